@@ -1,4 +1,4 @@
-"""Attention drift against accuracy: a path a corruption, from clean to its last severity."""
+"""Attention drift against accuracy: one path per corruption, from clean to its last severity."""
 
 import altair as alt
 import duckdb
@@ -19,10 +19,10 @@ MOST_COLUMNS, HEIGHT_PX, TICK_PX = 2, 300, 55
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
-    """Median centroid shift from the clean map (y) against accuracy (x), a panel a model.
+    """Median centroid shift from the clean map (y) against accuracy (x), one panel per model.
 
     Raises:
-        WarehouseError: no evaluation of the selection has attention paired with clean images; it says why.
+        WarehouseError: no evaluation of the selection has attention paired with clean images; the message says why.
     """
     chosen = best_and_worst(con, selection, MAX_LISTED)
     rows = with_groups(con, chosen, drift_cells(con, chosen))
@@ -32,7 +32,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     low = max(0.0, min(rows["accuracy"]) - 0.03)
     name_px = np.array([12 + style.text_width(name) for name in rows["name"]])
     reach = (rows["accuracy"].to_numpy() - low) * panels.width / (panels.width - name_px)
-    x_domain = (low, low + max(0.1, reach.max()))  # so that names end within the plot
+    x_domain = (low, low + max(0.1, reach.max()))  # names end within the plot
     y_domain = (0.0, 1.1 * max([*rows["shift"], *rows["null"]]))
     rows = rows.sort("label", "corruption", "severity").with_columns(
         is_last=pl.col("severity") == pl.col("severity").max().over("label", "corruption")
@@ -40,13 +40,13 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     axes = PlotAxis("accuracy", *x_domain, panels.width), PlotAxis("shift", *y_domain, height)
     layers = _layers(rows, frame, *axes)
     missing = [label for label in chosen.labels.values() if label not in labels]
-    without = f" Without attention: {join_names(missing)}." if missing else ""
+    without = f" No attention maps: {join_names(missing)}." if missing else ""
     return Figure(
         style.small_multiples(layers, _with_names(rows, *axes), "label", labels, panels, height),
         chart_title(con, selection, "attention_drift", "has no conclusive attention drift"),
-        "Median distance of the attention centroid from that of the clean image, in image widths, against accuracy, "
-        f"from clean to the last severity; {selection.images}. Diamonds: the same maps against another image\u2019s "
-        f"clean map (null). Gray: clean maps of different images, median and middle 95%.{without} "
+        "Median shift of the attention centroid from the clean image, in image widths, against accuracy, from clean "
+        f"to the last severity; {selection.images}. Diamonds: null, the shift from another image\u2019s clean map. "
+        f"Gray: shift between clean maps of different images, median and middle 95%.{without} "
         f"{shown_phrase(chosen)}".rstrip(),
         selection.source_line,
         frame.width_px,
@@ -54,7 +54,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
 
 
 def _with_names(rows: pl.DataFrame, x: PlotAxis, y: PlotAxis) -> pl.DataFrame:
-    """The rows with `text` at the ends of paths, where the name fits, the farthest first."""
+    """Rows with the corruption as `text` at the end of each path where it fits, the largest shift first."""
     ordered = rows.sort("is_last", "shift", descending=True).with_columns(name=pl.when("is_last").then("name"))
     named = [style.without_overlap(panel, x, y) for panel in ordered.partition_by("label")]
     keys = ["label", "corruption", "severity"]
@@ -80,7 +80,7 @@ def _layers(rows: pl.DataFrame, frame: Frame, x_axis: PlotAxis, y_axis: PlotAxis
     tips = [alt.Tooltip("name:N", title="corruption"), alt.Tooltip("severity:Q", title="severity"),
             alt.Tooltip("accuracy:Q", format=".1%", title="accuracy"),
             alt.Tooltip("shift:Q", format=".3f", title="centroid shift, image widths"),
-            alt.Tooltip("null:Q", format=".3f", title="its null")]  # fmt: skip
+            alt.Tooltip("null:Q", format=".3f", title="null (another image)")]  # fmt: skip
     ends = base.transform_filter("datum.is_last")
     names = base.transform_filter("isValid(datum.text)").mark_text(align="left", baseline="bottom", dx=6, dy=-2)
     null = alt.Y("null:Q", scale=scale)

@@ -14,24 +14,24 @@ from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_p
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.metrics.cell_rows import BINS
 
-FEWEST = 10  # bins of fewer predictions are left out
+FEWEST = 10  # bins with fewer predictions are omitted
 MOST_COLUMNS, HEIGHT_PX = 5, 240
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
-    """Accuracy against confidence in equal bins, pooled over corruptions, a line a severity, a panel a model.
+    """Accuracy against confidence in equal bins, pooled over corruptions: a line per severity, a panel per model.
 
     Raises:
-        WarehouseError: no prediction is a finite number.
+        WarehouseError: no prediction is finite.
     """
     chosen = best_and_worst(con, selection)
     bins = pooled_reliability(con, chosen)
     if bins.is_empty():
-        raise WarehouseError("no calibration to show: no prediction is a finite number")
+        raise WarehouseError("no calibration to show: no prediction is finite")
     share = pl.col("count") / pl.col("count").sum().over("label", "severity")
     rows, colors = style.severity_series(bins.with_columns(share=share).filter(pl.col("count") >= FEWEST))
     if rows.is_empty():
-        raise WarehouseError(f"no calibration to show: no bin of confidence has {FEWEST} predictions")
+        raise WarehouseError(f"no calibration to show: no confidence bin has {FEWEST} predictions")
     panels = frame.panels(len(chosen.evaluations), MOST_COLUMNS)
     plot = style.small_multiples(
         _layers(colors, frame), rows, "label", list(chosen.labels.values()), panels,
@@ -39,19 +39,19 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     )  # fmt: skip
     return Figure(
         plot,
-        chart_title(con, selection, "overconfidence", "is not shown to be over- or underconfident"),
-        f"Accuracy against mean confidence (largest softmax) in {BINS} equal bins of at least {FEWEST} predictions, "
-        f"pooled over {selection.averaged_phrase}, {style.severity_phrase(bins, colors)}; {selection.images}. "
-        "Area of a point: share of the "
-        "severity\u2019s predictions; thin: 95% interval over images; dashed: perfect calibration, below it "
-        f"overconfident. {shown_phrase(chosen)}".rstrip(),
+        chart_title(con, selection, "overconfidence", "has no conclusive over- or underconfidence"),
+        f"Accuracy against mean confidence (maximum softmax probability) in {BINS} equal bins with at least {FEWEST} "
+        f"predictions, pooled over {selection.averaged_phrase}, {style.severity_phrase(bins, colors)}; "
+        f"{selection.images}. Point area: share of the severity\u2019s predictions; thin bars: 95% intervals over "
+        "images; dashed: perfect calibration (points below it are overconfident). "
+        f"{shown_phrase(chosen)}".rstrip(),
         selection.source_line,
         frame.width_px,
     )
 
 
 def _layers(colors: dict[str, str], frame: Frame) -> list[alt.Chart]:
-    """The diagonal, and for each severity intervals, a line and points."""
+    """The diagonal, and intervals, a line and points for each severity."""
     unit = style.fixed_scale(0, 1)
     x_axis = alt.Axis(labelExpr=style.PERCENT, tickCount=2, grid=False)
     x = alt.X("mean_confidence:Q", title="confidence", scale=unit, axis=x_axis)

@@ -1,4 +1,4 @@
-"""Confusion matrix of each model's worst cell: the predicted classes of the images of each true class."""
+"""Confusion matrix of each model in its cell of lowest accuracy."""
 
 from decimal import Decimal
 from typing import Any
@@ -11,6 +11,7 @@ from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame, small_multiples, text_width
 from failmodes.analysis.charts.style.heat_map import DARK_FROM, WHOLE_PX, number_layers
 from failmodes.analysis.charts.style.theme import SOURCE_PX
+from failmodes.analysis.images.rows import NO_PREDICTION
 from failmodes.analysis.render.formatting import (
     MAX_LISTED,
     format_number,
@@ -22,9 +23,8 @@ from failmodes.analysis.render.formatting import (
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
 from failmodes.warehouse.errors import WarehouseError
 
-MOST_CLASSES = 12  # a matrix of more has those in the most frequent confusions
+MOST_CLASSES = 12  # of more, the matrix shows those in the most frequent confusions
 MOST_NAME_PX, ROW_PX, LEAST_ROW_PX = 110, 22, 12
-NO_NUMBER = "no number"  # where the logits are not finite
 TOOLTIPS = (
     alt.Tooltip("label_name:N", title="true class"), alt.Tooltip("prediction:N", title="predicted class"),
     alt.Tooltip("image_count:Q", title="images"),
@@ -33,15 +33,15 @@ TOOLTIPS = (
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
-    """True class (rows) against predicted class (columns) in the cell of the lowest accuracy, a panel a model.
+    """True class (rows) against predicted class (columns) in the cell of lowest accuracy, one panel per model.
 
-    Of more than four models those of the lowest accuracies are shown.
+    Of more than four models, the four with the lowest accuracy are shown.
     """
     names = corruption_labels(con)
     cells = read_for_selection(con, "accuracy_by_severity", selection).filter(pl.col("severity") > 0)
     worst = cells.sort("accuracy", "severity", "corruption").unique("label", keep="first", maintain_order=True)
     if worst.is_empty():
-        raise WarehouseError("no confusions to show: there is no corrupted cell")
+        raise WarehouseError("no confusion matrix to show: there is no corrupted cell")
     counts, phrases = [], []
     for row in worst.head(MAX_LISTED).rows(named=True):
         corruption, severity = lower_label(names[row["corruption"]]), format_severity(row["severity"])
@@ -49,21 +49,21 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
         phrases.append(f"{row['label']} {format_percent(row['accuracy'])} under {corruption} at severity {severity}")
     rows = pl.concat(counts)
     many = rows["label"].n_unique() > MOST_CLASSES
-    which = f"; of more than {MOST_CLASSES} classes those in the most frequent confusions" if many else ""
+    which = f"; only the {MOST_CLASSES} classes in the most frequent confusions" if many else ""
     which += f"; the {MAX_LISTED} of {len(worst)} models with the lowest accuracy" if len(worst) > MAX_LISTED else ""
     return Figure(
         confusion_matrices(rows, frame),
         f"Lowest accuracy: {join_names(phrases) if len(worst) <= 2 else f'{phrases[0]}, of {len(worst)} models'}",
-        "Predicted classes (columns) of the images of each true class (rows) in the cell of the lowest accuracy, in "
-        f"percent of the class{which}. {selection.images}.",
+        "Confusion matrix of each model in its cell of lowest accuracy: true class (rows) against predicted class "
+        f"(columns), in percent of the true class{which}. {selection.images}.",
         selection.source_line,
         frame.width_px,
     )
 
 
 def cell_confusions(con: duckdb.DuckDBPyConnection, cell: dict[str, Any]) -> pl.DataFrame:
-    """Each class of one cell with each of its predictions: label_name, prediction, image_count, share_of_label."""
-    prediction = f"coalesce(predicted_name, '{NO_NUMBER}')"
+    """Confusions of one cell: label_name, prediction, image_count, share_of_label."""
+    prediction = f"coalesce(predicted_name, '{NO_PREDICTION}')"
     found: pl.DataFrame = con.sql(
         f"select label, label_name, {prediction} as prediction, coalesce(predicted, 32767) as place, image_count, "
         "share_of_label from confusion_by_severity where evaluation_id = $1 and corruption = $2 and severity = $3 "
@@ -74,7 +74,7 @@ def cell_confusions(con: duckdb.DuckDBPyConnection, cell: dict[str, Any]) -> pl.
 
 
 def confusion_matrices(counts: pl.DataFrame, frame: Frame) -> alt.FacetChart:
-    """A matrix for each `panel` of some `cell_confusions`, all with the same classes."""
+    """One matrix per `panel` of `cell_confusions`, all with the same classes."""
     rows, columns = _shown(counts, "label_name", "label"), _shown(counts, "prediction", "place")
     if counts["label"].n_unique() <= MOST_CLASSES:
         columns = list(dict.fromkeys([*rows, *columns]))

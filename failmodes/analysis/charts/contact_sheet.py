@@ -1,4 +1,4 @@
-"""A contact sheet: one image under every corruption of a recipe, from clean to the last severity."""
+"""Contact sheet: one image under every corruption of a recipe, from clean to the last severity."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -32,7 +32,7 @@ class Series(NamedTuple):
 
     Attributes:
         info: the corruption.
-        images: (S, S, 3) with its RMSE from clean, 0-1, by severity as it is printed; without those that failed.
+        images: (S, S, 3) with its RMSE from clean, 0-1, by severity as it is printed; except those that failed.
         reason: why some failed, or "".
     """
 
@@ -42,7 +42,7 @@ class Series(NamedTuple):
 
 
 def chart_of_images(request: CorruptionRequest, *, frame: Frame = PAGE) -> Figure:
-    """A row of images per corruption, ordered by group, with each image's RMSE from clean.
+    """One row of images per corruption, by group, with the RMSE of each image from clean.
 
     Args:
         request: one image file at most; severities 1-5 by default, fewer in a narrow frame.
@@ -69,8 +69,8 @@ def chart_of_images(request: CorruptionRequest, *, frame: Frame = PAGE) -> Figur
     return Figure(
         image_grid([_row(one, columns, sample.images[0]) for one in made], [CLEAN, *columns], frame),
         title,
-        f"One image ({sample.label}, {request.side_px} \u00d7 {request.side_px} pixels) by severity, with the same "
-        "random numbers along a row; below each: root mean square difference from clean (RMSE, values / 255)."
+        f"One image ({sample.label}, {request.side_px} \u00d7 {request.side_px} pixels) by severity; a row "
+        "shares its random seed. Below each image: root mean square error from clean (RMSE, values / 255)."
         f"{''.join(_note(one, columns) for one in every if one.reason)}",
         f"Image: {sample.credit}; {request.description}.",
         frame.width_px,
@@ -106,6 +106,6 @@ def _row(series: Series, columns: Sequence[str], clean: NDArray[np.uint8]) -> Ro
 
 
 def _note(series: Series, columns: Sequence[str]) -> str:
-    """What cannot be made of a corruption, and why."""
+    """Which severities of a corruption are missing, and why."""
     at = f" at {join_names(level for level in columns if level not in series.images)}" if series.images else ""
     return f" Without {lower_label(series.info.label)}{at}: {series.reason.rstrip('.')}."

@@ -23,21 +23,21 @@ from failmodes.analysis.statistics.model_accuracy import seed_curves
 from failmodes.warehouse.database_schema import SHAPE_LABELS
 
 MOST_COLUMNS, HEIGHT_PX, LINE_PX = 5, 120, 13
-FEWEST_FOLDED = 4  # of fewer panels none is left out for being flat
+FEWEST_FOLDED = 4  # with fewer panels, flat ones are drawn too
 
 
 def chart(
     con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE, published: bool = True
 ) -> Figure:
-    """Small multiples, one panel a corruption, by total drop; up to four models in color, more in gray behind two.
+    """Small multiples, one panel per corruption, by total drop; of more than four models only two have a color.
 
-    Corruptions under which every model stays flat are named in the caption.
+    The caption names corruptions under which every model stays flat.
 
     Args:
         con: the warehouse, with shapes.
         selection: evaluations and corruptions.
         frame: where it is drawn.
-        published: whether published models on the dataset are drawn behind, where the warehouse holds some.
+        published: draw published models on the dataset behind, if the warehouse has any.
     """
     models, others = model_colors(con, selection), published_behind(con, selection, shown=published)
     names, shapes = corruption_names(con, selection), read_for_selection(con, "shapes", selection)
@@ -71,18 +71,18 @@ def chart(
     return Figure(
         plot,
         largest_drop_sentence(con, selection),
-        f"Accuracy from clean (0) to severity {last:g} on {selection.images}; {_band_phrase(models)}; gray dashes: a "
-        f"steady drop; {models.phrase(selection.averaged_phrase)}{others.phrase}{steady}above each panel: the shape, "
-        f"where it is supported.{_flat_text(shapes, flat, names)}",
+        f"Accuracy from clean (0) to severity {last:g} on {selection.images}; {_band_phrase(models)}; gray "
+        f"dashes: linear drop; {models.phrase(selection.averaged_phrase)}{others.phrase}{steady}above each panel: "
+        f"shape of each curve.{_flat_text(shapes, flat, names)}",
         selection.source_line,
         frame.width_px,
     )
 
 
 def _points(con: duckdb.DuckDBPyConnection, selection: Selection, models: ModelColors) -> pl.DataFrame:
-    """Accuracy with interval and chord by label, corruption and severity: of several training runs their mean.
+    """Accuracy with interval and chord by label, corruption and severity; several training runs as their mean.
 
-    Runs of such a model are rows too, with a `run` and without an interval.
+    Each run of such a model has rows of its own, with a `run` and without an interval.
     """
     cells = read_for_selection(con, "accuracy_by_severity", selection)
     columns = ["corruption", "label", "severity", "accuracy", "accuracy_low", "accuracy_high"]
@@ -101,14 +101,14 @@ def _points(con: duckdb.DuckDBPyConnection, selection: Selection, models: ModelC
 
 
 def _flat_corruptions(shapes: pl.DataFrame, count: int) -> list[str]:
-    """Corruptions that are flat for every model, the largest drop first; none where all are, or panels are few."""
+    """Corruptions that are flat for every model, largest drop first; empty if all are, or if there are few panels."""
     rows = shapes.group_by("corruption").agg((pl.col("shape") == "flat").all(), pl.col("total_drop").max())
     flat = rows.filter("shape").sort("total_drop", "corruption", descending=[True, False])["corruption"].to_list()
     return flat if len(flat) < count and count >= FEWEST_FOLDED else []
 
 
 def _flat_text(shapes: pl.DataFrame, flat: Sequence[str], names: dict[str, str]) -> str:
-    """Each flat corruption with the largest drop of a model, and its interval."""
+    """Each flat corruption with the largest drop over models and its interval."""
     if not flat:
         return ""
     largest = shapes.sort("total_drop", descending=True).unique("corruption", keep="first", maintain_order=True)
@@ -119,11 +119,11 @@ def _flat_text(shapes: pl.DataFrame, flat: Sequence[str], names: dict[str, str])
         for one in flat
     )
     margin = format_number(100 * shapes["flat_below"][0], 0)
-    return f" Flat within {margin} points and not drawn (largest total drop in points): {', '.join(drops)}."
+    return f" Flat within {margin} points, not drawn (largest total drop in points): {', '.join(drops)}."
 
 
 def _by_drop(points: pl.DataFrame, selection: Selection) -> list[str]:
-    """Corruptions by the largest drop of a model, extras behind the others."""
+    """Corruptions by their largest drop over models, extras last."""
     drop = (pl.col("accuracy").first() - pl.col("accuracy").min()).alias("drop")
     drops = points.sort("severity").group_by("corruption", "label").agg(drop).group_by("corruption").agg(pl.max("drop"))
     rows = drops.sort(pl.col("corruption").is_in(selection.extras), -pl.col("drop"), "corruption")
@@ -131,7 +131,7 @@ def _by_drop(points: pl.DataFrame, selection: Selection) -> list[str]:
 
 
 def _shape_rows(shapes: pl.DataFrame, models: ModelColors, panels: Panels) -> pl.DataFrame:
-    """A row a corruption and colored model with its `shape_text`."""
+    """One row per corruption and colored model, with its `shape_text`."""
     labeled = shapes.with_columns(label=pl.col("label").replace_strict(models.of_runs, return_dtype=pl.String))
     groups = labeled.filter(pl.col("label").is_in(list(models.colors))).partition_by(
         "label", "corruption", as_dict=True, maintain_order=True
@@ -149,7 +149,7 @@ def _shape_rows(shapes: pl.DataFrame, models: ModelColors, panels: Panels) -> pl
 
 
 def _with_last_values(rows: pl.DataFrame, models: ModelColors, gap: float, low: float) -> pl.DataFrame:
-    """The rows with the last accuracy of each colored curve as `text`, and the height `place` where it is printed."""
+    """Rows with the last accuracy of each colored curve as `text`, and its vertical position as `place`."""
     colored = pl.col("series").is_in([models.series[label] for label in models.colors])
     ends = (
         rows.filter(colored & pl.col("chord").is_not_null())
@@ -222,20 +222,20 @@ def _layers(
 
 
 def _band_phrase(models: ModelColors) -> str:
-    """What the band of a curve is."""
+    """What the band of a curve shows."""
     counts = {len(model.runs) for model in models.trained}
     if not counts:
         return "band: exact 95% interval"
     seeds = format_count(counts.pop(), "training seed") if len(counts) == 1 else "training seeds"
-    single = "" if len(models.trained) == len(models.models) else " (of a single run the exact one, over images)"
-    return f"band: 95% interval over {seeds} and the images{single}; thin: each seed"
+    single = "" if len(models.trained) == len(models.models) else " (single runs: exact, over images)"
+    return f"band: 95% interval over {seeds} and images{single}; thin lines: individual seeds"
 
 
 def shape_line(rows: Sequence[dict[str, Any]], available_px: float) -> str:
-    """The shape of a model's runs under one corruption, as a line that fits: of one run, or as far as runs agree.
+    """The shape of a model's training runs under one corruption, as one line that fits the panel.
 
     Args:
-        rows: of the table `shapes`, one a training run.
+        rows: of the table `shapes`, one per training run.
         available_px: width of the panel.
     """
     (shape, most), *others = Counter(row["shape"] for row in rows).most_common()

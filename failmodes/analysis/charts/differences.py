@@ -1,4 +1,4 @@
-"""Differences of two models: accuracy of the second minus that of the first along severity, a panel a corruption."""
+"""Accuracy difference of two models (candidate minus baseline) by severity, one panel per corruption."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -31,29 +31,29 @@ INCONCLUSIVE = "inconclusive"
 def chart(
     con: duckdb.DuckDBPyConnection, selection: Selection, *, named: Sequence[str] = (), frame: Frame = PAGE
 ) -> Figure:
-    """The differences of the selection's two models, the second minus the first.
+    """Differences of the selection's two models, second minus first.
 
     Args:
         con: the warehouse.
-        selection: of the two.
-        named: their labels or evaluations in the order in which they are compared, as in `failmodes compare`; of those
-            that it does not name the selection's order holds.
+        selection: the two models.
+        named: their labels or evaluations, baseline first, as in `failmodes compare`; models that are not named keep
+            the order of the selection.
         frame: where it is drawn.
 
     Raises:
-        StudyError: they are not two; the message says how to name two.
+        StudyError: the selection does not hold two models; the message says how to name two.
     """
     models = sorted(trained_models(selection.evaluations), key=lambda model: _place(model, named))
     if len(models) != 2:
-        found = "one model is" if len(models) == 1 else f"{len(models)} models are"
-        raise StudyError(f"differences are of two models, and {found} chosen: name two, with --model A --model B")
+        found = format_count(len(models), "model")
+        raise StudyError(f"differences: expected two models, found {found}: name two with --model A --model B")
     a, b = (OpenedModel(con, Path(), model, replace(selection, evaluations=model.runs)) for model in models)
     comparison = compare_models(a, b, corruptions=selection.corruptions)
     return draw(comparison, selection.images, colors=model_colors(con, selection).colors, frame=frame)
 
 
 def _place(model: TrainedModel, named: Sequence[str]) -> int:
-    """Where a model stands among names, each a label, one without its seed, or an evaluation's first letters."""
+    """Position of a model among names: labels with or without a training seed, or the start of evaluation IDs."""
     return next(
         (
             place
@@ -67,12 +67,12 @@ def _place(model: TrainedModel, named: Sequence[str]) -> int:
 def draw(
     comparison: Comparison, images: str = "", *, colors: Mapping[str, str] | None = None, frame: Frame = PAGE
 ) -> Figure:
-    """The chart of a comparison.
+    """Draw the chart of a comparison.
 
     Args:
-        comparison: what was compared.
-        images: what it is on, such as 500 images of CIFAR-10; their number alone if not given.
-        colors: of models by label; of others the first two of the theme.
+        comparison: the comparison.
+        images: its images, such as "500 images of CIFAR-10"; by default their number.
+        colors: color by model label; by default the first two of the theme.
         frame: where it is drawn.
     """
     labels = (comparison.a.label, comparison.b.label)
@@ -131,7 +131,7 @@ def draw(
 
 
 def _rows(comparison: Comparison, one: Difference, winners: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The cells of a corruption, clean included, and where its curves cross."""
+    """Cells of a corruption, clean included, and its crossover."""
     rows: list[dict[str, Any]] = [
         {
             "severity": cell.severity,
@@ -156,10 +156,10 @@ def _rows(comparison: Comparison, one: Difference, winners: Mapping[str, str]) -
 
 def _subtitle(comparison: Comparison, images: str, last: float) -> str:
     text = ComparisonText(comparison)
-    verdict = f"color: verdict among all {len(comparison.cells)} cells ({text.cell_test}, Holm's correction); "
-    crossing = "diamond: curves cross; " if any(one.crossover for one in comparison.corruptions) else ""
+    verdict = f"color: verdict over all {len(comparison.cells)} cells ({text.cell_test}, Holm correction); "
+    crossing = "diamond: crossover; " if any(one.crossover for one in comparison.corruptions) else ""
     return (
-        f"Accuracy of {comparison.b.label} minus that of {comparison.a.label} in percentage points, from clean (0) to "
-        f"severity {last:g}, on {images}. Bars: {format_percent(comparison.level, 0)} interval of each cell alone; "
-        f"{verdict + crossing if comparison.has_verdict else ''}band: the margin of {text.margin} either way."
+        f"Accuracy of {comparison.b.label} minus accuracy of {comparison.a.label} in percentage points, from clean (0) "
+        f"to severity {last:g}, on {images}. Bars: {format_percent(comparison.level, 0)} interval of each cell, "
+        f"uncorrected; {verdict + crossing if comparison.has_verdict else ''}band: margin of \u00b1{text.margin}."
     )

@@ -1,4 +1,4 @@
-"""Distortion curves as small multiples: how far corrupted images are from the clean ones, by RMSE and by SSIM."""
+"""Distortion curves: RMSE and 1 − SSIM between corrupted and clean images, one panel per corruption."""
 
 from decimal import Decimal
 from typing import Any
@@ -35,7 +35,7 @@ MEASURES = {"RMSE": MID_GRAY, "1 \u2212 SSIM": DARK_GRAY}
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
-    """Stored distortion, one panel per corruption.
+    """Stored distortion.
 
     Raises:
         WarehouseError: corrupted images do not pair with clean ones.
@@ -69,7 +69,7 @@ def _figure(rows: pl.DataFrame, images: str, without: str, source: str, frame: F
         plot,
         distortion_sentence(rows),
         "Distance from the clean image by severity: root mean square error (RMSE, values / 255) and one minus "
-        f"structural similarity (SSIM); line: mean over {images}, band: the middle 90% of them.{without}",
+        f"structural similarity (SSIM); line: mean over {images}; band: 5th to 95th percentile.{without}",
         source,
         frame.width_px,
     )
@@ -109,9 +109,9 @@ def _layers(frame: Frame, last: float) -> list[alt.Chart]:
         strokeDash=alt.StrokeDash("series:N", scale=alt.Scale(domain=list(MEASURES), range=[[1, 0], [4, 2]])),
     )  # fmt: skip
     tips = [alt.Tooltip("corruption:N", title="corruption"), alt.Tooltip("series:N", title="distance"),
-            alt.Tooltip("severity:Q", title="severity"), alt.Tooltip("mean:Q", format=".3f", title="mean of images"),
-            alt.Tooltip("low:Q", format=".3f", title="5% of images are below"),
-            alt.Tooltip("high:Q", format=".3f", title="95% are below")]  # fmt: skip
+            alt.Tooltip("severity:Q", title="severity"), alt.Tooltip("mean:Q", format=".3f", title="mean"),
+            alt.Tooltip("low:Q", format=".3f", title="5th percentile"),
+            alt.Tooltip("high:Q", format=".3f", title="95th percentile")]  # fmt: skip
     return [
         base.mark_area(opacity=0.2, strokeWidth=0).encode(y="low:Q", y2="high:Q"),
         base.mark_line(strokeWidth=1.8).encode(tooltip=tips),
@@ -122,13 +122,14 @@ def _layers(frame: Frame, last: float) -> list[alt.Chart]:
 
 
 def distortion_sentence(rows: pl.DataFrame) -> str:
-    """Which corruption distorts images most at its last severity, and under which the distance falls between."""
+    """Which corruption distorts images most at its last severity, and which are not monotone."""
     last = rows.filter(pl.col("severity") == pl.col("severity").max().over("corruption"))
     first = last.sort("mean_rmse", descending=True).row(0, named=True)
     severity, rmse = format_severity(first["severity"]), format_number(first["mean_rmse"], 2)
-    most = f"{first['corruption_label']} distorts these images most: RMSE {rmse} at severity {severity}"
+    most = f"{first['corruption_label']} distorts the images most: RMSE {rmse} at severity {severity}"
     uneven = [lower_label(label) for label in _not_monotone(rows)]
-    return f"{most}; not monotone: {join_names(uneven)}" if uneven else f"{most}; no distance falls as severity grows"
+    trend = f"not monotone: {join_names(uneven)}" if uneven else "distortion never decreases with severity"
+    return f"{most}; {trend}"
 
 
 def _stored(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Shape over measured distortion: the curvature of each curve over RMSE and 1 - SSIM against that over severity."""
+"""Curvature of each curve over measured distortion (RMSE, 1 − SSIM) against its curvature over severity."""
 
 from typing import Any
 
@@ -19,9 +19,9 @@ from failmodes.warehouse.errors import WarehouseError
 
 AXIS_NAMES = {SEVERITY_AXIS: "severity", RMSE_AXIS: "RMSE", SSIM_AXIS: "1\u00a0\u2212\u00a0SSIM"}
 MEANINGS: dict[Word, str] = {
-    "supported": "another shape over distortion",
+    "supported": "different shape over distortion",
     "inconclusive": "inconclusive",
-    "contradicted": "the same shape",
+    "contradicted": "same shape",
 }
 SYMBOLS = {"supported": "diamond", "inconclusive": "circle", "contradicted": "square"}
 X_TITLE = "\u2190 early\u00a0\u00a0\u00a0curvature over severity\u00a0\u00a0\u00a0late \u2192"
@@ -30,17 +30,17 @@ Row = dict[str, Any]
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
-    """A panel a measure of distortion, a point a curve: on the diagonal both axes give the same curvature.
+    """One panel per distortion metric, one point per curve; on the diagonal both axes give the same curvature.
 
     Raises:
-        WarehouseError: no curve that falls has distortion that was measured and rises with severity.
+        WarehouseError: no curve that drops has measured distortion that increases with severity.
     """
     names, models, settings = corruption_names(con, selection), model_colors(con, selection), stored_settings(con)
     pairs = axis_pairs(con, selection)
     if not pairs:
         raise WarehouseError(
-            "no curve falls over distortion that was measured and rises with severity: the table "
-            "shapes_over_distortion says why"
+            "no curve that drops has measured distortion that increases with severity: see the reasons in the table "
+            "shapes_over_distortion"
         )
     points = models.with_series(pl.DataFrame([_point(*pair, names) for pair in pairs]))
     panel_names = [f"Over {AXIS_NAMES[axis]}" for axis in AXIS_NAMES if axis in {over["axis"] for _, over in pairs}]
@@ -72,11 +72,11 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
             _layers(models.color(frame, **style.POINTS), frame, low, high), rows, "panel", panel_names, panels, side
         ),
         _title(pairs),
-        "Curvature of each curve that falls (mean height above its chord as a share of the drop) over measured "
-        f"distortion against that over severity, on {selection.images}; bars: "
-        f"{format_percent(settings.interval_level, 0)} intervals over images, cut where they leave the plot. Dashed: "
-        f"both the same. Shaded: early, within \u00b1{threshold:g}, or late over both. "
-        "Named where there is room: another shape over distortion. "
+        "Curvature \u03ba of each curve that drops (mean height above its chord as a share of the drop) over measured "
+        f"distortion against \u03ba over severity, on {selection.images}; bars: "
+        f"{format_percent(settings.interval_level, 0)} intervals over images, clipped at the plot. Dashed: equal. "
+        f"Shaded: early, within \u00b1{threshold:g}, or late over both. "
+        "Labels, where they fit: different shape over distortion. "
         f"{capitalize_first(models.phrase(selection.averaged_phrase))}".rstrip(),
         selection.source_line,
         frame.width_px,
@@ -84,7 +84,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
 
 
 def _point(over_severity: Row, over: Row, names: dict[str, str]) -> Row:
-    """One curve and measure of distortion: both curvatures with intervals, both shapes, the verdict."""
+    """One curve and distortion metric: both curvatures with intervals, both shapes, and the verdict."""
     return {
         "panel": f"Over {AXIS_NAMES[over['axis']]}",
         "label": over["label"],
@@ -144,19 +144,19 @@ def _layers(color: alt.Color, frame: Frame, low: float, high: float) -> list[alt
 
 
 def _title(pairs: list[tuple[Row, Row]]) -> str:
-    """For how many curves the two axes give another shape."""
+    """For how many curves the shape differs between the axes."""
     verdicts = {(over["label"], over["corruption"]): set[Word]() for _, over in pairs}
     for severity, over in pairs:
         verdicts[over["label"], over["corruption"]].add(axes_verdict(severity, over))
     differing = sum("supported" in found for found in verdicts.values())
     count = format_count(len(verdicts), "curve")
-    return f"Another shape over distortion than over severity is supported for {differing} of {count}"
+    return f"The shape over distortion differs from the shape over severity for {differing} of {count}"
 
 
 def axis_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[tuple[Row, Row]]:
     """Rows of `shapes_over_distortion` that may be compared, over severity and over distortion; largest change first.
 
-    They are of curves that fall over severity, with distortion that rises along them.
+    Curves must drop over severity, and their distortion must increase along it.
     """
     table = read_for_selection(con, "shapes_over_distortion", selection).rows(named=True)
     over_severity = {(r["evaluation_id"], r["corruption"]): r for r in table if r["axis"] == SEVERITY_AXIS}
@@ -165,14 +165,14 @@ def axis_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[tup
         for row in table
         if row["axis"] != SEVERITY_AXIS
         and row["curvature"] is not None
-        # a curve may have a shape over distortion that falls, and none over severity
+        # a curve may drop over distortion and not over severity
         and (severity := over_severity[row["evaluation_id"], row["corruption"]])["curvature"] is not None
     ]
     return sorted(pairs, key=lambda pair: -abs(pair[1]["curvature_change"]))
 
 
 def axes_verdict(over_severity: Row, over_distortion: Row) -> Word:
-    """Whether the two classes differ; inconclusive unless both may be named."""
+    """Whether the two shapes differ; inconclusive if either is."""
     if "inconclusive" in (over_severity["shape"], over_distortion["shape"]):
         return "inconclusive"
     return "contradicted" if over_severity["shape"] == over_distortion["shape"] else "supported"

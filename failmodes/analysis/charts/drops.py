@@ -19,7 +19,7 @@ TOOLTIPS = (
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
-    """Corruption (by group, then mean drop, extras last) against severity, a panel a model."""
+    """Corruption (by group, then mean drop, extras last) against severity, one panel per model."""
     cells = read_for_selection(con, "accuracy_by_severity", selection).filter(pl.col("severity") > 0)
     cells = cells.with_columns(drop_points=100 * pl.col("accuracy_drop"))
     top = max(0.01, *cells["accuracy_drop"].drop_nulls())

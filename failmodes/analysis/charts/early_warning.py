@@ -1,4 +1,4 @@
-"""Early warning: log-loss that each score saves in predicting failure at the next severity."""
+"""Early warning: log-loss reduction of each score in predicting failure at the next severity."""
 
 import altair as alt
 import duckdb
@@ -18,21 +18,21 @@ from failmodes.analysis.statistics.shares import TITLE_ERROR
 from failmodes.warehouse.errors import WarehouseError
 
 MOST_COLUMNS, ROW_PX = 4, 22
-SMALLEST_SHARE = 0.01  # the axis reaches it at either end, so that next to nothing looks like it
-VERDICTS = {"saves more than chance would": DARK_GRAY, "not shown to": GRAY}
+SMALLEST_SHARE = 0.01  # the axis reaches it at both ends, so that small effects look small
+VERDICTS = {"supported": DARK_GRAY, "not supported": GRAY}
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
-    """Log-loss that each score saves, as a share of that of its reference, a row a score, a panel a model.
+    """Relative log-loss reduction of each score against its reference, a row per score, a panel per model.
 
     Raises:
-        WarehouseError: there is no figure for any model; the message says why.
+        WarehouseError: no score is available for any model; the message says why.
     """
     chosen = best_and_worst(con, selection)
     every = _rows(con, chosen)
     rows = every.drop_nulls("share")
     if rows.is_empty():
-        raise WarehouseError(f"no gain of a score to show: {'; '.join(every['reason'].unique().sort())}")
+        raise WarehouseError(f"no early-warning score to show: {'; '.join(every['reason'].unique().sort())}")
     names = [name for name in PREDICTOR_NAMES.values() if name in rows["name"]]
     labels = rows["label"].unique(maintain_order=True).to_list()
     name_px = 12 + max(map(style.text_width, names))
@@ -41,9 +41,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     layers = _layers(frame, domain, names, name_px, int(panels.width / 60))
     return Figure(
         style.small_multiples(layers, rows, "label", labels, panels, panels.height(ROW_PX * len(names))),
-        chart_title(
-            con, selection, "early_warning", "has no score that is shown to predict failure at the next severity"
-        ),
+        chart_title(con, selection, "early_warning", "has no score that is supported as an early warning"),
         f"{_subtitle(selection, every)} {shown_phrase(chosen)}".rstrip(),
         selection.source_line,
         frame.width_px,
@@ -51,7 +49,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
 
 
 def _rows(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
-    """A row a model and score: its share with interval, null where there is none, and the counts behind it."""
+    """One row per model and score: its reduction with interval (null if not available) and counts."""
     missing, supported = list(VERDICTS)[::-1]
     return pl.DataFrame(
         [
@@ -67,19 +65,19 @@ def _rows(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
 
 
 def _subtitle(selection: Selection, rows: pl.DataFrame) -> str:
-    """What is plotted, and which scores of which models have no figure, and why."""
+    """The caption: what is plotted, and which scores are not available for which models, and why."""
     lacking = rows.drop_nulls("reason").group_by("label", "reason", maintain_order=True).agg("name")
     alike = lacking.group_by("name", "reason", maintain_order=True).agg("label")
     without = "".join(
-        f" No figure of {'any score' if len(names) == len(PREDICTOR_NAMES) else join_names(names)} in "
-        f"{join_names(labels) if len(labels) <= MAX_LISTED else format_count(len(labels), 'model')}: {why}."
+        f" Not available: {'all scores' if len(names) == len(PREDICTOR_NAMES) else join_names(names)} for "
+        f"{join_names(labels) if len(labels) <= MAX_LISTED else format_count(len(labels), 'model')} ({why})."
         for names, why, labels in alike.rows()
     )
-    noise = " Noise is shared across severities, which makes the next failure easier to predict."
+    noise = " Severities share their noise, which makes the next failure easier to predict."
     return (
-        "Log-loss that a score saves in predicting whether an image, correct so far, is incorrect at the next "
-        "severity: share of that of corruption and severity alone (drift beyond margin: and of the margin), on "
-        f"held-out images, with 95% intervals; pooled over {selection.averaged_phrase}; {selection.images}. "
+        "Log-loss reduction of each score in predicting which images, correct so far, are misclassified at the next "
+        "severity, relative to corruption and severity alone (drift beyond margin: and to margin), on held-out "
+        f"images, with 95% intervals; pooled over {selection.averaged_phrase}; {selection.images}. "
         f"Attention drift needs the clean image.{noise if selection.shared['noise'] == 'shared' else ''}{without}"
     )
 
@@ -90,15 +88,15 @@ def _layers(frame: Frame, domain: tuple[float, float], names: list[str], name_px
     x_axis = alt.Axis(labelExpr=style.PERCENT, tickCount=max(2, ticks), grid=False)
     y_axis = style.name_axis(name_px, labelLimit=name_px)
     base = alt.Chart().encode(
-        x=alt.X("share:Q", title="share saved", scale=scale, axis=x_axis),
+        x=alt.X("share:Q", title="log-loss reduction", scale=scale, axis=x_axis),
         y=alt.Y("name:N", title=None, sort=names, axis=y_axis),
         color=style.series_color(VERDICTS, frame, symbolType="circle", symbolSize=60),
     )
-    tips = [alt.Tooltip("name:N", title="score"), alt.Tooltip("share:Q", format=".2%", title="log-loss saved"),
+    tips = [alt.Tooltip("name:N", title="score"), alt.Tooltip("share:Q", format=".2%", title="log-loss reduction"),
             alt.Tooltip("low:Q", format=".2%", title="from"), alt.Tooltip("high:Q", format=".2%", title="to"),
-            alt.Tooltip("gain:Q", format=".2~g", title="nats a step"),
+            alt.Tooltip("gain:Q", format=".2~g", title="nats per step"),
             alt.Tooltip("p:Q", format=".2~g", title="corrected p value"), alt.Tooltip("images:Q", title="images"),
-            alt.Tooltip("steps:Q", title="steps of images correct so far"),
+            alt.Tooltip("steps:Q", title="steps (image correct so far)"),
             alt.Tooltip("failures:Q", title="failures")]  # fmt: skip
     return [
         style.rule_at(0, "x"),

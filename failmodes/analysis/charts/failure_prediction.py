@@ -30,12 +30,12 @@ LOOKS = {
     "confidence": (*SOFTMAX, "circle"), "margin": (*SOFTMAX, "square"), "entropy": (*SOFTMAX, "triangle-up"),
     "energy": (*LOGITS, "diamond"), "logit gap": (*LOGITS, "cross"),
     "attention spread": (*ATTENTION, "triangle-down"), "attention drift": (*ATTENTION, "triangle-right"),
-}  # color, dash and symbol of a score; kinds of scores share a gray and a dash  # fmt: skip
+}  # color, dash and symbol by score; scores of one kind share gray and dash  # fmt: skip
 MOST_COLUMNS, HEIGHT_PX = 5, 190
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
-    """AUROC of each score against severity, averaged over corruptions, a line a score, a panel a model.
+    """AUROC of each score by severity, averaged over corruptions: a line per score, a panel per model.
 
     Raises:
         WarehouseError: no cell has enough failures and correct predictions.
@@ -53,9 +53,9 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     return Figure(
         plot,
         _title(con, selection),
-        f"AUROC of scores for incorrect predictions, mean over {selection.averaged_phrase} with at least {FEWEST} "
-        f"incorrect and correct predictions each; {selection.images}. Band: 95% interval over images, of confidence; "
-        f"dashed: chance (0.5).{hindsight} {shown_phrase(chosen)}".rstrip(),
+        f"AUROC of each score for misclassification detection, mean over {selection.averaged_phrase} with at least "
+        f"{FEWEST} incorrect and {FEWEST} correct predictions; {selection.images}. Band: 95% interval of confidence "
+        f"over images; dashed: chance (0.5).{hindsight} {shown_phrase(chosen)}".rstrip(),
         selection.source_line,
         frame.width_px,
     )

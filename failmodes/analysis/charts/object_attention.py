@@ -1,4 +1,4 @@
-"""Attention on the object by severity: share of attention inside the object mask, beside what chance would give."""
+"""Attention on the object by severity: share of the attention map inside the object mask, with two nulls."""
 
 import altair as alt
 import duckdb
@@ -20,10 +20,10 @@ PAD = 0.05  # of the range of shares, above and below it
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
-    """Mean share of attention inside the object, a panel a corruption and a line a model, beside both nulls.
+    """Mean share of attention inside the object: a panel per corruption, a line per model, and both nulls.
 
     Raises:
-        WarehouseError: no evaluation of the selection has attention and object masks; it says why.
+        WarehouseError: no evaluation has attention and object masks; the message says why.
     """
     every = read_for_selection(con, "attention_on_object", selection)
     points = _with_intervals(every.filter(pl.col("object_count").is_not_null()))
@@ -35,7 +35,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
         corruption_names(con, selection),
         object_word(selection.evaluations[0]),
     )
-    order = [names[one] for one in _by_loss(points) if one in names]
+    order = [names[one] for one in _by_decrease(points) if one in names]
     rows = models.with_series(points).with_columns(corruption=pl.col("corruption").replace_strict(names, default=None))
     panels = frame.panels(len(order), MOST_COLUMNS, right_px=10)
     plot = style.small_multiples(
@@ -44,21 +44,21 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     )  # fmt: skip
     missing = [label for label in selection.labels.values() if label not in points["label"]]
     has_null = points["null_mean_mask_share"].is_not_null().any()
-    null = "band: 95% interval of the difference from it, about the line" if has_null else "band: 95% interval"
+    null = "band: 95% interval of the difference from the null, around the line" if has_null else "band: 95% interval"
     return Figure(
         plot,
         chart_title(con, selection, "attention_off_object", f"has no conclusive change of attention on {word}"),
         f"Mean share of the attention map on {word}, for the class predicted on the clean image; {selection.images}. "
-        f"{'Diamond: another image’s map of the same cell; ' if has_null else ''}{null}; dotted: a uniform map; "
+        f"{'Diamond: null, another image’s map of the same cell; ' if has_null else ''}{null}; dotted: uniform map; "
         f"{models.phrase(selection.averaged_phrase)}".rstrip("; ")
-        + f".{f' Without masks or attention: {join_names(missing)}.' if missing else ''}",
+        + f".{f' No masks or attention maps: {join_names(missing)}.' if missing else ''}",
         selection.source_line,
         frame.width_px,
     )
 
 
 def _with_intervals(rows: pl.DataFrame) -> pl.DataFrame:
-    """Shares with the interval of their difference from another image's map; where that is not known, of themselves."""
+    """Shares with the interval of their difference from another image's map, else with their own interval."""
     null = pl.col("mean_mask_share") - pl.col("mean_over_null")
     return rows.with_columns(
         share_low=(null + pl.col("mean_over_null_low")).fill_null(pl.col("mean_mask_share_low")).clip(0, 1),
@@ -66,11 +66,17 @@ def _with_intervals(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _by_loss(points: pl.DataFrame) -> list[str]:
-    """Corruptions by the share that a model loses from clean to the last severity, the largest loss first."""
-    lost = (pl.col("mean_mask_share").first() - pl.col("mean_mask_share").last()).alias("lost")
-    ends = points.sort("severity").group_by("label", "corruption").agg(lost).group_by("corruption").agg(pl.max("lost"))
-    return ends.sort("lost", "corruption", descending=[True, False])["corruption"].to_list()
+def _by_decrease(points: pl.DataFrame) -> list[str]:
+    """Corruptions by the largest decrease of a model from clean to the last severity, largest first."""
+    decrease = (pl.col("mean_mask_share").first() - pl.col("mean_mask_share").last()).alias("decrease")
+    ends = (
+        points.sort("severity")
+        .group_by("label", "corruption")
+        .agg(decrease)
+        .group_by("corruption")
+        .agg(pl.max("decrease"))
+    )
+    return ends.sort("decrease", "corruption", descending=[True, False])["corruption"].to_list()
 
 
 def _layers(rows: pl.DataFrame, models: ModelColors, frame: Frame, word: str) -> list[alt.Chart]:
@@ -91,8 +97,8 @@ def _layers(rows: pl.DataFrame, models: ModelColors, frame: Frame, word: str) ->
             alt.Tooltip("mean_mask_share:Q", format=".1%", title="own map"),
             alt.Tooltip("null_mean_mask_share:Q", format=".1%", title="another image’s map"),
             alt.Tooltip("even_mask_share:Q", format=".1%", title="uniform map"),
-            alt.Tooltip("pointing_accuracy:Q", format=".1%", title="maximum on it"),
-            alt.Tooltip("null_pointing_accuracy:Q", format=".1%", title="maximum of another image’s map on it"),
+            alt.Tooltip("pointing_accuracy:Q", format=".1%", title="pointing accuracy"),
+            alt.Tooltip("null_pointing_accuracy:Q", format=".1%", title="pointing accuracy, another image’s map"),
             alt.Tooltip("object_count:Q", title="images")]  # fmt: skip
     x = style.severity_axis(max(rows["severity"]))
     base = alt.Chart().encode(x=x, y=y("mean_mask_share"), color=models.color(frame), detail="label:N")

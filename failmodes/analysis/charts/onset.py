@@ -28,10 +28,10 @@ HALF = 0.5
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
-    """Step curves of the share still correct (Kaplan-Meier on the grid), one line a corruption, a panel a model.
+    """Step curves of the share still correct (Kaplan-Meier): a line per corruption, a panel per model.
 
     Raises:
-        WarehouseError: corrupted images do not pair with clean ones, so that none can be followed, or none is correct.
+        WarehouseError: corrupted images do not pair with clean ones, or no clean image is classified correctly.
     """
     chosen = best_and_worst(con, selection, MAX_LISTED)
     every = read_for_selection(con, "onset_by_corruption", selection).drop_nulls("surviving_share")
@@ -50,8 +50,8 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     return Figure(
         plot,
         _title(con, selection, every),
-        "Share of the images classified correctly when clean that are correct at every severity so far (lower on a "
-        f"denser grid); {selection.images}. Color: group of corruptions; named: the lowest curves. "
+        "Share of the images correct when clean that stay correct at every severity so far (Kaplan-Meier; lower on a "
+        f"denser severity grid); {selection.images}. Color: corruption group; labels: the lowest curves. "
         f"{shown_phrase(chosen)}".rstrip(),
         selection.source_line,
         frame.width_px,
@@ -59,12 +59,12 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
 
 
 def _with_names(rows: pl.DataFrame, most: int, low: float) -> pl.DataFrame:
-    """The rows with a `text` for the ends of the `most` lowest curves of a model, and the `place` where it stands.
+    """Rows with a `text` at the ends of the `most` lowest curves of each model, and its vertical position `place`.
 
     Args:
-        rows: curves, each from clean on.
-        most: names that fit above each other between `low` and 1.
-        low: where the axis begins.
+        rows: curves, each starting at clean.
+        most: number of names that fit between `low` and 1.
+        low: start of the axis.
     """
     gap = (1 - low) / most
     ends = rows.group_by("label", "corruption", maintain_order=True).last().sort("surviving_share", maintain_order=True)
@@ -99,9 +99,9 @@ def _layers(rows: pl.DataFrame, frame: Frame, low: float) -> list[alt.Chart]:
 
 
 def _title(con: duckdb.DuckDBPyConnection, selection: Selection, rows: pl.DataFrame) -> str:
-    """Of each model the corruption that leaves the fewest images correct; of many how many models keep less than half.
+    """For each model the corruption with the fewest images still correct; of many, how many keep less than half.
 
-    Intervals are exact, for all corruptions of a model together, since the lowest is one of several.
+    Intervals are exact and hold jointly over the corruptions of a model, since the lowest is selected.
     """
     by_curve = rows.sort("severity").group_by("label", "corruption", maintain_order=True)
     ends = by_curve.agg(
@@ -115,7 +115,7 @@ def _title(con: duckdb.DuckDBPyConnection, selection: Selection, rows: pl.DataFr
     lowest = {row["label"]: row for row in reversed(bounded.rows(named=True))}
     if len(lowest) > MOST_IN_TITLE:
         few = sum(row["high"] < HALF for row in lowest.values())
-        return f"Under some corruption less than half of predictions stay correct for {few} of {len(lowest)} models"
+        return f"{few} of {len(lowest)} models keep less than half of their correct predictions under some corruption"
     return ". ".join(
         f"{label} keeps {format_percent_interval((one['surviving_share'], one['low'], one['high']))} of its correct "
         f"predictions under {lower_label(one['corruption_label'])} up to severity {format_severity(one['severity'])}"

@@ -1,4 +1,4 @@
-"""Heat map of the share of the most frequent prediction in every cell, which shows prediction collapse."""
+"""Heat map of the share of the most frequent prediction in every cell, which reveals prediction collapse."""
 
 import altair as alt
 import duckdb
@@ -27,11 +27,11 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     """Share of the most frequent prediction: corruption (by group, then mean share, extras last) against severity.
 
     Raises:
-        WarehouseError: no prediction is a finite number.
+        WarehouseError: no prediction is finite.
     """
     cells = read_for_selection(con, "predictions_by_severity", selection).drop_nulls("top_prediction")
     if cells.is_empty():
-        raise WarehouseError("no predictions to show: none is a finite number")
+        raise WarehouseError("no predictions to show: none is finite")
     share = float(cells.select(pl.mean("top_prediction_label_share")).item())
     plot, which = heat_map(cells, selection.labels.values(), "top_prediction_share", 1, frame, TOOLTIPS)
     return Figure(

@@ -1,4 +1,4 @@
-"""Ranking: mean accuracy under corruption as dots with intervals, by corruption of few models, else by model."""
+"""Ranking: mean accuracy under corruption with intervals, by corruption for up to four models, else by model."""
 
 from typing import Any
 
@@ -31,10 +31,10 @@ Accuracies = dict[TrainedModel, MeanAccuracy]
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
-    """Up to four models: a row for clean images, for the mean, and for each corruption; of more a row a model.
+    """Up to four models: rows for clean images, the mean, and each corruption; more models: one row per model.
 
     Raises:
-        WarehouseError: of many models, none was evaluated on all corruptions.
+        WarehouseError: there are many models, and none was evaluated on all corruptions.
     """
     found, models = model_accuracies(con, selection), model_colors(con, selection)
     is_by_corruption = len(found) <= len(MODEL_COLORS)
@@ -44,15 +44,13 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
         end=pl.max_horizontal("value", "high").max().over("name", "series" if is_by_corruption else "name")
     )
     level = format_percent(stored_settings(con).interval_level, 0)
-    seeds = ", and over training seeds where there are several (ticks: each seed)" if models.trained else ""
+    seeds = ", and over training seeds if there are several (ticks: individual seeds)" if models.trained else ""
     lacking = [model.label for model, one in found.items() if one.corrupted is None]
-    without = f" Without a mean, since corruptions are missing: {join_names(lacking)}." if lacking else ""
+    without = f" No mean, since corruptions are missing: {join_names(lacking)}." if lacking else ""
     order = (
         "lowest first"
         if is_by_corruption
-        else (
-            "one row per model; hollow: clean (circle) and under the corruption with the lowest mean (diamond, named)"
-        )
+        else ("one row per model; hollow circle: clean; hollow diamond: corruption with the lowest mean accuracy")
     )
     return Figure(
         _plot(data, rows, models, frame, is_by_corruption=is_by_corruption),
@@ -65,7 +63,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
 
 
 def _by_corruption(con: duckdb.DuckDBPyConnection, selection: Selection, found: Accuracies) -> list[dict[str, Any]]:
-    """Clean, the mean, then corruptions from the lowest mean accuracy over models on, extras last; runs behind."""
+    """Clean, the mean, then corruptions by mean accuracy over models, lowest first and extras last; runs at the end."""
     names, of_runs = corruption_names(con, selection), run_accuracies(con, selection)
     order = sorted(lowest_first(found.values()), key=lambda corruption: corruption in selection.extras)
 
@@ -83,11 +81,11 @@ def _by_corruption(con: duckdb.DuckDBPyConnection, selection: Selection, found: 
 
 
 def _by_model(con: duckdb.DuckDBPyConnection, selection: Selection, found: Accuracies) -> list[dict[str, Any]]:
-    """Models from the highest mean corrupted accuracy on, with clean and the lowest corruption; runs behind."""
+    """Models by mean corrupted accuracy, highest first, with clean and the lowest corruption; runs at the end."""
     names, of_runs = corruption_names(con, selection), run_accuracies(con, selection)
     means = {model: one.corrupted for model, one in found.items() if one.corrupted is not None}
     if not means:
-        raise WarehouseError("no mean to rank by: no model was evaluated on all corruptions")
+        raise WarehouseError("no ranking to show: no model was evaluated on all corruptions")
     rows = []
     for model in sorted(means, key=lambda model: -means[model].value):
         one = found[model]
@@ -110,7 +108,7 @@ def _by_model(con: duckdb.DuckDBPyConnection, selection: Selection, found: Accur
 
 
 def _row(name: str, label: str, estimate: Estimate, run: str | None = None) -> dict[str, Any]:
-    """One dot with its interval, or the tick of one training run."""
+    """One point with its interval, or the tick of one training run."""
     row = {"name": name, "label": label, "value": estimate.value, "run": run}
     is_run = {"low": None, "high": None, "text": None}
     return row | (
@@ -175,7 +173,7 @@ def _plot(
 
 
 def _title(found: Accuracies, selection: Selection) -> str:
-    """Mean corrupted accuracy of each of up to four models with its interval, of more of the best and the last."""
+    """Mean corrupted accuracy with its interval, of up to four models, else of the highest and the lowest."""
     known = {model.label_with_seeds: one.corrupted for model, one in found.items() if one.corrupted is not None}
     count = format_count(len(selection.averaged), "corruption")
     if not known:

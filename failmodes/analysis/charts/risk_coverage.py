@@ -1,4 +1,4 @@
-"""Risk-coverage curves by severity: error rate of the most confident images."""
+"""Risk-coverage curves by severity: error rate of the most confident images against coverage."""
 
 import altair as alt
 import duckdb
@@ -23,11 +23,7 @@ MOST_COLUMNS, HEIGHT_PX = 5, 220
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
-    """Error rate of the images kept against their share, by confidence, a line a severity, a panel a model.
-
-    Raises:
-        WarehouseError: the warehouse was loaded before there was this measure.
-    """
+    """Selective risk against coverage, by confidence: a line per severity, a panel per model."""
     chosen = best_and_worst(con, selection)
     cells = read_for_selection(con, "risk_coverage", chosen).filter(score="confidence")
     means = averaged(cells, chosen, ["coverage"], risk=pl.col("selective_risk"))
@@ -40,10 +36,10 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     return Figure(
         plot,
         _title(con, selection),
-        "Error rate of the most confident images (largest softmax) against the share of images kept, "
+        "Selective risk: error rate of the most confident images (maximum softmax probability) against coverage, "
         f"{style.severity_phrase(means, colors)}, mean over {selection.averaged_phrase}; {selection.images}. "
-        "A line that does not fall toward the left: confidence "
-        f"does not rank failures last. {shown_phrase(chosen)}".rstrip(),
+        "A line that does not fall toward the left: confidence does not separate failures from correct predictions. "
+        f"{shown_phrase(chosen)}".rstrip(),
         selection.source_line,
         frame.width_px,
     )
@@ -52,16 +48,16 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
 def _layers(colors: dict[str, str], frame: Frame, most: float) -> list[alt.Chart]:
     """A line and points for each severity."""
     x_axis = alt.Axis(labelExpr=style.PERCENT, tickCount=2, grid=False)
-    x = alt.X("coverage:Q", title="images kept", scale=style.fixed_scale(0, 1), axis=x_axis)
+    x = alt.X("coverage:Q", title="coverage", scale=style.fixed_scale(0, 1), axis=x_axis)
     y = alt.Y("risk:Q", title="error rate", scale=style.fixed_scale(0, min(1, 1.05 * most)), axis=style.percent_axis())
-    tips = [alt.Tooltip("series:N", title="severity"), alt.Tooltip("coverage:Q", format=".0%", title="images kept"),
+    tips = [alt.Tooltip("series:N", title="severity"), alt.Tooltip("coverage:Q", format=".0%", title="coverage"),
             alt.Tooltip("risk:Q", format=".1%", title="error rate")]  # fmt: skip
     base = alt.Chart().encode(x=x, y=y, color=style.severity_color(colors, frame))
     return [base.mark_line(strokeWidth=1.6), base.mark_point(filled=True, size=8, opacity=1).encode(tooltip=tips)]
 
 
 def _title(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    """The error rate at the last severity without the least confident images; of many models by how much it changes."""
+    """Error rate at the last severity without the least confident images; for many models, the range of changes."""
     every = {evaluation.label: predict_failures(con, selection, evaluation) for evaluation in selection.evaluations}
     found = {label: one for label, one in every.items() if one}
     if not found:
@@ -70,10 +66,11 @@ def _title(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     if len(found) > MOST_IN_TITLE:
         changes = sorted(one.error_rate_kept.value - one.error_rate.value for one in found.values())
         low, high = format_number(100 * changes[0], signed=True), format_points(changes[-1], signed=True)
-        return f"Abstaining on {unsure}: {low} to {high} of error rate at the last severity in {len(found)} models"
+        change = f"changes the error rate at the last severity by {low} to {high} in {len(found)} models"
+        return f"Abstaining on {unsure} {change}"
     each = (
         f"{format_percent_interval(one.error_rate_kept)} for {label} "
-        f"(of all images {format_percent(one.error_rate.value)})"
+        f"(all images: {format_percent(one.error_rate.value)})"
         for label, one in found.items()
     )
     return f"Error rate at the last severity without {unsure}: {join_names(each)}"

@@ -1,4 +1,4 @@
-"""Shape space: by how much accuracy drops under a corruption, against whether it drops early or late."""
+"""Shape space: total accuracy drop under each corruption against curvature (early or late drop)."""
 
 from collections import Counter
 
@@ -24,12 +24,12 @@ AXIS_TITLE = "\u2190 drops early\u00a0\u00a0\u00a0curvature \u03ba\u00a0\u00a0\u
 def chart(
     con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE, published: bool = True
 ) -> Figure:
-    """Total drop in points (x) against the curvature (y), both with intervals; only falling curves have one.
+    """Total drop in points (x) against curvature (y), both with intervals; only curves that drop have a curvature.
 
-    Published models on the dataset are small and gray behind, where the warehouse holds some and `published` is set.
+    Published models on the dataset are small and gray, if the warehouse has any and `published` is set.
 
     Raises:
-        WarehouseError: no curve is shown to drop.
+        WarehouseError: no accuracy drop is supported.
     """
     names, settings, models = corruption_names(con, selection), stored_settings(con), model_colors(con, selection)
     others = published_behind(con, selection, shown=published)
@@ -50,7 +50,7 @@ def chart(
     )
     own = points.filter(pl.col("series") != PUBLISHED)
     if own.is_empty():
-        raise WarehouseError("no curve falls enough to have a shape: no corruption is shown to lower accuracy")
+        raise WarehouseError("no curve has a curvature: no accuracy drop is supported")
     x_low, x_high = style.domain_of([*points["drop"], *points["drop_low"], *points["drop_high"], 0, 5])
     least = 1.5 * settings.curvature_threshold
     y_low, y_high = style.domain_of([*points["curvature"], -least, least], room=0.3)
@@ -79,7 +79,7 @@ def chart(
         alt.Tooltip("label:N", title="model"),
         alt.Tooltip("name:N", title="corruption"),
         alt.Tooltip("shape:N", title="shape"),
-        alt.Tooltip("stability:Q", format=".0%", title="resamples that agree"),
+        alt.Tooltip("stability:Q", format=".0%", title="stability (resamples with this shape)"),
         alt.Tooltip("drop:Q", format=".1f", title="drop, points"),
         alt.Tooltip("curvature:Q", format=".2f", title="curvature (late + / early \u2212)"),
     ]
@@ -111,12 +111,11 @@ def chart(
     return Figure(
         plot,
         _title(own, len(models.models)),
-        f"Total drop in accuracy, clean to last severity, against the curvature of the curve (mean height above its "
-        f"chord as a share of the drop), on {selection.images}; bars: {format_percent(settings.interval_level, 0)} "
-        "intervals over images, cut where they leave the plot; shaded: curvature within "
-        f"\u00b1{settings.curvature_threshold:g}; "
-        f"{models.phrase(selection.averaged_phrase)}{others.phrase}names where there is room; not drawn, since no drop "
-        f"is supported: {format_count(len(left), 'curve')}.",
+        f"Total accuracy drop from clean to the last severity against the curvature \u03ba of the curve (mean height "
+        f"above its chord as a share of the drop), on {selection.images}; bars: "
+        f"{format_percent(settings.interval_level, 0)} intervals over images, clipped at the plot; shaded: "
+        f"|\u03ba| \u2264 {settings.curvature_threshold:g}; {models.phrase(selection.averaged_phrase)}{others.phrase}"
+        f"labels where they fit; not drawn, since no drop is supported: {format_count(len(left), 'curve')}.",
         selection.source_line,
         frame.width_px,
     )
@@ -126,5 +125,5 @@ def _title(points: pl.DataFrame, models: int) -> str:
     """How many curves have each shape."""
     counts = Counter(points["shape"])
     shapes = join_names(f"{counts[label]} {label}" for label in SHAPE_LABELS.values() if counts[label])
-    whose = f"{points['label'][0]}: of" if models == 1 else "Of"
-    return f"{whose} {format_count(len(points), 'curve')} that drop, {shapes}"
+    whose = f" of {points['label'][0]}" if models == 1 else ""
+    return f"Shapes of {format_count(len(points), 'curve')}{whose} that drop: {shapes}"

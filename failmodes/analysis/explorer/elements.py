@@ -11,15 +11,14 @@ import marimo as mo
 import polars as pl
 from altair.utils.schemapi import debug_mode
 
-from failmodes.analysis.charts.confusion import NO_NUMBER
 from failmodes.analysis.explorer.cells import Cell, Slice, nearest_cell
+from failmodes.analysis.images.rows import NO_PREDICTION, OTHER_CLASS
 from failmodes.analysis.render.blocks import Block
 from failmodes.analysis.render.formats.html import render_blocks
 from failmodes.analysis.render.formatting import format_severity
 from failmodes.warehouse.errors import FailmodesError
 
 URL = re.compile("(https?|data):", re.IGNORECASE)
-NO_PREDICTION = "no answer"  # what the rows of images call a prediction that is not finite
 
 
 class Address:
@@ -127,7 +126,7 @@ def cell_form(cells: Mapping[str, Cell], chosen: Cell, choose: Callable[[Cell], 
 
 def slice_form(classes: Sequence[str], which: Slice) -> Any:
     """The choices that make a slice, as `which` says at first."""
-    predictions = [*classes, "another class", NO_PREDICTION]
+    predictions = [*classes, OTHER_CLASS, NO_PREDICTION]
     prediction = which.prediction if which.prediction in predictions else None
     true_class = which.true_class if which.true_class in classes else None
     return mo.ui.dictionary({
@@ -139,11 +138,7 @@ def slice_form(classes: Sequence[str], which: Slice) -> Any:
 
 def clicked_pair(fields: Mapping[str, str]) -> dict[str, str | None]:
     """True class and prediction of a clicked cell of the matrix, as a slice names them; none where none is."""
-    prediction = fields.get("prediction")
-    return {
-        "true_class": fields.get("label_name"),
-        "prediction": NO_PREDICTION if prediction == NO_NUMBER else prediction,
-    }
+    return {"true_class": fields.get("label_name"), "prediction": fields.get("prediction")}
 
 
 def table(rows: pl.DataFrame, **options: Any) -> Any:

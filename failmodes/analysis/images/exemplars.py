@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from failmodes.analysis.images.attention import AttentionMap, stored_map
 from failmodes.analysis.images.clean_images import check_pixel_count, decode_stored
+from failmodes.analysis.images.rows import NO_PREDICTION, OTHER_CLASS
 from failmodes.analysis.render.formatting import REASON_NAMES
 from failmodes.warehouse.schema import EXEMPLAR_REASONS
 
@@ -43,7 +44,7 @@ def exemplar_rows(
     """Rows of `exemplars` with the names of classes, those that were chosen first in front, by rising severity."""
     found: pl.DataFrame = con.sql(
         "select e.*, d.height_px, d.width_px, a.class_name as label_name, coalesce(b.class_name, "
-        "case when e.confidence is null then 'no answer' else 'another class' end) as predicted_name "
+        f"case when e.confidence is null then '{NO_PREDICTION}' else '{OTHER_CLASS}' end) as predicted_name "
         "from exemplars as e inner join datasets as d on d.dataset_id = $3 "
         "left join classes as a on a.dataset_id = $3 and a.class_index = e.label "
         "left join classes as b on b.dataset_id = $3 and b.class_index = e.predicted "

@@ -14,7 +14,8 @@ from failmodes.warehouse.errors import QueryError, StudyError
 from failmodes.warehouse.schema import CLEAN
 
 DEFAULT_PICTURES = 24  # where a filter states no limit
-MOST_PICTURES = 200  # of one sheet: more than anybody looks through, and still a file of a few megabytes
+MOST_PICTURES = 200  # of one sheet, which stays a file of a few megabytes
+NO_PREDICTION, OTHER_CLASS = "no prediction", "another class"  # logits not finite; class outside the dataset
 
 # What a condition may name; a picture needs the columns of PictureRow, in their order
 _COLUMNS = """
@@ -24,7 +25,7 @@ select
 """
 _COUNT = "select count(*) over ()"  # before a limit
 # Rows of `outcomes` with the names of model, corruption and classes; a condition follows
-PICTURES = """
+PICTURES = f"""
 from (
     select
         outcomes.*, evaluation_labels.model_label, evaluation_labels.dataset_id, evaluation_labels.source_id,
@@ -34,7 +35,7 @@ from (
         case when evaluation_labels.paired then clean.correct end as clean_correct,
         coalesce(true_class.class_name, outcomes.label::varchar) as label_name,
         coalesce(
-            predicted_class.class_name, if(outcomes.confidence is null, 'no answer', 'another class')
+            predicted_class.class_name, if(outcomes.confidence is null, '{NO_PREDICTION}', '{OTHER_CLASS}')
         ) as predicted_name
     from outcomes
     inner join evaluation_labels on outcomes.evaluation_id = evaluation_labels.evaluation_id

@@ -1,4 +1,4 @@
-"""Heat maps, a panel a model: corruptions from top to bottom, severities from left to right, a number in every cell."""
+"""Heat maps, one panel per model: corruptions (rows) by severity (columns), with the number in every cell."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,22 +13,22 @@ from failmodes.analysis.render.formatting import format_number
 MOST_COLUMNS, ROW_PX, LEAST_ROW_PX = 4, 26, 13
 LABEL_PADDING_PX, LONGEST_LABEL_PX = 6, 200
 DECIMAL_PX, WHOLE_PX = 26, 14  # widths of a cell that a number with and without a decimal needs
-DARK_FROM = 0.5  # share of the color scale from which numbers are printed in the other text color: its middle color
+DARK_FROM = 0.5  # share of the color scale from which numbers have the other text color
 
 
 def heat_map(
     cells: pl.DataFrame, models: Iterable[str], value: str, top: float, frame: Frame, tooltips: Sequence[alt.Tooltip]
 ) -> tuple[alt.FacetChart, str]:
-    """The chart, and which models it shows where not all fit on a page: those with the highest mean `value`.
+    """Draw the chart; also return which models it shows if not all fit on a page: those with the highest mean `value`.
 
     Args:
         cells: label, corruption_label, corruption_group, headline, severity, `value` (0-1, printed in percent) and
-            what the tooltips show; null cells are left out.
+            what the tooltips show; null cells are omitted.
         models: labels in the order of their panels.
-        value: the column that is drawn.
-        top: end of the color scale.
-        frame: where it is drawn.
-        tooltips: shown of a cell.
+        value: the column to draw.
+        top: upper end of the color scale.
+        frame: its frame.
+        tooltips: of a cell.
     """
     cells = cells.drop_nulls(value)
     cells = cells.with_columns(name=name_with_extra())
@@ -54,7 +54,7 @@ def heat_map(
         [label for label in models if label in shown], panels, height,
     )  # fmt: skip
     left_out = (
-        f"; shown: of {len(models)} models the {len(shown)} with the highest mean" if len(shown) < len(models) else ""
+        f"; shown: the {len(shown)} of {len(models)} models with the highest mean" if len(shown) < len(models) else ""
     )
     return plot, left_out
 
@@ -62,7 +62,7 @@ def heat_map(
 def number_layers(
     x: alt.X, y: alt.Y, value: str, top: float, tooltips: Sequence[alt.Tooltip], *, font_px: float
 ) -> list[alt.Chart]:
-    """Colored cells with their `text`, in the color that is read on the cell (`is_high` says which)."""
+    """Colored cells with their `text`, in a color that is legible on the cell (`is_high` says which)."""
     scale = alt.Scale(domain=[0, top], clamp=True, nice=False, interpolate="rgb")
     base = alt.Chart().encode(x=x, y=y, tooltip=list(tooltips))
     number = base.encode(text="text:N")
@@ -74,7 +74,7 @@ def number_layers(
 
 
 def row_order(cells: pl.DataFrame, value: str) -> list[str]:
-    """Names from the top: by group (noise, blur, weather, digital), then by their mean `value`, extras last."""
+    """Names from top to bottom: by group (noise, blur, weather, digital), then by mean `value`, extras last."""
     rank = pl.col("corruption_group").replace_strict({group: i for i, group in enumerate(GROUPS)}, default=len(GROUPS))
     means = cells.group_by("name", "headline", rank).agg(pl.mean(value))
     order = means.sort("headline", "corruption_group", value, "name", descending=[True, False, True, False])
@@ -82,7 +82,7 @@ def row_order(cells: pl.DataFrame, value: str) -> list[str]:
 
 
 def _panels(frame: Frame, models: int, rows: int, left_px: float) -> tuple[Panels, float]:
-    """The grid of as many of the models as fit on a page, and the height of a panel in pixels."""
+    """The grid of as many models as fit on a page, and the height of a panel in pixels."""
     panels = frame.panels(models, MOST_COLUMNS, left_px=left_px)
     height = panels.height(ROW_PX * rows)
     if height < LEAST_ROW_PX * rows and panels.rows > 1:

@@ -1,4 +1,4 @@
-"""Published models behind those of a selection: gray and thin, in the panels of curves and in shape space."""
+"""Published models to draw behind a selection, gray and thin, in accuracy curves and shape space."""
 
 from typing import NamedTuple
 
@@ -10,17 +10,17 @@ from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.curve_shape import FALLING
 from failmodes.analysis.statistics.published import published_curves, published_shapes
 
-PUBLISHED = "published models"  # what a legend calls them
+PUBLISHED = "published models"  # in a legend
 
 
 class PublishedBehind(NamedTuple):
-    """Published models on a selection's dataset; of none, empty tables and an empty name.
+    """Published models on a selection's dataset; tables and name are empty if there are none.
 
     Attributes:
         curves: label, corruption, severity and accuracy (0-1).
-        shapes: label, corruption, shape, curvature and total_drop (0-1) of the curves that fall.
-        name: how many there are, and of which sets; "" for none.
-        caution: of whose images they are.
+        shapes: label, corruption, shape, curvature and total_drop (0-1) of curves that drop.
+        name: their count and sets, or "".
+        caution: which images they were measured on.
     """
 
     curves: pl.DataFrame
@@ -30,7 +30,7 @@ class PublishedBehind(NamedTuple):
 
     @property
     def phrase(self) -> str:
-        """What a subtitle says of them; ends in a semicolon."""
+        """Their part of a caption; ends in a semicolon."""
         return f"gray, without intervals: {self.name}, {self.caution}; " if self.name else ""
 
 
@@ -39,8 +39,8 @@ def published_behind(con: duckdb.DuckDBPyConnection, selection: Selection, *, sh
 
     Args:
         con: the warehouse, with shapes.
-        selection: what they are drawn behind.
-        shown: False gives none.
+        selection: the evaluations in front.
+        shown: False returns none.
     """
     curves, shapes = published_curves(con, selection), published_shapes(con, selection)
     if not shown:
@@ -59,9 +59,9 @@ def published_behind(con: duckdb.DuckDBPyConnection, selection: Selection, *, sh
 
 
 def other_images_phrase(selection: Selection) -> str:
-    """That published accuracies are of other images than a selection's, and in what these are known to differ.
+    """Why published accuracies are not of the same images as a selection.
 
-    Of all images of a dataset without a note, under a published corrupted dataset, they may be the same.
+    They may be of the same images if a selection has the whole dataset, without a note, in its published corruption.
     """
     facts, differences = selection.shared, []
     if not facts["subset"].startswith("all "):
@@ -69,7 +69,7 @@ def other_images_phrase(selection: Selection) -> str:
     if facts["note"]:
         differences.append(facts["note"].split(":", 1)[0])
     if facts["source_kind"] != "published":
-        differences.append("corrupted anew")
+        differences.append("generated corruptions")
     if not differences:
-        return "measured on images that need not be these"
+        return "possibly measured on other images"
     return f"measured on other images (here: {join_names(differences)})"

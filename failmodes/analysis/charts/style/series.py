@@ -1,7 +1,7 @@
-"""How series are told apart in a chart.
+"""Colors and dashes of the series of a chart.
 
-Models have a color each, in order; of many only the best and the worst, with the others gray behind. Corruptions have
-the color of their group, and a dash each within it.
+Each model has a color; of many models only the best and the worst have one, and the others are gray. A corruption has
+the color of its group and a dash within the group.
 """
 
 from typing import Any, NamedTuple
@@ -26,10 +26,9 @@ class ModelColors(NamedTuple):
 
     Attributes:
         models: of the selection, in order.
-        colors: color by label, of all up to four models; of more, of the two with the highest and the lowest mean
-            accuracy.
-        series: name in the legend by label; models without a color share one.
-        of_runs: the label of each training run's model.
+        colors: color by label: of all models up to four, else of the two with the highest and lowest mean accuracy.
+        series: legend entry by label; models without a color share one.
+        of_runs: label of the model by label of the training run.
     """
 
     models: tuple[TrainedModel, ...]
@@ -44,11 +43,11 @@ class ModelColors(NamedTuple):
 
     @property
     def has_others(self) -> bool:
-        """Whether some models are gray behind the others."""
+        """Whether some models are gray."""
         return OTHERS in self.series.values()
 
     def with_series(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Rows with the `series` of their `label` (of a model or a run); those behind come first, to be drawn first."""
+        """Rows with the `series` of their `label` (of a model or a run); gray ones first, to be drawn first."""
         series = {run: self.series[model] for run, model in self.of_runs.items()} | self.series
         named = rows.with_columns(series=pl.col("label").replace_strict(series, return_dtype=pl.String))
         return named.sort(pl.col("series") != OTHERS, maintain_order=True)
@@ -57,7 +56,7 @@ class ModelColors(NamedTuple):
         """The color channel of the column `series`, with its legend.
 
         Args:
-            frame: where the chart is drawn.
+            frame: of the chart.
             others: further series with their colors, such as published models.
             legend: options of Altair's legend.
         """
@@ -67,16 +66,16 @@ class ModelColors(NamedTuple):
         return series_color(domain, frame, **legend)
 
     def dash(self) -> alt.StrokeDash:
-        """The dash channel of the column `series`: one for each model in color."""
+        """The dash channel of the column `series`, one dash per colored model."""
         names = [self.series[label] for label in self.colors]
         dashes = [list(dash) for dash in MODEL_DASHES[: len(names)]]
         return alt.StrokeDash("series:N", title=None, scale=alt.Scale(domain=names, range=dashes), legend=None)
 
     def phrase(self, averaged: str) -> str:
-        """Which models are in color, where not all are; `averaged` says what the mean is over."""
+        """Which models are in color, if not all are; `averaged` says what the mean is over."""
         if not self.has_others:
             return ""
-        return f"in color: of {len(self.models)} models the highest and the lowest mean accuracy over {averaged}; "
+        return f"in color: highest and lowest mean accuracy over {averaged} of {len(self.models)} models; "
 
 
 def model_colors(con: duckdb.DuckDBPyConnection, selection: Selection) -> ModelColors:
@@ -99,7 +98,7 @@ def model_colors(con: duckdb.DuckDBPyConnection, selection: Selection) -> ModelC
 
 
 def with_groups(con: duckdb.DuckDBPyConnection, selection: Selection, rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows with the name of their corruption, its group and its place (`dash`) among the selection's of that group."""
+    """Rows with the `name`, `group` and `dash` of their corruption; dashes count corruptions within a group."""
     groups = con.sql('select corruption, corruption_group as "group" from corruptions').pl()
     names = pl.DataFrame(list(corruption_names(con, selection).items()), ["corruption", "name"], orient="row")
     places = names.join(groups, on="corruption", how="left", maintain_order="left").with_columns(
@@ -109,7 +108,7 @@ def with_groups(con: duckdb.DuckDBPyConnection, selection: Selection, rows: pl.D
 
 
 def group_color(rows: pl.DataFrame, frame: Frame) -> alt.Color:
-    """The color channel of the column `group`, with its legend; groups in order of publication, others last."""
+    """The color channel of the column `group`, with its legend; groups in published order, others last."""
     found = set(rows["group"])
     groups = [group for group in GROUP_COLORS if group in found] + sorted(found - set(GROUP_COLORS))
     return series_color({group: GROUP_COLORS.get(group, GRAY) for group in groups}, frame, field="group")
