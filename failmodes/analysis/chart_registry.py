@@ -1,7 +1,7 @@
-"""Charts by name: each is a file of the folder `charts`, found by its name, and drawn from a warehouse or from images.
+"""Charts by name: one module each in `charts`, drawn from a warehouse or from images.
 
-A chart's file begins with what it shows. Its function `chart(con, selection, *, frame)` draws a selection; its function
-`chart_of_images(request, *, frame)` corrupts images itself. Either gives a `Figure`.
+The docstring of a module says what the chart shows. Its function `chart(con, selection, *, frame)` draws a selection;
+its function `chart_of_images(request, *, frame)` corrupts images itself. Both return a `Figure`.
 """
 
 import ast
@@ -30,29 +30,29 @@ PARTS_ABREAST = 2
 
 @cache
 def _texts() -> dict[str, str]:
-    """The text of each chart's file, which is read and not imported: drawing needs a second of imports."""
+    """The source of each chart, read instead of imported, since importing takes a second."""
     found = (file for file in files("failmodes.analysis.charts").iterdir() if file.name.endswith(".py"))
     texts = {file.name.removesuffix(".py").replace("_", "-"): file.read_text("utf-8") for file in found}
     return {name: text for name, text in sorted(texts.items()) if name != "--init--"}
 
 
 def warehouse_charts() -> list[str]:
-    """Names of the charts that are drawn from a warehouse."""
+    """Names of charts of a warehouse."""
     return [name for name, text in _texts().items() if "\ndef chart(" in text]
 
 
 def image_charts() -> list[str]:
-    """Names of the charts that corrupt images themselves."""
+    """Names of charts that corrupt images themselves."""
     return [name for name, text in _texts().items() if "\ndef chart_of_images(" in text]
 
 
 def chart_meaning(name: str) -> str:
-    """What a chart shows: the first line of its file."""
+    """What a chart shows: the first line of its module."""
     return (ast.get_docstring(ast.parse(_texts()[name])) or "").split("\n")[0]
 
 
 def complete_chart(incomplete: str) -> list[tuple[str, str]]:
-    """Charts, for a shell that completes a line."""
+    """Charts, for shell completion."""
     return [(name, chart_meaning(name)) for name in _texts() if name.startswith(incomplete)]
 
 
@@ -60,10 +60,10 @@ def _function(name: str, function: str) -> Callable[..., "Figure"]:
     """The function of a chart.
 
     Raises:
-        StudyError: there is no such chart.
+        StudyError: unknown chart.
     """
     known = warehouse_charts() if function == "chart" else image_charts()
-    if name not in [*_texts()]:  # a list, for what is asked may be no text
+    if name not in [*_texts()]:  # a list, since the name may not be hashable
         raise StudyError(f"no chart {name!r}: choose among {', '.join(_texts())}")
     if name not in known:
         what = "a warehouse" if function == "chart" else "images"
@@ -77,7 +77,7 @@ def draw_of_images(name: str, request: "CorruptionRequest", frame: "Frame") -> "
     """Draw a chart that corrupts images itself.
 
     Raises:
-        StudyError, DataError: there is no such chart, or what was requested cannot be read or made.
+        StudyError, DataError: unknown chart, or images that cannot be read or corrupted.
     """
     return _drawn(_function(name, "chart_of_images"), request, frame=frame)
 
@@ -86,14 +86,14 @@ def draw_selection(name: str, con: "duckdb.DuckDBPyConnection", selection: "Sele
     """Draw a chart of a selection; needs shapes.
 
     Raises:
-        StudyError: there is no such chart.
-        WarehouseError: the warehouse lacks what it shows.
+        StudyError: unknown chart.
+        WarehouseError: the warehouse lacks its data.
     """
     return _drawn(_function(name, "chart"), con, selection, **options)
 
 
 def _drawn(draw: Callable[..., "Figure"], *given: Any, **options: Any) -> "Figure":
-    """The figure, without Altair's validation of each part, which takes as long again: tests validate every chart."""
+    """The figure, without Altair's validation, which doubles the time; tests validate every chart."""
     from altair.utils.schemapi import debug_mode
 
     with debug_mode(False):
@@ -116,17 +116,17 @@ def draw_from_warehouse(
     Args:
         path: the DuckDB file.
         name: one of `warehouse_charts`.
-        frame: where it is drawn.
-        models: only these models, by label; of `differences` the second minus the first.
-        evaluations: only these evaluations, by identity or its first letters, after the models where order matters.
-        corruptions: only these.
-        published: whether published models stand behind; None draws those that the warehouse holds.
-        by: a column of `corruptions` or `evaluation_labels`: a part of the chart for each of its values.
+        frame: its frame.
+        models: only these models, by label; for `differences` baseline first.
+        evaluations: only these evaluations, by ID or its start; after the models where order matters.
+        corruptions: only these corruptions.
+        published: draw published models behind; None: if the warehouse has any.
+        by: a column of `corruptions` or `evaluation_labels`: draw one part per value.
 
     Raises:
-        StudyError: an unknown chart or column, a filter names what the warehouse does not hold, or `published` means
-            nothing to this chart.
-        WarehouseError: the warehouse cannot be read, or lacks what the chart shows.
+        StudyError: an unknown chart, column, model, evaluation or corruption, or `published` for a chart without
+            published models.
+        WarehouseError: the warehouse cannot be read, or lacks the data of the chart.
     """
     from failmodes.analysis.selection import select_one
     from failmodes.analysis.statistics.shape_tables import open_current
@@ -152,7 +152,7 @@ def _check_published(
     if is_wanted and published_curves(con, selection).is_empty():
         raise WarehouseError(
             f"no published models on {selection.shared['dataset_label']} under these corruptions: load some with "
-            "`failmodes load … --published FILE.csv`; --published-of says of which data set they are"
+            "`failmodes load … --published FILE.csv`; --published-of names their dataset"
         )
 
 
@@ -160,7 +160,7 @@ def _split(
     whole: "Figure", name: str, con: "duckdb.DuckDBPyConnection", selection: "Selection", by: str, frame: "Frame",
     options: dict[str, Any],
 ) -> "Figure":  # fmt: skip
-    """The chart once for each value of a column, under the title and caption of the whole."""
+    """The chart once per value of a column, with one title and caption."""
     import altair as alt
 
     from failmodes.analysis.charts.style.frame import GAP_PX, Frame
@@ -180,10 +180,10 @@ def _split(
 
 
 def parts_by(con: "duckdb.DuckDBPyConnection", selection: "Selection", by: str) -> dict[str, "Selection"]:
-    """The parts of a selection, by the value of a column: of its corruptions or of its evaluations.
+    """The parts of a selection by the value of a column, of its corruptions or of its evaluations.
 
     Raises:
-        StudyError: there is no such column, or it has one value alone.
+        StudyError: an unknown column, or one with a single value.
     """
     if by in OF_CORRUPTIONS:
         rows = con.sql(f"select corruption, {by} from corruptions order by corruption_order").fetchall()
@@ -196,12 +196,12 @@ def parts_by(con: "duckdb.DuckDBPyConnection", selection: "Selection", by: str) 
     else:
         facts = selection.shared
         if by not in facts:
-            raise StudyError(f"no column {by!r} to split by: choose among {', '.join((*OF_CORRUPTIONS, *facts))}")
+            raise StudyError(f"unknown column {by!r}: choose among {', '.join((*OF_CORRUPTIONS, *facts))}")
         values = dict.fromkeys(str(one.facts[by]) for one in selection.evaluations)
         parts = {
             value: replace(selection, evaluations=tuple(e for e in selection.evaluations if str(e.facts[by]) == value))
             for value in values
         }
     if len(parts) < 2:
-        raise StudyError(f"nothing to split by {by!r}: it is {next(iter(parts))} for all of this chart")
+        raise StudyError(f"nothing to split by {by!r}: its only value in this chart is {next(iter(parts))}")
     return parts

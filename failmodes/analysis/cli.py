@@ -1,4 +1,4 @@
-"""Commands that show what a warehouse holds: claims, shapes, chart, report; and the findings that `run` prints."""
+"""The commands claims, shapes, chart and report, and the findings that `failmodes run` prints."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,11 +23,11 @@ from failmodes.warehouse.progress import stages_shown
 from failmodes.warehouse.storage.locations import default_location, find_warehouse
 from failmodes.warehouse.terminal import named, say, suggest
 
-LOOKS, ROWS, IMAGES = "The picture", "From a warehouse", "From images, without a warehouse"  # panels of the help
+LOOKS, ROWS, IMAGES = "Appearance", "From a warehouse", "From images, without a warehouse"  # panels of the help
 
 
 class PairCommand(TyperCommand):
-    """A command whose `--pair` takes two names, which typer's options cannot: each becomes one option."""
+    """A command whose `--pair` takes two names, which an option of typer cannot: each name becomes one option."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Write `--pair A B` as `--pair A --pair B`."""
@@ -42,13 +42,15 @@ def claims(
     where: WhereArgument = None,
     claims_file: Annotated[
         Path | None,
-        typer.Option("--claims", help="Judge the [\\[claims]] of this TOML file, instead of those of the study."),
+        typer.Option("--claims", help="Judge the [\\[claims]] of this TOML file instead of those of the study."),
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write all figures to this file; - prints them instead of the table.")
+        Path | None,
+        typer.Option("--json", help="Write all results as JSON to this file (- for stdout, instead of the table)."),
     ] = None,
     markdown_file: Annotated[
-        Path | None, typer.Option("--markdown", help="Write a table for a pull request to this file, or print it (-).")
+        Path | None,
+        typer.Option("--markdown", help="Write a Markdown table for a pull request to this file (- for stdout)."),
     ] = None,
     force: ForceOption = False,
     timeout: TimeoutOption = READING_S,
@@ -56,11 +58,11 @@ def claims(
     """Judge claims by the data: supported, contradicted, inconclusive or not measurable, for each model.
 
     \b
-    Claims are tables of a study file, or of the file of --claims (docs/claims.md has all keys):
+    Claims are tables of the study file or of the --claims file (all keys: docs/claims.md):
       [\\[claims]]
       metric = "accuracy"
-      corruptions = ["fog"]      # all by default; "none" is clean
-      severities = [5]           # or "last"; the whole ones by default
+      corruptions = ["fog"]      # default: all; "none" is clean
+      severities = [5]           # or "last"; default: whole severities
       relation = "drop_at_most"  # or at_least, at_most, less_than, largest_drop …
       limit = 0.10
       [\\[claims]]
@@ -88,19 +90,21 @@ def claims(
 def shapes(
     where: WhereArgument = None,
     flat_below: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Accuracy within this of clean is flat.")
+        float | None, typer.Option(min=0, max=1, help="Curves within this drop from clean are flat.")
     ] = None,
     curvature_threshold: Annotated[
-        float | None, typer.Option(min=0, help="Curvature that counts as late or early.")
+        float | None, typer.Option(min=0, help="Curvature from which a drop is late or early.")
     ] = None,
-    resamples: Annotated[int | None, typer.Option(min=10, max=100_000, help="Resamples of each curve.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the resampling.")] = None,
-    level: Annotated[float | None, typer.Option(min=0.5, max=0.999, help="Level of the intervals.")] = None,
+    resamples: Annotated[
+        int | None, typer.Option(min=10, max=100_000, help="Bootstrap resamples of each curve.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Random seed of the bootstrap.")] = None,
+    level: Annotated[float | None, typer.Option(min=0.5, max=0.999, help="Confidence level of intervals.")] = None,
     timeout: TimeoutOption = READING_S,
 ) -> None:
-    """Describe how accuracy drops: shape, stability, total drop, curvature and largest step of every curve.
+    """Show how accuracy drops: shape, stability, total drop, curvature and largest step of every curve.
 
-    Options change the settings of the shapes, and with them all that is derived and stored; those left out keep them.
+    Options change the stored settings of shapes and recompute everything derived from them.
     """
     from failmodes.analysis.judging.stored import change_settings
     from failmodes.analysis.render.documents import print_document
@@ -124,7 +128,7 @@ def chart(
         str,
         typer.Argument(
             help=f"From a warehouse: {', '.join(warehouse_charts())}. From images alone: {', '.join(image_charts())} "
-            "(distortion where an option says what to corrupt).",
+            "(distortion: if an option for images is given).",
             autocompletion=complete_chart,
         ),
     ],
@@ -134,7 +138,7 @@ def chart(
         typer.Option(
             "--output",
             "-o",
-            help="File to write: .svg, .png, .pdf, .html or .json; - prints SVG to stdout.",
+            help="Output file: .svg, .png, .pdf, .html or .json (- for SVG on stdout).",
             rich_help_panel=LOOKS,
         ),
     ] = None,
@@ -144,33 +148,31 @@ def chart(
     ] = "page",
     width: Annotated[
         str | None,
-        typer.Option(
-            help="Width on paper, such as 85mm, 18cm, 7in, 480pt or 680px; instead of --layout.", rich_help_panel=LOOKS
-        ),
+        typer.Option(help="Width, such as 85mm, 18cm, 7in, 480pt or 680px; overrides --layout.", rich_help_panel=LOOKS),
     ] = None,
     theme: Annotated[str, typer.Option(help="light or dark.", rich_help_panel=LOOKS)] = "light",
     title: Annotated[bool, typer.Option(help="Draw the title.", rich_help_panel=LOOKS)] = True,
     caption: Annotated[
         bool,
-        typer.Option(help="Draw the caption; without it, it is printed for LaTeX.", rich_help_panel=LOOKS),
+        typer.Option(help="Draw the caption; --no-caption prints it for LaTeX.", rich_help_panel=LOOKS),
     ] = True,
     corruption: Annotated[
         list[str] | None,
-        typer.Option(help="Only this corruption; may be repeated.", autocompletion=complete_corruption),
+        typer.Option(help="Only this corruption. Repeatable.", autocompletion=complete_corruption),
     ] = None,
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only this model, by its label; may be repeated.", rich_help_panel=ROWS, autocompletion=complete_model
+            help="Only this model, by label. Repeatable.", rich_help_panel=ROWS, autocompletion=complete_model
         ),
     ] = None,
     evaluation: Annotated[
-        list[str] | None, typer.Option(help="Only this evaluation, by its identity.", rich_help_panel=ROWS)
+        list[str] | None, typer.Option(help="Only this evaluation, by ID. Repeatable.", rich_help_panel=ROWS)
     ] = None,
     by: Annotated[
         str | None,
         typer.Option(
-            help="Draw the chart once for each value of a column: corruption, corruption_group, or a column of "
+            help="Draw the chart once per value of a column: corruption, corruption_group, or a column of "
             "evaluation_labels such as architecture.",
             rich_help_panel=ROWS,
         ),
@@ -179,7 +181,7 @@ def chart(
         bool | None,
         typer.Option(
             "--published/--no-published",
-            help="Published models behind yours in curves and shapes; where the warehouse holds some, by default.",
+            help="Draw published models behind yours (curves, shapes). Default: if the warehouse has any.",
             rich_help_panel=ROWS,
         ),
     ] = None,
@@ -189,19 +191,20 @@ def chart(
     image: Annotated[
         list[Path] | None,
         typer.Option(
-            help="An image file; for distortion a folder of them too, and repeatable. Default: scikit-learn's "
-            "photographs.",
+            help="Image file; for distortion also a folder, repeatable. Default: scikit-learn's sample photographs.",
             rich_help_panel=IMAGES,
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the draws.", rich_help_panel=IMAGES)] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Random seed of the corruptions.", rich_help_panel=IMAGES)
+    ] = None,
     severity: Annotated[
         list[float] | None,
-        typer.Option(min=0, max=5, help="Only this severity beside clean; may be repeated.", rich_help_panel=IMAGES),
+        typer.Option(min=0, max=5, help="Only this severity and clean. Repeatable.", rich_help_panel=IMAGES),
     ] = None,
     timeout: TimeoutOption = READING_S,
 ) -> None:
-    """Draw one chart and save it in the format that its suffix names (default NAME.svg in the current folder)."""
+    """Draw a chart and save it in the format of the file suffix (default: NAME.svg in the current folder)."""
     limit_command(timeout)
     from failmodes.analysis.charts.style.figure import FORMATS
     from failmodes.analysis.charts.style.frame import frame_of
@@ -220,7 +223,7 @@ def chart(
             request = CorruptionRequest(recipe or "cifar-c", seed or 0, severity or (), corruption or (), image or ())
             drawn = draw_of_images(name, request, frame)
         else:
-            _refuse(name, "reads a warehouse and corrupts nothing itself", of_images)
+            _refuse(name, "reads a warehouse and corrupts no images", of_images)
             drawn = draw_from_warehouse(
                 find_warehouse(where or default_location()), name, frame=frame, models=model or (),
                 evaluations=evaluation or (), corruptions=corruption or (), published=published, by=by,
@@ -245,22 +248,20 @@ def report(
     where: WhereArgument = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", "-o", help="HTML file; default report.html beside the warehouse; - prints it to stdout."
-        ),
+        typer.Option("--output", "-o", help="HTML file (- for stdout). Default: report.html next to the warehouse."),
     ] = None,
     force: ForceOption = False,
     pair: Annotated[
         list[str] | None,
         typer.Option(
             metavar="A B",
-            help="Compare these two models in it, named by label or evaluation; may be repeated. By default the two "
-            "of data on which there are just two.",
+            help="Compare these two models, named by label or evaluation ID. Repeatable. Default: where a dataset has "
+            "exactly two models, those two.",
         ),
     ] = None,
     timeout: TimeoutOption = READING_S,
 ) -> None:
-    """Write the report: findings in sentences, charts, tables and how it was made, in one offline HTML file."""
+    """Write the report: findings, charts, tables and provenance in one self-contained HTML file."""
     limit_command(timeout)
     from failmodes.analysis.report.rendering import REPORT_FILE, write_report
     from failmodes.ingest.statements import claims_of_studies
@@ -268,7 +269,7 @@ def report(
 
     names = pair or []
     if len(names) % 2:
-        raise StudyError("--pair takes two models: --pair A B")
+        raise StudyError("--pair expects two models: --pair A B")
     pairs = list(zip(names[::2], names[1::2], strict=True))
     claims, metrics = claims_of_studies([where]), metrics_of_studies([where]) or []
     warehouse = find_warehouse(where)
@@ -281,7 +282,7 @@ def report(
 
 
 def print_findings(where: Path) -> None:
-    """Print the findings of the report, a sentence each, and the verdicts on the study's claims."""
+    """Print the findings of the report and the verdicts on the study's claims."""
     from failmodes.analysis.judging.claims import counts_sentence
     from failmodes.analysis.judging.stored import warehouse_claims, warehouse_findings
     from failmodes.analysis.render.blocks import Sentence

@@ -1,4 +1,4 @@
-"""A comparison as Python gets it: sentences, data frames, a chart, and every output format."""
+"""The result of a comparison: sentences, data frames, a chart, and all output formats."""
 
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,13 +37,13 @@ COLUMNS: dict[str, dict[str, pl.DataType]] = {
 
 
 class ComparisonResult(Rendered):
-    """Two models compared, a baseline A and a candidate B: what `Warehouse.compare` returns.
+    """A comparison of a baseline A and a candidate B: what `Warehouse.compare` returns.
 
     Every difference is B minus A. Shares are 0-1 and differences of shares -1 to 1; documents show percentages and
     points.
 
     Attributes:
-        comparison: all that was computed, as dataclasses.
+        comparison: all results, as dataclasses.
 
     Examples:
         >>> result = w.compare("ResNet-18", "DenseNet-121", margin=0.01)
@@ -55,37 +55,37 @@ class ComparisonResult(Rendered):
     """
 
     def __init__(self, comparison: Comparison) -> None:
-        """Hold a comparison; `Warehouse.compare` makes it."""
+        """Wrap a comparison; `Warehouse.compare` computes it."""
         self.comparison = comparison
 
     @property
     def sentences(self) -> list[str]:
-        """Which model is more accurate and on which images, whether the margin is kept, where curves cross."""
+        """Which model is more accurate and where, whether B is within the margin, and where curves cross."""
         return ComparisonText(self.comparison).sentences
 
     @property
     def metrics(self) -> pl.DataFrame:
-        """A row a metric, accuracy first: both values, difference with interval, which is better, or why none is."""
+        """One row per metric, accuracy first: both values, difference with interval, better model or reason."""
         return self._frame("metrics")
 
     @property
     def corruptions(self) -> pl.DataFrame:
-        """A row a corruption, B's largest loss first: accuracies, difference with interval, crossover with interval."""
+        """One row per corruption, lowest difference first: accuracies, difference and crossover with intervals."""
         return self._frame("corruptions")
 
     @property
     def cells(self) -> pl.DataFrame:
-        """A row a cell, clean first: accuracies, difference, images only one predicts correctly, adjusted p."""
+        """One row per cell, clean first: accuracies, difference, images only one model gets correct, adjusted p."""
         return self._frame("cells")
 
     @property
     def classes(self) -> pl.DataFrame:
-        """A row a class, B's largest loss first; intervals hold for all classes together."""
+        """One row per class, lowest difference first; intervals hold jointly over all classes."""
         return self._frame("classes")
 
     @property
     def images(self) -> pl.DataFrame:
-        """A row an image that B newly predicts incorrectly or correctly, those of most cells first."""
+        """One row per image that becomes incorrect or correct with B, those with most cells first."""
         return self._frame("images")
 
     def to_frame(self) -> pl.DataFrame:
@@ -94,9 +94,9 @@ class ComparisonResult(Rendered):
 
     @property
     def document(self) -> Document:
-        """Sentences, accuracy by corruption, other tables folded; docs/comparing.md explains the keys of its data.
+        """Sentences, accuracy by corruption, and further tables, folded; docs/comparing.md lists the keys of its data.
 
-        Its test case is whether the candidate is worse by more than the margin.
+        Its test case checks that the candidate is worse by at most the margin.
         """
         comparison, text = self.comparison, ComparisonText(self.comparison, is_summary=True)
         headline, *rest = text.sentences
@@ -116,7 +116,7 @@ class ComparisonResult(Rendered):
         self, *, layout: Literal["page", "paper"] = "page", width: str | None = None,
         theme: Literal["light", "dark"] = "light",
     ) -> "Figure":  # fmt: skip
-        """The differences along severity, a panel a corruption.
+        """Draw the differences by severity, one panel per corruption.
 
         Raises:
             StudyError: an unknown layout, width or theme.
@@ -128,7 +128,7 @@ class ComparisonResult(Rendered):
 
 
 def as_rows(comparison: Comparison, name: str) -> list[dict[str, Any]]:
-    """The rows of one of COLUMNS; those of metrics begin with accuracy, under corruption and clean."""
+    """The rows of one of COLUMNS; metrics begin with corrupted and clean accuracy."""
     if name == "images":
         return [
             {"change": change, **image._asdict()}
@@ -141,7 +141,7 @@ def as_rows(comparison: Comparison, name: str) -> list[dict[str, Any]]:
 
 
 def _data(comparison: Comparison) -> dict[str, Any]:
-    """Everything that was compared; docs/comparing.md lists the keys."""
+    """All results; docs/comparing.md lists the keys."""
     return {
         "sentences": ComparisonText(comparison).sentences,
         "has_verdict": comparison.has_verdict,

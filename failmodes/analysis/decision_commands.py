@@ -1,4 +1,4 @@
-"""Commands for decisions: compare two models, judge one by rules, export a baseline, publish results."""
+"""Commands for decisions: compare two models, check one against rules, export a baseline, publish results."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,8 +19,8 @@ def compare(
     a: Annotated[
         str,
         typer.Argument(
-            help="Baseline model: a label, a label without its training seed (all its runs), the first letters of an "
-            "evaluation ID, an architecture that only it has; or FILE.duckdb, or FILE.duckdb::LABEL.",
+            help="Baseline model: a label, a label without training seed (all its runs), the start of an evaluation ID "
+            "or an architecture that only it has; or FILE.duckdb, or FILE.duckdb::LABEL.",
             autocompletion=complete_model,
         ),
     ],
@@ -35,41 +35,39 @@ def compare(
         Path | None,
         typer.Argument(
             metavar="WAREHOUSE",
-            help="A study file, an output folder or a .duckdb file; not where A and B name their files.",
+            help="Study file, output folder or .duckdb file; not needed if A and B name their files.",
         ),
     ] = None,
     format: Annotated[
         str | None,
         typer.Option(
-            help="text by default, or by the suffix of the file; markdown is for pull requests.",
+            help="Default: text, or the format of the file suffix. markdown is for pull requests.",
             metavar="|".join(format_names()),
             autocompletion=format_names,
         ),
     ] = None,
     margin: Annotated[
-        float, typer.Option(help="Difference of mean corrupted accuracy that would matter: 0.01 is a point.")
+        float, typer.Option(help="Smallest relevant difference of mean corrupted accuracy; 0.01 is one point.")
     ] = 0.01,
-    level: Annotated[float, typer.Option(help="Level of intervals and decisions, 0.5 to 0.999.")] = 0.95,
+    level: Annotated[float, typer.Option(help="Confidence level of intervals and decisions, 0.5 to 0.999.")] = 0.95,
     corruption: Annotated[
         list[str] | None,
-        typer.Option(help="Only under this corruption; may be repeated.", autocompletion=complete_corruption),
+        typer.Option(help="Only this corruption. Repeatable.", autocompletion=complete_corruption),
     ] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option(help="Compare this metric too, by name, or those of a Python file of your own; may be repeated."),
+        typer.Option(help="Also compare this metric (a name), or the metrics of a Python file. Repeatable."),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", "-o", help="File to write, .txt, .json, .md, .html or .xml; stdout by default or with -."
-        ),
+        typer.Option("--output", "-o", help="Output file: .txt, .json, .md, .html or .xml. Default: stdout (-)."),
     ] = None,
     force: ForceOption = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:
     """Compare a candidate model B with a baseline A: which is more accurate, by how much, and where.
 
-    Tests whether B is at most the margin worse, and estimates how many images would decide it if that is inconclusive.
+    Tests whether B is worse by at most the margin; if that is inconclusive, estimates how many images would decide it.
     Models evaluated on the same images are compared image by image.
     """
     limit_command(timeout)
@@ -92,57 +90,58 @@ def compare(
 
 
 def gate(
-    rules: Annotated[Path, typer.Argument(help="A file of rules (TOML), or a study file with a \\[gate] table.")],
+    rules: Annotated[Path, typer.Argument(help="TOML file with rules, or a study file with a \\[gate] table.")],
     where: Annotated[
         Path | None,
-        typer.Argument(help="Study file, output folder or .duckdb file of models that name no file of their own."),
+        typer.Argument(help="Study file, output folder or .duckdb file for models without a file of their own."),
     ] = None,
-    candidate: Annotated[str | None, typer.Option(help="Model to judge, instead of the one the rules name.")] = None,
-    baseline: Annotated[str | None, typer.Option(help="Model to compare with, instead of it.")] = None,
+    candidate: Annotated[str | None, typer.Option(help="Candidate model; overrides the rules.")] = None,
+    baseline: Annotated[str | None, typer.Option(help="Baseline model; overrides the rules.")] = None,
     inconclusive: Annotated[
         Literal["stop", "pass"],
-        typer.Option(help="Whether an inconclusive rule stops the pipeline (exit code 3) or not."),
+        typer.Option(help="Whether an inconclusive rule stops the pipeline (exit code 3) or passes."),
     ] = "stop",
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write all figures to this file; - prints them instead of the text.")
+        Path | None,
+        typer.Option("--json", help="Write all results as JSON to this file (- for stdout, instead of the text)."),
     ] = None,
     junit_file: Annotated[
-        Path | None, typer.Option("--junit", help="Write JUnit XML, a test case a rule or cell, to this file.")
+        Path | None, typer.Option("--junit", help="Write JUnit XML to this file, one test case per rule or cell.")
     ] = None,
     markdown_file: Annotated[
-        Path | None, typer.Option("--markdown", help="Write a summary for a pull request to this file.")
+        Path | None, typer.Option("--markdown", help="Write a Markdown summary for a pull request to this file.")
     ] = None,
     force: ForceOption = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:
-    """Judge a model by rules: whether it is no worse than a baseline, or within limits.
+    """Check a model against rules: no worse than a baseline, or within limits.
 
     \b
     Exit codes:
       0  every rule passes
       1  a rule fails
-      3  not enough images to tell, or a cell is missing
-      2  rules, arguments or files are wrong, or time or memory ran out: nothing was judged
+      3  a rule is inconclusive (too few images), or a cell is missing
+      2  invalid rules, arguments or files, or out of time or memory: nothing was judged
 
     \b
-    Rules, each a metric with a relation to a limit (docs/claims.md has all relations):
+    Each rule is a metric with a relation to a limit (all relations: docs/claims.md):
       \\[gate]
       baseline = "Net A"         # a label, FILE.duckdb or FILE.duckdb::LABEL
       candidate = "Net B"
       level = 0.95
       [\\[gate.rules]]
       metric = "accuracy"
-      corruptions = ["fog"]      # all by default; "none" is clean
-      severities = [3, 4, 5]     # or "last"; the whole ones by default
-      over = "mean"              # or "each" cell by itself
+      corruptions = ["fog"]      # default: all; "none" is clean
+      severities = [3, 4, 5]     # or "last"; default: whole severities
+      over = "mean"              # or "each" cell
       relation = "worse_by_at_most"   # than the baseline
       limit = 0.01
       [\\[gate.rules]]
       metric = "ece"
       relation = "at_most"       # or at_least, drop_at_most, better_by_at_least …
       limit = 0.05
-    """  # noqa: D301  # \b is a letter here, which keeps lines as they are
-    with errors_exit_with(StudyError.exit_code):  # so that 1 says only that a rule fails
+    """  # noqa: D301  # a literal \b tells Click to keep line breaks
+    with errors_exit_with(StudyError.exit_code):  # exit code 1 means only that a rule fails
         limit_command(timeout)
         from failmodes.analysis.judging.gate import run_gate
         from failmodes.analysis.render.documents import print_document
@@ -160,22 +159,22 @@ def gate(
 
 
 def export(
-    target: Annotated[str, typer.Argument(metavar="FILE", help="The file to write, such as baseline.duckdb.")],
+    target: Annotated[str, typer.Argument(metavar="FILE", help="Output file, such as baseline.duckdb.")],
     where: WhereArgument = None,
     evaluation: Annotated[
         str,
         typer.Option(
-            help="The model: its label, its label without a training seed (then all its runs), an evaluation's "
-            "identity or first letters, or an architecture that it alone has. Needed.",
+            help="Required. The model: a label, a label without training seed (all its runs), the start of an "
+            "evaluation ID, or an architecture that only it has.",
             autocompletion=complete_model,
         ),
     ] = "",
-    force: Annotated[bool, typer.Option("--force", help="Replace a .duckdb file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing .duckdb file.")] = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:
-    """Write one model's predictions to a small file: a baseline to commit or upload, for `compare` and `gate`.
+    """Export one model's predictions to a small file: a baseline to commit or upload, for `compare` and `gate`.
 
-    It is a warehouse like any other, without pictures, names of image files, attention and logits.
+    The file is a warehouse without images, image file names, attention and logits.
     """
     if not evaluation:
         raise StudyError('export: name the model, as in `failmodes export --evaluation "Net A" baseline.duckdb`')
@@ -202,8 +201,8 @@ def publish(
         Literal["robustbench", "croissant", "model-card"],
         typer.Option(
             "--format",
-            help="robustbench: a CSV of accuracies by corruption and severity, clean ones beside it; croissant: a "
-            "description (JSON-LD) of warehouse and record; model-card: metadata and tables for Hugging Face.",
+            help="robustbench: CSV of accuracies by corruption and severity, with clean accuracies in a second file; "
+            "croissant: JSON-LD description of warehouse and results; model-card: metadata and tables (Hugging Face).",
         ),
     ] = "robustbench",
     output: Annotated[
@@ -212,19 +211,17 @@ def publish(
             "--output",
             "-o",
             metavar="FILE",
-            help="File to write; by default one beside the warehouse; - prints croissant or model-card to stdout.",
+            help="Output file (- for stdout, not for robustbench). Default: next to the warehouse.",
         ),
     ] = None,
-    model: Annotated[
-        list[str] | None, typer.Option("--model", help="Only this model, by its label; may be repeated.")
-    ] = None,
+    model: Annotated[list[str] | None, typer.Option("--model", help="Only this model, by label. Repeatable.")] = None,
     evaluation: Annotated[
-        list[str] | None, typer.Option("--evaluation", help="Only this evaluation, by its identity.")
+        list[str] | None, typer.Option("--evaluation", help="Only this evaluation, by ID. Repeatable.")
     ] = None,
     force: ForceOption = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:
-    """Write your results as others read them: RobustBench's table, a Croissant description, a model card's snippet."""
+    """Publish results as a RobustBench table, a Croissant description or a snippet for a model card."""
     limit_command(timeout)
     from failmodes.analysis.publishing.formats import FORMATS, publish_results
     from failmodes.warehouse.storage.locations import find_warehouse
@@ -232,7 +229,7 @@ def publish(
     is_printed = output == str(STDOUT)
     if is_printed and output_format == "robustbench":
         raise StudyError(
-            "--output -: robustbench writes two files, which stdout cannot take: name the first, such as results.csv"
+            "--output -: robustbench writes two files, not to stdout: name the first file, such as results.csv"
         )
     warehouse = find_warehouse(where)
     with stages_shown("publish"), result_file(Path(output or ""), FORMATS[output_format].file_name) as file:

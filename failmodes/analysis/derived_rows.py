@@ -1,4 +1,4 @@
-"""Rows of the tables that are derived from a record: as Arrow, what they were made from, and where they are put."""
+"""Rows of derived tables: as Arrow, their inputs, and where they are stored."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,9 +13,9 @@ from failmodes.warehouse.database_schema import COMPUTED, COMPUTED_TABLES
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.schema import Table
 
-UNFIT = "unfit "  # before the hash of input from which a load could derive nothing: whoever reads it is told why
+UNFIT = "unfit "  # before the hash of input from which a load could derive nothing; readers get the reason
 
-# What is derived of an evaluation is made from its labels, its classes, its corruptions, and what a load has computed
+# Derived rows of an evaluation depend on its labels, classes, corruptions, and on what a load computed
 _INPUTS = """
 select
     labels.evaluation_id, {labels},
@@ -32,13 +32,13 @@ order by labels.evaluation_id
 
 
 class Made(NamedTuple):
-    """What derived rows are made from.
+    """The code and inputs of derived rows.
 
     Attributes:
-        name: of the table, or of the set of tables.
-        definition: hash of the source of what makes them.
-        inputs: hash of what they are made from, by evaluation; empty where there is nothing to derive. The key is empty
-            where they are about the whole warehouse.
+        name: of the table or set of tables.
+        definition: hash of the source code that derives them.
+        inputs: hash of their inputs by evaluation; empty if there is nothing to derive. The key is "" for rows of the
+            whole warehouse.
     """
 
     name: str
@@ -46,11 +46,11 @@ class Made(NamedTuple):
     inputs: Mapping[str, str]
 
     def due(self, con: duckdb.DuckDBPyConnection, *, stores: bool) -> list[str]:
-        """Keys whose rows are missing, or were made from other input or by other code.
+        """Keys whose rows are missing, or come from other inputs or code.
 
         Args:
             con: the warehouse.
-            stores: whether rows will be stored; those that a load could not make are not due then.
+            stores: whether rows will be stored; those that a load could not derive are not due then.
         """
         known = {
             key: made_from.removeprefix(UNFIT) if stores else made_from
@@ -62,7 +62,7 @@ class Made(NamedTuple):
         return [key for key, made_from in self.inputs.items() if known.get(key) != made_from]
 
     def record(self, con: duckdb.DuckDBPyConnection, unfit: Collection[str] = ()) -> None:
-        """Say in `computed` that all rows are of now, and that `unfit` keys have none; `con` may write."""
+        """Record in `computed` that all rows are current and that `unfit` keys have none; `con` may write."""
         con.execute("delete from computed where name = ?", [self.name])
         rows = [
             (self.name, key, self.definition, UNFIT * (key in unfit) + made_from, None)
@@ -74,10 +74,10 @@ class Made(NamedTuple):
 
 @read_once
 def evaluation_inputs(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """Hash of what the warehouse holds of each evaluation that has predictions, in order."""
+    """Hash of the inputs of each evaluation that has predictions, in order."""
     texts = {}
     for name, relation in {"labels": "evaluation_labels", "classes": "classes", "corruptions": "corruptions"}.items():
-        columns = sorted(con.sql(f"from {relation}").columns)  # readers are shown them in another order than writers
+        columns = sorted(con.sql(f"from {relation}").columns)  # readers see another order than writers
         texts[name] = f"row({', '.join(f'{name}.{column}' for column in columns)})::varchar"
     found = con.execute(_INPUTS.format(**texts), [[table.name for table in COMPUTED_TABLES]]).fetchall()
     return {key: identity_of(facts) for key, *facts in found}
@@ -86,14 +86,14 @@ def evaluation_inputs(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
 def replace_rows(
     con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table, keys: Sequence[str] | None = None, *, stores: bool
 ) -> None:
-    """Put rows in the place of those of some evaluations.
+    """Replace the rows of evaluations.
 
     Args:
         con: the warehouse.
-        table: which table.
+        table: the table.
         rows: its new rows.
-        keys: evaluations whose former rows go; all rows if not given.
-        stores: whether `con` may write; else it alone has the rows, which hide the stored ones.
+        keys: evaluations whose old rows are deleted. Default: all rows.
+        stores: whether `con` may write; if not, the rows are visible only to `con` and hide the stored ones.
     """
     gone = "true" if keys is None else "list_contains($1, evaluation_id)"
     values = [] if keys is None else [keys]
@@ -107,10 +107,9 @@ def replace_rows(
 
 
 def derived_rows(rows: Iterable[Mapping[str, Any]], table: Table) -> pa.Table:
-    """The rows in the columns of a table, null where a row lacks one.
+    """The rows in the columns of a table; missing values are null.
 
-    Arrow's own way from Python's values imports pandas where that is installed, which takes as long as all shapes of a
-    model.
+    Polars, because Arrow's conversion imports pandas where it is installed, which is slow.
     """
     schema = table.arrow()
     made = pl.DataFrame(list(rows), schema=pl.DataFrame(schema.empty_table()).schema).to_arrow()

@@ -1,4 +1,4 @@
-"""A model's predictions as a small warehouse of their own: a baseline that travels."""
+"""Export a model's predictions to a small warehouse: a portable baseline."""
 
 from os import PathLike, fspath
 from pathlib import Path
@@ -13,7 +13,7 @@ from failmodes.warehouse.storage.locations import user_path
 
 
 class ModelExport(NamedTuple):
-    """The file that was written, the model in it with its number of training runs, and what the file holds."""
+    """The exported file, the label of its model, the number of training runs, and its contents."""
 
     path: Path
     label: str
@@ -25,14 +25,14 @@ def export_model(warehouse: Path, name: str, target: "str | PathLike[str]", *, f
     """Write all training runs of a model to `target`; see `export_evaluations`.
 
     Args:
-        warehouse: the DuckDB file that holds it.
-        name: what names it, as `named_model` has it.
-        target: the file to write, FILE.duckdb, where ~ is the home folder.
-        force: replace a file that is there.
+        warehouse: the DuckDB file with the model.
+        name: the model, named as for `named_model`.
+        target: the file, FILE.duckdb; ~ is the home folder.
+        force: replace an existing file.
 
     Raises:
-        StudyError: there is no such model, several are called so, or `target` is a URL or is there already.
-        WarehouseError: the warehouse cannot be read, or what would be written breaks a check.
+        StudyError: no model or several models match, or `target` is a URL or exists.
+        WarehouseError: the warehouse cannot be read, or the rows violate a data check.
         StorageError: the file cannot be written.
     """
     if is_url(fspath(target)):

@@ -1,4 +1,4 @@
-"""What several parts of a report ask of a warehouse is read once a connection: what it shows never changes."""
+"""Read what several parts of a report need once per connection; what a connection shows never changes."""
 
 from collections.abc import Callable, Hashable
 from functools import wraps
@@ -15,9 +15,9 @@ _RESULTS: "WeakKeyDictionary[duckdb.DuckDBPyConnection, dict[Hashable, Any]]" = 
 
 
 def read_once(reader: Reader[Arguments, Result]) -> Reader[Arguments, Result]:
-    """A reader that answers the same arguments from memory, as long as its connection lives.
+    """Cache a reader by its arguments for the lifetime of its connection.
 
-    Its arguments are hashable, and nobody changes what it gives.
+    Arguments must be hashable, and callers must not change results.
     """
 
     @wraps(reader)

@@ -1,4 +1,4 @@
-"""An open warehouse for notebooks and scripts: SQL, tables, charts, findings and the report of one DuckDB file."""
+"""An open warehouse for notebooks and scripts: SQL, tables, charts, findings and the report of a DuckDB file."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,21 +22,21 @@ MOST_LISTED = 6  # names of models or corruptions in the description of a wareho
 
 
 class Warehouse:
-    """A warehouse, open to read: what `failmodes.open` and `failmodes.benchmark` return.
+    """A warehouse, open for reading: what `failmodes.open` and `failmodes.benchmark` return.
 
-    Each call opens the file anew (0.03 to 0.2 s) and closes it again, so nothing is locked between two calls, what a
-    load put in its place meanwhile is seen, and several threads may use one warehouse. Tables are Polars data frames,
-    charts are figures of Altair charts; PyTorch is never needed.
+    Each call opens and closes the file (0.03 to 0.2 s): nothing stays locked between calls, a call sees what was loaded
+    since the last one, and several threads can share a warehouse. Tables are Polars data frames, charts are figures of
+    Altair charts; PyTorch is not needed.
 
-    SQL can neither change the warehouse nor read any other file, and no call here writes to it. Charts, findings and
-    the report need what a load derives from the rows, such as the shapes of the curves: where that is not stored, or is
-    out of date, it is computed for that one call, with a note on stderr.
+    SQL can neither change the warehouse nor read another file, and no method writes to it. Charts, findings and the
+    report need derived rows, such as the shapes of curves, which a load stores; if they are missing or out of date,
+    the call computes them, with a note on stderr.
 
     Examples:
         >>> import failmodes
         >>> w = failmodes.open("runs/mine")
         >>> w                                                    # what it holds
-        >>> w.tables()                                           # what can be asked
+        >>> w.tables()                                           # its tables and views
         >>> w.table("accuracy_by_severity", corruption=["fog", "snow"], severity=5)
         >>> w.sql("select corruption, min(accuracy) as worst from accuracy_by_severity group by all order by worst")
         >>> w.chart("curves", model="ResNet-18")
@@ -52,11 +52,10 @@ class Warehouse:
 
         Args:
             path: the DuckDB file.
-            open_study: opens the images of the study that is at hand, for pictures that the file has not got;
-                `failmodes.open` gives it.
+            open_study: opens the study, for images that the file does not store; `failmodes.open` sets it.
 
         Raises:
-            WarehouseError: it is missing, no warehouse, of another schema version, or in use by a writer.
+            WarehouseError: the file is missing, not a warehouse, of another schema version, or being written.
         """
         from failmodes.warehouse.database.connection import open_warehouse
 
@@ -64,7 +63,7 @@ class Warehouse:
         self._closed = False
         self._open_study = open_study
         with open_warehouse(self._path, ()):
-            pass  # it is a warehouse of our version
+            pass  # checks that it is a warehouse of this version
 
     @property
     def path(self) -> Path:
@@ -72,19 +71,18 @@ class Warehouse:
         return self._path
 
     def sql(self, query: str, /, *, timeout_s: float | None = 60, **parameters: object) -> "pl.DataFrame":
-        """Answer one SQL statement; it can only read.
+        """Run one SQL statement, read-only.
 
         Args:
-            query: one statement in DuckDB's dialect, or the name of a saved query, such as "@worst_cells"
-                (`failmodes query --list` has them, and what they take).
-            timeout_s: seconds after which it is stopped; None waits.
-            **parameters: the value of each `$name` in the statement; of a saved query, of those parameters that are
-                given. Values are bound, never written into the text.
+            query: one statement in DuckDB's dialect, or the name of a saved query, such as "@worst_cells" (listed by
+                `failmodes query --list`).
+            timeout_s: time limit in seconds; None for no limit.
+            **parameters: values by `$name` in the statement, or by parameter of a saved query. Values are bound, never
+                pasted into the text.
 
         Raises:
-            QueryError: it is no valid SQL, more than one statement, not a reading one, or lacks the value of a
-                parameter.
-            LimitError: time or memory ran out.
+            QueryError: the SQL is invalid, has several statements, writes, or lacks the value of a parameter.
+            LimitError: out of time or memory.
 
         Examples:
             >>> w.sql("select * from accuracy_by_severity where accuracy < $floor order by accuracy", floor=0.5)
@@ -97,17 +95,17 @@ class Warehouse:
         return run_query(path, query, parameters, timeout_s=timeout_s)
 
     def table(self, name: str, /, **filters: object) -> "pl.DataFrame":
-        """The rows of a table or view that fit every filter, sorted by what they are of: model, corruption, severity.
+        """Rows of a table or view that match all filters, sorted by model, corruption and severity.
 
-        `predictions` and `attention`, which have a row for each image, come as they are stored.
+        The rows of `predictions` and `attention`, one per image, keep their stored order.
 
         Args:
-            name: a table or view, as `tables` lists them.
-            **filters: by column: a value (its rows have it), a list or tuple (they have one of these), or None (they
-                have none). A severity may be given as int, float or Decimal.
+            name: a table or view (see `tables`).
+            **filters: by column a value (equal), a list or tuple (one of them) or None (null). Severities may be int,
+                float or Decimal.
 
         Raises:
-            QueryError: there is no such table, view or column, or a value is of another kind than its column.
+            QueryError: unknown table, view or column, or a value of another type than its column.
 
         Examples:
             >>> w.table("accuracy_by_severity", model_label="ResNet-18", corruption=["fog", "snow"])
@@ -119,19 +117,17 @@ class Warehouse:
         return read_rows(path, name, filters)
 
     def tables(self) -> "pl.DataFrame":
-        """Every table and view: name, kind ('table' or 'view'), meaning in a sentence, row_count (null for views)."""
+        """All tables and views: name, kind ('table' or 'view'), meaning, row_count (null for views)."""
         path = self._opened()
         from failmodes.warehouse.database.schema_listing import list_relations
 
         return list_relations(path)
 
     def schema(self, name: str | None = None) -> "pl.DataFrame":
-        """The columns of one table or view, or of all: table, column, type, meaning.
-
-        The meaning has range and unit, of views as of tables.
+        """The columns of one table or view, or of all: table, column, type, and meaning with range and unit.
 
         Raises:
-            QueryError: there is no table or view `name`.
+            QueryError: unknown table or view.
         """
         path = self._opened()
         from failmodes.warehouse.database.schema_listing import list_columns
@@ -153,29 +149,29 @@ class Warehouse:
         title: bool = True,
         caption: bool = True,
     ) -> "Figure":
-        """Draw a chart, as `failmodes chart` does; a notebook shows it, `.save("chart.svg")` writes it.
+        """Draw a chart, as `failmodes chart` does; notebooks display it, `.save("chart.svg")` writes it.
 
         Args:
             name: attention, calibration, confusion, curves, differences, distortion, distortion-shapes, drops,
                 early-warning, exemplars, failure-prediction, object-attention, onset, predictions, ranking,
                 risk-coverage or shapes.
-            model: only this model or these, by label; of `differences` the second minus the first, as in `compare`.
-            corruption: only this corruption or these.
-            evaluation: only this evaluation or these, by identity or its first letters.
+            model: only these models, by label; for `differences` baseline first, as in `compare`.
+            corruption: only these corruptions.
+            evaluation: only these evaluations, by ID or its start.
             layout: 'page' (680 px, or 180 mm) or 'paper' (85 mm, one column).
-            width: of the figure on paper, such as "85mm" (or cm, in, pt, px), instead of a layout; `.save` keeps to it.
+            width: width of the figure, such as "85mm" (or cm, in, pt, px); overrides the layout.
             theme: 'light' or 'dark'.
-            published: whether published models stand behind yours, in curves and shapes; None draws those that the
-                warehouse holds of the dataset.
-            by: draw it once for each value of a column: corruption, corruption_group, or a column of
+            published: draw published models behind yours (curves, shapes); None: if the warehouse has any of the
+                dataset.
+            by: draw the chart once per value of a column: corruption, corruption_group, or a column of
                 evaluation_labels such as architecture.
-            title: whether the title is drawn.
-            caption: whether subtitle and source are drawn; `.caption` has them as text.
+            title: draw the title.
+            caption: draw subtitle and source; `.caption` has them as text.
 
         Raises:
-            StudyError: an unknown chart, column, layout, width or theme, a filter names what the warehouse does not
-                hold, or the evaluations do not share images and corruptions.
-            WarehouseError: the warehouse lacks what the chart shows; the message says why.
+            StudyError: an unknown chart, column, layout, width, theme, model, corruption or evaluation, or evaluations
+                that do not share images and corruptions.
+            WarehouseError: the warehouse lacks the data of the chart; the message says why.
 
         Examples:
             >>> w.chart("curves").save("curves.png")                # or .svg, .pdf, .html
@@ -203,26 +199,26 @@ class Warehouse:
         evaluation: str | Sequence[str] | None = None,
         timeout_s: float | None = 60,
     ) -> "ImageSheet":
-        """Pictures of any evaluated image, made again as they were evaluated; nothing needs the models.
+        """Reproduce evaluated images from their clean images, as they were evaluated; no model is needed.
 
-        Clean images come from the warehouse, else from the study that was opened or lies beside it. Each picture is
-        compared with the distance from clean that is on record: `notes` of the result says where they differ.
+        Clean images come from the warehouse, else from the study that was opened or that is next to the warehouse. The
+        RMSE of each image from clean is compared with the stored one; `notes` of the result lists differences.
 
         Args:
-            filter: a condition in SQL, with order and limit: pictures that fit it (24 without a limit, at most 200). It
-                may name model_label, corruption, severity, image_id, label_name, predicted_name, correct, clean_correct
-                (whether it is right when clean), confidence and all other columns of `outcomes`, `file`,
+            filter: an SQL condition with order and limit (default limit 24, at most 200 images). Columns: model_label,
+                corruption, severity, image_id, label_name, predicted_name, correct, clean_correct (whether the clean
+                image is classified correctly), confidence, all other columns of `outcomes`, `file`,
                 `corruption_group` and `dataset_label`.
-            image: instead of it, this image or these, from clean to the last severity, a row a model.
-            corruption: with `image`: under this corruption or these.
+            image: instead of a filter: these images from clean to the last severity, one row per model.
+            corruption: with `image`: under these corruptions.
             model: with `image`: only these models, by label.
-            evaluation: with `image`: only these evaluations, by identity or its first letters.
-            timeout_s: seconds after which the question is stopped; None waits.
+            evaluation: with `image`: only these evaluations, by ID or its start.
+            timeout_s: time limit in seconds; None for no limit.
 
         Raises:
-            QueryError: the filter is no condition, or names an unknown column.
-            LimitError: time or memory ran out.
-            StudyError: nothing fits, or images or corruptions are needed that only a study has.
+            QueryError: the filter is not a condition, or names an unknown column.
+            LimitError: out of time or memory.
+            StudyError: no image matches, or only a study has the images or corruptions.
             WarehouseError, DataError: a clean image is missing or damaged.
 
         Examples:
@@ -238,10 +234,10 @@ class Warehouse:
         )  # fmt: skip
 
     def findings(self) -> "Findings":
-        """All findings: a sequence of everything that was judged, which prints as the sentences of a report.
+        """All findings, as a sequence that prints as the sentences of a report.
 
         Raises:
-            WarehouseError: there is no evaluation, or none that was run to the end.
+            WarehouseError: there is no complete evaluation.
 
         Examples:
             >>> w.findings()
@@ -259,20 +255,20 @@ class Warehouse:
         *,
         metrics: "Sequence[Callable[..., Any]]" = (),
     ) -> "ClaimsResult":
-        """Judge claims by the data: a row a claim and model, which prints as a table.
+        """Judge claims by the data: one row per claim and model, printed as a table.
 
-        A claim is supported where the whole interval of its number lies on the claim's side, contradicted where it lies
-        on the other side, inconclusive otherwise, and not measurable where the warehouse lacks what it is about.
-        docs/claims.md says what can be claimed, and how the data judge it.
+        A claim is supported if the whole interval of its estimate lies on the claim's side of the limit, contradicted
+        if it lies on the other side, inconclusive otherwise, and not measurable if the warehouse lacks its data. See
+        docs/claims.md.
 
         Args:
-            claims: a claim or several, each the keys of a [[claims]] table; by default those of the study, which a load
-                stores with their verdicts in the table `claims`.
-            metrics: functions of your own that claims may name (see `failmodes.metric`).
+            claims: one or several claims, each with the keys of a [[claims]] table. Default: those of the study, which
+                a load stores with their verdicts in the table `claims`.
+            metrics: custom metrics that claims may name (see `failmodes.metric`).
 
         Raises:
-            StudyError: a claim has a wrong key or value, or names a model that was not evaluated.
-            WarehouseError: there is no evaluation, or none that was run to the end.
+            StudyError: a claim has an invalid key or value, or names a model that was not evaluated.
+            WarehouseError: there is no complete evaluation.
 
         Examples:
             >>> w.claims()
@@ -303,21 +299,22 @@ class Warehouse:
     ) -> "ComparisonResult":
         """Compare candidate B with baseline A: which is more accurate, by how much, and where.
 
-        Every difference is B minus A. One training run a model speaks of these checkpoints; several runs (labels that
-        differ in their seed alone) of each speak of the training.
+        Every difference is B minus A. With one training run per model, the result is about these checkpoints; with
+        several (labels that differ only in their training seed), it is about the training recipe.
 
         Args:
-            a: the baseline: a label, a label without its training seed, an evaluation by its identity or its
-                first letters, an architecture that it alone has; or "other.duckdb::Label" of another file.
+            a: the baseline: a label, a label without training seed, (the start of) an evaluation ID, or an
+                architecture that only it has; or "other.duckdb::Label" for another file.
             b: the candidate, named by the same rules.
-            margin: difference of mean corrupted accuracy that would matter: 0.01 is a point.
-            level: of intervals and decisions, 0.5 to 0.999.
-            corruption: only this corruption or these.
-            metrics: compared too: names of metrics, or functions of your own (see `failmodes.metric`).
+            margin: smallest relevant difference of mean corrupted accuracy; 0.01 is one point.
+            level: confidence level of intervals and decisions, 0.5 to 0.999.
+            corruption: only these corruptions.
+            metrics: further metrics: names, or custom metrics (see `failmodes.metric`).
 
         Raises:
-            StudyError: a name means no model, or both the same; a number is out of its range; they share no cell.
-            WarehouseError: a warehouse cannot be read, or a model is not evaluated to the end.
+            StudyError: a name matches no model, both names match the same model, a number is out of range, or the
+                models share no cell.
+            WarehouseError: a warehouse cannot be read, or an evaluation is incomplete.
 
         Examples:
             >>> w.compare("ResNet-18", "DenseNet-121", margin=0.01)
@@ -340,19 +337,19 @@ class Warehouse:
         pairs: Sequence[tuple[str, str]] = (),
         force: bool = False,
     ) -> Path:
-        """Write the report: findings, charts, tables and how it was made, in one HTML file that needs no network.
+        """Write the report: findings, charts, tables and provenance in one self-contained HTML file.
 
         Args:
-            path: the file to write; by default report.html beside the warehouse.
-            pairs: models to compare in it, named as for `compare`; by default the two where there are just two.
+            path: the file. Default: report.html next to the warehouse.
+            pairs: models to compare, named as for `compare`. Default: the two models, if there are exactly two.
             force: replace even a warehouse, study or results shard whose name ends in .html.
 
         Returns:
             Path of the report.
 
         Raises:
-            StudyError: a pair names no models of this warehouse, or the file is another thing than a report.
-            StorageError: it cannot be written.
+            StudyError: a pair does not name models of this warehouse, or the file must not be replaced.
+            StorageError: the file cannot be written.
         """
         warehouse = self._opened()
         from failmodes.analysis.report.rendering import write_report
@@ -360,23 +357,23 @@ class Warehouse:
         return write_report(warehouse, None if path is None else Path(path), pairs=pairs, force=force)
 
     def export(self, path: str | os.PathLike[str], *, evaluation: str, force: bool = False) -> Path:
-        """Write one model's predictions to a small warehouse of their own: a baseline to commit, or to hand on.
+        """Export one model's predictions to a small warehouse: a baseline to commit or upload.
 
-        It holds no pictures, no names of image files, no attention and no logits.
+        The file has no images, image file names, attention or logits.
 
         Args:
-            path: the file to write, such as "baseline.duckdb".
-            evaluation: a model's label, one without its training seed (then all its runs), an evaluation's identity
-                or first letters, or an architecture that it alone has.
-            force: replace a .duckdb file that is there.
+            path: the file, such as "baseline.duckdb".
+            evaluation: the model: a label, a label without training seed (all its runs), (the start of) an evaluation
+                ID, or an architecture that only it has.
+            force: replace an existing .duckdb file.
 
         Returns:
             Path of the file.
 
         Raises:
-            StudyError: there is no such model, several are called so, or the file is there already.
-            WarehouseError: what would be written breaks a check.
-            StorageError: it cannot be written.
+            StudyError: no model or several models match, or the file exists.
+            WarehouseError: the rows violate a data check.
+            StorageError: the file cannot be written.
 
         Examples:
             >>> w.export("baseline.duckdb", evaluation="Net A")
@@ -395,23 +392,23 @@ class Warehouse:
         evaluation: str | Sequence[str] | None = None,
         force: bool = False,
     ) -> list[Path]:
-        """Write results as others read them, as `failmodes publish` does.
+        """Publish results in a common format, as `failmodes publish` does.
 
         Args:
-            format: 'robustbench' (a CSV of accuracies at whole severities, with clean ones in a second file beside it),
-                'croissant' (a JSON-LD description of the warehouse and its record) or 'model-card' (YAML metadata and
+            format: 'robustbench' (CSV of accuracies at whole severities, with clean accuracies in a second file),
+                'croissant' (JSON-LD description of the warehouse and its results) or 'model-card' (YAML metadata and
                 Markdown tables for the Hugging Face hub).
-            path: the file to write; by default one beside the warehouse.
-            model: only this model or these, by label.
-            evaluation: only this evaluation or these, by identity or its first letters.
-            force: replace even a warehouse, study or results shard that has the format's suffix.
+            path: the file. Default: next to the warehouse.
+            model: only these models, by label.
+            evaluation: only these evaluations, by ID or its start.
+            force: replace even a warehouse, study or results shard with the suffix of the format.
 
         Returns:
             Paths of the files.
 
         Raises:
-            StudyError: an unknown format, another suffix, or a filter names what the warehouse does not hold.
-            WarehouseError: the warehouse lacks what the format tells.
+            StudyError: an unknown format, a wrong suffix, or an unknown model or evaluation.
+            WarehouseError: the warehouse lacks the data of the format.
             StorageError: a file cannot be written.
 
         Examples:
@@ -426,7 +423,7 @@ class Warehouse:
         return list(written.paths)
 
     def close(self) -> None:
-        """Refuse further use; nothing is held open between two calls, so this frees nothing."""
+        """Refuse further use. No file stays open between calls, so this frees nothing."""
         self._closed = True
 
     def __enter__(self) -> "Warehouse":
@@ -449,7 +446,7 @@ class Warehouse:
         return render_blocks([text_table("Warehouse", ("Warehouse", str(self._path)), self._facts())])
 
     def _facts(self) -> list[tuple[str, str]]:
-        """What the warehouse holds, as names and values; describing it never raises."""
+        """The contents of the warehouse as names and values; never raises."""
         try:
             return _description(self._opened())
         except FailmodesError as error:
@@ -498,7 +495,7 @@ def _description(path: Path) -> list[tuple[str, str]]:
 
 
 def _listed(names: list[str]) -> str:
-    """How many there are, and the first of them."""
+    """Their number, and the first of them."""
     rest = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
     return f"{len(names)}: {', '.join(names[:MOST_LISTED])}{rest}" if names else "none"
 
@@ -507,7 +504,7 @@ def _names(given: str | Sequence[str] | None) -> list[str]:
     """One name, several or none, as a list.
 
     Raises:
-        StudyError: it is neither a text nor a list.
+        StudyError: it is neither a string nor a list.
     """
     if not isinstance(given, str | Iterable | None):
         raise StudyError(f"expected a name or a list of names (given: {shown(given)})")
@@ -515,7 +512,7 @@ def _names(given: str | Sequence[str] | None) -> list[str]:
 
 
 def _numbers(given: Any) -> list[Any]:
-    """One number, several or none, as a list; whatever else is given is refused where it is used."""
+    """One number, several or none, as a list; `find_images` refuses anything else."""
     if given is None:
         return []
     return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]

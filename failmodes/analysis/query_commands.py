@@ -1,4 +1,4 @@
-"""`failmodes query` and `failmodes schema`: rows as a table, or in a format for programs and papers."""
+"""The commands `query` and `schema`: print rows as a table, or write them as CSV, JSON, Parquet and other formats."""
 
 import json
 import re
@@ -20,61 +20,61 @@ from failmodes.warehouse.terminal import named, note, say, suggest
 if TYPE_CHECKING:
     import polars as pl
 
-TABLE_ROWS = 50  # that a table shows by default
+TABLE_ROWS = 50  # default number of rows of a table
 OF_SAVED = "For saved queries"  # panel of the help
 
 Format = Literal["table", "csv", "json", "markdown", "parquet", "latex"]
 
 FormatOption = Annotated[
     Format | None,
-    typer.Option(
-        "--format", help="How to print the answer: table by default; with --output, what the file's name says."
-    ),
+    typer.Option("--format", help="Output format. Default: table; with --output, the format of the file suffix."),
 ]
 OutputOption = Annotated[
     Path | None,
     typer.Option(
         "--output",
         "-o",
-        help="Write to this .csv, .json, .md, .parquet or .tex file; - prints CSV, or the --format, to stdout.",
+        help="Output file: .csv, .json, .md, .parquet or .tex (- for stdout: CSV, or --format).",
     ),
 ]
 VerticalOption = Annotated[
     bool | None,
     typer.Option(
         "--vertical/--horizontal",
-        help="A line a column, a block a row; by default where a table is too wide for the terminal.",
+        help="One line per column. Default: if a table is too wide for the terminal.",
         show_default=False,
     ),
 ]
 
 
 class SqlCommand(TyperCommand):
-    """A command whose argument is SQL: text that begins with a comment, "-- all of fog", is no option."""
+    """A command whose argument is SQL: a text that begins with a comment, "-- all of fog", is not an option."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Let such texts begin with a space, which means nothing in SQL."""
+        """Put a space, which SQL ignores, before such texts."""
         return super().parse_args(ctx, [f" {text}" if re.match(r"--[^=\s]*\s", text) else text for text in args])
 
 
 def query(
     sql: Annotated[
         str | None,
-        typer.Argument(help="One statement, or @name of a saved query.", autocompletion=complete_query),
+        typer.Argument(help="One SQL statement, or @NAME of a saved query.", autocompletion=complete_query),
     ] = None,
     where: WhereArgument = None,
     output_format: FormatOption = None,
     output: OutputOption = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help=f"Give the first rows only. A table shows {TABLE_ROWS} unless told; files have all."),
+        typer.Option(
+            min=1, help=f"Maximum number of rows. Default: {TABLE_ROWS} for a table, all rows for other formats."
+        ),
     ] = None,
     force: ForceOption = False,
     vertical: VerticalOption = None,
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only this model, by its label; may be repeated.",
+            help="Only this model, by label. Repeatable.",
             rich_help_panel=OF_SAVED,
             autocompletion=complete_model,
         ),
@@ -82,7 +82,7 @@ def query(
     corruption: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only this corruption; may be repeated.",
+            help="Only this corruption. Repeatable.",
             rich_help_panel=OF_SAVED,
             autocompletion=complete_corruption,
         ),
@@ -91,21 +91,21 @@ def query(
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            help="Another of its parameters (see --list); in a statement of your own, the value of $NAME. A number, "
-            "true, false, null, or a list such as \\[1, 2] is taken as such, everything else as text.",
+            help="Another parameter (see --list), or the value of $NAME in your own statement. Numbers, true, false, "
+            "null and lists such as \\[1, 2] are parsed as JSON; anything else is text. Repeatable.",
             rich_help_panel=OF_SAVED,
         ),
     ] = None,
-    list_queries: Annotated[bool, typer.Option("--list", help="List the saved queries, and what they take.")] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds until the query is stopped.", min=0.001)] = 60,
+    list_queries: Annotated[bool, typer.Option("--list", help="List the saved queries and their options.")] = False,
+    timeout: Annotated[float, typer.Option(help="Time limit in seconds.", min=0.001)] = 60,
     memory_gb: Annotated[
-        float | None, typer.Option(help="Memory that it may take; half of the machine's by default.", min=0.1)
+        float | None, typer.Option(help="Memory limit in GB. Default: half of the machine's memory.", min=0.1)
     ] = None,
 ) -> None:
-    """Ask the warehouse a question in SQL; it can only read.
+    """Query the warehouse in SQL, read-only.
 
-    Rows are shown as a table, whose controls are spelt out; all other formats carry every row, unless --limit is given.
-    `failmodes schema` lists what can be asked.
+    Prints a table with control characters escaped; other formats contain all rows unless --limit is given.
+    `failmodes schema` lists tables, views and columns.
     """
     if list_queries:
         _list_queries(output_format, output, force=force)
@@ -114,7 +114,7 @@ def query(
         raise StudyError('query: expected SQL such as "select * from accuracy_by_severity", or @name (see --list)')
     parameters = _parameters(sql, model, corruption, param, limit)
     check_format(output_format, output, force=force)
-    limit_command(timeout, query_memory(memory_gb))  # before what follows brings threads
+    limit_command(timeout, query_memory(memory_gb))  # before imports start threads
     from failmodes.warehouse.storage.locations import find_warehouse
 
     path = find_warehouse(where)
@@ -124,7 +124,7 @@ def query(
         return
     from failmodes.warehouse.database.query import query_batches
 
-    most = None if limit is None else limit + 1  # one more says whether there are more
+    most = None if limit is None else limit + 1  # one more row shows whether there are more
     seen = 0
     with query_batches(path, sql, parameters, most=most, timeout_s=timeout) as batches:
 
@@ -137,7 +137,7 @@ def query(
 
         give_batches(first_rows(), output_format, output, force=force)
     if limit is not None and seen > limit:
-        note(f"first {limit:,} rows, and there are more: without --limit all are given")
+        note(f"first {limit:,} rows of more: leave out --limit for all rows")
 
 
 def _show_table(
@@ -149,13 +149,13 @@ def _show_table(
     print_table(first.columns, first.rows, vertical=vertical)
     if first.row_count is None or first.row_count > most:
         count = "more" if first.row_count is None else f"{first.row_count:,} rows"
-        note(f"first {most:,} of {count}: --limit N shows N, --format csv or --output FILE gives all")
+        note(f"first {most:,} of {count}: --limit N shows N rows, --format csv or --output FILE all rows")
 
 
 def _parameters(
     sql: str, model: list[str] | None, corruption: list[str] | None, param: list[str] | None, limit: int | None
 ) -> dict[str, object]:
-    """What options give to a query, by parameter; a saved query that gives its first rows gives as many as `limit`."""
+    """Values of a query's parameters, by name; `limit` sets the parameter `rows` of a saved query that has one."""
     found: dict[str, object] = {}
     for text in param or []:
         name, sign, value = text.partition("=")
@@ -179,7 +179,7 @@ def _parameters(
 
 
 def _value(text: str) -> object:
-    """A value as JSON has it; all else is text."""
+    """A JSON value; anything else is text."""
     try:
         return json.loads(text)
     except ValueError:
@@ -209,16 +209,15 @@ def schema(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="A table or view, whose columns are listed, or a metric, which is explained; all tables and views "
-            "without it.",
+            help="A table or view (lists its columns) or a metric. Default: all tables and views.",
             autocompletion=complete_relation,
         ),
     ] = None,
     where: Annotated[
         Path | None,
         typer.Argument(
-            help="Study file, output folder or .duckdb file; without one, and without study.toml or warehouse.duckdb "
-            "here, what every warehouse has."
+            help="Study file, output folder or .duckdb file. Default: study.toml or warehouse.duckdb in the current "
+            "folder, else the schema of every warehouse."
         ),
     ] = None,
     output_format: FormatOption = None,
@@ -227,9 +226,9 @@ def schema(
     vertical: VerticalOption = None,
     timeout: TimeoutOption = READING_S,
 ) -> None:
-    """List tables and views and what a row of each is; or the columns of one, with type, meaning, range and unit.
+    """List tables and views, or the columns of one with type, meaning, range and unit.
 
-    Of a metric: its title, formula, unit, range, direction and source. `failmodes query "from metrics"` lists all.
+    For a metric: its title, formula, unit, range, direction and source. `failmodes query "from metrics"` lists all.
     """
     if name is not None and where is None and ("." in name or "/" in name):  # `failmodes schema warehouse.duckdb`
         where, name = Path(name), None
@@ -249,7 +248,7 @@ def schema(
     else:
         listed = relation_rows(path)
         columns, rows = ("name", "kind", "rows", "meaning"), [(x.name, x.kind, x.row_count, x.meaning) for x in listed]
-        if path is None:  # nothing is counted
+        if path is None:  # no row counts
             columns, rows = ("name", "kind", "meaning"), [(x.name, x.kind, x.meaning) for x in listed]
         following = f"failmodes schema accuracy_by_severity{named(where)}"
     give_rows(columns, rows, output_format, output, vertical=vertical, force=force)
@@ -258,7 +257,7 @@ def schema(
 
 
 def _warehouse_here(where: Path | None) -> Path | None:
-    """The warehouse that is named, or that lies here; None where none is."""
+    """The named warehouse, else the one in the current folder, else None."""
     from failmodes.warehouse.storage.locations import default_location, find_warehouse
 
     if where is not None:
@@ -272,28 +271,28 @@ def _warehouse_here(where: Path | None) -> Path | None:
 
 
 def check_format(output_format: Format | None, output: Path | None, *, force: bool = False) -> None:
-    """Refuse what has no answer: Parquet to the terminal, a table for the eye in a file, a file that must stay.
+    """Refuse Parquet on the terminal, a terminal table in a file, and a file that must not be replaced.
 
     Raises:
-        StudyError, StorageError: saying what to give instead.
+        StudyError, StorageError: the message says what to give instead.
     """
     if output is None:
         if output_format == "parquet":
             raise StudyError(
-                "--format parquet is no text: name a file with --output FILE.parquet, or pipe it with --output -"
+                "--format parquet is binary: name a file with --output FILE.parquet, or pipe it with --output -"
             )
         return
     from failmodes.analysis.render.row_formats import suffixes_of
 
     if output_format == "table":
-        raise StudyError("--format table is for the terminal: for a file take csv, json, markdown, parquet or latex")
+        raise StudyError("--format table is for the terminal: choose csv, json, markdown, parquet or latex for a file")
     check_result(output, suffixes_of(output_format), force=force)
 
 
 def give_batches(
     batches: Iterable["pl.DataFrame"], output_format: Format | None, output: Path | None, *, force: bool = False
 ) -> int:
-    """Write rows to a file, and say so, or print them in another format than a table; how many there were."""
+    """Write rows to a file, or print them in a format other than a table; return the number of rows."""
     from failmodes.analysis.render.row_formats import print_rows, write_rows
 
     if output is None or (output == STDOUT and output_format != "parquet"):
@@ -314,7 +313,7 @@ def give_rows(
     vertical: bool | None = None,
     force: bool = False,
 ) -> None:
-    """Give rows that are there already: all of them, in the format asked for."""
+    """Print or write all rows in the given format."""
     check_format(output_format, output, force=force)
     if output is None and output_format in (None, "table"):
         print_table(columns, rows, vertical=vertical)
@@ -326,7 +325,7 @@ def give_rows(
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, vertical: bool | None) -> None:
-    """Print rows to stdout as a table, or a record a row; see `format_rows`."""
+    """Print rows to stdout as a table, or one record per row; see `format_rows`."""
     from failmodes.analysis.render.row_formats import format_rows
 
     say(format_rows(columns, rows, line_width(), vertical=vertical), end="")

@@ -1,4 +1,4 @@
-"""`failmodes remove`: remove evaluations from results, warehouse and report, after showing what goes and what stays."""
+"""`failmodes remove`: remove evaluations from results and warehouse, after showing what is removed and kept."""
 
 import sys
 from collections.abc import Sequence
@@ -25,22 +25,23 @@ def remove(
         str,
         typer.Argument(
             metavar="LABEL_OR_EVALUATION",
-            help="A model's label (all its evaluations), one as a report tells it apart, or an evaluation's identity "
-            "or its first letters.",
+            help="A model's label (all its evaluations), its full label in a report, or (the start of) an evaluation "
+            "ID.",
             autocompletion=complete_model,
         ),
     ],
     where: Annotated[
         str | None,
-        typer.Argument(help="Study file, output folder, .duckdb file or URL of results; study.toml here by default."),
+        typer.Argument(
+            help="Study file, output folder, .duckdb file or URL of results. Default: study.toml in the current folder."
+        ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation.")] = False,
 ) -> None:
     """Remove evaluations: their results, their rows in the warehouse, and everything derived from them.
 
-    The command shows what goes and what stays, and asks first. Other evaluations stay as they are. A data set, source
-    or model that no other evaluation uses is removed too; images and checkpoints are not. Write the report again
-    afterwards.
+    Shows what is removed and kept, and asks for confirmation. A dataset, source or model that no other evaluation uses
+    is removed too; images and checkpoints are kept. Write the report again afterwards.
     """
     limit_command(None)
     from failmodes.analysis.judging.stored import DERIVATION
@@ -56,24 +57,24 @@ def remove(
     say(render_blocks(_sentences(going, kept, place), line_width()), end="")
     if not yes:
         if not sys.stdin.isatty():
-            raise StudyError("nothing was removed: without a terminal to confirm on, add --yes")
+            raise StudyError("nothing was removed: there is no terminal to confirm on; add --yes")
         if not typer.confirm("Remove?", err=True):
             note("nothing was removed")
             return
-    with stages_shown("remove"), interruptible("what is left is removed by the same command"):
+    with stages_shown("remove"), interruptible("run the same command again to remove the rest"):
         identities = {one.evaluation_id for one in chosen}
         remove_evaluations(place, identities, DERIVATION, metrics_of_studies([where]) or ())
     note(f"removed {format_count(len(chosen), 'evaluation')}")
     if not all(one.in_results for one in chosen):
-        note("results elsewhere may still hold it: a load from them brings it back")
+        note("other results may still contain it: loading them restores it")
     if place.warehouse is None:
-        note("warehouses that were loaded from these results still hold it: remove it from them too")
+        note("warehouses loaded from these results still contain it: remove it from them too")
     if place.warehouse and kept:
         suggest(f"failmodes report{named(where)}")
 
 
 def labeled(evaluations: Sequence["StoredEvaluation"]) -> list[tuple["StoredEvaluation", str]]:
-    """Evaluations with their labels, by label, newest first; those of the same images and label say what differs."""
+    """Evaluations with labels, by label, newest first; labels of the same images state what differs."""
     by_id = {one.evaluation_id: one for one in evaluations}
     ordered = newest_first([one.facts for one in evaluations])
     labels = labels_by_evaluation(ordered)
@@ -81,12 +82,12 @@ def labeled(evaluations: Sequence["StoredEvaluation"]) -> list[tuple["StoredEval
 
 
 def named_evaluations(labels: Sequence[tuple["StoredEvaluation", str]], name: str) -> list["StoredEvaluation"]:
-    """The evaluations that a name means: all of a label, else the one of a label in full or of an identity.
+    """The evaluations that a name means: all with this label, else the one with this full label or ID.
 
-    What an interrupted removal has left without its label goes with any other.
+    Evaluations that an interrupted removal left without a label are included.
 
     Raises:
-        StudyError: there is none, or first letters are those of several.
+        StudyError: there is none, or several IDs begin with the name.
     """
     from failmodes.analysis.trained_models import LEAST_LETTERS
 
@@ -99,21 +100,23 @@ def named_evaluations(labels: Sequence[tuple["StoredEvaluation", str]], name: st
     found = next((way for way in ways if way), [])
     if found and found is ways[2] and len(found) > 1:
         several = join_names(f"{one.evaluation_id} ({label})" for one, label in labels if one in found)
-        raise StudyError(f"evaluations that begin with {shown(name)} are {several}: give more letters")
+        raise StudyError(f"several evaluations begin with {shown(name)}: {several}; give more characters")
     if not found and not left:
         known = list(dict.fromkeys(label for _, label in labels))
-        hint = did_you_mean(name, known, f"there are {join_names(map(repr, known))}" if known else "there is none")
+        hint = did_you_mean(
+            name, known, f"choose among {join_names(map(repr, known))}" if known else "there are no evaluations"
+        )
         raise StudyError(f"no evaluation {shown(name)}: {hint}")
     return [*found, *(one for one in left if one not in found)]
 
 
 def _sentences(chosen: Sequence[tuple["StoredEvaluation", str]], kept: Sequence[str], place: "Place") -> list[Sentence]:
-    """What goes, and what stays."""
+    """What is removed and what is kept."""
     places = [str(path) for path in (place.results, place.warehouse) if path]
     return [
         Sentence(f"To remove from {join_names(places)}:", "lead"),
         *(Sentence(_described(one, label), "item") for one, label in chosen),
-        Sentence(f"Kept: {join_names(kept)}." if kept else "No other evaluation is there."),
+        Sentence(f"Kept: {join_names(kept)}." if kept else "There are no other evaluations."),
     ]
 
 

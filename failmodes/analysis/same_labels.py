@@ -1,4 +1,4 @@
-"""Evaluations of one label: what they differ in, as a bracket after the label and as words of a sentence."""
+"""How evaluations with the same label differ: in parentheses after the label, and in a sentence."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,19 +11,19 @@ from failmodes.warehouse.schema import IMPORTED_FAMILY
 Row = dict[str, Any]  # of `evaluation_labels`, with `evaluated_at`
 Facts = Mapping[str, Any]  # likewise
 NONE, OWN = "none", "own preprocessing"
-MOST_WITH_VALUES = 3  # topics whose values a sentence gives
-SHORT_LETTERS = 8  # of an identity, where nothing else differs
-MOST_OUTPUTS = 4  # that are named of a class map
+MOST_WITH_VALUES = 3  # up to so many topics, a sentence also gives values
+SHORT_LETTERS = 8  # of an ID, if nothing else differs
+MOST_OUTPUTS = 4  # named outputs of a class map
 _PROTOCOLS = {"all": "all outputs", "subset": "dataset classes only", None: "dataset classes"}
 
 
 class _Facet(NamedTuple):
-    """One thing that evaluations of a label may differ in.
+    """One property in which evaluations of a label may differ.
 
     Attributes:
-        topic: as a sentence names it.
-        values: (rows) to one word a row, as a sentence lists it.
-        words: (rows) to one word a row, as the bracket after a label has it.
+        topic: its name in a sentence.
+        values: one text per row for a sentence.
+        words: one text per row for the parentheses after a label.
     """
 
     topic: str
@@ -32,10 +32,10 @@ class _Facet(NamedTuple):
 
 
 def distinct_labels(rows: Sequence[Facts]) -> list[str]:
-    """Labels of evaluations, those that several share with what they differ in: ResNet (no normalization).
+    """Labels of evaluations; labels that several share state the difference: ResNet (no normalization).
 
     Args:
-        rows: evaluations that share images and corrupted pixels.
+        rows: evaluations of the same images and corruptions.
     """
     added: list[list[str]] = [[] for _ in rows]
     for facet in _FACETS:
@@ -51,7 +51,7 @@ def distinct_labels(rows: Sequence[Facts]) -> list[str]:
 
 
 def groups_of(rows: Iterable[Row]) -> list[list[Row]]:
-    """Rows that share images and corrupted pixels, in their order."""
+    """Rows grouped by images and corruptions, in their order."""
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault((row["dataset_id"], row["source_id"], row["subset_id"]), []).append(row)
@@ -59,7 +59,7 @@ def groups_of(rows: Iterable[Row]) -> list[list[Row]]:
 
 
 def labels_by_evaluation(rows: Iterable[Row]) -> dict[str, str]:
-    """What evaluations, newest first, are called among those that share their images: label by identity."""
+    """Full label by evaluation ID, distinct among evaluations of the same images; rows are newest first."""
     return {
         row["evaluation_id"]: label
         for group in groups_of(rows)
@@ -68,7 +68,7 @@ def labels_by_evaluation(rows: Iterable[Row]) -> dict[str, str]:
 
 
 def newest_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows by label; of one label by training seed, then the newest first."""
+    """Rows by label, then training seed, then newest first."""
 
     def order(row: Facts) -> tuple[Any, ...]:
         seed, made = row["training_seed"], row["evaluated_at"]
@@ -84,7 +84,7 @@ def newest_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def differences(rows: Sequence[Facts]) -> str:
-    """What evaluations of one label differ in: normalization (none / mean 0.5) and date (2026-03-02 / 2026-03-01).
+    """How evaluations of one label differ: normalization (none / mean 0.5) and date (2026-03-02 / 2026-03-01).
 
     Args:
         rows: at least two.
@@ -100,13 +100,13 @@ def differences(rows: Sequence[Facts]) -> str:
 
 
 def _shared(labels: Sequence[tuple[str, ...]]) -> list[list[int]]:
-    """Places of each label that occurs more than once."""
+    """Positions of each label that occurs more than once."""
     counts = Counter(labels)
     return [[p for p, one in enumerate(labels) if one == label] for label in counts if counts[label] > 1]
 
 
 def _column(topic: str, name: str, template: str = "{}", missing: str = "not stated") -> _Facet:
-    """A facet that is a column; `template` makes a word of the bracket of its value."""
+    """The facet of a column; `template` formats its value for the parentheses."""
 
     def described(rows: Sequence[Facts]) -> list[str]:
         return [missing if row[name] is None else f"{row[name]}" for row in rows]
@@ -126,7 +126,7 @@ def _preprocessing_words(rows: Sequence[Facts]) -> list[str]:
 
 
 def _class_outputs(rows: Sequence[Facts]) -> list[str]:
-    """The outputs that the first classes are read from, such as 3, 0, 1, 2."""
+    """The outputs of the first classes, such as 3, 0, 1, 2."""
     given: list[list[int] | None] = [row["class_outputs"] for row in rows]
     return [
         "in order"
@@ -141,7 +141,7 @@ def _class_output_words(rows: Sequence[Facts]) -> list[str]:
 
 
 def _normalization(rows: Sequence[Facts]) -> list[str]:
-    """Means of the channels where these differ, else standard deviations: mean 0.485, 0.456, 0.406; none."""
+    """Channel means, or standard deviations if only these differ: mean 0.485, 0.456, 0.406; none."""
     scales = [(row["input_mean"] or [], row["input_std"] or []) for row in rows]
     given = [(mean, std) for mean, std in scales if _is_normalized(mean, std)]
     means, deviations = ({tuple(scale[place]) for scale in given} for place in (0, 1))
@@ -159,7 +159,7 @@ def _normalization(rows: Sequence[Facts]) -> list[str]:
 
 
 def _normalization_words(rows: Sequence[Facts]) -> list[str]:
-    """Normalized or no normalization; means or standard deviations where several are normalized differently."""
+    """Normalized or no normalization; means or standard deviations if several normalizations differ."""
     values = _normalization(rows)
     others = {NONE: "no normalization", "not stated": "normalization not stated", OWN: OWN}
     is_one = len(set(values) - others.keys()) == 1
@@ -167,12 +167,12 @@ def _normalization_words(rows: Sequence[Facts]) -> list[str]:
 
 
 def _is_normalized(mean: Sequence[float], std: Sequence[float]) -> bool:
-    """Whether values are shifted or scaled; mean 0 and standard deviation 1 leave them as they are."""
+    """Whether values are shifted or scaled: mean is not 0 or standard deviation not 1."""
     return any(mean) or any(one != 1 for one in std)
 
 
 def _channels(values: Sequence[float]) -> str:
-    """One number where all channels share it."""
+    """One number if all channels share it."""
     return ", ".join(f"{value:.3g}" for value in (values[:1] if len(set(values)) == 1 else values))
 
 
@@ -181,7 +181,7 @@ def _protocols(rows: Sequence[Facts]) -> list[str]:
 
 
 def _dates(rows: Sequence[Facts]) -> list[str]:
-    """Days, with the time where these are the same, to the second where that is the same too."""
+    """Dates; with minutes if dates are equal, with seconds if minutes are too."""
     made: list[datetime | None] = [row["evaluated_at"] for row in rows]
     for form in ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"):
         dates = [format(one, form) if one else "no date" for one in made]
@@ -195,7 +195,7 @@ def _identities(rows: Sequence[Facts]) -> list[str]:
 
 
 def _identity_words(rows: Sequence[Facts]) -> list[str]:
-    """What has another identity, then the first letters of that: model 1c9e04ba; evaluation 20d4f1aa."""
+    """The ID that differs, abbreviated: model 1c9e04ba; evaluation 20d4f1aa."""
     is_model = len({row["model_id"] for row in rows}) == len(rows)
     kind, name = ("model", "model_id") if is_model else ("evaluation", "evaluation_id")
     short = [str(row[name])[:SHORT_LETTERS] for row in rows]

@@ -1,4 +1,4 @@
-"""Images that a chart corrupts itself: the user's files, or the two photographs that come with scikit-learn."""
+"""Images for charts that corrupt images themselves: the user's files, or scikit-learn's two sample photographs."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -17,19 +17,19 @@ from failmodes.ingest.datasets.folder_listing import IMAGE_SUFFIXES
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.extras import require
 
-PHOTOGRAPHS = {"china.jpg": "danielbuechele", "flower.jpg": "vultilion"}  # 640×427 pixels; file and photographer
+PHOTOGRAPHS = {"china.jpg": "danielbuechele", "flower.jpg": "vultilion"}  # 640×427 pixels; photographer by file
 SHIPPED = "shipped with scikit-learn, CC BY 2.0"
-MOST_ROWS = 4  # of tiles cut from a photograph, so that tiles of 32 pixels still show something
+MOST_ROWS = 4  # of tiles per photograph, so that tiles of 32 pixels remain recognizable
 Images = NDArray[np.uint8]
 
 
 class CorruptionRequest(NamedTuple):
-    """What a chart without a warehouse corrupts, and how; empty means the chart's own choice.
+    """Which images a chart corrupts, and how; empty means the chart's default.
 
     Attributes:
-        recipe: "cifar-c" or "imagenet-c"; images are resized to the side that it was published for.
-        seed: of the random numbers.
-        severities: numbers above 0 up to 5; clean is always there.
+        recipe: "cifar-c" or "imagenet-c"; images are resized to the side length of the recipe.
+        seed: random seed.
+        severities: above 0, up to 5; clean is always included.
         corruptions: names of corruptions.
         files: image files, or folders of them.
     """
@@ -41,7 +41,7 @@ class CorruptionRequest(NamedTuple):
     files: Sequence[Path] = ()
 
     def names(self) -> list[str]:
-        """Corruptions to make, in published order; all 19 by default.
+        """Names of the corruptions, in published order. Default: all 19.
 
         Raises:
             StudyError: an unknown corruption.
@@ -50,37 +50,37 @@ class CorruptionRequest(NamedTuple):
         return [name for name in CORRUPTIONS if not requested or name in requested]
 
     def levels(self) -> list[Decimal]:
-        """Severities above 0, rising; none by default.
+        """Severities above 0, ascending; empty by default.
 
         Raises:
-            StudyError: a severity out of range, or none but 0.
+            StudyError: a severity is out of range, or 0 is the only one.
         """
         levels = sorted({as_severity(severity) for severity in self.severities} - {Decimal(0)})
         if self.severities and not levels:
-            raise StudyError("severity 0 is the clean image, which is always shown: name others up to 5")
+            raise StudyError("severity 0 is the clean image, which is always shown: name severities above 0, up to 5")
         return levels
 
     def images_at(self, name: str, severity: Decimal, clean: Images) -> Images:
-        """`clean` (N, S, S, 3) under a corruption; the same random numbers at every severity.
+        """`clean` (N, S, S, 3) under a corruption; all severities share their noise.
 
         Raises:
-            FailmodesError: it cannot be made here; the message says why.
+            FailmodesError: the corruption cannot be applied; the message says why.
         """
         return corrupt(clean, name, severity, recipe=self.recipe, seed=self.seed)
 
     @property
     def side_px(self) -> int:
-        """Side of the images that the recipe was published for."""
+        """Side length of the images of the recipe."""
         return recipe_of(self.recipe).side_px
 
     @property
     def description(self) -> str:
-        """Recipe and seed, for the foot of a chart."""
+        """Recipe and seed, for the source line of a chart."""
         return f"corruptions: {self.recipe} recipe, seed {self.seed}"
 
 
 class SampleImages(NamedTuple):
-    """Clean images (N, S, S, 3) uint8, what they are, and who made them."""
+    """Clean images (N, S, S, 3) uint8, their label, and their credit."""
 
     images: Images
     label: str
@@ -88,12 +88,11 @@ class SampleImages(NamedTuple):
 
 
 def one_image(files: Sequence[Path], side_px: int) -> SampleImages:
-    """One image, center-cropped to a square and resized: the file given, or the first photograph.
+    """One image, center-cropped to a square and resized: the given file, or the first photograph.
 
     Raises:
-        StudyError: several files, or a folder.
-        StudyError: the file does not exist.
-        DataError: it is no image.
+        StudyError: several files, a folder, or a missing file.
+        DataError: the file is not an image.
     """
     if len(files) > 1 or any(file.is_dir() for file in files):
         raise StudyError("a contact sheet shows one image: name one file with --image")
@@ -105,11 +104,11 @@ def one_image(files: Sequence[Path], side_px: int) -> SampleImages:
 
 
 def many_images(files: Sequence[Path], side_px: int) -> SampleImages:
-    """Several images of one side: the files given and those in the folders given, or tiles of both photographs.
+    """Images of one size: the given files and images in the given folders, or tiles of both photographs.
 
     Raises:
-        StudyError: a file does not exist, or a folder holds no image.
-        DataError: a file is no image.
+        StudyError: a file is missing, or a folder has no images.
+        DataError: a file is not an image.
     """
     if files:
         found = [image for file in files for image in _images_of(file)]
@@ -121,7 +120,7 @@ def many_images(files: Sequence[Path], side_px: int) -> SampleImages:
 
 
 def _tiles(photograph: Image.Image, side_px: int) -> Images:
-    """Squares that cover a photograph of 3:2 without overlap, after it was resized to whole squares."""
+    """Square tiles that cover a 3:2 photograph without overlap."""
     rows = min(MOST_ROWS, max(1, round(photograph.height / side_px)))
     columns = rows * 3 // 2
     resized = photograph.resize((columns * side_px, rows * side_px), Image.Resampling.BILINEAR)
@@ -141,7 +140,7 @@ def _images_of(path: Path) -> list[Path]:
         return [path]
     found = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES)
     if not found:
-        raise StudyError(f"{path} holds no image: expected files that end in {', '.join(sorted(IMAGE_SUFFIXES))}")
+        raise StudyError(f"{path} has no images: expected files that end in {', '.join(sorted(IMAGE_SUFFIXES))}")
     return found
 
 

@@ -1,4 +1,4 @@
-"""What one chart or one section of the report may compare: evaluations of the same images and corrupted pixels."""
+"""Selections: evaluations of the same images and corruptions, which one chart or report part may compare."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,12 +15,12 @@ from failmodes.analysis.same_labels import distinct_labels, groups_of, labels_by
 from failmodes.warehouse.errors import StudyError, WarehouseError
 from failmodes.warehouse.schema import CLEAN
 
-LABELS = ("model_label", "model_name")  # what an evaluation is called by: its own, and that of all training runs
+LABELS = ("model_label", "model_name")  # labels of an evaluation: its own, and that of all training runs
 
 
 @dataclass(frozen=True)
 class EvaluationInfo:
-    """One model over the images; `facts` is its row of `evaluation_labels` with `evaluated_at`, UTC."""
+    """One evaluation; `facts` is its row of `evaluation_labels` with `evaluated_at`, UTC."""
 
     evaluation_id: str
     label: str
@@ -29,11 +29,11 @@ class EvaluationInfo:
 
 @dataclass(frozen=True)
 class Selection:
-    """Evaluations that share data set, subset and source, and the corruptions to look at, in published order.
+    """Evaluations that share dataset, subset and source, with the corruptions to consider, in published order.
 
-    `extras` are those of them that are no part of the headline metrics; `left_out` are labels of models that share
-    all this but lack cells that the others have: they raised, or have not been run to the end. `picked_from` are the
-    evaluations among which these were picked by their figures, if they were: tests are corrected for all of them.
+    `extras` are the corruptions outside the headline metrics; `left_out` are labels of incomplete evaluations of the
+    same images: they raised an error or were interrupted. `picked_from` are the evaluations from which these were
+    selected by their results, if they were: tests are corrected for all of them.
     """
 
     evaluations: tuple[EvaluationInfo, ...]
@@ -45,17 +45,17 @@ class Selection:
 
     @property
     def ids(self) -> list[str]:
-        """Identities of the evaluations, in order."""
+        """IDs of the evaluations, in order."""
         return [evaluation.evaluation_id for evaluation in self.evaluations]
 
     @property
     def averaged(self) -> tuple[str, ...]:
-        """Corruptions that rankings and averages are over: without the extras, unless there is nothing else."""
+        """Corruptions of rankings and averages: without extras, unless there are only extras."""
         return tuple(c for c in self.corruptions if c not in self.extras) or self.corruptions
 
     @property
     def averaged_phrase(self) -> str:
-        """What averages are over: corruptions, or the 15 headline corruptions where there are extras too."""
+        """What averages are over: "corruptions", or "the 15 headline corruptions" if there are extras."""
         return "corruptions" if self.averaged == self.corruptions else f"the {len(self.averaged)} headline corruptions"
 
     @property
@@ -65,17 +65,17 @@ class Selection:
 
     @property
     def shared(self) -> dict[str, Any]:
-        """Facts of the first evaluation; what concerns data set, subset and source holds for all."""
+        """Facts of the first evaluation; those of dataset, subset and source hold for all."""
         return self.evaluations[0].facts
 
     @property
     def image_count(self) -> int:
-        """Images evaluated."""
+        """Number of images."""
         return int(self.shared["image_count"])
 
     @property
     def chance(self) -> float | None:
-        """Accuracy of a guess among all that may be the answer, 0-1; None where that differs or is not known."""
+        """Chance accuracy, 0-1: one over the number of predictable classes; None if it differs or is unknown."""
         counts = {
             e.facts["output_count"] if e.facts["class_protocol"] == "all" else e.facts["class_count"]
             for e in self.evaluations
@@ -84,12 +84,12 @@ class Selection:
 
     @property
     def images(self) -> str:
-        """The images as text: 2,000 images of JPEG copy of CIFAR-10."""
+        """The images as text: 2,000 images of CIFAR-10 (JPEG copy)."""
         return f"{format_count(self.image_count, 'image')} of {self.shared['dataset_label']}"
 
     @property
     def source_line(self) -> str:
-        """Data set with its note, subset, corrupted pixels, training seeds and date, for the foot of a chart."""
+        """Dataset with its note, subset, corruptions, training seeds and date, for the source line of a chart."""
         facts = self.shared
         note = facts["note"] or ""
         parts = [
@@ -103,7 +103,7 @@ class Selection:
         return "Data: " + "; ".join(parts) + "."
 
     def only(self, evaluation: EvaluationInfo) -> "Selection":
-        """The same selection with one evaluation."""
+        """This selection with one evaluation."""
         return replace(self, evaluations=(evaluation,), picked_from=())
 
     def _seeds(self) -> str:
@@ -120,21 +120,21 @@ def select(
     evaluations: Sequence[str] = (),
     corruptions: Sequence[str] = (),
 ) -> list[Selection]:
-    """Selections that fit the filters, largest first; an empty filter lets everything through.
+    """Selections that match the filters, largest first; an empty filter matches everything.
 
     Args:
         con: the warehouse.
-        models: labels, also as they tell evaluations apart; without its training seed that of all runs of a model.
-        evaluations: evaluation ids, or their first letters.
+        models: labels, short or full; a label without training seed matches all its runs.
+        evaluations: evaluation IDs, or their start.
         corruptions: corruption names.
 
     Raises:
-        StudyError: a filter names what the warehouse does not hold.
-        WarehouseError: there is no evaluation at all, or none that has all cells.
+        StudyError: a filter matches nothing in the warehouse.
+        WarehouseError: there is no evaluation, or no complete one.
     """
     rows = con.sql("from evaluation_labels order by model_label, evaluation_id").pl().rows(named=True)
     if not rows:
-        raise WarehouseError("the warehouse holds no evaluation: run `failmodes evaluate`, then `failmodes load`")
+        raise WarehouseError("the warehouse has no evaluations: run `failmodes evaluate`, then `failmodes load`")
     partial = _partial(con)
     cells = con.execute("select distinct corruption from shards where table_name = 'prediction_facts'").fetchall()
     shown = labels_by_evaluation(_newest_first(con, rows)) if models else {}
@@ -159,15 +159,15 @@ def select(
     ]
     if not found:
         names = join_names(sorted({row["model_label"] for row in chosen}))
-        raise WarehouseError(f"not evaluated to the end: {names}; run `failmodes evaluate`, then `failmodes load`")
+        raise WarehouseError(f"incomplete evaluations: {names}; run `failmodes evaluate`, then `failmodes load`")
     return sorted(found, key=lambda s: (-len(s.evaluations), -s.image_count, s.ids))
 
 
 def select_one(con: duckdb.DuckDBPyConnection, **filters: Sequence[str]) -> Selection:
-    """The one selection that fits the filters (see `select`).
+    """The one selection that matches the filters (see `select`).
 
     Raises:
-        StudyError: several fit, which one chart must not mix; the message lists them.
+        StudyError: several match, which one chart must not mix; the message lists them.
     """
     found = select(con, **filters)
     if len(found) > 1:
@@ -177,7 +177,7 @@ def select_one(con: duckdb.DuckDBPyConnection, **filters: Sequence[str]) -> Sele
             + f" (evaluation {s.ids[0]})"
             for s in found
         )
-        raise StudyError(f"these do not share images and corruptions, name one evaluation: {groups}")
+        raise StudyError(f"these models do not share images and corruptions; name one evaluation: {groups}")
     return found[0]
 
 
@@ -185,7 +185,7 @@ def select_one(con: duckdb.DuckDBPyConnection, **filters: Sequence[str]) -> Sele
 def read_for_selection(con: duckdb.DuckDBPyConnection, relation: str, selection: Selection) -> pl.DataFrame:
     """Rows of a table or view for a selection, severity as float, with `label` (of the evaluation).
 
-    `relation` is one of our own views, never text from outside.
+    `relation` is one of our own views, never user input.
     """
     frame: pl.DataFrame = con.sql(
         f"from {relation} where evaluation_id = any($1) and (corruption = any($2) or corruption = $3) order by all",
@@ -196,9 +196,9 @@ def read_for_selection(con: duckdb.DuckDBPyConnection, relation: str, selection:
 
 
 def rows_at_last(relation: str) -> str:
-    """SQL of one evaluation's ($1) rows at the last severity of each of some corruptions ($2): from … where ….
+    """SQL for the rows of an evaluation ($1) at the last severity of each corruption ($2): from … where ….
 
-    `relation` is 'attention' or 'outcomes', never text from outside.
+    `relation` is 'attention' or 'outcomes', never user input.
     """
     table = "attention" if relation == "attention" else "prediction_facts"
     return (
@@ -209,7 +209,7 @@ def rows_at_last(relation: str) -> str:
 
 
 def read_metrics(con: duckdb.DuckDBPyConnection, evaluation_ids: Sequence[str], names: Sequence[str]) -> pl.DataFrame:
-    """Rows of cell_metrics of some evaluations and metrics; severities are floats, the clean cell is 'none'."""
+    """Rows of cell_metrics by evaluation and metric; severities are floats, clean cells have the corruption 'none'."""
     frame: pl.DataFrame = con.sql(
         "select * replace (severity::double as severity) from cell_metrics "
         "where evaluation_id = any(?) and metric = any(?) order by all",
@@ -220,29 +220,29 @@ def read_metrics(con: duckdb.DuckDBPyConnection, evaluation_ids: Sequence[str], 
 
 @read_once
 def corruption_labels(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """Human name by corruption name."""
+    """Label by corruption."""
     return dict(con.execute("select corruption, corruption_label from corruptions").fetchall())
 
 
 def corruption_names(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, str]:
-    """Human name by corruption of a selection, which says of extras that they are."""
+    """Label by corruption of a selection; extras are marked."""
     names = corruption_labels(con)
     return {one: label_with_extra(names[one], is_extra=one in selection.extras) for one in selection.corruptions}
 
 
 def averaged_severities(severities: Iterable[float]) -> list[float]:
-    """Severities that averages are over: the whole ones above clean, as published; all above clean if none is whole."""
+    """Severities of averages: whole ones above clean, as published; all above clean if none is whole."""
     corrupted = [severity for severity in severities if severity]
     return [severity for severity in corrupted if not severity % 1] or corrupted
 
 
 def particulars(selection: Selection) -> str:
-    """What may tell a selection from others: its subset, and where its corrupted pixels come from."""
+    """What may distinguish selections: subset and source of the corrupted images."""
     return f"{selection.shared['subset']}; {selection.shared['source_label']}"
 
 
 def _partial(con: duckdb.DuckDBPyConnection) -> set[str]:
-    """Evaluations without a clean cell, without corrupted ones, or without a severity of theirs that others have."""
+    """Evaluations without a clean cell, without corrupted cells, or without severities that others have."""
     rows = con.execute(
         """
         with cells as (
@@ -270,7 +270,7 @@ def selection_of(
     corruptions: Sequence[str] = (),
     left_out: tuple[str, ...] = (),
 ) -> Selection:
-    """The selection of some rows of `evaluation_labels` that share data set, subset and source, newest first."""
+    """The selection of rows of `evaluation_labels` that share dataset, subset and source, newest first."""
     ids = [row["evaluation_id"] for row in rows]
     dated = _newest_first(con, rows)
     evaluations = tuple(
@@ -310,4 +310,4 @@ def _newest_first(con: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]]) ->
 def _refuse_unknown(kind: str, requested: Sequence[str], known: set[str], *, prefix: bool = False) -> None:
     for name in requested:
         if not any(k.startswith(name) if prefix else k == name for k in known):
-            raise StudyError(f"no {kind} {name!r} in this warehouse: it holds {join_names(sorted(known))}")
+            raise StudyError(f"no {kind} {name!r} in this warehouse: it has {join_names(sorted(known))}")

@@ -1,4 +1,4 @@
-"""Images of a warehouse, shown in notebooks and saved as a figure or a page, with their rows and pixels."""
+"""Evaluated images: displayed in notebooks, saved as a figure or a page, with their rows and pixels."""
 
 import os
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from failmodes.ingest.study_types import MAX_INT32
 from failmodes.warehouse.errors import StudyError, shown
 from failmodes.warehouse.output_files import write_output
 
-SHEET_COLUMNS, CURVE_COLUMNS = (5, 3), (9, 4)  # images side by side in a wide and in a narrow frame
+SHEET_COLUMNS, CURVE_COLUMNS = (5, 3), (9, 4)  # in a wide and in a narrow frame
 
 
 def find_images(
@@ -41,61 +41,61 @@ def find_images(
     open_study: OpenStudy | None = None,
     timeout_s: float | None = 60,
 ) -> "ImageSheet":
-    """Find the images that fit a filter, or some images from clean to the last severity of corruptions.
+    """Find the images that match a filter, or given images from clean to the last severity of corruptions.
 
     Args:
         path: the warehouse.
-        condition: the filter, in SQL.
-        images: without a filter, the numbers of images.
-        corruptions: of `images`: under these corruptions.
-        models: of `images`: only these models, by label.
-        evaluations: of `images`: only these evaluations, by identity or its first letters.
-        open_study: opens the study that is at hand.
-        timeout_s: seconds after which a filter is stopped.
+        condition: the filter, an SQL condition.
+        images: image IDs, instead of a filter.
+        corruptions: with `images`: under these corruptions.
+        models: with `images`: only these models, by label.
+        evaluations: with `images`: only these evaluations, by ID or its start.
+        open_study: opens the study.
+        timeout_s: time limit of the filter in seconds.
 
     Raises:
-        StudyError: neither a filter nor an image is given, or both.
+        StudyError: expected either a filter or images.
         QueryError, WarehouseError, DataError: as `find_pictures` and `find_curves`.
     """
     if (condition is None) == (not images):
-        raise StudyError("which images? Give either a filter, or the number of an image and a corruption")
+        raise StudyError("no images selected: give either a filter, or an image ID and a corruption")
     if not isinstance(condition, str | None):
-        raise StudyError(f"a filter is a text, such as 'not correct limit 12' (given: {shown(condition)})")
+        raise StudyError(f"expected a filter such as 'not correct limit 12' (given: {shown(condition)})")
     given = {"corruptions": corruptions, "models": models, "evaluations": evaluations}
     if condition is None:
         for number in images:
             if not isinstance(number, Integral) or isinstance(number, bool) or not 0 <= number <= MAX_INT32:
-                raise StudyError(f"image {shown(number)}: expected the number of an image, from 0 to {MAX_INT32:,}")
+                raise StudyError(f"image {shown(number)}: expected an image ID from 0 to {MAX_INT32:,}")
         return ImageSheet(find_curves(path, [int(number) for number in images], **given, open_study=open_study))
     if names := [name for name, values in given.items() if values]:
         raise StudyError(
-            f"{join_names(names)} go with the number of an image: say it in the filter, as in \"corruption = 'fog' and "
+            f"{join_names(names)} cannot be combined with a filter: add a condition, as in \"corruption = 'fog' and "
             "model_label = 'ResNet-18'\""
         )
     return ImageSheet(find_pictures(path, condition, open_study=open_study, timeout_s=timeout_s))
 
 
 class ImageSheet:
-    """Evaluated images, reproduced from their clean image: what `Warehouse.images` returns.
+    """Evaluated images, reproduced from their clean images: what `Warehouse.images` returns.
 
     Examples:
         >>> sheet = w.images("corruption = 'fog' and not correct order by confidence desc")
-        >>> sheet                                                # shows itself in a notebook
+        >>> sheet                                                # a notebook displays it
         >>> sheet.save("fog.png")
         >>> sheet.rows["predicted_name"].value_counts()
         >>> sheet.pixels[0].shape                                # (32, 32, 3)
     """
 
     def __init__(self, pictures: Pictures) -> None:
-        """Hold images; `Warehouse.images` finds them."""
+        """Wrap images; `Warehouse.images` finds them."""
         self._pictures = pictures
 
     @property
     def rows(self) -> pl.DataFrame:
         """One row per image, in the order shown: evaluation, model, corruption, severity, image, classes, confidence.
 
-        `correct` says whether the prediction is correct, `differs` whether the image is another than was evaluated
-        (null: nothing stored could tell), `attention_x` and `attention_y` are the center of attention, 0-1, or null.
+        `correct` says whether the prediction is correct, `differs` whether the image differs from the evaluated one
+        (null: unknown); `attention_x` and `attention_y` are the attention centroid, 0-1, or null.
         """
         numbers = ("severity", "confidence", "rmse", "attention_x", "attention_y")
         types = dict.fromkeys(numbers, pl.Float64) | {"file": pl.String, "differs": pl.Boolean}
@@ -114,12 +114,12 @@ class ImageSheet:
 
     @property
     def clean(self) -> list[NDArray[np.uint8] | None]:
-        """The same images before corruption; None where a published set does not pair with clean images."""
+        """The same images before corruption; None if a published corrupted dataset has no paired clean images."""
         return [picture.clean for picture in self._pictures.all]
 
     @property
     def notes(self) -> list[str]:
-        """Warnings, one per line: images cut off, left out, or other than those evaluated."""
+        """Warnings, one per line: images not shown, or different from the evaluated ones."""
         return list(self._pictures.notes)
 
     def chart(
@@ -129,11 +129,11 @@ class ImageSheet:
         width: str | None = None,
         theme: Literal["light", "dark"] = "light",
     ) -> Figure:
-        """Draw the images; a curve shows fewer severities in a narrow figure.
+        """Draw the images; curves show fewer severities in a narrow figure.
 
         Args:
             layout: 'page' (180 mm wide) or 'paper' (85 mm).
-            width: width on paper, such as "85mm" (or cm, in, pt, px), in place of the layout.
+            width: width of the figure, such as "85mm" (or cm, in, pt, px); overrides the layout.
             theme: 'light' or 'dark'.
 
         Raises:
@@ -152,20 +152,20 @@ class ImageSheet:
         theme: Literal["light", "dark"] | None = None,
         force: bool = False,
     ) -> Path:
-        """Write the images as .png, .svg, .pdf, .json, or .html that needs no network.
+        """Write the images as .png, .svg, .pdf, .json, or a self-contained .html.
 
         Args:
             path: the file.
-            layout: as `chart` takes it; an HTML page is as wide as its window.
-            width: as `chart` takes it.
-            theme: 'light' or 'dark'; by default light, and in HTML as the reader's system asks.
+            layout: as for `chart`; an HTML page adapts to its window.
+            width: as for `chart`.
+            theme: 'light' or 'dark'. Default: light; for HTML, the reader's system setting.
             force: replace even a warehouse, study or results file that has one of these suffixes.
 
         Raises:
-            StudyError: another suffix, layout, width or theme, or a file that must not be replaced.
+            StudyError: an unknown suffix, layout, width or theme, or a file that must not be replaced.
             StorageError: the file could not be written.
         """
-        frame_of(layout, width)  # refuses both in HTML too
+        frame_of(layout, width)  # for HTML too, refuses invalid ones
         file = Path(path)
         if file.suffix.lower() != ".html":
             return self.chart(layout=layout, width=width, theme=theme or "light").save(file, force=force)
@@ -177,10 +177,10 @@ class ImageSheet:
 
     def __repr__(self) -> str:
         lines = (self._pictures.headline, self._pictures.source, *self._pictures.notes)
-        return "\n".join([f"ImageSheet of {len(self)} pictures", *(f"  {line}" for line in lines)])
+        return "\n".join([f"ImageSheet of {len(self)} images", *(f"  {line}" for line in lines)])
 
     def to_html(self, heading: str = "h1") -> str:
-        """The images as a part of a page, headed by such an element; all text in it is escaped."""
+        """The images as a part of a page, with the headline in this element; all text is escaped."""
         return image_page(self._pictures, is_page=False, heading=heading)
 
     def _repr_html_(self) -> str:
@@ -188,7 +188,7 @@ class ImageSheet:
 
 
 def _figure(pictures: Pictures, frame: Frame) -> Figure:
-    """A sheet row by row, or one row per curve with its severities as columns."""
+    """A contact sheet, or one row per curve with severities as columns."""
     details = pictures.details
     if pictures.is_curves:
         every = sorted({picture.row.severity for picture in pictures.all})
@@ -223,16 +223,16 @@ def _cell(row: PictureRow, url: str, notes: Sequence[str]) -> Cell:
 
 
 def image_page(pictures: Pictures, *, theme: str | None = None, is_page: bool = True, heading: str = "h1") -> str:
-    """Images with their predictions; every text is escaped, whatever class names and labels hold.
+    """Images with their predictions as HTML; all text is escaped.
 
     Args:
-        pictures: a sheet, or curves.
-        theme: 'light' or 'dark'; as the reader's system asks if not given.
-        is_page: a whole page, or else what stands inside another.
-        heading: element of the headline, such as "h3" where it stands beneath others.
+        pictures: a contact sheet, or curves.
+        theme: 'light' or 'dark'. Default: the reader's system setting.
+        is_page: a whole page, else a part of one.
+        heading: element of the headline, such as "h3".
 
     Raises:
-        StudyError: another theme.
+        StudyError: unknown theme.
     """
     if theme is not None and theme not in THEMES:
         raise StudyError(f"no theme {theme!r}: choose {' or '.join(THEMES)}")
@@ -245,7 +245,7 @@ def image_page(pictures: Pictures, *, theme: str | None = None, is_page: bool = 
 
 
 def _page_row(row: Sequence[Picture], *, is_curve: bool) -> list[tuple[Picture, Markup]]:
-    """Each image of a row with its URL; along a curve attention has one scale."""
+    """Each image of a row with its URL; the images of a curve share one attention scale."""
     groups = [row] if is_curve else [[picture] for picture in row]
     urls = [Markup(url) for group in groups for url in picture_urls([picture.layers for picture in group])]
     return list(zip(row, urls, strict=True))

@@ -1,4 +1,4 @@
-"""Models of a selection (evaluations of several training seeds are one model), and which model a name means."""
+"""Models of a selection (evaluations of several training seeds are one model), and models by name."""
 
 import re
 from collections import Counter
@@ -10,21 +10,21 @@ from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.analysis.selection import EvaluationInfo
 from failmodes.warehouse.errors import StudyError, did_you_mean, shown
 
-# What runs of one model share, beside what a selection shares and the recipe; as in sql/marts/accuracy_by_model.sql
+# What runs of one model share, besides selection and recipe; as in sql/marts/accuracy_by_model.sql
 _SHARED_FACTS = ("model_name", "architecture", "variant", "precision", "class_protocol")
-LEAST_LETTERS = 4  # of an evaluation's identity
+LEAST_LETTERS = 4  # of an evaluation ID
 
 
 class UnknownModelError(StudyError):
-    """A name means no model, or several."""
+    """A name matches no model, or several."""
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """One model: an evaluation for each training seed, one at least.
+    """One model: one or more evaluations, one per training seed.
 
     Attributes:
-        label: its name on charts; with several runs that of the models, without their seeds.
+        label: its label; with several runs the label without training seed.
         runs: its evaluations, by training seed.
     """
 
@@ -33,26 +33,26 @@ class TrainedModel:
 
     @property
     def has_several_seeds(self) -> bool:
-        """Whether something can be said of other training seeds, and so of the architecture."""
+        """Whether conclusions extend to other training seeds."""
         return len(self.runs) > 1
 
     @property
     def label_with_seeds(self) -> str:
-        """Its label, and of several how many seeds: Fir (3 seeds)."""
+        """Its label, with the number of seeds if there are several: Fir (3 seeds)."""
         return f"{self.label} ({format_count(len(self.runs), 'seed')})" if self.has_several_seeds else self.label
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Training seeds of the runs; empty where the only one is not stated."""
+        """Training seeds of the runs; empty if the only run states none."""
         return tuple(run.facts["training_seed"] for run in self.runs if run.facts["training_seed"] is not None)
 
 
 def trained_models(evaluations: Iterable[EvaluationInfo]) -> list[TrainedModel]:
-    """The models of some evaluations of the same images and corrupted pixels, in the order of their first run.
+    """The models of evaluations of the same images and corruptions, in the order of their first run.
 
-    Runs are one model where label (without the seed), architecture, recipe and precision are the same and each states
-    another training seed. Checkpoints that state no seed, or the same, stay apart: nothing says that they are training
-    runs of one recipe. No two labels are the same.
+    Runs form one model if label (without seed), architecture, recipe and precision agree and their training seeds
+    differ. Checkpoints without a seed, or with equal seeds, stay separate, since nothing shows that they are training
+    runs of one recipe. Labels are distinct.
     """
     given = list(evaluations)
     groups: dict[tuple[object, ...], list[EvaluationInfo]] = {}
@@ -79,19 +79,19 @@ def model_of_runs(evaluations: Iterable[EvaluationInfo]) -> dict[EvaluationInfo,
 
 
 def noun_of_runs(evaluations: Iterable[EvaluationInfo]) -> str:
-    """What one of the evaluations is called where they are counted: a model, or a training run of one of several."""
+    """The noun for an evaluation in a count: "model", or "training run" if a model has several."""
     several = any(model.has_several_seeds for model in trained_models(evaluations))
     return "training run" if several else "model"
 
 
 def pairs_of_models(evaluations: Iterable[EvaluationInfo]) -> list[tuple[EvaluationInfo, EvaluationInfo]]:
-    """Pairs of evaluations that are worth comparing: not two training runs of one model."""
+    """Pairs of evaluations of different models."""
     model = model_of_runs(evaluations)
     return [(a, b) for a, b in combinations(model, 2) if model[a] != model[b]]
 
 
 def _distinctly_labeled(models: list[TrainedModel]) -> list[TrainedModel]:
-    """The models; of labels that several share, each with precision, architecture or an identity in brackets."""
+    """The models; shared labels get precision, architecture or ID in parentheses."""
     for column in ("precision", "architecture", "evaluation_id"):
         counts = Counter(model.label for model in models)
         models = [
@@ -104,7 +104,7 @@ def _distinctly_labeled(models: list[TrainedModel]) -> list[TrainedModel]:
 
 
 def _recipe(evaluation: EvaluationInfo) -> str | None:
-    """The training recipe as the checkpoint states it, without the seed that one in plain text ends with."""
+    """The training recipe as the checkpoint states it, without a seed at its end."""
     recipe, seed = evaluation.facts["training_recipe"], evaluation.facts["training_seed"]
     return recipe if recipe is None or seed is None else re.sub(rf"[,\s]+seed {seed}\Z", "", recipe)
 
@@ -112,22 +112,22 @@ def _recipe(evaluation: EvaluationInfo) -> str | None:
 def named_model(
     models: Sequence[TrainedModel], name: str, place: str = "was evaluated", known: str = "evaluated are"
 ) -> TrainedModel:
-    """The model that a name means.
+    """The model that a name matches.
 
-    A name is a label (of a model, or of one of its training runs), one without its training seed, an evaluation's
-    identity or its first letters, or the architecture that one model alone has; what comes first here counts.
+    A name is, in this order: a label (of a model or of a training run), a label without training seed, an evaluation ID
+    or its start, or the architecture of a single model.
 
     Args:
-        models: those that can be meant, of one selection or of several.
-        name: as a user gives it.
-        place: what an error says that no such model was, or is in.
-        known: what it says before the labels of all that there are.
+        models: the candidates, of one selection or several.
+        name: the user's input.
+        place: end of the error message, "no model 'X' <place>".
+        known: text before the list of all labels.
 
     Returns:
         A model with all its training runs, or one of the runs as a model.
 
     Raises:
-        UnknownModelError: there is no such model, or several.
+        UnknownModelError: no model or several models match.
     """
     runs = [TrainedModel(run.label, (run,)) for model in models for run in model.runs]
     called = [TrainedModel(name, (r,)) for m in models if m.label != name for r in m.runs if r.label == name]
@@ -141,7 +141,7 @@ def named_model(
     if len(found) == 1:
         return found[0]
     if found:
-        raise UnknownModelError(f"{shown(name)} names several models, {_distinguished(found)}")
+        raise UnknownModelError(f"{shown(name)} matches several models: {_distinguished(found)}")
     labels = list(dict.fromkeys(one.label for one in (*models, *runs)))
     architectures = {str(one.runs[0].facts["architecture"]) for one in models if one.runs[0].facts["architecture"]}
     hint = did_you_mean(name, [*labels, *sorted(architectures)], f"{known} {', '.join(map(repr, labels))}")
@@ -149,11 +149,11 @@ def named_model(
 
 
 def _distinguished(found: Sequence[TrainedModel]) -> str:
-    """Models with what to name one by: labels, or identities where labels do not tell them apart."""
+    """Models by label, or by ID if labels are not distinct, with how to name one."""
     if len({one.label for one in found}) == len(found):
-        return f"{join_names(one.label for one in found)}: name one by its label"
+        return f"{join_names(one.label for one in found)}; name one by its label"
     facts = [(one.runs[0].evaluation_id, one.runs[0].facts) for one in found]
     ids = (
         f"{key} ({one['image_count']:,} images of {one['dataset_label']}, {one['source_label']})" for key, one in facts
     )
-    return f"{join_names(ids)}: name one by its identity"
+    return f"{join_names(ids)}; name one by its ID"
