@@ -149,7 +149,7 @@ def _show_table(
     print_table(first.columns, first.rows, vertical=vertical)
     if first.row_count is None or first.row_count > most:
         count = "more" if first.row_count is None else f"{first.row_count:,} rows"
-        note(f"first {most:,} of {count}: --limit N shows N rows, --format csv or --output FILE all rows")
+        note(f"first {most:,} of {count}; --limit N for more, --format csv or --output FILE for all")
 
 
 def _parameters(

@@ -26,7 +26,7 @@ def test_a_result_fits_the_terminal(handed: Path, columns: int) -> None:
 def test_a_terminal_shows_the_first_rows_and_says_so(handed: Path) -> None:
     shown = failmodes_in_terminal("query", IMAGES, folder=handed)
     assert shown.count("\n│") == 1 + 50
-    assert "first 50 of 80 rows: --limit N shows N rows, --format csv or --output FILE all rows" in shown
+    assert "first 50 of 80 rows; --limit N for more, --format csv or --output FILE for all" in shown
     assert failmodes_in_terminal("query", IMAGES, "--limit", "70", folder=handed).count("\n│") == 1 + 70
 
 

@@ -43,10 +43,10 @@ def test_a_name_is_a_label_alone_or_in_full_or_an_identity(name: str, keys: list
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("aaaa", r"'aaaa' are aaaa2 \(ResNet \(normalized\)\) and aaaa1 \(ResNet \(no normalization\)\)"),
+        ("aaaa", r"begin with 'aaaa': aaaa2 \(ResNet \(normalized\)\) and aaaa1 \(ResNet \(no normalization\)\)"),
         ("aaa", "no evaluation 'aaa'"),
         ("ResNt", "did you mean 'ResNet'"),
-        ("fir", r"there are 'ResNet \(normalized\)'"),
+        ("fir", r"choose among 'ResNet \(normalized\)'"),
     ],
 )
 def test_a_name_that_means_none_or_several_is_refused(name: str, said: str) -> None:

@@ -52,7 +52,7 @@ def test_rows_and_pixels_are_at_hand(sheet: ImageSheet, made: Pictured) -> None:
     assert set(rows["differs"]) == {False}
     np.testing.assert_array_equal(np.stack(sheet.pixels[::2]), made.corrupted["fog", min(made.corrupted)[1]])
     np.testing.assert_array_equal(np.stack(sheet.clean[::2]), made.dataset.images)
-    assert "ImageSheet of 12 pictures" in repr(sheet)
+    assert "ImageSheet of 12 images" in repr(sheet)
 
 
 @pytest.mark.parametrize("kind", ["sheet", "curves", "notebook"])
@@ -91,9 +91,9 @@ def test_a_chart_is_valid_and_has_what_was_predicted(sheet: ImageSheet, made: Pi
 def test_what_cannot_be_is_one_line_and_no_file(sheet: ImageSheet, made: Pictured, tmp_path: Path) -> None:
     w = Warehouse(made.warehouse)
     for call, line in (
-        (lambda: w.images(), "which images"),
-        (lambda: w.images("true", image=1), "which images"),
-        (lambda: w.images("true", corruption="fog"), "corruptions go with the number of an image"),
+        (lambda: w.images(), "no images selected"),
+        (lambda: w.images("true", image=1), "no images selected"),
+        (lambda: w.images("true", corruption="fog"), "corruptions cannot be combined with a filter"),
         (lambda: sheet.save(tmp_path / "a.txt"), "a.txt: it ends in .txt"),
         (lambda: sheet.save(tmp_path / "a.html", theme="gray"), "no theme 'gray'"),
         (lambda: sheet.save(tmp_path / "a.png", layout="wide"), "no layout 'wide'"),
@@ -105,6 +105,6 @@ def test_what_cannot_be_is_one_line_and_no_file(sheet: ImageSheet, made: Picture
 
 
 @pytest.mark.parametrize("image", [-1, 10**45, "3", True, [None]], ids=str)
-def test_what_is_no_number_of_an_image_is_one_line(made: Pictured, image) -> None:
-    with pytest.raises(StudyError, match="expected the number of an image|which images"):
+def test_an_invalid_image_id_is_one_line(made: Pictured, image) -> None:
+    with pytest.raises(StudyError, match="expected an image ID|no images selected"):
         Warehouse(made.warehouse).images(image=image, corruption="fog")

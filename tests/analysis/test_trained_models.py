@@ -97,7 +97,7 @@ def test_a_name_means_one_model(name: str, label: str, identities: list[str]) ->
         ("densnet121", "no model 'densnet121' in w.duckdb: did you mean 'densenet121'?"),
         ("bbb", "no model 'bbb' in w.duckdb: it holds 'Fir', 'Oak', 'Elm (float32)', 'Fir, seed 1', 'Fir, seed 2'"),
         ("None", "no model 'None' in w.duckdb: it holds 'Fir', 'Oak', 'Elm (float32)', 'Fir, seed 1', 'Fir, seed 2'"),
-        ("aaaa", "'aaaa' matches several models, Fir, seed 1 and Fir, seed 2: name one by its label"),
+        ("aaaa", "'aaaa' matches several models: Fir, seed 1 and Fir, seed 2; name one by its label"),
     ],
 )
 def test_an_error_says_what_to_type_instead(name: str, text: str) -> None:
@@ -110,7 +110,7 @@ def test_models_of_one_label_on_other_images_are_distinguished_by_identity() -> 
     with pytest.raises(UnknownModelError) as error:
         named_model([*MODELS, OTHER_OAK], "Oak")
     assert str(error.value) == (
-        "'Oak' matches several models, bbbb1 (2,000 images of Digits, cifar-c) and "
-        "dddd1 (2,000 images of Photographs, cifar-c): name one by its ID"
+        "'Oak' matches several models: bbbb1 (2,000 images of Digits, cifar-c) and "
+        "dddd1 (2,000 images of Photographs, cifar-c); name one by its ID"
     )
     assert named_model([*MODELS, OTHER_OAK], "dddd") == OTHER_OAK
