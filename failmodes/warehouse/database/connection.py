@@ -286,8 +286,7 @@ def fetch_first(con: duckdb.DuckDBPyConnection, sql: str, values: Sequence[Any] 
 def arrow_reader(relation: duckdb.DuckDBPyRelation, rows: int) -> "pa.RecordBatchReader":
     """The rows of a relation in Arrow batches of `rows` at the most, computed as they are drawn."""
     name = "to_arrow_reader" if hasattr(relation, "to_arrow_reader") else "fetch_record_batch"  # so called in DuckDB 1
-    reader: pa.RecordBatchReader = getattr(relation, name)(rows)
-    return reader
+    return getattr(relation, name)(rows)
 
 
 def read_version(con: duckdb.DuckDBPyConnection, path: Path) -> str:

@@ -98,8 +98,7 @@ class StoredEvaluation(NamedTuple):
     @property
     def label(self) -> str | None:
         """The model's name on charts; None where an interrupted removal has left none."""
-        label: str | None = self.facts["model_label"]
-        return label
+        return self.facts["model_label"]
 
     @property
     def images(self) -> tuple[str, str]:

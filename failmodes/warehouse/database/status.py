@@ -92,8 +92,7 @@ def _read_evaluations(con: duckdb.DuckDBPyConnection) -> pl.DataFrame:
     ids = rows["evaluation_id"].to_list()
     counts = [count_duplicates(con, one, read_groups(con, one)).distinct for one in ids]
     distinct = pl.Series("distinct_image_count", counts, pl.Int32)
-    found: pl.DataFrame = rows.insert_column(rows.get_column_index("image_count") + 1, distinct)
-    return found
+    return rows.insert_column(rows.get_column_index("image_count") + 1, distinct)
 
 
 def _count_rows(con: duckdb.DuckDBPyConnection, table: Table) -> int:

@@ -19,8 +19,7 @@ _EXACT = "; interval: Clopper & Pearson 1934"
 
 def has_class(rows: CellRows) -> NDArray[np.bool_]:
     """(N,) for which images a class of the dataset is predicted."""
-    found: NDArray[np.bool_] = rows["predicted"] != OTHER
-    return found
+    return rows["predicted"] != OTHER
 
 
 def interval_of_share(rows: CellRows, value: float, level: float, comparisons: int) -> tuple[float, float]:
@@ -47,8 +46,7 @@ def error(rows: CellRows) -> NDArray[np.bool_]:
         columns=("label_rank",), interval=interval_of_share)  # fmt: skip
 def top5_accuracy(rows: CellRows) -> NDArray[np.bool_]:
     ranks = rows["label_rank"]
-    found: NDArray[np.bool_] = (ranks != OTHER) & (ranks <= TOP)
-    return found
+    return (ranks != OTHER) & (ranks <= TOP)
 
 
 @define("balanced accuracy", "mean over classes of the accuracy of their images", "Brodersen et al. 2010",
@@ -59,8 +57,7 @@ def balanced_accuracy(rows: CellRows) -> Floats:
     present = counts > 0
     of_class = np.bincount(labels, correct) / np.maximum(counts, 1)
     mean, classes = float(of_class[present].mean()), int(present.sum())
-    found: Floats = mean + len(labels) / classes / counts[labels] * (correct - of_class[labels])
-    return found
+    return mean + len(labels) / classes / counts[labels] * (correct - of_class[labels])
 
 
 def bias_of_worst_class(rows: CellRows) -> SamplingBias:
@@ -111,8 +108,7 @@ def worst_class_accuracy(rows: CellRows, weights: Weights) -> Floats:
     incorrect_count, correct_count = np.hsplit(totals(weights, places, np.ones(len(labels)), 2 * classes), 2)
     counts = incorrect_count + correct_count
     of_class = np.divide(correct_count, counts, out=np.ones(counts.shape), where=counts > 0)
-    found: Floats = of_class.min(axis=1)
-    return found
+    return of_class.min(axis=1)
 
 
 @define("share of the most frequent prediction", "max over classes of the share of predictions",
@@ -125,8 +121,7 @@ def top_prediction_share(rows: CellRows, weights: Weights) -> Floats:
     predicted = rows["predicted"][known].astype(np.int64)
     kept = of_images(weights, known)
     counts = totals(kept, predicted, np.ones(len(predicted)), int(predicted.max()) + 1)
-    found: Floats = counts.max(axis=1) / drawn(kept)
-    return found
+    return counts.max(axis=1) / drawn(kept)
 
 
 @define("mean confidence", "mean of the largest softmax probability", columns=("confidence",), higher_is_better=None,
@@ -149,8 +144,7 @@ def non_finite_share(rows: CellRows) -> NDArray[np.bool_]:
 
 def drawn(weights: Weights) -> Floats:
     """(B,) how many images are drawn: whole numbers, which float32 adds up exactly below 16 million."""
-    found: Floats = weights.sum(axis=1).astype(np.float64)
-    return found
+    return weights.sum(axis=1).astype(np.float64)
 
 
 def of_images(weights: Weights, kept: NDArray[np.bool_]) -> Weights:
@@ -167,5 +161,4 @@ def totals(weights: Weights, places: NDArray[np.int64], values: NDArray[Any], co
     shape = count, len(places)
     numbers = np.asarray(values, weights.dtype)
     of_places = sparse.csr_array((numbers, (places, np.arange(len(places)))), shape=shape)
-    found: NDArray[np.floating[Any]] = (of_places @ weights.T).T
-    return found
+    return (of_places @ weights.T).T

@@ -27,14 +27,12 @@ _RATE: dict[str, Any] = {"higher_is_better": None}
 
 def shown(rows: CellRows, target: str) -> NDArray[np.bool_]:
     """(N,) whether the image has a class to explain and a map that is not empty."""
-    found: NDArray[np.bool_] = has_class(rows, target) & ~rows[f"{target}.empty"]
-    return found
+    return has_class(rows, target) & ~rows[f"{target}.empty"]
 
 
 def has_class(rows: CellRows, target: str) -> NDArray[np.bool_]:
     """(N,) whether the image has a class to explain: an unpaired one has none that was predicted on a clean image."""
-    found: NDArray[np.bool_] = rows[f"{target}.has_map"] & (rows[f"{target}.target_class"] != -1)
-    return found
+    return rows[f"{target}.has_map"] & (rows[f"{target}.target_class"] != -1)
 
 
 def area(rows: CellRows, target: str) -> Real:
@@ -247,8 +245,7 @@ def _interval_of_consistency(
 def attention_consistency(rows: CellRows, clean: CellRows) -> Floats:
     shift = _drift(rows, "centroid_shift", rows["output"] == clean["output"])
     null = rows["clean.null_class_centroid_shift"]
-    found: Floats = np.where(np.isnan(shift) | np.isnan(null), np.nan, (shift < null) + (shift == null) / 2)
-    return found
+    return np.where(np.isnan(shift) | np.isnan(null), np.nan, (shift < null) + (shift == null) / 2)
 
 
 def _interval_of_responsiveness(

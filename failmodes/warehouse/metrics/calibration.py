@@ -22,8 +22,7 @@ _CONFIDENCE = ("confidence", "label", "predicted")
 
 def has_confidence(rows: CellRows) -> NDArray[np.bool_]:
     """(N,) which images have a confidence: those with finite logits."""
-    found: NDArray[np.bool_] = np.isfinite(rows["confidence"])
-    return found
+    return np.isfinite(rows["confidence"])
 
 
 @define("negative log-likelihood", "mean of -ln p of the label", "Murphy 2012", columns=("confidence", "loss_nats"),
@@ -69,8 +68,7 @@ def ece(rows: CellRows, weights: Weights) -> Floats:
     confidence = rows["confidence"][known].astype(np.float64)
     kept = of_images(weights, known)
     gaps = totals(kept, bins_of(confidence), rows["correct"][known] - confidence, BINS)
-    found: Floats = np.abs(gaps).sum(axis=1, dtype=np.float64) / drawn(kept)
-    return found
+    return np.abs(gaps).sum(axis=1, dtype=np.float64) / drawn(kept)
 
 
 def overconfidence_interval(
@@ -114,8 +112,7 @@ def _interval_of_overconfidence(rows: CellRows, value: float, level: float, comp
         columns=_CONFIDENCE, range=(-1.0, 1.0), higher_is_better=None,
         interval=_interval_of_overconfidence)  # fmt: skip
 def overconfidence(rows: CellRows) -> Floats:
-    found: Floats = rows["confidence"].astype(np.float64) - rows["correct"]
-    return found
+    return rows["confidence"].astype(np.float64) - rows["correct"]
 
 
 @define("calibration error in bins of equal mass", f"as ECE, in {BINS} bins of equally many images; ties share the "
@@ -188,8 +185,7 @@ def _errors_of_chance(
     drawn_counts = np.maximum(1, np.round(counts * independent)).astype(np.int64)
     drawn_correct = np.random.default_rng(0).binomial(drawn_counts, chances, (draws, len(counts)))
     correct = drawn_correct * (counts / drawn_counts)
-    errors: Floats = np.abs(correct - confidence_sums).sum(axis=1) / counts.sum()
-    return errors
+    return np.abs(correct - confidence_sums).sum(axis=1) / counts.sum()
 
 
 @define("SmoothECE", "mean absolute gap of confidence and accuracy, smoothed by a reflected Gaussian as wide as "

@@ -96,8 +96,7 @@ class CellRows:
     @property
     def groups(self) -> Groups | None:
         """(N,) number of the group of duplicates of each image; None where all are distinct."""
-        found: Groups | None = self.once("groups", lambda: None if self._groups is None else self._groups())
-        return found
+        return self.once("groups", lambda: None if self._groups is None else self._groups())
 
     def independent_share(self, chosen: NDArray[np.bool_] | None = None) -> float:
         """Kish's effective number of images as a share of them; of those `chosen`, (N,) bool, where given."""
@@ -120,8 +119,7 @@ class CellRows:
         Where logits are not finite, and where a map has no such value but others of the cell have, the model counts as
         uncertain (-inf).
         """
-        found: Array = self.once(("certainty", score), lambda: _certainty(self, score))
-        return found
+        return self.once(("certainty", score), lambda: _certainty(self, score))
 
 
 class Cell(NamedTuple):
@@ -162,8 +160,7 @@ def paired_cell(curve: Sequence[CellRows]) -> Cell:
 
 def _correct(rows: CellRows) -> NDArray[np.bool_]:
     predicted, label = rows["predicted"], rows["label"]
-    found: NDArray[np.bool_] = (predicted == label) & (predicted != OTHER)
-    return found
+    return (predicted == label) & (predicted != OTHER)
 
 
 def _output(rows: CellRows) -> Array:
@@ -260,5 +257,4 @@ def pattern_of(correct: NDArray[np.bool_]) -> str:
 
 def decode_pattern(pattern: str) -> NDArray[np.bool_]:
     """What `pattern_of` made a text of."""
-    correct: NDArray[np.bool_] = np.frombuffer(pattern.encode("ascii"), np.uint8) == ord("1")
-    return correct
+    return np.frombuffer(pattern.encode("ascii"), np.uint8) == ord("1")

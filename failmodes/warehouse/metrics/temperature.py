@@ -94,8 +94,7 @@ def _of_originals(rows: CellRows) -> NDArray[np.integer[Any]]:
 
 def fitted_temperatures(clean: CellRows) -> dict[bool, int]:
     """Place in TEMPERATURES of each half, by whether its image_ids are odd: what fits the other half when clean."""
-    found: dict[bool, int] = clean.once("temperatures", lambda: _fitted(clean))
-    return found
+    return clean.once("temperatures", lambda: _fitted(clean))
 
 
 def _fitted(clean: CellRows) -> dict[bool, int]:
@@ -128,8 +127,7 @@ def scaled(rows: CellRows, reference: CellRows | None) -> Scaled:
     """Losses and confidences of one cell at the temperatures that fit the clean images."""
     if reference is None:
         raise Undefined("there is no clean cell")
-    found: Scaled = rows.once("scaled", lambda: _scaled(rows, reference))
-    return found
+    return rows.once("scaled", lambda: _scaled(rows, reference))
 
 
 def _scaled(rows: CellRows, reference: CellRows) -> Scaled:

@@ -55,8 +55,7 @@ def onsets(curve: Curve) -> NDArray[np.intp]:
 
 
 def _onsets(curve: Curve) -> NDArray[np.intp]:
-    found: NDArray[np.intp] = curve[-1].once(("onsets", len(curve)), lambda: onsets(curve))
-    return found
+    return curve[-1].once(("onsets", len(curve)), lambda: onsets(curve))
 
 
 @define("severity of the first incorrect prediction", "mean over images of the first severity with an incorrect "
@@ -64,8 +63,7 @@ def _onsets(curve: Curve) -> NDArray[np.intp]:
         "mean", columns=_LABELS, unit="severity", range=POSITIVE, image_range=(0.0, 5.0))  # fmt: skip
 def onset_severity(curve: Curve) -> NDArray[np.float64]:
     severities = np.array([rows.severity for rows in curve])
-    found: NDArray[np.float64] = severities[np.minimum(_onsets(curve), len(curve) - 1)]
-    return found
+    return severities[np.minimum(_onsets(curve), len(curve) - 1)]
 
 
 def _interval_of_surviving(curve: Curve, value: float, level: float, comparisons: int) -> tuple[float, float]:
