@@ -196,7 +196,7 @@ def parts_by(con: "duckdb.DuckDBPyConnection", selection: "Selection", by: str) 
     else:
         facts = selection.shared
         if by not in facts:
-            raise StudyError(f"unknown column {by!r}: choose among {', '.join((*OF_CORRUPTIONS, *facts))}")
+            raise StudyError(f"no column {by!r}: choose among {', '.join((*OF_CORRUPTIONS, *facts))}")
         values = dict.fromkeys(str(one.facts[by]) for one in selection.evaluations)
         parts = {
             value: replace(selection, evaluations=tuple(e for e in selection.evaluations if str(e.facts[by]) == value))

@@ -33,7 +33,7 @@ RULES = (
     '[[gate.rules]]\nmetric = "accuracy"\nrelation = "worse_by_at_most"\nlimit = 1\n'
 )
 NOTHING_TO_SHOW = {  # of models that answer alike everywhere
-    "images": "no evaluated image fits the filter",
+    "images": "no evaluated image matches the filter",
     "chart": "no curve falls",
 }
 PYTHON = ("asking.md", "metrics.md", "corruptions.md", "concepts/findings.md", "comparing.md", "image-grids.md")

@@ -39,9 +39,9 @@ def test_pictures_that_differ_and_images_that_are_missing_are_said(study: Path) 
         con.execute("delete from thumbnails")
     condition = "corruption = 'contrast' and severity = 5 and image_id < 4"
     done = failmodes("images", "study.toml", "--filter", condition, folder=study)
-    assert done.stderr.startswith("2 of 4 pictures differ from those evaluated: ")
+    assert done.stderr.startswith("2 of 4 images differ from those evaluated: ")
     assert len(done.stderr.splitlines()) == 1
     refused = failmodes("images", "out", "--filter", condition, "--output", "no.png", folder=study, expect=1)
-    assert refused.stderr.startswith("failmodes: the warehouse has no clean picture of 4")
+    assert refused.stderr.startswith("failmodes: the warehouse has no clean pixels of 4")
     assert len(refused.stderr.splitlines()) == 1
     assert not (study / "no.png").exists()

@@ -122,7 +122,7 @@ def test_pictures_are_measured_before_they_are_decoded(warehouse_copy: Path, siz
 
 def test_a_picture_that_is_no_png_is_refused(warehouse_copy: Path) -> None:
     changed(warehouse_copy, "update exemplars set png = 'GIF89a'::blob")
-    with pytest.raises(WarehouseError, match="is no PNG"), failmodes.open(warehouse_copy) as warehouse:
+    with pytest.raises(WarehouseError, match="is not a PNG"), failmodes.open(warehouse_copy) as warehouse:
         warehouse.chart("exemplars")
 
 

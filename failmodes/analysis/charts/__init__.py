@@ -1,1 +1,1 @@
-"""Charts of failure in Altair: one file a chart, their style beside them."""
+"""Charts in Altair: one module per chart; shared style in `style`."""

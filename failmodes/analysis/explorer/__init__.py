@@ -1,1 +1,1 @@
-"""The explorer: one page in the browser, from curves to a cell to its pictures; `app` arranges what the others read."""
+"""The explorer: a page in the browser, from accuracy curves to a cell to its images; `app` is the marimo notebook."""

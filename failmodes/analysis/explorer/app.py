@@ -2,7 +2,7 @@
 # [tool.marimo.display]
 # theme = "system"
 # ///
-"""The explorer's page: curves at the left, the cell that was clicked at the right. It arranges what others make."""
+"""The explorer's page: accuracy curves on the left, the selected cell on the right."""
 
 import marimo
 
@@ -30,7 +30,7 @@ with app.setup:
     from failmodes.warehouse.database.query import run_query
     from failmodes.warehouse.database.saved_queries import saved_queries
 
-    MOST_MODELS, MOST_IMAGES = 4, 12  # shown at first; of images that are chosen in the table twice as many
+    MOST_MODELS, MOST_IMAGES = 4, 12  # shown at first; images selected in the table: twice as many
 
 
 @app.cell(column=0)
@@ -38,7 +38,7 @@ def _opened() -> Any:
     (path, open_study), address = explored_warehouse(), elements.Address(mo.query_params())
     _request = mo.app_meta().request
     view = plots.view_of(dict(_request.cookies) if _request else {})
-    kept = ExitStack()  # the connection is open as long as the page: opening one takes longer than a click may
+    kept = ExitStack()  # the connection stays open with the page, since opening one is too slow for a click
     con = kept.enter_context(open_warehouse(path))
     _groups = {f"{one.images} ({particulars(one)}; {one.ids[0]})": one for one in select(con)}
     _asked = next((name for name, one in _groups.items() if one.ids[0] == address.value("images")), next(iter(_groups)))
@@ -53,7 +53,7 @@ def _what_is_shown(address: Any, con: Any, group: Any) -> Any:
     _models = [label for label in address.values("model") if label in labels] or labels[:MOST_MODELS]
     _chosen = [name for one, name in _names.items() if one in address.values("corruption")]
     models = mo.ui.multiselect(labels, value=_models, label="Models", full_width=True)
-    _text = "Corruptions (all, unless some are chosen)"
+    _text = "Corruptions (default: all)"
     _options = {name: one for one, name in _names.items()}
     corruptions = mo.ui.multiselect(_options, value=_chosen, label=_text, full_width=True)
     mo.vstack([elements.titled("Failmodes explorer", group.value.source_line, level=1), models, corruptions], gap=0.5)
@@ -78,7 +78,7 @@ def _curve_chart(
     con: Any, found_cells: Any, get_marked: Any, points: Any, selection: Any, set_cell: Any, view: Any
 ) -> Any:
     _plot = plots.curve_plot(points, model_colors(con, selection), get_marked(), view)
-    _words = f"Accuracy by severity, a panel a corruption, on {selection.images}, with exact 95% intervals."
+    _words = f"Accuracy by severity, one panel per corruption, on {selection.images}, with exact 95% intervals."
     curve_element = elements.chart(
         view.dressed(_plot, _words),
         plots.POINT,
@@ -123,7 +123,7 @@ def _cell_charts(address: Any, cell: Any, con: Any, set_slice: Any, view: Any) -
 @app.cell
 def _slice_choice(con: Any, get_slice: Any, group: Any) -> Any:
     slice_form = elements.slice_form(cells.class_names(con, group.value), get_slice())
-    _text = "Click the matrix to choose a true and a predicted class, double-click for all; click an image to open it."
+    _text = "Click the matrix to select a true and a predicted class, double-click to reset; click an image to open it."
     _choices = elements.in_row(*slice_form.elements.values())
     elements.role("images", mo.vstack([elements.titled("Images", _text), _choices], gap=0.25))
     return (slice_form,)
@@ -132,7 +132,7 @@ def _slice_choice(con: Any, get_slice: Any, group: Any) -> Any:
 @app.cell
 def _images(cell: Any, con: Any, path: Any, slice_form: Any) -> Any:
     found = elements.attempt(lambda: cells.read_images(con, path, cell, cells.Slice(**slice_form.value)))
-    _text = "The most confident mistakes first; choose rows to see their images"
+    _text = "Most confident misclassifications first; select rows to show their images"
     image_table = elements.table(found.table, selection="multi", page_size=10, show_data_types=False, label=_text)
     return found, image_table
 
@@ -150,7 +150,7 @@ def _pictures(
     _severities = sorted({one.severity for one in found_cells.values() if one.corruption == cell.corruption})
     _facts = {"of": cell.name, "images": ",".join(_ids), "step": _severities.index(cell.severity)}
     _shown = elements.role("pictures", mo.Html(ImageSheet(_made).to_html("h3")), **_facts)
-    _named = _made._replace(headline=f"{cell.name}: {_made.headline}")  # which the page itself says once, above
+    _named = _made._replace(headline=f"{cell.name}: {_made.headline}")  # which the page shows once, above
     image_files = elements.downloads("images", lambda: ImageSheet(_named))
     mo.vstack([_shown, elements.in_row(elements.role("image", image_choice), *image_files)], gap=0.5)
     return image_choice, image_files
@@ -203,7 +203,7 @@ def _comparison(baseline: Any, cell: Any, path: Any) -> Any:
 @app.cell
 def _query_choice() -> Any:
     saved = mo.ui.dropdown({name: one.sql for name, one in saved_queries().items()}, label="Saved query")
-    _text = "Any statement that reads; `show tables` lists the tables and views, `describe NAME` the columns of one."
+    _text = "Any read-only statement; `show tables` lists tables and views, `describe NAME` the columns of one."
     mo.vstack([elements.titled("SQL", _text), saved], gap=0.5)
     return (saved,)
 

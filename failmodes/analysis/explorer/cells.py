@@ -1,4 +1,4 @@
-"""What the explorer reads: curves, the stored metrics of a cell (a model, corruption and severity), and its images."""
+"""The data of the explorer: curves, stored metrics of a cell (model, corruption and severity), and its images."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -35,7 +35,7 @@ from failmodes.warehouse.schema import CLEAN
 
 BINS = 15  # of the view `cell_confidence_bins`
 TIMEOUT_S = 60
-STRIP_PX = 320  # longer side of an image of a strip
+STRIP_PX = 320  # longer side of an image in a strip
 HEADINGS = {
     "image_id": "image", "label_name": "true class", "predicted_name": "prediction", "correct": "correct",
     "confidence": "confidence", "label_probability": "probability of the true class", "margin": "margin",
@@ -71,9 +71,9 @@ class Cell(NamedTuple):
 
     Attributes:
         evaluation_id: of the model on its images.
-        label: the model, as charts call it.
-        corruption: whose curve the cell is on.
-        corruption_label: the same for people.
+        label: of the model.
+        corruption: of the curve of the cell.
+        corruption_label: its label.
         severity: from 0, clean.
     """
 
@@ -85,12 +85,12 @@ class Cell(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What names it in an address."""
+        """Its key in the address."""
         return f"{self.evaluation_id},{self.corruption},{self.severity:g}"
 
     @property
     def stored_corruption(self) -> str:
-        """The corruption under which the cell's rows are stored: clean is stored once, for all curves."""
+        """The corruption of the stored rows of the cell: clean cells are stored once for all curves."""
         return self.corruption if self.severity else CLEAN
 
     @property
@@ -105,9 +105,9 @@ class CellFigures(NamedTuple):
 
     Attributes:
         figures: its row of `accuracy_by_severity`.
-        confusions: label_name, prediction, image_count and share_of_label (0-1), a row for each that occurred.
-        bins: low and high (0-1), correct and incorrect (images), a row for each of the 15 equal bins of confidence.
-        risks: coverage and selective_risk (0-1); empty where it was not computed.
+        confusions: label_name, prediction, image_count and share_of_label (0-1).
+        bins: low and high (0-1), correct and incorrect (images), for 15 equal confidence bins.
+        risks: coverage and selective_risk (0-1); empty if not computed.
     """
 
     figures: dict[str, Any]
@@ -123,7 +123,7 @@ class CellFigures(NamedTuple):
         said = f"Accuracy {format_percent(of['accuracy'])} {interval} on {format_count(of['image_count'], 'image')}"
         said += f", {format_number(100 * of['accuracy_drop'])} points below clean" if of["severity"] else ""
         if of["mean_confidence"] is None:
-            return f"{said}. No confidence is a finite number."
+            return f"{said}. No confidence is finite."
         incorrect = self.confusions.filter(pl.col("label_name") != pl.col("prediction"))
         most = incorrect.sort("image_count", descending=True, maintain_order=True).head(1).rows(named=True)
         confusion = "".join(
@@ -134,13 +134,12 @@ class CellFigures(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """Which images of a cell; a field that is empty lets all through.
+    """A filter for the images of a cell; empty fields match all.
 
     Attributes:
-        true_class: name of their true class.
+        true_class: name of the true class.
         prediction: name of the predicted class.
-        condition: any condition in SQL over the columns of `outcomes`, label_name, predicted_name, file and the other
-            names that `failmodes images --filter` takes.
+        condition: an SQL condition with the columns of `failmodes images --filter`.
     """
 
     true_class: str | None = None
@@ -149,7 +148,7 @@ class Slice(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The slice in words; "" where it is all images."""
+        """The slice in words; "" for all images."""
         parts = [f"true class {self.true_class}"] if self.true_class else []
         parts += [f"predicted {self.prediction}"] if self.prediction else []
         return " and ".join([*parts, *filter(None, [self.condition.strip()])])
@@ -162,8 +161,8 @@ class CellImages(NamedTuple):
     """The images of a cell.
 
     Attributes:
-        rows: a row an image, with `in_slice` (bool): the slice first, and in it the most confident mistakes.
-        slice: which part it is.
+        rows: one row per image, with `in_slice` (bool): the slice first, its most confident misclassifications on top.
+        slice: the filter.
     """
 
     rows: pl.DataFrame
@@ -176,14 +175,14 @@ class CellImages(NamedTuple):
 
     @property
     def headline(self) -> str:
-        """How many images there are in the slice, and which."""
+        """The number of images in the slice, and the slice."""
         if not self.slice.name:
             return format_count(self.rows.height, "image")
         return f"{format_count(self.chosen.height, 'image')} of {self.rows.height:,}: {self.slice.name}"
 
     @property
     def comparison(self) -> str:
-        """Accuracy in the slice and in the rest of its cell; "" where there is no rest."""
+        """Accuracy in the slice and in the rest of its cell; "" if one of them is empty."""
         rest = self.rows.filter(~pl.col("in_slice"))
         if rest.is_empty() or self.chosen.is_empty():
             return ""
@@ -191,26 +190,26 @@ class CellImages(NamedTuple):
             f"{format_percent_interval(accuracy_of(rows))} {place}"
             for rows, place in ((self.chosen, "in this slice"), (rest, "in the rest of the cell"))
         )
-        return f"Accuracy {parts}. The intervals hold for a slice that was chosen beforehand."
+        return f"Accuracy {parts}. Intervals are valid for a slice that was chosen in advance."
 
     @property
     def table(self) -> pl.DataFrame:
-        """The slice under headings for people, without columns that are empty throughout."""
+        """The slice with readable headings, without empty columns."""
         shown = self.chosen.select(*HEADINGS).with_columns(cs.float().cast(pl.Float64).round(4))
         known = [name for name in shown.columns if name == "image_id" or shown[name].null_count() < shown.height]
         return shown.select(known).rename({name: HEADINGS[name] for name in known})
 
 
 def narrowed(selection: Selection, labels: Sequence[str], corruptions: Sequence[str]) -> Selection:
-    """A selection with some of its models and corruptions, in its own order.
+    """A selection with some of its models and corruptions, in its order.
 
     Raises:
-        StudyError: none of either is left.
+        StudyError: no model or no corruption is left.
     """
     evaluations = tuple(one for one in selection.evaluations if one.label in labels)
     kept = tuple(name for name in selection.corruptions if name in corruptions)
     if not evaluations or not kept:
-        raise StudyError("choose at least one model and one corruption")
+        raise StudyError("select at least one model and one corruption")
     extras = tuple(name for name in selection.extras if name in kept)
     return replace(selection, evaluations=evaluations, corruptions=kept, extras=extras)
 
@@ -219,8 +218,8 @@ def read_curves(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.Data
     """The points of the curves of a selection.
 
     Returns:
-        A row a point: the fields of its `Cell`, accuracy with accuracy_low and accuracy_high (exact 95% interval, 0-1),
-        image_count; corruptions by the largest drop of a model.
+        One row per point: the fields of its `Cell`, accuracy with accuracy_low and accuracy_high (exact 95% interval,
+        0-1), image_count; corruptions by their largest drop over models.
     """
     names = corruption_names(con, selection)
     found = read_for_selection(con, "accuracy_by_severity", selection).with_columns(
@@ -232,13 +231,13 @@ def read_curves(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.Data
 
 
 def cells_of(points: pl.DataFrame) -> dict[str, Cell]:
-    """The cell of each point by its key, the lowest accuracy first."""
+    """The cells of points by key, lowest accuracy first."""
     rows = points.sort("accuracy", maintain_order=True).select(Cell._fields).iter_rows()
     return {cell.key: cell for cell in map(Cell._make, rows)}
 
 
 def nearest_cell(cells: Iterable[Cell], evaluation_id: str, corruption: str, severity: float) -> Cell:
-    """The cell of this model and corruption whose severity is nearest."""
+    """The cell of this model and corruption with the nearest severity."""
     of_curve = (one for one in cells if (one.evaluation_id, one.corruption) == (evaluation_id, corruption))
     return min(of_curve, key=lambda one: abs(one.severity - severity))
 
@@ -258,23 +257,23 @@ def read_figures(con: duckdb.DuckDBPyConnection, cell: Cell) -> CellFigures:
 
 
 def class_names(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[str]:
-    """Names of the classes of the images, in their order, each once."""
+    """Class names of the images, in order, each once."""
     statement = "select class_name from classes where dataset_id = $1 order by class_index"
     return list(dict.fromkeys(name for (name,) in con.execute(statement, [selection.shared["dataset_id"]]).fetchall()))
 
 
 def read_images(con: duckdb.DuckDBPyConnection, path: Path, cell: Cell, which: Slice = ALL_IMAGES) -> CellImages:
-    """The images of a cell, with those that belong to a slice in front.
+    """The images of a cell, those in a slice first.
 
     Args:
         con: the warehouse.
-        path: its file, which a condition is asked of on a locked connection of its own.
-        cell: which model, corruption and severity.
-        which: the slice; all images if not given.
+        path: its file, on which a condition runs in a locked connection of its own.
+        cell: the cell.
+        which: the slice. Default: all images.
 
     Raises:
-        QueryError: the condition is none, or names an unknown column.
-        LimitError: time or memory ran out.
+        QueryError: the condition is invalid, or names an unknown column.
+        LimitError: out of time or memory.
         WarehouseError: the warehouse cannot be read.
     """
     columns = ", ".join(dict.fromkeys((*PictureRow._fields, *HEADINGS, "pixel_hash")))
@@ -288,12 +287,12 @@ def read_images(con: duckdb.DuckDBPyConnection, path: Path, cell: Cell, which: S
         run_query(path, statement, values, timeout_s=TIMEOUT_S) if is_typed else con.sql(statement, params=values).pl()
     )
     if kinds := set(rows["condition_type"]) - {"BOOLEAN", '"NULL"'}:
-        raise QueryError(f"the condition gives {kinds.pop()}: expected true or false, as `confidence > 0.9` gives it")
+        raise QueryError(f"the condition is of type {kinds.pop()}: expected true or false, as from `confidence > 0.9`")
     return CellImages(rows.drop("condition_type"), which)
 
 
 def accuracy_of(rows: pl.DataFrame) -> tuple[float, float, float]:
-    """Accuracy of some images of a cell, at least one, with its exact 95% interval, which counts copies once."""
+    """Accuracy of one or more images of a cell, with its exact 95% interval, which counts duplicates once."""
     hashes = rows.select(pl.coalesce("pixel_hash", pl.format("image {}", "image_id"))).to_series()
     independent, correct = independent_share(number_groups(hashes.to_numpy())), int(rows["correct"].sum())
     low, high = exact_interval(correct * independent, rows.height * independent)
@@ -303,14 +302,14 @@ def accuracy_of(rows: pl.DataFrame) -> tuple[float, float, float]:
 def pictures_of(
     con: duckdb.DuckDBPyConnection, open_study: OpenStudy | None, images: CellImages, rows: pl.DataFrame
 ) -> Pictures:
-    """Pictures of some images of a cell.
+    """Pictures of images of a cell.
 
     Raises:
-        StudyError: there is no image, or pictures are needed that only a study has.
+        StudyError: there is no image, or only a study has the images.
         WarehouseError, DataError: a clean image is missing or damaged.
     """
     if rows.is_empty():
-        raise StudyError("no image of this cell is in the slice: take a part of it back")
+        raise StudyError("no image of this cell is in the slice: relax the filter")
     found = [PictureRow(*row) for row in rows.select(PictureRow._fields).iter_rows()]
     return pictures_of_rows(con, found, f"{rows.height} of {images.headline}", open_study=open_study)
 
@@ -318,7 +317,7 @@ def pictures_of(
 def strip_of(
     con: duckdb.DuckDBPyConnection, open_study: OpenStudy | None, selection: Selection, cell: Cell, image_id: int
 ) -> ImageStrip:
-    """One image from clean to the last severity of a cell's corruption, with attention where it is stored.
+    """One image from clean to the last severity of the corruption of a cell, with attention if stored.
 
     Raises:
         StudyError, WarehouseError, DataError: as `pictures_of`.

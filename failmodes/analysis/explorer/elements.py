@@ -1,4 +1,4 @@
-"""The explorer's page in elements of marimo: blocks of text, charts, choices, downloads, and what the address says."""
+"""Elements of the explorer's page in marimo: text, charts, inputs, downloads, and the state in the address."""
 
 import re
 import tempfile
@@ -22,10 +22,10 @@ URL = re.compile("(https?|data):", re.IGNORECASE)
 
 
 class Address:
-    """The state of the page in its address, so that a link reproduces it: texts by key."""
+    """The state of the page in its address, so that a link reproduces it."""
 
     def __init__(self, parameters: Any) -> None:
-        """Keep marimo's query parameters where no cell depends on them: setting them runs none again."""
+        """Wrap marimo's query parameters, so that setting them reruns no cell."""
         self._parameters = parameters
 
     def values(self, key: str) -> list[str]:
@@ -37,7 +37,7 @@ class Address:
         return next(iter(self.values(key)), "")
 
     def keep(self, **state: str | Sequence[str] | None) -> None:
-        """Write values by key; a key with none is left out."""
+        """Write values by key; keys without values are removed."""
         for key, value in state.items():
             values = [value] if isinstance(value, str) else list(value or ())
             if (kept := [one for one in values if one]) != self.values(key):
@@ -45,12 +45,12 @@ class Address:
 
     @property
     def slice(self) -> Slice:
-        """The slice that it describes."""
+        """The slice in the address."""
         return Slice(self.value("true_class") or None, self.value("prediction") or None, self.value("condition"))
 
 
 def attempt(read: Callable[[], Any]) -> Any:
-    """What is read; or the line that says why not, with which the cell ends."""
+    """The result of `read`; on an error, show its message and stop the marimo cell."""
     try:
         return read()
     except FailmodesError as error:
@@ -58,7 +58,7 @@ def attempt(read: Callable[[], Any]) -> Any:
 
 
 def titled(title: str, text: str, level: int = 2) -> Any:
-    """A heading with a paragraph under it; nothing in them is markup."""
+    """A heading and a paragraph, escaped."""
     return mo.Html(f'<h{level} class="fm-heading">{escape(title)}</h{level}><p class="fm-text">{escape(text)}</p>')
 
 
@@ -68,18 +68,18 @@ def shown(*blocks: Block) -> Any:
 
 
 def role(name: str, item: Any, **data: object) -> Any:
-    """An element under a name by which explorer.js and tests find it, with data for them."""
+    """An element with a name and data for explorer.js and tests."""
     attributes = "".join(f' data-{key}="{escape(str(value))}"' for key, value in data.items())
     return mo.Html(f'<div data-role="{name}"{attributes}>{mo.as_html(item).text}</div>')
 
 
 def in_row(*items: Any, align: Any = "end") -> Any:
-    """Elements side by side, in several lines where there is little room."""
+    """Elements side by side, wrapping in a narrow window."""
     return mo.hstack(list(items), justify="start", align=align, wrap=True, gap=1)
 
 
 def chart(drawn: Any, selection: str, choose: Callable[[dict[str, Any]], Any]) -> Any:
-    """A chart of ours; `choose` gets the fields of what was clicked, none where nothing is."""
+    """A clickable chart; `choose` receives the fields of the clicked mark, or an empty dict."""
 
     def _take(_: Any) -> None:
         fields = made.selections.get(selection, {})
@@ -91,7 +91,7 @@ def chart(drawn: Any, selection: str, choose: Callable[[dict[str, Any]], Any]) -
 
 
 def downloads(name: str, draw: Callable[[], Any]) -> list[Any]:
-    """A button a format, for a figure or images that are drawn when it is pressed."""
+    """One button per format, for a figure or images that are drawn on click."""
 
     def _saved(suffix: str) -> bytes:
         with tempfile.TemporaryDirectory() as folder:
@@ -104,7 +104,7 @@ def downloads(name: str, draw: Callable[[], Any]) -> list[Any]:
 
 
 def cell_form(cells: Mapping[str, Cell], chosen: Cell, choose: Callable[[Cell], Any]) -> Any:
-    """A dropdown for model, corruption and severity each, which choose the nearest cell."""
+    """Dropdowns for model, corruption and severity, which select the nearest cell."""
     models = {one.label: one.evaluation_id for one in cells.values()}
     corruptions = {one.corruption_label: one.corruption for one in cells.values()}
     severities = {format_severity(one): one for one in sorted({one.severity for one in cells.values()})}
@@ -125,7 +125,7 @@ def cell_form(cells: Mapping[str, Cell], chosen: Cell, choose: Callable[[Cell], 
 
 
 def slice_form(classes: Sequence[str], which: Slice) -> Any:
-    """The choices that make a slice, as `which` says at first."""
+    """Inputs for a slice, with the initial values of `which`."""
     predictions = [*classes, OTHER_CLASS, NO_PREDICTION]
     prediction = which.prediction if which.prediction in predictions else None
     true_class = which.true_class if which.true_class in classes else None
@@ -137,16 +137,16 @@ def slice_form(classes: Sequence[str], which: Slice) -> Any:
 
 
 def clicked_pair(fields: Mapping[str, str]) -> dict[str, str | None]:
-    """True class and prediction of a clicked cell of the matrix, as a slice names them; none where none is."""
+    """True class and prediction of a clicked cell of the matrix, or None."""
     return {"true_class": fields.get("label_name"), "prediction": fields.get("prediction")}
 
 
 def table(rows: pl.DataFrame, **options: Any) -> Any:
-    """A table to page through and to save; marimo would make links and images of texts that are URLs."""
+    """A table to page through and download; URLs stay text, which marimo would turn into links and images."""
 
     def as_text(value: object) -> object:
         is_text = isinstance(value, str | list | dict)
-        return URL.sub("\\1\u200b:", str(value)) if is_text else value  # an invisible space: no URL any more
+        return URL.sub("\\1\u200b:", str(value)) if is_text else value  # a zero-width space, so that it is no URL
 
     return mo.ui.table(
         rows, format_mapping=dict.fromkeys(rows.columns, as_text), show_column_summaries=False, **options

@@ -1,4 +1,4 @@
-"""The explorer's charts: the curves that are clicked, and one cell's confusion matrix, confidence and error rate."""
+"""The explorer's charts: clickable accuracy curves, and confusion matrix, confidence and risk of a cell."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -16,29 +16,29 @@ from failmodes.analysis.charts.style.theme import DARK_COLORS, DARK_GRAY, GRAY, 
 from failmodes.analysis.explorer.cells import Cell, CellFigures
 
 COOKIE = "failmodes_view"  # which explorer.js sets
-EMBED_OPTIONS = {"renderer": "svg", "actions": False}  # texts that a screen reader finds; no link to another host
+EMBED_OPTIONS = {"renderer": "svg", "actions": False}  # text for screen readers; no link to another host
 NARROWEST_PX, WIDEST_PX = 300, 1000
 POINT, CONFUSION = "point", "confusion"  # names of the selections
 POINT_FIELDS = ["evaluation_id", "corruption", "severity"]
 MOST_COLUMNS, CURVES_HEIGHT_PX, HEIGHTS_PX = 4, 500, (60, 120)
 MATRIX_TITLE = "Predictions, percent of the true class"
 SHARES = alt.Axis(format="%", grid=False, values=[0, 0.5, 1])
-MATRIX_SHARE = 0.58  # of the width, where the matrix is beside the other plots
+MATRIX_SHARE = 0.58  # of the width, if the matrix is left of the other plots
 
 
 class View(NamedTuple):
-    """How the page is looked at: "light" or "dark", and the frame of a chart."""
+    """Theme ("light" or "dark") and chart frame of the page."""
 
     theme: str = "light"
     frame: Frame = Frame(620)
 
     def shade(self, color: str) -> str:
-        """A color of a chart as it is drawn in this theme."""
+        """A color in this theme."""
         return DARK_COLORS.get(color, color) if self.theme == "dark" else color
 
-    @debug_mode(False)  # a reader does not wait for validation
+    @debug_mode(False)  # validation is slow
     def dressed(self, plot: Any, description: str) -> Any:
-        """A plot in this theme and on the page's own background, with words for screen readers in its place."""
+        """A plot in this theme on a transparent background, with a description for screen readers."""
         themed = plot.configure(**vega_config(THEMES[self.theme]))
         return themed.properties(
             background="transparent", description=description, usermeta={"embedOptions": EMBED_OPTIONS}
@@ -46,7 +46,7 @@ class View(NamedTuple):
 
 
 def view_of(cookies: Mapping[str, str]) -> View:
-    """The view that the browser's cookie states; the default where it states none that is known."""
+    """The view in the browser's cookie, else the default."""
     theme, _, width = cookies.get(COOKIE, "").partition(".")
     is_known = theme in THEMES and width.isdecimal() and NARROWEST_PX <= int(width) <= WIDEST_PX
     return View(theme, Frame(int(width))) if is_known else View()
@@ -54,13 +54,13 @@ def view_of(cookies: Mapping[str, str]) -> View:
 
 @debug_mode(False)
 def curve_plot(points: pl.DataFrame, colors: ModelColors, marked: Cell, view: View) -> alt.FacetChart:
-    """Accuracy by severity, a panel a corruption; a click selects the nearest point.
+    """Accuracy by severity, one panel per corruption; a click selects the nearest point.
 
     Args:
-        points: as `read_curves` gives them.
+        points: from `read_curves`.
         colors: of their models.
-        marked: the cell whose point is marked until another is clicked.
-        view: how the page is looked at.
+        marked: the cell whose point is marked at first.
+        view: of the page.
     """
     points, frame = _parsable(points, "corruption_label"), view.frame
     rows, shaded = colors.with_series(points), {label: view.shade(color) for label, color in colors.colors.items()}
@@ -99,9 +99,9 @@ def curve_plot(points: pl.DataFrame, colors: ModelColors, marked: Cell, view: Vi
 
 @debug_mode(False)
 def cell_plots(of: CellFigures, view: View) -> list[Any]:
-    """The confusion matrix of a cell, its images by confidence, and its error rate by coverage where it is stored.
+    """Confusion matrix of a cell, images by confidence, and selective risk by coverage, if stored.
 
-    A click on the matrix selects a true and a predicted class. The matrix is left of the others in a wide view.
+    A click on the matrix selects a true and a predicted class.
     """
     left, right = view.frame, view.frame
     if view.frame.is_wide:
@@ -116,7 +116,7 @@ def cell_plots(of: CellFigures, view: View) -> list[Any]:
 
 
 def cell_figure(of: CellFigures, cell: Cell, source: str) -> Figure:
-    """The charts of a cell as a figure as wide as a page, under its name, with its source."""
+    """The charts of a cell as a figure of page width, with its name as title."""
     with debug_mode(False):
         matrix, *others = cell_plots(of, View(frame=PAGE))
         plot = alt.hconcat(matrix, alt.vconcat(*others), spacing=style.GAP_PX)
@@ -124,7 +124,7 @@ def cell_figure(of: CellFigures, cell: Cell, source: str) -> Figure:
 
 
 def _confidence_plot(bins: pl.DataFrame, width: float, view: View) -> alt.Chart:
-    """Images by confidence, those predicted correctly on top."""
+    """Images by confidence, correct predictions on top."""
     kinds = ["incorrect", "correct"]
     rows = bins.unpivot(kinds, index=["low", "high"], variable_name="prediction", value_name="images")
     scale = alt.Scale(domain=kinds, range=[view.shade(DARK_GRAY), view.shade(GRAY)])
@@ -143,7 +143,7 @@ def _confidence_plot(bins: pl.DataFrame, width: float, view: View) -> alt.Chart:
 
 
 def _risk_plot(risks: pl.DataFrame, width: float, view: View) -> Any:
-    """Error rate of the most confident images against their share."""
+    """Selective risk against coverage."""
     most = max(0.01, *risks["selective_risk"].drop_nulls()) * 1.05
     x = alt.X("coverage:Q", title="coverage (most confident first)", scale=style.fixed_scale(0, 1), axis=SHARES)
     scale = style.fixed_scale(0, min(1, most))
@@ -159,5 +159,5 @@ def _risk_plot(risks: pl.DataFrame, width: float, view: View) -> Any:
 
 
 def _parsable(rows: pl.DataFrame, *names: str) -> pl.DataFrame:
-    """Rows whose names have a space for separators of lines and paragraphs, which Vega cannot parse."""
+    """Rows with a space for each line or paragraph separator in names, which Vega cannot parse."""
     return rows.with_columns(pl.col(names).str.replace_all("[\u2028\u2029]", " "))

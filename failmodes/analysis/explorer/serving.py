@@ -1,4 +1,4 @@
-"""`failmodes explore`: serve the page of one warehouse, to this machine alone unless asked otherwise, with a token."""
+"""`failmodes explore`: serve the page of a warehouse, by default to this machine only, protected by a token."""
 
 import errno
 import socket
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 FIRST_PORT, TRIED_PORTS = 2718, 50  # marimo's own first port
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 EVERY_ADDRESS = ("0.0.0.0", "::")
-# A page may load and request only what comes from this server, whatever a warehouse's texts say. Beyond that marimo
-# needs scripts and styles within its page, generated functions (Vega), and images, fonts and workers as data
+# The page may load and request only from this server, whatever text a warehouse contains. marimo also needs inline
+# scripts and styles, generated functions (Vega), and images, fonts and workers as data URLs
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; connect-src 'self' data: blob:; "
@@ -30,28 +30,26 @@ POLICY = (
 )
 _SELECTING = ("corruptions", "evaluation_labels", "evaluations", "shards")
 
-PortOption = Annotated[
-    int | None, typer.Option(min=1, max=65535, help="Port; the first free one from 2718 on if not given.")
-]
+PortOption = Annotated[int | None, typer.Option(min=1, max=65535, help="Port. Default: the first free port from 2718.")]
 HostOption = Annotated[
-    str, typer.Option(help="Address to listen on; any but 127.0.0.1 lets others in who have the token.")
+    str, typer.Option(help="Address to listen on; any address but 127.0.0.1 admits others who have the token.")
 ]
 BrowserOption = Annotated[
-    bool, typer.Option("--browser/--no-browser", help="Open the page in the browser, or print its address alone.")
+    bool, typer.Option("--browser/--no-browser", help="Open the page in the browser, or only print its address.")
 ]
 
 
-EXPLORED: "list[tuple[Path, OpenStudy | None]]" = []  # the page runs in the same process and shows the last
+EXPLORED: "list[tuple[Path, OpenStudy | None]]" = []  # the page runs in the same process and shows the last one
 
 
 def explored_warehouse() -> "tuple[Path, OpenStudy | None]":
-    """The warehouse that is served, and how to open the study whose images are at hand.
+    """The served warehouse, and a function that opens its study.
 
     Raises:
-        StudyError: none is: the page was started without the command.
+        StudyError: the page was started without the command.
     """
     if not EXPLORED:
-        raise StudyError("no warehouse is served to this page: start it with `failmodes explore WAREHOUSE`")
+        raise StudyError("this page has no warehouse: start it with `failmodes explore WAREHOUSE`")
     return EXPLORED[-1]
 
 
@@ -60,15 +58,15 @@ def explore_warehouse(path: Path, open_study: "OpenStudy", *, host: str, port: i
 
     Args:
         path: the DuckDB file.
-        open_study: opens the study that is at hand, for pictures that the warehouse has not got.
+        open_study: opens the study, for images that the warehouse does not store.
         host: address to listen on.
-        port: its port; the first free one from 2718 on if not given.
+        port: its port. Default: the first free port from 2718.
         open_browser: whether to open the page.
 
     Raises:
         MissingExtraError: marimo is not installed.
-        StudyError: the port is taken, or the host is none.
-        WarehouseError: the warehouse cannot be read, or holds no evaluation.
+        StudyError: the port is taken, or the host is invalid.
+        WarehouseError: the warehouse cannot be read, or has no evaluations.
     """
     import secrets
     import threading
@@ -82,25 +80,25 @@ def explore_warehouse(path: Path, open_study: "OpenStudy", *, host: str, port: i
 
     with open_warehouse(path, [*_SELECTING, *RELATED]) as con:
         refuse_broken_relations(con)
-        select(con)  # what keeps the page from being drawn is said here
+        select(con)  # report errors here, not in the page
     listening, token = bound_socket(host, port), secrets.token_urlsafe(16)
     EXPLORED.append((path.absolute(), open_study))
     address = page_address(host, listening.getsockname()[1], token)
     say(printable(f"{path}: {address}"))
-    say("Ctrl-C ends it.")
+    say("Press Ctrl-C to stop.")
     if open_browser:
         threading.Timer(1.0, webbrowser.open, [address]).start()
     import uvicorn
 
-    leave_threads()  # those of pages that are open
+    leave_threads()  # of open pages
     with as_file(files("failmodes.analysis.explorer").joinpath("app.py")) as page:
-        # nothing of the server's own is printed, and whoever stops it does not wait for open pages
+        # the server prints nothing, and stopping it does not wait for open pages
         config = uvicorn.Config(guarded(page_app(page, token), host), log_level="error", timeout_graceful_shutdown=1)
         uvicorn.Server(config).run(sockets=[listening])
 
 
 def page_app(page: Path, token: str) -> "ASGIApp":
-    """The page as an ASGI application that asks for the token; readers cannot see or change its code."""
+    """The page as an ASGI application that requires the token; its code is neither visible nor editable."""
     import marimo
 
     from failmodes.analysis.images.strips import viewer
@@ -117,7 +115,7 @@ def page_app(page: Path, token: str) -> "ASGIApp":
 
 
 def guarded(app: "ASGIApp", host: str) -> "ASGIApp":
-    """Refuse what other web pages request and what comes under other host names (DNS rebinding); add the policy."""
+    """Refuse requests from other web pages or with other host names (DNS rebinding); add the policy."""
     from starlette.datastructures import Headers, MutableHeaders
     from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.responses import PlainTextResponse
@@ -147,10 +145,10 @@ def page_address(host: str, port: int, token: str) -> str:
 
 
 def bound_socket(host: str, port: int | None) -> socket.socket:
-    """A socket that is bound: to the port that was asked for, or to the first free one from 2718 on.
+    """A socket bound to the given port, or to the first free one from 2718.
 
     Raises:
-        StudyError: the port is taken or may not be used, or the host is no address of this machine.
+        StudyError: the port is taken or not allowed, or the host is not an address of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     is_dual = host == "::" and socket.has_dualstack_ipv6()
@@ -162,4 +160,4 @@ def bound_socket(host: str, port: int | None) -> socket.socket:
                 raise StudyError(f"cannot listen on {host}, port {tried}: {error.strerror or error}") from error
     if port is None:
         raise StudyError(f"no free port from {FIRST_PORT} to {FIRST_PORT + TRIED_PORTS - 1}: name one with --port")
-    raise StudyError(f"port {port} is taken: name another with --port, or leave it out")
+    raise StudyError(f"port {port} is taken: name another with --port, or leave --port out")

@@ -1,1 +1,1 @@
-"""Pictures of single images: found in the warehouse, made again from their clean image, and checked."""
+"""Single evaluated images: found in the warehouse, reproduced from their clean image, and checked."""

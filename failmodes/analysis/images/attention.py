@@ -1,4 +1,4 @@
-"""What is on record of where a model looked at single images: maps of exemplars, and the centroid of every image."""
+"""Stored attention of single images: maps of exemplars, and the centroid of every image."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.analysis.images.rows import PictureRow
+from failmodes.warehouse.database.connection import REBUILD_HINT
 from failmodes.warehouse.errors import WarehouseError, printable
 from failmodes.warehouse.schema import CLEAN
 
 AttentionMap = NDArray[np.float64]  # (h, w), not negative
 Point = tuple[float, float]  # x and y, 0 to 1 from the top left
-OF_EXEMPLARS = "maps are kept of a run's exemplars alone"
-NO_EXEMPLARS = "maps are kept of a run's exemplars alone, and there are none"
+OF_EXEMPLARS = "attention maps are stored for exemplars only"
+NO_EXEMPLARS = "attention maps are stored for exemplars only, and there are none"
 _Key = tuple[str, str, Decimal, int]  # evaluation, corruption, severity, image
 
 
@@ -24,10 +25,10 @@ def stored_attention(
     """Map and centroid of each row, for the class predicted on the clean image; None where not stored.
 
     Raises:
-        WarehouseError: a stored map is not of its size.
+        WarehouseError: a stored map does not have its size.
     """
     wanted = [list({row.evaluation_id for row in rows}), list({row.image_id for row in rows})]
-    # The clean image is kept with each corruption's exemplars: its map is the same in all
+    # The clean image is stored with the exemplars of each corruption; its map is the same in all
     stored = con.execute(
         "select evaluation_id, if(severity = 0, $3, corruption), severity, image_id, map_f16, map_height, map_width "
         "from exemplars where evaluation_id = any($1) and image_id = any($2) and map_f16 is not null",
@@ -44,7 +45,7 @@ def stored_attention(
 
 
 def missing_map_reason(con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow]) -> str:
-    """Why there is no attention map of some rows, in a clause: what their evaluations say, or what maps are kept of."""
+    """Why rows have no attention map: the notes of their evaluations, else which maps are stored."""
     found = con.execute(
         "select distinct attention_note, evaluation_id in (select evaluation_id from exemplars) "
         "from evaluation_labels where evaluation_id = any($1) order by all",
@@ -55,22 +56,22 @@ def missing_map_reason(con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow
 
 
 def stored_map(content: bytes, height: int | None, width: int | None) -> AttentionMap:
-    """A map as the table `exemplars` keeps it: little-endian float16, row by row.
+    """Decode a map of the table `exemplars`: little-endian float16, row by row.
 
     Raises:
-        WarehouseError: it is not of the size that is stated.
+        WarehouseError: it does not have the stated size.
     """
     if height is None or width is None or min(height, width) < 1 or len(content) != 2 * height * width:
         raise WarehouseError(
             f"a stored attention map of {len(content):,} bytes is not {height} × {width}: the warehouse was changed; "
-            "make it anew with `failmodes load STUDY --rebuild`"
+            f"{REBUILD_HINT}"
         )
     values = np.frombuffer(content, "<f2").astype(np.float64).reshape(height, width)
     return np.nan_to_num(values, nan=0, posinf=0, neginf=0).clip(min=0)
 
 
 def centroid(attention: AttentionMap | None) -> Point | None:
-    """Center of mass (x, y) of a map (h, w), 0-1 from the top left, cell centers; None where it is empty."""
+    """Center of mass (x, y) of a map (h, w), 0-1 from the top left, of cell centers; None for an empty map."""
     if attention is None or attention.sum() <= 0:
         return None
     rows, columns = (np.arange(n) + 0.5 for n in attention.shape)
@@ -84,5 +85,5 @@ def _key(row: PictureRow) -> _Key:
 
 
 def _inside(x: float | None, y: float | None) -> Point | None:
-    """A point that lies within the image; None for anything else that a file may state."""
+    """A point inside the image; None for any other stored value."""
     return (x, y) if x is not None and y is not None and 0 <= x <= 1 and 0 <= y <= 1 else None

@@ -1,6 +1,6 @@
-"""Clean pixels of single images: the PNG files that a warehouse stores, else the dataset of a study.
+"""Clean pixels of single images: from the PNG files that a warehouse stores, else from the dataset of a study.
 
-A PNG of 20 kB may say that it has 13,000 x 13,000 pixels, so its header is read before anything is decoded.
+A PNG of 20 kB may claim 13,000 x 13,000 pixels, so its header is checked before decoding.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,40 +17,40 @@ from failmodes.warehouse.database.connection import REBUILD_HINT
 from failmodes.warehouse.errors import DataError, WarehouseError
 from failmodes.warehouse.shards.inventory import MOST_PICTURE_PIXELS, png_size
 
-MOST_SERIES_PIXELS = 2**27  # of the pictures that are decoded at once: 400 MB
+MOST_SERIES_PIXELS = 2**27  # decoded at once: 400 MB
 Pixels = NDArray[np.uint8]  # one image, (H, W, 3)
-GIVE_THE_STUDY = "name the study file in place of the warehouse, where its images are at hand"
+GIVE_THE_STUDY = "name the study file instead of the warehouse, on a machine that has its images"
 
 
 class StudyImages(Protocol):
-    """The images of a study, whose file this room cannot read."""
+    """The images of a study, whose file `analysis` cannot read."""
 
     def clean(self, dataset_id: str, image_ids: ImageIds) -> Images | None:
-        """Clean images (N, H, W, 3) uint8 of a data set; None where the study has another one."""
+        """Clean images (N, H, W, 3) uint8 of a dataset; None if the study has another dataset."""
         ...
 
     def published(self, source_id: str, corruption: str, severity: float, image_ids: ImageIds) -> Images | None:
-        """Images (N, H, W, 3) uint8 of a published set; None where the study names no such set."""
+        """Images (N, H, W, 3) uint8 of a published corrupted dataset; None if the study does not name it."""
         ...
 
 
-OpenStudy = Callable[[], StudyImages | None]  # None: no study is at hand
+OpenStudy = Callable[[], StudyImages | None]  # None: no study is available
 
 
 def no_study() -> None:
-    """Open no study: none is at hand."""
+    """Open no study."""
 
 
 def clean_images(
     con: duckdb.DuckDBPyConnection, dataset_id: str, image_ids: Sequence[int], open_study: OpenStudy
 ) -> dict[int, Pixels]:
-    """Clean images by image_id; those that neither the warehouse nor a study has are left out.
+    """Clean images by image_id, without those that neither the warehouse nor a study has.
 
-    Only the images asked for are read, and the study is opened only when an image is missing.
+    Only the given images are read, and the study is opened only if an image is missing.
 
     Raises:
-        WarehouseError: a stored picture is none, or of another size than it says.
-        DataError: the study's data set is missing or damaged.
+        WarehouseError: a stored picture is invalid, or has another size than stated.
+        DataError: the dataset of the study is missing or damaged.
     """
     found = _thumbnails(con, dataset_id, image_ids)
     missing = [image_id for image_id in image_ids if image_id not in found]
@@ -68,19 +68,19 @@ def _thumbnails(con: duckdb.DuckDBPyConnection, dataset_id: str, image_ids: Sequ
 
 
 def check_pixel_count(count: int, size: tuple[int, int], subject: str) -> None:
-    """Refuse pictures that would take too much memory together.
+    """Refuse pictures that would need too much memory together.
 
     Args:
-        count: how many there are.
+        count: number of pictures.
         size: height and width of each, pixels.
-        subject: what an error calls them.
+        subject: their name in an error.
 
     Raises:
         WarehouseError: they have more than MOST_SERIES_PIXELS pixels.
     """
     if count * size[0] * size[1] > MOST_SERIES_PIXELS:
         raise WarehouseError(
-            f"{subject}: {count:,} pictures of {size[1]:,}\u00d7{size[0]:,} pixels are too large to be shown, expected "
+            f"{subject}: {count:,} images of {size[1]:,}\u00d7{size[0]:,} pixels are too large to show, expected "
             f"at most {MOST_SERIES_PIXELS:,} pixels in all; {REBUILD_HINT}, of smaller images"
         )
 
@@ -90,16 +90,16 @@ def decode_stored(png: bytes, size: tuple[int, int], image_id: int) -> NDArray[n
 
     Args:
         png: its content.
-        size: height and width that it should have, pixels.
-        image_id: which image it is, for errors.
+        size: expected height and width, pixels.
+        image_id: for errors.
 
     Raises:
-        WarehouseError: it is no PNG, cannot be decoded, has another size, or is larger than pictures may be.
+        WarehouseError: it is not a PNG, cannot be decoded, has another size, or is too large.
     """
     subject = f"the stored picture of image {image_id}"
     found = png_size(png)
     if found is None:
-        raise WarehouseError(f"{subject} is no PNG: the warehouse was changed; {REBUILD_HINT}")
+        raise WarehouseError(f"{subject} is not a PNG: the warehouse was changed; {REBUILD_HINT}")
     if found != size or found[0] * found[1] > MOST_PICTURE_PIXELS:
         raise WarehouseError(
             f"{subject} has {found[1]:,}\u00d7{found[0]:,} pixels, expected {size[1]:,}\u00d7{size[0]:,}, at most "

@@ -1,4 +1,4 @@
-"""Pictures with all that is told of them: one sheet of those that match, or one image along its curve."""
+"""Reproduced images with their text: a contact sheet of those that match a filter, or images along their curves."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -16,25 +16,25 @@ from failmodes.analysis.selection import select_one
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import FailmodesError, StudyError, WarehouseError
 
-# What is read once the rows are found; other views are not made
+# What is read once the rows are found; other views are not created
 _RELATIONS = (
     "attention", "classes", "corruptions", "evaluation_labels", "evaluations", "exemplars", "images", "outcomes",
     "shards", "sources", "thumbnails",
 )  # fmt: skip
 MOST_HEADLINE, MOST_WORD = 400, 30  # letters
-_KEEP = "evaluate again with thumbnails, which are kept unless the study says `thumbnails = false`"
+_KEEP = "evaluate again with thumbnails (stored unless the study has `thumbnails = false`)"
 
 
 class Pictures(NamedTuple):
-    """Pictures and the text around them.
+    """Pictures and their text.
 
     Attributes:
-        rows: rows of pictures: one of all that match, or one a curve, from clean to the last severity.
+        rows: rows of pictures: one with all matches, or one per curve, from clean to the last severity.
         is_curves: whether each row is a curve.
         headline: what is shown.
-        details: what is drawn of each picture, and what differs from the evaluation.
-        source: data set, subset, corruptions and seed.
-        notes: what a reader must not miss, a line each: pictures left out, cut off, or made otherwise than evaluated.
+        details: what is drawn of each picture, and differences from the evaluation.
+        source: dataset, subset, corruptions and seed.
+        notes: warnings, one per line: pictures not shown, or different from the evaluated ones.
     """
 
     rows: list[list[Picture]]
@@ -53,24 +53,24 @@ class Pictures(NamedTuple):
 def find_pictures(
     path: Path, condition: str, *, open_study: OpenStudy | None = None, timeout_s: float | None = 60
 ) -> Pictures:
-    """The pictures that fit a condition in SQL.
+    """The pictures that match an SQL condition.
 
     Args:
         path: the warehouse.
-        condition: as `matching_rows` takes it.
-        open_study: opens the study that is at hand.
-        timeout_s: seconds after which the question is stopped.
+        condition: as for `matching_rows`.
+        open_study: opens the study.
+        timeout_s: time limit in seconds.
 
     Raises:
-        QueryError: it is no condition.
-        LimitError: time or memory ran out.
+        QueryError: it is not a condition.
+        LimitError: out of time or memory.
         StudyError: nothing matches, or a study is needed.
-        WarehouseError: the warehouse cannot be read, or no clean image is to be had.
+        WarehouseError: the warehouse cannot be read, or no clean image is available.
         DataError: images are damaged or missing.
     """
     found = matching_rows(path, condition, timeout_s=timeout_s)
     if not found.rows:
-        raise StudyError(f"no evaluated image fits the filter: {condition.strip()}")
+        raise StudyError(f"no evaluated image matches the filter: {condition.strip()}")
     cut = [f"{_matching(found.matching)}, {found.cut}"] if found.cut else []
     headline = f"{_matching(found.matching)}: {condition}"
     with open_warehouse(path, _RELATIONS) as con:
@@ -85,18 +85,18 @@ def pictures_of_rows(
     notes: Sequence[str] = (),
     open_study: OpenStudy | None = None,
 ) -> Pictures:
-    """The pictures of rows that were read already, made again.
+    """The pictures of given rows, reproduced.
 
     Args:
         con: the warehouse.
-        rows: which ones, in the order shown, at least one.
+        rows: the rows in the order shown, at least one.
         headline: what is shown.
-        notes: what a reader must not miss of how the rows were chosen, a line each.
-        open_study: opens the study that is at hand.
+        notes: warnings about the choice of rows.
+        open_study: opens the study.
 
     Raises:
         StudyError: a study is needed.
-        WarehouseError: no clean image is to be had.
+        WarehouseError: no clean image is available.
         DataError: images are damaged or missing.
     """
     pictures, lacking = _pictures(con, rows, open_study)
@@ -125,22 +125,22 @@ def find_curves(
     evaluations: Sequence[str] = (),
     open_study: OpenStudy | None = None,
 ) -> Pictures:
-    """Images along their curves: for each image, corruption and model a row from clean to the last severity.
+    """Images along their curves: one row per image, corruption and model, from clean to the last severity.
 
     Args:
         path: the warehouse.
-        image_ids: which images.
-        corruptions: which corruptions, at least one.
+        image_ids: the images.
+        corruptions: the corruptions, at least one.
         models: only these models, by label.
-        evaluations: only these evaluations, by identity or its first letters.
-        open_study: opens the study that is at hand.
+        evaluations: only these evaluations, by ID or its start.
+        open_study: opens the study.
 
     Raises:
-        StudyError: no corruption is named, an image was not evaluated, or a study is needed.
+        StudyError: no corruption is given, an image was not evaluated, or a study is needed.
         WarehouseError, DataError: as `find_pictures`.
     """
     if not corruptions:
-        raise StudyError("one image is shown along the severities of a corruption: name it, such as fog")
+        raise StudyError("an image is shown along the severities of a corruption: name the corruption, such as fog")
     with open_warehouse(path, _RELATIONS) as con:
         selection = select_one(con, models=models, evaluations=evaluations, corruptions=corruptions)
         curves = curve_rows(con, selection, list(dict.fromkeys(image_ids)))
@@ -156,7 +156,7 @@ def find_curves(
             details=_sentences(
                 "From clean to the last severity, reproduced from the clean image. Below: predicted class, "
                 "correct (tick) or incorrect (cross), and confidence",
-                _attention_sentence(con, pictures, "; the line is its path from clean"),
+                _attention_sentence(con, pictures, "; line: path of the centroid from clean"),
                 *notes,
             ),
             source=selection.source_line,
@@ -167,19 +167,19 @@ def find_curves(
 def changed_pictures(
     con: duckdb.DuckDBPyConnection, evaluation_id: str, cells: Mapping[int, tuple[str, float]]
 ) -> tuple[dict[int, list[Picture]], str]:
-    """The pictures of images along severity, with what one model predicts.
+    """The pictures of images along severity, with the predictions of one model.
 
     Args:
         con: the warehouse.
         evaluation_id: of that model.
-        cells: corruption and severity by image_id: those to that corruption's last severity are shown.
+        cells: corruption and severity by image_id; shown from clean to the last severity of that corruption.
 
     Returns:
-        The pictures of each image that could be regenerated, by image_id; and why there are none, if so.
+        The pictures of each reproduced image by image_id, and the reason if there are none.
     """
     try:
         made = make_pictures(con, rows_to_cells(con, evaluation_id, cells), no_study)
-    except FailmodesError as error:  # a published set, code of a study, no OpenCV
+    except FailmodesError as error:  # a published dataset, code of a study, no OpenCV
         return {}, str(error)
     strips: dict[int, list[Picture]] = {}
     for picture in made:
@@ -191,15 +191,15 @@ def changed_pictures(
 def _pictures(
     con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow], open_study: OpenStudy | None
 ) -> tuple[list[Picture], list[str]]:
-    """The pictures that can be made, and remarks on those that cannot, or are others.
+    """The pictures that can be reproduced, and notes on those that cannot or differ.
 
     Raises:
-        WarehouseError: none can be made.
+        WarehouseError: none can be reproduced.
     """
     made = make_pictures(con, rows, cache(open_study or no_study))
     if missing := [row for row, one in zip(rows, made, strict=True) if one is None]:
         images = len({(row.dataset_id, row.image_id) for row in missing})
-        lack = f"the warehouse has no clean picture of {format_count(images, 'image')}, such as {missing[0].image_name}"
+        lack = f"the warehouse has no clean pixels of {format_count(images, 'image')}, such as {missing[0].image_name}"
         if len(missing) == len(rows):
             raise WarehouseError(f"{lack}: {_KEEP}; or {GIVE_THE_STUDY}")
     known = [one for one in made if one is not None]
@@ -207,12 +207,12 @@ def _pictures(
     pictures = [
         one._replace(attention=map_of, center=center) for one, (map_of, center) in zip(known, attention, strict=True)
     ]
-    notes = [f"{format_count(len(missing), 'picture')} left out: {lack}"] if missing else []
+    notes = [f"{format_count(len(missing), 'image')} not shown: {lack}"] if missing else []
     return pictures, [*notes, *filter(None, [describe_differences(con, known)])]
 
 
 def _headline(text: str) -> str:
-    """Text of a user or a warehouse as a headline: its length bounded, and no word so long that a chart grows by it."""
+    """Text from a user or a warehouse as a headline, with limited length and limited word length."""
     kept = text if len(text) <= MOST_HEADLINE else f"{text[:MOST_HEADLINE]}\N{HORIZONTAL ELLIPSIS}"
     words = (word[start : start + MOST_WORD] for word in kept.split(" ") for start in range(0, len(word), MOST_WORD))
     return " ".join(" ".join(words).split("\n"))
@@ -220,26 +220,26 @@ def _headline(text: str) -> str:
 
 def _matching(count: int | None) -> str:
     if count is None:
-        return "Some pictures match"
-    return f"{format_count(count, 'picture')} {'matches' if count == 1 else 'match'}"
+        return "Some images match"
+    return f"{format_count(count, 'image')} {'matches' if count == 1 else 'match'}"
 
 
 def _attention_sentence(con: duckdb.DuckDBPyConnection, pictures: Sequence[Picture], line: str = "") -> str:
-    """What is drawn of attention, of how many pictures, and why not of all; `line` says what a line is, if any."""
+    """What is drawn of attention, for how many pictures, and why not for all; `line` explains a line, if any."""
     without = [picture.row for picture in pictures if picture.attention is None]
     maps, dots = len(pictures) - len(without), sum(picture.center is not None for picture in pictures)
     why = f" ({missing_map_reason(con, without)})" if without else ""
     empty = sum(picture.has_empty_map for picture in pictures)
     maps_text = f"stored for {maps} of {len(pictures)}{why}" + (f", {empty} of them empty" if empty else "")
-    drawn = [f"orange is its map, {maps_text}"] if maps else []
-    drawn += [f"the dot is its center, stored for {dots} of {len(pictures)}{line}"] if dots else []
+    drawn = [f"orange: its map, {maps_text}"] if maps else []
+    drawn += [f"dot: its centroid, stored for {dots} of {len(pictures)}{line}"] if dots else []
     if not drawn:
-        return f"No attention is stored for them{why}"
+        return f"No attention is stored{why}"
     return f"Attention for the class predicted on the clean image: {'; '.join(drawn)}{'' if maps else f'; no map{why}'}"
 
 
 def _curve_headline(rows: Sequence[Sequence[Picture]]) -> str:
-    """Which image of which class under what, and which model misclassifies it where."""
+    """Image, corruption, true class, and where each model first misclassifies it."""
     first = rows[0][0].row
     images = list(dict.fromkeys(row[0].row.image_id for row in rows))
     corruptions = list(dict.fromkeys(lower_label(row[-1].row.corruption_label) for row in rows))
@@ -255,7 +255,7 @@ def _first_error(curve: Sequence[Picture]) -> str:
     incorrect = [picture.row for picture in curve if not picture.row.correct]
     label = curve[0].row.model_label
     if not incorrect:
-        return f"{label} classifies it correctly throughout"
+        return f"{label} classifies it correctly at every severity"
     severity = format_severity(float(incorrect[0].severity))
     return f"{label} first misclassifies it {'when clean' if not incorrect[0].severity else f'at severity {severity}'}"
 

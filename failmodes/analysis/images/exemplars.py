@@ -1,4 +1,4 @@
-"""The exemplars on record: real images from clean to the last severity, with the prediction and the attention."""
+"""Stored exemplars: images from clean to the last severity, with prediction and attention."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -14,11 +14,11 @@ from failmodes.analysis.images.rows import NO_PREDICTION, OTHER_CLASS
 from failmodes.analysis.render.formatting import REASON_NAMES
 from failmodes.warehouse.schema import EXEMPLAR_REASONS
 
-SERIES = ("evaluation_id", "corruption", "image_id")  # what rows from clean to the last severity have in common
+SERIES = ("evaluation_id", "corruption", "image_id")  # key of the rows from clean to the last severity
 
 
 class ExemplarImage(NamedTuple):
-    """One image at one severity: why it was chosen, what was predicted, and the attention."""
+    """One image at one severity: reason of its choice, prediction and attention."""
 
     evaluation_id: str
     corruption: str
@@ -34,14 +34,14 @@ class ExemplarImage(NamedTuple):
 
     @property
     def reason_name(self) -> str:
-        """The reason as a reader sees it."""
+        """The reason in words."""
         return REASON_NAMES.get(self.reason, self.reason)
 
 
 def exemplar_rows(
     con: duckdb.DuckDBPyConnection, evaluation_ids: Sequence[str], corruptions: Sequence[str], dataset_id: str
 ) -> pl.DataFrame:
-    """Rows of `exemplars` with the names of classes, those that were chosen first in front, by rising severity."""
+    """Rows of `exemplars` with class names, first choices first, by ascending severity."""
     found: pl.DataFrame = con.sql(
         "select e.*, d.height_px, d.width_px, a.class_name as label_name, coalesce(b.class_name, "
         f"case when e.confidence is null then '{NO_PREDICTION}' else '{OTHER_CLASS}' end) as predicted_name "
@@ -59,7 +59,7 @@ def exemplar_images(rows: pl.DataFrame) -> list[ExemplarImage]:
     """Rows of `exemplar_rows` with their pictures and maps decoded.
 
     Raises:
-        WarehouseError: a picture is none or not of its size, together they are too large, or a map is not of its size.
+        WarehouseError: a picture or map is invalid or has another size, or pictures are too large together.
     """
     if rows.height:
         check_pixel_count(rows.height, size_of(rows), f"image {rows['image_id'][0]} under {rows['corruption'][0]}")

@@ -1,4 +1,4 @@
-"""Pictures made again from their clean image, as they were evaluated, and whether they are the same."""
+"""Reproduce evaluated pictures from their clean images, and check whether they are the same."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -18,19 +18,19 @@ from failmodes.warehouse.errors import StudyError, WarehouseError
 from failmodes.warehouse.extras import require
 from failmodes.warehouse.schema import CLEAN
 
-# The same picture has the same distance to the last digit of float32 on any machine: squares are whole numbers
+# The RMSE of the same picture is the same to the last digit of float32 on any machine: squares are whole numbers
 ROUNDING = 2  # in steps of float32
 
 
 class Picture(NamedTuple):
-    """One picture, regenerated.
+    """One reproduced picture.
 
     Attributes:
-        row: which one, and what was predicted.
-        pixels: (H, W, 3) uint8, as the model was given it before its own preparation.
-        clean: (H, W, 3) uint8 before corruption; None where a published set does not pair with clean images.
-        differs: whether it is another picture than was evaluated; None where nothing on record could tell.
-        attention: its map, where it is stored and was read.
+        row: its row, with the prediction.
+        pixels: (H, W, 3) uint8, the model's input before preprocessing.
+        clean: (H, W, 3) uint8 before corruption; None if a published dataset has no paired clean images.
+        differs: whether it differs from the evaluated picture; None if nothing is stored to compare with.
+        attention: its attention map, if stored and read.
         center: the centroid of its attention, likewise.
     """
 
@@ -43,7 +43,7 @@ class Picture(NamedTuple):
 
     @property
     def has_empty_map(self) -> bool:
-        """Whether its attention map is stored and is 0 everywhere, so that nothing is drawn."""
+        """Whether its attention map is stored and 0 everywhere, so that nothing is drawn."""
         return self.attention is not None and not self.attention.any()
 
     @property
@@ -53,7 +53,7 @@ class Picture(NamedTuple):
 
 
 class _Cell(NamedTuple):
-    """Pictures that are made together."""
+    """Pictures that are reproduced together."""
 
     dataset_id: str
     source_id: str
@@ -64,19 +64,19 @@ class _Cell(NamedTuple):
 def make_pictures(
     con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow], open_study: OpenStudy
 ) -> list[Picture | None]:
-    """Make the pictures of rows again, and compare each with the distance from clean that is on record.
+    """Reproduce the pictures of rows, and compare the RMSE of each from clean with the stored one.
 
     Args:
         con: the warehouse.
-        rows: which pictures.
-        open_study: opens the study whose images, published sets and corruptions are used where the warehouse has none.
+        rows: the rows.
+        open_study: opens the study, for images, published datasets and custom corruptions that the warehouse lacks.
 
     Returns:
-        A picture a row; None where its clean image is not to be had.
+        One picture per row; None if its clean image is not available.
 
     Raises:
-        MissingExtraError: a picture is of a corrupted image, and OpenCV is not installed.
-        StudyError: a corruption is code of a study, or a set lies on disk, and no study is at hand.
+        MissingExtraError: a row is of a corrupted image, and OpenCV is not installed.
+        StudyError: only a study has the code of a corruption or a published dataset.
         DataError, WarehouseError: images are damaged or missing.
     """
     if any(row.corruption != CLEAN for row in rows):
@@ -84,7 +84,7 @@ def make_pictures(
     sources = _sources(con, {row.source_id for row in rows})
     cells: dict[_Cell, dict[int, None]] = {}
     for row in rows:
-        cells.setdefault(_cell_of(row), {})[row.image_id] = None  # in their order, each once
+        cells.setdefault(_cell_of(row), {})[row.image_id] = None  # in order, each once
     clean = {
         dataset_id: clean_images(
             con, dataset_id, list({r.image_id: 0 for r in rows if r.dataset_id == dataset_id}), open_study
@@ -100,7 +100,7 @@ def make_pictures(
 
 
 def describe_differences(con: duckdb.DuckDBPyConnection, pictures: Sequence[Picture]) -> str:
-    """One line on pictures that are not those evaluated, with what changed since; "" where none differs."""
+    """One line on pictures that differ from those evaluated, with changed versions; "" if none differs."""
     differing = [picture.row for picture in pictures if picture.differs]
     if not differing:
         return ""
@@ -109,9 +109,9 @@ def describe_differences(con: duckdb.DuckDBPyConnection, pictures: Sequence[Pict
     for source_id, source in sources.items():
         names = {row.corruption for row in differing if row.source_id == source_id}
         changes |= dict.fromkeys(_version_changes(source, names))
-    why = "made with " + join_names(changes) if changes else "no version has changed, so images or warehouse have"
+    why = "made with " + join_names(changes) if changes else "no version changed, so the images or the warehouse did"
     verb = "differs" if len(differing) == 1 else "differ"
-    return f"{len(differing)} of {len(pictures)} pictures {verb} from those evaluated: {why}"
+    return f"{len(differing)} of {len(pictures)} images {verb} from those evaluated: {why}"
 
 
 def _cell_of(row: PictureRow) -> _Cell:
@@ -119,20 +119,20 @@ def _cell_of(row: PictureRow) -> _Cell:
 
 
 def _needs_clean(row: PictureRow, sources: dict[str, dict[str, Any]]) -> bool:
-    """Whether a picture is made, or compared, with its clean image."""
+    """Whether reproducing or comparing a picture needs its clean image."""
     return row.corruption == CLEAN or row.rmse is not None or sources[row.source_id]["source_kind"] == "generated"
 
 
 def _sources(con: duckdb.DuckDBPyConnection, source_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Rows of `sources` by identity.
+    """Rows of `sources` by ID.
 
     Raises:
-        WarehouseError: one is not there.
+        WarehouseError: a row is missing.
     """
     found = con.sql("from sources where source_id = any($1)", params=[list(source_ids)]).pl().rows(named=True)
     rows = {row["source_id"]: row for row in found}
     if missing := sorted(set(source_ids) - rows.keys()):
-        raise WarehouseError(f"the source {missing[0]} of corrupted images is not on record: evaluate and load again")
+        raise WarehouseError(f"the warehouse has no source {missing[0]} of corrupted images: evaluate and load again")
     return rows
 
 
@@ -159,18 +159,20 @@ def _published(cell: _Cell, image_ids: list[int], open_study: OpenStudy) -> Imag
     if opened is not None:
         pixels = opened.published(cell.source_id, cell.corruption, cell.severity, image_ids)
     if pixels is None:
-        raise StudyError(f"these pictures lie in a published set, which the warehouse has not got: {GIVE_THE_STUDY}")
+        raise StudyError(
+            f"these images are in a published corrupted dataset, which the warehouse lacks: {GIVE_THE_STUDY}"
+        )
     return pixels
 
 
 def _check_known(corruption: str, open_study: OpenStudy) -> None:
-    """A name from a warehouse is never imported: what the catalog lacks must come with a study."""
+    """Refuse an unknown corruption: only a study registers custom ones, a warehouse never imports code."""
     if corruption in CORRUPTIONS or corruption in registered():
         return
     if open_study() is None or corruption not in registered():  # reading a study registers its corruptions
         raise StudyError(
-            f"corruption {corruption!r} is code of a study, which the warehouse has not got: name the study file in "
-            "place of the warehouse"
+            f"corruption {corruption!r} is code of a study, which the warehouse lacks: name the study file instead of "
+            "the warehouse"
         )
 
 
@@ -187,17 +189,17 @@ def _picture(row: PictureRow, pixels: Pixels | None, clean: dict[str, dict[int, 
 
 
 def _pairs(row: PictureRow) -> bool:
-    """Whether the image under its corruption was made from the clean image of the same number."""
+    """Whether the corrupted image comes from the clean image with the same ID."""
     return row.corruption == CLEAN or row.rmse is not None
 
 
 def _version_changes(source: dict[str, Any], corruptions: set[str]) -> list[str]:
-    """What shaped these pixels and is another today: opencv 4.11, now 4.12."""
+    """Versions that determine these pixels and differ today: opencv 4.11, now 4.12."""
     if source["source_kind"] != "generated":
         return []
     stored, hashes = stored_versions(source), dependency_hashes(sorted(corruptions))
     today = GeneratedSource(dependencies=hashes).versions
-    # hashes of other corruptions' code stand there too, and shape none of these
+    # hashes of the code of other corruptions do not matter here
     names = [name for name in today | stored if " " not in name or name in hashes]
     return [
         f"another {name}" if " " in name else f"{name} {stored.get(name, 'unknown')}, now {today.get(name, 'none')}"

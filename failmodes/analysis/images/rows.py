@@ -1,4 +1,4 @@
-"""Which pictures: those that a condition in SQL lets through, or one image along its curve."""
+"""Rows of images: those that match an SQL condition, or images along their curves."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -13,17 +13,17 @@ from failmodes.warehouse.database.query import first_rows, run_query
 from failmodes.warehouse.errors import QueryError, StudyError
 from failmodes.warehouse.schema import CLEAN
 
-DEFAULT_PICTURES = 24  # where a filter states no limit
+DEFAULT_PICTURES = 24  # if a filter has no limit
 MOST_PICTURES = 200  # of one sheet, which stays a file of a few megabytes
 NO_PREDICTION, OTHER_CLASS = "no prediction", "another class"  # logits not finite; class outside the dataset
 
-# What a condition may name; a picture needs the columns of PictureRow, in their order
+# The columns of PictureRow, in order
 _COLUMNS = """
 select
     evaluation_id, model_label, dataset_id, source_id, corruption, corruption_label, severity, image_id, label,
     label_name, predicted_name, correct, confidence, rmse, file
 """
-_COUNT = "select count(*) over ()"  # before a limit
+_COUNT = "select count(*) over ()"  # ignores a limit
 # Rows of `outcomes` with the names of model, corruption and classes; a condition follows
 PICTURES = f"""
 from (
@@ -62,7 +62,7 @@ from (select json_serialize_sql($statement) as parsed)
 
 
 class PictureRow(NamedTuple):
-    """One image of one cell as it was evaluated: a row of `outcomes` with names."""
+    """One image of one cell: a row of `outcomes` with names."""
 
     evaluation_id: str
     model_label: str
@@ -82,37 +82,37 @@ class PictureRow(NamedTuple):
 
     @property
     def cell_name(self) -> str:
-        """The cell as a reader sees it: Fog, severity 3; or clean."""
+        """The cell in words: Fog, severity 3; or clean."""
         severity = format_severity(float(self.severity))
         return f"{self.corruption_label}, severity {severity}" if self.severity else severity
 
     @property
     def short_cell_name(self) -> str:
-        """The cell where there is little room: Fog 3; or clean."""
+        """The cell in short: Fog 3; or clean."""
         severity = format_severity(float(self.severity))
         return f"{self.corruption_label} {severity}" if self.severity else severity
 
     @property
     def image_name(self) -> str:
-        """The image as a reader sees it: image 17, and its file where it has one."""
+        """The image in words: image 17, with its file if known."""
         return f"image {self.image_id}" + (f" ({self.file})" if self.file else "")
 
     @property
     def confidence_text(self) -> str:
-        """The confidence as a reader sees it, or nothing."""
+        """The confidence in percent, or ""."""
         return format_confidence(self.confidence)
 
     @property
     def notes(self) -> list[str]:
-        """The lines beneath the prediction on a sheet."""
+        """The lines below the prediction on a contact sheet."""
         lines = f"{self.confidence_text}, true: {self.label_name}", self.short_cell_name, self.model_label
         return [lines[0].removeprefix(", "), *lines[1:], f"image {self.image_id}"]
 
 
 class FoundRows(NamedTuple):
-    """What a condition lets through: the rows to show, and how many match, whatever limit it states.
+    """Rows that match a condition: those to show, and the number of matches without limit.
 
-    `matching` is None where they cannot be counted; `cut` says why not all that were asked for are shown, or is "".
+    `matching` is None if it cannot be counted; `cut` says why not all requested rows are shown, or is "".
     """
 
     rows: list[PictureRow]
@@ -121,24 +121,24 @@ class FoundRows(NamedTuple):
 
 
 def matching_rows(path: Path, condition: str, *, timeout_s: float | None = 60) -> FoundRows:
-    """Rows of evaluated images that fit a condition.
+    """Rows of evaluated images that match a condition.
 
-    It is asked as one statement on the locked connection, as every question that was typed in.
+    It runs as one statement on the locked connection, like every query of a user.
 
     Args:
         path: the warehouse.
-        condition: what may follow `where`, with order and limit: "not correct order by confidence desc limit 24".
-        timeout_s: seconds after which it is stopped.
+        condition: the text after `where`, such as "not correct order by confidence desc limit 24".
+        timeout_s: time limit in seconds.
 
     Raises:
-        QueryError: it is no condition, or names an unknown column.
-        LimitError: time or memory ran out.
+        QueryError: it is not a condition, or names an unknown column.
+        LimitError: out of time or memory.
     """
     statement = _COLUMNS + PICTURES + condition
     (shape,) = run_query(path, _SHAPE, {"statement": statement}, timeout_s=timeout_s).rows(named=True)
-    if shape["kind"] not in (None, "SELECT_NODE"):  # None: no SQL, which the statement itself says better
+    if shape["kind"] not in (None, "SELECT_NODE"):  # None: invalid SQL, on which the statement itself fails
         raise QueryError(
-            "the filter joins another SELECT to its own: expected a condition with order and limit, such as "
+            "the filter adds another SELECT: expected a condition with order and limit, such as "
             "\"corruption = 'fog' and not correct order by confidence desc limit 24\""
         )
     found = first_rows(path, statement, MOST_PICTURES, timeout_s=timeout_s)
@@ -147,8 +147,8 @@ def matching_rows(path: Path, condition: str, *, timeout_s: float | None = 60) -
         shown = rows[:DEFAULT_PICTURES]
         more = f"the first {len(shown)} are shown: end the filter with `limit N` for more"
         return FoundRows(shown, found.row_count, "" if len(shown) == len(rows) else more)
-    cut = "" if found.row_count == len(rows) else f"the first {len(rows)} are shown, the most that a sheet takes"
-    if shape["qualify"] or not rows:  # which comes after what counts, as the limit does
+    cut = "" if found.row_count == len(rows) else f"the first {len(rows)} are shown, the maximum"
+    if shape["qualify"] or not rows:  # QUALIFY applies after counting, as a limit does
         return FoundRows(rows, None if rows else 0, cut)
     counted = first_rows(path, f"{_COUNT} {PICTURES}{condition}", 1, timeout_s=timeout_s)
     return FoundRows(rows, counted.rows[0][0], cut)
@@ -157,10 +157,10 @@ def matching_rows(path: Path, condition: str, *, timeout_s: float | None = 60) -
 def curve_rows(
     con: duckdb.DuckDBPyConnection, selection: Selection, image_ids: Sequence[int]
 ) -> list[list[PictureRow]]:
-    """Rows from clean to the last severity, a list for each image, corruption and model, in this order.
+    """Rows from clean to the last severity: one list per image, corruption and model, in this order.
 
     Raises:
-        StudyError: an image was not evaluated, or they are more than a sheet shows.
+        StudyError: an image was not evaluated, or there are too many pictures.
     """
     cells = [*selection.corruptions, CLEAN]
     condition = "evaluation_id = any($1) and image_id = any($2) and corruption = any($3) order by severity"
@@ -177,19 +177,19 @@ def curve_rows(
         for e in selection.ids
     ]
     if (count := sum(map(len, curves))) > MOST_PICTURES:
-        raise StudyError(f"{count:,} pictures, and a sheet shows {MOST_PICTURES}: name fewer images or corruptions")
+        raise StudyError(f"{count:,} images, more than {MOST_PICTURES}: name fewer images or corruptions")
     return [curve for curve in curves if curve]
 
 
 def rows_to_cells(
     con: duckdb.DuckDBPyConnection, evaluation_id: str, cells: Mapping[int, tuple[str, float]]
 ) -> list[PictureRow]:
-    """The rows of single images of one evaluation, each from clean to the last whole severity of one corruption.
+    """Rows of images of one evaluation, each from clean to the last whole severity of one corruption.
 
     Args:
         con: the warehouse.
-        evaluation_id: of the model whose predictions they have.
-        cells: corruption and severity by image_id; the row of that severity is among them, whole or not.
+        evaluation_id: of the model.
+        cells: corruption and severity by image_id; this severity is included even if it is fractional.
     """
     condition = "evaluation_id = $1 and image_id = any($2) and corruption = any($3) order by image_id, severity"
     names = [CLEAN, *(corruption for corruption, _ in cells.values())]
@@ -203,9 +203,9 @@ def rows_to_cells(
 
 
 def _evaluated(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    """Which images there are, in words."""
+    """The evaluated images in words."""
     ids = con.execute(
         "select distinct image_id from outcomes where evaluation_id = $1 and corruption = $2 order by 1",
         [selection.ids[0], CLEAN],
     ).fetchall()
-    return f"{len(ids):,} were, from {ids[0][0]} to {ids[-1][0]}" if ids else "none was"
+    return f"{len(ids):,} images were, from {ids[0][0]} to {ids[-1][0]}" if ids else "no image was"

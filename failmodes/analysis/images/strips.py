@@ -13,8 +13,8 @@ from failmodes.analysis.images.attention import AttentionMap
 from failmodes.analysis.render.blocks import Frame, ImageStrip
 from failmodes.analysis.render.formatting import capitalize_first, format_confidence, format_severity
 
-LONGEST_SIDE_PX = 96  # of a picture; larger ones are made smaller
-QUALITY = 80  # of these copies, WebP
+LONGEST_SIDE_PX = 96  # of a picture; larger ones are scaled down
+QUALITY = 80  # of WebP copies
 
 
 def viewer(kind: str) -> str:
@@ -23,12 +23,12 @@ def viewer(kind: str) -> str:
 
 
 def frame_of(severity: float, prediction: str, confidence: float | None, *, is_correct: bool) -> Frame:
-    """One picture of a strip, its confidence 0-1 in percent."""
+    """One picture of a strip, with its confidence (0-1) in percent."""
     return Frame(format_severity(severity), prediction, format_confidence(confidence), is_correct)
 
 
 def strip_title(corruption_label: str, model_label: str, image_id: int, class_name: str) -> str:
-    """What a strip shows: Fog, ResNet-18: image 17, class “cat”."""
+    """The title of a strip: Fog, ResNet-18: image 17, class “cat”."""
     return f"{capitalize_first(corruption_label)}, {model_label}: image {image_id}, class \u201c{class_name}\u201d"
 
 
@@ -36,9 +36,9 @@ def image_strip(
     title: str, note: str, pixels: Sequence[NDArray[np.uint8]], frames: Sequence[Frame], *, is_lossless: bool,
     maps: Sequence[AttentionMap | None] = (), most_px: int = LONGEST_SIDE_PX,
 ) -> ImageStrip:  # fmt: skip
-    """Pictures of one size, (H, W, 3) each, side by side, with attention where each has a map of one size.
+    """Pictures of one size, (H, W, 3) each, side by side, with attention if all have a map of one size.
 
-    Those whose longer side has more than `most_px` pixels are made smaller, and are never lossless.
+    Pictures whose longer side exceeds `most_px` pixels are scaled down and compressed.
     """
     height, width = pixels[0].shape[:2]
     share = min(1, most_px / max(height, width))
@@ -54,7 +54,7 @@ def image_strip(
 
 
 def _encoded(maps: Sequence[AttentionMap | None]) -> tuple[str, tuple[int, int]]:
-    """Maps in base64, scaled by the largest value of all, and their columns and rows; nothing where one is missing."""
+    """Maps in base64, scaled by their largest value, and their columns and rows; empty if a map is missing."""
     known = [one for one in maps if one is not None]
     if not known or len(known) < len(maps) or len({one.shape for one in known}) > 1:
         return "", (0, 0)

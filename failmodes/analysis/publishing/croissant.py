@@ -1,6 +1,6 @@
-"""A description of a warehouse and its record for dataset search and loaders: Croissant 1.0 of ML Commons, JSON-LD.
+"""Croissant 1.0 (ML Commons, JSON-LD) description of a warehouse and its results, for dataset search and loaders.
 
-Files are named relative to the folder of the warehouse, beside which the description belongs.
+Paths are relative to the folder of the warehouse, where the description belongs.
 """
 
 import hashlib
@@ -37,9 +37,9 @@ from failmodes.warehouse.terminal import json_without_commands
 CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
 DESCRIBED = (PREDICTION_FACTS, ATTENTION, EVALUATIONS, MODELS, DATASETS, CLASSES, IMAGES, CORRUPTIONS, SOURCES)
 PARQUET, DUCKDB = "application/x-parquet", "application/vnd.duckdb"
-MISSING = "license, creator and url, which Croissant asks for, are yours to add: failmodes does not know them"
+MISSING = "add license, creator and url, which Croissant requires and Failmodes does not know"
 
-# The terms that a description uses, as appendix 1 of the specification gives them
+# The context of appendix 1 of the specification
 CONTEXT = {
     "@language": "en",
     "@vocab": "https://schema.org/",
@@ -88,10 +88,10 @@ _TYPES = {
 def write_croissant(
     con: duckdb.DuckDBPyConnection, warehouse: Path, selection: Selection, path: Path, force: bool
 ) -> list[str]:
-    """Describe the DuckDB file and, where it lies beside it, the Parquet record, with the columns of their tables.
+    """Describe the DuckDB file and, if they are next to it, the Parquet results, with the columns of their tables.
 
     Raises:
-        DamagedShardError: a file of the record cannot be parsed.
+        DamagedShardError: a results file cannot be parsed.
         StorageError: the file cannot be written.
     """
     has_results = (warehouse.parent / RESULTS_FOLDER).is_dir()
@@ -106,20 +106,20 @@ def write_croissant(
     write_output(path, f"{document.replace('<', chr(92) + 'u003c')}\n".encode(), (".json",), force=force)
     notes = [MISSING]
     if not has_results:
-        notes.append(f"no folder {RESULTS_FOLDER} beside the warehouse: columns are described in the DuckDB file alone")
+        notes.append(f"no folder {RESULTS_FOLDER} next to the warehouse: only the DuckDB file is described")
     if path.parent.absolute() != warehouse.parent.absolute():
-        notes.append(f"its paths are relative to the warehouse's folder: publish it beside {warehouse.name}")
+        notes.append(f"paths are relative to the folder of the warehouse: publish it next to {warehouse.name}")
     return notes
 
 
 def _columns(table: Table, output: Path, *, has_results: bool) -> list[Column]:
-    """The columns to describe: of a record those that its files have."""
+    """The columns to describe: with results, those that the files have."""
     stored = stored_columns(output, table) if has_results else {column.name for column in table.columns}
     return [column for column in table.columns if column.name in stored and _type(column)]
 
 
 def _description(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, Any]:
-    """What it is, whose and of when."""
+    """Name, description, version, dates and keywords."""
     created, updated, version = fetch_first(
         con,
         "select created_at at time zone 'UTC', updated_at at time zone 'UTC', schema_version from warehouse_info",
@@ -160,7 +160,7 @@ def _database(warehouse: Path) -> dict[str, Any]:
 
 
 def _file_set(table: Table) -> dict[str, Any]:
-    """The Parquet files of a table: one a cell, in folders that carry its key, or one a row or a few."""
+    """The Parquet files of a table: one per cell, in folders named by its key, or one per few rows."""
     within = "*/*/*/*.parquet" if table in FACTS else "*.parquet"
     return {
         "@type": "cr:FileSet",
@@ -184,7 +184,7 @@ def _record_set(table: Table, columns: list[Column], warehouse: Path, *, has_res
 
 
 def _field(table: Table, column: Column, warehouse: Path, *, has_results: bool) -> dict[str, Any]:
-    """A column; of those that a path carries, where in the path."""
+    """A column; partition columns are extracted from the path."""
     source: dict[str, Any] = {"fileObject": {"@id": warehouse.name}, "extract": {"column": column.name}}
     if has_results:
         source = {"fileSet": {"@id": f"{table.name}-files"}, "extract": {"column": column.name}}
@@ -203,5 +203,5 @@ def _field(table: Table, column: Column, warehouse: Path, *, has_results: bool) 
 
 
 def _type(column: Column) -> str | None:
-    """Croissant's type of a column; None where it has none."""
+    """Croissant's type of a column, or None."""
     return _TYPES.get(column.type.removeprefix("list<").removesuffix(">"))

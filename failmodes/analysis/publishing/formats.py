@@ -1,4 +1,4 @@
-"""The files that publish results, by format, and how one is written."""
+"""Formats to publish results in, and how a file is written."""
 
 from collections.abc import Callable, Sequence
 from os import PathLike, fspath
@@ -20,7 +20,7 @@ from failmodes.warehouse.storage.locations import user_path
 
 
 class Written(NamedTuple):
-    """The files that were written, and a line on each thing that they lack or that is to be added by hand."""
+    """The written files, and notes on what they lack or what to add by hand."""
 
     paths: tuple[Path, ...]
     notes: tuple[str, ...]
@@ -30,10 +30,10 @@ class PublishedFormat(NamedTuple):
     """A format.
 
     Attributes:
-        file_name: of its file, by default.
-        suffix: that a file needs.
-        write: writes results to a path; gives a line on each thing that the file lacks.
-        files: all files that it writes, by the path of the first.
+        file_name: default name of its file.
+        suffix: required suffix.
+        write: writes results to a path and returns notes on what the file lacks.
+        files: all files that it writes, given the path of the first.
     """
 
     file_name: str
@@ -60,20 +60,20 @@ def publish_results(
     evaluations: Sequence[str] = (),
     force: bool = False,
 ) -> Written:
-    """Write the results of a warehouse in one format; each file appears whole or not at all.
+    """Write the results of a warehouse in one format, atomically.
 
     Args:
         warehouse: the DuckDB file.
         name: one of FORMATS.
-        output: the file, where ~ is the home folder; if not given, one beside the warehouse.
+        output: the file; ~ is the home folder. Default: next to the warehouse.
         models: only these models, by label.
-        evaluations: only these evaluations, by identity or its first letters.
+        evaluations: only these evaluations, by ID or its start.
         force: see `check_output`.
 
     Raises:
-        StudyError: an unknown format, a URL, another suffix, a filter that names what is not there, or evaluations
-            that do not share images and corruptions.
-        WarehouseError: the warehouse cannot be read, or lacks what the format tells.
+        StudyError: an unknown format, model or evaluation, a URL, a wrong suffix, or evaluations that do not share
+            images and corruptions.
+        WarehouseError: the warehouse cannot be read, or lacks the data of the format.
         StorageError: a file cannot be written.
     """
     if name not in FORMATS:

@@ -1,4 +1,4 @@
-"""A snippet for a model card of the Hugging Face hub: metadata in YAML (`model-index`) and tables in Markdown."""
+"""Model card snippet for the Hugging Face hub: metadata in YAML (`model-index`) and tables in Markdown."""
 
 import json
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ TASK = {"type": "image-classification", "name": "Image classification"}
 def write_model_card(
     con: duckdb.DuckDBPyConnection, _warehouse: Path, selection: Selection, path: Path, force: bool
 ) -> list[str]:
-    """Write clean and corrupted accuracy of every model, each with its interval, its images and where they are from.
+    """Write clean and corrupted accuracy of every model with intervals, images and data source.
 
     Raises:
         StorageError: the file cannot be written.
@@ -40,11 +40,11 @@ def write_model_card(
     for evaluation, one in means.items():
         lines += [*_table(selection, evaluation, one, points, names, severities, level), ""]
     write_output(path, "\n".join(lines).encode(), (".md",), force=force)
-    return ["merge its metadata into that of the card: a file has one block between --- lines"]
+    return ["merge its metadata into the metadata of your card: a card has one block between --- lines"]
 
 
 def _severities(points: pl.DataFrame) -> str:
-    """What averages are over."""
+    """The severities of averages."""
     return join_names(map(format_severity, averaged_severities(points["severity"].unique().sort().to_list())))
 
 
@@ -52,7 +52,7 @@ def _index_entry(
     selection: Selection, evaluation: EvaluationInfo, one: MeanAccuracy, names: dict[str, str], severities: str,
     level: float,
 ) -> dict[str, Any]:  # fmt: skip
-    """One model of `model-index`: a result on clean images and one on corrupted ones."""
+    """One model of `model-index`: a result on clean and one on corrupted images."""
     facts = evaluation.facts
     args: dict[str, Any] = {"images": selection.image_count, "subset": facts["subset"]}
     args |= {"note": facts["note"]} if facts["note"] else {}
@@ -90,7 +90,7 @@ def _table(
     selection: Selection, evaluation: EvaluationInfo, one: MeanAccuracy, points: pl.DataFrame, names: dict[str, str],
     severities: str, level: float,
 ) -> Iterator[str]:  # fmt: skip
-    """Heading, table and what the figures are of."""
+    """Heading, table, and the data behind it."""
     last = points.filter(evaluation_id=evaluation.evaluation_id).sort("severity")
     rows = [("clean", _shown(one.clean), "")]
     for corruption, value in _ordered(one, names):
@@ -107,7 +107,7 @@ def _table(
     source = escape(selection.source_line.removeprefix("Data: ").rstrip("."))
     yield (
         f"{100 * level:g}% intervals over {selection.image_count:,} images in brackets. Data: {source}. "
-        "Not comparable with figures on other images."
+        "Not comparable with results on other images."
     )
 
 
@@ -116,7 +116,7 @@ def _shown(estimate: Estimate) -> str:
 
 
 def _yaml(value: Any, indent: str = "") -> Iterator[str]:
-    """Lines of YAML in blocks; every text is quoted as JSON quotes it, so that none is read as anything else."""
+    """Lines of block YAML; every string is quoted as in JSON, so that none is parsed as another type."""
     items = value.items() if isinstance(value, dict) else ((None, item) for item in value)
     for key, item in items:
         lead = f"{indent}- " if key is None else f"{indent}{key}:"

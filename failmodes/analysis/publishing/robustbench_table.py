@@ -1,4 +1,4 @@
-"""Results as a table of RobustBench's layout, with the file of clean accuracies beside it."""
+"""Results in RobustBench's CSV layout, with clean accuracies in a second file."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +15,7 @@ from failmodes.warehouse.published_layout import CLEAN_CELL, MOST_LETTERS, Publi
 def write_robustbench(
     con: duckdb.DuckDBPyConnection, _warehouse: Path, selection: Selection, path: Path, force: bool
 ) -> list[str]:
-    """Write the accuracy of every model at every whole severity; figures are written in full.
+    """Write the accuracy of every model at every whole severity, at full precision.
 
     Raises:
         WarehouseError: there is no whole severity.
@@ -24,16 +24,16 @@ def write_robustbench(
     points = read_for_selection(con, "accuracy_by_severity", selection).filter(pl.col("severity") > 0)
     whole = points.filter(pl.col("severity") % 1 == 0)
     if whole.is_empty():
-        raise WarehouseError("these models were evaluated at no whole severity, and RobustBench's layout has no other")
+        raise WarehouseError("these models have no whole severity, which RobustBench's layout needs")
     models = [
         _model(evaluation.label, evaluation.facts["architecture"], whole.filter(evaluation_id=evaluation.evaluation_id))
         for evaluation in selection.evaluations
     ]
-    notes = [f"not the images of a leaderboard: {selection.source_line.removeprefix('Data: ')}"]
+    notes = [f"not the images of the leaderboard: {selection.source_line.removeprefix('Data: ')}"]
     if left_out := points.filter(pl.col("severity") % 1 != 0).select("corruption", "severity").unique().height:
         corruptions = join_names(points.filter(pl.col("severity") % 1 != 0)["corruption"].unique().sort())
         counted = format_count(left_out, "cell")
-        notes.append(f"left out, for the layout has whole severities alone: {counted} of {corruptions}")
+        notes.append(f"not included, since the layout has whole severities only: {counted} of {corruptions}")
     write_published(path, models, force=force)
     return notes
 
@@ -47,5 +47,5 @@ def _model(label: str, architecture: str, points: pl.DataFrame) -> PublishedMode
 
 
 def _one_line(text: str) -> str:
-    """A text as the layout takes it."""
+    """A text on one line, within the limit of the layout."""
     return printable(text, MOST_LETTERS - 1).strip()

@@ -1,7 +1,7 @@
-"""Blocks: what a result says, whatever it is printed in.
+"""Blocks: the content of a result, independent of its output format.
 
-Commands build blocks; the modules of `render.formats` lay them out. Texts in blocks are plain text: labels, class names
-and file names stand in them as they are, and each format escapes whatever it is given.
+Commands build blocks; the modules of `render.formats` lay them out. Blocks contain plain text, with labels, class names
+and file names unchanged; each format escapes all text.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,27 +11,27 @@ from typing import Any, Literal, NamedTuple
 from failmodes.analysis.render.formatting import format_severity
 
 EMPTY = "\u2013"
-MOST_LEVELS = 11  # severities side by side
+MOST_LEVELS = 11  # severity columns
 
 
 class Cell(NamedTuple):
-    """A value in a table and, in smaller type beneath it, its interval or note."""
+    """A value in a table, with its interval or note in smaller type."""
 
     text: str
     small: str = ""
 
     @property
     def on_one_line(self) -> str:
-        """Value and note; the note alone where there is no value."""
+        """Value and note; only the note if there is no value."""
         if not self.small:
             return self.text
         return self.small if self.text == EMPTY else f"{self.text} {self.small}"
 
 
 class Table(NamedTuple):
-    """A table: caption, what it means, columns by name, rows that begin with their name, and the model it is about.
+    """A table: caption, note, column names, rows that begin with their name, and its model.
 
-    The columns in `texts` hold words, and so does the first; others hold numbers, which are aligned right.
+    The first column and those in `texts` hold text; others hold numbers, aligned right.
     """
 
     caption: str
@@ -43,7 +43,7 @@ class Table(NamedTuple):
 
     @property
     def are_texts(self) -> list[bool]:
-        """For each column whether it holds words."""
+        """Whether each column holds text."""
         return [not place or name in self.texts for place, name in enumerate(self.columns)]
 
 
@@ -52,8 +52,8 @@ class Sentence(NamedTuple):
 
     Attributes:
         text: plain text.
-        role: `lead` is what a reader takes away, `item` one of a list, `note` small print.
-        query: SQL that gives its figures; empty without.
+        role: `lead` is the main statement, `item` a list item, `note` small print.
+        query: SQL for its numbers, or "".
     """
 
     text: str
@@ -66,11 +66,11 @@ class Chart(NamedTuple):
 
     Attributes:
         name: as in `failmodes chart`.
-        finding: what it shows, in a sentence.
-        subtitle: what is drawn, of which data.
-        datasets: rows by the name that the specifications give them.
+        finding: its title, a sentence.
+        subtitle: its caption.
+        datasets: rows by the name of their dataset in the specifications.
         specs: Vega-Lite specifications without data, theme and texts, by layout (page, paper).
-        source: where the data come from, with their seeds; a saved copy has it.
+        source: data source with seeds, for a saved copy.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Chart(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """One picture of a strip: its severity or cell as shown, the prediction, its confidence, whether it is correct."""
+    """One picture of a strip: severity, prediction, confidence, and whether the prediction is correct."""
 
     severity: str
     prediction: str
@@ -91,16 +91,16 @@ class Frame(NamedTuple):
 
 
 class ImageStrip(NamedTuple):
-    """One image from clean to the last severity, with what a model predicts at each.
+    """One image from clean to the last severity, with the predictions of a model.
 
     Attributes:
-        title: which image, under which corruption, and which model.
+        title: image, corruption and model.
         note: how the image was chosen.
         url: data URL of all pictures side by side.
         width: of one picture, in pixels.
         height: likewise.
-        frames: one a picture, in order.
-        maps: attention of each picture as 8-bit values, row by row, scaled by their largest, in base64; "" without.
+        frames: one per picture, in order.
+        maps: attention of each picture as 8-bit values, row by row, scaled by the largest, in base64; or "".
         map_size: columns and rows of a map.
     """
 
@@ -115,12 +115,12 @@ class ImageStrip(NamedTuple):
 
 
 class Gallery(NamedTuple):
-    """Image strips that a page shows small and opens large.
+    """Image strips that a page shows small and enlarges.
 
     Attributes:
-        strips: the first ones matter most.
-        note: what they show, and what is left out.
-        labels: by the name of a filter its value for each strip.
+        strips: the most important first.
+        note: what they show, and what is not shown.
+        labels: for each filter its value for each strip.
     """
 
     strips: tuple[ImageStrip, ...]
@@ -133,9 +133,9 @@ class Section(NamedTuple):
 
     Attributes:
         title: the heading.
-        blocks: beneath it.
-        is_folded: whether a format that can fold does so.
-        anchor: its id in a page, to which links lead; "" without.
+        blocks: its content.
+        is_folded: whether it is collapsed, in formats that support this.
+        anchor: its ID in a page, for links, or "".
     """
 
     title: str
@@ -148,14 +148,14 @@ Block = Sentence | Table | Chart | ImageStrip | Gallery | Section
 
 
 class Case(NamedTuple):
-    """A test case of JUnit: what was checked, and how that ended.
+    """A JUnit test case.
 
     Attributes:
         name: of the case.
-        group: that it belongs to.
-        outcome: `error` where nothing could be checked.
-        message: what was found.
-        kind: of a failure or error, in a word.
+        group: its class name.
+        outcome: `error` if nothing could be checked.
+        message: the result.
+        kind: type of a failure or error.
     """
 
     name: str
@@ -167,12 +167,12 @@ class Case(NamedTuple):
 
 @dataclass(frozen=True)
 class Document:
-    """A result as every format prints it.
+    """A result for all output formats.
 
     Attributes:
-        title: what it is, in a few words.
+        title: a short title.
         blocks: for people.
-        data: for programs: dicts, lists, texts, numbers, None; numbers that are not finite become null.
+        data: for programs: dicts, lists, strings, numbers, None; non-finite numbers become null.
         cases: for test reports.
     """
 
@@ -190,20 +190,20 @@ def severity_table(
     whole: str,
     most: int = MOST_LEVELS,
 ) -> Table:
-    """Corruptions against severities, of a dense grid the whole ones.
+    """A table of corruptions (rows) by severities (columns).
 
     Args:
         caption: of the table.
-        note: what it means.
-        names: human name by corruption, in order; those without cells have no row.
+        note: of the table.
+        names: label by corruption, in order; those without cells have no row.
         cells: by corruption and severity.
-        whole: where all severities are, for the note where some are left out.
-        most: severities side by side; of more only the whole ones are shown.
+        whole: where to find all severities, for the note if some are not shown.
+        most: maximum number of severities; of more, only whole ones are shown.
     """
     levels = sorted({severity for _, severity in cells})
     shown = levels if len(levels) <= most else [level for level in levels if not level % 1]
     if len(shown) < len(levels):
-        note += f" Whole severities; all {len(levels)} are in {whole}."
+        note += f" Whole severities only; all {len(levels)} are in {whole}."
     present = {corruption for corruption, _ in cells}
     rows = (
         (Cell(name), *(cells.get((corruption, level), Cell(EMPTY)) for level in shown))
@@ -214,5 +214,5 @@ def severity_table(
 
 
 def text_table(caption: str, columns: tuple[str, ...], rows: Iterable[Sequence[str]], note: str = "") -> Table:
-    """A table of words."""
+    """A table of text."""
     return Table(caption, note, columns, tuple(tuple(map(Cell, row)) for row in rows), texts=columns)

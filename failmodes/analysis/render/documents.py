@@ -1,4 +1,4 @@
-"""Documents in any format: as text, in a file whose suffix says which, and what Python can do with a result."""
+"""Render documents as text or files, and the base class of results in Python."""
 
 import os
 import pkgutil
@@ -15,17 +15,17 @@ from failmodes.warehouse.errors import StudyError, did_you_mean
 from failmodes.warehouse.output_files import NO_SUFFIX, check_output, write_output
 from failmodes.warehouse.terminal import say, stdout_console
 
-USUAL_WIDTH = 110  # letters of a line, for formats that break lines
+USUAL_WIDTH = 110  # characters per line, in formats that wrap
 
 
 def format_names() -> list[str]:
-    """Names of the formats, without importing them: the modules of `render.formats`."""
+    """Names of the output formats, the modules of `render.formats`, without importing them."""
     return sorted(module.name for module in pkgutil.iter_modules(formats.__path__))
 
 
 @cache
 def output_formats() -> Mapping[str, ModuleType]:
-    """Every format by name, such as `markdown`: a module with what `render.formats` says."""
+    """The modules of all output formats by name, such as `markdown`; see `render.formats`."""
     return {name: import_module(f"{formats.__name__}.{name}") for name in format_names()}
 
 
@@ -40,21 +40,21 @@ def render(document: Document, format: str = "text", width: int = USUAL_WIDTH) -
     """The document as text.
 
     Args:
-        document: what is printed.
+        document: the document.
         format: one of `output_formats`.
-        width: letters of a line.
+        width: characters per line.
 
     Raises:
-        StudyError: no such format.
+        StudyError: unknown format.
     """
     return str(_format(format).render(document, width))
 
 
 def suffixes_of(format: str | None) -> tuple[str, ...]:
-    """The suffix of a format, or no suffix; without a format the suffixes of all.
+    """The suffix of a format, or no suffix; without a format, all suffixes.
 
     Raises:
-        StudyError: no such format.
+        StudyError: unknown format.
     """
     if format is None:
         return tuple(one.SUFFIX for one in output_formats().values())
@@ -62,17 +62,17 @@ def suffixes_of(format: str | None) -> tuple[str, ...]:
 
 
 def write(document: Document, path: Path, format: str | None = None, *, force: bool = False) -> Path:
-    """Write a document to a file, which appears whole.
+    """Write a document to a file, atomically.
 
     Args:
-        document: what is written.
+        document: the document.
         path: the file.
-        format: one of `output_formats`; by default that of the suffix.
+        format: one of `output_formats`. Default: the format of the suffix.
         force: see `check_output`.
 
     Raises:
-        StudyError: another suffix, or a file that must not be replaced.
-        StorageError: it could not be written.
+        StudyError: an unknown suffix, or a file that must not be replaced.
+        StorageError: the file cannot be written.
     """
     suffixes = suffixes_of(format)
     check_output(path, suffixes, force=force)
@@ -83,13 +83,13 @@ def write(document: Document, path: Path, format: str | None = None, *, force: b
 
 
 def print_document(document: Document, format: str = "text") -> None:
-    """Print a document to stdout: as wide as the terminal, or in lines of USUAL_WIDTH where output goes to a file."""
+    """Print a document to stdout, as wide as the terminal, or USUAL_WIDTH if output goes to a file."""
     console = stdout_console()
     say(render(document, format, console.width if console.is_terminal else USUAL_WIDTH), end="")
 
 
 class Rendered(ABC):
-    """A result that makes a document of itself; everything else follows from that."""
+    """A result with a document, from which all output formats follow."""
 
     @property
     @abstractmethod
@@ -97,15 +97,15 @@ class Rendered(ABC):
         """The result as blocks, data and test cases."""
 
     def to_text(self, width: int = USUAL_WIDTH) -> str:
-        """Plain text in lines of at most `width` letters."""
+        """Plain text in lines of at most `width` characters."""
         return render(self.document, "text", width)
 
     def to_markdown(self) -> str:
-        """Markdown for a pull request; labels and names in it are never markup."""
+        """Markdown for a pull request; labels and names are escaped."""
         return render(self.document, "markdown")
 
     def to_json(self) -> str:
-        """All figures as JSON."""
+        """All data as JSON."""
         return render(self.document, "json")
 
     def to_junit(self) -> str:
@@ -117,15 +117,15 @@ class Rendered(ABC):
         return render(self.document, "junit")
 
     def save(self, path: "str | os.PathLike[str]", *, force: bool = False) -> Path:
-        """Write it in the format of the file's suffix: .html, .json, .md, .txt or .xml (JUnit).
+        """Write the result in the format of the suffix: .html, .json, .md, .txt or .xml (JUnit).
 
         Args:
             path: the file.
-            force: replace even a study, warehouse or results shard that has one of these suffixes.
+            force: replace even a study, warehouse or results shard with such a suffix.
 
         Raises:
-            StudyError: another suffix, a file that must not be replaced, or JUnit of a result without test cases.
-            StorageError: the file could not be written.
+            StudyError: an unknown suffix, a file that must not be replaced, or JUnit for a result without test cases.
+            StorageError: the file cannot be written.
         """
         return write(self.document, Path(path), force=force)
 

@@ -1,10 +1,10 @@
-"""Numbers and lists as a reader sees them: signs, units, intervals, human names."""
+"""Text of numbers, intervals, counts and lists."""
 
 from collections.abc import Iterable
 
 NO_BREAK = "\u00a0"
 MINUS = "\u2212"
-MAX_LISTED = 4  # models that a sentence names one by one; of more it gives counts
+MAX_LISTED = 4  # models that a sentence lists; of more, it gives the number
 
 REASON_NAMES = {
     "first_to_fail": "first to fail",
@@ -24,7 +24,7 @@ ValueAndInterval = tuple[float, float, float]  # value, low and high, as an Esti
 
 
 def format_number(value: float, digits: int = 1, *, signed: bool = False) -> str:
-    """A number with a true minus sign; a rounded zero has no sign."""
+    """A number with a typographic minus sign; a rounded zero has no sign."""
     text = f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
     if not float(text):
         text = text.lstrip("+-")
@@ -37,7 +37,7 @@ def format_percent(share: float, digits: int = 1) -> str:
 
 
 def format_confidence(confidence: float | None) -> str:
-    """A confidence 0-1 as a whole percentage; nothing where there is none."""
+    """A confidence 0-1 as a whole percentage; "" for None."""
     return "" if confidence is None else format_percent(confidence, 0)
 
 
@@ -47,7 +47,7 @@ def format_points(difference: float, digits: int = 1, *, signed: bool = False) -
 
 
 def format_interval(low: float, high: float, digits: int = 1, scale: float = 100) -> str:
-    """The ends of an interval, scaled (shares to per cent or points by default): [40.1, 45.0]."""
+    """An interval, scaled (by default shares to percent): [40.1, 45.0]."""
     return f"[{format_number(scale * low, digits)},{NO_BREAK}{format_number(scale * high, digits)}]"
 
 
@@ -67,12 +67,12 @@ def format_number_interval(estimate: ValueAndInterval, digits: int = 3) -> str:
 
 
 def precision(unit: str) -> tuple[int, float]:
-    """Digits and factor of values in a metric's unit: a share 0-1 is shown in percent, or in points."""
+    """Digits and factor for values in a metric's unit: shares 0-1 are shown in percent or points."""
     return (1, 100.0) if unit == "share" else (2 if unit == "severity" else 3, 1.0)
 
 
 def round_up(count: int) -> int:
-    """A number of images that would be needed, to two digits: no estimate of it is better."""
+    """An estimated number of images, rounded up to two digits."""
     step: int = 10 ** max(0, len(str(count)) - 2)
     return -(-count // step) * step
 
@@ -88,7 +88,7 @@ def format_severity(severity: float) -> str:
 
 
 def label_with_extra(label: str, *, is_extra: bool) -> str:
-    """A corruption's label on charts and in tables, where it is no part of the headline metrics: Spatter (extra)."""
+    """A corruption's label; corruptions outside the headline metrics are marked: Spatter (extra)."""
     return f"{label} (extra)" if is_extra else label
 
 
@@ -109,7 +109,7 @@ def capitalize_first(text: str) -> str:
 
 
 def lower_label(label: str) -> str:
-    """A label inside a sentence: 'Gaussian noise' and 'JPEG compression' keep their capital, 'Fog' becomes 'fog'."""
+    """A label within a sentence: 'Fog' becomes 'fog'; 'Gaussian noise' and 'JPEG compression' keep their capital."""
     first = label.split(" ", 1)[0]
     keeps = first.isupper() or first in {"Gaussian", "Poisson"}
     return label if keeps else label[:1].lower() + label[1:]

@@ -1,4 +1,4 @@
-"""Rows of a query: the first ones for a terminal; all of them, batch by batch, for programs and papers."""
+"""Rows of a query as a terminal table, or in batches as CSV, JSON, Markdown, LaTeX or Parquet."""
 
 import math
 import sys
@@ -23,7 +23,7 @@ from failmodes.warehouse.terminal import without_commands
 if TYPE_CHECKING:
     import polars as pl
 
-MOST_CELL_LETTERS, MOST_ITEMS = 1000, 10  # of a text and of a list in a cell of a terminal
+MOST_CELL_LETTERS, MOST_ITEMS = 1000, 10  # of a text and of a list in a terminal cell
 SUFFIXES = {".csv": "csv", ".json": "json", ".md": "markdown", ".parquet": "parquet", ".tex": "latex"}
 _OF_LATEX = str.maketrans({
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
@@ -35,13 +35,13 @@ _OF_LATEX = str.maketrans({
 def format_rows(
     columns: Sequence[str], rows: Iterable[Sequence[Any]], width: int, *, vertical: bool | None = None
 ) -> str:
-    r"""Rows as lines of at most `width` letters, ending in a line break.
+    r"""Rows as lines of at most `width` characters, ending in a line break.
 
     Args:
         columns: names.
-        rows: a value a column.
-        width: letters of a line.
-        vertical: a record a row, a line a column, as `\x` of psql; by default where a table would break words.
+        rows: values by column.
+        width: characters per line.
+        vertical: one record per row with one line per column, as `\x` in psql. Default: if a table would break words.
     """
     names, texts = list(map(printable, columns)), [[cell_text(value) for value in row] for row in rows]
     table = Table(box=box.SQUARE_DOUBLE_HEAD, header_style="")
@@ -56,7 +56,7 @@ def format_rows(
     if vertical:
         return lay_out(_records(names, texts), width) if texts else "no rows\n"
     for column, cells in zip(table.columns, zip(names, *texts, strict=True), strict=True):
-        column.no_wrap = fits and all(len(text.split()) <= 1 for text in cells)  # else rich may break them
+        column.no_wrap = fits and all(len(text.split()) <= 1 for text in cells)  # else rich may break words
     return lay_out([table], width)
 
 
@@ -72,9 +72,9 @@ def _records(names: list[str], rows: list[list[str]]) -> Iterable[RenderableType
 
 
 def cell_text(value: Any, *, is_whole: bool = False) -> str:
-    """A value in a cell: floats with six digits after the point, controls but line breaks spelt out.
+    """A value in a cell: floats with six decimals, control characters other than line breaks escaped.
 
-    Long texts and lists are cut unless the cell `is_whole`.
+    Long texts and lists are truncated unless `is_whole`.
     """
     match value:
         case None:
@@ -99,7 +99,7 @@ def cell_text(value: Any, *, is_whole: bool = False) -> str:
 
 
 def suffixes_of(output_format: str | None) -> tuple[str, ...]:
-    """The suffixes of a format; those of all where none was asked for."""
+    """The suffixes of a format, or of all formats for None."""
     if output_format is None:
         return tuple(SUFFIXES)
     own = [suffix for suffix in SUFFIXES if SUFFIXES[suffix] == output_format]
@@ -110,10 +110,10 @@ def print_rows(batches: Iterable["pl.DataFrame"], file: TextIO, output_format: s
     """Write rows, batch by batch, as csv, json (a list of objects), markdown or latex, ending in a line break.
 
     Returns:
-        How many rows there were.
+        The number of rows.
 
     Raises:
-        QueryError: a value that the format cannot say.
+        QueryError: a value that the format cannot represent.
     """
     count = 0
     for position, rows in enumerate(batches):
@@ -127,20 +127,20 @@ def print_rows(batches: Iterable["pl.DataFrame"], file: TextIO, output_format: s
 def write_rows(
     batches: Iterable["pl.DataFrame"], path: Path, output_format: str | None = None, *, force: bool = False
 ) -> int:
-    """Write rows, batch by batch, to a file, whole or not at all.
+    """Write rows, batch by batch, to a file, atomically.
 
     Args:
         batches: the rows.
         path: the file.
-        output_format: csv, json, markdown, parquet or latex; by default that of the file's suffix.
+        output_format: csv, json, markdown, parquet or latex. Default: the format of the suffix.
         force: see `check_output`.
 
     Returns:
-        How many rows there were.
+        The number of rows.
 
     Raises:
-        StudyError: another suffix; see `check_output`.
-        QueryError: a value that such a file cannot hold.
+        StudyError: an unknown suffix; see `check_output`.
+        QueryError: a value that the format cannot represent.
         StorageError: the file cannot be written.
     """
     with atomic_output(path, suffixes_of(output_format), force=force) as temporary:
@@ -152,7 +152,7 @@ def write_rows(
 
 
 def _csv_rows(rows: "pl.DataFrame", *, is_first: bool) -> str:
-    """Rows as CSV; lists, structures and bytes, which it lacks, are JSON text, and decimals 3 or 2.5."""
+    """Rows as CSV; lists, structs and bytes are JSON text, decimals 3 or 2.5."""
     import polars as pl
 
     lacking = [
@@ -186,7 +186,7 @@ def _markdown(value: Any) -> str:
 
 
 def _latex_rows(rows: "pl.DataFrame", *, is_first: bool) -> str:
-    """Rows of a tabular with the rules of booktabs, numbers aligned right."""
+    """Rows of a tabular with booktabs rules, numbers aligned right."""
     lines = [f"{_latex_row(row)} \\\\\n" for row in rows.iter_rows()]
     if is_first:
         columns = "".join("r" if kind.is_numeric() else "l" for kind in rows.dtypes)
@@ -196,20 +196,20 @@ def _latex_rows(rows: "pl.DataFrame", *, is_first: bool) -> str:
 
 
 def _latex_row(values: Iterable[Any]) -> str:
-    r"""The cells of a row; before it stands `\\` or `\midrule`, which would take its beginning for an option."""
+    r"""The cells of a row; it follows `\\` or `\midrule`, which would parse a leading bracket as an option."""
     row = " & ".join(_whole_text(value).translate(_OF_LATEX) for value in values)
     return f"{{}}{row}" if row.lstrip().startswith(("[", "*")) or without_commands(row) != row else row
 
 
 def latex_caption(title: str, caption: str) -> str:
-    r"""A caption for LaTeX, with its short form for a list of figures: \caption[TITLE.]{TITLE. CAPTION.}."""
+    r"""A LaTeX caption with a short form for the list of figures: \caption[TITLE.]{TITLE. CAPTION.}."""
     symbols = {"\u2212": "$-$", "\u03ba": r"$\kappa$", "\u00b1": r"$\pm$", "\u00d7": r"$\times$", "\u00a0": "~"}
     short, long = (text.rstrip(".").translate(_OF_LATEX | str.maketrans(symbols)) for text in (title, caption))
     return f"\\caption[{{{short}.}}]{{{short}. {long}.}}"
 
 
 def _whole_text(value: Any) -> str:
-    """A value on one line, whole; nothing for a null."""
+    """A complete value on one line; "" for null."""
     text = "" if value is None else cell_text(value, is_whole=True)
     return printable(text, len(text))
 
@@ -230,7 +230,7 @@ def _write_parquet(batches: Iterable["pl.DataFrame"], path: Path) -> int:
                 writer.write_table(table)
             count += rows.height
     except pa.ArrowException as error:
-        raise QueryError(f"a column cannot be stored as Parquet, cast it to varchar: {error}") from error
+        raise QueryError(f"a column cannot be stored as Parquet; cast it to varchar: {error}") from error
     finally:
         if writer:
             writer.close()

@@ -1,1 +1,1 @@
-"""The report: one HTML page that needs no network connection."""
+"""The report: one self-contained HTML page."""

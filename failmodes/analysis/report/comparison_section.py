@@ -1,4 +1,4 @@
-"""The sections of a report that compare two models: chart and sentences, and in Details tables and changed images."""
+"""Report sections that compare two models: chart and sentences; in Details, tables and changed images."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -23,24 +23,24 @@ from failmodes.analysis.trained_models import trained_models
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.schema import CLEAN
 
-MOST_PICTURES = 8  # of newly incorrect images, and of newly correct ones
+MOST_PICTURES = 8  # newly incorrect images, and newly correct ones
 Pair = tuple[OpenedModel, OpenedModel]
 
 
 def pairs_by_selection(
     con: duckdb.DuckDBPyConnection, path: Path, selections: Sequence[Selection], names: Sequence[Sequence[str]] = ()
 ) -> list[list[Pair]]:
-    """The pairs of each part of a report: those that a user named, where the first model stands, else the only one.
+    """The pairs of each part of a report: those that the user named, else the only pair.
 
     Raises:
-        StudyError: a name means no model of this warehouse, or several; or a pair is not two names.
+        StudyError: a name matches no model of this warehouse, or several; or a pair is not two names.
     """
     if not names:
         return [_only_pair(con, path, selection) for selection in selections]
     found: list[list[Pair]] = [[] for _ in selections]
     for pair in names:
         if isinstance(pair, str) or len(pair) != 2:
-            raise StudyError(f"a pair is two names of models, not {pair!r}")
+            raise StudyError(f"expected a pair of two model names, not {pair!r}")
         a, b = (find_model(con, path, name) for name in pair)
         places = (place for place, one in enumerate(selections) if set(a.selection.ids) <= set(one.ids))
         found[next(places, 0)].append((a, b))
@@ -48,25 +48,25 @@ def pairs_by_selection(
 
 
 def _only_pair(con: duckdb.DuckDBPyConnection, path: Path, selection: Selection) -> list[Pair]:
-    """The two models of a selection; none where there are more or fewer, or where they share no corruption."""
+    """The two models of a selection; empty if there are more or fewer, or if they share no corruption."""
     models = trained_models(selection.evaluations)
     if len(models) != 2:
         return []
-    a, b = (opened_model(con, path, model) for model in models)  # not by name: others may be called the same
+    a, b = (opened_model(con, path, model) for model in models)  # not by name, which other models may share
     return [(a, b)] if set(a.selection.corruptions) & set(b.selection.corruptions) else []
 
 
 def comparison_sections(
     con: duckdb.DuckDBPyConnection, selection: Selection, pair: Pair, anchor: str = "", *, is_only: bool = True
 ) -> tuple[Section, Section]:
-    """One pair: its chart with the strongest sentences, and everything else, for Details.
+    """One pair: a section with its chart and strongest sentences, and one with all results for Details.
 
     Args:
         con: the warehouse.
-        selection: the part of the report that it stands in, whose colors are taken.
+        selection: the part of the report, which determines colors.
         pair: the two models.
         anchor: of the section.
-        is_only: whether the section is the only one, which then needs no names.
+        is_only: whether it is the only comparison, whose title needs no names.
 
     Raises:
         StudyError: they cannot be compared; the message says why.
@@ -75,7 +75,7 @@ def comparison_sections(
     text = ComparisonText(comparison)
     colors = model_colors(con, selection).colors
     chart = report_chart(IN_COMPARISON, partial(draw, comparison, pair[1].selection.images, colors=colors))
-    first, *others = text.sentences  # the chart's title is the first without its images
+    first, *others = text.sentences  # the title of the chart is the first without its images
     blocks: list[Block] = [Sentence(sentence, "item") for sentence in (first, *others, text.no_images) if sentence]
     changes = {"Newly incorrect": comparison.newly_incorrect, "Newly correct": comparison.newly_correct}
     for table in text.tables():
@@ -93,17 +93,17 @@ def comparison_sections(
 def _changed_images(
     con: duckdb.DuckDBPyConnection, text: ComparisonText, changed: ChangedImages
 ) -> tuple[Gallery, ...]:
-    """Pictures of the images that change sides in most cells, as far as the warehouse has them."""
+    """Images that change in most cells, as far as the warehouse has them."""
     images, is_incorrect = changed.images[:MOST_PICTURES], changed is text.comparison.newly_incorrect
-    seen_by = text.comparison.b if is_incorrect else text.comparison.a  # the one whose predictions are incorrect
-    # An image that changes without any corruption is shown under the one that lowers this model's accuracy most
+    seen_by = text.comparison.b if is_incorrect else text.comparison.a  # the model whose predictions are incorrect
+    # An image that changes when clean is shown under the corruption with the lowest accuracy of this model
     worst = min(text.comparison.corruptions, key=lambda row: (row.b if is_incorrect else row.a) or 0.0).corruption
     cells = {one.image_id: (one.corruption if one.severity else worst or CLEAN, one.severity) for one in images}
     pictures, missing = changed_pictures(con, seen_by.evaluation_ids[0], cells)
     strips = [
         _strip(text, image, pictures[image.image_id], seen_by.label) for image in images if image.image_id in pictures
     ]
-    note = "The images that change in most cells." + (f" Images are missing: {missing}." if missing else "")
+    note = "Images that change in most cells." + (f" No images: {missing}." if missing else "")
     return (Gallery(tuple(strips), note),) if strips or missing else ()
 
 
@@ -112,8 +112,7 @@ def _strip(text: ComparisonText, image: ChangedImage, pictures: Sequence[Picture
     rows = [picture.row for picture in pictures]
     return image_strip(
         strip_title(rows[-1].corruption_label, label, image.image_id, image.label_name),
-        f"Changes in {format_count(image.cell_count, 'cell')}, the mildest is "
-        f"{text.cell(image.corruption, image.severity)}",
+        f"Changes in {format_count(image.cell_count, 'cell')}; mildest: {text.cell(image.corruption, image.severity)}",
         [picture.pixels for picture in pictures],
         [frame_of(float(r.severity), r.predicted_name, r.confidence, is_correct=r.correct) for r in rows],
         is_lossless=True,

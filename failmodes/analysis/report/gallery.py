@@ -1,4 +1,4 @@
-"""The gallery of a report: the exemplars of all models as image strips, with predictions and attention."""
+"""The gallery of a report: exemplars as image strips with predictions and attention."""
 
 import duckdb
 
@@ -9,18 +9,17 @@ from failmodes.analysis.render.formatting import REASON_MEANINGS, capitalize_fir
 from failmodes.analysis.selection import Selection, corruption_labels
 from failmodes.analysis.statistics.model_accuracy import lowest_first, run_accuracies
 
-MOST_BYTES = 4_000_000  # of all strips of a selection, a third more as text
-MOST_PIXELS = 2**29  # that are decoded for them, some 10 s
-LOSSLESS_BYTES = 800_000  # of all pictures on record, up to which they are embedded as they are
+MOST_BYTES = 4_000_000  # of all strips of a selection; base64 adds a third
+MOST_PIXELS = 2**29  # decoded, about 10 s
+LOSSLESS_BYTES = 800_000  # of all stored pictures, up to which they are embedded uncompressed
 MODEL, CORRUPTION, REASON = "Model", "Corruption", "Chosen as"  # filters
 NO_IMAGES = (
-    "No images are stored: a study keeps none with thumbnails = false, nor where corrupted images do not pair with "
-    "clean ones."
+    "No images are stored: the study has thumbnails = false, or its corrupted images do not pair with clean images."
 )
 
 
 def gallery(con: duckdb.DuckDBPyConnection, selection: Selection) -> Gallery:
-    """Image strips of a selection, as far as they fit: first choices first, of these the largest accuracy drops."""
+    """Image strips of a selection, as far as they fit: first choices first, then by accuracy drop."""
     order = lowest_first(run_accuracies(con, selection).values())
     rows = exemplar_rows(con, selection.ids, order, selection.shared["dataset_id"])
     parts = sorted(
@@ -59,7 +58,7 @@ def _note(shown: int, total: int, *, is_lossless: bool) -> str:
     note = "Images from clean to the last severity, chosen by rule: illustrations, not evidence."
     note += "" if is_lossless else " Compressed copies."
     note += f" {shown:,} of {total:,} stored." if shown < total else ""
-    return f"{note} failmodes images shows any other image."
+    return f"{note} `failmodes images` shows any other image."
 
 
 def _strip(images: list[ExemplarImage], model: str, corruption: str, reason: str, *, is_lossless: bool) -> ImageStrip:

@@ -1,4 +1,4 @@
-"""How it was made: everything on record about data, models, run and settings, as names and values."""
+"""Provenance: what is stored about data, models, run and settings, as names and values."""
 
 import json
 from typing import Any
@@ -12,11 +12,11 @@ from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.warehouse.database.connection import fetch_first
 
 NameValueRows = list[tuple[str, str]]
-UNKNOWN = "not on record"
+UNKNOWN = "not stated"
 
 
 def shared_provenance(con: duckdb.DuckDBPyConnection, selection: Selection) -> NameValueRows:
-    """Dataset, subset, source and settings, which all evaluations of the selection share."""
+    """Dataset, subset, source and settings, shared by all evaluations of the selection."""
     shared, settings, made = selection.shared, stored_settings(con), selection.made_at
     data = _row(con, "datasets", "dataset_id", shared["dataset_id"])
     source = _row(con, "sources", "source_id", shared["source_id"])
@@ -34,7 +34,7 @@ def shared_provenance(con: duckdb.DuckDBPyConnection, selection: Selection) -> N
         ("Shape thresholds", f"flat below a drop of {format_percent(settings.flat_below, 0)}; late or early from a "
                              f"curvature of \u00b1{settings.curvature_threshold:g}"),
         ("Intervals", f"{format_percent(settings.interval_level, 0)}; {settings.resamples:,} bootstrap resamples of "
-                      f"images, seed {settings.seed}: one draw for all cells and models; accuracies: exact "
+                      f"images, seed {settings.seed}, shared by all cells and models; accuracies: exact "
                       "(Clopper and Pearson)"),
         ("Evaluated", f"{made.day} {made:%B %Y, %H:%M} UTC" if made else UNKNOWN),
         ("Warehouse", f"schema {info[0]}, failmodes {info[1]}"),
@@ -54,7 +54,7 @@ def model_provenance(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo)
     facts = evaluation.facts
     model = _row(con, "models", "model_id", facts["model_id"])
     size = f" ({_text(model['variant'], 'as published')}), {model['parameter_count'] or 0:,} parameters"
-    architecture = f"{model['architecture']}{size if model['parameter_count'] else ', known by its predictions only'}"
+    architecture = f"{model['architecture']}{size if model['parameter_count'] else ', imported predictions'}"
     mean, deviation = (
         ", ".join(format_number(value, 4) for value in model[column] or []) for column in ("input_mean", "input_std")
     )
@@ -91,17 +91,17 @@ def _run(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo) -> NameValu
     sizes = sorted(filter(None, batches or []))
     found = [
         ("Device", f"{where}, batches of {join_names(map(str, sizes))}" if sizes else where),
-        ("Speed", UNKNOWN if speed is None else f"{speed:,.0f} images a second (median of {count:,} shards)"),
+        ("Speed", UNKNOWN if speed is None else f"{speed:,.0f} images per second (median of {count:,} shards)"),
         ("Libraries", _json_text(versions)),
     ]
     if identity_error is not None:
-        check = f"map sum + bias = logit to {identity_error:.1e} of the logits' scale"
+        check = f"map sum + bias = logit within {identity_error:.1e} of the logit scale"
         found.append(("Attention self-check", check))
     return found
 
 
 def _row(con: duckdb.DuckDBPyConnection, name: str, key: str, value: str) -> dict[str, Any]:
-    """One row of a dimension; `name` and `key` are ours, never text from outside."""
+    """One row of a dimension table; `name` and `key` are constants, never user input."""
     rows: pl.DataFrame = con.sql(f"from {name} where {key} = ?", params=[value]).pl()
     return rows.row(0, named=True)
 
@@ -111,7 +111,7 @@ def _text(value: Any, otherwise: str = UNKNOWN) -> str:
 
 
 def _json_text(text: str | None) -> str:
-    """A training recipe or versions, kept as JSON, as names with values; other text as it is."""
+    """A training recipe or versions, stored as JSON, as names with values; other text unchanged."""
     try:
         content = json.loads(text or "{}")
     except (ValueError, RecursionError):

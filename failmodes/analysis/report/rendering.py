@@ -1,4 +1,4 @@
-"""The report: first screen, charts with their strongest findings, and all else in Details: one HTML file, offline."""
+"""The report: first screen, charts with their strongest findings, and Details, in one self-contained HTML file."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -52,17 +52,16 @@ from failmodes.warehouse.progress import counted
 
 REPORT_FILE = "report.html"
 DRAWN = (FIRST_SCREEN, *(topic.chart for topic in TOPICS), *MORE_CHARTS)
-MOST_NAMED = 8  # corruptions that the first line names; of more it gives their number
+MOST_NAMED = 8  # corruptions named in the first line; of more, it gives the number
 READING = (
-    "A finding has its interval in square brackets. Of each kind and model the strongest finding is printed; the table "
-    "findings of the warehouse has all. Inconclusive means that these data cannot tell. The curvature of a curve is "
-    "its mean height above a straight line from clean to the last severity, as a share of the drop: above 0 it drops "
-    "late, below 0 early."
+    "Intervals are in square brackets. For each kind and model, the strongest finding is listed; the table findings of "
+    "the warehouse has all of them. Inconclusive: the data do not decide. Curvature: mean height of a curve above the "
+    "straight line from clean to the last severity, as a share of the drop; a curve above 0 drops late, below 0 early."
 )
 
 
 class ReportPart(NamedTuple):
-    """What a report has of one selection: title, first screen (text, and the chart beside it), sections."""
+    """The part of a report on one selection: title, first screen (text and chart), sections."""
 
     title: str
     lead: str
@@ -84,23 +83,23 @@ def write_report(
 
     Args:
         warehouse: the DuckDB file.
-        output: the HTML file; by default report.html beside the warehouse.
-        pairs: names of two models each that are compared; by default the two where there are just two.
-        claims: what the study claims now; None for the claims that the warehouse holds.
-        metrics: that claims may name, beside those of this package.
+        output: the HTML file. Default: report.html next to the warehouse.
+        pairs: pairs of model names to compare. Default: the two models, if there are exactly two.
+        claims: the current claims of the study; None: those of the warehouse.
+        metrics: custom metrics that claims may name.
         force: see `check_output`.
 
     Returns:
         Path of the report.
 
     Raises:
-        StudyError: a pair names no models of this warehouse, or cannot be compared; or a claim is not understood.
+        StudyError: a pair does not name models of this warehouse or cannot be compared, or a claim is invalid.
         WarehouseError: the warehouse is missing, in use or empty.
         StorageError: the report could not be written.
     """
     path = output or warehouse.parent / REPORT_FILE
     check_output(path, (".html",), force=force)
-    # no part of a chart is validated here: tests validate every chart
+    # without Altair's validation: tests validate every chart
     with open_current(warehouse) as con, debug_mode(False):
         update_claims(con, claims, metrics, stores=False)
         page = render(con, warehouse, pairs)
@@ -109,7 +108,7 @@ def write_report(
 
 
 def render(con: duckdb.DuckDBPyConnection, path: Path, pairs: Sequence[Sequence[str]] = ()) -> str:
-    """The report as HTML; needs current shapes and claims, and takes the stored findings where they are current."""
+    """The report as HTML; needs current shapes and claims, and uses stored findings if they are current."""
     selections = select(con)
     compared = pairs_by_selection(con, path, selections, pairs)
     parts = [
@@ -135,9 +134,9 @@ def report_part(
 
     Args:
         con: the warehouse.
-        selection: what the part is about.
-        pairs: of models that are compared in it.
-        number: of the part, from 1; the first has the claims about no evaluation, and the glossary.
+        selection: of the part.
+        pairs: models to compare.
+        number: of the part, from 1; the first has claims without an evaluation, and the glossary.
     """
     names = corruption_labels(con)
     labels = [model.label for model in trained_models(selection.evaluations)]
@@ -188,12 +187,12 @@ def report_part(
 
 
 def claims_sections(con: duckdb.DuckDBPyConnection, selection: Selection, number: int = 1) -> list[Section]:
-    """The claims about a selection's evaluations: the section, and what Details have of it; empty without claims.
+    """Claims about a selection's evaluations: the section, and its part of Details; empty without claims.
 
     Args:
         con: the warehouse, with current claims.
-        selection: the part of the report.
-        number: of the part: the first also has the claims about no evaluation.
+        selection: of the part.
+        number: of the part; the first also has claims without an evaluation.
     """
     ids = [*selection.ids, *([None] if number == 1 else [])]
     rows = [row for row in judged_claims(con) if row.evaluation_id in ids]
@@ -201,7 +200,7 @@ def claims_sections(con: duckdb.DuckDBPyConnection, selection: Selection, number
         return []
     groups, table = claim_groups(rows), claim_table(rows)
     behind: list[Block] = [Sentence(row.sentence, "item", row.query) for row in rows]
-    if max(map(len, groups)) > MAX_LISTED:  # a row a claim, and all rows behind it
+    if max(map(len, groups)) > MAX_LISTED:  # one row per claim; Details has all rows
         behind.insert(0, table)
         tallies = (Cell(tally_verdicts([row.verdict for row in group])) for group in groups)
         lines = tuple((Cell(group[0].claim), tally) for group, tally in zip(groups, tallies, strict=True))
@@ -221,9 +220,9 @@ def _charts(drawn: Mapping[str, Chart], names: Iterable[str]) -> tuple[Chart, ..
 
 
 def _strongest(found: Findings, key: str, titles: str) -> list[Sentence]:
-    """The first decided finding of a section that is not on the first screen, and one of another kind or model.
+    """The first conclusive finding of a section that is not on the first screen, and one of another kind or model.
 
-    Those that the titles of its charts say already are left out.
+    Findings in the titles of its charts are skipped.
     """
     kinds, models = all_kinds(), {finding.sentence: finding.evaluation_id for finding in found}
     own = [
@@ -243,7 +242,7 @@ def _strongest(found: Findings, key: str, titles: str) -> list[Sentence]:
 
 
 def _findings(headlines: Sequence[Headline]) -> Iterator[Section]:
-    """Everything that is printed of the findings, with queries."""
+    """Findings by section, with queries."""
     for key, title in FINDINGS.items():
         own = (headline for headline in headlines if all_kinds()[headline.kind].section == key)
         items = tuple(Sentence(headline.text, "item", headline.query) for headline in own)
@@ -252,7 +251,7 @@ def _findings(headlines: Sequence[Headline]) -> Iterator[Section]:
 
 
 def _tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator[Section]:
-    """All tables, folded; of many models together by model."""
+    """All tables, folded; grouped by model if there are many."""
     found = [*tables(con, selection), *published_tables(con, selection), *pair_tables(con, selection)]
     is_grouped = len(selection.ids) > MAX_LISTED
     for model, group in groupby(found, key=lambda table: table.model if is_grouped else ""):
@@ -274,7 +273,7 @@ def _glossary() -> Table:
 
 
 def _strip(con: duckdb.DuckDBPyConnection, selection: Selection, images: Gallery) -> Iterator[ImageStrip]:
-    """The image beside the verdict: of the largest drop of all models, else the first stored; none without images."""
+    """The image strip of the first screen: under the largest drop, else the first stored one."""
     names, rankings = corruption_labels(con), drop_rankings(con, selection)
     drops = ((e.label, ranking.drops[0]) for e, ranking in rankings.items() if ranking.drops)
     label, drop = max(drops, key=lambda pair: pair[1].at_last.value, default=("", None))
@@ -286,7 +285,7 @@ def _strip(con: duckdb.DuckDBPyConnection, selection: Selection, images: Gallery
 
 @cache
 def vega_bundle() -> str:
-    """Vega, Vega-Lite and vega-embed with their license, which asks to stand before them; takes more than a second."""
+    """Vega, Vega-Lite and vega-embed in one script, after their license; takes more than a second."""
     text = _packaged("vega_license.txt")
     return f"/*!\n{text}*/\n{vl_convert.javascript_bundle(snippet='window.vegaEmbed = vegaEmbed;')}"
 

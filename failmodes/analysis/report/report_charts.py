@@ -1,4 +1,4 @@
-"""The charts of a report: which stand where, drawn in each layout without theme and texts, which the page sets."""
+"""The charts of a report: their sections, and specifications in each layout without theme and texts."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -19,9 +19,9 @@ class Topic(NamedTuple):
     """A section of a report with a chart and its strongest findings.
 
     Attributes:
-        key: its name in links, and the section of the kinds of finding that it shows.
+        key: its name in links, and the section of its kinds of finding.
         title: its heading.
-        chart: name as in `CHARTS`.
+        chart: name of the chart.
     """
 
     key: str
@@ -29,8 +29,8 @@ class Topic(NamedTuple):
     chart: str
 
 
-FIRST_SCREEN = "ranking"  # the chart beside the verdict
-IN_COMPARISON = "differences"  # the chart of each pair that is compared
+FIRST_SCREEN = "ranking"  # the chart of the first screen
+IN_COMPARISON = "differences"  # the chart of each comparison
 
 TOPICS = (
     Topic("accuracy", "Accuracy curves", "curves"),
@@ -50,7 +50,7 @@ FINDINGS = {  # headings in Details by the section of kinds of finding
 def draw_charts(
     con: duckdb.DuckDBPyConnection, selection: Selection, names: Iterable[str]
 ) -> tuple[list[Chart], list[str]]:
-    """The charts of these that can be drawn, and for the others why not."""
+    """Charts that can be drawn, and the reasons for the others."""
     charts, missing = [], []
     for name in names:
         try:
@@ -61,7 +61,7 @@ def draw_charts(
 
 
 def report_chart(name: str, draw: Callable[..., Figure]) -> Chart:
-    """A chart in every layout of the page: `draw(frame=…)` makes it."""
+    """A chart in every layout of the page; `draw(frame=…)` draws it."""
     figures = {layout: draw(frame=frame) for layout, frame in FRAMES.items()}
     specs = {
         layout: replace(figure, has_title=False, has_caption=False).to_dict(has_theme=False)

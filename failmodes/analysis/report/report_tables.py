@@ -1,4 +1,4 @@
-"""The report's tables: figures with their intervals, as text that a template only has to lay out."""
+"""The tables of a report: values with their intervals, as text."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import mean, stdev
@@ -41,27 +41,26 @@ ATTENTION_COLUMNS = {  # heading and digits by column of the view
 }  # fmt: skip
 SHAPE_COLUMNS = ("Shape", "Stability", "Total drop", "Curvature", "Largest step")
 SHAPES_NOTE = (
-    "Total drop (clean to last severity) and largest step in points. Stability: resamples of the same shape. "
-    "Curvature: mean height above the chord as a share of the drop; positive is late, negative early. Rank: by total "
-    "drop, with an interval that holds for all ranks together. Threshold: whether accuracy drops at least twice as "
-    "fast beyond a break as before it. Settings: pairs of shape thresholds that give the same shape, and the other "
-    "shapes. The tables curve_fits, class_ranks and shapes_over_distortion of the warehouse have more."
+    "Total drop (clean to last severity) and largest step in points. Stability: share of resamples with this shape. "
+    "Curvature: mean height above the chord as a share of the drop; positive: late, negative: early. Rank: by total "
+    "drop, with a simultaneous interval over all ranks. Threshold: whether accuracy drops at least twice as fast after "
+    "a break as before it. Settings: shape thresholds that give the same shape, and the shapes that others give. More "
+    "in the tables curve_fits, class_ranks and shapes_over_distortion of the warehouse."
 )
 ATTENTION_NOTE = (
-    "For the class predicted on the clean image. Shift: median distance of the centroid from the clean one, in image "
-    "widths; cosine: similarity to the clean map; the baseline of both is another image's clean map, or that of "
-    "another image of the class; spread in image widths, entropy in nats, mass in logits; mask: share of the "
-    "mass inside the object mask."
+    "For the class predicted on the clean image. Shift: median shift of the centroid from the clean image, in image "
+    "widths; cosine: similarity to the clean map; null: the clean map of another image, or of another image of the "
+    "class; spread in image widths, entropy in nats, mass in logits; mask: share of the mass inside the object mask."
 )
-NO_CELLS = "\u00b7"  # in the table of all pairs: zeros would hide the counts
+NO_CELLS = "\u00b7"  # instead of 0 in the table of all pairs
 SAME_MODEL = "Training runs of one model are not compared with each other."
 
-Names = Mapping[str, str]  # human name by corruption
+Names = Mapping[str, str]  # label by corruption
 Row = dict[str, Any]
 
 
 def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Table]:
-    """Tables of a selection in the order of a report: all models, then each; of many the best and the worst."""
+    """Tables of a selection in report order: all models, then each model; of many, the best and the worst."""
     names = {CLEAN: corruption_labels(con)[CLEAN]} | corruption_names(con, selection)
     shown = best_and_worst(con, selection)
     found = [_summary(con, selection)]
@@ -73,7 +72,7 @@ def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Table]:
 
 
 def figure(row: Mapping[str, Any], column: str, digits: int = 1, *, scale: float = 100, signed: bool = False) -> Cell:
-    """A column of a row, scaled, with the interval that its columns _low and _high hold; a dash for null."""
+    """A scaled column of a row with the interval of its columns _low and _high; a dash for null."""
     if row[column] is None:
         return Cell(EMPTY)
     text = format_number(scale * row[column], digits, signed=signed)
@@ -126,18 +125,18 @@ def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> Table:
         if model.has_several_seeds:
             lines.append((Cell(model.label_with_seeds), *_seed_cells(of_runs)))
         lines += [(Cell(run.label), *_summary_cells(row)) for run, row in zip(model.runs, of_runs, strict=True)]
-    over_seeds = " Rows of several training seeds: the mean, \u00b1 the standard deviation between seeds."
+    over_seeds = " Rows of several training seeds: mean \u00b1 standard deviation over seeds."
     return Table(
         "Models",
-        f"Accuracy clean and averaged over {selection.averaged_phrase} and whole severities, and the mean corruption "
-        f"error, not normalized. All in percent.{over_seeds if len(lines) > len(by_id) else ''}",
+        f"Accuracy on clean images and averaged over {selection.averaged_phrase} and whole severities, and mean "
+        f"corruption error, not normalized. In percent.{over_seeds if len(lines) > len(by_id) else ''}",
         ("Model", "Clean", "Mean corrupted", "Mean corruption error", "Corruptions"),
         tuple(lines),
     )
 
 
 def _seed_cells(rows: Sequence[Row]) -> Iterable[Cell]:
-    """Means over training runs, and beneath each the standard deviation between them."""
+    """Means and standard deviations over training runs."""
     for column in ("clean_accuracy", "mean_corrupted_accuracy", "mean_corruption_error"):
         values = [row[column] for row in rows]
         if None in values:
@@ -148,7 +147,7 @@ def _seed_cells(rows: Sequence[Row]) -> Iterable[Cell]:
 
 
 def _summary_cells(row: Row) -> Iterable[Cell]:
-    """Figures of one model; beneath the mean error that of the extra corruptions, which stand apart."""
+    """Values of one model; the error of extra corruptions is separate."""
     extra, extras = row["mean_extra_corruption_error"], row["extra_corruption_count"]
     yield figure(row, "clean_accuracy")
     yield figure(row, "mean_corrupted_accuracy")
@@ -160,8 +159,8 @@ def _over_seeds(con: duckdb.DuckDBPyConnection, selection: Selection, model: Tra
     table = _by_severity(
         seed_curves(con, selection, model),
         f"Accuracy of {model.label_with_seeds}",
-        f"Percent, the mean over training seeds {join_names(map(str, model.seeds))} with its 95% interval over seeds "
-        f"and images, on {selection.images}.",
+        f"Percent, mean over training seeds {join_names(map(str, model.seeds))} with its 95% interval over seeds and "
+        f"images, on {selection.images}.",
         "accuracy_by_model",
         names,
         lambda row: figure(row, "accuracy"),
@@ -170,7 +169,7 @@ def _over_seeds(con: duckdb.DuckDBPyConnection, selection: Selection, model: Tra
 
 
 def _tables_of_model(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> list[Table]:
-    """The tables of one model; without rows where the warehouse has none."""
+    """The tables of one model."""
     accuracy, predictions, calibration = (
         read_for_selection(con, f"{name}_by_severity", selection) for name in ("accuracy", "predictions", "calibration")
     )
@@ -178,7 +177,7 @@ def _tables_of_model(con: duckdb.DuckDBPyConnection, selection: Selection, label
         _by_severity(
             accuracy,
             f"Accuracy of {label}",
-            f"Percent, with the exact 95% interval, on {selection.images}.",
+            f"Percent, with exact 95% intervals, on {selection.images}.",
             "accuracy_by_severity",
             names,
             lambda row: figure(row, "accuracy"),
@@ -187,7 +186,7 @@ def _tables_of_model(con: duckdb.DuckDBPyConnection, selection: Selection, label
         _by_severity(
             predictions,
             f"Predictions of {label}",
-            "The most frequent prediction and its share; beneath, the class of lowest accuracy. Percent.",
+            "Most frequent prediction and its share; small: class of lowest accuracy. In percent.",
             "predictions_by_severity",
             names,
             lambda row: Cell(
@@ -199,7 +198,7 @@ def _tables_of_model(con: duckdb.DuckDBPyConnection, selection: Selection, label
             calibration,
             f"Calibration of {label}",
             f"Expected calibration error in {calibration['bin_count'].max()!s} equal bins (0\u20131), with its 95% "
-            "interval; then confidence minus accuracy in points.",
+            "interval; then overconfidence (confidence minus accuracy) in points.",
             "calibration_by_severity",
             names,
             _calibration_cell,
@@ -209,7 +208,7 @@ def _tables_of_model(con: duckdb.DuckDBPyConnection, selection: Selection, label
 
 
 def _calibration_cell(row: Row) -> Cell:
-    """ECE with its interval; then confidence minus accuracy."""
+    """ECE with its interval; then overconfidence."""
     error, gap = figure(row, "ece", 3, scale=1), figure(row, "overconfidence", signed=True).text
     return error._replace(small=f"{error.small}; {gap}" if error.small else gap)
 
@@ -250,7 +249,7 @@ def _rank(row: Row) -> Cell:
 
 
 def _threshold(row: Row) -> Cell:
-    """The verdict on a row of `change_points`, and beneath it why, or where the curve breaks."""
+    """The verdict on a row of `change_points`, with its reason, or where the curve breaks."""
     if row["reason"]:
         return Cell(row["threshold"], row["reason"])
     where = "no break" if row["break_at"] is None else f"break between {_between(row, 'break_from', 'break_to', 'and')}"
@@ -258,7 +257,7 @@ def _threshold(row: Row) -> Cell:
 
 
 def _settings(shape: str, found: pl.Series) -> Cell:
-    """How many settings give a curve the same shape, and beneath it the shapes that the others give."""
+    """How many settings give a curve the same shape, and the shapes that others give."""
     others = (SHAPE_LABELS[other] for other in found.unique(maintain_order=True) if other != shape)
     return Cell(f"{(found == shape).sum()} of {len(found)}", ", ".join(others))
 
@@ -285,13 +284,13 @@ def _attention(con: duckdb.DuckDBPyConnection, selection: Selection, label: str,
 
 
 def published_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Table]:
-    """A table for each published set of the selection's data set; none where the warehouse holds none."""
+    """One table per published set of the selection's dataset."""
     names = corruption_labels(con)
     return [_table(one, selection, names) for one in compare_with_published(con, selection)]
 
 
 def _table(comparison: PublishedComparison, selection: Selection, names: dict[str, str]) -> Table:
-    """Published models and those of the selection (marked) in one order."""
+    """Published models and those of the selection (marked), sorted by accuracy."""
     count = len(comparison.published)
     rows = [
         (one.corrupted, (Cell(one.model), Cell(one.architecture or EMPTY),
@@ -311,9 +310,9 @@ def _table(comparison: PublishedComparison, selection: Selection, names: dict[st
         f"Among {format_count(count, 'published model')} ({comparison.published_set})",
         f"Accuracy in percent, clean and averaged over {over} at severities "
         f"{join_names(map(format_severity, comparison.severities))}. \u2192 marks your models, on {selection.images}, "
-        f"with the interval over these images{seeds}. Rank: among the published models, with the ranks of the ends "
-        f"of its interval. Published figures are {other_images_phrase(selection)}, and carry no interval: the images "
-        "may differ, not the model.",
+        f"with intervals over these images{seeds}. Rank: among the published models, with the ranks of the interval "
+        f"ends. Published accuracies are {other_images_phrase(selection)} and have no interval: a difference may come "
+        "from the images, not the model.",
         ("Model", "Architecture", "Clean", "Mean corrupted", f"Rank of {count + 1}"),
         tuple(cells for _, cells in sorted(rows, key=lambda row: -row[0])),
     )
@@ -324,10 +323,10 @@ def _with_interval(estimate: Estimate) -> Cell:
 
 
 def pair_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Table]:
-    """A table of all pairs of a selection; none of two models, which have a section, nor of those that share no cell.
+    """A table of all pairs of three or more models that share cells.
 
-    Rows and columns are models, those that win most pairs first; columns go by the number of the row. Of many models
-    it has the best and the worst (see `best_and_worst`), tested as among all.
+    Rows and columns are models, those that win most pairs first; columns are numbered like rows. Of many models, it has
+    the best and the worst (see `best_and_worst`), tested among all.
     """
     cells = compare_pairs(con, selection)
     if len(trained_models(selection.evaluations)) < 3 or cells.is_empty():
@@ -349,8 +348,8 @@ def pair_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Ta
         for rank, run, count in order
     )  # fmt: skip
     note = (
-        f"Number of cells, {of}, in which the model of the row is more accurate than that of the column (dot: in "
-        f"none): exact McNemar tests with Holm's correction over all {len(cells):,} cells of all pairs. Ahead of and "
+        f"Number of cells, {of}, in which the model of the row is more accurate than that of the column (dot: none): "
+        f"exact McNemar tests with Holm's correction over all {len(cells):,} cells of all pairs. Ahead of and "
         f"behind: models that {subject} more or less accurate than on average over corruptions (paired differences, "
         "Holm's correction over pairs). Checkpoints, not architectures."
     )

@@ -1,4 +1,4 @@
-"""The verdict on a selection in two sentences: which corruption breaks which model and how, and which is better."""
+"""The verdict on a selection: under which corruption each model degrades most and how, and which model is better."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -41,19 +41,19 @@ ERROR_RATES = (
     f"{format_percent(sum(FIRST_SCREEN.values()) + BESIDE)}. "
     "At most 5% of the findings in this report are expected to be false."
 )
-MOST_DESCRIBED = 2  # models whose failure is told one by one
+MOST_DESCRIBED = 2  # models described individually
 
 
 def verdict_sentences(con: duckdb.DuckDBPyConnection, selection: Selection) -> tuple[str, ...]:
-    """What breaks the models and how, and which of them is better as a checkpoint; needs shapes.
+    """Under which corruption the models degrade most and how, and which checkpoint is better; needs shapes.
 
-    Conditions that invalidate conclusions come first, but for warnings, and what they invalidate is left out. All
+    Conditions that invalidate conclusions come first (warnings excepted), and what they invalidate is omitted. All
     other statements share a family-wise error rate (see `findings.correction`): which model is better, which
-    corruption hurts most, and, with Bonferroni's correction, the shape and the prediction collapse told beside.
+    corruption hurts most, and, with Bonferroni's correction, shape and prediction collapse.
     """
     conditions = conditions_of(con, selection)
     invalid = invalidated_by(conditions)
-    said = [condition.sentence for condition in conditions if condition.kind != "warning"]  # they stand above, smaller
+    said = [condition.sentence for condition in conditions if condition.kind != "warning"]  # shown above, smaller
     for kind, sentence in (("largest_drop", _breaks), ("better_model", _better)):
         left = tuple(e for e in selection.evaluations if (e.evaluation_id, kind) not in invalid)
         said += [f"{sentence(con, replace(selection, evaluations=left))}."] if left else []
@@ -79,7 +79,7 @@ def _breaks(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
 
 
 def _two_largest(label: str, ranking: DropRanking, names: Mapping[str, str]) -> str:
-    """The two largest drops, as measured, where neither is shown to be the larger; else why nothing is said."""
+    """The two largest drops if which is larger is inconclusive; else the reason for no statement."""
     first = ranking.drops[0]
     if ranking.withheld or not first.at_last.above_zero or not ranking.leads:
         return largest_drop_of_one(label, ranking, names)
@@ -96,11 +96,11 @@ def _two_largest(label: str, ranking: DropRanking, names: Mapping[str, str]) -> 
 def _fall(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo, drop: CorruptionDrop
 ) -> str:
-    """From where to where accuracy drops, in which shape, and what is predicted there: as far as each is shown."""
-    rate = BESIDE / (2 * len(selection.evaluations))  # a shape and a prediction collapse for each
+    """The drop with its ends, its shape and a prediction collapse, as far as each is supported."""
+    rate = BESIDE / (2 * len(selection.evaluations))  # a shape and a prediction collapse each
     row = next((row for row in curves(con, selection, evaluation) if row["corruption"] == drop.corruption), None)
     is_shown = row and row["shape"] != "inconclusive" and p_of_shape(row["stability"], row["resamples"]) <= rate
-    manner = manner_of(row) if row and is_shown else ""  # a curve of few severities has no row
+    manner = manner_of(row) if row and is_shown else ""  # a curve with few severities has no row
     clean = run_accuracies(con, selection)[evaluation].clean.value
     predictions = [
         f", {_where(found.severity, drop.last_severity)} {given_predictions(found)}"
@@ -117,7 +117,7 @@ def _at(severity: float) -> str:
 
 
 def _where(severity: float, last_severity: float) -> str:
-    """Beginning of what is said of a severity after the last one was named."""
+    """Start of a clause about a severity, after the last severity was named."""
     return "where it" if severity == last_severity else f"and {_at(severity)} it"
 
 
@@ -135,7 +135,7 @@ def _better(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     pairs = compare_models_of(con, selection)
     pairs = [pair for pair in pairs if pair.is_about_training] or pairs
     if not pairs:
-        return "Which checkpoint is better is not compared: no two have a corruption in common"
+        return "No checkpoints are compared: no two share a corruption"
     if len(pairs) == 1:
         return _better_of_two(pairs[0], averaged, is_paired=bool(selection.shared["paired"]))
     return _best_of_many(pairs)
@@ -156,7 +156,7 @@ def _better_of_two(pair: PairDifference, averaged: str, *, is_paired: bool) -> s
 
 
 def _best_of_many(pairs: list[PairDifference]) -> str:
-    """Whether one is better than each other; else those that none is better than, where they are few."""
+    """The model that is better than every other; else the models that none is better than, if they are few."""
     won = Counter(pair.winner for pair in pairs if pair.winner)
     lost = {model for pair in pairs for model in (pair.a, pair.b) if pair.winner not in (None, model)}
     ranked = sorted(dict.fromkeys(model for pair in pairs for model in (pair.a, pair.b)), key=lambda m: -won[m])

@@ -105,7 +105,7 @@ def test_a_slice_has_the_interval_of_scipy(con: duckdb.DuckDBPyConnection, explo
     ("condition", "message"),
     [
         ("nope > 3", 'column "nope"'),
-        ("confidence", "the condition gives FLOAT: expected true or false"),
+        ("confidence", "the condition is of type FLOAT: expected true or false"),
         ("true; select 1", "syntax error"),
         ("true) as x, (true", "syntax error"),
         ("read_text('/etc/passwd') is not null", ""),

@@ -31,7 +31,7 @@ def test_a_filter_orders_limits_and_counts(made: Pictured) -> None:
     assert [(p.row.image_id, p.row.severity, p.row.correct) for p in sheet.all] == [
         (5, Decimal("2.5"), False), (5, Decimal("2.5"), False), (4, Decimal("2.5"), False),
     ]  # fmt: skip
-    assert sheet.headline.replace(NO_BREAK, " ").startswith("12 pictures match: corruption = 'fog' and severity = 2.5")
+    assert sheet.headline.replace(NO_BREAK, " ").startswith("12 images match: corruption = 'fog' and severity = 2.5")
     assert sheet.source == "Data: Patterns; subset: all 6 images; corruptions: cifar-c recipe, seed 0."
     assert sheet.notes == []
 
@@ -39,11 +39,11 @@ def test_a_filter_orders_limits_and_counts(made: Pictured) -> None:
 @pytest.mark.parametrize(
     ("condition", "shown", "note"),
     [
-        ("true", 24, "60 pictures match, the first 24 are shown: end the filter with `limit N` for more"),
+        ("true", 24, "60 images match, the first 24 are shown: end the filter with `limit N` for more"),
         ("true limit 50", 50, None),
         ("true limit 1000", 60, None),
         ("corruption = 'fog'", 24, None),
-        ("true -- limit 3", 24, "60 pictures match, the first 24 are shown: end the filter with `limit N` for more"),
+        ("true -- limit 3", 24, "60 images match, the first 24 are shown: end the filter with `limit N` for more"),
         ("true qualify row_number() over (order by image_id) <= 4", 4, None),
     ],
 )
@@ -58,7 +58,7 @@ def test_a_sheet_is_bounded_and_says_so(made: Pictured, condition: str, shown: i
     ("condition", "line"),
     [
         ("true; drop table prediction_facts", "2 statements where one is expected"),
-        ("true union all select 1", "the filter joins another SELECT to its own"),
+        ("true union all select 1", "the filter adds another SELECT"),
         ("true) or (true", "syntax error"),
         ("corruptoin = 'fog'", 'Candidate bindings: "corruption"'),
         ("exists (from read_csv('/etc/passwd'))", "Permission Error"),
@@ -85,14 +85,14 @@ def test_an_image_along_its_curve_a_row_a_model(made: Pictured) -> None:
     assert one.headline == "Image 1 under contrast (true class: dog): Beta first misclassifies it at severity 1"
     assert [p.center for p in curves.rows[2]] == [(0.25, 0.5)] * 3
     assert [p.center for p in curves.rows[0]] == [None] * 3  # its map is empty
-    assert "the dot is its center, stored for 6 of 12" in curves.details
+    assert "dot: its centroid, stored for 6 of 12" in curves.details
 
 
 @pytest.mark.parametrize(
     ("images", "options", "line"),
     [
-        ([6], {"corruptions": ["fog"]}, "image 6 was not evaluated: 6 were, from 0 to 5"),
-        ([1], {}, "name it, such as fog"),
+        ([6], {"corruptions": ["fog"]}, "image 6 was not evaluated: 6 images were, from 0 to 5"),
+        ([1], {}, "name the corruption, such as fog"),
         ([1], {"corruptions": ["foog"]}, "no corruption 'foog' in this warehouse"),
         ([1], {"corruptions": ["fog"], "models": ["Gamma"]}, "no model 'Gamma' in this warehouse"),
     ],

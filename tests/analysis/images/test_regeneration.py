@@ -65,7 +65,7 @@ def test_a_stored_distance_that_was_changed_is_said_with_a_count(one: Pictured) 
     change(one.warehouse, "update prediction_facts set rmse = rmse * 1.00001 where image_id = 2 and corruption = 'fog'")
     sheet = find_pictures(one.warehouse, "corruption = 'fog' and severity = 1 and model_label = 'Alpha'")
     assert sheet.notes == [
-        "1 of 6 pictures differs from those evaluated: no version has changed, so images or warehouse have"
+        "1 of 6 images differs from those evaluated: no version changed, so the images or the warehouse did"
     ]
     assert sheet.notes[0] in sheet.details
     assert [picture.differs for picture in sheet.all] == [False, False, True, False, False, False]
@@ -74,12 +74,12 @@ def test_a_stored_distance_that_was_changed_is_said_with_a_count(one: Pictured) 
 @pytest.mark.parametrize(
     ("statement", "line"),
     [
-        ("update thumbnails set png = 'no picture'::blob", "the stored picture of image 0 is no PNG"),
+        ("update thumbnails set png = 'no picture'::blob", "the stored picture of image 0 is not a PNG"),
         ("update thumbnails set width_px = 9999", "has 32×32 pixels, expected 9,999×32"),
-        ("delete from sources", "of corrupted images is not on record"),
+        ("delete from sources", "the warehouse has no source .* of corrupted images"),
         ("update sources set versions = '[1'", "the versions of a source of corrupted pixels are no JSON"),
         ("update sources set noise = 'none'", "unknown noise 'none'"),
-        ("update sources set source_kind = 'published'", "lie in a published set"),
+        ("update sources set source_kind = 'published'", "are in a published corrupted dataset"),
     ],
 )
 @pytest.mark.slow
@@ -113,9 +113,7 @@ def test_a_custom_corruption_is_reproduced_once_it_is_known(tmp_path: Path, monk
     def open_study() -> None:
         registered.update(known)
 
-    with pytest.raises(
-        StudyError, match="'darker' is code of a study, which the warehouse has not got: name the study"
-    ):
+    with pytest.raises(StudyError, match="'darker' is code of a study, which the warehouse lacks: name the study"):
         find_pictures(made.warehouse, "corruption = 'darker'")
     with pytest.raises(StudyError):
         find_pictures(made.warehouse, "corruption = 'darker'", open_study=open_study)  # no study after all
@@ -129,4 +127,4 @@ def test_of_a_data_set_that_is_kept_in_part_the_rest_is_left_out_and_said(one: P
         one.warehouse, "corruption = 'fog' and severity = 1 and model_label = 'Alpha' order by image_id"
     )
     assert [picture.row.image_id for picture in sheet.all] == [0, 1]
-    assert sheet.notes == ["4\xa0pictures left out: the warehouse has no clean picture of 4\xa0images, such as image 2"]
+    assert sheet.notes == ["4\xa0images not shown: the warehouse has no clean pixels of 4\xa0images, such as image 2"]

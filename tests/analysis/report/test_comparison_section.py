@@ -50,7 +50,7 @@ def test_of_many_models_those_that_are_named(many_con: duckdb.DuckDBPyConnection
     assert (a.label, b.label) == ("Fir", "Aspen")
     with pytest.raises(StudyError, match="did you mean 'Aspen'"):
         pairs_by_selection(many_con, Path("w.duckdb"), [many_selection], [("Fir", "Aspin")])
-    with pytest.raises(StudyError, match="a pair is two names"):
+    with pytest.raises(StudyError, match="expected a pair of two model names"):
         pairs_by_selection(many_con, Path("w.duckdb"), [many_selection], [("Fir",)])
 
 

@@ -1,1 +1,1 @@
-"""What every chart shares: theme, axes, legend, labels, and how a chart is saved."""
+"""Shared by all charts: theme, axes, legends, labels, and saving."""

@@ -1,4 +1,4 @@
-"""A figure: a chart with its title, caption and theme, shown in notebooks without a network and saved as a file."""
+"""A figure: a chart with title, caption and theme, displayed in notebooks offline and saved as a file."""
 
 import io
 import json
@@ -30,7 +30,7 @@ from failmodes.warehouse.output_files import atomic_output
 
 FORMATS = {".svg": "svg", ".png": "png", ".pdf": "pdf", ".html": "html", ".json": "json"}
 PNG_DPI = 300
-VEGA_LITE = f"application/vnd.vegalite.{alt.SCHEMA_VERSION.split('.')[0]}+json"  # as notebooks know it
+VEGA_LITE = f"application/vnd.vegalite.{alt.SCHEMA_VERSION.split('.')[0]}+json"  # MIME type in notebooks
 LINE_SEPARATORS = str.maketrans("\u2028\u2029", "  ")
 ENDS_SCRIPT = re.compile("<(?=[/!])")
 NO_STYLE = {"class", "role", "aria-roledescription", "aria-label", "aria-hidden", "pointer-events"}  # attributes of SVG
@@ -39,17 +39,17 @@ _SVG_SIZE = re.compile(r'<svg [^>]*?width="([\d.]+)" height="([\d.]+)"')
 
 @dataclass(frozen=True, repr=False)
 class Figure:
-    """A chart as users get it.
+    """A chart with its texts and theme.
 
     Attributes:
         plot: the Altair chart, without texts and theme.
-        title: what it shows, in a sentence.
-        subtitle: what is plotted, in which unit, on how many images.
-        source: data set, subset, corruptions, seeds and date.
-        width_px: width in CSS pixels, 96 an inch; files are exactly that wide.
+        title: the result, in a sentence.
+        subtitle: what is plotted, with unit and number of images.
+        source: dataset, subset, corruptions, seeds and date.
+        width_px: width in CSS pixels (96 per inch); files have exactly this width.
         theme: 'light' or 'dark'.
-        has_title: whether the title is drawn.
-        has_caption: whether subtitle and source are drawn.
+        has_title: draw the title.
+        has_caption: draw subtitle and source.
     """
 
     plot: Any
@@ -70,23 +70,23 @@ class Figure:
         """The same figure, light or dark.
 
         Raises:
-            StudyError: another theme.
+            StudyError: unknown theme.
         """
         if theme not in THEMES:
             raise StudyError(f"no theme {theme!r}: choose {' or '.join(THEMES)}")
         return replace(self, theme=theme)
 
     def to_dict(self, *, has_theme: bool = True) -> dict[str, Any]:
-        """The Vega-Lite specification with its data, its texts safe wherever Altair writes them.
+        """The Vega-Lite specification with its data; texts are safe in HTML.
 
         Args:
-            has_theme: whether it carries the theme; the report sets its own.
+            has_theme: include the theme; the report sets its own.
         """
         width = self.width_px - 2 * PADDING_PX
         plot, title = self.plot, None
         with debug_mode(False), alt.theme.enable("none"), alt.data_transformers.enable("default", max_rows=None):
             if self.has_caption:
-                plot = alt.vconcat(plot, title=alt.Title(  # beneath the legends too
+                plot = alt.vconcat(plot, title=alt.Title(  # below the legends
                     wrapped(self.source, width, SOURCE_PX), orient="bottom", anchor="start", offset=10,
                     fontSize=SOURCE_PX, fontWeight="normal", style="source",
                 ))  # fmt: skip
@@ -110,16 +110,16 @@ class Figure:
         return specification
 
     def to_altair(self) -> alt.VConcatChart:
-        """The figure as an Altair chart of your own to change."""
+        """The figure as an Altair chart that you can modify."""
         specification = self.to_dict()
         rows = specification.pop("datasets", {})
-        del specification["$schema"]  # Altair writes both itself, and allows neither in a part of a chart
+        del specification["$schema"]  # Altair adds both and does not allow them in a part of a chart
         _put_rows(specification, rows)
         made: alt.VConcatChart = alt.VConcatChart.from_dict(specification, validate=False)
         return made
 
     def to_svg(self, unit: str = "px") -> str:
-        """The figure as SVG, exactly as wide as it should be, in this unit: px, mm or pt."""
+        """The figure as SVG of exactly its width, in px, mm or pt."""
         text = json.dumps(self.to_dict(), ensure_ascii=False)
         to_unit, from_unit = _single_units(text)
         drawn = vl_convert.vegalite_to_svg(text.translate(to_unit)).translate(from_unit)
@@ -127,7 +127,7 @@ class Figure:
         assert found, "the renderer states a size"
         width = self.width_px * MM["px"] / MM[unit]
         height = width * float(found[2]) / float(found[1])
-        suffix = "" if unit == "pt" else unit  # the writer of PDF takes plain numbers as points
+        suffix = "" if unit == "pt" else unit  # the PDF writer reads plain numbers as points
         head = drawn[: found.end()].replace(f'width="{found[1]}"', f'width="{width:.4f}{suffix}"', 1)
         head = head.replace(f'height="{found[2]}"', f'height="{height:.4f}{suffix}"', 1)
         rest, body = drawn[found.end() :].split(">", 1)
@@ -135,15 +135,15 @@ class Figure:
         return f'{head}{rest} font-family="{FONT}">{texts}{body}'
 
     def save(self, file: str | Path, *, force: bool = False) -> Path:
-        """Write the figure in the format that the file's suffix names; title, data and seed go with it.
+        """Write the figure in the format of the suffix, with title and data source as metadata.
 
         Args:
-            file: .svg, .png (300 dots an inch), .pdf, .html (offline, interactive) or .json (Vega-Lite).
-            force: replace even a warehouse, study or results file that has this suffix.
+            file: .svg, .png (300 dpi), .pdf, .html (self-contained, interactive) or .json (Vega-Lite).
+            force: replace even a warehouse, study or results file with this suffix.
 
         Raises:
-            StudyError: another suffix, or a file that must not be replaced.
-            StorageError: the file could not be written.
+            StudyError: an unknown suffix, or a file that must not be replaced.
+            StorageError: the file cannot be written.
         """
         path = Path(file)
         with atomic_output(path, FORMATS, force=force) as temporary:
@@ -161,7 +161,7 @@ class Figure:
         return path
 
     def _png(self) -> bytes:
-        """Pixels at 300 dots an inch; compressed again, since the renderer's file is up to six times as large."""
+        """PNG at 300 dpi; recompressed, since the renderer's file is up to six times as large."""
         scale = PNG_DPI / 96
         texts, buffer = PngInfo(), io.BytesIO()
         for key, text in (("Title", self.title), ("Description", self.subtitle), ("Source", self.source)):
@@ -174,13 +174,13 @@ class Figure:
         return f"Figure: {self.title}\n  {self.caption}"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        """An interactive chart where the notebook can draw one itself, else a picture; neither needs a network."""
+        """An interactive chart if the notebook supports Vega-Lite, else an SVG; both work offline."""
         svg = self.to_svg()
         return {VEGA_LITE: self.to_dict(), "image/svg+xml": svg, "text/plain": repr(self)}
 
 
 def _flat(svg: str) -> str:
-    """An SVG without groups that neither move nor style: PDF takes at most 24 levels, and plots in plots have more."""
+    """An SVG without groups that neither move nor style, since the PDF writer allows only 24 levels of nesting."""
     root = ElementTree.fromstring(svg)
     for prefix, space in (("", "http://www.w3.org/2000/svg"), ("xlink", "http://www.w3.org/1999/xlink")):
         ElementTree.register_namespace(prefix, space)
@@ -198,7 +198,7 @@ def _flat(svg: str) -> str:
 
 
 def _put_rows(node: Any, datasets: dict[str, Any]) -> None:
-    """Put rows, in place, where a specification names them."""
+    """Replace dataset names in a specification by their rows, in place."""
     for part in node.values() if isinstance(node, dict) else node:
         if isinstance(part, dict | list):
             _put_rows(part, datasets)
@@ -207,11 +207,11 @@ def _put_rows(node: Any, datasets: dict[str, Any]) -> None:
 
 
 def _make_safe(node: Any) -> None:
-    """Change texts of a specification, in place, so that they stay texts wherever Altair writes it.
+    """Make the texts of a specification safe in HTML, in place.
 
-    Altair puts a specification into a <script> of HTML as it is, where a label `</script>` or `<!--` would end the
-    script: an invisible space (U+200B) behind such a `<` keeps it a text. Vega cannot parse separators of lines and
-    paragraphs: they become spaces.
+    Altair writes a specification into an HTML <script> unescaped, where a label `</script>` or `<!--` would end the
+    script: a zero-width space (U+200B) after such a `<` prevents this. Vega cannot parse line and paragraph separators:
+    they become spaces.
     """
     for key, value in node.items() if isinstance(node, dict) else enumerate(node):
         if isinstance(value, dict | list):
@@ -221,11 +221,11 @@ def _make_safe(node: Any) -> None:
 
 
 def _single_units(text: str) -> tuple[dict[int, int], dict[int, int]]:
-    """What to put for letters of two UTF-16 units, such as emoji, while a text is drawn, and for these back again.
+    """Mappings from characters of two UTF-16 units, such as emoji, to private-use characters, and back.
 
-    Vega cuts texts that are too long between any two units, and the renderer cannot read half a letter.
+    Vega truncates long texts between any two units, and the renderer cannot read half a character.
     """
     pairs = sorted({letter for letter in text if letter > "\uffff"})
-    free = (code for code in range(0xE000, 0xF900) if chr(code) not in text)  # private use: they mean nothing
+    free = (code for code in range(0xE000, 0xF900) if chr(code) not in text)  # private use area
     to_unit = {ord(letter): code for letter, code in zip(pairs, free, strict=False)}
     return to_unit, {code: letter for letter, code in to_unit.items()}

@@ -1,4 +1,4 @@
-"""The frame of a chart: its width, the panels that fit in it, and the axes, legends and labels that charts share."""
+"""The frame of a chart (width and panels), and shared axes, legends and labels."""
 
 import json
 import math
@@ -19,23 +19,23 @@ from failmodes.warehouse.errors import StudyError
 MM = {"mm": 1.0, "cm": 10.0, "in": 25.4, "px": 25.4 / 96, "pt": 25.4 / 72}
 LAYOUT_MM = {"page": 180.0, "paper": 85.0}
 NARROWEST_MM, WIDEST_MM, TALLEST_MM = 60, 600, 240
-WIDE_FROM_MM = 130  # from here on panels stand side by side as on a page
+WIDE_FROM_MM = 130  # from this width on, panels are arranged as on a page
 PADDING_PX = 5  # around the whole chart
-AXIS_PX, PLAIN_AXIS_PX = 51, 44  # a vertical axis with its name, of panels and of a single plot
-EXTENT_PX = 32  # its labels and ticks
-HEAD_PX, NARROW_HEAD_PX, PANEL_HEAD_PX = 140, 290, 68  # height of a chart's texts, of a panel's name and x axis
-GAP_PX, SYMBOL_PX = 12, 34  # between plots; of an entry of a legend beside its name
-LOWEST_PX, TALL_PX = 44, 75  # a plot of less height cannot be read; has room for five ticks
+AXIS_PX, PLAIN_AXIS_PX = 51, 44  # width of a vertical axis with title, of panels and of a single plot
+EXTENT_PX = 32  # width of its labels and ticks
+HEAD_PX, NARROW_HEAD_PX, PANEL_HEAD_PX = 140, 290, 68  # height of a chart's texts, and of a panel's title and x axis
+GAP_PX, SYMBOL_PX = 12, 34  # between plots; symbol of a legend entry
+LOWEST_PX, TALL_PX = 44, 75  # minimum height of a plot; height for five ticks
 FADED = 0.15
-POINTS: dict[str, Any] = {"symbolType": "circle", "symbolSize": 50, "symbolStrokeWidth": 0}  # a legend of points
-SYMBOLS: dict[str, Any] = {  # of a second legend, which stands below
+POINTS: dict[str, Any] = {"symbolType": "circle", "symbolSize": 50, "symbolStrokeWidth": 0}  # legend of points
+SYMBOLS: dict[str, Any] = {  # second legend, below the plot
     "orient": "bottom",
     "symbolType": alt.Undefined,
     "symbolSize": 50,
     "symbolStrokeWidth": 0,
     "symbolFillColor": MID_GRAY,
 }
-RUNNING_LETTER_SHARE = 0.47  # width of an average letter of a text in font sizes
+RUNNING_LETTER_SHARE = 0.47  # average character width in font sizes
 WIDE_LETTERS, SLIM_LETTERS = frozenset("%@mw"), frozenset(" .,:;'|()[]ijltfr")
 PERCENT = "format(100 * datum.value, '.3~g') + '%'"  # a share 0-1 on an axis
 FEW_LEVELS, MANY, FEW_ROWS = 11, 8, 3  # of severities, panels and rows of panels
@@ -45,11 +45,11 @@ class Panels(NamedTuple):
     """A grid of equal plots.
 
     Attributes:
-        columns: plots side by side.
-        rows: of plots.
+        columns: number of columns.
+        rows: number of rows.
         width: of each plot, in pixels.
-        right_px: free at the right of each.
-        space: height that all rows have together, in pixels.
+        right_px: free space right of each.
+        space: total height of all rows, in pixels.
         part: of the frame.
     """
 
@@ -62,25 +62,25 @@ class Panels(NamedTuple):
 
     @property
     def severity_title(self) -> str | None:
-        """The name of the severity axis; none where many rows would repeat it, since the caption says it."""
+        """The title of the severity axis; None with many rows, since the caption says it."""
         return "severity" if self.rows <= FEW_ROWS else None
 
     def height(self, usual_px: float, around_px: float = PANEL_HEAD_PX) -> float:
-        """How high a plot is that is usually `usual_px` high, so that all rows fit on a page of 240 mm.
+        """Height of a plot, at most `usual_px`, so that all rows fit on a page of 240 mm.
 
         Args:
-            usual_px: without that limit.
-            around_px: what each row needs above and below its plots.
+            usual_px: preferred height.
+            around_px: space of each row above and below its plots.
         """
         return min(usual_px, max(LOWEST_PX, self.space / self.rows - around_px))
 
 
 class Frame(NamedTuple):
-    """Where a chart is drawn.
+    """The width of a chart.
 
     Attributes:
-        width_px: width in CSS pixels (96 an inch).
-        part: number of the part of a split chart, whose views and selections need names of their own.
+        width_px: width in CSS pixels (96 per inch).
+        part: number of the part of a split chart, whose views and selections need unique names.
     """
 
     width_px: float
@@ -88,22 +88,22 @@ class Frame(NamedTuple):
 
     @property
     def is_wide(self) -> bool:
-        """Whether several plots, or names beside a row of images, fit side by side."""
+        """Whether several plots, or titles left of images, fit side by side."""
         return self.width_px * MM["px"] >= WIDE_FROM_MM
 
     @property
     def width_mm(self) -> float:
-        """Width on paper."""
+        """Width in mm."""
         return self.width_px * MM["px"]
 
     def panels(self, count: int, most: int, *, left_px: float = AXIS_PX, right_px: float = 4) -> Panels:
         """The most even grid of `count` panels.
 
         Args:
-            count: panels.
-            most: side by side in a wide frame; in a narrow one half as many, and of many panels one more.
-            left_px: what the axis at the left of a row takes.
-            right_px: what each panel needs at its right.
+            count: number of panels.
+            most: columns of a wide frame; a narrow one has half as many, or one more for many panels.
+            left_px: width of the axis left of a row.
+            right_px: space right of each panel.
         """
         most = most if self.is_wide else max(1, most // 2 + (count > MANY and most > 2))
         rows = -(-max(1, count) // most)
@@ -121,7 +121,7 @@ def frame_of(layout: str, width: str | None = None) -> Frame:
     """The frame of a layout, or of a width such as "85mm" (or cm, in, pt, px of 1/96 inch).
 
     Raises:
-        StudyError: an unknown layout, or not a width between 60 and 600 mm.
+        StudyError: an unknown layout, or a width outside 60 to 600 mm.
     """
     if layout not in FRAMES:
         raise StudyError(f"no layout {layout!r}: choose {' or '.join(FRAMES)}")
@@ -132,20 +132,20 @@ def frame_of(layout: str, width: str | None = None) -> Frame:
         raise StudyError(f"no width {width!r}: give a number and one of {', '.join(MM)}, such as 85mm")
     width_mm = float(found[1]) * MM[found[2]]
     if not NARROWEST_MM <= width_mm <= WIDEST_MM:
-        raise StudyError(f"width {width!r} is not between {NARROWEST_MM}mm and {WIDEST_MM}mm: 85mm is a column")
+        raise StudyError(f"width {width!r} is not between {NARROWEST_MM}mm and {WIDEST_MM}mm: a column has 85mm")
     return Frame(width_mm / MM["px"])
 
 
 def small_multiples(
     layers: Sequence[alt.Chart], data: pl.DataFrame, field: str, order: Sequence[str], panels: Panels, height: float
 ) -> alt.FacetChart:
-    """The same layers for each value of a column, a panel each, with the value as its name.
+    """One panel with the same layers per value of a column, titled by the value.
 
     Args:
-        layers: charts without data of their own.
+        layers: charts without data.
         data: all rows.
-        field: the column that says in which panel a row stands.
-        order: its values, the first at the upper left.
+        field: the column of panels.
+        order: its values in the order of panels.
         panels: the grid.
         height: of a plot, in pixels.
     """
@@ -164,12 +164,12 @@ def small_multiples(
 
 
 def once() -> alt.Chart:
-    """The base of a mark that stands once in each panel, whatever rows the panel has."""
+    """The base of a mark that is drawn once per panel."""
     return alt.Chart().transform_aggregate(row_count="count()")
 
 
 def rule_at(value: float, channel: str = "y", **look: Any) -> alt.Chart:
-    """A thin line across a panel at a value of its y (or x) axis."""
+    """A thin line across a panel at a value of the y (or x) axis."""
     made: alt.Chart = once().mark_rule(**{"style": "muted-line", "strokeDash": [4, 3]} | look)
     return made.encode(**{channel: alt.datum(value)})
 
@@ -186,23 +186,23 @@ def fixed_scale(low: float, high: float) -> alt.Scale:
 
 
 def domain_of(values: Sequence[float | None], room: float = 0.08) -> tuple[float, float]:
-    """The ends of an axis that shows some values, and beyond them this share of their range."""
+    """The ends of an axis: the range of values, extended by this share on both sides."""
     known = [value for value in values if value is not None]
     pad = room * (max(known) - min(known))
     return min(known) - pad, max(known) + pad
 
 
 def share_floor(lowest: float) -> float:
-    """Where an axis of shares begins: at 0, or at the tenth below the lowest where that is high."""
+    """Start of an axis of shares: 0, or the tenth below the lowest value if that is high."""
     return 0.0 if lowest < 0.4 else int(lowest * 10 - 0.25) / 10
 
 
 def y_axis(height: float = TALL_PX, **options: Any) -> alt.Axis:
-    """A vertical axis of a width that does not depend on its labels, so that the width of a chart is known.
+    """A vertical axis of fixed width, so that the width of a chart is known.
 
     Args:
-        height: of the plot in pixels; a low one has fewer ticks.
-        options: Altair's.
+        height: of the plot in pixels; a low plot has fewer ticks.
+        options: of `alt.Axis`.
     """
     ticks = 5 if height >= TALL_PX else 3
     return alt.Axis(
@@ -221,16 +221,16 @@ def percent_axis(height: float = TALL_PX, **options: Any) -> alt.Axis:
 
 
 def severity_axis(last: float, field: str = "severity", title: str | None = "severity") -> alt.X:
-    """The x channel of a chart over severity: 0 to the last, ticks at whole severities whatever the grid."""
+    """The x channel of severity: 0 to the last, with ticks at whole severities."""
     ticks = [float(level) for level in range(int(last) + 1)] if last >= 1 else [0.0, last]
     axis = alt.Axis(values=ticks, grid=False, format="~g", labelFlush=False)
     return alt.X(f"{field}:Q", title=title, scale=fixed_scale(0, last), axis=axis)
 
 
 def severity_series(rows: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
-    """Rows of clean and of at most five severities with the `series` of each, and a color by series.
+    """Rows of clean and at most five severities with their `series`, and a color by series.
 
-    Clean is gray, the severities are the darker the higher; of a dense grid they are evenly spaced.
+    Clean is gray; higher severities are darker. From a dense grid, severities are evenly spaced.
     """
     shown = evenly_spaced(sorted(set(rows["severity"]) - {0.0}), len(RAMP))
     shades = [RAMP[round(place / max(1, len(shown) - 1) * (len(RAMP) - 1))] for place in range(len(shown))]
@@ -241,13 +241,13 @@ def severity_series(rows: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
 
 
 def severity_phrase(rows: pl.DataFrame, colors: dict[str, str]) -> str:
-    """That lines are by severity, and how many of a dense grid are drawn; `rows` has all of them."""
+    """ "by severity", with the number of levels drawn from a dense grid; `rows` has all levels."""
     count = rows["severity"].n_unique()
     return "by severity" if len(colors) >= count else f"by severity ({len(colors)} of {count} levels)"
 
 
 def severity_color(colors: dict[str, str], frame: Frame) -> alt.Color:
-    """The color channel of what `severity_series` gives, with its legend."""
+    """The color channel of `severity_series`, with its legend."""
     return series_color(colors, frame, title="severity", titleOrient="left")
 
 
@@ -257,14 +257,14 @@ def point_size(rows: pl.DataFrame) -> int:
 
 
 def series_color(colors: Mapping[str, str], frame: Frame, field: str = "series", **legend: Any) -> alt.Color:
-    """The color channel of series, from their colors by name, with the legend above; a single series needs none."""
+    """The color channel of series, with a legend above unless there is a single series; `colors` are by name."""
     shown = top_legend(list(colors), frame, **legend) if len(colors) > 1 else None
     scale = alt.Scale(domain=list(colors), range=list(colors.values()))
     return alt.Color(f"{field}:N", title=None, scale=scale, legend=shown)
 
 
 def top_legend(labels: Sequence[str], frame: Frame, **options: Any) -> alt.Legend:
-    """A legend above the panels, in as many columns as the frame has room for."""
+    """A legend above the panels, in as many columns as fit."""
     width = frame.width_px - AXIS_PX - 2 * PADDING_PX
     longest = max((text_width(label) for label in labels), default=0) + SYMBOL_PX
     columns = max(1, min(len(labels), int(width / longest)))
@@ -276,39 +276,39 @@ def top_legend(labels: Sequence[str], frame: Frame, **options: Any) -> alt.Legen
 
 
 def focus_on(field: str, frame: Frame) -> alt.Parameter:
-    """What the pointer is over, by a column: all else fades (see `faded`)."""
+    """A selection of what is under the pointer, by a column; all else fades (see `faded`)."""
     return alt.selection_point(name=f"focus_{frame.part}", fields=[field], on="pointerover", clear="pointerout")
 
 
 def faded(focus: alt.Parameter) -> Any:
-    """The opacity of a layer that fades while the pointer is over something else."""
+    """The opacity of a layer that fades while something else is selected."""
     return alt.when(focus).then(alt.value(1)).otherwise(alt.value(FADED))
 
 
 def text_width(text: str, font_px: float = LABEL_PX) -> float:
-    """About how wide a name is, in pixels."""
+    """Approximate width of a text, in pixels."""
     wide, slim = (sum(map(letters.__contains__, text)) for letters in (WIDE_LETTERS, SLIM_LETTERS))
     wide += sum(map(str.isupper, text))
     return font_px * (0.72 * wide + 0.28 * slim + 0.55 * (len(text) - wide - slim))
 
 
 def wrapped(text: str, width_px: float, font_px: float) -> list[str]:
-    """The lines of a text that is `width_px` wide."""
+    """The lines of a text wrapped at `width_px`."""
     letters = max(8, int(width_px / (font_px * RUNNING_LETTER_SHARE)))
     return textwrap.wrap(text, letters, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def evenly_spaced(items: Sequence[Any], space: int) -> list[Any]:
-    """At most `space` items: the first, the last, and an even choice between."""
+    """At most `space` items: the first, the last, and evenly spaced ones between."""
     if len(items) <= space:
         return list(items)
     return [items[index] for index in np.linspace(0, len(items) - 1, space).round().astype(int)]
 
 
 def spread_apart(values: Sequence[float], gap: float) -> list[float]:
-    """Move values as little as it takes for neighbors to be `gap` apart, keeping their order and middle.
+    """Move values minimally so that neighbors are `gap` apart, keeping their order and center.
 
-    Clusters that overlap are merged and spaced about their mean until none overlaps.
+    Overlapping clusters are merged and spaced around their mean until none overlaps.
     """
     clusters: list[tuple[list[int], float]] = []  # indices of the values, and their center
     for index in sorted(range(len(values)), key=lambda i: values[i]):
@@ -325,7 +325,7 @@ def spread_apart(values: Sequence[float], gap: float) -> list[float]:
 
 
 class PlotAxis(NamedTuple):
-    """One axis of a plot: the column on it, the ends of its domain, and its length in pixels."""
+    """One axis of a plot: its column, domain, and length in pixels."""
 
     field: str
     low: float
@@ -333,16 +333,16 @@ class PlotAxis(NamedTuple):
     length_px: float
 
     def pixels(self, rows: pl.DataFrame) -> NDArray[np.float64]:
-        """Where rows stand, from the low end on."""
+        """Positions of rows, from the low end."""
         places: NDArray[np.float64] = rows[self.field].cast(pl.Float64).to_numpy()
         return (places - self.low) / (self.high - self.low) * self.length_px
 
 
 def without_overlap(points: pl.DataFrame, x: PlotAxis, y: PlotAxis) -> pl.DataFrame:
-    """Of points in the order of their importance those whose names, above at their right, cover no other name or point.
+    """The points whose names, at the upper right, overlap no other name or point; the most important come first.
 
     Args:
-        points: all points with their `name`; those of a null name are not named.
+        points: all points with their `name`, most important first; those with a null name are not named.
         x: the horizontal axis.
         y: the vertical axis.
     """

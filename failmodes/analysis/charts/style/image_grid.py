@@ -1,4 +1,4 @@
-"""A grid of images: tick or cross, prediction and notes beneath each; attention and its centroid drawn into them."""
+"""A grid of images with tick or cross, prediction and notes below each; attention is drawn into the images."""
 
 import io
 from base64 import b64encode
@@ -15,11 +15,11 @@ from failmodes.analysis.charts.style.frame import PADDING_PX, Frame, wrapped
 from failmodes.analysis.charts.style.theme import DARK_GRAY, LABEL_PX, MID_GRAY, SOURCE_PX, VERMILLION
 from failmodes.analysis.images.attention import AttentionMap, Point
 
-GAP_PX, LINE_PX, MARK_PX = 6, 13, 14  # between images; of a line of text; of a tick or cross
-HEADING_PX = 142  # left of the images in a wide frame
-LARGEST_SIDE_PX = 130  # more shows no more of a small image
-TICK, CROSS = "M-1,0.1L-0.3,0.8L1,-0.8", "M-0.8,-0.8L0.8,0.8M0.8,-0.8L-0.8,0.8"  # drawn, as fonts may lack them
-EMBEDDED_PX = 256  # of an image's longer side: drawn at 85 pixels it has 300 dots an inch
+GAP_PX, LINE_PX, MARK_PX = 6, 13, 14  # gap between images; height of a text line; width of a tick or cross
+HEADING_PX = 142  # width of titles left of the images in a wide frame
+LARGEST_SIDE_PX = 130  # enough for a small image
+TICK, CROSS = "M-1,0.1L-0.3,0.8L1,-0.8", "M-0.8,-0.8L0.8,0.8M0.8,-0.8L-0.8,0.8"  # paths, since fonts may lack them
+EMBEDDED_PX = 256  # longer side of an embedded image: 300 dpi at 85 pixels
 HEAT_OPACITY = 0.6
 
 
@@ -27,11 +27,11 @@ class Cell(NamedTuple):
     """One image.
 
     Attributes:
-        url: the image as a PNG; None where there is none.
-        tip: what it is, for a tooltip.
-        notes: lines beneath it.
-        prediction: the predicted class, beneath it.
-        is_correct: whether that is the true class: a tick, or else a cross.
+        url: the image as a PNG data URL, or None.
+        tip: tooltip.
+        notes: lines below the image.
+        prediction: predicted class, below the image.
+        is_correct: whether it is the true class (tick) or not (cross).
     """
 
     url: str | None
@@ -42,7 +42,7 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Images by the name of their column; a title and lines stand beside them, in a narrow frame above."""
+    """Images by column name, with a title and lines left of them, or above them in a narrow frame."""
 
     cells: Mapping[str, Cell]
     title: str = ""
@@ -50,19 +50,19 @@ class Row(NamedTuple):
 
 
 def image_grid(rows: Sequence[Row], columns: Sequence[str], frame: Frame, *, has_names: bool = True) -> alt.LayerChart:
-    """All rows in one plot, on a page of at most 240 mm while images keep half the width of their column.
+    """All rows in one plot of at most 240 mm height, unless images would get less than half their column width.
 
     Args:
-        rows: from above.
-        columns: those that are drawn, from the left.
-        frame: where it is drawn.
-        has_names: whether the names of columns are drawn.
+        rows: from top to bottom.
+        columns: the columns to draw, from left to right.
+        frame: of the chart.
+        has_names: draw column names.
     """
     has_titles, cells = any(row.title for row in rows), [cell for row in rows for cell in row.cells.values()]
     left = HEADING_PX if has_titles and frame.is_wide else 0
     head = 2 * LINE_PX + 4 if has_titles and not frame.is_wide else 0
-    answer = LINE_PX if any(cell.prediction for cell in cells) else 0
-    below = answer + LINE_PX * max(len(cell.notes) for cell in cells)
+    prediction_px = LINE_PX if any(cell.prediction for cell in cells) else 0
+    below = prediction_px + LINE_PX * max(len(cell.notes) for cell in cells)
     width = frame.width_px - 2 * PADDING_PX
     column = (width - left) / len(columns)
     around = head + below + GAP_PX + 4
@@ -94,7 +94,7 @@ def image_grid(rows: Sequence[Row], columns: Sequence[str], frame: Frame, *, has
         .mark_point(size=60, strokeWidth=1.8, filled=False, opacity=1, xOffset=MARK_PX / 2 - 1, yOffset=under + 4)
         .encode(shape=shape, stroke=shade),
         base.mark_text(**bold).encode(text="prediction:N", color=shade),
-        base.mark_text(**text, dy=under + answer, fontSize=SOURCE_PX, style="muted").encode(text="notes:N"),
+        base.mark_text(**text, dy=under + prediction_px, fontSize=SOURCE_PX, style="muted").encode(text="notes:N"),
         heading.mark_text(**beside, fontWeight="bold", style="ink").encode(text="title:N"),
         heading.mark_text(**beside, style="muted").encode(text="lines:N"),
     ]  # fmt: skip
@@ -102,11 +102,11 @@ def image_grid(rows: Sequence[Row], columns: Sequence[str], frame: Frame, *, has
 
 
 def picture_urls(images: Sequence[tuple[NDArray[np.uint8], AttentionMap | None, Point | None]]) -> list[str]:
-    """The images of one row as PNGs inside URLs, with attention and the path of its centroid so far.
+    """The images of one row as PNG data URLs, with attention and the path of its centroid.
 
     Args:
         images: pixels (H, W, 3), attention (h, w) and its centroid, from clean to the last severity. Attention is
-            scaled by the largest value of all.
+            scaled by its largest value in the row.
     """
     top = max((float(attention.max()) for _, attention, _ in images if attention is not None), default=0.0)
     urls: list[str] = []
@@ -122,17 +122,16 @@ def picture_urls(images: Sequence[tuple[NDArray[np.uint8], AttentionMap | None, 
 def with_attention(
     pixels: NDArray[np.uint8], attention: AttentionMap | None, top: float = 0.0, path: Sequence[Point] = ()
 ) -> NDArray[np.uint8]:
-    """An image with attention over it and a path that ends in a dot, at the size at which it is embedded.
+    """An image with an attention overlay and a path that ends in a dot, at the embedded size.
 
     Args:
         pixels: (H, W, 3).
-        attention: (h, w) not negative, scaled up bilinearly; None for none.
-        top: value of the map that is drawn at full strength.
+        attention: (h, w), not negative, scaled bilinearly; or None.
+        top: map value that is drawn at full strength.
         path: points of the path, 0 to 1 from the top left.
 
     Returns:
-        (h, w, 3): a small image enlarged by the largest whole number that keeps its longer side within EMBEDDED_PX, a
-        larger one scaled down to that.
+        (h, w, 3): a small image enlarged by the largest integer factor that fits EMBEDDED_PX; a larger one scaled down.
     """
     height, width = pixels.shape[:2]
     scale = EMBEDDED_PX / max(height, width)
@@ -153,7 +152,7 @@ def with_attention(
 
 
 def _cell_rows(rows: Sequence[Row], columns: Sequence[str]) -> pl.DataFrame:
-    """A row per cell that is drawn."""
+    """One row per drawn cell."""
     drawn = [
         cell._asdict()
         | {"row": place, "column": name, "notes": _text(cell.notes), "prediction": _text([cell.prediction])}
@@ -165,7 +164,7 @@ def _cell_rows(rows: Sequence[Row], columns: Sequence[str]) -> pl.DataFrame:
 
 
 def _headings(rows: Sequence[Row], left: float) -> pl.DataFrame:
-    """Titles and the lines beneath: beside the images `left` pixels wide, or two lines above them."""
+    """Titles and lines: left of the images, `left` pixels wide, or in two lines above them."""
     found = []
     for place, row in enumerate(rows):
         title = _text([row.title])
@@ -176,5 +175,5 @@ def _headings(rows: Sequence[Row], left: float) -> pl.DataFrame:
 
 
 def _text(lines: Sequence[str]) -> str:
-    """Lines as one text, whatever white space a name has."""
+    """Lines as one text, with whitespace in each normalized."""
     return "\n".join(" ".join(line.split()) for line in lines)

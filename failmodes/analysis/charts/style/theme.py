@@ -1,21 +1,19 @@
-"""How every chart looks: colors, type sizes and configuration of one theme in light and dark.
+"""Colors, font sizes and Vega configuration of all charts, light and dark.
 
-A color means one thing, on every page:
+Each color has one meaning:
 
-- a model: blue, vermillion, green, pink (Okabe and Ito's, in this order) with a dash each; of more than four the two
-  with the highest and the lowest mean accuracy are blue and vermillion, the others gray;
-- a group of corruptions: gold noise, teal blur, wine weather, slate digital; within a group a dash a corruption;
-- a severity: from red to dark violet, clean gray; a drop or a share: violet; the darker the more, in the dark theme
-  the lighter the more;
-- all else has no hue: shapes are told by symbols and words, scores by symbols and dashes, verdicts by light and dark
-  gray, right and wrong by a tick and a cross, measures by their axis.
+- a model: blue, vermillion, green, pink (Okabe and Ito, in this order) with a dash each; of more than four, the models
+  with the highest and lowest mean accuracy are blue and vermillion, the others gray;
+- a corruption group: noise gold, blur teal, weather dark red, digital slate; corruptions of a group differ by dash;
+- a severity: red to dark violet, clean gray; a drop or a share: violet; darker is more, in the dark theme lighter;
+- everything else is gray: shapes have symbols and labels, scores symbols and dashes, verdicts light and dark gray,
+  predictions a tick (correct) or a cross (incorrect), metrics their axis.
 
-Lines and points have a contrast of 3 with the page, text 4.5 (WCAG AA): where a color has less, text is drawn in its
-text shade. Colors of one meaning differ for the color-blind too, and in gray by dash, symbol or lightness.
+Lines and points have a contrast of 3 with the page, text 4.5 (WCAG AA); where a color has less, text has its darker
+shade. Colors of one kind are distinct for color-blind readers, and in grayscale by dash, symbol or lightness.
 
-Colors that depend on light or dark are never written into a chart: marks name a style of the theme ("ink", "muted"),
-or a color that DARK_COLORS replaces, so the same chart can be drawn in either, which the report does as the reader's
-system asks.
+Charts contain no colors of one theme: marks use a style ("ink", "muted") or a color that DARK_COLORS replaces, so the
+report can draw the same chart in either theme.
 """
 
 from typing import Any, NamedTuple
@@ -24,14 +22,14 @@ FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-ser
 
 # Okabe and Ito's palette, safe for color blindness
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-GRAY = "#8C8C8C"  # models behind those in color; what is not shown to hold
-DARK_GRAY, MID_GRAY = "#2b2f36", "#6b7280"  # what has no hue
+GRAY = "#8C8C8C"  # other models; not supported
+DARK_GRAY, MID_GRAY = "#2b2f36", "#6b7280"  # everything else
 
 MODEL_COLORS = (BLUE, VERMILLION, GREEN, PURPLE)
 MODEL_DASHES = ([1, 0], [5, 2], [2, 2], [7, 2, 2, 2])
 GROUPS = ("noise", "blur", "weather", "digital")  # groups of corruptions, in order of publication
 GROUP_COLORS: dict[str, str] = dict(zip(GROUPS, ("#8a6d00", "#0d8080", "#7d1128", "#33415c"), strict=True))
-RAMP = ("#f94642", "#c32571", "#8d128b", "#300757", "#020121")  # severities from the first to the last; clean is gray
+RAMP = ("#f94642", "#c32571", "#8d128b", "#300757", "#020121")  # severities, first to last; clean is gray
 SHAPE_SYMBOLS = {
     "abrupt": "triangle-down",
     "two_steps": "diamond",
@@ -46,11 +44,11 @@ SHAPE_SYMBOLS = {
     "inconclusive": "circle",
 }
 TEXT_SHADES = {VERMILLION: "#b84f00", GREEN: "#007a58", PURPLE: "#a8487f", GRAY: MID_GRAY}
-# Type sizes in CSS pixels: 7.5 to 9 points on paper, where 96 pixels are an inch
+# Font sizes in CSS pixels (96 per inch): 7.5 to 9 pt on paper
 TITLE_PX, PANEL_TITLE_PX, LABEL_PX, SOURCE_PX = 12, 11, 11, 10
 
 
-# On a dark page these colors are drawn in another shade of the same hue; none of the latter is one of the former.
+# The dark theme replaces each color by another shade of its hue; no replacement is itself a key.
 DARK_COLORS = {
     BLUE: "#4ba6e3", VERMILLION: "#f07f3c", GREEN: "#1fd3a0", PURPLE: "#e8a9cc",
     GRAY: "#a2a5ab", DARK_GRAY: "#e3e5ea", MID_GRAY: "#9ca3b0",
@@ -61,19 +59,19 @@ DARK_COLORS = {
 
 
 class ThemeColors(NamedTuple):
-    """The colors that light and dark do not share."""
+    """The colors that differ between light and dark."""
 
     background: str
     ink: str
     muted: str
     grid: str
     band: str
-    cells: tuple[str, ...]  # sequential, from little to much
+    cells: tuple[str, ...]  # sequential, low to high
     on_low: str
     on_high: str
 
 
-# Black and white are both read on the middle color, and on no other: there the text of a cell changes.
+# Black and white are both legible on the middle color only: there the text color of a cell changes.
 _CELLS = ("#f7f4fb", "#8562c8", "#2b1459")
 _DARK_CELLS = ("#22252c", "#8562c8", "#e4d9fb")
 LIGHT = ThemeColors("#ffffff", "#1b1b1f", "#5c6068", "#e8e8ea", "#dcdce0", _CELLS, "#000000", "#ffffff")
@@ -117,5 +115,5 @@ def vega_config(colors: ThemeColors) -> Any:
 
 
 def text_shade(color: str) -> str:
-    """The color of text about what is drawn in `color`."""
+    """The text color for a series drawn in `color`."""
     return TEXT_SHADES.get(color, color)

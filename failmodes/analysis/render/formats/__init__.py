@@ -1,5 +1,5 @@
-"""Output formats: a module each, which `render.documents` finds.
+"""Output formats: one module each, found by `render.documents`.
 
-Each has `SUFFIX`, and `render(document, width)`, which gives a document as text that ends in a line break, in lines of
-at most `width` letters where it breaks any.
+Each has `SUFFIX` and `render(document, width)`, which returns the document as text ending in a line break, wrapped at
+`width` characters if the format wraps lines.
 """

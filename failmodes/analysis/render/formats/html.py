@@ -1,4 +1,4 @@
-"""HTML for a notebook or a page: blocks as elements, all text escaped."""
+"""HTML for a notebook or a page; all text is escaped."""
 
 import re
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ SUFFIX = ".html"
 _UNBROKEN, _NO_WRAP = re.compile(r"\b\w+-\d+"), r'<span style="white-space:nowrap">\g<0></span>'
 
 
-def render(document: Document, width: int) -> str:  # noqa: ARG001  # a browser breaks lines
+def render(document: Document, width: int) -> str:  # noqa: ARG001  # a browser wraps lines
     """The blocks of a document as a page."""
     title = escape(_shown(document.title))
     head = f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title>'
@@ -31,7 +31,7 @@ def render_blocks(blocks: Iterable[Block]) -> Markup:
 
 @cache
 def environment() -> Environment:
-    """Templates of blocks, and of pages made of them; they escape what they are given."""
+    """Templates of blocks and pages, with autoescape."""
     loader = ChoiceLoader([PackageLoader(f"failmodes.analysis.{name}", "") for name in ("render.formats", "report")])
     found = Environment(
         autoescape=True, loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
@@ -42,11 +42,11 @@ def environment() -> Environment:
 
 
 def _shown(value: Any) -> Any:
-    """Text with its controls spelt out, since pages are printed to terminals as well; other values as they are."""
+    """Text with control characters escaped, since pages may be printed to a terminal; other values unchanged."""
     return printable(value, len(value)) if type(value) is str else value
 
 
 def _text(text: str) -> Markup:
-    """A text isolated from its surroundings, whose names such as ResNet-18 no line may break."""
+    """A text, isolated for bidirectional layout, without line breaks in names such as ResNet-18."""
     shown = str(escape(_shown(str(text))))
     return Markup(f"<bdi>{_UNBROKEN.sub(_NO_WRAP, shown)}</bdi>")

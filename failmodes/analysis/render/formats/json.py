@@ -1,4 +1,4 @@
-"""JSON in readable letters: the data of a document; a number that JSON has not is null."""
+"""JSON with readable characters: the data of a document; non-finite numbers are null."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ def render(document: Document, width: int) -> str:  # noqa: ARG001  # lines are 
 
 
 def as_json(value: Any, indent: int | None = None) -> str:
-    """A value as JSON, in which letters that a terminal may act on are escaped; see `plain`."""
+    """A value as JSON, with characters that a terminal may interpret escaped; see `plain`."""
     text = json_without_commands(json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False))
     if text.replace("\n", "").isprintable():
         return text
@@ -30,7 +30,7 @@ def as_json(value: Any, indent: int | None = None) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A value in JSON's types: NaN and infinity become null, decimals numbers, bytes base64, times ISO 8601."""
+    """A value in JSON types: NaN and infinity become null, decimals numbers, bytes base64, times ISO 8601."""
     match value:
         case Mapping():
             return {str(key): plain(item) for key, item in value.items()}

@@ -1,4 +1,4 @@
-"""JUnit XML, which CI services show as tests: a `testsuites` element of one suite, a test case a check."""
+"""JUnit XML, which CI services show as tests: one suite, one test case per check."""
 
 import re
 from xml.etree import ElementTree
@@ -10,7 +10,7 @@ from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.terminal import xml_without_commands
 
 SUFFIX = ".xml"
-# What XML 1.0 takes; controls are spelt out before
+# Characters that XML 1.0 does not allow; control characters are escaped before
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -18,10 +18,10 @@ def render(document: Document, width: int) -> str:  # noqa: ARG001  # lines are 
     """The cases of a document.
 
     Raises:
-        StudyError: it has none.
+        StudyError: it has no cases.
     """
     if not document.cases:
-        raise StudyError(f"{document.title} has no test cases, so there is no JUnit of it: choose another format")
+        raise StudyError(f"{document.title} has no test cases for JUnit: choose another format")
     root = Element("testsuites")
     suite = SubElement(root, "testsuite", name=_text(document.title), tests=str(len(document.cases)))
     for name, outcome in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
@@ -44,5 +44,5 @@ def _add(suite: Element, case: Case) -> None:
 
 
 def _text(text: str) -> str:
-    """Text from outside as XML takes it."""
+    """Text with invalid XML characters replaced."""
     return _NO_XML.sub("\ufffd", printable(text, len(text)).replace(NO_BREAK, " "))

@@ -1,4 +1,4 @@
-"""GitHub's Markdown, safe to paste: nothing in a text from outside is markup, a mention, a link or a reference."""
+"""GitHub Markdown, safe to paste: no user text becomes markup, a mention, a link or a reference."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -9,24 +9,24 @@ from failmodes.warehouse.errors import printable
 from failmodes.warehouse.terminal import without_commands
 
 SUFFIX = ".md"
-MOST_LETTERS = 2000  # of a sentence or a cell
-_MARKUP = re.compile(r"[\\`*<|~]|\](?=[(\[:])|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")  # _ within a word means nothing
+MOST_LETTERS = 2000  # characters of a sentence or cell
+_MARKUP = re.compile(r"[\\`*<|~]|\](?=[(\[:])|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")  # _ within a word is literal
 _AT_START = re.compile(
     r"^(?:(\d+)(?=[.)](?:\s|$))|(?=[-+](?:[\s-]|$)|[#>=\[]))"
 )  # a list, heading, quotation, rule or task
-# What GitHub links or replaces even behind a backslash: mentions, issues, addresses, entities, emoji, formulas
+# What GitHub links or replaces even after a backslash: mentions, issues, URLs, entities, emoji, formulas
 _OF_GITHUB = re.compile(r"[@&$]|#\d|\bgh-\d|www\.|[a-z]:\S|:[\w+-]+:|::|##", re.IGNORECASE)
 
 
-def render(document: Document, width: int) -> str:  # noqa: ARG001  # Markdown breaks no lines
+def render(document: Document, width: int) -> str:  # noqa: ARG001  # Markdown does not wrap lines
     """The blocks of a document: sentences, pipe tables, and folded sections as `details`."""
     return "\n".join(_lines(document.blocks)) + "\n"
 
 
 def escape(text: str, most: int = MOST_LETTERS) -> str:
-    """At most `most` letters of a text on one line, in which nothing is markup; words that GitHub would link are code.
+    """At most `most` characters of a text on one line, escaped; words that GitHub would link become code.
 
-    A space stands for each no-break space.
+    No-break spaces become spaces.
     """
     words = re.split(r"(\s+|\|)", printable(text, most).replace(NO_BREAK, " ").strip())
     line = "".join(_code(word) if _OF_GITHUB.search(word) else _MARKUP.sub(r"\\\g<0>", word) for word in words)
@@ -34,13 +34,13 @@ def escape(text: str, most: int = MOST_LETTERS) -> str:
 
 
 def _code(word: str) -> str:
-    """A word as code, whatever backticks are in it."""
+    """A word as code, even with backticks in it."""
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", word)), default=0))
     return f"{fence} {word} {fence}" if "`" in word else f"{fence}{word}{fence}"
 
 
 def _lines(blocks: Iterable[Block]) -> Iterator[str]:
-    """Lines with an empty one between blocks, but for items of a list."""
+    """Lines, with an empty line between blocks except between list items."""
     previous: Block | None = None
     for block in blocks:
         if previous is not None and not (_is_item(previous) and _is_item(block)):
@@ -86,12 +86,12 @@ def table_head(names: Iterable[str], are_texts: Iterable[bool]) -> list[str]:
 
 
 def table_row(cells: Iterable[str]) -> str:
-    """A row of a pipe table, whose cells are escaped."""
+    """A row of a pipe table, from escaped cells."""
     return f"| {' | '.join(cells)} |"
 
 
 def _html(text: str) -> str:
-    """A text within an HTML element of Markdown, where GitHub links mentions and issues as well."""
+    """A text within an HTML element in Markdown, where GitHub also links mentions and issues."""
     line = printable(text, MOST_LETTERS).replace(NO_BREAK, " ")
     plain = "".join(f"&#{ord(x)};" if x in "&<>\"'`*_[]|~\\:#$" else x for x in line)
     return re.sub(r"@|www\.", lambda found: f"{found[0]}<!-- -->", plain)

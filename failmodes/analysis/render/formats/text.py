@@ -1,4 +1,4 @@
-"""Plain text for a terminal: no control from outside reaches it, and no line is a command of a CI runner."""
+"""Plain text for a terminal: control characters are escaped, and no line is a command of a CI runner."""
 
 import io
 from collections.abc import Iterable, Iterator
@@ -12,23 +12,23 @@ from failmodes.warehouse.errors import printable
 from failmodes.warehouse.terminal import without_commands
 
 SUFFIX = ".txt"
-NARROWEST = 40  # letters of a line
-MOST_LETTERS, MOST_CELL_LETTERS = 4000, 400  # of a sentence and of a cell
+NARROWEST = 40  # characters per line
+MOST_LETTERS, MOST_CELL_LETTERS = 4000, 400  # characters of a sentence and of a cell
 
 
 def render(document: Document, width: int) -> str:
-    """The blocks of a document as lines of at most `width` letters."""
+    """The blocks of a document as lines of at most `width` characters."""
     return render_blocks(document.blocks, width)
 
 
 def render_blocks(blocks: Iterable[Block], width: int) -> str:
-    """Blocks as lines of at most `width` letters, ending in a line break."""
+    """Blocks as lines of at most `width` characters, ending in a line break."""
     parts = _all_parts(blocks)
     return lay_out((printable(part, MOST_LETTERS) if isinstance(part, str) else part for part in parts), width)
 
 
 def lay_out(parts: Iterable[RenderableType], width: int) -> str:
-    """Lines and tables, whose controls are spelt out, as lines of at most `width` letters."""
+    """Lines and tables, already escaped, as lines of at most `width` characters."""
     console = plain_console(width)
     for part in parts:
         console.print(part)
@@ -38,15 +38,15 @@ def lay_out(parts: Iterable[RenderableType], width: int) -> str:
 
 
 def plain_console(width: int) -> Console:
-    """A console that keeps what is printed, without markup and colors."""
+    """A console that captures output, without markup and colors."""
     return Console(
         file=io.StringIO(), width=max(NARROWEST, width), markup=False, highlight=False, emoji=False, color_system=None,
-        force_jupyter=False,  # else a notebook would show it at once
+        force_jupyter=False,  # else a notebook would display it at once
     )  # fmt: skip
 
 
 def _all_parts(blocks: Iterable[Block]) -> Iterator[str | RichTable]:
-    """Lines and tables in order, with an empty line between blocks other than sentences."""
+    """Lines and tables in order, with an empty line between blocks except between sentences."""
     previous: Block | None = None
     for block in blocks:
         if previous is not None and not (isinstance(block, Sentence) and isinstance(previous, Sentence)):
@@ -75,7 +75,7 @@ def _parts(block: Block) -> Iterator[str | RichTable]:
 
 
 def _item(text: str) -> RichTable:
-    """A list item whose further lines are indented."""
+    """A list item with hanging indent."""
     item = RichTable.grid()
     item.add_row("- ", printable(text, MOST_LETTERS))
     return item
