@@ -241,7 +241,7 @@ def severity_series(rows: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
 
 
 def severity_phrase(rows: pl.DataFrame, colors: dict[str, str]) -> str:
-    """ "by severity", with the number of levels drawn from a dense grid; `rows` has all levels."""
+    """Text such as "by severity (6 of 21 levels)"; `rows` has all levels, `colors` those drawn."""
     count = rows["severity"].n_unique()
     return "by severity" if len(colors) >= count else f"by severity ({len(colors)} of {count} levels)"
 
