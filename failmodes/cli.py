@@ -11,7 +11,7 @@ from typer.core import TyperCommand
 from failmodes import __version__
 from failmodes.analysis.cli import PairCommand, chart, claims, print_findings, report, shapes
 from failmodes.analysis.decision_commands import compare, export, gate, publish
-from failmodes.analysis.explorer.serving import BrowserOption, HostOption, PortOption, explore_warehouse
+from failmodes.analysis.explorer.serving import explore_warehouse
 from failmodes.analysis.query_commands import SqlCommand, query, schema
 from failmodes.analysis.remove_command import remove
 from failmodes.evaluate.cli import (
@@ -39,7 +39,7 @@ from failmodes.warehouse.process import lift_limits, limit_command, query_memory
 from failmodes.warehouse.progress import stages_shown
 from failmodes.warehouse.terminal import named, note, say, suggest, without_suggestions
 
-PICTURES_S = 600  # for a question that was typed in, and for 200 pictures of the slowest corruption
+PICTURES_S = 600  # for a filter, and for 200 images of the slowest corruption
 ResultsArgument = Annotated[
     str | None,
     typer.Argument(help="Study file, output folder or URL that holds a record; study.toml here by default."),
@@ -148,39 +148,42 @@ def images(
         str | None,
         typer.Option(
             "--filter",
-            help="A condition in SQL, with order and limit: \"corruption = 'fog' and severity = 3 and not correct "
-            'order by confidence desc limit 24". With clean_correct: those that are right when clean.',
+            help="SQL condition with order and limit: \"corruption = 'fog' and severity = 3 and not correct "
+            'order by confidence desc limit 24". Add clean_correct for images that are correct when clean.',
         ),
     ] = None,
     image: Annotated[
-        list[int] | None, typer.Option(min=0, help="This image along a curve, a row a model; may be repeated.")
+        list[int] | None,
+        typer.Option(min=0, help="This image from clean to the last severity, one row per model. Repeatable."),
     ] = None,
     corruption: Annotated[
         list[str] | None,
-        typer.Option(help="With --image: under this corruption; may be repeated.", autocompletion=complete_corruption),
+        typer.Option(help="With --image: under this corruption. Repeatable.", autocompletion=complete_corruption),
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(help="With --image: only this model, by its label.", autocompletion=complete_model),
+        typer.Option(help="With --image: only this model, by label. Repeatable.", autocompletion=complete_model),
     ] = None,
     evaluation: Annotated[
-        list[str] | None, typer.Option(help="With --image: only this evaluation, by its identity.")
+        list[str] | None, typer.Option(help="With --image: only this evaluation, by ID. Repeatable.")
     ] = None,
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="File to write: .png, .svg, .pdf, .html or .json; - prints SVG to stdout."),
+        typer.Option("--output", "-o", help="Output file: .png, .svg, .pdf, .html or .json (- for SVG on stdout)."),
     ] = Path("images.png"),
     force: ForceOption = False,
-    layout: Annotated[Literal["page", "paper"], typer.Option(help="180 mm wide, or a column of a paper.")] = "page",
-    width: Annotated[str | None, typer.Option(help="Width on paper, such as 85mm, in place of the layout.")] = None,
+    layout: Annotated[
+        Literal["page", "paper"], typer.Option(help="page (180 mm) or paper (85 mm, one column).")
+    ] = "page",
+    width: Annotated[str | None, typer.Option(help="Width, such as 85mm; overrides --layout.")] = None,
     theme: Annotated[
-        Literal["light", "dark"] | None, typer.Option(help="HTML follows the reader's system if not given.")
+        Literal["light", "dark"] | None, typer.Option(help="Default: light; for HTML, the reader's system setting.")
     ] = None,
     timeout: TimeoutOption = PICTURES_S,
 ) -> None:
-    """Show any evaluated images, reproduced at their corruption and severity, with each model's prediction.
+    """Show evaluated images, reproduced at their corruption and severity, with each model's prediction.
 
-    Clean images come from the warehouse, else from the study file that is named, or lies beside the warehouse.
+    Clean images come from the warehouse, else from the given study file or the one next to the warehouse.
     """
     limit_command(timeout, query_memory(None))
     from failmodes.analysis.charts.style.figure import FORMATS
@@ -206,13 +209,19 @@ def images(
 
 def explore(
     where: WhereArgument = None,
-    port: PortOption = None,
-    host: HostOption = "127.0.0.1",
-    browser: BrowserOption = True,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port. Default: the first free port from 2718.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; any address but 127.0.0.1 admits others who have the token.")
+    ] = "127.0.0.1",
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in the browser, or only print its address.")
+    ] = True,
 ) -> None:
-    """Explore a warehouse in the browser: curves, cells, confusions, pictures, slices, SQL; it only reads.
+    """Explore a warehouse in the browser, read-only: curves, cells, confusion matrices, images, slices and SQL.
 
-    Click a point of a curve, and see what stands behind it. Needs the extra `explore` (marimo); asks no other machine.
+    Click a point of a curve to see its cell. Needs the extra `explore` (marimo); requests nothing from other machines.
     """
     from failmodes.evaluate.study_images import open_study_images
     from failmodes.warehouse.storage.locations import find_warehouse

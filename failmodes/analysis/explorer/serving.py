@@ -4,9 +4,7 @@ import errno
 import socket
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.extras import require
@@ -29,15 +27,6 @@ POLICY = (
     "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
 _SELECTING = ("corruptions", "evaluation_labels", "evaluations", "shards")
-
-PortOption = Annotated[int | None, typer.Option(min=1, max=65535, help="Port. Default: the first free port from 2718.")]
-HostOption = Annotated[
-    str, typer.Option(help="Address to listen on; any address but 127.0.0.1 admits others who have the token.")
-]
-BrowserOption = Annotated[
-    bool, typer.Option("--browser/--no-browser", help="Open the page in the browser, or only print its address.")
-]
-
 
 EXPLORED: "list[tuple[Path, OpenStudy | None]]" = []  # the page runs in the same process and shows the last one
 
