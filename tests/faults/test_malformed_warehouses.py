@@ -160,7 +160,7 @@ def test_nothing_in_an_untrusted_file_runs_when_it_is_rewritten(
         assert CANARY not in str(warehouse.chart("curves").to_dict())
         warehouse.report(tmp_path / "report.html")
     assert path.read_bytes() == before
-    assert "does not hold all that is derived" in capsys.readouterr().err
+    assert "results derived from the rows are missing" in capsys.readouterr().err
     more = write_synthetic(tmp_path / "more", images=20, models=("Gamma",)).output
     load([more], path)
     assert "which failmodes did not make" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The cells that a statement is about, and those of them that a model lacks."""
+"""The cells that a statement is about, and the missing ones."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
@@ -12,12 +12,12 @@ from failmodes.warehouse.schema import CLEAN
 
 
 class MissingCell(NamedTuple):
-    """A cell that a statement is about and a model lacks.
+    """A cell of a statement that a model lacks.
 
     Attributes:
         corruption: its name.
-        severity: of the cell; None where the statement takes all severities and none is on record.
-        lacked_by: 'candidate', 'baseline' or 'both'; 'candidate' where the statement does not compare.
+        severity: of the cell; None if the statement takes all severities and there is none.
+        lacked_by: 'candidate', 'baseline' or 'both'; 'candidate' if the statement does not compare.
     """
 
     corruption: str
@@ -26,7 +26,7 @@ class MissingCell(NamedTuple):
 
 
 class OnRecord(NamedTuple):
-    """The cells of a candidate, and of a baseline where there is one; extras are no part of averages."""
+    """The cells of a candidate, and of a baseline if there is one; averages exclude the extras."""
 
     candidate: Collection[CellKey]
     baseline: Collection[CellKey] | None = None
@@ -34,11 +34,11 @@ class OnRecord(NamedTuple):
 
     @property
     def cells(self) -> list[CellKey]:
-        """Those that any of them has."""
+        """The cells that any of them has."""
         return sorted({*self.candidate, *(self.baseline or ())})
 
     def lacking(self, corruption: str, severity: float | None, *, is_relative: bool) -> str:
-        """Which of the models that a statement is about lack a cell; empty if none does."""
+        """Which of the models of a statement lack a cell; '' if none does."""
         models = {"candidate": self.candidate}
         if is_relative and self.baseline is not None:
             models["baseline"] = self.baseline
@@ -51,8 +51,8 @@ class StatedCells(NamedTuple):
 
     Attributes:
         own: by corruption.
-        other: that it compares each of its own with, by corruption.
-        missing: those that a model lacks.
+        other: cells that its own are compared with, by corruption.
+        missing: cells that a model lacks.
         lacks_other: whether any of these is one that it compares with.
     """
 
@@ -63,14 +63,14 @@ class StatedCells(NamedTuple):
 
 
 def find_cells(statement: Statement, record: OnRecord, place: str) -> StatedCells:
-    """The cells that a statement about a metric is about.
+    """Find the cells of a statement about a metric.
 
-    Corruptions that it leaves out are all on record, of a mean without the extras unless there is nothing else;
-    severities that it leaves out are the whole ones on record of all that it compares (all if none is whole).
+    By default it is about all evaluated corruptions (a mean excludes the extras unless there are no others), and about
+    the whole severities that all of them have (about all severities if none is whole).
 
     Args:
-        statement: names corruptions and severities, or leaves them out.
-        record: what the models have.
+        statement: with or without corruptions and severities.
+        record: cells of the models.
         place: of the statement in its file, for errors.
 
     Raises:
@@ -93,7 +93,7 @@ def find_cells(statement: Statement, record: OnRecord, place: str) -> StatedCell
                 found.append((corruption, severity))
         return found
 
-    alike = other_names if other.severities is None else []  # whose severities are those of the statement
+    alike = other_names if other.severities is None else []  # with the severities of the statement
     both = [*names, *alike] if alike and statement.over == "mean" else []
     own = {name: cells_of(name, statement.severities, both or [name, *alike]) for name in names}
     lacking = len(missing)
@@ -107,13 +107,13 @@ def find_cells(statement: Statement, record: OnRecord, place: str) -> StatedCell
 
 
 def named_corruptions(given: list[str] | None, record: OnRecord, place: str, *, is_mean: bool = True) -> list[str]:
-    """Names of corruptions as they are on record, each once.
+    """Names of corruptions as in the warehouse, each once.
 
     Args:
-        given: of a statement; None for all on record.
-        record: what the models have.
+        given: of a statement; None for all evaluated ones.
+        record: cells of the models.
         place: of the statement in its file, for errors.
-        is_mean: whether extras are left out where none is given.
+        is_mean: whether extras are excluded by default.
 
     Raises:
         StudyError: a corruption that neither the catalog nor a model knows.
@@ -143,7 +143,7 @@ def _known_name(given: str, stored: Iterable[str], place: str) -> str:
 
 
 def _severities(corruption: str, stated: object, record: OnRecord, compared: Sequence[str]) -> list[float] | list[None]:
-    """Severities of one corruption; [None] where none is on record of all that are compared."""
+    """Severities of one corruption; [None] if the compared corruptions have none in common."""
     if corruption == CLEAN:
         return [0.0]
     if isinstance(stated, list):

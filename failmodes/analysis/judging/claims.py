@@ -1,7 +1,7 @@
-"""Claims of a study, or of somebody who asks now: each judged on every model that it is about.
+"""Claims of a study, or given on request: each judged for every model that it is about.
 
-A claim is judged by itself, with no correction for the number of claims, since a study states them before it sees its
-data, by both ends of its two-sided interval.
+A claim is judged by both ends of its two-sided interval, without correction for the number of claims, since a study
+states them before it sees its data.
 """
 
 from collections import Counter
@@ -40,7 +40,7 @@ from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.analysis.statistics.estimate import Estimate, Word
 from failmodes.analysis.statistics.model_accuracy import rows_of as model_rows
 from failmodes.analysis.statistics.run_rows import CellKey
-from failmodes.analysis.statistics.sufficiency import MOST_NON_FINITE, non_finite_cells
+from failmodes.analysis.statistics.sufficiency import NON_FINITE, non_finite_cells
 from failmodes.analysis.trained_models import TrainedModel, UnknownModelError, named_model, trained_models
 from failmodes.ingest.statements import Statement, from_stored
 from failmodes.sql import sql_literal
@@ -52,12 +52,12 @@ from failmodes.warehouse.schema import CLEAN
 if TYPE_CHECKING:
     import polars as pl
 
-STABLE = 0.99  # share of resamples from which on a claimed shape is supported
+STABLE = 0.99  # a claimed shape is supported from this share of resamples on
 NEGATED: dict[Word, Word] = {"supported": "contradicted", "contradicted": "supported"}
-MOST_LETTERS = 200  # of a claim that cannot be read
+MOST_LETTERS = 200  # of an invalid claim
 PLACE = "claims"  # for errors, which name the claim
 POINTS = ("difference of shares", "accuracy", "share of attention", "confidence minus accuracy")
-SHARES = ("share", "share of images", "share of answers", "share of predictions", "share of log-loss")
+SHARES = ("share", "share of images", "share of predictions", "share of log-loss")
 TEXTS = ("Model", "Verdict", "Value")  # columns of words
 
 
@@ -67,20 +67,20 @@ class ClaimRow(NamedTuple):
     Attributes:
         claim_number: position of the claim in the study, from 1.
         claim: in English.
-        kind: its relation, shape or kind of finding; 'unknown' of a stored claim that cannot be judged.
+        kind: its relation, shape or kind of finding; 'unknown' for an invalid stored claim.
         verdict: 'supported', 'contradicted', 'inconclusive' or 'not_measurable'.
-        evaluation_id: the evaluation that it is about, of several training runs the first; None where there is none.
+        evaluation_id: the evaluation, the first of several training runs; None if there is none.
         model_label: the model's name on charts, or both names.
-        other_evaluation_id: of a comparison the baseline.
-        value: the number that decides.
+        other_evaluation_id: the baseline of a comparison.
+        value: the value that decides.
         low: lower end of its interval.
         high: upper end of its interval.
         unit: of the three; shares are 0-1, 'difference of shares' -1 to 1.
-        n: images that the number is of; None where nothing was evaluated.
-        images_needed: images that would decide what is inconclusive; None where no number would, or is known.
-        reason: why it is not measurable, or inconclusive, where more than the interval is to blame.
-        sentence: what was found.
-        query: SQL that gives the figures; `failmodes query` runs it.
+        n: number of images; None if nothing was evaluated.
+        images_needed: images that would decide an inconclusive claim; None if no number would, or if it is unknown.
+        reason: why it is not measurable, or inconclusive for another reason than its interval.
+        sentence: the result.
+        query: SQL of the values; `failmodes query` runs it.
     """
 
     claim_number: int
@@ -102,7 +102,7 @@ class ClaimRow(NamedTuple):
 
     @property
     def estimate(self) -> Estimate | None:
-        """The number with its interval; None where it has none."""
+        """The value with its interval, or None."""
         if self.value is None or self.low is None or self.high is None:
             return None
         return Estimate(self.value, self.low, self.high)
@@ -111,7 +111,7 @@ class ClaimRow(NamedTuple):
 def judge_claims(
     con: duckdb.DuckDBPyConnection, claims: Sequence[Statement], metrics: Sequence[Metric] = ()
 ) -> list[ClaimRow]:
-    """Claims that somebody asks about now.
+    """Judge the given claims.
 
     Args:
         con: the warehouse, with shapes.
@@ -119,7 +119,7 @@ def judge_claims(
         metrics: that claims may name, beside those of this package.
 
     Raises:
-        StudyError: one names a metric, corruption, kind or model that there is not.
+        StudyError: one names an unknown metric, corruption, kind or model.
     """
     selections = select(con)
     known = known_metrics(metrics)
@@ -129,7 +129,7 @@ def judge_claims(
 def judge_stored(
     con: duckdb.DuckDBPyConnection, claims: Sequence[str], metrics: Sequence[Metric] = ()
 ) -> list[ClaimRow]:
-    """Claims that a warehouse holds, as `stored_form` wrote them; one that cannot be judged says why.
+    """Judge the claims of a warehouse, as `stored_form` wrote them; the reason is given for an invalid one.
 
     Args:
         con: the warehouse, with shapes.
@@ -168,10 +168,10 @@ def _judged(
     claim: Statement,
     metrics: Mapping[str, Metric],
 ) -> list[ClaimRow]:
-    """A claim on every selection; those that have nothing of it are listed only where all have nothing.
+    """A claim for every selection; selections without its cells are listed only if no selection has them.
 
     Raises:
-        StudyError: it names what there is not in any of them.
+        StudyError: it names something that no selection has.
     """
     by_selection, refused = [], list[StudyError]()
     for selection in selections:
@@ -182,7 +182,7 @@ def _judged(
         else:
             by_selection.append((selection, rows))
     if not by_selection:
-        refused.sort(key=lambda error: isinstance(error, UnknownModelError))  # what no selection knows says more
+        refused.sort(key=lambda error: isinstance(error, UnknownModelError))  # other errors are more informative
         raise StudyError(f"claim {shown(claim.title)}: {refused[0]}")
     labels = Counter(label for _, rows in by_selection for label in {row.model_label for row in rows})
     found = [
@@ -224,7 +224,7 @@ def _rows(
         if claim.model is None:
             candidates = [model for model in candidates if model != baseline]
         if not candidates:
-            raise UnknownModelError(f"no model but {shown(claim.baseline)} was evaluated: there is nothing to compare")
+            raise UnknownModelError(f"only {shown(claim.baseline)} was evaluated: there is no model to compare with it")
     level = stored_settings(con).interval_level
     for model in candidates:
         yield _of_metric(con, selection, stated, model, baseline, claim, metrics, level)
@@ -261,7 +261,9 @@ def _of_metric(
         reason = not_evaluated_text(judged.deciding)
         return row._replace(reason=reason, sentence=f"{label}: {english(judged)}: not measurable, {reason}.")
     of = model.label if baseline is None else f"{model.label} minus {baseline.label}"
-    over = "" if baseline is None else ", over training seeds" if models.is_about_training else ", of these checkpoints"
+    over = (
+        "" if baseline is None else ", over training seeds" if models.is_about_training else ", these checkpoints only"
+    )
     where = "" if len(judged.verdicts) == 1 else f"{where_text(deciding)}: "
     return row._replace(
         **deciding.estimate._asdict(), n=deciding.n, images_needed=judged.images_needed, reason=reason,
@@ -273,16 +275,16 @@ def _of_metric(
 def judge_kind(
     con: duckdb.DuckDBPyConnection, selection: Selection, statement: Statement, place: str
 ) -> JudgedStatement:
-    """A statement about a shape, or of a kind of finding, on every evaluation of a selection: all must agree with it.
+    """A statement about a shape, or a kind of finding, for every evaluation of a selection: all must support it.
 
     Args:
         con: the warehouse, with shapes.
         selection: the evaluations.
-        statement: names a shape or a kind.
+        statement: with a shape or a kind.
         place: of the statement in its file, for errors.
 
     Raises:
-        StudyError: there is no such kind, or corruption.
+        StudyError: an unknown kind or corruption.
     """
     verdicts: list[Verdict] = []
     for run in selection.evaluations:
@@ -303,13 +305,13 @@ def _cells_of(finding: Finding) -> tuple[CellKey | tuple[str, None], ...]:
 def _found(
     con: duckdb.DuckDBPyConnection, selection: Selection, run: EvaluationInfo, claim: Statement, place: str
 ) -> tuple[list[Finding], str | None]:
-    """The findings that decide a statement about a shape or kind, with its verdicts; and why there is more to say."""
+    """The findings that decide a statement about a shape or kind, and why they are inconclusive or missing."""
     kind = "shape" if claim.shape else _known_kind(str(claim.kind), place)
     record = OnRecord([(name, 1.0) for name in selection.corruptions])
     wanted = claim.corruptions and named_corruptions(claim.corruptions, record, place)
     lacking = [name for name in wanted or () if name not in (CLEAN, *selection.corruptions)]
     severities = claim.severities
-    if wanted and all_kinds()[kind].section == "attention":  # its intervals hold for all corruptions that are asked for
+    if wanted and all_kinds()[kind].section == "attention":  # its intervals hold for all given corruptions together
         own = tuple(name for name in selection.corruptions if name in wanted)
         selection = replace(selection, corruptions=own or selection.corruptions[:1], extras=())
     found = [
@@ -329,8 +331,8 @@ def _found(
     if lacking and not any(one.verdict == "contradicted" for one in found):
         return [], f"{join_names(lacking)} {'was' if len(lacking) == 1 else 'were'} not evaluated"
     if not found and claim.shape:
-        reason = "a curve of fewer than three severities, clean included, has no shape"
-    return found, reason if found or claim.shape else "there is nothing of it on record"
+        reason = "a curve with fewer than three severities, clean included, has no shape"
+    return found, reason if found or claim.shape else "the warehouse has no values for it"
 
 
 def _known_kind(name: str, place: str) -> str:
@@ -351,11 +353,10 @@ def _of_shape(shape: str, finding: Finding, row: Mapping[str, Any]) -> Finding:
 
 
 def verdict_of_shares(shape: str, shares: Mapping[str, float]) -> Word:
-    """Supported is a shape that nearly all resamples have; contradicted one that nearly none has, if another is shown.
+    """Supported if nearly all resamples have the shape; contradicted if nearly all have another one.
 
-    Another is shown where nearly all have it; a claim of a curve that does not drop is also contradicted where nearly
-    all drop. That hardly one has a shape contradicts nothing: resamples of few images scatter, so that hardly one of a
-    flat curve is flat, although it is.
+    A shape that does not drop is also contradicted if nearly all resamples drop. A shape that hardly any resample has
+    is not contradicted by that alone: with few images resamples vary so much that hardly any of a flat curve is flat.
     """
     if shares[shape] >= STABLE:
         return "supported"
@@ -389,7 +390,7 @@ def _estimate(one: Finding) -> Estimate | None:
 
 
 def _runs(selection: Selection, name: str | None) -> Sequence[EvaluationInfo]:
-    """The evaluations that a claim is about: those of the model of a name, all without one."""
+    """The evaluations that a claim is about: those of the named model, or all."""
     return selection.evaluations if name is None else _model(selection, name).runs
 
 
@@ -398,17 +399,17 @@ def _model(selection: Selection, name: str) -> TrainedModel:
         return named_model(trained_models(selection.evaluations), name)
     except UnknownModelError:
         if name in selection.left_out:
-            raise UnknownModelError(f"{shown(name)} was not evaluated to the end") from None
+            raise UnknownModelError(f"the evaluation of {shown(name)} is not finished: run `failmodes run`") from None
         raise
 
 
 def _non_finite(con: duckdb.DuckDBPyConnection, runs: Sequence[EvaluationInfo], cells: set[CellKey]) -> str | None:
-    """Why nothing is said of some cells: too many predictions are not finite; None where they are."""
+    """That too many predictions in one of some cells are not finite; None if they are."""
     for run in runs:
         for corruption, severity in non_finite_cells(con, run.evaluation_id):
             if (corruption, severity) in cells:
-                where = "of clean images" if corruption == CLEAN else f"under {corruption} at {severity:g}"
-                return f"more than {MOST_NON_FINITE:.0%} of the predictions {where} are not finite"
+                where = "on clean images" if corruption == CLEAN else f"under {corruption} at severity {severity:g}"
+                return f"{NON_FINITE} {where}"
     return None
 
 
@@ -434,7 +435,7 @@ def claim_groups(claims: Sequence[ClaimRow]) -> list[list[ClaimRow]]:
 
 
 def number_text(row: ClaimRow) -> str:
-    """The value that decides with its interval in its unit, such as 43.1 points [40.1, 45.0]; else an en dash."""
+    """The value that decides with its interval in its unit, such as 43.1 points [40.1, 45.0]; an en dash for none."""
     estimate = row.estimate
     if estimate is None:
         return EMPTY
@@ -448,15 +449,15 @@ def number_text(row: ClaimRow) -> str:
 
 
 def counts_sentence(claims: Sequence[ClaimRow]) -> str:
-    """How many claims there are, and how often they have each verdict."""
+    """The number of claims, and how often each verdict occurs."""
     if not claims:
-        return "No claims are stated."
+        return "No claims."
     groups = format_count(len({row.claim_number for row in claims}), "claim")
     return f"{groups}, judged {format_count(len(claims), 'time')}: {tally_verdicts([row.verdict for row in claims])}."
 
 
 def claim_table(claims: Sequence[ClaimRow]) -> Table:
-    """A row a claim and model; the claim stands in the first of its rows, a reason beneath the number."""
+    """A row for each claim and model; the claim is in the first of its rows, a reason below the value."""
     rows = [
         (
             Cell("" if place else row.claim),
@@ -469,8 +470,8 @@ def claim_table(claims: Sequence[ClaimRow]) -> Table:
         for place, row in enumerate(group)
     ]
     note = (
-        "Supported: the whole interval lies on the side of the claim; contradicted: on the other side; otherwise "
-        "inconclusive. Each claim is judged by itself."
+        "Supported: the whole interval agrees with the claim; contradicted: the whole interval disagrees; otherwise "
+        "inconclusive. Without correction for the number of claims."
     )
     return Table("Claims", note, ("Claim", "Model", "Verdict", "Value", "Images"), tuple(rows), texts=TEXTS)
 
@@ -478,7 +479,7 @@ def claim_table(claims: Sequence[ClaimRow]) -> Table:
 class ClaimsResult(Rendered, Sequence[ClaimRow]):
     """Judged claims: a sequence that prints as a table and converts to a data frame.
 
-    What `Warehouse.claims` returns: a row a claim and model, in the order of the claims.
+    `Warehouse.claims` returns it: a row for each claim and model, in the order of the claims.
 
     Examples:
         >>> found = w.claims([{"shape": "near_linear", "corruptions": ["contrast"]}])
@@ -488,7 +489,7 @@ class ClaimsResult(Rendered, Sequence[ClaimRow]):
     """
 
     def __init__(self, claims: Sequence[ClaimRow]) -> None:
-        """Hold judged claims; `Warehouse.claims` makes them."""
+        """Hold judged claims; `Warehouse.claims` returns them."""
         self._claims = tuple(claims)
 
     def __len__(self) -> int:
@@ -504,7 +505,7 @@ class ClaimsResult(Rendered, Sequence[ClaimRow]):
         return self._claims[index]
 
     def to_frame(self) -> "pl.DataFrame":
-        """One row a claim and model, with the columns of the table `claims`."""
+        """One row for each claim and model, with the columns of the table `claims`."""
         import polars as pl
 
         numbers: dict[str, type] = dict.fromkeys(("claim_number", "n", "images_needed"), int)
@@ -513,7 +514,7 @@ class ClaimsResult(Rendered, Sequence[ClaimRow]):
 
     @property
     def document(self) -> Document:
-        """The counts and a table; its data are `claims`, a list of rows of the table `claims`; a test case a row."""
+        """The counts and a table; its data are `claims`, the rows of the table `claims`; each row is a test case."""
         table = (claim_table(self._claims),) if self._claims else ()
         cases = tuple(
             Case(

@@ -1,4 +1,4 @@
-"""Two models compared: overall, by corruption, cell, class and image; differences are the second minus the first."""
+"""Comparison of two models: overall, by corruption, cell, class and image; differences are second minus first."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,20 +27,20 @@ LEVEL, MARGIN = 0.95, 0.01
 LEAST_LEVEL, MOST_LEVEL = 0.5, 0.999
 COMPARED = ("ece", "augrc", "worst_class_accuracy")  # beside accuracy, clean and corrupted
 ONSET = "onset_severity"  # at the last severity, averaged over corruptions
-MOST_SHOWN = 12  # images that change sides one way
+MOST_SHOWN = 12  # images that become incorrect, or correct
 
 Winner = Literal["a", "b", ""]
 Flags = NDArray[np.bool_]
 
 
 class Crossover(NamedTuple):
-    """Where the curves of two models cross: between severities at which first one, then the other is ahead.
+    """The crossing of two models' curves, between severities at which first one, then the other is ahead.
 
     Attributes:
-        at: where the straight lines between the accuracies cross.
-        low: the last severity at which the one that leads first is shown ahead.
-        high: the first severity above it at which the other is shown ahead.
-        ahead_first: which leads below: 'a' or 'b'.
+        at: severity at which the straight lines between the accuracies cross.
+        low: the last severity at which the first leader is shown to be ahead.
+        high: the first severity above it at which the other is shown to be ahead.
+        ahead_first: the first leader: 'a' or 'b'.
     """
 
     at: float
@@ -51,28 +51,28 @@ class Crossover(NamedTuple):
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of both models over some cells, and that of the second minus that of the first.
+    """A metric of both models over some cells, and its difference, second minus first.
 
     Attributes:
-        metric: which.
+        metric: that is compared.
         cells: 'clean'; 'corrupted', the mean over corruptions of the mean over their whole severities; 'corruption',
-            that of a single one; 'cell', one cell; 'class', 'corrupted' on the images of one class.
-        a: value of the first, in the metric's unit; None where it is not defined.
+            the same for a single one; 'cell', one cell; 'class', 'corrupted' on the images of one class.
+        a: value of the first, in the metric's unit; None if undefined.
         b: value of the second.
-        difference: with the two-sided interval of the level, of classes one that holds for all together.
+        difference: with its two-sided interval; for classes it holds for all classes together.
         image_count: images of a cell that are compared.
-        winner: whose value is better beyond the interval, of a cell by its test: 'a', 'b' or ''.
-        score: of a metric of several scores, which.
-        reason: why there is no difference; empty where there is.
-        corruption: of 'corruption' and 'cell', its name; 'none' is clean.
-        severity: of 'cell'.
-        class_index: of 'class', from 0.
+        winner: the model with the better value, by the interval, or for a cell by its test: 'a', 'b' or ''.
+        score: of a metric with several scores.
+        reason: why there is no difference; '' if there is.
+        corruption: name for 'corruption' and 'cell'; 'none' is clean.
+        severity: for 'cell'.
+        class_index: for 'class', from 0.
         label: human name of the corruption or class.
-        only_a: of 'cell', images that only the first predicts correctly; None where images are not paired, or of
+        only_a: for 'cell', images that only the first predicts correctly; None if images are not paired, or with
             several training runs.
         only_b: images that only the second predicts correctly.
-        adjusted_p: of 'cell', of no difference, with Holm's correction over all cells.
-        crossover: of 'corruption', where the curves cross, if that is shown.
+        adjusted_p: for 'cell', of no difference, with Holm's correction over all cells.
+        crossover: for 'corruption', where the curves cross, if that is shown.
     """
 
     metric: Metric
@@ -95,27 +95,27 @@ class Difference:
 
     @property
     def title(self) -> str:
-        """What is compared, in words."""
+        """The metric in words, with its score if it is not the default."""
         return self.metric.title if self.score in (None, DEFAULT_SCORE) else f"{self.metric.title} by {self.score}"
 
     @property
     def estimate(self) -> Estimate:
-        """The difference of a metric that is always defined, as accuracy is."""
+        """The difference of a metric that is always defined, such as accuracy."""
         assert self.difference is not None, self.reason
         return self.difference
 
 
 class ChangedImage(NamedTuple):
-    """An image that one model predicts correctly and the other does not, in some cells.
+    """An image that one model predicts correctly and the other incorrectly, in some cells.
 
     Attributes:
-        image_id: index in the full data set.
+        image_id: index in the full dataset.
         label: true class index.
         label_name: true class.
-        cell_count: cells in which it changes sides this way, clean counted as one.
-        corruption: of the mildest of them, where other cells agree most; 'none' is clean.
+        cell_count: cells in which it changes this way, clean counted as one.
+        corruption: of the mildest of them, among ties that with most such cells; 'none' is clean.
         severity: of the mildest.
-        predicted_a: class that the first predicts there; None for none of the data set's.
+        predicted_a: class that the first predicts there; None outside the dataset's classes.
         predicted_b: class that the second predicts there.
     """
 
@@ -130,12 +130,12 @@ class ChangedImage(NamedTuple):
 
 
 class ChangedImages(NamedTuple):
-    """Images that change sides one way.
+    """Images that become incorrect, or correct.
 
     Attributes:
         clean_count: clean images that change.
         share: share of (image, corrupted cell) that changes, 0-1.
-        images: those with most cells, most first.
+        images: those with most cells first.
     """
 
     clean_count: int
@@ -145,34 +145,34 @@ class ChangedImages(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models compared: differences are the second minus the first.
+    """The comparison of two models: differences are second minus first.
 
     Attributes:
-        a: the first, the one that is compared with.
-        b: the second.
-        level: of the intervals; non-inferiority is a one-sided test, equivalence two, at 1 minus it.
-        margin: difference of mean corrupted accuracy that would matter, 0-1.
-        pairing: which images are compared.
-        averaged: corruptions that averages are over: without the extras, unless there is nothing else.
-        missing_cells: cells that only one of the two has, as (corruption, severity); they are left out.
-        is_about_training: whether intervals are over training seeds too: both sides have at least two. Else the
-            statement is about these checkpoints.
+        a: the first, the baseline.
+        b: the second, the candidate.
+        level: of the intervals; non-inferiority is a one-sided test at 1 minus the level, equivalence two.
+        margin: relevant difference of mean corrupted accuracy, 0-1.
+        pairing: the images that are compared.
+        averaged: corruptions of averages: without the extras, unless there are no others.
+        missing_cells: cells that only one of the two has, as (corruption, severity); they are excluded.
+        is_about_training: whether intervals cover training seeds too: both sides have at least two. Otherwise they are
+            about these checkpoints.
         overall: mean corrupted accuracy.
-        bounds: one-sided bounds of its difference: (low, high), each holds with the level.
-        not_worse: whether the second is not worse than the first by more than the margin.
+        bounds: one-sided bounds of its difference: (low, high).
+        not_worse: whether the second is at most the margin worse than the first.
         equivalent: whether they differ by less than the margin either way (two one-sided tests).
-        images_needed: images that would decide `not_worse` with a chance of 80 % if the difference is as measured; None
-            where it is decided, or where the difference lies on the margin itself.
+        images_needed: images that would decide `not_worse` with a power of 80% if the difference is as measured; None
+            if it is decided, or if the difference is on the margin.
         clean: clean accuracy.
-        metrics: other metrics: calibration error, AUGRC, the worst class, onset, and those that were asked for.
-        corruptions: by corruption, the largest loss of the second first.
+        metrics: other metrics: calibration error, AUGRC, the worst class, onset, and requested ones.
+        corruptions: by corruption, the largest drop of the second first.
         cells: every cell, clean first.
-        classes: by class, the largest loss first; none where the two models' classes or images do not match.
-        newly_incorrect: images that only the first predicts correctly; None where images are not paired, or of several
-            training runs.
+        classes: by class, the largest drop first; empty if the models' classes or images do not match.
+        newly_incorrect: images that only the first predicts correctly; None if images are not paired, or if there are
+            several training runs.
         newly_correct: images that only the second predicts correctly.
-        distinct_count: images of the smaller side that are distinct, by their pixels; of fewer than FEWEST_IMAGES there
-            are figures, but nothing is decided and no curves cross.
+        distinct_count: distinct images of the smaller side; with fewer than FEWEST_IMAGES there are values, but no
+            decisions and no crossovers.
     """
 
     a: DescribedModel
@@ -199,7 +199,7 @@ class Comparison:
 
     @property
     def has_verdict(self) -> bool:
-        """Whether there are images enough for more than figures."""
+        """Whether there are enough images for decisions."""
         return self.distinct_count >= FEWEST_IMAGES
 
 
@@ -222,21 +222,21 @@ def compare_named(
         margin: above 0 and below 1.
         level: from LEAST_LEVEL to MOST_LEVEL.
         corruptions: only these.
-        metrics: compared beside those that always are.
+        metrics: in addition to the default ones.
 
     Raises:
-        StudyError: a name means no model, or both the same; a number is out of its range; or the two share no cell.
-        WarehouseError: a warehouse cannot be read, or a model is not evaluated to the end.
+        StudyError: a name matches no model, or both match the same; a number is out of range; or they share no cell.
+        WarehouseError: a warehouse cannot be read, or an evaluation is not finished.
     """
     for name in (a, b):
         if not isinstance(name, str):
-            raise StudyError(f"a model is named by a text, such as its label (given: {shown(name)})")
+            raise StudyError(f"a model's name must be a string, such as its label (given: {shown(name)})")
     if not 0 < margin < 1:
         raise StudyError(f"margin {shown(margin)}: expected a difference of accuracy above 0 and below 1, such as 0.01")
     if not LEAST_LEVEL <= level <= MOST_LEVEL:
         raise StudyError(f"level {shown(level)}: expected a number from {LEAST_LEVEL} to {MOST_LEVEL}, such as 0.95")
     if where is not None and all(name.partition(SEPARATOR)[0].endswith(SUFFIX) for name in (a, b)):
-        raise StudyError(f"A and B name their own files: leave out the warehouse {str(where)!r}")
+        raise StudyError(f"A and B name their own files: remove the warehouse {str(where)!r}")
     with open_models((a, b), where) as (first, second):
         return compare_models(first, second, level=level, margin=margin, corruptions=corruptions, metrics=metrics)
 
@@ -253,19 +253,19 @@ def compare_models(
     """Compare two models; every difference is the second minus the first.
 
     Args:
-        a: the one that is compared with.
-        b: the other.
+        a: the baseline.
+        b: the candidate.
         level: of intervals and tests, 0.5-1.
-        margin: difference of mean corrupted accuracy that would matter, 0-1.
-        corruptions: only these; all that both have if not given.
-        metrics: compared beside those that always are.
+        margin: relevant difference of mean corrupted accuracy, 0-1.
+        corruptions: only these; by default all that both have.
+        metrics: in addition to the default ones.
 
     Raises:
         StudyError: they are the same evaluations, or share no corrupted cell; or a corruption is in neither.
         WarehouseError: a cell is incomplete.
     """
     if a.path.resolve() == b.path.resolve() and set(a.selection.ids) & set(b.selection.ids):
-        raise StudyError(f"{a.label} is compared with itself: name two models")
+        raise StudyError(f"both models are {a.label}: name two different models")
     models, described = ModelMetrics(b.rows(), a.rows(), metrics=known_metrics(metrics)), _with_distinct_labels(a, b)
     distinct = min(models.pairing.image_count, *(one.distinct_count or one.image_count for one in described))
     pair = _Pair(a, b, models, level, corruptions, decides=distinct >= FEWEST_IMAGES)
@@ -301,7 +301,7 @@ def compare_models(
 
 
 def _with_distinct_labels(a: OpenedModel, b: OpenedModel) -> tuple[DescribedModel, DescribedModel]:
-    """Both models, with names that tell them apart."""
+    """Both models, with distinct labels."""
     if a.label != b.label:
         return a.described, b.described
     marks = ((one.path.name, str(one.path), one.selection.ids[0]) for one in (a, b))
@@ -318,7 +318,7 @@ class _Pair:
         averaged: corruptions that averages are over.
         every: all cells of both, clean first, fractional severities among them.
         missing: cells that only one has.
-        decides: whether there are images enough to decide anything.
+        decides: whether there are enough images for decisions.
     """
 
     def __init__(
@@ -342,7 +342,7 @@ class _Pair:
         known = [c for c in dict.fromkeys([*a.selection.corruptions, *b.selection.corruptions]) if c != CLEAN]
         for corruption in corruptions:
             if corruption not in known:
-                hint = did_you_mean(corruption, known, f"there are {', '.join(known)}")
+                hint = did_you_mean(corruption, known, f"known are {', '.join(known)}")
                 raise StudyError(f"neither model was evaluated under {corruption!r}: {hint}")
         wanted = [c for c in known if not corruptions or c in corruptions]
         of_either = {*models.baseline.cells, *models.candidate.cells}
@@ -370,7 +370,7 @@ class _Pair:
 
     @cached_property
     def class_names(self) -> dict[int, str]:
-        """Of the first model's data set, by index."""
+        """Class names of the first model's dataset, by index."""
         query = "select class_index, class_name from classes where dataset_id = ?"
         return dict(self.a.con.execute(query, [self.a.selection.shared["dataset_id"]]).fetchall())
 
@@ -381,7 +381,7 @@ class _Pair:
         return {cell: one for cell, one in found.items() if not isinstance(one, str)}
 
     def row(self, name: str, cells: Any, terms: Sequence[Term], score: str | None = None, **facts: Any) -> Difference:
-        """A metric of both over some cells; why there is none where it is not defined."""
+        """A metric of both over some cells; with the reason if it is undefined."""
         found, metric = self.models.compared(name, terms, score), self.models.metrics[name]
         if isinstance(found, str):
             count = self.models.pairing.image_count
@@ -389,7 +389,7 @@ class _Pair:
         return self._difference(metric, cells, found, score=score, **facts)
 
     def other_metrics(self, more: Sequence[str]) -> Iterator[Difference]:
-        """Metrics beside accuracy."""
+        """Metrics other than accuracy."""
         for name in dict.fromkeys(name for name in (*COMPARED, *more) if name != "accuracy"):
             metric = self.models.metrics[name]
             for score in [DEFAULT_SCORE] if DEFAULT_SCORE in metric.scores else metric.scores or [None]:
@@ -399,7 +399,7 @@ class _Pair:
         yield self.row(ONSET, "corrupted", mean_of(self.by_severity[corruption][-1] for corruption in self.averaged))
 
     def by_corruption(self) -> list[Difference]:
-        """Mean accuracy under each corruption, the largest loss of the second first."""
+        """Mean accuracy under each corruption, the largest drop of the second first."""
         found = [
             self.row(
                 "accuracy",
@@ -414,7 +414,7 @@ class _Pair:
         return sorted(found, key=lambda row: row.estimate.value)
 
     def by_cell(self) -> Iterator[Difference]:
-        """Accuracy in every cell; exact McNemar tests where it is compared image by image, else of the differences."""
+        """Accuracy in every cell; exact McNemar tests if compared image by image, else tests of the difference."""
         counts = [self.models.discordant(cell) if self.is_by_image else (None, None) for cell in self.every]
         p_values = (
             exact_mcnemar(*(np.array(counts).T * self.models.independent_share)).tolist()
@@ -436,9 +436,9 @@ class _Pair:
             )
 
     def by_class(self) -> list[Difference]:
-        """Mean corrupted accuracy on the images of each class, the largest loss of the second first.
+        """Mean corrupted accuracy on the images of each class, the largest drop of the second first.
 
-        None where cells are of different images, or the models' data sets differ: then a class is not the same thing.
+        Empty if cells have different images, or if the models' datasets, and so their classes, differ.
         """
         if not (self.shares_images and self.shares_classes):
             return []
@@ -470,7 +470,7 @@ class _Pair:
         return self._changed(one & ~other), self._changed(other & ~one)
 
     def _changed(self, changed: Flags) -> ChangedImages:
-        """Those of most cells, of (N, cells) whether an image changes sides."""
+        """The images that change in most cells, from (N, cells) whether an image changes."""
         is_corrupted, counts = np.array([cell[1] > 0 for cell in self.every]), changed.sum(axis=1)
         (runs, rows), _ = self.sides
         order = np.lexsort((runs[0].image_ids[rows], -counts))
@@ -499,7 +499,7 @@ class _Pair:
         is_shown: bool | None = None,
         **facts: Any,
     ) -> Difference:
-        """The row of a difference, shown by a test, or by its interval."""
+        """The row of a difference, decided by a test, or by its interval."""
         interval = found.difference.interval(self.level, comparisons=comparisons)
         is_decided = interval.above_zero or interval.below_zero if is_shown is None else is_shown
         winner: Winner = ""
@@ -509,7 +509,7 @@ class _Pair:
         return Difference(metric, cells, found.baseline, found.candidate, interval, winner=winner, **facts)
 
     def _crossover(self, corruption: str) -> Crossover | None:
-        """Where first one, then the other is shown ahead, by intervals that hold for all cells of the comparison."""
+        """Where first one, then the other is shown to be ahead, by intervals that hold for all cells together."""
         curve = {cell[1]: one.difference for cell, one in self.accuracies.items() if cell[0] in (CLEAN, corruption)}
         points = [
             (severity, curve[severity].interval(self.level, comparisons=len(self.every))) for severity in sorted(curve)

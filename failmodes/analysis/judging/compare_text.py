@@ -1,8 +1,7 @@
 """The sentences and tables of a comparison of two models."""
 
 from failmodes.analysis.judging.compare import ChangedImages, Comparison, Crossover, Difference
-from failmodes.analysis.judging.findings.kind import too_few
-from failmodes.analysis.judging.wording import about_text, decided_by, images_text, listed_cells
+from failmodes.analysis.judging.wording import about_text, images_needed_text, images_text, listed_cells
 from failmodes.analysis.render.blocks import EMPTY, MOST_LEVELS, Cell, Table, severity_table, text_table
 from failmodes.analysis.render.formatting import (
     NO_BREAK,
@@ -19,9 +18,10 @@ from failmodes.analysis.render.formatting import (
     precision,
 )
 from failmodes.analysis.statistics.opened_models import duplicates_notes
+from failmodes.analysis.statistics.sufficiency import too_few_images
 from failmodes.warehouse.schema import CLEAN
 
-DECIDED = "*"  # after a cell's difference
+DECIDED = "*"  # after a significant difference
 COLUMNS = ("Baseline", "Candidate", "Difference")
 BETTER, CROSSOVER = "Better", "Crossover"  # columns of words
 IMAGE_COLUMNS = ("Image", "True class", "Cells", "Mildest", "Baseline", "Candidate")
@@ -34,8 +34,8 @@ class ComparisonText:
 
     Args:
         comparison: what was compared.
-        is_summary: whether tables are cut to what fits a terminal: differences in cells without intervals, at most
-            SUMMARY_LEVELS severities, SUMMARY_CLASSES classes that lose and that gain, SUMMARY_IMAGES images that
+        is_summary: whether tables are shortened for a terminal: differences in cells without intervals, at most
+            SUMMARY_LEVELS severities, SUMMARY_CLASSES classes with drops and with gains, and SUMMARY_IMAGES images that
             change either way.
     """
 
@@ -52,12 +52,12 @@ class ComparisonText:
         images = images_text(compared.pairing, *both)
         said = [
             f"{self.headline}, on {images}; {about_text(compared.is_about_training, *both)}.",
-            self._margin_sentence() if compared.has_verdict else too_few(compared.distinct_count),
+            self._margin_sentence() if compared.has_verdict else f"{too_few_images(compared.distinct_count)}.",
             self._clean_sentence(),
         ]
         said += [f"{note}." for note in duplicates_notes(*both)]
         if compared.missing_cells:
-            said.append(f"Left out, as only one model has them: {listed_cells(compared.missing_cells)}.")
+            said.append(f"Excluded, evaluated for one model only: {listed_cells(compared.missing_cells)}.")
         said += [self._crossover(row.label, row.crossover) for row in compared.corruptions if row.crossover]
         return [*said, f"Baseline: {self.a}. Candidate: {self.b}. Differences are candidate \u2212 baseline."]
 
@@ -74,12 +74,12 @@ class ComparisonText:
         elif self.comparison.has_verdict:
             said = f"Whether {self.b} or {self.a} is more accurate under corruption is inconclusive: {size}"
         else:
-            said = f"Accuracy of {self.b} minus {self.a} under corruption: {size}"
+            said = f"Accuracy of {self.b} minus that of {self.a} under corruption: {size}"
         return f"{said} on average over {format_count(len(self.comparison.averaged), 'corruption')}"
 
     @property
     def margin(self) -> str:
-        """The margin in points, without digits that say nothing: 1 point, 0.5 points."""
+        """The margin in points: 1 point, 0.5 points."""
         points = f"{100 * self.comparison.margin:.6g}"
         return f"{points}{NO_BREAK}{'point' if points == '1' else 'points'}"
 
@@ -91,13 +91,13 @@ class ComparisonText:
 
     @property
     def no_images(self) -> str:
-        """Why images are not compared one by one; nothing where they are."""
+        """Why there is no per-image comparison; '' if there is."""
         if self.comparison.newly_incorrect is not None:
             return ""
-        return "Images are compared one by one only where both models, of one training run each, have the same images."
+        return "A per-image comparison requires the same images and one training run per model."
 
     def cell(self, corruption: str, severity: float) -> str:
-        """A cell as a reader sees it: Fog 3, or clean."""
+        """A cell: Fog 3, or clean."""
         label = next((row.label for row in self.comparison.corruptions if row.corruption == corruption), corruption)
         return "clean" if corruption == CLEAN else f"{label} {format_severity(severity)}"
 
@@ -113,7 +113,7 @@ class ComparisonText:
         return found + [self._image_table(changed, title, note) for changed, title, note in changes if changed]
 
     def _corruption_table(self) -> Table:
-        """Accuracy clean, on average, and under each corruption, the largest loss of the second first."""
+        """Accuracy clean, on average, and under each corruption, the largest drop of the candidate first."""
         compared = self.comparison
         rows = [(f"Mean of {len(compared.averaged)}", compared.overall), ("Clean", compared.clean)]
         for row in compared.corruptions:
@@ -122,15 +122,15 @@ class ComparisonText:
         columns: tuple[str, ...] = ("Corruption", *COLUMNS)
         lines = [_line(name, row) for name, row in rows]
         if any(row.crossover for _, row in rows):
-            note += " Crossover: the severity at which the curves cross, between the last one at which one model is "
-            note += "shown to be more accurate and the first one at which the other is."
+            note += " Crossover: the severity at which the curves cross, between the last severity at which one model "
+            note += "is shown to be more accurate and the first at which the other is."
             columns = (*columns, CROSSOVER)
             crossed = (Cell(crossover_text(row.crossover) if row.crossover else EMPTY) for _, row in rows)
             lines = [(*line, cell) for line, cell in zip(lines, crossed, strict=True)]
         return Table("Accuracy by corruption", note, columns, tuple(lines), texts=(CROSSOVER,))
 
     def _metric_table(self) -> Table:
-        """The metrics beside accuracy under corruption."""
+        """Metrics other than accuracy under corruption."""
         lines = []
         for row in self.comparison.metrics:
             better = row.reason or ("" if row.metric.better == "neither" else WINNERS[row.winner])
@@ -151,10 +151,10 @@ class ComparisonText:
         winners = [cell.winner for cell in compared.cells]
         interval = "" if self.is_summary else f" with the {self.level} interval of each cell"
         note = (
-            f"Difference of accuracy in points{interval}; {DECIDED}: decided. Of {format_count(len(winners), 'cell')}, "
-            f"clean included, {self.b} is more accurate in {winners.count('b')}, {self.a} in {winners.count('a')}, "
-            f"inconclusive: {winners.count('')}. Decided by {self.cell_test} with Holm's correction over all cells, at "
-            f"{format_percent(1 - compared.level, 0)}."
+            f"Difference of accuracy in points{interval}; {DECIDED}: significant. {self.b} is more accurate in "
+            f"{winners.count('b')} of {format_count(len(winners), 'cell')} (clean included), {self.a} in "
+            f"{winners.count('a')}, inconclusive in {winners.count('')}: {self.cell_test} with Holm's correction over "
+            f"all cells, at {format_percent(1 - compared.level, 0)}."
         )
         cells = {}
         for row in compared.cells:
@@ -167,12 +167,12 @@ class ComparisonText:
         return severity_table("Difference in every cell", note, names, cells, "JSON", most)
 
     def _class_table(self) -> Table:
-        """Classes by the difference, the largest loss of the second model first."""
+        """Classes by the difference, the largest drop of the candidate first."""
         every = rows = self.comparison.classes
         if self.is_summary:
             losing = [row for row in every if row.estimate.value < 0][:SUMMARY_CLASSES]
             rows = (*losing, *[row for row in every if row.estimate.value > 0][-SUMMARY_CLASSES:])
-        cut = f" The largest losses and gains, {len(rows)} of {len(every)}." if len(rows) < len(every) else ""
+        cut = f" The largest drops and gains, {len(rows)} of {len(every)}." if len(rows) < len(every) else ""
         return Table(
             "Accuracy by class",
             f"Mean accuracy under corruption in percent; intervals hold for all classes together.{cut}",
@@ -181,7 +181,7 @@ class ComparisonText:
         )
 
     def _image_table(self, changed: ChangedImages, title: str, meaning: str) -> Table:
-        """Images that change sides one way, with both predictions in the mildest cell."""
+        """Images that become incorrect, or correct, with both predictions in the mildest cell."""
         images = changed.images[:SUMMARY_IMAGES] if self.is_summary else changed.images
         rest = format_count(len(changed.images) - len(images), "more image")
         lines = (
@@ -191,7 +191,7 @@ class ComparisonText:
         )  # fmt: skip
         note = (
             f"{meaning}: {format_count(changed.clean_count, 'clean image')} and {format_percent(changed.share)} of "
-            "corrupted images. Images that change in most cells, with both predictions in the mildest."
+            "corrupted images. Listed are images that change in most cells, with both predictions in the mildest cell."
             f"{f' JSON has {rest}.' if len(images) < len(changed.images) else ''}"
         )
         return text_table(title, IMAGE_COLUMNS, lines, note)
@@ -200,7 +200,7 @@ class ComparisonText:
         compared, margin, one_sided = self.comparison, self.margin, f"(one-sided, {self.level})"
         low, high = (format_points(bound, signed=True) for bound in compared.bounds)
         has_seeds = max(len(one.evaluation_ids) for one in (compared.a, compared.b)) > 1
-        needed = decided_by(compared.images_needed, has_seeds=has_seeds)
+        needed = images_needed_text(compared.images_needed, has_seeds=has_seeds)
         not_worse = {
             "supported": f"{self.b} is at most {margin} worse: the difference is above {low} {one_sided}",
             "contradicted": f"{self.b} is more than {margin} worse: the difference is below {high} {one_sided}",
@@ -230,7 +230,7 @@ class ComparisonText:
 
 
 def crossover_text(crossover: Crossover) -> str:
-    """Where two curves cross, and between which severities that is shown: 2.4 [2, 3]."""
+    """The severity at which two curves cross, and the severities between which that is shown: 2.4 [2, 3]."""
     low, high = (format_severity(severity) for severity in (crossover.low, crossover.high))
     return f"{format_number(crossover.at)} [{low},{NO_BREAK}{high}]"
 

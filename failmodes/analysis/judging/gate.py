@@ -1,4 +1,4 @@
-"""A gate: rules of a file judged on a candidate, what that means to a pipeline, and how it is printed."""
+"""A gate: the rules of a file judged for a candidate, the exit code for a pipeline, and the output."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -54,28 +54,28 @@ from failmodes.warehouse.metrics.metric import known_metrics
 from failmodes.warehouse.storage.locations import find_warehouse, read_toml, user_path
 from failmodes.warehouse.terminal import named, without_commands
 
-FROM_PROGRAM = "failmodes.gate"  # where rules come from that are a mapping
-PASSED, FAILED, NOT_SHOWN = 0, 1, 3  # exit codes; all that keeps a gate from judging ends with 2
+FROM_PROGRAM = "failmodes.gate"  # the origin of rules that are a mapping
+PASSED, FAILED, NOT_SHOWN = 0, 1, 3  # exit codes; an error is 2
 
 Inconclusive = Literal["stop", "pass"]
 
 
 @dataclass(frozen=True)
 class GateResult(Rendered):
-    """A gate with the verdict on each rule; true where it passes.
+    """The result of a gate: the verdict on each rule; true if the gate passes.
 
     A failed `assert gate(…)` shows the first rule that fails; `assert result, str(result)` shows every rule.
 
     Attributes:
-        origin: where the rules come from.
+        origin: of the rules.
         candidate: the model that they are about.
-        baseline: the model that it is compared with; None where no baseline is named.
-        pairing: which images are compared; None without a baseline.
-        is_about_training: whether bounds are over training seeds too. Else the statements are about these checkpoints.
-        level: of every statement.
+        baseline: the model that it is compared with; None without a baseline.
+        pairing: the images on which they are compared; None without a baseline.
+        is_about_training: whether bounds cover training seeds too. Otherwise they are about these checkpoints.
+        level: of every rule.
         inconclusive: whether an inconclusive rule stops the pipeline, or lets it pass.
         rules: in the order of the file.
-        next_command: that shows more, as it is typed into a shell.
+        next_command: a shell command that shows more.
     """
 
     origin: str
@@ -90,7 +90,7 @@ class GateResult(Rendered):
 
     @property
     def passed(self) -> bool:
-        """Whether the pipeline may go on."""
+        """Whether the pipeline may continue."""
         return self.exit_code == PASSED
 
     @property
@@ -107,9 +107,9 @@ class GateResult(Rendered):
 
     @property
     def document(self) -> Document:
-        """Whether the gate passes and what that rests on, a row a rule, and what to do next.
+        """The verdict, a row for each rule, and what to do next.
 
-        Its data have every rule and decision; a test case is a rule over the mean, or a cell of a rule over each.
+        Its data contain every rule and decision; a test case is a rule over the mean, or a cell of a rule over each.
         """
         rows = (
             (f"{MARKS[rule.verdict]} {gate_word(rule.verdict)}", title_text(rule), result_text(rule))
@@ -135,7 +135,7 @@ class GateResult(Rendered):
 
     @property
     def _title(self) -> str:
-        """Which model is judged, and against which."""
+        """The candidate, and the baseline if there is one."""
         return " against ".join(model.label for model in self._models)
 
     @property
@@ -144,12 +144,12 @@ class GateResult(Rendered):
 
     @property
     def _counts(self) -> str:
-        """How many rules have which verdict."""
+        """How many rules have each verdict."""
         tally = tally_verdicts([rule.verdict for rule in self.rules], gate_word)
         return f"{format_count(len(self.rules), 'rule')}: {tally}"
 
     def __repr__(self) -> str:
-        """One line that begins with the rules that do not pass: a failed test shows only some 200 letters of it."""
+        """One line, first the rules that do not pass: a failed test shows only about 200 characters of it."""
         said = (
             f"{gate_word(word)}: {_first_decision(rule)} ({_name(rule)})"
             for word in WORDS  # the worst first
@@ -160,20 +160,20 @@ class GateResult(Rendered):
         return f"<{without_commands(printable(line, len(line)).replace(NO_BREAK, ' '))}>"
 
     def _next_steps(self) -> list[str]:
-        """What to do about rules that are neither passed nor failed."""
+        """What to do about rules that neither pass nor fail."""
         verdicts, steps = {rule.verdict for rule in self.rules}, []
         if "not_measurable" in verdicts:
-            steps.append("evaluate the missing cells, or leave them out of the rule")
+            steps.append("evaluate the missing cells, or exclude them from the rule")
         if "inconclusive" in verdicts:
             more = "more images, or training seeds" if self.is_about_training else "more images"
-            stop = ", allow more, or let inconclusive rules pass with `--inconclusive pass`"
-            steps.append(f"evaluate on {more}{stop if self.inconclusive == 'stop' else ', or allow more'}")
+            stop = ", relax the limit, or let inconclusive rules pass with `--inconclusive pass`"
+            steps.append(f"evaluate on {more}{stop if self.inconclusive == 'stop' else ', or relax the limit'}")
         return steps
 
     def _case(self, rule: JudgedStatement, one: Verdict) -> Case:
-        """A decision: one that fails is a failure, one that cannot be made an error.
+        """A decision as a test case: a failure if it fails, an error if it is not measurable.
 
-        An inconclusive one is a failure where it stops the pipeline, else it is skipped.
+        An inconclusive one is a failure if it stops the pipeline, otherwise it is skipped.
         """
         stops = one.verdict == "inconclusive" and self.inconclusive == "stop"
         return Case(
@@ -185,7 +185,7 @@ class GateResult(Rendered):
         )
 
     def _data(self, images: str) -> dict[str, Any]:
-        """Metrics are as in the warehouse (shares 0-1), and differences candidate minus baseline."""
+        """Values as in the warehouse (shares are 0-1); differences are candidate minus baseline."""
         return {
             "passed": self.passed,
             "exit_code": self.exit_code,
@@ -214,16 +214,16 @@ def run_gate(
 
     Args:
         rules: a file of rules, a study file with a `gate` table, or their content.
-        where: study file, output folder or .duckdb file of models that name no file; by default the study, where the
-            rules stand in one, else what is in the current folder.
-        candidate: in place of the one that the rules name; a file in it is relative to the current folder.
-        baseline: the same.
+        where: study file, output folder or .duckdb file of models without a file name; by default the study that
+            contains the rules, else the current folder.
+        candidate: overrides the candidate of the rules; a file in it is relative to the current folder.
+        baseline: likewise.
         inconclusive: whether an inconclusive rule stops the pipeline, or lets it pass.
-        metrics: functions that rules may name, beside those of the files that the rules, or the study, name.
+        metrics: functions that rules may use, in addition to those of the files of the rules or the study.
 
     Raises:
-        StudyError: there is no such file; the rules or another argument are not what they should be; or a warehouse has
-            no such model, or several.
+        StudyError: the file does not exist, the rules or another argument are invalid, or a warehouse has no such
+            model, or several.
         WarehouseError: a warehouse cannot be read.
     """
     if inconclusive not in ("stop", "pass"):
@@ -252,16 +252,16 @@ def run_gate(
 def judge_rules(
     gate: GateSpec, models: ModelMetrics, candidate: OpenedModel | None, origin: str
 ) -> tuple[JudgedStatement, ...]:
-    """What is shown of each rule of a gate.
+    """Judge each rule of a gate.
 
     Args:
         gate: its rules.
         models: the candidate, and the baseline where there is one.
-        candidate: where its shapes and findings are on record, for rules about these.
-        origin: where the rules come from, for errors.
+        candidate: the warehouse of its shapes and findings, for rules about these.
+        origin: of the rules, for errors.
 
     Raises:
-        StudyError: a rule names what there is not.
+        StudyError: a rule has an unknown metric, corruption or kind, or a relation that does not fit its metric.
     """
     extras = () if candidate is None else candidate.selection.extras
     record = OnRecord(models.candidate.cells, models.baseline and models.baseline.cells, extras)
@@ -270,13 +270,13 @@ def judge_rules(
         plan = None if rule.metric is None else plan_statement(rule, record, models.metrics, _place(origin, number))
         better = plan and {"higher": "at_least", "lower": "at_most"}.get(plan.metric.better)
         if plan and better and rule.relation in ("at_least", "at_most") and rule.relation != better:
-            raise StudyError(  # it would pass the worst model
-                f"{_place(origin, number)}: {plan.metric.name} is better the {plan.metric.better}, so its relation is "
+            raise StudyError(  # the worst model would pass
+                f"{_place(origin, number)}: {plan.metric.name} is better if {plan.metric.better}: use relation "
                 f"{better} (given: {rule.relation})"
             )
         plans.append(plan)
     family, found = Family(gate.level, sum(plan.decision_count if plan else 1 for plan in plans)), []
-    with threadpool_limits(1):  # of many small products, for which more threads mostly wait
+    with threadpool_limits(1):  # many small products: more threads mostly wait
         for number, (rule, plan) in enumerate(zip(gate.rules, plans, strict=True)):
             if plan is None:
                 assert candidate is not None, "a rule about a shape or a finding needs what is on record"
@@ -292,7 +292,7 @@ def _place(origin: str, number: int) -> str:
 
 
 def _next_command(candidate: str, baseline: str | None, where: str) -> str:
-    """The command that shows where two models differ, as it is typed into a shell; without a baseline the report."""
+    """The shell command that compares the two models; without a baseline, the one that writes the report."""
     if baseline is None:
         return f"failmodes report{where}"
     is_elsewhere = all(name.partition(SEPARATOR)[0].endswith(SUFFIX) for name in (candidate, baseline))
@@ -300,7 +300,7 @@ def _next_command(candidate: str, baseline: str | None, where: str) -> str:
 
 
 def _content(rules: "str | PathLike[str] | Mapping[str, Any]") -> tuple[Mapping[str, Any], Path, str, Path | None]:
-    """Keys and tables, the folder that files in them are relative to, where they come from, and the file."""
+    """Keys and tables, the folder that files in them are relative to, their origin, and the file."""
     if isinstance(rules, Mapping):
         return rules, Path(), FROM_PROGRAM, None
     path = user_path(rules)
@@ -310,7 +310,7 @@ def _content(rules: "str | PathLike[str] | Mapping[str, Any]") -> tuple[Mapping[
 
 
 def _anchored(name: str | None, folder: Path) -> str | None:
-    """A name whose file, where it has one, lies where the rules say."""
+    """A model's name, with its file, if it has one, relative to the folder of the rules."""
     if name is None:
         return None
     file, separator, label = name.partition(SEPARATOR)

@@ -1,11 +1,11 @@
 """A statement about a metric, planned and judged: supported, contradicted, inconclusive or not measurable.
 
-A statement holds where the bound at its level lies on the good side of its limit; over "each" cell, where that is so in
-every one. All cells must be on the good side for it to be true, so each is tested at the level itself: the
-intersection-union test (Berger 1982, Technometrics 24, 295-300). A statement that is not true is said to hold with a
-chance of 1 minus the level at most, however many cells it has. It is contradicted where the other bound lies on the bad
-side, in any cell: here any one of many may be wrong, so that bound is corrected (Bonferroni) for all decisions of its
-family, such as all those of a gate.
+A statement is supported if the bound at its level is within its limit; over "each" cell, if that is so in every cell.
+It is true only if all cells are within the limit, so each is tested at the level itself: the intersection-union test
+(Berger 1982, Technometrics 24, 295-300). A false statement is supported with a probability of at most 1 minus the
+level, however many cells it has. It is contradicted if the other bound is beyond the limit in any cell. Any of many
+cells may be beyond it by chance, so that bound is corrected (Bonferroni) for all decisions of its family, such as all
+those of a gate.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,39 +17,39 @@ from failmodes.analysis.judging.cells import MissingCell, OnRecord, StatedCells,
 from failmodes.analysis.statistics.difference import Measured, ModelMetrics, Term, mean_of
 from failmodes.analysis.statistics.estimate import Estimate, Word
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey
-from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
+from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES, too_few_images
 from failmodes.ingest.statements import Statement
 from failmodes.warehouse.errors import StudyError, did_you_mean
 from failmodes.warehouse.metrics.metric import Metric
 
-# Of several verdicts the first counts
+# The first of these that occurs is the verdict on several statements
 WORDS: tuple[Word, ...] = ("contradicted", "not_measurable", "inconclusive", "supported")
 DEFAULT_SCORE = "confidence"
-NOT_ON_RECORD = "not on record"
+NOT_EVALUATED = "not evaluated"
 
 
 class Requirement(NamedTuple):
-    """A limit, and on which side of it a value must lie."""
+    """A limit, and on which side of it a value must be."""
 
     limit: float
     is_least: bool
     is_strict: bool = False
 
     def spare(self, bound: float) -> float:
-        """How far within the limit a bound is; below 0 beyond it."""
+        """How far a bound is within the limit; negative beyond it."""
         return bound - self.limit if self.is_least else self.limit - bound
 
     def is_met(self, bound: float) -> bool:
-        """Whether a bound lies on the good side."""
+        """Whether a bound is within the limit."""
         return self.spare(bound) > 0 if self.is_strict else self.spare(bound) >= 0
 
 
 class Family(NamedTuple):
-    """How sure statements are, and how many are judged together.
+    """The level of statements, and how many are judged together.
 
     Attributes:
         level: of every statement.
-        comparisons: decisions that may be contradicted by chance.
+        comparisons: decisions that chance may contradict.
         is_two_sided: whether both bounds are those of a two-sided interval of the level.
     """
 
@@ -60,18 +60,18 @@ class Family(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is shown of a statement in one cell, or of the mean over several.
+    """The verdict on a statement in one cell, or on the mean over several.
 
     Attributes:
-        verdict: what is shown.
-        cells: that it is about; the missing one where one is missing; of a whole curve its corruption alone.
-        estimate: the value with the bounds that decide; None where it is not measurable.
-        n: images of a cell; 0 where it is not measurable.
-        images_needed: images that would decide it with a chance of 80 % if the truth is as measured; None where it is
-            decided or not measurable, or where no number would do.
-        reason: why it is not measurable, or inconclusive whatever the bounds are; of a shape or kind of finding what
-            was found; else empty.
-        is_over_seeds: whether bounds are over training runs too, which more images do not narrow.
+        verdict: on the statement.
+        cells: that it is about; only the missing ones if any is missing; the corruption alone for a whole curve.
+        estimate: the value with the bounds that decide; None if it is not measurable.
+        n: images of a cell; 0 if it is not measurable.
+        images_needed: images that would decide it with a power of 80% if the truth is as measured; None if it is
+            decided or not measurable, or if no number would.
+        reason: why it is not measurable, or inconclusive whatever the bounds; the sentence of a shape or kind of
+            finding; else ''.
+        is_over_seeds: whether bounds cover training runs too, which more images do not narrow.
     """
 
     verdict: Word
@@ -84,7 +84,7 @@ class Verdict:
 
 
 class Question(NamedTuple):
-    """What is measured to judge a statement: the cells that it is about, and the weighted sum over cells."""
+    """The cells that a statement is about, and the weighted sum over cells that is measured for it."""
 
     cells: tuple[CellKey, ...]
     terms: tuple[Term, ...]
@@ -92,14 +92,14 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """A statement with what its names stand for.
+    """A statement with its metric, cells and limit resolved.
 
     Attributes:
-        statement: as it is written.
-        metric: what is measured.
-        score: what failures are predicted by; None where the metric takes none.
-        requirement: what the value is held to.
-        questions: one of the mean, or one a cell.
+        statement: as written.
+        metric: that is measured.
+        score: that predicts failures; None if the metric takes none.
+        requirement: for the value.
+        questions: one for the mean, or one for each cell.
         missing: cells that a model lacks.
     """
 
@@ -119,18 +119,18 @@ class Plan:
 
     @property
     def decision_count(self) -> int:
-        """How many chances it has to be contradicted."""
+        """How many decisions chance may contradict."""
         return max(1, len(self.questions))
 
 
 @dataclass(frozen=True)
 class JudgedStatement:
-    """A statement with what is shown of it.
+    """A statement with its verdicts.
 
     Attributes:
-        statement: as it is written.
-        verdicts: one of the mean, or one a cell.
-        plan: what its names stand for; None of a statement about a shape or a kind of finding.
+        statement: as written.
+        verdicts: one for the mean, or one for each cell.
+        plan: None for a statement about a shape or a kind of finding.
     """
 
     statement: Statement
@@ -139,17 +139,17 @@ class JudgedStatement:
 
     @property
     def verdict(self) -> Word:
-        """Contradicted where any cell is; else not measurable, else inconclusive, where any is; else supported."""
+        """Contradicted if any cell is; else not measurable or inconclusive if any is; else supported."""
         return worst_of([one.verdict for one in self.verdicts])
 
     @property
     def deciding(self) -> list[Verdict]:
-        """The verdicts that decide, those farthest beyond the limit, or nearest to it, first."""
+        """The verdicts that decide, those farthest beyond the limit, or closest to it, first."""
         return sorted((one for one in self.verdicts if one.verdict == self.verdict), key=self._spare)
 
     @property
     def images_needed(self) -> int | None:
-        """Images that would decide every inconclusive cell; None where none is, or where no number would do."""
+        """Images that would decide every inconclusive cell; None if none is, or if no number would."""
         needed = [one.images_needed for one in self.verdicts if one.verdict == "inconclusive"]
         known = [count for count in needed if count is not None]
         return max(known) if known and len(known) == len(needed) else None
@@ -162,7 +162,7 @@ class JudgedStatement:
 
 
 def worst_of(words: Sequence[Word]) -> Word:
-    """The verdict on all of several statements: contradicted where any is; supported where all are."""
+    """The verdict on several statements together: contradicted if any is; supported if all are."""
     return next(word for word in WORDS if word in words)
 
 
@@ -172,25 +172,26 @@ def plan_statement(statement: Statement, record: OnRecord, metrics: Mapping[str,
     Args:
         statement: as it was read.
         record: cells of the models.
-        metrics: those that may be named.
+        metrics: that it may name.
         place: of the statement in its file, for errors.
 
     Raises:
-        StudyError: a metric, score or corruption is unknown, a limit does not go with the metric, or a statement
-            compares and there is no baseline.
+        StudyError: the metric, score or corruption is unknown, the limit does not fit the metric, or a comparison has
+            no baseline.
     """
     metric = _known_metric(statement, place, metrics)
     score = _known_score(statement, metric, place, metrics)
     if statement.is_relative and record.baseline is None:
-        raise StudyError(
-            f"{place}: {statement.relation} compares with a baseline: name one, or write at_least or at_most"
-        )
+        raise StudyError(f"{place}: {statement.relation} requires a baseline: name one, or use at_least or at_most")
     if metric.higher_is_better is None and (statement.is_relative or statement.is_drop):
         raise StudyError(
-            f"{place}: neither direction of {metric.name} is better, so nothing is worse: write at_least or at_most"
+            f"{place}: {metric.name} has no better direction: use at_least or at_most instead of {statement.relation}"
         )
     if metric.unit == "share" and abs(statement.bound) > 1:
-        raise StudyError(f"{place}.limit: {metric.name} is a share, from 0 to 1: write {statement.bound / 100:g}")
+        raise StudyError(
+            f"{place}.limit: {metric.name} is a share from 0 to 1: write {statement.bound / 100:g} "
+            f"(given: {statement.bound:g})"
+        )
     cells = find_cells(statement, record, place)
     is_whole = not (cells.lacks_other or (cells.missing and statement.over == "mean"))
     questions = tuple(_questions(statement, metric, cells)) if is_whole else ()
@@ -209,7 +210,7 @@ def _known_score(statement: Statement, metric: Metric, place: str, metrics: Mapp
     if not metric.takes_score:
         if statement.score is not None:
             takers = ", ".join(name for name, other in metrics.items() if other.takes_score)
-            raise StudyError(f"{place}.score: {metric.name} takes no score: leave it out (it goes with {takers})")
+            raise StudyError(f"{place}.score: {metric.name} takes no score: remove it (metrics with a score: {takers})")
         return None
     score = statement.score or (DEFAULT_SCORE if DEFAULT_SCORE in metric.scores else metric.scores[0])
     if score not in metric.scores:
@@ -229,10 +230,10 @@ def _requirement(statement: Statement, metric: Metric) -> Requirement:
 
 
 def _questions(statement: Statement, metric: Metric, cells: StatedCells) -> list[Question]:
-    """What is measured: one sum for the mean, or one a cell."""
+    """One sum for the mean, or one for each cell."""
     own = {name: group for name, group in cells.own.items() if group}
     sign = 1.0 if metric.higher_is_better else -1.0
-    if statement.relation == "largest_drop":  # each other corruption leaves more, and something is lost
+    if statement.relation == "largest_drop":  # accuracy drops, and more than under each other corruption
         ((_, of_own),) = own.items()
         leads = [(tuple(group), [*mean_of(group, sign), *mean_of(of_own, -sign)]) for group in cells.other.values()]
         return [
@@ -269,21 +270,21 @@ def _mean(groups: Mapping[str, Sequence[CellKey]], weight: float = 1.0) -> list[
 
 
 def _at(groups: Mapping[str, Sequence[CellKey]], severity: float) -> dict[str, list[CellKey]]:
-    """The cells of a severity; all of corruptions that have it not, such as the clean one."""
+    """The cells of a severity; all cells of corruptions without it, such as clean."""
     return {name: [cell for cell in cells if cell[1] == severity] or list(cells) for name, cells in groups.items()}
 
 
 def judge_plan(plan: Plan, models: ModelMetrics, family: Family) -> JudgedStatement:
-    """What is shown of a statement about a metric.
+    """Judge a statement about a metric.
 
     Args:
-        plan: the statement.
-        models: what it is about.
+        plan: of the statement.
+        models: that it is about.
         family: the level, and the statements judged together.
     """
-    missing = [Verdict("not_measurable", (cell,), reason=NOT_ON_RECORD) for cell in plan.missing]
+    missing = [Verdict("not_measurable", (cell,), reason=NOT_EVALUATED) for cell in plan.missing]
     if missing and plan.statement.over == "mean":
-        missing = [Verdict("not_measurable", plan.missing, reason=NOT_ON_RECORD)]
+        missing = [Verdict("not_measurable", plan.missing, reason=NOT_EVALUATED)]
     verdicts = [_judged(plan, question, models, family) for question in plan.questions]
     return JudgedStatement(plan.statement, (*verdicts, *missing), plan)
 
@@ -298,13 +299,13 @@ def _judged(plan: Plan, question: Question, models: ModelMetrics, family: Family
 def judge(
     measured: Measured, requirement: Requirement, family: Family, cells: tuple[CellKey | MissingCell, ...] = ()
 ) -> Verdict:
-    """What is shown of one value; of fewer than FEWEST_IMAGES images, copies counted as one, nothing is.
+    """Judge one value; with fewer than FEWEST_IMAGES distinct images it is inconclusive.
 
     Args:
         measured: the value with its error.
-        requirement: what it is held to.
+        requirement: for the value.
         family: the level, and the statements judged together.
-        cells: which it is of.
+        cells: of the value.
     """
     level, comparisons = family.level, family.comparisons
     if family.is_two_sided:
@@ -323,9 +324,10 @@ def judge(
         supporting, opposing = high, corrected.low
         estimate = Estimate(measured.value, opposing, supporting)
     needed, reason = None, ""
-    if measured.image_count * measured.independent < FEWEST_IMAGES:
+    distinct = measured.image_count * measured.independent
+    if distinct < FEWEST_IMAGES:
         word: Word = "inconclusive"
-        reason = f"it takes {FEWEST_IMAGES} images"
+        reason = too_few_images(round(distinct))
     elif requirement.is_met(supporting):
         word = "supported"
     elif not requirement.is_met(opposing):

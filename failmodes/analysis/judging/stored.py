@@ -1,4 +1,4 @@
-"""Findings and judged claims as rows: made and stored at load; where those are not of now, made for one connection."""
+"""Findings and judged claims as rows: stored at load, or recomputed for one connection if not current."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -31,7 +31,7 @@ from failmodes.warehouse.hashing import identity_of, source_hash
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.progress import counted
 
-SOURCES = (  # packages whose code decides what a statement says
+SOURCES = (  # packages whose code determines the statements
     "failmodes.analysis",
     "failmodes.analysis.statistics",
     "failmodes.analysis.judging",
@@ -41,7 +41,7 @@ SOURCES = (  # packages whose code decides what a statement says
 
 
 def due(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Names of what a load would derive anew; nothing where the tables do not fit together."""
+    """The derived tables that a load would recompute; none if the tables are inconsistent."""
     try:
         refuse_broken_relations(con)
     except WarehouseError:
@@ -53,14 +53,14 @@ def due(con: duckdb.DuckDBPyConnection) -> list[str]:
 def store(
     con: duckdb.DuckDBPyConnection, metrics: Sequence[Metric] = (), settings: Mapping[str, Any] | None = None
 ) -> None:
-    """Derive what is due, on a connection that may write.
+    """Recompute derived tables that are not current, on a connection that may write.
 
-    Nothing is derived of evaluations that are not whole, nor where tables do not fit together: readers are told why.
+    Incomplete evaluations, and warehouses with inconsistent tables, are skipped: reading them raises an error.
 
     Args:
         con: the warehouse.
-        metrics: that claims may name, beside those of this package.
-        settings: of the shapes, by the names of `ShapeSettings`; of those left out the stored ones stay.
+        metrics: that claims may use, in addition to those of this package.
+        settings: of the shapes, by the names of `ShapeSettings`; stored settings are kept otherwise.
     """
     try:
         refuse_broken_relations(con)
@@ -75,10 +75,10 @@ DERIVATION = Derivation(due, store)
 
 
 def change_settings(warehouse: Path, given: Mapping[str, Any]) -> None:
-    """Derive everything with other settings of the shapes, and store it; nothing where they are the stored ones.
+    """Recompute and store everything with other settings of the shapes, unless these are the stored ones.
 
     Raises:
-        WarehouseError: the warehouse is missing, in use, or holds what failmodes did not make.
+        WarehouseError: the warehouse is missing, in use, or not written by failmodes.
         StorageError: it cannot be written.
     """
     with open_warehouse(warehouse) as con:
@@ -90,10 +90,10 @@ def change_settings(warehouse: Path, given: Mapping[str, Any]) -> None:
 
 
 def warehouse_findings(warehouse: Path) -> Findings:
-    """Everything that is judged of all evaluations.
+    """All findings of a warehouse.
 
     Raises:
-        WarehouseError: see `open_current`; or there is no evaluation that was run to the end.
+        WarehouseError: see `open_current`; or there is no finished evaluation.
     """
     with open_current(warehouse) as con:
         parts = [findings_of(con, selection) for selection in select(con)]
@@ -105,7 +105,7 @@ def warehouse_findings(warehouse: Path) -> Findings:
 
 
 def findings_of(con: duckdb.DuckDBPyConnection, selection: Selection) -> Findings:
-    """Findings of a selection of the warehouse, as stored where that is current, else judged for this connection."""
+    """Findings of a selection of the warehouse: the stored ones if current, else recomputed for this connection."""
     _judge_findings(con)
     return collect(con, selection, _read_findings(con, selection.ids))
 
@@ -116,17 +116,17 @@ def warehouse_claims(
     stated: Sequence[Statement] | None = None,
     metrics: Sequence[Metric] = (),
 ) -> list[ClaimRow]:
-    """Claims judged: those that are given, else those of the study.
+    """Judge the given claims, or else those of the study.
 
     Args:
         warehouse: the DuckDB file.
-        given: claims to judge now.
-        stated: what the study claims now; None for what the warehouse holds.
-        metrics: that claims may name, beside those of this package.
+        given: claims to judge.
+        stated: the current claims of the study; None for those in the warehouse.
+        metrics: that claims may use, in addition to those of this package.
 
     Raises:
-        StudyError: a given claim is not understood, or names a model that was not evaluated.
-        WarehouseError: the warehouse is missing, in use, or holds no evaluation that was run to the end.
+        StudyError: a given claim is invalid, or its model was not evaluated.
+        WarehouseError: the warehouse is missing, in use, or has no finished evaluation.
     """
     with open_current(warehouse) as con:
         if given:
@@ -148,12 +148,12 @@ def update_claims(
     *,
     stores: bool,
 ) -> None:
-    """Judge the study's claims where that is not stored as it is now.
+    """Judge the study's claims if the stored verdicts are not current.
 
     Args:
         con: the warehouse, with current shapes.
-        stated: what the study claims now, in place of what the warehouse holds; None for that.
-        metrics: that claims may name, beside those of this package.
+        stated: the current claims of the study; None for those in the warehouse.
+        metrics: that claims may use, in addition to those of this package.
         stores: see `update_shapes`.
     """
     claims = stored_claims(con)
@@ -180,7 +180,7 @@ def update_claims(
 
 
 def _claims_made(con: duckdb.DuckDBPyConnection, claims: Sequence[StatedClaim]) -> Made:
-    columns = "name, evaluation_id, definition, input_hash"  # readers are shown them in another order than writers
+    columns = "name, evaluation_id, definition, input_hash"  # the order of rows differs between readers and writers
     own = f"select {columns} from computed where starts_with(name, ?) order by all"
     metrics = con.execute(own, [OF_USERS]).fetchall()
     made_from = [claims, metrics, asdict(stored_settings(con)), evaluation_inputs(con)]
@@ -194,11 +194,11 @@ def _judge_findings(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _update_findings(con: duckdb.DuckDBPyConnection, selections: Sequence[Selection], *, stores: bool) -> bool:
-    """Judge those evaluations, and pairs of those selections, whose findings are not stored as they are now."""
+    """Judge evaluations, and pairs of models, whose stored findings are not current."""
     of_each, of_pairs = _findings_made(con, selections)
     due_each, due_pairs = of_each.due(con, stores=stores), of_pairs.due(con, stores=stores)
     ours = f"select bool_and(kind = any(?) and verdict = any(?)) from {FINDINGS.name}"
-    if fetch_first(con, ours, [list(all_kinds()), list(WORDS)]) != (True,):  # whoever wrote a file may write rows too
+    if fetch_first(con, ours, [list(all_kinds()), list(WORDS)]) != (True,):  # a file may be malicious
         due_each, due_pairs = list(of_each.inputs), list(of_pairs.inputs)
     if not due_each and not due_pairs:
         return False
@@ -230,7 +230,7 @@ def _update_findings(con: duckdb.DuckDBPyConnection, selections: Sequence[Select
 
 
 def _findings_made(con: duckdb.DuckDBPyConnection, selections: Sequence[Selection]) -> tuple[Made, Made]:
-    """What findings about one evaluation are made from, and those about pairs, by the first of a selection."""
+    """The inputs of findings about one evaluation, and of those about pairs, by the first evaluation of a selection."""
     inputs, settings = evaluation_inputs(con), asdict(stored_settings(con))
     of_each = {
         one.evaluation_id: identity_of(
@@ -254,7 +254,7 @@ def _read_findings(con: duckdb.DuckDBPyConnection, evaluations: Collection[str])
 
 
 def _selections(con: duckdb.DuckDBPyConnection) -> list[Selection]:
-    """Those of the warehouse; none where no evaluation was run to the end."""
+    """The selections of the warehouse; none without a finished evaluation."""
     try:
         return select(con)
     except WarehouseError:
@@ -262,7 +262,7 @@ def _selections(con: duckdb.DuckDBPyConnection) -> list[Selection]:
 
 
 def _unless_unfit(key: str, unfit: list[str], judge: Callable[[], Sequence[Any]], *, stores: bool) -> list[Any]:
-    """What `judge` gives; where it cannot and a load goes on without, nothing, with its key among the unfit."""
+    """The result of `judge`; if it fails during a load, an empty list, and its key is added to the unfit ones."""
     try:
         return list(judge())
     except WarehouseError:

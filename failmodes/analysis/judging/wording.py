@@ -1,4 +1,4 @@
-"""Statements and what is shown of them, in words."""
+"""Statements and verdicts in English."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -22,8 +22,8 @@ from failmodes.analysis.statistics.run_rows import CellKey, ImagePairing
 from failmodes.ingest.statements import statement_text
 from failmodes.warehouse.schema import CLEAN
 
-MOST_NAMES = 4  # corruptions that a line names
-MOST_CELLS = 3  # cells that a line lists
+MOST_NAMES = 4  # corruptions in a line
+MOST_CELLS = 3  # cells in a line
 MARKS: dict[Word, str] = {"supported": "✓", "contradicted": "✗", "inconclusive": "?", "not_measurable": "–"}
 GATE_WORDS: dict[Word, str] = {
     "supported": "pass", "contradicted": "fail", "inconclusive": "inconclusive", "not_measurable": "not_measurable",
@@ -45,7 +45,7 @@ def tally_verdicts(verdicts: Collection[Word], name: Callable[[Word], str] = str
 
 
 def title_text(judged: JudgedStatement) -> str:
-    """The statement in English, behind its own name where it has one."""
+    """The statement in English, after its name if it has one."""
     name = judged.statement.name
     return f"{name}: {english(judged)}" if name else english(judged)
 
@@ -59,7 +59,7 @@ def english(judged: JudgedStatement) -> str:
 
 
 def cell_text(cell: CellKey | MissingCell | tuple[str, None]) -> str:
-    """One cell: fog 3, clean; fog where it has no severity."""
+    """One cell: fog 3, clean; fog without a severity."""
     corruption, severity = cell[:2]
     if corruption == CLEAN:
         return "clean"
@@ -67,7 +67,7 @@ def cell_text(cell: CellKey | MissingCell | tuple[str, None]) -> str:
 
 
 def result_text(judged: JudgedStatement) -> str:
-    """What is shown of a statement, in one line."""
+    """The result of a statement in one line: the value that decides with its bounds, or why there is none."""
     deciding = judged.deciding
     if judged.plan is None:
         return deciding[0].reason
@@ -77,13 +77,13 @@ def result_text(judged: JudgedStatement) -> str:
         return _value_and_bounds(judged.plan, deciding[0]) + _images_needed(judged)
     parts = [f"{where_text(one)}: {_value_and_bounds(judged.plan, one)}" for one in deciding[:MOST_CELLS]]
     if judged.verdict == "supported":
-        return f"in all {len(deciding)} cells; nearest to the limit is {parts[0]}"
+        return f"in all {len(deciding)} cells; closest to the limit: {parts[0]}"
     more = [f"{len(deciding) - MOST_CELLS:,} more"] if len(deciding) > MOST_CELLS else []
     return f"{_tally(judged)}: {'; '.join(parts + more)}{_images_needed(judged)}"
 
 
 def missing_text(verdicts: Sequence[Verdict]) -> str:
-    """What is missing, and for which model: fog 5 is missing for the candidate; not defined: no failure."""
+    """The missing cells and for which model: fog 5 is missing for the candidate; undefined: no failure."""
     lacking = [cell for one in verdicts for cell in one.cells if isinstance(cell, MissingCell)]
     parts = []
     for side in dict.fromkeys(cell.lacked_by for cell in lacking):
@@ -92,14 +92,14 @@ def missing_text(verdicts: Sequence[Verdict]) -> str:
         whose = "both models" if side == "both" else f"the {side}"
         parts.append(f"{listed_cells(cells)} {verb} missing for {whose}")
     undefined = [one for one in verdicts if not any(isinstance(cell, MissingCell) for cell in one.cells)]
-    parts += [f"not defined: {one.reason}" for one in undefined[:MOST_CELLS]]
+    parts += [f"undefined: {one.reason}" for one in undefined[:MOST_CELLS]]
     if len(undefined) > MOST_CELLS:
         parts.append(f"and not in {format_count(len(undefined) - MOST_CELLS, 'more cell')}")
     return "; ".join(parts)
 
 
 def not_evaluated_text(verdicts: Sequence[Verdict]) -> str:
-    """The same of one model, which needs no name: fog 5 was not evaluated."""
+    """The same for one model, without its name: fog 5 was not evaluated."""
     cells = [cell for one in verdicts for cell in one.cells if isinstance(cell, MissingCell)]
     if not cells:
         return verdicts[0].reason
@@ -107,7 +107,7 @@ def not_evaluated_text(verdicts: Sequence[Verdict]) -> str:
 
 
 def where_text(one: Verdict) -> str:
-    """The cell of one of several decisions; of a mean its corruption; of all corruptions nothing."""
+    """The cell of one of several decisions; the corruption of a mean; '' for all corruptions."""
     if not one.cells:
         return ""
     first = one.cells[0]
@@ -122,18 +122,14 @@ def estimate_text(plan: Plan, estimate: Estimate) -> str:
 
 
 def _value_and_bounds(plan: Plan, one: Verdict) -> str:
-    """What is shown of one decision: −0.4 points, shown to be −1.3 points or more."""
+    """The value of one decision with the bounds that decide it: −0.4 points (lower bound −1.3 points)."""
     if one.estimate is None:
         return one.reason
-    requirement = plan.requirement
     value, low, high = (_amount(plan, number) for number in one.estimate)
-    passing, opposing = (low, high) if requirement.is_least else (high, low)
-    better, worse = ("more", "less") if requirement.is_least else ("less", "more")
-    if one.verdict == "supported":
-        return f"{value}, shown to be {passing} or {better}"
-    if one.verdict == "contradicted":
-        return f"{value}, shown to be {opposing} or {worse}"
-    return f"{value}, it may be anything between {low} and {high}" + (f"; {one.reason}" if one.reason else "")
+    if one.verdict == "inconclusive":
+        return f"{value} (bounds {low} and {high})" + (f"; {one.reason}" if one.reason else "")
+    is_lower = plan.requirement.is_least == (one.verdict == "supported")
+    return f"{value} ({f'lower bound {low}' if is_lower else f'upper bound {high}'})"
 
 
 def listed_cells(cells: Sequence[MissingCell | CellKey]) -> str:
@@ -145,7 +141,7 @@ def listed_cells(cells: Sequence[MissingCell | CellKey]) -> str:
 
 
 def _tally(judged: JudgedStatement) -> str:
-    """Of how many cells what is shown: fail in 1 of 30 cells, inconclusive in 19."""
+    """The number of cells by verdict: fail in 1 of 30 cells, inconclusive in 19."""
     counts = Counter(one.verdict for one in judged.verdicts)
     first, *others = [(gate_word(word), counts[word]) for word in WORDS if counts[word] and word != "supported"]
     cells = f"{first[0]} in {first[1]:,} of {format_count(len(judged.verdicts), 'cell')}"
@@ -153,45 +149,45 @@ def _tally(judged: JudgedStatement) -> str:
 
 
 def _images_needed(judged: JudgedStatement) -> str:
-    """How many images would decide what is inconclusive; empty for others."""
+    """How many images would decide an inconclusive statement; '' for others."""
     if judged.verdict != "inconclusive" or judged.plan is None:
         return ""
-    return f"; {decided_by(judged.images_needed, has_seeds=any(one.is_over_seeds for one in judged.verdicts))}"
+    return f"; {images_needed_text(judged.images_needed, has_seeds=any(one.is_over_seeds for one in judged.verdicts))}"
 
 
-def decided_by(images: int | None, *, has_seeds: bool) -> str:
-    """How many images would decide what is inconclusive; None where no number would."""
+def images_needed_text(images: int | None, *, has_seeds: bool = False) -> str:
+    """How many images would decide an inconclusive statement; None if no number would."""
     if images is None:
-        return "no number of images would decide it, since a value lies on or very near the limit"
+        return "no number of images would decide it: the value is on or very close to the limit"
     count = format_count(round_up(images), "image")
-    return (
-        f"at least {count} would decide it, or more training seeds" if has_seeds else f"about {count} would decide it"
-    )
+    if has_seeds:
+        return f"at least {count}, or more training seeds, would decide it"
+    return f"about {count} would decide it"
 
 
 def images_text(pairing: ImagePairing | None, *models: DescribedModel) -> str:
-    """Which images models are judged on: the same 400 images; 480 images that both were evaluated on."""
+    """The images on which models are compared: the same 400 images; 480 images shared by both."""
     if pairing is None:
         return format_count(models[0].image_count, "image")
     count, note = format_count(pairing.image_count, "image"), f" ({pairing.note})" if pairing.note else ""
     counts = join_names(f"{one.image_count:,} of {one.label}" for one in models)
     said = {
         "same": f"the same {count}",
-        "common": f"{count} that both were evaluated on",
+        "common": f"{count} shared by both",
         "different": f"different images, {counts}, compared as independent samples",
     }
     return f"{said[pairing.kind]}{note}"
 
 
 def about_text(is_about_training: bool, *models: DescribedModel) -> str:
-    """What a statement is about: checkpoints, or the training of models."""
+    """The scope of a statement: these checkpoints, or training seeds."""
     if not is_about_training:
-        return "about these checkpoints, not about retraining"
+        return "these checkpoints only, not retraining"
     return f"over training seeds: {join_names(f'{len(one.evaluation_ids)} of {one.label}' for one in models)}"
 
 
 def _amount(plan: Plan, value: float) -> str:
-    """A measured value with a digit more than in tables, such as a hundredth of a point; a drop has no sign."""
+    """A value with one more digit than in tables, such as a hundredth of a point; a drop has no sign."""
     digits, scale = precision(plan.metric.unit)
     is_signed = plan.is_difference and not plan.statement.is_drop
     return _with_unit(plan, format_number(scale * value, digits + 1, signed=is_signed))

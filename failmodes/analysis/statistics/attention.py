@@ -1,9 +1,9 @@
-"""What is tested of attention at the last severity of each corruption, beside the map of another image (the null).
+"""Tests of attention at the last severity of each corruption against the map of another image (the null).
 
-Each image is compared with the next one of a random cycle (`warehouse.null_pairs`). So the values of an image and of
-the next one share a map and are correlated; those of images farther along share none. The variance of a mean of N
-values is then (γ0 + 2 γ1) / N, γ0 their variance and γ1 their covariance with the next one's. γ1 below 0 counts as 0.
-Of exact duplicates N is the effective number of images (see `warehouse.metrics.duplicates`).
+Each image is compared with the next one of a random cycle (`warehouse.null_pairs`). The values of an image and of the
+next one therefore share a map and are correlated; images farther along the cycle share none. The variance of a mean of
+N values is then (γ0 + 2 γ1) / N, with γ0 their variance and γ1 their covariance with the next one's. A γ1 below 0
+counts as 0. With exact duplicates, N is the effective number of images (see `warehouse.metrics.duplicates`).
 """
 
 from functools import partial
@@ -25,31 +25,30 @@ from failmodes.warehouse.metrics.intervals import mean_with_made_up, wilson_inte
 from failmodes.warehouse.null_pairs import NullPairs, sample_null_pairs
 from failmodes.warehouse.schema import CLEAN
 
-Following = NDArray[np.int64]  # for each image the position of the next of its cycle, (N,); -1: alone
+Following = NDArray[np.int64]  # (N,) for each image the position of the next in its cycle; -1 without one
 
-CLEAN_TARGET = "clean"  # one class per image along the whole curve: a change of prediction cannot pass for drift
-# γ1 / γ0 where the cycle is not known: the largest that was measured, of null minus own distance
-# (shared/reference/statements.md, rule 6)
+CLEAN_TARGET = "clean"  # one class per image along the whole curve: a changed prediction is not drift
+# γ1 / γ0 if the cycle is unknown: the largest that was measured, for null minus own distance
 LARGEST_CORRELATION = 0.29
 CHANCE = 0.5
-LOST_WITHIN = 0.05  # a place is lost where the share nearer to the own clean map is less than this above chance
-DECIDED_BEFORE = 4  # images counted as decided beside those seen (z² of 95 %), so that ties alone still have a width
+LOST_WITHIN = 0.05  # a location is lost if the share closer to the own clean map is less than this above chance
+DECIDED_BEFORE = 4  # images counted as decided in addition (z² of 95%), so that ties alone have an interval
 
 
 class OwnMapTest(NamedTuple):
-    """Whether centroids of a cell are nearer to their own clean one than to that of another image of the class.
+    """Whether centroids of a cell are closer to their own clean one than to that of another image of the class.
 
     Attributes:
         corruption: at its last severity.
-        image_count: images whose other image has a distance from its own clean map, too.
-        missing_count: those of them that have none: their map is empty, the corrupted or the clean one.
+        image_count: images whose other image has a distance from its own clean map.
+        missing_count: those of them without a distance: their corrupted or clean map is empty.
         median_shift: median distance of the centroid from the own clean map's, image widths.
         median_null: median distance from the other image's clean map, image widths.
-        share: of `image_count`, images that are nearer to their own, with its interval; ties and those without a
-            distance count one half, and 1/2 is chance.
-        worst_case: the same if no image without a distance were nearer to its own.
-        p_nearer: that they are not nearer, whatever images without a distance would have shown.
-        p_lost: that the share is not LOST_WITHIN chance or below it.
+        share: of `image_count`, images closer to their own, with its interval; ties and images without a distance
+            count one half, and 1/2 is chance.
+        worst_case: the same if no image without a distance were closer to its own.
+        p_nearer: of not being closer, whatever images without a distance would have shown.
+        p_lost: of a share that is not LOST_WITHIN chance or below it.
     """
 
     corruption: str
@@ -71,23 +70,23 @@ class OwnMapTest(NamedTuple):
 
     @property
     def holds_in_worst_case(self) -> bool:
-        """Whether 'nearer' stands whatever the images that lack a map would have shown."""
+        """Whether 'nearer' holds whatever images without a map would have shown."""
         return self.worst_case.low > CHANCE
 
 
 class AttentionAtLast(NamedTuple):
-    """All that is tested of one evaluation's attention at the last severity of each corruption.
+    """All tests of one evaluation's attention at the last severity of each corruption.
 
     Attributes:
         own_maps: against the null, the largest median shift first; their intervals hold together. Corruptions with
-            fewer than two images that have another of their class, or without any distance, are left out.
+            fewer than two images that have another of their class, or without any distance, are excluded.
+        mask_changes: mean change from clean of the mask share minus its null, by corruption in the given order; their
+            intervals hold together.
         mask_p_values: of no such change, by corruption, for all of them together.
-        mask_changes: mean change from clean of the mask share less its null, by corruption in the order asked for;
-            their intervals hold together.
-        over_null: mean of the mask share less its null, by corruption, and when clean under its name; the intervals of
+        over_null: mean of the mask share minus its null, by corruption and for clean images; the intervals of
             corruptions hold together. Empty without masks or without that null.
-        has_mask_null: whether that null is another image's map, of the same cell, inside this image's mask; it is 0 in
-            rows made before it was on record.
+        has_mask_null: whether that null is another image's map, of the same cell, inside this image's mask; the null is
+            0 in rows without it.
     """
 
     own_maps: list[OwnMapTest]
@@ -101,10 +100,10 @@ class LastRows(NamedTuple):
     """Rows at the last severity of C corruptions and, last, of the clean cell, of N images by rising image_id.
 
     Attributes:
-        values: columns of the table `attention` by name, (C + 1, N), and whether there is a row; NaN where nothing is.
+        values: columns of the table `attention` by name, (C + 1, N), and `is_there` for a row; NaN without a value.
         has_class_other: (N,) whether there is another image of the class.
-        following: the other images; None where they cannot be known.
-        groups: (N,) of duplicates among the images; None where they are distinct.
+        following: the other images; None if unknown.
+        groups: (N,) of duplicates among the images; None if they are distinct.
     """
 
     values: dict[str, Float64Array]
@@ -120,7 +119,7 @@ def drift_cells(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.Data
         Columns label, corruption, severity, accuracy, shift, and null with null_low and null_high, the middle 95 %.
 
     Raises:
-        WarehouseError: there is none; the message says why.
+        WarehouseError: there is none; the message gives the reason.
     """
     cells = read_for_selection(con, "attention_drift", selection).select(
         pl.col("evaluation_id").cast(pl.Enum(selection.ids)), "corruption_order",
@@ -133,9 +132,9 @@ def drift_cells(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.Data
 
 
 def missing_drift_reason(selection: Selection) -> str:
-    """Why no drift is on record, from the evaluations themselves."""
+    """Why the warehouse has no drift of these evaluations."""
     without_note = (
-        "one image was evaluated, and its drift is compared with the distance to another image's map"
+        "one image was evaluated, and drift is compared with the distance to another image's map"
         if selection.image_count == 1
         else "each image has an empty map, clean or corrupted"
     )
@@ -150,8 +149,8 @@ def attention_at_last(
 ) -> AttentionAtLast:
     """Test an evaluation's attention at the last severity of each of some corruptions.
 
-    Where images are missing from the warehouse, it cannot be known which other image each was compared with: intervals
-    then take the largest correlation that was measured (`LARGEST_CORRELATION`).
+    If images are missing from the warehouse, the other image that each was compared with is unknown: intervals then
+    assume the largest correlation that was measured (`LARGEST_CORRELATION`).
     """
     values, has_class_other, following, groups = read_last_rows(con, evaluation, corruptions)
     own, null = values["centroid_shift"], values["null_class_centroid_shift"]
@@ -187,10 +186,10 @@ def attention_at_last(
 def read_last_rows(
     con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo, corruptions: tuple[str, ...]
 ) -> LastRows:
-    """Read the rows, and draw the other images again that they were compared with when they were made.
+    """Read the rows, and resample the other images that they were compared with.
 
-    These are drawn over the labels of the evaluated images by rising image_id, so they are known where every evaluated
-    image has rows and a label.
+    These are sampled by the labels of the evaluated images in the order of image_id, so they are known if every
+    evaluated image has rows and a label.
     """
     facts = evaluation.facts
     rows: pl.DataFrame = con.sql(
@@ -214,7 +213,7 @@ def read_last_rows(
 
 
 def _with_two_images(names: tuple[str, ...], values: Float64Array) -> dict[str, Float64Array]:
-    """Rows of values (C, N) by name, where at least two images have one."""
+    """Rows of values (C, N) by name, if at least two images have one."""
     return {name: row for name, row in zip(names, values, strict=False) if (~np.isnan(row)).sum() > 1}
 
 
@@ -230,20 +229,20 @@ def compare_with_null(
 ) -> OwnMapTest | None:
     """Compare distances from own clean maps with those from others'; None with fewer than two images, or no distance.
 
-    Images are left out whose other image has no map under the corruption. Else own clean maps would be those of images
-    that keep a map, and others' those of all images: where these lie differently, own ones would seem nearer (or
-    farther) though the corruption leaves nothing of them. Of images whose other one keeps a map, those without a map
-    count one half, and then 1/2 is chance whatever decides which maps are empty.
+    Images whose other image has no map under the corruption are excluded. Otherwise own clean maps would be those of
+    images that keep a map, and others' those of all images: if their locations differ, own ones would seem closer (or
+    farther) although the corruption leaves nothing of them. Of images whose other one keeps a map, those without a map
+    count one half; 1/2 is then chance, whatever determines which maps are empty.
 
     Args:
-        own: (N,) distance from the image's own clean map, NaN where there is none.
-        other: (N,) distance from the next image's clean map, NaN where there is none.
+        own: (N,) distance from the image's own clean map, or NaN.
+        other: (N,) distance from the next image's clean map, or NaN.
         has_other: (N,) whether there is a next image.
-        following: (N,) the next image; None where it is not known: then γ1 is taken to be LARGEST_CORRELATION γ0, and
-            only images are left out whose other image has no clean map.
+        following: (N,) the next image; None if unknown: γ1 is then assumed to be LARGEST_CORRELATION γ0, and only
+            images whose other image has no clean map are excluded.
         corruption: of the cell.
         comparisons: Bonferroni's correction: how many intervals hold at once.
-        groups: (N,) of duplicates among the images; None where they are distinct.
+        groups: (N,) of duplicates among the images; None if they are distinct.
     """
     missing = np.isnan(own)
     compared = has_other & (missing | ~np.isnan(other) if following is None else ~missing[following])
@@ -271,16 +270,16 @@ def interval_on_cycle(value: float, effective_count: float, comparisons: int = 1
 def mean_on_cycle(
     values: Float64Array, following: Following | None, groups: Groups | None = None
 ) -> tuple[float, float]:
-    """The mean of values 0, 1/2 and 1 along a cycle, and the number of independent images that it is worth.
+    """The mean of values 0, 1/2 and 1 along a cycle, and its effective number of independent images.
 
-    That is N v (1 - v) / (γ0 + 2 γ1), v the mean: N γ0 / (γ0 + 2 γ1) where no image counts one half, and more where
-    some do, since halves vary less. γ0 is v (1 - v) less a quarter of the share of halves: exactly their variance, but
-    that DECIDED_BEFORE images more count as decided. The interval has a width at 0 and 1 too.
+    That is N v (1 - v) / (γ0 + 2 γ1), with v the mean: N γ0 / (γ0 + 2 γ1) if no image counts one half, and more if
+    some do, since halves vary less. γ0 is v (1 - v) minus a quarter of the share of halves: exactly their variance,
+    except that DECIDED_BEFORE more images count as decided. The interval has a width at 0 and 1 too.
 
     Args:
-        values: (N,); NaN is left out, and at least one is none.
-        following: (N,) the next image; None where it is not known.
-        groups: (N,) of duplicates among the images; None where they are distinct.
+        values: (N,); NaN is ignored, and at least one value is not NaN.
+        following: (N,) the next image; None if unknown.
+        groups: (N,) of duplicates among the images; None if they are distinct.
     """
     is_known = ~np.isnan(values)
     known, independent = values[is_known], independent_share(kept_groups(groups, is_known))
@@ -296,8 +295,8 @@ def variance_inflation(values: Float64Array, following: Following | None) -> flo
     In a cycle of two each image is the next of the other: their one covariance counts once.
 
     Args:
-        values: (N,); NaN is left out.
-        following: (N,) the next image; None where it is not known.
+        values: (N,); NaN is ignored.
+        following: (N,) the next image; None if unknown.
     """
     if following is None:
         return 1 + 2 * LARGEST_CORRELATION
@@ -312,13 +311,12 @@ def variance_inflation(values: Float64Array, following: Following | None) -> flo
 def mean_share_change(
     values: Float64Array, comparisons: float = 1, inflation: float = 1.0, groups: Groups | None = None
 ) -> Estimate:
-    """The mean change of a share, -1 to 1, with an interval that holds where a few images change much, others little.
+    """The mean change of a share, -1 to 1, with an interval that is valid if few images change much and others little.
 
-    Student's 95 % interval is of the changes and two made-up ones, 1 and -1, the farthest that there are: see
-    `statistics.difference`.
+    Student's 95% interval of the changes and two added ones, 1 and -1, the most extreme: see `statistics.difference`.
 
     Args:
-        values: (N,) one an image; NaN is left out.
+        values: (N,) one per image; NaN is ignored.
         comparisons: Bonferroni's correction: how many intervals hold at once.
         inflation: how much larger the variance of the mean is, since images share maps (`variance_inflation`).
         groups: (N,) of duplicates among the images, whose values are added up first; None where they are distinct.
@@ -336,7 +334,7 @@ def mean_share_change(
 def p_of_share_change(
     values: Float64Array, comparisons: int = 1, inflation: float = 1.0, groups: Groups | None = None
 ) -> float:
-    """Two-sided p value of no change: where the interval of `mean_share_change` ends at 0."""
+    """Two-sided p value of no change, by inversion of the interval of `mean_share_change`."""
 
     def is_shown(level: float) -> bool:
         found = mean_share_change(values, comparisons * 0.05 / (1 - level), inflation, groups)

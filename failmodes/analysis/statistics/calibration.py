@@ -41,8 +41,8 @@ class CellConfidence(NamedTuple):
         image_count: images with finite logits.
         mean_confidence: 0-1.
         overconfidence: mean confidence minus accuracy of the same images, -1 to 1. Its interval is mean confidence
-            minus the exact one of accuracy, or that of the images' differences where it is wider, and holds for all
-            cells of the evaluation that are listed together.
+            minus the exact interval of accuracy, or that of the images' differences if it is wider, and holds for all
+            listed cells of the evaluation together.
         p_value: two-sided, of a model that is neither over- nor underconfident, for all these cells together.
     """
 
@@ -55,14 +55,14 @@ class CellConfidence(NamedTuple):
 
     @property
     def verdict(self) -> Word:
-        """Supported where it is overconfident, contradicted where it is underconfident."""
+        """Supported if it is overconfident, contradicted if it is underconfident."""
         return self.overconfidence.is_above(0)
 
 
 class CleanCalibration(NamedTuple):
-    """ECE on clean images with its 95 % interval, and the most that chance gives a calibrated model in 95 % of samples.
+    """ECE on clean images with its 95% interval, and its 95th percentile for a calibrated model (noise floor).
 
-    The calibrated model has the same confidences. The p value is that its error is at least as large by chance.
+    The calibrated model has the same confidences. The p value is the probability that its error is at least as large.
     """
 
     ece: float
@@ -89,7 +89,7 @@ def overconfidence_by_corruption(
     return [
         _cell_confidence(
             corruption, severity, count, mean, round((mean - gap) * count), len(cells), independent,
-            spread.get((corruption, severity), 0.0),  # a check reports a cell without rows
+            spread.get((corruption, severity), 0.0),  # a data check reports a cell without rows
         )
         for corruption, severity, count, mean, gap in ordered.select(
             "corruption", "severity", "n", "mean_confidence", "overconfidence"
@@ -125,7 +125,7 @@ def overconfidence(
     spread: float = 0.0,
     level: float = 0.95,
 ) -> Estimate:
-    """Mean confidence minus accuracy, with the interval that holds for so many cells together.
+    """Mean confidence minus accuracy, with an interval that holds for `cells` cells together.
 
     `independent` is the effective number of images as a share of them (see `warehouse.metrics.duplicates`), `spread`
     the standard deviation of confidence minus correctness over images.
@@ -139,7 +139,7 @@ def overconfidence(
 def clean_calibration(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> CleanCalibration | None:
-    """Calibration error on clean images; None where no logits are finite."""
+    """Calibration error on clean images; None if no logits are finite."""
     rows = read_metrics(con, [evaluation.evaluation_id], ["ece", "ece_noise_floor"]).filter(corruption=CLEAN)
     found = {metric: row for metric, *row in rows.select("metric", "value", "low", "high", "n").rows()}
     if not found:
@@ -157,10 +157,10 @@ def clean_calibration(
 
 @read_once
 def pooled_reliability(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
-    """Bins of confidence that occurred, pooled over the averaged corruptions.
+    """Non-empty confidence bins, pooled over the averaged corruptions.
 
     Returns:
-        A row an evaluation (`label`), severity from clean on and `bin_index` (of `BINS` equal bins, from 0): `count`
+        A row per evaluation (`label`), severity from clean on and `bin_index` (of `BINS` equal bins, from 0): `count`
         (predictions with finite logits), `mean_confidence`, `accuracy` and the ends of its 95 % interval, 0-1.
     """
     found = []
@@ -174,7 +174,7 @@ def pooled_reliability(con: duckdb.DuckDBPyConnection, selection: Selection) -> 
 
 
 def _bins_of_cells(run: RunRows, cells: list[CellKey]) -> list[tuple[int, int, float, float, float, float]]:
-    """Bin, count, mean confidence, accuracy and its interval, of cells together; none without finite confidences."""
+    """Bin, count, mean confidence, accuracy and its interval, pooled over cells; empty without finite confidences."""
     try:
         columns = [(rows["confidence"].astype(np.float64), rows["correct"]) for rows in map(run.rows, cells)]
     except NotOnRecord:
@@ -196,12 +196,12 @@ def _bins_of_cells(run: RunRows, cells: list[CellKey]) -> list[tuple[int, int, f
 def accuracy_interval(
     inside: NDArray[np.bool_], correct: NDArray[np.bool_], groups: Groups | None = None, *, shares_images: bool = True
 ) -> tuple[float, float]:
-    """The 95 % interval of the accuracy of the predictions that are `inside`.
+    """The 95% interval of the accuracy of the predictions `inside`.
 
     Args:
         inside: (N, K) which predictions of N images under K corruptions, one at least.
         correct: (N, K) which are correct.
-        groups: (N,) of duplicates among the images, which count as one; None where they are distinct.
+        groups: (N,) of duplicates among the images, which count as one; None if they are distinct.
         shares_images: whether a row is one image; else all predictions are of different images.
     """
     count = int(inside.sum())
@@ -217,7 +217,7 @@ def accuracy_interval(
 
 
 def _effective_count(totals: NDArray[Any], correct: NDArray[Any], accuracy: float) -> float:
-    """Independent images that know the share as well; where all or none are correct, the images of the bin.
+    """Number of independent images with the same error; if all or none are correct, the images of the bin.
 
     Args:
         totals: (N,) predictions of each image in the bin.

@@ -21,15 +21,15 @@ from numpy.typing import ArrayLike
 from failmodes.analysis.statistics.estimate import Estimate, Float64Array, Word
 from failmodes.warehouse.metrics.duplicates import Groups, group_sums, independent_share
 
-STEEPER = 2  # a threshold: beyond it accuracy is lost at least so many times as fast as before
-FEWEST_CHANGING = 10  # images that are right at some severities and wrong at others; of fewer no break is tested
+STEEPER = 2  # beyond a threshold, accuracy drops at least this many times as fast as before
+FEWEST_CHANGING = 10  # images that are correct at some severities only; with fewer no break is tested
 MADE_UP = 2  # images, one at each end
-BEFORE, AFTER, CHANGE, EXCESS = range(4)  # figures of a break, in the order of `_contrasts`
-FARTHEST = 12.0  # bound of the free numbers
+BEFORE, AFTER, CHANGE, EXCESS = range(4)  # parameters of a break, in the order of `_contrasts`
+FARTHEST = 12.0  # bound of the free parameters
 NEAREST = 1e-9  # of a fitted accuracy to 0 and 1
-STILL = 1e-4  # of the largest movement of a fitted curve: one that is smaller counts as none
+STILL = 1e-4  # a smaller movement of a fitted curve, as a share of the largest, counts as none
 LINEAR, LOGISTIC, WEIBULL, EXPONENTIAL = FUNCTIONS = ("linear", "logistic", "weibull", "exponential")
-# Free numbers that a fit may begin with, of which it takes the two nearest; severities are shares of the last one
+# Starting values, of which a fit takes the two best; severities are shares of the last one
 STARTS: dict[str, list[tuple[float, ...]]] = {
     LINEAR: [(2.0, 0.0)],
     LOGISTIC: [(2.0, middle, -1.5) for middle in (0.2, 0.6, 1.0, 1.5)],
@@ -39,17 +39,17 @@ STARTS: dict[str, list[tuple[float, ...]]] = {
 
 
 class ChangePoint(NamedTuple):
-    """The break of one curve that fits best, and how sure it is.
+    """The best-fitting break of one curve, with its test.
 
     Attributes:
-        p_value: that a curve without a break bends so much by chance; None of too few images that change.
+        p_value: of a curve without a break; None if too few images change.
         at: position in the grid where the two lines meet.
-        first: position of the severity beyond which the break lies.
-        last: position of the severity before which it lies.
-        before: slope before the break, accuracy a severity, with an interval that holds for all places tried.
-        after: slope beyond it, likewise.
-        excess: slope before times STEEPER minus the slope beyond, likewise: above 0 at a threshold.
-        never_threshold: whether `excess` lies below 0, interval included, wherever the lines meet.
+        first: position of the severity before the break.
+        last: position of the severity after it.
+        before: slope before the break, accuracy per severity, with an interval that holds for all places tried.
+        after: slope after it, likewise.
+        excess: slope before times STEEPER minus the slope after, likewise: above 0 at a threshold.
+        never_threshold: whether `excess` is below 0, interval included, wherever the lines meet.
     """
 
     p_value: float | None
@@ -62,10 +62,10 @@ class ChangePoint(NamedTuple):
     never_threshold: bool
 
     def threshold(self, adjusted_p: float | None, level: float) -> Word:
-        """Whether accuracy holds and then falls.
+        """Whether accuracy drops much faster beyond the break.
 
-        Supported where there is a break (`adjusted_p`, corrected for the number of curves, is small enough), accuracy
-        falls beyond it, and at least STEEPER times as fast as before, intervals included.
+        Supported if there is a break (by `adjusted_p`, corrected for the number of curves), and accuracy drops beyond
+        it, at least STEEPER times as fast as before, intervals included.
         """
         if adjusted_p is None:
             return "inconclusive"
@@ -83,15 +83,15 @@ def find_change_point(
     paired: bool = True,
     groups: Groups | None = None,
 ) -> ChangePoint:
-    """The break of a curve that fits best, with its test.
+    """Find the best-fitting break of a curve, and test it.
 
     Args:
-        correct: (N, S) bool, whether each image is right from clean to the last severity, S at least 3.
+        correct: (N, S) bool, whether each image is correct from clean to the last severity, S at least 3.
         resampled: (B, S) accuracy under B resamples of the images.
         severities: (S,) rising.
         level: of the intervals.
         paired: whether rows of `correct` are the same images at every severity.
-        groups: (N,) of duplicates among the images; None where they are distinct.
+        groups: (N,) of duplicates among the images; None if they are distinct.
     """
     is_correct, replicates = np.asarray(correct, dtype=bool), np.asarray(resampled, dtype=np.float64)
     contrasts = _contrasts(np.asarray(severities, dtype=np.float64))
@@ -107,7 +107,7 @@ def find_change_point(
     deviations = stretch(len(is_correct) * independent, places, level) * np.abs(of_replicates - values) / errors
     half = np.quantile(deviations.max(axis=(1, 2)), level) * errors
     ends = np.stack([values, values - half, values + half], axis=-1)
-    # resamples that lie as far from the sample as the sample from a straight line, at some place
+    # resamples that are as far from the sample as the sample is from a straight line, at some place
     as_far = deviations[:, CHANGE].max(axis=1) >= (np.abs(values[CHANGE]) / errors[CHANGE]).max()
     is_changing = is_correct.any(axis=1) & ~is_correct.all(axis=1)
     is_tested = not paired or is_changing.sum() * independent >= FEWEST_CHANGING
@@ -124,10 +124,10 @@ def find_change_point(
 
 
 def stretch(images: float, places: int, level: float = 0.95) -> float:
-    """By how much distances of resamples from the sample are too short, which matters where images are few.
+    """The factor by which distances of resamples from the sample are too short, which matters for few images.
 
-    It is that of Student's quantile from the normal one, and of n from n - 1 (Hesterberg 2015, American Statistician
-    69, 371-386, "narrowness bias").
+    The ratio of Student's quantile to the normal one, and of n to n - 1 (Hesterberg 2015, American Statistician 69,
+    371-386, "narrowness bias").
     """
     from scipy.special import ndtri, stdtrit  # here: it takes .2 s, and most charts do without
 
@@ -138,9 +138,9 @@ def stretch(images: float, places: int, level: float = 0.95) -> float:
 def covariance_of_means(correct: ArrayLike, *, paired: bool = True, groups: Groups | None = None) -> Float64Array:
     """Covariance of the accuracies of cells (N, S) over images, (S, S); 0 between cells of different images.
 
-    In every direction two made-up images are added, 1 and -1, so that no contrast of cells has an error of 0 where few
-    images change (see `statistics.difference`). Of duplicates, (N,) `groups`, the images of a group are added up first,
-    and a made-up image counts as a group of the effective size.
+    Two images, 1 and -1, are added in every direction, so that no contrast of cells has an error of 0 if few images
+    change (see `statistics.difference`). Images of one group of duplicates, (N,) `groups`, are summed first, and an
+    added image counts as a group of the effective size.
     """
     is_correct = np.asarray(correct, dtype=np.float64)
     if groups is not None:
@@ -155,7 +155,7 @@ def covariance_of_means(correct: ArrayLike, *, paired: bool = True, groups: Grou
 
 
 def _covariance_of_groups(correct: Float64Array, paired: bool, groups: Groups) -> Float64Array:
-    """As `covariance_of_means`, of groups of duplicates."""
+    """The same for groups of duplicates."""
     size, shares = 1 / independent_share(groups), correct.mean(axis=0)
     if paired:
         sums = group_sums(correct - shares, groups)
@@ -167,9 +167,9 @@ def _covariance_of_groups(correct: Float64Array, paired: bool, groups: Groups) -
 
 
 def _contrasts(grid: Float64Array) -> Float64Array:
-    """Weights (4, S - 2, S) of accuracies whose sums are the figures of a break at each inner severity.
+    """Weights (4, S - 2, S) of accuracies whose sums are the parameters of a break at each inner severity.
 
-    The figures are slope before, slope after, change of slope, and the excess over a threshold's.
+    These are slope before, slope after, change of slope, and the excess over a threshold's.
     """
     hinges = np.maximum(grid - grid[1:-1, None], 0)
     designs = np.stack([np.ones_like(hinges), np.broadcast_to(grid, hinges.shape), hinges], axis=-1)
@@ -182,15 +182,15 @@ class CurveFit(NamedTuple):
 
     Attributes:
         function: one of FUNCTIONS.
-        upper: accuracy that the curve comes from: of the logistic at severities far below 0, else at severity 0; 0-1.
-        floor: accuracy that it goes to; None of a straight line.
-        location: severity where half of the fall from `upper` to `floor` is lost; None of a straight line.
-        slope: accuracy a severity at `location`.
-        parameters: number that were fitted.
-        deviance: twice the log-likelihood that the curve loses against the accuracies themselves.
-        degrees_of_freedom: severities, clean included, beyond the parameters.
-        lack_of_fit_p: that the residuals are so large by chance; None where no severity is left, or images are few.
-        quasi_aic: deviance / overdispersion + 2 parameters; the overdispersion is that of the curve that fits best.
+        upper: upper asymptote: of the logistic at severities far below 0, else at severity 0; 0-1.
+        floor: lower asymptote; None for a straight line.
+        location: severity at half of the drop from `upper` to `floor`; None for a straight line.
+        slope: accuracy per severity at `location`.
+        parameters: number of fitted parameters.
+        deviance: twice the difference in log-likelihood from the accuracies themselves.
+        degrees_of_freedom: severities, clean included, minus parameters.
+        lack_of_fit_p: of residuals this large; None without degrees of freedom, or for few images.
+        quasi_aic: deviance / overdispersion + 2 parameters; the overdispersion is that of the best-fitting curve.
     """
 
     function: str
@@ -213,15 +213,14 @@ def fit_curve(
     paired: bool = True,
     groups: Groups | None = None,
 ) -> list[CurveFit]:
-    """Fit every function that has fewer parameters than a curve has severities.
+    """Fit every function with fewer parameters than the curve has severities.
 
     Args:
-        correct: (N, S) bool, whether each image is right from clean to the last severity.
+        correct: (N, S) bool, whether each image is correct from clean to the last severity.
         severities: (S,) rising, the first 0.
-        chance: accuracy of a guess, the floor of logistic and Weibull; None counts as 0.
+        chance: chance accuracy, the floor of logistic and Weibull; None counts as 0.
         paired: whether rows of `correct` are the same images at every severity.
-        groups: (N,) of duplicates among the images, of which the likelihood counts the effective number; None where
-            they are distinct.
+        groups: (N,) of duplicates among the images, which count with their effective number; None if distinct.
     """
     is_correct, grid = np.asarray(correct, dtype=bool), np.asarray(severities, dtype=np.float64)
     covariance, floor, fits = covariance_of_means(is_correct, paired=paired, groups=groups), chance or 0.0, []
@@ -238,7 +237,7 @@ def fit_curve(
 
 
 def _accuracy(name: str, numbers: Float64Array, share: Float64Array, chance: float) -> Float64Array:
-    """A curve of free numbers (P,) at severities (S,), which are shares of the last one."""
+    """A curve of free parameters (P,) at severities (S,), which are shares of the last one."""
     _, second, third = [*np.clip(numbers, -FARTHEST, FARTHEST), 0.0][:3]
     upper, floor = _ends(name, numbers, chance)
     if name == LINEAR:
@@ -253,7 +252,7 @@ def _accuracy(name: str, numbers: Float64Array, share: Float64Array, chance: flo
 
 
 def _ends(name: str, numbers: Float64Array, chance: float) -> tuple[float, float]:
-    """Upper end and floor of a curve, of a line its last accuracy; free numbers are the log-odds of them."""
+    """Upper end and floor of a curve (of a line, its last accuracy); free parameters are their log-odds."""
     upper, floor, *_ = (1 / (1 + exp(-number)) for number in np.clip(numbers, -FARTHEST, FARTHEST))
     return (upper, floor) if name in (LINEAR, EXPONENTIAL) else (chance + (1 - chance) * upper, chance)
 
@@ -261,9 +260,9 @@ def _ends(name: str, numbers: Float64Array, chance: float) -> tuple[float, float
 def _fit(
     name: str, share: Float64Array, correct: np.ndarray, images: float, chance: float
 ) -> tuple[Float64Array, float]:
-    """The free numbers (P,) of largest likelihood, and their deviance, which is the sum of squares that is made least.
+    """The free parameters (P,) of largest likelihood, and their deviance, the minimized sum of squares.
 
-    Beyond FARTHEST a number changes nothing.
+    Beyond FARTHEST a parameter has no effect.
     """
     from scipy.optimize import least_squares  # here: it takes .3 s, and most charts do without
 
@@ -291,9 +290,9 @@ def _lack_of_fit(
     covariance: Float64Array,
     chance: float,
 ) -> float | None:
-    """P value that residuals are so far from 0 by chance, by what of them no change of the free numbers can mend.
+    """P value of residuals this far from 0, by their part that no change of the free parameters can reduce.
 
-    Hotelling's test (1931) of the residuals across the directions in which the fitted curve can move.
+    Hotelling's test (1931) of the residuals orthogonal to the directions in which the fitted curve can move.
     """
     from scipy.optimize import approx_fprime  # as above
     from scipy.special import fdtrc
@@ -301,7 +300,7 @@ def _lack_of_fit(
     residuals = correct.mean(axis=0) - _accuracy(name, numbers, share, chance)
     movements = np.asarray(approx_fprime(numbers, lambda tried: _accuracy(name, tried, share, chance)), np.float64)
     directions, sizes, _ = np.linalg.svd(movements, full_matrices=True)
-    able = int((sizes > STILL * sizes[0]).sum())  # a number at its bound no longer moves the curve
+    able = int((sizes > STILL * sizes[0]).sum())  # a parameter at its bound no longer moves the curve
     left, across = len(share) - able, directions[:, able:]
     if images <= left + 1:
         return None
@@ -314,7 +313,7 @@ def _lack_of_fit(
 def _figures(
     name: str, numbers: Float64Array, last: float, chance: float
 ) -> tuple[float, float | None, float | None, float]:
-    """Upper accuracy, floor, location and slope of a fitted curve, in severities again."""
+    """Upper accuracy, floor, location and slope of a fitted curve, in units of severity."""
     _, second, third = [*numbers.tolist(), 0.0][:3]
     (upper, floor), width = _ends(name, numbers, chance), exp(third)
     if name == LINEAR:

@@ -1,25 +1,25 @@
-"""The shape of a curve in one word: how accuracy changes from clean to the last severity.
+"""The shape of a curve: how accuracy changes from clean to the last severity.
 
-The words are defined for exact curves by `shapes_of`, first match first; a drop is clean minus last accuracy:
+`shapes_of` defines the shapes for exact curves, first match first; a drop is clean minus last accuracy:
 
 - `flat`: every severity within `flat_below` of clean;
-- `rise`, `recovers`, `up_and_down`: it turns. A turn is a change of direction by a quarter of the curve's range, and by
-  `flat_below` at least. `rise` only rises, `recovers` drops and then rises, `up_and_down` is every other one;
-- `near_linear`: on average (root mean square) within 12.5 % of the drop of the straight line, or `flat_below` if that
-  is more;
-- `two_steps`: two steps with one between them make up 70 % of the drop, each of them 30 %;
-- `abrupt`: one step is 70 % of the drop;
+- `rise`, `recovers`, `up_and_down`: it turns. A turn is a change of direction by at least a quarter of the curve's
+  range, and by at least `flat_below`. `rise` only rises, `recovers` drops and then rises, `up_and_down` is any other;
+- `near_linear`: on average (root mean square) within 12.5% of the drop from the straight line, or within `flat_below`
+  if that is more;
+- `two_steps`: two steps with one between them make up 70% of the drop, each of them 30%;
+- `abrupt`: one step is 70% of the drop;
 - `late`, `early`: the curvature is at least `curvature_threshold`, or at most its negative;
 - `middle`: none of these, and the steepest step is an inner one;
 - `inconclusive`: none of these.
 
-A step is the change over one severity, however many points of a dense grid lie within it. What is known of a curve is a
-sample of images, so a word is said only where nearly all resamples of the curve give it: normal draws of its accuracies
-with their covariance over images (a parametric bootstrap; Efron and Tibshirani 1998, The problem of regions, Annals of
-Statistics 26, 1687-1718). The share of resamples with another word is its p value.
+A step is the change over one severity, however many points of a dense grid are within it. A curve is estimated from a
+sample of images, so a shape is named only if nearly all resamples of the curve have it: normal samples of its
+accuracies with their covariance over images (a parametric bootstrap; Efron and Tibshirani 1998, The problem of regions,
+Annals of Statistics 26, 1687-1718). The share of resamples with another shape is its p value.
 
-Severity is an index, not a dose: the same function describes curves over measured distortion, scaled to the same
-length.
+Severity levels are ordinal, not equally spaced: the same function describes curves over measured distortion, scaled to
+the same length.
 """
 
 from collections.abc import Mapping
@@ -49,19 +49,19 @@ SHAPES = SHAPE_NAMES
 FLAT, RISE, RECOVERS, UP_AND_DOWN, NEAR_LINEAR, TWO_STEPS, ABRUPT, LATE, EARLY, MIDDLE, INCONCLUSIVE = range(
     len(SHAPES)
 )
-FALLING = ("near_linear", "two_steps", "abrupt", "late", "early", "middle")  # words for a curve that drops
-STEPPED = ("abrupt", "two_steps", "middle")  # words that name the place of a step
-STRIDE = 1.0  # severities that a step takes: the distance of two levels of the published grid
-MIN_POINTS = 3  # clean, at least one inner severity, the last: fewer have no shape
+FALLING = ("near_linear", "two_steps", "abrupt", "late", "early", "middle")  # shapes of a curve that drops
+STEPPED = ("abrupt", "two_steps", "middle")  # shapes that name the place of a step
+STRIDE = 1.0  # length of a step in severities: the distance of two levels of the published grid
+MIN_POINTS = 3  # clean, at least one inner severity, the last
 TURN = 0.25  # share of the range by which a curve turns
 NEAR_CHORD = 0.125  # share of the drop
 ABRUPT_STEP = 0.7  # share of the drop
 BOTH_STEPS, EACH_STEP = 0.7, 0.3  # shares of the drop
-EVEN_SHARES = 2  # an abrupt step is at least so many times the step of a straight line: matters on coarse grids
+EVEN_SHARES = 2  # an abrupt step is at least this many times that of a straight line: matters on coarse grids
 SMALL = 0.1  # drops shown to be smaller are called small
-EQUIVALENCE_LEVEL = 0.9  # both one-sided tests at 5 % (Schuirmann 1987), as an interval
+EQUIVALENCE_LEVEL = 0.9  # both one-sided tests at 5% (Schuirmann 1987), as an interval
 SETTINGS = "resamples, bootstrap_seed, interval_level, flat_below, curvature_threshold"  # columns, as in ShapeSettings
-MOST_RESAMPLES = 100_000  # that a stored setting may ask for
+MOST_RESAMPLES = 100_000  # in stored settings
 SEVERITY_AXIS, RMSE_AXIS, SSIM_AXIS = "severity", "rmse", "1-ssim"
 
 
@@ -75,7 +75,7 @@ class ShapeSettings:
         resamples: of each curve.
         seed: of the resampling.
         interval_level: of all intervals.
-        flat_below: changes below this are none, 0-1.
+        flat_below: smaller changes count as none, 0-1.
         curvature_threshold: curvature from which on a curve drops late (positive) or early (negative).
     """
 
@@ -87,9 +87,9 @@ class ShapeSettings:
 
 
 def stored_settings(con: duckdb.DuckDBPyConnection) -> ShapeSettings:
-    """The settings that the stored shapes were made with; the defaults without shapes, or where nobody could set them.
+    """The settings of the stored shapes; the defaults without shapes, or if the stored settings are out of range.
 
-    Whoever wrote a file may have written a billion resamples.
+    A file from outside may ask for a billion resamples.
     """
     row = fetch_first(
         con,
@@ -102,11 +102,11 @@ def stored_settings(con: duckdb.DuckDBPyConnection) -> ShapeSettings:
 
 
 class Named(NamedTuple):
-    """A word for each of several curves, as positions in SHAPES, and where their largest steps lie.
+    """The shape of each of several curves, as positions in SHAPES, and the positions of their largest steps.
 
     Attributes:
         codes: (…) positions in SHAPES.
-        starts: (…, 2) positions in the grid where the largest step begins, of `two_steps` where both do.
+        starts: (…, 2) positions in the grid where the largest step begins, for `two_steps` where both begin.
     """
 
     codes: NDArray[np.intp]
@@ -117,20 +117,20 @@ class CurveShape(NamedTuple):
     """One curve described.
 
     Attributes:
-        shape: the word for the sample's own curve, one of SHAPES.
-        stability: share of resamples with the same word and, where it names steps, steps that overlap them.
-        shares: share of resamples by word.
+        shape: of the sample's own curve, one of SHAPES.
+        stability: share of resamples with the same shape and, if it names steps, with overlapping steps.
+        shares: share of resamples by shape.
         drop: total drop, 0-1, with Newcombe's interval.
-        curvature: None unless the word is one of a curve that drops.
-        largest: accuracy lost in the steepest step; as the largest of several it is larger in the sample than in truth,
-            and its interval holds for all steps together.
+        curvature: None unless the curve drops.
+        largest: accuracy drop in the steepest step; as the largest of several it is biased upwards, and its interval
+            holds for all steps together.
         largest_at: positions in the grid where that step begins and ends.
-        other_at: of `two_steps` those of the other step; else None.
-        largest_change: clean minus accuracy at the severity farthest from clean, likewise for all severities together.
+        other_at: the same for the other step of `two_steps`; else None.
+        largest_change: clean minus accuracy at the severity farthest from clean; its interval holds for all severities.
         largest_change_at: position in the grid of that severity.
-        changes_within: the change from clean at every severity is at most this, with a chance of 95 %.
-        changes: accuracy after minus before of every adjacent step and the ends of its interval, each (S - 1,).
-        smallest_shown: total drop that so many images would show in four of five samples, 0-1.
+        changes_within: the change from clean at every severity is at most this, with 95% confidence.
+        changes: accuracy after minus before each adjacent step and the ends of its interval, each (S - 1,).
+        smallest_shown: total drop that this number of images detects with a power of 80%, 0-1.
     """
 
     shape: str
@@ -152,8 +152,8 @@ class ShapeOverAxis(NamedTuple):
     """The shape of one curve over one axis.
 
     Attributes:
-        shape: the word for the sample's own curve, one of SHAPES.
-        stability: share of resamples with that word.
+        shape: of the sample's own curve, one of SHAPES.
+        stability: share of resamples with that shape.
         curvature: over this axis; None unless the curve drops.
         curvature_change: the curvature over this axis minus that over severity; None unless the curve drops.
     """
@@ -167,8 +167,8 @@ class ShapeOverAxis(NamedTuple):
 def curvature(accuracy: ArrayLike, severities: ArrayLike) -> Float64Array:
     """Mean height above the chord over the inner severities, as a share of the total drop (kappa).
 
-    Each inner point weighs as much as the severities nearer to it than to its neighbors: on an even grid all weigh
-    the same, on an uneven one a cluster of points does not outvote the rest.
+    The weight of an inner point is the range of severities closest to it: equal on an even grid; on an uneven grid a
+    cluster of points does not dominate.
 
     Args:
         accuracy: (…, S) curves, S at least 3.
@@ -186,7 +186,7 @@ def curvature(accuracy: ArrayLike, severities: ArrayLike) -> Float64Array:
 
 
 def _weights(grid: Float64Array) -> Float64Array:
-    """What each inner point of a grid (S,) weighs, (S - 2,), in all 1."""
+    """Weights of the inner points of a grid (S,), (S - 2,), with a sum of 1."""
     spans = (grid[2:] - grid[:-2]) / 2
     weights: Float64Array = spans / spans.sum()
     return weights
@@ -208,8 +208,8 @@ def chord(accuracy: ArrayLike, severities: ArrayLike) -> Float64Array:
 def step_ends(severities: ArrayLike) -> NDArray[np.intp]:
     """For each point of a grid (S,) but the last, the position of the farthest within one severity, shape (S - 1,).
 
-    Where the next point is farther than that, it is the next point. On the published grid steps are those between its
-    levels; on a dense one they overlap, so that a drop has as much room as there and is not lost in short steps.
+    If the next point is farther than that, it is the next point. On the published grid, steps are those between its
+    levels; on a dense one they overlap, so that a drop is not divided into short steps.
     """
     grid = np.asarray(severities, dtype=np.float64)
     within_reach = np.searchsorted(grid, grid[:-1] + STRIDE + 1e-9, side="right") - 1
@@ -225,7 +225,7 @@ def step_changes(accuracy: ArrayLike, severities: ArrayLike) -> Float64Array:
 
 
 def shapes_of(accuracy: ArrayLike, severities: ArrayLike, settings: ShapeSettings) -> Named:
-    """The words for curves as they are, as the module defines them.
+    """The shapes of curves without sampling error, as defined above.
 
     Args:
         accuracy: (…, S) curves, 0-1.
@@ -260,12 +260,12 @@ def shapes_of(accuracy: ArrayLike, severities: ArrayLike, settings: ShapeSetting
 
 
 def shape_of_curve(accuracy: ArrayLike, severities: ArrayLike, settings: ShapeSettings | None = None) -> str:
-    """The word for one curve (S,) as it is, one of SHAPES."""
+    """The shape of one curve (S,) without sampling error, one of SHAPES."""
     return SHAPES[int(shapes_of(accuracy, severities, settings or ShapeSettings()).codes)]
 
 
 def _swings(curve: Float64Array, least: Float64Array) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """How often curves (…, S) change direction by `least` (…), the first time counted, and whether that is down."""
+    """How often curves (…, S) change direction by `least` (…), the first time included, and whether that is down."""
     high = low = curve[..., 0]
     direction = np.zeros(high.shape, np.intp)
     swings, goes_down = np.zeros_like(direction), np.zeros(high.shape, np.bool_)
@@ -280,7 +280,7 @@ def _swings(curve: Float64Array, least: Float64Array) -> tuple[NDArray[np.intp],
 
 
 def _shares_of_steps(curve: Float64Array, grid: Float64Array) -> Float64Array:
-    """What every step loses as a share of the total drop, (…, S - 1); 0 of curves that do not drop."""
+    """The drop in every step as a share of the total drop, (…, S - 1); 0 for curves that do not drop."""
     drop = total_drop(curve)[..., None]
     lost = -step_changes(curve, grid)
     shares: Float64Array = np.divide(lost, drop, out=np.zeros_like(lost), where=drop > 0)
@@ -288,7 +288,7 @@ def _shares_of_steps(curve: Float64Array, grid: Float64Array) -> Float64Array:
 
 
 def _two_largest(steps: Float64Array, grid: Float64Array) -> tuple[Float64Array, Float64Array, NDArray[np.intp]]:
-    """Of steps (…, S - 1) the two with a step between them that lose most: their sum, the smaller, both positions."""
+    """The two largest steps (…, S - 1) with a step between them: their sum, the smaller one, both positions."""
     most, smaller = np.zeros(steps.shape[:-1]), np.zeros(steps.shape[:-1])
     starts = np.zeros((*steps.shape[:-1], 2), np.intp)
     ends = step_ends(grid)
@@ -304,7 +304,7 @@ def _two_largest(steps: Float64Array, grid: Float64Array) -> tuple[Float64Array,
 
 
 def resampled_curve(accuracy: ArrayLike, covariance: ArrayLike, resampling: ShapeSettings) -> Float64Array:
-    """Normal draws (B, S) of a curve (S,) with the covariance (S, S) of its accuracies over images."""
+    """Normal samples (B, S) of a curve (S,) with the covariance (S, S) of its accuracies over images."""
     curve = np.asarray(accuracy, dtype=np.float64)
     draws = np.random.default_rng(resampling.seed).standard_normal((resampling.resamples, len(curve)))
     found: Float64Array = curve + draws @ np.linalg.cholesky(np.asarray(covariance, dtype=np.float64)).T
@@ -320,7 +320,7 @@ def describe_curve(
     groups: Groups | None = None,
     resampled: Float64Array | None = None,
 ) -> CurveShape:
-    """Describe one curve by its word, its figures and their intervals.
+    """Describe one curve: its shape, drops and steps with intervals.
 
     Intervals of drops and steps are Newcombe's; those of the curvature, and stability, are over resamples.
 
@@ -329,8 +329,8 @@ def describe_curve(
         severities: (S,) rising.
         settings: thresholds, resampling and level.
         paired: whether rows of `correct` are the same images at every severity.
-        groups: (N,) of duplicates among the images; None where they are distinct.
-        resampled: (B, S) of `resampled_curve`, where they are at hand.
+        groups: (N,) of duplicates among the images; None if they are distinct.
+        resampled: (B, S) of `resampled_curve`, if already computed.
 
     Raises:
         ValueError: fewer than three points, or severities that do not rise.
@@ -379,7 +379,7 @@ def _intervals(counts: PairedCounts, level: float, comparisons: int = 1) -> Floa
 
 
 def _is_same(named: Named, grid: Float64Array) -> NDArray[np.bool_]:
-    """Whether each of the curves but the first is described as that is, (B,): with a word that names steps the same."""
+    """Whether each curve but the first has the same shape, (B,), and overlapping steps if the shape names steps."""
     is_same: NDArray[np.bool_] = named.codes[1:] == named.codes[0]
     if SHAPES[named.codes[0]] in STEPPED:
         far = np.abs(grid[named.starts[1:]] - grid[named.starts[0]]) >= STRIDE - 1e-9
@@ -402,7 +402,7 @@ def shapes_over_axes(
     Args:
         accuracy: (1 + B, S): the curve, 0-1, and its resamples.
         severities: (S,) rising.
-        axes: by name (S,) never falling, such as the mean distortion at each severity (see `axis_reason`).
+        axes: by name (S,) never decreasing, such as the mean distortion at each severity (see `axis_reason`).
         settings: thresholds and level.
     """
     over_severity, level = curvature(accuracy, severities), settings.interval_level
@@ -421,9 +421,9 @@ def shapes_over_axes(
 
 
 def _one_point_each(accuracy: Float64Array, axis: ArrayLike) -> tuple[Float64Array, Float64Array]:
-    """Curves (…, S) over the different values of an axis (S,): points of the same value are one, of their mean.
+    """Curves (…, S) over the different values of an axis (S,): points of the same value are averaged.
 
-    Severities of the very same distortion are of the same images (motion blur of the CIFAR-C recipe at 3 and 4).
+    Severities of the same distortion have the same images (motion blur of the CIFAR-C recipe at 3 and 4).
     """
     values, place, counts = np.unique(np.asarray(axis, dtype=np.float64), return_inverse=True, return_counts=True)
     members = (place[:, None] == np.arange(len(values))) / counts
@@ -432,7 +432,7 @@ def _one_point_each(accuracy: Float64Array, axis: ArrayLike) -> tuple[Float64Arr
 
 
 def axis_reason(values: ArrayLike, severities: ArrayLike, name: str) -> str | None:
-    """Why measured distortion (S,) is no axis of a curve; None where it is one: known, never falling, of MIN_POINTS.
+    """Why measured distortion (S,) is not a valid axis; None if it is: measured, never decreasing, MIN_POINTS values.
 
     Args:
         values: (S,) mean distortion at each severity, NaN where it was not measured.
@@ -444,7 +444,7 @@ def axis_reason(values: ArrayLike, severities: ArrayLike, name: str) -> str | No
         return "distortion was not measured: corrupted images do not pair with clean ones"
     falls = np.flatnonzero(np.diff(axis) < 0)
     if len(falls):
-        return f"{name} falls from severity {grid[falls[0]]:g} to {grid[falls[0] + 1]:g}"
+        return f"{name} decreases from severity {grid[falls[0]]:g} to {grid[falls[0] + 1]:g}"
     if len(np.unique(axis)) < MIN_POINTS:
         return f"{name} is the same at all but one severity"
     return None

@@ -1,21 +1,21 @@
-"""The one engine of all that is measured and compared: a metric over cells of one model or two, with its error.
+"""The engine for values and differences: a metric over cells of one model or two, with its error.
 
-What is measured is a weighted sum of a metric over cells: its mean over cells, the drop from clean to some of them, one
+A value is a weighted sum of a metric over cells: its mean over cells, the drop from clean to some of them, one
 corruption against another, a candidate against a baseline. Cells of the same images are compared image by image, others
-as independent samples. Training runs of one model are averaged; where every model has several, the error is over
-training seeds too and the statement is about training, else it is about these checkpoints.
+as independent samples. Training runs of one model are averaged; if every model has several, the error covers training
+seeds too and the statement is about training, otherwise it is about these checkpoints.
 
-Errors over images: of metrics with contributions of images the spread of their weighted sums with two made-up images,
+Errors over images: for metrics with per-image contributions, the spread of their weighted sums with two added images,
 the least and the most that one can contribute (Bonett and Price 2012, Journal of Educational and Behavioral Statistics
-37, 479-488; of cells of different images Price and Bonett 2004, Computational Statistics & Data Analysis 45, 449-456),
-so that no error is 0; of others a bootstrap of images. A share in one cell has its exact interval, a difference of two
+37, 479-488; for cells of different images Price and Bonett 2004, Computational Statistics & Data Analysis 45, 449-456),
+so that no error is 0; for others a bootstrap of images. A share in one cell has its exact interval, a difference of two
 shares Newcombe's. Exact duplicates count as one image (see `warehouse.metrics.duplicates`).
 
 Errors over training seeds: the Multi-Bootstrap (Sellam et al. 2022, arXiv 2106.16163) resamples seeds and images
-independently; with the two to ten seeds that people have it is too narrow by (S - 1) / S in variance and knows no t
-quantile. Here half-widths of each error, of seeds with S - 1 degrees of freedom, add up as squares (Zou and Donner
-2008, Statistics in Medicine 27, 1693-1702). Welch's and Satterthwaite's degrees of freedom would be wrong here: two
-seeds that lie close together by chance leave only the error over images, and up to 13 % of 95 % intervals miss.
+independently; with the usual two to ten seeds its variance is too small by (S - 1) / S, and it has no t quantile. Here
+half-widths of each error, of seeds with S - 1 degrees of freedom, add up as squares (Zou and Donner 2008, Statistics in
+Medicine 27, 1693-1702). Welch's and Satterthwaite's degrees of freedom would be invalid here: two seeds that agree by
+chance leave only the error over images, and up to 13% of 95% intervals miss.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -45,8 +45,8 @@ from failmodes.warehouse.metrics.duplicates import Groups, independent_share, ke
 from failmodes.warehouse.metrics.intervals import kept_weights, mean_with_made_up
 from failmodes.warehouse.metrics.metric import RESAMPLES, Evaluated, Metric, Weights, all_metrics, ends_of, evaluate
 
-LEAST_VARIANCE = 1e-30  # where all images contribute the same: a test divides by it
-MOST_IMAGES = 10_000_000  # more than any dataset that images are classified in
+LEAST_VARIANCE = 1e-30  # if all images contribute the same: a test divides by it
+MOST_IMAGES = 10_000_000  # more than any dataset for image classification
 BISECTIONS = 60
 
 
@@ -68,12 +68,12 @@ class Compared(NamedTuple):
 
 @dataclass(frozen=True)
 class MeanError:
-    """How far a mean may be from the truth.
+    """The error of a mean.
 
     Attributes:
         variance: of the mean.
-        freedom: the degrees of freedom that this is known with; of a sum the fewest of its parts.
-        parts: independent errors that it is the sum of; empty where it is no sum.
+        freedom: degrees of freedom of the variance; of a sum the fewest of its parts.
+        parts: independent errors that it is the sum of; empty if it is not a sum.
     """
 
     variance: float
@@ -81,24 +81,24 @@ class MeanError:
     parts: tuple["MeanError", ...] = ()
 
     def one_sided(self, level: float = 0.95, *, comparisons: int = 1) -> float:
-        """How far a bound that holds with chance `level` lies from the mean; for all `comparisons` (Bonferroni)."""
+        """Distance of a one-sided bound of `level` from the mean; for all `comparisons` (Bonferroni)."""
         return self._distance((1 - level) / comparisons)
 
     def p_value(self, distance: float) -> float:
-        """Two-sided, of a test that the truth is as far as `distance` from the mean: where an interval ends there."""
+        """Two-sided p value of a true value at `distance` from the mean, by inversion of the interval."""
         from scipy.special import stdtr  # here: it takes .2 s, and most charts do without
 
         if not self.parts:
             deviations = abs(distance) / sqrt(self.variance)
             return erfc(deviations / sqrt(2)) if self.freedom == inf else 2 * float(stdtr(self.freedom, -deviations))
-        low, high = -600.0, 0.0  # logarithms, for p values of any size
+        low, high = -600.0, 0.0  # logarithms, for p values of any magnitude
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
             low, high = (middle, high) if self._distance(np.exp(middle) / 2) > abs(distance) else (low, middle)
         return float(np.exp(high))
 
     def _distance(self, tail: float) -> float:
-        """How far from the mean the truth lies with chance `tail` on one side."""
+        """Distance from the mean that is exceeded with probability `tail` on one side."""
         errors = self.parts or (self,)
         return sqrt(sum(_quantile(error.freedom, tail) ** 2 * error.variance for error in errors))
 
@@ -110,17 +110,17 @@ def _quantile(freedom: float, tail: float) -> float:
 
 
 def error_over_seeds(values: ArrayLike) -> MeanError:
-    """The error of the mean of one value a training run.
+    """The error of the mean of one value per training run.
 
     Args:
         values: (S,) at least two.
 
     Raises:
-        ValueError: there are fewer: one run says nothing of others.
+        ValueError: there are fewer.
     """
     runs = np.asarray(values, dtype=np.float64)
     if len(runs) < 2:
-        raise ValueError(f"{len(runs)} training run: it takes two to say how they differ")
+        raise ValueError(f"{len(runs)} training run: at least two are needed")
     return MeanError(float(runs.var(ddof=1)) / len(runs), len(runs) - 1)
 
 
@@ -137,15 +137,15 @@ class Measured(NamedTuple):
 
     Attributes:
         value: the metric, or the difference.
-        low_center: what the one-sided lower bound is counted from: the value, or less where it may be too large.
-        high_center: what the upper bound is counted from.
+        low_center: center of the one-sided lower bound: the value, or less if it may be biased upwards.
+        high_center: center of the upper bound.
         error: over images, and over training runs.
         image_count: images of a cell.
-        least: the least that it can be.
-        most: the most that it can be.
+        least: the smallest possible value.
+        most: the largest possible value.
         ends: (level, comparisons) to both ends of the two-sided interval of a single share, or of a difference of two,
-            which hold better than those from the error; None where it is neither.
-        center: what both ends of the two-sided interval of a mean of shares are counted from; None of others.
+            which is more exact than that from the error; None otherwise.
+        center: center of the two-sided interval of a mean of shares; None otherwise.
         independent: the effective number of images as a share of them; 1 without duplicates.
     """
 
@@ -161,13 +161,13 @@ class Measured(NamedTuple):
     independent: float = 1.0
 
     def low(self, level: float = 0.95, *, comparisons: int = 1) -> float:
-        """One-sided lower bound that holds with chance `level`, for all `comparisons` together."""
+        """One-sided lower bound of `level`, for all `comparisons` together."""
         if self.ends is not None:
             return self.ends(2 * level - 1, comparisons)[0]
         return max(self.least, self.low_center - self.error.one_sided(level, comparisons=comparisons))
 
     def high(self, level: float = 0.95, *, comparisons: int = 1) -> float:
-        """One-sided upper bound that holds with chance `level`, for all `comparisons` together."""
+        """One-sided upper bound of `level`, for all `comparisons` together."""
         if self.ends is not None:
             return self.ends(2 * level - 1, comparisons)[1]
         return min(self.most, self.high_center + self.error.one_sided(level, comparisons=comparisons))
@@ -181,7 +181,7 @@ class Measured(NamedTuple):
 
     @property
     def p_value(self) -> float:
-        """Two-sided, that the value is 0: of where its interval ends there."""
+        """Two-sided p value of 0, by inversion of the interval."""
         if self.ends is None:
             return self.error.p_value((self.low_center + self.high_center) / 2)
         inside, outside = 1 - 1e-15, 0.0
@@ -192,10 +192,10 @@ class Measured(NamedTuple):
         return 1 - inside
 
     def images_needed(self, limit: float, level: float = 0.95) -> int | None:
-        """Images that would show on which side of `limit` the truth lies, with a chance of 80 %, were it as measured.
+        """Images that would show the side of `limit` with a power of 80% if the true value is as measured.
 
-        None where it lies on the limit, or where more than MOST_IMAGES would be needed. Errors over training runs,
-        which more images do not reduce, are taken to shrink too: with several runs this is the least number.
+        None if it is on the limit, or if more than MOST_IMAGES are needed. Errors over training runs, which more images
+        do not reduce, are assumed to shrink too: with several runs this is a lower bound.
         """
         distance = abs(self.value - limit)
         if not distance:
@@ -207,19 +207,19 @@ class Measured(NamedTuple):
 
 @dataclass
 class _Sample:
-    """What one sample of images contributes to a sum: cells of the same images are in one sample.
+    """The contribution of one sample of images to a sum: cells of the same images are in one sample.
 
     Attributes:
         count: its images.
-        groups: (N,) of duplicates among them, whose contributions are added up first; None where they are distinct.
-        images: (N,) weighted contributions; None of metrics without.
-        replicates: (B,) of resampled images, of these metrics.
+        groups: (N,) of duplicates among them, whose contributions are summed first; None if they are distinct.
+        images: (N,) weighted contributions; None for metrics without.
+        replicates: (B,) of resampled images, for these metrics.
         value: the weighted sum.
-        plus: weights of what is added.
-        minus: weights of what is subtracted.
-        low_bias: how far the sum may lie below the truth on average.
+        plus: sum of positive weights.
+        minus: sum of negative weights.
+        low_bias: how far the sum may be below the true value on average.
         high_bias: how far above.
-        errors: least standard errors of what is added, and of what is subtracted.
+        errors: least standard errors of the positive and of the negative terms.
     """
 
     count: int
@@ -264,7 +264,7 @@ class _Sample:
         )
 
     def center_and_variance(self, image_range: tuple[float, float], made_up: float) -> tuple[float, float]:
-        """The sum with made-up images, which contribute the least and the most that one can, and its variance."""
+        """The sum with two added images, which contribute the least and the most possible, and its variance."""
         low, high = image_range
         least, most = self.plus * low - self.minus * high, self.plus * high - self.minus * low
         if self.images is not None:
@@ -277,14 +277,14 @@ class _Sample:
 
 
 class _Side(NamedTuple):
-    """A weighted sum of one model: (S,) of each training run, and its samples by cell, or None of shared images."""
+    """A weighted sum of one model: (S,) of each training run, and its samples by cell, or None for shared images."""
 
     values: Float64Array
     samples: dict[CellKey | None, _Sample]
 
 
 def is_share_of_images(metric: Metric) -> bool:
-    """Whether it is a share of all images of a cell, each of which contributes 0 or 1."""
+    """Whether a metric is a share of all images of a cell, each of which contributes 0 or 1."""
     return metric.interval is interval_of_share
 
 
@@ -295,14 +295,14 @@ def mean_of(cells: Iterable[CellKey], weight: float = 1.0, *, of_baseline: bool 
 
 
 class ModelMetrics:
-    """Metrics of a candidate, and their differences from a baseline where there is one.
+    """Metrics of a candidate, and their differences from a baseline if there is one.
 
     Args:
         candidate: the model that is judged.
         baseline: the model that it is compared with.
         seed: of resampled images.
-        metrics: those that may be asked for, by name; all of this package if not given.
-        sums: what was computed of models before, shared by comparisons of many models.
+        metrics: available metrics by name; by default all of this package.
+        sums: cache of sums, shared by comparisons of many models.
     """
 
     def __init__(
@@ -315,7 +315,7 @@ class ModelMetrics:
         sums: dict[Hashable, _Side | str] | None = None,
     ) -> None:
         self.candidate, self.baseline, self._seed = candidate, baseline, seed
-        self.pairing = ImagePairing("same", candidate.image_count)  # which images are compared
+        self.pairing = ImagePairing("same", candidate.image_count)  # images that are compared
         if baseline is not None:
             self.pairing, self.baseline, self.candidate = pair_images(baseline, candidate)
         self.metrics = all_metrics() if metrics is None else metrics
@@ -331,16 +331,16 @@ class ModelMetrics:
 
     @property
     def is_about_training(self) -> bool:
-        """Whether errors are over training runs too: each side has several."""
+        """Whether errors cover training runs too: each side has several."""
         return all(len(side.runs) > 1 for side in (self.candidate, self.baseline) if side is not None)
 
     def measure(self, name: str, terms: Sequence[Term], score: str | None = None) -> Measured | str:
-        """A weighted sum of a metric over cells; why it is not defined where it is not.
+        """A weighted sum of a metric over cells; the reason if it is undefined.
 
         Args:
             name: of the metric.
             terms: at least one, of cells that its model has.
-            score: for metrics of several scores, which.
+            score: of a metric with several scores.
         """
         metric = self.metrics[name]
         if alone := self._of_cells(metric, terms, score):
@@ -389,9 +389,9 @@ class ModelMetrics:
         """The difference of any mean over images, with the values of both.
 
         Args:
-            metric: what it is, for its bounds.
-            image_values: (N,) of a training run, all cells of which are of the same images.
-            chosen: which of the rows that are compared take part.
+            metric: for its bounds.
+            image_values: (N,) of a training run, all cells of which have the same images.
+            chosen: rows among the compared ones.
         """
         sides = []
         for model, sign in ((self.candidate, 1.0), (self._model(is_baseline=True), -1.0)):
@@ -406,14 +406,14 @@ class ModelMetrics:
         return Compared(found, -float(sides[1].values.mean()), float(sides[0].values.mean()))
 
     def _measured(self, metric: Metric, terms: Sequence[Term], sides: Sequence[_Side]) -> Measured:
-        """What the sums of both sides give together."""
+        """The value from the sums of both sides."""
         samples = list(sides[0].samples.values())
         if len(sides) > 1 and self.pairing.is_paired:
             samples = [sample.with_sample(sides[1].samples[key]) for key, sample in sides[0].samples.items()]
         elif len(sides) > 1:
             samples += sides[1].samples.values()
         is_contrast = any(term.weight < 0 for term in terms)
-        made_up = min(1.0, 2 / len(sides[0].samples)) * metric.added_images  # where cells differ in images, a part each
+        made_up = min(1.0, 2 / len(sides[0].samples)) * metric.added_images  # if cells differ in images, a part each
         found = [sample.center_and_variance(metric.image_range, made_up) for sample in samples]
         value = sum(float(side.values.mean()) for side in sides)
         center, variance = (sum(numbers) for numbers in zip(*found, strict=True))
@@ -424,7 +424,7 @@ class ModelMetrics:
         middle = None
         if is_share_of_images(metric):
             middle = value if over_seeds else center
-            if over_seeds or is_contrast:  # of a share itself the center, nearer to a half, makes one bound too tight
+            if over_seeds or is_contrast:  # for a share itself the center, closer to 1/2, makes one bound too tight
                 low = high = middle
         least, most = (sum(end(term.weight * limit for limit in metric.range) for term in terms) for end in (min, max))
         count, independent = (min(of_samples) for of_samples in zip(
@@ -465,15 +465,15 @@ class ModelMetrics:
         return self.baseline
 
     def _read(self, model: ModelRows, metric: Metric, score: str | None) -> None:
-        """Read what a metric needs of all cells at once; of what is not on record it says so itself."""
+        """Read the columns of a metric for all cells at once; the metric itself reports missing ones."""
         if is_share_of_images(metric) and set(metric.columns) <= {"label", "predicted"}:
-            return  # which predictions are correct is at hand
+            return  # correctness is already read
         for run in model.runs:
             with suppress(NotOnRecord):
                 run.read(metric.columns_of(score))
 
     def _side(self, metric: Metric, terms: Sequence[Term], score: str | None, *, is_baseline: bool) -> _Side | str:
-        """The sum of one side; why it has none where it has none."""
+        """The sum of one side; the reason if it is undefined."""
         model, is_apart = self._model(is_baseline=is_baseline), is_baseline and not self.pairing.is_paired
         if model.kept is not None or metric.needs_pairs:
             return self._summed(metric, terms, score, model, is_apart=is_apart)
@@ -485,7 +485,7 @@ class ModelMetrics:
     def _summed(
         self, metric: Metric, terms: Sequence[Term], score: str | None, model: ModelRows, *, is_apart: bool
     ) -> _Side | str:
-        """The sum of one side, resampled on its own where it `is_apart`, since its images are not the other's."""
+        """The sum of one side, resampled independently if it `is_apart`, with other images than the other side."""
         self._read(model, metric, score)
         count, known = model.image_count, self.cells
         values, samples = np.zeros(len(model.runs)), dict[CellKey | None, _Sample]()
@@ -506,7 +506,7 @@ class ModelMetrics:
         return _Side(values, samples)
 
     def _weights(self, count: int, stream: int, groups: Groups | None) -> Weights:
-        """Weights of resampled images; those of cells of other images are shuffled, of duplicates group by group."""
+        """Weights of resampled images; shuffled for cells of other images, by group for duplicates."""
         if not stream:
             return kept_weights(count, RESAMPLES, self._seed, groups)
         drawn = count if groups is None else int(groups.max()) + 1
@@ -521,7 +521,7 @@ def _groups_of(model: ModelRows) -> Groups | None:
 
 
 def _evaluated(metric: Metric, cell: Cell, score: str | None, weights: Callable[[], Weights]) -> Evaluated | str:
-    """A metric with contributions, or with replicates."""
+    """A metric with contributions, or else with replicates."""
     found = evaluate(metric, cell, score, weights() if metric.takes_weights else None)
     if metric.takes_weights or isinstance(found, str) or found.images is not None:
         return found
@@ -540,7 +540,7 @@ def _measured_cell(metric: Metric, cell: Cell, score: str | None, found: Evaluat
     if found.images is not None:
         variance = float(found.images.var()) / effective_count
     else:
-        low, high = ends(0.6827, 1)  # of one standard error to each side
+        low, high = ends(0.6827, 1)  # one standard error to each side
         variance = ((high - low) / 2) ** 2
     error = MeanError(max(variance, 1 / effective_count**2))
     independent = cell.rows.independent_share()
@@ -548,7 +548,7 @@ def _measured_cell(metric: Metric, cell: Cell, score: str | None, found: Evaluat
 
 
 class _Share(NamedTuple):
-    """A share of images: (N,) 0 or 1 of each, and the effective number of images as a share of N."""
+    """A share of images: (N,) 0 or 1 for each, and the effective number of images as a share of N."""
 
     images: Float64Array
     independent: float
@@ -567,7 +567,7 @@ def _difference_of_shares(one: _Share, other: _Share, *, are_paired: bool) -> Me
     if are_paired:
         independent = min(one.independent, other.independent)
         counts = count_pairs(one.images > 0.5, other.images > 0.5, independent=independent)
-        value = float(counts.difference)  # of counts: no error of rounding
+        value = float(counts.difference)  # from counts: no rounding error
         variance = (float(counts.discordant_share) - value**2) / float(counts.total)
         interval = partial(newcombe_interval, counts)
     else:

@@ -1,9 +1,9 @@
-"""Which score tells that an image, right so far, is wrong at the next severity, beyond what the severity itself tells.
+"""Early warning: which scores predict failure at the next severity better than corruption and severity alone.
 
-A row at risk is an image that is right at every severity of a corruption from clean up to one before its last; its
-event is a wrong answer at the next severity. What a score tells is the gain in log-loss of a discrete-time hazard
-(Singer & Willett 1993, J. Educ. Stat. 18: 155-195) with it over one of corruption and severity alone, on images that
-neither was fitted to.
+A row at risk is an image that is correct at every severity of a corruption from clean up to one before its last; its
+event is an incorrect prediction at the next severity. The gain of a score is the decrease in log-loss of a
+discrete-time hazard model (Singer & Willett 1993, J. Educ. Stat. 18: 155-195) with the score over one with corruption
+and severity alone, on held-out images.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,23 +27,23 @@ OF_PREDICTION = ("margin", "confidence", "entropy")
 DRIFT, BEYOND_MARGIN = "drift", "drift_beyond_margin"
 SCORES = (*OF_PREDICTION, DRIFT)
 FOLDS = 5
-# Errors are widened, as folds are tested by fits that share images: without it 95 % intervals hold the expected gain in
-# 92.8 to 95 % of simulated samples (tests/soundness), with it in 95 to 98 %.
+# Errors are widened, since the fits that test the folds share images: without it, 95% intervals cover the expected gain
+# in 92.8 to 95% of simulated samples (tests/soundness), with it in 95 to 98%.
 WIDENED = sqrt(1 + 1 / (FOLDS - 1))
-FEWEST = 10  # images that fail, and images that do not, below which nothing is said
+FEWEST = 10  # images that fail, and images that do not, that a gain requires
 SLOPE_RIDGE = 1e-3  # λ of λ|β|²/2 beside the sum of log-losses: keeps β finite where a score separates all events
-PSEUDO_ROWS = 1.0  # rows added to each cell at x = 0, with events as often as in all rows: keeps α finite
-CONVERGED = 1e-3  # change of log-odds after which a Newton step leaves an error of about its square
+PSEUDO_ROWS = 1.0  # rows added to each cell at x = 0, with the overall event rate: keeps α finite
+CONVERGED = 1e-3  # change of log-odds; the error of a Newton step is about its square
 MOST_STEPS = 100
 
-Model = tuple[str, ...]  # names of its scores; none: the cells alone
-# by predictor: the scores of the reference, and of the model that is set against it, whose last is the predictor's own
+Model = tuple[str, ...]  # names of its scores; empty for the cells alone
+# by predictor: the scores of the reference, and of the model that is compared with it, the predictor's own last
 COMPARED: dict[str, tuple[Model, Model]] = {
     **{score: ((), (score,)) for score in SCORES}, BEYOND_MARGIN: (("margin",), ("margin", DRIFT)),
 }  # fmt: skip
 
 _ROWS_AT_RISK = """
-with points as ( -- a cell a corruption and severity
+with points as ( -- one cell per corruption and severity
     select corruption, severity_before, severity, if(severity_before = 0, $3, corruption) as cell_before,
         row_number() over (order by corruption, severity) - 1 as cell
     from curve_points where evaluation_id = $1 and corruption = any($2) and severity_before is not null
@@ -62,7 +62,7 @@ before as (
     where outcomes.evaluation_id = $1 and outcomes.finite
 ),
 maps as (
-    select points.cell, attention.image_id, -- a clean map is its own
+    select points.cell, attention.image_id, -- a clean map is identical to itself
         if(points.severity_before = 0, 0 * attention.centroid_shift, attention.centroid_shift) as drift
     from attention
     inner join points on attention.corruption = points.cell_before and attention.severity = points.severity_before
@@ -72,7 +72,7 @@ select cell, image_id, event, margin, confidence, entropy, drift
 from at_risk inner join before using (cell, image_id) left join maps using (cell, image_id)
 """
 
-# The stored rows, where they are over those of some corruptions ($2) that the evaluation has
+# The stored rows, if they are over the given corruptions ($2) that the evaluation has
 _STORED = """
 select score, if(gain is null, null, [gain, gain_low, gain_high]),
     if(share is null, null, [share, share_low, share_high]), adjusted_p_value,
@@ -86,18 +86,18 @@ where evaluation_id = $1 and list_sort(corruptions) = (
 
 
 class PredictorGain(NamedTuple):
-    """What one score tells of the next failure.
+    """How well one score predicts failure at the next severity.
 
     Attributes:
-        gain: log-loss of the reference minus that with the score, nats a row at risk, with its 95 % interval. Of a
-            score that tells nothing it lies a little below 0, by what it costs to fit it.
-        share: the same as a share of the reference's log-loss. The reference knows corruption and severity alone; that
-            of drift beyond margin knows the margin too.
+        gain: log-loss of the reference minus that with the score, nats per row at risk, with its 95% interval. For a
+            score without information it is slightly below 0, because of the fitted parameter.
+        share: the same as a share of the reference's log-loss. The reference has corruption and severity alone; that of
+            drift beyond margin has the margin too.
         adjusted_p: of a gain above 0, one-sided, corrected for all predictors by Holm's method.
         images: images with a row at risk that has the score.
-        rows: these rows.
-        events: of them, those wrong at the next severity.
-        reason: why there is no gain; the three above are then None.
+        rows: number of these rows.
+        events: number of rows that are incorrect at the next severity.
+        reason: why there is no gain; gain, share and adjusted_p are then None.
     """
 
     gain: Estimate | None
@@ -110,7 +110,7 @@ class PredictorGain(NamedTuple):
 
 
 def is_found(predictor: PredictorGain, error: float = ALPHA) -> bool:
-    """Whether its gain is above 0 beyond chance, all predictors considered."""
+    """Whether its gain is significantly above 0, corrected for all predictors."""
     return predictor.adjusted_p is not None and predictor.adjusted_p < error
 
 
@@ -118,9 +118,9 @@ def is_found(predictor: PredictorGain, error: float = ALPHA) -> bool:
 def early_warning(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> dict[str, PredictorGain]:
-    """What each of COMPARED tells of the next failure of one model, by name, over the averaged corruptions.
+    """How well each of COMPARED predicts failures of one model, by name, over the averaged corruptions.
 
-    As the table `early_warning` has it, which needs current shapes; measured here over other corruptions than its own.
+    Read from the table `early_warning`, which needs current shapes; recomputed for other corruptions than its own.
     """
     rows = con.execute(_STORED, [evaluation.evaluation_id, list(selection.averaged)]).fetchall()
     if {name for name, *_ in rows} != set(COMPARED):
@@ -132,16 +132,16 @@ def early_warning(
 def measure_early_warning(
     con: duckdb.DuckDBPyConnection, evaluation_id: str, corruptions: Sequence[str]
 ) -> dict[str, PredictorGain]:
-    """What each of COMPARED tells of the next failure of one model, by name, over some corruptions.
+    """Compute how well each of COMPARED predicts failures of one model, by name, over some corruptions.
 
-    Drift is the centroid shift from the image's own clean map, of the class predicted on the clean image. A gain a row
-    depends on the severities: on a denser grid fewer images fail at each step.
+    Drift is the centroid shift from the image's own clean map, for the class predicted on the clean image. The gain per
+    row depends on the severities: on a denser grid fewer images fail at each step.
     """
     paired, pairing_note, attention_note = con.execute(
         "select paired, pairing_note, attention_note from evaluations where evaluation_id = ?", [evaluation_id]
     ).fetchall()[0]
     if not paired:
-        reason = f"corrupted images do not pair with clean ones: {pairing_note or 'no reason on record'}"
+        reason = f"corrupted images do not pair with clean ones: {pairing_note or 'unknown reason'}"
         return dict.fromkeys(COMPARED, _nothing(reason))
     rows = con.sql(_ROWS_AT_RISK, params=[evaluation_id, list(corruptions), CLEAN]).pl()
     copies = copies_of(con, evaluation_id)
@@ -173,16 +173,16 @@ def _estimate(ends: tuple[float, float, float] | None) -> Estimate | None:
 
 
 def predictor_gains(rows: pl.DataFrame, seed: int = 0) -> dict[str, PredictorGain]:
-    """What each predictor tells of the event of a row at risk, beyond its cell.
+    """How well each predictor predicts the event of a row at risk, beyond its cell.
 
-    Margin, confidence and entropy are set against each other where all three are numbers; drift, alone and beyond
-    margin, is looked at where it is one too. Each predictor and its reference are fitted to the same rows, and tested
-    on the same images, FOLDS parts of them in turn; duplicates are in one part, and count as one image.
+    Margin, confidence and entropy are compared on rows where all three are finite; drift, alone and beyond margin, on
+    rows where it is finite too. Each predictor and its reference are fitted to the same rows and tested on the same
+    images by cross-validation over FOLDS folds; duplicates are in one fold and count as one image.
 
     Args:
-        rows: cell and image_id, whole numbers; event, bool: wrong at the next severity; all of SCORES, NaN or null
-            where there is none; and where there are duplicates group, equal for images of the same pixels.
-        seed: seed of the folds, which follow the order of the images' numbers.
+        rows: cell and image_id, integers; event, bool: incorrect at the next severity; all of SCORES, NaN or null if
+            missing; and group, if there are duplicates, equal for images of the same pixels.
+        seed: seed of the folds, which follow the order of image_id.
     """
     group = rows["group" if "group" in rows.columns else "image_id"].to_numpy()
     ids, image = np.unique(group, return_inverse=True)
@@ -198,7 +198,7 @@ def predictor_gains(rows: pl.DataFrame, seed: int = 0) -> dict[str, PredictorGai
 
 
 def _gains(rows: pl.DataFrame, names: tuple[str, ...]) -> dict[str, PredictorGain]:
-    """Gains of some predictors over the same rows, with p values that are not corrected yet."""
+    """Gains of some predictors over the same rows, with uncorrected p values."""
     image, event = rows["image"].to_numpy(), rows["event"].to_numpy()
     counts, failures = np.bincount(image).astype(np.float64), np.bincount(image, event)
     sizes = (rows["image_id"].n_unique(), len(rows), int(event.sum()))
@@ -225,7 +225,7 @@ def _gains(rows: pl.DataFrame, names: tuple[str, ...]) -> dict[str, PredictorGai
 
 
 def held_out_losses(rows: pl.DataFrame, model: Model) -> Float64Array:
-    """Log-loss of each row (R,), nats, under a hazard that is fitted to the rows of the other folds.
+    """Log-loss of each row (R,), nats, under a hazard fitted to the rows of the other folds.
 
     Args:
         rows: cell, rising, event and fold, and the scores of the model, standardized over the rows of their cell.
@@ -255,11 +255,11 @@ def fit_hazard(
         cell: (R,) numbers of cells, rising.
         event: (R,) 0 or 1.
         scores: (P, R).
-        moved: (K,) to begin with, by how much α of each cell lies above that without scores.
-        beta: (P,) to begin with.
+        moved: (K,) starting value of how much α of each cell exceeds that without scores.
+        beta: (P,) starting value.
 
     Returns:
-        α (K,), by how much each lies above that without scores, and β (P,), log-odds.
+        α (K,), how much each exceeds that without scores, and β (P,), log-odds.
     """
     from scipy.special import expit  # here: it takes .2 s, and most charts do without
 
@@ -293,16 +293,16 @@ def fit_hazard(
 
 
 def _too_few(failing: int, surviving: int) -> str | None:
-    """Why nothing can be said of so many images that fail, and that pass, a severity; many rows of one are one case."""
+    """The reason why so few failing or passing images give no result; several rows of one image count once."""
     if not failing + surviving:
-        return "no image that is right so far has the score"
+        return "no correctly classified image has the score"
     if failing < FEWEST:
-        return f"fewer than {FEWEST} images fail at a next severity"
-    return f"fewer than {FEWEST} images pass a next severity" if surviving < FEWEST else None
+        return f"fewer than {FEWEST} images fail at the next severity"
+    return f"fewer than {FEWEST} images stay correct at the next severity" if surviving < FEWEST else None
 
 
 def _ratio(above: Float64Array, below: Float64Array) -> tuple[float, float]:
-    """Σ above / Σ below over images (N,), and its widened error by linearisation; both are 0 of images without rows.
+    """Σ above / Σ below over images (N,), and its widened error by linearization; both are 0 for images without rows.
 
     Source: Cochran 1977, Sampling Techniques, chapter 6.
     """

@@ -1,10 +1,10 @@
-"""Which breaks first: corruptions and classes in the order of what they lose, each rank with an interval.
+"""Ranks of corruptions and classes by accuracy drop, each with an interval.
 
-Each pair is compared by an interval of its difference, and all of these intervals hold together. A rank then reaches
-from one more than the number of those that are shown to be larger, to the number of all less those that are shown to
-be smaller (Mogstad, Romano, Shaikh and Wilhelm 2024, "Inference for Ranks with Applications to Mobility across
-Neighborhoods and Academic Achievement across Countries", Review of Economic Studies 91, 476-518). Equal values share a
-rank, so that ties are never told apart by chance.
+Each pair is compared by an interval of its difference, and all of these intervals hold together. The interval of a rank
+is from one more than the number of those shown to be larger, to the number of all minus those shown to be smaller
+(Mogstad, Romano, Shaikh and Wilhelm 2024, "Inference for Ranks with Applications to Mobility across Neighborhoods and
+Academic Achievement across Countries", Review of Economic Studies 91, 476-518). Equal values share a rank, so that
+chance does not break ties.
 """
 
 from collections.abc import Sequence
@@ -23,14 +23,14 @@ from failmodes.warehouse.metrics.duplicates import Groups, independent_share, ke
 from failmodes.warehouse.metrics.intervals import mean_with_made_up, normal_quantile
 
 AT_LAST, ON_AVERAGE = MEASURES = ("at_last", "on_average")
-FEWEST_OF_CLASS = 10  # images; a class of fewer is not ranked
-EQUAL = 1e-9  # shares of images that differ by less were added up in another order
+FEWEST_OF_CLASS = 10  # images; a class with fewer is not ranked
+EQUAL = 1e-9  # smaller differences are rounding errors
 
 
 class RankedDrop(NamedTuple):
-    """What one of several loses, 0-1, with its place among them; intervals of ranks hold for all together.
+    """An accuracy drop, 0-1, with its rank; intervals of ranks hold for all together.
 
-    `smallest_shown` is the difference from the nearest in rank that so many images show in POWER of samples.
+    `smallest_shown` is the difference from the next in rank that this number of images detects with power POWER.
     """
 
     drop: Estimate
@@ -43,11 +43,11 @@ class RankedDrop(NamedTuple):
 def rank_corruptions(
     correctness: CorrectnessMatrix, corruptions: Sequence[str], measure: str, level: float
 ) -> dict[str, RankedDrop]:
-    """Corruptions by what they cost one evaluation, with intervals of their ranks.
+    """Rank corruptions by the accuracy drop of one evaluation, with intervals of the ranks.
 
     Args:
-        correctness: whether each image is right in each cell.
-        corruptions: those to be ranked.
+        correctness: whether each image is correct in each cell.
+        corruptions: to rank.
         measure: AT_LAST or ON_AVERAGE.
         level: of all intervals.
     """
@@ -74,7 +74,7 @@ def rank_corruptions(
 
 
 def columns_of_drops(correctness: CorrectnessMatrix, corruptions: Sequence[str], measure: str) -> dict[str, list[int]]:
-    """The cells whose mean accuracy is what a corruption leaves: the last severity, or those that averages are over."""
+    """The columns whose mean accuracy gives the drop of a corruption: the last severity, or the averaged ones."""
     curves = {name: correctness.curves()[name] for name in corruptions}
     return {
         name: [curve[severity] for severity in ([max(curve)] if measure == AT_LAST else averaged_severities(curve))]
@@ -85,15 +85,15 @@ def columns_of_drops(correctness: CorrectnessMatrix, corruptions: Sequence[str],
 def rank_classes(
     losses: ArrayLike, labels: ArrayLike, level: float, groups: Groups | None = None
 ) -> dict[int, RankedDrop]:
-    """Classes by what their images lose, with intervals of their ranks; classes of too few images are left out.
+    """Rank classes by the accuracy drop of their images, with intervals; classes of too few images are excluded.
 
-    Classes are of different images, so that all differences have Student's intervals that hold together (Bonferroni).
+    Classes have different images, so that all differences have Student's intervals that hold together (Bonferroni).
 
     Args:
-        losses: (N,) of each image, right when clean minus the share of corrupted cells that are right; -1 to 1.
+        losses: (N,) of each image, clean correctness minus the share of correct corrupted cells; -1 to 1.
         labels: (N,) class of each image.
         level: of all intervals.
-        groups: (N,) of duplicates among the images; None where they are distinct.
+        groups: (N,) of duplicates among the images; None if they are distinct.
     """
     loss, label = np.asarray(losses, dtype=np.float64), np.asarray(labels)
     by_class = {int(index): (loss[label == index], kept_groups(groups, label == index)) for index in np.unique(label)}
@@ -112,7 +112,7 @@ def rank_classes(
 def _ranked(
     drops: Sequence[Estimate], values: Float64Array, errors: Float64Array, quantiles: Float64Array
 ) -> list[RankedDrop]:
-    """Each drop with its rank; the nearest in rank is the next, and of the last the one before."""
+    """Each drop with its rank; it is compared with the next in rank, the last one with the one before."""
     order = np.argsort(-values, kind="stable")
     beside = np.empty(len(order), dtype=np.intp)
     beside[order] = np.append(order[1:], order[-2:][:1])
@@ -128,8 +128,8 @@ def rank_intervals(values: ArrayLike, errors: ArrayLike, quantiles: ArrayLike) -
     """Ranks of values from 1, the largest first, with the ends of their intervals, which hold for all together: (3, K).
 
     Args:
-        values: (K,) what is ranked, the largest first.
-        errors: (K, K) standard errors of the difference of each pair; the diagonal is not looked at.
+        values: (K,) to rank, the largest first.
+        errors: (K, K) standard errors of the difference of each pair; the diagonal is ignored.
         quantiles: (K, K) or one number: half-widths of the intervals of all differences, in standard errors.
     """
     value = np.asarray(values, dtype=np.float64)
@@ -142,12 +142,12 @@ def rank_intervals(values: ArrayLike, errors: ArrayLike, quantiles: ArrayLike) -
 def quantiles_of_pairs(images: ArrayLike, level: float = 0.95) -> Float64Array:
     """Half-widths, in standard errors, of Student's intervals that hold for the differences of all pairs (Bonferroni).
 
-    A bootstrap of the largest difference gives intervals 3 % shorter, which are too short for 50 images.
+    A bootstrap of the largest difference gives intervals 3% shorter, which are too short for 50 images.
 
     Args:
-        images: (K,) images behind each value, of duplicates the effective number, at least 2; that with fewer images
-            counts for a pair.
-        level: with this chance all hold.
+        images: (K,) images of each value (the effective number, with duplicates), at least 2; a pair counts with the
+            smaller number.
+        level: of all intervals together.
 
     Returns:
         (K, K).

@@ -1,4 +1,4 @@
-"""Whether a score tells failures from right answers, and what abstaining on the least sure images would gain."""
+"""Failure prediction: how well confidence predicts failures, and the risk when abstaining on unconfident images."""
 
 from collections.abc import Iterable
 from math import erfc, sqrt
@@ -19,42 +19,42 @@ from failmodes.analysis.trained_models import TrainedModel
 from failmodes.warehouse.metrics.intervals import auroc_error, auroc_interval, exact_interval
 from failmodes.warehouse.schema import CLEAN
 
-CHANCE = 0.5  # AUROC of a score that knows nothing
-FEWEST = 10  # failures and right answers of a cell that a sentence speaks of: an AUROC of fewer says little
-KEPT_SHARE = 0.8  # coverage that sentences speak of
+CHANCE = 0.5  # AUROC of a score without information
+FEWEST = 10  # failures and correct predictions that an AUROC of a cell requires
+KEPT_SHARE = 0.8  # coverage in sentences
 
 
 def enough(independent: float = 1.0) -> pl.Expr:
-    """Whether a cell has FEWEST failures and correct predictions, of duplicates by the effective number of images."""
+    """Whether a cell has FEWEST failures and correct predictions, by the effective number of images."""
     failures, count = pl.col("failures") * independent, pl.col("n") * independent
     return (failures >= FEWEST) & (count - failures >= FEWEST)
 
 
 class CellAuroc(NamedTuple):
-    """AUROC of confidence in one cell, with its interval, of 95 % for all cells together (Bonferroni)."""
+    """AUROC of confidence in one cell, with its 95% interval for all cells together (Bonferroni)."""
 
     corruption: str
     severity: float
     auroc: Estimate
     image_count: int
-    p_value: float  # one-sided, that it is not below chance, for all cells together
-    p_above: float  # that it is not above chance, likewise
+    p_value: float  # one-sided, of not being below chance, for all cells together
+    p_above: float  # of not being above chance, likewise
 
     @property
     def verdict(self) -> Word:
-        """Supported where confidence is worse than chance at finding failures, contradicted where it is better."""
+        """Supported if confidence predicts failures worse than chance, contradicted if better."""
         if self.auroc.high < CHANCE:
             return "supported"
         return "contradicted" if self.auroc.low > CHANCE else "inconclusive"
 
 
 class FailurePrediction(NamedTuple):
-    """How well confidence tells the failures of one model from its right answers.
+    """How well confidence predicts the failures of one model.
 
     Attributes:
-        cells: corrupted cells with enough failures and right answers, the lowest AUROC first.
+        cells: corrupted cells with enough failures and correct predictions, the lowest AUROC first.
         error_rate: at the last severity, averaged over corruptions.
-        error_rate_kept: the same of the surest images, KEPT_SHARE of each cell.
+        error_rate_kept: the same on the most confident images, KEPT_SHARE of each cell.
     """
 
     cells: tuple[CellAuroc, ...]
@@ -73,7 +73,7 @@ def averaged(cells: pl.DataFrame, selection: Selection, by: Iterable[str], **mea
 def predict_failures(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> FailurePrediction | None:
-    """How well confidence tells failures from correct predictions; None where cells have too few of either."""
+    """How well confidence predicts failures; None if no cell has enough failures and correct predictions."""
     independent = share_of_independent(con, evaluation.evaluation_id)
     cells = read_for_selection(con, "failure_prediction", selection.only(evaluation)).filter(
         enough(independent), pl.col("severity") > 0, score="confidence"
@@ -107,8 +107,8 @@ def mean_auroc(
 ) -> dict[float, Estimate]:
     """AUROC of confidence by severity, the mean over corruptions, with its 95 % interval over images.
 
-    Only cells of at least `FEWEST` failures and correct predictions count, since an interval of the mean over cells of
-    fewer is too narrow; severities without any are left out. Extra corruptions take no part.
+    Only cells with at least `FEWEST` failures and correct predictions count, since the interval of a mean over cells
+    with fewer is too narrow; severities without any, and extra corruptions, are excluded.
     """
     cells = read_for_selection(con, "failure_prediction", selection.only(evaluation)).filter(
         enough(), pl.col("corruption").is_in([CLEAN, *selection.averaged]), score="confidence"
@@ -117,7 +117,7 @@ def mean_auroc(
     found = {}
     for (severity,), own in cells.sort("severity", "corruption").group_by("severity", maintain_order=True):
         measured = metrics.mean("auroc", own.select("corruption", "severity").rows(), "confidence")
-        assert isinstance(measured, Measured), "it is defined in every cell of failures and correct predictions"
+        assert isinstance(measured, Measured), "it is defined in every cell with failures and correct predictions"
         found[float(severity)] = measured.interval()
     return found
 
@@ -125,11 +125,11 @@ def mean_auroc(
 def mean_of_shares(shares: ArrayLike, count: float) -> Estimate:
     """The mean of shares of `count` images each, with the means of the ends of their exact intervals.
 
-    That is as if all said the same of the same images: rather too wide, and never of no width.
+    This assumes perfect correlation between cells, so the interval is rather too wide, and never empty.
 
     Args:
         shares: (K,) 0-1.
-        count: images that each is of, of duplicates the effective number.
+        count: images of each (the effective number, with duplicates).
     """
     each = np.asarray(shares, dtype=np.float64)
     low, high = exact_interval(each * count, count)

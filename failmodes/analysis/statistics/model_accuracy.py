@@ -1,4 +1,4 @@
-"""Accuracies of models: means over corruptions, of a training run or over several, and what each corruption costs."""
+"""Accuracies of models: means over corruptions, of one training run or several, and accuracy drops by corruption."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -19,16 +19,16 @@ from failmodes.analysis.statistics.sufficiency import non_finite_cells
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.warehouse.schema import CLEAN
 
-MOST_SHOWN = 10  # training runs that are shown one by one
+MOST_SHOWN = 10  # training runs that a report shows individually
 
 
 class MeanAccuracy(NamedTuple):
-    """Accuracy of a model, 0-1 with its interval; of several training runs over these and over images.
+    """Accuracy of a model, 0-1, with its interval over images, and over training runs if there are several.
 
     Attributes:
         clean: on clean images.
-        corrupted: the mean over `Selection.averaged` of the mean over whole severities; None where one is missing.
-        by_corruption: the mean over whole severities of each corruption that it was evaluated on, extras among them.
+        corrupted: the mean over `Selection.averaged` of the mean over whole severities; None if one is missing.
+        by_corruption: the mean over whole severities of each evaluated corruption, extras included.
     """
 
     clean: Estimate
@@ -50,21 +50,21 @@ class CorruptionDrop(NamedTuple):
 
 
 class DropRanking(NamedTuple):
-    """Corruptions by drop at the last severity, largest first; the extras, unranked, apart.
+    """Corruptions by drop at the last severity, the largest first.
 
-    Of the corruptions `withheld` too many predictions are not finite; their drop may be larger. A lead is the drop
-    under the first minus that under another one, for each of the others in their order. That all of them are above 0
-    needs no correction for their number (Berger 1982): a p value is the largest of the leads and of the first drop.
+    A lead is the drop under the first corruption minus that under another one, for each of the others in their order.
+    That all leads are above 0 needs no correction for their number (Berger 1982): the p value is the largest of those
+    of the leads and of the first drop.
 
     Attributes:
         drops: by drop at the last severity.
         leads: of the first of them.
-        extras: those that are not ranked.
-        withheld: see above.
-        p_value: that no corruption has the largest drop at the last severity, adjusted where several models are ranked
+        extras: drops that are not ranked.
+        withheld: corruptions with too many predictions that are not finite; their drop may be larger.
+        p_value: of no corruption having the largest drop at the last severity, adjusted if several models are ranked
             (Holm).
-        images_needed: images that would show the first lead that is not shown at the last severity in four of five
-            samples, were it as measured; None where no number would.
+        images_needed: images that would detect the smallest lead with a power of 80% if it is as measured; None if no
+            number would.
     """
 
     drops: tuple[CorruptionDrop, ...]
@@ -76,7 +76,7 @@ class DropRanking(NamedTuple):
 
     @property
     def is_clear(self) -> bool:
-        """Whether one corruption is shown to have the largest drop, at the error rate of a whole report."""
+        """Whether one corruption is shown to have the largest drop, at the error rate of a report."""
         return not self.withheld and self.p_value <= LARGEST_DROP_ERROR
 
 
@@ -93,7 +93,7 @@ def rows_of(con: duckdb.DuckDBPyConnection, model: TrainedModel) -> ModelRows:
 
 
 def severities_of(cells: Iterable[CellKey]) -> dict[str, list[float]]:
-    """Severities above clean of each corruption, in their order."""
+    """Severities above clean of each corruption, in order."""
     found: dict[str, list[float]] = {}
     for corruption, severity in cells:
         if corruption != CLEAN:
@@ -102,14 +102,14 @@ def severities_of(cells: Iterable[CellKey]) -> dict[str, list[float]]:
 
 
 def mean_corrupted(cells: Iterable[CellKey], corruptions: Iterable[str]) -> list[Term]:
-    """Terms of the mean over corruptions of the mean over their whole severities; of those that have cells."""
+    """Terms of the mean over corruptions of the mean over their whole severities; without those that have no cells."""
     severities = severities_of(cells)
     groups = [[(c, s) for s in averaged_severities(severities[c])] for c in corruptions if c in severities]
     return [term for group in groups for term in mean_of(group, 1 / len(groups))]
 
 
 def accuracy_over(metrics: ModelMetrics, terms: Sequence[Term]) -> Measured:
-    """A weighted sum of accuracies, which are defined in every cell."""
+    """A weighted sum of accuracies, which is always defined."""
     found = metrics.measure("accuracy", terms)
     assert isinstance(found, Measured)
     return found
@@ -142,9 +142,9 @@ def run_accuracies(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict
 
 
 def best_and_worst(con: duckdb.DuckDBPyConnection, selection: Selection, most: int | None = None) -> Selection:
-    """The part of a selection that is shown model by model: of many training runs the best and the worst.
+    """The part of a selection that a report shows model by model: the best and the worst of many training runs.
 
-    Models are ranked by mean corrupted accuracy, those without one last; of each end as many as have `most` / 2
+    Models are ranked by mean corrupted accuracy, those without one last. Each end has as many as have `most` / 2
     training runs (by default MOST_SHOWN), at least one model.
     """
     most = most or MOST_SHOWN
@@ -160,7 +160,7 @@ def best_and_worst(con: duckdb.DuckDBPyConnection, selection: Selection, most: i
 
 
 def _first_of(models: Sequence[TrainedModel], most: int) -> list[TrainedModel]:
-    """As many of the first models as have half of `most` runs; at least one."""
+    """The first models with up to half of `most` runs; at least one."""
     totals = accumulate(len(model.runs) for model in models)
     return [
         model for place, (model, total) in enumerate(zip(models, totals, strict=True)) if not place or total <= most / 2
@@ -168,15 +168,15 @@ def _first_of(models: Sequence[TrainedModel], most: int) -> list[TrainedModel]:
 
 
 def shown_phrase(shown: Selection) -> str:
-    """Which models `best_and_worst` picked, in words; "" where it picked none."""
+    """Which models `best_and_worst` picked, in words; "" if it picked none."""
     if not shown.picked_from:
         return ""
     some, all_models = (len(trained_models(runs)) for runs in (shown.evaluations, shown.picked_from))
-    return f"Of {all_models} models the {some} with the highest and the lowest mean corrupted accuracy."
+    return f"Showing {some} of {all_models} models: those with the highest and the lowest mean corrupted accuracy."
 
 
 def left_out_sentence(shown: Selection) -> str:
-    """What a report leaves out of other models than those `shown`, after a space; "" where it leaves out nothing."""
+    """What a report shows only for the models `shown`, after a space; "" if it shows everything for all."""
     if not shown.picked_from:
         return ""
     some, all_models = (len(trained_models(runs)) for runs in (shown.evaluations, shown.picked_from))
@@ -187,7 +187,7 @@ def left_out_sentence(shown: Selection) -> str:
 
 
 def lowest_first(found: Iterable[MeanAccuracy]) -> list[str]:
-    """Corruptions by their mean accuracy over the models that were evaluated on them."""
+    """Corruptions by mean accuracy over the models evaluated on them, the lowest first."""
     values: dict[str, list[float]] = {}
     for one in found:
         for corruption, estimate in one.by_corruption.items():
@@ -197,10 +197,10 @@ def lowest_first(found: Iterable[MeanAccuracy]) -> list[str]:
 
 @read_once
 def seed_curves(con: duckdb.DuckDBPyConnection, selection: Selection, model: TrainedModel) -> pl.DataFrame:
-    """Accuracy of a model of several runs in each cell, with its 95 % interval over training seeds and images.
+    """Accuracy of a model with several runs in each cell, with its 95% interval over training seeds and images.
 
     Returns:
-        A row a corruption and severity from clean on: `corruption`, `severity`, `accuracy`, `accuracy_low` and
+        A row per corruption and severity, from clean on: `corruption`, `severity`, `accuracy`, `accuracy_low` and
         `accuracy_high`, 0-1.
     """
     metrics = ModelMetrics(rows_of(con, model))
@@ -217,7 +217,7 @@ def seed_curves(con: duckdb.DuckDBPyConnection, selection: Selection, model: Tra
 @read_once
 def drop_rankings(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[EvaluationInfo, DropRanking]:
     """Drops of each evaluation under each corruption of the selection, with intervals of the stored shapes' level."""
-    if selection.picked_from:  # p values are corrected for all of these, since they were picked by the data
+    if selection.picked_from:  # p values are corrected for all of these, since the data picked them
         of_all = drop_rankings(con, replace(selection, evaluations=selection.picked_from, picked_from=()))
         return {evaluation: of_all[evaluation] for evaluation in selection.evaluations}
     level, found = stored_settings(con).interval_level, {}
@@ -240,8 +240,8 @@ def rank_drops(model: ModelRows, corruptions: Sequence[str], ranked: Sequence[st
 
     Args:
         model: its rows.
-        corruptions: those to be measured.
-        ranked: those of them to be ranked; the others are extras.
+        corruptions: to measure.
+        ranked: those of them to rank; the others are extras.
         level: of the intervals.
     """
     metrics = ModelMetrics(model)
@@ -258,7 +258,7 @@ def rank_drops(model: ModelRows, corruptions: Sequence[str], ranked: Sequence[st
     leads = [drop(order[0], other) for other in order[1:]]
     intervals = tuple(lead.interval(level) for lead in leads)
     tested = [drop(one) for one in order[:1]]
-    if leads:  # the lead that is nearest to 0 has the largest p value
+    if leads:  # the lead closest to 0 has the largest p value
         tested.append(leads[min(range(len(leads)), key=lambda place: intervals[place].low)])
     return DropRanking(
         tuple(drops[c] for c in order),

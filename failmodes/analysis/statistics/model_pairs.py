@@ -1,10 +1,11 @@
-"""Pairs of models: which is correct more often on average over corruptions, and in each cell (McNemar's test)."""
+"""Pairs of models: which is more accurate on average over corruptions, and in each cell (McNemar's test)."""
 
 from collections.abc import Hashable, Sequence
 from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
 import duckdb
+import numpy as np
 import polars as pl
 
 from failmodes.analysis.once import read_once
@@ -22,18 +23,18 @@ from failmodes.warehouse.schema import CLEAN
 class PairDifference(NamedTuple):
     """Mean corrupted accuracy of one model minus that of another.
 
-    Over training seeds and images where both have several runs, else of these checkpoints, over images.
+    Over training seeds and images if both have several runs, otherwise over images, for these checkpoints.
 
     Attributes:
         a: the first.
         b: the second.
         difference: -1 to 1, the mean over the corruptions that both have of the mean over their whole severities, with
-            its 95 % interval.
+            its 95% interval.
         adjusted_p: of a difference of 0, with Holm's correction over all pairs.
-        image_count: images that both saw.
-        p_value: of a difference of 0, of this pair alone.
-        images_needed: images that would show the difference in four of five samples, were it as measured; None where
-            no number would.
+        image_count: images that both have.
+        p_value: of a difference of 0, uncorrected.
+        images_needed: images that would detect the difference with a power of 80% if it is as measured; None if no
+            number would.
     """
 
     a: TrainedModel
@@ -46,24 +47,24 @@ class PairDifference(NamedTuple):
 
     @property
     def is_about_training(self) -> bool:
-        """Whether it is about training seeds too, and so about the models: both have several runs."""
+        """Whether it covers training seeds too, and so is about the models: both have several runs."""
         return self.a.has_several_seeds and self.b.has_several_seeds
 
     @property
     def verdict(self) -> Literal["supported", "contradicted", "inconclusive"]:
-        """Supported where the first is more accurate, contradicted where the second is, at a report's error rate."""
+        """Supported if the first is more accurate, contradicted if the second is, at a report's error rate."""
         if self.adjusted_p > BETTER_MODEL_ERROR or not self.difference.value:
             return "inconclusive"
         return "supported" if self.difference.value > 0 else "contradicted"
 
     @property
     def winner(self) -> TrainedModel | None:
-        """The model that is correct more often; None where that is inconclusive."""
+        """The more accurate model; None if inconclusive."""
         return {"supported": self.a, "contradicted": self.b, "inconclusive": None}[self.verdict]
 
 
 class WinCount(NamedTuple):
-    """A model: the numbers of others it is more often correct than, less often correct than, and compared with."""
+    """A model with the number of others that it is more accurate than, less accurate than, and compared with."""
 
     model: TrainedModel
     won: int
@@ -73,7 +74,7 @@ class WinCount(NamedTuple):
 
 @read_once
 def compare_models_of(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[PairDifference]:
-    """The difference of every two models of a selection that have a corruption in common, over training seeds first."""
+    """The difference of every two models with a common corruption; pairs with training seeds first."""
     sums: dict[Hashable, Any] = {}
     models = trained_models(selection.evaluations)
     pairs = sorted(combinations(models, 2), key=lambda pair: not all(model.has_several_seeds for model in pair))
@@ -101,7 +102,7 @@ def corrupted_difference(
         a: rows of one model.
         b: those of another.
         corruptions: that the average is over, each with its whole severities.
-        sums: what comparisons of many models share (see `ModelMetrics`).
+        sums: shared by comparisons of many models (see `ModelMetrics`).
     """
     metrics = ModelMetrics(a, b, sums=sums)
     terms = mean_corrupted(metrics.cells, corruptions)
@@ -110,7 +111,7 @@ def corrupted_difference(
 
 
 def rank_by_wins(differences: Sequence[PairDifference]) -> list[WinCount]:
-    """Models by the pairs that they win, then by the fewest that they lose."""
+    """Rank models by how many others they are more accurate than, then by how few are more accurate than them."""
     found = []
     for model in dict.fromkeys(model for pair in differences for model in (pair.a, pair.b)):
         own = [pair for pair in differences if model in (pair.a, pair.b)]
@@ -128,8 +129,8 @@ def compare_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.Da
     images do not pair with clean ones, the two models still see the same images in a cell.
 
     Returns:
-        A row a pair and cell: `a` and `b` (evaluation_id), `corruption`, `severity`, `only_a` and `only_b` (images that
-        only one of them predicts correctly), `adjusted_p`, and `winner` (evaluation_id; null where it is inconclusive).
+        A row per pair and cell: `a` and `b` (evaluation_id), `corruption`, `severity`, `only_a` and `only_b` (images
+        that only one of them predicts correctly), `adjusted_p`, and `winner` (evaluation_id; null if inconclusive).
     """
     rows: pl.DataFrame = con.sql(
         "select evaluation_id_a as a, evaluation_id_b as b, corruption, severity::double as severity, "
@@ -143,9 +144,8 @@ def compare_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.Da
     cells = pairs.join(
         pl.concat([rows, swapped], how="diagonal"), on=["a", "b"], maintain_order="left_right"
     )  # pairs are stored by identity
-    independent = {key: share_of_independent(con, key) for key in cells["a"].unique()}
-    counts = cells.select(pl.col("only_a", "only_b") * pl.col("a").replace_strict(independent, return_dtype=pl.Float64))
-    p_values = exact_mcnemar(counts["only_a"].to_numpy(), counts["only_b"].to_numpy())
+    independent = np.array([share_of_independent(con, evaluation_id) for evaluation_id in cells["a"]], dtype=np.float64)
+    p_values = exact_mcnemar(*(cells[name].to_numpy() * independent for name in ("only_a", "only_b")))
     adjusted = pl.Series(holm(p_values.tolist()), dtype=pl.Float64)
     ahead = pl.when(pl.col("only_a") > pl.col("only_b")).then("a").otherwise("b")
     return cells.with_columns(adjusted_p=adjusted, winner=pl.when(adjusted < ALPHA).then(ahead))

@@ -1,4 +1,4 @@
-"""Models by the names that users give them, in one warehouse or in several files."""
+"""Models by name, in one warehouse or in several files."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -36,15 +36,15 @@ NEEDED = (
 
 @dataclass(frozen=True)
 class DescribedModel:
-    """What is told of a model that is judged or compared.
+    """The description of a model that is judged or compared.
 
     Attributes:
         label: its name; two models that are compared have different ones.
-        evaluation_ids: an evaluation for each training run.
-        seeds: training seeds, where they are stated.
-        image_count: images that each of its evaluations saw.
-        source_line: data set, subset, corruptions, training seeds and date.
-        distinct_count: of these images those that are distinct, by their pixels; None where that is not known.
+        evaluation_ids: one for each training run.
+        seeds: training seeds, if stated.
+        image_count: images of each evaluation.
+        source_line: dataset, subset, corruptions, training seeds and date.
+        distinct_count: images with distinct pixels; None if unknown.
     """
 
     label: str
@@ -56,7 +56,7 @@ class DescribedModel:
 
     @property
     def duplicates_note(self) -> str:
-        """That some images are exact duplicates of others; empty where none is."""
+        """That some images are exact duplicates of others; '' if none is."""
         return duplicates_note(self.image_count, self.distinct_count or self.image_count)
 
 
@@ -82,7 +82,7 @@ class OpenedModel(NamedTuple):
 
     @property
     def described(self) -> DescribedModel:
-        """What is told of it."""
+        """Its description."""
         ids, seeds, selection = tuple(self.selection.ids), self.model.seeds, self.selection
         distinct = duplicate_images(self.con, ids[0]).distinct
         return DescribedModel(self.label, ids, seeds, selection.image_count, selection.source_line, distinct)
@@ -97,7 +97,7 @@ class OpenedModel(NamedTuple):
 
 
 def duplicates_notes(*models: DescribedModel | None) -> list[str]:
-    """A note on exact duplicates among the images of some models; one for each where they differ."""
+    """Notes on exact duplicates among the images of some models; one for each model if they differ."""
     notes = {one.label: one.duplicates_note for one in models if one is not None and one.duplicates_note}
     if len(set(notes.values())) == 1:
         return [next(iter(notes.values()))]
@@ -106,12 +106,11 @@ def duplicates_notes(*models: DescribedModel | None) -> list[str]:
 
 @contextmanager
 def open_models(names: Sequence[str], where: str | Path | None = None) -> Iterator[list[OpenedModel]]:
-    """Open the warehouses that some models are in, and find them there.
+    """Open the warehouses of some models, and find the models.
 
     Args:
-        names: of each what `named_model` takes; or FILE.duckdb where that holds one model alone, or
-            FILE.duckdb::LABEL.
-        where: the warehouse of names without a file; see `find_warehouse`.
+        names: as for `named_model`; or FILE.duckdb if the file has one model, or FILE.duckdb::LABEL.
+        where: the warehouse of names without a file (see `find_warehouse`).
 
     Raises:
         StudyError: a warehouse has no such model, or several.
@@ -128,18 +127,18 @@ def open_models(names: Sequence[str], where: str | Path | None = None) -> Iterat
 
 
 def find_model(con: duckdb.DuckDBPyConnection, path: Path, name: str | None) -> OpenedModel:
-    """The model of an open warehouse that a name means (see `named_model`); the only one where there is no name.
+    """The model of that name (see `named_model`) in an open warehouse; its only model without a name.
 
     Raises:
         StudyError: there is no such model, or several.
     """
     known = _models(con, path)
     if not known:
-        raise StudyError(f"{path} holds no evaluation: name another warehouse")
+        raise StudyError(f"{path} contains no evaluation: name another warehouse")
     if name is None:
         if len(known) > 1:
             raise StudyError(
-                f"{path} holds {len(known)} models: name one, as in {path.name}{SEPARATOR}{known[0].label}"
+                f"{path} contains {len(known)} models: name one, such as {path.name}{SEPARATOR}{known[0].label}"
             )
         return known[0]
     found = named_model([one.model for one in known], name, f"in {path}", "it holds")
@@ -155,7 +154,7 @@ def opened_model(con: duckdb.DuckDBPyConnection, path: Path, model: TrainedModel
 
 
 def _place(name: str, where: str | Path | None) -> tuple[Path, str | None]:
-    """The file that a name is in, and the name in it; None for the only one."""
+    """The warehouse file of a model, and its name in it; None for its only model."""
     file, separator, label = name.partition(SEPARATOR)
     if file.endswith(SUFFIX):
         return Path(file), label if separator else None
@@ -163,7 +162,7 @@ def _place(name: str, where: str | Path | None) -> tuple[Path, str | None]:
 
 
 def _models(con: duckdb.DuckDBPyConnection, path: Path) -> list[OpenedModel]:
-    """All models of a warehouse, those that are not evaluated to the end too."""
+    """All models of a warehouse, with unfinished evaluations."""
     rows = con.sql(
         "from evaluation_labels semi join (from shards where table_name = 'prediction_facts') using (evaluation_id) "
         "order by model_label, evaluation_id"

@@ -1,4 +1,4 @@
-"""What a model answers: cells where one answer takes most images (mode collapse), and classes below the others."""
+"""Predictions of a model: prediction collapse (one class dominates), and classes far below the others."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,22 +15,22 @@ from failmodes.analysis.statistics.shares import newcombe_of_groups, p_by_invers
 from failmodes.warehouse.metrics.intervals import wilson_interval
 from failmodes.warehouse.schema import CLEAN
 
-CLASS_GAP = 0.2  # a class is far below the others from so much less accuracy on, with its whole interval
+CLASS_GAP = 0.2  # a class is far below the others if its accuracy is this much lower, with the whole interval
 
 
 class Collapse(NamedTuple):
-    """The cell of a corruption that is nearest to one answer for all images.
+    """The cell of a corruption with the most frequent prediction.
 
     Attributes:
         corruption: its name, or 'none' for the clean images.
         severity: of the cell.
-        class_name: the commonest answer.
-        predicted_count: images that are taken for it.
+        class_name: the most frequent prediction.
+        predicted_count: images with that prediction.
         image_count: all images.
-        share: of the images that are taken for a class of the data set, with its Wilson interval, of 95 % for all cells
-            of the evaluation together.
+        share: of the predictions within the dataset's classes, with its 95% Wilson interval for all cells of the
+            evaluation together.
         label_share: the class's share of the labels, 0-1.
-        p_value: one-sided, that it is not collapsed, for all cells together.
+        p_value: one-sided, of no collapse, for all cells together.
     """
 
     corruption: str
@@ -44,21 +44,21 @@ class Collapse(NamedTuple):
 
     @property
     def limit(self) -> float:
-        """The share of predictions above which a model is collapsed, 0-1."""
+        """The share of predictions above which predictions are collapsed, 0-1."""
         return (1 + self.label_share) / 2
 
     @property
     def verdict(self) -> Word:
-        """Collapsed is a share of the answers nearer to all than to the share of the labels, interval included."""
+        """Supported if the share is closer to 1 than to the share of the labels, interval included."""
         return self.share.is_above(self.limit)
 
 
 class ClassGap(NamedTuple):
-    """Of a corruption: the class and severity where its accuracy lies farthest below that of the other classes.
+    """The class and severity of a corruption with the largest gap to the accuracy of the other classes.
 
-    `gap` is the accuracy of the others minus that of the class, with Newcombe's interval, of 95 % for all classes and
-    corrupted cells of the evaluation together, which are `comparisons`; so does `p_value`,
-    that it is not above CLASS_GAP.
+    `gap` is the accuracy of the others minus that of the class, with Newcombe's 95% interval for all classes and
+    corrupted cells of the evaluation together, which are `comparisons`. `p_value` is that of a gap not above CLASS_GAP,
+    for all of them too.
     """
 
     corruption: str
@@ -80,7 +80,7 @@ class ClassGap(NamedTuple):
 def collapse_by_corruption(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> list[Collapse]:
-    """The most collapsed cell of each corruption, and the clean cell; of cells that are as bad the most severe."""
+    """The most collapsed cell of each corruption, and the clean cell; among ties the most severe."""
     cells = read_for_selection(con, "predictions_by_severity", selection.only(evaluation))
     cells = cells.drop_nulls("top_prediction").with_columns(
         corruption=pl.when(pl.col("severity") > 0).then("corruption").otherwise(pl.lit(CLEAN))
@@ -106,13 +106,13 @@ def collapse_by_corruption(
 
 
 def p_of_above(interval: Callable[..., tuple[Any, Any]], limit: float) -> float:
-    """One-sided p value of a value not above `limit`: where the lower end of its interval of a `level` lies there."""
+    """One-sided p value of a value not above `limit`, by inversion of the lower end of its interval."""
     return p_by_inversion(lambda level: bool(interval(level=level)[0] > limit)) / 2
 
 
 @read_once
 def class_gaps(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> list[ClassGap]:
-    """The class farthest below the others under each corruption, the largest gap first; nothing of a single class."""
+    """The class farthest below the others under each corruption, the largest gap first; empty for a single class."""
     rows = read_for_selection(con, "accuracy_by_class", selection.only(evaluation)).filter(
         pl.col("severity") > 0, pl.col("image_count") > 0
     )

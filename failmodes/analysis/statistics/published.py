@@ -1,6 +1,6 @@
-"""Published curves: their shapes, derived without intervals, and where models of a selection stand among them.
+"""Published curves: their shapes, without intervals, and the ranks of a selection's models among them.
 
-A published curve is one mean accuracy a severity: there are no rows of images behind it, so nothing here is a test.
+A published curve is one mean accuracy per severity, without per-image rows, so nothing here is a test.
 """
 
 from dataclasses import replace
@@ -28,11 +28,11 @@ from failmodes.warehouse.database_schema import PUBLISHED_SHAPES
 from failmodes.warehouse.hashing import identity_of, source_hash
 from failmodes.warehouse.schema import CLEAN
 
-_SOUND = "accuracy between 0 and 1 and severity between 0 and 5"  # a stranger's warehouse may hold anything
+_SOUND = "accuracy between 0 and 1 and severity between 0 and 5"  # a warehouse from outside may contain anything
 
 
 class PublishedMean(NamedTuple):
-    """A published model: accuracy on clean images (None where it is not published) and its mean corrupted one, 0-1."""
+    """A published model: clean accuracy (None if not published) and mean corrupted accuracy, 0-1."""
 
     model: str
     architecture: str | None
@@ -41,7 +41,7 @@ class PublishedMean(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """A model among published ones.
+    """The rank of a model among published ones.
 
     Attributes:
         model: the model, of one training run or several.
@@ -49,7 +49,7 @@ class Standing(NamedTuple):
         corrupted: its mean corrupted accuracy.
         rank: 1 and the number of published models whose mean is higher.
         best: the rank of the upper end of its interval.
-        worst: that of the lower end.
+        worst: the rank of the lower end.
     """
 
     model: TrainedModel
@@ -71,14 +71,14 @@ class PublishedComparison(NamedTuple):
 
 
 def published_made(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> Made:
-    """What the shapes of published models are made from."""
+    """The inputs of the shapes of published models."""
     rows = _sound_rows(con)
     inputs = {"": identity_of([rows, settings.flat_below, settings.curvature_threshold])} if rows else {}
     return Made(PUBLISHED_SHAPES.name, source_hash("failmodes.analysis.statistics"), inputs)
 
 
 def update_published_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings, *, stores: bool) -> bool:
-    """Describe published curves where that is not stored as it is now; see `update_shapes`."""
+    """Describe published curves if the stored shapes are not current; see `update_shapes`."""
     made = published_made(con, settings)
     if not made.due(con, stores=stores):
         return False
@@ -98,7 +98,7 @@ def _sound_rows(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str, flo
 
 
 def describe_published(accuracy: np.ndarray, severities: np.ndarray, settings: ShapeSettings) -> dict[str, Any]:
-    """Shape, total drop and curvature of one curve (S,) from clean on, by its figures alone; S is at least 3."""
+    """Shape, total drop and curvature of one curve (S,) from clean on, without intervals; S is at least 3."""
     drop = float(total_drop(accuracy))
     kappa = float(curvature(accuracy, severities)) if drop > 0 else None
     return {
@@ -111,10 +111,10 @@ def describe_published(accuracy: np.ndarray, severities: np.ndarray, settings: S
 
 @read_once
 def published_curves(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
-    """Points of the published models on the selection's data set under its corruptions, clean at each curve's foot.
+    """Points of the published models on the selection's dataset under its corruptions, from clean on.
 
     Returns:
-        published_set, model, architecture, corruption, severity (float), accuracy (0-1); no rows where there are none.
+        published_set, model, architecture, corruption, severity (float), accuracy (0-1); empty if there are none.
     """
     names = published_of(con, selection.shared["dataset_name"], selection.shared["dataset_label"])
     frame: pl.DataFrame = con.sql(
@@ -142,7 +142,7 @@ def published_shapes(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl
 
 
 def compare_with_published(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[PublishedComparison]:
-    """How the models of a selection stand among those of each published set of its data set.
+    """Rank the models of a selection among those of each published set of its dataset.
 
     Means are over the selection's averaged corruptions that are published at all of its averaged severities.
     """
@@ -187,7 +187,7 @@ def _comparison(
 
 
 def _ordered(estimate: Estimate) -> tuple[float, float, float]:
-    """Value, upper end, lower end: of rank, best and worst."""
+    """Value, upper end, lower end, for rank, best and worst."""
     return estimate.value, estimate.high, estimate.low
 
 

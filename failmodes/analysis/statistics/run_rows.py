@@ -29,16 +29,16 @@ Rows = NDArray[np.int64]
 Columns = dict[str, NDArray[Any]]
 CLEAN_CELL: CellKey = (CLEAN, 0.0)
 IMAGE_ID, MASK_AREA = "image_id", "images.mask_area"
-OTHER_PIXELS = "their corrupted pixels are not the same: another source of corruptions, such as another seed"
-KEY_BITS = 32  # of an image_id, in a number that orders rows by cell and image
+OTHER_PIXELS = "corrupted pixels differ: another source of corruptions, such as another random seed"
+KEY_BITS = 32  # of an image_id in a key that orders rows by cell and image
 
 
 class CorrectnessMatrix(NamedTuple):
-    """Of one evaluation: its cells as (corruption, severity), and whether each image is right in each, (N, C).
+    """The cells of one evaluation as (corruption, severity), and whether each image is correct in each, (N, C).
 
-    Rows follow `image_id`, of whose values in each cell there is a hash. Where corrupted images do not pair with clean
-    ones, rows of different cells are different images. `groups` are of the clean images, (N,): those of the same pixels
-    are one group, and None says that all are distinct.
+    Rows are in the order of `image_id`; `ids_hashes` has a hash of these for each cell. If corrupted images do not pair
+    with clean ones, rows of different cells are different images. `groups`, (N,), are of the clean images: those of the
+    same pixels are one group; None means that all are distinct.
     """
 
     evaluation_id: str
@@ -55,7 +55,7 @@ class CorrectnessMatrix(NamedTuple):
 
     @property
     def effective_count(self) -> float:
-        """Kish's effective number of images; their number without duplicates."""
+        """Kish's effective number of images; their number if there are no duplicates."""
         return len(self.correct) * self.independent_share
 
     @property
@@ -65,7 +65,7 @@ class CorrectnessMatrix(NamedTuple):
         return shares
 
     def curves(self) -> dict[str, dict[float, int]]:
-        """The column of each severity of a corruption, from clean, by corruption."""
+        """The column of each severity, from clean on, by corruption."""
         clean = self.cells.index((CLEAN, 0.0))
         found: dict[str, dict[float, int]] = {}
         for column, (corruption, severity) in enumerate(self.cells):
@@ -115,9 +115,9 @@ class RunRows:
     """One evaluation: whether each image is correct in each cell, and other columns of its predictions.
 
     Attributes:
-        correctness: of every cell; rows follow `image_id`.
-        columns: (N, C) by the names of `CellRows`, lists (N, C, K); those that were asked for are kept.
-        con: the warehouse that columns are read from; None where all are given.
+        correctness: of every cell; rows are in the order of `image_id`.
+        columns: (N, C) by the names of `CellRows`, lists (N, C, K); columns that were read are kept.
+        con: the warehouse that columns are read from; None if all are given.
     """
 
     correctness: CorrectnessMatrix
@@ -142,7 +142,7 @@ class RunRows:
 
     @property
     def image_ids(self) -> Rows:
-        """(N,) of the first cell; of all cells where these share images."""
+        """(N,) of the first cell; of all cells if these share images."""
         self.read([IMAGE_ID])
         found: Rows = self.columns[IMAGE_ID][:, 0]
         return found
@@ -169,9 +169,9 @@ class RunRows:
         return CellRows(*cell, len(correct), read, {"correct": correct}, lambda: self.groups(cell, kept))
 
     def groups(self, cell: CellKey, kept: Rows | None = None) -> Groups | None:
-        """Groups of duplicates among the images of one cell, all or those in the rows `kept`; None where distinct.
+        """Groups of duplicates among the images of one cell, all or those in the rows `kept`; None if distinct.
 
-        Where cells do not share their images, these are told by their image_id among those of the data set.
+        If cells do not share images, groups follow from the image_id of each cell.
         """
         found = self.correctness.groups
         if not self.shares_images and self.con is not None:
@@ -183,12 +183,12 @@ class RunRows:
         return kept_groups(found, kept)
 
     def cell(self, cell: CellKey, kept: Rows | None = None, among: Collection[CellKey] | None = None) -> Cell:
-        """One cell with those that it is compared with.
+        """One cell with the cells that it is compared with.
 
         Args:
             cell: which.
-            kept: rows of its images; all if not given.
-            among: cells that curves are made of; all if not given.
+            kept: rows of its images; None for all.
+            among: cells of curves; None for all.
         """
         reference = self.rows(CLEAN_CELL) if CLEAN_CELL in self.places else None
         if not self.shares_images or reference is None:
@@ -199,10 +199,10 @@ class RunRows:
         return Cell(curve[-1], curve[0], curve, reference)
 
     def read(self, names: Sequence[str]) -> None:
-        """Make sure that columns are at hand: one query for all of one kind that are missing.
+        """Read columns that were not read before, with one query for each kind.
 
         Raises:
-            NotOnRecord: a column is null throughout, or not given; all others are at hand then.
+            NotOnRecord: a column is entirely null, or not given; all others are read.
             WarehouseError: predictions are missing.
         """
         missing = [name for name in dict.fromkeys(names) if name not in self.columns and name not in self._absent]
@@ -242,7 +242,7 @@ class RunRows:
                 self.columns[name] = np.swapaxes(values.reshape(shape), 0, 1)
 
     def _read_attention(self, target: str, names: Sequence[str]) -> None:
-        """Columns of the maps for one target, (N, C) each; of images without a map NaN, -1 or False."""
+        """Columns of the maps for one target, (N, C) each; NaN, -1 or False for images without a map."""
         wanted = [own for name in names if (own := name.partition(".")[2]) in _names_of(ATTENTION)]
         found = self._stored("attention", wanted, "and target = $2", target) if names else None
         if found is None or not found.num_rows:
@@ -284,13 +284,13 @@ def read_run(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> RunRows:
 
 @dataclass(frozen=True)
 class ImagePairing:
-    """Which images are compared.
+    """The images on which two models are compared.
 
     Attributes:
-        kind: 'same': both saw the same images; 'common': they are compared on those that both saw; 'different': each on
-            its own, as independent samples.
+        kind: 'same': both were evaluated on the same images; 'common': they are compared on the images that both have;
+            'different': each on its own images, as independent samples.
         image_count: images of a cell that both sides share; with 'different', those of the smaller side.
-        note: why the images are not the same; empty where they are.
+        note: why the images are not the same; '' if they are.
     """
 
     kind: Literal["same", "common", "different"]
@@ -335,25 +335,25 @@ class ModelRows(NamedTuple):
 
 
 def pair_images(a: ModelRows, b: ModelRows) -> tuple[ImagePairing, ModelRows, ModelRows]:
-    """Find out which images of two models can be compared, and keep these.
+    """Find the images on which two models can be compared, and keep only these.
 
-    Images are the same where the clean ones are of one data set and have the same numbers in every cell that both have.
-    Where at least half of the smaller set is in both sets, those are compared; fewer would throw away most of what is
-    known, and as independent samples the interval is then too wide rather than too narrow.
+    Images are the same if the clean ones are from one dataset and have the same indices in every cell that both have.
+    If at least half of the smaller set is in both sets, those are compared. With fewer, most of the data would be
+    unused; as independent samples, the interval is then too wide rather than too narrow.
     """
     smaller = min(a.image_count, b.image_count)
     if a.dataset_id != b.dataset_id:
-        return ImagePairing("different", smaller, "they are of different data sets"), a, b
+        return ImagePairing("different", smaller, "different datasets"), a, b
     one, other = a.runs[0], b.runs[0]
     both_share, same_source = a.shares_images and b.shares_images, a.source_id == b.source_id
     shared = [cell for cell in a.cells if cell in other.places]
     if (both_share or same_source) and all(one.ids_hash(cell) == other.ids_hash(cell) for cell in shared):
         return ImagePairing("same", a.image_count, "" if same_source else OTHER_PIXELS), a, b
     if not both_share:
-        note = "corrupted images do not pair with clean ones, and those of the cells are not the same"
+        note = "corrupted images do not pair with clean ones, and the cells have different images"
         return ImagePairing("different", smaller, note), a, b
     common, rows_a, rows_b = np.intersect1d(one.image_ids, other.image_ids, return_indices=True)
-    counts = f"one saw {a.image_count:,} images, the other {b.image_count:,}; both saw {len(common):,}"
+    counts = f"{a.image_count:,} and {b.image_count:,} images, {len(common):,} in common"
     if 2 * len(common) < smaller:
         return ImagePairing("different", smaller, counts), a, b
     note = counts if same_source else f"{counts}; {OTHER_PIXELS}"
@@ -365,6 +365,6 @@ def _names_of(table: Table) -> set[str]:
 
 
 def _keys(place: Any, image_ids: Any) -> NDArray[np.int64]:
-    """Numbers that rise by cell, then by image."""
+    """Keys in the order of cells, then of images."""
     found: NDArray[np.int64] = np.asarray(place, np.int64) << KEY_BITS | np.asarray(image_ids, np.int64)
     return found

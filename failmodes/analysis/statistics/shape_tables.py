@@ -1,4 +1,4 @@
-"""Derived tables of curves: their shapes, steps, other axes, breaks, fits, ranks, early warning; computed when due."""
+"""Derived tables of curves: shapes, steps, other axes, breaks, fits, ranks and early warning."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -55,11 +55,12 @@ from failmodes.analysis.statistics.run_rows import CorrectnessMatrix, read_corre
 from failmodes.analysis.statistics.shares import discoveries, holm
 from failmodes.analysis.statistics.sufficiency import (
     FEWEST_IMAGES,
-    MOST_NON_FINITE,
+    NON_FINITE,
     chance_from,
     chance_of,
     is_below_chance,
     non_finite_cells,
+    too_few_images,
 )
 from failmodes.warehouse.database.checks import refuse_broken_relations
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse
@@ -75,8 +76,8 @@ TABLES = (SHAPE_TABLE, STEPS, SHAPE_SWEEP, EARLY_WARNING, *CURVE_TABLES)
 FLAT_SWEEP = (0.01, 0.02, 0.05)
 CURVATURE_SWEEP = (0.10, 0.125, 0.15)
 INCONCLUSIVE_SHAPE = SHAPES[INCONCLUSIVE]
-FALSE_SHAPES = 0.05  # most of the shapes named for an evaluation that may be false, on average
-# Largest p value of a shape that is named: at the edge of a word it is named falsely in about 1 % of samples
+FALSE_SHAPES = 0.05  # expected share of false ones among the named shapes of an evaluation
+# Largest p value of a named shape: at the boundary between shapes, about 1% of samples are named falsely
 MOST_P = 0.02
 AXIS_TITLES = {RMSE_AXIS: "mean RMSE", SSIM_AXIS: "mean 1 \u2212 SSIM"}
 Row = dict[str, Any]
@@ -90,9 +91,9 @@ class DescribedCurve(NamedTuple):
         grid: (S,) severities, rising from 0.
         columns: of its cells in the correctness matrix.
         resampled: (B, S) resamples of the curve.
-        shape: as `describe_curve` gives it.
-        reason: why its shape is inconclusive; None where it is not.
-        is_withheld: whether too few images, or too many predictions that are not finite, forbid a shape.
+        shape: of `describe_curve`.
+        reason: why its shape is inconclusive; None if it is not.
+        is_withheld: whether there are too few images, or too many predictions that are not finite, for a shape.
     """
 
     corruption: str
@@ -105,7 +106,7 @@ class DescribedCurve(NamedTuple):
 
 
 class EvaluationCurves(NamedTuple):
-    """The curves of one evaluation, and what they are made from."""
+    """The curves of one evaluation, with its correctness, chance accuracy and settings."""
 
     correctness: CorrectnessMatrix
     chance: float | None
@@ -114,19 +115,19 @@ class EvaluationCurves(NamedTuple):
 
     @property
     def image_count(self) -> int:
-        """Images of each cell, duplicates as the effective number that they are worth."""
+        """Effective number of images of each cell."""
         return round(self.correctness.effective_count)
 
 
 @contextmanager
 def open_current(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the warehouse to read, with current shapes: what is not stored is computed for this connection.
+    """Open the warehouse for reading, with current shapes: missing ones are computed for this connection.
 
-    The file is never written: `failmodes load` stores what is derived. It works in one thread, so that what is drawn
-    twice is the same to the last digit.
+    The file is never written: `failmodes load` stores derived tables. It works in one thread, so that results are
+    reproducible to the last digit.
 
     Raises:
-        WarehouseError: it is missing, in use, its tables do not fit together, or a cell is incomplete.
+        WarehouseError: it is missing or in use, its tables are inconsistent, or a cell is incomplete.
     """
     with open_warehouse(warehouse, one_thread=True) as con:
         refuse_broken_relations(con)
@@ -137,15 +138,15 @@ def open_current(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 @read_once
 def say_computed(con: duckdb.DuckDBPyConnection) -> None:
-    """Say, once a connection, that it computes what is not stored."""
+    """Print a note, once for each connection, that it computes derived results that are not stored."""
     note(
-        "the warehouse does not hold all that is derived from its rows, or holds it as other code or settings made it: "
-        "it is computed for this call alone; `failmodes load` stores it"
+        "results derived from the rows are missing from the warehouse, or other code or settings computed them: this "
+        "call recomputes them; `failmodes load` stores them"
     )
 
 
 def due_shapes(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Names of the sets of shapes that a load would compute."""
+    """The derived tables that a load would compute."""
     settings = stored_settings(con)
     due = {"shapes": _due(con, shapes_made(con, settings), settings, stores=True)}
     due["published_shapes"] = published_made(con, settings).due(con, stores=True)
@@ -153,15 +154,15 @@ def due_shapes(con: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def update_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings | None = None, *, stores: bool) -> bool:
-    """Compute the shapes of those evaluations, and of published models, for which they are not there as they are now.
+    """Compute the shapes of evaluations, and of published models, whose stored shapes are not current.
 
     Args:
         con: the warehouse.
         settings: thresholds and resampling; None keeps those of the stored shapes, or takes the defaults.
-        stores: whether `con` may write, and an evaluation that is not whole goes without; else `con` alone has them.
+        stores: whether to write them to the warehouse, without incomplete evaluations; else only `con` has them.
 
     Returns:
-        Whether anything had to be computed.
+        Whether anything was computed.
 
     Raises:
         WarehouseError: a cell is incomplete, and `stores` is false.
@@ -178,11 +179,11 @@ def update_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings | None
         try:
             for name, own in shape_rows(con, evaluation_id, settings).items():
                 rows[name] += [{"evaluation_id": evaluation_id, **row} for row in own]
-        except WarehouseError:  # as it reads what all rows are made from, before there is any
+        except WarehouseError:  # raised before any row is computed
             if not stores:
                 raise
             unfit.append(evaluation_id)
-    replaced = None if len(due) == len(made.inputs) else due  # with rows of evaluations that are none here
+    replaced = None if len(due) == len(made.inputs) else due  # also removes rows of evaluations that no longer exist
     for table in TABLES:
         replace_rows(con, table, derived_rows(rows[table.name], table), replaced, stores=stores)
     if stores:
@@ -191,7 +192,7 @@ def update_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings | None
 
 
 def shapes_made(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> Made:
-    """What the shapes of each evaluation are made from."""
+    """The inputs of the shapes of each evaluation."""
     inputs = {key: identity_of([own, asdict(settings)]) for key, own in evaluation_inputs(con).items()}
     return Made("shapes", source_hash("failmodes.analysis.statistics"), inputs)
 
@@ -201,7 +202,7 @@ def _due(con: duckdb.DuckDBPyConnection, made: Made, settings: ShapeSettings, *,
 
 
 def _without_rows(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Evaluations with corrupted cells of which nothing is stored, whatever `computed` says."""
+    """Evaluations with corrupted cells but without stored rows, whatever `computed` says."""
     rows = con.execute(
         "select distinct evaluation_id from shards semi join evaluations using (evaluation_id) "
         "anti join corruption_ranks using (evaluation_id) where table_name = 'prediction_facts' and corruption <> ?",
@@ -211,7 +212,7 @@ def _without_rows(con: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def _are_ours(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> bool:
-    """Whether the stored tables hold what this program could have stored: whoever wrote a file may write rows too."""
+    """Whether the stored tables contain only rows that this program could have stored: a file may be malicious."""
     axes = [SEVERITY_AXIS, *AXIS_TITLES]
     if con.execute(f"select distinct {SETTINGS} from shapes").fetchall() not in ([], [astuple(settings)]):
         return False
@@ -235,7 +236,7 @@ def _are_ours(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> bool:
 def shape_rows(
     con: duckdb.DuckDBPyConnection, evaluation_id: str, settings: ShapeSettings
 ) -> Mapping[str, Iterable[Row]]:
-    """Rows of every table for one evaluation, by name of the table; a curve of fewer than three points has none.
+    """Rows of every table for one evaluation, by name of the table; curves of fewer than three points have none.
 
     Raises:
         WarehouseError: a cell is incomplete.
@@ -268,7 +269,7 @@ def shape_rows(
 def _described(
     correctness: CorrectnessMatrix, unfinished: Sequence[tuple[str, float]], settings: ShapeSettings
 ) -> list[DescribedCurve]:
-    """Every curve of at least three points; of the shapes that are named an expected FALSE_SHAPES are false.
+    """Every curve of at least three points; an expected share of FALSE_SHAPES of the named shapes are false.
 
     Benjamini and Hochberg's procedure (1995), over the curves of the evaluation.
     """
@@ -297,37 +298,37 @@ def _described(
 
 
 def _p_value(curve: DescribedCurve, settings: ShapeSettings) -> float:
-    """Of another shape than that of the sample; 1 where there is none to name."""
+    """The p value of another shape than that of the sample; 1 if there is none to name."""
     if curve.reason or curve.shape.shape == INCONCLUSIVE_SHAPE:
         return 1.0
     return p_of_shape(curve.shape.stability, settings.resamples)
 
 
 def p_of_shape(stability: float, resamples: int) -> float:
-    """The p value of a shape that a share of so many resamples have: not 0, however many have it."""
+    """The p value of a shape that a share of resamples has; never 0."""
     return (1 + round((1 - stability) * resamples)) / (1 + resamples)
 
 
 def _reason_to_withhold(images: int, withheld: list[float]) -> str | None:
-    """Why nothing may be said of the shape of a curve; None where something may."""
+    """The reason why the shape of a curve is not reported; None if it is."""
     if withheld:
         listed = ", ".join(f"{severity:g}" for severity in sorted(withheld))
-        return f"more than {MOST_NON_FINITE:.0%} of the predictions are not finite at severity {listed}"
+        return f"{NON_FINITE} at severity {listed}"
     if images < FEWEST_IMAGES:
-        return f"{images} images are too few: at least {FEWEST_IMAGES} are needed"
+        return too_few_images(images)
     return None
 
 
 def _reason(curve: DescribedCurve, resamples: int) -> str:
-    """What the resamples of a curve say whose shape is not shown, and which drop would be."""
+    """The most frequent shapes among resamples of an inconclusive curve, and the drop that would be detected."""
     likeliest = sorted(curve.shape.shares.items(), key=lambda item: -item[1])[:2]
     listed = " and ".join(f"{SHAPE_LABELS[name]} in {share:.0%}" for name, share in likeliest if share >= 0.005)
     said = f"{listed} of resamples".replace(SHAPE_LABELS[INCONCLUSIVE_SHAPE], "no shape")
     if p_of_shape(1.0, resamples) > MOST_P:
-        return f"{said}, of which {resamples} are too few"
+        return f"{said}; {resamples} resamples are too few"
     if curve.shape.drop.above_zero:
         return said
-    return f"{said}; drops from {100 * curve.shape.smallest_shown:.1f} points on would be shown"
+    return f"{said}; a drop of {100 * curve.shape.smallest_shown:.1f} points or more would be detected"
 
 
 def _shape_row(curve: DescribedCurve, found: EvaluationCurves) -> Row:
@@ -375,7 +376,7 @@ def _sweep_rows(curve: Float64Array, grid: Float64Array, settings: ShapeSettings
 
 
 def _read_distortion(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> dict[tuple[str, float], tuple[float, ...]]:
-    """Mean RMSE and mean 1 - SSIM by corruption and severity; NaN where images have none."""
+    """Mean RMSE and mean 1 - SSIM by corruption and severity; NaN if not measured."""
     rows = read_metrics(con, [evaluation_id], ["accuracy", "mean_rmse", "mean_ssim"])
     cells = rows.group_by("corruption", "severity").agg(
         pl.when(metric=name).then("value").max().fill_null(float("nan")).alias(name)
@@ -473,19 +474,19 @@ def _fit_row(curve: DescribedCurve, fit: CurveFit) -> Row:
 
 
 def _averaged_corruptions(con: duckdb.DuckDBPyConnection, found: EvaluationCurves) -> list[str]:
-    """The corruptions of an evaluation that averages are over: headline ones if there are any."""
+    """The averaged corruptions of an evaluation: headline ones if there are any."""
     present = list(found.correctness.curves())
     headline = {name for (name,) in con.execute("select corruption from corruptions where headline").fetchall()}
     return [name for name in present if name in headline] or present
 
 
 def _ranked_corruptions(con: duckdb.DuckDBPyConnection, found: EvaluationCurves) -> tuple[list[str], dict[str, str]]:
-    """The corruptions that are ranked, and the reason why each other one is not."""
+    """The ranked corruptions, and for each other one the reason."""
     present, considered = list(found.correctness.curves()), _averaged_corruptions(con, found)
-    reasons = {name: "an extra corruption, which is not ranked" for name in present if name not in considered}
+    reasons = {name: "extra corruptions are not ranked" for name in present if name not in considered}
     reasons |= {curve.corruption: curve.reason for curve in found.curves if curve.is_withheld and curve.reason}
     if found.image_count < FEWEST_IMAGES:
-        reasons = dict.fromkeys(present, f"{found.image_count} images are too few: it takes {FEWEST_IMAGES}")
+        reasons = dict.fromkeys(present, too_few_images(found.image_count))
     return [name for name in considered if name not in reasons], reasons
 
 
@@ -500,7 +501,7 @@ def _corruption_rank_rows(found: EvaluationCurves, ranked: Sequence[str], reason
 
 
 def _class_rank_rows(con: duckdb.DuckDBPyConnection, found: EvaluationCurves, ranked: Sequence[str]) -> Iterator[Row]:
-    """None where images of cells do not pair: then their classes differ too."""
+    """Rows of class ranks; none if images of cells do not pair, since their classes then differ too."""
     correctness = found.correctness
     if not correctness.paired or not ranked:
         return
@@ -515,13 +516,13 @@ def _class_rank_rows(con: duckdb.DuckDBPyConnection, found: EvaluationCurves, ra
         drops = rank_classes(losses, labels, found.settings.interval_level, correctness.groups)
         for index, count in zip(classes.tolist(), counts.tolist(), strict=True):
             row = {"class_index": index, "measure": measure, "image_count": count, "ranked_count": len(drops)}
-            too_few = f"{count} images are too few: it takes {FEWEST_OF_CLASS}"
+            too_few = too_few_images(count, FEWEST_OF_CLASS)
             plain: Row = {"accuracy_drop": float(losses[labels == index].mean()), "reason": too_few}
             yield row | (_columns_of_drop(drops[index], None) if index in drops else plain)
 
 
 def _read_labels(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> NDArray[np.int64]:
-    """Class of each image, in the order of image_id."""
+    """The class of each image, in the order of image_id."""
     rows = con.execute(
         "select label from prediction_facts where evaluation_id = ? and corruption = ? order by image_id",
         [evaluation_id, CLEAN],

@@ -1,7 +1,7 @@
-"""Two shares of images compared: Newcombe's intervals, McNemar's test, Holm's correction, detectable differences.
+"""Comparison of two shares: Newcombe's intervals, McNemar's test, Holm's correction, detectable differences.
 
-A bootstrap of images has width 0 where no image of the sample differs, which happens to good models; Newcombe's
-intervals, made of Wilson's, do not.
+A bootstrap of images has width 0 if no image of the sample differs, which happens with accurate models; Newcombe's
+intervals, built from Wilson's, do not.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,19 +16,19 @@ from failmodes.analysis.statistics.estimate import Float64Array
 from failmodes.warehouse.metrics.intervals import normal_quantile, wilson_interval
 
 ALPHA = 0.05
-BETTER_MODEL_ERROR = 0.02  # chance that a report says falsely of any two models which is better, see `correction`
-LARGEST_DROP_ERROR = 0.015  # chance that it says falsely of any model which corruption hurts it most
+BETTER_MODEL_ERROR = 0.02  # probability that a report is wrong about the better of any two models, see `correction`
+LARGEST_DROP_ERROR = 0.015  # probability that it is wrong about the largest drop of any model
 TITLE_ERROR = 0.0005  # of a decision that a chart's title names, for all cells of a model together
-POWER = 0.8  # chance to be shown that the smallest detectable difference has
-BISECTIONS = 40  # leave 1e-12
-LEAST_P = 1e-12  # no p value is told to be smaller
+POWER = 0.8  # with which the smallest detectable difference is detected
+BISECTIONS = 40  # precision 1e-12
+LEAST_P = 1e-12  # smallest reported p value
 
 
 class PairedCounts(NamedTuple):
-    """Images of pairs of cells, by which of the two is right, each (…); and whether the pairs are of the same images.
+    """Images of pairs of cells by which of the two is correct, each (…), and whether the pairs have the same images.
 
-    Where they are not, the counts say how many images of each cell are right and nothing of how they go together. Of
-    duplicates they are effective counts, parts of images.
+    If not, the counts give how many images of each cell are correct, but not their agreement. With duplicates, they are
+    effective counts, which may be fractions.
     """
 
     both: Float64Array
@@ -44,13 +44,13 @@ class PairedCounts(NamedTuple):
 
     @property
     def difference(self) -> Float64Array:
-        """Share right of the first minus that of the second, -1 to 1."""
+        """Share correct in the first minus that in the second, -1 to 1."""
         found: Float64Array = (self.only_first - self.only_second) / self.total
         return found
 
     @property
     def discordant_share(self) -> Float64Array:
-        """Share of the images that just one of the two is right on, 0-1; as expected by chance if they do not pair."""
+        """Share of images that are correct in just one of the two, 0-1; expected by chance if they do not pair."""
         if self.paired:
             return (self.only_first + self.only_second) / self.total
         first, second = (self.both + self.only_first) / self.total, (self.both + self.only_second) / self.total
@@ -59,14 +59,14 @@ class PairedCounts(NamedTuple):
 
 
 def count_pairs(first: ArrayLike, second: ArrayLike, *, paired: bool = True, independent: float = 1.0) -> PairedCounts:
-    """Count the images of pairs of cells by which of the two is right.
+    """Count the images of pairs of cells by which of the two is correct.
 
     Args:
-        first: (N, …) bool, whether each image is right.
+        first: (N, …) bool, whether each image is correct.
         second: (N, …) bool, of the same shape.
         paired: whether rows of both are the same images.
-        independent: what counts are multiplied by, 0-1: the effective number of images as a share of them, such as
-            `CorrectnessMatrix.independent_share`. Shares and differences stay as they are.
+        independent: factor of the counts, 0-1: the effective number of images as a share of them, such as
+            `CorrectnessMatrix.independent_share`. Shares and differences do not change.
     """
     one, other = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
     both, correct_counts = (one & other).sum(axis=0), (one.sum(axis=0), other.sum(axis=0))
@@ -81,15 +81,15 @@ def count_pairs(first: ArrayLike, second: ArrayLike, *, paired: bool = True, ind
 def newcombe_interval(
     counts: PairedCounts, *, comparisons: int = 1, level: float = 0.95
 ) -> tuple[Float64Array, Float64Array]:
-    """Newcombe's interval of `counts.difference`: of Wilson's limits of both shares, with their correlation.
+    """Newcombe's interval of `counts.difference`, from Wilson's limits of both shares and their correlation.
 
-    Of paired shares it is method 10 of Newcombe (1998, Statistics in Medicine 17, 2635-2650), of shares of different
-    images method 10 of his other paper of that year (17, 873-890), which is the same without correlation.
+    For paired shares, method 10 of Newcombe (1998, Statistics in Medicine 17, 2635-2650); for shares of different
+    images, method 10 of his other paper of that year (17, 873-890), which is the same without correlation.
 
     Args:
         counts: images of each pair (…).
-        comparisons: Bonferroni's correction: how many intervals hold at once.
-        level: with this chance.
+        comparisons: Bonferroni's correction: how many intervals hold together.
+        level: of the interval.
 
     Returns:
         Lower and upper ends, (…) each.
@@ -111,8 +111,8 @@ def newcombe_of_groups(
     Args:
         shares: two (…), 0-1.
         counts: images of each, two (…) above 0.
-        comparisons: Bonferroni's correction: how many intervals hold at once.
-        level: with this chance.
+        comparisons: Bonferroni's correction: how many intervals hold together.
+        level: of the interval.
 
     Returns:
         Lower and upper ends, (…) each.
@@ -129,7 +129,7 @@ def _from_wilson(
     comparisons: int,
     level: float,
 ) -> tuple[Float64Array, Float64Array]:
-    """Ends of the difference of two shares from the Wilson limits of each and their correlation."""
+    """Interval of the difference of two shares from the Wilson limits of each and their correlation."""
     first, second = shares
     first_low, first_high = wilson_interval(first, counts[0], comparisons=comparisons, level=level)
     second_low, second_high = wilson_interval(second, counts[1], comparisons=comparisons, level=level)
@@ -155,16 +155,16 @@ def _correlation(counts: PairedCounts) -> Float64Array:
 def smallest_detectable_difference(
     discordant_share: ArrayLike, count: float, *, level: float = 0.95, power: float = POWER
 ) -> Float64Array:
-    """The smallest difference of two paired shares that a test of `count` images shows with chance `power`.
+    """The smallest difference of two paired shares that a test of `count` images detects with power `power`.
 
     The d that solves count = [z_a sqrt(s) + z_b sqrt(s - d^2)]^2 / d^2, s the discordant share (Connor 1987,
-    Biometrics 43, 207-211), which is at least d. Where no image differs, s is the upper end of its Wilson interval.
+    Biometrics 43, 207-211), which is at least d. If no image differs, s is the upper end of its Wilson interval.
 
     Args:
         discordant_share: (…) 0-1.
-        count: images, of duplicates the effective number.
+        count: images (the effective number, with duplicates).
         level: of the test.
-        power: chance to be shown.
+        power: of the test.
 
     Returns:
         (…) 0-1.
@@ -183,24 +183,24 @@ def smallest_detectable_difference(
 
 
 def exact_mcnemar(only_a: ArrayLike, only_b: ArrayLike) -> Float64Array:
-    """Two-sided exact p values of McNemar's test: binomial tests on the images where just one of two is right.
+    """Two-sided exact p values of McNemar's test: binomial tests on the images with just one of two correct.
 
-    Not mid-p (Fagerland, Lydersen and Laake 2013): with Holm's correction over a hundred cells only the outermost
-    outcomes count, of which mid-p halves the chance, and some cell is wrongly decided in 9 % of samples.
+    Not mid-p (Fagerland, Lydersen and Laake 2013): with Holm's correction over a hundred cells only the most extreme
+    outcomes count, whose probability mid-p halves, and some cell is wrongly decided in 9% of samples.
 
     Args:
-        only_a: (K,) images that only the first gets right; of duplicates parts of images too (effective counts).
-        only_b: (K,) images that only the second gets right.
+        only_a: (K,) images that only the first predicts correctly; fractions too, with duplicates (effective counts).
+        only_b: (K,) images that only the second predicts correctly.
 
     Returns:
-        (K,) 0-1; twice the smaller tail, which is exact where both are as likely, and 1 without such images.
+        (K,) 0-1; twice the smaller tail, which is exact if both are equally likely, and 1 without such images.
     """
     from scipy.special import bdtr, betainc  # here: it takes .2 s, and most charts do without
 
     one, other = np.asarray(only_a), np.asarray(only_b)
     fewer, both = np.minimum(one, other), one + other
     tails = bdtr(np.floor(fewer), np.floor(both).astype(np.int64), 0.5)
-    if (is_part := (fewer % 1 != 0) | (both % 1 != 0)).any():  # the same tail, at counts that are no whole numbers
+    if (is_part := (fewer % 1 != 0) | (both % 1 != 0)).any():  # the same tail, for fractional counts
         parts = betainc(np.where(is_part, both - fewer, 1), fewer + 1, 0.5)
         tails = np.where(is_part, parts, tails)
     p_values: Float64Array = np.minimum(1.0, 2 * tails)
@@ -208,7 +208,7 @@ def exact_mcnemar(only_a: ArrayLike, only_b: ArrayLike) -> Float64Array:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjusted p values (Holm 1979), in the order given; SciPy has none."""
+    """Holm's step-down adjusted p values (Holm 1979), in the given order; SciPy has no such function."""
     order = np.argsort(p_values, kind="stable")
     steps = np.arange(len(order), 0, -1) * np.asarray(p_values, dtype=np.float64)[order]
     adjusted = np.empty(len(order))
@@ -217,9 +217,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def discoveries(p_values: Sequence[float], rate: float) -> list[bool]:
-    """Which hypotheses Benjamini and Hochberg's procedure (1995) rejects: of these an expected `rate` are true.
+    """Which hypotheses Benjamini and Hochberg's procedure (1995) rejects, with a false discovery rate of `rate`.
 
-    It holds of independent and of positively dependent statistics (Benjamini and Yekutieli 2001).
+    It is valid for independent and for positively dependent statistics (Benjamini and Yekutieli 2001).
     """
     if not len(p_values):
         return []
@@ -231,10 +231,10 @@ def discoveries(p_values: Sequence[float], rate: float) -> list[bool]:
 
 
 def p_by_inversion(is_shown: Callable[[float], bool]) -> float:
-    """The p value of a test that is stated as intervals: 1 minus the highest level at which these show something.
+    """The p value of a test given by intervals: 1 minus the highest level at which these are significant.
 
     Args:
-        is_shown: whether the interval of a level, 0-1, shows it; of higher levels it shows less.
+        is_shown: whether the interval of a level, 0-1, is significant.
     """
     low, high = LEAST_P, 1.0
     for _ in range(BISECTIONS):

@@ -1,4 +1,4 @@
-"""Which data suffice for a statement: images enough, finite predictions, accuracy above chance."""
+"""Requirements for a statement: enough images, finite predictions, accuracy above chance."""
 
 from decimal import Decimal
 
@@ -11,19 +11,25 @@ from failmodes.analysis.statistics.estimate import Float64Array
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.metrics.intervals import wilson_interval
 
-MOST_NON_FINITE = 0.01  # share of a cell's rows; beyond it nothing is said of a shape or a cost
-AT_CHANCE = 0.05  # accuracy less far above that of a guess is that of a guess
-FEWEST_IMAGES = 30  # of fewer there are figures but no findings
+MOST_NON_FINITE = 0.01  # share of a cell's rows; beyond it shapes and drops are not reported
+NON_FINITE = f"more than {MOST_NON_FINITE:.0%} of predictions are not finite"
+AT_CHANCE = 0.05  # accuracy less than this above chance counts as chance
+FEWEST_IMAGES = 30  # with fewer there are values but no findings
+
+
+def too_few_images(count: int, least: int = FEWEST_IMAGES) -> str:
+    """The reason why a statement about so few images is not made."""
+    return f"{count:,} {'image is' if count == 1 else 'images are'} too few: at least {least} are needed"
 
 
 def non_finite_cells(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> list[tuple[str, float]]:
-    """Cells, as corruption and severity, of which more than MOST_NON_FINITE of the rows are no finite numbers."""
+    """Cells, as corruption and severity, in which more than MOST_NON_FINITE of the rows are not finite."""
     shares = read_metrics(con, [evaluation_id], ["non_finite_share"]).filter(pl.col("value") > MOST_NON_FINITE)
     return shares.select("corruption", "severity").sort("corruption", "severity").rows()
 
 
 def chance_of(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> float | None:
-    """Accuracy of a guess among what the model may answer, 0-1; None where that is not on record."""
+    """Chance accuracy among the classes that the model may predict, 0-1; None if the warehouse does not have it."""
     row = fetch_first(
         con,
         "select 1 / nullif(case when class_protocol = 'all' then output_count else class_count end, 0) "
@@ -36,14 +42,14 @@ def chance_of(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> float | Non
 def chance_from(
     correct: np.ndarray, severities: Float64Array, chance: float | None, level: float, independent: float = 1.0
 ) -> Decimal | None:
-    """The severity from which on, to the last, accuracy is shown to be at chance or below; None for none.
+    """The severity from which on accuracy is shown to be at or below chance up to the last severity; None for none.
 
-    At chance is less than AT_CHANCE above it, with the whole of Wilson's interval.
+    At chance means that the whole Wilson interval is less than AT_CHANCE above chance.
 
     Args:
         correct: (N, S) bool, whether each image is correct at each severity.
         severities: (S,) rising.
-        chance: accuracy of a guess, 0-1; None where it is not known.
+        chance: chance accuracy, 0-1; None if unknown.
         level: of Wilson's intervals.
         independent: the effective number of images as a share of them, `CorrectnessMatrix.independent_share`.
     """
@@ -55,11 +61,11 @@ def chance_from(
 
 
 def is_below_chance(correct: np.ndarray, chance: float | None, level: float, independent: float = 1.0) -> bool | None:
-    """Whether accuracy at the last severity is shown to be below that of a guess; None where that is not known.
+    """Whether accuracy at the last severity is shown to be below chance; None if chance is unknown.
 
     Args:
         correct: (N, S) bool, whether each image is correct at each severity.
-        chance: accuracy of a guess, 0-1.
+        chance: chance accuracy, 0-1.
         level: of Wilson's interval.
         independent: share of the images that are independent, 0-1.
     """

@@ -49,13 +49,13 @@ def test_every_format_says_the_same_and_options_reach_the_comparison(warehouse: 
 
 ERRORS = {
     "unknown name": (["Alpa", "Beta", "W"], "no model 'Alpa' in .*: did you mean 'Alpha'?"),
-    "itself": (["Alpha", "Alpha", "W"], "compared with itself"),
+    "itself": (["Alpha", "Alpha", "W"], "name two different models"),
     "margin": (["Alpha", "Beta", "W", "--margin", "nan"], "margin nan"),
     "level": (["Alpha", "Beta", "W", "--level", "95"], "level 95.0"),
     "corruption": (["Alpha", "Beta", "W", "--corruption", "fogg"], "'fogg': did you mean 'fog'"),
     "no shared cell": (["W::Alpha", "ALONE"], "share no corruption and severity"),
-    "unneeded warehouse": (["W::Alpha", "W::Beta", "W"], "leave out the warehouse"),
-    "which of two": (["W", "ALONE"], "holds 2 models"),
+    "unneeded warehouse": (["W::Alpha", "W::Beta", "W"], "remove the warehouse"),
+    "which of two": (["W", "ALONE"], "contains 2 models"),
     "missing file": (["W::Alpha", "gone.duckdb"], "gone.duckdb"),
 }
 

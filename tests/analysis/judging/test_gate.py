@@ -72,9 +72,9 @@ def test_rules_without_a_baseline(gate_folder: Path) -> None:
     result = gated(gate_folder / "alone.duckdb", AT_LEAST, **nobody)
     assert result
     assert result.baseline is result.pairing is None
-    with pytest.raises(failmodes.StudyError, match="compares with a baseline"):
+    with pytest.raises(failmodes.StudyError, match="requires a baseline"):
         gated(gate_folder / "alone.duckdb", NO_WORSE, **nobody)
-    with pytest.raises(failmodes.StudyError, match="holds 2 models: name one"):
+    with pytest.raises(failmodes.StudyError, match="contains 2 models: name one"):
         gated(gate_folder / "both.duckdb", AT_LEAST, **nobody)
 
 

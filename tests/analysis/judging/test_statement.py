@@ -112,7 +112,11 @@ def test_on_a_strict_limit_itself_a_statement_does_not_hold() -> None:
 def test_of_fewer_than_30_images_nothing_is_said() -> None:
     for value in (0.99, 0.01, 0.5):
         few = judge(value_of(value, images=29), Requirement(0.5, True), Family())
-        assert (few.verdict, few.images_needed, few.reason) == ("inconclusive", 30, "it takes 30 images")
+        assert (few.verdict, few.images_needed, few.reason) == (
+            "inconclusive",
+            30,
+            "29 images are too few: at least 30 are needed",
+        )
     assert judge(value_of(0.99, images=30), Requirement(0.5, True), Family()).verdict == "supported"
 
 
@@ -275,10 +279,10 @@ def test_the_worst_inconclusive_cell_says_how_many_images() -> None:
     [
         ({"metric": "acuracy", "relation": "at_least"}, "gate.rules.0.metric: unknown metric 'acuracy': did you mean"),
         ({"metric": "augrc", "score": "margins", "relation": "at_most"}, "unknown score 'margins': did you mean"),
-        ({"metric": "ece", "score": "margin", "relation": "at_most"}, "ece takes no score: leave it out (it goes with"),
-        ({"metric": "ece", "relation": "at_least"}, "better the lower, so its relation is at_most (given: at_least)"),
-        ({"metric": "accuracy", "relation": "at_most"}, "the higher, so its relation is at_least (given: at_most)"),
-        ({"metric": "ece", "relation": "worse_by_at_most"}, "worse_by_at_most compares with a baseline: name one"),
+        ({"metric": "ece", "score": "margin", "relation": "at_most"}, "ece takes no score: remove it"),
+        ({"metric": "ece", "relation": "at_least"}, "ece is better if lower: use relation at_most (given: at_least)"),
+        ({"metric": "accuracy", "relation": "at_most"}, "better if higher: use relation at_least (given: at_most)"),
+        ({"metric": "ece", "relation": "worse_by_at_most"}, "worse_by_at_most requires a baseline: name one"),
     ],
 )  # fmt: skip
 def test_rules_that_name_what_there_is_not(rule: dict[str, Any], line: str) -> None:

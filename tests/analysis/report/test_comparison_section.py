@@ -66,6 +66,6 @@ def test_the_command_names_pairs(many_warehouse: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.slow
 def test_a_pair_that_cannot_be_compared_is_said_and_nothing_is_written(many_warehouse: Path, tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="compared with itself"):
+    with pytest.raises(StudyError, match="name two different models"):
         write_report(many_warehouse, tmp_path / "r.html", pairs=[("Fir", "Fir")])
     assert not list(tmp_path.iterdir())

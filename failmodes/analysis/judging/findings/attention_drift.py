@@ -1,4 +1,4 @@
-"""Whether attention keeps the place that it has on the clean image."""
+"""Whether attention stays closer to its own clean centroid than to that of another image."""
 
 from collections.abc import Iterator
 
@@ -22,34 +22,34 @@ from failmodes.analysis.statistics.estimate import Word
     order=120,
     section="attention",
     topic="Attention",
-    claims="attention stays nearer to the image's own clean centroid than to another's of its class",
+    claims="attention stays closer to its own clean centroid than to that of another image of the class",
     unit="share of images",
     relation="attention_drift",
     nothing=0.5,
     printed=BOTH,
-    inconclusive=("Whether attention stays near its clean centroid", "cell"),
+    inconclusive=("Attention drift", "cell"),
 )
 def attention_drift(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> Iterator[Judged]:
-    """Each corruption at its last severity; in words the centroid, not the map; an empty map counts one half."""
+    """Each corruption at its last severity, by the centroid of the map; an empty map counts one half."""
     tests = attention_at_last(con, evaluation, selection.corruptions).own_maps
     for test in sorted(tests, key=lambda test: -abs(test.share.value - CHANCE)):
-        said = f"{where(con, test.corruption)} attention of {evaluation.label} ends nearer to its own clean centroid "
-        said += f"than to another image's of the class in {format_percent_interval(test.share)}"
+        said = f"{where(con, test.corruption)} attention of {evaluation.label} stays closer to its own clean centroid "
+        said += f"than to another same-class image's for {format_percent_interval(test.share)} of images"
         p_value = min(test.p_nearer, test.p_lost)
         yield Judged(keeps_place(test), said, test.image_count, test.share, test.corruption, p_value=p_value)
     if not tests:
         reason = missing_drift_reason(selection.only(evaluation))
-        said = f"Nothing can be said of the attention of {evaluation.label}: {reason}."
+        said = f"Attention drift of {evaluation.label} is not available: {reason}."
         yield Judged("inconclusive", said, selection.image_count, query=rows_of("evaluations", evaluation))
 
 
 def keeps_place(test: OwnMapTest) -> Word:
-    """Supported where nearer, whatever images without a map show; contradicted where farther, or nearly at chance.
+    """Supported if closer, whatever images without a map would show; contradicted if farther, or equivalent to chance.
 
-    That a place is lost is that nothing is left to see, which no test of a difference shows: it takes equivalence to
-    chance (Schuirmann 1987), within LOST_WITHIN.
+    No test of a difference can show that attention is unrelated to its clean location: this takes an equivalence test
+    against chance (Schuirmann 1987), within LOST_WITHIN.
     """
     if test.verdict == "nearer":
         return "supported" if test.holds_in_worst_case else "inconclusive"

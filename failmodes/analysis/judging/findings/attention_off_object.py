@@ -1,4 +1,4 @@
-"""Whether attention leaves the object, where there are object masks."""
+"""Whether attention leaves the object, for datasets with object masks."""
 
 from collections.abc import Iterator
 
@@ -20,35 +20,33 @@ from failmodes.analysis.statistics.estimate import Estimate
     unit="share of attention",
     relation="attention_on_object",
     printed=BOTH,
-    inconclusive=("Whether attention leaves the object", "cell"),
-    without_figures="object masks would decide",
+    inconclusive=("Attention on the object", "cell"),
+    without_figures="object masks are required",
 )
 def attention_off_object(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> Iterator[Judged]:
-    """The change of the share of attention on the object, beyond that of another image's map where it is on record."""
+    """The change of the share of attention on the object, minus that of another image's map if the warehouse has it."""
     attention, n = attention_at_last(con, evaluation, selection.corruptions), selection.image_count
     for corruption, change in sorted(attention.mask_changes.items(), key=lambda item: -abs(item[1].value)):
         said = f"{where(con, corruption)} {_statement(evaluation, change, has_null=attention.has_mask_null)}"
         p_value = attention.mask_p_values[corruption]
         yield Judged((-change).is_above(0), said, n, change, corruption, p_value=p_value)
     if attention.own_maps and not attention.mask_changes:
-        said = f"Whether attention of {evaluation.label} leaves the object is inconclusive: there are no object masks."
+        said = f"Attention of {evaluation.label} on the object is inconclusive: the dataset has no object masks."
         yield Judged("inconclusive", said, n)
 
 
 def object_word(evaluation: EvaluationInfo) -> str:
-    """What the masks of an evaluation's images show."""
+    """What the object masks of the images show: the object, or the ink of a digit."""
     return "the ink" if evaluation.facts["dataset_name"] == "digits" else "the object"
 
 
 def _statement(evaluation: EvaluationInfo, change: Estimate, *, has_null: bool) -> str:
-    label, mask = evaluation.label, object_word(evaluation)
+    null = ", relative to another image's map," if has_null else ""
+    subject = f"attention of {evaluation.label} on {object_word(evaluation)}{null}"
     if change.below_zero:
-        null = ", beyond what another image's map loses there" if has_null else ""
-        return f"{format_points_interval(-change)} of the attention of {label} leave {mask}{null}"
+        return f"{subject} drops by {format_points_interval(-change)}"
     if change.above_zero:
-        null = ", beyond what another image's map gains there" if has_null else ""
-        return f"{format_points_interval(change)} more of the attention of {label} lie on {mask}{null}"
-    null = ", less that of another image's map," if has_null else ""
-    return f"the share of attention of {label} on {mask}{null} changes by {format_points_interval(change)}"
+        return f"{subject} rises by {format_points_interval(change)}"
+    return f"{subject} changes by {format_points_interval(change)}"

@@ -1,4 +1,4 @@
-"""Whether attention lies on the object: judged where a study claims it, of clean images too."""
+"""Whether attention is on the object: judged only for claims, for clean images too."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ from failmodes.analysis.statistics.attention import attention_at_last
     order=125,
     section="attention",
     topic="Attention",
-    claims="more of a map lies on its image's object than of another image's map",
+    claims="a map has more attention on its image's object than another image's map",
     unit="share of attention",
     relation="attention_on_object",
     is_proposed=False,
@@ -24,9 +24,9 @@ from failmodes.analysis.statistics.attention import attention_at_last
 def attention_on_object(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> Iterator[Judged]:
-    """Clean images and each corruption at its last severity; nothing without masks or another image's map."""
+    """Clean images and each corruption at its last severity; no statement without masks or another image's map."""
     for corruption, over_null in attention_at_last(con, evaluation, selection.corruptions).over_null.items():
         word, size = ("more", over_null) if over_null.value >= 0 else ("less", -over_null)
-        said = f"{where(con, corruption)} {format_points_interval(size)} {word} of the attention of {evaluation.label} "
-        said += f"lie on {object_word(evaluation)} than of another image's map"
+        said = f"{where(con, corruption)} {evaluation.label} has {format_points_interval(size)} {word} attention on "
+        said += f"{object_word(evaluation)} than another image's map"
         yield Judged(over_null.is_above(0), said, selection.image_count, over_null, corruption)

@@ -19,22 +19,22 @@ from failmodes.sql import sql_literal
     order=140,
     section="accuracy",
     topic="Comparison",
-    claims="the model is more accurate than the other under corruption",
+    claims="one model is more accurate than the other under corruption",
     unit="accuracy",
     relation="accuracy_by_model",
     is_of_pairs=True,
     inconclusive=("Which of two models is more accurate under corruption", "pair"),
-    decides="more images or training seeds may decide",
+    decides="more images or training seeds would help",
 )
 def better_model(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator[Judged]:
-    """Each pair of models, told of the one that is ahead, so that its number is positive; the largest lead first."""
+    """Each pair of models, as the lead of the more accurate one, the largest lead first."""
     for pair in sorted(compare_models_of(con, selection), key=lambda pair: -abs(pair.difference.value)):
         better, worse, difference = leading(pair)
         size = format_points_interval(difference)
         said = f"{better.label} is more accurate than {worse.label} under corruption, by {size} on average"
         if pair.winner is None:
             said = f"Which of {better.label} and {worse.label} is more accurate under corruption is inconclusive: "
-            said += f"{better.label} is ahead by {size}{needed(pair)}"
+            said += f"{better.label} leads by {size}{needed(pair)}"
         ids = ", ".join(sql_literal(model.runs[0].evaluation_id) for model in (better, worse))
         yield Judged(
             "inconclusive" if pair.winner is None else "supported",
@@ -48,19 +48,19 @@ def better_model(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterat
 
 
 def needed(pair: PairDifference) -> str:
-    """How many images would decide, where a number would and there are no training seeds to add."""
+    """How many images would decide; '' if more training seeds could, or if no number would."""
     return "" if pair.is_about_training else images_that_decide(pair.images_needed)
 
 
 def leading(pair: PairDifference) -> tuple[TrainedModel, TrainedModel, Estimate]:
-    """The model that is ahead, be it shown or not; the other; and by how much it is ahead."""
+    """The model with the higher accuracy, whether or not that is shown; the other; and its lead."""
     if pair.difference.value < 0:
         return pair.b, pair.a, -pair.difference
     return pair.a, pair.b, pair.difference
 
 
 def of_runs(one: TrainedModel, other: TrainedModel) -> str:
-    """What a comparison is about where a model has several runs: training seeds of both, or these checkpoints only."""
+    """The scope of a comparison if a model has several runs: training seeds of both, or these checkpoints only."""
     if one.has_several_seeds and other.has_several_seeds:
         return f", over {over_seeds(one, other)}"
     if one.has_several_seeds or other.has_several_seeds:

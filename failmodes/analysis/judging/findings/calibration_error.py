@@ -1,4 +1,4 @@
-"""Whether clean confidence is miscalibrated beyond what chance gives a calibrated model."""
+"""Whether the calibration error on clean images exceeds the sampling noise of a calibrated model."""
 
 from collections.abc import Iterator
 
@@ -19,16 +19,16 @@ RELATION = "calibration_by_severity"
     order=90,
     section="confidence",
     topic="Calibration",
-    claims="the calibration error on clean images is more than noise",
+    claims="the calibration error on clean images exceeds sampling noise",
     unit="ECE",
     relation=RELATION,
-    inconclusive=("Whether clean confidence is miscalibrated", "model"),
-    decides="more images may show a smaller miscalibration",
+    inconclusive=("Miscalibration on clean images", "model"),
+    decides="more images would detect a smaller miscalibration",
 )
 def calibration_error(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> Iterator[Judged]:
-    """The error of clean images beside the largest that chance explains; nothing where no logits are finite."""
+    """The error on clean images beside its noise floor; no statement if no logits are finite."""
     clean = clean_calibration(con, selection, evaluation)
     if clean is None:
         return
@@ -39,8 +39,8 @@ def calibration_error(
     beside = "more than" if is_shown else "no more than"
     yield Judged(
         "supported" if is_shown else "inconclusive",
-        f"When clean the calibration error of {evaluation.label} is {error}, {beside} chance "
-        f"gives a calibrated model (up to {format_number(clean.noise_floor, 4)}; "
+        f"On clean images, the calibration error of {evaluation.label} is {error}, {beside} the sampling noise of a "
+        f"calibrated model (up to {format_number(clean.noise_floor, 4)}; "
         f"{format_count(clean.image_count, 'image')}).",
         clean.image_count,
         (clean.ece, clean.low, clean.high),

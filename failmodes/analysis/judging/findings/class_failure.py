@@ -1,4 +1,4 @@
-"""Whether one class falls far below the others."""
+"""Whether the accuracy of one class is far below that of the others."""
 
 from collections.abc import Iterator
 
@@ -15,19 +15,19 @@ from failmodes.analysis.statistics.predictions import CLASS_GAP, class_gaps
     order=70,
     section="predictions",
     topic="Weak classes",
-    claims="one class falls far below the others",
+    claims="the accuracy of one class is far below that of the others",
     unit="accuracy",
     relation="accuracy_by_class",
 )
 def class_failure(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Iterator[Judged]:
-    """Of each corruption the class and severity farthest below the other classes."""
+    """The class and severity of each corruption with the largest gap to the other classes."""
     for found in class_gaps(con, selection, evaluation):
         start, size = where(con, found.corruption, found.severity), format_points_interval(found.gap)
-        said = f"{start} {evaluation.label} is right on {format_percent(found.accuracy)} of "
+        said = f"{start} {evaluation.label} has an accuracy of {format_percent(found.accuracy)} on "
         said += f"\u201c{found.class_name}\u201d, {size} below the other classes"
         if found.verdict != "supported":
-            said = f"{start} no class of {evaluation.label} is shown to lie {format_points(CLASS_GAP, 0)} below the "
-            said += f"others: at most {size}"
+            said = f"{start} no class of {evaluation.label} is shown to be {format_points(CLASS_GAP, 0)} below the "
+            said += f"others: the largest gap is {size}"
         yield Judged(
             found.verdict, said, found.image_count, found.gap, found.corruption, found.severity, p_value=found.p_value
         )

@@ -1,4 +1,4 @@
-"""All findings of a warehouse as one sequence, with what is printed of them."""
+"""All findings of a warehouse as one sequence, with the sentences that are printed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Findings(Rendered, Sequence[Finding]):
-    """A sequence of everything that was judged, which prints as the sentences of a report.
+    """A sequence of all judged statements, which prints as the sentences of a report.
 
     Attributes:
         found: the findings, each a named tuple (see `Finding`).
-        headlines: the sentences that are printed, of what is supported and of what is inconclusive.
-        limitations: what must not be claimed.
+        headlines: the sentences that are printed, supported and inconclusive ones.
+        limitations: of these data.
     """
 
     found: tuple[Finding, ...]
@@ -70,5 +70,5 @@ FRAME_SCHEMA = {name: str if name in TEXTS else int if name == "n" else float fo
 
 
 def collect(con: duckdb.DuckDBPyConnection, selection: Selection, found: Sequence[Finding]) -> Findings:
-    """The findings of a selection with what is printed of them and its limitations."""
+    """The findings of a selection, with headlines and limitations."""
     return Findings(tuple(found), tuple(headlines(found)), tuple(limitations(con, selection)))

@@ -1,7 +1,7 @@
-"""Conditions that a report states before anything else, since they invalidate other findings or limit them.
+"""Conditions that a report states first, since they invalidate or limit other findings.
 
-A condition is a finding where it holds; of an evaluation without it there is no row. Their order is below 10, so that
-they come first in a report. `Kind.suppresses` names the kinds that a condition invalidates for its evaluation.
+A condition is a finding if it holds, and has no row otherwise. Their order is below 10, so that they come first in a
+report. `Kind.suppresses` names the kinds that a condition invalidates for its evaluation.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import duckdb
 import numpy as np
 
-from failmodes.analysis.judging.findings.kind import EVERY, Judged, kind, rows_of, too_few
+from failmodes.analysis.judging.findings.kind import EVERY, Judged, kind, rows_of
 from failmodes.analysis.render.formatting import (
     format_count,
     format_interval,
@@ -21,7 +21,7 @@ from failmodes.analysis.same_labels import differences
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_metrics
 from failmodes.analysis.statistics.duplicates import duplicate_images
 from failmodes.analysis.statistics.estimate import Estimate
-from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES, chance_of
+from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES, chance_of, too_few_images
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.sql import sql_literal
 from failmodes.warehouse.metrics.cell_rows import OTHER
@@ -40,13 +40,13 @@ OF_FAILURES = (
     order=0,
     section="accuracy",
     topic="Warning",
-    claims="a check of its run found what may be a mistake",
+    claims="a check of the run found a possible mistake",
     unit="warnings",
     relation="evaluation_notes",
     tells_each_claim=True,
 )
 def warning(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Iterator[Judged]:
-    """Each warning of the run, but for those that another condition states with its interval."""
+    """Each warning of the run, except those that another condition states with an interval."""
     rows = con.execute(
         "select topic, subject, note from evaluation_notes where evaluation_id = $1 and level = 'warning' "
         "order by step desc, topic",
@@ -76,10 +76,10 @@ def warning(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: Ev
     suppresses=("permuted_outputs", "at_chance", "perfect_clean", EVERY),
 )
 def few_images(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Iterator[Judged]:
-    """Copies count once."""
+    """Fewer than FEWEST_IMAGES distinct images; copies count once."""
     distinct = duplicate_images(con, evaluation.evaluation_id).distinct
     if distinct < FEWEST_IMAGES:
-        yield Judged("supported", too_few(distinct), distinct, (float(distinct), None, None))
+        yield Judged("supported", f"{too_few_images(distinct)}.", distinct, (float(distinct), None, None))
 
 
 @kind(
@@ -110,14 +110,14 @@ def duplicates(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation:
     order=3,
     section="accuracy",
     topic="Names",
-    claims="evaluations that are no training seeds of one model share a label",
+    claims="evaluations that are not training seeds of one model share a label",
     unit="evaluations",
     relation="evaluation_labels",
     is_of_pairs=True,
     tells_each_claim=True,
 )
 def same_label(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator[Judged]:
-    """Each label that several models of the selection have, told of the newest and the next."""
+    """Each label that several models of the selection have, as a finding about the newest and the next."""
     models_of: dict[str, set[TrainedModel]] = {}
     for model in trained_models(selection.evaluations):
         for run in model.runs:
@@ -127,7 +127,7 @@ def same_label(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator
             runs = [run for run in selection.evaluations if run.facts["model_label"] == label]
             yield Judged(
                 "supported",
-                f"{format_count(len(runs), 'evaluation')} are named {label}: they differ in "
+                f"{format_count(len(runs), 'evaluation')} share the label {label}: they differ in "
                 f"{differences([run.facts for run in runs])}.",
                 selection.image_count,
                 (float(len(runs)), None, None),
@@ -150,8 +150,8 @@ def same_label(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator
 def permuted_outputs(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> Iterator[Judged]:
-    """The assignment that half of the clean images choose, judged on the other half."""
-    if evaluation.facts["class_protocol"] == "all":  # an output may be no class of the data set
+    """The assignment that fits half of the clean images best, judged on the other half."""
+    if evaluation.facts["class_protocol"] == "all":  # an output may be outside the dataset's classes
         return
     labels, predictions = _clean_predictions(con, evaluation.evaluation_id)
     if not len(labels):
@@ -174,7 +174,7 @@ def permuted_outputs(
 
 
 def _clean_predictions(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> tuple[Classes, Classes]:
-    """Labels and predictions of clean images, copies once, by image_id; OTHER for no class of the dataset."""
+    """Labels and predictions of clean images, copies once, by image_id; OTHER outside the dataset's classes."""
     rows = con.execute(
         f"""
         select prediction_facts.label, coalesce(predicted, {OTHER}) as predicted
@@ -203,7 +203,7 @@ def _clean_predictions(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> tu
     suppresses=OF_FAILURES,
 )
 def at_chance(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Iterator[Judged]:
-    """Unless the exact interval of clean accuracy lies above chance: a one-sided test at 2.5 %."""
+    """Unless the exact interval of clean accuracy is above chance: a one-sided test at 2.5%."""
     chance, accuracy = chance_of(con, evaluation.evaluation_id), clean_accuracy(con, evaluation)
     if chance is None or accuracy is None or accuracy[0].low > chance:
         return
@@ -231,7 +231,7 @@ def at_chance(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: 
     relation=RELATION,
 )
 def perfect_clean(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Iterator[Judged]:
-    """It invalidates no finding: a confidence below 1 of images that are all correct is underconfidence still."""
+    """It invalidates no finding: confidence below 1 on images that are all correct is still underconfidence."""
     accuracy = clean_accuracy(con, evaluation)
     if accuracy is None or accuracy[0].value < 1:
         return
@@ -239,7 +239,7 @@ def perfect_clean(con: duckdb.DuckDBPyConnection, selection: Selection, evaluati
     yield Judged(
         "supported",
         f"{evaluation.label} classifies all {format_count(count, 'clean image')} correctly "
-        f"{format_interval(*estimate[1:])}: the images may be too easy to tell models apart, or part of the training "
+        f"{format_interval(*estimate[1:])}: the images may be too easy to distinguish models, or part of the training "
         "data.",
         count,
         estimate,
@@ -250,7 +250,7 @@ def perfect_clean(con: duckdb.DuckDBPyConnection, selection: Selection, evaluati
 
 
 def clean_accuracy(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo) -> tuple[Estimate, int] | None:
-    """Stored accuracy on clean images with its 95 % interval, and how many these are."""
+    """Stored accuracy on clean images with its 95% interval, and their number."""
     rows = read_metrics(con, [evaluation.evaluation_id], ["accuracy"]).filter(corruption=CLEAN)
     found: Sequence[tuple[float, float, float, int]] = rows.select("value", "low", "high", "n").rows()
     return (Estimate(*found[0][:3]), found[0][3]) if found else None

@@ -1,4 +1,4 @@
-"""Whether confidence finds failures worse than chance, with the sentence of the chart about it."""
+"""Whether confidence predicts failures worse than chance."""
 
 from collections.abc import Iterator
 
@@ -11,9 +11,9 @@ from failmodes.analysis.statistics.failure_prediction import CellAuroc, predict_
 
 RELATION = "failure_prediction"
 PHRASES = {
-    "supported": "finds its failures worse than chance",
-    "contradicted": "finds its failures better than chance",
-    "inconclusive": "is not shown to find its failures",
+    "supported": "predicts failures worse than chance",
+    "contradicted": "predicts failures better than chance",
+    "inconclusive": "is not shown to predict failures",
 }
 
 
@@ -21,8 +21,8 @@ PHRASES = {
     "confidence_below_chance",
     order=100,
     section="failure-prediction",
-    topic="Finding failures",
-    claims="confidence finds failures worse than chance",
+    topic="Failure prediction",
+    claims="confidence predicts failures worse than chance",
     unit="AUROC",
     relation=RELATION,
     nothing=0.5,
@@ -30,13 +30,13 @@ PHRASES = {
 def confidence_below_chance(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> Iterator[Judged]:
-    """Of each corruption the severity of the lowest AUROC, the lowest first."""
+    """The severity of the lowest AUROC of each corruption, the lowest first."""
     found = predict_failures(con, selection, evaluation)
     lowest: dict[str, CellAuroc] = {}
     for cell in found.cells if found else ():
         lowest.setdefault(cell.corruption, cell)
     for corruption, cell in lowest.items():
-        said = f"{where(con, corruption, cell.severity)} the confidence of {evaluation.label} {PHRASES[cell.verdict]}"
+        said = f"{where(con, corruption, cell.severity)} confidence of {evaluation.label} {PHRASES[cell.verdict]}"
         said += f": AUROC {format_number_interval(cell.auroc)}"
         query = f"{rows_of(RELATION, evaluation, corruption)} and score = 'confidence'"
         yield Judged(

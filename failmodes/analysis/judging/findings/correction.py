@@ -1,17 +1,16 @@
-"""What a report may say of all that was judged: verdicts corrected for how many statements there are.
+"""Correction for multiple testing: the verdicts that a report may print.
 
-Each kind judges its statements at 95 %. Of a whole report that is too often false: of two equal models with flat curves
-every fourth one says something that is not so. So two rates are held, both over the statements of one selection:
+Each kind judges its statements at 95%. Without correction, one in four reports on two equal models with flat curves
+would contain a false statement. Two error rates are therefore controlled over the statements of one selection:
 
-- over the statements that come first, family-wise, the chance that any is false: FIRST_SCREEN. It is shared by which
-  model is better and which corruption hurts most, the two questions that readers ask most, each with Holm's procedure
-  (1979), and what the first screen says beside, with Bonferroni's.
-- over all others that are printed, the expected share of false ones: OTHERS, with Benjamini and Hochberg's procedure
-  (1995). The shapes of an evaluation have their own (`shape_tables.FALSE_SHAPES`), so that its table of shapes says the
-  same whatever else a warehouse holds.
+- family-wise, the probability that any of the main statements is false (FIRST_SCREEN): which model is better and which
+  corruption hurts most, each with Holm's procedure (1979), and the additions to them, with Bonferroni's.
+- the expected share of false ones among all other printed statements (OTHERS), with Benjamini and Hochberg's procedure
+  (1995). The shapes of an evaluation have their own rate (`shape_tables.FALSE_SHAPES`), so that its table of shapes is
+  independent of the rest of the warehouse.
 
-Titles of charts name a decision only at TITLE_ERROR. The expected share of false ones among all that is printed, shapes
-aside, is at most the sum of these rates, 4 %; with them it is measured on simulated reports (docs/soundness.md).
+Titles of charts name a decision only at TITLE_ERROR. The expected share of false statements in a report, shapes aside,
+is at most the sum of these rates, 4%; docs/soundness.md measures it, shapes included, on simulated reports.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,15 +19,15 @@ from failmodes.analysis.judging.findings.kind import EVERY, KINDS, Finding
 from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR, LARGEST_DROP_ERROR, discoveries, holm
 
 FIRST_SCREEN: Mapping[str, float] = {"better_model": BETTER_MODEL_ERROR, "largest_drop": LARGEST_DROP_ERROR}
-BESIDE = 0.0025  # what the first screen says beside, see `report.verdict`
+BESIDE = 0.0025  # for additions to the main statements, see `report.verdict`
 OTHERS = 0.0025
 NOT_SHOWN = "Not significant after correction for multiple testing: "
 
 
 def corrected(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings of one selection with the verdicts that a report may print, in their order.
+    """The findings of one selection with corrected verdicts, in their order.
 
-    What a condition invalidates (see `conditions`) is not measurable.
+    Findings that a condition invalidates (see `conditions`) are not measurable.
     """
     found = [finding.uncorrected() for finding in findings]
     found = _without_invalid(found)
@@ -45,7 +44,7 @@ def corrected(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _is_candidate(finding: Finding) -> bool:
-    """Whether it was tested, and would be printed if it is shown."""
+    """Whether it was tested, and is printed if it is significant."""
     return finding.p_value is not None and finding.verdict != "not_measurable"
 
 
@@ -81,7 +80,7 @@ def _condition_of(finding: Finding, invalid: Mapping[tuple[str, str], Finding]) 
 
 
 def invalidated_by(found: Iterable[Finding]) -> dict[tuple[str, str], Finding]:
-    """The evaluations and kinds of which nothing valid can be said, each with the first condition that forbids it."""
+    """The evaluations and kinds whose findings are invalid, each with the first condition that invalidates them."""
     invalid: dict[tuple[str, str], Finding] = {}
     others = [name for name, kind in KINDS.items() if not kind.is_condition]
     for finding in found:

@@ -1,4 +1,4 @@
-"""Whether a score tells which image fails next, with the sentence of the chart about it."""
+"""Early warning: whether a score predicts which images fail at the next severity."""
 
 from collections.abc import Iterator
 
@@ -19,26 +19,26 @@ PREDICTOR_NAMES = {
     "early_warning",
     order=110,
     section="failure-prediction",
-    topic="Seen coming",
+    topic="Early warning",
     claims="a score predicts failures at the next severity beyond corruption and severity",
     unit="share of log-loss",
     relation="margin_before_failure",
-    inconclusive=("Whether failures are seen coming", "score"),
+    inconclusive=("Early warning", "score"),
 )
 def early_warnings(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> Iterator[Judged]:
-    """Each score; nothing where there is no figure."""
+    """Each score that has a value."""
     gains = early_warning(con, selection, evaluation)
     for name, found in sorted(gains.items(), key=lambda item: -item[1].share.value if item[1].share else 0.0):
         if found.share is None:
             continue
-        verb = "tells" if is_found(found) else "is not shown to tell"
+        verb = "predicts" if is_found(found) else "is not shown to predict"
         reference = "margin" if name == BEYOND_MARGIN else "corruption and severity"
         yield Judged(
             "supported" if is_found(found) else "inconclusive",
-            f"{capitalize_first(PREDICTOR_NAMES[name])} {verb} which images {evaluation.label} fails next: it saves "
-            f"{format_percent_interval(found.share)} of the log-loss of {reference} alone",
+            f"{capitalize_first(PREDICTOR_NAMES[name])} {verb} which images {evaluation.label} misclassifies at the "
+            f"next severity: {format_percent_interval(found.share)} lower log-loss than {reference} alone",
             found.images,
             found.share,
             claim=name,

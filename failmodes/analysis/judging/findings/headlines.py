@@ -1,4 +1,4 @@
-"""Which findings are printed: of each claim and model the strongest, and once for each kind what is inconclusive."""
+"""The findings that are printed: the strongest of each claim and model, and a summary of inconclusive ones per kind."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -22,9 +22,9 @@ class Headline(NamedTuple):
     Attributes:
         kind: of the findings behind it.
         verdict: of them.
-        sentence: what a reader takes away.
-        others: how many findings of the same claim and verdict are behind it besides the one that it tells.
-        query: SQL that gives the figures.
+        sentence: of the strongest of them.
+        others: how many other findings have the same claim and verdict.
+        query: SQL of the values.
     """
 
     kind: str
@@ -35,25 +35,25 @@ class Headline(NamedTuple):
 
     @property
     def topic(self) -> str:
-        """What it is about, in a word or two."""
+        """Its topic in a word or two."""
         return all_kinds()[self.kind].topic
 
     @property
     def text(self) -> str:
-        """The sentence, and how many others there are like it."""
-        return f"{self.sentence} (and {self.others} more like it)" if self.others else self.sentence
+        """The sentence, and how many similar findings there are."""
+        return f"{self.sentence} (and {self.others} similar)" if self.others else self.sentence
 
 
 def chart_title(con: duckdb.DuckDBPyConnection, selection: Selection, name: str, otherwise: str) -> str:
-    """What one kind of finding says of a selection, for a chart: of up to two models the strongest of each.
+    """A chart's title from the findings of one kind: the strongest finding of each of up to two models, else a count.
 
-    A title names a finding only where its error rate is at most `TITLE_ERROR`.
+    A title names a finding only if its error rate is at most `TITLE_ERROR`.
 
     Args:
         con: the warehouse, with shapes.
         selection: evaluations and corruptions.
         name: a kind about one evaluation.
-        otherwise: what is said of a model without such a finding, behind its label.
+        otherwise: the end of the sentence about a model without such a finding.
     """
     kind = all_kinds()[name]
     named = {evaluation.label: _for_title(kind, con, selection, evaluation) for evaluation in selection.evaluations}
@@ -68,22 +68,24 @@ def chart_title(con: duckdb.DuckDBPyConnection, selection: Selection, name: str,
 def _for_title(
     kind: Kind, con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> list[Judged]:
-    """What a title may name, the strongest first."""
+    """The findings that a title may name, the strongest first."""
     judged = (one for one in kind.judge(con, selection, evaluation) if one.n >= FEWEST_IMAGES)
     return [one for one in judged if one.verdict in kind.printed and (one.p_value or 0.0) <= TITLE_ERROR]
 
 
 def headlines(findings: Sequence[Finding]) -> list[Headline]:
-    """What is printed of the findings of one selection, kind by kind; what is inconclusive comes last."""
+    """The sentences about the findings of one selection, kind by kind; inconclusive ones come last."""
     are_many = len({finding.evaluation_id for finding in findings}) > MAX_LISTED
     of_kind = {kind: [f for f in findings if f.kind == name] for name, kind in all_kinds().items()}
     decided = [one for kind, found in of_kind.items() for one in _decided(kind, found, are_many=are_many)]
-    decided = list({one.sentence: one for one in reversed(decided)}.values())[::-1]  # of images models say the same
+    # findings about images are the same for all models
+    # findings about images are the same for all models
+    decided = list({one.sentence: one for one in reversed(decided)}.values())[::-1]
     return decided + [one for kind, found in of_kind.items() for one in _inconclusive(kind, found)]
 
 
 def _decided(kind: Kind, findings: Sequence[Finding], *, are_many: bool) -> Iterable[Headline]:
-    """The first of each model, or of all where there are many; of shapes one of each word."""
+    """The strongest finding of each model, or of all if there are many; for shapes, of each shape."""
     groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
         is_together = kind.is_of_pairs or (are_many and not kind.is_condition)
@@ -93,23 +95,23 @@ def _decided(kind: Kind, findings: Sequence[Finding], *, are_many: bool) -> Iter
         for verdict in kind.printed:
             found = [finding for finding in group if finding.verdict == verdict]
             if found:
-                told = _strongest(kind, found)
-                yield Headline(kind.name, verdict, told.sentence, len(found) - 1, told.query)
+                first = _strongest(kind, found)
+                yield Headline(kind.name, verdict, first.sentence, len(found) - 1, first.query)
 
 
 def _strongest(kind: Kind, found: Sequence[Finding]) -> Finding:
-    """The first of a model; of several the one whose first is farthest from nothing, or nearest if it is flat."""
+    """The first finding of a model; of several models the one with the largest effect, or the smallest if flat."""
     first = {finding.evaluation_id: finding for finding in reversed(found)}
     pick = min if found[0].claim == "flat" else max
     return pick(reversed(first.values()), key=lambda finding: abs((finding.value or 0.0) - kind.nothing))
 
 
 def _inconclusive(kind: Kind, findings: Sequence[Finding]) -> Iterable[Headline]:
-    """One line for all that is inconclusive of a kind; of a single finding its own sentence."""
+    """One sentence for all inconclusive findings of a kind; the finding's own if there is only one."""
     if kind.inconclusive is None:
         return
-    what, noun = kind.inconclusive
-    if noun == "model":  # the first of each model says it all
+    subject, noun = kind.inconclusive
+    if noun == "model":  # one finding per model
         findings = list({finding.evaluation_id: finding for finding in reversed(findings)}.values())[::-1]
     found = [finding for finding in findings if finding.verdict == "inconclusive"]
     if not found:
@@ -122,4 +124,4 @@ def _inconclusive(kind: Kind, findings: Sequence[Finding]) -> Iterable[Headline]
         noun, decides = "model", kind.without_figures
     count = f"{len(found)} of {format_count(len(findings), noun)}"
     query = f"from findings where kind = '{kind.name}' and verdict = 'inconclusive'"
-    yield Headline(kind.name, "inconclusive", f"{what} is inconclusive for {count}: {decides}.", 0, query)
+    yield Headline(kind.name, "inconclusive", f"{subject} is inconclusive for {count}: {decides}.", 0, query)

@@ -6,42 +6,43 @@ from typing import Any, Literal, NamedTuple
 
 import duckdb
 
-from failmodes.analysis.render.formatting import format_count, format_severity, lower_label, round_up
+from failmodes.analysis.judging.wording import images_needed_text
+from failmodes.analysis.render.formatting import format_count, format_severity, lower_label
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.statistics.estimate import Word
-from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
+from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES, too_few_images
 from failmodes.sql import sql_literal
 from failmodes.warehouse.schema import CLEAN
 
 Section = Literal["accuracy", "predictions", "confidence", "failure-prediction", "attention"]  # of a report
 FIRST_OF_OTHERS = 10  # kinds of a lower order are conditions for all others
-MORE_IMAGES = "more images may decide"
+MORE_IMAGES = "more images would help"
 BOTH: tuple[Word, ...] = ("supported", "contradicted")
 EVERY = "*"  # in `Kind.suppresses`
 
 
 class Finding(NamedTuple):
-    """One claim about one model (and one corruption, or another model), judged by the data.
+    """One statement about one model (and one corruption, or another model) with its verdict.
 
     Attributes:
         kind: name of its `Kind`, such as 'largest_drop'.
         claim: of a kind with several, which: the shape, the score that predicts; else the kind.
-        verdict: 'supported', 'contradicted', 'inconclusive' where the data cannot tell, or 'not_measurable'; of what a
-            report prints corrected for how many statements it makes (see `correction`).
+        verdict: 'supported', 'contradicted', 'inconclusive' or 'not_measurable', corrected for the number of statements
+            in a report (see `correction`).
         evaluation_id: the evaluation that it is about.
         model_label: its name on charts.
-        corruption: the corruption, 'none' for clean images; None where it is about all.
-        value: the number behind it; None where there is none.
-        low: lower end of its interval; None where it has none.
-        high: upper end of its interval.
+        corruption: its name, 'none' for clean images; None for all corruptions.
+        value: the metric, or None.
+        low: lower end of its interval, or None.
+        high: upper end of its interval, or None.
         unit: of the three: 'accuracy' and other shares are 0-1, differences of shares -1 to 1.
-        n: images that the number is of.
+        n: number of images.
         sentence: at most 30 words.
         query: SQL that gives the figures; `failmodes query` runs it.
         other_evaluation_id: of a comparison the second evaluation.
-        severity: that the number is of; None where it is of several.
-        p_value: of the verdict that a report would print, alone; None of what is not tested.
-        verdict_alone: the verdict without that correction, at 95 %, or at the rate of its kind (`correction`).
+        severity: of the value; None for several severities.
+        p_value: uncorrected; None for statements that are not tested.
+        verdict_alone: the uncorrected verdict, at 95%, or at the error rate of its kind (`correction`).
     """
 
     kind: str
@@ -63,14 +64,14 @@ class Finding(NamedTuple):
     verdict_alone: Word = "inconclusive"
 
     def uncorrected(self) -> "Finding":
-        """As it was judged alone."""
+        """The finding with its uncorrected verdict."""
         if self.verdict == self.verdict_alone:
             return self
         return self._replace(verdict=self.verdict_alone, sentence=self.sentence.partition(": ")[2])
 
 
 class Limitation(NamedTuple):
-    """What must not be claimed: its topic in a word, the sentence, and what stands behind it."""
+    """A limitation of the data: its topic in a word, a sentence, and the details."""
 
     topic: str
     sentence: str
@@ -78,13 +79,13 @@ class Limitation(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """What a kind's function says of one statement; its `Kind` makes a `Finding` of it.
+    """One judged statement, from which a `Kind` makes a `Finding`.
 
     Attributes:
         verdict: see `Finding`.
-        sentence: without a full stop at its end the number of images is added.
+        sentence: if it has no full stop, the number of images is appended.
         n: images.
-        estimate: the number and both ends of its interval, each None where there is none.
+        estimate: the value and both ends of its interval, or None for each.
         corruption: see `Finding`.
         severity: see `Finding`.
         claim: see `Finding`; by default the name of the kind.
@@ -111,24 +112,24 @@ class Kind:
 
     Attributes:
         name: as the table `findings` has it.
-        judge: gives every statement of one evaluation (con, selection, evaluation), or of all pairs (con, selection);
-            of those with the same verdict the strongest first, which is the one that is printed.
-        order: its place in a report among all kinds; below FIRST_OF_OTHERS it is a condition for others.
+        judge: yields every statement about one evaluation (con, selection, evaluation), or about all pairs (con,
+            selection); among those of the same verdict, the first is the one that a report prints.
+        order: position in a report among all kinds; below FIRST_OF_OTHERS it is a condition for others.
         section: of a report, in which it stands.
-        topic: what it is about, in a word or two.
-        claims: what is claimed.
-        unit: of its number.
-        relation: table or view that has its figures.
+        topic: in a word or two.
+        claims: the statement, without its model.
+        unit: of its value.
+        relation: table or view with the values.
         is_of_pairs: whether it compares models.
-        is_proposed: whether it is a finding; else it is judged where a study claims it.
+        is_proposed: whether it is a finding; else it is judged only for claims.
         printed: verdicts that are printed one by one.
-        nothing: its number where nothing is to be told, such as .5 of an AUROC.
+        nothing: its value without an effect, such as 0.5 for an AUROC.
         tells_each_claim: whether one is printed for each claim.
-        inconclusive: how those are summed up: what is inconclusive, and of how many what; None: they are not.
-        decides: what would decide those.
-        without_figures: what would, where none of them has a number.
-        suppresses: kinds that say nothing valid of an evaluation of which a finding of this one is supported; `EVERY`
-            stands for all kinds that are no conditions (see `conditions`).
+        inconclusive: subject and counted noun of the summary of inconclusive statements; None for no summary.
+        decides: what would make these conclusive.
+        without_figures: the same, where none of them has a value.
+        suppresses: kinds whose findings are invalid for an evaluation for which this kind is supported; `EVERY` stands
+            for all kinds that are not conditions (see `conditions`).
     """
 
     name: str
@@ -151,7 +152,7 @@ class Kind:
 
     @property
     def is_condition(self) -> bool:
-        """Whether it comes first in a report, before anything is concluded."""
+        """Whether it comes first in a report, since it invalidates or limits other findings."""
         return self.order < FIRST_OF_OTHERS
 
     def of_evaluation(
@@ -165,12 +166,12 @@ class Kind:
         return [self._finding(judged, *judged.pair) for judged in self.judge(con, selection) if judged.pair]
 
     def _finding(self, judged: Judged, evaluation: EvaluationInfo, other: EvaluationInfo | None = None) -> Finding:
-        """Below `FEWEST_IMAGES` images nothing is measurable, whatever the figures say."""
+        """The finding; not measurable with fewer than `FEWEST_IMAGES` images."""
         verdict, sentence, n, estimate, corruption, severity, claim, query, _, p_value = judged
         if not sentence.endswith("."):
             sentence = f"{sentence} ({format_count(n, 'image')})."
         if n < FEWEST_IMAGES and not self.is_condition:
-            verdict, sentence, p_value = "not_measurable", too_few(n), None
+            verdict, sentence, p_value = "not_measurable", f"{too_few_images(n)}.", None
         return Finding(
             self.name, claim or self.name, verdict, evaluation.evaluation_id, evaluation.label, corruption, *estimate,
             self.unit, n, sentence, query or rows_of(self.relation, evaluation, corruption),
@@ -192,17 +193,9 @@ def kind(name: str, **declared: Any) -> Callable[[Callable[..., Iterable[Judged]
     return register
 
 
-def too_few(count: int) -> str:
-    """Why nothing is claimed of so few images."""
-    verb = "is" if count == 1 else "are"
-    return f"{format_count(count, 'image')} {verb} too few for findings; at least {FEWEST_IMAGES} are needed."
-
-
 def images_that_decide(count: int | None) -> str:
-    """What would decide what is inconclusive, to be added to a sentence; '' where no number of images would."""
-    if count is None:
-        return ""
-    return f"; about {round_up(count):,} images would show a difference of this size"
+    """How many images would decide an inconclusive statement, as the end of its sentence; '' if no number would."""
+    return "" if count is None else f"; {images_needed_text(count)}"
 
 
 def rows_of(relation: str, evaluation: EvaluationInfo, corruption: str | None = None) -> str:
@@ -212,8 +205,8 @@ def rows_of(relation: str, evaluation: EvaluationInfo, corruption: str | None = 
 
 
 def where(con: duckdb.DuckDBPyConnection, corruption: str, severity: float | None = None) -> str:
-    """The condition as the beginning of a sentence: When clean; Under fog; Under fog at severity 5."""
+    """The beginning of a sentence: "On clean images," "Under fog," or "Under fog at severity 5,"."""
     if corruption == CLEAN:
-        return "When clean"
+        return "On clean images,"
     at = "" if severity is None else f" at severity {format_severity(severity)}"
-    return f"Under {lower_label(corruption_labels(con)[corruption])}{at}"
+    return f"Under {lower_label(corruption_labels(con)[corruption])}{at},"

@@ -1,4 +1,4 @@
-"""Which corruption costs most, with the sentences of charts about it."""
+"""Which corruption causes the largest accuracy drop."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,29 +18,28 @@ from failmodes.analysis.render.formatting import (
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import CorruptionDrop, DropRanking, drop_rankings
+from failmodes.analysis.statistics.sufficiency import NON_FINITE
 from failmodes.analysis.trained_models import noun_of_runs
-
-NON_FINITE = "too many predictions are no finite numbers"
 
 
 @kind(
     "largest_drop",
     order=10,
     section="accuracy",
-    topic="Costliest corruption",
-    claims="this corruption costs the model most accuracy at the last severity",
+    topic="Largest drop",
+    claims="the model's accuracy drops most under this corruption at the last severity",
     unit="accuracy",
     relation="shapes",
-    inconclusive=("Which corruption costs most", "model"),
+    inconclusive=("Which corruption hurts most", "model"),
 )
 def largest_drop(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Iterator[Judged]:
-    """The costliest is judged by its lead over every other, each other one by the lead of the costliest over it."""
+    """The largest drop is judged by its lead over every other one, and each of these by that lead over it."""
     names, n = corruption_labels(con), selection.image_count
     ranking = drop_rankings(con, selection.only(evaluation))[evaluation]
     for position, drop in enumerate(ranking.drops):
         is_shown = ranking.leads[position - 1].above_zero if position else ranking.is_clear
-        said = f"{names[drop.corruption]} costs {evaluation.label} {format_points_interval(drop.at_last)} "
-        said += f"at severity {format_severity(drop.last_severity)}"
+        said = f"{evaluation.label} drops {format_points_interval(drop.at_last)} under "
+        said += f"{lower_label(names[drop.corruption])} at severity {format_severity(drop.last_severity)}"
         yield Judged(
             "inconclusive" if not is_shown else "contradicted" if position else "supported",
             said if position else largest_drop_of_one(evaluation.label, ranking, names),
@@ -51,40 +50,41 @@ def largest_drop(con: duckdb.DuckDBPyConnection, selection: Selection, evaluatio
             p_value=None if position or ranking.withheld else ranking.p_value,
         )
     for corruption in ranking.withheld:
-        said = f"What {lower_label(names[corruption])} costs {evaluation.label} is withheld: {NON_FINITE}."
+        said = f"The drop of {evaluation.label} under {lower_label(names[corruption])} is not reported: {NON_FINITE}."
         query = rows_of("accuracy_by_severity", evaluation, corruption)
         yield Judged("inconclusive", said, n, corruption=corruption, query=query)
 
 
 def largest_drop_of_one(label: str, ranking: DropRanking, names: Mapping[str, str]) -> str:
-    """Which corruption costs one model most, or which two cannot be told apart."""
+    """Under which corruption the accuracy of one model drops most, or which two drops are not distinguishable."""
     if ranking.withheld:
         count = format_count(len(ranking.withheld), "corruption")
-        return f"What costs {label} most is inconclusive: {NON_FINITE} under {count}"
+        return f"Which corruption hurts {label} most is inconclusive: {NON_FINITE} under {count}"
     first = ranking.drops[0]
     at_severity = f"at severity {format_severity(first.last_severity)}"
     if not first.at_last.above_zero or not (ranking.is_clear or ranking.leads):
         return f"No corruption is shown to lower the accuracy of {label} {at_severity}"
     if ranking.is_clear:
-        return f"{names[first.corruption]} costs {label} most: {format_points_interval(first.at_last)} {at_severity}"
+        most = lower_label(names[first.corruption])
+        return f"{label} degrades most under {most}: {format_points_interval(first.at_last)} {at_severity}"
     second, lead = nearest(ranking.drops, ranking.leads)
     return (
-        f"Which corruption costs {label} most {at_severity} is inconclusive: "
-        f"{lower_label(names[first.corruption])} and {lower_label(names[second.corruption])} are "
-        f"{format_points_interval(lead)} apart{images_that_decide(ranking.images_needed)}"
+        f"Which corruption hurts {label} most {at_severity} is inconclusive: "
+        f"{lower_label(names[first.corruption])} and {lower_label(names[second.corruption])} differ by "
+        f"{format_points_interval(lead)}{images_that_decide(ranking.images_needed)}"
     )
 
 
 def nearest(drops: Sequence[CorruptionDrop], leads: Sequence[Estimate]) -> tuple[CorruptionDrop, Estimate]:
-    """Of the corruptions behind the first the one that is hardest to tell from it, and the lead over it."""
+    """The corruption that is hardest to distinguish from the first, and the lead over it."""
     lead = min(leads, key=lambda lead: lead.low)
     return drops[1 + list(leads).index(lead)], lead
 
 
 def largest_drop_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    """Which corruption costs most, for each model where there are at most two, else in how many of them.
+    """Which corruption hurts most: for each of up to two models, else for how many of them.
 
-    Only models count that lose accuracy beyond sampling noise, and most under one corruption.
+    It counts models whose accuracy drops beyond sampling noise, and most under one corruption.
     """
     rankings, names = drop_rankings(con, selection), corruption_labels(con)
     noun = f"{noun_of_runs(rankings)}s"
@@ -95,18 +95,16 @@ def largest_drop_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) 
         phrases = [f"{format_points_interval(drops[label])} for {label}" for label in labels]
         amounts = f"from {phrases[0]} to {phrases[-1]}" if len(phrases) > MAX_LISTED else join_names(phrases)
         everyone = f"both {noun}" if len(rankings) == 2 else f"all {len(rankings)} {noun}"
-        return f"{capitalize_first(names[firsts[0]])} costs {everyone} most: {amounts}"
+        return f"{capitalize_first(everyone)} degrade most under {lower_label(names[firsts[0]])}: {amounts}"
     if len(rankings) <= 2:
         return ". ".join(largest_drop_of_one(e.label, r, names) for e, r in rankings.items())
-    return drop_tally(
-        "Costliest corruption at the last severity,", firsts, f"{len(rankings)} {noun}", len(rankings), names
-    )
+    return drop_tally("Largest drop at the last severity", firsts, f"{len(rankings)} {noun}", len(rankings), names)
 
 
 def drop_tally(subject: str, firsts: Sequence[str], among: str, count: int, names: Mapping[str, str]) -> str:
-    """In how many of many models each corruption is first; `firsts` has those only where that is clear."""
+    """For how many models each corruption has the largest drop; `firsts` has only clear ones."""
     if not firsts:
-        return f"In none of {among} one corruption is seen to cost most"
+        return f"No corruption is shown to hurt any of {among} most"
     tally = join_names(f"{lower_label(names[c])} for {times}" for c, times in Counter(firsts).most_common())
     left = count - len(firsts)
-    return f"{subject} among {among}: {tally}" + (f"; inconclusive for {left}" if left else "")
+    return f"{subject}, {among}: {tally}" + (f"; inconclusive for {left}" if left else "")

@@ -1,4 +1,4 @@
-"""What must not be claimed from a selection."""
+"""Limitations of the data of a selection."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -13,25 +13,26 @@ from failmodes.analysis.selection import Selection, read_metrics
 from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.shape_tables import FALSE_SHAPES
 from failmodes.analysis.statistics.shares import ALPHA
+from failmodes.analysis.statistics.sufficiency import NON_FINITE
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.schema import IMPORTED_FAMILY
 
 
 def _error_rates() -> str:
-    """What `correction` and the shapes hold, as shares of a report's statements."""
+    """The error rates of `correction` and of the shapes, in a sentence."""
     better, largest = (format_percent(FIRST_SCREEN[kind], 2) for kind in ("better_model", "largest_drop"))
     beside, others, shapes = (format_percent(rate, 2) for rate in (BESIDE, OTHERS, FALSE_SHAPES))
     return (
         f"The probability of any false statement is at most {better} about which model is better, {largest} about "
-        f"which corruption hurts most, and {beside} about what the verdict adds. At most {shapes} of the named shapes "
+        f"which corruption hurts most, and {beside} about the additions to these. At most {shapes} of the named shapes "
         f"and {others} of all other findings are expected to be false; of everything together, in simulated reports, "
         f"fewer than {format_percent(ALPHA, 0)}. These rates cover the choice of test images only."
     )
 
 
 def limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Limitation]:
-    """Limitations, topic by topic: of what was run, of what it was run on, and of what may be claimed."""
+    """Limitations, topic by topic: of the models, of the images, and of the statements."""
     return [Limitation(*texts) for texts in _limitations(con, selection)]
 
 
@@ -39,101 +40,101 @@ def _limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterat
     """Topic, headline and detail of each limitation that holds for the selection."""
     shared, left_out = selection.shared, selection.left_out
     yield "Training", *_training(selection)
-    yield "Images", "One set of images was seen.", _subset(con, selection)
+    yield "Images", "Models were evaluated on one set of images.", _subset(con, selection)
     if left_out:
         yield (
-            "Left out",
-            f"{join_names(left_out)} {'is' if len(left_out) == 1 else 'are'} left out.",
-            "Cells that the other models have are missing: it raised, or was not run to the end.",
+            "Excluded",
+            f"{join_names(left_out)} {'is' if len(left_out) == 1 else 'are'} excluded.",
+            "Cells of the other models are missing: the evaluation failed or was not finished.",
         )
     if shared["note"]:
         yield (
             "Pixels",
-            "The data set comes with a remark.",
-            f"On {shared['dataset_label']}: {shared['note'].rstrip('.')}. Do not set these figures beside published "
-            "ones without that remark.",
+            "Note on the dataset.",
+            f"{shared['dataset_label']}: {shared['note'].rstrip('.')}. Comparisons with published results must state "
+            "this.",
         )
     imported = [e.label for e in selection.evaluations if e.facts["family"] == IMPORTED_FAMILY]
     if imported:
         yield (
             "Imports",
-            f"Predictions of {join_names(imported)} were made elsewhere.",
-            "That they are of just these images and corrupted pixels is taken on trust; there is no attention of them.",
+            f"Predictions of {join_names(imported)} are imported.",
+            "It is not verified that they belong to these images and corrupted pixels. They have no attention maps.",
         )
     yield from _protocols(selection)
     counts = _non_finite_counts(con, selection)
     if counts:
         yield (
             "Numbers",
-            "Some predictions are not finite numbers.",
+            "Some predictions are not finite.",
             f"{join_names(f'{counts[id_]:,} of {label}' for id_, label in selection.labels.items() if id_ in counts)}, "
-            "over all cells: they count as wrong, and are left out of confidence and calibration. Of a curve with more "
-            "than 1\u00a0% of them in a cell neither shape nor cost is told.",
+            "over all cells. They count as incorrect and are excluded from confidence and calibration. Shape and drop "
+            f"of a curve are not reported if {NON_FINITE} in one of its cells.",
         )
     if not shared["paired"]:
         yield (
             "Pairing",
             "Corrupted and clean images do not pair.",
-            f"{shared['pairing_note']}: drift, onset and distortion are not measured, and intervals of drops are "
-            "wider.",
+            f"{shared['pairing_note']}: drift, onset and distortion are not measured, and intervals of accuracy drops "
+            "are wider.",
         )
     yield (
         "Severity",
-        "Severity is an index, not a dose.",
-        "A shape belongs to the recipe's spacing of its levels.",
+        "Severity levels are ordinal, not equally spaced.",
+        "A shape depends on how the recipe spaces its levels.",
     )
     yield (
         "Errors",
         "Corruption errors are not normalized.",
-        "Dividing by AlexNet's errors is defined for ImageNet-C only.",
+        "Normalization by AlexNet's errors is defined for ImageNet-C only.",
     )
     yield (
         "Shapes",
-        "Words for shapes rest on conventions.",
-        f"Stability is the share of {stored_settings(con).resamples:,} resamples of the curve with the same word; "
-        "the table of shapes shows how often other thresholds give the same word.",
+        "Shapes depend on thresholds.",
+        f"Stability is the share of {stored_settings(con).resamples:,} resamples of the curve with the same shape; "
+        "the table of shapes shows how often other thresholds give the same shape.",
     )
     yield "Error rates", "A few statements may be false.", _error_rates()
     yield (
         "Attention",
-        "Attention is no explanation.",
-        "Grad-CAM is an account of one layer, not a cause. Without object masks it says that attention moves, not "
+        "Grad-CAM is not an explanation.",
+        "It describes one layer and is not a cause. Without object masks it shows that attention moves, not "
         "where it moves to.",
     )
 
 
 def _training(selection: Selection) -> tuple[str, str]:
-    """How many training runs each model or architecture has, as far as it is on record, and what follows."""
+    """How many training runs each model or architecture has, and the scope of the intervals."""
     models = trained_models(selection.evaluations)
     several = [model for model in models if model.has_several_seeds]
     seeds = f"Training seeds: {join_names(map(_seeds_of, models))}."
     if several:
         return _single_runs(models, several), (
-            f"Intervals of {join_names(model.label for model in several)} as a model speak of training and of "
-            "test images; those of one training run, and all shapes, of test images alone. Two to four seeds tell "
-            f"little of how far others may lie apart. {seeds}"
+            f"Intervals of {join_names(model.label for model in several)} over seeds cover training and test images; "
+            "intervals of one training run, and all shapes, cover test images only. Two to four seeds are a small "
+            f"sample of training runs. {seeds}"
         )
     detail = (
-        "Intervals speak of the choice of test images, not of training: another seed may give other figures, and "
-        f"whether an architecture is better takes several seeds of each. {seeds}"
+        "Intervals cover the choice of test images, not training: another seed may give other results, and comparing "
+        f"architectures requires several seeds of each. {seeds}"
     )
     runs = Counter((e.facts["architecture"], e.facts["training_recipe"]) for e in selection.evaluations)
     most = max(runs.values())
     if most == 1:
-        return "Of each architecture there is one training run.", detail
+        return "Each architecture has one training run.", detail
     if any(not model.seeds for model in models):
         return "Training seeds are not stated.", detail
-    return f"Of an architecture there are at most {format_count(most, 'training run')}.", detail
+    return f"No architecture has more than {format_count(most, 'training run')}.", detail
 
 
 def _single_runs(models: list[TrainedModel], several: list[TrainedModel]) -> str:
-    """Which models have one training run; where none has, the fewest runs of a model."""
+    """Which models have one training run; if none has, the fewest runs of a model."""
     single = [model.label for model in models if not model.has_several_seeds]
     if not single:
-        return f"Of each model there are at least {min(len(model.runs) for model in several)} training runs."
+        return f"Each model has at least {min(len(model.runs) for model in several)} training runs."
     if len(single) > MAX_LISTED:
-        return f"Of {format_count(len(single), 'model')} there is one training run each."
-    return f"Of {join_names(single)} there is one training run{' each' if len(single) > 1 else ''}."
+        return f"{format_count(len(single), 'model')} have one training run each."
+    return f"{join_names(single)} {'have one training run each' if len(single) > 1 else 'has one training run'}."
 
 
 def _seeds_of(model: TrainedModel) -> str:
@@ -141,15 +142,16 @@ def _seeds_of(model: TrainedModel) -> str:
 
 
 def _protocols(selection: Selection) -> Iterator[tuple[str, str, str]]:
-    """What the answer was chosen among, where models have outputs that are no classes of the data set."""
+    """The classes that a model predicts among, if it has outputs outside the dataset's classes."""
     among = {
-        "all": ("among all outputs of the model", "an answer outside the data set's classes counts as wrong"),
-        "subset": ("among the data set's classes alone", "other outputs were left out, which makes the task easier"),
+        "all": ("all outputs of the model", "a prediction outside the dataset's classes counts as incorrect"),
+        "subset": ("the dataset's classes only", "other outputs are ignored, which makes the task easier"),
     }
     for protocol, (chosen, meaning) in among.items():
         labels = [e.label for e in selection.evaluations if e.facts["class_protocol"] == protocol]
         if labels:
-            yield "Classes", f"{join_names(labels)} chose {chosen}.", f"By the study's `classes`: {meaning}."
+            verb = "predicts" if len(labels) == 1 else "predict"
+            yield "Classes", f"{join_names(labels)} {verb} among {chosen}.", f"Study key `classes`: {meaning}."
 
 
 def _subset(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
@@ -157,8 +159,8 @@ def _subset(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     images, full = selection.image_count, row[0] if row else None
     seen = format_count(images, "image")
     if full is None or images >= full:
-        return f"All {seen} of one split of one data set: on other data models may fail elsewhere."
-    return f"{seen} of {full:,} ({format_percent(images / full, 0)}): small differences need more images."
+        return f"All {seen} of one split of one dataset: on other data, models may fail under other corruptions."
+    return f"{seen} of {full:,} ({format_percent(images / full, 0)}): detecting small differences requires more images."
 
 
 def _non_finite_counts(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, int]:

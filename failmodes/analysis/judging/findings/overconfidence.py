@@ -1,4 +1,4 @@
-"""Whether a model is over- or underconfident, cell by cell, with the sentence of the chart about it."""
+"""Whether a model is over- or underconfident, cell by cell."""
 
 from collections.abc import Iterator
 
@@ -16,11 +16,11 @@ from failmodes.analysis.statistics.estimate import Estimate
     order=80,
     section="confidence",
     topic="Confidence",
-    claims="mean confidence lies above accuracy",
+    claims="mean confidence exceeds accuracy",
     unit="confidence minus accuracy",
     relation="calibration_by_severity",
     printed=BOTH,
-    inconclusive=("Whether a model is over- or underconfident", "cell"),
+    inconclusive=("Over- or underconfidence", "cell"),
 )
 def overconfidence(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
@@ -42,14 +42,9 @@ def overconfidence(
 
 def overconfidence_phrase(overconfidence: Estimate) -> str:
     """Confidence minus accuracy as text: overconfident by 12.0 points [10.1, 13.9]."""
-    size = format_points_interval(size_of(overconfidence))
     if overconfidence.above_zero:
-        return f"overconfident by {size}"
+        return f"overconfident by {format_points_interval(overconfidence)}"
     if overconfidence.below_zero:
-        return f"underconfident by {size}"
-    return f"not shown to be over- or underconfident: {size}"
-
-
-def size_of(overconfidence: Estimate) -> Estimate:
-    """Its size, positive for underconfidence too."""
-    return -overconfidence if overconfidence.below_zero else overconfidence
+        return f"underconfident by {format_points_interval(-overconfidence)}"
+    size = format_points_interval(overconfidence, signed=True)
+    return f"not shown to be over- or underconfident: confidence minus accuracy is {size}"

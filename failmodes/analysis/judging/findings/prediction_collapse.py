@@ -1,4 +1,4 @@
-"""Whether a model gives one answer to most images (mode collapse)."""
+"""Prediction collapse: whether one class dominates the predictions of a model (mode collapse)."""
 
 from collections.abc import Iterator
 
@@ -14,27 +14,27 @@ from failmodes.analysis.statistics.predictions import Collapse, collapse_by_corr
     "prediction_collapse",
     order=60,
     section="predictions",
-    topic="One answer to most images",
-    claims="the model gives one answer to most images",
-    unit="share of answers",
+    topic="Prediction collapse",
+    claims="one class dominates the model's predictions",
+    unit="share of predictions",
     relation="predictions_by_severity",
 )
 def prediction_collapse(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> Iterator[Judged]:
-    """Of each corruption the severity with the commonest answer."""
+    """The severity of each corruption with the most frequent prediction."""
     for found in collapse_by_corruption(con, selection, evaluation):
         said = f"{where(con, found.corruption, found.severity)} {evaluation.label} "
         if found.verdict == "supported":
-            said += f"{given_predictions(found)}: {format_percent_interval(found.share)} of its answers."
+            said += f"{given_predictions(found)}: {format_percent_interval(found.share)} of its predictions."
         else:
-            said += f"answers \u201c{found.class_name}\u201d most often: {format_percent_interval(found.share)}"
+            said += f"predicts \u201c{found.class_name}\u201d most often: {format_percent_interval(found.share)}"
         yield Judged(
             found.verdict, said, found.image_count, found.share, found.corruption, found.severity, p_value=found.p_value
         )
 
 
 def given_predictions(found: Collapse) -> str:
-    """How many images get the commonest answer: answers “eight” to 498 of 500 images."""
+    """The most frequent prediction with its count: predicts “eight” for 498 of 500 images."""
     count = f"{found.predicted_count:,} of {format_count(found.image_count, 'image')}"
-    return f"answers \u201c{found.class_name}\u201d to {count}"
+    return f"predicts \u201c{found.class_name}\u201d for {count}"

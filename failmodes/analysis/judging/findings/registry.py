@@ -1,4 +1,4 @@
-"""All kinds of finding, those that the files of this folder declare, and what they propose."""
+"""All kinds of finding, declared in the files of this folder, and their findings about a selection."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -15,7 +15,7 @@ from failmodes.warehouse.progress import counted
 
 @cache
 def all_kinds() -> Mapping[str, Kind]:
-    """Every kind by name, in the order of a report; a file beside this one that declares another is found."""
+    """Every kind by name, in the order of a report; each file in this folder may declare more."""
     import_modules(package.__name__)
     return dict(sorted(KINDS.items(), key=lambda item: item[1].order))
 
@@ -26,7 +26,7 @@ def proposed() -> list[Kind]:
 
 
 def conditions_of(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """What holds of the evaluations of a selection before anything else is concluded, such as accuracy at chance."""
+    """The conditions that hold for the evaluations of a selection, such as accuracy at chance."""
     kinds = [kind for kind in proposed() if kind.is_condition]
     found = pair_findings(con, selection, kinds)
     found += [
@@ -38,22 +38,22 @@ def conditions_of(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[
 def evaluation_findings(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo, kinds: Sequence[Kind] = ()
 ) -> list[Finding]:
-    """Everything that is judged of one evaluation of a selection, or what some kinds judge; needs shapes.
+    """All findings about one evaluation of a selection, or those of some kinds; needs shapes.
 
-    It depends on no other evaluation of the selection, and is not corrected for how many statements there are.
+    They depend on no other evaluation of the selection, and are not corrected for multiple testing.
     """
     own = [kind for kind in kinds or proposed() if not kind.is_of_pairs]
     return [finding for kind in own for finding in kind.of_evaluation(con, selection, evaluation)]
 
 
 def pair_findings(con: duckdb.DuckDBPyConnection, selection: Selection, kinds: Sequence[Kind] = ()) -> list[Finding]:
-    """Everything that is judged of pairs of a selection's models, likewise."""
+    """All findings about pairs of a selection's models, likewise."""
     own = [kind for kind in kinds or proposed() if kind.is_of_pairs]
     return [finding for kind in own for finding in kind.of_all_pairs(con, selection)]
 
 
 def selection_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """Everything that is judged of a selection, corrected, in the order of a report; needs shapes."""
+    """All findings about a selection, corrected, in the order of a report; needs shapes."""
     evaluations = counted("findings", selection.evaluations)
     found = [finding for one in evaluations for finding in evaluation_findings(con, selection, one)]
     return corrected(in_order(found + pair_findings(con, selection)))

@@ -1,4 +1,4 @@
-"""How accuracy changes with severity: the shape of every curve in one word."""
+"""The shape of every accuracy curve: how accuracy changes with severity."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -33,12 +33,12 @@ Row = dict[str, Any]
     inconclusive=("The shape", "curve"),
 )
 def shape(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Iterator[Judged]:
-    """The shape of each curve as the table `shapes` has it, the largest total drop first; the flattest curves first."""
+    """The shape of each curve from the table `shapes`, by total drop; flat curves last, the flattest first."""
     rows = curves(con, selection, evaluation)
     for row in sorted(rows, key=lambda row: row["changes_within"] if row["shape"] == "flat" else -1):
         name, n, under = evaluation.label, row["image_count"], where(con, row["corruption"])
         if row["shape"] == "inconclusive":
-            said = f"The shape of {name} {under[0].lower()}{under[1:]} is inconclusive: {row['reason']}"
+            said = f"{under} the shape of {name} is inconclusive: {row['reason']}"
         else:
             said = f"{under} {name} {shape_phrase(row)}"
         yield Judged(
@@ -53,43 +53,32 @@ def shape(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: Eval
 
 
 def shape_phrase(row: Row) -> str:
-    """What accuracy does, of a row of `shapes` whose shape is shown, such as "drops late: 25.3 points …"."""
+    """How accuracy changes in a row of `shapes` whose shape is shown: "drops late: 25.3 points …"."""
     drop, last = estimate_of(row, "total_drop"), format_severity(row["last_severity"])
-    if row["shape"] in NOT_FALLING:
-        return NOT_FALLING[row["shape"]](row, drop, last)
-    manner, end = manner_of(row), f"from clean to severity {last}{to_chance(row)}"
-    if row["shape"] == "abrupt":
-        lost = format_points_interval(estimate_of(row, "largest_step"))
-        return f"drops {manner}: {lost} of {format_points(drop.value)} {end}"
-    little = " and little" if row["shape"] == "near_linear" and is_small(row) else ""
-    return f"drops {manner}{little}: {format_points_interval(drop)} {end}"
-
-
-def _flat(row: Row, _drop: Estimate, _last: str) -> str:
-    return f"stays within {format_points(row['changes_within'])} of its clean accuracy at every severity"
-
-
-def _rise(_row: Row, drop: Estimate, last: str) -> str:
-    return f"gains accuracy: {format_points_interval(-drop)} from clean to severity {last}"
-
-
-def _recovers(row: Row, drop: Estimate, last: str) -> str:
-    lost, at = estimate_of(row, "largest_change"), format_severity(row["largest_change_at"])
-    regained = format_points(lost.value - drop.value)
-    return f"drops {format_points_interval(lost)} up to severity {at}, then regains {regained} by severity {last}"
-
-
-def _up_and_down(row: Row, _drop: Estimate, _last: str) -> str:
     change, at = estimate_of(row, "largest_change"), format_severity(row["largest_change_at"])
-    side, size = ("below", change) if change.value >= 0 else ("above", -change)
-    return f"goes up and down; farthest from clean at severity {at}, {format_points_interval(size)} {side} it"
-
-
-NOT_FALLING = {"flat": _flat, "rise": _rise, "recovers": _recovers, "up_and_down": _up_and_down}
+    manner, end = manner_of(row), f"from clean to severity {last}{to_chance(row)}"
+    match row["shape"]:
+        case "flat":
+            return f"stays within {format_points(row['changes_within'])} of its clean accuracy at every severity"
+        case "rise":
+            return f"gains {format_points_interval(-drop)} from clean to severity {last}"
+        case "recovers":
+            recovered = format_points(change.value - drop.value)
+            return (
+                f"drops {format_points_interval(change)} by severity {at}, then recovers {recovered} by severity {last}"
+            )
+        case "up_and_down":
+            side, size = ("below", change) if change.value >= 0 else ("above", -change)
+            return f"goes up and down, by up to {format_points_interval(size)} {side} clean at severity {at}"
+        case "abrupt":
+            step = format_points_interval(estimate_of(row, "largest_step"))
+            return f"drops {manner}: {step} of {format_points(drop.value)} {end}"
+    slightly = "slightly and " if row["shape"] == "near_linear" and is_small(row) else ""
+    return f"drops {slightly}{manner}: {format_points_interval(drop)} {end}"
 
 
 def manner_of(row: Row) -> str:
-    """How accuracy drops, of a row of `shapes`, as an adverb: abruptly between severity 2 and 3; '' if it does not."""
+    """How accuracy drops in a row of `shapes`, as an adverb: abruptly between severity 2 and 3; '' if it does not."""
     step, places = _step(row, "largest_step"), [name for name in STEPS if row[f"{name}_to"] is not None]
     steps = " and ".join(_step(row, name) for name in sorted(places, key=lambda name: row[f"{name}_to"]))
     manners = {
@@ -100,7 +89,7 @@ def manner_of(row: Row) -> str:
 
 
 def shape_label(row: Row) -> str:
-    """The shape of a row of `shapes` as tables and charts show it: near-linear, small; abrupt, between 2 and 3."""
+    """The shape of a row of `shapes` in tables and charts: near-linear, small; abrupt, between 2 and 3."""
     label = SHAPE_LABELS[row["shape"]]
     if row["shape"] in ("abrupt", "middle"):
         label += f", {_step(row, 'largest_step', '')}"
@@ -135,12 +124,12 @@ def is_small(row: Row) -> bool:
 
 
 def to_chance(row: Row) -> str:
-    """Where the curve of a row reaches chance for good, and whether it ends below, as far as that is shown."""
+    """The severity from which on accuracy is shown to be at chance, and whether it ends below chance."""
     chance = row["chance_from"]
     if chance is None:
         return ""
-    below = ", and below it at the last" if row["below_chance"] else ""
-    return f", to chance from severity {format_severity(chance)}{below}"
+    below = ", below chance at the last severity" if row["below_chance"] else ""
+    return f", at chance from severity {format_severity(chance)}{below}"
 
 
 def _step(row: Row, name: str, severity: str = "severity ") -> str:

@@ -26,5 +26,5 @@ def test_its_table_has_one_row_a_finding(found: Findings) -> None:
 def test_a_notebook_shows_escaped_text() -> None:
     headline = Headline("largest_drop", "supported", "<b>Fog</b> & snow cost most.", 2, "from shapes")
     page = Findings((), (headline,), (Limitation("Images", "<i>Few.</i>", "<script>"),))._repr_html_()
-    assert "&lt;b&gt;Fog&lt;/b&gt; &amp; snow cost most. (and 2 more like it)" in page
+    assert "&lt;b&gt;Fog&lt;/b&gt; &amp; snow cost most. (and 2 similar)" in page
     assert "<script" not in page

@@ -25,7 +25,7 @@ def test_of_each_model_the_first_of_a_kind_is_reported_and_the_others_counted() 
     found = headlines([large, small, negative, other])
     assert [(h.sentence, h.others) for h in found] == [(large.sentence, 1), (other.sentence, 0), (negative.sentence, 0)]
     assert {h.kind: h.query for h in found}["overconfidence"] == negative.query
-    assert f"{large.sentence} (and 1 more like it)" in [h.text for h in found]
+    assert f"{large.sentence} (and 1 similar)" in [h.text for h in found]
 
 
 def test_kinds_stand_in_their_order_and_what_is_inconclusive_last() -> None:

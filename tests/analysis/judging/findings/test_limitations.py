@@ -21,15 +21,15 @@ def test_they_say_what_is_on_record(con: duckdb.DuckDBPyConnection, selection: S
     found = by_topic(con, selection)
     assert {"Training", "Images", "Pixels", "Severity", "Errors", "Shapes", "Error rates", "Attention"} == set(found)
     text = " ".join(f"{one.sentence} {one.detail}" for one in found.values())
-    for fact in ("400\u00a0images", "synthetic: no real images", "2,000 resamples", "at most 2\u00a0training runs"):
+    for fact in ("400\u00a0images", "synthetic: no real images", "2,000 resamples", "more than 2\u00a0training runs"):
         assert fact in text
     alpha, beta = selection.evaluations
     another = replace(beta, facts=beta.facts | {"architecture": "vit", "training_seed": None})
     chosen = replace(alpha, facts=alpha.facts | {"class_protocol": "all", "training_seed": 3})
     other = by_topic(con, replace(selection, evaluations=(chosen, another), left_out=("Gamma",)))
     assert "Alpha 3 and Beta not stated" in other["Training"].detail
-    assert other["Classes"].sentence.startswith("Alpha chose among ")
-    assert "Gamma" in other["Left out"].sentence
+    assert other["Classes"].sentence.startswith("Alpha predicts among ")
+    assert "Gamma" in other["Excluded"].sentence
 
 
 def test_unpaired_data_and_rows_that_are_not_finite_are_counted(tmp_path: Path) -> None:

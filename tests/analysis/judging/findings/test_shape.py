@@ -52,7 +52,7 @@ SMALL = {"total_drop": 0.05, "total_drop_low": 0.04, "total_drop_high": 0.06}
 TWO = {"other_step_from": 0, "other_step_to": 1}
 PHRASES = [
     (row("near_linear"), "drops near-linearly: 30.0 points [29, 31] from clean to severity 5", "near-linear"),
-    (row("near_linear", **SMALL), "drops near-linearly and little: 5.0 points [4, 6] from clean to severity 5",
+    (row("near_linear", **SMALL), "drops slightly and near-linearly: 5.0 points [4, 6] from clean to severity 5",
      "near-linear, small"),
     (row("late"), "drops late: 30.0 points [29, 31] from clean to severity 5", "late"),
     (row("early"), "drops early: 30.0 points [29, 31] from clean to severity 5", "early"),
@@ -64,10 +64,10 @@ PHRASES = [
      "severity 5", "middle, between 2 and 3"),
     (row("flat"), "stays within 1.8 points of its clean accuracy at every severity", "flat"),
     (row("rise", total_drop=-0.1, total_drop_low=-0.12, total_drop_high=-0.08),
-     "gains accuracy: 10.0 points [8, 12] from clean to severity 5", "rise"),
-    (row("recovers"), "drops 40.0 points [39, 41] up to severity 3, then regains 10.0 points by severity 5",
+     "gains 10.0 points [8, 12] from clean to severity 5", "rise"),
+    (row("recovers"), "drops 40.0 points [39, 41] by severity 3, then recovers 10.0 points by severity 5",
      "recovers"),
-    (row("up_and_down"), "goes up and down; farthest from clean at severity 3, 40.0 points [39, 41] below it",
+    (row("up_and_down"), "goes up and down, by up to 40.0 points [39, 41] below clean at severity 3",
      "up and down"),
 ]  # fmt: skip
 
