@@ -137,7 +137,7 @@ def _known_name(given: str, stored: Iterable[str], place: str) -> str:
     known = list(dict.fromkeys([CLEAN, *NAMES_OF_MANY, *CORRUPTIONS, *registered(), *sorted(stored)]))
     if name not in known:
         spelled = given.lower().replace("-", "_").replace(" ", "_")
-        hint = did_you_mean(spelled, known, f"known are {', '.join(known)}")
+        hint = did_you_mean(spelled, known)
         raise StudyError(f"{place}.corruptions: unknown corruption {given[:100]!r}: {hint}")
     return name
 

@@ -37,7 +37,7 @@ from failmodes.analysis.render.formatting import (
 from failmodes.analysis.selection import EvaluationInfo, Selection, particulars, read_for_selection, select
 from failmodes.analysis.statistics.curve_shape import FALLING, SHAPES, stored_settings
 from failmodes.analysis.statistics.difference import ModelMetrics
-from failmodes.analysis.statistics.estimate import Estimate, Word
+from failmodes.analysis.statistics.estimate import Estimate, Word, known_estimate
 from failmodes.analysis.statistics.model_accuracy import rows_of as model_rows
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.analysis.statistics.sufficiency import NON_FINITE, non_finite_cells
@@ -103,9 +103,7 @@ class ClaimRow(NamedTuple):
     @property
     def estimate(self) -> Estimate | None:
         """The value with its interval, or None."""
-        if self.value is None or self.low is None or self.high is None:
-            return None
-        return Estimate(self.value, self.low, self.high)
+        return known_estimate(self.value, self.low, self.high)
 
 
 def judge_claims(
@@ -205,7 +203,7 @@ def _rows(
     claim: Statement,
     metrics: Mapping[str, Metric],
 ) -> Iterator[ClaimRow]:
-    """A row a model, or pair of models, of a selection."""
+    """One row per model, or per pair of models, of a selection."""
     stated = ClaimRow(
         number,
         claim.title,
@@ -290,7 +288,7 @@ def judge_kind(
     for run in selection.evaluations:
         found, reason = _found(con, selection, run, statement, place)
         verdicts += [
-            Verdict(one.verdict, _cells_of(one), _estimate(one), one.n, reason=one.sentence) for one in found
+            Verdict(one.verdict, _cells_of(one), one.estimate, one.n, reason=one.sentence) for one in found
         ] or [Verdict("not_measurable", (), reason=reason or "")]
     return JudgedStatement(statement, tuple(verdicts))
 
@@ -338,9 +336,7 @@ def _found(
 def _known_kind(name: str, place: str) -> str:
     known = [kind.name for kind in all_kinds().values() if not kind.is_of_pairs]
     if name not in known:
-        raise StudyError(
-            f"{place}.kind: unknown kind {shown(name)}: {did_you_mean(name, known, 'known are ' + ', '.join(known))}"
-        )
+        raise StudyError(f"{place}.kind: unknown kind {shown(name)}: {did_you_mean(name, known)}")
     return name
 
 
@@ -383,10 +379,6 @@ def _of_kind(stated: ClaimRow, run: EvaluationInfo, found: Sequence[Finding], re
 
 def _by_verdict(found: Sequence[Finding]) -> list[Finding]:
     return sorted(found, key=lambda one: WORDS.index(one.verdict))
-
-
-def _estimate(one: Finding) -> Estimate | None:
-    return None if one.value is None or one.low is None or one.high is None else Estimate(one.value, one.low, one.high)
 
 
 def _runs(selection: Selection, name: str | None) -> Sequence[EvaluationInfo]:

@@ -1,4 +1,4 @@
-"""Comparison of two models: overall, by corruption, cell, class and image; differences are second minus first."""
+"""Comparison of two models: overall, by corruption, cell, class and image; differences are candidate − baseline."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -51,14 +51,14 @@ class Crossover(NamedTuple):
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of both models over some cells, and its difference, second minus first.
+    """A metric of both models over some cells, and its difference, candidate − baseline.
 
     Attributes:
         metric: that is compared.
         cells: 'clean'; 'corrupted', the mean over corruptions of the mean over their whole severities; 'corruption',
             the same for a single one; 'cell', one cell; 'class', 'corrupted' on the images of one class.
-        a: value of the first, in the metric's unit; None if undefined.
-        b: value of the second.
+        a: value of the baseline, in the metric's unit; None if undefined.
+        b: value of the candidate.
         difference: with its two-sided interval; for classes it holds for all classes together.
         image_count: images of a cell that are compared.
         winner: the model with the better value, by the interval, or for a cell by its test: 'a', 'b' or ''.
@@ -68,9 +68,9 @@ class Difference:
         severity: for 'cell'.
         class_index: for 'class', from 0.
         label: human name of the corruption or class.
-        only_a: for 'cell', images that only the first predicts correctly; None if images are not paired, or with
+        only_a: for 'cell', images that only the baseline predicts correctly; None if images are not paired, or with
             several training runs.
-        only_b: images that only the second predicts correctly.
+        only_b: images that only the candidate predicts correctly.
         adjusted_p: for 'cell', of no difference, with Holm's correction over all cells.
         crossover: for 'corruption', where the curves cross, if that is shown.
     """
@@ -115,8 +115,8 @@ class ChangedImage(NamedTuple):
         cell_count: cells in which it changes this way, clean counted as one.
         corruption: of the mildest of them, among ties that with most such cells; 'none' is clean.
         severity: of the mildest.
-        predicted_a: class that the first predicts there; None outside the dataset's classes.
-        predicted_b: class that the second predicts there.
+        predicted_a: class that the baseline predicts there; None outside the dataset's classes.
+        predicted_b: class that the candidate predicts there.
     """
 
     image_id: int
@@ -145,11 +145,11 @@ class ChangedImages(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparison:
-    """The comparison of two models: differences are second minus first.
+    """The comparison of two models: differences are candidate − baseline.
 
     Attributes:
-        a: the first, the baseline.
-        b: the second, the candidate.
+        a: the baseline.
+        b: the candidate.
         level: of the intervals; non-inferiority is a one-sided test at 1 minus the level, equivalence two.
         margin: relevant difference of mean corrupted accuracy, 0-1.
         pairing: the images that are compared.
@@ -159,18 +159,18 @@ class Comparison:
             about these checkpoints.
         overall: mean corrupted accuracy.
         bounds: one-sided bounds of its difference: (low, high).
-        not_worse: whether the second is at most the margin worse than the first.
+        not_worse: whether the candidate is at most the margin worse than the baseline.
         equivalent: whether they differ by less than the margin either way (two one-sided tests).
         images_needed: images that would decide `not_worse` with a power of 80% if the difference is as measured; None
             if it is decided, or if the difference is on the margin.
         clean: clean accuracy.
         metrics: other metrics: calibration error, AUGRC, the worst class, onset, and requested ones.
-        corruptions: by corruption, the largest drop of the second first.
+        corruptions: by corruption, the largest drop of the candidate first.
         cells: every cell, clean first.
         classes: by class, the largest drop first; empty if the models' classes or images do not match.
-        newly_incorrect: images that only the first predicts correctly; None if images are not paired, or if there are
+        newly_incorrect: images that only the baseline predicts correctly; None if images are not paired, or with
             several training runs.
-        newly_correct: images that only the second predicts correctly.
+        newly_correct: images that only the candidate predicts correctly.
         distinct_count: distinct images of the smaller side; with fewer than FEWEST_IMAGES there are values, but no
             decisions and no crossovers.
     """
@@ -216,8 +216,8 @@ def compare_named(
     """Compare two models, of one warehouse or of two files; see `compare_models`.
 
     Args:
-        a: the first: what `named_model` takes, FILE.duckdb or FILE.duckdb::LABEL.
-        b: the second, named alike.
+        a: the baseline: a name for `named_model`, FILE.duckdb or FILE.duckdb::LABEL.
+        b: the candidate, likewise.
         where: the warehouse of names without a file.
         margin: above 0 and below 1.
         level: from LEAST_LEVEL to MOST_LEVEL.
@@ -250,7 +250,7 @@ def compare_models(
     corruptions: Sequence[str] = (),
     metrics: Sequence[Metric] = (),
 ) -> Comparison:
-    """Compare two models; every difference is the second minus the first.
+    """Compare two models; every difference is candidate − baseline.
 
     Args:
         a: the baseline.
@@ -313,7 +313,7 @@ class _Pair:
     """Two models with the cells that are compared.
 
     Attributes:
-        models: the second as candidate, the first as baseline.
+        models: candidate and baseline.
         by_severity: whole severities above clean, rising, of each corruption in the order of publication.
         averaged: corruptions that averages are over.
         every: all cells of both, clean first, fractional severities among them.
@@ -342,8 +342,7 @@ class _Pair:
         known = [c for c in dict.fromkeys([*a.selection.corruptions, *b.selection.corruptions]) if c != CLEAN]
         for corruption in corruptions:
             if corruption not in known:
-                hint = did_you_mean(corruption, known, f"known are {', '.join(known)}")
-                raise StudyError(f"neither model was evaluated under {corruption!r}: {hint}")
+                raise StudyError(f"neither model was evaluated under {corruption!r}: {did_you_mean(corruption, known)}")
         wanted = [c for c in known if not corruptions or c in corruptions]
         of_either = {*models.baseline.cells, *models.candidate.cells}
         of_either = {cell for cell in of_either if cell[0] in (CLEAN, *wanted)}
@@ -370,7 +369,7 @@ class _Pair:
 
     @cached_property
     def class_names(self) -> dict[int, str]:
-        """Class names of the first model's dataset, by index."""
+        """Class names of the baseline's dataset, by index."""
         query = "select class_index, class_name from classes where dataset_id = ?"
         return dict(self.a.con.execute(query, [self.a.selection.shared["dataset_id"]]).fetchall())
 
@@ -399,7 +398,7 @@ class _Pair:
         yield self.row(ONSET, "corrupted", mean_of(self.by_severity[corruption][-1] for corruption in self.averaged))
 
     def by_corruption(self) -> list[Difference]:
-        """Mean accuracy under each corruption, the largest drop of the second first."""
+        """Mean accuracy under each corruption, the largest drop of the candidate first."""
         found = [
             self.row(
                 "accuracy",
@@ -436,7 +435,7 @@ class _Pair:
             )
 
     def by_class(self) -> list[Difference]:
-        """Mean corrupted accuracy on the images of each class, the largest drop of the second first.
+        """Mean corrupted accuracy on the images of each class, the largest drop of the candidate first.
 
         Empty if cells have different images, or if the models' datasets, and so their classes, differ.
         """
@@ -460,7 +459,7 @@ class _Pair:
         return sorted(found, key=lambda row: row.estimate.value)
 
     def changed_images(self) -> tuple[ChangedImages, ChangedImages] | tuple[None, None]:
-        """Images that only the first predicts correctly, and those that only the second does."""
+        """Images that only the baseline predicts correctly, and those that only the candidate does."""
         if not (self.is_by_image and self.shares_images):
             return None, None
         one, other = (

@@ -1,7 +1,13 @@
 """The sentences and tables of a comparison of two models."""
 
 from failmodes.analysis.judging.compare import ChangedImages, Comparison, Crossover, Difference
-from failmodes.analysis.judging.wording import about_text, images_needed_text, images_text, listed_cells
+from failmodes.analysis.judging.wording import (
+    about_text,
+    accuracy_comparison,
+    images_needed_text,
+    images_text,
+    listed_cells,
+)
 from failmodes.analysis.render.blocks import EMPTY, MOST_LEVELS, Cell, Table, severity_table, text_table
 from failmodes.analysis.render.formatting import (
     NO_BREAK,
@@ -64,18 +70,15 @@ class ComparisonText:
     @property
     def headline(self) -> str:
         """Which model is more accurate under corruption, and by how much; without a full stop."""
-        overall, size = self.comparison.overall, format_points_interval(self.comparison.overall.estimate, signed=True)
-        if overall.winner == "b":
-            size = format_points_interval(overall.estimate)
-            said = f"{self.b} is more accurate than {self.a} under corruption: by {size}"
-        elif overall.winner == "a":
-            size = format_points_interval(-overall.estimate)
-            said = f"{self.b} is less accurate than {self.a} under corruption: by {size}"
-        elif self.comparison.has_verdict:
+        overall, averaged = self.comparison.overall, format_count(len(self.comparison.averaged), "corruption")
+        if overall.winner:
+            return accuracy_comparison(self.b, self.a, overall.estimate, averaged)
+        size = format_points_interval(overall.estimate, signed=True)
+        if self.comparison.has_verdict:
             said = f"Whether {self.b} or {self.a} is more accurate under corruption is inconclusive: {size}"
         else:
             said = f"Accuracy of {self.b} minus that of {self.a} under corruption: {size}"
-        return f"{said} on average over {format_count(len(self.comparison.averaged), 'corruption')}"
+        return f"{said}, averaged over {averaged}"
 
     @property
     def margin(self) -> str:

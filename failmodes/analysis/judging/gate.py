@@ -279,7 +279,7 @@ def judge_rules(
     with threadpool_limits(1):  # many small products: more threads mostly wait
         for number, (rule, plan) in enumerate(zip(gate.rules, plans, strict=True)):
             if plan is None:
-                assert candidate is not None, "a rule about a shape or a finding needs what is on record"
+                assert candidate is not None, "a rule about a shape or a finding requires a warehouse"
                 with open_current(candidate.path) as con:
                     found.append(judge_kind(con, candidate.selection, rule, _place(origin, number)))
             else:

@@ -201,7 +201,7 @@ def plan_statement(statement: Statement, record: OnRecord, metrics: Mapping[str,
 def _known_metric(statement: Statement, place: str, metrics: Mapping[str, Metric]) -> Metric:
     name = str(statement.metric)
     if name not in metrics:
-        hint = did_you_mean(name.lower(), metrics, f"known are {', '.join(metrics)}")
+        hint = did_you_mean(name.lower(), metrics)
         raise StudyError(f"{place}.metric: unknown metric {name[:100]!r}: {hint}")
     return metrics[name]
 
@@ -214,7 +214,7 @@ def _known_score(statement: Statement, metric: Metric, place: str, metrics: Mapp
         return None
     score = statement.score or (DEFAULT_SCORE if DEFAULT_SCORE in metric.scores else metric.scores[0])
     if score not in metric.scores:
-        hint = did_you_mean(score.lower(), metric.scores, f"known are {', '.join(metric.scores)}")
+        hint = did_you_mean(score.lower(), metric.scores)
         raise StudyError(f"{place}.score: unknown score {score[:100]!r}: {hint}")
     return score
 

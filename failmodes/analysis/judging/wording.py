@@ -11,6 +11,7 @@ from failmodes.analysis.render.formatting import (
     format_count,
     format_interval,
     format_number,
+    format_points_interval,
     format_severity,
     join_names,
     precision,
@@ -163,6 +164,19 @@ def images_needed_text(images: int | None, *, has_seeds: bool = False) -> str:
     if has_seeds:
         return f"at least {count}, or more training seeds, would decide it"
     return f"about {count} would decide it"
+
+
+def accuracy_comparison(model: str, other: str, difference: Estimate, averaged: str) -> str:
+    """Which of two models is more accurate: X is 3.0 points [1.2, 4.8] more accurate than Y, averaged over fog and snow.
+
+    Args:
+        model: the first.
+        other: the second.
+        difference: mean corrupted accuracy of the first minus that of the second.
+        averaged: what the mean is over, such as "6 corruptions".
+    """
+    word, size = ("more", difference) if difference.value >= 0 else ("less", -difference)
+    return f"{model} is {format_points_interval(size)} {word} accurate than {other}, averaged over {averaged}"
 
 
 def images_text(pairing: ImagePairing | None, *models: DescribedModel) -> str:

@@ -13,8 +13,10 @@ from failmodes.analysis.judging.findings.largest_drop import largest_drop_of_one
 from failmodes.analysis.judging.findings.prediction_collapse import given_predictions
 from failmodes.analysis.judging.findings.registry import conditions_of
 from failmodes.analysis.judging.findings.shape import curves, manner_of
+from failmodes.analysis.judging.wording import accuracy_comparison
 from failmodes.analysis.render.formatting import (
     MAX_LISTED,
+    capitalize_first,
     format_count,
     format_percent,
     format_percent_interval,
@@ -147,12 +149,10 @@ def _better_of_two(pair: PairDifference, averaged: str, *, is_paired: bool) -> s
     images = ", on the same images" if is_paired and not pair.is_about_training else ""
     if pair.winner is None:
         what = f"Which {_noun(pair)} is more accurate under corruption is inconclusive{runs.removeprefix(',')}"
-        return f"{what}: {better.label} is ahead by {size}{images}{needed(pair)}"
+        return f"{what}: {better.label} leads by {size}{images}{needed(pair)}"
     subject = better.label if runs else f"the checkpoint of {better.label}"
     other = worse.label if runs else f"that of {worse.label}"
-    return (
-        f"Under corruption {subject} is more accurate than {other}{runs}: by {size} on average over {averaged}{images}"
-    )
+    return f"{capitalize_first(accuracy_comparison(subject, other, difference, averaged))}{runs}{images}"
 
 
 def _best_of_many(pairs: list[PairDifference]) -> str:

@@ -116,7 +116,7 @@ def drift_cells(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.Data
     """Cells with attention drift by model, corruption and severity, with medians over images, in image widths.
 
     Returns:
-        Columns label, corruption, severity, accuracy, shift, and null with null_low and null_high, the middle 95 %.
+        Columns label, corruption, severity, accuracy, shift, and null with null_low and null_high, the middle 95%.
 
     Raises:
         WarehouseError: there is none; the message gives the reason.

@@ -161,7 +161,7 @@ def pooled_reliability(con: duckdb.DuckDBPyConnection, selection: Selection) -> 
 
     Returns:
         A row per evaluation (`label`), severity from clean on and `bin_index` (of `BINS` equal bins, from 0): `count`
-        (predictions with finite logits), `mean_confidence`, `accuracy` and the ends of its 95 % interval, 0-1.
+        (predictions with finite logits), `mean_confidence`, `accuracy` and the ends of its 95% interval, 0-1.
     """
     found = []
     for evaluation in selection.evaluations:

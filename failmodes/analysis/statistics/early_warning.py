@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.duplicates import copies_of
-from failmodes.analysis.statistics.estimate import Estimate, Float64Array
+from failmodes.analysis.statistics.estimate import Estimate, Float64Array, estimate_of, interval_columns
 from failmodes.analysis.statistics.shares import ALPHA, holm
 from failmodes.warehouse.metrics.intervals import normal_quantile
 from failmodes.warehouse.schema import CLEAN
@@ -74,9 +74,6 @@ from at_risk inner join before using (cell, image_id) left join maps using (cell
 
 # The stored rows, if they are over the given corruptions ($2) that the evaluation has
 _STORED = """
-select score, if(gain is null, null, [gain, gain_low, gain_high]),
-    if(share is null, null, [share, share_low, share_high]), adjusted_p_value,
-    image_count, step_count, failure_count, reason
 from early_warning
 where evaluation_id = $1 and list_sort(corruptions) = (
     select list_sort(list(distinct corruption)) from shards
@@ -122,11 +119,27 @@ def early_warning(
 
     Read from the table `early_warning`, which needs current shapes; recomputed for other corruptions than its own.
     """
-    rows = con.execute(_STORED, [evaluation.evaluation_id, list(selection.averaged)]).fetchall()
-    if {name for name, *_ in rows} != set(COMPARED):
+    rows = (
+        con.sql(_STORED, params=[evaluation.evaluation_id, list(selection.averaged)])
+        .pl()
+        .rows_by_key("score", named=True, unique=True)
+    )
+    if set(rows) != set(COMPARED):
         return measure_early_warning(con, evaluation.evaluation_id, selection.averaged)
-    found = {name: PredictorGain(_estimate(gain), _estimate(share), *others) for name, gain, share, *others in rows}
-    return {name: found[name] for name in COMPARED}
+    return {name: _stored_gain(rows[name]) for name in COMPARED}
+
+
+def _stored_gain(row: dict[str, Any]) -> PredictorGain:
+    has_gain = row["gain"] is not None
+    return PredictorGain(
+        gain=estimate_of(row, "gain") if has_gain else None,
+        share=estimate_of(row, "share") if has_gain else None,
+        adjusted_p=row["adjusted_p_value"],
+        images=row["image_count"],
+        rows=row["step_count"],
+        events=row["failure_count"],
+        reason=row["reason"],
+    )
 
 
 def measure_early_warning(
@@ -157,19 +170,14 @@ def measure_early_warning(
 
 def early_warning_rows(found: Mapping[str, PredictorGain], corruptions: Sequence[str]) -> list[dict[str, Any]]:
     """The rows of the table `early_warning` of one evaluation."""
-    rows = []
-    for name, one in found.items():
-        row: dict[str, Any] = {"score": name, "corruptions": list(corruptions), "adjusted_p_value": one.adjusted_p}
-        row |= {"image_count": one.images, "step_count": one.rows, "failure_count": one.events, "reason": one.reason}
-        for column, estimate in (("gain", one.gain), ("share", one.share)):
-            names = (column, f"{column}_low", f"{column}_high")
-            row |= dict(zip(names, estimate or (None, None, None), strict=True))
-        rows.append(row)
-    return rows
-
-
-def _estimate(ends: tuple[float, float, float] | None) -> Estimate | None:
-    return None if ends is None else Estimate(*ends)
+    return [
+        {
+            "score": name, "corruptions": list(corruptions), "adjusted_p_value": one.adjusted_p,
+            "image_count": one.images, "step_count": one.rows, "failure_count": one.events, "reason": one.reason,
+            **interval_columns("gain", one.gain), **interval_columns("share", one.share),
+        }
+        for name, one in found.items()
+    ]  # fmt: skip
 
 
 def predictor_gains(rows: pl.DataFrame, seed: int = 0) -> dict[str, PredictorGain]:

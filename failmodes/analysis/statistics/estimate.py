@@ -1,6 +1,7 @@
 """A value with its interval, and the verdicts that intervals give."""
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,3 +34,18 @@ class Estimate(NamedTuple):
     def __neg__(self) -> "Estimate":
         """The estimate with the other sign: an accuracy drop as a change, one model's lead as the other's."""
         return Estimate(-self.value, -self.high, -self.low)
+
+
+def known_estimate(value: float | None, low: float | None, high: float | None) -> Estimate | None:
+    """The estimate of a value and both ends of its interval; None if any is missing."""
+    return None if value is None or low is None or high is None else Estimate(value, low, high)
+
+
+def interval_columns(name: str, estimate: tuple[float, ...] | None) -> dict[str, float | None]:
+    """The columns `name`, `name_low` and `name_high` of an estimate; null for None."""
+    return dict(zip((name, f"{name}_low", f"{name}_high"), estimate or (None, None, None), strict=True))
+
+
+def estimate_of(row: Mapping[str, Any], name: str) -> Estimate:
+    """The estimate in the columns `name`, `name_low` and `name_high` of a row."""
+    return Estimate(row[name], row[f"{name}_low"], row[f"{name}_high"])

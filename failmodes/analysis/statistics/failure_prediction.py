@@ -105,7 +105,7 @@ def predict_failures(
 def mean_auroc(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> dict[float, Estimate]:
-    """AUROC of confidence by severity, the mean over corruptions, with its 95 % interval over images.
+    """AUROC of confidence by severity, the mean over corruptions, with its 95% interval over images.
 
     Only cells with at least `FEWEST` failures and correct predictions count, since the interval of a mean over cells
     with fewer is too narrow; severities without any, and extra corruptions, are excluded.

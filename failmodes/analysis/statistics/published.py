@@ -61,7 +61,7 @@ class Standing(NamedTuple):
 
 
 class PublishedComparison(NamedTuple):
-    """Mean corrupted accuracy over the same corruptions and severities, of one published set and of a selection."""
+    """Mean corrupted accuracy of published models and of a selection, over the same corruptions and severities."""
 
     published_set: str
     corruptions: tuple[str, ...]
@@ -142,7 +142,7 @@ def published_shapes(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl
 
 
 def compare_with_published(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[PublishedComparison]:
-    """Rank the models of a selection among those of each published set of its dataset.
+    """Rank the models of a selection among those of each set of published models of its dataset.
 
     Means are over the selection's averaged corruptions that are published at all of its averaged severities.
     """

@@ -41,7 +41,7 @@ from failmodes.analysis.statistics.curve_shape import (
     stored_settings,
 )
 from failmodes.analysis.statistics.early_warning import early_warning_rows, measure_early_warning
-from failmodes.analysis.statistics.estimate import Float64Array
+from failmodes.analysis.statistics.estimate import Float64Array, interval_columns
 from failmodes.analysis.statistics.failure_order import (
     FEWEST_OF_CLASS,
     MEASURES,
@@ -342,15 +342,15 @@ def _shape_row(curve: DescribedCurve, found: EvaluationCurves) -> Row:
         "reason": curve.reason,
         "sample_shape": shape.shape,
         "stability": None if curve.is_withheld else shape.stability,
-        **_with_interval("total_drop", shape.drop),
+        **interval_columns("total_drop", shape.drop),
         "smallest_drop_shown": shape.smallest_shown,
-        **_with_interval("largest_change", shape.largest_change),
+        **interval_columns("largest_change", shape.largest_change),
         "largest_change_at": _decimal(grid[shape.largest_change_at]),
         "changes_within": shape.changes_within,
         "chance_from": chance_from(correct, grid, found.chance, settings.interval_level, independent),
         "below_chance": is_below_chance(correct, found.chance, settings.interval_level, independent),
-        **_with_interval("curvature", shape.curvature),
-        **_with_interval("largest_step", shape.largest),
+        **interval_columns("curvature", shape.curvature),
+        **interval_columns("largest_step", shape.largest),
         "largest_step_share": None if shape.curvature is None else shape.largest.value / shape.drop.value,
         "largest_step_from": _decimal(grid[start]),
         "largest_step_to": _decimal(grid[end]),
@@ -363,7 +363,7 @@ def _shape_row(curve: DescribedCurve, found: EvaluationCurves) -> Row:
 
 def _step_rows(shape: CurveShape, grid: Float64Array) -> Iterator[Row]:
     for start, end, change in zip(grid.tolist(), grid[1:].tolist(), zip(*shape.changes, strict=True), strict=False):
-        changed = _with_interval("accuracy_change", tuple(map(float, change)))
+        changed = interval_columns("accuracy_change", tuple(map(float, change)))
         yield {"severity_from": _decimal(start), "severity_to": _decimal(end), **changed}
 
 
@@ -406,7 +406,9 @@ def _axis_rows(
             row |= {"shape": own.shape if is_named else INCONCLUSIVE_SHAPE, "stability": own.stability, "reason": None}
             if not is_named:
                 row |= {"reason": curve.reason or f"{SHAPE_LABELS[own.shape]} in {own.stability:.0%} of resamples"}
-            row |= _with_interval("curvature", own.curvature) | _with_interval("curvature_change", own.curvature_change)
+            row |= interval_columns("curvature", own.curvature) | interval_columns(
+                "curvature_change", own.curvature_change
+            )
         yield row
 
 
@@ -448,7 +450,7 @@ def _tested(point: ChangePoint, adjusted_p: float, grid: Float64Array, level: fl
         return row
     places = {"break_at": point.at, "break_from": point.first, "break_to": point.last}
     row |= {name: _decimal(grid[place]) for name, place in places.items()}
-    return row | _with_interval("slope_before", point.before) | _with_interval("slope_after", point.after)
+    return row | interval_columns("slope_before", point.before) | interval_columns("slope_after", point.after)
 
 
 def _fit_rows(found: EvaluationCurves) -> list[Row]:
@@ -531,7 +533,7 @@ def _read_labels(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> NDArray[
 
 
 def _columns_of_drop(drop: RankedDrop, reason: str | None) -> Row:
-    row = _with_interval("accuracy_drop", drop.drop) | {"reason": reason}
+    row = interval_columns("accuracy_drop", drop.drop) | {"reason": reason}
     if reason is not None:
         return row
     return row | {
@@ -540,10 +542,6 @@ def _columns_of_drop(drop: RankedDrop, reason: str | None) -> Row:
         "rank_high": drop.rank_high,
         "smallest_difference_shown": drop.smallest_shown,
     }
-
-
-def _with_interval(name: str, estimate: tuple[float, ...] | None) -> Row:
-    return dict(zip((name, f"{name}_low", f"{name}_high"), estimate or (None, None, None), strict=True))
 
 
 def _decimal(severity: float) -> Decimal:

@@ -69,7 +69,7 @@ def test_names_of_many_and_aliases() -> None:
 @pytest.mark.parametrize(
     ("name", "line"),
     [("foog", "did you mean 'fog'?"), ("Gaussian Noise", "did you mean 'gaussian_noise'?"),
-     ("minee", "did you mean 'mine'?"), ("os:system", "known are none, headline")],
+     ("minee", "did you mean 'mine'?"), ("os:system", "expected none, headline")],
 )  # fmt: skip
 def test_an_unknown_name_is_an_error(name: str, line: str) -> None:
     with pytest.raises(StudyError, match="rules.corruptions: unknown corruption") as raised:

@@ -168,6 +168,10 @@ def test_models_are_found_by_label_and_identity(crossing: Synthetic) -> None:
     with open_warehouse(path) as con:
         for name in ("Beta", identity, identity[:6]):
             assert find_model(con, path, name).label == "Beta"
-        for name, message in (("Betta", "did you mean 'Beta'"), ("Zebra", "'Alpha', 'Beta'"), (None, "contains 2 models")):
+        for name, message in (
+            ("Betta", "did you mean 'Beta'"),
+            ("Zebra", "'Alpha', 'Beta'"),
+            (None, "contains 2 models"),
+        ):
             with pytest.raises(StudyError, match=message):
                 find_model(con, path, name)

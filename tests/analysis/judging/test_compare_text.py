@@ -32,8 +32,8 @@ def plain(text: str) -> str:
 @pytest.mark.parametrize(
     ("comparison", "facts"),
     [
-        (compared(), ("Beta is less accurate than Alpha", "2.2 points [1.4, 3.0]", "500 images", "below -1.5 points")),
-        (over_seeds(), ("Beta is more accurate than Alpha", "0.6 points [0.2, 1.0]", "above +0.2 points")),
+        (compared(), ("Beta is 2.2 points [1.4, 3.0] less accurate than Alpha", "500 images", "below -1.5 points")),
+        (over_seeds(), ("Beta is 0.6 points [0.2, 1.0] more accurate than Alpha", "above +0.2 points")),
         (inconclusive(), ("inconclusive", "-0.1 points [-1.3, 1.1]", "4,300 images", "snow 3 and snow 5")),
         (few_images(), ("-2.2 points [-3.0, -1.4]", "12 images are too few")),
         (of_different_images(), ("500 of Alpha and 400 of Beta", "independent samples")),

@@ -243,7 +243,7 @@ def test_over_seeds_alone_it_is_the_t_interval() -> None:
     error = error_over_seeds(values)
     assert error.one_sided(0.975) == pytest.approx((high - low) / 2)
     assert error.p_value(0.05) == pytest.approx(stats.ttest_1samp(values, np.mean(values) - 0.05).pvalue)
-    with pytest.raises(ValueError, match="it takes two"):
+    with pytest.raises(ValueError, match="at least two"):
         error_over_seeds([0.7])
 
 

@@ -65,6 +65,6 @@ def test_severities_of_the_same_images_are_one_point() -> None:
 def test_an_axis_is_measured_and_rises() -> None:
     assert axis_reason([0, 0.1, 0.2], [0, 1, 2.5], "mean RMSE") is None
     assert axis_reason([0, 0.1, 0.1, 0.2], [0, 1, 2, 3], "mean RMSE") is None
-    assert axis_reason([0, 0.1, 0.09], [0, 1, 2.5], "mean RMSE") == "mean RMSE falls from severity 1 to 2.5"
+    assert axis_reason([0, 0.1, 0.09], [0, 1, 2.5], "mean RMSE") == "mean RMSE decreases from severity 1 to 2.5"
     assert axis_reason([0, 0.1, 0.1], [0, 1, 2], "mean RMSE") == "mean RMSE is the same at all but one severity"
     assert "do not pair" in str(axis_reason([0, np.nan, 0.1], [0, 1, 2], "mean RMSE"))

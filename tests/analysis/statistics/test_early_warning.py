@@ -125,7 +125,7 @@ def test_p_values_are_one_sided_and_corrected() -> None:
     assert [one.adjusted_p for one in found.values()] == pytest.approx(holm(stats.norm.sf(z).tolist()), rel=1e-4)
 
 
-@pytest.mark.parametrize(("failing", "reason"), [(FEWEST - 1, "fail at"), (FEWEST, None), (191, "pass")])
+@pytest.mark.parametrize(("failing", "reason"), [(FEWEST - 1, "fail at"), (FEWEST, None), (191, "stay correct")])
 def test_few_failures_or_survivors_say_nothing(failing: int, reason: str | None) -> None:
     """Of 200 images; each is in two cells, and an image that fails in both counts once."""
     cell, image = np.repeat([0, 1], 200), np.tile(np.arange(200), 2)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import duckdb
 
 from failmodes.analysis.judging.findings.kind import Judged, images_that_decide, kind
+from failmodes.analysis.judging.wording import accuracy_comparison
 from failmodes.analysis.render.formatting import format_count, format_points_interval
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.estimate import Estimate
@@ -30,11 +31,10 @@ def better_model(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterat
     """Each pair of models, as the lead of the more accurate one, the largest lead first."""
     for pair in sorted(compare_models_of(con, selection), key=lambda pair: -abs(pair.difference.value)):
         better, worse, difference = leading(pair)
-        size = format_points_interval(difference)
-        said = f"{better.label} is more accurate than {worse.label} under corruption, by {size} on average"
+        said = accuracy_comparison(better.label, worse.label, difference, "corruptions")
         if pair.winner is None:
             said = f"Which of {better.label} and {worse.label} is more accurate under corruption is inconclusive: "
-            said += f"{better.label} leads by {size}{needed(pair)}"
+            said += f"{better.label} leads by {format_points_interval(difference)}{needed(pair)}"
         ids = ", ".join(sql_literal(model.runs[0].evaluation_id) for model in (better, worse))
         yield Judged(
             "inconclusive" if pair.winner is None else "supported",

@@ -9,7 +9,7 @@ import duckdb
 from failmodes.analysis.judging.wording import images_needed_text
 from failmodes.analysis.render.formatting import format_count, format_severity, lower_label
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
-from failmodes.analysis.statistics.estimate import Word
+from failmodes.analysis.statistics.estimate import Estimate, Word, known_estimate
 from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES, too_few_images
 from failmodes.sql import sql_literal
 from failmodes.warehouse.schema import CLEAN
@@ -62,6 +62,11 @@ class Finding(NamedTuple):
     severity: float | None = None
     p_value: float | None = None
     verdict_alone: Word = "inconclusive"
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """The value with its interval, or None."""
+        return known_estimate(self.value, self.low, self.high)
 
     def uncorrected(self) -> "Finding":
         """The finding with its uncorrected verdict."""

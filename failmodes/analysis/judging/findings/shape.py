@@ -13,7 +13,7 @@ from failmodes.analysis.render.formatting import (
 )
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.curve_shape import FALLING, SMALL
-from failmodes.analysis.statistics.estimate import Estimate
+from failmodes.analysis.statistics.estimate import estimate_of
 from failmodes.analysis.statistics.shape_tables import p_of_shape
 from failmodes.warehouse.database_schema import SHAPE_LABELS
 
@@ -111,11 +111,6 @@ def curves(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: Eva
         ).fetchall()
     )
     return [row | {"last_severity": last[row["corruption"]]} for row in shapes.iter_rows(named=True)]
-
-
-def estimate_of(row: Row, name: str) -> Estimate:
-    """A column of a row of `shapes` with its interval."""
-    return Estimate(row[name], row[f"{name}_low"], row[f"{name}_high"])
 
 
 def is_small(row: Row) -> bool:
