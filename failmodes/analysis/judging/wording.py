@@ -167,7 +167,7 @@ def images_needed_text(images: int | None, *, has_seeds: bool = False) -> str:
 
 
 def accuracy_comparison(model: str, other: str, difference: Estimate, averaged: str) -> str:
-    """Which of two models is more accurate: X is 3.0 points [1.2, 4.8] more accurate than Y, averaged over fog and snow.
+    """Which of two models is more accurate: X is 3.0 points [1.2, 4.8] more accurate than Y, averaged over ….
 
     Args:
         model: the first.
