@@ -1,7 +1,7 @@
-// Charts are drawn in Python, for light or dark and for a width: a cookie says which, and the page is read again where
-// they change. Its state is in its address.
+// Charts are drawn in Python for a theme and a width, which a cookie states; when they change, the page reloads. Its
+// state is in its address.
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const CHARTS = { 1800: 840, 1340: 620, 1100: 500, 960: 880, 720: 640, 0: 322 };  // by the least width of the window, in pixels
+const CHARTS = { 1800: 840, 1340: 620, 1100: 500, 960: 880, 720: 640, 0: 322 };  // chart width by minimum window width, in pixels
 const wider = Object.keys(CHARTS).map((px) => matchMedia(`(min-width: ${px}px)`));
 const chartWidth = () => Math.max(0, ...Object.keys(CHARTS).filter((px) => innerWidth >= px));
 const keepView = () => {
@@ -22,7 +22,7 @@ addEventListener("DOMContentLoaded", () => {
   const part = (role) => document.querySelector(`[data-role=${role}]`);
   const cards = () => all("[data-role=pictures] figure");
   const images = () => part("pictures").dataset.images.split(",");
-  let open = "", closed = "";  // the image that the viewer shows or waits for, and the one whose strip is still there
+  let open = "", closed = "";  // the image that the viewer shows or waits for, and the previous one
 
   function choose(image) {
     const choice = part("image").querySelector("marimo-dropdown").shadowRoot.querySelector("select");
@@ -30,7 +30,7 @@ addEventListener("DOMContentLoaded", () => {
     choice.dispatchEvent(new Event("change", { bubbles: true }));
   }
 
-  // The strip of a card: Python makes it when its image is chosen
+  // The strip of a card, which Python creates when its image is selected
   const show = viewer(dialog, async (card) => {
     const image = images()[cards().indexOf(card)];
     open = image;
@@ -41,7 +41,7 @@ addEventListener("DOMContentLoaded", () => {
   const openAt = (card) => show(card, cards(), Number(part("pictures").dataset.step));
   dialog.addEventListener("close", () => { closed = open; open = ""; choose("--"); });
 
-  // A click on a picture opens its strip; one on a chart brings its answer into view
+  // A click on an image opens its strip; a click on a chart scrolls to its result
   const ANSWERS = { curves: "cell", matrix: "images" };
   function press(event) {
     const card = event.target.closest("[data-role=pictures] figure");
@@ -53,7 +53,7 @@ addEventListener("DOMContentLoaded", () => {
   document.addEventListener("click", press);
   document.addEventListener("keydown", (event) => { if (event.key === "Enter") press(event); });
 
-  // An image that is chosen by name, or that the address names, opens too
+  // An image that is selected by name, or named in the address, opens too
   new MutationObserver(() => {
     const image = part("strip")?.dataset.image;
     if (!image) closed = "";

@@ -1,10 +1,10 @@
 "use strict";
-// The viewer of images over severities, in a <dialog> of viewer.html: shared by the report and the explorer.
+// The viewer of images over severities, in the <dialog> of viewer.html, shared by the report and the explorer.
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const made = (name, properties = {}) => Object.assign(document.createElement(name), properties);
 
-// A function that opens the viewer at one of several cards. `load` gives the element with the data of a card's strip
-// (data-strip, data-title, data-note and an img), which is the card itself unless its strip is made on demand.
+// Returns a function that opens the viewer at one of several cards. `load` returns the element with the data of a strip
+// (data-strip, data-title, data-note and an img): the card itself, unless its strip is created on demand.
 function viewer(dialog, load = (card) => card) {
   const HEAT = [213, 94, 0];
   const STRONGEST = 0.6;
@@ -13,7 +13,7 @@ function viewer(dialog, load = (card) => card) {
   const attention = part("[name=attention]");
   let strips, place, strip, image;
 
-  // The attention of one step, 0 to 255 row by row; none where there is no map
+  // The attention of one step, 0 to 255 row by row; empty without a map
   function attentionAt(step) {
     const length = strip.map_size[0] * strip.map_size[1];
     const bytes = Uint8Array.from(atob(strip.maps), (letter) => letter.charCodeAt(0));
@@ -42,7 +42,7 @@ function viewer(dialog, load = (card) => card) {
       context.imageSmoothingEnabled = true;
       context.drawImage(heat(values, ...strip.map_size), 0, 0, target.width, target.height);
     }
-    return values.length && !values.some(Boolean) ? "; its attention is empty" : "";
+    return values.length && !values.some(Boolean) ? "; empty attention map" : "";
   }
 
   const nameOf = (level, step) => (step ? `severity ${level}` : level);
@@ -75,7 +75,7 @@ function viewer(dialog, load = (card) => card) {
   async function open(step) {
     const wanted = strips[place];
     const card = await load(wanted);
-    if (wanted !== strips[place]) return;  // another one was asked for meanwhile
+    if (wanted !== strips[place]) return;  // another one was requested meanwhile
     strip = JSON.parse(card.dataset.strip);
     image = card.querySelector("img");
     image.loading = "eager";
@@ -91,7 +91,7 @@ function viewer(dialog, load = (card) => card) {
     part(".keys").textContent = `Keys: ${keys.filter(Boolean).join(", ")}.`;
     fillSteps();
     select(Math.min(step, strip.frames.length - 1));
-    if (dialog.open && document.activeElement === document.body) focusStep();  // it was on a step of the former
+    if (dialog.open && document.activeElement === document.body) focusStep();  // focus was on a step of the previous strip
   }
 
   const focusStep = () => part("[name=severity]:checked").focus();

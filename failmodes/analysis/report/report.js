@@ -1,5 +1,5 @@
 (() => {
-  // Charts: each is drawn when it is visible, in the layout that fits and the theme that the reader's system asks for
+  // Charts: each is drawn when it becomes visible, in the layout that fits and the theme of the reader's system
   const themes = JSON.parse(document.getElementById("themes").textContent);
   const darkened = (spec) => Object.entries(themes.dark_colors).reduce((s, [a, b]) => s.replaceAll(a, b), spec);
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -15,23 +15,23 @@
     return { kind: layout + theme, spec: () => ({ ...read(layout), datasets: read("data") }), options };
   }
   async function draw(plot) {
-    if (!plot.clientWidth) return;  // in something that is closed
+    if (!plot.clientWidth) return;  // in a closed element
     const { kind, spec, options } = chartOf(plot);
     if (shown.get(plot) === kind) return;
     shown.set(plot, kind);
     try {
       await vegaEmbed(plot, spec(), options);
-      plot.querySelector("svg").setAttribute("aria-hidden", "true");  // the plot has a label, the tables the figures
+      plot.querySelector("svg").setAttribute("aria-hidden", "true");  // the plot has a label, tables have the values
     } catch (error) {
       plot.textContent = `This chart could not be drawn: ${error.message}`;
     }
   }
 
-  // A saved chart has in itself what the page has around it: finding, subtitle, and where the data come from
+  // A saved chart includes what the page shows around it: title, caption, and data source
   async function imageOf(plot, kind) {
     const { spec, options } = chartOf(plot);
     const text = (part) => plot.parentElement.querySelector(`figcaption ${part}`).textContent;
-    const width = Number(plot.querySelector("svg").getAttribute("width")) - 16;  // within the padding
+    const width = Number(plot.querySelector("svg").getAttribute("width")) - 16;  // without padding
     const lines = (words, size) => {
       const letters = Math.floor(width / (0.5 * size));
       return words.replace(new RegExp(`(.{1,${letters}})(?:\\s+|$)`, "g"), "$1\n").trim().split("\n");
@@ -62,7 +62,7 @@
   }
   drawAll();
 
-  // Links: what they lead to is unfolded
+  // Links unfold their target
   function reveal() {
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     for (let fold = target?.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
@@ -74,7 +74,7 @@
   }
   reveal();
 
-  // Print: Details are unfolded for it, but for charts, tables and the glossary
+  // Print unfolds Details, except charts, tables and the glossary
   let unfolded = [];
   window.addEventListener("beforeprint", () => {
     const printed = ["details", "findings", "limits", "making"].map((name) => `details[id^="${name}-"]`);
@@ -83,11 +83,11 @@
   });
   window.addEventListener("afterprint", () => { for (const fold of unfolded) fold.open = false; });
 
-  // Tables: a click on a heading sorts by its column, by the first number of its cells where they have one
+  // Tables: a click on a heading sorts by its column, by the first number in its cells if there is one
   const numberOf = (text) => Number(text.replace("\u2212", "-").replaceAll(",", "").match(/-?\d+(\.\d+)?/)?.[0] ?? NaN);
   for (const table of all("main table")) {
     const rows = [...table.tBodies[0].rows];
-    if (rows.some((row) => !row.cells[0].textContent)) continue;  // its rows belong to the one above
+    if (rows.some((row) => !row.cells[0].textContent)) continue;  // rows without a name belong to the row above
     const headings = [...table.tHead.rows[0].cells];
     headings.forEach((heading, column) => {
       const button = made("button", { type: "button" });
@@ -112,7 +112,7 @@
     });
   }
 
-  // Images: filters of a gallery; viewer.js shows one strip after the other
+  // Images: filters of a gallery; viewer.js enlarges strips
   const PAGE = 8;
   const show = viewer(document.querySelector("dialog"));
 
