@@ -76,7 +76,7 @@ def _subtitle(selection: Selection, rows: pl.DataFrame) -> str:
     noise = " Severities share their noise, which makes the next failure easier to predict."
     return (
         "Log-loss reduction of each score in predicting which images, correct so far, are misclassified at the next "
-        "severity, relative to corruption and severity alone (drift beyond margin: and to margin), on held-out "
+        "severity, relative to corruption and severity alone (drift beyond margin: also to margin), on held-out "
         f"images, with 95% intervals; pooled over {selection.averaged_phrase}; {selection.images}. "
         f"Attention drift needs the clean image.{noise if selection.shared['noise'] == 'shared' else ''}{without}"
     )
