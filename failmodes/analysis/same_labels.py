@@ -14,7 +14,7 @@ NONE, OWN = "none", "own preprocessing"
 MOST_WITH_VALUES = 3  # up to so many topics, a sentence also gives values
 SHORT_LETTERS = 8  # of an ID, if nothing else differs
 MOST_OUTPUTS = 4  # named outputs of a class map
-_PROTOCOLS = {"all": "all outputs", "subset": "dataset classes only", None: "dataset classes"}
+_PROTOCOLS = {"all": "all outputs", "subset": "dataset classes only"}
 
 
 class _Facet(NamedTuple):
@@ -105,39 +105,34 @@ def _shared(labels: Sequence[tuple[str, ...]]) -> list[list[int]]:
     return [[p for p, one in enumerate(labels) if one == label] for label in counts if counts[label] > 1]
 
 
-def _column(topic: str, name: str, template: str = "{}", missing: str = "not stated") -> _Facet:
-    """The facet of a column; `template` formats its value for the parentheses."""
+def _column(
+    topic: str, name: str, template: str = "{}", missing: str = "not stated", missing_word: str | None = None,
+    shown: Callable[[Any], str] = str,
+) -> _Facet:  # fmt: skip
+    """The facet of a column.
 
-    def described(rows: Sequence[Facts]) -> list[str]:
-        return [missing if row[name] is None else f"{row[name]}" for row in rows]
+    Args:
+        topic: its name in a sentence.
+        name: of the column.
+        template: of a value in parentheses.
+        missing: text for null in a sentence.
+        missing_word: text for null in parentheses. Default: topic and `missing`.
+        shown: converts a value to text.
+    """
+    absent = f"{topic} {missing}" if missing_word is None else missing_word
+
+    def values(rows: Sequence[Facts]) -> list[str]:
+        return [missing if row[name] is None else shown(row[name]) for row in rows]
 
     def words(rows: Sequence[Facts]) -> list[str]:
-        return [f"{topic} {missing}" if row[name] is None else template.format(row[name]) for row in rows]
+        return [absent if row[name] is None else template.format(shown(row[name])) for row in rows]
 
-    return _Facet(topic, described, words)
-
-
-def _preprocessing(rows: Sequence[Facts]) -> list[str]:
-    return [NONE if row["preprocessing"] is None else str(row["preprocessing"]) for row in rows]
+    return _Facet(topic, values, words)
 
 
-def _preprocessing_words(rows: Sequence[Facts]) -> list[str]:
-    return ["no own preprocessing" if value == NONE else f"preprocessing {value}" for value in _preprocessing(rows)]
-
-
-def _class_outputs(rows: Sequence[Facts]) -> list[str]:
-    """The outputs of the first classes, such as 3, 0, 1, 2."""
-    given: list[list[int] | None] = [row["class_outputs"] for row in rows]
-    return [
-        "in order"
-        if outputs is None
-        else ", ".join(map(str, outputs[:MOST_OUTPUTS])) + " …" * (len(outputs) > MOST_OUTPUTS)
-        for outputs in given
-    ]
-
-
-def _class_output_words(rows: Sequence[Facts]) -> list[str]:
-    return [f"classes from outputs {value}" for value in _class_outputs(rows)]
+def _first_outputs(outputs: Sequence[int]) -> str:
+    """The outputs of the first classes, such as 3, 0, 1, 2 …."""
+    return ", ".join(map(str, outputs[:MOST_OUTPUTS])) + " …" * (len(outputs) > MOST_OUTPUTS)
 
 
 def _normalization(rows: Sequence[Facts]) -> list[str]:
@@ -176,10 +171,6 @@ def _channels(values: Sequence[float]) -> str:
     return ", ".join(f"{value:.3g}" for value in (values[:1] if len(set(values)) == 1 else values))
 
 
-def _protocols(rows: Sequence[Facts]) -> list[str]:
-    return [_PROTOCOLS.get(row["class_protocol"], str(row["class_protocol"])) for row in rows]
-
-
 def _dates(rows: Sequence[Facts]) -> list[str]:
     """Dates; with minutes if dates are equal, with seconds if minutes are too."""
     made: list[datetime | None] = [row["evaluated_at"] for row in rows]
@@ -206,14 +197,23 @@ _IDENTITY = _Facet("evaluation_id", _identities, _identity_words)
 _FACETS = (
     _column("precision", "precision"),
     _column("training seed", "training_seed", "seed {}"),
-    _Facet("preprocessing", _preprocessing, _preprocessing_words),
+    _column("preprocessing", "preprocessing", "preprocessing {}", NONE, "no own preprocessing"),
     _Facet("normalization", _normalization, _normalization_words),
     _column("input size", "input_side_px", "{} px", "as stored"),
     _column("architecture", "architecture"),
     _column("variant", "variant", missing="as published"),
     _column("checkpoint", "checkpoint", missing="none"),
-    _Facet("classes", _protocols, _protocols),
-    _Facet("class outputs", _class_outputs, _class_output_words),
+    _column(
+        "classes", "class_protocol", "{}", "dataset classes", "dataset classes", lambda name: _PROTOCOLS.get(name, name)
+    ),
+    _column(
+        "class outputs",
+        "class_outputs",
+        "classes from outputs {}",
+        "in order",
+        "classes from outputs in order",
+        _first_outputs,
+    ),
     _column("attention", "attention_method", missing="none"),
     _column("attention layer", "attention_layer", "attention at {}", missing="none"),
     _Facet("date", _dates, _dates),

@@ -59,9 +59,7 @@ def _layers(colors: dict[str, str], frame: Frame) -> list[alt.Chart]:
     base = alt.Chart().encode(x=x, y=y, color=style.severity_color(colors, frame))
     tips = [alt.Tooltip("series:N", title="severity"),
             alt.Tooltip("mean_confidence:Q", format=".1%", title="confidence"),
-            alt.Tooltip("accuracy:Q", format=".1%", title="accuracy"),
-            alt.Tooltip("accuracy_low:Q", format=".1%", title="from"),
-            alt.Tooltip("accuracy_high:Q", format=".1%", title="to"),
+            *style.interval_tips("accuracy", ".1%", "accuracy", "accuracy_low", "accuracy_high"),
             alt.Tooltip("count:Q", title="predictions")]  # fmt: skip
     area = alt.Size("share:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[4, 240]))
     return [

@@ -186,9 +186,7 @@ def _layers(
     tips = [
         alt.Tooltip("label:N", title="model"),
         alt.Tooltip("severity:Q", title="severity"),
-        alt.Tooltip("accuracy:Q", format=".1%", title="accuracy"),
-        alt.Tooltip("accuracy_low:Q", format=".1%", title="from"),
-        alt.Tooltip("accuracy_high:Q", format=".1%", title="to"),
+        *style.interval_tips("accuracy", ".1%", "accuracy", "accuracy_low", "accuracy_high"),
     ]
     shades = [text_shade(color) for color in models.colors.values()]
     words = [

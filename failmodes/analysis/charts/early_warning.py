@@ -92,8 +92,7 @@ def _layers(frame: Frame, domain: tuple[float, float], names: list[str], name_px
         y=alt.Y("name:N", title=None, sort=names, axis=y_axis),
         color=style.series_color(VERDICTS, frame, symbolType="circle", symbolSize=60),
     )
-    tips = [alt.Tooltip("name:N", title="score"), alt.Tooltip("share:Q", format=".2%", title="log-loss reduction"),
-            alt.Tooltip("low:Q", format=".2%", title="from"), alt.Tooltip("high:Q", format=".2%", title="to"),
+    tips = [alt.Tooltip("name:N", title="score"), *style.interval_tips("share", ".2%", "log-loss reduction"),
             alt.Tooltip("gain:Q", format=".2~g", title="nats per step"),
             alt.Tooltip("p:Q", format=".2~g", title="corrected p value"), alt.Tooltip("images:Q", title="images"),
             alt.Tooltip("steps:Q", title="steps (image correct so far)"),

@@ -87,8 +87,7 @@ def _layers(rows: pl.DataFrame, frame: Frame) -> list[alt.Chart]:
     floor = int(10 * min([CHANCE, *rows["auroc"], *rows["low"].drop_nulls()])) / 10
     scale = style.fixed_scale(floor, 1)
     tips = [alt.Tooltip("series:N", title="score"), alt.Tooltip("severity:Q", title="severity"),
-            alt.Tooltip("auroc:Q", format=".3f", title="AUROC"), alt.Tooltip("low:Q", format=".3f", title="from"),
-            alt.Tooltip("high:Q", format=".3f", title="to")]  # fmt: skip
+            *style.interval_tips("auroc", ".3f", "AUROC")]  # fmt: skip
     base = alt.Chart().encode(
         x=style.severity_axis(max(rows["severity"])),
         y=alt.Y("auroc:Q", title="AUROC", scale=scale, axis=style.y_axis()),

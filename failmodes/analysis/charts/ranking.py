@@ -145,9 +145,7 @@ def _plot(
         alt.Tooltip("label:N", title="model"),
         alt.Tooltip("name:N", title="row"),
         alt.Tooltip("run:N", title="training run"),
-        alt.Tooltip("value:Q", format=".1%", title="accuracy"),
-        alt.Tooltip("low:Q", format=".1%", title="from"),
-        alt.Tooltip("high:Q", format=".1%", title="to"),
+        *style.interval_tips("value", ".1%", "accuracy"),
     ]
     base = alt.Chart().encode(x=x, y=y, color=color, **offset)
     means, runs = base.transform_filter("isValid(datum.text)"), base.transform_filter("isValid(datum.run)")

@@ -83,9 +83,7 @@ def curve_plot(points: pl.DataFrame, colors: ModelColors, marked: Cell, view: Vi
     colored = base.encode(color=colors._replace(colors=shaded).color(frame))
     lines = colored if colors.has_others else colored.encode(strokeDash=colors.dash())
     tips = [alt.Tooltip("label:N", title="model"), alt.Tooltip("severity:Q", title="severity"),
-            alt.Tooltip("accuracy:Q", format=".1%", title="accuracy"),
-            alt.Tooltip("accuracy_low:Q", format=".1%", title="from"),
-            alt.Tooltip("accuracy_high:Q", format=".1%", title="to"),
+            *style.interval_tips("accuracy", ".1%", "accuracy", "accuracy_low", "accuracy_high"),
             alt.Tooltip("image_count:Q", title="images", format=",")]  # fmt: skip
     layers = [
         colored.mark_area(opacity=0.2).encode(y="accuracy_low:Q", y2="accuracy_high:Q"),

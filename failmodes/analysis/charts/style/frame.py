@@ -285,6 +285,12 @@ def faded(focus: alt.Parameter) -> Any:
     return alt.when(focus).then(alt.value(1)).otherwise(alt.value(FADED))
 
 
+def interval_tips(column: str, form: str, title: str, low: str = "low", high: str = "high") -> list[alt.Tooltip]:
+    """Tooltips of a value and the ends of its interval."""
+    columns = {column: title, low: "from", high: "to"}
+    return [alt.Tooltip(f"{name}:Q", format=form, title=text) for name, text in columns.items()]
+
+
 def text_width(text: str, font_px: float = LABEL_PX) -> float:
     """Approximate width of a text, in pixels."""
     wide, slim = (sum(map(letters.__contains__, text)) for letters in (WIDE_LETTERS, SLIM_LETTERS))
