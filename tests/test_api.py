@@ -249,7 +249,7 @@ def test_private_images_leave_no_picture_in_the_warehouse(digits, tmp_path: Path
     ("options", "error", "line"),
     [
         ({"corruptions": ["foog"]}, failmodes.StudyError, "unknown corruption 'foog': did you mean 'fog'?"),
-        ({"image_count": 31}, failmodes.StudyError, "31 images are asked for and the data set has 30"),
+        ({"image_count": 31}, failmodes.StudyError, "31 images are requested, and the dataset has 30"),
         ({"class_names": list("abcdefghijk")}, failmodes.StudyError, "has 10 outputs, but 11 class names"),
         ({"label_column": "fine"}, failmodes.DataError, "label_column= is 'fine', and the images are an array"),
     ],

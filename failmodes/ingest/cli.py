@@ -1,4 +1,4 @@
-"""Ingest's own commands: fetching public data sets, and writing corrupted ones."""
+"""`failmodes download` and `failmodes corrupt`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,14 +12,14 @@ from failmodes.warehouse.terminal import say, suggest
 
 
 def complete_recipe(incomplete: str) -> list[tuple[str, str]]:
-    """Corruptions that this program has, for a shell that completes a line."""
+    """Published corruptions, for shell completion."""
     from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 
     return [(name, one.label) for name, one in CORRUPTIONS.items() if name.startswith(incomplete)]
 
 
 def complete_layout(incomplete: str) -> list[str]:
-    """Layouts of data sets, for a shell that completes a line."""
+    """Layouts of datasets, for shell completion."""
     from failmodes.ingest.datasets.layout import layouts
 
     return [kind for kind in layouts() if kind.startswith(incomplete)]
@@ -34,9 +34,9 @@ def complete_set_layout(incomplete: str) -> list[str]:
 
 def download(
     name: Annotated[str, typer.Argument(help="cifar10, cifar100, cifar10-c or cifar100-c", metavar="NAME")],
-    to: Annotated[Path, typer.Option(help="Folder to put it in", metavar="DIR", parser=user_path)] = Path("data"),
+    to: Annotated[Path, typer.Option(help="Folder to download to", metavar="DIR", parser=user_path)] = Path("data"),
 ) -> None:
-    """Fetch a public data set with checksum; a download that broke off is resumed."""
+    """Download a public dataset and verify its checksum; an interrupted download is resumed."""
     require("images", "`failmodes download`", ["httpx"])
     from failmodes.ingest.downloads import download_dataset
 
@@ -48,15 +48,17 @@ def corrupt(
     kind: Annotated[
         str,
         typer.Argument(
-            help="The clean images, by their layout: digits (embedded), cifar10, cifar100, folder, arrays.",
+            help="Layout of the clean images: digits (built in), cifar10, cifar100, folder or arrays.",
             metavar="KIND",
             autocompletion=complete_layout,
         ),
     ],
-    to: Annotated[Path, typer.Option(help="Folder to write the set to.", metavar="DIR", parser=user_path)],
+    to: Annotated[
+        Path, typer.Option(help="Folder to write the corrupted dataset to.", metavar="DIR", parser=user_path)
+    ],
     path: Annotated[
         Path | None,
-        typer.Option(help="Folder of the clean images; not for digits.", metavar="DIR", parser=user_path),
+        typer.Option(help="Folder with the clean images; not for digits.", metavar="DIR", parser=user_path),
     ] = None,
     layout: Annotated[
         str | None,
@@ -70,8 +72,8 @@ def corrupt(
     corruption: Annotated[
         list[str] | None,
         typer.Option(
-            help="A corruption; 'headline' for the 15 of the published metrics; module:name for one of your own."
-            " Repeat it for several. Default: all.",
+            help="Corruption: a name, 'headline' (the 15 of the published metrics) or module:name (your own)."
+            " Repeatable. Default: all.",
             metavar="NAME",
             autocompletion=complete_recipe,
         ),
@@ -79,7 +81,7 @@ def corrupt(
     severity: Annotated[
         list[str] | None,
         typer.Option(
-            help="A severity above 0 and up to 5, such as 2.5. Repeat it for several. Default: 1, 2, 3, 4 and 5.",
+            help="Severity above 0 and up to 5, such as 2.5. Repeatable. Default: 1, 2, 3, 4 and 5.",
             metavar="S",
         ),
     ] = None,
@@ -91,12 +93,12 @@ def corrupt(
             metavar="RECIPE",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of all random numbers.", metavar="N")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.", metavar="N")] = 0,
     noise: Annotated[
         Literal["shared", "independent"],
         typer.Option(
-            help="shared: an image meets the same random numbers at every severity. independent: fresh ones at each, as"
-            " in the published sets.",
+            help="shared: an image has the same random numbers at every severity. independent: new ones at each, as in"
+            " the published datasets.",
             metavar="MODE",
         ),
     ] = "shared",
@@ -104,7 +106,7 @@ def corrupt(
         bool,
         typer.Option(
             "--across-switches",
-            help="Between severities where a corruption does not interpolate: cross-fade instead of refusing.",
+            help="Cross-fade between the severities of corruptions that do not interpolate, instead of refusing them.",
         ),
     ] = False,
     image_format: Annotated[
@@ -112,37 +114,37 @@ def corrupt(
         typer.Option(
             "--format",
             case_sensitive=False,
-            help="Files of imagenet-c: jpeg (quality 85, as published) or png (without loss). Default: jpeg.",
+            help="Image files of imagenet-c: jpeg (quality 85, as published) or png (lossless). Default: jpeg.",
             metavar="FORMAT",
         ),
     ] = None,
     images: Annotated[
-        int | None, typer.Option(help="How many images, balanced over classes. Default: all.", metavar="N")
+        int | None, typer.Option(help="Number of images, balanced over classes. Default: all.", metavar="N")
     ] = None,
     split: Annotated[Literal["test", "train"], typer.Option(help="test or train.", metavar="SPLIT")] = "test",
     resize: Annotated[
         int | None,
-        typer.Option(help="Of a folder: shorter side before the crop. ImageNet-C was made with 256.", metavar="PX"),
+        typer.Option(help="For a folder: length of the shorter side before the crop. ImageNet-C: 256.", metavar="PX"),
     ] = None,
     image_size: Annotated[
         int | None,
         typer.Option(
-            help="Of a folder: side of the crop, which is then corrupted. ImageNet-C was made with 224.", metavar="PX"
+            help="For a folder: side of the center crop, which is then corrupted. ImageNet-C: 224.", metavar="PX"
         ),
     ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(
-            help="Folder that keeps decoded images, such as a study's. Default: in DIR, until all is made.",
+            help="Folder for decoded images, such as a study's. Default: inside DIR, removed at the end.",
             metavar="DIR",
             parser=user_path,
         ),
     ] = None,
 ) -> None:
-    """Write a corrupted set in a published layout, for any tool that reads CIFAR-10-C or ImageNet-C.
+    """Write a corrupted dataset in a published layout, for any tool that reads CIFAR-10-C or ImageNet-C.
 
-    Safe to kill: the same command goes on where it stopped, to the same bytes. More corruptions can be added later.
-    manifest.json says what the set was made from.
+    Safe to interrupt: the same command continues where it stopped and writes the same bytes. More corruptions can be
+    added later. manifest.json lists the source images, recipe and versions.
 
       failmodes corrupt digits --to digits-C
 
@@ -157,7 +159,7 @@ def corrupt(
     from failmodes.ingest.specification import DatasetSpec
 
     if any(":" in name for name in corruption or ()):
-        sys.path.append(str(Path.cwd()))  # so that a user's own corruption may lie in the current folder
+        sys.path.append(str(Path.cwd()))  # to find a user's own corruption in the current folder
     options = parse_options(
         kind,
         layout=layout,

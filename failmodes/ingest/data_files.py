@@ -1,7 +1,6 @@
-"""How files of images and labels are opened: only regular ones, of the size that they state, into memory that is there.
+"""Open untrusted arrays, JSON files and folders: only regular files, of the size they state, that fit into memory.
 
-Whatever opens an array, a JSON file or a folder of files of a stranger goes through here; images that must be decoded
-go through `failmodes.ingest.datasets.decoding`.
+Images that must be decoded go through `failmodes.ingest.datasets.decoding`.
 """
 
 import json
@@ -22,24 +21,24 @@ MOST_NAME_LETTERS = 1000  # of a class or a file
 
 
 class Entries(NamedTuple):
-    """Names in a folder, sorted: of its folders, of all that is none, and of hidden ones, folders with a slash."""
+    """Sorted names in a folder: folders, files, and hidden entries, where folders end in a slash."""
 
     folders: list[str]
     files: list[str]
     hidden: list[str]
 
 
-def map_npy(path: Path, *, says: str = "is no array that can be read", fix: str = "") -> NDArray[Any]:
-    """The array of a `.npy` file, mapped: nothing is read but its header, nothing is ever unpickled.
+def map_npy(path: Path, *, says: str = "is not a readable array", fix: str = "") -> NDArray[Any]:
+    """Map the array of a `.npy` file: only its header is read, nothing is ever unpickled.
 
     Args:
         path: the file.
-        says: what an error says of a file that is none.
+        says: text of the error for a file that is not an array.
         fix: how to fix it.
 
     Raises:
-        FileNotFoundError: nothing is there.
-        DataError: it is no regular file, no array, one of Python objects, or not of the size that its header states.
+        FileNotFoundError: it does not exist.
+        DataError: it is not a regular file or an array, holds Python objects, or its size differs from its header.
     """
     try:
         size = check_regular(path)
@@ -56,7 +55,7 @@ def map_npy(path: Path, *, says: str = "is no array that can be read", fix: str 
 
 
 def map_npy_if_whole(path: Path) -> NDArray[Any] | None:
-    """The array of a `.npy` file, mapped; None where there is none, or a damaged or truncated one."""
+    """Map the array of a `.npy` file; None if it is missing, damaged or truncated."""
     try:
         return map_npy(path)
     except (FileNotFoundError, DataError):
@@ -66,7 +65,7 @@ def map_npy_if_whole(path: Path) -> NDArray[Any] | None:
 def write_npy(path: Path, shape: tuple[int, ...], blocks: Iterable[NDArray[np.uint8]]) -> None:
     """Write a `.npy` file block by block.
 
-    As a file, not through a map: where the disk is full, a map would kill the process.
+    As a file, not through a map: on a full disk a map would kill the process.
 
     Args:
         path: the file.
@@ -74,7 +73,7 @@ def write_npy(path: Path, shape: tuple[int, ...], blocks: Iterable[NDArray[np.ui
         blocks: its rows, some at a time.
 
     Raises:
-        DataError: there are fewer or more rows than `shape` states.
+        DataError: the number of rows differs from `shape`.
         OSError: the file cannot be written.
     """
     rows = 0
@@ -84,28 +83,28 @@ def write_npy(path: Path, shape: tuple[int, ...], blocks: Iterable[NDArray[np.ui
             file.write(np.ascontiguousarray(block, np.uint8).data)
             rows += len(block)
     if rows != shape[0]:
-        raise DataError(f"{rows:,} images were decoded where {shape[0]:,} are listed: a source changed meanwhile")
+        raise DataError(f"{rows:,} images were decoded, expected {shape[0]:,}: a source file changed meanwhile")
 
 
 def read_json(path: Path) -> Any:
     """Content of a JSON file.
 
     Raises:
-        FileNotFoundError: nothing is there.
-        DataError: it is no regular file, larger than MOST_JSON_BYTES, or no JSON.
+        FileNotFoundError: it does not exist.
+        DataError: it is not a regular file, larger than MOST_JSON_BYTES, or not valid JSON.
     """
     try:
         content = json.loads(read_regular(path, MOST_JSON_BYTES))
-        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair is no text
+        json.dumps(content, ensure_ascii=False).encode()  # refuses unpaired surrogates
     except StorageError as error:
         raise DataError(str(error)) from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is no JSON that can be read: {first_line(error)}") from error
+        raise DataError(f"{path} is not valid JSON: {first_line(error)}") from error
     return content
 
 
 def list_entries(folder: Path, fix: str = "") -> Entries:
-    """What a folder holds.
+    """List a folder.
 
     Raises:
         DataError: it cannot be read; `fix` says how to fix it.
@@ -127,14 +126,16 @@ def list_entries(folder: Path, fix: str = "") -> Entries:
 
 
 def check_names(names: Sequence[str], location: str) -> None:
-    """Check names that charts and tables will show.
+    """Check names for charts and tables.
 
     Raises:
         DataError: one is not valid UTF-8, or longer than MOST_NAME_LETTERS.
     """
     for name in names:
         if len(name) > MOST_NAME_LETTERS:
-            raise DataError(f"{location} has a name of {len(name):,} letters: expected at most {MOST_NAME_LETTERS:,}")
+            raise DataError(
+                f"{location} has a name of {len(name):,} characters: expected at most {MOST_NAME_LETTERS:,}"
+            )
     try:
         "\n".join(names).encode()
     except UnicodeEncodeError as error:
@@ -143,20 +144,20 @@ def check_names(names: Sequence[str], location: str) -> None:
 
 
 def check_memory(needed_bytes: int, subject: str) -> None:
-    """Check that this machine has as much memory.
+    """Check that this machine has enough memory.
 
     Raises:
-        LimitError: it has not.
+        LimitError: it does not.
     """
     if needed_bytes > machine_memory():
         raise LimitError(
-            f"{subject} would take {needed_bytes / 1e9:,.1f} GB of memory, and this machine has"
-            f" {machine_memory() / 1e9:,.1f} GB: ask for less, or go to a larger one"
+            f"{subject} needs {needed_bytes / 1e9:,.1f} GB of memory, and this machine has"
+            f" {machine_memory() / 1e9:,.1f} GB: use less data or a larger machine"
         )
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads round in a circle
+    except OSError:  # a circular link
         return False

@@ -1,4 +1,4 @@
-"""How far a corrupted image is from the clean one: root mean square difference and structural similarity."""
+"""Distortion of corrupted images: root mean square difference and structural similarity."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 WINDOW = 7
 DATA_RANGE = 255
 K1, K2 = 0.01, 0.03
-BLOCK_VALUES = 1 << 18  # values at a time: small images together, large ones row by row, so that scratch stays small
+BLOCK_VALUES = 1 << 18  # values at a time: small images together, large ones row by row, to limit temporary arrays
 
 
 def rmse(clean: NDArray[np.uint8], corrupted: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -30,8 +30,8 @@ def ssim(clean: NDArray[np.uint8], corrupted: NDArray[np.uint8]) -> NDArray[np.f
     """Structural similarity, mean over channels and all whole 7×7 windows.
 
     Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE TIP 2004, with a
-    uniform window and sample covariance: scikit-image's `structural_similarity(channel_axis=-1)` for uint8. All that
-    is summed are whole numbers below 2³¹, hence exact; the quotients are in double precision.
+    uniform window and sample covariance: scikit-image's `structural_similarity(channel_axis=-1)` for uint8. All
+    sums are of whole numbers below 2³¹, hence exact; quotients are in double precision.
 
     Args:
         clean: (N, H, W, 3) uint8, H and W at least 7.
@@ -54,7 +54,7 @@ def ssim(clean: NDArray[np.uint8], corrupted: NDArray[np.uint8]) -> NDArray[np.f
 def _ssim_totals(clean: NDArray[np.uint8], corrupted: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Sum of the similarities of all whole windows of each image, (N,) of (N, H, W, C).
 
-    Images are filtered as one tall image: windows that reach over an edge are computed and left out.
+    Images are filtered as one tall image: windows across an edge are computed and discarded.
     """
     import cv2
 
@@ -79,7 +79,7 @@ def _similarity(
     products: NDArray[np.int32],
     squares: NDArray[np.int32],
 ) -> NDArray[np.float64]:
-    """Similarity of each window; in place as far as it goes, since memory is what it costs.
+    """Similarity of each window, computed in place where possible to save memory.
 
     Of windows of n values, with d = a - b, all of it times n²: 2 n² covariance = 2 n Σab - 2 Σa Σb, and the two
     variances are that and n Σd² - (Σa - Σb)².

@@ -1,6 +1,6 @@
-"""Fetching public data sets: resumed after an interruption, checked, unpacked whole or not at all.
+"""Download public datasets: resumed after an interruption, verified, unpacked completely or not at all.
 
-Written here because the archives are large and their server breaks off: a plain download would begin again.
+Written here because the archives are large and their server interrupts: a plain download would start over.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ TORONTO = "https://www.cs.toronto.edu/~kriz"
 
 
 class Archive(NamedTuple):
-    """One archive: its name on charts, the URL of the folder it lies in, its file name, checksum and content."""
+    """One archive: its name on charts, the URL of its folder, its file name, checksum and content."""
 
     label: str
     home: str
@@ -33,7 +33,7 @@ class Archive(NamedTuple):
     folder: str  # what it unpacks to
 
     def url(self, base_url: str | None = None) -> str:
-        """Where the archive lies; `base_url` is another home (a mirror)."""
+        """URL of the archive; `base_url` is that of a mirror."""
         return f"{(base_url or self.home).rstrip('/')}/{self.file}"
 
 
@@ -62,15 +62,15 @@ ARCHIVES = {
 
 
 def download_dataset(name: str, folder: Path, *, base_url: str | None = None, progress: bool = True) -> Path:
-    """Fetch and unpack a public data set, unless it is there.
+    """Download and unpack a public dataset, unless its folder exists.
 
-    An archive that lies in `folder` already, put there by the user, is checked and unpacked without the network. A
-    download that broke off is resumed by the next call.
+    An archive that the user has put into `folder` is verified and unpacked without network access. The next call
+    resumes an interrupted download.
 
     Args:
         name: cifar10, cifar100, cifar10-c or cifar100-c.
-        folder: where to put it.
-        base_url: another home of the archive, a mirror for example; the checksum stays.
+        folder: where to download to.
+        base_url: URL of a mirror; the checksum is the same.
         progress: whether to show progress on stderr.
 
     Returns:
@@ -78,7 +78,7 @@ def download_dataset(name: str, folder: Path, *, base_url: str | None = None, pr
 
     Raises:
         StudyError: an unknown name.
-        DownloadError: it could not be fetched, does not match its checksum, or does not unpack.
+        DownloadError: it could not be downloaded, does not match its checksum, or does not unpack.
     """
     if name not in ARCHIVES:
         raise StudyError(f"unknown download {name!r}: {did_you_mean(name.lower().replace('_', '-'), ARCHIVES)}")
@@ -115,7 +115,7 @@ def _download(url: str, path: Path, archive: Archive, progress: bool) -> None:
                 _continue(client, url, partial, tag, show)
                 break
             except httpx.HTTPStatusError as error:
-                raise DownloadError(_by_hand(url, path, f"the server answered {error.response.status_code}")) from error
+                raise DownloadError(_by_hand(url, path, f"HTTP status {error.response.status_code}")) from error
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 failures, most = (0, _size(partial)) if _size(partial) > most else (failures + 1, most)
                 if failures >= ATTEMPTS or isinstance(error, httpx.ConnectError | httpx.UnsupportedProtocol):
@@ -126,10 +126,10 @@ def _download(url: str, path: Path, archive: Archive, progress: bool) -> None:
 
 
 def _continue(client: httpx.Client, url: str, partial: Path, tag: Path, show: ShowProgress) -> None:
-    """Request what is missing and append it; all is fetched again where the server has no ranges or another file."""
+    """Request the missing bytes and append them; start over if the server has no ranges or another file."""
     have = _size(partial)
     known = tag.read_text() if have and tag.is_file() else ""
-    # without a tag nothing proves that the beginning is of the same file
+    # without a tag nothing proves that these bytes are of the same file
     headers = {"Accept-Encoding": "identity"}
     if have and known:
         headers |= {"Range": f"bytes={have}-", "If-Range": known}
@@ -203,7 +203,7 @@ def _unpack(path: Path, target: Path) -> None:
 
 
 def _by_hand(url: str, path: Path, reason: str) -> str:
-    return f"cannot fetch {url} ({reason}): fetch it by hand, put it at {path} and run the same command again"
+    return f"cannot download {url} ({reason}): download it yourself to {path} and run the same command again"
 
 
 def _size(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""Where corrupted pixels come from: a recipe that generates them, or a published set on disk."""
+"""Sources of corrupted images: a recipe that generates them, or a published dataset on disk."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,12 +23,12 @@ from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.shards.format import write_dimension
 from failmodes.warehouse.storage.files import StorePath
 
-# Raise it when a corrected corruption gives other pixels than before: it is part of a generated source's identity
+# Increase it when a fix changes the pixels of a corruption: it is part of the identity of a generated source
 ENGINE_REVISION = 2
 
 
 class ImagePairs(NamedTuple):
-    """Which image of a published set was made from which clean image: indices (M,), clean_ids rising."""
+    """Which image of a published dataset belongs to which clean image: indices (M,), clean_ids ascending."""
 
     clean_ids: NDArray[np.int64]
     set_positions: NDArray[np.int64]
@@ -39,8 +39,8 @@ class Pairing(NamedTuple):
 
     Attributes:
         paired: whether they do.
-        note: why they do not.
-        image_pairs: which ones do, where not every image_id is also the position in the set.
+        note: the reason if they do not.
+        image_pairs: which ones do; None if every image_id is also the position in the dataset.
     """
 
     paired: bool
@@ -49,7 +49,7 @@ class Pairing(NamedTuple):
 
 
 class Source(Protocol):
-    """Where corrupted pixels come from."""
+    """A source of corrupted images."""
 
     @property
     def source_id(self) -> str:
@@ -58,7 +58,7 @@ class Source(Protocol):
 
     @property
     def pairing(self) -> Pairing:
-        """Whether its images are those of the data set, image by image."""
+        """Whether its images are those of the dataset, image by image."""
         ...
 
     def row(self) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class Source(Protocol):
     def moved_masks(
         self, masks: NDArray[np.bool_], corruption: str, severity: Severity, image_ids: ImageIds, *, threads: int = 1
     ) -> NDArray[np.bool_] | None:
-        """Object masks (N, H, W) of `image_ids` after the corruption; None where it moves objects one knows not how."""
+        """Object masks (N, H, W) of `image_ids` after the corruption; None if it moves objects in an unknown way."""
         ...
 
     def labels(self, dataset: Dataset) -> NDArray[np.int64]:
@@ -121,19 +121,19 @@ class GeneratedSource:
 
     @classmethod
     def from_spec(cls, spec: CorruptionSpec, seed: int, *, gray: bool = False) -> "GeneratedSource":
-        """The recipe that a study names, with one of its seeds; `gray` where its data set is."""
+        """The recipe that a study names, with one of its seeds; `gray` where its dataset is."""
         hashes = dependency_hashes(spec.names)
         return cls(spec.recipe, seed, spec.noise, across_switches=spec.across_switches, dependencies=hashes, gray=gray)
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "GeneratedSource":
-        """The recipe that a row of `sources` tells of, with the libraries of today, to make its images again.
+        """The recipe of a row of `sources`, with the installed libraries, to reproduce its images.
 
-        The row does not say whether images were kept gray, its identity does; and where a severity between switches is
-        on record, its study asked for the cross-fade.
+        Whether images were kept gray follows from the identity; severities between switches are cross-faded, which the
+        study has requested if it has any.
 
         Raises:
-            DataError: its versions are no JSON.
+            DataError: its versions are not valid JSON.
         """
         made = cls(row["recipe"], row["seed"], row["noise"], across_switches=True, gray=True)
         made._versions = stored_versions(row)
@@ -142,7 +142,7 @@ class GeneratedSource:
 
     @property
     def versions(self) -> dict[str, str]:
-        """What shapes the pixels beside the recipe: versions of the engine and of libraries, hashes of other code."""
+        """Versions and hashes that shape the pixels besides the recipe: engine, libraries, users' code."""
         return dict(self._versions)
 
     @property
@@ -176,7 +176,7 @@ class GeneratedSource:
     ) -> Images:
         """Corrupt `clean` (N, H, W, 3) uint8, the images of `image_ids`."""
         if clean is None:
-            raise DataError("a recipe needs the clean images to corrupt: none were given")
+            raise DataError("a recipe corrupts clean images: none were given")
         return corrupt(
             clean,
             corruption,
@@ -201,27 +201,27 @@ class GeneratedSource:
         return move_masks(masks, settings, np.asarray(image_ids, np.int64), threads)
 
     def labels(self, dataset: Dataset) -> NDArray[np.int64]:
-        """The data set's own labels."""
+        """The dataset's own labels."""
         return dataset.labels
 
 
 def stored_versions(row: Mapping[str, Any]) -> dict[str, str]:
-    """The versions that a row of `sources` states, by name; none of a published set.
+    """The versions in a row of `sources`, by name; empty for a published dataset.
 
     Raises:
-        DataError: they are no JSON, or other than texts by name.
+        DataError: they are not a JSON object of strings.
     """
     try:
         versions = json.loads(row["versions"] or "{}")
     except (ValueError, RecursionError) as error:
-        raise DataError("the versions of a source of corrupted pixels are no JSON") from error
+        raise DataError("the versions of a source of corrupted images are not valid JSON") from error
     if not isinstance(versions, dict) or not all(isinstance(text, str) for text in versions.values()):
-        raise DataError("the versions of a source of corrupted pixels are no texts by name")
+        raise DataError("the versions of a source of corrupted images are not strings by name")
     return versions
 
 
 def dependency_hashes(names: Sequence[str]) -> dict[str, str]:
-    """Hashes of what shapes these corruptions beside recipe and libraries: users' own code, other photographs of frost.
+    """Hashes of what else shapes these corruptions: users' own code, other photographs of frost.
 
     A user's own corruption is thereby part of the source: when it changes, its study is another evaluation.
 
@@ -240,7 +240,7 @@ def record_source(output: StorePath, source: Source) -> None:
 
 
 def record_corruptions(output: StorePath) -> None:
-    """Write `corruptions`: the clean row, all published ones and those registered in this process, a file each."""
+    """Write `corruptions`: the clean row, all published ones and those registered in this process, one file each."""
     clean = {
         "corruption": schema.CLEAN,
         "corruption_label": "Clean",

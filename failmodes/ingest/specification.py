@@ -1,4 +1,4 @@
-"""What a study file says about images and their corruption, checked as it is read."""
+"""The parts of a study about images and corruptions, validated by pydantic."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,25 +32,25 @@ Location = tuple[int | str, ...]  # of a key in nested tables, as pydantic gives
 
 
 class StrictModel(BaseModel):
-    """A part of a study: frozen, and an unknown key is an error."""
+    """A part of a study: frozen; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class DatasetSpec(StrictModel):
-    """A data set of a study.
+    """A dataset of a study.
 
     Attributes:
         kind: its layout: digits (embedded), cifar10, cifar100, a folder of labeled images, arrays (images.npy,
             labels.npy), or one that a module of `ingest/datasets/layouts` adds.
         path: the folder that holds it; not for digits.
         split: the part to evaluate.
-        images: how many of its images, balanced over classes; all if not given.
+        images: how many of its images, balanced over classes; default: all.
         image_size: side of the square that a folder's images are cropped to, pixels.
-        resize: what their shorter side is resized to before the crop, pixels; image_size if not given.
-        background: red, green and blue, 0 to 255, that a folder's transparent images are composited on; white if not
-            given.
-        gray: its images are gray, and corruptions keep them so: the three channels stay equal; not of CIFAR.
+        resize: length of their shorter side before the crop, pixels; default: image_size.
+        background: red, green and blue, 0 to 255, that a folder's transparent images are composited on; default:
+            white.
+        gray: its images are gray and stay gray when corrupted: the three channels stay equal; not for CIFAR.
         masks: object masks: a folder of images under the names of a folder's images, or the .npy (N, H, W) of arrays.
         label: its name on charts, instead of the built-in one.
     """
@@ -91,7 +91,9 @@ class DatasetSpec(StrictModel):
         if self.resize is not None and self.image_size is None:
             raise ValueError("`resize` goes with `image_size`, the side to crop to, such as resize 256, image_size 224")
         if self.resize is not None and self.image_size is not None and self.resize < self.image_size:
-            raise ValueError(f"`resize` {self.resize} is less than `image_size` {self.image_size}: it must not be")
+            raise ValueError(
+                f"`resize` {self.resize} is less than `image_size` {self.image_size}: it must be at least that"
+            )
         return self
 
 
@@ -99,15 +101,15 @@ class CorruptionSpec(StrictModel):
     """How a study corrupts images.
 
     Attributes:
-        names: corruptions, in the order of evaluation: published names or aliases, "headline" for the 15 of the
+        names: corruptions in the order of evaluation: published names or aliases, "headline" for the 15 of the
             headline metrics, "all", and import paths (`module:name`) of users' own, which are registered.
         severities: levels above 0, up to 5; between whole numbers where the corruptions interpolate.
         recipe: which published parameters to generate with.
-        seeds: seeds of the samples; each is a source of its own.
-        noise: "shared": an image has the same samples at every severity; "independent": new ones at each.
+        seeds: random seeds; each is a source of its own.
+        noise: "shared": an image has the same random numbers at every severity; "independent": new ones at each.
         across_switches: cross-fade between the severities of corruptions that do not interpolate.
-        published: a folder in the layout of CIFAR-10-C or ImageNet-C, to take corrupted images from instead of
-            generating them.
+        published: folder of a published corrupted dataset to use instead of generating images, in the layout of
+            CIFAR-10-C, ImageNet-C or another of `set_layouts`.
     """
 
     names: Annotated[list[Name], Field(min_length=1, max_length=1000)] = list(STUDY_CORRUPTIONS)
@@ -131,14 +133,14 @@ class CorruptionSpec(StrictModel):
             return severities
         exact = exact_severities(severities)
         if Decimal(0) in exact:
-            raise ValueError("severity 0 is clean, and is always evaluated: leave it out")
+            raise ValueError("severity 0 is clean and always evaluated: leave it out")
         return exact
 
     @model_validator(mode="after")
     def _obtainable(self) -> "CorruptionSpec":
         if self.published is not None:
             if self.seeds != [0]:
-                raise ValueError("`seeds` are for generated corruptions: a published set has its own noise")
+                raise ValueError("`seeds` are for generated corruptions: a published dataset has its own noise")
             return self
         between = [severity for severity in self.severities if severity != int(severity)]
         switched = [name for name in self.names if not corruption_info(name).interpolable]
@@ -154,12 +156,12 @@ class CorruptionSpec(StrictModel):
 def validate(
     model: type[Model], content: Any, origin: str, describe_location: "Callable[[Location], str] | None" = None
 ) -> Model:
-    """A checked part of a study.
+    """Validate a part of a study.
 
     Args:
-        model: what it must be.
+        model: its pydantic model.
         content: keys and tables.
-        origin: where it comes from, for errors.
+        origin: the file or argument, for errors.
         describe_location: see `first_problem`.
 
     Raises:
@@ -179,12 +181,12 @@ def dotted_key(location: Location) -> str:
 def first_problem(
     error: ValidationError, model: type[BaseModel], describe_location: Callable[[Location], str] = dotted_key
 ) -> str:
-    """A validation error as one line: where its first problem is, what was expected, what was given, how many more.
+    """A validation error as one line: the first problem with its location, what was expected and given, how many more.
 
     Args:
         error: what pydantic raised.
-        model: the model that was validated, whose keys are suggested for an unknown one.
-        describe_location: what a user calls a location; where it gives nothing, the line begins with the problem.
+        model: the validated model, whose keys are suggested for an unknown one.
+        describe_location: the user's name for a location; if empty, the line begins with the problem.
     """
     problems = error.errors()
     problem = problems[0]
@@ -207,14 +209,14 @@ def exact_severities(severities: list[Any]) -> list[Decimal]:
     """Severities of a file to thousandths, in their order, for a validator of pydantic's.
 
     Raises:
-        ValueError: one is no number from 0 to 5, or stands twice.
+        ValueError: one is no number from 0 to 5, or occurs twice.
     """
     with _as_problem():
         return unique_values([as_severity(severity) for severity in _numbers(severities)], "severity")
 
 
 def _known_keys(model: Any, location: Location) -> list[str]:
-    """Keys of the table in which `location` lies."""
+    """Keys of the table that contains `location`."""
     for part in location[:-1]:
         if isinstance(part, str):
             annotation = model.model_fields[part].annotation
@@ -233,10 +235,10 @@ def _as_problem() -> Iterator[None]:
 
 
 def _numbers(severities: list[Any]) -> list[Any]:
-    """The severities, if they are numbers and no more than there are, in thousandths."""
+    """The severities, if they are numbers and not too many."""
     if len(severities) > MOST_SEVERITIES:
         raise ValueError(f"{len(severities):,} severities are given: in thousandths there are {MOST_SEVERITIES:,}")
     for severity in severities:
         if isinstance(severity, bool) or not isinstance(severity, Real | Decimal):
-            raise ValueError(f"severity {shown(severity)} is no number: expected one above 0 and up to 5")
+            raise ValueError(f"severity {shown(severity)} is not a number: expected one above 0 and up to 5")
     return severities

@@ -1,4 +1,4 @@
-"""Statements as tables of TOML: what a study claims about its models, and what a gate demands of a candidate.
+"""Statements as TOML tables: the claims of a study, and the rules of a gate.
 
     [[claims]]                      # of a study, or [[gate.rules]]
     metric = "accuracy"
@@ -65,7 +65,7 @@ Corruptions = Annotated[list[GivenName], Field(min_length=1, max_length=MOST_COR
 Severities = Annotated[list[Decimal] | Literal["last"] | None, BeforeValidator(_severities)]
 # Metrics are shares, or nats and severities of one or two digits
 LimitValue = Annotated[float, Field(strict=True, ge=-1e6, le=1e6, allow_inf_nan=False), REAL]
-# Half is what a coin shows
+# 0.5 is a coin toss
 Level = Annotated[float, Field(strict=True, gt=0.5, lt=1, allow_inf_nan=False), REAL]
 
 
@@ -73,8 +73,8 @@ class CellsOf(StrictModel):
     """The cells that a statement's own are compared with.
 
     Attributes:
-        corruptions: names, as those of a statement; those of the statement if not given.
-        severities: above 0 and up to 5, or "last"; those of the statement if not given.
+        corruptions: names, as those of a statement; default: those of the statement.
+        severities: above 0 and up to 5, or "last"; default: those of the statement.
     """
 
     corruptions: Corruptions | None = None
@@ -89,25 +89,25 @@ class CellsOf(StrictModel):
 
 
 class Statement(StrictModel):
-    """One statement about models, which the data support, contradict, or leave open.
+    """One statement about models, which the data support, contradict, or leave inconclusive.
 
     Attributes:
-        name: what it is called where it is reported.
-        metric: what is measured, such as "accuracy", "ece", "augrc" or "worst_class_accuracy".
-        score: what failures are predicted by, for metrics of failure prediction: "confidence", "margin" …
+        name: its name in reports.
+        metric: the metric, such as "accuracy", "ece", "augrc" or "worst_class_accuracy".
+        score: the score that predicts failures, for metrics of failure prediction: "confidence", "margin" …
         corruptions: names, "headline" for the 15 of the headline metrics, "all" for all, "none" for clean images;
-            every corruption on record if not given.
-        severities: above 0 and up to 5, or "last"; the whole ones if not given.
+            default: every stored corruption.
+        severities: above 0 and up to 5, or "last"; default: the whole ones.
         over: "mean" of the chosen cells, each of equal weight; or "each" cell by itself.
-        relation: how the metric lies to its limit.
+        relation: the relation of the metric to its limit.
         limit: in the unit of the metric; shares are 0-1.
         other: of more_than and less_than, the cells whose metric is subtracted.
         shape: in place of a metric, the shape of the accuracy curve.
         kind: in place of a metric, a kind of finding, or "attention_on_object".
         negate: of a kind, that the finding does not hold.
         model: label (with or without its training seed), first letters of an evaluation's identity, or architecture;
-            every model if not given. Claims only.
-        baseline: the model to compare with, named likewise. Claims only: that of a gate stands in [gate].
+            default: every model. Claims only.
+        baseline: the model to compare with, named likewise. Claims only: a gate names its own in [gate].
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200), PRINTABLE] | None = None
@@ -137,17 +137,17 @@ class Statement(StrictModel):
 
     @property
     def bound(self) -> float:
-        """The limit, 0 where none is given."""
+        """The limit; default: 0."""
         return self.limit or 0.0
 
     @property
     def title(self) -> str:
-        """What it is called where it is reported: its name, else its English."""
+        """Its name in reports, else its English text."""
         return self.name or statement_text(self)
 
     @property
     def all_corruptions(self) -> list[str]:
-        """All that it names as corruptions, of what it compares with too."""
+        """All corruptions that it names, those of `other` included."""
         return [*(self.corruptions or ()), *((self.other and self.other.corruptions) or ())]
 
     @model_validator(mode="after")
@@ -238,7 +238,7 @@ def _as_claim(statement: Statement) -> Statement:
 
 def _as_rule(statement: Statement) -> Statement:
     if statement.model is not None or statement.baseline is not None:
-        raise ValueError("a gate's models stand in [gate], as baseline and candidate: leave out model and baseline")
+        raise ValueError("a gate names its models in [gate], as baseline and candidate: leave out model and baseline")
     return statement
 
 
@@ -300,7 +300,7 @@ class _OwnClaims(_ClaimsFile):
 
 
 def check_gate(content: Mapping[str, Any], origin: str) -> GateSpec:
-    """The gate of a file of rules, or of a study file, whose other keys are not looked at.
+    """The gate of a file of rules, or of a study file, whose other keys are ignored.
 
     Args:
         content: keys and tables, as TOML gives them.
@@ -318,7 +318,7 @@ def check_gate(content: Mapping[str, Any], origin: str) -> GateSpec:
 def check_claims(
     content: Sequence[Mapping[str, Any] | Statement], origin: str, *, known_corruptions: bool = False
 ) -> list[Statement]:
-    """Claims in their order; one that stands twice counts once.
+    """Validate claims, in their order; a repeated claim counts once.
 
     Args:
         content: a table each, as TOML gives them, at most MOST_CLAIMS.
@@ -333,7 +333,7 @@ def check_claims(
 
 
 def claims_file(path: str | Path) -> list[Statement]:
-    """The claims of a file of [[claims]] tables, or of a study file, whose other keys are not looked at.
+    """The claims of a file of [[claims]] tables, or of a study file, whose other keys are ignored.
 
     Raises:
         StudyError: it cannot be read, it has no claims, or the first problem in them.
@@ -387,12 +387,12 @@ def from_stored(text: str) -> Statement:
     """The statement that `stored_form` wrote.
 
     Raises:
-        StudyError: it is none.
+        StudyError: it is not a statement.
     """
     try:
         content = json.loads(text)
     except ValueError as error:
-        raise StudyError(f"a stored statement is no JSON: {error}") from error
+        raise StudyError(f"a stored statement is not valid JSON: {error}") from error
     return validate(Statement, content, "a stored statement")
 
 
@@ -412,7 +412,7 @@ _SHAPE_WORDS: dict[Shape, str] = {
     "recovers": "drops and recovers",
     "up_and_down": "goes up and down",
 }
-_ATTENTION_WORDS = {  # kind: as it stands, and negated
+_ATTENTION_WORDS = {  # kind: as stated, and negated
     "attention_on_object": ("is on the object", "is not on the object"),
     "attention_off_object": ("leaves the object", "does not leave the object"),
     "attention_drift": ("stays near its clean location", "loses its clean location"),
@@ -423,9 +423,9 @@ def statement_text(statement: Statement, title: str | None = None, *, is_share: 
     """A statement in English, such as "accuracy under fog at severity 5 is at least 30%"; nothing reads it back.
 
     Args:
-        statement: what is stated.
-        title: what its metric is called; its name if not given.
-        is_share: whether values of the metric are shares; if not given those of accuracies are.
+        statement: the statement.
+        title: title of its metric; default: its name.
+        is_share: whether values of the metric are shares; default: accuracies are.
     """
     of = f' of "{statement.model}"' if statement.model else ""
     where = _where(statement, statement.over if statement.metric else None)

@@ -1,8 +1,8 @@
-"""Types of what a study says: whole numbers, rates, labels, paths, each with its bounds.
+"""Types of study values: whole numbers, rates, labels, paths, each with its bounds.
 
-A study file may be a stranger's, and so may the arguments of a program that calls `failmodes.run`. Numbers are numbers,
-never text or truth values; a bound is that of the record's column (`failmodes.warehouse.schema`) where it has one, else
-so far beyond what is in use that nobody meets it by intention, and so near that memory and time bear it.
+A study file is untrusted input, and so are the arguments of `failmodes.run`. Numbers are never strings or booleans. A
+bound is that of the value's column (`failmodes.warehouse.schema`) if it has one; else it is far beyond values in use,
+and low enough for memory and run time.
 """
 
 import math
@@ -31,7 +31,7 @@ Value = TypeVar("Value", bound=Hashable)
 
 
 def first_duplicate(values: Iterable[Value]) -> Value | None:
-    """The first value that has been there before; None where all differ."""
+    """The first value that occurs a second time; None if all differ."""
     seen: set[Value] = set()
     for value in values:
         if value in seen:
@@ -41,13 +41,13 @@ def first_duplicate(values: Iterable[Value]) -> Value | None:
 
 
 def _whole_number(value: Any) -> Any:
-    """NumPy's whole numbers, and numbers without a fraction such as TOML's 1e3, as Python's."""
+    """Convert NumPy's whole numbers, and floats without a fraction such as TOML's 1e3, to int."""
     is_whole = isinstance(value, Integral) or (isinstance(value, float) and value.is_integer())
     return int(value) if is_whole and not isinstance(value, bool) else value
 
 
 def _real_number(value: Any) -> Any:
-    """NumPy's numbers as Python's; whole numbers that no float holds as infinite."""
+    """Convert NumPy's numbers to float; whole numbers beyond 64 bits become infinite."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > MAX_INT64:
         return math.inf
     return float(value) if isinstance(value, Real) and not isinstance(value, int) else value
@@ -56,9 +56,9 @@ def _real_number(value: Any) -> Any:
 def _printable(text: str) -> str:
     for letter in text:
         if unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") or unicodedata.bidirectional(letter) in _OVERRIDING:
-            raise ValueError(f"it must be printable, and holds {spelt_out(letter)}: leave that out")
+            raise ValueError(f"it must be printable, but contains {spelt_out(letter)}: remove that")
     if all(unicodedata.category(letter)[0] in "ZC" for letter in text):
-        raise ValueError("it is blank: give a name that can be read on a chart")
+        raise ValueError("it is blank: expected a name that a chart can show")
     return text
 
 
@@ -87,12 +87,12 @@ def _path(value: Any) -> Any:
 
 def _folder_or_url(location: str) -> str:
     if "\0" in location:
-        raise ValueError("it holds a null character")
+        raise ValueError("it contains a null character")
     return location if is_url(location) else str(_path(location))
 
 
 def _bounded_options(options: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """Options whose numbers can be recorded and hashed, of a few thousand values."""
+    """Check that options have a few thousand values whose numbers can be stored and hashed."""
     level: list[Any] = [options]
     count = 0
     for _ in range(DEEPEST_OPTION):
@@ -105,10 +105,10 @@ def _bounded_options(options: dict[str, JsonValue]) -> dict[str, JsonValue]:
                 or isinstance(value, float)
                 and not math.isfinite(value)
             ):
-                raise ValueError(f"{shown(value)} is no finite number of 64 bits")
+                raise ValueError(f"{shown(value)} is not a finite number of 64 bits")
         level, count = inner, count + len(inner)
         if count > MOST_OPTIONS:
-            raise ValueError(f"they hold more than {MOST_OPTIONS:,} values")
+            raise ValueError(f"they have more than {MOST_OPTIONS:,} values")
         if not level:
             return options
     raise ValueError(f"they are nested more than {DEEPEST_OPTION} deep")
@@ -130,7 +130,7 @@ Epochs = Annotated[int, Field(strict=True, ge=1, le=100_000), WHOLE]
 BatchSize = Annotated[int, Field(strict=True, ge=1, le=1 << 16), WHOLE]
 # Of our models: eight times the published width, 0.7 billion parameters
 Width = Annotated[int, Field(strict=True, ge=8, le=512, multiple_of=8), WHOLE]
-# A crop that is shifted by its image's whole side shows nothing of it
+# A crop shifted by the whole side of its image shows nothing of it
 PaddingPx = Annotated[int, Field(strict=True, ge=0, le=256), WHOLE]
 Processes = Annotated[int, Field(strict=True, ge=1, le=4096), WHOLE]  # of a cluster of Ray
 Workers = Annotated[int, Field(strict=True, ge=0, le=MOST_HERE), WHOLE]
@@ -140,7 +140,7 @@ Rate = Annotated[float, Field(strict=True, gt=0, le=1e4, allow_inf_nan=False), R
 RateOrZero = Annotated[float, Field(strict=True, ge=0, le=1e4, allow_inf_nan=False), REAL]
 PixelMean = Annotated[float, Field(strict=True, ge=-1e4, le=1e4, allow_inf_nan=False), REAL]
 PixelStd = Annotated[Rate, AfterValidator(_not_tiny)]
-# Names that a file or a library gave, such as a class's or a layer's: shown as they are, whatever they hold
+# Names that a file or a library gave, such as a class's or a layer's: shown unchanged
 Name = Annotated[str, Field(max_length=1000)]
 UserPath = Annotated[Path, BeforeValidator(_path)]
 FolderOrUrl = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_folder_or_url)]

@@ -47,7 +47,7 @@ def load(
         into: the warehouse.
         rebuild: start from nothing.
         published: files of published accuracies.
-        published_of: the data set that they are of.
+        published_of: the dataset that they are of.
         as_json: print what was done.
         claims: those of the studies; None keeps those that the warehouse holds.
         derivation: what is derived from the facts, and stored with them.
@@ -108,9 +108,9 @@ def _load_published(sets: list["PublishedSet"], target: Path, derivation: "Deriv
         clean = "" if one.has_clean else ", without clean accuracies, and so without shapes"
         drawn = f"drawn beside models on {one.dataset}"
         if one.dataset is None:
-            drawn = "not drawn, for it is not stated which data set they are of: load them again with --published-of"
+            drawn = "not drawn, for it is not stated which dataset they are of: load them again with --published-of"
         elif not any(is_of(one.dataset, *row) for row in datasets):
-            drawn = f"not drawn, for no data set here is {one.dataset}: --published-of NAME says that one is"
+            drawn = f"not drawn, for no dataset here is {one.dataset}: --published-of NAME says that one is"
         note(f"{target}: {len(one.models):,} published models ({one.name}){clean}; {drawn}")
         published_sets.append({
             "name": one.name,

@@ -67,12 +67,12 @@ SHAPES = Table.of(
     Column("total_drop", double, "clean minus last accuracy, 0-1"),
     Column("total_drop_low", double, "lower end of its interval (Newcombe)"),
     Column("total_drop_high", double, "upper end of its interval"),
-    Column("smallest_drop_shown", double, "total drop that so many images show in 80 % of samples, 0-1", True),
+    Column("smallest_drop_shown", double, "total drop that so many images show in 80% of samples, 0-1", True),
     Column("largest_change", double, "largest difference from clean at any severity, down positive, -1 to 1", True),
     Column("largest_change_low", double, "lower end of its interval, which holds for all severities together", True),
     Column("largest_change_high", double, "upper end of its interval", True),
     Column("largest_change_at", SEVERITY, "severity of the largest difference from clean", True),
-    Column("changes_within", double, "at every severity accuracy is at most this far from clean, in 95 % of "
+    Column("changes_within", double, "at every severity accuracy is at most this far from clean, in 95% of "
            "samples, 0-1", True),
     Column("chance_from", SEVERITY, "severity from which on accuracy is shown to be at chance, less than 0.05 above, "
            "or below; null for none", True),
@@ -132,7 +132,7 @@ FINDINGS = Table.of(
     ),
     Column("verdict", text, "supported, contradicted, inconclusive or not_measurable; of what a report prints "
            "corrected for how many statements it makes"),
-    Column("verdict_alone", text, "the verdict without that correction, at 95 %, or at the rate of its kind"),
+    Column("verdict_alone", text, "the verdict without that correction, at 95%, or at the rate of its kind"),
     Column("p_value", double, "p value of the printed verdict, of this statement alone, 0-1; null: not tested", True),
     Column("evaluation_id", text, "evaluation"),
     Column("model_label", text, "the model's name on charts"),
@@ -175,7 +175,7 @@ PUBLISHED_ACCURACY = Table.of(
     "one row per published set, model, corruption and severity: accuracies that others published, without images",
     ("published_set", "model", "corruption", "severity"),
     Column("published_set", text, "the name on charts of the table that it is from, such as RobustBench, CIFAR-10-C"),
-    Column("dataset", text, "data set that it is of, as the user or the file's name states; null: not stated", True),
+    Column("dataset", text, "dataset that it is of, as the user or the file's name states; null: not stated", True),
     Column("model", text, "the model's name in that table; one of yours may be called the same"),
     Column("architecture", text, "architecture, as published", True),
     Column("paper", text, "title of the paper", True),
@@ -205,7 +205,7 @@ _SCORE = Column("score", text, "what images are ranked by, such as confidence")
 
 CELL_METRICS = Table.of(
     "cell_metrics",
-    "one row per stored cell (clean once, as 'none'), metric and score: its value with a 95 % interval over images",
+    "one row per stored cell (clean once, as 'none'), metric and score: its value with a 95% interval over images",
     (*_ONE_ROW_A_CELL, "metric", "score"),
     *CELL_COLUMNS,
     Column("metric", text, "name of the metric; `failmodes schema METRIC` says what it is"),
@@ -243,8 +243,8 @@ CELL_CONFIDENCE_BINS = Table.of(
     Column("image_count", int64, "images with finite logits"),
     Column("correct_count", int64, "images in the bin that are correct"),
     Column("confidence_sum", double, "sum over images of confidence, 0 to infinity"),
-    Column("accuracy_low", double, "lower end of the 95 % interval (Wilson) of the share that is correct, 0-1"),
-    Column("accuracy_high", double, "upper end of the 95 % interval (Wilson) of the share that is correct, 0-1"),
+    Column("accuracy_low", double, "lower end of the 95% interval (Wilson) of the share that is correct, 0-1"),
+    Column("accuracy_high", double, "upper end of the 95% interval (Wilson) of the share that is correct, 0-1"),
 )
 
 CELL_CONFUSION = Table.of(
@@ -253,7 +253,7 @@ CELL_CONFUSION = Table.of(
     (*_ONE_ROW_A_CELL, "label", "predicted", "finite"),
     *CELL_COLUMNS,
     Column("label", int16, "true class index"),
-    Column("predicted", int16, "class predicted; null where no class of the data set was", True),
+    Column("predicted", int16, "class predicted; null where no class of the dataset was", True),
     Column("finite", flag, "whether the logits are numbers"),
     _IMAGES,
 )
@@ -272,7 +272,7 @@ CELL_PREDICTIONS = Table.of(
     ),
     Column("image_ids_md5", text, "hash of the image_ids; cells of the same images share it"),
     Column("correct_images", text, "a letter an image: 1 correct, 0 incorrect"),
-    Column("predictions", list_of(int16), "class predicted, an entry an image; null for no class of the data set"),
+    Column("predictions", list_of(int16), "class predicted, an entry an image; null for no class of the dataset"),
 )
 
 IMAGE_ONSETS = Table.of(
@@ -350,7 +350,7 @@ CLAIMS = Table.of(
     Column("high", double, "upper end of its interval", True),
     Column("unit", text, "unit of the three; shares are 0-1, a difference of shares -1 to 1"),
     Column("n", int64, "images that the value is of", True),
-    Column("images_needed", int64, "images that would decide what is inconclusive, with a chance of 80 %", True),
+    Column("images_needed", int64, "images that would decide what is inconclusive, with a chance of 80%", True),
     Column("reason", text, "why it is not measurable, or inconclusive, where more than the interval is to blame", True),
     Column("sentence", text, "what was found, in words"),
     Column("query", text, "SQL that gives the figures"),
@@ -430,7 +430,7 @@ _DROP = (
     Column("rank_low", int32, "lower end of its interval; intervals hold for all ranks of the order together", True),
     Column("rank_high", int32, "upper end of its interval", True),
     Column("ranked_count", int32, "how many are ranked"),
-    Column("smallest_difference_shown", double, "difference from the nearest in rank that so many images show in 80 % "
+    Column("smallest_difference_shown", double, "difference from the nearest in rank that so many images show in 80% "
            "of samples, in the intervals of the ranks, 0-1; null where it is not ranked", True),
     Column("reason", text, "why it is not ranked; null where it is", True),
 )  # fmt: skip

@@ -53,7 +53,7 @@ class DataError(FailmodesError):
 
 
 class DownloadError(DataError):
-    """A public data set could not be fetched or does not match its checksum."""
+    """A public dataset could not be fetched or does not match its checksum."""
 
 
 class ModelError(FailmodesError):

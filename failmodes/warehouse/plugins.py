@@ -1,4 +1,4 @@
-"""Finding what is registered by being in a folder: corruptions, layouts of data sets, metrics, kinds of finding."""
+"""Finding what is registered by being in a folder: corruptions, layouts of datasets, metrics, kinds of finding."""
 
 import pkgutil
 from importlib import import_module

@@ -287,7 +287,7 @@ def query_memory(memory_gb: float | None) -> int:
 def database_memory() -> int | None:
     """Memory that DuckDB may count on where the system holds this process to less than it has, bytes; else None.
 
-    Then DuckDB's own default holds, 80 % of the machine's or the container's. A process that is refused memory may fail
+    Then DuckDB's own default holds, 80% of the machine's or the container's. A process that is refused memory may fail
     anywhere; DuckDB, which knows its limit, says what it lacks.
     """
     if not sys.platform.startswith("linux"):

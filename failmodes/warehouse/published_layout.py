@@ -66,7 +66,7 @@ class PublishedSet(NamedTuple):
 
     Attributes:
         name: its name on charts, such as "RobustBench, CIFAR-10-C".
-        dataset: the data set that it is of, such as "CIFAR-10"; None where that is not stated.
+        dataset: the dataset that it is of, such as "CIFAR-10"; None where that is not stated.
         models: at least one; all with the same cells.
     """
 
@@ -90,7 +90,7 @@ def read_published(path: Path, dataset: str | None = None) -> PublishedSet:
 
     Args:
         path: the table, a CSV file.
-        dataset: the data set that it is of; where it is not given, the file's name may tell (`cifar10_…`).
+        dataset: the dataset that it is of; where it is not given, the file's name may tell (`cifar10_…`).
 
     Raises:
         StudyError: the table does not exist.

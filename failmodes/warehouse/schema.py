@@ -107,7 +107,7 @@ TOP_LOGITS = 5
 
 TEMPERATURES = tuple(2.0 ** (step / 8) for step in range(-8, 17))  # 1/2 to 4 by eighths of a doubling
 
-PREDICTED_OUTPUT = "predicted_output"  # left out of shards where only classes of the data set take part
+PREDICTED_OUTPUT = "predicted_output"  # left out of shards where only classes of the dataset take part
 
 SCALED_LOG_SUM_EXP = "scaled_log_sum_exp"  # left out of shards that hold all logits
 
@@ -129,7 +129,7 @@ CELL_COLUMNS = (
     Column("severity", SEVERITY, "0 (clean) to 5; published levels are whole numbers"),
 )
 
-IMAGE_COLUMN = Column("image_id", int32, "index of the image in the full data set, from 0")
+IMAGE_COLUMN = Column("image_id", int32, "index of the image in the full dataset, from 0")
 
 PREDICTION_FACTS = Table.of(
     "prediction_facts",
@@ -139,7 +139,7 @@ PREDICTION_FACTS = Table.of(
     IMAGE_COLUMN,
     Column("label", int16, "true class index, from 0"),
     Column("predicted", int16, "class of the largest logit; null where logits are not finite, or where it is none of "
-           "the data set's (predicted_output says which)", True),
+           "the dataset's (predicted_output says which)", True),
     Column("runner_up", int16, "class of the second largest logit; null as `predicted`", True),
     Column("label_rank", int16, "rank of the label among the logits; 1 is correct", True),
     Column("confidence", real, "largest softmax probability, 0-1", True),
@@ -159,7 +159,7 @@ PREDICTION_FACTS = Table.of(
            True),
     Column("ssim", real, "structural similarity to the clean image (7x7 window), -1 to 1; null if unpaired", True),
     Column(PREDICTED_OUTPUT, int32, "index of the largest logit among all outputs of the model; null where only "
-           "those of the data set's classes take part", True),
+           "those of the dataset's classes take part", True),
     Column(SCALED_LOG_SUM_EXP, list_of(real), "where `logits` are only the largest: log of the sum of exponentiated "
            "logits / T for each temperature T of 1/2 to 4 by eighths of a doubling; else null", True),
 )  # fmt: skip
@@ -247,12 +247,12 @@ MODELS = Table.of(
     Column("training_data", text, "what it was trained on, as the checkpoint states it", True),
     Column("stated_accuracy", real, "clean accuracy that the checkpoint states, 0-1", True),
     Column("checkpoint", text, "file name of the checkpoint", True),
-    Column("class_names", list_of(text), "names of the outputs used, in the data set's order; null: unnamed", True),
-    Column("class_outputs", list_of(int32), "outputs used, in the data set's order; null: all, in order", True),
+    Column("class_names", list_of(text), "names of the outputs used, in the dataset's order; null: unnamed", True),
+    Column("class_outputs", list_of(int32), "outputs used, in the dataset's order; null: all, in order", True),
     Column(
         "class_protocol",
         text,
-        "'all': the answer may be any output; 'subset': only those of the data set's classes "
+        "'all': the answer may be any output; 'subset': only those of the dataset's classes "
         "take part; null: there are no others",
         True,
     ),
@@ -261,11 +261,11 @@ MODELS = Table.of(
 
 DATASETS = Table.of(
     "datasets",
-    "one row per data set",
+    "one row per dataset",
     ("dataset_id",),
     Column("dataset_id", text, "hash of the clean images and labels, in their full order"),
-    Column("dataset_name", text, "kind of data set, such as cifar10"),
-    Column("dataset_label", text, "the data set's name on charts, which says what is special about this copy"),
+    Column("dataset_name", text, "kind of dataset, such as cifar10"),
+    Column("dataset_label", text, "the dataset's name on charts, which says what is special about this copy"),
     Column("split", text, "train or test"),
     Column("image_count", int32, "number of images in full"),
     Column("class_count", int32, "number of classes"),
@@ -276,22 +276,22 @@ DATASETS = Table.of(
 
 CLASSES = Table.of(
     "classes",
-    "one row per data set and class",
+    "one row per dataset and class",
     ("dataset_id", "class_index"),
-    Column("dataset_id", text, "data set, as in `datasets`"),
+    Column("dataset_id", text, "dataset, as in `datasets`"),
     Column("class_index", int16, "class index, from 0"),
     Column("class_name", text, "class name; of a WordNet id of ImageNet-1k, ImageNet's name of it"),
-    Column("wordnet_id", text, "the WordNet id that the data set calls the class by, where it does", True),
+    Column("wordnet_id", text, "the WordNet id that the dataset calls the class by, where it does", True),
 )
 
 IMAGES = Table.of(
     "images",
-    "one row per data set and image",
+    "one row per dataset and image",
     ("dataset_id", "image_id"),
-    Column("dataset_id", text, "data set, as in `datasets`"),
+    Column("dataset_id", text, "dataset, as in `datasets`"),
     IMAGE_COLUMN,
     Column("label", int16, "true class index"),
-    Column("file", text, "path within the data set's folder, where images are files", True),
+    Column("file", text, "path within the dataset's folder, where images are files", True),
     Column("mask_area", real, "share of the image that the object mask covers, 0-1; null without a mask", True),
     Column(
         "pixel_hash",
@@ -334,7 +334,7 @@ EVALUATIONS = Table.of(
     Column("evaluation_id", text, "hash of all that changes rows"),
     Column("study", text, "name of the study that made it first"),
     Column("model_id", text, "model, as in `models`"),
-    Column("dataset_id", text, "data set, as in `datasets`"),
+    Column("dataset_id", text, "dataset, as in `datasets`"),
     Column("source_id", text, "where corrupted pixels come from"),
     Column("image_count", int32, "number of images evaluated"),
     Column("subset", text, "which images these are, in words"),
@@ -380,9 +380,9 @@ EXEMPLARS = Table.of(
 
 THUMBNAILS = Table.of(
     "thumbnails",
-    "one row per data set and clean image that is kept, so that any image under any corruption can be made again",
+    "one row per dataset and clean image that is kept, so that any image under any corruption can be made again",
     ("dataset_id", "image_id"),
-    Column("dataset_id", text, "data set, as in `datasets`"),
+    Column("dataset_id", text, "dataset, as in `datasets`"),
     IMAGE_COLUMN,
     Column("png", binary, "the clean image as PNG, pixel by pixel what corruptions are given"),
     Column("height_px", int32, "image height, pixels"),

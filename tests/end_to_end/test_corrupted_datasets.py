@@ -74,7 +74,7 @@ def test_a_published_set_of_the_same_pixels_gives_the_same_rows(tiny_run_copy, w
 
 @pytest.mark.parametrize(
     ("write", "reason"),
-    [(write_shuffled_arrays, "label"), (write_renamed_tree, "no image of the set is called as a clean one")],
+    [(write_shuffled_arrays, "label"), (write_renamed_tree, "no published image has the name of a clean one")],
 )
 def test_where_images_do_not_pair_drift_is_null_with_the_reason(tiny_run_copy, write, reason: str) -> None:
     path, output, _ = tiny_run_copy

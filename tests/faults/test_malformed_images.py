@@ -171,10 +171,10 @@ CIFAR = 'kind = "cifar10"\npath = "images"'
 DIGITS = 'kind = "digits"\nimages = 20'
 PUBLISHED = 'names = ["contrast"]\nseverities = [1]\npublished = "{}"\n'
 TB = 10**12
-NO_FILE, NO_ARRAY = "it is a named pipe, expected a regular file", "is no array that can be read"
+NO_FILE, NO_ARRAY = "it is a named pipe, expected a regular file", "is not a readable array"
 
 IMAGES: dict[str, tuple[Make, str, str]] = {
-    "a pipe": (in_folder("ant/2.png", make_pipe), FOLDER, "2.png is no regular file"),
+    "a pipe": (in_folder("ant/2.png", make_pipe), FOLDER, "2.png is not a regular file"),
     "a link to itself": (in_folder("ant/2.png", link_to("2.png")), FOLDER, "2.png cannot be read (Too many levels"),
     "a pipe that comes first": (in_folder("ant/0.png", make_pipe), AS_THEY_ARE, "it is a named pipe"),
     "words": (in_folder("ant/2.png", b"these are words"), FOLDER, "2.png cannot be decoded (not an image)"),
@@ -191,7 +191,7 @@ IMAGES: dict[str, tuple[Make, str, str]] = {
     "an escape": (in_folder("bee/\x1b[2J\n.txt", b""), FOLDER, "only 1 file of another format (bee/\\x1b[2J .txt)"),
     "a class within itself": (
         in_folder("bee", lambda path: path.symlink_to(".")), FOLDER,
-        "bee has no image that is read, only 2 files in folders within classes (bee/ant/, bee/bee/)",
+        "bee has no readable image, only 2 files in folders within classes (bee/ant/, bee/bee/)",
     ),
     "a folder within itself": (lambda here: (here / "images").symlink_to("images"), FOLDER, "images does not exist"),
     # arrays
@@ -203,15 +203,15 @@ IMAGES: dict[str, tuple[Make, str, str]] = {
     "more bytes than stated": (of_arrays("images.npy", npy(PIXELS) + b"\0"), ARRAYS, "has 18,561 bytes, expected"),
     "a header of parentheses": (of_arrays("images.npy", header("(" * 9000)), ARRAYS, NO_ARRAY),
     "objects": (of_arrays("labels.npy", npy(np.array([Runs(), None]))), ARRAYS, "Python objects"),
-    "a pickle": (of_arrays("labels.npy", batch(Runs())), ARRAYS, "labels.npy is no array that can be read"),
+    "a pickle": (of_arrays("labels.npy", batch(Runs())), ARRAYS, "labels.npy is not a readable array"),
     "not a number": (
         of_arrays("images.npy", npy(np.full((6, 8, 8, 3), np.nan))), ARRAYS, "must be uint8 (N, H, W, 3)",
     ),
     "a label beyond": (of_arrays("labels.npy", npy(LABELS + 2**40)), ARRAYS, "of image 0 is out of range"),
     "a pipe for an array": (of_arrays("images.npy", make_pipe), ARRAYS, NO_FILE),
     "/dev/zero for classes": (of_arrays("classes.json", link_to("/dev/zero")), ARRAYS, "it is a device, expected"),
-    "classes that nest": (of_arrays("classes.json", b"[" * 100_000), ARRAYS, "classes.json is no JSON that can be"),
-    "half a character": (of_arrays("classes.json", b'["\\udc80", "b"]'), ARRAYS, "classes.json is no JSON that can be"),
+    "classes that nest": (of_arrays("classes.json", b"[" * 100_000), ARRAYS, "classes.json is not valid JSON"),
+    "half a character": (of_arrays("classes.json", b'["\\udc80", "b"]'), ARRAYS, "classes.json is not valid JSON"),
     "100,000 classes": (
         of_arrays("classes.json", json.dumps([*map(str, range(10**5))]).encode()), ARRAYS, "at most 32,767 are",
     ),
@@ -222,7 +222,7 @@ IMAGES: dict[str, tuple[Make, str, str]] = {
     "code": (of_cifar("test_batch", batch(Runs())), CIFAR, "it asks for posix.system"),
     "a memo of 2^32": (of_cifar("test_batch", b"\x80\x02}r\xff\xff\xff\xff."), CIFAR, "lacks data or labels"),
     "a string of 2^40": (
-        of_cifar("test_batch", b"\x80\x04\x8e" + (2**40).to_bytes(8, "little")), CIFAR, "is truncated or no pickle",
+        of_cifar("test_batch", b"\x80\x04\x8e" + (2**40).to_bytes(8, "little")), CIFAR, "is truncated or not a pickle",
     ),
     "a pipe for a batch": (of_cifar("test_batch", make_pipe), CIFAR, NO_FILE),
     "a batch of a terabyte": (
@@ -253,7 +253,7 @@ SETS: dict[str, tuple[Make, str, str]] = {
     ),
     "a class that the data lack": (
         of_set(f"tree/contrast/1/{NOT_UTF8}", lambda path: (path.mkdir(), (path / "1.png").write_bytes(encoded()))),
-        "tree", "has a class '\\udcff\\udcfe' that the data set lacks",
+        "tree", "has a class '\\udcff\\udcfe' that the dataset lacks",
     ),
     "a severity twice": (of_set("tree/contrast/1.0", Path.mkdir), "tree", "holds severity 1 twice"),
 }  # fmt: skip

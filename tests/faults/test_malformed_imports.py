@@ -67,7 +67,7 @@ REFUSED: dict[str, tuple[Maker, str]] = {
     "empty.parquet": (written(b""), UNREADABLE),
     "half.parquet": (half, UNREADABLE),
     "a long text.parquet": (column("corruption", lambda n: ["x" * 10_000] * n), "a text of 10,000 bytes"),
-    "a single logit.parquet": (listed(lambda n: pa.array([[1.0]] * n)), "row 1: 1 logits, but the data set has 10"),
+    "a single logit.parquet": (listed(lambda n: pa.array([[1.0]] * n)), "row 1: 1 logits, but the dataset has 10"),
     "logits in words.parquet": (column("logit_3", lambda n: ["0.1"] * n), "logit_3 holds string: expected numbers"),
     "lists of lists.parquet": (listed(lambda n: pa.array([[[1.0]]] * n)), "logits holds list"),
     "corruptions in structs.parquet": (column("corruption", lambda n: [{"a": "none"}] * n), "corruption holds struct"),
@@ -76,7 +76,7 @@ REFUSED: dict[str, tuple[Maker, str]] = {
     "images beyond 64 bits.parquet": (column("image_id", lambda n: [1e300] * n), "image_id 1e+300: expected a whole"),
     "no images.parquet": (column("image_id", lambda n: pa.nulls(n)), "no image_id"),
     "severities in words.parquet": (column("severity", lambda n: ["high"] * n), "severity 'high': expected a number"),
-    "labels in controls.parquet": (column("label", lambda n: ["\x1b[2J\x00"] * n), "is not the data set's"),
+    "labels in controls.parquet": (column("label", lambda n: ["\x1b[2J\x00"] * n), "is not the dataset's"),
     "a million rows.parquet": (same_rows(1_000_000), "stands twice in contrast at severity 1, in rows 1 and 2"),
     "50,000 columns.parquet": (
         lambda path: pq.write_table(pa.table({f"c{n}": [0] for n in range(50_000)}), path), "no column 'image_id'",

@@ -1,4 +1,4 @@
-"""Data sets and corruptions that several tests of this room share."""
+"""Datasets and corruptions that several tests of this room share."""
 
 from pathlib import Path
 

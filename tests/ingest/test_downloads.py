@@ -119,7 +119,7 @@ def test_a_cut_connection_is_resumed_within_a_call(server: Server, tmp_path: Pat
 
 def test_a_broken_call_is_resumed_by_the_next(server: Server, tmp_path: Path) -> None:
     server.break_after = [100_000] + [0] * download.ATTEMPTS
-    with pytest.raises(DownloadError, match="fetch it by hand"):
+    with pytest.raises(DownloadError, match="download it yourself"):
         download_dataset("tiny", tmp_path, progress=False)
     assert (tmp_path / "tiny.tar.part").stat().st_size == 100_000
     server.asked.clear()
@@ -176,9 +176,7 @@ def test_an_archive_put_there_by_hand_needs_no_internet_and_is_kept(server: Serv
 
 def test_refusals_name_the_url_and_the_place(server: Server, tmp_path: Path) -> None:
     server.status = 403
-    with pytest.raises(
-        DownloadError, match=rf"{server.url}/tiny\.tar \(the server answered 403\).*{tmp_path}/tiny"
-    ) as e:
+    with pytest.raises(DownloadError, match=rf"{server.url}/tiny\.tar \(HTTP status 403\).*{tmp_path}/tiny") as e:
         download_dataset("tiny", tmp_path, progress=False)
     assert "\n" not in str(e.value)
 
@@ -188,11 +186,11 @@ def test_offline_names_the_url_and_the_place(server: Server, tmp_path: Path) -> 
         unused.bind(("127.0.0.1", 0))
         base = f"http://127.0.0.1:{unused.getsockname()[1]}"
         with pytest.raises(
-            DownloadError, match=rf"cannot fetch {base}/tiny\.tar .*put it at {tmp_path}/tiny\.tar"
+            DownloadError, match=rf"cannot download {base}/tiny\.tar .*yourself to {tmp_path}/tiny\.tar"
         ) as e:
             download_dataset("tiny", tmp_path, base_url=base, progress=False)
     assert "\n" not in str(e.value)
-    with pytest.raises(DownloadError, match="fetch it by hand"):
+    with pytest.raises(DownloadError, match="download it yourself"):
         download_dataset("tiny", tmp_path, base_url="nonsense", progress=False)
 
 

@@ -41,7 +41,7 @@ def test_a_generated_source_corrupts_by_its_own_settings(sixty_digits: Dataset) 
     np.testing.assert_array_equal(source.labels(sixty_digits), sixty_digits.labels)
     assert source.pairing == (True, None, None)
     assert source.row()["source_label"] == "cifar-c recipe, seed 7, independent noise"
-    with pytest.raises(DataError, match="needs the clean images"):
+    with pytest.raises(DataError, match="corrupts clean images"):
         source.corrupted(None, "fog", 1, ids)
 
 
@@ -80,7 +80,7 @@ def test_dimensions_are_recorded(tmp_path: Path, sixty_digits: Dataset) -> None:
         "mask_area": 0.25,
         "pixel_hash": hashlib.blake2b(sixty_digits.images[7].tobytes(), digest_size=8).hexdigest(),
     }
-    record_dataset(tmp_path, sixty_digits)  # without files and masks: the same data set, so the same rows replace them
+    record_dataset(tmp_path, sixty_digits)  # without files and masks: the same dataset, so the same rows replace them
     assert dimension_rows(tmp_path, schema.IMAGES, key)[7]["mask_area"] is None
     (row,) = dimension_rows(tmp_path, schema.SOURCES, source.source_id)
     assert (row["seed"], row["recipe"], row["source_kind"]) == (3, "cifar-c", "generated")
@@ -130,7 +130,7 @@ def test_a_source_is_reproduced_from_its_row(options: dict, versions: dict) -> N
 
 @pytest.mark.parametrize("text", ["[", "[]", '{"numpy": 1}', "[" * 100_000])
 def test_versions_that_are_none_are_one_line(text: str) -> None:
-    with pytest.raises(DataError, match="the versions of a source of corrupted pixels are no"):
+    with pytest.raises(DataError, match="the versions of a source of corrupted images are not"):
         GeneratedSource.from_row(GeneratedSource().row() | {"versions": text})
 
 

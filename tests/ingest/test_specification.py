@@ -1,4 +1,4 @@
-"""What a study may say about data sets and corruptions, and what is refused."""
+"""What a study may say about datasets and corruptions, and what is refused."""
 
 from pathlib import Path
 from typing import Any

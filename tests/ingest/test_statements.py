@@ -152,7 +152,7 @@ def test_a_stored_row_is_called_by_its_name() -> None:
         "holds in fog",
         "the accuracy curve under fog is flat",
     ]
-    with pytest.raises(StudyError, match="a stored statement is no JSON"):
+    with pytest.raises(StudyError, match="a stored statement is not valid JSON"):
         from_stored("{")
 
 
@@ -168,7 +168,7 @@ def test_rules_of_a_gate() -> None:
 @pytest.mark.parametrize(("gate", "says"), [
     ({}, r"gate.toml has no \[gate\] table"),
     ({"gate": {"rules": []}}, "gate.rules: list should have at least 1 item"),
-    ({"gate": {"rules": [LIMITED | {"model": "A"}]}}, r"gate.rules.0: a gate's models stand in \[gate\]"),
+    ({"gate": {"rules": [LIMITED | {"model": "A"}]}}, r"gate.rules.0: a gate names its models in \[gate\]"),
     ({"gate": {"rules": [LIMITED], "level": 0.5}}, "gate.level: input should be greater than 0.5"),
     ({"gate": {"rules": [LIMITED | {"at_least": 0.3}]}}, "gate.rules.0.at_least: unknown key"),
     ({"gate": {"rules": [LIMITED]}, "gates": 3}, "gates: unknown key; did you mean 'gate'"),

@@ -1,1 +1,1 @@
-"""Published corrupted sets in the layouts of CIFAR-10-C and ImageNet-C: opened as sources, and written for any tool."""
+"""Corrupted datasets in published layouts (CIFAR-10-C, ImageNet-C): opened as sources, and written for any tool."""

@@ -23,7 +23,7 @@ from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.plugins import import_modules
 from failmodes.warehouse.storage.files import atomic_write_bytes
 
-FETCH_AGAIN = "fetch the dataset again, for example with `failmodes download`"
+FETCH_AGAIN = "download the dataset again, for example with `failmodes download`"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""`manifest.json` of a written set: what it was made from, and which corruptions and severities are done."""
+"""`manifest.json` of a generated dataset: source images, settings, and finished corruptions and severities."""
 
 import json
 from pathlib import Path
@@ -16,22 +16,22 @@ from failmodes.warehouse.storage.files import atomic_write_bytes
 MANIFEST_FILE = "manifest.json"
 MADE_BY = "failmodes corrupt"
 Manifest = dict[str, Any]
-OTHER_SET_HINT = "choose another folder with --to, or give the options it was made with"
-MOST_ORIGIN_LETTERS = 200  # of the description of a set's origin
+OTHER_SET_HINT = "choose another folder with --to, or use the options it was written with"
+MOST_ORIGIN_LETTERS = 200  # of the description of an origin
 
 
 class SetProvenance(NamedTuple):
-    """What a written set was made from: the dataset_id of its clean images, and a description of the recipe."""
+    """The origin of a generated dataset: the dataset_id of its clean images, and a description of the recipe."""
 
     dataset_id: str
     description: str
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a set; None where the folder has none.
+    """The manifest in a folder; None if there is no file.
 
     Raises:
-        StudyError: it has one that is not ours, or a damaged one.
+        StudyError: it was not written by this program, or is damaged.
     """
     path = folder / MANIFEST_FILE
     if not path.exists():
@@ -43,26 +43,26 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def publish_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest whole or not at all."""
+    """Write the manifest completely or not at all."""
     atomic_write_bytes(folder / MANIFEST_FILE, (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def check_same_set(folder: Path, there: Manifest, new: Manifest) -> None:
-    """Refuse to mix sets.
+    """Refuse to mix datasets.
 
-    Versions that only one of the two has are fine: own corruptions and photographs of frost are there when used.
+    A version that only one of the two has is fine: own corruptions and photographs of frost are listed when used.
 
     Raises:
-        StudyError: the set that is there was made with other options; the message has the first difference.
+        StudyError: the folder was written with other options; the message has the first difference.
     """
     before, now = _compared(there), _compared(new)
     for name in now:
         if before.get(name, now[name]) != now[name]:
-            raise StudyError(f"{folder} holds a set of {name} {before[name]}, not {now[name]}: {OTHER_SET_HINT}")
+            raise StudyError(f"{folder} has {name} {before[name]}, not {now[name]}: {OTHER_SET_HINT}")
 
 
 def format_id_ranges(image_ids: NDArray[np.int64], total: int) -> str | None:
-    """Rising image_ids as ranges, "0-99 120" for example; None if they are all of 0 … total-1."""
+    """Ascending image_ids as ranges, such as "0-99 120"; None if they are all of 0 … total-1."""
     if len(image_ids) == total:
         return None
     breaks = np.flatnonzero(np.diff(image_ids) != 1) + 1
@@ -78,14 +78,16 @@ def recorded_ids(folder: Path, layout: str, count: int) -> NDArray[np.int64] | N
         return None
     bounds = _bounds(ranges)
     if bounds is None:
-        raise DataError(f"{folder / MANIFEST_FILE} is damaged: its image_ids are no ranges such as 0-99")
+        raise DataError(f"{folder / MANIFEST_FILE} is damaged: expected image_ids as ranges such as 0-99")
     if sum(last - first + 1 for first, last in bounds) != count:
-        raise DataError(f"{folder / MANIFEST_FILE} names other images than its arrays hold ({count:,}): make it again")
+        raise DataError(
+            f"{folder / MANIFEST_FILE} does not match the {count:,} images of the arrays: write the dataset again"
+        )
     return np.concatenate([np.arange(first, last + 1, dtype=np.int64) for first, last in bounds])
 
 
 def recorded_origin(folder: Path) -> SetProvenance | None:
-    """What a set was made from, where its own manifest says it."""
+    """The origin of a dataset, if its own manifest names it."""
     manifest = _parsed(folder / MANIFEST_FILE)
     if manifest is None:
         return None
@@ -95,7 +97,7 @@ def recorded_origin(folder: Path) -> SetProvenance | None:
 
 
 def _parsed(path: Path) -> Manifest | None:
-    """The manifest, if it is one of ours and whole."""
+    """The manifest, if this program wrote it and it is complete."""
     try:
         manifest = read_json(path)
         _compared(manifest)
@@ -108,13 +110,13 @@ def _parsed(path: Path) -> Manifest | None:
 
 
 def _is_corruption(name: str, levels: Any) -> bool:
-    """Whether a manifest's entry is one: its name becomes a file's, its levels folders'."""
+    """Whether an entry of a manifest is valid: its name becomes a file name, its levels folder names."""
     is_named = NAME.fullmatch(name) is not None
     return is_named and isinstance(levels, dict) and all(parse_severity(level) is not None for level in levels)
 
 
 def _bounds(ranges: str) -> list[tuple[int, int]] | None:
-    """First and last image_id of each range; None where they are none, or do not rise."""
+    """First and last image_id of each range; None if they are invalid or not ascending."""
     try:
         bounds = [(int(run.split("-")[0]), int(run.split("-")[-1])) for run in ranges.split()]
     except ValueError:
@@ -124,7 +126,7 @@ def _bounds(ranges: str) -> list[tuple[int, int]] | None:
 
 
 def _compared(manifest: Manifest) -> dict[str, str]:
-    """What must not differ within one set, by the name that an error gives it."""
+    """The values that must not differ within one dataset, by their name in errors."""
     dataset = manifest["dataset"]
     return {
         "layout": manifest["layout"],
@@ -133,7 +135,7 @@ def _compared(manifest: Manifest) -> dict[str, str]:
         "seed": str(manifest["seed"]),
         "noise": manifest["noise"],
         "images kept gray": "true" if manifest.get("gray") else "false",
-        "data set": f"{dataset['label']}, {dataset['split']}, dataset_id {dataset['dataset_id']}",
+        "dataset": f"{dataset['label']}, {dataset['split']}, dataset_id {dataset['dataset_id']}",
         "images": f"{manifest['images']} ({manifest['subset']})",
         **{f"{name} version": str(version) for name, version in sorted(manifest["versions"].items())},
     }

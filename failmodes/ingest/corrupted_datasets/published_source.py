@@ -1,4 +1,4 @@
-"""Opening a published set, whatever its layout: does it pair with the clean images, and the source that it is."""
+"""A published corrupted dataset as a source, and whether its images pair with the clean ones."""
 
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,16 @@ from failmodes.warehouse.errors import printable
 from failmodes.warehouse.hashing import identity_of
 
 # Correlation of an image and its own corrupted version, among 500 CIFAR-10 images at severity 1: median 0.97 to 0.999,
-# least 0.79; with that of another image of its class: median 0.08 (CIFAR-10), 0.87 (digits). Hence two conditions.
+# minimum 0.79; with that of another image of its class: median 0.08 (CIFAR-10), 0.87 (digits). Hence two conditions.
 LEAST_CORRELATION = 0.8
 LEAST_SHARE_NEAREST = 0.95
 
-# Where the set's own manifest names just these clean images, only chance (half) must be ruled out: fog by the
-# ImageNet-C recipe leaves 224-pixel photographs a median of 0.76, and 98 % nearest
+# If the manifest names exactly these clean images, only chance (half) must be ruled out: under fog of the ImageNet-C
+# recipe, 224-pixel photographs have a median of 0.76, and 98% are nearest
 LEAST_SHARE_NEAREST_STORED = 0.75
 CORRELATED_IMAGES = 500
 
-# From the mildest at severity 1 of either recipe: the first that a set holds decides
+# By mildness at severity 1 of either recipe: the first that a dataset holds is compared
 MILDEST_FIRST = (
     "brightness", "jpeg_compression", "pixelate", "gaussian_blur", "defocus_blur", "speckle_noise", "contrast",
     "spatter", "gaussian_noise", "shot_noise", "impulse_noise", "frost", "snow", "motion_blur", "zoom_blur",
@@ -36,29 +36,29 @@ MILDEST_FIRST = (
 
 
 class PublishedSource:
-    """A published corrupted set: the pixels lie on disk.
+    """A published corrupted dataset, whose images are on disk.
 
-    Its images are identified by the image_id of their clean image where they pair, else by their position in the set.
+    An image is identified by the image_id of its clean image if they pair, else by its position in the dataset.
     """
 
     def __init__(self, published: CorruptedDataset, dataset: Dataset) -> None:
         self.published, self.pairing = published, pair_with_published(dataset, published)
-        self._positions: NDArray[np.int64] | None = None  # of each clean image, (count,); -1, which no set has: none
+        self._positions: NDArray[np.int64] | None = None  # of each clean image, (count,); -1: none
         if self.pairing.image_pairs is not None:
             self._positions = np.full(len(dataset.labels), -1, dtype=np.int64)
             self._positions[self.pairing.image_pairs.clean_ids] = self.pairing.image_pairs.set_positions
 
     @classmethod
     def from_spec(cls, spec: CorruptionSpec, dataset: Dataset, cache: Path | None = None) -> "PublishedSource":
-        """The set that a study names as `published`.
+        """The dataset that a study names as `published`.
 
         Args:
-            spec: what the study says about corruption.
-            dataset: the clean images, which the set is compared with.
-            cache: folder that remembers the set's fingerprint, which takes seconds to compute.
+            spec: the study's part about corruptions.
+            dataset: the clean images, with which it is compared.
+            cache: folder for its fingerprint, which takes seconds to compute.
 
         Raises:
-            DataError: it is missing, damaged, lacks a corruption, or has a class that the data set lacks.
+            DataError: it is missing, damaged, lacks a corruption, or has a class that the dataset lacks.
             StudyError: it lacks a severity.
         """
         assert spec.published is not None
@@ -66,11 +66,11 @@ class PublishedSource:
 
     @property
     def source_id(self) -> str:
-        """Hash of the set's content."""
+        """Hash of the dataset's content."""
         return identity_of({"published": self.published.fingerprint})
 
     def row(self) -> dict[str, Any]:
-        """Its row of the `sources` dimension; a set that was written here is not called a published one."""
+        """Its row of `sources`; a dataset written by `failmodes corrupt` is not called published."""
         origin, name = self.published.origin, printable(self.published.folder.name)
         return {
             "source_id": self.source_id,
@@ -86,30 +86,30 @@ class PublishedSource:
     def moved_masks(
         self, masks: NDArray[np.bool_], corruption: str, severity: Severity, image_ids: ImageIds, *, threads: int = 1
     ) -> NDArray[np.bool_] | None:
-        """The masks as they are, where objects stay in place; else none: how they were moved is not on record."""
+        """The unchanged masks if objects stay in place; else None, since their movement is unknown."""
         del severity, image_ids, threads
         known = CORRUPTIONS.get(corruption)
         return None if known is not None and known.moves is not None else masks
 
     def labels(self, dataset: Dataset) -> NDArray[np.int64]:
-        """The published labels, by position in the set."""
+        """The published labels, by position in the dataset."""
         return self.published.labels_in(dataset.class_names)
 
 
 def pair_with_published(dataset: Dataset, published: CorruptedDataset) -> Pairing:
     """Pair images by file name or by position, then compare labels, then pixels.
 
-    A published set pairs if its labels agree and, over up to 500 evenly spaced images in its mildest corruption at
-    its mildest severity, clean and corrupted images correlate (median at least 0.8, over pixel values) and at least
-    95 % of the clean images correlate better with their own corrupted version than with that of another image of the
-    same class. If its manifest names the clean images' dataset_id, 75 % are enough.
+    A published dataset pairs if its labels agree and, over up to 500 evenly spaced images under its mildest corruption
+    at its lowest severity, clean and corrupted images correlate (median at least 0.8, over pixel values) and at least
+    95% of the clean images correlate better with their own corrupted version than with that of another image of the
+    same class. If its manifest names the clean images' dataset_id, 75% are enough.
 
     Raises:
-        DataError: the set has a class that the data set lacks.
+        DataError: the published dataset has a class that the clean one lacks.
     """
     labels = published.labels_in(dataset.class_names)
     if published.image_shape != dataset.images.shape[1:]:
-        return Pairing(False, f"images are {published.image_shape} in the set, {dataset.images.shape[1:]} clean")
+        return Pairing(False, f"published images are {published.image_shape}, clean ones {dataset.images.shape[1:]}")
     pairs = _image_pairs(dataset, published)
     if isinstance(pairs, str):
         return Pairing(False, pairs)
@@ -124,41 +124,41 @@ def pair_with_published(dataset: Dataset, published: CorruptedDataset) -> Pairin
 
 
 def _image_pairs(dataset: Dataset, published: CorruptedDataset) -> ImagePairs | str:
-    """The pairs, or why there are none."""
+    """The pairs, or the reason why none exist."""
     if published.image_names is not None:
         clean, corrupted = (list(map(_name_in_class, names)) for names in (image_names(dataset), published.image_names))
         positions = {name: position for position, name in enumerate(corrupted)}
         pairs = [(image_id, positions[name]) for image_id, name in enumerate(clean) if name in positions]
         if not pairs:
-            return f"no image of the set is called as a clean one (such as {corrupted[0]} and {clean[0]})"
+            return f"no published image has the name of a clean one (such as {corrupted[0]} and {clean[0]})"
         return ImagePairs(*np.array(pairs, dtype=np.int64).T)
     ids = published.clean_ids
     if ids is None:
         ids = np.arange(len(dataset.labels), dtype=np.int64)
     if published.image_count != len(ids) or ids[-1] >= len(dataset.labels):
-        return f"the set holds {published.image_count:,} images, the data set {len(dataset.labels):,}"
+        return f"the published dataset has {published.image_count:,} images, the clean one {len(dataset.labels):,}"
     return ImagePairs(ids, np.arange(len(ids), dtype=np.int64))
 
 
 def _name_in_class(name: str) -> str:
-    """`class/name` of an image, whose folder may be called by WordNet id alone or by id and name."""
+    """`class/name` of an image, whose folder may be named by WordNet id alone or by id and name."""
     folder, slash, rest = name.partition("/")
     return f"{class_name_of(folder)}{slash}{rest}"
 
 
 def _pixel_mismatch(dataset: Dataset, published: CorruptedDataset, pairs: ImagePairs) -> str | None:
-    """Why pixels do not match; None if they do."""
+    """The reason why pixels do not match; None if they do."""
     mildest = next((name for name in MILDEST_FIRST if name in published.names), published.names[0])
     severity = published.severities[mildest][0]
     some = np.unique(np.linspace(0, len(pairs.clean_ids) - 1, CORRELATED_IMAGES).astype(np.int64))
-    # so that the next image is mostly of the same class
+    # so that the next image usually has the same class
     some = some[np.argsort(dataset.labels[pairs.clean_ids[some]], kind="stable")]
     clean = dataset.images[pairs.clean_ids[some]]
     corrupted = published.images(mildest, severity, pairs.set_positions[some])
     own, other = correlations(clean, corrupted), correlations(clean, np.roll(corrupted, 1, axis=0))
-    known = np.isfinite(own) & np.isfinite(other)  # an image of one color says nothing
+    known = np.isfinite(own) & np.isfinite(other)  # undefined for images of one color
     if not known.any():
-        return "every image compared is of one color: pixels cannot show whether they match"
+        return "every compared image has a single color, so pixels cannot be matched"
     median, nearest = float(np.median(own[known])), float((own > other)[known].mean())
     stored = published.origin is not None and published.origin.dataset_id == dataset.dataset_id
     if stored and nearest >= LEAST_SHARE_NEAREST_STORED:
@@ -167,14 +167,14 @@ def _pixel_mismatch(dataset: Dataset, published: CorruptedDataset, pairs: ImageP
         return None
     return (
         f"pixels do not match the clean images': in {mildest} {severity_text(severity)} the median correlation is"
-        f" {median:.2f} and {nearest:.0%} are nearest to their own twin"
+        f" {median:.2f}, and {nearest:.0%} of the clean images correlate best with their own corrupted version"
     )
 
 
 def correlations(first: ImageArray, second: ImageArray) -> NDArray[np.float64]:
-    """Pearson correlation of pixel values, image by image, (N,); NaN where an image is of one color."""
+    """Pearson correlation of pixel values, image by image, (N,); NaN for an image of one color."""
     correlation = np.empty(len(first))
-    for row in range(len(first)):  # one by one: in double precision 500 photographs would take gigabytes
+    for row in range(len(first)):  # one by one: 500 photographs in double precision would take gigabytes
         a, b = (images[row].ravel().astype(np.float64) for images in (first, second))
         a, b = a - a.mean(), b - b.mean()
         with np.errstate(invalid="ignore", divide="ignore"):

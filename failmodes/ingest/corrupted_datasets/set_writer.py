@@ -26,7 +26,7 @@ Fingerprints = dict[str, str]  # by severity, as its folder is called
 
 
 class SetPart(NamedTuple):
-    """What appears in one step: a corruption at some severities."""
+    """The unit that is published in one step: a corruption at some severities."""
 
     corruption: str
     severities: tuple[Decimal, ...]
@@ -46,7 +46,7 @@ class SetWriter(ABC):
         encoding: one of the layout's `encodings`.
         encodings: formats of its files, the default first.
         hashed: what the manifest's fingerprints are hashes of.
-        part_per_severity: whether each severity is a part by itself; else the layout holds the severities 1 to 5 only.
+        part_per_severity: whether each severity is a part by itself; if not, the layout holds only severities 1 to 5.
     """
 
     folder: Path

@@ -1,4 +1,4 @@
-"""Corrupting batches: input is checked, random variables are sampled, and kernels run block by block.
+"""Corrupt batches: check the input, sample random variables, run kernels block by block.
 
 A severity is any number from 0 to 5. Whole numbers have exactly the published parameters; between them, by corruption:
 - most interpolate their parameters on a straight line from level to level, and below 1 from the clean anchor of the
@@ -30,7 +30,7 @@ from failmodes.warehouse.errors import DataError, StudyError, shown
 from failmodes.warehouse.extras import require
 
 ImageIds = Sequence[int] | NDArray[np.integer]
-BLOCK_VALUES = 1 << 18  # values corrupted at a time: scratch stays at a few megabytes, mostly in cache
+BLOCK_VALUES = 1 << 18  # values corrupted at a time: temporary arrays stay at a few megabytes, mostly in cache
 
 
 class MixtureComponent(NamedTuple):
@@ -41,15 +41,15 @@ class MixtureComponent(NamedTuple):
 
 
 class CorruptionSettings(NamedTuple):
-    """One corruption at one severity, checked: everything that shapes an image's result beside the image itself.
+    """One corruption at one severity, checked: everything that shapes the result besides the image.
 
     Attributes:
         corruption: the corruption.
         severity: to thousandths.
         recipe: name of the recipe; None: that of the nearest size.
         stream: the random streams.
-        mixtures: what makes the image at the severity, by recipe.
-        gray: whether images are gray and stay so.
+        mixtures: components of the image at the severity, by recipe.
+        gray: whether images are gray and stay gray.
     """
 
     corruption: Corruption
@@ -60,7 +60,7 @@ class CorruptionSettings(NamedTuple):
     gray: bool = False
 
     def mixture_of(self, images: NDArray[Any]) -> tuple[MixtureComponent, ...]:
-        """What makes the image at the severity, for images (N, H, W, 3), or masks (N, H, W), of their size."""
+        """The components of the image at the severity, for images (N, H, W, 3) or masks (N, H, W) of their size."""
         return self.mixtures[self.recipe or nearest_recipe(images.shape[1], images.shape[2])]
 
 
@@ -101,18 +101,18 @@ def corrupt(
             "module:name".
         severity: 0 (the clean images, copied) to 5, taken to thousandths. Whole numbers have the published parameters,
             others lie between them; a few corruptions are not defined there, see `failmodes.corruptions()`.
-        recipe: "cifar-c" (published for 32×32 pixels) or "imagenet-c" (224×224); if not given, the one whose size is
+        recipe: "cifar-c" (published for 32×32 pixels) or "imagenet-c" (224×224); default: the one whose size is
             nearer to that of the images: "cifar-c" up to 84 pixels. Other sizes are fine from 8 and 32 pixels: lengths
             stay pixels; fog's grid, elastic's unit, zoom and pixelate follow the image's side.
-        seed: seed of all samples.
-        image_ids: (N,) whole numbers from 0 that identify the images; 0 … N-1 if not given. Give them where images
-            come batch by batch: else the first image of each batch has the same samples.
+        seed: random seed.
+        image_ids: (N,) whole numbers from 0 that identify the images; default: 0 … N-1. Give them if images come
+            batch by batch: otherwise the first image of each batch has the same samples.
         noise: "shared": an image has the same samples at every severity; "independent": new ones at each, as
             published. Either way every severity by itself has the published distribution.
         across_switches: between severities of a corruption that does not interpolate, cross-fade.
-        gray: images are gray, their three channels equal, and stay so: noise is the same in all channels, and what
-            brings color in (frost, mud, saturation) is seen in gray, by its luma.
-        threads: how many blocks are corrupted at once.
+        gray: images are gray, their three channels equal, and stay gray: noise is the same in all channels, and color
+            of corruptions (frost, mud, saturation) is converted to luma.
+        threads: how many blocks are corrupted in parallel.
 
     Returns:
         (N, H, W, 3) uint8.
@@ -121,7 +121,7 @@ def corrupt(
         MissingExtraError: OpenCV is not installed.
         StudyError: an unknown corruption, recipe, severity, seed or sampling mode, or a severity between switches.
         DataError: images or image_ids of another type or shape, images too small, no photographs of frost; an image
-            that is not gray where `gray`.
+            that is not gray although `gray` is set.
     """
     settings = check_settings(
         name, severity, recipe=recipe, seed=seed, noise=noise, across_switches=across_switches, gray=gray
@@ -143,7 +143,7 @@ def check_settings(
     across_switches: bool,
     gray: bool,
 ) -> CorruptionSettings:
-    """Check all arguments of `corrupt` but the images.
+    """Check all arguments of `corrupt` except the images.
 
     Raises:
         MissingExtraError, StudyError: as `corrupt` does.
@@ -183,13 +183,13 @@ def apply_settings(
 def move_masks(
     masks: NDArray[np.bool_], settings: CorruptionSettings, image_ids: NDArray[np.int64], threads: int = 1
 ) -> NDArray[np.bool_]:
-    """Object masks (N, H, W) of `image_ids` (N,) as the corruption moves their objects, by the samples of the images.
+    """Object masks (N, H, W) of `image_ids` (N,), moved like their images, with the same samples.
 
-    Where it does not, and of a user's own corruption, they are the same masks.
+    Corruptions that move nothing, and users' own, return the masks unchanged.
     """
     moves, mixture = settings.corruption.moves, settings.mixture_of(masks)
     (_, parameters), *others = mixture
-    if moves is None or parameters is None or others:  # none that moves objects mixes images
+    if moves is None or parameters is None or others:  # no corruption that moves objects mixes images
         return masks
     result = np.empty(masks.shape, np.bool_)
 
@@ -205,7 +205,7 @@ def move_masks(
 def mixture_at(
     corruption: Corruption, levels: Levels, severity: Decimal, *, across_switches: bool
 ) -> tuple[MixtureComponent, ...]:
-    """What makes the image at a severity: one component, or two neighboring levels to mix.
+    """The components of the image at a severity: one, or two neighboring levels to mix.
 
     Raises:
         StudyError: between two levels of a corruption that does not interpolate, unless `across_switches`.
@@ -218,7 +218,7 @@ def mixture_at(
     if not corruption.interpolable and not across_switches:
         raise StudyError(
             f"{corruption.name!r} is not defined at severity {severity.normalize()}: {corruption.switch};"
-            " use whole severities, or ask for a cross-fade with across_switches"
+            " use whole severities, or request a cross-fade with across_switches"
         )
     lower, upper = levels[below], levels[below + 1]
     if corruption.between == "images" or not corruption.interpolable or lower is None or upper is None:
@@ -257,14 +257,14 @@ def _for_each(blocks: list[slice], action: Callable[[slice], None], threads: int
         return
     with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(action, blocks):
-            pass  # raises what a block raised
+            pass  # raises the error of a block
 
 
 def _checked_ids(image_ids: ImageIds, count: int) -> NDArray[np.int64]:
     ids = np.asarray(image_ids)
     if ids.shape != (count,) or (ids.size and not np.issubdtype(ids.dtype, np.integer)):
-        raise DataError(f"image_ids must be {count} whole numbers, one an image, not {ids.dtype} {ids.shape}")
+        raise DataError(f"image_ids must be {count} whole numbers, one per image, not {ids.dtype} {ids.shape}")
     if ids.size and (ids.min() < 0 or ids.max() > sampling.MAX_IMAGE_ID):
-        wrong = f"{ids.min()} is negative" if ids.min() < 0 else f"{ids.max()} is beyond 63 bits"
-        raise DataError(f"image_ids count from 0: {wrong}")
+        problem = f"{ids.min()} is negative" if ids.min() < 0 else f"{ids.max()} exceeds 63 bits"
+        raise DataError(f"image_ids are whole numbers from 0: {problem}")
     return ids.astype(np.int64)

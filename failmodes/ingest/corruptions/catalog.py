@@ -1,9 +1,9 @@
-"""The corruptions that there are, by name: those that the modules of `kernels/` define, and users' own.
+"""All corruptions by name: those defined in `kernels/`, and users' own.
 
 Names, order and groups: Hendrycks & Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
 Perturbations", ICLR 2019. The recipes are those of its public generator: `make_cifar_c.py` (images of 32×32 pixels) and
-`make_imagenet_c.py` (224×224). At other sizes lengths stay pixels, as in the published code; what that code ties to the
-image's side follows the side.
+`make_imagenet_c.py` (224×224). At other sizes lengths stay in pixels, as in the published code; quantities that it
+relates to the image's side scale with the side.
 """
 
 import math
@@ -26,7 +26,7 @@ FIRST_CUSTOM_ORDER = 100  # after all published ones
 import_modules("failmodes.ingest.corruptions.kernels")
 CORRUPTIONS: dict[str, Corruption] = defined()
 
-ALIASES = {"frosted_glass_blur": "glass_blur", "elastic": "elastic_transform"}  # as seen in the wild
+ALIASES = {"frosted_glass_blur": "glass_blur", "elastic": "elastic_transform"}  # in published datasets
 STUDY_CORRUPTIONS = ("contrast", "fog", "motion_blur", "gaussian_noise", "jpeg_compression", "brightness")
 _registered: dict[str, Corruption] = {}
 
@@ -37,12 +37,12 @@ def registered() -> dict[str, Corruption]:
 
 
 def add_corruption(corruption: Corruption) -> None:
-    """Make a user's own corruption known by its name in this process; the same name again replaces it."""
+    """Register a user's own corruption in this process, replacing one of the same name."""
     _registered[corruption.name] = corruption
 
 
 def corruptions() -> "pl.DataFrame":
-    """All corruptions that this process knows: the 19 published ones, and users' own that were registered.
+    """All corruptions: the 19 published ones, and users' own registered in this process.
 
     Example:
         >>> failmodes.corruptions().filter(pl.col("corruption_group") == "weather")["corruption"].to_list()
@@ -61,7 +61,7 @@ def corruptions() -> "pl.DataFrame":
 
 
 def find_corruption_name(name: str) -> str | None:
-    """The name that `name` (a published name, an alias or a registered name) stands for; None if it is unknown."""
+    """The corruption's name for a published name, an alias or a registered name; None if it is unknown."""
     name = ALIASES.get(name, name)
     return name if name in CORRUPTIONS or name in _registered else None
 
@@ -70,7 +70,7 @@ def corruption_info(name: str) -> Corruption:
     """The corruption of a name, published or registered.
 
     Raises:
-        StudyError: there is none.
+        StudyError: it does not exist.
     """
     known = find_corruption_name(name)
     if known is None:
@@ -79,7 +79,7 @@ def corruption_info(name: str) -> Corruption:
 
 
 def unknown_corruption(name: object) -> str:
-    """One line that says that a corruption is unknown and which name is nearest."""
+    """The error message for an unknown corruption, with the nearest name."""
     spelled = str(name).lower().replace("-", "_").replace(" ", "_")
     return f"unknown corruption {name!r}: {did_you_mean(spelled, [*CORRUPTIONS, *_registered])}"
 
@@ -88,7 +88,7 @@ def recipe_of(name: str) -> Recipe:
     """The recipe of a name.
 
     Raises:
-        StudyError: there is none.
+        StudyError: it does not exist.
     """
     if name not in RECIPES:
         raise StudyError(f"unknown recipe {name!r}: {did_you_mean(str(name).lower().replace('_', '-'), RECIPES)}")
@@ -98,21 +98,21 @@ def recipe_of(name: str) -> Recipe:
 def nearest_recipe(height_px: int, width_px: int) -> str:
     """The recipe that was published for the size nearest to an image's shorter side.
 
-    Near is meant by ratio, so that up to 84 pixels it is CIFAR-C's (32), above it ImageNet-C's (224).
+    Nearest by ratio: up to 84 pixels CIFAR-C's (32), above that ImageNet-C's (224).
     """
     side = min(height_px, width_px)
     return min(RECIPES, key=lambda name: abs(math.log(side / RECIPES[name].side_px)))
 
 
 def as_severity(severity: Severity) -> Decimal:
-    """The severity to thousandths, as the record keeps it.
+    """The severity to thousandths, as results store it.
 
     Raises:
-        StudyError: it is no number from 0 to 5.
+        StudyError: it is not a number from 0 to 5.
     """
     try:
         given = str(severity)
-    except ValueError:  # Python writes no whole number of more than 4,300 digits
+    except ValueError:  # Python converts no whole number of more than 4,300 digits
         given = "of thousands of digits"
     try:
         exact = Decimal(given).quantize(THOUSANDTH, ROUND_HALF_EVEN)
@@ -129,7 +129,7 @@ def severity_text(severity: Severity) -> str:
 
 
 def parse_severity(text: str) -> Decimal | None:
-    """The severity above 0 and up to 5 that a text such as a folder's name states; None if it states none."""
+    """The severity, above 0 and up to 5, in a text such as a folder's name; None if it is invalid."""
     try:
         severity = Decimal(text)
     except InvalidOperation:

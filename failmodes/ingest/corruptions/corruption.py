@@ -1,6 +1,6 @@
-"""What a corruption is, and the decorator that makes a kernel one.
+"""The corruption class, and the decorator that registers a kernel as one.
 
-A module of `kernels/` is found by being there:
+All modules of `kernels/` are imported:
 
     @corruption(group="digital", levels={"cifar-c": ((0,), (8,), (16,), (32,), (64,), (128,))})
     def posterize(images, parameters):  # (N, H, W, 3) uint8 → the same
@@ -20,7 +20,7 @@ from failmodes.ingest.corruptions.sampling import RandomVariable
 from failmodes.warehouse.hashing import identity_of
 
 HEADLINE_COUNT = 15
-LAST = 1000  # where one stands that says nothing of its place
+LAST = 1000  # the order of corruptions that state none
 GROUPS = ("noise", "blur", "weather", "digital")
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Images])
@@ -53,14 +53,14 @@ class Corruption:
         levels: parameters at each severity, by recipe.
         samples: the random variables of an image, by the name of the kernel's argument.
         dose_ordered: whether distortion (RMSE of images) never falls from one published severity to the next, by every
-            recipe. Between them pixelate and JPEG may distort less than before, where the image resonates with a side
-            or a quality.
-        between: what is interpolated between two levels: parameters, their inverse square roots (the deviation of
-            Poisson noise), or images, where parameters do not lead smoothly from level to level.
-        switch: why it is not defined between the published severities; None where it is.
-        definition: hash of the code and levels of one that is not published; None for a published one.
-        moves: of a corruption that moves objects: its kernel for masks, (masks (N, H, W) bool, parameters, **samples) →
-            (N, H, W) bool. None where objects stay in place, and of a user's own, of which it is not known.
+            recipe. Between them pixelate and JPEG may distort less than at the severity before, at some block sizes and
+            qualities.
+        between: quantity interpolated between two levels: parameters, their inverse square roots (the deviation of
+            Poisson noise), or images, if the effect is not smooth in the parameters.
+        switch: why it is not defined between the published severities; None if it is.
+        definition: hash of code and levels, for corruptions that are not published; else None.
+        moves: for a corruption that moves objects: its kernel for masks, (masks (N, H, W) bool, parameters, **samples)
+            → (N, H, W) bool. None if objects stay in place, and for users' own corruptions.
     """
 
     name: str
@@ -111,20 +111,20 @@ def corruption(
     switch: str | None = None,
     moves: Callable[..., NDArray[np.bool_]] | None = None,
 ) -> Callable[[Kernel], Kernel]:
-    """Make a corruption of a kernel, which stays the function that it is; its name is the function's.
+    """Register a kernel as a corruption named after the function, which stays callable.
 
     Args:
         group: noise, blur, weather or digital.
-        levels: parameters at severity 0 (what they tend to; None where they tend to nothing) and at 1 to 5, by recipe
+        levels: parameters at severity 0 (their limit; None if there is none) and at 1 to 5, by recipe
             or for all.
-        order: of publication, from 1; None of one that Hendrycks and Dietterich did not publish, whose code is a part
-            of the identity of what it makes.
-        label: its name on charts; made from the name if not given.
-        samples: the random variables of an image, by the name of the kernel's argument; none if not given.
+        order: of publication, from 1; None for one that Hendrycks and Dietterich did not publish, whose code is part of
+            the identity of its images.
+        label: its name on charts; default: made from the name.
+        samples: the random variables of an image, by the name of the kernel's argument; default: none.
         dose_ordered: whether distortion never falls from one severity to the next.
-        between: what is interpolated between two levels.
-        switch: why it is not defined between them; None where it is.
-        moves: its kernel for masks, where it moves objects.
+        between: quantity interpolated between two levels.
+        switch: why it is not defined between them; None if it is.
+        moves: its kernel for masks, if it moves objects.
     """
 
     def define(kernel: Kernel) -> Kernel:
@@ -149,17 +149,17 @@ def corruption(
 
 
 def defined() -> dict[str, Corruption]:
-    """The corruptions that were defined by the decorator, by name: published ones first, then others by name."""
+    """The corruptions defined by the decorator: published ones first, then others by name."""
     found = sorted(_DEFINED.values(), key=lambda known: (known.order, known.name))
     return {known.name: replace(known, order=order) for order, known in enumerate(found, start=1)}
 
 
 def source_of(kernel: Callable[..., Any]) -> str:
-    """The source text of the file that a kernel comes from, whose helpers shape its images too."""
+    """The source of the kernel's file, whose helpers shape its images too."""
     try:
         return inspect.getsource(inspect.getmodule(kernel) or kernel)
     except (OSError, TypeError):
-        return repr(kernel)  # typed at a prompt: no source to read
+        return repr(kernel)  # defined interactively: no source
 
 
 def default_label(name: str) -> str:

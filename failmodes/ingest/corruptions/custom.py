@@ -1,9 +1,9 @@
-"""Users' own corruptions: made, seeded, checked and recorded like the published ones.
+"""Users' own corruptions: seeded, checked and stored like the published ones.
 
 A user writes a function and names it in a study (`names = ["fog", "my_module:vignette"]`), or registers it in code:
 
     def vignette(images, parameters):           # (N, H, W, 3) uint8 → the same
-        (strength,) = parameters                # the severity itself, unless levels are given
+        (strength,) = parameters                # by default the severity itself
         ...
 
     VIGNETTE = register(CustomCorruption("vignette", vignette, levels=((0.2,), (0.4,), (0.6,), (0.8,), (1,))))
@@ -43,11 +43,11 @@ class CustomCorruption:
     """A user's own corruption.
 
     Attributes:
-        name: lower-case letters, digits and underscores; it stands in the record, so another function needs another.
+        name: lower-case letters, digits and underscores; results store it, so each function needs its own.
         apply: (images (N, H, W, 3) uint8, parameters, **samples) → the same shape, uint8; it must not change its input,
             and each image's result must depend on that image, its samples and the parameters alone.
-        levels: parameters at severities 1 to 5, whatever the recipe; the severity itself if not given.
-        clean: what they tend to at severity 0; None: nothing between levels is defined.
+        levels: parameters at severities 1 to 5, for every recipe; default: the severity itself.
+        clean: their limit at severity 0; None: nothing between levels is defined.
         random_variables: random variables of each image, by argument name: `normal`, `uniform` or `uint32`, all in
             `failmodes.ingest.corruptions.sampling`.
         label: its name on charts; made from the name if not given.
@@ -68,7 +68,7 @@ class CustomCorruption:
         if not NAME.fullmatch(self.name) or self.name == "none":
             raise StudyError(f"corruption name {self.name!r}: expected lower-case letters, digits and underscores")
         if self.name in CORRUPTIONS:
-            raise StudyError(f"corruption {self.name!r} is a published one: give yours another name")
+            raise StudyError(f"corruption {self.name!r} is a published one: choose another name")
         if self.group not in GROUPS:
             raise StudyError(f"corruption {self.name!r}: group {self.group!r} is not noise, blur, weather or digital")
         lengths = {len(level) for level in (*self.levels, *([self.clean] if self.clean else []))}
@@ -80,7 +80,7 @@ GivenCorruption = str | CustomCorruption | Callable[..., Images]
 
 
 def register(corruption: CustomCorruption) -> CustomCorruption:
-    """Make a corruption known by its name in this process; registering the same name again replaces it."""
+    """Register a corruption in this process, replacing one of the same name."""
     one, two, three, four, five = corruption.levels
     levels = corruption.clean, one, two, three, four, five
     names = [*registered(), corruption.name]
@@ -102,7 +102,7 @@ def register(corruption: CustomCorruption) -> CustomCorruption:
 
 
 def register_from(path: str) -> CustomCorruption:
-    """Import and register what `module:name` names: a CustomCorruption, or a function of (images, parameters).
+    """Import and register `module:name`: a CustomCorruption, or a function of (images, parameters).
 
     Raises:
         StudyError: it cannot be imported, or is neither.
@@ -110,7 +110,7 @@ def register_from(path: str) -> CustomCorruption:
     module_name, _, attribute = path.partition(":")
     try:
         found = getattr(importlib.import_module(module_name), attribute)
-    except Exception as error:  # whatever a user's module raises as it is imported
+    except Exception as error:  # importing a user's module may raise anything
         raise StudyError(
             f"corruption {path!r} cannot be imported ({type(error).__name__}: {error}): expected module:name, the"
             " module beside the study file or installed"
@@ -123,7 +123,7 @@ def register_from(path: str) -> CustomCorruption:
 
 
 def resolve_corruptions(names: Sequence[str]) -> list[str]:
-    """The corruptions that a user's list names, in its order.
+    """The names of the corruptions in a user's list, in its order.
 
     Args:
         names: published names or aliases, registered names, "headline" (the 15), "all", or import paths
@@ -142,9 +142,9 @@ def resolve_corruptions(names: Sequence[str]) -> list[str]:
 
 
 def resolve_corruption(given: GivenCorruption) -> Corruption:
-    """The corruption that a user gives: by name or import path (`module:name`), or one of their own itself.
+    """The corruption for a name, an import path (`module:name`), or a user's own corruption.
 
-    Users' own are registered, in the place of what had their name before.
+    Users' own are registered, replacing one of the same name.
 
     Raises:
         StudyError: the name is unknown, or the path cannot be imported.
@@ -159,7 +159,7 @@ def resolve_corruption(given: GivenCorruption) -> Corruption:
 
 
 def _definition(corruption: CustomCorruption) -> str:
-    """Hash of a corruption's levels and of the source text of the file it comes from."""
+    """Hash of a corruption's levels and of the source of its file."""
     levels, clean = [list(p) for p in corruption.levels], corruption.clean and list(corruption.clean)
     return identity_of({"source": source_of(corruption.apply), "levels": levels, "clean": clean})
 
@@ -167,17 +167,17 @@ def _definition(corruption: CustomCorruption) -> str:
 def _apply_checked(
     name: str, apply: Callable[..., Images], images: Images, parameters: Parameters, /, **samples: NDArray[Any]
 ) -> Images:
-    """Run a user's function on a read-only view, and check what it returns."""
+    """Run a user's function on a read-only view, and check its result."""
     view = images[:]
     view.flags.writeable = False
     try:
         corrupted = apply(view, parameters, **samples)
     except FailmodesError:
         raise
-    except Exception as error:  # whatever a user's function raises
+    except Exception as error:  # a user's function may raise anything
         raise StudyError(f"corruption {name!r} failed: {type(error).__name__}: {error}") from error
     if not isinstance(corrupted, np.ndarray) or corrupted.dtype != np.uint8 or corrupted.shape != images.shape:
         is_array = isinstance(corrupted, np.ndarray)
         got = f"{corrupted.dtype} {corrupted.shape}" if is_array else type(corrupted).__name__
-        raise StudyError(f"corruption {name!r} returned {got}: expected uint8 {images.shape}, as it was given")
+        raise StudyError(f"corruption {name!r} returned {got}: expected uint8 {images.shape}, like its input")
     return corrupted

@@ -1,4 +1,4 @@
-"""Gray images stay gray: what a corruption draws a channel is drawn once, and what it colors is seen in gray."""
+"""Keep gray images gray: samples per channel are equal in all channels, and colors are converted to luma."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ from failmodes.ingest.corruptions.pixels import Images
 from failmodes.ingest.corruptions.sampling import Samples
 from failmodes.warehouse.errors import DataError
 
-# ITU-R BT.601's luma in 65,536ths, as Pillow's mode L has it: their sum is 65,536, so that gray stays as it is
+# ITU-R BT.601's luma in 65,536ths, as Pillow's mode L has it: their sum is 65,536, so that gray values are unchanged
 LUMA_WEIGHTS = np.array([19_595, 38_470, 7_471], np.uint32)
 HALF, SHIFT = np.uint32(1 << 15), np.uint32(16)
 
@@ -25,11 +25,11 @@ def check_gray(images: Images, first: int = 0) -> None:
     """
     for row, image in enumerate(images, first):
         if not is_gray(image):
-            raise DataError(f"image {row} is not gray, its channels differ: make it gray, or leave out `gray`")
+            raise DataError(f"image {row} is not gray (its channels differ): convert it, or leave out `gray`")
 
 
 def same_in_channels(samples: Samples, shape: tuple[int, ...]) -> Samples:
-    """Samples whose values for each channel of images of `shape` (N, H, W, 3) are those of the first channel."""
+    """Samples with the values of the first channel in every channel of images of `shape` (N, H, W, 3)."""
     return {
         name: np.repeat(values[..., :1], 3, axis=-1) if values.shape == shape else values
         for name, values in samples.items()
@@ -37,7 +37,7 @@ def same_in_channels(samples: Samples, shape: tuple[int, ...]) -> Samples:
 
 
 def in_gray(images: Images) -> Images:
-    """The luma of images (N, H, W, 3) in all three channels; gray ones stay as they are."""
+    """The luma of images (N, H, W, 3) in all three channels; gray ones are unchanged."""
     if is_gray(images):
         return images
     luma = (images @ LUMA_WEIGHTS + HALF) >> SHIFT

@@ -1,7 +1,7 @@
-"""Whether images can be corrupted as they are given, and if not, the expression that makes them so.
+"""Check images before they are corrupted; errors suggest the expression that converts them.
 
-Corruptions work on stored values: uint8, 0-255, RGB, channels last. What a model takes is none of these, and is often
-given by mistake.
+Corruptions work on stored values: uint8, 0-255, RGB, channels last. Model inputs, often passed by mistake, differ in
+all of these.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from failmodes.warehouse.errors import DataError
 
 
 class Layout(NamedTuple):
-    """Another layout than the expected one, and the expression that mends it.
+    """A layout that is not the expected one, and the expression that converts it.
 
     Attributes:
         dimensions: of the array.
-        axis: where its channels are.
+        axis: of its channels.
         channels: how many; None for any number.
         fix: the expression, of the array as `{}`.
     """
@@ -30,7 +30,7 @@ class Layout(NamedTuple):
     fix: str
 
 
-# The first that fits is taken
+# The first that fits is used
 BATCH_LAYOUTS = (
     Layout(4, -1, 3, "{}"),
     Layout(4, -1, 4, "{}[..., :3]"),
@@ -97,7 +97,7 @@ def _is_stored(images: NDArray[Any]) -> bool:
 
 
 def _refusal(argument: str, shape: str, given: object, layouts: Sequence[Layout]) -> str:
-    """One line: what was expected, what was given, and an expression of `argument` that can be passed instead."""
+    """One line: the expected and the given type, and an expression of `argument` to pass instead."""
     line = f"{argument} must be a uint8 array of shape {shape}, values 0-255, not {_kind(given)}"
     expression, array = _as_array(argument, given)
     layout = next((one for one in layouts if array is not None and _fits(array, one)), None)
@@ -119,7 +119,7 @@ def _kind(given: object) -> str:
 
 
 def _as_array(argument: str, given: Any) -> tuple[str, NDArray[Any] | None]:
-    """The expression that makes an array of what is given, and the array; None where there is none."""
+    """The expression that converts the argument to an array, and the array; None if it cannot be converted."""
     if isinstance(given, np.ndarray):
         return argument, given
     if hasattr(given, "convert"):  # an image of Pillow
@@ -133,7 +133,7 @@ def _as_array(argument: str, given: Any) -> tuple[str, NDArray[Any] | None]:
             return f"np.stack([{each[0][0]} for one in {argument}])", np.stack(arrays)
         if isinstance(given, list | tuple):
             return f"np.asarray({argument})", np.asarray(given)
-    except (TypeError, ValueError):  # a dtype that NumPy lacks, images of several sizes, or none
+    except (TypeError, ValueError):  # a dtype that NumPy lacks, images of several sizes, or no images
         pass
     return argument, None
 
@@ -148,7 +148,7 @@ def _fits(array: NDArray[Any], layout: Layout) -> bool:
 
 
 def _values_fix(array: NDArray[Any]) -> str | None:
-    """The expression that makes values stored ones; None where they are not from 0 to 255."""
+    """The expression that converts values to stored ones; None if they are not from 0 to 255."""
     if array.dtype == np.uint8:
         return "{}"
     if array.dtype.kind == "b":

@@ -1,4 +1,4 @@
-"""What kernels share: the types of images and parameters, and the way between stored values and the unit range.
+"""Shared by kernels: types of images and parameters, and conversion between stored values and the unit range.
 
 Stored values are uint8, 0-255; the published parameters are for values in the unit range, float, 0-1.
 """
@@ -14,18 +14,18 @@ FloatArray = NDArray[np.floating[Any]]
 Float = TypeVar("Float", np.float32, np.float64)
 Parameters = tuple[float, ...]
 
-# By severity: [1] … [5] are published; [0] is what they tend to as it falls to 0, None where nothing is interpolated
+# By severity: [1] … [5] are published; [0] is their limit at 0, None if nothing is interpolated
 Levels = tuple[Parameters | None, Parameters, Parameters, Parameters, Parameters, Parameters]
 RecipeLevels = dict[str, Levels]  # by recipe: cifar-c, imagenet-c
 
 
 def to_unit(images: Images) -> NDArray[np.float64]:
-    """Values / 255 in float64: where the last bit decides what a value is truncated to."""
+    """Values / 255 in float64, for kernels where the last bit decides the truncated value."""
     return images / 255.0
 
 
 def to_unit32(images: Images) -> Float32Array:
-    """Values / 255 in float32: half the memory, where samples or the published code's own float32 decide."""
+    """Values / 255 in float32, half the memory, for kernels whose samples or published code are float32."""
     return np.divide(images, np.float32(255), dtype=np.float32)
 
 

@@ -1,9 +1,9 @@
-"""Random samples, one stream an image: Philox counters keyed by seed and corruption, so that order never matters.
+"""Random samples, one stream per image: Philox counters keyed by seed and corruption, so order never matters.
 
 The key is a hash of (seed, corruption), and of the severity too for independent sampling; the image_id is the top 64
-bits of the 256-bit counter, so streams of two images lie 2¹⁹² blocks apart. Without the severity in the key an image
-has the same samples all along its curve (common random numbers); which variables a corruption samples never depends on
-severity.
+bits of the 256-bit counter, so streams of two images are 2¹⁹² blocks apart. Without the severity in the key an image
+has the same samples along its whole curve (common random numbers); which variables a corruption samples never depends
+on severity.
 
 Philox's output is the same on every machine. So are uniforms and uint32s, made from it by fixed arithmetic; normals are
 NumPy's ziggurat, which NumPy may change from one version to another: versions are part of a source's identity.
@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 
 NoiseMode = Literal["shared", "independent"]
 NOISE_MODES: tuple[NoiseMode, ...] = ("shared", "independent")
-MAX_SEED = MAX_IMAGE_ID = 2**63 - 1  # as the record keeps seeds, and as Philox counts images
+MAX_SEED = MAX_IMAGE_ID = 2**63 - 1  # the type of stored seeds, and of Philox's counter
 
-# Part of every key. Any letter is as good as another; another one would change every random pixel
+# Part of every key: another letter would change every random pixel
 STREAM_FAMILY = "h"
 Size = tuple[int, int]  # height and width
 Samples = dict[str, NDArray[Any]]
 
 
 class Stream(NamedTuple):
-    """What identifies a family of streams, one an image; `severity` is None where all severities share it."""
+    """Identifies a family of streams, one per image; `severity` is None if all severities share it."""
 
     seed: int
     corruption: str
@@ -63,7 +63,7 @@ def uniform(shape: Callable[[Size], tuple[int, ...]]) -> RandomVariable:
 
 
 def uint32(shape: Callable[[Size], tuple[int, ...]]) -> RandomVariable:
-    """Random whole numbers of 32 bits, uint32: what discrete distributions are made from."""
+    """Random whole numbers of 32 bits, uint32: the basis of discrete distributions."""
     return RandomVariable("uint32", shape)
 
 
@@ -79,7 +79,7 @@ def sample(
         stream: the family of streams.
         image_ids: (N,) whole numbers from 0.
         size: height and width of the images.
-        variables: what is sampled, by name.
+        variables: the variables by name.
 
     Returns:
         By name (N, *shape) float32 (normal, uniform) or uint32.
@@ -94,7 +94,7 @@ def sample(
     generator, state = np.random.Generator(bits), bits.state
     for row, image_id in enumerate(image_ids.tolist()):
         state["state"]["counter"][:] = (0, 0, 0, image_id)
-        bits.state = state  # seven times faster than a new generator an image
+        bits.state = state  # seven times faster than a new generator per image
         for name, variable in variables.items():
             _fill(generator, bits, variable.kind, samples[name][row : row + 1])
     return samples

@@ -25,15 +25,15 @@ from failmodes.warehouse.hashing import fingerprint_of
 class CorruptImage:
     """A corruption as a callable on one image, in the style of albumentations; see also `failmodes.CorruptTransform`.
 
-    **Seeded per image.** What is random about a corruption is decided by `seed`, the corruption and the image's number.
-    That number is made from the image's own pixels, so that an image is corrupted in the same way in every worker,
+    **Seeded per image.** The random numbers follow from `seed`, the corruption and the image's number.
+    That number is a hash of the image's pixels, so that an image is corrupted in the same way in every worker,
     epoch, order and process, and two images in different ways; no other random state is read or advanced. To number
     images yourself, as `failmodes.corrupt` and `failmodes.benchmark` do, give `image_id`.
 
     Example:
         >>> fog = failmodes.CorruptImage("fog", 3)
         >>> foggy = fog(image)                                      # an array (H, W, 3) or a PIL image: the same back
-        >>> sample = fog(image=image, mask=mask, label=7)           # a dict: "image" corrupted, the rest as it was
+        >>> sample = fog(image=image, mask=mask, label=7)           # a dict: "image" corrupted, the rest unchanged
         >>> seventh = fog(image, image_id=7)                        # as failmodes.corrupt(images, "fog", 3)[7]
 
         The result is that of `failmodes.corrupt`, byte for byte:
@@ -44,8 +44,8 @@ class CorruptImage:
 
         >>> A.Compose([A.SmallestMaxSize(224), A.CenterCrop(224, 224), A.Lambda(image=fog), A.Normalize()])
 
-    Put it after resizing and cropping and before normalization: it takes stored values, uint8. A share of the images is
-    corrupted by `A.Lambda(image=fog, p=0.5)`; which ones, albumentations decides.
+    Put it after resizing and cropping and before normalization: it takes stored values, uint8. `A.Lambda(image=fog,
+    p=0.5)` corrupts a share of the images, chosen by albumentations.
 
     It can be pickled, for the workers of a data loader. Of your own corruptions this needs functions that can be
     imported, no lambdas.
@@ -54,16 +54,16 @@ class CorruptImage:
         name: name of the corruption (see `failmodes.corruptions`), or one of your own: a `failmodes.CustomCorruption`,
             a function of (images, parameters), or where to import one from, as "module:name".
         severity: 0 (the clean image) to 5.
-        recipe: "cifar-c" (published for 32×32 pixels) or "imagenet-c" (224×224); if not given, by the size.
-        seed: seed of all samples.
+        recipe: "cifar-c" (published for 32×32 pixels) or "imagenet-c" (224×224); default: by the size.
+        seed: random seed.
         noise: "shared": an image has the same samples at every severity; "independent": new ones at each.
         across_switches: between severities of a corruption that does not interpolate, cross-fade.
-        gray: images are gray, their three channels equal, and stay so; PIL images may have mode L, and keep it.
+        gray: images are gray, their three channels equal, and stay gray; PIL images may have mode L, and keep it.
 
     Raises:
-        StudyError: as it is made, of an unknown corruption, recipe, severity, seed or sampling mode.
-        DataError: as it is made, where frost lacks its photographs; as it is called, of an image of another type or
-            shape, too small for the recipe, or not gray where `gray`.
+        StudyError: on construction, for an unknown corruption, recipe, severity, seed or noise mode.
+        DataError: on construction, if frost lacks its photographs; on a call, for an image of another type or shape,
+            too small for the recipe, or not gray although `gray` is set.
     """
 
     name: GivenCorruption
@@ -87,7 +87,7 @@ class CorruptImage:
             gray=self.gray,
         )
         if settings.corruption.name == "frost" and settings.severity:
-            frost_folder()  # raises now what the first image would
+            frost_folder()  # raises the error of the first image now
         object.__setattr__(self, "_settings", settings)
 
     @overload
@@ -102,14 +102,15 @@ class CorruptImage:
         Args:
             given: (H, W, 3) uint8, RGB, or a PIL image; never changed. Keywords beside it are ignored: albumentations
                 gives some.
-            image_id: the image's number, from 0; made from its pixels if not given.
+            image_id: the image's number, from 0; default: made from its pixels.
             sample: without `given`, the sample's entries by name, the image as `image`.
 
         Returns:
             The corrupted image, of the kind that was given; or the sample, with its image corrupted.
 
         Raises:
-            DataError: the image is of another type or shape, too small for the recipe, or not gray where `gray`.
+            DataError: the image is of another type or shape, too small for the recipe, or not gray although `gray` is
+                set.
         """
         if given is not None:
             return self._corrupt_one(given, image_id)
@@ -120,14 +121,14 @@ class CorruptImage:
 
     @staticmethod
     def image_id_of(image: Images) -> int:
-        """The number that an image (H, W, 3) uint8 has by its pixels: 63 bits of their hash."""
+        """The number of an image (H, W, 3) uint8: 63 bits of the hash of its pixels."""
         return int(fingerprint_of([image]), 16) >> 1
 
     def corrupt_each(self, images: Images) -> Images:
         """Corrupt images (N, H, W, 3) uint8 of a checked size, each numbered by its own pixels.
 
         Raises:
-            DataError: one is not gray where `gray`.
+            DataError: one is not gray although `gray` is set.
         """
         if self.gray:
             check_gray(images)
@@ -135,7 +136,7 @@ class CorruptImage:
 
     def _corrupt_one(self, given: Any, image_id: int | None) -> Any:
         if isinstance(given, Mapping):
-            raise DataError("the sample was given as one dict: give its entries by name, transform(**sample)")
+            raise DataError("the sample is a dict: pass its entries by name, transform(**sample)")
         is_pillow = isinstance(given, Image.Image)
         is_one_channel = is_pillow and self.gray and given.mode == "L"
         if is_pillow and given.mode != "RGB" and not is_one_channel:
@@ -154,7 +155,7 @@ class CorruptImage:
         return Image.fromarray(corrupted) if is_pillow else corrupted
 
     def __getstate__(self) -> dict[str, Any]:
-        """The arguments; and a corruption that was registered here, which another process does not know by its name."""
+        """The arguments, and a corruption registered in this process, which another process does not know."""
         state = {name: value for name, value in self.__dict__.items() if name != "_settings"}
         is_registered = isinstance(self.name, str) and ":" not in self.name and self._settings.corruption.definition
         return {**state, "registered": self._settings.corruption if is_registered else None}

@@ -1,1 +1,1 @@
-"""Data sets: `open_dataset` opens them, whatever the layout on disk."""
+"""Clean image datasets: layouts on disk, decoding, masks; `open_dataset` opens any of them."""

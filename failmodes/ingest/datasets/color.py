@@ -1,12 +1,12 @@
-"""How an image of any kind becomes 8-bit RGB, and what is said of it.
+"""Convert images of any kind to 8-bit RGB, and describe the conversion.
 
-- Turned as its EXIF says; of a film (animation, several pages) the first image is taken.
-- Transparent images are composited on a background; where every pixel is opaque, alpha is left out.
-- Gray ones are repeated over three channels.
-- Gray values v of 16 bits (0 to 65,535) become v / 257, rounded, so that white stays white. An image of 16 bits whose
-  largest value is 1 to 255 is refused: most likely its values are those of 8 bits, and it would become black.
-- Color images of 16 bits a channel keep the upper 8: Pillow decodes no more.
-- CMYK, YCbCr and palettes by Pillow's conversion.
+- Images are rotated by their EXIF orientation; of animations and multi-page files the first frame is used.
+- Transparent images are composited on a background; an alpha channel that is opaque everywhere is dropped.
+- Gray images are repeated over three channels.
+- Gray values v of 16 bits (0 to 65,535) become v / 257, rounded, so that white stays white. A 16-bit image whose
+  largest value is 1 to 255 is refused: most likely it holds 8-bit values, and would become black.
+- Color images of 16 bits a channel keep the upper 8 bits: Pillow decodes no more.
+- CMYK, YCbCr and palette images are converted by Pillow.
 """
 
 from collections import Counter
@@ -28,53 +28,55 @@ GRAY_MODES = {"1", "L", "LA"} | SIXTEEN_BIT_MODES
 LARGEST_16_BIT, STEP_16_TO_8 = 65_535, 257
 FILM_FORMATS = {"GIF", "PNG", "TIFF", "WEBP"}  # not MPO: a photograph with previews
 
-# What may have been done to an image, and how a note says so, of one and of several
+# Conversions, with their text for one image and for several
 GRAY, TRANSPARENT, SCALED, UPPER_BITS = "gray", "transparent", "16 bits", "16 bits a channel"
 CMYK, FILM, TURNED = "CMYK", "film", "turned"
 EMPTY_MASK = "empty mask"  # counted beside them, of masks
 WORDS = {
     GRAY: ("gray image repeated over three channels", "gray images repeated over three channels"),
     TRANSPARENT: ("transparent image composited on {background}", "transparent images composited on {background}"),
-    SCALED: ("image of 16 bits scaled to 8", "images of 16 bits scaled to 8"),
+    SCALED: ("16-bit image scaled to 8 bits", "16-bit images scaled to 8 bits"),
     UPPER_BITS: (
-        "image of 16 bits a channel, of which the upper 8 are kept",
-        "images of 16 bits a channel, of which the upper 8 are kept",
+        "image of 16 bits a channel reduced to the upper 8",
+        "images of 16 bits a channel reduced to the upper 8",
     ),
     CMYK: ("CMYK image converted to RGB", "CMYK images converted to RGB"),
-    FILM: ("film of which the first image is taken", "films of which the first image is taken"),
-    TURNED: ("image turned as its EXIF says", "images turned as their EXIF says"),
+    FILM: (
+        "animation or multi-page file reduced to its first frame",
+        "animations or multi-page files reduced to their first frame",
+    ),
+    TURNED: ("image rotated by its EXIF orientation", "images rotated by their EXIF orientation"),
 }
 
 
 class RgbImage(NamedTuple):
-    """An image of mode RGB, and what was done to make it so: keys of WORDS."""
+    """An image of mode RGB, and its conversions: keys of WORDS."""
 
     image: Image.Image
     changes: tuple[str, ...]
 
 
 def to_rgb(image: Image.Image, location: str, background: Color = WHITE, *, turn: bool = True) -> RgbImage:
-    """Bring an opened image of at most 8 bits a channel, or of gray values of 16, to RGB by the rules above.
+    """Convert an opened image to RGB by the rules above.
 
     Args:
-        image: as it was opened; turned in place.
-        location: what an error calls it.
-        background: what a transparent image is composited on.
-        turn: turn it as its EXIF says. An image that a program made from a file may still carry the file's EXIF, turned
-            or not, and is taken as it is.
+        image: of at most 8 bits a channel, or 16-bit gray; rotated in place.
+        location: its name in errors.
+        background: color behind transparent images.
+        turn: apply the EXIF orientation. An image that a program made from a file may still carry the file's EXIF,
+            applied or not; it is used unchanged.
 
     Raises:
-        DataError: pixels of another mode; of gray values one is beyond 16 bits, or none is beyond 8; one color of 16
-            bits is transparent.
+        DataError: pixels of another mode, gray values beyond 16 bits, 16-bit gray with 8-bit values, or a transparent
+            color in a 16-bit image.
     """
     if image.mode not in EIGHT_BIT_MODES | SIXTEEN_BIT_MODES:
         raise DataError(
-            f"{location} has pixels of mode {image.mode}: expected at most 8 bits a channel, or gray values of 16 bits;"
-            " save it so"
+            f"{location} has pixels of mode {image.mode}: expected at most 8 bits a channel, or 16-bit gray: convert it"
         )
     has_upper_bits = _keeps_upper_bits(image)
     if "transparency" in image.info and (has_upper_bits or image.mode in SIXTEEN_BIT_MODES):
-        raise DataError(f"{location} has 16 bits and one transparent color: save it with 8 bits or an alpha channel")
+        raise DataError(f"{location} has 16 bits and a transparent color: save it with 8 bits or an alpha channel")
     occurred = {
         GRAY: image.mode in GRAY_MODES,
         SCALED: image.mode in SIXTEEN_BIT_MODES,
@@ -100,14 +102,14 @@ def to_rgb(image: Image.Image, location: str, background: Color = WHITE, *, turn
 
 
 def describe_changes(changes: Mapping[str, int], background: Color = WHITE) -> list[str]:
-    """How many images each change occurred to, in words: "7 gray images repeated over three channels"."""
+    """The conversions with their number of images: "7 gray images repeated over three channels"."""
     word = COLOR_WORDS.get(background, f"the color {list(background)}")
     counts = [(changes.get(change, 0), words) for change, words in WORDS.items()]
     return [f"{count:,} {words[count > 1].format(background=word)}" for count, words in counts if count]
 
 
 def parse_changes(content: Any) -> Counter[str] | None:
-    """Counts of changes as JSON gave them; None where they are no such counts."""
+    """Counts of conversions from JSON; None if they are invalid."""
     if not isinstance(content, dict) or not content.keys() <= {*WORDS, EMPTY_MASK}:
         return None
     if not all(type(count) is int and count > 0 for count in content.values()):
@@ -116,7 +118,7 @@ def parse_changes(content: Any) -> Counter[str] | None:
 
 
 def _keeps_upper_bits(image: Image.Image) -> bool:
-    """Whether the file has 16 bits a channel, of which Pillow gives 8; asked before pixels are read."""
+    """Whether the file has 16 bits a channel, reduced to 8 by Pillow; to be called before pixels are read."""
     if image.format not in ("PNG", "TIFF") or image.mode in SIXTEEN_BIT_MODES:
         return False
     return any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
@@ -132,8 +134,8 @@ def _scaled_to_8_bits(image: Image.Image, location: str) -> Image.Image:
         )
     if 0 < most < 256:
         raise DataError(
-            f"{location} has 16 bits and no value above {most}, so that it would become black: save it with 8 bits if"
-            f" its values are 0 to 255, else multiply them"
+            f"{location} has 16 bits and no value above {most}, so it would become black: save it with 8 bits if"
+            f" its values are 0 to 255, else scale them"
         )
     half = STEP_16_TO_8 // 2  # an odd divisor has no ties
     return Image.fromarray(((values.astype(np.uint32) + half) // STEP_16_TO_8).astype(np.uint8))

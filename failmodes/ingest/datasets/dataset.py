@@ -1,4 +1,4 @@
-"""What a data set is, whatever its layout on disk, and which of its images are evaluated."""
+"""The dataset class, balanced subsets, and the rows that a dataset contributes to the results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ from failmodes.warehouse.output_files import atomic_output
 from failmodes.warehouse.shards.format import write_dimension
 from failmodes.warehouse.storage.files import StorePath
 
-MAX_CLASSES = 2**15 - 1  # the record keeps class indices in 16 bits
+MAX_CLASSES = 2**15 - 1  # results store class indices in 16 bits
 MAX_IMAGES = 2**31 - 1  # and image_ids in 32
-BYTES_PER_LABEL = 32  # int64, and as much again and again while they are checked and counted
+BYTES_PER_LABEL = 32  # int64, and copies of it while labels are checked and counted
 
 
 class ImageArray(Protocol):
-    """Images (N, H, W, 3) uint8 that need not lie in memory: sliced, or indexed with an array of whole numbers."""
+    """Images (N, H, W, 3) uint8 that may be larger than memory: sliced, or indexed with an array of whole numbers."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -49,8 +49,8 @@ class ImageArray(Protocol):
         ...
 
 
-BLOCK_IMAGES = 4096  # in memory at a time, so that a mapped array is never read whole
-KEPT_GRAY = "gray, and kept so by corruptions"  # what a note says of a data set whose `gray` is true
+BLOCK_IMAGES = 4096  # in memory at a time, so that a mapped array is never loaded completely
+KEPT_GRAY = "gray, also when corrupted"  # in the note of a dataset whose `gray` is true
 
 
 @dataclass(frozen=True)
@@ -58,18 +58,18 @@ class Dataset:
     """Clean images with labels, in their full order.
 
     Attributes:
-        name: kind of data set, cifar10 for example.
-        label: its name on charts, which says what is special about this copy.
+        name: kind of dataset, cifar10 for example.
+        label: its name on charts, which names what is special about this copy.
         split: train or test.
         images: (N, H, W, 3) uint8, memory-mapped where possible.
         labels: (N,) int64, class indices.
         class_names: one name per class.
-        note: what a reader must know, or None.
+        note: what readers of results must know, or None.
         files: each image's path within its folder, where images are files.
-        masks: (N, H, W) bool, where the object is, if that is known.
-        empty_masks: of masks that the user gave, how many show no object; None of a data set's own.
-        gray: whether its images are said to be gray, so that corruptions keep them so.
-        unread: how many images its folder holds that are not read, being in a folder or a format that is not.
+        masks: (N, H, W) bool, the object's pixels, if known.
+        empty_masks: how many of the user's masks are empty; None for masks that are part of the dataset.
+        gray: whether its images are gray and stay gray when corrupted.
+        unread: how many images in its folder are not read because of their folder or format.
     """
 
     name: str
@@ -87,9 +87,11 @@ class Dataset:
 
     def __post_init__(self) -> None:
         check_shapes(self.label, self.images, self.labels)
-        check_names((self.label, *self.class_names), "the data set")
+        check_names((self.label, *self.class_names), "the dataset")
         if len(self.class_names) > MAX_CLASSES:
-            raise DataError(f"{self.label} has {len(self.class_names):,} classes: at most {MAX_CLASSES:,} are recorded")
+            raise DataError(
+                f"{self.label} has {len(self.class_names):,} classes: at most {MAX_CLASSES:,} can be stored"
+            )
         check_labels(self.labels, len(self.class_names), self.label)
 
     @property
@@ -99,12 +101,12 @@ class Dataset:
 
     @property
     def pixel_hashes(self) -> NDArray[np.uint64]:
-        """Hash of each image's pixels, (N,), equal for exact duplicates; from the same reading as `dataset_id`."""
+        """Hash of each image's pixels, (N,), equal for exact duplicates; computed together with `dataset_id`."""
         return self._hashes[1]
 
     @property
     def duplicates_note(self) -> str:
-        """That some images are exact duplicates of others, in words; empty where none is."""
+        """Text on exact duplicates among the images; empty if there are none."""
         return duplicates_note(len(self.pixel_hashes), len(np.unique(self.pixel_hashes)))
 
     @cached_property
@@ -113,11 +115,11 @@ class Dataset:
 
     @cached_property
     def masks_id(self) -> str | None:
-        """Hash of the masks that the user gave; None of a data set's own, which follow from its images."""
+        """Hash of the user's masks; None for masks that are part of the dataset, which follow from its images."""
         return None if self.empty_masks is None or self.masks is None else fingerprint_of([self.masks])
 
     def describe(self) -> str:
-        """One line: which images, how many, how large, how many classes and duplicates, and what a reader must know."""
+        """One line: images, their number and size, classes, masks, note, dataset_id and duplicates."""
         count, height, width, _ = self.images.shape
         note = f" [{self.note}]" if self.note else ""
         masks = "" if self.empty_masks is None else f", object masks ({self.empty_masks or 'none'} of them empty)"
@@ -130,7 +132,7 @@ class Dataset:
 
 
 class ConcatenatedImages:
-    """Several image arrays one after the other, as one, without copying them together."""
+    """Several image arrays as one, without copying."""
 
     def __init__(self, parts: Sequence[ImageArray]) -> None:
         self._parts = parts
@@ -153,11 +155,11 @@ class ConcatenatedImages:
 
 
 def check_shapes(label: str, images: ImageArray, labels: NDArray[Any]) -> None:
-    """Check what images and labels state of themselves, before any of it is read.
+    """Check shapes and types of images and labels before any data are read.
 
     Raises:
-        DataError: they are not (N, H, W, 3) uint8 and (N,), or more images than can be recorded.
-        LimitError: so many labels do not fit into this machine's memory.
+        DataError: they are not (N, H, W, 3) uint8 and (N,), or more images than can be stored.
+        LimitError: the labels do not fit into memory.
     """
     shape = images.shape
     if len(shape) != 4 or shape[3] != 3 or 0 in shape[1:] or images.dtype != np.uint8:
@@ -165,7 +167,7 @@ def check_shapes(label: str, images: ImageArray, labels: NDArray[Any]) -> None:
     if labels.shape != (shape[0],) or not shape[0]:
         raise DataError(f"{label}: {shape[0]} images but labels of shape {labels.shape}")
     if shape[0] > MAX_IMAGES:
-        raise DataError(f"{label} has {shape[0]:,} images: at most {MAX_IMAGES:,} are recorded")
+        raise DataError(f"{label} has {shape[0]:,} images: at most {MAX_IMAGES:,} can be stored")
     check_memory(BYTES_PER_LABEL * shape[0], f"{label}, of {shape[0]:,} images,")
 
 
@@ -186,15 +188,14 @@ def check_labels(labels: NDArray[np.integer], class_count: int, location: str) -
 def balanced_subset(labels: NDArray[np.int64], count: int | None) -> tuple[NDArray[np.int64], str]:
     """Choose images, balanced over classes.
 
-    Images are taken in rounds: the first of every class, the second of every class, and so on; where classes
-    interleave this is the prefix. Nothing is random.
+    Images are taken in rounds: the first of every class, the second of every class, and so on. Nothing is random.
 
     Args:
         labels: (N,) class indices.
         count: how many images; all if None.
 
     Returns:
-        The chosen image_ids, (count,) int64, rising; and a description of the choice.
+        The chosen image_ids, (count,) int64, ascending; and a description of the choice.
 
     Raises:
         StudyError: `count` is less than 1 or more than there are images.
@@ -203,7 +204,7 @@ def balanced_subset(labels: NDArray[np.int64], count: int | None) -> tuple[NDArr
     if count is None or count == total:
         return np.arange(total, dtype=np.int64), f"all {total:,} images"
     if not 1 <= count <= total:
-        raise StudyError(f"{count:,} images are asked for and the data set has {total:,}: ask for 1 to {total:,}")
+        raise StudyError(f"{count:,} images are requested, and the dataset has {total:,}: request 1 to {total:,}")
     chosen = np.sort(np.argsort(occurrences(labels), kind="stable")[:count]).astype(np.int64)
     counts = np.bincount(labels[chosen], minlength=int(labels.max()) + 1)[np.unique(labels)]
     balance = "balanced over classes" if np.ptp(counts) <= 1 else f"{counts.min():,} to {counts.max():,} a class"
@@ -211,7 +212,7 @@ def balanced_subset(labels: NDArray[np.int64], count: int | None) -> tuple[NDArr
 
 
 def record_dataset(output: StorePath, dataset: Dataset) -> None:
-    """Write the data set's rows of `datasets`, `classes` and `images` to the output folder's record."""
+    """Write the dataset's rows of `datasets`, `classes` and `images` to the results of the output folder."""
     dataset_id = dataset.dataset_id
     count, height, width = dataset.images.shape[:3]
     row = {
@@ -241,7 +242,7 @@ def record_dataset(output: StorePath, dataset: Dataset) -> None:
 
 
 def write_image_list(dataset: Dataset, image_ids: NDArray[np.int64], path: Path, *, force: bool = False) -> None:
-    """Write image_id, label, class_name and file (empty where images are no files) of some images to a CSV file.
+    """Write image_id, label, class_name and file (empty if images are not files) of some images to a CSV file.
 
     Raises:
         StudyError: see `check_output`.

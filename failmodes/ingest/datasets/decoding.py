@@ -1,4 +1,4 @@
-"""Images that must be decoded: once, block by block, into a memory-mapped `.npy` of the cache folder."""
+"""Decode images once, block by block, into a memory-mapped `.npy` in the cache folder."""
 
 import io
 import json
@@ -31,10 +31,10 @@ from failmodes.warehouse.errors import DataError, StorageError, first_line
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.storage.files import atomic_write, atomic_write_bytes, check_regular, make_folder, reason_of
 
-DECODER = 2  # raise it when decoding changes pixels
-MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)  # of one image: where Pillow refuses to go on, 13,377 squared
+DECODER = 2  # increase it when decoding changes pixels
+MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)  # of one image: Pillow's own limit, 13,377 squared
 
-# Whatever a file's name says, its content decides; others than these (PostScript, for one) start other programs
+# The content decides, not the file name; other formats, such as PostScript, start other programs
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MASK_MODES = {"1", "L", "LA", "P", "RGB", "RGBA"} | SIXTEEN_BIT_MODES
 
@@ -47,22 +47,22 @@ def decode_to_cache(
     blocks: Iterable[NDArray[np.uint8]],
     changes: Counter[str] | None = None,
 ) -> NDArray[np.uint8]:
-    """Images (N, H, W, 3) uint8, mapped from the cache; decoded from `blocks` into it where they are not there yet.
+    """Images (N, H, W, 3) uint8, mapped from the cache; decoded from `blocks` into it if they are not cached.
 
-    The cached file is named by a hash of each source's path, size and time of change, of `how`, and of the decoder's
-    version: what has changed since is decoded again. What was done to the images' colors is kept beside it, as JSON.
+    The cached file is named by a hash of each source's path, size and modification time, of `how`, and of the decoder's
+    version: changed files are decoded again. Counts of color conversions are stored beside it, as JSON.
 
     Args:
         cache: folder of decoded images.
         sources: files that the images are decoded from.
-        how: JSON-like settings that shape the pixels, such as the size that they are resized to.
+        how: JSON-like settings that shape the pixels, such as the target size.
         shape: (N, H, W, 3).
-        blocks: makes the images, some at a time, in order; not begun where the cache has them.
-        changes: where `blocks` counts what `decode` did to the images; filled from the cache where they are there.
+        blocks: yields the images in order, some at a time; not started if the images are cached.
+        changes: counts of the conversions by `decode`; filled from the cache if the images are cached.
 
     Raises:
-        DataError: a source is no regular file, or an image cannot be decoded.
-        StorageError: the cache cannot be written to, or the disk has no room for it.
+        DataError: a source is not a regular file, or an image cannot be decoded.
+        StorageError: the cache cannot be written, or the disk has too little space.
     """
     folders: dict[Path, str] = {}
     settings = {
@@ -76,7 +76,7 @@ def decode_to_cache(
         _check_space(path, math.prod(shape))
         with atomic_write(path) as temporary:
             write_npy(temporary, shape, blocks)
-            if changes is not None:  # before the images appear: where they are, the counts are
+            if changes is not None:  # before the images: cached images always have counts
                 atomic_write_bytes(_changes_path(path), json.dumps(changes).encode())
         images, known = map_npy(path), None
     if changes is not None and known is not None:
@@ -91,13 +91,13 @@ def decode(
 
     Args:
         content: its bytes, or its file.
-        location: what an error calls it.
-        background: what a transparent image is composited on.
-        changes: where to count what was done to it.
+        location: its name in errors.
+        background: color behind transparent images.
+        changes: counts its conversions.
 
     Raises:
-        DataError: it is no regular file, no image, truncated, has MOST_PIXELS pixels, or values that are no 8 bits a
-            channel nor gray values of 16 bits.
+        DataError: it is not a regular file or an image, is truncated, has more than MOST_PIXELS pixels, or is neither
+            of 8 bits a channel nor 16-bit gray.
     """
     with _opened(content, location) as image:
         rgb = to_rgb(image, location, background)
@@ -110,8 +110,8 @@ def decode_mask(path: Path, location: str) -> Image.Image:
     """Decode an object mask to an image of 0 and 255, by the rules of `failmodes.ingest.datasets.masks`.
 
     Raises:
-        DataError: it is no regular file, no image, truncated, has MOST_PIXELS pixels, another mode, or values that
-            decide nothing.
+        DataError: it is not a regular file or an image, is truncated, has more than MOST_PIXELS pixels, another mode,
+            or ambiguous values.
     """
     with _opened(path, location) as opened:
         image = ImageOps.exif_transpose(opened)
@@ -122,7 +122,7 @@ def decode_mask(path: Path, location: str) -> Image.Image:
 
 @contextmanager
 def _opened(content: bytes | Path, location: str) -> Iterator[Image.Image]:
-    """An image while it is decoded: whatever a decoder raises becomes a DataError."""
+    """Open an image for decoding; errors of decoders become DataErrors."""
     try:
         if isinstance(content, Path):
             check_regular(content)
@@ -140,7 +140,7 @@ def _opened(content: bytes | Path, location: str) -> Iterator[Image.Image]:
 
 
 def upright_size(path: Path) -> tuple[int, int]:
-    """Width and height of an image that can be decoded, as its EXIF turns it, pixels; its header alone is read."""
+    """Width and height of a decodable image after its EXIF rotation, pixels; only its header is read."""
     with Image.open(path, formats=FORMATS) as image:
         width, height = image.size
         is_turned = image.getexif().get(ExifTags.Base.Orientation) in range(5, 9)
@@ -148,7 +148,7 @@ def upright_size(path: Path) -> tuple[int, int]:
 
 
 def _is_object(image: Image.Image, location: str) -> NDArray[np.bool_]:
-    """Where a mask shows the object, (H, W)."""
+    """The pixels of the object, (H, W)."""
     values = np.asarray(image)
     if image.mode in ("1", "P"):
         return values > 0
@@ -160,35 +160,37 @@ def _is_object(image: Image.Image, location: str) -> NDArray[np.bool_]:
     most = int(highest.max())
     if 1 < most < half:
         raise DataError(
-            f"{location} has values up to {most} and none of {half} or more, which is the object: save the object as"
-            f" {2 * half - 1}, or the mask as 0 and 1"
+            f"{location} has values up to {most} and none of {half} or more, which would be the object: save the"
+            f" object as {2 * half - 1}, or the mask as 0 and 1"
         )
     return (highest >= (1 if most == 1 else half)) & opaque
 
 
 def decode_opaque(content: bytes | Path, location: str) -> Image.Image:
-    """Decode one image of a set whose images were published opaque, of 8 bits a channel.
+    """Decode one image of a published dataset of opaque images, 8 bits a channel.
 
     Raises:
-        DataError: it is transparent or has gray values of 16 bits, or whatever `decode` raises.
+        DataError: it is transparent or 16-bit gray, or `decode` fails.
     """
     changes: Counter[str] = Counter()
     image = decode(content, location, changes=changes)
-    for change, wrong in ((TRANSPARENT, "is transparent"), (SCALED, "has gray values of 16 bits")):
+    for change, problem in ((TRANSPARENT, "is transparent"), (SCALED, "is 16-bit gray")):
         if changes[change]:
-            raise DataError(f"{location} {wrong}: expected an opaque image of 8 bits a channel; fetch the set again")
+            raise DataError(
+                f"{location} {problem}: expected an opaque image of 8 bits a channel; download the dataset again"
+            )
     return image
 
 
 def check_resized(width: int, height: int, location: str) -> None:
-    """Check the size that an image is to be resized to, pixels: that of a long and thin one multiplies.
+    """Check the target size of an image, pixels: resizing multiplies that of a long and thin image.
 
     Raises:
         DataError: it would have more than MOST_PIXELS pixels.
     """
     if width * height > MOST_PIXELS:
         raise DataError(
-            f"{location} would be resized to {width:,}×{height:,} pixels, and {MOST_PIXELS:,} are the most: crop,"
+            f"{location} would be resized to {width:,}×{height:,} pixels, more than {MOST_PIXELS:,}: crop,"
             " replace or remove it"
         )
 
@@ -200,13 +202,13 @@ def resize_and_crop(
     location: str = "an image",
     resampling: Image.Resampling = Image.Resampling.BILINEAR,
 ) -> Image.Image:
-    """Resize the shorter side to `resize` (bilinear, anti-aliased), cut `side`×`side` pixels from the center.
+    """Resize the shorter side to `resize` (bilinear, anti-aliased), then center-crop to `side`×`side` pixels.
 
     Pixel for pixel torchvision's Resize(resize) and CenterCrop(side) of a PIL image: the longer side is rounded down,
     and margins of half a pixel are rounded to even ones.
 
     Raises:
-        DataError: it is so long and thin that resizing makes too large an image; `location` says which.
+        DataError: the image is so long and thin that the resized one would be too large.
     """
     width, height = image.size
     shorter, to = min(width, height), resize or side
@@ -222,7 +224,7 @@ def _changes_path(images: Path) -> Path:
 
 
 def _read_changes(images: Path) -> Counter[str] | None:
-    """What was counted as these images were decoded; None where that is missing or damaged."""
+    """Counts of conversions of these images; None if missing or damaged."""
     try:
         return parse_changes(read_json(_changes_path(images)))
     except (FileNotFoundError, DataError):
@@ -234,18 +236,18 @@ def _check_space(path: Path, needed_bytes: int) -> None:
     if needed_bytes > free:
         raise StorageError(
             f"cannot write {path}: decoded, these images need {needed_bytes / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB"
-            " are free: free some, or bring them to a smaller size"
+            " are free: free disk space, or set a smaller `image_size`"
         )
 
 
 def _stamp(path: Path, folders: dict[Path, str]) -> list[object]:
-    """Real path, size and time of change of a regular file; `folders` remembers the real paths of folders."""
+    """Real path, size and modification time of a regular file; `folders` caches real paths of folders."""
     try:
         status, is_link = path.stat(), path.is_symlink()
-    except OSError as error:  # a link that leads nowhere, or round in a circle
+    except OSError as error:  # a broken or circular link
         raise DataError(f"{path} cannot be read ({reason_of(error)}): replace or remove it") from error
     if not stat.S_ISREG(status.st_mode):
-        raise DataError(f"{path} is no regular file: replace or remove it")
+        raise DataError(f"{path} is not a regular file: replace or remove it")
     if path.parent not in folders:
         folders[path.parent] = os.path.realpath(path.parent)
     real = os.path.realpath(path) if is_link else os.path.join(folders[path.parent], path.name)

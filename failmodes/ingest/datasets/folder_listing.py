@@ -1,4 +1,4 @@
-"""Which images a folder of class folders holds, in what order, and what is left out of them and why."""
+"""List the images in class folders, in order, and the files that are skipped, with the reason."""
 
 import os
 import re
@@ -15,10 +15,10 @@ from failmodes.ingest.datasets.dataset import MAX_CLASSES
 from failmodes.warehouse.errors import DataError, printable
 from failmodes.warehouse.storage.files import reason_of
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg"}  # of published sets
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg"}  # of published datasets
 READ_SUFFIXES = IMAGE_SUFFIXES | {".bmp", ".gif", ".tif", ".tiff", ".webp"}
-UNREAD_SUFFIXES = {".avif", ".heic", ".heif", ".jp2", ".jxl"}  # of images that are no files of another kind
-FOLDER_HINT = "expected a folder a class, with .png, .jpg or .jpeg images in it, such as cat/0001.png"
+UNREAD_SUFFIXES = {".avif", ".heic", ".heif", ".jp2", ".jxl"}  # of images in formats that are not read
+FOLDER_HINT = "expected one folder per class with .png, .jpg or .jpeg images, such as cat/0001.png"
 
 NAMED_CLASSES, NAMED_FILES = 10, 2  # that a note lists
 MOST_NAME_SHOWN = 60  # letters of each
@@ -40,13 +40,13 @@ LEFT_OUT_WORDS = {
 
 
 class LeftOut(NamedTuple):
-    """Files that are not read, for one reason.
+    """Files that are skipped for one reason.
 
     Attributes:
         reason: a key of LEFT_OUT_WORDS.
-        file_count: how many; of folders that are hidden or beside the split's, how many of these.
-        names: them, or the folders that hold them, within the data set's folder.
-        image_count: how many are images of a class that are not read, being in a folder or a format that is not.
+        file_count: number of files; for hidden folders and folders beside the split's, number of folders.
+        names: their paths, or those of their folders, within the dataset's folder.
+        image_count: how many of them are images of a class.
     """
 
     reason: str
@@ -56,14 +56,14 @@ class LeftOut(NamedTuple):
 
 
 class FolderListing(NamedTuple):
-    """What a folder holds.
+    """The content of a folder.
 
     Attributes:
-        class_names: one a class folder, in the order of the folders' names.
+        class_names: one per class folder, in the order of the folders' names.
         folder_names: of the class folders.
         files: images, by class, then by file name.
         labels: (N,) int64, their classes.
-        left_out: what is not read.
+        left_out: skipped files.
     """
 
     class_names: tuple[str, ...]
@@ -78,9 +78,9 @@ class FolderListing(NamedTuple):
         return sum(entry.image_count for entry in self.left_out)
 
     def notes(self, beside: Sequence[LeftOut] = ()) -> list[str]:
-        """What a reader must know: what is left out, here and `beside`, and which class names are not the folders'."""
+        """Notes on skipped files (`beside` too), on class names that differ from the folders', and on empty classes."""
         left_out = _joined([*beside, *self.left_out])
-        notes = [f"left out: {describe_left_out(left_out)}"] if left_out else []
+        notes = [f"skipped: {describe_left_out(left_out)}"] if left_out else []
         named = [folder for folder, name in zip(self.folder_names, self.class_names, strict=True) if folder != name]
         if named:
             of = "ids that 1 folder begins" if len(named) == 1 else f"ids that {len(named):,} folders begin"
@@ -96,18 +96,20 @@ class FolderListing(NamedTuple):
 def list_images(root: Path) -> FolderListing:
     """List images in the order of their image_id: by class, then by file name.
 
-    What has a suffix of READ_SUFFIXES, in capitals or not, is an image, so that a pipe or a broken link among them is
-    not passed over in silence.
+    Every entry with a suffix of READ_SUFFIXES, in any case, is an image: a pipe or a broken link among them is an
+    error, not skipped.
 
     Raises:
-        DataError: there are no class folders or no images, more classes than can be recorded, a name is no text, two
-            folders are of one class, all files of a class are left out, or most of all images are.
+        DataError: there are no class folders or no images, more classes than can be stored, a name is not valid text,
+            two folders are of one class, all files of a class are skipped, or most of all images are.
     """
     here = list_entries(root)
     if not here.folders:
         raise DataError(f"{root} has no class folders: {FOLDER_HINT}")
     if len(here.folders) > MAX_CLASSES:
-        raise DataError(f"{root} has {len(here.folders):,} class folders: at most {MAX_CLASSES:,} classes are recorded")
+        raise DataError(
+            f"{root} has {len(here.folders):,} class folders: at most {MAX_CLASSES:,} classes can be stored"
+        )
     check_names(here.folders, str(root))
     files: list[Path] = []
     labels: list[int] = []
@@ -128,15 +130,15 @@ def list_images(root: Path) -> FolderListing:
     listing = FolderListing(names, tuple(here.folders), files, np.array(labels, dtype=np.int64), _joined(left_out))
     if listing.unread > len(files):
         raise DataError(
-            f"{root}: {listing.unread:,} of {listing.unread + len(files):,} images would be left out: "
-            f"{describe_left_out(listing.left_out)}; put them right into the folders of their classes, as "
+            f"{root}: {listing.unread:,} of {listing.unread + len(files):,} images would be skipped: "
+            f"{describe_left_out(listing.left_out)}; put them directly into their class folders, as "
             f"{', '.join(sorted(READ_SUFFIXES))}, or remove them"
         )
     return listing
 
 
 def list_beside(path: Path) -> list[LeftOut]:
-    """What is left out beside the folder of a split: all but folders that are called as splits.
+    """Skipped entries beside the folder of a split: all but folders named like splits.
 
     Raises:
         DataError: it cannot be read.
@@ -147,16 +149,16 @@ def list_beside(path: Path) -> list[LeftOut]:
 
 
 def class_name_of(folder_name: str) -> str:
-    """The class that a folder holds: its name, or the WordNet id that it begins with, n01440764 of n01440764_tench.
+    """The class of a folder: its name, or the WordNet id at its beginning, n01440764 of n01440764_tench.
 
-    Models of ImageNet know their classes by id and by name, not by the two in one.
+    ImageNet models name their classes by id or by name, not by both in one.
     """
     found = WORDNET_FOLDER.match(folder_name)
     return found[1] if found else folder_name
 
 
 def describe_left_out(left_out: Sequence[LeftOut]) -> str:
-    """What is left out in words: "2 hidden files (.DS_Store, cat/._1.jpg), 1 image at the root (a.jpg)"."""
+    """Skipped files as text: "2 hidden files (.DS_Store, cat/._1.jpg), 1 image at the root (a.jpg)"."""
     return ", ".join(
         f"{count:,}{' or more' if reason == NESTED and count >= MOST_COUNTED else ''}"
         f" {LEFT_OUT_WORDS[reason][count > 1]} ({_some(names)})"
@@ -165,12 +167,12 @@ def describe_left_out(left_out: Sequence[LeftOut]) -> str:
 
 
 def is_image(name: str, suffixes: Collection[str] = READ_SUFFIXES) -> bool:
-    """Whether a file's name ends as that of an image that is read, or in one of other suffixes."""
+    """Whether a file's name has one of the suffixes, in any case."""
     return os.path.splitext(name)[1].lower() in suffixes  # of a million names, much faster than a Path's
 
 
 def _list_class(root: Path, name: str) -> tuple[list[str], list[LeftOut]]:
-    """Names of a class's images, sorted, and what else its folder holds."""
+    """Names of a class's images, sorted, and the other entries of its folder."""
     entries = list_entries(root / name)
     images: list[str] = []
     left_out: list[LeftOut] = []
@@ -198,7 +200,7 @@ def _hidden(names: Sequence[str], within: str) -> list[LeftOut]:
 
 
 def _count_files(folder: Path) -> tuple[int, int]:
-    """How many files that are not hidden a folder and the folders in it hold, up to MOST_COUNTED; and how many images.
+    """Number of files in a folder and its subfolders, hidden ones excluded, up to MOST_COUNTED; and of images.
 
     Raises:
         DataError: one cannot be read.
@@ -209,7 +211,7 @@ def _count_files(folder: Path) -> tuple[int, int]:
 
     found = (
         name
-        for _, _, names in os.walk(folder, onerror=refuse)  # follows no links, which may lead round in a circle
+        for _, _, names in os.walk(folder, onerror=refuse)  # follows no links, which may be circular
         for name in names
         if not name.startswith(".")
     )
@@ -218,7 +220,7 @@ def _count_files(folder: Path) -> tuple[int, int]:
 
 
 def _joined(left_out: Sequence[LeftOut]) -> list[LeftOut]:
-    """One entry a reason."""
+    """Entries joined by reason."""
     joined = []
     for reason in LEFT_OUT_WORDS:
         some = [entry for entry in left_out if entry.reason == reason]
@@ -237,17 +239,17 @@ def _some(names: Sequence[str]) -> str:
 def _no_image_of(root: Path, emptied: list[tuple[str, list[LeftOut]]]) -> str:
     name, others = emptied[0]
     more = f" ({len(emptied):,} such classes)" if len(emptied) > 1 else ""
-    fix = f"put images ({', '.join(sorted(READ_SUFFIXES))}) right in it, or remove it"
+    fix = f"put images ({', '.join(sorted(READ_SUFFIXES))}) directly into it, or remove it"
     if any(entry.reason == NESTED for entry in others):
         fix = f"give {root / name} as the path if the folders in it are the classes; else {fix}"
-    return f"{root / name} has no image that is read, only {describe_left_out(_joined(others))}{more}: {fix}"
+    return f"{root / name} has no readable image, only {describe_left_out(_joined(others))}{more}: {fix}"
 
 
 def _class_names(folders: Sequence[str], root: Path) -> tuple[str, ...]:
     """The class of each folder.
 
     Raises:
-        DataError: two are of one class.
+        DataError: two folders have the same class.
     """
     folder_of: dict[str, str] = {}
     for folder in folders:

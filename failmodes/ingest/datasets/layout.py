@@ -1,4 +1,4 @@
-"""Layouts of data sets: how one is opened, by the `kind` that a study names, and which of its keys it takes."""
+"""The registry of dataset layouts: opened by the `kind` of a study, with the optional keys that each takes."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ LAYOUTS_PACKAGE = "failmodes.ingest.datasets.layouts"
 
 
 class Request(NamedTuple):
-    """What is opened of a data set.
+    """A request to open a split of a dataset.
 
     Attributes:
-        spec: what the study says of it.
-        path: the folder, which is there; the current one of a layout that needs none.
+        spec: the dataset's part of the study.
+        path: the existing folder; the current one for a layout that needs none.
         split: "train" or "test".
         cache: folder for images that must be decoded.
-        masks: where object masks of the split are; None without.
+        masks: path of the object masks of the split; None without masks.
     """
 
     spec: "DatasetSpec"
@@ -41,7 +41,7 @@ class Layout:
         kind: its name in a study.
         open: opens a split.
         takes: optional keys of the study's `[dataset]` that it takes: image_size, resize, background, gray, masks.
-        expected: what `path` is, for errors, with {path} and its {parent}; None of a layout that comes without.
+        expected: description of `path`, for errors, with {path} and its {parent}; None for a layout without a path.
     """
 
     kind: str
@@ -56,7 +56,7 @@ _LAYOUTS: dict[str, Layout] = {}
 def layout(
     *kinds: str, takes: Collection[str] = (), expected: str | None
 ) -> Callable[[Callable[[Request], Dataset]], Callable[[Request], Dataset]]:
-    """Make a function that opens a data set known by its kinds; see `Layout`."""
+    """Register a function that opens datasets of these kinds; see `Layout`."""
 
     def define(function: Callable[[Request], Dataset]) -> Callable[[Request], Dataset]:
         for kind in kinds:

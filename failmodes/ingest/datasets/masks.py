@@ -1,9 +1,9 @@
 """Object masks beside images: a folder of mask images under the images' names, or one `.npy`.
 
-A pixel is of the object where its value is at least half of what its format can hold (128 of 255); of a color image
-any channel decides, of a palette every index but 0, and where a file holds nothing but 0 and 1, 1 is the object. What
-is transparent is not of the object. Masks take the way of their images: turned by EXIF, resized by nearest neighbor,
-cropped.
+A pixel belongs to the object if its value is at least half of the format's maximum (128 of 255); in a color image any
+channel decides, in a palette every index but 0, and if a file contains only 0 and 1, 1 is the object. Transparent
+pixels do not belong to the object. Masks are prepared like their images: rotated by EXIF, resized by nearest
+neighbor, cropped.
 """
 
 from collections import Counter
@@ -22,19 +22,19 @@ from failmodes.ingest.datasets.folder_listing import is_image
 from failmodes.warehouse.errors import DataError, StudyError
 
 Masks = NDArray[np.bool_]
-MASKS = 1  # raise it when a file gives another mask than before
+MASKS = 1  # increase it when the same file gives another mask than before
 BLOCK_BYTES = 1 << 25  # decoded at a time
 
 
 class ImageFolder(NamedTuple):
-    """Where the images lie that the masks belong to, and how they were prepared.
+    """The images that the masks belong to, and their preparation.
 
     Attributes:
         root: the folder of their class folders.
         files: images in the order of their image_id.
         split: the split's name where `root` is the folder of a split, else None.
         size: height and width of the prepared images, pixels.
-        resize: what their shorter side was resized to before the crop; None: they keep their size.
+        resize: length of their shorter side before the crop; None: not resized.
     """
 
     root: Path
@@ -45,18 +45,18 @@ class ImageFolder(NamedTuple):
 
 
 def open_mask_folder(path: Path, images: ImageFolder, cache: Path, changes: Counter[str]) -> Masks:
-    """The masks (N, H, W) of a folder's images, mapped from the cache; decoded into it where they are not there yet.
+    """The masks (N, H, W) of a folder's images, mapped from the cache; decoded into it if they are not cached.
 
     Args:
-        path: the folder of masks; `path/<split>` is used where images lie in a split's folder and it exists.
-        images: of which they are.
-        cache: where decoded masks are kept.
-        changes: where to count masks without an object.
+        path: the folder of masks; `path/<split>` is used if it exists and the images have a split folder.
+        images: their images.
+        cache: folder for decoded masks.
+        changes: counts masks without an object.
 
     Raises:
         StudyError: no folder.
-        DataError: a mask is missing, cannot be decoded, has another size than its image, or values that
-            decide nothing; or two masks have one image's name.
+        DataError: a mask is missing, cannot be decoded, differs in size from its image, or has ambiguous values; or an
+            image has two masks.
     """
     inner = path / images.split if images.split else path
     root = inner if inner.is_dir() else path
@@ -93,21 +93,23 @@ def check_mask_array(masks: NDArray[np.generic], shape: tuple[int, ...], locatio
     """Check masks against the shape (N, H, W, 3) of their images.
 
     Raises:
-        DataError: they are no bool (N, H, W), nor uint8 of 0 and 1.
+        DataError: they are neither bool (N, H, W) nor uint8 of 0 and 1.
     """
     if masks.shape != shape[:3]:
-        raise DataError(f"masks: {location} has shape {masks.shape} and the images need {shape[:3]}: one mask an image")
+        raise DataError(
+            f"masks: {location} has shape {masks.shape} and the images need {shape[:3]}: one mask per image"
+        )
     if masks.dtype not in (np.bool_, np.uint8) or any(mask.view(np.uint8).max() > 1 for mask in masks):
         raise DataError(f"masks: {location} holds {masks.dtype}: expected bool, such as `mask > 127` gives")
 
 
 def count_empty(masks: Masks) -> int:
-    """How many masks (N, H, W) have no pixel of an object."""
+    """How many masks (N, H, W) are empty."""
     return sum(not mask.any() for mask in masks)
 
 
 def _matched(root: Path, images: ImageFolder) -> list[Path]:
-    """The mask of each image: the file of its name, else the one that differs in its suffix alone."""
+    """The mask of each image: the file of the same name, else the one that differs only in its suffix."""
     known: dict[str, dict[str, list[str]]] = {}
     files: list[Path] = []
     missing: list[str] = []
@@ -126,13 +128,15 @@ def _matched(root: Path, images: ImageFolder) -> list[Path]:
         if len(found) > 1:
             raise DataError(f"masks: {name} has the masks {found[0]} and {found[1]} in {mask.parent}: keep one of them")
         if owner.setdefault(mask, name) != name:
-            raise DataError(f"masks: {mask} would be that of {owner[mask]} and of {name}: give each its own name")
+            raise DataError(f"masks: {mask} matches both {owner[mask]} and {name}: rename one image")
         files.append(mask)
     if missing:
         where = f"{root} has no mask of {missing[0]}"
         if not files:
             raise DataError(f"masks: {where}, nor of any other image: expected the names of the images, any suffix")
-        raise DataError(f"masks: {where} ({len(missing):,} of {len(images.files):,} images have none): add them")
+        raise DataError(
+            f"masks: {where} ({len(missing):,} of {len(images.files):,} images have none): add the missing masks"
+        )
     return files
 
 
@@ -154,7 +158,7 @@ def _blocks(files: Sequence[Path], images: ImageFolder, changes: Counter[str]) -
             if mask.size != expected:
                 raise DataError(
                     f"masks: {file} is {mask.width}×{mask.height} pixels and its image {expected[0]}×{expected[1]}: a"
-                    " mask has the size that the image has on disk"
+                    " mask has the size of the image file"
                 )
             if images.resize:
                 mask = resize_and_crop(mask, images.size[0], images.resize, str(file), Image.Resampling.NEAREST)

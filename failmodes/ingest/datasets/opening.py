@@ -1,4 +1,4 @@
-"""Opening a data set, whatever its layout on disk."""
+"""Open a dataset of any layout."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,20 +14,19 @@ if TYPE_CHECKING:
 
 
 def open_dataset(spec: "DatasetSpec", cache: Path, split: str | None = None) -> Dataset:
-    """Open one split of a data set; nothing is copied that can be mapped.
+    """Open one split of a dataset; nothing is copied that can be mapped.
 
     Args:
-        spec: which data set, and where it lies.
-        cache: folder for images that must be decoded, which are kept as memory-mapped `.npy`.
-        split: "train" or "test"; the specification's own if not given.
+        spec: which dataset, and its path.
+        cache: folder for decoded images, kept as memory-mapped `.npy`.
+        split: "train" or "test"; default: that of the specification.
 
     Returns:
-        The whole split: the specification's `images` is for `balanced_subset`. Masks are those of its own split.
+        The whole split, not the subset of the specification's `images`. Masks only for the specification's own split.
 
     Raises:
-        StudyError: an unknown split.
-        StudyError: its path does not exist.
-        DataError: it is damaged or of another kind, or an image is not gray where it should be.
+        StudyError: an unknown split, or the path does not exist.
+        DataError: it is damaged or of another kind, or an image is not gray although `gray` is set.
     """
     split = split or spec.split
     if split not in ("train", "test"):

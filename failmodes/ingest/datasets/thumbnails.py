@@ -1,4 +1,4 @@
-"""Clean images on record: with them any image under any corruption is made again where the data set is not at hand."""
+"""Stored clean images: they reproduce any corrupted image without the dataset."""
 
 import io
 from contextlib import suppress
@@ -15,30 +15,30 @@ from failmodes.warehouse.shards.format import dimension_path, write_dimension
 from failmodes.warehouse.shards.inventory import read_rows
 from failmodes.warehouse.storage.files import StorePath
 
-# Of one subset of one data set. The test images of CIFAR-10 take 25 MB; of images of 224 pixels about 600 fit, which is
-# as many as anybody looks at, and a warehouse stays a file that can be sent to somebody.
+# Per subset of a dataset. The test images of CIFAR-10 take 25 MB; of images of 224 pixels about 600 fit, and the
+# warehouse stays small enough to send.
 MOST_IMAGES = 10_000
 MOST_BYTES = 64_000_000
-TRIED_IMAGES = 32  # from whose size the number that fits is estimated
+TRIED_IMAGES = 32  # whose size gives an estimate of the number that fits
 
 
 def record_thumbnails(output: StorePath, dataset: Dataset, image_ids: NDArray[np.int64], subset_id: str) -> None:
-    """Put clean images on record, unless those of this subset are there.
+    """Store the clean images of a subset, unless they are stored already.
 
-    Of more than fit, evenly spaced ones are kept.
+    If not all fit, evenly spaced ones are kept.
 
     Args:
-        output: the folder of the record.
-        dataset: the data set.
-        image_ids: (N,) the images that are evaluated, rising.
+        output: the output folder.
+        dataset: the dataset.
+        image_ids: (N,) the evaluated images, ascending.
         subset_id: identity of the subset.
 
     Raises:
-        StorageError: the record cannot be written.
+        StorageError: the file cannot be written.
     """
     dataset_id = dataset.dataset_id
     key = f"{dataset_id}-{subset_id}"
-    with suppress(DamagedShardError):  # missing or damaged: made again
+    with suppress(DamagedShardError):  # missing or damaged: written again
         read_rows(dimension_path(output, THUMBNAILS, key), THUMBNAILS)
         return
     kept = fitting_pngs(dataset, image_ids)
@@ -58,14 +58,14 @@ def fitting_pngs(dataset: Dataset, image_ids: NDArray[np.int64]) -> dict[int, by
     tried = _pngs(dataset, _evenly_spaced(image_ids, TRIED_IMAGES))
     fitting = int(MOST_BYTES * len(tried) / max(1, sum(map(len, tried.values()))))
     pngs = _pngs(dataset, _evenly_spaced(image_ids, min(MOST_IMAGES, fitting)))
-    while (size := sum(map(len, pngs.values()))) > MOST_BYTES:  # those that were tried are smaller than the rest
+    while (size := sum(map(len, pngs.values()))) > MOST_BYTES:  # the tried images are smaller than the rest
         fewer = min(len(pngs) - 1, int(len(pngs) * MOST_BYTES / size))
         pngs = {int(image_id): pngs[image_id] for image_id in _evenly_spaced(np.array(list(pngs)), fewer)}
     return pngs
 
 
 def encode_png(pixels: NDArray[np.uint8]) -> bytes:
-    """An image (H, W, 3) uint8 as PNG, which loses nothing."""
+    """An image (H, W, 3) uint8 as lossless PNG."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()

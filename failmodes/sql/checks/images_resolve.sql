@@ -1,4 +1,4 @@
--- In paired evaluations, every image is one of the data set: images that are not.
+-- In paired evaluations, every image is one of the dataset: images that are not.
 select distinct
     prediction_facts.evaluation_id,
     prediction_facts.image_id

@@ -1,4 +1,4 @@
--- In paired evaluations, a row's label is the label of its image in the data set: rows that differ.
+-- In paired evaluations, a row's label is the label of its image in the dataset: rows that differ.
 select
     prediction_facts.evaluation_id,
     prediction_facts.corruption,

@@ -41,7 +41,7 @@ intervals as (
         counts.*,
         coalesce(cell_predictions.independent_share, 1) as independent_share, -- below 1 where images are duplicates
         counts.correct_count / nullif(counts.image_count, 0) as accuracy,
-        power(1.959963984540054, 2) / nullif(counts.image_count * independent_share, 0) as z2_n, -- z: of 97.5 %
+        power(1.959963984540054, 2) / nullif(counts.image_count * independent_share, 0) as z2_n, -- z: of 97.5%
         (accuracy + z2_n / 2) / (1 + z2_n) as center,
         sqrt(z2_n * (accuracy * (1 - accuracy) + z2_n / 4)) / (1 + z2_n) as half_width,
         center - half_width as accuracy_low,
@@ -65,8 +65,8 @@ select
     curve_points.severity,
     classes.class_name,
     intervals.accuracy, -- share of the images of this class that are correct, 0-1; null without any
-    intervals.accuracy_low, -- lower end of the Wilson 95 % interval of accuracy, 0-1
-    intervals.accuracy_high, -- upper end of the Wilson 95 % interval of accuracy, 0-1
+    intervals.accuracy_low, -- lower end of the Wilson 95% interval of accuracy, 0-1
+    intervals.accuracy_high, -- upper end of the Wilson 95% interval of accuracy, 0-1
     intervals.image_count, -- images of this class
     curve_points.model_label,
     intervals.class_index,

@@ -1,4 +1,4 @@
--- One row per evaluation, corruption and severity from clean (0) on: accuracy with its exact 95 % interval.
+-- One row per evaluation, corruption and severity from clean (0) on: accuracy with its exact 95% interval.
 -- Source: cell_metrics, curve_points.
 with cells as (
     select
@@ -26,8 +26,8 @@ select
     curve_points.corruption,
     curve_points.severity,
     cells.accuracy, -- share of images that are correct, 0-1
-    cells.accuracy_low, -- lower end of the exact 95 % interval of accuracy (Clopper and Pearson), 0-1
-    cells.accuracy_high, -- upper end of the exact 95 % interval of accuracy (Clopper and Pearson), 0-1
+    cells.accuracy_low, -- lower end of the exact 95% interval of accuracy (Clopper and Pearson), 0-1
+    cells.accuracy_high, -- upper end of the exact 95% interval of accuracy (Clopper and Pearson), 0-1
     cells.image_count, -- images
     curve_points.model_label,
     cells.correct_count, -- images that are correct

@@ -33,11 +33,11 @@ select
     curve_points.model_label,
     cells.attention_consistency, -- of images whose prediction stays, the share whose map lies nearer to its clean map
     -- than to another of the class, 0-1; ties count half
-    cells.attention_consistency_low, -- lower end of its exact 95 % interval, 0-1
-    cells.attention_consistency_high, -- upper end of its exact 95 % interval, 0-1
+    cells.attention_consistency_low, -- lower end of its exact 95% interval, 0-1
+    cells.attention_consistency_high, -- upper end of its exact 95% interval, 0-1
     cells.attention_responsiveness, -- area under the ROC curve of the drift for a changed prediction, 0-1, .5 is chance
-    cells.attention_responsiveness_low, -- lower end of its 95 % interval (Newcombe 2006), 0-1
-    cells.attention_responsiveness_high, -- upper end of its 95 % interval (Newcombe 2006), 0-1
+    cells.attention_responsiveness_low, -- lower end of its 95% interval (Newcombe 2006), 0-1
+    cells.attention_responsiveness_high, -- upper end of its 95% interval (Newcombe 2006), 0-1
     curve_points.corruption_label,
     curve_points.dataset_label,
     curve_points.evaluation_id

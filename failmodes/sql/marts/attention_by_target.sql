@@ -56,8 +56,8 @@ select
     curve_points.corruption,
     curve_points.severity,
     cells.mean_centroid_shift, -- mean distance from the clean map's centroid, image widths
-    cells.mean_centroid_shift_low, -- lower end of its 95 % interval over images, image widths
-    cells.mean_centroid_shift_high, -- upper end of its 95 % interval over images, image widths
+    cells.mean_centroid_shift_low, -- lower end of its 95% interval over images, image widths
+    cells.mean_centroid_shift_high, -- upper end of its 95% interval over images, image widths
     cells.null_class_mean_centroid_shift, -- mean distance from another clean map of the class, image widths
     cells.mean_cosine, -- mean cosine similarity to the clean map, 0-1
     accuracies.accuracy, -- share of images that are correct, 0-1
@@ -72,8 +72,8 @@ select
     cells.mean_mask_area, -- mean share of the image that the mask covers, 0-1
     cells.median_centroid_shift, -- median distance from the clean map's centroid, image widths
     cells.null_median_centroid_shift, -- median distance from another image's clean map, image widths
-    cells.null_q025_centroid_shift, -- 2.5 % quantile of the distance from another image's clean map, image widths
-    cells.null_q975_centroid_shift, -- 97.5 % quantile of the distance from another image's clean map, image widths
+    cells.null_q025_centroid_shift, -- 2.5% quantile of the distance from another image's clean map, image widths
+    cells.null_q975_centroid_shift, -- 97.5% quantile of the distance from another image's clean map, image widths
     cells.null_mean_cosine, -- mean cosine similarity to another image's clean map, 0-1
     cells.null_class_mean_cosine, -- mean cosine similarity to another clean map of the class, 0-1
     curve_points.corruption_label,

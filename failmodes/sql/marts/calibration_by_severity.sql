@@ -40,9 +40,9 @@ select
     curve_points.corruption,
     curve_points.severity,
     cells.ece, -- expected calibration error of the confidence, in bins of equal width, 0-1
-    cells.ece_low, -- lower end of the 95 % interval of ece over images, 0-1
-    cells.ece_high, -- upper end of the 95 % interval of ece over images, 0-1
-    cells.ece_noise_floor, -- 95 % quantile of the ece of a calibrated model with these confidences, 0-1
+    cells.ece_low, -- lower end of the 95% interval of ece over images, 0-1
+    cells.ece_high, -- upper end of the 95% interval of ece over images, 0-1
+    cells.ece_noise_floor, -- 95% quantile of the ece of a calibrated model with these confidences, 0-1
     cells.mean_confidence, -- mean confidence of the images with finite logits, 0-1
     bins.accuracy, -- share of the images with finite logits that are correct, 0-1
     cells.image_count, -- images with finite logits
@@ -56,8 +56,8 @@ select
     cells.equal_mass_ece, -- expected calibration error in 15 bins of equally many images, 0-1
     cells.smooth_ece, -- SmoothECE, which needs no bins, 0-1
     cells.overconfidence, -- mean confidence minus accuracy, -1 to 1
-    cells.overconfidence_low, -- lower end of the 95 % interval of overconfidence, -1 to 1
-    cells.overconfidence_high, -- upper end of the 95 % interval of overconfidence, -1 to 1
+    cells.overconfidence_low, -- lower end of the 95% interval of overconfidence, -1 to 1
+    cells.overconfidence_high, -- upper end of the 95% interval of overconfidence, -1 to 1
     bins.mean_square_accuracy - bins.accuracy ** 2 as resolution, -- how far the accuracies of bins differ, as in the
     -- Brier score, 0-1: more is better
     bins.accuracy * (1 - bins.accuracy) as uncertainty, -- accuracy times error rate, 0-1; the Brier score of bins

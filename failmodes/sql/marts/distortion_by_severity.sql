@@ -27,14 +27,14 @@ select
     cells.mean_ssim, -- mean structural similarity, -1 to 1
     cells.image_count, -- images
     curve_points.model_label,
-    cells.rmse_q05, -- 5 % quantile of rmse over images, 0-1
-    cells.rmse_q95, -- 95 % quantile of rmse over images, 0-1
-    cells.ssim_q05, -- 5 % quantile of ssim over images, -1 to 1
-    cells.ssim_q95, -- 95 % quantile of ssim over images, -1 to 1
+    cells.rmse_q05, -- 5% quantile of rmse over images, 0-1
+    cells.rmse_q95, -- 95% quantile of rmse over images, 0-1
+    cells.ssim_q05, -- 5% quantile of ssim over images, -1 to 1
+    cells.ssim_q95, -- 95% quantile of ssim over images, -1 to 1
     cells.rmse_change, -- mean change of rmse from the severity before, image by image, -1 to 1; null at
     -- severity 0
-    cells.rmse_change_low, -- lower end of the 95 % interval of rmse_change over images, -1 to 1
-    cells.rmse_change_high, -- upper end of the 95 % interval of rmse_change over images, -1 to 1
+    cells.rmse_change_low, -- lower end of the 95% interval of rmse_change over images, -1 to 1
+    cells.rmse_change_high, -- upper end of the 95% interval of rmse_change over images, -1 to 1
     curve_points.corruption_label,
     curve_points.corruption_group,
     curve_points.corruption_order,

@@ -21,8 +21,8 @@ select
     cells.score, -- attention_spread, attention_drift or empty_map
     cells.auroc_within, -- area under the ROC curve over pairs within a tenth by confidence, 0-1; 0.5: nothing beyond
     -- confidence
-    cells.auroc_within_low, -- lower end of the 95 % interval of auroc_within over images, 0-1
-    cells.auroc_within_high, -- upper end of the 95 % interval of auroc_within over images, 0-1
+    cells.auroc_within_low, -- lower end of the 95% interval of auroc_within over images, 0-1
+    cells.auroc_within_high, -- upper end of the 95% interval of auroc_within over images, 0-1
     cells.image_count, -- images that have a map
     evaluation_labels.model_label,
     case

@@ -28,17 +28,17 @@ select
     cells.score, -- what images are ranked by: confidence, margin, entropy, energy, logit_gap, attention_spread
     -- or attention_drift
     cells.auroc, -- area under the ROC curve, failures positive, 0-1, .5 is chance; null: see reason
-    cells.auroc_low, -- lower end of the 95 % interval of auroc (Newcombe 2006), 0-1
-    cells.auroc_high, -- upper end of the 95 % interval of auroc (Newcombe 2006), 0-1
+    cells.auroc_low, -- lower end of the 95% interval of auroc (Newcombe 2006), 0-1
+    cells.auroc_high, -- upper end of the 95% interval of auroc (Newcombe 2006), 0-1
     cells.augrc, -- area under the generalized risk-coverage curve, 0 to 0.5
-    cells.augrc_low, -- lower end of the 95 % interval of augrc over images, 0 to 0.5
-    cells.augrc_high, -- upper end of the 95 % interval of augrc over images, 0 to 0.5
+    cells.augrc_low, -- lower end of the 95% interval of augrc over images, 0 to 0.5
+    cells.augrc_high, -- upper end of the 95% interval of augrc over images, 0 to 0.5
     cells.aurc, -- area under the risk-coverage curve, 0-1
     cells.n, -- images that have the score
     round(cells.n * risks.selective_risk)::bigint as failures, -- images that have the score and are incorrect
     evaluation_labels.model_label,
     cells.aupr, -- average precision, failures positive, 0-1; the share of failures is chance
-    cells.fpr95, -- share of correct predictions held for failures where 95 % of failures are found, 0-1
+    cells.fpr95, -- share of correct predictions held for failures where 95% of failures are found, 0-1
     case
         when failures = 0 then 'no failure'
         when failures = cells.n then 'no correct prediction'

@@ -1,4 +1,4 @@
--- One row per data set and image: how often it fails, over the corrupted cells of all paired evaluations.
+-- One row per dataset and image: how often it fails, over the corrupted cells of all paired evaluations.
 -- Source: image_onsets, evaluation_labels, classes.
 with failures as ( -- few rows meet many names
     select

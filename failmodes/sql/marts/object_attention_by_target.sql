@@ -63,8 +63,8 @@ select
     cells.corruption,
     cells.severity,
     here.mean_mask_share, -- mean share of a map inside the object, 0-1
-    here.mean_mask_share_low, -- lower end of its 95 % interval over images, 0-1
-    here.mean_mask_share_high, -- upper end of its 95 % interval over images, 0-1
+    here.mean_mask_share_low, -- lower end of its 95% interval over images, 0-1
+    here.mean_mask_share_high, -- upper end of its 95% interval over images, 0-1
     here.even_mask_share, -- mean share of an even map inside the object, 0-1: the share of the image that is object
     here.null_mean_mask_share, -- mean share of the other image's map inside this image's object, 0-1
     cells.model_label,
@@ -74,20 +74,20 @@ select
     coalesce(here.null_count, case when here.object_count is not null then 0 end)
         as null_count, -- images whose other image has a map; what is over the null is of these
     here.mean_over_null, -- mean over images of a map's share minus that of the other image's map, -1 to 1
-    here.mean_over_null_low, -- lower end of its 95 % interval over images, -1 to 1
-    here.mean_over_null_high, -- upper end of its 95 % interval over images, -1 to 1
+    here.mean_over_null_low, -- lower end of its 95% interval over images, -1 to 1
+    here.mean_over_null_high, -- upper end of its 95% interval over images, -1 to 1
     coalesce(here.pointing_count, case when here.object_count is not null then 0 end)
         as pointing_count, -- images whose map points somewhere
     coalesce(here.null_pointing_count, case when here.object_count is not null then 0 end)
         as null_pointing_count, -- images whose other image's map points somewhere
     here.mean_over_even, -- mean over images of a map's share minus an even map's, -1 to 1
-    here.mean_over_even_low, -- lower end of its 95 % interval over images, -1 to 1
-    here.mean_over_even_high, -- upper end of its 95 % interval over images, -1 to 1
+    here.mean_over_even_low, -- lower end of its 95% interval over images, -1 to 1
+    here.mean_over_even_high, -- upper end of its 95% interval over images, -1 to 1
     here.pointing_accuracy, -- share of maps that point at the object, 0-1; even_mask_share is chance
     here.null_pointing_accuracy, -- share of other images' maps that point at this image's object, 0-1
     here.pointing_over_null, -- share of own maps that point at the object minus that of other images' maps, -1 to 1
-    here.pointing_over_null_low, -- lower end of its 95 % interval over images, -1 to 1
-    here.pointing_over_null_high, -- upper end of its 95 % interval over images, -1 to 1
+    here.pointing_over_null_low, -- lower end of its 95% interval over images, -1 to 1
+    here.pointing_over_null_high, -- upper end of its 95% interval over images, -1 to 1
     1 - coalesce(here.object_count, 0) / nullif(here.image_count, 0) as missing_share, -- share of images without a map
     -- or an object, 0-1
     case

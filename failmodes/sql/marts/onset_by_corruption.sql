@@ -68,9 +68,9 @@ select
     severity,
     surviving_share, -- share of images correct when clean that stay correct up to and at this severity, 0-1
     -- (Kaplan-Meier); null if none is correct when clean
-    surviving_share_low, -- lower end of the exact 95 % interval of surviving_share, 0-1: no image is lost before the
+    surviving_share_low, -- lower end of the exact 95% interval of surviving_share, 0-1: no image is lost before the
     -- last severity
-    surviving_share_high, -- upper end of the exact 95 % interval of surviving_share, 0-1
+    surviving_share_high, -- upper end of the exact 95% interval of surviving_share, 0-1
     at_risk_count, -- images correct at every severity below this one
     failed_count, -- images incorrect here for the first time
     recovered_share, -- share of the images that fail here that are correct again further on, 0-1; null if none fails

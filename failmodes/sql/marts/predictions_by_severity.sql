@@ -83,8 +83,8 @@ select
     worst.class_name as worst_class_name, -- name of the class of the lowest accuracy
     cells.worst_class_accuracy, -- accuracy of the worst class, 0-1; the lowest of several, so by chance lower than
     -- each of them is expected
-    cells.worst_class_accuracy_low, -- lower end of its 95 % interval, which allows for that, 0-1
-    cells.worst_class_accuracy_high, -- upper end of its 95 % interval, which allows for that, 0-1
+    cells.worst_class_accuracy_low, -- lower end of its 95% interval, which allows for that, 0-1
+    cells.worst_class_accuracy_high, -- upper end of its 95% interval, which allows for that, 0-1
     cells.image_count, -- images
     curve_points.model_label,
     of_labels.class_count, -- classes that occur as label

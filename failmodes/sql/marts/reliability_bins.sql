@@ -23,8 +23,8 @@ select
     bins.bin_high, -- highest confidence of the bin, 0-1, within it only where it is 1
     bins.mean_confidence, -- mean confidence of the images in the bin, 0-1
     bins.accuracy, -- share of the images in the bin that are correct, 0-1
-    bins.accuracy_low, -- lower end of the 95 % interval of accuracy (Wilson), 0-1
-    bins.accuracy_high, -- upper end of the 95 % interval of accuracy (Wilson), 0-1
+    bins.accuracy_low, -- lower end of the 95% interval of accuracy (Wilson), 0-1
+    bins.accuracy_high, -- upper end of the 95% interval of accuracy (Wilson), 0-1
     bins.image_count, -- images with finite logits in the bin
     curve_points.model_label,
     bins.bin_index, -- position of the bin, from 0

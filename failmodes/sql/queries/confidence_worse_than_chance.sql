@@ -1,5 +1,5 @@
 -- Where is confidence worse than chance at predicting failures? Of each corruption the cell of the lowest AUROC, if its
--- interval lies below .5: Newcombe's, which holds at 95 % for all cells of the model with at least 10 failures and 10
+-- interval lies below .5: Newcombe's, which holds at 95% for all cells of the model with at least 10 failures and 10
 -- correct predictions together (Bonferroni).
 -- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.

@@ -1,4 +1,4 @@
--- One row per evaluation, with the names of its model, data set and source.
+-- One row per evaluation, with the names of its model, dataset and source.
 -- Source: evaluations, models, datasets, sources.
 select
     evaluations.evaluation_id,
@@ -32,7 +32,7 @@ select
     datasets.dataset_name,
     datasets.dataset_label,
     datasets.note,
-    datasets.class_count, -- number of classes of the data set
+    datasets.class_count, -- number of classes of the dataset
     sources.source_label,
     sources.source_kind,
     sources.recipe,

@@ -270,7 +270,7 @@ def _check_pictures(con: duckdb.DuckDBPyConnection, file: ResultsFile, rows: pa.
     """Refuse pictures of another size than their images have, by their headers alone: whoever shows them decodes them.
 
     Raises:
-        DamagedShardError: a picture is no PNG, is too large, or has another size than its data set or row says.
+        DamagedShardError: a picture is no PNG, is too large, or has another size than its dataset or row says.
     """
     if file.table is THUMBNAILS:
         sizes = list(zip(rows["height_px"].to_pylist(), rows["width_px"].to_pylist(), strict=True))

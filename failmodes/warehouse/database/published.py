@@ -1,4 +1,4 @@
-"""Published accuracies: put into a table of their own, which no load touches, and which of them are of a data set."""
+"""Published accuracies: put into a table of their own, which no load touches, and which of them are of a dataset."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -46,7 +46,7 @@ def _rows(published: PublishedSet) -> Iterable[dict[str, Any]]:
 
 
 def published_of(con: duckdb.DuckDBPyConnection, dataset_name: str, dataset_label: str) -> list[str]:
-    """Names of the published sets that are of a data set, by its kind (such as cifar10) and its label."""
+    """Names of the published sets that are of a dataset, by its kind (such as cifar10) and its label."""
     found = con.execute(
         "select distinct published_set, dataset from published_accuracy where dataset is not null order by all"
     ).fetchall()
@@ -54,7 +54,7 @@ def published_of(con: duckdb.DuckDBPyConnection, dataset_name: str, dataset_labe
 
 
 def is_of(stated: str, dataset_name: str, dataset_label: str) -> bool:
-    """Whether a stated data set is this one: CIFAR-10 is cifar10 and "JPEG copy of CIFAR-10", not CIFAR-100 or -10.1.
+    """Whether a stated dataset is this one: CIFAR-10 is cifar10 and "JPEG copy of CIFAR-10", not CIFAR-100 or -10.1.
 
     Hyphens, capitals and spaces do not count. What is stated is the kind, the label, or a word of the label.
     """

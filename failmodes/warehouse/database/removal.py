@@ -102,7 +102,7 @@ class StoredEvaluation(NamedTuple):
 
     @property
     def images(self) -> tuple[str, str]:
-        """What evaluations of the same images share: data set and subset."""
+        """What evaluations of the same images share: dataset and subset."""
         return self.facts["dataset_id"], self.facts["subset_id"]
 
 
@@ -236,7 +236,7 @@ def _named(results: StorePath, table: Table, identities: Collection[str]) -> lis
 
 
 def _remove_files(results: "StorePath | None", identities: Collection[str]) -> None:
-    """Remove the files of evaluations; those of a data set, source or model go with the last one that names it."""
+    """Remove the files of evaluations; those of a dataset, source or model go with the last one that names it."""
     if results is None:
         return
     rows = _rows_by_key(results, EVALUATIONS)

@@ -73,7 +73,7 @@ class CellPredictions(NamedTuple):
 
     Attributes:
         correct: (N,) bool.
-        predicted: (N,) int16; OTHER for no class of the data set.
+        predicted: (N,) int16; OTHER for no class of the dataset.
     """
 
     correct: NDArray[np.bool_]

@@ -116,9 +116,9 @@ _OF_MAPS: tuple[tuple[str, str, str, str, tuple[str, ...], dict[str, Any], OfTar
      "clean map's", "", ("centroid_shift",), _WIDTHS | {"quantile": 0.5}, _column("centroid_shift")),
     ("null_median_centroid_shift", f"median distance from the {_NULL}", f"median over maps of the distance from the "
      f"{_NULL}", "", ("null_centroid_shift",), _WIDTHS | {"quantile": 0.5}, _column("null_centroid_shift")),
-    ("null_q025_centroid_shift", f"2.5 % quantile of the distance from the {_NULL}", "2.5 % quantile over maps", "",
+    ("null_q025_centroid_shift", f"2.5% quantile of the distance from the {_NULL}", "2.5% quantile over maps", "",
      ("null_centroid_shift",), _WIDTHS | {"quantile": 0.025}, _column("null_centroid_shift")),
-    ("null_q975_centroid_shift", f"97.5 % quantile of the distance from the {_NULL}", "97.5 % quantile over maps", "",
+    ("null_q975_centroid_shift", f"97.5% quantile of the distance from the {_NULL}", "97.5% quantile over maps", "",
      ("null_centroid_shift",), _WIDTHS | {"quantile": 0.975}, _column("null_centroid_shift")),
     ("mean_cosine", "cosine to the clean map", "mean over maps of the cosine similarity to the clean map", "",
      ("cosine",), _SHARE, _column("cosine")),

@@ -131,7 +131,7 @@ def equal_mass_ece(rows: CellRows) -> Value:
     return Value(float(np.abs(np.diff(sums[edges])).sum()) / count, count)
 
 
-@define("95 % quantile of the ECE of a calibrated model", "of ECE where predictions are correct with the mean "
+@define("95% quantile of the ECE of a calibrated model", "of ECE where predictions are correct with the mean "
         "confidence of their bin", "Bröcker & Smith 2007", columns=_CONFIDENCE, higher_is_better=None,
         is_stored_with_interval=False)  # fmt: skip
 def ece_noise_floor(rows: CellRows) -> Value:

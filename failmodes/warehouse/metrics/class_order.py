@@ -23,7 +23,7 @@ class ClassOrder(NamedTuple):
         actual: accuracy as it is, 0-1.
         matched: accuracy with that assignment.
         rise: matched minus actual.
-        low: lower end of its 95 % interval, paired.
+        low: lower end of its 95% interval, paired.
         high: upper end.
         images: held-out images that these are of.
     """

@@ -215,7 +215,7 @@ def _interval_of_fpr95(rows: CellRows, score: str, value: float, level: float, c
     return float(low[0]), float(high[1])
 
 
-@define("FPR at 95 % TPR", "share of correct predictions among those at or beyond the threshold that finds 95 % of "
+@define("FPR at 95% TPR", "share of correct predictions among those at or beyond the threshold that finds 95% of "
         "failures", "Hendrycks & Gimpel 2017", columns=_COLUMNS, scores=SCORES, higher_is_better=False,
         interval=_interval_of_fpr95)  # fmt: skip
 def fpr95(rows: CellRows, score: str) -> Value:

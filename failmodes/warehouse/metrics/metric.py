@@ -41,7 +41,7 @@ from failmodes.warehouse.plugins import import_modules
 
 NO_IMAGE, NOT_FINITE = "no image takes part", "it is not a finite number"
 Weights = NDArray[np.floating[Any]]
-RESAMPLES, SEED = 200, 0  # of images: a standard error is known to 5 % then
+RESAMPLES, SEED = 200, 0  # of images: a standard error is known to 5% then
 PLAUSIBLE = 2.0  # standard errors within which two values may be the same
 _PAIRED = {"clean", "curve"}  # parameters that need clean images, image by image
 

@@ -122,25 +122,25 @@ def rmse_change(curve: Curve) -> NDArray[np.float32]:
     return curve[-1]["rmse"] - curve[-2]["rmse"]
 
 
-@define("RMSE, 5 % quantile", "5 % quantile over images of the RMSE", columns=("rmse",), higher_is_better=None,
+@define("RMSE, 5% quantile", "5% quantile over images of the RMSE", columns=("rmse",), higher_is_better=None,
         quantile=0.05)  # fmt: skip
 def rmse_q05(rows: CellRows) -> NDArray[np.float32]:
     return rows["rmse"]
 
 
-@define("RMSE, 95 % quantile", "95 % quantile over images of the RMSE", columns=("rmse",), higher_is_better=None,
+@define("RMSE, 95% quantile", "95% quantile over images of the RMSE", columns=("rmse",), higher_is_better=None,
         quantile=0.95)  # fmt: skip
 def rmse_q95(rows: CellRows) -> NDArray[np.float32]:
     return rows["rmse"]
 
 
-@define("SSIM, 5 % quantile", "5 % quantile over images of the SSIM", columns=("ssim",), higher_is_better=None,
+@define("SSIM, 5% quantile", "5% quantile over images of the SSIM", columns=("ssim",), higher_is_better=None,
         range=(-1.0, 1.0), quantile=0.05)  # fmt: skip
 def ssim_q05(rows: CellRows) -> NDArray[np.float32]:
     return rows["ssim"]
 
 
-@define("SSIM, 95 % quantile", "95 % quantile over images of the SSIM", columns=("ssim",), higher_is_better=None,
+@define("SSIM, 95% quantile", "95% quantile over images of the SSIM", columns=("ssim",), higher_is_better=None,
         range=(-1.0, 1.0), quantile=0.95)  # fmt: skip
 def ssim_q95(rows: CellRows) -> NDArray[np.float32]:
     return rows["ssim"]

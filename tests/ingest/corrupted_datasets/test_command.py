@@ -39,7 +39,7 @@ ERRORS: dict[str, tuple[list[str], str]] = {
     "no path": (["cifar10"], "needs --path"),
     "missing path": (["cifar10", "--path", "nowhere"], "nowhere does not exist"),
     "format of arrays": (["digits", "--format", "png"], "--format is for --layout imagenet-c"),
-    "too many images": (["digits", "--images", "501"], "ask for 1 to 500"),
+    "too many images": (["digits", "--images", "501"], "request 1 to 500"),
     "negative seed": (["digits", "--seed", "-1"], "--seed: "),
     "size of digits": (["digits", "--image-size", "224"], "--image-size is for kind 'folder'"),
     "within the clean images": (["folder", "--path", "."], "lies within the clean images"),
@@ -139,10 +139,10 @@ def test_foreign_files_are_never_overwritten(tmp_path: Path) -> None:
 
 
 OTHERS = {
-    "seed": ({"seed": 1}, DIGITS, "of seed 0, not 1"),
-    "recipe": ({"recipe": "imagenet-c"}, DIGITS, "of recipe cifar-c, not imagenet-c"),
-    "layout": ({"layout": "imagenet-c"}, DIGITS, "of layout cifar-c, not imagenet-c"),
-    "images": ({}, DatasetSpec(kind="digits", images=50), r"of images 40 \(first 40 of 500, balanced over"),
+    "seed": ({"seed": 1}, DIGITS, "has seed 0, not 1"),
+    "recipe": ({"recipe": "imagenet-c"}, DIGITS, "has recipe cifar-c, not imagenet-c"),
+    "layout": ({"layout": "imagenet-c"}, DIGITS, "has layout cifar-c, not imagenet-c"),
+    "images": ({}, DatasetSpec(kind="digits", images=50), r"has images 40 \(first 40 of 500, balanced over"),
 }  # fmt: skip
 
 

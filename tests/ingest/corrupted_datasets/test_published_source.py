@@ -64,7 +64,7 @@ def test_other_images_do_not_pair_and_the_reason_is_said(tree: Path, photographs
         file.rename(file.with_name(file.name.replace("val_", "test_")))
     source = open_tree(renamed, photographs)
     assert not source.pairing.paired
-    assert "no image of the set is called as a clean one" in str(source.pairing.note)
+    assert "no published image has the name of a clean one" in str(source.pairing.note)
     subset = choose_subset(photographs, source, 10)
     np.testing.assert_array_equal(subset.corrupted_labels, photographs.labels[subset.corrupted_ids])
     assert source.corrupted(None, "brightness", 1, subset.corrupted_ids).shape == (10, SIDE, SIDE, 3)
@@ -88,10 +88,10 @@ def test_pairing_wants_labels_and_pixels(tmp_path: Path, sixty_digits: Dataset) 
         "true": (images, labels, True, None),
         "another order": (images[by_class], labels[by_class], False, "labels differ"),
         "another image of the class": (images[shifted], labels, False, "pixels do not match"),
-        "fewer": (images[:50], labels[:50], False, "holds 50 images, the data set 60"),
+        "fewer": (images[:50], labels[:50], False, "has 50 images, the clean one 60"),
         "a label beyond": (images, np.where(np.arange(60) == 0, 99, labels), False, "labels differ"),
         "smaller": (np.ascontiguousarray(images[:, :24, :24]), labels, False, "images are"),
-        "one color": (np.zeros_like(images), labels, False, "of one color"),
+        "one color": (np.zeros_like(images), labels, False, "a single color"),
     }
     for number, (name, (pixels, of, paired, note)) in enumerate(cases.items()):
         for corruption in ("brightness", "fog"):

@@ -111,7 +111,7 @@ BAD: dict[str, tuple[type[FailmodesError], str, dict[str, Any]]] = {
     "float images": (DataError, "must be a uint8 array", {"images": IMAGES / 255.0}),
     "too small": (DataError, "4×16 pixels are too small .* at least 8 pixels", {"images": IMAGES[:, :, :4]}),
     "too small for photographs": (DataError, "expected at least 32 pixels a side", {"recipe": "imagenet-c"}),
-    "too few ids": (DataError, "one an image", {"image_ids": [1, 2]}),
+    "too few ids": (DataError, "one per image", {"image_ids": [1, 2]}),
     "negative id": (DataError, "negative", {"image_ids": np.arange(12) - 1}),
 }  # fmt: skip
 

@@ -44,5 +44,5 @@ def test_luma_is_that_of_pillow(seed: int) -> None:
 def test_an_image_that_is_not_gray_is_reported() -> None:
     tinged = GRAY.copy()
     tinged[1, 3, 4, 2] ^= 1
-    with pytest.raises(DataError, match="image 1 is not gray, its channels differ: make it gray, or leave out `gray`"):
+    with pytest.raises(DataError, match=r"image 1 is not gray \(its channels differ\): convert it, or leave out"):
         corrupt(tinged, "fog", 1, gray=True)

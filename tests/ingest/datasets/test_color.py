@@ -124,7 +124,7 @@ def test_gray_values_of_16_bits_are_divided_by_257_and_rounded() -> None:
 
 def test_values_that_fit_neither_8_nor_16_bits_are_refused() -> None:
     cases = {
-        "no value above 255, so that it would become black: save it with 8 bits": DEEP // 256 % 255 + 1,
+        "no value above 255, so it would become black: save it with 8 bits": DEEP // 256 % 255 + 1,
         "has values from -5 to 65,530: expected at most 16 bits": (DEEP % 2).astype(np.int32) * 65_535 - 5,
         "has values from 0 to 70,000": (DEEP % 2).astype(np.int32) * 70_000,
         "has pixels of mode F": DEEP.astype(np.float32),
@@ -133,7 +133,7 @@ def test_values_that_fit_neither_8_nor_16_bits_are_refused() -> None:
         content = encoded(Image.fromarray(values), "TIFF")
         with pytest.raises(DataError, match=message.replace("255", r"\d+", 1)):
             decode(content, "x")
-    with pytest.raises(DataError, match="16 bits and one transparent color"):
+    with pytest.raises(DataError, match="16 bits and a transparent color"):
         decode(encoded(Image.fromarray(DEEP), transparency=3), "x")
     assert not decoded(encoded(Image.fromarray(np.zeros_like(DEEP))))[0].any(), "black is black at any depth"
 

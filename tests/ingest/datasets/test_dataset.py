@@ -54,7 +54,7 @@ def test_a_class_that_runs_out_is_said() -> None:
 
 @pytest.mark.parametrize("count", [0, 31])
 def test_impossible_counts(count: int) -> None:
-    with pytest.raises(StudyError, match="ask for 1 to 30"):
+    with pytest.raises(StudyError, match="request 1 to 30"):
         balanced_subset(np.arange(30) % 10, count)
 
 

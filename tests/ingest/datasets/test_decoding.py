@@ -29,5 +29,7 @@ def test_a_disk_without_space_is_reported_before_anything_is_decoded(tmp_path: P
     monkeypatch.setattr(
         "failmodes.ingest.datasets.decoding.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(9, 8, 1)
     )
-    with pytest.raises(StorageError, match=r"decoded, these images need 0\.0 GB, and 0\.0 GB are free: free some"):
+    with pytest.raises(
+        StorageError, match=r"decoded, these images need 0\.0 GB, and 0\.0 GB are free: free disk space"
+    ):
         open_dataset(DatasetSpec(kind="cifar10", path=folder), tmp_path / "cache")

@@ -49,7 +49,7 @@ def test_whatever_is_left_out_is_named(tmp_path: Path) -> None:
     (root / "dog" / "empty").mkdir()
     assert listed(root) == ["cat/1.jpg", "dog/2.JPG", "dog/3.jpg"]
     assert list_images(root).notes() == [
-        "left out: 3 files in folders within classes (cat/other/, cat/sub/), 3 images at the root (a.jpg, b.PNG, …),"
+        "skipped: 3 files in folders within classes (cat/other/, cat/sub/), 3 images at the root (a.jpg, b.PNG, …),"
         " 2 files of other formats (README.md, cat/x.heic), 2 hidden files (.DS_Store, cat/._1.jpg),"
         " 2 hidden folders (.git/, cat/.ipynb_checkpoints/)"
     ]
@@ -61,7 +61,7 @@ def test_a_folder_of_which_most_images_would_be_left_out_is_refused(tmp_path: Pa
     put(root, *(left_out.format(number) for number in range(3)))
     assert len(listed(root)) == 3  # as many as are left out
     put(root, left_out.format(3), *(f"cat/notes/{number}.json" for number in range(9)))
-    with pytest.raises(DataError, match="4 of 7 images would be left out: .* put them right into the folders of their"):
+    with pytest.raises(DataError, match="4 of 7 images would be skipped: .* put them directly into their class"):
         list_images(root)
 
 
@@ -82,7 +82,7 @@ def test_every_file_is_listed_or_counted(
         *(f"dog/{name}" for name in dog),
     )
     if any(names and not names & {"1.png", "2.JPG", "3.webp"} for names in (cat, dog)):
-        with pytest.raises(DataError, match="has no image that is read, only"):
+        with pytest.raises(DataError, match="has no readable image, only"):
             list_images(root)
     else:
         listing = list_images(root)

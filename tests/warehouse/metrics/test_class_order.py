@@ -10,8 +10,8 @@ from failmodes.warehouse.metrics.class_order import MOST_CLASSES, far_better_ord
 @pytest.mark.parametrize(
     ("correct", "swapped", "far"),
     [
-        (0, 95, True),  # 0 to 95 %
-        (45, 50, False),  # 45 to 50 %: no large rise
+        (0, 95, True),  # 0 to 95%
+        (45, 50, False),  # 45 to 50%: no large rise
         (30, 60, True),  # it doubles
         (35, 60, False),  # it does not, and 40 of 65 errors are left
         (75, 94, True),  # 6 of 25 errors are left, less than a quarter

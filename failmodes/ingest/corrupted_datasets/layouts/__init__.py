@@ -1,1 +1,1 @@
-"""Layouts of corrupted sets: a module each, which `corrupted_dataset.set_layouts` finds by being there."""
+"""Layouts of corrupted datasets, one module each; `corrupted_dataset.set_layouts` imports all of them."""

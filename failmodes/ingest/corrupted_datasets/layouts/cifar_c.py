@@ -36,7 +36,7 @@ LARGEST_LABEL = np.iinfo(np.int16).max  # as the warehouse stores labels
 
 @dataclass(frozen=True, kw_only=True)
 class CifarCDataset(CorruptedDataset):
-    """An opened set with its labels (n,), and for every corruption a memory map (5n, H, W, 3) uint8."""
+    """An opened dataset with its labels (n,), and for every corruption a memory map (5n, H, W, 3) uint8."""
 
     labels: NDArray[np.int64]
     arrays: dict[str, NDArray[np.uint8]]
@@ -45,8 +45,8 @@ class CifarCDataset(CorruptedDataset):
     def fingerprint(self) -> str:
         """Hash of all labels and of every pixel of every corruption in the folder.
 
-        It takes about as long as reading the set (2.9 GB: about 5 s at the 0.6 GB/s measured on one core, where the
-        disk keeps up), so each file's hash is remembered in the cache folder.
+        It takes about as long as reading the dataset (2.9 GB: about 5 s at 0.6 GB/s on one core), so the cache folder
+        stores each file's hash.
         """
         hashes = {name: self._hash(array) for name, array in sorted(self.arrays.items())}
         return identity_of({"labels": fingerprint_of([self.labels]), "arrays": hashes})
@@ -68,7 +68,7 @@ class CifarCDataset(CorruptedDataset):
 
 
 class ArrayWriter(SetWriter):
-    """Writes `<corruption>.npy`; an array keeps its finished severities if it is interrupted."""
+    """Writes `<corruption>.npy`; an interrupted array keeps its finished severities."""
 
     encodings = ("npy",)
     hashed = "pixels, uint8 (N, H, W, 3)"
@@ -86,12 +86,12 @@ class ArrayWriter(SetWriter):
         return Path(f"{part.corruption}.npy")
 
     def is_whole(self, part: SetPart) -> bool:
-        """Whether the array is as long as it should be."""
+        """Whether the array has the expected shape."""
         images = map_npy_if_whole(self.target(part))
         return images is not None and images.shape == self._shape(part)
 
     def write(self, part: SetPart, advance: ProgressCallback) -> Fingerprints:
-        """Write severity by severity; one is done when it is on the disk, and noted then."""
+        """Write severity by severity; each is noted once it is on the disk."""
         partial, count = self.partial(part), len(self.image_ids)
         with storage_errors(partial):
             images = map_npy_if_whole(partial)
@@ -99,7 +99,7 @@ class ArrayWriter(SetWriter):
             if images is None:
                 images = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=self._shape(part))
             advance(len(done) * count)
-            with partial.open("r+b") as file:  # written as a file: on a full disk a map would kill the process
+            with partial.open("r+b") as file:  # as a file: on a full disk a map would kill the process
                 for index, severity in enumerate(part.severities):
                     if severity_text(severity) in done:
                         continue
@@ -130,11 +130,11 @@ class ArrayWriter(SetWriter):
 def open_cifar_c(
     folder: Path, needed: Sequence[str], severities: Sequence[Severity], cache: Path | None
 ) -> CifarCDataset:
-    """Open a set of arrays and check each.
+    """Open a dataset of arrays and check each array.
 
     Raises:
-        DataError: it lacks a needed corruption, or an array is damaged or of another type or shape.
-        StudyError: a needed severity is none of 1 to 5.
+        DataError: it lacks a needed corruption, or an array is damaged or has another type or shape.
+        StudyError: a needed severity is not one of 1 to 5.
     """
     found = {name: path for path in sorted(folder.glob("*.npy")) if (name := find_corruption_name(path.stem))}
     missing = [name for name in needed if name not in found]
@@ -165,7 +165,7 @@ def open_cifar_c(
 def _map(path: Path) -> NDArray[Any]:
     """Map a `.npy` file without reading it; nothing in it is ever unpickled."""
     try:
-        return map_npy(path, says="is truncated or no .npy array", fix=f": {FETCH_AGAIN}")
+        return map_npy(path, says="is truncated or not a .npy array", fix=f": {FETCH_AGAIN}")
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing: {FETCH_AGAIN}") from error
 
@@ -173,18 +173,18 @@ def _map(path: Path) -> NDArray[Any]:
 def _read_labels(path: Path) -> NDArray[np.int64]:
     labels = _map(path)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(f"{path} holds {labels.dtype} of shape {labels.shape}: expected one whole number an image")
+        raise DataError(f"{path} holds {labels.dtype} of shape {labels.shape}: expected one whole number per image")
     if not len(labels) or len(labels) % len(SEVERITIES):
         raise DataError(f"{path} holds {len(labels):,} labels: expected a multiple of {len(SEVERITIES)} (severities)")
     if len(labels) > MAX_IMAGES:
-        raise DataError(f"{path} holds {len(labels):,} labels: at most {MAX_IMAGES:,} images are recorded")
+        raise DataError(f"{path} holds {len(labels):,} labels: at most {MAX_IMAGES:,} images can be stored")
     check_memory(BYTES_PER_LABEL * len(labels), f"{path}, of {len(labels):,} labels,")
     rounds = np.asarray(labels, dtype=np.int64).reshape(len(SEVERITIES), -1)
     if (rounds != rounds[0]).any():
         raise DataError(f"{path}: labels differ between severities, expected the same labels five times")
     if rounds[0].min() < 0 or rounds[0].max() > LARGEST_LABEL:
-        wrong = rounds[0].min() if rounds[0].min() < 0 else rounds[0].max()
-        raise DataError(f"{path}: label {wrong} is out of range: expected 0 to {LARGEST_LABEL}")
+        outlier = rounds[0].min() if rounds[0].min() < 0 else rounds[0].max()
+        raise DataError(f"{path}: label {outlier} is out of range: expected 0 to {LARGEST_LABEL}")
     return np.array(rounds[0])
 
 

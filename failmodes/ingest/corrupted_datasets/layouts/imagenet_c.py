@@ -1,6 +1,7 @@
 """The layout of ImageNet-C, `<corruption>/<severity>/<class>/<image>`: read on demand, written folder by folder.
 
-Images are numbered in the order of class folder and file name; every corruption and severity holds the same ones.
+Published as Zenodo 2235448. Images are numbered in the order of class folder and file name; every corruption and
+severity holds the same ones.
 """
 
 import hashlib
@@ -45,12 +46,12 @@ GROUP_FOLDERS = (
 )  # of the published archives
 Cells = dict[str, dict[Decimal, Path]]
 FIX = f": {FETCH_AGAIN}"
-WORKERS = min(32, os.cpu_count() or 1)  # reading, hashing and (de)coding leave Python's lock, so threads help
+WORKERS = min(32, os.cpu_count() or 1)  # reading, hashing and (de)coding release Python's lock, so threads help
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageNetCDataset(CorruptedDataset):
-    """An opened tree with the folder of each corruption and severity, and the files (n) that all of them hold."""
+    """An opened tree with the folder of each corruption and severity, and the files (n) that all of them have."""
 
     cells: Cells
     files: tuple[str, ...]
@@ -59,7 +60,7 @@ class ImageNetCDataset(CorruptedDataset):
     def fingerprint(self) -> str:
         """Hash of the names and bytes of all files of every corruption in the folder.
 
-        Every byte is read once (ImageNet-C: some 95 GB), so each corruption's hash is remembered in the cache folder.
+        It reads every byte once (ImageNet-C: about 95 GB), so the cache folder stores each corruption's hash.
         """
         hashes = {name: self._hash(name, cells) for name, cells in sorted(self.cells.items())}
         return identity_of({"trees": hashes})
@@ -69,11 +70,11 @@ class ImageNetCDataset(CorruptedDataset):
         indices = {name: label for label, name in enumerate(class_names)}
         folders = [file.partition("/")[0] for file in self.files]
         folders = [name if name in indices else class_name_of(name) for name in folders]
-        strange = sorted(set(folders) - indices.keys())
-        if strange:
+        unknown = sorted(set(folders) - indices.keys())
+        if unknown:
             raise DataError(
-                f"{self.folder} has a class {strange[0]!r} that the data set lacks ({len(strange):,} such classes; it"
-                f" has {', '.join(class_names[:3])}, …): class folders must be called as the data set's classes"
+                f"{self.folder} has a class {unknown[0]!r} that the clean dataset lacks ({len(unknown):,} such classes;"
+                f" it has {', '.join(class_names[:3])}, …): class folders must have the names of the dataset's classes"
             )
         return np.array([indices[name] for name in folders], dtype=np.int64)
 
@@ -97,17 +98,17 @@ class ImageNetCDataset(CorruptedDataset):
 
 
 def corruption_folders(folder: Path) -> dict[str, Path]:
-    """Folders of corruptions by their published names: right in `folder`, or in the tars' `noise`, `blur` and so on.
+    """Folders of corruptions by their published names: directly in `folder`, or in `noise`, `blur` and so on.
 
     Raises:
-        DataError: one is there twice.
+        DataError: a corruption has two folders.
     """
     found: dict[str, Path] = {}
     groups = [folder / group for group in GROUP_FOLDERS if (folder / group).is_dir()]
     for path in (entry for parent in (folder, *groups) for entry in sorted(parent.iterdir()) if entry.is_dir()):
         name = find_corruption_name(path.name)
         if name in found:
-            raise DataError(f"{name} stands in two places, {found[name]} and {path}: remove one")
+            raise DataError(f"{name} has two folders, {found[name]} and {path}: remove one")
         if name:
             found[name] = path
     return found
@@ -141,11 +142,11 @@ class TreeWriter(SetWriter):
         return Path(part.corruption, severity_text(part.severities[0]))
 
     def is_whole(self, part: SetPart) -> bool:
-        """Whether the folder holds as many images as it should."""
+        """Whether the folder has the expected number of images."""
         return self.target(part).is_dir() and len(list_image_files(self.target(part))) == len(self.files)
 
     def write(self, part: SetPart, advance: ProgressCallback) -> Fingerprints:
-        """Save block by block; one is done when it is on the disk, and noted then."""
+        """Write block by block; each is noted once it is on the disk."""
         partial, target = self.partial(part), self.target(part)
         noted = self.read_note(part).get("images") if partial.exists() else 0
         start = noted if isinstance(noted, int) and 0 <= noted <= len(self.files) else 0
@@ -156,7 +157,7 @@ class TreeWriter(SetWriter):
             self.write_note(part, {"images": start})
             advance(len(block))
         files = list_image_files(partial)
-        if len(files) != len(self.files):  # a power cut, or somebody removed some
+        if len(files) != len(self.files):  # after a power failure, or if images were removed
             self.tidy(part)
             raise StorageError(f"images in {partial} were lost: run the same command again")
         done = {target.name: fingerprint_of_files(partial, files)}
@@ -175,7 +176,7 @@ class TreeWriter(SetWriter):
                 folder.mkdir(parents=True, exist_ok=True)
             with ThreadPoolExecutor(WORKERS) as pool:
                 for _ in pool.map(self._save_image, [partial / file for file in files], images):
-                    pass  # raises what a file raised
+                    pass  # raises the error of a file
             for folder in (*folders, partial):
                 fsync(folder)
 
@@ -196,7 +197,7 @@ class TreeWriter(SetWriter):
 def open_imagenet_c(
     folder: Path, needed: Sequence[str], severities: Sequence[Severity], cache: Path | None
 ) -> ImageNetCDataset:
-    """Open a tree and check that whatever is needed of it is there; images are decoded when they are requested.
+    """Open a tree and check that the needed files exist; images are decoded when they are requested.
 
     Raises:
         DataError: it lacks a needed corruption or image, or its first image is damaged.
@@ -232,16 +233,16 @@ def _severities(folder: Path) -> dict[Decimal, Path]:
     for name in list_entries(folder, FIX).folders:
         severity = parse_severity(name)
         if severity in found:
-            raise DataError(f"{folder} holds severity {severity_text(severity or 0)} twice: remove one folder")
+            raise DataError(f"{folder} has severity {severity_text(severity or 0)} twice: remove one folder")
         if severity is not None:
             found[severity] = folder / name
     if not found:
-        raise DataError(f"{folder} has no folders of severities, such as {folder}/1: {FETCH_AGAIN}")
+        raise DataError(f"{folder} has no severity folders, such as {folder}/1: {FETCH_AGAIN}")
     return found
 
 
 def _same_files(cells: list[Path]) -> tuple[str, ...]:
-    """The files that all cells hold; one that a cell lacks is an error."""
+    """The files of all cells; raises an error if a cell lacks one."""
     first = list_image_files(cells[0])
     for cell in cells[1:]:
         files = list_image_files(cell)
@@ -262,7 +263,7 @@ def _decode(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     pixels = np.asarray(decode_opaque(path, str(path)))
     if pixels.shape != shape:
         raise DataError(
-            f"{path} is {pixels.shape[1]}×{pixels.shape[0]} pixels where the set's first image is"
+            f"{path} is {pixels.shape[1]}×{pixels.shape[0]} pixels, the first image"
             f" {shape[1]}×{shape[0]}: expected one size"
         )
     return pixels
@@ -282,7 +283,7 @@ def fingerprint_of_files(folder: Path, files: Sequence[str]) -> str:
     """Hash of files' names and bytes, in their order.
 
     Args:
-        folder: where they lie.
+        folder: their folder.
         files: their paths within it.
 
     Returns:
@@ -296,7 +297,7 @@ def fingerprint_of_files(folder: Path, files: Sequence[str]) -> str:
 
 
 def file_stats(cell: Path, files: list[str]) -> list[list[object]]:
-    """Name, size and time of change of every file."""
+    """Name, size and modification time of every file."""
     with _reading(cell):
         statuses = [(cell / file).stat() for file in files]
     return [[file, status.st_size, status.st_mtime_ns] for file, status in zip(files, statuses, strict=True)]

@@ -1,1 +1,1 @@
-"""Layouts of data sets: a module each, which `layout.layouts` finds by being there."""
+"""Layouts of datasets, one module each; `layout.layouts` imports all of them."""

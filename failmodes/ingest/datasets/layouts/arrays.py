@@ -1,9 +1,9 @@
-"""Images as arrays: a folder of `images.npy`, `labels.npy` and `classes.json`, mapped, never copied.
+"""Arrays: a folder of `images.npy`, `labels.npy` and `classes.json`, memory-mapped.
 
 images.npy     (N, H, W, 3) uint8, RGB
 labels.npy     (N,) whole numbers, class indices
 classes.json   the name of each class, in the order of the indices: ["cat", "dog"]
-note.txt       may be there: one line, what a reader must know of the images, shown wherever they are named
+note.txt       optional: one line that readers of results must know, shown with the dataset's name
 """
 
 import json
@@ -27,7 +27,7 @@ MOST_NOTE_BYTES = 2000
 @layout(
     "arrays",
     takes={"gray", "masks"},
-    expected=f"a folder that holds {IMAGES_FILE}, {LABELS_FILE} and {CLASSES_FILE}",
+    expected=f"a folder of {IMAGES_FILE}, {LABELS_FILE} and {CLASSES_FILE}",
 )
 def open_arrays(request: Request) -> Dataset:
     """Open a folder of arrays, which is one split; masks are a `.npy`.
@@ -37,7 +37,7 @@ def open_arrays(request: Request) -> Dataset:
     """
     path, split = request.path, request.split
     if split != request.spec.split:
-        raise DataError(f"{path} is its {request.spec.split} split: a folder of arrays holds one")
+        raise DataError(f"{path} is the {request.spec.split} split: a folder of arrays holds one split")
     images, labels = _load(path / IMAGES_FILE), _load(path / LABELS_FILE)
     if not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f"{path / LABELS_FILE} holds {labels.dtype}: expected whole numbers, class indices")
@@ -59,19 +59,19 @@ def open_arrays(request: Request) -> Dataset:
 def write_arrays(
     path: Path, images: ImageArray, labels: NDArray[np.int64], class_names: tuple[str, ...], note: str | None = None
 ) -> None:
-    """Write a folder of arrays; `classes.json` comes last, so that a folder that has it is whole.
+    """Write a folder of arrays; `classes.json` is written last, so that a folder with it is complete.
 
     Args:
-        path: the folder, made where it is missing.
+        path: the folder, created if missing.
         images: (N, H, W, 3) uint8.
         labels: (N,) class indices.
-        class_names: one name a class.
-        note: what a reader must know of the images, in one line.
+        class_names: one name per class.
+        note: one line that readers of results must know.
 
     Raises:
         StorageError: a file cannot be written.
     """
-    delete(make_folder(path) / CLASSES_FILE)  # of arrays that were there before
+    delete(make_folder(path) / CLASSES_FILE)  # of former arrays
     with atomic_write(path / IMAGES_FILE) as temporary:
         blocks = (images[start : start + BLOCK_IMAGES] for start in range(0, len(images), BLOCK_IMAGES))
         write_npy(temporary, images.shape, blocks)
@@ -99,9 +99,9 @@ def _note(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except StorageError as error:
-        raise DataError(f"{error}: write one line into it, or remove it") from error
+        raise DataError(f"{error}: write a single line, or remove the file") from error
     if not text.isprintable():
-        raise DataError(f"{path} has several lines or control characters: write one line into it, or remove it")
+        raise DataError(f"{path} has several lines or control characters: write a single line, or remove the file")
     return text or None
 
 
@@ -114,5 +114,5 @@ def _class_names(path: Path) -> tuple[str, ...]:
         raise DataError(f'{path} must hold a list of class names, such as ["cat", "dog"]')
     twice = first_duplicate(names)
     if twice is not None:
-        raise DataError(f"{path} names the class {twice!r} twice: each name must be another")
+        raise DataError(f"{path} names the class {twice!r} twice: names must be unique")
     return tuple(names)

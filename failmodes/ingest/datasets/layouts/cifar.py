@@ -1,7 +1,7 @@
-"""CIFAR-10 and CIFAR-100 in their three published layouts, recognized by what the folder holds.
+"""CIFAR-10 and CIFAR-100 in their three published layouts, recognized by the content of the folder.
 
-Python batches are read by a restricted unpickler: a pickle is a program, and this one may only build arrays. Class
-names stand here, in the order of the class index, for layouts that do not carry them.
+Python batches are read by a restricted unpickler that only builds arrays: a pickle may run any code. Class names are
+listed here, in the order of the class index, for layouts without them.
 """
 
 import json
@@ -51,7 +51,7 @@ CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog
 
 
 class CifarVariant(NamedTuple):
-    """What differs between CIFAR-10 and CIFAR-100."""
+    """The differences between CIFAR-10 and CIFAR-100."""
 
     label: str
     class_names: tuple[str, ...]
@@ -59,7 +59,7 @@ class CifarVariant(NamedTuple):
     label_columns: tuple[str, ...]  # in Parquet
     label_bytes: int  # before each image of a binary batch; the last is the class
     batches: dict[str, tuple[str, ...]]  # file names by split, without the binary layout's .bin
-    subfolders: tuple[str, ...]  # where the files may lie
+    subfolders: tuple[str, ...]  # that may contain the files
 
 
 VARIANTS = {
@@ -75,7 +75,7 @@ VARIANTS = {
     ),
 }  # fmt: skip
 
-# What NumPy's own arrays pickle to, under the module names of NumPy 1 (as the published files carry) and of NumPy 2
+# Names in pickles of NumPy arrays, with the module names of NumPy 1 (in the published files) and of NumPy 2
 _ARRAY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
 
 _ALLOWED: dict[tuple[str, str], Any] = {
@@ -87,7 +87,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 
 @layout(
     *VARIANTS,
-    expected="the folder that `failmodes download cifar10 --to {parent}` makes (or cifar100), or what is at "
+    expected="the folder that `failmodes download cifar10 --to {parent}` writes (or cifar100), or the files of "
     + CIFAR_HOME,
 )
 def open_cifar(request: Request) -> Dataset:
@@ -104,7 +104,7 @@ def open_cifar(request: Request) -> Dataset:
             return opened
     raise DataError(
         f"{path} holds no {split} images of {variant.label}: expected {variant.batches[split][0]} (python),"
-        f" {variant.batches[split][0]}.bin (binary) or {split}-*.parquet; `failmodes download {kind} --to DIR` gets it"
+        f" {variant.batches[split][0]}.bin (binary) or {split}-*.parquet; `failmodes download {kind}` downloads it"
     )
 
 
@@ -129,7 +129,7 @@ def read_python_batch(path: Path, variant: CifarVariant) -> tuple[NDArray[np.uin
     """Images (N, 32, 32, 3), a view of the batch's own array, and labels (N,) of one python batch."""
     batch = read_pickle(path)
     if b"data" not in batch or variant.label_key not in batch:
-        raise DataError(f"{path} lacks data or {variant.label_key.decode()}: it is no batch of {variant.label}")
+        raise DataError(f"{path} lacks data or {variant.label_key.decode()}: it is not a batch of {variant.label}")
     data = batch[b"data"]
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != PIXEL_BYTES:
         found = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
@@ -146,7 +146,9 @@ def read_binary_batch(path: Path, variant: CifarVariant) -> tuple[NDArray[np.uin
     record = variant.label_bytes + PIXEL_BYTES
     size = _size(path, record)
     if not size or size % record:
-        raise DataError(f"{path} holds {size:,} bytes: expected a multiple of {record:,}, it is truncated or no batch")
+        raise DataError(
+            f"{path} holds {size:,} bytes: expected a multiple of {record:,}; it is truncated or not a batch"
+        )
     records = np.memmap(path, dtype=np.uint8, mode="r", shape=(size // record, record))
     labels = records[:, variant.label_bytes - 1].astype(np.int64)
     check_labels(labels, len(variant.class_names), str(path))
@@ -154,13 +156,13 @@ def read_binary_batch(path: Path, variant: CifarVariant) -> tuple[NDArray[np.uin
 
 
 def _size(path: Path, record_bytes: int) -> int:
-    """Size of a batch, bytes; one of more images than there can be is refused before it is read."""
+    """Size of a batch, bytes; one that is too large is refused before it is read."""
     try:
         size = check_regular(path)
     except FileNotFoundError as error:
-        raise DataError(f"{path} is missing: fetch the data set again") from error
+        raise DataError(f"{path} is missing: download the dataset again") from error
     except StorageError as error:
-        raise DataError(f"{error}: fetch the data set again") from error
+        raise DataError(f"{error}: download the dataset again") from error
     if size > record_bytes * MOST_BATCH_IMAGES:
         raise DataError(f"{path} holds {size:,} bytes: a batch of CIFAR has at most {MOST_BATCH_IMAGES:,} images")
     return size
@@ -180,24 +182,23 @@ def _whole_numbers(values: object, path: Path) -> NDArray[np.int64]:
 class _ArraysOnly(pickle._Unpickler):
     """Builds arrays, lists and dicts, and nothing else.
 
-    It is the one written in Python: that in C makes room for as many memos as a single opcode names, up to 64 GB.
+    Based on the unpickler written in Python: the one in C allocates as many memos as a single opcode requests, up to
+    64 GB.
     """
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _ALLOWED:
             return _ALLOWED[module, name]
-        if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes to old protocols
+        if (module, name) == ("_codecs", "encode"):  # Python 3 pickles bytes this way with old protocols
             return _latin1_bytes
-        raise DataError(
-            f"it asks for {module}.{name}, which no data batch needs; it may be malicious and was not opened"
-        )
+        raise DataError(f"it asks for {module}.{name}, which no batch needs; it may be malicious and was not opened")
 
 
 def read_pickle(path: Path) -> dict[bytes, Any]:
     """Read a batch: a dict with bytes as keys.
 
     Raises:
-        DataError: it is missing, truncated, no dict, or names anything but NumPy arrays; no code in it is run.
+        DataError: it is missing, truncated, not a dict, or contains anything but NumPy arrays; no code in it is run.
     """
     check_memory(2 * _size(path, PICKLED_BYTES), f"{path}, unpickled,")
     try:
@@ -205,8 +206,10 @@ def read_pickle(path: Path) -> dict[bytes, Any]:
             content = _ArraysOnly(file, encoding="bytes").load()
     except DataError as error:
         raise DataError(f"{path} is refused: {error}") from error
-    except Exception as error:  # whatever a stream of opcodes raises that no pickler wrote
-        raise DataError(f"{path} is truncated or no pickle ({first_line(error)}): fetch the data set again") from error
+    except Exception as error:  # a malformed stream of opcodes raises anything
+        raise DataError(
+            f"{path} is truncated or not a pickle ({first_line(error)}): download the dataset again"
+        ) from error
     if not isinstance(content, dict):
         raise DataError(f"{path} holds a {type(content).__name__}: expected a dict of data and labels")
     return {key.encode() if isinstance(key, str) else key: value for key, value in content.items()}
@@ -316,6 +319,6 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except StorageError as error:
-        raise DataError(f"{error}: fetch the data set again") from error
+        raise DataError(f"{error}: download the dataset again") from error
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise DataError(f"{path} is damaged and cannot be read ({first_line(error)}): fetch it again") from error
+        raise DataError(f"{path} is damaged and cannot be read ({first_line(error)}): download it again") from error

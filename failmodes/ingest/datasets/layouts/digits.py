@@ -1,4 +1,4 @@
-"""Handwritten digits that come with scikit-learn: 1,797 real images of 8×8 pixels, enlarged to 32×32."""
+"""Handwritten digits of scikit-learn: 1,797 real images of 8×8 pixels, upsampled to 32×32."""
 
 import hashlib
 from typing import Any
@@ -13,7 +13,7 @@ from failmodes.warehouse.extras import require
 SIDE = 32
 FULL_INK = 16  # largest value of the 8×8 images
 TEST_PER_CLASS = 50
-INK = 128  # at least half of full ink is the digit, not its soft edge
+INK = 128  # half of full ink: the digit without its soft edge
 
 NOTE = (
     "8×8 images, enlarged by linear interpolation to 32×32; train and test share writers, so accuracy is that of"
@@ -22,7 +22,7 @@ NOTE = (
 
 
 def open_digits(split: str) -> Dataset:
-    """The digits of one split: 50 test images a class, the others for training.
+    """The digits of one split: 50 test images per class, the others for training.
 
     Raises:
         MissingExtraError: scikit-learn is not installed.
@@ -52,11 +52,10 @@ def _open(request: Request) -> Dataset:
 
 
 def upsample(small: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Enlarge (N, 8, 8) of 0-16 to (N, 32, 32) uint8 by linear interpolation, edges held.
+    """Upsample (N, 8, 8) of 0-16 to (N, 32, 32) uint8 by linear interpolation with constant edges.
 
-    Smooth strokes are what convolutions trained on photographs expect, and blocks of 4×4 would fall on the grid of
-    JPEG. All in whole numbers (weights are eighths), so that every machine makes the same pixels and the same
-    dataset_id.
+    Convolutions trained on photographs expect smooth strokes, and blocks of 4×4 would align with the grid of JPEG. All
+    arithmetic is in whole numbers (weights are eighths), so that pixels and dataset_id are the same on every machine.
     """
     eighths = _interpolation(small.shape[1])
     scaled = np.einsum("yi,nij,xj->nyx", eighths, small, eighths)
@@ -75,7 +74,7 @@ def _interpolation(side: int) -> NDArray[np.int64]:
 
 
 def _chosen(labels: NDArray[np.int64], split: str) -> NDArray[np.int64]:
-    """Indices of a split's images, rising; a hash decides which these are, the same on every machine and for ever."""
+    """Indices of a split's images, ascending; chosen by a hash, the same on every machine."""
     shuffled = sorted(range(len(labels)), key=lambda index: hashlib.blake2b(str(index).encode()).digest())
     order = np.array(shuffled, dtype=np.int64)
     test = np.concatenate([order[labels[order] == digit][:TEST_PER_CLASS] for digit in np.unique(labels)])

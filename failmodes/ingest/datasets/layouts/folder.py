@@ -1,8 +1,8 @@
 """A folder of labeled images: `class/*.png|jpg|jpeg|…`, or `train/class/…` and `test/class/…`.
 
-Files that end in .png, .jpg, .jpeg, .bmp, .gif, .tif, .tiff or .webp, in capitals or not, are read; whatever else is
-there is counted in the data set's note. Photographs are resized, then cropped; corruptions are applied at the size they
-then have. The published preparation of ImageNet-C is `resize=256, image_size=224`.
+Files that end in .png, .jpg, .jpeg, .bmp, .gif, .tif, .tiff or .webp, in any case, are read; the dataset's note counts
+the others. Photographs are resized, then cropped; corruptions are applied at the resulting size. The published
+preparation of ImageNet-C is `resize=256, image_size=224`.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ from failmodes.ingest.datasets.layout import Request, layout
 from failmodes.ingest.datasets.masks import ImageFolder, open_mask_folder
 from failmodes.warehouse.errors import DataError, printable
 
-BLOCK_IMAGES, BLOCK_BYTES = 64, 1 << 27  # decoded at a time: fewer where images are large
+BLOCK_IMAGES, BLOCK_BYTES = 64, 1 << 27  # decoded at a time: fewer if images are large
 
 
 @layout(
@@ -32,14 +32,14 @@ BLOCK_IMAGES, BLOCK_BYTES = 64, 1 << 27  # decoded at a time: fewer where images
 def open_folder(request: Request) -> Dataset:
     """Open a folder of labeled images; classes are in the order of the folders' names.
 
-    A class is called as its folder, or by the WordNet id that the folder's name begins with. Gray, palette, CMYK,
-    transparent and 16-bit images become RGB by the rules of `failmodes.ingest.datasets.color`; the note says how many.
-    `path/<split>` is used where it holds class folders; without `image_size` images have to be of one size.
+    A class is named after its folder, or by the WordNet id at the beginning of the folder's name. Gray, palette, CMYK,
+    transparent and 16-bit images are converted to RGB by the rules of `failmodes.ingest.datasets.color`; the note
+    counts them. `path/<split>` is used if it holds class folders; without `image_size` all images must have one size.
 
     Raises:
-        DataError: no class folders, no images, none in a class that holds other files, an image that cannot be
-            decoded, several sizes without image_size, an image that is not gray where `gray`, a mask
-            that is missing or does not fit its image.
+        DataError: no class folders, no images, none in a class that has other files, an image that cannot be decoded,
+            several sizes without image_size, an image that is not gray although `gray` is set, a mask that is missing
+            or does not fit its image.
     """
     spec, path, split, cache = request.spec, request.path, request.split, request.cache
     image_size, gray = spec.image_size, spec.gray
@@ -52,7 +52,7 @@ def open_folder(request: Request) -> Dataset:
     changes: Counter[str] = Counter()
     blocks = _blocks(listing.files, root, size, shorter, background, changes)
     how: dict[str, object] = {"size": list(size), "resize": shorter, "background": list(background)}
-    if gray:  # so that what was decoded without it is checked
+    if gray:  # so that images decoded without it are checked
         blocks, how = _checked_gray(blocks, listing.files), how | {"gray": True}
     shape = (len(listing.files), *size, 3)
     images = decode_to_cache(cache, listing.files, how, shape, blocks, changes)
@@ -78,7 +78,7 @@ def open_folder(request: Request) -> Dataset:
 
 
 def preparation_note(image_size: int | None, resize: int | None, notes: list[str]) -> str | None:
-    """A data set's note of how its images were resized, and what else was done; None where nothing was."""
+    """A dataset's note on the preparation of its images; None if nothing was changed."""
     if image_size:
         to = "" if resize == image_size else f" to {image_size}"
         notes = [f"shorter side resized to {resize} pixels, center cropped{to}", *notes]
@@ -117,7 +117,7 @@ def _blocks(
             if pixels.shape[:2] != size:
                 raise DataError(
                     f"{file} is {pixels.shape[1]}×{pixels.shape[0]} pixels where {files[0].relative_to(root)} is"
-                    f" {size[1]}×{size[0]}: set `image_size` to bring all to one size"
+                    f" {size[1]}×{size[0]}: set `image_size` to resize all images to one size"
                 )
             block[row] = pixels
         yield block
@@ -129,5 +129,5 @@ def _checked_gray(blocks: Iterator[NDArray[np.uint8]], files: list[Path]) -> Ite
         for pixels in block:
             file = next(remaining)
             if not is_gray(pixels):
-                raise DataError(f"{file} is not gray, its channels differ: make it gray, or leave out `gray`")
+                raise DataError(f"{file} is not gray (its channels differ): convert it, or leave out `gray`")
         yield block

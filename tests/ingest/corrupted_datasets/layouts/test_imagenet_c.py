@@ -42,7 +42,7 @@ def test_the_tars_group_folders_and_aliases_are_the_same_set(tree: Path, photogr
     shutil.copytree(tree / "contrast", tmp_path / "extra" / "elastic")
     assert open_tree(tmp_path, photographs, "elastic_transform").published.names[-1] == "elastic_transform"
     shutil.copytree(tree / "contrast", tmp_path / "contrast")
-    with pytest.raises(DataError, match="contrast stands in two places"):
+    with pytest.raises(DataError, match="contrast has two folders"):
         open_tree(tmp_path, photographs)
 
 

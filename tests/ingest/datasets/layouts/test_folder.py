@@ -38,7 +38,7 @@ def test_order_labels_and_names(tmp_path: Path) -> None:
     assert dataset.files == ("ant/x.png", "cat/a.png", "cat/b.jpeg", "dog/10.JPG", "dog/2.png")
     assert dataset.labels.tolist() == [0, 1, 1, 2, 2]
     assert dataset.label == "pets"
-    assert dataset.note == "left out: 1 file of another format (dog/notes.txt), 1 hidden folder (.hidden/)"
+    assert dataset.note == "skipped: 1 file of another format (dog/notes.txt), 1 hidden folder (.hidden/)"
     np.testing.assert_array_equal(dataset.images[4], np.asarray(Image.open(root / "dog" / "2.png")))
     assert isinstance(dataset.images, np.memmap)
 
