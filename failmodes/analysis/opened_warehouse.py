@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from failmodes.analysis.judging.claims import ClaimsResult
     from failmodes.analysis.judging.findings.collection import Findings
     from failmodes.analysis.shown_images import ImageSheet
-MOST_LISTED = 6  # names of models or corruptions in the description of a warehouse
+MAX_LISTED = 6  # names of models or corruptions in the description of a warehouse
 
 
 class Warehouse:
@@ -496,8 +496,8 @@ def _description(path: Path) -> list[tuple[str, str]]:
 
 def _listed(names: list[str]) -> str:
     """Their number, and the first of them."""
-    rest = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
-    return f"{len(names)}: {', '.join(names[:MOST_LISTED])}{rest}" if names else "none"
+    rest = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return f"{len(names)}: {', '.join(names[:MAX_LISTED])}{rest}" if names else "none"
 
 
 def _names(given: str | Sequence[str] | None) -> list[str]:

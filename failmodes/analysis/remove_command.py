@@ -89,13 +89,13 @@ def named_evaluations(labels: Sequence[tuple["StoredEvaluation", str]], name: st
     Raises:
         StudyError: there is none, or several IDs begin with the name.
     """
-    from failmodes.analysis.trained_models import LEAST_LETTERS
+    from failmodes.analysis.trained_models import MIN_ID_CHARACTERS
 
     left = [one for one, _ in labels if one.label is None]
     ways = (
         [one for one, _ in labels if one.label == name],
         [one for one, label in labels if label == name],
-        [one for one, _ in labels if len(name) >= LEAST_LETTERS and one.evaluation_id.startswith(name)],
+        [one for one, _ in labels if len(name) >= MIN_ID_CHARACTERS and one.evaluation_id.startswith(name)],
     )
     found = next((way for way in ways if way), [])
     if found and found is ways[2] and len(found) > 1:

@@ -11,9 +11,9 @@ from failmodes.warehouse.schema import IMPORTED_FAMILY
 Row = dict[str, Any]  # of `evaluation_labels`, with `evaluated_at`
 Facts = Mapping[str, Any]  # likewise
 NONE, OWN = "none", "own preprocessing"
-MOST_WITH_VALUES = 3  # up to so many topics, a sentence also gives values
-SHORT_LETTERS = 8  # of an ID, if nothing else differs
-MOST_OUTPUTS = 4  # named outputs of a class map
+MAX_WITH_VALUES = 3  # up to so many topics, a sentence also gives values
+SHORT_ID_CHARACTERS = 8  # of an ID, if nothing else differs
+MAX_OUTPUTS = 4  # named outputs of a class map
 _PROTOCOLS = {"all": "all outputs", "subset": "dataset classes only"}
 
 
@@ -93,7 +93,7 @@ def differences(rows: Sequence[Facts]) -> str:
     topics = {topic: values for topic, values in found.items() if len(set(values)) > 1}
     if len(topics) > 1:
         topics.pop(_IDENTITY.topic, None)
-    names = [topic if len(topics) > MOST_WITH_VALUES else f"{topic} ({' / '.join(v)})" for topic, v in topics.items()]
+    names = [topic if len(topics) > MAX_WITH_VALUES else f"{topic} ({' / '.join(v)})" for topic, v in topics.items()]
     if len({row["model_id"] for row in rows}) > 1 and not _OF_MODEL & topics.keys():
         names.insert(0, "weights")
     return join_names(names)
@@ -132,7 +132,7 @@ def _column(
 
 def _first_outputs(outputs: Sequence[int]) -> str:
     """The outputs of the first classes, such as 3, 0, 1, 2 …."""
-    return ", ".join(map(str, outputs[:MOST_OUTPUTS])) + " …" * (len(outputs) > MOST_OUTPUTS)
+    return ", ".join(map(str, outputs[:MAX_OUTPUTS])) + " …" * (len(outputs) > MAX_OUTPUTS)
 
 
 def _normalization(rows: Sequence[Facts]) -> list[str]:
@@ -189,7 +189,7 @@ def _identity_words(rows: Sequence[Facts]) -> list[str]:
     """The ID that differs, abbreviated: model 1c9e04ba; evaluation 20d4f1aa."""
     is_model = len({row["model_id"] for row in rows}) == len(rows)
     kind, name = ("model", "model_id") if is_model else ("evaluation", "evaluation_id")
-    short = [str(row[name])[:SHORT_LETTERS] for row in rows]
+    short = [str(row[name])[:SHORT_ID_CHARACTERS] for row in rows]
     return [f"{kind} {one}" for one in (short if len(set(short)) == len(rows) else _identities(rows))]
 
 

@@ -19,7 +19,7 @@ from failmodes.warehouse.extras import require
 
 PHOTOGRAPHS = {"china.jpg": "danielbuechele", "flower.jpg": "vultilion"}  # 640×427 pixels; photographer by file
 SHIPPED = "shipped with scikit-learn, CC BY 2.0"
-MOST_ROWS = 4  # of tiles per photograph, so that tiles of 32 pixels remain recognizable
+MAX_ROWS = 4  # of tiles per photograph, so that tiles of 32 pixels remain recognizable
 Images = NDArray[np.uint8]
 
 
@@ -121,7 +121,7 @@ def many_images(files: Sequence[Path], side_px: int) -> SampleImages:
 
 def _tiles(photograph: Image.Image, side_px: int) -> Images:
     """Square tiles that cover a 3:2 photograph without overlap."""
-    rows = min(MOST_ROWS, max(1, round(photograph.height / side_px)))
+    rows = min(MAX_ROWS, max(1, round(photograph.height / side_px)))
     columns = rows * 3 // 2
     resized = photograph.resize((columns * side_px, rows * side_px), Image.Resampling.BILINEAR)
     grid = np.asarray(resized).reshape(rows, side_px, columns, side_px, 3)

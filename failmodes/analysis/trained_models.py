@@ -12,7 +12,7 @@ from failmodes.warehouse.errors import StudyError, did_you_mean, shown
 
 # What runs of one model share, besides selection and recipe; as in sql/marts/accuracy_by_model.sql
 _SHARED_FACTS = ("model_name", "architecture", "variant", "precision", "class_protocol")
-LEAST_LETTERS = 4  # of an evaluation ID
+MIN_ID_CHARACTERS = 4  # of an evaluation ID
 
 
 class UnknownModelError(StudyError):
@@ -134,7 +134,7 @@ def named_model(
     ways = (
         [*(one for one in models if name == one.label), *called],
         [one for one in runs if name == one.runs[0].facts["model_label"]],
-        [one for one in runs if len(name) >= LEAST_LETTERS and one.runs[0].evaluation_id.startswith(name)],
+        [one for one in runs if len(name) >= MIN_ID_CHARACTERS and one.runs[0].evaluation_id.startswith(name)],
         [one for one in models if name.lower() == str(one.runs[0].facts["architecture"] or "").lower()],
     )
     found = next((way for way in ways if way), [])

@@ -15,7 +15,7 @@ from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.attention import drift_cells
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_phrase
 
-MOST_COLUMNS, HEIGHT_PX, TICK_PX = 2, 300, 55
+MAX_COLUMNS, HEIGHT_PX, TICK_PX = 2, 300, 55
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
@@ -27,7 +27,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     chosen = best_and_worst(con, selection, MAX_LISTED)
     rows = with_groups(con, chosen, drift_cells(con, chosen))
     labels = rows["label"].unique(maintain_order=True).to_list()
-    panels = frame.panels(len(labels), MOST_COLUMNS, right_px=6)
+    panels = frame.panels(len(labels), MAX_COLUMNS, right_px=6)
     height = panels.height(HEIGHT_PX)
     low = max(0.0, min(rows["accuracy"]) - 0.03)
     name_px = np.array([12 + style.text_width(name) for name in rows["name"]])

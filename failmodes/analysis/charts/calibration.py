@@ -14,8 +14,8 @@ from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_p
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.metrics.cell_rows import BINS
 
-FEWEST = 10  # bins with fewer predictions are omitted
-MOST_COLUMNS, HEIGHT_PX = 5, 240
+MIN_PREDICTIONS = 10  # bins with fewer predictions are omitted
+MAX_COLUMNS, HEIGHT_PX = 5, 240
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
@@ -29,10 +29,10 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     if bins.is_empty():
         raise WarehouseError("no calibration to show: no prediction is finite")
     share = pl.col("count") / pl.col("count").sum().over("label", "severity")
-    rows, colors = style.severity_series(bins.with_columns(share=share).filter(pl.col("count") >= FEWEST))
+    rows, colors = style.severity_series(bins.with_columns(share=share).filter(pl.col("count") >= MIN_PREDICTIONS))
     if rows.is_empty():
-        raise WarehouseError(f"no calibration to show: no confidence bin has {FEWEST} predictions")
-    panels = frame.panels(len(chosen.evaluations), MOST_COLUMNS)
+        raise WarehouseError(f"no calibration to show: no confidence bin has {MIN_PREDICTIONS} predictions")
+    panels = frame.panels(len(chosen.evaluations), MAX_COLUMNS)
     plot = style.small_multiples(
         _layers(colors, frame), rows, "label", list(chosen.labels.values()), panels,
         panels.height(min(HEIGHT_PX, panels.width)),
@@ -40,8 +40,8 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     return Figure(
         plot,
         chart_title(con, selection, "overconfidence", "has no conclusive over- or underconfidence"),
-        f"Accuracy against mean confidence (maximum softmax probability) in {BINS} equal bins with at least {FEWEST} "
-        f"predictions, pooled over {selection.averaged_phrase}, {style.severity_phrase(bins, colors)}; "
+        f"Accuracy against mean confidence (maximum softmax probability) in {BINS} equal bins with at least "
+        f"{MIN_PREDICTIONS} predictions, pooled over {selection.averaged_phrase}, {style.severity_phrase(bins, colors)}; "
         f"{selection.images}. Point area: share of the severity\u2019s predictions; thin bars: 95% intervals over "
         "images; dashed: perfect calibration (points below it are overconfident). "
         f"{shown_phrase(chosen)}".rstrip(),

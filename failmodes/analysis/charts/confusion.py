@@ -23,8 +23,8 @@ from failmodes.analysis.render.formatting import (
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
 from failmodes.warehouse.errors import WarehouseError
 
-MOST_CLASSES = 12  # of more, the matrix shows those in the most frequent confusions
-MOST_NAME_PX, ROW_PX, LEAST_ROW_PX = 110, 22, 12
+MAX_CLASSES = 12  # of more, the matrix shows those in the most frequent confusions
+MAX_NAME_PX, ROW_PX, MIN_ROW_PX = 110, 22, 12
 TOOLTIPS = (
     alt.Tooltip("label_name:N", title="true class"), alt.Tooltip("prediction:N", title="predicted class"),
     alt.Tooltip("image_count:Q", title="images"),
@@ -48,8 +48,8 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
         counts.append(cell_confusions(con, row).with_columns(panel=pl.lit(f"{row['label']}: {corruption} {severity}")))
         phrases.append(f"{row['label']} {format_percent(row['accuracy'])} under {corruption} at severity {severity}")
     rows = pl.concat(counts)
-    many = rows["label"].n_unique() > MOST_CLASSES
-    which = f"; only the {MOST_CLASSES} classes in the most frequent confusions" if many else ""
+    many = rows["label"].n_unique() > MAX_CLASSES
+    which = f"; only the {MAX_CLASSES} classes in the most frequent confusions" if many else ""
     which += f"; the {MAX_LISTED} of {len(worst)} models with the lowest accuracy" if len(worst) > MAX_LISTED else ""
     return Figure(
         confusion_matrices(rows, frame),
@@ -76,19 +76,19 @@ def cell_confusions(con: duckdb.DuckDBPyConnection, cell: dict[str, Any]) -> pl.
 def confusion_matrices(counts: pl.DataFrame, frame: Frame) -> alt.FacetChart:
     """One matrix per `panel` of `cell_confusions`, all with the same classes."""
     rows, columns = _shown(counts, "label_name", "label"), _shown(counts, "prediction", "place")
-    if counts["label"].n_unique() <= MOST_CLASSES:
+    if counts["label"].n_unique() <= MAX_CLASSES:
         columns = list(dict.fromkeys([*rows, *columns]))
-    left_px = min(MOST_NAME_PX, max(map(text_width, rows), default=0)) + 26
+    left_px = min(MAX_NAME_PX, max(map(text_width, rows), default=0)) + 26
     order = list(dict.fromkeys(counts["panel"]))
     panels = frame.panels(len(order), 2, left_px=left_px)
     cell_px = panels.width / max(1, len(columns))
-    below_px = min(MOST_NAME_PX, max(map(text_width, columns), default=0)) * 0.7 + 50
-    height = max(LEAST_ROW_PX * len(rows), panels.height(ROW_PX * len(rows), below_px))
+    below_px = min(MAX_NAME_PX, max(map(text_width, columns), default=0)) * 0.7 + 50
+    height = max(MIN_ROW_PX * len(rows), panels.height(ROW_PX * len(rows), below_px))
     percent = pl.col("share_of_label").map_elements(lambda share: format_number(100 * share, 0), return_dtype=pl.String)
     data = counts.filter(pl.col("label_name").is_in(rows), pl.col("prediction").is_in(columns)).with_columns(
         is_high=pl.col("share_of_label") > DARK_FROM, text=percent if cell_px >= WHOLE_PX + 4 else pl.lit("")
     )
-    axis: dict[str, Any] = {"domain": False, "ticks": False, "labelLimit": MOST_NAME_PX}
+    axis: dict[str, Any] = {"domain": False, "ticks": False, "labelLimit": MAX_NAME_PX}
     x = alt.X("prediction:N", title="predicted class", scale=alt.Scale(domain=columns),
               axis=alt.Axis(labelAngle=-45, **axis))  # fmt: skip
     y = alt.Y("label_name:N", title="true class", scale=alt.Scale(domain=rows),
@@ -101,5 +101,5 @@ def _shown(counts: pl.DataFrame, name: str, place: str) -> list[str]:
     """Class names of a column in their order; of many those in the most frequent confusions."""
     names = counts.sort(place)[name].unique(maintain_order=True).to_list()
     incorrect = counts.filter(pl.col("label_name") != pl.col("prediction")).sort("image_count", descending=True)
-    kept = names if len(names) <= MOST_CLASSES else list(dict.fromkeys(incorrect[name]))[:MOST_CLASSES]
+    kept = names if len(names) <= MAX_CLASSES else list(dict.fromkeys(incorrect[name]))[:MAX_CLASSES]
     return [one for one in names if one in kept]

@@ -22,8 +22,8 @@ from failmodes.analysis.statistics.curve_shape import chord
 from failmodes.analysis.statistics.model_accuracy import seed_curves
 from failmodes.warehouse.database_schema import SHAPE_LABELS
 
-MOST_COLUMNS, HEIGHT_PX, LINE_PX = 5, 120, 13
-FEWEST_FOLDED = 4  # with fewer panels, flat ones are drawn too
+MAX_COLUMNS, HEIGHT_PX, LINE_PX = 5, 120, 13
+MIN_FOLDED = 4  # with fewer panels, flat ones are drawn too
 
 
 def chart(
@@ -46,7 +46,7 @@ def chart(
     order = [names[one] for one in _by_drop(points, selection) if one not in flat]
     low = style.share_floor(min([*points["accuracy_low"].drop_nulls(), *others.curves["accuracy"]]))
     last = max(points["severity"])
-    panels = frame.panels(len(order), MOST_COLUMNS, right_px=32)
+    panels = frame.panels(len(order), MAX_COLUMNS, right_px=32)
     lines = max(1, len(models.colors))
     height = panels.height(HEIGHT_PX, style.PANEL_HEAD_PX + LINE_PX * lines)
     behind = others.curves.with_columns(series=pl.lit(PUBLISHED))
@@ -104,7 +104,7 @@ def _flat_corruptions(shapes: pl.DataFrame, count: int) -> list[str]:
     """Corruptions that are flat for every model, largest drop first; empty if all are, or if there are few panels."""
     rows = shapes.group_by("corruption").agg((pl.col("shape") == "flat").all(), pl.col("total_drop").max())
     flat = rows.filter("shape").sort("total_drop", "corruption", descending=[True, False])["corruption"].to_list()
-    return flat if len(flat) < count and count >= FEWEST_FOLDED else []
+    return flat if len(flat) < count and count >= MIN_FOLDED else []
 
 
 def _flat_text(shapes: pl.DataFrame, flat: Sequence[str], names: dict[str, str]) -> str:

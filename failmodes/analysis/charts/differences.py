@@ -23,7 +23,7 @@ from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.schema import CLEAN
 
-MOST_COLUMNS, HEIGHT_PX, LEAST_RANGE = 5, 100, 0.02
+MAX_COLUMNS, HEIGHT_PX, MIN_RANGE = 5, 100, 0.02
 POINTS_LABEL = "replace(format(100 * datum.value, '+.3~g'), '+0', '0')"
 INCONCLUSIVE = "inconclusive"
 
@@ -91,10 +91,10 @@ def draw(
         infer_schema_length=None,
     )
     margin = comparison.margin
-    low, high = style.domain_of([*rows["low"], *rows["high"], -margin, margin, -LEAST_RANGE, LEAST_RANGE], 0.05)
+    low, high = style.domain_of([*rows["low"], *rows["high"], -margin, margin, -MIN_RANGE, MIN_RANGE], 0.05)
     last = max(cell.severity or 0.0 for cell in comparison.cells)
     color = style.series_color(ahead | {INCONCLUSIVE: GRAY}, frame, "winner", **style.POINTS)
-    panels = frame.panels(len(order), MOST_COLUMNS)
+    panels = frame.panels(len(order), MAX_COLUMNS)
     y = alt.Y(
         "difference:Q",
         title="difference, points",

@@ -30,7 +30,7 @@ from failmodes.warehouse.metrics.duplicates import number_groups
 from failmodes.warehouse.metrics.intervals import interval_of_mean
 
 DENSE_GRID = [Decimal(step) / 4 for step in range(1, 21)]  # 0.25 to 5
-MOST_COLUMNS, HEIGHT_PX, VALUE_PX = 4, 110, 32
+MAX_COLUMNS, HEIGHT_PX, VALUE_PX = 4, 110, 32
 MEASURES = {"RMSE": MID_GRAY, "1 \u2212 SSIM": DARK_GRAY}
 
 
@@ -61,7 +61,7 @@ def chart_of_images(request: CorruptionRequest, *, frame: Frame = PAGE) -> Figur
 def _figure(rows: pl.DataFrame, images: str, without: str, source: str, frame: Frame) -> Figure:
     rows = rows.with_columns(corruption=name_with_extra())
     order = rows.sort("corruption_order")["corruption"].unique(maintain_order=True).to_list()
-    panels = frame.panels(len(order), MOST_COLUMNS, right_px=VALUE_PX)
+    panels = frame.panels(len(order), MAX_COLUMNS, right_px=VALUE_PX)
     height = panels.height(HEIGHT_PX)
     layers = _layers(frame, max(rows["severity"]))
     plot = style.small_multiples(layers, _points(rows, LABEL_PX / height), "corruption", order, panels, height)

@@ -25,7 +25,7 @@ MEANINGS: dict[Word, str] = {
 }
 SYMBOLS = {"supported": "diamond", "inconclusive": "circle", "contradicted": "square"}
 X_TITLE = "\u2190 early\u00a0\u00a0\u00a0curvature over severity\u00a0\u00a0\u00a0late \u2192"
-LARGEST_PX = 280
+MAX_SIDE_PX = 280
 Row = dict[str, Any]
 
 
@@ -45,7 +45,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     points = models.with_series(pl.DataFrame([_point(*pair, names) for pair in pairs]))
     panel_names = [f"Over {AXIS_NAMES[axis]}" for axis in AXIS_NAMES if axis in {over["axis"] for _, over in pairs}]
     panels = frame.panels(len(panel_names), 2)
-    side = panels.height(min(LARGEST_PX, panels.width))
+    side = panels.height(min(MAX_SIDE_PX, panels.width))
     threshold = settings.curvature_threshold
     low, high = style.domain_of(
         [*points["curvature"], *points["over_severity"], -1.5 * threshold, 1.5 * threshold], 0.15

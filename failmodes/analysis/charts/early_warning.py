@@ -17,7 +17,7 @@ from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_p
 from failmodes.analysis.statistics.shares import TITLE_ERROR
 from failmodes.warehouse.errors import WarehouseError
 
-MOST_COLUMNS, ROW_PX = 4, 22
+MAX_COLUMNS, ROW_PX = 4, 22
 SMALLEST_SHARE = 0.01  # the axis reaches it at both ends, so that small effects look small
 VERDICTS = {"supported": DARK_GRAY, "not supported": GRAY}
 
@@ -36,7 +36,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     names = [name for name in PREDICTOR_NAMES.values() if name in rows["name"]]
     labels = rows["label"].unique(maintain_order=True).to_list()
     name_px = 12 + max(map(style.text_width, names))
-    panels = frame.panels(len(labels), MOST_COLUMNS, left_px=name_px, right_px=8)
+    panels = frame.panels(len(labels), MAX_COLUMNS, left_px=name_px, right_px=8)
     domain = (min([-SMALLEST_SHARE, *rows["low"]]), max([SMALLEST_SHARE, *rows["high"]]))
     layers = _layers(frame, domain, names, name_px, int(panels.width / 60))
     return Figure(

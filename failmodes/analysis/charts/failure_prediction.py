@@ -31,7 +31,7 @@ LOOKS = {
     "energy": (*LOGITS, "diamond"), "logit gap": (*LOGITS, "cross"),
     "attention spread": (*ATTENTION, "triangle-down"), "attention drift": (*ATTENTION, "triangle-right"),
 }  # color, dash and symbol by score; scores of one kind share gray and dash  # fmt: skip
-MOST_COLUMNS, HEIGHT_PX = 5, 190
+MAX_COLUMNS, HEIGHT_PX = 5, 190
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
@@ -45,7 +45,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     if rows.is_empty():
         counts = f"{FEWEST} incorrect and {FEWEST} correct predictions"
         raise WarehouseError(f"no failure prediction to show: no cell has {counts}")
-    panels = frame.panels(len(chosen.evaluations), MOST_COLUMNS, right_px=8)
+    panels = frame.panels(len(chosen.evaluations), MAX_COLUMNS, right_px=8)
     plot = style.small_multiples(
         _layers(rows, frame), rows, "label", list(chosen.labels.values()), panels, panels.height(HEIGHT_PX)
     )

@@ -15,7 +15,7 @@ from failmodes.analysis.render.formatting import join_names
 from failmodes.analysis.selection import Selection, corruption_names, read_for_selection
 from failmodes.warehouse.errors import WarehouseError
 
-MOST_COLUMNS, HEIGHT_PX = 5, 120
+MAX_COLUMNS, HEIGHT_PX = 5, 120
 PAD = 0.05  # of the range of shares, above and below it
 
 
@@ -37,7 +37,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     )
     order = [names[one] for one in _by_decrease(points) if one in names]
     rows = models.with_series(points).with_columns(corruption=pl.col("corruption").replace_strict(names, default=None))
-    panels = frame.panels(len(order), MOST_COLUMNS, right_px=10)
+    panels = frame.panels(len(order), MAX_COLUMNS, right_px=10)
     plot = style.small_multiples(
         _layers(rows, models, frame, word), rows.drop_nulls("corruption"), "corruption", order, panels,
         panels.height(HEIGHT_PX),

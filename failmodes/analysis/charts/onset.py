@@ -23,7 +23,7 @@ from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_p
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.metrics.intervals import exact_interval
 
-MOST_COLUMNS, HEIGHT_PX, NAME_PX = 2, 260, 13
+MAX_COLUMNS, HEIGHT_PX, NAME_PX = 2, 260, 13
 HALF = 0.5
 
 
@@ -42,7 +42,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
         raise WarehouseError(f"no failure onset to show: {why}")
     labels = [label for label in chosen.labels.values() if label in rows["label"]]
     right_px = 8 + max(style.text_width(f"{name} 99%") for name in rows["name"])
-    panels = frame.panels(len(labels), MOST_COLUMNS, right_px=right_px)
+    panels = frame.panels(len(labels), MAX_COLUMNS, right_px=right_px)
     height = panels.height(HEIGHT_PX)
     low = style.share_floor(min(rows["surviving_share"]))
     named = _with_names(rows.sort("label", "corruption", "severity"), int(height / NAME_PX), low)

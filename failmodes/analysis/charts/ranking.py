@@ -26,7 +26,7 @@ from failmodes.analysis.statistics.model_accuracy import MeanAccuracy, lowest_fi
 from failmodes.analysis.trained_models import TrainedModel
 from failmodes.warehouse.errors import WarehouseError
 
-ROW_PX, NEXT_PX, VALUE_PX, MOST_NAME_SHARE = 17, 12, 28, 0.46  # the last: of a row's name, of the width
+ROW_PX, NEXT_PX, VALUE_PX, MAX_NAME_SHARE = 17, 12, 28, 0.46  # the last: of a row's name, of the width
 Accuracies = dict[TrainedModel, MeanAccuracy]
 
 
@@ -120,7 +120,7 @@ def _plot(
     data: pl.DataFrame, rows: list[dict[str, Any]], models: ModelColors, frame: Frame, *, is_by_corruption: bool
 ) -> alt.LayerChart | alt.FacetChart:
     order = list(dict.fromkeys(row["name"] for row in rows))
-    name_px = min(MOST_NAME_SHARE * frame.width_px, max(map(style.text_width, order)) + 12)
+    name_px = min(MAX_NAME_SHARE * frame.width_px, max(map(style.text_width, order)) + 12)
     lowest_px = 0.0 if is_by_corruption else max(style.text_width(text) for text in data["lowest_text"].drop_nulls())
     panel = frame.panels(1, 1, left_px=name_px, right_px=VALUE_PX + lowest_px)
     labels = list(models.colors) if is_by_corruption else []

@@ -19,7 +19,7 @@ from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.failure_prediction import KEPT_SHARE, averaged, predict_failures
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_phrase
 
-MOST_COLUMNS, HEIGHT_PX = 5, 220
+MAX_COLUMNS, HEIGHT_PX = 5, 220
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
@@ -28,7 +28,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     cells = read_for_selection(con, "risk_coverage", chosen).filter(score="confidence")
     means = averaged(cells, chosen, ["coverage"], risk=pl.col("selective_risk"))
     rows, colors = style.severity_series(means)
-    panels = frame.panels(len(chosen.evaluations), MOST_COLUMNS)
+    panels = frame.panels(len(chosen.evaluations), MAX_COLUMNS)
     plot = style.small_multiples(
         _layers(colors, frame, max([*rows["risk"].drop_nulls(), 0.01])), rows, "label", list(chosen.labels.values()),
         panels, panels.height(min(HEIGHT_PX, panels.width)),

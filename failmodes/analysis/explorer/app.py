@@ -30,7 +30,7 @@ with app.setup:
     from failmodes.warehouse.database.query import run_query
     from failmodes.warehouse.database.saved_queries import saved_queries
 
-    MOST_MODELS, MOST_IMAGES = 4, 12  # shown at first; images selected in the table: twice as many
+    MAX_MODELS, MAX_IMAGES = 4, 12  # shown at first; images selected in the table: twice as many
 
 
 @app.cell(column=0)
@@ -50,7 +50,7 @@ def _opened() -> Any:
 @app.cell
 def _what_is_shown(address: Any, con: Any, group: Any) -> Any:
     labels, _names = list(group.value.labels.values()), corruption_names(con, group.value)
-    _models = [label for label in address.values("model") if label in labels] or labels[:MOST_MODELS]
+    _models = [label for label in address.values("model") if label in labels] or labels[:MAX_MODELS]
     _chosen = [name for one, name in _names.items() if one in address.values("corruption")]
     models = mo.ui.multiselect(labels, value=_models, label="Models", full_width=True)
     _text = "Corruptions (default: all)"
@@ -141,8 +141,8 @@ def _images(cell: Any, con: Any, path: Any, slice_form: Any) -> Any:
 def _pictures(
     address: Any, cell: Any, con: Any, found: Any, found_cells: Any, image_table: Any, open_study: Any
 ) -> Any:
-    _chosen = list(image_table.value["image"]) if len(image_table.value) else found.chosen["image_id"][:MOST_IMAGES]
-    _rows = found.chosen.filter(pl.col("image_id").is_in(list(_chosen))).head(2 * MOST_IMAGES)
+    _chosen = list(image_table.value["image"]) if len(image_table.value) else found.chosen["image_id"][:MAX_IMAGES]
+    _rows = found.chosen.filter(pl.col("image_id").is_in(list(_chosen))).head(2 * MAX_IMAGES)
     _made = elements.attempt(lambda: cells.pictures_of(con, open_study, found, _rows))
     _ids = [str(picture.row.image_id) for picture in _made.all]
     _asked = address.value("image")
@@ -178,7 +178,7 @@ def _state_in_address(
     _first, *_ = group.options.values()
     address.keep(
         images=None if group.value == _first else group.value.ids[0],
-        model=models.value if models.value != labels[:MOST_MODELS] else None, corruption=corruptions.value,
+        model=models.value if models.value != labels[:MAX_MODELS] else None, corruption=corruptions.value,
         cell=cell.key, image=image_choice.value, **slice_form.value,
     )  # fmt: skip
     return

@@ -17,10 +17,10 @@ from failmodes.analysis.explorer.cells import Cell, CellFigures
 
 COOKIE = "failmodes_view"  # which explorer.js sets
 EMBED_OPTIONS = {"renderer": "svg", "actions": False}  # text for screen readers; no link to another host
-NARROWEST_PX, WIDEST_PX = 300, 1000
+MIN_WIDTH_PX, MAX_WIDTH_PX = 300, 1000
 POINT, CONFUSION = "point", "confusion"  # names of the selections
 POINT_FIELDS = ["evaluation_id", "corruption", "severity"]
-MOST_COLUMNS, CURVES_HEIGHT_PX, HEIGHTS_PX = 4, 500, (60, 120)
+MAX_COLUMNS, CURVES_HEIGHT_PX, HEIGHTS_PX = 4, 500, (60, 120)
 MATRIX_TITLE = "Predictions, percent of the true class"
 SHARES = alt.Axis(format="%", grid=False, values=[0, 0.5, 1])
 MATRIX_SHARE = 0.58  # of the width, if the matrix is left of the other plots
@@ -48,7 +48,7 @@ class View(NamedTuple):
 def view_of(cookies: Mapping[str, str]) -> View:
     """The view in the browser's cookie, else the default."""
     theme, _, width = cookies.get(COOKIE, "").partition(".")
-    is_known = theme in THEMES and width.isdecimal() and NARROWEST_PX <= int(width) <= WIDEST_PX
+    is_known = theme in THEMES and width.isdecimal() and MIN_WIDTH_PX <= int(width) <= MAX_WIDTH_PX
     return View(theme, Frame(int(width))) if is_known else View()
 
 
@@ -65,7 +65,7 @@ def curve_plot(points: pl.DataFrame, colors: ModelColors, marked: Cell, view: Vi
     points, frame = _parsable(points, "corruption_label"), view.frame
     rows, shaded = colors.with_series(points), {label: view.shade(color) for label, color in colors.colors.items()}
     order = points["corruption_label"].unique(maintain_order=True).to_list()
-    panels = frame.panels(len(order), MOST_COLUMNS)
+    panels = frame.panels(len(order), MAX_COLUMNS)
     lowest, usual = HEIGHTS_PX
     height = max(lowest, min(usual, CURVES_HEIGHT_PX / panels.rows - style.PANEL_HEAD_PX))
     chosen: Any = [{field: getattr(marked, field) for field in POINT_FIELDS}]

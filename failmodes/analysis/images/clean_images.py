@@ -17,7 +17,7 @@ from failmodes.warehouse.database.connection import REBUILD_HINT
 from failmodes.warehouse.errors import DataError, WarehouseError
 from failmodes.warehouse.shards.inventory import MOST_PICTURE_PIXELS, png_size
 
-MOST_SERIES_PIXELS = 2**27  # decoded at once: 400 MB
+MAX_SERIES_PIXELS = 2**27  # decoded at once: 400 MB
 Pixels = NDArray[np.uint8]  # one image, (H, W, 3)
 GIVE_THE_STUDY = "name the study file instead of the warehouse, on a machine that has its images"
 
@@ -76,12 +76,12 @@ def check_pixel_count(count: int, size: tuple[int, int], subject: str) -> None:
         subject: their name in an error.
 
     Raises:
-        WarehouseError: they have more than MOST_SERIES_PIXELS pixels.
+        WarehouseError: they have more than MAX_SERIES_PIXELS pixels.
     """
-    if count * size[0] * size[1] > MOST_SERIES_PIXELS:
+    if count * size[0] * size[1] > MAX_SERIES_PIXELS:
         raise WarehouseError(
             f"{subject}: {count:,} images of {size[1]:,}\u00d7{size[0]:,} pixels are too large to show, expected "
-            f"at most {MOST_SERIES_PIXELS:,} pixels in all; {REBUILD_HINT}, of smaller images"
+            f"at most {MAX_SERIES_PIXELS:,} pixels in all; {REBUILD_HINT}, of smaller images"
         )
 
 

@@ -21,7 +21,7 @@ _RELATIONS = (
     "attention", "classes", "corruptions", "evaluation_labels", "evaluations", "exemplars", "images", "outcomes",
     "shards", "sources", "thumbnails",
 )  # fmt: skip
-MOST_HEADLINE, MOST_WORD = 400, 30  # letters
+MAX_HEADLINE, MAX_WORD = 400, 30  # letters
 _KEEP = "evaluate again with thumbnails (stored unless the study has `thumbnails = false`)"
 
 
@@ -213,8 +213,8 @@ def _pictures(
 
 def _headline(text: str) -> str:
     """Text from a user or a warehouse as a headline, with limited length and limited word length."""
-    kept = text if len(text) <= MOST_HEADLINE else f"{text[:MOST_HEADLINE]}\N{HORIZONTAL ELLIPSIS}"
-    words = (word[start : start + MOST_WORD] for word in kept.split(" ") for start in range(0, len(word), MOST_WORD))
+    kept = text if len(text) <= MAX_HEADLINE else f"{text[:MAX_HEADLINE]}\N{HORIZONTAL ELLIPSIS}"
+    words = (word[start : start + MAX_WORD] for word in kept.split(" ") for start in range(0, len(word), MAX_WORD))
     return " ".join(" ".join(words).split("\n"))
 
 

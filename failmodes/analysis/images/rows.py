@@ -14,7 +14,7 @@ from failmodes.warehouse.errors import QueryError, StudyError
 from failmodes.warehouse.schema import CLEAN
 
 DEFAULT_PICTURES = 24  # if a filter has no limit
-MOST_PICTURES = 200  # of one sheet, which stays a file of a few megabytes
+MAX_PICTURES = 200  # of one sheet, which stays a file of a few megabytes
 NO_PREDICTION, OTHER_CLASS = "no prediction", "another class"  # logits not finite; class outside the dataset
 
 # The columns of PictureRow, in order
@@ -141,7 +141,7 @@ def matching_rows(path: Path, condition: str, *, timeout_s: float | None = 60) -
             "the filter adds another SELECT: expected a condition with order and limit, such as "
             "\"corruption = 'fog' and not correct order by confidence desc limit 24\""
         )
-    found = first_rows(path, statement, MOST_PICTURES, timeout_s=timeout_s)
+    found = first_rows(path, statement, MAX_PICTURES, timeout_s=timeout_s)
     rows = [PictureRow(*row) for row in found.rows]
     if not any(kind.startswith("LIMIT") for kind in shape["modifiers"] or ()):
         shown = rows[:DEFAULT_PICTURES]
@@ -176,8 +176,8 @@ def curve_rows(
         for name in selection.corruptions
         for e in selection.ids
     ]
-    if (count := sum(map(len, curves))) > MOST_PICTURES:
-        raise StudyError(f"{count:,} images, more than {MOST_PICTURES}: name fewer images or corruptions")
+    if (count := sum(map(len, curves))) > MAX_PICTURES:
+        raise StudyError(f"{count:,} images, more than {MAX_PICTURES}: name fewer images or corruptions")
     return [curve for curve in curves if curve]
 
 

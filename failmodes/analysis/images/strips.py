@@ -13,7 +13,7 @@ from failmodes.analysis.images.attention import AttentionMap
 from failmodes.analysis.render.blocks import Frame, ImageStrip
 from failmodes.analysis.render.formatting import capitalize_first, format_confidence, format_severity
 
-LONGEST_SIDE_PX = 96  # of a picture; larger ones are scaled down
+MAX_SIDE_PX = 96  # of a picture; larger ones are scaled down
 QUALITY = 80  # of WebP copies
 
 
@@ -34,7 +34,7 @@ def strip_title(corruption_label: str, model_label: str, image_id: int, class_na
 
 def image_strip(
     title: str, note: str, pixels: Sequence[NDArray[np.uint8]], frames: Sequence[Frame], *, is_lossless: bool,
-    maps: Sequence[AttentionMap | None] = (), most_px: int = LONGEST_SIDE_PX,
+    maps: Sequence[AttentionMap | None] = (), most_px: int = MAX_SIDE_PX,
 ) -> ImageStrip:  # fmt: skip
     """Pictures of one size, (H, W, 3) each, side by side, with attention if all have a map of one size.
 

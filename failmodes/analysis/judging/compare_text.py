@@ -8,7 +8,7 @@ from failmodes.analysis.judging.wording import (
     images_text,
     listed_cells,
 )
-from failmodes.analysis.render.blocks import EMPTY, MOST_LEVELS, Cell, Table, severity_table, text_table
+from failmodes.analysis.render.blocks import EMPTY, MAX_LEVELS, Cell, Table, severity_table, text_table
 from failmodes.analysis.render.formatting import (
     NO_BREAK,
     capitalize_first,
@@ -166,7 +166,7 @@ class ComparisonText:
                 mark = DECIDED if row.winner else ""
                 cells[row.corruption, row.severity] = Cell(f"{text}{mark}", "" if self.is_summary else small)
         names = {row.corruption: row.label for row in compared.corruptions if row.corruption}
-        most = SUMMARY_LEVELS if self.is_summary else MOST_LEVELS
+        most = SUMMARY_LEVELS if self.is_summary else MAX_LEVELS
         return severity_table("Difference in every cell", note, names, cells, "JSON", most)
 
     def _class_table(self) -> Table:

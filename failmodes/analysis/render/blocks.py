@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from failmodes.analysis.render.formatting import format_severity
 
 EMPTY = "\u2013"
-MOST_LEVELS = 11  # severity columns
+MAX_LEVELS = 11  # severity columns
 
 
 class Cell(NamedTuple):
@@ -188,7 +188,7 @@ def severity_table(
     names: Mapping[str, str],
     cells: Mapping[tuple[str, float], Cell],
     whole: str,
-    most: int = MOST_LEVELS,
+    most: int = MAX_LEVELS,
 ) -> Table:
     """A table of corruptions (rows) by severities (columns).
 

@@ -23,7 +23,7 @@ from failmodes.warehouse.terminal import without_commands
 if TYPE_CHECKING:
     import polars as pl
 
-MOST_CELL_LETTERS, MOST_ITEMS = 1000, 10  # of a text and of a list in a terminal cell
+MAX_CELL_CHARACTERS, MAX_ITEMS = 1000, 10  # of a text and of a list in a terminal cell
 SUFFIXES = {".csv": "csv", ".json": "json", ".md": "markdown", ".parquet": "parquet", ".tex": "latex"}
 _OF_LATEX = str.maketrans({
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
@@ -89,12 +89,12 @@ def cell_text(value: Any, *, is_whole: bool = False) -> str:
         case Decimal():
             return f"{value.normalize():f}"  # severity 3, not 3.000
         case list() | tuple():
-            kept = value if is_whole else value[:MOST_ITEMS]
+            kept = value if is_whole else value[:MAX_ITEMS]
             rest = ", …" if len(value) > len(kept) else ""
             return f"[{', '.join(cell_text(item, is_whole=is_whole) for item in kept)}{rest}]"
         case _:
             text = str(value)
-            text = text if is_whole or len(text) <= MOST_CELL_LETTERS else f"{text[:MOST_CELL_LETTERS]}…"
+            text = text if is_whole or len(text) <= MAX_CELL_CHARACTERS else f"{text[:MAX_CELL_CHARACTERS]}…"
             return "".join(letter if letter == "\n" else spelt_out(letter) for letter in text)
 
 

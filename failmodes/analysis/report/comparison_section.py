@@ -23,7 +23,7 @@ from failmodes.analysis.trained_models import trained_models
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.schema import CLEAN
 
-MOST_PICTURES = 8  # newly incorrect images, and newly correct ones
+MAX_PICTURES = 8  # newly incorrect images, and newly correct ones
 Pair = tuple[OpenedModel, OpenedModel]
 
 
@@ -94,7 +94,7 @@ def _changed_images(
     con: duckdb.DuckDBPyConnection, text: ComparisonText, changed: ChangedImages
 ) -> tuple[Gallery, ...]:
     """Images that change in most cells, as far as the warehouse has them."""
-    images, is_incorrect = changed.images[:MOST_PICTURES], changed is text.comparison.newly_incorrect
+    images, is_incorrect = changed.images[:MAX_PICTURES], changed is text.comparison.newly_incorrect
     seen_by = text.comparison.b if is_incorrect else text.comparison.a  # the model whose predictions are incorrect
     # An image that changes when clean is shown under the corruption with the lowest accuracy of this model
     worst = min(text.comparison.corruptions, key=lambda row: (row.b if is_incorrect else row.a) or 0.0).corruption

@@ -9,8 +9,8 @@ from failmodes.analysis.render.formatting import REASON_MEANINGS, capitalize_fir
 from failmodes.analysis.selection import Selection, corruption_labels
 from failmodes.analysis.statistics.model_accuracy import lowest_first, run_accuracies
 
-MOST_BYTES = 4_000_000  # of all strips of a selection; base64 adds a third
-MOST_PIXELS = 2**29  # decoded, about 10 s
+MAX_BYTES = 4_000_000  # of all strips of a selection; base64 adds a third
+MAX_PIXELS = 2**29  # decoded, about 10 s
 LOSSLESS_BYTES = 800_000  # of all stored pictures, up to which they are embedded uncompressed
 MODEL, CORRUPTION, REASON = "Model", "Corruption", "Chosen as"  # filters
 NO_IMAGES = (
@@ -35,14 +35,14 @@ def gallery(con: duckdb.DuckDBPyConnection, selection: Selection) -> Gallery:
     for part in parts:
         height, width = size_of(part)
         pixels += part.height * height * width
-        if pixels > MOST_PIXELS and strips:
+        if pixels > MAX_PIXELS and strips:
             break
         images = exemplar_images(part)
         first = images[0]
         labels = (selection.labels[first.evaluation_id], names[first.corruption], first.reason_name)
         strip = _strip(images, *labels, is_lossless=is_lossless)
         size += len(strip.url) * 3 // 4
-        if size > MOST_BYTES and strips:
+        if size > MAX_BYTES and strips:
             break
         strips.append(strip)
         facts.append(labels)

@@ -52,7 +52,7 @@ from failmodes.warehouse.progress import counted
 
 REPORT_FILE = "report.html"
 DRAWN = (FIRST_SCREEN, *(topic.chart for topic in TOPICS), *MORE_CHARTS)
-MOST_NAMED = 8  # corruptions named in the first line; of more, it gives the number
+MAX_NAMED = 8  # corruptions named in the first line; of more, it gives the number
 READING = (
     "Intervals are in square brackets. For each kind and model, the strongest finding is listed; the table findings of "
     "the warehouse has all of them. Inconclusive: the data do not decide. Curvature: mean height of a curve above the "
@@ -143,7 +143,7 @@ def report_part(
     models = join_names(labels) if len(labels) <= MAX_LISTED else format_count(len(labels), "model")
     verb = "fail" if len(labels) > 1 else "fails"
     corruptions = format_count(len(selection.corruptions), "corruption")
-    if len(selection.corruptions) <= MOST_NAMED:
+    if len(selection.corruptions) <= MAX_NAMED:
         corruptions = join_names(lower_label(names[c]) for c in selection.corruptions)
     shown, found = best_and_worst(con, selection), findings_of(con, selection)
     images, left_out = gallery(con, shown), left_out_sentence(shown)

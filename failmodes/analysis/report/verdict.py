@@ -43,7 +43,7 @@ ERROR_RATES = (
     f"{format_percent(sum(FIRST_SCREEN.values()) + BESIDE)}. "
     "At most 5% of the findings in this report are expected to be false."
 )
-MOST_DESCRIBED = 2  # models described individually
+MAX_DESCRIBED = 2  # models described individually
 
 
 def verdict_sentences(con: duckdb.DuckDBPyConnection, selection: Selection) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ def verdict_sentences(con: duckdb.DuckDBPyConnection, selection: Selection) -> t
 
 def _breaks(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     rankings, names = drop_rankings(con, selection), corruption_labels(con)
-    if len(rankings) > MOST_DESCRIBED:
+    if len(rankings) > MAX_DESCRIBED:
         return largest_drop_sentence(con, selection)
     clear = {e: ranking.drops[0] for e, ranking in rankings.items() if ranking.is_clear}
     falls = {e: _fall(con, selection, e, drop) for e, drop in clear.items()}

@@ -18,14 +18,14 @@ from failmodes.warehouse.errors import StudyError
 
 MM = {"mm": 1.0, "cm": 10.0, "in": 25.4, "px": 25.4 / 96, "pt": 25.4 / 72}
 LAYOUT_MM = {"page": 180.0, "paper": 85.0}
-NARROWEST_MM, WIDEST_MM, TALLEST_MM = 60, 600, 240
+MIN_WIDTH_MM, MAX_WIDTH_MM, MAX_HEIGHT_MM = 60, 600, 240
 WIDE_FROM_MM = 130  # from this width on, panels are arranged as on a page
 PADDING_PX = 5  # around the whole chart
 AXIS_PX, PLAIN_AXIS_PX = 51, 44  # width of a vertical axis with title, of panels and of a single plot
 EXTENT_PX = 32  # width of its labels and ticks
 HEAD_PX, NARROW_HEAD_PX, PANEL_HEAD_PX = 140, 290, 68  # height of a chart's texts, and of a panel's title and x axis
 GAP_PX, SYMBOL_PX = 12, 34  # between plots; symbol of a legend entry
-LOWEST_PX, TALL_PX = 44, 75  # minimum height of a plot; height for five ticks
+MIN_HEIGHT_PX, TALL_PX = 44, 75  # minimum height of a plot; height for five ticks
 FADED = 0.15
 POINTS: dict[str, Any] = {"symbolType": "circle", "symbolSize": 50, "symbolStrokeWidth": 0}  # legend of points
 SYMBOLS: dict[str, Any] = {  # second legend, below the plot
@@ -36,7 +36,7 @@ SYMBOLS: dict[str, Any] = {  # second legend, below the plot
     "symbolFillColor": MID_GRAY,
 }
 RUNNING_LETTER_SHARE = 0.47  # average character width in font sizes
-WIDE_LETTERS, SLIM_LETTERS = frozenset("%@mw"), frozenset(" .,:;'|()[]ijltfr")
+WIDE_CHARACTERS, SLIM_CHARACTERS = frozenset("%@mw"), frozenset(" .,:;'|()[]ijltfr")
 PERCENT = "format(100 * datum.value, '.3~g') + '%'"  # a share 0-1 on an axis
 FEW_LEVELS, MANY, FEW_ROWS = 11, 8, 3  # of severities, panels and rows of panels
 
@@ -72,7 +72,7 @@ class Panels(NamedTuple):
             usual_px: preferred height.
             around_px: space of each row above and below its plots.
         """
-        return min(usual_px, max(LOWEST_PX, self.space / self.rows - around_px))
+        return min(usual_px, max(MIN_HEIGHT_PX, self.space / self.rows - around_px))
 
 
 class Frame(NamedTuple):
@@ -109,7 +109,7 @@ class Frame(NamedTuple):
         rows = -(-max(1, count) // most)
         columns = -(-max(1, count) // rows)
         space = self.width_px - 2 * PADDING_PX - left_px - columns * right_px - (columns - 1) * GAP_PX
-        height = TALLEST_MM / MM["px"] - (HEAD_PX if self.is_wide else NARROW_HEAD_PX)
+        height = MAX_HEIGHT_MM / MM["px"] - (HEAD_PX if self.is_wide else NARROW_HEAD_PX)
         return Panels(columns, rows, space / columns, right_px, height, self.part)
 
 
@@ -131,8 +131,8 @@ def frame_of(layout: str, width: str | None = None) -> Frame:
     if not found:
         raise StudyError(f"no width {width!r}: give a number and one of {', '.join(MM)}, such as 85mm")
     width_mm = float(found[1]) * MM[found[2]]
-    if not NARROWEST_MM <= width_mm <= WIDEST_MM:
-        raise StudyError(f"width {width!r} is not between {NARROWEST_MM}mm and {WIDEST_MM}mm: a column has 85mm")
+    if not MIN_WIDTH_MM <= width_mm <= MAX_WIDTH_MM:
+        raise StudyError(f"width {width!r} is not between {MIN_WIDTH_MM}mm and {MAX_WIDTH_MM}mm: a column has 85mm")
     return Frame(width_mm / MM["px"])
 
 
@@ -293,7 +293,7 @@ def interval_tips(column: str, form: str, title: str, low: str = "low", high: st
 
 def text_width(text: str, font_px: float = LABEL_PX) -> float:
     """Approximate width of a text, in pixels."""
-    wide, slim = (sum(map(letters.__contains__, text)) for letters in (WIDE_LETTERS, SLIM_LETTERS))
+    wide, slim = (sum(map(letters.__contains__, text)) for letters in (WIDE_CHARACTERS, SLIM_CHARACTERS))
     wide += sum(map(str.isupper, text))
     return font_px * (0.72 * wide + 0.28 * slim + 0.55 * (len(text) - wide - slim))
 

@@ -10,8 +10,8 @@ from failmodes.analysis.charts.style.series import name_with_extra
 from failmodes.analysis.charts.style.theme import GROUPS, LABEL_PX, SOURCE_PX
 from failmodes.analysis.render.formatting import format_number
 
-MOST_COLUMNS, ROW_PX, LEAST_ROW_PX = 4, 26, 13
-LABEL_PADDING_PX, LONGEST_LABEL_PX = 6, 200
+MAX_COLUMNS, ROW_PX, MIN_ROW_PX = 4, 26, 13
+LABEL_PADDING_PX, MAX_LABEL_PX = 6, 200
 DECIMAL_PX, WHOLE_PX = 26, 14  # widths of a cell that a number with and without a decimal needs
 DARK_FROM = 0.5  # share of the color scale from which numbers have the other text color
 
@@ -33,7 +33,7 @@ def heat_map(
     cells = cells.drop_nulls(value)
     cells = cells.with_columns(name=name_with_extra())
     order, severities = row_order(cells, value), cells["severity"].unique().sort().to_list()
-    left_px = min(LONGEST_LABEL_PX, frame.width_px / 3, max(map(text_width, order))) + LABEL_PADDING_PX
+    left_px = min(MAX_LABEL_PX, frame.width_px / 3, max(map(text_width, order))) + LABEL_PADDING_PX
     models = [label for label in models if label in cells["label"]]
     panels, height = _panels(frame, len(models), len(order), left_px)
     ranked = cells.group_by("label", maintain_order=True).agg(pl.mean(value)).sort(value, descending=True)
@@ -83,8 +83,8 @@ def row_order(cells: pl.DataFrame, value: str) -> list[str]:
 
 def _panels(frame: Frame, models: int, rows: int, left_px: float) -> tuple[Panels, float]:
     """The grid of as many models as fit on a page, and the height of a panel in pixels."""
-    panels = frame.panels(models, MOST_COLUMNS, left_px=left_px)
+    panels = frame.panels(models, MAX_COLUMNS, left_px=left_px)
     height = panels.height(ROW_PX * rows)
-    if height < LEAST_ROW_PX * rows and panels.rows > 1:
+    if height < MIN_ROW_PX * rows and panels.rows > 1:
         return _panels(frame, panels.columns * (panels.rows - 1), rows, left_px)
     return panels, height

@@ -17,7 +17,7 @@ from failmodes.analysis.images.attention import AttentionMap, Point
 
 GAP_PX, LINE_PX, MARK_PX = 6, 13, 14  # gap between images; height of a text line; width of a tick or cross
 HEADING_PX = 142  # width of titles left of the images in a wide frame
-LARGEST_SIDE_PX = 130  # enough for a small image
+MAX_SIDE_PX = 130  # enough for a small image
 TICK, CROSS = "M-1,0.1L-0.3,0.8L1,-0.8", "M-0.8,-0.8L0.8,0.8M0.8,-0.8L-0.8,0.8"  # paths, since fonts may lack them
 EMBEDDED_PX = 256  # longer side of an embedded image: 300 dpi at 85 pixels
 HEAT_OPACITY = 0.6
@@ -66,7 +66,7 @@ def image_grid(rows: Sequence[Row], columns: Sequence[str], frame: Frame, *, has
     width = frame.width_px - 2 * PADDING_PX
     column = (width - left) / len(columns)
     around = head + below + GAP_PX + 4
-    side = min(column - GAP_PX, LARGEST_SIDE_PX)
+    side = min(column - GAP_PX, MAX_SIDE_PX)
     side = max(column / 2, frame.panels(len(rows), 1).height(side, around))
     names = alt.Axis(orient="top", domain=False, ticks=False, labelOffset=-column / 2, labelAlign="left", labelAngle=0)
     x = alt.X(

@@ -9,7 +9,7 @@ from failmodes.warehouse.errors import printable
 from failmodes.warehouse.terminal import without_commands
 
 SUFFIX = ".md"
-MOST_LETTERS = 2000  # characters of a sentence or cell
+MAX_CHARACTERS = 2000  # characters of a sentence or cell
 _MARKUP = re.compile(r"[\\`*<|~]|\](?=[(\[:])|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")  # _ within a word is literal
 _AT_START = re.compile(
     r"^(?:(\d+)(?=[.)](?:\s|$))|(?=[-+](?:[\s-]|$)|[#>=\[]))"
@@ -23,7 +23,7 @@ def render(document: Document, width: int) -> str:  # noqa: ARG001  # Markdown d
     return "\n".join(_lines(document.blocks)) + "\n"
 
 
-def escape(text: str, most: int = MOST_LETTERS) -> str:
+def escape(text: str, most: int = MAX_CHARACTERS) -> str:
     """At most `most` characters of a text on one line, escaped; words that GitHub would link become code.
 
     No-break spaces become spaces.
@@ -92,6 +92,6 @@ def table_row(cells: Iterable[str]) -> str:
 
 def _html(text: str) -> str:
     """A text within an HTML element in Markdown, where GitHub also links mentions and issues."""
-    line = printable(text, MOST_LETTERS).replace(NO_BREAK, " ")
+    line = printable(text, MAX_CHARACTERS).replace(NO_BREAK, " ")
     plain = "".join(f"&#{ord(x)};" if x in "&<>\"'`*_[]|~\\:#$" else x for x in line)
     return re.sub(r"@|www\.", lambda found: f"{found[0]}<!-- -->", plain)

@@ -12,8 +12,8 @@ from failmodes.warehouse.errors import printable
 from failmodes.warehouse.terminal import without_commands
 
 SUFFIX = ".txt"
-NARROWEST = 40  # characters per line
-MOST_LETTERS, MOST_CELL_LETTERS = 4000, 400  # characters of a sentence and of a cell
+MIN_WIDTH = 40  # characters per line
+MAX_CHARACTERS, MAX_CELL_CHARACTERS = 4000, 400  # characters of a sentence and of a cell
 
 
 def render(document: Document, width: int) -> str:
@@ -24,7 +24,7 @@ def render(document: Document, width: int) -> str:
 def render_blocks(blocks: Iterable[Block], width: int) -> str:
     """Blocks as lines of at most `width` characters, ending in a line break."""
     parts = _all_parts(blocks)
-    return lay_out((printable(part, MOST_LETTERS) if isinstance(part, str) else part for part in parts), width)
+    return lay_out((printable(part, MAX_CHARACTERS) if isinstance(part, str) else part for part in parts), width)
 
 
 def lay_out(parts: Iterable[RenderableType], width: int) -> str:
@@ -40,7 +40,7 @@ def lay_out(parts: Iterable[RenderableType], width: int) -> str:
 def plain_console(width: int) -> Console:
     """A console that captures output, without markup and colors."""
     return Console(
-        file=io.StringIO(), width=max(NARROWEST, width), markup=False, highlight=False, emoji=False, color_system=None,
+        file=io.StringIO(), width=max(MIN_WIDTH, width), markup=False, highlight=False, emoji=False, color_system=None,
         force_jupyter=False,  # else a notebook would display it at once
     )  # fmt: skip
 
@@ -77,15 +77,15 @@ def _parts(block: Block) -> Iterator[str | RichTable]:
 def _item(text: str) -> RichTable:
     """A list item with hanging indent."""
     item = RichTable.grid()
-    item.add_row("- ", printable(text, MOST_LETTERS))
+    item.add_row("- ", printable(text, MAX_CHARACTERS))
     return item
 
 
 def _table(table: Table) -> RichTable:
     laid = RichTable(box=None, pad_edge=False, show_edge=False, header_style="")
     for name, is_text in zip(table.columns, table.are_texts, strict=True):
-        heading = printable(name, MOST_CELL_LETTERS)
+        heading = printable(name, MAX_CELL_CHARACTERS)
         laid.add_column(heading, justify="left" if is_text else "right", overflow="fold")
     for row in table.rows:
-        laid.add_row(*(printable(cell.on_one_line, MOST_CELL_LETTERS) for cell in row))
+        laid.add_row(*(printable(cell.on_one_line, MAX_CELL_CHARACTERS) for cell in row))
     return laid

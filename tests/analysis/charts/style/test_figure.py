@@ -13,7 +13,7 @@ from PIL import Image
 
 from failmodes.analysis.chart_registry import draw_of_images, draw_selection, image_charts, warehouse_charts
 from failmodes.analysis.charts.style.figure import VEGA_LITE, Figure
-from failmodes.analysis.charts.style.frame import PAGE, TALLEST_MM, Frame, frame_of
+from failmodes.analysis.charts.style.frame import MAX_HEIGHT_MM, PAGE, Frame, frame_of
 from failmodes.analysis.sample_images import CorruptionRequest
 from failmodes.analysis.selection import Selection, select_one
 
@@ -57,7 +57,7 @@ def test_every_chart_is_as_wide_as_asked_with_readable_texts(
     wide, high, natural_px = map(float, found.groups())
     assert wide == pytest.approx(frame.width_mm, abs=0.5)
     assert natural_px == pytest.approx(frame.width_px, rel=0.04), "texts would be scaled"
-    assert high <= TALLEST_MM or name == "exemplars"
+    assert high <= MAX_HEIGHT_MM or name == "exemplars"
     points = [float(px) * wide / 25.4 * 72 / natural_px for px in re.findall(r'font-size="([\d.]+)px"', svg)]
     assert 7 <= min(points) < max(points) <= 9.4
     assert pdf_mm(figure.save(tmp_path / "figure.pdf")) == pytest.approx(frame.width_mm, abs=0.5)
