@@ -133,27 +133,27 @@ def distortion_sentence(rows: pl.DataFrame) -> str:
 
 
 def _stored(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
-    """Distortion on record; all evaluations of a selection see the same pixels, so the first speaks for them.
+    """Stored distortion, of the first evaluation, since all evaluations of a selection share their pixels.
 
     Raises:
-        WarehouseError: corrupted images do not pair with clean ones, so that nothing was measured.
+        WarehouseError: corrupted images do not pair with clean images.
     """
     rows = read_for_selection(con, "distortion_by_severity", selection.only(selection.evaluations[0]))
     if rows.is_empty():
-        raise WarehouseError("no distortion to show: corrupted images do not pair with clean ones, image by image")
+        raise WarehouseError("no distortion to show: corrupted images do not pair with clean images")
     return rows.sort("corruption_order", "severity")
 
 
 def measured_distortion(request: CorruptionRequest, clean: NDArray[np.uint8]) -> tuple[pl.DataFrame, dict[str, str]]:
-    """Corrupt `clean` (N, S, S, 3) uint8 and measure it, at the severities requested or densely.
+    """Corrupt `clean` (N, S, S, 3) uint8 and measure its distortion at the requested severities or a dense grid.
 
-    Between whole severities, only corruptions that interpolate are made.
+    Fractional severities include only corruptions that interpolate.
 
     Returns:
-        Rows as in the view distortion_by_severity, and the corruptions that could not be made, with the reason.
+        Rows as in the view distortion_by_severity, and the reason for each corruption that failed.
 
     Raises:
-        StudyError: nothing of the request can be made; the message says why.
+        StudyError: all corruptions failed; the message says why.
     """
     rows: list[dict[str, Any]] = []
     missing: dict[str, str] = {}
@@ -168,13 +168,13 @@ def measured_distortion(request: CorruptionRequest, clean: NDArray[np.uint8]) ->
 
 
 def _not_monotone(rows: pl.DataFrame) -> list[str]:
-    """Labels of corruptions whose mean RMSE falls at some step, with the whole 95 % interval of the change below 0."""
+    """Labels of corruptions whose mean RMSE decreases at some step, with the 95% interval of the change below 0."""
     falls = rows.filter(pl.col("rmse_change_high") < 0)
     return falls["corruption_label"].unique(maintain_order=True).to_list()
 
 
 def _curve(request: CorruptionRequest, name: str, clean: NDArray[np.uint8]) -> list[dict[str, Any]]:
-    """Rows of one corruption from clean to the last severity; the change is from the severity before."""
+    """Rows of one corruption from clean to the last severity; the change is from the previous severity."""
     info, severities = CORRUPTIONS[name], request.levels() or DENSE_GRID
     rows: list[dict[str, Any]] = []
     before, groups = None, number_groups(fingerprint_with_rows(clean)[1])
