@@ -134,7 +134,7 @@ def test_what_is_not_stored_is_made_for_each_call(fresh: Path, capsys: pytest.Ca
     assert len(w.findings()) > 0
     assert w.table("shapes").is_empty()
     assert fresh.read_bytes() == content
-    assert capsys.readouterr().err.count("`failmodes load` stores it") == 1
+    assert capsys.readouterr().err.count("`failmodes load` stores them") == 1
 
 
 LIGHT = (

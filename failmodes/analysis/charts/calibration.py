@@ -43,7 +43,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
         f"Accuracy against mean confidence (maximum softmax probability) in {BINS} equal bins with at least "
         f"{MIN_PREDICTIONS} predictions, pooled over {selection.averaged_phrase}, "
         f"{style.severity_phrase(bins, colors)}; {selection.images}. Point area: share of the severity\u2019s "
-        "predictions; thin bars: 95% intervals over images; dashed: perfect calibration (points below it are overconfident). "
+        "predictions; thin bars: 95% intervals over images; dashed: perfect calibration (overconfident below). "
         f"{shown_phrase(chosen)}".rstrip(),
         selection.source_line,
         frame.width_px,
