@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 from import_files import import_into, invoke, small_frame, write_as
 
 from failmodes.__main__ import main
-from failmodes.analysis.judging.findings.limitations import limitations
+from failmodes.analysis.judging.findings.collection import limitations
 from failmodes.analysis.report.provenance import model_provenance
 from failmodes.analysis.selection import select_one
 from failmodes.warehouse.database.connection import open_warehouse

@@ -128,7 +128,9 @@ def _value_and_bounds(plan: Plan, one: Verdict) -> str:
         return one.reason
     value, low, high = (_amount(plan, number) for number in one.estimate)
     if one.verdict == "inconclusive":
-        return f"{value} (bounds {low} and {high})" + (f"; {one.reason}" if one.reason else "")
+        digits, scale = precision(plan.metric.unit)
+        bounds = format_interval(one.estimate.low, one.estimate.high, digits + 1, scale)
+        return f"{value} {bounds}" + (f"; {one.reason}" if one.reason else "")
     is_lower = plan.requirement.is_least == (one.verdict == "supported")
     return f"{value} ({f'lower bound {low}' if is_lower else f'upper bound {high}'})"
 
@@ -159,7 +161,7 @@ def _images_needed(judged: JudgedStatement) -> str:
 def images_needed_text(images: int | None, *, has_seeds: bool = False) -> str:
     """How many images would decide an inconclusive statement; None if no number would."""
     if images is None:
-        return "no number of images would decide it: the value is on or very close to the limit"
+        return "no number of images would decide it, since the value is on or very close to the limit"
     count = format_count(round_up(images), "image")
     if has_seeds:
         return f"at least {count}, or more training seeds, would decide it"

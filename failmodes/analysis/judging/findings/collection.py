@@ -1,21 +1,27 @@
-"""All findings of a warehouse as one sequence, with the sentences that are printed."""
+"""All findings of a warehouse as one sequence, with the printed sentences and the limitations of the data."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, overload
+from typing import overload
 
 import duckdb
+import polars as pl
 
+from failmodes.analysis.judging.findings.correction import BESIDE, FIRST_SCREEN, OTHERS
 from failmodes.analysis.judging.findings.headlines import Headline, headlines
 from failmodes.analysis.judging.findings.kind import Finding, Limitation
-from failmodes.analysis.judging.findings.limitations import limitations
 from failmodes.analysis.render.blocks import Document, Sentence
 from failmodes.analysis.render.documents import Rendered
-from failmodes.analysis.render.formatting import format_count
-from failmodes.analysis.selection import Selection
-
-if TYPE_CHECKING:
-    import polars as pl
+from failmodes.analysis.render.formatting import MAX_LISTED, format_count, format_percent, join_names
+from failmodes.analysis.selection import Selection, read_metrics
+from failmodes.analysis.statistics.curve_shape import stored_settings
+from failmodes.analysis.statistics.shape_tables import FALSE_SHAPES
+from failmodes.analysis.statistics.shares import ALPHA
+from failmodes.analysis.statistics.sufficiency import NON_FINITE
+from failmodes.analysis.trained_models import TrainedModel, trained_models
+from failmodes.warehouse.database.connection import fetch_first
+from failmodes.warehouse.schema import IMPORTED_FAMILY
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,10 +63,8 @@ class Findings(Rendered, Sequence[Finding]):
     def _parts(self) -> "dict[str, tuple[Finding | Headline | Limitation, ...]]":
         return {"findings": self.found, "headlines": self.headlines, "limitations": self.limitations}
 
-    def to_frame(self) -> "pl.DataFrame":
+    def to_frame(self) -> pl.DataFrame:
         """One row a finding, with the columns of the table `findings`."""
-        import polars as pl
-
         return pl.DataFrame(self.found, FRAME_SCHEMA, orient="row")
 
 
@@ -72,3 +76,153 @@ FRAME_SCHEMA = {name: str if name in TEXTS else int if name == "n" else float fo
 def collect(con: duckdb.DuckDBPyConnection, selection: Selection, found: Sequence[Finding]) -> Findings:
     """The findings of a selection, with headlines and limitations."""
     return Findings(tuple(found), tuple(headlines(found)), tuple(limitations(con, selection)))
+
+
+def _error_rates() -> str:
+    """The error rates of `correction` and of the shapes, in a sentence."""
+    better, largest = (format_percent(FIRST_SCREEN[kind], 2) for kind in ("better_model", "largest_drop"))
+    beside, others, shapes = (format_percent(rate, 2) for rate in (BESIDE, OTHERS, FALSE_SHAPES))
+    return (
+        f"The probability of any false statement is at most {better} about which model is better, {largest} about "
+        f"which corruption hurts most, and {beside} about the additions to these. At most {shapes} of the named shapes "
+        f"and {others} of all other findings are expected to be false; of everything together, in simulated reports, "
+        f"fewer than {format_percent(ALPHA, 0)}. These rates cover the choice of test images only."
+    )
+
+
+def limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Limitation]:
+    """Limitations, topic by topic: of the models, of the images, and of the statements."""
+    return [Limitation(*texts) for texts in _limitations(con, selection)]
+
+
+def _limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator[tuple[str, str, str]]:
+    """Topic, headline and detail of each limitation that holds for the selection."""
+    shared, left_out = selection.shared, selection.left_out
+    yield "Training", *_training(selection)
+    yield "Images", "Models were evaluated on one set of images.", _subset(con, selection)
+    if left_out:
+        yield (
+            "Excluded",
+            f"{join_names(left_out)} {'is' if len(left_out) == 1 else 'are'} excluded.",
+            "Cells of the other models are missing: the evaluation failed or was not finished.",
+        )
+    if shared["note"]:
+        yield (
+            "Pixels",
+            "Note on the dataset.",
+            f"{shared['dataset_label']}: {shared['note'].rstrip('.')}. Comparisons with published results must state "
+            "this.",
+        )
+    imported = [e.label for e in selection.evaluations if e.facts["family"] == IMPORTED_FAMILY]
+    if imported:
+        yield (
+            "Imports",
+            f"Predictions of {join_names(imported)} are imported.",
+            "It is not verified that they belong to these images and corrupted pixels. They have no attention maps.",
+        )
+    yield from _protocols(selection)
+    counts = _non_finite_counts(con, selection)
+    if counts:
+        yield (
+            "Numbers",
+            "Some predictions are not finite.",
+            f"{join_names(f'{counts[id_]:,} of {label}' for id_, label in selection.labels.items() if id_ in counts)}, "
+            "over all cells. They count as incorrect and are excluded from confidence and calibration. Shape and drop "
+            f"of a curve are not reported if {NON_FINITE} in one of its cells.",
+        )
+    if not shared["paired"]:
+        yield (
+            "Pairing",
+            "Corrupted and clean images do not pair.",
+            f"{shared['pairing_note']}: drift, onset and distortion are not measured, and intervals of accuracy drops "
+            "are wider.",
+        )
+    yield (
+        "Severity",
+        "Severity levels are ordinal, not equally spaced.",
+        "A shape depends on how the recipe spaces its levels.",
+    )
+    yield (
+        "Errors",
+        "Corruption errors are not normalized.",
+        "Normalization by AlexNet's errors is defined for ImageNet-C only.",
+    )
+    yield (
+        "Shapes",
+        "Shapes depend on thresholds.",
+        f"Stability is the share of {stored_settings(con).resamples:,} resamples of the curve with the same shape; "
+        "the table of shapes shows how often other thresholds give the same shape.",
+    )
+    yield "Error rates", "A few statements may be false.", _error_rates()
+    yield (
+        "Attention",
+        "Grad-CAM is not an explanation.",
+        "It describes one layer and is not a cause. Without object masks it shows that attention moves, not "
+        "where it moves to.",
+    )
+
+
+def _training(selection: Selection) -> tuple[str, str]:
+    """How many training runs each model or architecture has, and the scope of the intervals."""
+    models = trained_models(selection.evaluations)
+    several = [model for model in models if model.has_several_seeds]
+    seeds = f"Training seeds: {join_names(map(_seeds_of, models))}."
+    if several:
+        return _single_runs(models, several), (
+            f"Intervals of {join_names(model.label for model in several)} over seeds cover training and test images; "
+            "intervals of one training run, and all shapes, cover test images only. Two to four seeds are a small "
+            f"sample of training runs. {seeds}"
+        )
+    detail = (
+        "Intervals cover the choice of test images, not training: another seed may give other results, and comparing "
+        f"architectures requires several seeds of each. {seeds}"
+    )
+    runs = Counter((e.facts["architecture"], e.facts["training_recipe"]) for e in selection.evaluations)
+    most = max(runs.values())
+    if most == 1:
+        return "Each architecture has one training run.", detail
+    if any(not model.seeds for model in models):
+        return "Training seeds are not stated.", detail
+    return f"No architecture has more than {format_count(most, 'training run')}.", detail
+
+
+def _single_runs(models: list[TrainedModel], several: list[TrainedModel]) -> str:
+    """Which models have one training run; if none has, the fewest runs of a model."""
+    single = [model.label for model in models if not model.has_several_seeds]
+    if not single:
+        return f"Each model has at least {min(len(model.runs) for model in several)} training runs."
+    if len(single) > MAX_LISTED:
+        return f"{format_count(len(single), 'model')} have one training run each."
+    return f"{join_names(single)} {'have one training run each' if len(single) > 1 else 'has one training run'}."
+
+
+def _seeds_of(model: TrainedModel) -> str:
+    return f"{model.label} {join_names(map(str, model.seeds)) if model.seeds else 'not stated'}"
+
+
+def _protocols(selection: Selection) -> Iterator[tuple[str, str, str]]:
+    """The classes that a model predicts among, if it has outputs outside the dataset's classes."""
+    among = {
+        "all": ("all outputs of the model", "a prediction outside the dataset's classes counts as incorrect"),
+        "subset": ("the dataset's classes only", "other outputs are ignored, which makes the task easier"),
+    }
+    for protocol, (chosen, meaning) in among.items():
+        labels = [e.label for e in selection.evaluations if e.facts["class_protocol"] == protocol]
+        if labels:
+            verb = "predicts" if len(labels) == 1 else "predict"
+            yield "Classes", f"{join_names(labels)} {verb} among {chosen}.", f"Study key `classes`: {meaning}."
+
+
+def _subset(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+    row = fetch_first(con, "select image_count from datasets where dataset_id = ?", [selection.shared["dataset_id"]])
+    images, full = selection.image_count, row[0] if row else None
+    seen = format_count(images, "image")
+    if full is None or images >= full:
+        return f"All {seen} of one split of one dataset: on other data, models may fail under other corruptions."
+    return f"{seen} of {full:,} ({format_percent(images / full, 0)}): detecting small differences requires more images."
+
+
+def _non_finite_counts(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, int]:
+    counts = (pl.col("value") * pl.col("n")).round().sum().cast(pl.Int64)
+    rows = read_metrics(con, selection.ids, ["non_finite_share"]).group_by("evaluation_id").agg(count=counts)
+    return dict(rows.filter(pl.col("count") > 0).iter_rows())

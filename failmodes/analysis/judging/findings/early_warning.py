@@ -33,12 +33,15 @@ def early_warnings(
     for name, found in sorted(gains.items(), key=lambda item: -item[1].share.value if item[1].share else 0.0):
         if found.share is None:
             continue
-        verb = "predicts" if is_found(found) else "is not shown to predict"
+        share = format_percent_interval(found.share)
+        verb, gain = "is not shown to predict", f"gain of {share} over the log-loss of"
+        if is_found(found):
+            verb, gain = "predicts", f"{share} lower log-loss than"
         reference = "margin" if name == BEYOND_MARGIN else "corruption and severity"
         yield Judged(
             "supported" if is_found(found) else "inconclusive",
             f"{capitalize_first(PREDICTOR_NAMES[name])} {verb} which images {evaluation.label} misclassifies at the "
-            f"next severity: {format_percent_interval(found.share)} lower log-loss than {reference} alone",
+            f"next severity: {gain} {reference} alone",
             found.images,
             found.share,
             claim=name,

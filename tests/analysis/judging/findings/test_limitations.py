@@ -8,8 +8,8 @@ from opened_results import opened
 from rewritten_shards import cell_of, make_non_finite
 from synthetic_results import Synthetic
 
+from failmodes.analysis.judging.findings.collection import limitations
 from failmodes.analysis.judging.findings.kind import Limitation
-from failmodes.analysis.judging.findings.limitations import limitations
 from failmodes.analysis.selection import Selection
 
 
