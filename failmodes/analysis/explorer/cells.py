@@ -15,7 +15,7 @@ from failmodes.analysis.images.attention import missing_map_reason
 from failmodes.analysis.images.clean_images import OpenStudy
 from failmodes.analysis.images.collection import Pictures, pictures_of_rows
 from failmodes.analysis.images.rows import PICTURES, PictureRow, curve_rows
-from failmodes.analysis.images.strips import frame_of, image_strip, strip_title
+from failmodes.analysis.images.strips import picture_strip
 from failmodes.analysis.render.blocks import ImageStrip
 from failmodes.analysis.render.formatting import (
     format_count,
@@ -326,12 +326,4 @@ def strip_of(
     made = pictures_of_rows(con, rows, "", open_study=open_study)
     without = [picture.row for picture in made.all if picture.attention is None]
     notes = made.notes + ([f"No attention map: {missing_map_reason(con, without)}"] if without else [])
-    return image_strip(
-        strip_title(cell.corruption_label, cell.label, image_id, rows[0].label_name),
-        " ".join(f"{note}." for note in notes),
-        [picture.pixels for picture in made.all],
-        [frame_of(float(r.severity), r.predicted_name, r.confidence, is_correct=r.correct) for r in rows],
-        is_lossless=True,
-        maps=[picture.attention for picture in made.all],
-        most_px=STRIP_PX,
-    )
+    return picture_strip(made.all, cell.label, " ".join(f"{note}." for note in notes), STRIP_PX)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from failmodes.analysis.images.attention import AttentionMap
-from failmodes.analysis.render.blocks import Frame, ImageStrip
+from failmodes.analysis.images.regeneration import Picture
+from failmodes.analysis.render.blocks import ImageStrip, StripFrame
 from failmodes.analysis.render.formatting import capitalize_first, format_confidence, format_severity
 
 MAX_SIDE_PX = 96  # of a picture; larger ones are scaled down
@@ -22,9 +23,9 @@ def viewer(kind: str) -> str:
     return files("failmodes.analysis.images").joinpath(f"viewer.{kind}").read_text("utf-8")
 
 
-def frame_of(severity: float, prediction: str, confidence: float | None, *, is_correct: bool) -> Frame:
+def strip_frame(severity: float, prediction: str, confidence: float | None, *, is_correct: bool) -> StripFrame:
     """One picture of a strip, with its confidence (0-1) in percent."""
-    return Frame(format_severity(severity), prediction, format_confidence(confidence), is_correct)
+    return StripFrame(format_severity(severity), prediction, format_confidence(confidence), is_correct)
 
 
 def strip_title(corruption_label: str, model_label: str, image_id: int, class_name: str) -> str:
@@ -33,15 +34,15 @@ def strip_title(corruption_label: str, model_label: str, image_id: int, class_na
 
 
 def image_strip(
-    title: str, note: str, pixels: Sequence[NDArray[np.uint8]], frames: Sequence[Frame], *, is_lossless: bool,
-    maps: Sequence[AttentionMap | None] = (), most_px: int = MAX_SIDE_PX,
+    title: str, note: str, pixels: Sequence[NDArray[np.uint8]], frames: Sequence[StripFrame], *, is_lossless: bool,
+    maps: Sequence[AttentionMap | None] = (), max_px: int = MAX_SIDE_PX,
 ) -> ImageStrip:  # fmt: skip
     """Pictures of one size, (H, W, 3) each, side by side, with attention if all have a map of one size.
 
-    Pictures whose longer side exceeds `most_px` pixels are scaled down and compressed.
+    Pictures whose longer side exceeds `max_px` pixels are scaled down and compressed.
     """
     height, width = pixels[0].shape[:2]
-    share = min(1, most_px / max(height, width))
+    share = min(1, max_px / max(height, width))
     size = max(1, round(width * share)), max(1, round(height * share))
     strip = Image.new("RGB", (size[0] * len(pixels), size[1]))
     for place, picture in enumerate(map(Image.fromarray, pixels)):
@@ -51,6 +52,20 @@ def image_strip(
     strip.save(buffer, kind, **({} if kind == "png" else {"quality": QUALITY, "method": 2}))
     url = f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
     return ImageStrip(title, note, url, *size, tuple(frames), *_encoded(maps))
+
+
+def picture_strip(pictures: Sequence[Picture], model_label: str, note: str, max_px: int = MAX_SIDE_PX) -> ImageStrip:
+    """The reproduced pictures of one image along severity, with attention if it was read."""
+    rows = [picture.row for picture in pictures]
+    return image_strip(
+        strip_title(rows[-1].corruption_label, model_label, rows[-1].image_id, rows[-1].label_name),
+        note,
+        [picture.pixels for picture in pictures],
+        [strip_frame(float(r.severity), r.predicted_name, r.confidence, is_correct=r.correct) for r in rows],
+        is_lossless=True,
+        maps=[picture.attention for picture in pictures],
+        max_px=max_px,
+    )
 
 
 def _encoded(maps: Sequence[AttentionMap | None]) -> tuple[str, tuple[int, int]]:

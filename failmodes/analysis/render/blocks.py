@@ -81,7 +81,7 @@ class Chart(NamedTuple):
     source: str = ""
 
 
-class Frame(NamedTuple):
+class StripFrame(NamedTuple):
     """One picture of a strip: severity, prediction, confidence, and whether the prediction is correct."""
 
     severity: str
@@ -109,7 +109,7 @@ class ImageStrip(NamedTuple):
     url: str
     width: int
     height: int
-    frames: tuple[Frame, ...]
+    frames: tuple[StripFrame, ...]
     maps: str = ""
     map_size: tuple[int, int] = (0, 0)
 

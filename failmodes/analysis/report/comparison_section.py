@@ -9,11 +9,10 @@ import duckdb
 from failmodes.analysis.charts.differences import draw
 from failmodes.analysis.charts.style.series import model_colors
 from failmodes.analysis.images.collection import changed_pictures
-from failmodes.analysis.images.regeneration import Picture
-from failmodes.analysis.images.strips import frame_of, image_strip, strip_title
-from failmodes.analysis.judging.compare import ChangedImage, ChangedImages, compare_models
+from failmodes.analysis.images.strips import picture_strip
+from failmodes.analysis.judging.compare import ChangedImages, compare_models
 from failmodes.analysis.judging.compare_text import ComparisonText
-from failmodes.analysis.render.blocks import Block, Gallery, ImageStrip, Section, Sentence
+from failmodes.analysis.render.blocks import Block, Gallery, Section, Sentence
 from failmodes.analysis.render.formatting import format_count
 from failmodes.analysis.report.report_charts import IN_COMPARISON, report_chart
 from failmodes.analysis.selection import Selection
@@ -101,19 +100,14 @@ def _changed_images(
     cells = {one.image_id: (one.corruption if one.severity else worst or CLEAN, one.severity) for one in images}
     pictures, missing = changed_pictures(con, seen_by.evaluation_ids[0], cells)
     strips = [
-        _strip(text, image, pictures[image.image_id], seen_by.label) for image in images if image.image_id in pictures
+        picture_strip(
+            pictures[image.image_id],
+            seen_by.label,
+            f"Changes in {format_count(image.cell_count, 'cell')}; mildest: "
+            f"{text.cell(image.corruption, image.severity)}",
+        )
+        for image in images
+        if image.image_id in pictures
     ]
     note = "Images that change in most cells." + (f" No images: {missing}." if missing else "")
     return (Gallery(tuple(strips), note),) if strips or missing else ()
-
-
-def _strip(text: ComparisonText, image: ChangedImage, pictures: Sequence[Picture], label: str) -> ImageStrip:
-    """One image along severity, with the predictions of the model `label`."""
-    rows = [picture.row for picture in pictures]
-    return image_strip(
-        strip_title(rows[-1].corruption_label, label, image.image_id, image.label_name),
-        f"Changes in {format_count(image.cell_count, 'cell')}; mildest: {text.cell(image.corruption, image.severity)}",
-        [picture.pixels for picture in pictures],
-        [frame_of(float(r.severity), r.predicted_name, r.confidence, is_correct=r.correct) for r in rows],
-        is_lossless=True,
-    )

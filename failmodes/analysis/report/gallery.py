@@ -3,7 +3,7 @@
 import duckdb
 
 from failmodes.analysis.images.exemplars import SERIES, ExemplarImage, exemplar_images, exemplar_rows, size_of
-from failmodes.analysis.images.strips import frame_of, image_strip, strip_title
+from failmodes.analysis.images.strips import image_strip, strip_frame, strip_title
 from failmodes.analysis.render.blocks import Gallery, ImageStrip
 from failmodes.analysis.render.formatting import REASON_MEANINGS, capitalize_first
 from failmodes.analysis.selection import Selection, corruption_labels
@@ -67,7 +67,7 @@ def _strip(images: list[ExemplarImage], model: str, corruption: str, reason: str
         strip_title(corruption, model, first.image_id, first.label_name),
         capitalize_first(f"{reason} ({meaning})" if meaning else reason),
         [image.pixels for image in images],
-        [frame_of(i.severity, i.predicted_name, i.confidence, is_correct=i.is_correct) for i in images],
+        [strip_frame(i.severity, i.predicted_name, i.confidence, is_correct=i.is_correct) for i in images],
         is_lossless=is_lossless,
         maps=[image.attention for image in images],
     )

@@ -4,7 +4,7 @@ import json
 import re
 from html.parser import HTMLParser
 
-from failmodes.analysis.render.blocks import Cell, Chart, Frame, Gallery, ImageStrip, Section, Sentence, Table
+from failmodes.analysis.render.blocks import Cell, Chart, Gallery, ImageStrip, Section, Sentence, StripFrame, Table
 from failmodes.analysis.render.formats.html import render_blocks
 
 ATTACK = "'\"></script><img src=x onerror=alert(1)>&amp;"
@@ -30,7 +30,9 @@ class Elements(HTMLParser):
 
 
 def strip(text: str) -> ImageStrip:
-    return ImageStrip(text, text, "data:,", 8, 8, (Frame("clean", text, text, True), Frame("1", text, text, False)))
+    return ImageStrip(
+        text, text, "data:,", 8, 8, (StripFrame("clean", text, text, True), StripFrame("1", text, text, False))
+    )
 
 
 def test_elements_are_well_nested_and_no_text_is_markup() -> None:

@@ -60,7 +60,7 @@ def test_what_does_not_fit_is_left_out_and_counted(
     con: duckdb.DuckDBPyConnection, both: Selection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = gallery(con, both)
-    monkeypatch.setattr(module, "MOST_BYTES", sum(len(one.url) for one in whole.strips[:7]) * 3 // 4)
+    monkeypatch.setattr(module, "MAX_BYTES", sum(len(one.url) for one in whole.strips[:7]) * 3 // 4)
     cut = gallery(con, both)
     assert cut.strips == whole.strips[:7]
     assert f"7 of {len(whole.strips)} stored" in cut.note
