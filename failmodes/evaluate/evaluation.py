@@ -4,9 +4,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-import torch
-
 from failmodes.evaluate.cam.cam_method import CamMethod
 from failmodes.evaluate.evaluation_data import EvaluationData
 from failmodes.evaluate.models.model import CamUnavailable, Model
@@ -72,13 +69,6 @@ class Evaluation:
     def keeps_logits(self) -> bool:
         """Whether a table of its own keeps all of them, beyond as many classes as are kept in any case."""
         return self.all_logits and self.logit_count > FULL_LOGITS_CLASSES
-
-    def step(self, images: np.ndarray | torch.Tensor) -> None:
-        """Put images (N, H, W, 3) uint8 through the model, with maps of two targets where it has attention."""
-        if isinstance(self.attention, CamUnavailable):
-            self.model.predict(images)
-        else:
-            self.attention(self.model.inputs(images), lambda logits: logits.argsort(1)[:, -2:])
 
     def assumptions(self) -> dict[str, str]:
         """What is taken for granted before the run, of the model and of all that travels with it: words by topic."""

@@ -21,7 +21,7 @@ from failmodes.evaluate.engine.batches import BatchSlice
 from failmodes.evaluate.engine.cell import choose_batch_size
 from failmodes.evaluate.engine.clean_baseline import changed_predictions
 from failmodes.evaluate.engine.statistics import map_statistics
-from failmodes.evaluate.models.model import Model
+from failmodes.evaluate.models.model import CamUnavailable, Model
 from failmodes.ingest.corruptions.apply import corrupt
 
 SHARE_ROUNDS = 7
@@ -70,12 +70,16 @@ def _parts(subject: Subject, prepared: Model, folder: Path, size: int, bare: Cal
     """How much of an evaluation its parts explain, each alone on all cores: what a ratio to the bare pass can reach."""
     bench = make_bench(subject, [prepared], folder, batch_size=size)
     _make_clean(bench)
-    cell, step = bench.cell(), bench.evaluations[0].step
+    cell, attention = bench.cell(), bench.evaluations[0].attention
     starts = range(0, subject.images, size)
 
     def attended() -> None:
         for start in starts:
-            step(bench.images[start : start + size])
+            images = bench.images[start : start + size]
+            if isinstance(attention, CamUnavailable):
+                prepared.predict(images)
+            else:
+                attention(prepared.inputs(images), lambda logits: logits.argsort(1)[:, -2:])
 
     def measured() -> None:
         slices = (BatchSlice(0, cell.cell, start, min(start + size, subject.images)) for start in starts)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 
 from failmodes.evaluate.devices import choose_device, describe_device
-from failmodes.evaluate.engine.batches import BatchSlice, make_batch
+from failmodes.evaluate.engine.batches import BatchSlice, count_images, make_batch
 from failmodes.evaluate.engine.cell import CellEvaluation
 from failmodes.evaluate.engine.plan import missing_cells, plan_evaluations
 from failmodes.evaluate.engine.worker import make_model_runs
@@ -106,11 +106,13 @@ def estimate_run(study: Study, dataset: Dataset) -> RunEstimate:
     trained = [spec for spec in study.models if spec.label not in {model.spec.label for model in untrained}]
     groups = plan_evaluations(study.model_copy(update={"models": trained}), dataset, device) if trained else []
     data = list(open_evaluation_data(study, dataset))
-    cells, images = len(study.cells) * len(data), sum(_image_count(one, study.cells) for one in data)
+    cells, images = len(study.cells) * len(data), sum(count_images(one, cell) for one in data for cell in study.cells)
     models = [ModelEstimate(model.label, cells, cells, images, None, UNTRAINED) for model in untrained]
     for evaluations in zip(*groups, strict=True):  # of one model, on the data of each seed
         missing = [missing_cells(study, one) for one in evaluations]
-        count = sum(_image_count(one.data, cells) for one, cells in zip(evaluations, missing, strict=True))
+        count = sum(
+            count_images(one.data, cell) for one, cells in zip(evaluations, missing, strict=True) for cell in cells
+        )
         per_image_s, source = _seconds_per_image(study, evaluations, len(trained)) if count else (0.0, "")
         shards = sum(map(len, missing))
         models.append(ModelEstimate(evaluations[0].model.label, cells, shards, count, count * per_image_s, source))
@@ -146,10 +148,6 @@ def _seconds_per_image(study: Study, evaluations: Sequence[Evaluation], models: 
     corrupted = sum(len(make_batch(data, one).labels) for one in few)
     corrupting_s = (time.perf_counter() - started) / max(1, corrupted)
     return timed.elapsed_s / part.stop + corrupting_s / models, "by one timed batch"
-
-
-def _image_count(data: EvaluationData, cells: Sequence[Cell]) -> int:
-    return sum(len(data.subset.clean_ids if cell.is_clean else data.subset.corrupted_ids) for cell in cells)
 
 
 def _picture_bytes(study: Study, data: EvaluationData, model_count: int) -> int:

@@ -4,6 +4,7 @@ from itertools import chain
 
 from failmodes.evaluate.allocator import freed_memory_kept
 from failmodes.evaluate.devices import choose_device
+from failmodes.evaluate.engine.batches import count_images
 from failmodes.evaluate.engine.executors import choose_executor
 from failmodes.evaluate.engine.exemplars import record_missing_exemplars
 from failmodes.evaluate.engine.plan import discard_damaged, missing_cells, plan_evaluations, record_plan
@@ -60,7 +61,7 @@ def evaluate_study(
         rewritten = [path for e in evaluations for path in discard_damaged(study, e)] if redo_damaged else []
         missing = {e.evaluation_id: missing_cells(study, e) for e in evaluations}
         shards = sum(len(cells) for cells in missing.values())
-        images = [len(missing[e.evaluation_id]) * len(e.data.subset.corrupted_ids) for e in evaluations]
+        images = sum(count_images(e.data, cell) for e in evaluations for cell in missing[e.evaluation_id])
         known = [e for e in evaluations if CLEAN_CELL not in missing[e.evaluation_id]]
         result = RunResult(
             evaluation_ids=[e.evaluation_id for e in evaluations],
@@ -69,7 +70,7 @@ def evaluate_study(
             notes=[note for e in known for note in stored_clean_notes(study.results_folder, e)],
         )
         progress.notes(result.notes)
-        progress.begin(shards, sum(images))
+        progress.begin(shards, images)
         _run_tasks(choose_executor(study, groups, device), make_tasks(study, groups, missing), result, strict, progress)
         for evaluation in evaluations:
             if not result.failures or not missing_cells(study, evaluation):
