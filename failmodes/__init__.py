@@ -1,17 +1,17 @@
-"""A warehouse of how vision models fail: every image's prediction, confidence and attention under graded corruption.
+"""Robustness evaluation for image classifiers, with every per-image result queryable in SQL.
 
     import failmodes
 
     w = failmodes.benchmark(model, images, labels, to="runs/mine")   # a torch module; no study file
-    w = failmodes.open("runs/mine")                                    # or one made before; needs no torch
+    w = failmodes.open("runs/mine")                                    # or an existing one; needs no PyTorch
     w.chart("curves")                                                  # an Altair chart
     w.table("accuracy_by_severity", corruption="fog")                  # a Polars table
     w.sql("select corruption, min(accuracy) from accuracy_by_severity group by all")
     foggy = failmodes.corrupt(images, "fog", 3)                        # uint8 (N, H, W, 3) in and out
-    assert failmodes.gate("gate.toml", "runs/mine")                    # is it shown to be no worse than a baseline?
+    assert failmodes.gate("gate.toml", "runs/mine")                    # is it no worse than a baseline?
 
-Begin with help(failmodes.benchmark) and help(failmodes.Warehouse). The names below are public: they change by the rules
-of semantic versioning. All others may change without notice.
+Start with help(failmodes.benchmark) and help(failmodes.Warehouse). The names below are public and follow semantic
+versioning. All others may change without notice.
 """
 
 from importlib import import_module
@@ -75,7 +75,7 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-# Where each public name is defined: imported when it is first asked for, so that `import failmodes` loads nothing
+# The module of each public name: imported on first use, so that `import failmodes` loads nothing else
 _PUBLIC = {
     "benchmark": "api",
     "gate": "api",

@@ -1,4 +1,4 @@
-"""The command: how it begins and how it ends, whatever it does. `failmodes …`, or `python -m failmodes …`."""
+"""Entry point of the command line: `failmodes …` or `python -m failmodes …`."""
 
 import sys
 from contextlib import suppress
@@ -9,7 +9,7 @@ from failmodes.warehouse.terminal import finish_output, prepare_streams, without
 
 
 def main() -> None:
-    """Run the command of `sys.argv`, and leave with its exit code."""
+    """Run the command in `sys.argv` and exit with its exit code."""
     try:
         prepare_streams()
         begin_command()
@@ -18,14 +18,14 @@ def main() -> None:
     except BaseException as error:
         try:
             ignore_stops()
-        except KeyboardInterrupt:  # one that was due: DuckDB may hear of a signal before Python does
+        except KeyboardInterrupt:  # a pending one: DuckDB may receive a signal before Python does
             ignore_stops()
         code = report(error)
     end_process(code)
 
 
 def run_command() -> int:
-    """Run the command of `sys.argv`, and bring its answer out; its exit code."""
+    """Run the command in `sys.argv`, flush its output and return its exit code."""
     from failmodes.cli import build_app
     from failmodes.warehouse.completion import completed_words, join_saved_query
 
@@ -34,7 +34,7 @@ def run_command() -> int:
     code: object = 0
     try:
         build_app(words[0] if words else None)()
-    except SystemExit as end:  # typer ends every command with it
+    except SystemExit as end:  # typer ends every command with SystemExit
         code = end.code
         if code:
             raise_if_stopped()
@@ -43,11 +43,11 @@ def run_command() -> int:
 
 
 def report(error: BaseException) -> int:
-    """Say what ended a command: a line, for a bug below its traceback; the exit code."""
+    """Print the error in one line, after the traceback if it is a bug, and return the exit code."""
     explained = explain(error)
     try:
         finish_output()
-    except StorageError as unwritten:  # else the interpreter would fail at it once more, in its own words
+    except StorageError as unwritten:  # the interpreter would fail to flush again and print its own message
         explained = unwritten if isinstance(error, OSError) else explained
     lines = []
     if explained is None or wants_traceback():
@@ -57,7 +57,7 @@ def report(error: BaseException) -> int:
         lines = [printable(line, len(line)) for line in text.splitlines()]
     bug = f"unexpected {type(error).__name__}; this is a bug in failmodes: please report it with the lines above"
     lines.append(f"failmodes: {bug if explained is None else explained}")
-    with suppress(OSError):  # nobody listens
+    with suppress(OSError):  # stderr is closed
         print(without_commands("\n".join(lines)), file=sys.stderr, flush=True)
     return BUG_EXIT_CODE if explained is None else explained.exit_code
 

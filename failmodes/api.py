@@ -1,4 +1,4 @@
-"""The public functions: open a warehouse, benchmark live models, run a study, judge a model by rules."""
+"""The public functions: open a warehouse, benchmark models in memory, run a study, check a model against gate rules."""
 
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     Corruption = str | CustomCorruption | Callable[..., NDArray[np.uint8]]
 
 
-def open(location: "str | PathLike[str] | None" = None) -> Warehouse:  # as PIL's and h5py's
-    """Open a warehouse for reading; needs neither images nor models nor PyTorch.
+def open(location: "str | PathLike[str] | None" = None) -> Warehouse:  # named like PIL's and h5py's
+    """Open a warehouse for reading. Needs no images, models or PyTorch.
 
         w = failmodes.open("warehouse.duckdb")
         w.tables()
@@ -46,19 +46,19 @@ def open(location: "str | PathLike[str] | None" = None) -> Warehouse:  # as PIL'
         w.chart("curves").save("curves.pdf")
 
     Args:
-        location: a `.duckdb` file, the folder that holds `warehouse.duckdb`, or a study file (`.toml`); if not given,
-            study.toml or warehouse.duckdb in the current folder.
+        location: a `.duckdb` file, a folder with a `warehouse.duckdb`, or a study file (`.toml`). Default: study.toml
+            or warehouse.duckdb in the current folder.
 
     Raises:
-        StudyError: it is none of these.
-        WarehouseError: there is no warehouse, or one of another schema version.
+        StudyError: `location` is none of these.
+        WarehouseError: the warehouse is missing or has another schema version.
     """
     given = None if location is None else user_path(location)
     return _opened(find_warehouse(given), given)
 
 
 def run(study: "str | PathLike[str] | Mapping[str, Any]", *, strict: bool = False, progress: bool = True) -> Warehouse:
-    """Do all that a study still needs: train, evaluate, load; interrupted, the same call goes on where it was.
+    """Run a whole study (train, evaluate, load), skipping steps already done. An interrupted call resumes.
 
         w = failmodes.run("study.toml")
         w = failmodes.run({
@@ -68,10 +68,10 @@ def run(study: "str | PathLike[str] | Mapping[str, Any]", *, strict: bool = Fals
         })
 
     Args:
-        study: the path of a study file or of the folder that holds `study.toml`, or its content: the keys and tables
-            that `failmodes init` writes and explains. Relative paths in a content are relative to the current folder.
-        strict: take warnings about images and models for errors, before corrupted images are evaluated.
-        progress: whether to show on stderr, or in the notebook, what is done; if not, warnings are issued as
+        study: path of a study file, of a folder with a `study.toml`, or the content as a dict with the keys that
+            `failmodes init` writes and explains. Relative paths in a dict are relative to the current folder.
+        strict: treat warnings about images and models as errors, before corrupted images are evaluated.
+        progress: show progress on stderr or in the notebook. If False, warnings are issued as
             `failmodes.EvaluationWarning`.
 
     Returns:
@@ -79,10 +79,10 @@ def run(study: "str | PathLike[str] | Mapping[str, Any]", *, strict: bool = Fals
 
     Raises:
         MissingExtraError: PyTorch is not installed.
-        IncompleteRunError: a model raised; the others are in the warehouse (`failmodes.open` it). Or it is strict, and
-            there are warnings.
-        FailmodesError: the study, its images or models are not what they should be: one line says what and how to
-            mend it.
+        IncompleteRunError: a model raised; the results of the other models are in the warehouse (`failmodes.open` it).
+            Or `strict` is set and there are warnings.
+        FailmodesError: the study, its images or its models are invalid; the message says what is wrong and how to fix
+            it.
     """
     from failmodes.evaluate.study.study_file import check_study, read_study
     from failmodes.ingest.datasets.opening import open_dataset
@@ -96,7 +96,7 @@ def run(study: "str | PathLike[str] | Mapping[str, Any]", *, strict: bool = Fals
         path = path / STUDY_FILE if path.is_dir() else path
         read, folder, origin = read_study(path, require_models=False), path.parent, str(path)
     metrics = read_metrics(read.metrics, folder, origin)
-    if not read.models:  # its predictions are imported: there is nothing to evaluate
+    if not read.models:  # its predictions are imported: nothing to evaluate
         path = _load(read, read.claims, metrics)
         return _opened(path, path)
     require("evaluate", "failmodes.run")
@@ -112,37 +112,36 @@ def gate(
     inconclusive: Literal["stop", "pass"] = "stop",
     metrics: "Sequence[Callable[..., Any]]" = (),
 ) -> "GateResult":
-    """Judge a model by rules: whether it is shown to be no worse than a baseline, or within limits.
+    """Check a model against gate rules: no worse than a baseline, or within limits.
 
-        assert failmodes.gate("gate.toml", "runs/mine")     # in a test: pytest shows what does not hold
+        assert failmodes.gate("gate.toml", "runs/mine")     # in a test: pytest shows the rules that fail
         print(failmodes.gate({"gate": {
             "baseline": "Net A", "candidate": "Net B",
             "rules": [{"metric": "accuracy", "corruptions": ["fog"], "relation": "worse_by_at_most", "limit": 0.01}],
         }}, "runs/mine"))
 
-    A rule is one metric, the cells that it is about (`corruptions` and `severities`, all on record if left out; "none"
-    is clean), whether it holds `over` their "mean" or "each" of them, and a `relation` to a `limit`, such as
-    "worse_by_at_most" (than the baseline), "at_least" or "drop_at_most". It passes where its one-sided bound at the
-    level (0.95) lies within the limit, and fails where the other bound, corrected for all that may stop the gate, lies
-    beyond it; else it is inconclusive.
+    A rule has a metric, cells (`corruptions` and `severities`, default all in the results; "none" is clean), `over`
+    ("mean" or "each" cell), and a `relation` to a `limit`, such as "worse_by_at_most" (than the baseline), "at_least"
+    or "drop_at_most". It passes if its one-sided bound at the level (0.95) is within the limit, fails if the opposite
+    bound, corrected for the number of tests, is beyond it, and is inconclusive otherwise.
 
     Args:
-        rules: a file of rules (TOML), a study file with a `gate` table, or their content.
-        warehouse: of models that name no file: an opened warehouse, or a location as `open` takes it; that of the
-            study where the rules stand in one.
-        candidate: the model to judge, instead of the one that the rules name: a label, an evaluation's identity,
-            FILE.duckdb or FILE.duckdb::LABEL.
-        baseline: the model to compare with, the same.
-        inconclusive: "pass" lets rules pass that the images are too few to decide.
-        metrics: functions of your own that rules may name (see `failmodes.metric`), beside those of the files that the
-            rules, or the study, name.
+        rules: a rules file (TOML), a study file with a `gate` table, or the content of either as a dict.
+        warehouse: an opened warehouse or a location as for `open`, for models given without a file. Default: the
+            study's warehouse if the rules are in a study.
+        candidate: the model to check, instead of the one in the rules: a label, an evaluation id, FILE.duckdb or
+            FILE.duckdb::LABEL.
+        baseline: the model to compare with, named the same way.
+        inconclusive: "pass" lets inconclusive rules pass.
+        metrics: custom metric functions that rules may use (see `failmodes.metric`), in addition to the metric files
+            that the rules or the study list.
 
     Returns:
-        What is shown of each rule: true where the gate passes; its text is what the command prints.
+        The result of each rule; truthy if the gate passes. Its string is what the command prints.
 
     Raises:
-        StudyError: the rules or another argument are not what they should be, or a model is unknown.
-        WarehouseError: there is no warehouse, or one of another schema version.
+        StudyError: the rules or another argument are invalid, or a model is unknown.
+        WarehouseError: the warehouse is missing or has another schema version.
     """
     from failmodes.analysis.judging.gate import run_gate
 
@@ -171,50 +170,49 @@ def benchmark(
     metrics: "Sequence[Callable[..., Any]] | None" = None,
     progress: bool = True,
 ) -> Warehouse:
-    """Evaluate models of this program on images under graded corruption; no study file is needed.
+    """Evaluate models in memory on images under graded corruption, without a study file.
 
         w = failmodes.benchmark(model, images, labels, to="runs/mine", normalization="imagenet")
         w.chart("curves")
 
-    Rows are made by the same engine as a study's and are as safe: interrupted, the same call goes on where it was, and
-    once all is there it returns at once. Other images, weights or settings are another evaluation beside the first, in
-    the same folder and warehouse. Models that need different preparation are benchmarked one after the other into
-    one folder.
+    It uses the same engine as a study: an interrupted call resumes, and a call whose results are complete returns at
+    once. Different images, weights or settings make a separate evaluation in the same folder and warehouse. Benchmark
+    models that need different preprocessing one after the other into one folder.
 
     Args:
-        model: a torch module, a function from uint8 images (N, H, W, 3) to logits (N, C), or a dict of several by
-            label ("Net, seed 0" and "Net, seed 1": training runs of one). A module is copied: yours stays as it is.
+        model: a torch module, a function from uint8 images (N, H, W, 3) to logits (N, C), or a dict of these by label
+            ("Net, seed 0" and "Net, seed 1" are training runs of one model). Modules are copied, never modified.
         images: uint8 (N, H, W, 3), RGB, or a uint8 tensor (N, 3, H, W); a sequence of such images or PIL images; a
-            torch Dataset, or a DataLoader that does not shuffle, of (image, label) or of mappings; a Hugging Face
-            Dataset; or the path of a folder of class folders. Pixels are uint8: corruptions come before normalization.
-        labels: (N,) whole numbers, class indices, where the images do not bring their own.
-        to: the folder that holds the result: results, warehouse, and `study.toml`, which says what the last call ran.
+            torch Dataset or non-shuffling DataLoader of (image, label) or of mappings; a Hugging Face Dataset; or the
+            path of a folder with one folder per class. Pixels are uint8: corruptions are applied before normalization.
+        labels: (N,) integer class indices, if the images come without labels.
+        to: output folder for results, warehouse and `study.toml`, which describes the last call.
         corruptions: "headline" (the 15 of the published metrics), "all" (19), a name, or a list of names, functions of
             (images, parameters) and `CustomCorruption`s. `failmodes.corruptions()` lists the names.
-        severities: levels above 0, up to 5; clean is always evaluated.
-        label: the model's name on charts; its class's name if not given. Other weights or settings under a label that
-            is there already are another evaluation, shown beside the first with what differs; see `replace`.
-        class_names: names of the model's outputs, in order; "imagenet-1k" for the 1,000 of ImageNet.
-        normalization: what the model's input was normalized by in training: "imagenet", "cifar10", "cifar100", "clip",
-            "inception", or (mean, std) of values / 255, three channels each, or a mapping of both; "none" for values in
-            [0, 1], which models get if it is not given, with a warning.
-        preprocess: instead of it, your own function from pixels to the model's input: it gets uint8 tensors
-            (N, 3, H, W) or, where it does not take these, one PIL image at a time.
-        image_size: side of the square, in pixels, that a folder's or a data set's images are cropped to.
-        image_count: only so many images, the first of each class; all if not given. Another number is another
-            evaluation: to try something out, take another folder as `to`.
-        masks: where the object is: bool (N, H, W), a .npy of it, or of a folder the folder of masks by the same names.
-        options: all that is said less often: seeds, recipe, device, precision, attention, class map … in one object,
+        severities: severity levels above 0, up to 5; clean images are always evaluated.
+        label: the model's name in charts. Default: its class name. Different weights or settings under an existing
+            label make a second evaluation, shown beside the first with the differences; see `replace`.
+        class_names: names of the model's outputs, in order; "imagenet-1k" for the 1,000 ImageNet classes.
+        normalization: input normalization used in training: "imagenet", "cifar10", "cifar100", "clip", "inception",
+            (mean, std) of values / 255 with three channels each, or a mapping of both. "none" keeps values in [0, 1],
+            which is also the default, with a warning.
+        preprocess: your own function from pixels to model input, instead of `normalization`. It receives uint8 tensors
+            (N, 3, H, W) or, if it does not accept these, one PIL image at a time.
+        image_size: side of the square in pixels that images of a folder or dataset are cropped to.
+        image_count: evaluate only this many images, the first of each class. Default: all. A different number makes a
+            different evaluation: for trials, use another folder as `to`.
+        masks: object masks: bool (N, H, W), a .npy file, or for a folder of images a folder of masks with the same
+            names.
+        options: less common arguments (seeds, recipe, device, precision, attention, class map …) in one object:
             `failmodes.Options(seeds=[0, 1], device="cuda")`.
-        replace: remove earlier evaluations of the same label on the same images from the folder, its warehouse and all
-            that is derived from them, once the new ones are evaluated and loaded. `failmodes remove` removes others.
-        claims: what is claimed of the models, a table each, such as {"metric": "accuracy", "corruptions": ["fog"],
-            "relation": "at_least", "limit": 0.3}: the report and `Warehouse.claims` judge them. docs/claims.md has all
-            keys. If not given, those of the last call stay.
-        metrics: functions of your own, as `f(preds, target)` of torchmetrics (see `failmodes.metric`): they are in the
-            table `cell_metrics` beside all others. If not given, the values of the last call stay for what has not
-            changed since.
-        progress: whether to show on stderr, or in the notebook, what is done; if not, warnings are issued as
+        replace: after the new evaluations are loaded, remove earlier evaluations of the same label on the same images
+            from the folder and its warehouse. `failmodes remove` removes others.
+        claims: claims about the models, one dict each, such as {"metric": "accuracy", "corruptions": ["fog"],
+            "relation": "at_least", "limit": 0.3}. The report and `Warehouse.claims` evaluate them; docs/claims.md lists
+            all keys. Default: keep those of the last call.
+        metrics: custom metric functions, such as `f(preds, target)` of torchmetrics (see `failmodes.metric`), stored in
+            the table `cell_metrics`. Default: keep the values of the last call for unchanged cells.
+        progress: show progress on stderr or in the notebook. If False, warnings are issued as
             `failmodes.EvaluationWarning`.
 
     Returns:
@@ -222,11 +220,11 @@ def benchmark(
 
     Raises:
         MissingExtraError: PyTorch is not installed.
-        DataError: images or labels are of another type or shape, or are missing.
-        ModelError: a model does not take the images, or its code cannot be identified and no `version` is given.
-        StudyError: another argument is not what it should be, or a model's outputs do not fit the labels.
-        IncompleteRunError: a model raised in mid-run; the others are in the warehouse (`failmodes.open` it). Or
-            `Options(strict=True)` was given, and there are warnings.
+        DataError: images or labels are missing or have the wrong type or shape.
+        ModelError: a model does not accept the images, or its code cannot be identified and no `version` is given.
+        StudyError: another argument is invalid, or a model's outputs do not match the labels.
+        IncompleteRunError: a model raised during the run; the results of the other models are in the warehouse
+            (`failmodes.open` it). Or `Options(strict=True)` is set and there are warnings.
     """
     require("evaluate", "failmodes.benchmark")
     from failmodes.evaluate.benchmark import Benchmark, label_of, study_of
@@ -234,7 +232,7 @@ def benchmark(
     from failmodes.warehouse.metrics.custom import user_metrics
 
     if isinstance(model, Mapping) and label is not None:
-        raise StudyError("benchmark: label= names one model: the keys of a dict are the labels of its models")
+        raise StudyError("benchmark: label= names one model; the keys of a dict already label its models")
     if not isinstance(options, Options | None):
         found = type(options).__name__
         raise StudyError(f"benchmark: options is a {found}: expected failmodes.Options(seeds=…, device=…)")
@@ -260,10 +258,10 @@ def _run(
     strict: bool = False,
     show: bool,
 ) -> Warehouse:
-    """Do all stages of a study that names models.
+    """Train, evaluate and load a study with models.
 
     Raises:
-        IncompleteRunError: a model raised, or it is strict and there are warnings.
+        IncompleteRunError: a model raised, or `strict` is set and there are warnings.
     """
     from failmodes.evaluate.stages import evaluate, train
 
@@ -273,12 +271,12 @@ def _run(
         for line in report.describe() if show else ():
             note(line)
         path = _load(study, claims, metrics)
-        report.raise_if_incomplete(f"what the others gave: failmodes.open({str(study.output)!r})")
+        report.raise_if_incomplete(f"results of the other models: failmodes.open({str(study.output)!r})")
         if replace:
             _remove_superseded(report.evaluation_ids, study.results_folder, study.output, metrics, show=show)
     except KeyboardInterrupt:
         if show:
-            note("interrupted: what is finished is kept, and the same call goes on from there")
+            note("interrupted: finished cells are kept; repeat the call to resume")
         raise
     return _opened(path, path)
 
@@ -291,7 +289,7 @@ def _remove_superseded(
     *,
     show: bool,
 ) -> None:
-    """Remove other evaluations of the labels and images of these."""
+    """Remove earlier evaluations of the same labels and images."""
     from failmodes.analysis.judging.stored import DERIVATION
     from failmodes.analysis.same_labels import differences
     from failmodes.warehouse.database.removal import Place, remove_evaluations, stored_evaluations
@@ -304,11 +302,11 @@ def _remove_superseded(
         remove_evaluations(place, [one.evaluation_id for one in former], DERIVATION, metrics or ())
     for one in former if show else ():
         facts = new[one.label, one.images].facts, one.facts
-        note(f"{one.label}: replaced the former evaluation, which differs in {differences(facts)}")
+        note(f"{one.label}: replaced the earlier evaluation, which differs in {differences(facts)}")
 
 
 def _load(study: "Study", claims: "Sequence[Statement] | None", metrics: "Sequence[Metric] | None") -> Path:
-    """Load the results of a study into its warehouse; None for claims or metrics keeps those that are there."""
+    """Load the results of a study into its warehouse; claims or metrics of None keep the stored ones."""
     from failmodes.analysis.judging.stored import DERIVATION
     from failmodes.ingest.statements import stored_rows
     from failmodes.warehouse.database.load import load as load_results
@@ -320,7 +318,7 @@ def _load(study: "Study", claims: "Sequence[Statement] | None", metrics: "Sequen
 
 
 def _opened(path: Path, location: Path | None) -> Warehouse:
-    """The warehouse, with how to open the images of its study, which is mostly not needed."""
+    """The warehouse; the images of its study are opened only when needed."""
 
     def open_study() -> "StudyImages | None":
         from failmodes.evaluate.study_images import open_study_images

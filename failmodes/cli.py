@@ -1,4 +1,4 @@
-"""The command line's root: the commands of the stages, and those that are made of several."""
+"""The command line: all commands, and those that combine several stages."""
 
 from collections.abc import Callable
 from functools import partial
@@ -39,16 +39,16 @@ from failmodes.warehouse.process import lift_limits, limit_command, query_memory
 from failmodes.warehouse.progress import stages_shown
 from failmodes.warehouse.terminal import named, note, say, suggest, without_suggestions
 
-PICTURES_S = 600  # for a filter, and for 200 images of the slowest corruption
+IMAGES_S = 600  # for a filter, and for 200 images of the slowest corruption
 ResultsArgument = Annotated[
     str | None,
-    typer.Argument(help="Study file, output folder or URL that holds a record; study.toml here by default."),
+    typer.Argument(help="Study file, or an output folder or URL with results. Default: study.toml in this folder."),
 ]
-STUDY, STAGES, QUESTIONS, DECISIONS = "A whole study", "Its stages", "Questions to a warehouse", "Decisions"
+STUDY, STAGES, QUERIES, DECISIONS = "Whole study", "Stages", "Query and visualize", "Compare and decide"
 
 
 def show_version(wanted: bool) -> None:
-    """Print the version and leave."""
+    """Print the version and exit."""
     if wanted:
         print(f"failmodes {__version__}")
         raise typer.Exit
@@ -56,28 +56,28 @@ def show_version(wanted: bool) -> None:
 
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Options that stand before the command."""
+    """Options before the command."""
 
 
 def run(
     study_file: StudyArgument = DEFAULT_STUDY,
     as_json: JsonOption = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print models, missing cells, minutes and disk space; compute nothing.")
+        bool, typer.Option("--dry-run", help="Only print models, missing cells, estimated minutes and disk space.")
     ] = False,
     strict: StrictOption = False,
 ) -> None:
-    """Do all that a study still needs: ingest, train, evaluate, load, analyze, report."""
+    """Run the whole study (ingest, train, evaluate, load, analyze, report), skipping steps already done."""
     from failmodes.evaluate.study.study_file import read_study
     from failmodes.warehouse.metrics.custom import read_metrics
 
-    lift_limits()  # it reads what it made itself
+    lift_limits()  # it only reads files that it wrote itself
     study = read_study(study_file, require_models=False)
-    read_metrics(study.metrics, study_file.parent, str(study_file))  # a mistake in them would show after hours
-    names_models = bool(study.models)  # else its predictions are imported
+    read_metrics(study.metrics, study_file.parent, str(study_file))  # else an error appears after hours
+    names_models = bool(study.models)  # without models, its predictions are imported
     if names_models:
         require("evaluate", "`failmodes run`")
     if dry_run:
@@ -92,7 +92,7 @@ def run(
 
 
 def _run_stages(study_file: Path, names_models: bool, strict: bool, as_json: bool) -> IncompleteRunError | None:
-    """One stage after the other; the error of a model that raised, since what the others gave is worth a report."""
+    """Run the stages in order; returns the error of a model that raised, since results of the others are reported."""
     ingest(study_file)
     raised: IncompleteRunError | None = None
     if names_models:
@@ -112,25 +112,25 @@ def _run_stages(study_file: Path, names_models: bool, strict: bool, as_json: boo
 
 def load(
     where: ResultsArgument = None,
-    more: Annotated[list[str] | None, typer.Argument(help="More studies, output folders or URLs.")] = None,
+    more: Annotated[list[str] | None, typer.Argument(help="Further studies, output folders or URLs.")] = None,
     into: Annotated[
-        Path | None, typer.Option(help="The warehouse, a local file; by default that of the first WHERE.")
+        Path | None, typer.Option(help="Warehouse file to write (local). Default: the warehouse of the first WHERE.")
     ] = None,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Start from nothing: holds just what is named.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Rebuild from only the given inputs.")] = False,
     published: Annotated[
         list[Path] | None,
-        typer.Option(help="Accuracies that others published, a CSV file of RobustBench's layout; may be repeated."),
+        typer.Option(help="Published accuracies to show alongside (RobustBench CSV). Repeatable."),
     ] = None,
     published_of: Annotated[
-        str | None, typer.Option(help="The data set that they are of, where the file's name (cifar10_…) does not tell.")
+        str | None, typer.Option(help="Dataset of the published accuracies, if the file name (cifar10_…) does not say.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was done to stdout, as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a summary to stdout as JSON.")] = False,
 ) -> None:
-    """Load evaluated cells into the warehouse: only what is new, each file verified by its hash.
+    """Load evaluated cells into the warehouse: only new files, each verified by its hash.
 
     Keys of --json: warehouse, shards (new, replaced, kept, dropped), rows, is_changed, measured_evaluations, elapsed_s;
-    and published: name, models, dataset, has_clean and is_drawn of each set. What is of a record is null where none was
-    loaded.
+    and published: name, models, dataset, has_clean and is_drawn of each table. Keys about results are null if no
+    results were loaded.
     """
     from failmodes.analysis.judging.stored import DERIVATION
     from failmodes.ingest.statements import claims_of_studies, stored_rows
@@ -179,7 +179,7 @@ def images(
     theme: Annotated[
         Literal["light", "dark"] | None, typer.Option(help="Default: light; for HTML, the reader's system setting.")
     ] = None,
-    timeout: TimeoutOption = PICTURES_S,
+    timeout: TimeoutOption = IMAGES_S,
 ) -> None:
     """Show evaluated images, reproduced at their corruption and severity, with each model's prediction.
 
@@ -231,23 +231,22 @@ def explore(
     explore_warehouse(path, open_study, host=host, port=port, open_browser=browser)
 
 
-# Click keeps the lines of a paragraph that begins with \b
-# A paragraph a line, which every version of typer keeps
+# One paragraph per line: every version of typer keeps these line breaks
 EPILOGUE = "\n\n".join(
     (
         "Exit codes:",
         "0  done",
-        "1  data or a rule fails: damaged files, a model that raises, a full disk, no time or memory left",
-        "2  what you typed or wrote is wrong: options, names, studies, rules, SQL, class counts, missing files",
+        "1  failure: damaged files, a model that raises, a failed check or rule, a full disk, a time or memory limit",
+        "2  invalid input: options, names, studies, rules, SQL, class counts, missing files",
         "3  `gate` is inconclusive: too few images, or a missing cell",
         "70  a bug in failmodes",
-        "130  stopped by Ctrl-C",
+        "130  interrupted (Ctrl-C)",
         "143  terminated (SIGTERM)",
-        "In `gate`, 1 means only that a rule fails; every other failure is 2.",
+        "For `gate`, 1 means only that a rule fails; every other failure is 2.",
     )
 )
 
-COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the help
+COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by section of the help
     STUDY: {"init": init, "run": run, "status": status},
     STAGES: {
         "download": download,
@@ -259,7 +258,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the 
         "load": load,
         "remove": remove,
     },
-    QUESTIONS: {
+    QUERIES: {
         "query": query,
         "schema": schema,
         "claims": claims,
@@ -271,17 +270,17 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the 
     },
     DECISIONS: {"compare": compare, "gate": gate, "export": export, "publish": publish},
 }
-PARSERS: dict[str, type[TyperCommand]] = {"query": SqlCommand, "report": PairCommand}  # of those that need their own
+PARSERS: dict[str, type[TyperCommand]] = {"query": SqlCommand, "report": PairCommand}  # commands with their own parser
 
 
 def build_app(first_word: str | None = None) -> typer.Typer:
-    """The command line; where its first word names a command, that one alone: typer reads the options of all it has."""
+    """Build the command line, with only the command `first_word` if it is one, since typer parses every command."""
     only = first_word if any(first_word in commands for commands in COMMANDS.values()) else None
     app = typer.Typer(
         no_args_is_help=True,
         epilog=EPILOGUE,
-        help="A warehouse of how vision models fail: every image's prediction, confidence and attention under graded "
-        "corruption, in SQL.\n\nStart with `failmodes init digits`, then `failmodes run`.",
+        help="Robustness evaluation for image classifiers, with every per-image result queryable in SQL.\n\n"
+        "Start with `failmodes init digits`, then `failmodes run`.",
     )
     app.callback()(root)
     for part, commands in COMMANDS.items():

@@ -1,4 +1,4 @@
-"""`failmodes status`: the progress of a study, the contents of its warehouse, and the result of all data checks."""
+"""`failmodes status`: a study's progress, the warehouse contents and the result of all data checks."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from failmodes.analysis.render.blocks import Block
     from failmodes.warehouse.database.status import WarehouseStatus
 
-# Keys of --json of a warehouse
+# Keys of --json about a warehouse
 KEYS = (
     "warehouse", "schema_version", "updated_at", "size_bytes", "row_counts", "evaluations", "warnings", "checks",
     "out_of_date",
@@ -35,7 +35,7 @@ _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class EvaluationProgress(NamedTuple):
-    """One evaluation: model, source of the pixels, identity, cells of the study and those that are missing."""
+    """Progress of one evaluation: its model, source of corrupted images, id, and number of cells and missing cells."""
 
     model_label: str
     source_label: str
@@ -45,7 +45,7 @@ class EvaluationProgress(NamedTuple):
 
 
 class StudyProgress(NamedTuple):
-    """A study: its name, its models that are not trained yet, and its evaluations, none while some are not."""
+    """Progress of a study: its untrained models, or if all are trained, its evaluations."""
 
     study_file: Path
     name: str
@@ -54,15 +54,15 @@ class StudyProgress(NamedTuple):
 
     @property
     def unfinished(self) -> str:
-        """What is still to be done before its rows are loaded, and how; empty where nothing is."""
-        go_on = f"`failmodes run {self.study_file}` goes on"
+        """What is left to do before loading, and the command for it; empty if nothing."""
+        resume = f"resume with `failmodes run {self.study_file}`"
         if count := len(self.untrained):
-            return f"{count:,} model{'s' if count > 1 else ''} not trained yet: {go_on}"
+            return f"{count:,} model{'s' if count > 1 else ''} not trained yet: {resume}"
         missing = sum(one.missing_count for one in self.evaluations)
-        return f"{missing:,} shard{'s' if missing > 1 else ''} not evaluated yet: {go_on}" if missing else ""
+        return f"{missing:,} shard{'s' if missing > 1 else ''} not evaluated yet: {resume}" if missing else ""
 
     def as_json(self) -> dict[str, Any]:
-        """The same by the keys that the help of `failmodes status` names."""
+        """The progress as --json prints it."""
         return {
             "name": self.name,
             "untrained": self.untrained,
@@ -73,14 +73,16 @@ class StudyProgress(NamedTuple):
 
 def status(
     where: WhereArgument = None,
-    full: Annotated[bool, typer.Option("--full", help="Check every row again.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it to stdout as JSON.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Run all data checks again instead of showing stored results.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the status to stdout as JSON.")] = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:
     """Show a study's progress, the warehouse contents and the result of all data checks.
 
-    The exit code is 1 where a check fails. Keys of --json: study (name, untrained, evaluations, unfinished; null
-    without models); and, null where no warehouse is there yet, warehouse, schema_version, updated_at, size_bytes,
+    The exit code is 1 if a check fails. Keys of --json: study (name, untrained, evaluations, unfinished; null
+    without models); and, null if there is no warehouse yet, warehouse, schema_version, updated_at, size_bytes,
     row_counts, evaluations, warnings (of their runs), checks (name, invariant, passed, breaking_rows) and out_of_date.
     """
     limit_command(timeout)
@@ -118,16 +120,16 @@ def _print(blocks: "Iterable[Block]") -> None:
 
 
 def _progress_or_note(study_file: Path) -> StudyProgress | None:
-    """The progress of a study; None, with a note, where that takes packages that are not installed."""
+    """The progress of a study; None, with a note, if a package that it needs is not installed."""
     try:
         return study_progress(study_file)
     except MissingExtraError as error:
-        note(f"failmodes: {error}")  # what the warehouse holds is shown all the same
+        note(f"failmodes: {error}")  # the warehouse contents are still shown
         return None
 
 
 def _as_json(path: Path, status: "WarehouseStatus") -> dict[str, Any]:
-    """Contents and checks by the keys that the help names."""
+    """Contents and checks as --json prints them."""
     return {
         "warehouse": str(path),
         "schema_version": status.schema_version,
@@ -148,7 +150,7 @@ def _as_json(path: Path, status: "WarehouseStatus") -> dict[str, Any]:
 
 
 def progress_blocks(study: StudyProgress) -> Iterator["Block"]:
-    """A row an evaluation; of models that are not trained yet only the names."""
+    """One row per evaluation; only the names of models that are not trained yet."""
     if study.untrained:
         yield Sentence(f"{study.name}: not trained yet: {', '.join(study.untrained)}", "lead")
         return
@@ -165,7 +167,7 @@ def progress_blocks(study: StudyProgress) -> Iterator["Block"]:
 
 
 def warehouse_blocks(path: Path, status: "WarehouseStatus") -> Iterator["Block"]:
-    """Size, evaluations, checks that fail and tables that are out of date."""
+    """Size, evaluations, failed checks and tables that are out of date."""
     from failmodes.warehouse.metrics.duplicates import duplicates_note
 
     always = ("prediction_facts", "attention")
@@ -198,18 +200,18 @@ def warehouse_blocks(path: Path, status: "WarehouseStatus") -> Iterator["Block"]
     yield from map(Sentence, dict.fromkeys(notes))
     failed = [check for check in status.checks if not check.passed]
     for check in failed:
-        yield Sentence(f"BROKEN {check.name}: {check.invariant} ({check.row_count:,} rows break it)")
+        yield Sentence(f"FAILED {check.name}: {check.invariant} (violated by {check.row_count:,} rows)")
     if status.stale_derived:
         yield Sentence(f"out of date: {', '.join(status.stale_derived)}: `failmodes load` recomputes them")
     yield Sentence(f"{len(status.checks) - len(failed)} of {len(status.checks)} checks pass")
 
 
 def study_progress(study_file: Path) -> StudyProgress | None:
-    """How far a study is; None where its predictions are imported: the warehouse says what is there.
+    """The progress of a study; None if its predictions are imported, so that only the warehouse shows them.
 
     Raises:
-        MissingExtraError: the study names models, and PyTorch, or what a model needs beside it, is not installed.
-        StudyError: it is no study.
+        MissingExtraError: the study has models, and PyTorch or another package that they need is not installed.
+        StudyError: the file is not a valid study.
     """
     from failmodes.evaluate.study.study_file import read_study
 
@@ -223,7 +225,7 @@ def study_progress(study_file: Path) -> StudyProgress | None:
     from failmodes.ingest.datasets.opening import open_dataset
 
     dataset = open_dataset(study.dataset, study.cache)
-    untrained = [model.label for model in study_models(study, dataset) if not model.is_there]
+    untrained = [model.label for model in study_models(study, dataset) if not model.is_ready]
     if untrained:
         return StudyProgress(study_file, study.name, untrained, [])
     planned = plan_evaluations(study, dataset, choose_device(study.evaluation.device))

@@ -16,7 +16,7 @@ from failmodes.warehouse.errors import WarehouseError
 
 def test_models_that_are_not_trained_are_run_not_loaded(tmp_path: Path) -> None:
     path = write_tiny_study(tmp_path)
-    with pytest.raises(WarehouseError, match=r"1 model not trained yet: `failmodes run .*study.toml` goes on"):
+    with pytest.raises(WarehouseError, match=r"1 model not trained yet: resume with `failmodes run .*study.toml`"):
         status(path)
 
 

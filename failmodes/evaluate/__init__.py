@@ -1,1 +1,1 @@
-"""Models over images: models, training, prediction, attention, exemplars, the run loop."""
+"""Evaluation of models on images: studies, models, training, attention, the engine, imported predictions."""

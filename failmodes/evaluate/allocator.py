@@ -1,7 +1,8 @@
-"""Memory that is freed and asked for again: kept by this process while it works on batches of images.
+"""Settings of glibc's allocator: keep freed memory while processing batches of images.
 
-glibc maps large arrays anew each time and unmaps them when they are freed, so that the kernel zeroes the same pages in
-every layer of a model and in every step of a measure: a third of the processor time of EfficientNet-B0 at 224 px.
+By default glibc maps large arrays on each allocation and unmaps them when freed, so that the kernel zeroes the same
+pages
+in every layer of a model and in every statistic: a third of the CPU time of EfficientNet-B0 at 224 px.
 """
 
 import ctypes
@@ -10,12 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# mallopt's parameters, of malloc.h. Arrays lie in the heap, whatever their size, and the heap does not shrink.
+# Parameters of mallopt, from malloc.h. Arrays of any size are in the heap, and the heap does not shrink.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -3, -4, -8
 KEPT = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1))
-# One heap for all threads, so that each uses what others have freed: up to 100 MB less. It holds for good.
+# One heap for all threads, so that each reuses memory freed by others: saves up to 100 MB. Cannot be undone.
 SHARED = ((M_ARENA_MAX, 1),)
-# What glibc's own, moving thresholds end at in a process that has freed large arrays; set once, they move no longer.
+# Final values of glibc's dynamic thresholds in a process that has freed large arrays; setting them disables adjustment.
 USUAL = ((M_MMAP_MAX, 65536), (M_MMAP_THRESHOLD, 32 << 20), (M_TRIM_THRESHOLD, 64 << 20))
 
 VARIABLES = (
@@ -27,17 +28,17 @@ _state = {"kept": False}
 
 
 def keep_freed_memory() -> bool:
-    """Keep freed memory from now on, in a process that does nothing else; nothing happens where there is no glibc.
+    """Keep freed memory from now on, for a process that only evaluates; no effect without glibc.
 
     Returns:
-        Whether it begins here: not if it is kept already, nor where the user's own variables say how malloc works.
+        Whether the setting changed: not if it was active already, or if the user's environment configures malloc.
     """
     return _keep((*KEPT, *SHARED))
 
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
-    """Keep freed memory in here, and give it back at the end: whoever calls from a program has other work too."""
+    """Keep freed memory in this context, and release it at the end, for programs with other work."""
     begun = _keep(KEPT)
     try:
         yield
@@ -63,7 +64,7 @@ def _set_by_user() -> bool:
 
 
 def _glibc() -> Any | None:
-    """The C library of this process, if it has glibc's functions: musl, macOS and Windows have not."""
+    """The C library of this process if it has glibc's functions, unlike musl, macOS and Windows."""
     try:
         libc = ctypes.CDLL(None)
     except (OSError, TypeError):

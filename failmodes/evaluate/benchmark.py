@@ -1,4 +1,4 @@
-"""The study of a benchmark: models and images that are objects of this process, as a study that `run` runs."""
+"""The study of a benchmark: a study with models and images in memory."""
 
 import re
 import sys
@@ -36,12 +36,12 @@ from failmodes.warehouse.storage.locations import user_path
 IMAGES_FOLDER, CACHE_FOLDER, MODELS_FOLDER = "images", "cache", "models"
 ARRAYS_LABEL = "Images given as arrays"
 ARGUMENTS = {"names": "corruptions", "images": "image_count", "path": "images", "label": "dataset_label"}
-SAME_OUTPUTS = 1e-3  # largest difference of logits, relative to the largest, of a model that was built again
+SAME_OUTPUTS = 1e-3  # largest difference of logits, relative to the largest, of a rebuilt model
 
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """What `failmodes.benchmark` was asked for; its docstring says what each part means."""
+    """The arguments of `failmodes.benchmark`, see its docstring."""
 
     models: Mapping[str, Any]
     images: Any
@@ -60,7 +60,7 @@ class Benchmark:
 
 
 def study_of(asked: Benchmark) -> tuple[Study, Dataset]:
-    """Put images, models and corruptions where a study can name them, and write its file; the study and its images.
+    """Store images, models and corruptions where a study can name them, write its file, and return study and dataset.
 
     Raises:
         StudyError, DataError, ModelError, StorageError: as the message says.
@@ -71,7 +71,7 @@ def study_of(asked: Benchmark) -> tuple[Study, Dataset]:
     sampling = {"names": names, "severities": _listed(asked.severities)} | options.keys_of("corruptions")
     evaluation = {"workers": _workers(own)} | options.keys_of("evaluation")
     for part, given in (CorruptionSpec, sampling), (EvaluationSpec, _given(evaluation)):
-        validate(part, given, "benchmark", _argument_name)  # before images are read, which may take long
+        validate(part, given, "benchmark", _argument_name)  # before reading images, which may take long
     if asked.claims is not None:
         check_claims(asked.claims, "benchmark", known_corruptions=True)
     specs = model_specs(asked)
@@ -91,9 +91,9 @@ def study_of(asked: Benchmark) -> tuple[Study, Dataset]:
 
 
 def model_specs(asked: Benchmark) -> dict[str, ModelSpec]:
-    """What a study would say of each model."""
+    """The specification that a study would have for each model."""
     if not asked.models:
-        raise ModelError("there is no model to benchmark: the dict of models is empty")
+        raise ModelError("no models: the dict of models is empty")
     names = asked.class_names
     keys = asked.options.keys_of("models") | {
         "normalization": _normalization(asked.normalization),
@@ -110,7 +110,7 @@ def model_specs(asked: Benchmark) -> dict[str, ModelSpec]:
 
 
 def _normalization(given: Any) -> Any:
-    """A normalization as a study has it: a name, or mean and std as lists, of pairs or mappings of any sequences."""
+    """A normalization in the form of a study: a name, or mean and std as lists."""
     if given is None or isinstance(given, str):
         return given
     if isinstance(given, tuple | list) and len(given) == 2:
@@ -124,7 +124,7 @@ def _normalization(given: Any) -> Any:
 
 
 def _open_images(asked: Benchmark, specs: dict[str, ModelSpec]) -> tuple[dict[str, Any], Dataset, list[ModelSpec]]:
-    """The images as a data set on disk, with the keys of a study that open it; and the models that meet them."""
+    """Store the images as a dataset; returns its keys in a study, the dataset and the models."""
     if isinstance(asked.images, str | PathLike):
         return _open_folder(asked, specs, user_path(asked.images).absolute())
     given_keys = asked.options.keys_of("dataset") | _given({"image_size": asked.image_size})
@@ -138,7 +138,7 @@ def _open_images(asked: Benchmark, specs: dict[str, ModelSpec]) -> tuple[dict[st
     models = _live_models(asked, specs, given.images)
     names = check_names("label_names", asked.options.label_names) or given.label_names
     names = names or output_names(models[0].class_names)
-    if names is None:  # labels are numbers of outputs
+    if names is None:  # labels are indices of outputs
         live = models[0].live
         assert live is not None
         own = live.config_names
@@ -146,7 +146,7 @@ def _open_images(asked: Benchmark, specs: dict[str, ModelSpec]) -> tuple[dict[st
         names = own if own is not None and first_duplicate(own) is None else numbers
     twice = first_duplicate(names)
     if twice is not None:
-        raise StudyError(f"benchmark: labels would have the name {twice!r} twice: give label_names=, each another")
+        raise StudyError(f"benchmark: two labels have the name {twice!r}: set distinct label_names=")
     path = _store(given, tuple(names), asked.to)
     keys = {"kind": "arrays", "path": str(path), "images": asked.image_count, **given_keys}
     keys["label"] = asked.options.dataset_label or ARRAYS_LABEL
@@ -162,16 +162,16 @@ def _open_folder(
     labels = {key: getattr(asked.options, key) for key in ("label_names", "label_column")} | {"labels": asked.labels}
     for argument, value in labels.items():
         if value is not None:
-            raise StudyError(f"benchmark: {argument} are in the folder {path}: leave {argument}= out")
+            raise StudyError(f"benchmark: the folder {path} defines {argument}: remove {argument}=")
     if path == asked.to or path in asked.to.parents:
-        raise StudyError(f"benchmark: to= is {asked.to}, within the folder of the images {path}: give another folder")
+        raise StudyError(f"benchmark: to= is {asked.to}, inside the image folder {path}: choose another folder")
     keys = {"kind": "arrays" if (path / IMAGES_FILE).is_file() else "folder", "path": str(path)}
     keys |= asked.options.keys_of("dataset") | _given(
         {"image_size": asked.image_size, "images": asked.image_count, "label": asked.options.dataset_label}
     )
     if asked.masks is not None:
         if not isinstance(asked.masks, str | PathLike):
-            raise StudyError(f"benchmark: the images are the folder {path}: give masks= as a path, too")
+            raise StudyError(f"benchmark: images are a folder, {path}: masks= must be a path too")
         keys["masks"] = str(user_path(asked.masks).absolute())
     dataset = _dataset(keys, asked.to)
     return keys, dataset, [_as_named(asked, spec, dataset) for spec in _live_models(asked, specs, dataset.images)]
@@ -194,30 +194,32 @@ def _live_models(asked: Benchmark, specs: dict[str, ModelSpec], images: ImageArr
 
 
 def _as_named(asked: Benchmark, spec: ModelSpec, dataset: Dataset) -> ModelSpec:
-    """The model under the architecture that the caller names, which builds it again with its tensors.
+    """The specification of a model with `architecture=`, which rebuilds it from its stored tensors.
 
     Raises:
-        StudyError: no study file can name the model, or nothing says its normalization.
-        ModelError: the architecture does not make this model.
+        StudyError: a study file cannot name the model, or its normalization is unknown.
+        ModelError: the architecture builds another model.
     """
     architecture, live = asked.options.architecture, spec.live
     if architecture is None or live is None:
         return spec
     if asked.preprocess is not None or not live.module.state_dict():
         raise StudyError(
-            f"benchmark: model {spec.label!r}: architecture= goes with a torch module and normalization=, not with a "
-            "function or preprocess=, which no study file can name"
+            f"benchmark: model {spec.label!r}: architecture= requires a torch module and normalization=, not a "
+            "function or preprocess=, which a study file cannot name"
         )
-    if live.preprocessing.is_assumed:  # a study must say it, and no warning would stand before its runs
+    if live.preprocessing.is_assumed:  # a study must state it, without a warning before its runs
         raise StudyError(
-            f"benchmark: model {spec.label!r}: architecture= goes with normalization=, which the study file states: "
-            '"imagenet", another name or (mean, std) as in training, "none" for values in [0, 1]'
+            f"benchmark: model {spec.label!r}: architecture= requires normalization= for the study file: "
+            '"imagenet", another name or (mean, std) as in training, or "none" for values in [0, 1]'
         )
     tensors = identity_of(tensor_hashes(live.module))
     path = asked.to / MODELS_FOLDER / f"{spec.slug or 'model'}-{tensors[:8]}.safetensors"
     if not path.exists():
         save_checkpoint(path, live.module, {})
-    names = load_model(spec, dataset).output_names  # like the normalization, they may come from its own configuration
+    names = load_model(
+        spec, dataset
+    ).output_names  # like the normalization, they may come from the model's configuration
     normalization = live.preprocessing.normalization
     keys = _given({"normalization": normalization, "class_names": None if names is None else list(names)})
     keys |= spec.model_dump(exclude_unset=True)
@@ -227,14 +229,14 @@ def _as_named(asked: Benchmark, spec: ModelSpec, dataset: Dataset) -> ModelSpec:
     given, built = live.predict(sample), load_model(named, dataset, path).predict(sample)
     if given.shape != built.shape or (given - built).abs().max() > SAME_OUTPUTS * given.abs().max():
         raise ModelError(
-            f"model {spec.label!r} is no {architecture}: built by that with the same tensors it gives other outputs; "
-            "leave architecture= out, or name the function that builds it"
+            f"model {spec.label!r} is not a {architecture}: this architecture with the same tensors returns different "
+            "outputs; remove architecture=, or set it to the function that builds the model"
         )
     return named
 
 
 def _store(given: GivenImages, names: tuple[str, ...], output: Path) -> Path:
-    """The folder of arrays that holds these images; written where it is not there yet, named by what it holds."""
+    """The folder of arrays with these images, written if missing and named after its content."""
     dataset = Dataset("arrays", ARRAYS_LABEL, "test", given.images, given.labels, names)
     path = output / IMAGES_FOLDER / identity_of([dataset.dataset_id, list(names), *filter(None, [given.note])])
     if not (path / CLASSES_FILE).exists():
@@ -245,7 +247,7 @@ def _store(given: GivenImages, names: tuple[str, ...], output: Path) -> Path:
 def _corruption_names(
     corruptions: GivenCorruption | Sequence[GivenCorruption], version: str | None
 ) -> tuple[list[str], dict[str, str | None]]:
-    """Names of corruptions as a study gives them, and where the caller's own are imported from (None: nowhere)."""
+    """Names of corruptions in a study, and import paths of custom ones (None if not importable)."""
     several = corruptions if isinstance(corruptions, Sequence) and not isinstance(corruptions, str) else [corruptions]
     names: list[str] = []
     own: dict[str, str | None] = {}
@@ -261,13 +263,13 @@ def _corruption_names(
 
 
 def _workers(own: Mapping[str, str | None]) -> int | None:
-    """How many processes corrupt ahead of a GPU: none where they could not, or would run the caller's script again."""
+    """Number of processes that corrupt images ahead of a GPU: 0 if they would rerun the caller's script."""
     is_script = getattr(sys.modules["__main__"], "__file__", None) is not None
     return 0 if is_script or None in own.values() else None
 
 
 def _import_path(corruption: object) -> str | None:
-    """`module:name` of a function that every process can import; None for one of a script, a notebook or a closure."""
+    """`module:name` of an importable function; None for one of a script, a notebook or a closure."""
     module, name = getattr(corruption, "__module__", None), getattr(corruption, "__qualname__", None)
     if module in (None, "__main__") or name is None or getattr(sys.modules.get(module), name, None) is not corruption:
         return None
@@ -275,7 +277,7 @@ def _import_path(corruption: object) -> str | None:
 
 
 def _register_live(corruption: Any, version: str | None) -> CustomCorruption:
-    """Register a corruption that is an object of this process, identified by its code and captured values."""
+    """Register a corruption in memory, identified by its code and captured values."""
     name = getattr(corruption, "__name__", None)
     if isinstance(corruption, CustomCorruption):
         made = register(corruption)
@@ -283,8 +285,8 @@ def _register_live(corruption: Any, version: str | None) -> CustomCorruption:
         made = register(CustomCorruption(str(name), cast(Any, corruption)))
     else:
         raise StudyError(
-            f"benchmark: corruptions: {'a lambda' if name else f'a {type(corruption).__name__}'} is no corruption by "
-            'itself: expected a name, a list of names, a function with a name, or CustomCorruption("mine", function)'
+            f"benchmark: corruptions: {'a lambda' if name else f'a {type(corruption).__name__}'} is not a corruption: "
+            'expected a name, a list of names, a named function, or CustomCorruption("mine", function)'
         )
     subject = f"corruption {made.name!r}"
     definition = identity_of({"version": version}) if version else code_hash(corruption, subject=subject)
@@ -295,7 +297,7 @@ def _register_live(corruption: Any, version: str | None) -> CustomCorruption:
 def _write_study(study: Study, own: Mapping[str, str | None]) -> None:
     unnamed = {name for name in own if not own[name]}
     notes = [f"{spec.label}: {why_unnamed(spec.live)}" for spec in study.models if spec.live is not None]
-    notes += [f"{name}: a corruption of the program that called this benchmark" for name in own if name in unnamed]
+    notes += [f"{name}: a corruption in memory of the calling program" for name in own if name in unnamed]
     claims = [claim for claim in study.claims if not unnamed & set(claim.all_corruptions)]
     notes += [f"claim: {claim.title}" for claim in study.claims if claim not in claims]
     named = [own.get(name, name) for name in study.corruptions.names]
@@ -310,20 +312,18 @@ def _write_study(study: Study, own: Mapping[str, str | None]) -> None:
 
 
 def why_unnamed(model: Model) -> str:
-    """What a model is that no file can name, and how one could."""
+    """Why a study file cannot name a model, and how it could."""
     is_function = model.preprocessing == INSIDE_THE_FUNCTION
     kind = "function" if is_function else model.architecture.partition(":")[2]
-    own = " with preprocessing of its own" if model.preprocessing.function and not is_function else ""
-    return (
-        f"a {kind} of the program that called this benchmark{own}; Options(architecture=…) names what builds a module"
-    )
+    own = " with custom preprocessing" if model.preprocessing.function and not is_function else ""
+    return f"a {kind} in memory of the calling program{own}; set Options(architecture=…) to the function that builds it"
 
 
 def check_names(argument: str, names: Any) -> list[str] | None:
-    """Names as a list; None where none are given.
+    """Names as a list; None if not given.
 
     Raises:
-        StudyError: it is no sequence of names.
+        StudyError: `names` is not a sequence of names.
     """
     if names is None:
         return None
@@ -335,19 +335,19 @@ def check_names(argument: str, names: Any) -> list[str] | None:
 
 
 def label_of(model: object) -> str:
-    """The label of a model that was given none: the name of its class or function."""
+    """The default label of a model: the name of its class or function."""
     given = unwrapped(model)
     return str(getattr(given, "__name__", type(given).__name__))
 
 
 def _seed_in(label: str) -> int | None:
-    """The training seed that a label such as "ResNet-18, seed 3" states."""
+    """The training seed in a label such as "ResNet-18, seed 3"."""
     found = re.search(r", seed (0|[1-9][0-9]{0,8})$", label)
     return int(found[1]) if found else None
 
 
 def _listed(values: Any) -> Any:
-    """A sequence as a list; anything else as it is, to be refused under its argument's name."""
+    """A sequence as a list; other values unchanged, to be refused by validation."""
     return list(values) if isinstance(values, Sequence | np.ndarray) and not isinstance(values, str) else values
 
 
@@ -356,7 +356,7 @@ def _given(keys: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _argument_name(location: Location) -> str:
-    """What the argument of `failmodes.benchmark` is called that ended up at this key of a study."""
+    """The argument of `failmodes.benchmark` for a key of the study."""
     if location[:1] == ("claims",):
         return dotted_key(location)
     names = [part for part in location if isinstance(part, str)]

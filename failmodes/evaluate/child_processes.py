@@ -1,7 +1,7 @@
-"""Processes beside this one: how they are started, and that they end with it.
+"""Child processes: how they start, and that they end with their parent.
 
-A terminal sends Ctrl-C to every process of a command, and whoever manages jobs may send SIGTERM to all. One process
-answers for the command: those beside it never see Ctrl-C, and end at SIGTERM without a word.
+A terminal sends Ctrl-C to every process of a command, and a job manager may send SIGTERM to all. Only the main process
+reports the interruption: children never receive Ctrl-C, and exit silently at SIGTERM.
 """
 
 import multiprocessing
@@ -15,40 +15,40 @@ from typing import Any
 
 from failmodes.warehouse.errors import LimitError
 
-FILES_OF_A_PROCESS = 8  # pipes and sockets that this process holds for one that it starts, and some to spare
+FILES_OF_A_PROCESS = 8  # pipes and sockets that this process needs for a child, with a margin
 
 
 def process_context() -> SpawnContext:
-    """A multiprocessing context whose processes inherit neither threads nor their locks, as a fork would.
+    """A multiprocessing context whose processes inherit neither threads nor locks, unlike fork.
 
-    Start them within `deaf_to_interrupts`.
+    Start them within `interrupts_blocked`.
 
     Raises:
-        LimitError: this process may not open the files that another one needs.
+        LimitError: this process cannot open enough files for a child.
     """
     _check_open_files()
     return multiprocessing.get_context("spawn")
 
 
 def _check_open_files() -> None:
-    """Refuse to begin what would run out of files: a process that is being started would print a traceback."""
+    """Check that enough files can be opened: a failing child would print a traceback."""
     with ExitStack() as opened:
         try:
             for _ in range(FILES_OF_A_PROCESS):
                 opened.enter_context(open(os.devnull, "rb"))
         except OSError as error:
-            raise LimitError("too few files may be opened for another process: raise the limit (ulimit -n)") from error
+            raise LimitError("the limit of open files is too low for another process: raise it (ulimit -n)") from error
 
 
 @contextmanager
-def deaf_to_interrupts() -> Iterator[None]:
-    """Have processes that are started in here never get Ctrl-C; this one gets it afterwards."""
+def interrupts_blocked() -> Iterator[None]:
+    """Start processes in this context that never receive Ctrl-C; this process receives it afterwards."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     from multiprocessing import resource_tracker
 
-    resource_tracker.ensure_running()  # started on the way, it would unblock the signal
+    resource_tracker.ensure_running()  # if started later, it would unblock the signal
     former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -57,16 +57,16 @@ def deaf_to_interrupts() -> Iterator[None]:
 
 
 def begin_worker(_worker: int = 0) -> None:
-    """Have this process end with its parent, and at SIGTERM without a word; a DataLoader's `worker_init_fn` too.
+    """Make this process end with its parent, and silently at SIGTERM; also a DataLoader's `worker_init_fn`.
 
-    Torch would report a worker that SIGTERM killed as an error of the loader.
+    Torch reports a worker killed by SIGTERM as an error of the loader.
     """
     exit_with_parent()
     signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
 
 
 def exit_with_parent() -> None:
-    """End this process once its parent is gone; one that waits to send something would outlive it for ever."""
+    """End this process when its parent ends; a process waiting to send would otherwise never end."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -78,5 +78,5 @@ def exit_with_parent() -> None:
 
 
 def identity_collate(item: Any) -> Any:
-    """The item as a DataLoader's worker made it: arrays cross through a pipe, tensors would in shared memory."""
+    """Return the item of a DataLoader's worker unchanged: arrays pass through a pipe, tensors through shared memory."""
     return item

@@ -1,6 +1,6 @@
-"""Commands over a study file: write one, check its images, train and evaluate its models, import predictions.
+"""Commands on a study file: write one, check its images, train and evaluate its models, import predictions.
 
-`ingest` stands here, not in the ingest room, since only this room knows what a study is.
+`ingest` is here and not in the package `ingest`, which does not know studies.
 """
 
 from pathlib import Path
@@ -24,37 +24,33 @@ DEFAULT_STUDY = Path("study.toml")
 
 
 def init(
-    template: Annotated[
-        Literal["digits", "cifar10", "folder"], typer.Argument(help="Which study to start from.")
-    ] = "digits",
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="File to write; - prints it to stdout.")
-    ] = DEFAULT_STUDY,
-    force: Annotated[bool, typer.Option("--force", help="Replace a .toml file that is there.")] = False,
+    template: Annotated[Literal["digits", "cifar10", "folder"], typer.Argument(help="Template.")] = "digits",
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; - prints to stdout.")] = DEFAULT_STUDY,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing .toml file.")] = False,
 ) -> None:
-    """Write a study file to start from; every key is explained in it."""
+    """Write a study file to start from, with comments on every key."""
     from failmodes.evaluate.study.study_file import templates
     from failmodes.warehouse.errors import StudyError
     from failmodes.warehouse.output_files import write_output
 
     check_result(output, (".toml",), force=True)
     if output != STDOUT and output.exists() and not force:
-        raise StudyError(f"{output} is there already: give another name with --output, remove it, or add --force")
+        raise StudyError(f"{output} already exists: choose another name with --output, remove it, or add --force")
     with result_file(output, DEFAULT_STUDY.name) as path:
         write_output(path, templates()[template].read_bytes(), (".toml",), force=force)
     if output != STDOUT:
-        note(f"wrote {output}: read it, then `failmodes run{named(output)}`")
+        note(f"wrote {output}: edit it, then run `failmodes run{named(output)}`")
 
 
 def ingest(
     study_file: StudyArgument = DEFAULT_STUDY,
     images: Annotated[
         Path | None,
-        typer.Option(help="List the study's images in this .csv file (- for stdout): image_id, label, class, file."),
+        typer.Option(help="Write the study's images to this .csv file (- for stdout): image_id, label, class, file."),
     ] = None,
     force: ForceOption = False,
 ) -> None:
-    """Check the images: open the data set and the corrupted set, fingerprint them, put them on record."""
+    """Check the images: open and fingerprint the dataset and the corrupted dataset, and store both in the results."""
     from failmodes.evaluate.evaluation_data import open_evaluation_data
     from failmodes.evaluate.study.study_file import read_study
     from failmodes.ingest.datasets.dataset import record_dataset, write_image_list
@@ -70,8 +66,8 @@ def ingest(
     for _, source, subset in open_evaluation_data(study, dataset):
         record_source(study.results_folder, source)
         pairing = source.pairing
-        fit = "paired with the clean images" if pairing.paired else f"not paired: {pairing.note}"
-        note(f"{source.row()['source_label']}: {fit}; {subset.description}")
+        paired = "paired with the clean images" if pairing.paired else f"not paired: {pairing.note}"
+        note(f"{source.row()['source_label']}: {paired}; {subset.description}")
     if images is not None:
         with result_file(images, "images.csv") as path:
             write_image_list(dataset, subset.clean_ids, path, force=force)
@@ -80,7 +76,7 @@ def ingest(
 
 
 def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
-    """Train the models of a study that have no checkpoint yet; a killed training goes on from its last epoch."""
+    """Train the models of a study that have no checkpoint yet. Training resumes from the last finished epoch."""
     require("evaluate", "`failmodes train`")
     from failmodes.evaluate import stages
     from failmodes.evaluate.study.study_file import read_study
@@ -88,39 +84,39 @@ def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
 
     study = read_study(study_file)
     dataset = open_dataset(study.dataset, study.cache)
-    with interruptible("whole epochs are kept"):
+    with interruptible("finished epochs are kept"):
         trained = stages.train(study, dataset)
     if not trained:
-        note("nothing to train: every model of the study has its checkpoint")
+        note("nothing to train: all models have a checkpoint")
     for path in trained:
         note(f"trained {path}")
     suggest(f"failmodes evaluate{_named(study_file)}")
 
 
 def _named(study_file: Path) -> str:
-    """The study as an argument; nothing where it is the default."""
+    """The study file as an argument; empty for the default."""
     return "" if study_file == DEFAULT_STUDY else named(study_file)
 
 
 StrictOption = Annotated[
-    bool, typer.Option("--strict", help="Take warnings for errors: stop before the corrupted images, exit code 1.")
+    bool, typer.Option("--strict", help="Treat warnings as errors: stop before the corrupted images with exit code 1.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print what was done, assumed and found to stdout, as JSON.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print summary, assumptions and notes to stdout as JSON.")]
 
 
 def evaluate(
     study_file: StudyArgument = DEFAULT_STUDY,
     redo_damaged: Annotated[
-        bool, typer.Option("--redo-damaged", help="Check the hash of every stored file; make damaged ones again.")
+        bool, typer.Option("--redo-damaged", help="Verify the hash of every stored file and recompute damaged ones.")
     ] = False,
     strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run every model over every corruption and severity that is missing; safe to kill and to run again.
+    """Evaluate every model on each missing corruption and severity. Safe to kill and rerun.
 
-    It first prints what may be a mistake, then what it assumes: the images, and of each model its input, its outputs
-    and their classes, and its attention method. After the clean images, which come first, it checks what the model
-    predicts. The results keep all warnings, and every later call prints them.
+    Warnings are printed first, then assumptions: the images and each model's input, outputs, classes and attention
+    method. Clean images are evaluated first, and the predictions on them are checked. Warnings are stored in the
+    results and printed again by every later call.
     """
     evaluate_models(study_file, redo_damaged=redo_damaged, strict=strict, as_json=as_json)
     if not as_json:
@@ -135,10 +131,10 @@ def evaluate_models(
     as_json: bool = False,
     describe_images: bool = True,
 ) -> None:
-    """Evaluate, say what was done, and print it as JSON where that is asked for.
+    """Evaluate, and print a summary, as JSON on request.
 
     Raises:
-        IncompleteRunError: a model raised, or it is strict and there are warnings.
+        IncompleteRunError: a model raised, or `strict` is set and there are warnings.
     """
     require("evaluate", "`failmodes evaluate`")
     from failmodes.evaluate.allocator import keep_freed_memory
@@ -150,7 +146,7 @@ def evaluate_models(
     keep_freed_memory()
     study = read_study(study_file)
     if (study.results or "").startswith("memory:"):
-        raise StudyError("results in memory are gone when the command ends: set `results` to a folder or another URL")
+        raise StudyError("results in memory are lost when the command ends: set `results` to a folder or another URL")
     dataset = open_dataset(study.dataset, study.cache)
     with interruptible("finished shards are kept"):
         report = evaluate_stage(
@@ -162,17 +158,17 @@ def evaluate_models(
 
 
 def print_estimate(study: "Study", *, as_json: bool = False) -> None:
-    """Print what a run of a study would evaluate, in how many minutes, and the disk space that it needs.
+    """Print missing cells, estimated minutes and disk space of a run.
 
     Raises:
-        StudyError: the study names no models.
+        StudyError: the study has no models.
     """
     from failmodes.evaluate.engine.estimate import estimate_run
     from failmodes.ingest.datasets.opening import open_dataset
     from failmodes.warehouse.errors import StudyError
 
     if not study.models:
-        raise StudyError("this study names no models: there is nothing to evaluate, predictions are imported")
+        raise StudyError("the study has no models: its predictions are imported, so there is nothing to evaluate")
     dataset = open_dataset(study.dataset, study.cache)
     note(dataset.describe())
     estimate = estimate_run(study, dataset)
@@ -183,54 +179,54 @@ def print_estimate(study: "Study", *, as_json: bool = False) -> None:
 
 
 def print_run(report: "RunResult") -> None:
-    """Say what a run did.
+    """Print a summary of a run.
 
     Raises:
         IncompleteRunError: a model raised.
     """
     for line in report.describe():
         note(line)
-    report.raise_if_incomplete("mend it and run the same command")
+    report.raise_if_incomplete("fix it and rerun the same command")
 
 
 def import_(
     predictions: Annotated[
-        Path, typer.Argument(help="Parquet or CSV file, one row an image, corruption and severity.")
+        Path, typer.Argument(help="Parquet or CSV file, one row per image, corruption and severity.")
     ],
-    label: Annotated[str, typer.Option(help="The model's name on charts.")],
+    label: Annotated[str, typer.Option(help="Model name in charts.")],
     study_file: StudyArgument = DEFAULT_STUDY,
-    architecture: Annotated[str, typer.Option(help="What the model is, for the record.")] = "imported",
+    architecture: Annotated[str, typer.Option(help="Architecture of the model, stored in the results.")] = "imported",
     seed: Annotated[
-        int | None, typer.Option(help="Which of the study's corruption seeds the images had; the first if not given.")
+        int | None, typer.Option(help="Corruption seed of the images. Default: the first seed of the study.")
     ] = None,
     only_study: Annotated[
-        bool, typer.Option("--only-study", help="Leave out images and cells that the study does not name.")
+        bool, typer.Option("--only-study", help="Ignore images and cells that are not in the study.")
     ] = False,
     renormalize: Annotated[
-        bool, typer.Option("--renormalize", help="Take probabilities that are rounded, and so sum to 1 only roughly.")
+        bool, typer.Option("--renormalize", help="Accept rounded probabilities, which sum to 1 only approximately.")
     ] = False,
     strict: StrictOption = False,
 ) -> None:
-    """Bring in predictions made elsewhere (ONNX, TensorFlow, an API) as an evaluation like any other, less attention.
+    """Import predictions made elsewhere (ONNX, TensorFlow, an API) as an evaluation without attention.
 
-    The study says of which images, corruptions, severities and pixels they are; it needs no models.
+    The study defines the images, corruptions and severities; it needs no models.
 
     Columns of the file:
 
-    - image_id: the image's index in the full data set, from 0; or file, its path within the folder of the images.
+    - image_id: index of the image in the full dataset, from 0; or file, its path within the image folder.
     `failmodes ingest --images images.csv` lists both
 
-    - corruption and severity: clean images, which must be there, go by 'none' and 0
+    - corruption and severity: 'none' and 0 for clean images, which are required
 
-    - logits or probabilities: one list column (Parquet only), or a column a class: logit_0 … or probability_0 …
+    - logits or probabilities: one list column (Parquet only), or one column per class: logit_0 … or probability_0 …
 
-    - label: not needed; compared with the data set's where it is there
+    - label: optional; checked against the dataset
 
-    Class names may stand instead of numbers: logit_cat, logit_dog …
+    Class names may replace numbers: logit_cat, logit_dog …
 
-    `failmodes corrupt` writes corrupted images for others to predict: name its folder as `published` in the study.
+    `failmodes corrupt` writes corrupted images to predict elsewhere: set `published` in the study to its folder.
 
-    Nothing is kept before all of the file is checked. A second import does nothing, or finishes what was interrupted.
+    Nothing is stored before the whole file is checked. Importing again does nothing, or finishes an interrupted import.
     """
     require("evaluate", "`failmodes import`")
     from failmodes.evaluate.import_predictions.importing import import_predictions

@@ -1,4 +1,4 @@
-"""An evaluation: one model over one subset of one data set and one source of corruption, and its identity."""
+"""An evaluation: one model on one subset of one dataset and one source of corrupted images, and its identity."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,13 +14,13 @@ from failmodes.warehouse.schema import FULL_LOGITS_CLASSES, SCHEMA_VERSION
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """All that a row of an evaluation depends on.
+    """Everything that the rows of an evaluation depend on.
 
     Attributes:
         study: the study's name.
-        model: the model where it runs, its outputs fitted to the classes, its CAM method chosen.
+        model: the model on its device, with class map and CAM method.
         data: the images.
-        all_logits: whether every logit was asked for.
+        all_logits: whether the study stores every logit.
     """
 
     study: str
@@ -30,12 +30,12 @@ class Evaluation:
 
     @property
     def attention(self) -> CamMethod | CamUnavailable:
-        """The CAM method of the model, or why it has none."""
+        """The CAM method of the model, or the reason why there is none."""
         return self.model.attention
 
     @cached_property
     def evaluation_id(self) -> str:
-        """Hash of all that changes the rows, or what is kept of them."""
+        """Hash of everything that changes the stored rows."""
         dataset, source, subset = self.data
         facts: dict[str, Any] = {
             "schema": SCHEMA_VERSION,
@@ -62,16 +62,16 @@ class Evaluation:
 
     @property
     def logit_count(self) -> int:
-        """How many logits an image has: those of the classes, and of other outputs where these take part."""
+        """Number of logits per image: of the classes, and of other outputs if these compete."""
         return len(self.model.logit_outputs or self.data.dataset.class_names)
 
     @property
     def keeps_logits(self) -> bool:
-        """Whether a table of its own keeps all of them, beyond as many classes as are kept in any case."""
+        """Whether all logits are stored in a separate table, which few classes do not need."""
         return self.all_logits and self.logit_count > FULL_LOGITS_CLASSES
 
     def assumptions(self) -> dict[str, str]:
-        """What is taken for granted before the run, of the model and of all that travels with it: words by topic."""
+        """Assumptions about the model, its precision and its attention: text by topic."""
         method = self.attention
         attention = f"{method.method} at {method.layer}" if self.has_attention else f"none: {method.reason}"
         precision = {} if self.model.precision == "float32" else {"precision": self.model.precision}

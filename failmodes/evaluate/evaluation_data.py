@@ -1,6 +1,6 @@
-"""The images of an evaluation: a data set, where its corrupted images come from, and which of them are evaluated.
+"""The images of an evaluation: a dataset, the source of its corrupted images, and the evaluated subset.
 
-It stands apart from `evaluation`, so that images can be checked (`failmodes ingest`) where PyTorch is not installed.
+Separate from `evaluation`, so that images can be checked (`failmodes ingest`) without PyTorch.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,13 +19,13 @@ from failmodes.warehouse.hashing import fingerprint_of
 
 @dataclass(frozen=True, eq=False)
 class Subset:
-    """Which images are evaluated: clean ones and their corrupted counterparts.
+    """The evaluated images: clean ones and their corrupted counterparts.
 
     Attributes:
-        clean_ids: (N,) indices into the data set.
-        corrupted_ids: (M,) indices into the corrupted set; the same ones where the two pair.
+        clean_ids: (N,) indices into the dataset.
+        corrupted_ids: (M,) indices into the corrupted dataset; the same if images are paired.
         corrupted_labels: (M,) their labels.
-        description: how it was chosen, for reports.
+        description: how the subset was chosen, for reports.
     """
 
     clean_ids: np.ndarray
@@ -40,7 +40,7 @@ class Subset:
 
 
 class EvaluationData(NamedTuple):
-    """Where images come from, clean and corrupted, and which of them are evaluated."""
+    """The dataset, the source of corrupted images, and the evaluated subset."""
 
     dataset: Dataset
     source: Source
@@ -48,27 +48,27 @@ class EvaluationData(NamedTuple):
 
     @property
     def paired(self) -> bool:
-        """Whether corrupted images pair with clean ones, image by image."""
+        """Whether corrupted images are paired with clean ones."""
         return self.source.pairing.paired
 
 
 def open_evaluation_data(
     study: Study, dataset: Dataset, seeds: Sequence[int] | None = None
 ) -> Iterator[EvaluationData]:
-    """The images of a study, once for each seed of its corruptions, in their order; a published set has no seeds.
+    """Yield the images of a study for each corruption seed; a published dataset has no seeds.
 
     Args:
-        study: names corruptions, their source, and how many images.
-        dataset: its data set.
-        seeds: of the study's seeds only these.
+        study: the study.
+        dataset: its dataset.
+        seeds: only these seeds of the study.
 
     Raises:
-        DataError: the corrupted set is missing or damaged, or images are too small for the recipe.
+        DataError: the corrupted dataset is missing or damaged, or images are too small for the recipe.
     """
     spec = study.corruptions
     if spec.published is None:
         height, width = dataset.images.shape[1:3]
-        check_size(height, width, spec.recipe)  # said now, not in the first cell
+        check_size(height, width, spec.recipe)  # report it now, not in the first cell
     every = spec.seeds if spec.published is None else spec.seeds[:1]
     for seed in every if seeds is None else seeds:
         source: Source = (
@@ -80,7 +80,7 @@ def open_evaluation_data(
 
 
 def choose_subset(dataset: Dataset, source: Source, images: int | None) -> Subset:
-    """The images to evaluate, balanced over classes; of a source that pairs with some images, paired images only."""
+    """The images to evaluate, balanced over classes; only paired images if the source pairs some images."""
     pairing = source.pairing
     if pairing.image_pairs is not None:
         held = pairing.image_pairs.clean_ids

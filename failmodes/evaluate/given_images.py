@@ -1,4 +1,4 @@
-"""Labeled images as a user has them (arrays, tensors, a torch or Hugging Face data set), brought to one array."""
+"""Labeled images in memory (arrays, tensors, a torch or Hugging Face dataset), converted to one array."""
 
 import tempfile
 from collections import Counter
@@ -26,16 +26,16 @@ from failmodes.warehouse.hashing import fingerprint_of
 from failmodes.warehouse.storage.files import atomic_write, make_folder, storage_errors
 from failmodes.warehouse.storage.locations import user_path
 
-# Usual names of columns, and the feature that marks those of other names in a Hugging Face data set
+# Usual names of columns, and the feature type that marks other columns of a Hugging Face dataset
 IMAGE_COLUMNS, IMAGE_FEATURE = ("image", "img", "images", "pixel_values"), "Image"
 LABEL_COLUMNS, LABEL_FEATURE = ("label", "labels", "fine_label", "target", "targets"), "ClassLabel"
 IMAGES_READ_TWICE = 16
 FLOATS = (
-    "uint8 pixels (0 to 255) are needed, since corruptions are defined on them; leave ToTensor, ToDtype and Normalize "
-    "out, and say how the model gets its input with normalization= or preprocess="
+    "expected uint8 pixels (0 to 255), on which corruptions are defined; remove ToTensor, ToDtype and Normalize, and "
+    "set normalization= or preprocess= instead"
 )
-NO_IMAGES = "there are no images: the data set is empty"
-GRAY = "; of gray images, repeat the channel three times"
+NO_IMAGES = "no images: the dataset is empty"
+GRAY = "; for gray images, repeat the channel three times"
 
 
 class GivenImages(NamedTuple):
@@ -44,8 +44,8 @@ class GivenImages(NamedTuple):
     Attributes:
         images: (N, H, W, 3) uint8.
         labels: (N,) int64.
-        label_names: the name of each label, where the source knows them.
-        note: which column the labels are, where there are several, and how the images were prepared; or None.
+        label_names: names of the labels, if known.
+        note: the label column, if there are several, and the preparation of the images; or None.
     """
 
     images: ImageArray
@@ -55,13 +55,13 @@ class GivenImages(NamedTuple):
 
 
 class _Item(NamedTuple):
-    """An image of a data set and its label, or those of a batch.
+    """An image of a dataset with its label, or a batch.
 
     Attributes:
-        image: as the data set has it; (H, W, 3) uint8 once it is prepared.
-        label: None where labels are given apart.
-        columns: those that may be the label, the one that was taken first; empty where items have no columns.
-        changes: what was done to the image's colors.
+        image: of the dataset; (H, W, 3) uint8 after preparation.
+        label: None if labels are given separately.
+        columns: candidate label columns, the chosen one first; empty if items have no columns.
+        changes: changes to the image's colors.
     """
 
     image: Any
@@ -80,35 +80,35 @@ def read_given_images(
     resize: int | None = None,
     background: Color = WHITE,
 ) -> GivenImages:
-    """Bring labeled images to one array.
+    """Convert labeled images to one array.
 
-    PIL images become RGB by the rules of `failmodes.ingest.datasets.color`, but are not turned: what a program gives
-    is taken the way up that it has. The first images of a data set are read again at the end and compared.
+    PIL images are converted to RGB by the rules of `failmodes.ingest.datasets.color`, without applying EXIF
+    orientation. The first images of a dataset are read again at the end and compared.
 
     Args:
         images: uint8 (N, H, W, 3), a tensor (N, 3, H, W), a sequence of images, a torch Dataset or DataLoader, or a
-            Hugging Face Dataset; items of data sets are (image, label) or mappings, images PIL or uint8.
-        labels: (N,) or (N, 1) whole numbers; None where the data set's items have them.
-        scratch: a folder; items that come one by one are kept in a file there until this process ends.
-        label_column: the key of the label, where items are mappings; if not given, label, labels, fine_label, target
-            or targets, else the only ClassLabel.
+            Hugging Face Dataset; items of datasets are (image, label) or mappings, images PIL or uint8.
+        labels: (N,) or (N, 1) integers; None if items of the dataset have labels.
+        scratch: folder for an anonymous file of images, which disappears with the process.
+        label_column: key of the label if items are mappings. Default: label, labels, fine_label, target or targets,
+            otherwise the only ClassLabel.
         image_size: side of the square that items are cropped to, pixels.
-        resize: what their shorter side is resized to before; image_size if not given.
-        background: what transparent images are composited on.
+        resize: resize the shorter side to this many pixels first. Default: image_size.
+        background: color behind transparent images.
 
     Raises:
-        DataError: images are no uint8 pixels, of several sizes or not the same when they are read again; labels are
-            missing, given twice, in one of several columns, or no whole numbers; a DataLoader shuffles.
+        DataError: images are not uint8, differ in size, or differ when read again; labels are missing, given twice,
+            ambiguous or not integers; a DataLoader shuffles.
         StorageError: the file of items cannot be written.
     """
     if image_size is None and hasattr(images, "dtype") and hasattr(images, "shape"):
         if label_column is not None:
-            raise DataError(f"label_column= is {label_column!r}, and the images are an array: give labels= instead")
+            raise DataError(f"label_column= is {label_column!r}, but the images are an array: set labels= instead")
         pixels = _array(images)
         return GivenImages(pixels, _labels(labels, len(pixels)))
     if isinstance(images, Mapping):
         keys = ", ".join(map(repr, list(images)[:4]))
-        raise DataError(f"images are a mapping of {keys}: expected one data set, such as the one under its test key")
+        raise DataError(f"images are a mapping of {keys}: expected one dataset, such as the one under its test key")
     source = images
     while hasattr(source, "dataset") and not hasattr(source, "features") and not hasattr(source, "classes"):
         source = source.dataset  # of a DataLoader or a Subset
@@ -117,7 +117,7 @@ def read_given_images(
     split = partial(_split, features=features, labels_apart=labels is not None, label_column=label_column)
     items = partial(_prepared_items, images, split, image_size, resize, background)
     pixels, found = _spool(items(), scratch)
-    if not isinstance(images, Iterator):  # an iterator is used up
+    if not isinstance(images, Iterator):  # an iterator cannot be read again
         _check_same(pixels, items())
     columns = found[0].columns
     notes = [f"labels are the column {columns[0]!r}"] if label_column is not None or len(columns) > 1 else []
@@ -128,15 +128,15 @@ def read_given_images(
 
 
 def stored_masks(masks: Any, shape: tuple[int, ...], folder: Path) -> Path:
-    """The `.npy` of masks: the one that was given, or one written into the folder of the images, named by its content.
+    """The `.npy` of masks: the given file, or one written to the folder of the images, named after its content.
 
     Args:
-        masks: bool (N, H, W), or uint8 of 0 and 1, array or tensor; or the path of a `.npy`, checked when it is opened.
+        masks: bool (N, H, W), or uint8 of 0 and 1, array or tensor; or the path of a `.npy`, validated on opening.
         shape: (N, H, W, 3) of the images.
-        folder: the folder of arrays that holds them.
+        folder: folder of the image arrays.
 
     Raises:
-        DataError: they are of another type or shape.
+        DataError: they have another type or shape.
         StorageError: they cannot be written.
     """
     if isinstance(masks, str | PathLike):
@@ -151,7 +151,7 @@ def stored_masks(masks: Any, shape: tuple[int, ...], folder: Path) -> Path:
 
 
 def _array(images: Any) -> NDArray[np.uint8]:
-    """A whole array or tensor as (N, H, W, 3); mapped files stay mapped."""
+    """An array or tensor as (N, H, W, 3), without copying memory maps."""
     is_tensor = isinstance(images, torch.Tensor)
     dtype, shape = str(images.dtype).removeprefix("torch."), tuple(images.shape)
     if dtype != "uint8":
@@ -170,7 +170,7 @@ def _array(images: Any) -> NDArray[np.uint8]:
 def _prepared_items(
     images: Any, split: Callable[[Any], _Item], image_size: int | None, resize: int | None, background: Color
 ) -> Iterator[_Item]:
-    """The items of a data set, read anew, with images (H, W, 3) of uint8."""
+    """The items of a dataset, with images (H, W, 3) of uint8."""
     items = _of_loader(images, split) if isinstance(images, DataLoader) else map(split, _one_by_one(images))
     for number, item in enumerate(items):
         location = f"image {number}"
@@ -180,16 +180,16 @@ def _prepared_items(
 
 
 def _of_loader(loader: "DataLoader[Any]", split: Callable[[Any], _Item]) -> Iterator[_Item]:
-    """Items of a DataLoader, one by one."""
+    """Single items of a DataLoader."""
     sampler = getattr(loader.batch_sampler, "sampler", loader.sampler)
     is_stream = isinstance(loader.dataset, IterableDataset)
     if not is_stream and not isinstance(sampler, SequentialSampler | range | list | tuple):
         raise DataError(
-            f"the DataLoader takes its images in the order of a {type(sampler).__name__}: expected the same order "
-            "every time, shuffle=False"
+            f"the DataLoader samples images with a {type(sampler).__name__}: expected the same order every time "
+            "(shuffle=False)"
         )
     for item in map(split, loader):
-        if loader.batch_sampler is None:  # it gives items, as batch_size=None asks
+        if loader.batch_sampler is None:  # it yields single items (batch_size=None)
             yield item
             continue
         if item.label is not None and len(item.image) != len(item.label):
@@ -199,9 +199,9 @@ def _of_loader(loader: "DataLoader[Any]", split: Callable[[Any], _Item]) -> Iter
 
 
 def _one_by_one(images: Any) -> Iterator[Any]:
-    """Items of a data set or a sequence."""
+    """Items of a dataset or a sequence."""
     if isinstance(images, Dataset) and isinstance(images, Sized):
-        return (images[index] for index in range(len(images)))  # not all of them end by an IndexError
+        return (images[index] for index in range(len(images)))  # not every dataset raises IndexError at its end
     try:
         return iter(images)
     except TypeError as error:
@@ -212,13 +212,13 @@ def _one_by_one(images: Any) -> Iterator[Any]:
 
 
 def _split(item: Any, features: Mapping[str, Any], labels_apart: bool, label_column: str | None) -> _Item:
-    """Image and label of an item, or those of a batch."""
+    """Image and label of an item or a batch."""
     is_mapping = isinstance(item, Mapping)
     parts = item if isinstance(item, tuple | list) else (item,)
     if labels_apart:
         has_labels = is_mapping and _candidates(item, features, LABEL_COLUMNS, LABEL_FEATURE)
         if label_column is not None or has_labels or len(parts) != 1:
-            raise DataError("labels are given twice: by the items of the images and as labels=; leave the second out")
+            raise DataError("labels are given twice: by the items of the images and as labels=; remove the latter")
         return _Item(item[_columns(item, features, IMAGE_COLUMNS, IMAGE_FEATURE)[0]] if is_mapping else parts[0])
     if is_mapping:
         usual, feature = (LABEL_COLUMNS, LABEL_FEATURE) if label_column is None else ((label_column,), "")
@@ -228,13 +228,13 @@ def _split(item: Any, features: Mapping[str, Any], labels_apart: bool, label_col
         return _Item(*parts)
     given = type(item).__name__ + (f" of {len(item)}" if isinstance(item, tuple | list) else "")
     expected = "(image, label), or a mapping with both" if label_column is None else f"a mapping with {label_column!r}"
-    raise DataError(f"an item of the images is a {given}: expected {expected}; for images alone give labels= too")
+    raise DataError(f"an item of the images is a {given}: expected {expected}; for images without labels set labels=")
 
 
 def _candidates(
     item: Mapping[str, Any], features: Mapping[str, Any], usual: tuple[str, ...], feature: str
 ) -> tuple[str, ...]:
-    """The columns that may be an item's image or label: those of usual names, then those that the feature marks."""
+    """Candidate columns for an item's image or label: usual names first, then columns of the feature type."""
     marked = [name for name, kind in features.items() if type(kind).__name__ == feature]
     return tuple(name for name in dict.fromkeys((*usual, *marked)) if name in item)
 
@@ -242,20 +242,18 @@ def _candidates(
 def _columns(
     item: Mapping[str, Any], features: Mapping[str, Any], usual: tuple[str, ...], feature: str
 ) -> tuple[str, ...]:
-    """The candidates, first the one to take: that of the first usual name, else the only one."""
+    """The candidate columns, the chosen one first: that with a usual name, otherwise the only one."""
     found = _candidates(item, features, usual, feature)
     if not found:
         raise DataError(f"an item has the keys {', '.join(map(str, item))}: expected one of {', '.join(usual)}")
     if len(found) > 1 and found[0] not in usual:
-        fix = (
-            "choose the labels by label_column=" if feature == LABEL_FEATURE else "rename the one to evaluate to image"
-        )
-        raise DataError(f"each of the columns {', '.join(found)} is a {feature}: {fix}")
+        fix = "choose one with label_column=" if feature == LABEL_FEATURE else "rename the one to evaluate to image"
+        raise DataError(f"several columns have the type {feature} ({', '.join(found)}): {fix}")
     return found
 
 
 def _label_names(source: Any, features: Mapping[str, Any], columns: tuple[str, ...]) -> tuple[str, ...] | None:
-    """The names of a data set's labels: those of the column that was taken, or torchvision's `classes`."""
+    """Names of a dataset's labels: those of the chosen column, or torchvision's `classes`."""
     taken = [features[name] for name in columns[:1] if name in features]
     names = getattr(taken[0], "names", None) if taken else getattr(source, "classes", None)
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
@@ -264,7 +262,7 @@ def _label_names(source: Any, features: Mapping[str, Any], columns: tuple[str, .
 
 
 def _rgb(image: Any, location: str, background: Color) -> RgbImage:
-    """The image of an item, and what was done to its colors."""
+    """The image of an item in RGB, and the changes to its colors."""
     if not isinstance(image, Image.Image):
         if not hasattr(image, "dtype") or not hasattr(image, "shape"):
             raise DataError(f"{location} is a {type(image).__name__}: expected a PIL image or a uint8 array")
@@ -274,14 +272,14 @@ def _rgb(image: Any, location: str, background: Color) -> RgbImage:
     try:
         image.load()
         return to_rgb(image, location, background, turn=False)
-    except (OSError, SyntaxError, ValueError) as error:  # a file that is read only now
+    except (OSError, SyntaxError, ValueError) as error:  # a lazily read file
         raise DataError(f"{location} cannot be decoded: {first_line(error)}") from error
 
 
 def _spool(items: Iterator[_Item], scratch: Path) -> tuple[NDArray[np.uint8], list[_Item]]:
-    """The images of items in an unnamed file, which is then mapped; and the items without them."""
+    """Write the images of items to an anonymous file and memory-map it; returns images, and items without images."""
     with storage_errors(scratch):
-        file = tempfile.TemporaryFile(dir=make_folder(scratch))  # noqa: SIM115  # the map keeps it open
+        file = tempfile.TemporaryFile(dir=make_folder(scratch))  # noqa: SIM115  # the memory map keeps it open
     shape: tuple[int, ...] = ()
     others: list[_Item] = []
     for item in items:
@@ -289,7 +287,7 @@ def _spool(items: Iterator[_Item], scratch: Path) -> tuple[NDArray[np.uint8], li
         if item.image.shape != shape:
             raise DataError(
                 f"image {len(others)} is {item.image.shape[1]}×{item.image.shape[0]} pixels, the first "
-                f"{shape[1]}×{shape[0]}: give image_size= to bring all to one size"
+                f"{shape[1]}×{shape[0]}: set image_size= to crop all to one size"
             )
         with storage_errors(scratch):
             file.write(item.image.tobytes())
@@ -302,22 +300,22 @@ def _spool(items: Iterator[_Item], scratch: Path) -> tuple[NDArray[np.uint8], li
 
 
 def _check_same(pixels: NDArray[np.uint8], again: Iterator[_Item]) -> None:
-    """Check that the first images of a data set are the same when it is read again."""
+    """Check that the first images of a dataset are the same when read again."""
     for number, (image, item) in enumerate(zip(pixels[:IMAGES_READ_TWICE], again, strict=False)):
         if not np.array_equal(image, item.image):
             raise DataError(
-                f"image {number} has other pixels when the data set is read again: leave random augmentation and "
-                "shuffling out"
+                f"image {number} has different pixels when the dataset is read again: remove random augmentation and "
+                "shuffling"
             )
 
 
 def _labels(labels: Any, count: int) -> NDArray[np.int64]:
     if labels is None:
-        raise DataError("labels are missing: give labels=, one whole number an image")
+        raise DataError("labels are missing: set labels=, one integer per image")
     try:
         found = np.asarray(labels.detach().cpu() if isinstance(labels, torch.Tensor) else labels)
-    except (ValueError, TypeError, RuntimeError) as error:  # each of another length
-        raise DataError(f"labels must be {count:,} whole numbers, one an image: {first_line(error)}") from error
+    except (ValueError, TypeError, RuntimeError) as error:  # of different lengths
+        raise DataError(f"labels must be {count:,} integers, one per image: {first_line(error)}") from error
     if found.shape not in ((count,), (count, 1)) or not np.issubdtype(found.dtype, np.integer):
-        raise DataError(f"labels must be {count:,} whole numbers, one an image, not {found.dtype} {found.shape}")
+        raise DataError(f"labels must be {count:,} integers, one per image, not {found.dtype} {found.shape}")
     return found.reshape(count).astype(np.int64)

@@ -1,11 +1,11 @@
-"""The less common arguments of `failmodes.benchmark`, in one object."""
+"""The less common arguments of `failmodes.benchmark` in one object."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-# Which table of a study each option is a key of; `name` is the study's own, and the rest are said to what reads images
-# or makes models
+# The table of the study that each option is a key of. `name` is a key of the study itself; the others go to the code
+# that reads images or copies models
 TABLES = {
     "dataset": ("resize", "background", "gray"),
     "corruptions": ("recipe", "seeds", "noise", "across_switches"),
@@ -21,40 +21,39 @@ class Options:
     """Options of `failmodes.benchmark` beyond its arguments: `options=failmodes.Options(seeds=[0, 1], device="cuda")`.
 
     Attributes:
-        recipe: "cifar-c" (published for 32 pixels) or "imagenet-c" (224); if not given, that of the nearest size.
-        seeds: seeds of the corruptions' samples, an evaluation each; charts show one, `evaluation=`.
-        noise: "shared": an image has the same samples at every severity; "independent": new ones at each.
+        recipe: "cifar-c" (published for 32 pixels) or "imagenet-c" (224). Default: the one of the nearest image size.
+        seeds: random seeds of the corruptions, one evaluation each; charts show one (`evaluation=`).
+        noise: "shared": an image has the same random numbers at every severity; "independent": new ones at each.
         across_switches: cross-fade between the severities of corruptions that do not interpolate.
-        resize: what the shorter side of images is resized to before they are cropped to `image_size`, pixels.
-        background: red, green and blue, 0 to 255, that transparent images are composited on; white if not given.
-        gray: images are gray, and corruptions keep them so: noise is the same in the three channels.
-        dataset_label: the images' name on charts.
-        label_column: the column of a Hugging Face Dataset that holds the labels, where it has several.
-        label_names: names of the labels, where they do not number the outputs; matched with `class_names`.
-        architecture: what builds the model (`torchvision:NAME`, `timm:NAME` or `module:function`), so that the study
-            file names it and `failmodes run` evaluates it again; the model's tensors are stored beside it. Goes with
+        resize: resize the shorter side of images to this many pixels before cropping to `image_size`.
+        background: red, green and blue, 0 to 255, behind transparent images. Default: white.
+        gray: images are gray and stay gray: noise is the same in the three channels.
+        dataset_label: name of the images in charts.
+        label_column: label column of a Hugging Face Dataset with several.
+        label_names: names of the labels, if these are not indices of the outputs; matched with `class_names`.
+        architecture: builder of the model (`torchvision:NAME`, `timm:NAME` or `module:function`), so that the study
+            file names it and `failmodes run` can evaluate it again; the weights are stored in `to`. Requires
             `normalization`.
-        input_side_px: the side that images are resized to for the model, after corruption.
-        class_map: the output, by number or name, of a label whose name does not match.
-        classes: where a model has outputs that are no classes of the images: "all" lets any output be the answer,
-            "subset" only those of the images' classes. If not given: all where they were matched by name, subset where
-            `class_map` gives them.
-        output_key: which of the outputs are the logits, by name or by position from "0", where there are several and
-            none is called "logits".
-        output_kind: "probabilities" for a model that ends in a softmax; logits if not given.
-        deterministic: False accepts a model that gives an image other outputs each time.
-        version: your own name for code whose source or captured values cannot be read, such as a session of another
-            library, or that reads files as it runs; change it when the code changes.
-        attention: True, False, or a CAM method: "closed-form", "backward", or one of the grad-cam package's.
-        attention_layer: the layer to look at, by its dotted name, instead of the one found.
-        logits: "all" keeps every logit of a model of more than ten classes, as float16, in the results alone.
-        thumbnails: False puts no picture into results and warehouse: neither clean images, which `Warehouse.images`
-            needs, nor exemplars. Images given as arrays lie in the folder `to` all the same.
+        input_side_px: side that images are resized to for the model, after corruption.
+        class_map: output, by index or name, of a label whose name does not match.
+        classes: for models with outputs that are not classes of the images: "all" predicts among all outputs, "subset"
+            among those of the images' classes. Default: all if matched by name, subset with `class_map`.
+        output_key: which output holds the logits, by name or by position from "0", if there are several and none is
+            called "logits".
+        output_kind: "probabilities" for a model that ends in a softmax. Default: logits.
+        deterministic: False accepts a model whose outputs differ from pass to pass.
+        version: your own version of code that cannot be identified (its source or captured values cannot be read, or
+            it reads files as it runs); change it when the code changes.
+        attention: True, False, or a CAM method: "closed-form", "backward", or one of the grad-cam package.
+        attention_layer: target layer, by its dotted name. Default: found automatically.
+        logits: "all" keeps every logit of models with more than ten classes, as float16, in the results only.
+        thumbnails: False stores no images in results and warehouse, neither clean ones, which `Warehouse.images` needs,
+            nor exemplars. Images given as arrays are still stored in the folder `to`.
         precision: of the forward pass.
-        batch_size: images at a time; by a memory rule if not given (at most 32 on a CPU, 512 on a GPU).
-        device: where models run; auto takes cuda, then mps, then cpu.
-        strict: take warnings about images and models for errors, before corrupted images are evaluated.
-        name: of the study; the folder's name if not given.
+        batch_size: images per forward pass. Default: a memory rule, at most 32 on a CPU and 512 on a GPU.
+        device: where models run; "auto" prefers cuda, then mps, then cpu.
+        strict: treat warnings about images and models as errors, before corrupted images are evaluated.
+        name: name of the study. Default: the name of the folder.
     """
 
     recipe: Literal["cifar-c", "imagenet-c"] | None = None
@@ -86,7 +85,7 @@ class Options:
     name: str | None = None
 
     def keys_of(self, table: str) -> dict[str, Any]:
-        """The options that are keys of a table of a study, those that are given; sequences as lists."""
+        """The given options that are keys of one table of a study; sequences as lists."""
         given = {key: getattr(self, key) for key in TABLES[table]}
         return {
             key: list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value

@@ -1,7 +1,7 @@
-"""Notes on an evaluation: what it assumes and what may be a mistake, a line each, with the option that fixes it.
+"""Notes on an evaluation: its assumptions and likely mistakes, one line each, with the option that fixes it.
 
-Images and models are checked before the first batch, and predictions once the clean images are evaluated, which come
-first. What is found is stored with the evaluation, so that a second call, the report and `failmodes status` say it too.
+Images and models are checked before the first batch, and predictions after the clean images, which are evaluated first.
+Notes are stored with the evaluation, so that a second call, the report and `failmodes status` show them too.
 """
 
 import sys
@@ -27,25 +27,25 @@ from failmodes.warehouse.storage.files import StorePath, exists
 
 Step = Literal["settings", "clean"]
 
-CHECKED_IMAGES = 512  # whose pixels are looked at before a run
-NARROW = 64  # gray levels, a quarter of the range: images within fewer were probably scaled by mistake
-MOST_COPIES = 0.05  # of the images, beyond which repeated ones are no accident of a data set
-MOST_UNREAD = 0.01  # of a folder's images, beyond which what is left out matters
-FAR = 2.0  # standard deviations of a normalization between its mean and the mean pixel, in each channel
-FEWEST_IMAGES = 10  # of which shares of predictions say anything
-ONE_CLASS, MOST_OF_CLASS = 0.99, 0.9  # share of predictions, and that of labels which would explain it
-LOW_CONFIDENCE = 0.5  # below accuracy, of outputs within -1 to 1: as of cosine similarities, which have a scale
-SHOWN = 4  # classes of another order that are named
+CHECKED_IMAGES = 512  # images whose pixels are checked before a run
+NARROW = 64  # gray levels, a quarter of the range: images with a smaller range were probably scaled by mistake
+MOST_COPIES = 0.05  # share of duplicate images above which they are unlikely to belong to the dataset
+MOST_UNREAD = 0.01  # share of skipped images in a folder above which they matter
+FAR = 2.0  # standard deviations between the mean of the normalization and the mean pixel, in each channel
+FEWEST_IMAGES = 10  # for which shares of predictions are meaningful
+ONE_CLASS, MOST_OF_CLASS = 0.99, 0.9  # share of predictions of one class, and share of labels that would explain it
+LOW_CONFIDENCE = 0.5  # accuracy − confidence of outputs in -1 to 1 above which they may be unscaled cosine similarities
+SHOWN = 4  # reordered classes listed by name
 
 
 class Note(NamedTuple):
     """One line about an evaluation.
 
     Attributes:
-        topic: what it is about, such as normalization; one line a topic and step.
+        topic: the subject, such as normalization; one line per topic and step.
         text: the line.
-        label: the model that it is about; empty where it is about the images.
-        level: a warning may be a mistake; a note is an assumption, which options may say otherwise, or a figure.
+        label: the model; empty if the note is about the images.
+        level: a warning is a likely mistake; a note is an assumption that options can change, or a figure.
     """
 
     topic: str
@@ -55,18 +55,18 @@ class Note(NamedTuple):
 
     @property
     def line(self) -> str:
-        """As it is printed."""
+        """The note as printed."""
         return f"{'warning: ' * (self.level == 'warning')}{self.label}{self.label and ': '}{self.text}"
 
 
 class CleanResults(NamedTuple):
-    """What a model predicts on the clean images.
+    """Predictions of a model on the clean images.
 
     Attributes:
         labels: (N,) class indices.
-        predictions: (N,) the class of the largest logit among the data set's classes.
+        predictions: (N,) the class of the largest logit among the dataset's classes.
         correct_among_all: (N,) whether the label's logit is the largest among all outputs of the model.
-        confidence: (N,) largest softmax probability, 0–1; NaN where logits are not finite.
+        confidence: (N,) largest softmax probability, 0–1; NaN if logits are not finite.
         least: (N,) smallest logit.
         greatest: (N,) largest logit.
     """
@@ -91,10 +91,10 @@ class CleanResults(NamedTuple):
 
         Args:
             labels: (N,) class indices.
-            logits: (N, C), of which the first `class_count` are of the data set's classes.
-            statistics: of them, as `prediction_statistics` gives them.
-            class_count: how many classes the data set has.
-            largest_other: (N,) largest of the outputs that take no part; None where there are none.
+            logits: (N, C), the first `class_count` of which belong to the dataset's classes.
+            statistics: their `prediction_statistics`.
+            class_count: number of classes of the dataset.
+            largest_other: (N,) largest of the excluded outputs; None if there are none.
         """
         correct = statistics["finite"] & (statistics["label_rank"] == 1)
         if largest_other is not None:
@@ -105,7 +105,7 @@ class CleanResults(NamedTuple):
 
     @property
     def accuracy(self) -> float:
-        """Share of predictions among the data set's classes that are correct, 0–1."""
+        """Share of correct predictions among the dataset's classes, 0–1."""
         return float(np.mean(self.predictions == self.labels))
 
     @classmethod
@@ -115,9 +115,9 @@ class CleanResults(NamedTuple):
 
 
 def settings_notes(evaluations: Sequence[Evaluation]) -> list[list[Note]]:
-    """What is known before the first batch, of each evaluation of the same clean images.
+    """Notes before the first batch, for each evaluation of the same clean images.
 
-    Of each, warnings about the images come first, then those about the model, then its assumptions.
+    Warnings about the images come first, then those about the model, then its assumptions.
     """
     data = evaluations[0].data
     ids = data.subset.clean_ids
@@ -135,16 +135,16 @@ def settings_notes(evaluations: Sequence[Evaluation]) -> list[list[Note]]:
 
 
 def image_warnings(data: EvaluationData, pixels: NDArray[np.uint8]) -> list[Note]:
-    """What may be wrong with images: pixels within a fraction of the range, images left out, and repeated ones.
+    """Warnings about images: pixels within a fraction of the range, skipped images and duplicates.
 
     Args:
         data: the images.
-        pixels: (n, H, W, 3) of some of them.
+        pixels: (n, H, W, 3), a sample of them.
     """
     found = []
     least, greatest = int(pixels.min()), int(pixels.max())
     if greatest < NARROW:
-        scaled = ", as if they had been divided by 255 before" if greatest <= 1 else ""
+        scaled = ", as if they had been divided by 255" if greatest <= 1 else ""
         found.append(
             Note("pixel_range", f"no pixel of {len(pixels):,} images is above {greatest} of 255{scaled}: {_RESCALE}")
         )
@@ -157,8 +157,8 @@ def image_warnings(data: EvaluationData, pixels: NDArray[np.uint8]) -> list[Note
         found.append(
             Note(
                 "left_out",
-                f"{unread:,} of {unread + read:,} images are left out, for they lie in folders within classes or in a "
-                "format that is not read: put them right into the folders of their classes, as .png or .jpg",
+                f"{unread:,} of {unread + read:,} images are skipped, because they are in subfolders of classes or in "
+                "an unsupported format: move them directly into the folders of their classes, as .png or .jpg",
             )
         )
     hashes = data.dataset.pixel_hashes[data.subset.clean_ids]
@@ -167,27 +167,26 @@ def image_warnings(data: EvaluationData, pixels: NDArray[np.uint8]) -> list[Note
         found.append(
             Note(
                 "repeated_images",
-                f"{copies:,} of {len(hashes):,} images are exact copies of others: intervals and findings count each "
-                "image once; leave the copies out, or check that the data set does not give the same image again",
+                f"{copies:,} of {len(hashes):,} images are exact duplicates: intervals and findings count each image "
+                "once; remove the duplicates, or check that the dataset does not return the same image twice",
             )
         )
     return found
 
 
 _RESCALE = (
-    "corruptions and normalization take values from 0 to 255; scale them by the number of bits that they have before "
-    "they are evaluated"
+    "corruptions and normalization expect values from 0 to 255; rescale the images to 8 bits before evaluating them"
 )
 
 
 def model_warnings(model: Model, pixels: NDArray[np.uint8]) -> list[Note]:
-    """What may be wrong with the input that a model gets, by some images (n, H, W, 3)."""
+    """Warnings about the input of a model, given some images (n, H, W, 3)."""
     given, label, found = model.preprocessing, model.label, []
     if given.is_assumed:
         found.append(
             Note(
                 "normalization",
-                'no normalization was given, so the model gets values in [0, 1]: say normalization="imagenet", another '
+                'no normalization was given, so the model gets values in [0, 1]: set normalization="imagenet", another '
                 'name or (mean, std) if it was trained with one, "none" if not',
                 label,
             )
@@ -201,8 +200,8 @@ def model_warnings(model: Model, pixels: NDArray[np.uint8]) -> list[Note]:
                 Note(
                     "mean_pixel",
                     f"the mean pixel, {shown}, is {np.abs(away).min():.1f} or more standard deviations from the mean "
-                    "of the normalization: check that `normalization` is that of its training, and that the images are "
-                    "not inverted",
+                    "of the normalization: check that `normalization` is the one used in training, and that the images "
+                    "are not inverted",
                     label,
                 )
             )
@@ -212,8 +211,8 @@ def model_warnings(model: Model, pixels: NDArray[np.uint8]) -> list[Note]:
         found.append(
             Note(
                 "aspect_ratio",
-                f"images of {width}×{height} px are squashed to {side}×{side} for the model: give `image_size` (and "
-                "`resize`), which crops them to squares instead",
+                f"images of {width}×{height} px are squashed to {side}×{side} for the model: set `image_size` (and "
+                "`resize`) to crop them to squares instead",
                 label,
             )
         )
@@ -222,7 +221,7 @@ def model_warnings(model: Model, pixels: NDArray[np.uint8]) -> list[Note]:
             Note(
                 "cropping",
                 f"{given.description} crops: the model does not see the border of images that are "
-                f"{width}×{height} px already; leave Resize and CenterCrop out of it, or give images uncropped",
+                f"{width}×{height} px already; remove Resize and CenterCrop from it, or pass uncropped images",
                 label,
             )
         )
@@ -230,9 +229,9 @@ def model_warnings(model: Model, pixels: NDArray[np.uint8]) -> list[Note]:
 
 
 def clean_notes(evaluation: Evaluation, found: CleanResults) -> list[Note]:
-    """What the clean images tell of a model: its accuracy, or two where its outputs allow both, and warnings.
+    """Notes after the clean images: the accuracy of the model, under both class protocols if it has two, and warnings.
 
-    A model whose outputs or images are not what they are taken for gives wrong numbers that look right.
+    Mismatched outputs or images give wrong numbers that look plausible.
     """
     return [
         *_accuracy_notes(evaluation, found),
@@ -248,9 +247,9 @@ def _accuracy_notes(evaluation: Evaluation, found: CleanResults) -> Iterator[Not
     if model.protocol is not None:
         other = "subset" if model.protocol == "all" else "all"
         text = (
-            f"clean accuracy {accuracy:.1%} among the {count:,} classes of the data set, "
+            f"clean accuracy {accuracy:.1%} among the {count:,} classes of the dataset, "
             f"{found.correct_among_all.mean():.1%} among all {model.output_count:,} outputs; "
-            f'`classes = "{model.protocol}"` counts here, and "{other}" is the other'
+            f'this evaluation uses `classes = "{model.protocol}"`, set "{other}" for the other'
         )
     yield Note("clean_accuracy", text, model.label, "note")
     if accuracy <= chance:
@@ -276,8 +275,8 @@ def _class_warnings(evaluation: Evaluation, found: CleanResults) -> Iterator[Not
         more = ", …" if len(moved) > SHOWN else ""
         text = (
             f"with its outputs in another order ({', '.join(moved[:SHOWN])}{more}) clean accuracy would be "
-            f"{better.matched:.1%} instead of {better.actual:.1%} (n = {better.images:,}, on which that order was not "
-            "chosen): if it is right, say so by `class_names`, or `class_map`"
+            f"{better.matched:.1%} instead of {better.actual:.1%} (n = {better.images:,} images not used to find the "
+            "order): if that order is correct, set `class_names` or `class_map`"
         )
         yield Note("class_order", text, model.label)
 
@@ -290,22 +289,22 @@ def _output_warnings(evaluation: Evaluation, found: CleanResults) -> Iterator[No
     confidence = float(found.confidence[finite].mean())
     if 0 <= least <= NEAR_0 and NEAR_1 <= greatest <= 1:
         text = (
-            f"all outputs lie between {least:.2g} and {greatest:.2g} (n = {len(found.labels):,}), as probabilities and "
-            'outputs of a sigmoid do: logits are expected; say `output_kind = "probabilities"`, or take the layer '
-            "before the sigmoid"
+            f"all outputs are between {least:.2g} and {greatest:.2g} (n = {len(found.labels):,}), like probabilities "
+            'or sigmoid outputs: expected logits; set `output_kind = "probabilities"`, or use the layer before the '
+            "sigmoid"
         )
         yield Note("outputs_range", text, label)
     elif least >= -1 and greatest <= 1 and found.accuracy - confidence > LOW_CONFIDENCE:
         text = (
-            f"all outputs lie between {least:.2g} and {greatest:.2g}, and mean confidence is {confidence:.1%} at a "
-            f"clean accuracy of {found.accuracy:.1%} (n = {len(found.labels):,}): they may be cosine similarities "
-            "without their scale; multiply them by it"
+            f"all outputs are between {least:.2g} and {greatest:.2g}, and mean confidence is {confidence:.1%} at a "
+            f"clean accuracy of {found.accuracy:.1%} (n = {len(found.labels):,}): they may be unscaled cosine "
+            "similarities; multiply them by the logit scale"
         )
         yield Note("outputs_scale", text, label)
 
 
 def record_notes(output: StorePath, evaluation: Evaluation, step: Step, notes: Iterable[Note]) -> None:
-    """Store what was found at a step of an evaluation."""
+    """Store the notes of one step of an evaluation."""
     rows = [
         {
             "evaluation_id": evaluation.evaluation_id, "step": step, "topic": note.topic, "level": note.level,
@@ -317,12 +316,12 @@ def record_notes(output: StorePath, evaluation: Evaluation, step: Step, notes: I
 
 
 def notes_path(output: StorePath, evaluation: Evaluation, step: Step) -> StorePath:
-    """Where the notes of a step lie."""
+    """The file of the notes of a step."""
     return dimension_path(output, EVALUATION_NOTES, f"{evaluation.evaluation_id}-{step}")
 
 
 def stored_clean_notes(output: StorePath, evaluation: Evaluation) -> list[Note]:
-    """What was found on the clean images of an evaluation; nothing where they were not evaluated.
+    """The stored notes on the clean images of an evaluation; empty if they were not evaluated.
 
     Raises:
         DamagedShardError: its file is damaged.
@@ -333,7 +332,7 @@ def stored_clean_notes(output: StorePath, evaluation: Evaluation) -> list[Note]:
 
 
 def warn(notes: Iterable[Note]) -> None:
-    """Issue warnings by Python's `warnings`, as of the line that called failmodes."""
+    """Issue warnings with Python's `warnings`, attributed to the line that called failmodes."""
     depth, frame, outermost = 1, sys._getframe(1), 1
     while frame is not None:
         if frame.f_globals.get("__name__", "").partition(".")[0] == "failmodes":
@@ -345,7 +344,7 @@ def warn(notes: Iterable[Note]) -> None:
 
 
 def refuse_warnings(notes: Sequence[Note]) -> None:
-    """Take warnings for errors, as `strict` asks.
+    """Raise an error if there are warnings, as `strict` asks.
 
     Raises:
         IncompleteRunError: there are any.
@@ -357,6 +356,6 @@ def refuse_warnings(notes: Sequence[Note]) -> None:
 
 
 def _largest_share(classes: NDArray[Any]) -> tuple[int, float]:
-    """The most frequent class, and its share."""
+    """The most frequent class and its share."""
     counts = np.bincount(classes)
     return int(counts.argmax()), float(counts.max() / len(classes))

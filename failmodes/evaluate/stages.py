@@ -1,4 +1,4 @@
-"""Stages of a study that run models, which `run`, `benchmark` and the commands call, with their progress."""
+"""The stages of a study that need models: training and evaluation, with progress display."""
 
 from pathlib import Path
 
@@ -14,11 +14,11 @@ from failmodes.warehouse.progress import ProgressBar
 from failmodes.warehouse.shards.format import ShardKey
 from failmodes.warehouse.terminal import note
 
-SHOWN = 6  # corruptions that are named
+SHOWN = 6  # corruptions listed by name
 
 
 def train(study: Study, dataset: Dataset, *, show: bool = True) -> list[Path]:
-    """Train each model whose checkpoint is missing; the files written.
+    """Train each model whose checkpoint is missing; returns the checkpoints written.
 
     Raises:
         WarehouseError: another run is training or evaluating into the same output folder.
@@ -44,18 +44,18 @@ def evaluate(
     describe_images: bool = True,
     show: bool = True,
 ) -> RunResult:
-    """Evaluate all that is missing, after saying what may be a mistake and what is assumed of images and models.
+    """Evaluate all missing cells, after printing warnings and assumptions about images and models.
 
     Args:
         study: the study, its models trained.
         dataset: its images.
-        redo_damaged: check the hash of every stored file of the study, and make damaged ones again.
-        strict: take warnings for errors.
-        describe_images: whether to say which images there are; False where that was said.
-        show: whether anything is said, and progress shown; else warnings are issued by Python's `warnings`.
+        redo_damaged: verify the hash of every stored file of the study, and recompute damaged ones.
+        strict: treat warnings as errors.
+        describe_images: print a description of the images.
+        show: print notes and progress; if False, warnings are issued with Python's `warnings`.
 
     Raises:
-        IncompleteRunError: it is strict, and there are warnings.
+        IncompleteRunError: `strict` is set and there are warnings.
         WarehouseError: another run is evaluating into the same output.
         ModelError, DataError, StorageError, DamagedShardError: as the message says.
     """
@@ -69,7 +69,7 @@ def evaluate(
 
 
 class _ShownRun:
-    """What is printed of a run: assumptions and notes, and how many of all missing images are evaluated."""
+    """Terminal output of a run: assumptions, notes, and a progress bar over the missing images."""
 
     def __init__(self, bar: ProgressBar, images: list[str]) -> None:
         self.bar, self.described_images = bar, images
@@ -103,7 +103,7 @@ class _ShownRun:
         self._update()
 
     def notes(self, notes: list[Note]) -> None:
-        """Print each line once: seeds of corruptions have the same."""
+        """Print each line once; evaluations that differ in the corruption seed share their notes."""
         for one in notes:
             if one.line not in self.printed:
                 self.printed.add(one.line)
@@ -114,7 +114,7 @@ class _ShownRun:
 
 
 def _corruptions(study: Study) -> str:
-    """Which corruptions are evaluated, and how they are made, in a line."""
+    """One line on the corruptions of a study and their source."""
     spec, names = study.corruptions, study.corruptions.names
     listed = f"{', '.join(names[:SHOWN])}{f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''}"
     made = f"recipe {spec.recipe}" if spec.published is None else f"from {spec.published}"

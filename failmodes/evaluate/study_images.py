@@ -1,4 +1,4 @@
-"""The images of a study file, for whoever makes pictures of a warehouse again: clean ones, and a published set's."""
+"""The images of a study file for reproducing images of a warehouse: clean ones, and those of a published dataset."""
 
 from functools import cached_property
 from pathlib import Path
@@ -16,22 +16,22 @@ from failmodes.warehouse.storage.locations import STUDY_FILE, default_location, 
 
 
 class StudyImages:
-    """The data set of a study file, and its published set; opened when they are first asked for.
+    """The dataset and the published corrupted dataset of a study file, opened on first use.
 
     Attributes:
         path: the study file.
     """
 
     def __init__(self, path: Path, *, is_named: bool) -> None:
-        """Read a study file; its models are left out, so that their checkpoints may be missing.
+        """Read a study file without its models, whose checkpoints may be missing.
 
         Args:
             path: the file.
-            is_named: whether the user named it; else it may be a stranger's, of whom nothing is run, and what is cached
+            is_named: whether the user named the file; otherwise it is untrusted: its code is not run, and the cache
                 stays beside the file.
 
         Raises:
-            StudyError: it is no study, or one that was not named and has code of its own.
+            StudyError: the file is not a valid study, or it was not named and uses custom code.
         """
         self.path = path
         content = {key: value for key, value in read_toml(path).items() if key not in ("models", "results")}
@@ -42,10 +42,10 @@ class StudyImages:
         )
 
     def clean(self, dataset_id: str, image_ids: ImageIds) -> Images | None:
-        """Clean images (N, H, W, 3) uint8 of a data set; None where the study has another one.
+        """Clean images (N, H, W, 3) uint8 of a dataset; None if the study has another one.
 
         Raises:
-            DataError: the data set is missing or damaged.
+            DataError: the dataset is missing or damaged.
         """
         ids = np.asarray(image_ids)
         if self._dataset.dataset_id != dataset_id or (len(ids) and ids.max() >= len(self._dataset.images)):
@@ -53,10 +53,10 @@ class StudyImages:
         return np.asarray(self._dataset.images[ids])
 
     def published(self, source_id: str, corruption: str, severity: float, image_ids: ImageIds) -> Images | None:
-        """Images (N, H, W, 3) uint8 of a published set; None where the study names no such set.
+        """Images (N, H, W, 3) uint8 of a published dataset; None if the study has no such dataset.
 
         Raises:
-            DataError: the set is missing or damaged.
+            DataError: the dataset is missing or damaged.
         """
         source = self._published
         if source is None or source.source_id != source_id:
@@ -65,7 +65,7 @@ class StudyImages:
 
     @cached_property
     def _dataset(self) -> Dataset:
-        without_masks = self._study.dataset.model_copy(update={"masks": None})  # pictures need none
+        without_masks = self._study.dataset.model_copy(update={"masks": None})  # not needed for images
         return open_dataset(without_masks, self._study.cache)
 
     @cached_property
@@ -75,17 +75,17 @@ class StudyImages:
 
 
 def open_study_images(location: Path | None, warehouse: Path) -> StudyImages | None:
-    """The images of the study that a location names, or that lies beside the warehouse; None without one.
+    """The images of the study at a location or beside the warehouse; None if there is no study.
 
-    A study that was not named itself may be a stranger's, as the warehouse may: no code of its own is run, and nothing
-    is written elsewhere.
+    A study that the user did not name is untrusted, like the warehouse: its code is not run, and nothing is written
+    elsewhere.
 
     Args:
-        location: what the user named; None for the default of the current folder.
-        warehouse: the DuckDB file that it means.
+        location: the location given by the user; None for the default of the current folder.
+        warehouse: its DuckDB file.
 
     Raises:
-        StudyError: the file is no study, or one beside the warehouse names code of its own.
+        StudyError: the file is not a valid study, or one beside the warehouse uses custom code.
     """
     named = default_location() if location is None else location
     if named.suffix == ".toml":

@@ -1,4 +1,4 @@
-"""The models of a study: which checkpoint each one is, trained where it is missing, loaded and checked."""
+"""The models of a study: their checkpoints, training of missing ones, and loading."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -22,7 +22,7 @@ KEYS_WITHOUT_EFFECT_ON_WEIGHTS = {"label", "seeds", "attention", "attention_laye
 
 
 class StudyModel(NamedTuple):
-    """One model of a study: its specification, its training seed (None unless trained here), its file if any."""
+    """One model of a study: its specification, its training seed (None unless trained here), and its file if any."""
 
     spec: ModelSpec
     seed: int | None
@@ -30,26 +30,26 @@ class StudyModel(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Its name while it is trained."""
+        """Its label, with the seed if several are trained."""
         return self.spec.label_of(self.seed)
 
     @property
-    def is_there(self) -> bool:
-        """Whether it need not be trained: its file is there, or it needs none."""
+    def is_ready(self) -> bool:
+        """Whether it needs no training: its file exists, or it needs none."""
         return self.path is None or self.path.exists()
 
 
 def study_models(study: Study, dataset: Dataset) -> Iterator[StudyModel]:
     """All models of a study, in order.
 
-    A trained model's file is named after all that its weights depend on, so that a changed recipe or data set
+    A trained model's file is named after everything that its weights depend on, so that a changed recipe or dataset
     trains another model beside the first.
     """
     for spec in study.models:
         if spec.training is None:
             yield StudyModel(spec, None, spec.checkpoint)
             continue
-        # defaults are left out, so that a new key of the study retrains nothing
+        # without defaults, so that a new key of the study does not retrain models
         given = spec.model_dump(mode="json", exclude=KEYS_WITHOUT_EFFECT_ON_WEIGHTS, exclude_defaults=True)
         architecture = resolve_architecture(spec.architecture)
         code = [architecture.module.definition(architecture.name)] if spec.source == OWN_CODE else []
@@ -69,13 +69,13 @@ def train_missing(
         ModelError, StudyError, StorageError: as the message says.
     """
     for model in study_models(study, dataset):
-        if model.seed is not None and model.path is not None and model.is_there:
-            # of a training that was killed when its checkpoint was written already
+        if model.seed is not None and model.path is not None and model.is_ready:
+            # left by a training that was killed after writing its checkpoint
             state_file(model.path).unlink(missing_ok=True)
     if not _untrained(study, dataset):
         return []
     for spec in study.models:
-        resolve_architecture(spec.architecture)  # an unknown name is an error before hours of training
+        resolve_architecture(spec.architecture)  # report an unknown name before hours of training
     train_set = open_dataset(study.dataset, study.cache, split="train")
     device = choose_device(study.evaluation.device)
     message = f"another run ({{process}}) is training or evaluating into {study.output}: wait for it"
@@ -85,7 +85,7 @@ def train_missing(
                 model.spec, seed, train_set=train_set, test_set=dataset, path=path, device=device,
                 on_epoch=partial(on_epoch, model),
             )
-            for model, seed, path in _untrained(study, dataset)  # again: another run may just have trained some
+            for model, seed, path in _untrained(study, dataset)  # again, since another run may have trained some
         ]  # fmt: skip
 
 
@@ -93,21 +93,20 @@ def _untrained(study: Study, dataset: Dataset) -> list[tuple[StudyModel, int, Pa
     return [
         (model, model.seed, model.path)
         for model in study_models(study, dataset)
-        if model.seed is not None and model.path is not None and not model.is_there
+        if model.seed is not None and model.path is not None and not model.is_ready
     ]
 
 
 def load_study_models(study: Study, dataset: Dataset) -> list[Model]:
-    """Load every model of a study, each checked against the data set by a forward pass of one image.
+    """Load every model of a study, each checked against the dataset by a forward pass.
 
     Raises:
-        StudyError: one has an unknown architecture or other classes than the data set, or the study leaves out what it
-            needs.
-        ModelError: one is not trained yet, cannot be built or fetched, or does not fit.
+        StudyError: a model has an unknown architecture or other classes than the dataset, or required keys are missing.
+        ModelError: a model is not trained yet, cannot be built or downloaded, or does not match its checkpoint.
     """
     models = []
     for study_model in study_models(study, dataset):
-        if not study_model.is_there:
+        if not study_model.is_ready:
             raise ModelError(f"model {study_model.label!r} is not trained yet: run `failmodes train` first")
         models.append(load_model(study_model.spec, dataset, study_model.path))
     return models

@@ -1,8 +1,8 @@
 """Training by a recipe: crop and flip, AugMix or TrivialAugment; SGD or AdamW; resumed after a kill.
 
-Each epoch samples its order, crops and flips from (seed, epoch), each image its augmentation from (seed, epoch, image),
-and the state is written after each epoch, so that a run killed at any instant goes on from its last whole epoch and
-sees the same batches as an undisturbed one, however many processes prepare them.
+Order, crops and flips of an epoch are seeded by (seed, epoch), the augmentation of an image by (seed, epoch, image),
+and the state is written after each epoch. So a killed run resumes from its last finished epoch with the same batches as
+an uninterrupted one, for any number of worker processes.
 """
 
 import io
@@ -24,7 +24,7 @@ from torch.utils.data import Dataset as Items
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from failmodes.evaluate.child_processes import begin_worker, deaf_to_interrupts, identity_collate
+from failmodes.evaluate.child_processes import begin_worker, identity_collate, interrupts_blocked
 from failmodes.evaluate.devices import runs_bfloat16
 from failmodes.evaluate.models.checkpoints import read_pickled, save_checkpoint
 from failmodes.evaluate.models.model import Model, to_channels_last
@@ -37,25 +37,25 @@ from failmodes.warehouse.storage.files import atomic_write
 
 STATE_SUFFIX = ".resume.pt"
 MAX_GRADIENT_NORM = 1.0
-# Learnt tokens and positions by their usual names; timm's models name further ones themselves
+# Learned tokens and positions by their usual names; timm models list further ones
 NO_WEIGHT_DECAY = {
     "pos_embed", "pos_embedding", "cls_token", "class_token", "dist_token", "relative_position_bias_table",
 }  # fmt: skip
 MAX_WORKERS = 8
 AugmentationPolicy = Callable[[torch.Tensor], torch.Tensor]  # one uint8 image (3, H, W), augmented
-BatchIndices = tuple[int, NDArray[np.int64]]  # the epoch from 0, and the indices (N,) of images in the data set
+BatchIndices = tuple[int, NDArray[np.int64]]  # the epoch from 0, and the indices (N,) of images in the dataset
 Batch = tuple[NDArray[np.uint8], NDArray[np.int64]]  # augmented images (N, 3, H, W), and their labels (N,)
 
-# Augmentation of an image before crop and flip, by torchvision with its settings. AugMix is the augmentation chain of
+# Augmentation of an image before crop and flip, by torchvision with its defaults. AugMix is the augmentation chain of
 # Hendrycks et al. 2020 (arXiv:1912.02781), all operations, without the paper's Jensen–Shannon loss: each image is seen
-# once an epoch and learnt by cross-entropy. TrivialAugment is the wide space of Müller & Hutter 2021 (arXiv:2103.10158)
+# once per epoch, with cross-entropy. TrivialAugment is the wide space of Müller & Hutter 2021 (arXiv:2103.10158)
 POLICIES: dict[Augmentation, AugmentationPolicy] = {"augmix": v2.AugMix(), "trivialaugment": v2.TrivialAugmentWide()}
 
 
 class _AugmentedImages(Items[Batch]):
-    """Images of a batch, each augmented by random numbers that follow from (seed, epoch, image) alone.
+    """Images of a batch, each augmented with random numbers seeded by (seed, epoch, image).
 
-    Each worker has a copy. The random state of its process is as before.
+    Each worker has a copy. The random state of its process is not changed.
     """
 
     def __init__(self, images: ImageArray, labels: NDArray[np.int64], augmentation: Augmentation, seed: int) -> None:
@@ -67,7 +67,7 @@ class _AugmentedImages(Items[Batch]):
         if self.policy is not None:
             with torch.random.fork_rng(devices=[]):
                 for image, image_id in zip(torch.from_numpy(pixels), image_ids.tolist(), strict=True):
-                    # torchvision's transforms take no generator: they draw from torch's default one
+                    # torchvision transforms use torch's default generator
                     torch.default_generator.manual_seed(image_seed(self.seed, epoch, image_id))
                     image.copy_(self.policy(image))
         return pixels, self.labels[image_ids]
@@ -76,14 +76,14 @@ class _AugmentedImages(Items[Batch]):
 def training_batches(
     dataset: Dataset, augmentation: Augmentation, seed: int, indices: Iterable[BatchIndices], workers: int
 ) -> Iterator[Batch]:
-    """Augmented images (N, 3, H, W) and labels (N,) of each batch; the same ones for any number of workers.
+    """Yield augmented images (N, 3, H, W) and labels (N,) of each batch, the same for any number of workers.
 
     Args:
-        dataset: the images to learn from.
-        augmentation: what each image gets before crop and flip.
-        seed: seed of the random augmentation.
-        indices: the batches of all epochs in turn.
-        workers: processes that prepare batches; none where images are only read.
+        dataset: training images.
+        augmentation: augmentation before crop and flip.
+        seed: seed of the augmentation.
+        indices: batches of all epochs.
+        workers: number of processes that prepare batches; not used without augmentation.
 
     Raises:
         ModelError: a worker died.
@@ -96,25 +96,25 @@ def training_batches(
         num_workers=workers,
         collate_fn=identity_collate,
         worker_init_fn=begin_worker,
-        # a forked worker shares a memory map; elsewhere than on Linux forking is not safe
+        # a forked worker shares the memory map; forking is only safe on Linux
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
-        generator=torch.Generator(),  # else it would draw from torch's default one
+        generator=torch.Generator(),  # otherwise it would use torch's default generator
     )
     try:
-        with deaf_to_interrupts():  # it starts the workers
+        with interrupts_blocked():  # starts the workers
             batches = iter(loader)
         yield from batches
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker"):
             raise
         raise ModelError(
-            "a process that augments training images was killed, most likely for want of memory: free some and"
-            " train again, which goes on from the last whole epoch"
+            "a process that augments training images was killed, most likely out of memory: free some and train"
+            " again, which resumes from the last finished epoch"
         ) from error
 
 
 def default_workers(device: torch.device) -> int:
-    """0 on a CPU of two cores or fewer, which the model needs; else one per core but one, at most 8."""
+    """0 on a CPU with at most two cores, which the model needs; otherwise one less than cores, at most 8."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return 0 if device.type == "cpu" and cores <= 2 else min(MAX_WORKERS, cores - 1)
 
@@ -129,7 +129,7 @@ def random_crop_and_flip(images: torch.Tensor, recipe: TrainingSpec, generator: 
 
     Args:
         images: (N, 3, H, W) normalized floats; they are padded with 0, the mean pixel.
-        recipe: padding in pixels, and whether to flip.
+        recipe: the training recipe.
         generator: random numbers, on the CPU so that they are the same for every device.
     """
     count, _, height, width = images.shape
@@ -146,7 +146,7 @@ def random_crop_and_flip(images: torch.Tensor, recipe: TrainingSpec, generator: 
 
 
 class EpochMetrics(NamedTuple):
-    """What one epoch reports: its number from 1, the total, its mean loss in nats and training accuracy, 0–1."""
+    """Metrics of an epoch: its number from 1, the total, mean loss in nats and training accuracy, 0–1."""
 
     number: int
     total: int
@@ -155,7 +155,7 @@ class EpochMetrics(NamedTuple):
 
 
 def state_file(path: Path) -> Path:
-    """The file beside a checkpoint that training goes on from; of no use once the checkpoint is there."""
+    """The file beside a checkpoint from which training resumes; obsolete once the checkpoint exists."""
     return path.with_name(path.name + STATE_SUFFIX)
 
 
@@ -170,26 +170,26 @@ def train_model(
     on_epoch: Callable[[EpochMetrics], None] = lambda _: None,
     workers: int | None = None,
 ) -> Path:
-    """Train a model and write it to `path` with its recipe, seed and measured accuracy inside.
+    """Train a model and write it to `path`, with recipe, seed and measured accuracy in its metadata.
 
     Args:
         spec: the model, with a training recipe.
         seed: seed of initial weights, order, augmentation and dropout.
-        train_set: images to learn from.
-        test_set: images whose accuracy is measured at the end, never learnt from.
-        path: where the `.safetensors` goes; the state between epochs lies beside it until then.
+        train_set: training images.
+        test_set: images to measure accuracy on at the end.
+        path: the `.safetensors` to write; the state between epochs is beside it.
         device: where to train.
         on_epoch: called after each epoch.
-        workers: processes that augment images for AugMix and TrivialAugment; the weights do not depend on it.
-            `default_workers` if None.
+        workers: number of processes for AugMix and TrivialAugment; the weights do not depend on it. Default:
+            `default_workers`.
 
     Returns:
         `path`.
 
     Raises:
-        StudyError: the model gives no logits.
-        ModelError: training diverged (the state of the last good epoch stays beside `path`), that state is damaged, or
-            a worker died.
+        StudyError: the model does not return logits.
+        ModelError: training diverged (the state of the last good epoch remains beside `path`), that state is damaged,
+            or a worker died.
     """
     trainer, state_path = Trainer(spec, seed, train_set, device), state_file(path)
     recipe, normalization = trainer.recipe, trainer.normalization
@@ -226,9 +226,9 @@ class Trainer:
     """One training run: the model, its optimizer and schedule, and their state between epochs.
 
     Args:
-        spec: the model, with a training recipe; a classifier, whose forward gives logits (N, C).
+        spec: the model, with a training recipe; its forward returns logits (N, C).
         seed: training seed, of initial weights, order, augmentation and dropout.
-        dataset: images to learn from.
+        dataset: training images.
         device: where to train.
     """
 
@@ -237,12 +237,12 @@ class Trainer:
         self.spec, self.recipe, self.seed, self.dataset, self.device = spec, spec.training, seed, dataset, device
         self.image_ids, _ = balanced_subset(dataset.labels, self.recipe.images)
         self.normalization = spec.normalization or channel_mean_std(dataset, self.image_ids)
-        # a last, smaller batch is left out: batch norm needs many
+        # the last, smaller batch is skipped: batch norm needs many images
         self.batch_count = max(1, len(self.image_ids) // self.recipe.batch_size)
         torch.manual_seed(seed)
         self.module = to_channels_last(build_module(spec, len(dataset.class_names)), device)
         self.optimizer = build_optimizer(self.module, self.recipe)
-        # one cycle (Smith & Topin 2019) over all steps; it cycles SGD's momentum too, AdamW's β₁ stays
+        # one cycle (Smith & Topin 2019) over all steps, also of SGD's momentum; AdamW's β₁ is constant
         self.schedule = OneCycleLR(
             self.optimizer, max_lr=self.recipe.peak_learning_rate, total_steps=self.batch_count * self.recipe.epochs,
             cycle_momentum=self.recipe.optimizer == "sgd",
@@ -250,19 +250,19 @@ class Trainer:
         self.stateful: dict[str, Any] = {"module": self.module, "optimizer": self.optimizer, "schedule": self.schedule}
 
     def batch_indices(self, epochs: Iterable[int]) -> Iterator[BatchIndices]:
-        """The batches of some epochs, numbered from 0, in turn."""
+        """The batches of epochs, numbered from 0."""
         for epoch in epochs:
             order, _ = self._shuffled(epoch)
             batches = np.split(order[: self.batch_count * self.recipe.batch_size], self.batch_count)
             yield from ((epoch, image_ids) for image_ids in batches)
 
     def _shuffled(self, epoch: int) -> tuple[NDArray[np.int64], torch.Generator]:
-        """The images in the order of an epoch, and the generator that then samples its crops and flips."""
+        """The images in the order of an epoch, and the generator of its crops and flips."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         return self.image_ids[torch.randperm(len(self.image_ids), generator=generator).numpy()], generator
 
     def run_epoch(self, epoch: int, batches: Iterable[Batch]) -> EpochMetrics:
-        """Learn from the batches of an epoch, numbered from 0.
+        """Train on the batches of an epoch, numbered from 0.
 
         Raises:
             StudyError: the model does not give one tensor of logits, one a class.
@@ -270,7 +270,7 @@ class Trainer:
         """
         self.module.train()
         _, generator = self._shuffled(epoch)
-        torch.manual_seed(generator.initial_seed())  # dropout draws from it: a resumed run as an undisturbed one
+        torch.manual_seed(generator.initial_seed())  # for dropout: a resumed run equals an uninterrupted one
         losses, hits = [], []
         for images, targets in batches:
             pixels, labels = (torch.from_numpy(values).to(self.device) for values in (images, targets))
@@ -298,8 +298,8 @@ class Trainer:
         given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
         if given != expected:
             raise StudyError(
-                f"model {self.spec.label!r}: {self.spec.architecture} gives {given} where training needs one tensor of "
-                f"logits {expected}: switch its auxiliary outputs off, or choose another architecture"
+                f"model {self.spec.label!r}: {self.spec.architecture} returns {given}, but training needs one tensor "
+                f"of logits {expected}: switch off its auxiliary outputs, or choose another architecture"
             )
 
     def _check_finite(self, loss_nats: float, number: int) -> None:
@@ -315,17 +315,17 @@ class Trainer:
     def save(self, path: Path, epochs_done: int) -> None:
         """Write the state between two epochs, atomically."""
         state = {"recipe": self.recipe.model_dump_json(), "seed": self.seed, "epochs_done": epochs_done}
-        buffer = io.BytesIO()  # a full disk is none that `torch.save` has a word for
+        buffer = io.BytesIO()  # since `torch.save` does not report a full disk clearly
         torch.save(state | {name: part.state_dict() for name, part in self.stateful.items()}, buffer)
         with atomic_write(path) as temporary:
             temporary.write_bytes(buffer.getbuffer())
 
     def resume(self, path: Path) -> int:
-        """Load the state of a killed run of the same recipe and seed; returns the number of epochs done.
+        """Load the state of a killed run of the same recipe and seed; returns the number of finished epochs.
 
         Raises:
-            ModelError: the file is damaged, or no state of a training.
-            StorageError: it is no regular file, or may not be read.
+            ModelError: the file is damaged, or not a training state.
+            StorageError: it is not a regular file or cannot be read.
         """
         if not path.exists():
             return 0
@@ -337,28 +337,28 @@ class Trainer:
                 part.load_state_dict(state[name])
             done = int(state["epochs_done"])
             if not 0 <= done <= self.recipe.epochs:
-                raise ValueError(f"{done} epochs done of {self.recipe.epochs}")
+                raise ValueError(f"{done} epochs finished of {self.recipe.epochs}")
             return done
         except (StorageError, MemoryError):
             raise
-        except Exception as error:  # whatever foreign content makes torch raise
+        except Exception as error:  # any error of torch for invalid content
             raise ModelError(
-                f"{path} is no state of this training ({first_line(error)}): remove it, and training begins anew"
+                f"{path} is not a valid training state ({first_line(error)}): remove it to restart training"
             ) from error
 
 
 def build_optimizer(module: nn.Module, recipe: TrainingSpec) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum on all parameters alike, or AdamW.
+    """SGD with Nesterov momentum on all parameters, or AdamW.
 
-    AdamW (Loshchilov & Hutter 2019) decays no norm, bias, position or class token, nor what a model of timm exempts, as
-    is usual for transformers (Touvron et al. 2021); momentum is its β₁, β₂ is 0.999.
+    AdamW (Loshchilov & Hutter 2019) does not decay norms, biases, positions, class tokens and parameters that a timm
+    model exempts, as is usual for transformers (Touvron et al. 2021); momentum is β₁, and β₂ is 0.999.
     """
     rate, decay, momentum = recipe.peak_learning_rate, recipe.weight_decay, recipe.momentum
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(
             module.parameters(), lr=rate, momentum=momentum, nesterov=momentum > 0, weight_decay=decay
         )
-    no_weight_decay = getattr(module, "no_weight_decay", None)  # a method of timm's models
+    no_weight_decay = getattr(module, "no_weight_decay", None)  # a method of timm models
     of_timm = set(cast(Any, no_weight_decay)()) if callable(no_weight_decay) else set()
     named = list(module.named_parameters())
     exempt = {n for n, p in named if p.ndim <= 1 or n in of_timm or n.rsplit(".", 1)[-1] in NO_WEIGHT_DECAY}
@@ -370,7 +370,7 @@ def build_optimizer(module: nn.Module, recipe: TrainingSpec) -> torch.optim.Opti
 
 
 def clip_gradients(module: nn.Module, recipe: TrainingSpec) -> None:
-    """Scale AdamW's gradients to a norm of at most 1 over all parameters (Pascanu et al. 2013); SGD's stay."""
+    """Clip gradients to a norm of 1 over all parameters (Pascanu et al. 2013) for AdamW, not for SGD."""
     if recipe.optimizer == "adamw":
         nn.utils.clip_grad_norm_(module.parameters(), MAX_GRADIENT_NORM)
 
@@ -387,7 +387,7 @@ def channel_mean_std(dataset: Dataset, image_ids: NDArray[np.int64]) -> Normaliz
 
 
 def measure_accuracy(model: Model, dataset: Dataset) -> float:
-    """Share of a data set's images that the model classifies correctly."""
+    """Accuracy of a model on a dataset, 0–1."""
     batches = (dataset.images[start : start + 256] for start in range(0, len(dataset.labels), 256))
     predicted = torch.cat([model.predict(images).argmax(1) for images in batches])
     return float((predicted.cpu().numpy() == dataset.labels).mean())

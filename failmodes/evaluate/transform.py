@@ -1,4 +1,4 @@
-"""A corruption as a transform of torchvision's, of images and of whole samples."""
+"""A corruption as a torchvision transform, for images and whole samples."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -26,15 +26,15 @@ except ImportError:
 
 
 class CorruptTransform(Transform):
-    """A corruption as a `torchvision.transforms.v2` transform; `failmodes.CorruptImage` is the one for arrays.
+    """A corruption as a `torchvision.transforms.v2` transform; for arrays use `failmodes.CorruptImage`.
 
-    It takes what transforms of v2 take: a PIL image, a uint8 tensor (…, 3, H, W), a `tv_tensors.Image` or `Video`, or a
-    whole sample of tuples, lists and dicts, of which labels, masks, boxes and keypoints pass through.
+    It accepts the inputs of v2 transforms: a PIL image, a uint8 tensor (…, 3, H, W), a `tv_tensors.Image` or `Video`,
+    or a whole sample of tuples, lists and dicts, whose labels, masks, boxes and keypoints pass through unchanged.
 
-    **Seeded per image.** What is random about a corruption is decided by `seed`, the corruption and the image's own
-    pixels: an image is corrupted in the same way in every worker, epoch, order and batch, and two images in different
-    ways. No random state of torch is read or advanced. The images of a batch (N, 3, H, W), and the frames of a video,
-    are corrupted each for itself, byte for byte as `failmodes.CorruptImage` does.
+    **Seeded per image.** Randomness depends on `seed`, the corruption and the pixels of the image: an image is
+    corrupted the same way in every worker, epoch, order and batch, and two images differently. No random state of torch
+    is read or advanced. Images of a batch (N, 3, H, W) and frames of a video are corrupted independently, byte for byte
+    as `failmodes.CorruptImage` does.
 
     Example:
         >>> transform = v2.Compose([
@@ -43,24 +43,24 @@ class CorruptTransform(Transform):
         ...     v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std),
         ... ])
 
-    Put it after resizing and cropping and before `ToDtype` and `Normalize`: it takes stored values, 0-255. A share of
-    the images is corrupted by `v2.RandomApply([failmodes.CorruptTransform("fog", 3)], p=0.5)`.
+    Put it after resizing and cropping and before `ToDtype` and `Normalize`: it takes pixel values 0-255. To corrupt a
+    share of the images, use `v2.RandomApply([failmodes.CorruptTransform("fog", 3)], p=0.5)`.
 
     Args:
-        name: name of the corruption (see `failmodes.corruptions`), or one of your own: a `failmodes.CustomCorruption`,
-            a function of (images, parameters), or where to import one from, as "module:name".
+        name: name of the corruption (see `failmodes.corruptions`), or a custom one: a `failmodes.CustomCorruption`, a
+            function of (images, parameters), or its import path "module:name".
         severity: 0 (the clean image) to 5.
-        recipe: "cifar-c" (published for 32×32 pixels) or "imagenet-c" (224×224); if not given, by the size.
-        seed: seed of all samples.
-        noise: "shared": an image has the same samples at every severity; "independent": new ones at each.
-        across_switches: between severities of a corruption that does not interpolate, cross-fade.
-        gray: images are gray and stay so: their three channels are equal, or tensors have one, (…, 1, H, W), and PIL
-            images mode L.
+        recipe: "cifar-c" (published for 32×32 pixels) or "imagenet-c" (224×224). Default: by image size.
+        seed: random seed.
+        noise: "shared": an image has the same random numbers at every severity; "independent": new ones at each.
+        across_switches: cross-fade between severities of a corruption that does not interpolate.
+        gray: images are gray and stay gray: their three channels are equal, tensors have one channel (…, 1, H, W), or
+            PIL images have mode L.
 
     Raises:
-        StudyError: as it is made, of an unknown corruption, recipe, severity, seed or sampling mode.
-        DataError: as it is made, where frost lacks its photographs; as it is called, of a float tensor, an image of
-            another shape, one that is not gray where `gray`, or a sample without an image.
+        StudyError: on construction, for an unknown corruption, recipe, severity, seed or noise mode.
+        DataError: on construction, if the photographs of frost are missing; on a call, for a float tensor, an image of
+            the wrong shape or not gray with `gray`, or a sample without an image.
     """
 
     def __init__(
@@ -80,23 +80,23 @@ class CorruptTransform(Transform):
         )
 
     def check_inputs(self, flat_inputs: list[Any]) -> None:
-        """Check that a sample holds an image: transforms of v2 pass by what they do not know.
+        """Check that a sample contains an image; v2 transforms ignore unknown inputs silently.
 
         Raises:
-            DataError: it holds none.
+            DataError: the sample contains no image.
         """
         if not any(_is_image(entry) for entry in flat_inputs):
             kinds = sorted({type(entry).__name__ for entry in flat_inputs})
-            hint = ": for arrays there is failmodes.CorruptImage" if "ndarray" in kinds else ""
+            hint = "; for arrays use failmodes.CorruptImage" if "ndarray" in kinds else ""
             raise DataError(f"no image to corrupt (a PIL image or a uint8 tensor) among {', '.join(kinds)}{hint}")
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Corrupt an image; return anything else as it is.
+        """Corrupt an image; return anything else unchanged.
 
         Args:
-            inpt: a PIL image, a tensor (…, 3, H, W) uint8 (where `gray`, of one channel too), or an entry of the sample
-                that is no image.
-            params: none.
+            inpt: a PIL image, a uint8 tensor (…, 3, H, W) (with `gray` also one channel), or another entry of the
+                sample.
+            params: unused.
         """
         if not _is_image(inpt):
             return inpt
@@ -111,7 +111,7 @@ class CorruptTransform(Transform):
         return corrupted.reshape(inpt.shape).to(inpt.device).as_subclass(type(inpt))
 
     def extra_repr(self) -> str:
-        """The arguments, as they would be written."""
+        """The arguments for `repr`."""
         return repr(self._corrupt_image).partition("(")[2].removesuffix(")")
 
 
@@ -128,13 +128,13 @@ def _check_tensor(images: torch.Tensor, channels: int) -> None:
     if images.is_floating_point():
         hint = "put it before v2.ToDtype and v2.Normalize (in place of v1's ToTensor, v2.ToImage before it)"
     elif images.ndim < 3:
-        hint = "of a sample's plain tensors the first is taken as its image; make the image a tv_tensors.Image"
+        hint = "the first plain tensor of a sample is taken as its image; make the image a tv_tensors.Image"
     elif images.dtype != torch.uint8:
         hint = "for values 0-255, images.to(torch.uint8)"
     elif images.shape[-1] == 3:
         hint = "channels come first, images.movedim(-1, -3)"
     else:
-        hint = "for gray images give gray=True or put v2.RGB() before it, alpha goes with images[..., :3, :, :]"
+        hint = "for gray images set gray=True or put v2.RGB() before it; drop alpha with images[..., :3, :, :]"
     raise DataError(
         "CorruptTransform takes uint8 tensors of shape (…, 3, height, width), values 0-255, not"
         f" {str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}: {hint}"

@@ -74,7 +74,7 @@ def test_a_benchmark_replaces_the_former_evaluation_of_its_label(
     benchmark(tmp_path, Net(1), label="Other")
     benchmark(tmp_path, image_count=20)
     w = benchmark(tmp_path, normalization=HALF, replace=True, progress=True)
-    assert "replaced the former evaluation, which differs in normalization (mean 0.5 / none)" in capfd.readouterr().err
+    assert "replaced the earlier evaluation, which differs in normalization (mean 0.5 / none)" in capfd.readouterr().err
     kept = w.sql("select model_label, image_count, input_mean[1] > 0 as normalized from evaluation_labels order by all")
     assert kept.rows() == [("Other", 30, False), ("ResNet", 20, False), ("ResNet", 30, True)]
 

@@ -30,5 +30,5 @@ def test_one_command_takes_a_study_from_nothing_to_a_report_and_again_does_nothi
     refused = failmodes("load", "--rebuild", folder=tmp_path, expect=1)
     assert str(damaged.relative_to(tmp_path)) in refused.stderr
     assert "--redo-damaged" in refused.stderr
-    assert "made again" in failmodes("evaluate", "--redo-damaged", folder=tmp_path).stderr
+    assert "recomputed" in failmodes("evaluate", "--redo-damaged", folder=tmp_path).stderr
     failmodes("load", "--rebuild", folder=tmp_path)

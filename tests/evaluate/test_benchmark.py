@@ -67,11 +67,11 @@ def test_an_argument_that_is_wrong_is_named_before_images_are_read(request_of, c
 
 
 UNFIT = {
-    "models": ({"models": {}}, "no model to benchmark"),
-    "label twice": ({"label_names": ["a", "b", "a"]}, "the name 'a' twice"),
+    "models": ({"models": {}}, "no models: the dict"),
+    "label twice": ({"label_names": ["a", "b", "a"]}, "two labels have the name 'a'"),
     "names too few": ({"label_names": ["a", "b"]}, "label 2 of image 2 is out of range: expected 0 to 1"),
     "labels": ({"labels": LABELS + 1}, "label 3 of image 2 is out of range: expected 0 to 2"),
-    "labels of a folder": ({"images": Path("/not/there")}, "leave labels= out"),
+    "labels of a folder": ({"images": Path("/not/there")}, "remove labels="),
     "masks": ({"masks": np.zeros((4, 8, 7), np.bool_)}, r"\(4, 8, 7\)"),
 }
 

@@ -12,7 +12,7 @@ def test_init_writes_a_study_once(tmp_path) -> None:
     failmodes("init", "digits", folder=tmp_path)
     before = (tmp_path / "study.toml").read_text()
     assert "[dataset]" in before
-    assert "is there already" in failmodes("init", "cifar10", folder=tmp_path, expect=2).stderr
+    assert "already exists" in failmodes("init", "cifar10", folder=tmp_path, expect=2).stderr
     assert (tmp_path / "study.toml").read_text() == before
 
 

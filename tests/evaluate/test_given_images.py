@@ -92,7 +92,7 @@ def test_transparent_images_are_composited_on_the_background(tmp_path: Path) -> 
 def test_other_images_on_a_second_reading_are_refused(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     flipping = Images(make=lambda image, label: (np.asarray(image)[:, :: rng.choice([1, -1])], label))
-    with pytest.raises(DataError, match=r"image \d has other pixels when the data set is read again"):
+    with pytest.raises(DataError, match=r"image \d has different pixels when the dataset is read again"):
         read(tmp_path, flipping)
     with pytest.raises(DataError, match="labels are given twice"):
         read(tmp_path, Images(), LABELS)
@@ -110,26 +110,26 @@ def test_a_data_set_of_hugging_face(tmp_path: Path) -> None:
     both = made.add_column("quality", [0] * 7).cast_column("quality", datasets.ClassLabel(names=["x", "y"]))
     assert read(tmp_path, both).note == "labels are the column 'label'"
     assert read(tmp_path, both, label_column="quality").label_names == ("x", "y")
-    with pytest.raises(DataError, match="each of the columns species, quality is a ClassLabel"):
+    with pytest.raises(DataError, match="several columns have the type ClassLabel \(species, quality\)"):
         read(tmp_path, both.rename_column("label", "species"))
     alone = read(tmp_path, made.select_columns("image"), made["label"])
     np.testing.assert_array_equal(alone.labels, LABELS)
 
 
-FLOATS = r"images are float32: uint8 pixels \(0 to 255\) are needed.*leave ToTensor, ToDtype and Normalize out"
+FLOATS = r"images are float32: expected uint8 pixels \(0 to 255\).*remove ToTensor, ToDtype and Normalize"
 REFUSED = {
     "float array": (lambda: PIXELS / np.float32(255), FLOATS),
     "float tensor": (lambda: TENSORS / 255, FLOATS),
     "one image": (lambda: PIXELS[0], r"shape \(9, 8, 3\): .*one image is images\[None\]"),
-    "gray array": (lambda: PIXELS[..., 0], r"shape \(7, 9, 8\): .*of gray images, repeat the channel"),
-    "no images": (lambda: PIXELS[:0], "there are no images"),
+    "gray array": (lambda: PIXELS[..., 0], r"shape \(7, 9, 8\): .*for gray images, repeat the channel"),
+    "no images": (lambda: PIXELS[:0], "no images: the dataset is empty"),
     "several sizes": (
-        lambda: [PIXELS[0], PIXELS[1, :5]], "image 1 is 8×5 pixels, the first 8×9: give image_size= to bring",
+        lambda: [PIXELS[0], PIXELS[1, :5]], "image 1 is 8×5 pixels, the first 8×9: set image_size= to crop",
     ),
     "8 bits in 16": (lambda: [Image.fromarray(PIXELS[0, ..., 0].astype(np.uint16))], "16 bits and no value above 2"),
     "paths": (lambda: ["a.png"], "image 0 is a str: expected a PIL image or a uint8 array"),
     "mapping of splits": (lambda: {"train": Images(), "test": Images()}, "mapping of 'train', 'test': expected one"),
-    "shuffled": (lambda: DataLoader(Images(TENSORS), 2, shuffle=True), "order of a RandomSampler: expected the same"),
+    "shuffled": (lambda: DataLoader(Images(TENSORS), 2, shuffle=True), "with a RandomSampler: expected the same"),
 }  # fmt: skip
 
 
@@ -141,10 +141,10 @@ def test_what_is_no_pixels_is_refused_with_the_fix(tmp_path: Path, make, said: s
 
 
 NO_LABELS = {
-    "missing": (PIXELS, None, "labels are missing: give labels=, one whole number an image"),
+    "missing": (PIXELS, None, "labels are missing: set labels=, one integer per image"),
     "triples": ([(PIL[0], 1, 2)], None, r"an item of the images is a tuple of 3: expected \(image, label\)"),
     "no key": ([{"image": PIL[0]}], None, "the keys image: expected one of label, labels"),
-    "too few": (PIXELS, LABELS[:5], r"labels must be 7 whole numbers, one an image, not int64 \(5,\)"),
+    "too few": (PIXELS, LABELS[:5], r"labels must be 7 integers, one per image, not int64 \(5,\)"),
     "one-hot": (PIXELS, np.eye(3, dtype=int)[LABELS], r"not int64 \(7, 3\)"),
     "of a soft data set": (Images(make=lambda image, label: (image, label + 0.5)), None, "not float64"),
 }

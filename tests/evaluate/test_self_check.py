@@ -66,7 +66,7 @@ def noise(low: int = 0, high: int = 256, count: int = 40, size: tuple[int, int] 
     [
         (noise(high=2), "no pixel of 40 images is above 1 of 255, as if they had been divided"),
         (noise(200, 256), "all pixels of 40 images are 200 to 255"),
-        (np.concatenate([noise()[:37], noise()[:3]]), "3 of 40 images are exact copies"),
+        (np.concatenate([noise()[:37], noise()[:3]]), "3 of 40 images are exact duplicates"),
     ],
     ids=["divided", "bright", "copies"],
 )

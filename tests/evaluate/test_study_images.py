@@ -42,7 +42,7 @@ def test_a_study_beside_a_warehouse_is_found_and_runs_no_code(tmp_path: Path, mo
     write(tmp_path, 'names = ["fog", "strange_code:darkest"]')
     before = list(sys.path)
     for location in (warehouse, tmp_path):
-        with pytest.raises(StudyError, match="names code of its own"):
+        with pytest.raises(StudyError, match="uses custom code"):
             open_study_images(location, warehouse)
     assert "strange_code" not in sys.modules
     assert sys.path == before

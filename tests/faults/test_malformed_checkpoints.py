@@ -145,8 +145,8 @@ REFUSED: dict[str, tuple[Maker, str]] = {
     "deep JSON.safetensors": (safetensors(b"[" * 1_000_000), UNREADABLE),
     "beyond the file.safetensors": (safetensors({"a": entry([1 << 40], [0, 1 << 42])}), UNREADABLE),
     "data that overlap.safetensors": (safetensors(dict.fromkeys("ab", entry([1], [0, 4])), bytes(4)), UNREADABLE),
-    "a normalization in words.safetensors": (stating(normalization="bright"), "states a normalization that is none"),
-    "a side beyond all.safetensors": (stating(input_side_px="1000000000"), "states input_side_px that is none"),
+    "a normalization in words.safetensors": (stating(normalization="bright"), "states an invalid normalization"),
+    "a side beyond all.safetensors": (stating(input_side_px="1000000000"), "states an invalid input_side_px"),
     "a long architecture.safetensors": (stating(architecture="x" * 100_000), "holds a xxx"),
 }  # fmt: skip
 ACCEPTED: dict[str, Maker] = {

@@ -1,1 +1,1 @@
-"""Class activation maps (Grad-CAM and others): the methods, and which of them a model allows, at which layer."""
+"""Class activation maps (Grad-CAM and others): the methods, and the selection of method and layer for a model."""

@@ -1,6 +1,6 @@
-"""The interface of CAM methods: what they are made from, what they are called with, what they return.
+"""The interface of CAM methods.
 
-Maps are (N, T, h, w) float32 on the model's device; their coordinates and statistics are computed in `engine`.
+Maps are (N, T, h, w) float32 on the model's device; their statistics are computed in `engine`.
 """
 
 from collections.abc import Callable
@@ -16,13 +16,13 @@ TargetSelector = Callable[[torch.Tensor], torch.Tensor]  # logits (N, C) float32
 
 
 class CamOutput(NamedTuple):
-    """One batch through a model with its CAMs.
+    """Logits and CAMs of one batch.
 
     Attributes:
-        logits: (N, C) float32, as `Model.logits` gives them.
-        targets: (N, T) class indices that the caller selected.
+        logits: (N, C) float32, from `Model.logits`.
+        targets: (N, T) class indices selected by the caller.
         maps: (N, T, h, w) float32, rectified, of `targets`.
-        identity_error: largest relative error of sum + bias = logit, a scalar tensor; None where nothing proves it.
+        identity_error: largest relative error of sum + bias = logit, a scalar tensor; None if not checked.
     """
 
     logits: torch.Tensor
@@ -32,15 +32,15 @@ class CamOutput(NamedTuple):
 
 
 class TargetLayer(NamedTuple):
-    """The layer whose output a CAM is made from.
+    """The layer whose output a CAM is computed from.
 
     Attributes:
-        layer: its dotted name in the module; of one that runs several times in a pass, the last run counts.
-        reshape_transform: how its output lies on the image.
+        layer: its dotted name in the module; if it runs several times in a pass, the last run counts.
+        reshape_transform: maps its output to image positions.
         head: the linear layer whose output is the logits and whose input is the mean of this layer's output over all
-            positions; None in models that end in another way.
-        relu: with a head, whether the output is rectified before the mean; also true where it is never negative.
-        single_position: with a head, whether the output has one position only (1×1).
+            positions; None for other models.
+        relu: with a head, whether the output is rectified before the mean, or is never negative.
+        single_position: with a head, whether the output has only one position (1×1).
     """
 
     layer: str
@@ -56,27 +56,26 @@ METHODS: dict[str, type["CamMethod"]] = {}  # by the name that a study gives
 class CamMethod:
     """A CAM method at one layer of a model. `class Mine(CamMethod, name="mine")` in the folder `methods` adds one.
 
-    It defines `class_maps`, which gets the layer's output and its gradient, or `__call__` itself. A forward hook
-    captures the output; it is registered once and stays, so that a module compiled later includes it, and does nothing
-    except during a call.
+    It defines `class_maps`, which receives the layer's output and its gradient, or `__call__`. A forward hook captures
+    the output. It stays registered, so that a module compiled later includes it, and is inactive except during a call.
 
     Args:
         model: ready to run; its parameters need no gradients, so that no graph is built before the layer.
         target: the layer.
 
     Attributes:
-        method: what results call it, a study's `name` for it if not given; part of an evaluation's identity.
+        method: its name in results, by default the `name` in a study; part of an evaluation's identity.
         needs_head: whether the target layer must have a `head`.
-        needs_gradient: whether `class_maps` reads gradients; if not, they are not computed.
-        has_targets: whether maps depend on the class; if not, all of an image's maps are one.
-        layer: the layer's dotted name; part of an evaluation's identity.
+        needs_gradient: whether `class_maps` reads gradients; otherwise they are not computed.
+        has_targets: whether maps depend on the class; otherwise all maps of an image are the same.
+        layer: dotted name of the layer; part of an evaluation's identity.
     """
 
     method: ClassVar[str]
     needs_head: ClassVar[bool] = False
     needs_gradient: ClassVar[bool] = True
     has_targets: ClassVar[bool] = True
-    reason: ClassVar[None] = None  # it is available, see `CamUnavailable`
+    reason: ClassVar[None] = None  # available, in contrast to `CamUnavailable`
 
     def __init__(self, model: Model, target: TargetLayer) -> None:
         self.model, self.target, self.layer = model, target, target.layer
@@ -92,11 +91,11 @@ class CamMethod:
     def class_maps(
         self, inputs: torch.Tensor, classes: torch.Tensor, features: torch.Tensor, gradients: torch.Tensor
     ) -> torch.Tensor:
-        """The rectified map (N, h, w) float32 of one class an image.
+        """The rectified map (N, h, w) float32 of one class per image.
 
         Args:
             inputs: (N, 3, H, W), for methods that run the model again.
-            classes: (N,) the classes, for the same.
+            classes: (N,) classes, for such methods.
             features: (N, K, h, w) float32, the layer's output, detached.
             gradients: (N, K, h, w) float32, of each image's class logit with respect to the features.
         """
@@ -104,12 +103,12 @@ class CamMethod:
 
     @torch.inference_mode(False)
     def __call__(self, inputs: torch.Tensor, select_targets: TargetSelector) -> CamOutput:
-        """Run `inputs` (N, 3, H, W), as `Model.inputs` gives them, and make the maps of the targets selected.
+        """Run `inputs` (N, 3, H, W) from `Model.inputs` and compute the maps of the selected targets.
 
         One forward pass, and one backward pass to the layer for each column of targets that differs from the first.
         """
         with torch.enable_grad():
-            logits, start = self._forward(inputs)  # the graph goes from the logits back to the layer's output
+            logits, start = self._forward(inputs)  # the graph starts at the layer's output
         features = self.target.reshape_transform(start.detach()).float()
         targets = select_targets(logits.detach())
         same = targets == targets[:, :1]
@@ -121,7 +120,7 @@ class CamMethod:
                 continue
             gradients = features
             if self.needs_gradient:
-                # images do not mix in a model in evaluation mode: the gradient of the sum holds each one's
+                # images are independent in evaluation mode: the gradient of the sum contains that of each image
                 total = logits.gather(1, classes[:, None]).sum()
                 (gradients,) = torch.autograd.grad(total, start, retain_graph=not all(is_same[column + 1 :]))
                 gradients = self.target.reshape_transform(gradients).float()
@@ -130,7 +129,7 @@ class CamMethod:
         return CamOutput(logits.detach(), targets, torch.stack(maps, 1), None)
 
     def _forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits and the layer's output; no reference to it is kept here, even if the model runs out of memory."""
+        """Logits and the layer's output; no reference to it is kept, even if the model runs out of memory."""
         self.listening = True
         try:
             logits = self.model.logits(inputs)
@@ -143,4 +142,4 @@ class CamMethod:
         if not self.listening:
             return None
         self.captured = output.detach().requires_grad_()
-        return self.captured.clone()  # what follows may write into it, which torch forbids for the graph's beginning
+        return self.captured.clone()  # later layers may write in place, which torch forbids for a leaf

@@ -1,6 +1,6 @@
-"""Which CAM method a model allows, and at which layer: found by probing it.
+"""Selection of the CAM method and target layer of a model, by probing it with random images.
 
-Without a closed form, the target layer is the last one with positions on the image that the logits depend on.
+Without a closed form, the target layer is the last one with spatial positions that the logits depend on.
 """
 
 import hashlib
@@ -24,33 +24,33 @@ from failmodes.warehouse.plugins import import_modules
 
 AUTO, NONE, GRAD_CAM = "auto", "none", "grad-cam"
 CHOICES = {
-    AUTO: "Grad-CAM in closed form where the model allows it, else by a backward pass, else no attention.",
+    AUTO: "Grad-CAM in closed form if the model allows it, otherwise by a backward pass, otherwise no attention.",
     NONE: "No attention.",
-    GRAD_CAM: "As auto, but a model that allows neither is an error.",
+    GRAD_CAM: "As auto, but an error for a model that allows neither.",
 }
 SWITCHED_OFF = "switched off in the study"
 OPAQUE = "a function of pixels, not a model of layers"
-TORCH_SCRIPT = "its layers are TorchScript, which PyTorch lets nobody look into"
-QUANTIZED = "it has quantized layers, which PyTorch computes no gradients through"
-NO_SPATIAL_LAYER = "no layer that the logits depend on has places on the image"
+TORCH_SCRIPT = "its layers are TorchScript, which takes no hooks"
+QUANTIZED = "it has quantized layers, for which PyTorch computes no gradients"
+NO_SPATIAL_LAYER = "no layer that the logits depend on has spatial positions"
 
 
 def cam_methods() -> dict[str, type[CamMethod]]:
-    """Every CAM method by name: each class of the package `methods` that has one."""
+    """All CAM methods by name: the classes with a name in the package `methods`."""
     import_modules("failmodes.evaluate.cam.methods")
     return METHODS
 
 
 def method_meanings() -> dict[str, str]:
-    """What `attention` may be in a study, and what each name means."""
+    """The values of `attention` in a study, with their descriptions."""
     return CHOICES | {name: (cam.__doc__ or "").split("\n")[0] for name, cam in cam_methods().items()}
 
 
 def parse_method(given: str) -> str:
-    """The name that a study gives, or that results have in `evaluations.attention_method`; case does not matter.
+    """The method of a study's `attention` or of `evaluations.attention_method`, case-insensitive.
 
     Raises:
-        StudyError: there is no such method.
+        StudyError: the method is unknown.
     """
     known = method_meanings()
     names = {name: name for name in known} | {cam.method.lower(): name for name, cam in cam_methods().items()}
@@ -66,13 +66,13 @@ def parse_method(given: str) -> str:
 def select_cam_method(
     model: Model, image_shape: tuple[int, int], method: str = AUTO, layer: str | None = None
 ) -> CamMethod | CamUnavailable:
-    """The CAM method for a model, found by probing it with three random images.
+    """Select the CAM method of a model by probing it with three random images.
 
     Args:
         model: ready to run (`Model.to`).
-        image_shape: (height, width) of the images that it will meet, before its own resize.
+        image_shape: (height, width) of the images, before the model's resizing.
         method: one of `method_meanings`.
-        layer: the layer to look at, by its dotted name; found if not given.
+        layer: target layer, by its dotted name. Default: found automatically.
 
     Raises:
         StudyError: the model does not allow the requested method or layer.
@@ -91,8 +91,8 @@ def select_cam_method(
     cam = cam or (BackwardCam if target.head is None else ClosedFormCam)
     if cam.needs_head and target.head is None:
         raise StudyError(
-            f"{model.label} does not end in global average pooling and one linear layer (at the layer asked for, if "
-            f"one was), as {method} needs: set attention to 'auto' or 'backward'"
+            f"{model.label} does not end in global average pooling and one linear layer (after the requested layer, if "
+            f"any), as {method} needs: set attention to 'auto' or 'backward'"
         )
     return cam(model, target)
 
@@ -100,7 +100,7 @@ def select_cam_method(
 def _target_layer(
     model: Model, inputs: torch.Tensor, layer: str | None, cam: type[CamMethod] | None
 ) -> TargetLayer | None:
-    """The layer for a method; without one, for closed form or else backward."""
+    """The target layer of a method; without a method, of closed form, otherwise of backward."""
     pooled = find_pooled_layer(model, inputs, layer)
     if pooled is not None and not pooled.single_position:
         return pooled
@@ -108,12 +108,12 @@ def _target_layer(
         found = find_target_layer(model, inputs)
     else:
         found = requested_target_layer(model, inputs, layer, needs_gradient=cam is None or cam.needs_gradient)
-    needs_pooled = found is None if cam is None else cam.needs_head  # a single position, where there is no other layer
+    needs_pooled = found is None if cam is None else cam.needs_head  # a single position if there is no other layer
     return pooled if pooled is not None and needs_pooled else found
 
 
 def _unavailable(model: Model, method: str, reason: str) -> CamUnavailable:
-    """No attention, unless a method was requested."""
+    """No attention; an error if a method was requested."""
     if method == AUTO:
         return CamUnavailable(reason)
     raise StudyError(f"{model.label}: {reason}, so there is no {method}: set attention to 'auto' or 'none'")
@@ -127,13 +127,13 @@ def _why_no_layer(module: nn.Module) -> str:
 
 
 class LayerActivation(NamedTuple):
-    """What is kept of a module's output in the probe: the tensors themselves would take gigabytes.
+    """Facts about a module's output in the probe; the tensors themselves would take gigabytes.
 
     Attributes:
         layer: the module's dotted name.
-        output_hash: of the values of the output.
-        gradient_hash: of those of the gradient of the largest logits with respect to it.
-        reached: where that gradient is not zero: of the output's shape.
+        output_hash: hash of the output.
+        gradient_hash: hash of the gradient of the largest logits with respect to the output.
+        reached: where that gradient is not zero, of the output's shape.
     """
 
     layer: str
@@ -143,12 +143,12 @@ class LayerActivation(NamedTuple):
 
 
 def find_target_layer(model: Model, inputs: torch.Tensor) -> TargetLayer | None:
-    """The latest module whose output has positions (h·w > 1) with a gradient; None if there is none.
+    """The last module whose output has positions (h·w > 1) with a gradient; None if there is none.
 
-    Where that one lies on one of several parallel branches, the latest of the same h×w through which all evidence
-    passes is taken instead, if there is one: a map of one branch would leave the others out. Where a class token alone
-    is read, the patches of the last block have no gradient, and the norm before its attention is found. Of modules that
-    output the same tensor, the one with the fewest dots in its name is taken, then the first that runs.
+    If it is on one of several parallel branches, the last module of the same h×w through which all evidence passes is
+    used instead, if any: a map of one branch would ignore the others. If only a class token is read, the patches of the
+    last block have no gradient, and the norm before its attention is found. Of modules that output the same tensor, the
+    one with the fewest dots in its name is used, then the first that runs.
 
     Args:
         model: ready to run (`Model.to`).
@@ -176,11 +176,11 @@ def find_target_layer(model: Model, inputs: torch.Tensor) -> TargetLayer | None:
 def requested_target_layer(
     model: Model, inputs: torch.Tensor, layer: str, *, needs_gradient: bool = True
 ) -> TargetLayer:
-    """The requested layer.
+    """Check a requested target layer.
 
     Raises:
-        StudyError: there is none of that name (with the nearest ones), it does not run, has no positions, or its
-            positions do not reach the logits.
+        StudyError: there is no such layer (with the nearest names), it does not run, has no positions, or the logits do
+            not depend on them.
     """
     names = [name for name, _ in model.module.named_modules() if name]
     if layer not in names:
@@ -189,33 +189,33 @@ def requested_target_layer(
             f"{model.label} has no layer {layer!r}: set attention_layer to one of its modules, such as "
             f"{', '.join(near)}"
         )
-    fix = "ask for an earlier layer as attention_layer, or leave it out"
+    fix = "set attention_layer to an earlier layer, or remove it"
     seen = _activations(model, inputs, layer)
     if not seen:
         raise StudyError(
-            f"{model.label}: no gradient of the logits reaches layer {layer!r} (it gives no tensor that they "
-            f"depend on, or what follows has no gradient in PyTorch, such as a quantized layer): {fix}"
+            f"{model.label}: no gradient of the logits reaches layer {layer!r} (they do not depend on its output, or a "
+            f"later layer has no gradient in PyTorch, such as a quantized one): {fix}"
         )
     image, patches = image_grids(model.module, inputs)
     reached = seen[0].reached
     transform = infer_reshape_transform(reached, image, patches)
-    if transform is None or len(reached) != len(inputs):  # not windows of images
+    if transform is None or len(reached) != len(inputs):  # not split into windows
         raise StudyError(
-            f"{model.label}: layer {layer!r} gives {tuple(reached.shape)} on {len(inputs)} images of "
-            f"{image[0]}×{image[1]} pixels, which has no places to look at: {fix}"
+            f"{model.label}: layer {layer!r} returns {tuple(reached.shape)} for {len(inputs)} images of "
+            f"{image[0]}×{image[1]} pixels, which has no spatial positions: {fix}"
         )
     if needs_gradient and not transform(reached).any():
         raise StudyError(
-            f"{model.label}: the logits do not depend on the places of layer {layer!r} (a class token alone is read "
-            f"behind it): {fix}"
+            f"{model.label}: the logits do not depend on the spatial positions of layer {layer!r} (only a class token "
+            f"is read after it): {fix}"
         )
     return TargetLayer(layer, transform)
 
 
 def _activations(model: Model, inputs: torch.Tensor, layer: str | None = None) -> list[LayerActivation]:
-    """Outputs of all modules, or of one, in the order of their last runs, where the logits depend on them.
+    """Outputs that the logits depend on, of all modules or of one, in the order of their last runs.
 
-    The forward pass goes on with a copy of each output, so that nothing writes into it before its gradient is known.
+    The forward pass continues with a copy of each output, so that it is not modified before its gradient is known.
     """
     hooks: dict[str, RemovableHandle] = {}
     found: dict[str, LayerActivation] = {}
@@ -229,7 +229,7 @@ def _activations(model: Model, inputs: torch.Tensor, layer: str | None = None) -
         return output.clone()
 
     def keep(name: str, output_hash: str, gradient: torch.Tensor | None) -> None:
-        if gradient is not None:  # None where PyTorch has no derivative of what follows
+        if gradient is not None:  # None if a later operation has no derivative
             found[name] = LayerActivation(name, output_hash, _hash_of(gradient), gradient != 0)
 
     def largest_logits(logits: torch.Tensor) -> torch.Tensor:
@@ -240,7 +240,7 @@ def _activations(model: Model, inputs: torch.Tensor, layer: str | None = None) -
 
 
 def _passes_all_evidence(model: Model, inputs: torch.Tensor, layer: str) -> bool:
-    """Whether the logits depend on the images through this module alone."""
+    """Whether the logits depend on the images only through this module."""
 
     def detach(name: str, _source: torch.Tensor, output: torch.Tensor) -> torch.Tensor | None:
         return output.detach() if name == layer else None
@@ -257,7 +257,7 @@ def _input_gradient(
     watch: ActivationHook,
     select: Callable[[torch.Tensor], torch.Tensor],
 ) -> torch.Tensor | None:
-    """Gradient of the sum of what is selected of the logits with respect to the inputs; None if it depends on none."""
+    """Gradient of the sum of selected logits with respect to the inputs; None if independent."""
     start = inputs.detach().clone().requires_grad_()
     logits = run_probe(model, start.clone(), watch)
     if not logits.requires_grad:
@@ -273,14 +273,14 @@ def _hash_of(values: torch.Tensor) -> str:
 
 
 def _feature_transforms(model: Model, inputs: torch.Tensor, seen: list[LayerActivation]) -> dict[str, ReshapeTransform]:
-    """Transforms of outputs that are features: no attention matrices, queries, keys or wider hidden layers."""
+    """Transforms of outputs that are features, not attention matrices, queries, keys or wider hidden layers."""
     image, patches = image_grids(model.module, inputs)
     whole = {one.layer: one.reached for one in seen if len(one.reached) == len(inputs)}
     inferred = {layer: infer_reshape_transform(reached, image, patches) for layer, reached in whole.items()}
     found = {layer: transform for layer, transform in inferred.items() if transform is not None}
     tokens = [layer for layer in found if whole[layer].ndim == 3]
     lengths = {whole[layer].shape[1] for layer in tokens}
-    # a projection may come last of the tokens (keys and values of an attention pool): its width is not the features'
+    # a projection may be the last output of tokens (keys and values of an attention pool) and have another width
     plain = [layer for layer in tokens if not isinstance(model.module.get_submodule(layer), nn.Linear)]
     width = whole[(plain or tokens)[-1]].shape[2] if tokens else 0
 

@@ -1,4 +1,4 @@
-"""A probe: a few random images through a model while every module is watched, to find out how it is built."""
+"""A probe: a few random images through a model with hooks on every module, to find out its structure."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,31 +15,31 @@ from failmodes.warehouse.errors import ModelError
 PROBE_IMAGES = 3
 PROBE_SEED = 0
 
-# name, input, output → output to go on with
+# name, input, output → replacement of the output, or None
 ActivationHook = Callable[[str, torch.Tensor, torch.Tensor], torch.Tensor | None]
 
 
 def probe_inputs(model: Model, image_shape: tuple[int, int]) -> torch.Tensor:
-    """Inputs (3, 3, h, w) of seeded random images of this height and width, the same on every call."""
+    """Inputs (3, 3, h, w) of seeded random images of this height and width."""
     pixels = np.random.default_rng(PROBE_SEED).integers(0, 256, (PROBE_IMAGES, *image_shape, 3), dtype=np.uint8)
     return model.inputs(pixels)
 
 
 def run_probe(model: Model, inputs: torch.Tensor, watch: ActivationHook) -> torch.Tensor:
-    """The module's own output (N, outputs) in float32, without autocast.
+    """Run the module in float32, without autocast; returns its output (N, outputs).
 
-    `watch` sees the output of every module that is one float tensor, except the root's and TorchScript's, which take no
-    hooks.
+    `watch` is called with the output of every module that returns one float tensor, except the root and TorchScript
+    modules, which take no hooks.
 
     Raises:
-        ModelError: the model does not run on such images, or gives something else than logits.
+        ModelError: the model does not run on such images, or does not return logits.
     """
     named = [(name, part) for name, part in model.module.named_modules() if name]
     watched = [(name, part) for name, part in named if not isinstance(part, torch.jit.ScriptModule)]
     handles = [part.register_forward_hook(partial(_show, watch, name)) for name, part in watched]
     try:
         output = model.module(inputs)
-    except Exception as error:  # whatever a model's own code raises
+    except Exception as error:  # any error of a model
         count = len(inputs) if _takes_one(model, inputs) else 1
         seen = f"{inputs.shape[2]}×{inputs.shape[3]} px"
         raise ModelError(f"{model.label} {describe_forward_error(error, seen, count)}") from error
@@ -49,14 +49,14 @@ def run_probe(model: Model, inputs: torch.Tensor, watch: ActivationHook) -> torc
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         found = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
         raise ModelError(
-            f"{model.label} gives {found} for {len(inputs)} images instead of one tensor of logits (images, "
-            "classes): wrap it in a module that returns the logits alone"
+            f"{model.label} returns {found} for {len(inputs)} images instead of one tensor of logits (images, "
+            "classes): wrap it in a module that returns only the logits"
         )
     return output
 
 
 def _takes_one(model: Model, inputs: torch.Tensor) -> bool:
-    """Whether the model runs on one image alone."""
+    """Whether the model runs on a single image."""
     with suppress(Exception):
         model.module(inputs[:1])
         return True

@@ -1,4 +1,4 @@
-"""How a layer's output lies on the image: channels first, channels last, or tokens on a grid."""
+"""The spatial layout of a layer's output: channels first, channels last, or tokens on a grid."""
 
 import math
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ MAX_PREFIX_TOKENS = 5  # a class token, a distillation token and up to four regi
 
 
 class ReshapeTransform(NamedTuple):
-    """Where rows, columns and channels are in an output.
+    """The positions of rows, columns and channels in an output.
 
     Attributes:
         kind: (N, K, h, w), (N, h, w, K), or tokens (N, prefix + h·w, K).
-        num_prefix_tokens: tokens before those of the grid (class, registers), which have no position on the image.
-        grid: rows and columns of the tokens; None where the output itself has them.
+        num_prefix_tokens: tokens before those of the grid (class, registers), without a position on the image.
+        grid: rows and columns of the tokens; None if the output has these axes.
     """
 
     kind: Literal["channels first", "channels last", "tokens"]
@@ -26,7 +26,7 @@ class ReshapeTransform(NamedTuple):
     grid: Grid | None = None
 
     def __call__(self, output: torch.Tensor) -> torch.Tensor:
-        """The output as (N, K, h, w): a view wherever strides allow, prefix tokens dropped."""
+        """The output as (N, K, h, w) without prefix tokens, a view if strides allow."""
         if self.kind == "channels first":
             return output
         if self.kind == "channels last":
@@ -39,12 +39,12 @@ CHANNELS_FIRST, CHANNELS_LAST = ReshapeTransform("channels first"), ReshapeTrans
 
 
 def infer_reshape_transform(output: torch.Tensor, image: Grid, patches: Grid | None) -> ReshapeTransform | None:
-    """The transform of a module's output, inferred from its shape; None if it has none, or one position only.
+    """The transform of a module's output, inferred from its shape; None without spatial positions or with only one.
 
     Args:
         output: (N, …).
         image: rows and columns of the model's input.
-        patches: the model's own grid of tokens, where it names one.
+        patches: the token grid that the model states, if any.
     """
     if output.ndim == 3:
         return next(token_transforms(output.shape[1], image, patches), None)
@@ -59,7 +59,7 @@ def infer_reshape_transform(output: torch.Tensor, image: Grid, patches: Grid | N
 
 
 def token_transforms(length: int, image: Grid, patches: Grid | None) -> Iterator[ReshapeTransform]:
-    """Transforms of (N, length, K) tokens: the model's own grid, then any behind the fewest prefix tokens."""
+    """Transforms of (N, length, K) tokens: the stated grid, then grids after the fewest prefix tokens."""
     if patches is not None and 0 <= length - math.prod(patches) <= MAX_PREFIX_TOKENS:
         yield ReshapeTransform("tokens", length - math.prod(patches), patches)
     for count in range(MAX_PREFIX_TOKENS + 1):
@@ -69,7 +69,7 @@ def token_transforms(length: int, image: Grid, patches: Grid | None) -> Iterator
 
 
 def image_grids(module: nn.Module, inputs: torch.Tensor) -> tuple[Grid, Grid | None]:
-    """Rows and columns of inputs (N, 3, h, w), and of the patches that the model (timm) cuts them into, if it says."""
+    """Rows and columns of inputs (N, 3, h, w), and of the patches of the model (timm), if stated."""
     image: Grid = (inputs.shape[2], inputs.shape[3])
     for part in module.modules():
         grid, size = getattr(part, "grid_size", None), getattr(part, "img_size", None)
@@ -80,7 +80,7 @@ def image_grids(module: nn.Module, inputs: torch.Tensor) -> tuple[Grid, Grid | N
 
 @cache
 def _grid_of(count: int, image: Grid) -> Grid | None:
-    """The grid of `count` > 1 square patches on the image, those at the edge whole, cut off or filled up."""
+    """The grid of `count` > 1 square patches on the image, with cropped or padded edges if necessary."""
     sides = range(1, max(image) + 1)
     floors = ((image[0] // side, image[1] // side) for side in sides)
     ceilings = ((-(-image[0] // side), -(-image[1] // side)) for side in sides)
@@ -89,12 +89,12 @@ def _grid_of(count: int, image: Grid) -> Grid | None:
 
 
 def _divides(grid: Grid, image: Grid) -> bool:
-    """Whether the image, cut into square patches, has this grid."""
+    """Whether square patches of the image form this grid."""
     return grid == (1, 1) or _grid_of(math.prod(grid), image) == grid
 
 
 def _is_proportional(grid: Grid, image: Grid) -> bool:
-    """Whether the grid has nearly the image's proportions (convolutions without padding lose a little at the edge)."""
+    """Whether the grid has nearly the proportions of the image (unpadded convolutions lose a little at the edge)."""
     if grid[0] > image[0] or grid[1] > image[1]:
         return False
     if image[0] == image[1]:

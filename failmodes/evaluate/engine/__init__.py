@@ -1,1 +1,1 @@
-"""The run: what is missing, images through models, rows out, published whole."""
+"""The evaluation engine: plans missing cells, runs models on images, and publishes complete shards."""

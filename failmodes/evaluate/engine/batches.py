@@ -1,8 +1,8 @@
-"""Batches: some images of a cell, corrupted and measured, made in this process or ahead of the model in others.
+"""Batches: images of a cell, corrupted and measured, in this process or ahead of the model in worker processes.
 
-A batch depends on its slice alone (which images of which cell), so that rows are the same whoever makes it. Beside a
-GPU, worker processes corrupt ahead and their batches cross in shared memory; on a CPU every core is the model's, so
-batches are made between its passes, on all cores.
+A batch depends only on its slice (which images of which cell), so that rows are the same in every process. With a GPU,
+worker processes corrupt images ahead and pass batches through shared memory. On a CPU the model uses every core, so
+batches are computed between forward passes, on all cores.
 """
 
 import os
@@ -17,7 +17,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from failmodes.evaluate.allocator import keep_freed_memory
-from failmodes.evaluate.child_processes import begin_worker, deaf_to_interrupts, identity_collate, process_context
+from failmodes.evaluate.child_processes import begin_worker, identity_collate, interrupts_blocked, process_context
 from failmodes.evaluate.evaluation_data import EvaluationData, open_evaluation_data
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.corruptions.catalog import add_corruption, registered
@@ -28,16 +28,16 @@ from failmodes.ingest.distortion import rmse, ssim
 from failmodes.warehouse.errors import DataError, FailmodesError
 from failmodes.warehouse.shards.format import Cell
 
-BATCH_BYTES = 4 << 20  # pixels of a batch: enough to corrupt many images at once, few enough to stay small
-PREFETCH_BATCHES = 2  # ready ahead for each worker
-SHARED_MEMORY = "/dev/shm"  # where batches cross between processes on Linux; a container may have 64 MB of it
+BATCH_BYTES = 4 << 20  # pixels of a batch: enough to corrupt many images at once in little memory
+PREFETCH_BATCHES = 2  # prepared ahead by each worker
+SHARED_MEMORY = "/dev/shm"  # batches pass between processes here on Linux; a container may have only 64 MB
 
 
 class BatchSlice(NamedTuple):
-    """Which images of which cell: positions start … stop − 1 of the subset of the study's `data`, by index.
+    """Images of a cell: positions start … stop − 1 of the subset of the study's `data`, by index.
 
     Attributes:
-        evaluation_ids: the evaluations that it is made for.
+        evaluation_ids: the evaluations that need it.
     """
 
     data: int
@@ -48,11 +48,11 @@ class BatchSlice(NamedTuple):
 
 
 class CorruptedBatch(NamedTuple):
-    """Some images of a cell.
+    """Corrupted images of a cell.
 
     Attributes:
-        slice: which ones.
-        images: (N, H, W, 3) uint8 tensor, in page-locked memory where a GPU waits for it.
+        slice: which images of which cell.
+        images: (N, H, W, 3) uint8 tensor, in page-locked memory for a GPU.
         image_ids: (N,) int64.
         labels: (N,) int64.
         rmse: (N,) float32 against the clean image, or None if unpaired.
@@ -73,10 +73,10 @@ class CorruptedBatch(NamedTuple):
 
 
 class WorkerSpec(NamedTuple):
-    """All that another process needs to open the same study: it crosses as a pickle of our own making.
+    """Everything that another process needs to open the same study, passed as a pickle.
 
-    Corruptions of the user's own travel by reference, so that their module must be importable there; the folder of
-    the study file is on the path of every process that `multiprocessing` starts.
+    Custom corruptions are pickled by reference, so that their module must be importable there; the folder of the study
+    file is on the path of every process that `multiprocessing` starts.
     """
 
     study: Study
@@ -84,31 +84,31 @@ class WorkerSpec(NamedTuple):
 
     @classmethod
     def of(cls, study: Study) -> "WorkerSpec":
-        """The specification of a study that was read in this process."""
+        """The specification of a study read in this process."""
         names = set(study.corruptions.names)
-        # models that are objects of this process run in it, and need not cross
+        # models in memory run in this process and are not passed
         study = study.model_copy(update={"models": [spec for spec in study.models if spec.live is None]})
         return cls(study, tuple(own for name, own in registered().items() if name in names))
 
     def open(self) -> tuple[Study, ImageDataset]:
-        """Open the study here; images are mapped, not copied."""
+        """Open the study in this process; images are memory-mapped, not copied."""
         for corruption in self.own_corruptions:
             add_corruption(corruption)
         return self.study, open_dataset(self.study.dataset, self.study.cache)
 
 
 def images_per_batch(image_shape: tuple[int, ...], model_batch: int) -> int:
-    """How many images a batch holds: a multiple of what a model takes at once, about BATCH_BYTES of pixels."""
+    """Images per batch: a multiple of the model's batch size, about BATCH_BYTES of pixels."""
     return max(1, BATCH_BYTES // (int(np.prod(image_shape)) * model_batch)) * model_batch
 
 
 def count_images(data: EvaluationData, cell: Cell) -> int:
-    """How many images a cell has."""
+    """Number of images of a cell."""
     return len(data.subset.clean_ids if cell.is_clean else data.subset.corrupted_ids)
 
 
 def make_batch(data: EvaluationData, part: BatchSlice, *, threads: int = 1) -> CorruptedBatch:
-    """Corrupt the images of a slice and measure how far they are from the clean ones."""
+    """Corrupt the images of a slice and measure their distance from the clean ones."""
     subset, positions, cell = data.subset, slice(part.start, part.stop), part.cell
     if cell.is_clean:
         ids = subset.clean_ids[positions]
@@ -118,27 +118,27 @@ def make_batch(data: EvaluationData, part: BatchSlice, *, threads: int = 1) -> C
         )
 
     def corrupted(ids: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Images, and where they pair with clean ones their RMSE and SSIM."""
+        """Images, with RMSE and SSIM if they are paired with clean ones."""
         clean = data.dataset.images[ids] if data.paired else None
         images = data.source.corrupted(clean, cell.corruption, cell.severity, ids)
         return (images,) if clean is None else (images, rmse(clean, images), ssim(clean, images))
 
     ids = subset.corrupted_ids[positions]
     pieces = np.array_split(ids, min(threads, len(ids)))
-    with ThreadPoolExecutor(len(pieces)) as pool:  # what a corruption does to an image does not depend on its batch
+    with ThreadPoolExecutor(len(pieces)) as pool:  # corruptions do not depend on the batch
         images, *distances = (np.concatenate(parts) for parts in zip(*pool.map(corrupted, pieces), strict=True))
     return CorruptedBatch(part, _tensor(images), ids, subset.corrupted_labels[positions], *distances)
 
 
 class BatchStream:
-    """Makes many batches, in the order of their slices.
+    """Computes batches in the order of their slices.
 
     Args:
-        data: of the study that is open in this process.
-        worker_spec: how a worker process opens the same; needed only with workers.
-        workers: how many processes make batches ahead; 0 makes them here, as they are drawn.
-        threads: how many make a batch here.
-        pinned: whether images lie in page-locked memory, from which a GPU copies while it computes.
+        data: of the study open in this process.
+        worker_spec: the study for worker processes; needed only with workers.
+        workers: number of processes that prepare batches ahead; 0 computes them in this process, on demand.
+        threads: number of threads that compute a batch in this process.
+        pinned: put images into page-locked memory, which a GPU copies from while computing.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class BatchStream:
         self.workers, self.threads = workers if worker_spec is not None else 0, threads
 
     def batches(self, slices: Iterable[BatchSlice]) -> Iterator[CorruptedBatch]:
-        """One batch a slice; slices are drawn as batches are made, up to PREFETCH_BATCHES a worker ahead.
+        """Yield one batch per slice; slices are read up to PREFETCH_BATCHES per worker ahead.
 
         Raises:
             DataError: images cannot be read, or a worker process was killed.
@@ -163,7 +163,7 @@ class BatchStream:
             yield from (make_batch(self.data[part.data], part, threads=self.threads) for part in slices)
             return
         try:
-            with deaf_to_interrupts():  # processes are started here
+            with interrupts_blocked():  # processes start here
                 made = iter(self._loader(slices))
             for batch in made:
                 if isinstance(batch, FailmodesError):
@@ -173,8 +173,8 @@ class BatchStream:
             if not _means_a_killed_worker(error):
                 raise
             raise DataError(
-                "a process that corrupts images was killed, most likely for want of memory: set a smaller `workers` in "
-                "[evaluation] and run the same command to go on"
+                "a process that corrupts images was killed, most likely out of memory: set a smaller `workers` in "
+                "[evaluation] and rerun the command to resume"
             ) from error
 
     def _loader(self, slices: Iterable[BatchSlice]) -> DataLoader[CorruptedBatch | FailmodesError]:
@@ -193,7 +193,7 @@ class BatchStream:
 
 
 def limit_workers(requested: int, batch_bytes: int) -> int:
-    """How many workers' batches fit into half of the shared memory that is free; all of them where none is mounted."""
+    """The number of workers whose batches fit into half of the free shared memory; all of them if none is mounted."""
     if not os.path.isdir(SHARED_MEMORY):
         return requested
     room = shutil.disk_usage(SHARED_MEMORY).free // 2
@@ -201,7 +201,7 @@ def limit_workers(requested: int, batch_bytes: int) -> int:
 
 
 class _WorkerBatches(Dataset[CorruptedBatch | FailmodesError]):
-    """The side of a worker process: opens the study once, then makes batches."""
+    """The dataset of a worker process: opens the study once, then computes batches."""
 
     def __init__(self, worker_spec: WorkerSpec) -> None:
         self.worker_spec = worker_spec
@@ -213,18 +213,18 @@ class _WorkerBatches(Dataset[CorruptedBatch | FailmodesError]):
                 self.data = list(open_evaluation_data(*self.worker_spec.open()))
             return make_batch(self.data[part.data], part)
         except FailmodesError as error:
-            return error  # as a value: raised here it would arrive as the text of a traceback
+            return error  # returned, since the DataLoader would replace a raised error by the text of its traceback
 
 
 def _means_a_killed_worker(error: Exception) -> bool:
-    """Torch tells it in words; where the process died while it handed over a batch, a pipe or socket ends instead."""
+    """Torch reports a killed worker in the message; if it died while passing a batch, a pipe or socket ends instead."""
     text = str(error)
     handing_over = isinstance(error, ConnectionError | FileNotFoundError | EOFError)
     return text.startswith("DataLoader worker (pid") or (handing_over and not text.startswith("Caught "))
 
 
 def _tensor(images: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.require(images, requirements=["C", "W"]))  # torch takes no read-only memory map
+    return torch.from_numpy(np.require(images, requirements=["C", "W"]))  # torch does not accept read-only memory maps
 
 
 def _begin_worker(_worker: int) -> None:

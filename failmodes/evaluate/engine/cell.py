@@ -1,4 +1,4 @@
-"""One cell of one model: batches of images in, rows out, published whole."""
+"""One cell of one model: runs batches of images, collects rows, and publishes complete shards."""
 
 import os
 import tempfile
@@ -44,18 +44,18 @@ from failmodes.warehouse.shards.format import Cell, ShardKey, write_shard
 from failmodes.warehouse.storage.files import StorePath, make_folder, storage_errors
 from failmodes.warehouse.versions import library_versions
 
-IN_MEMORY_BYTES = 4 << 20  # of a table; beyond, rows wait on disk, so that memory does not grow with a cell's images
-MASK_PIXELS = 1 << 21  # of masks, and of each target's enlarged maps, measured at a time
+IN_MEMORY_BYTES = 4 << 20  # per table; more rows are buffered on disk, so that memory does not grow with the images
+MASK_PIXELS = 1 << 21  # of masks, and of enlarged maps of each target, processed at a time
 
 
 @dataclass
 class ModelRun:
-    """A model that takes part in cells.
+    """A model of a run.
 
     Attributes:
         evaluation: its evaluation.
-        batch_size: images at once; halved where memory ends.
-        baseline: its clean maps, once they are known; None without attention.
+        batch_size: images per forward pass; halved when out of memory.
+        baseline: its clean maps, once known; None without attention.
     """
 
     evaluation: Evaluation
@@ -63,7 +63,7 @@ class ModelRun:
     baseline: CleanBaseline | None = None
 
     def halve_batch(self) -> bool:
-        """Take half as many images at once from now on; False where it is one already."""
+        """Halve the batch size from now on; False if it is already one."""
         if self.batch_size == 1:
             return False
         release_memory(self.evaluation.model.device)
@@ -72,29 +72,29 @@ class ModelRun:
 
 
 class RowBuffer:
-    """Columns of a fact table, batch by batch; `table()` joins them."""
+    """Collects rows of a fact table batch by batch; `table()` joins them."""
 
     def __init__(self, table: Table, scratch: Path, without: Sequence[str] = ()) -> None:
-        """No rows yet.
+        """Create an empty buffer.
 
         Args:
-            table: whose columns they are.
-            scratch: a folder where many rows wait, in an anonymous file that goes with the process however that ends.
-            without: nullable columns that are left out of the shard.
+            table: the fact table.
+            scratch: folder for an anonymous file with many rows, which disappears with the process.
+            without: nullable columns that the shard omits.
         """
         self.schema, self.scratch = table.arrow(without=(*PARTITIONS, *without)), scratch
         self.file = tempfile.SpooledTemporaryFile[bytes](IN_MEMORY_BYTES, dir=str(make_folder(scratch)))  # noqa: SIM115  # `table` closes it
         self.stream = pa.ipc.new_stream(self.file, self.schema)
 
     def add(self, columns: dict[str, Any]) -> None:
-        """Add some rows: a NumPy array a column (masked entries are null), or None for a column of nulls."""
+        """Add rows: one NumPy array per column (masked entries are null), or None for a column of nulls."""
         count = len(columns["image_id"])
         arrays = [to_arrow(columns.get(field.name), field.type, count) for field in self.schema]
         with storage_errors(self.scratch):
             self.stream.write_batch(pa.record_batch(arrays, schema=self.schema))
 
     def table(self) -> pa.Table:
-        """All rows; none can be added afterwards."""
+        """All rows; closes the buffer."""
         with self.file, storage_errors(self.scratch):
             self.stream.close()
             self.file.seek(0)
@@ -102,20 +102,20 @@ class RowBuffer:
 
 
 class CellEvaluation:
-    """The rows of one cell of one evaluation, and what they cost.
+    """The rows of one cell of one evaluation, with run time and checks.
 
     Attributes:
-        images: how many went through the model.
-        not_finite: how many of them have logits that are not finite.
-        elapsed_s: seconds of the model and of all that follows it; whoever makes the batches adds their part.
-        identity_error: largest relative error of sum + bias = logit so far; None where nothing proves it.
-        at: positions in the subset where the current forward pass begins and ends.
-        notes: what the clean images tell of the model; none of another cell.
-        facts: what the footer says, from `finish` on.
+        images: number of evaluated images.
+        not_finite: number of images with logits that are not finite.
+        elapsed_s: seconds of the model and of statistics; the worker adds the time for batches.
+        identity_error: largest relative error of sum + bias = logit so far; None if not checked.
+        at: positions in the subset of the current forward pass, start and stop.
+        notes: notes on the model, of the clean cell only.
+        facts: facts for the footer, after `finish`.
     """
 
     def __init__(self, run: ModelRun, cell: Cell, scratch: Path) -> None:
-        """Begin without rows; when there are many, they wait in the folder `scratch`."""
+        """Start without rows; many rows are buffered in the folder `scratch`."""
         self.run, self.evaluation, self.cell = run, run.evaluation, cell
         evaluation, model, data = run.evaluation, run.evaluation.model, run.evaluation.data
         self.key = ShardKey(evaluation.evaluation_id, cell)
@@ -130,19 +130,19 @@ class CellEvaluation:
         self.at = (0, 0)
         self.notes: list[Note] = []
         self.facts: dict[str, Any] = {}
-        # against unpaired clean images there is neither drift nor a clean target
+        # unpaired clean images allow neither drift nor a clean target
         self.baseline = run.baseline if data.paired and not cell.is_clean else None
         self._clean: list[CleanResults] = []
         self._clean_maps: list[tuple[np.ndarray, torch.Tensor, torch.Tensor]] = []  # positions, maps, targets
         self._masks = data.dataset.masks if cell.is_clean or data.paired else None
-        self._maps: list[tuple[torch.Tensor, np.ndarray]] = []  # to be held to masks; and which of their targets exist
+        self._maps: list[tuple[torch.Tensor, np.ndarray]] = []  # to compare with masks; and which targets exist
         self._object_columns: dict[str, pa.Array] = {}
 
     def add(self, batch: CorruptedBatch) -> None:
-        """Run the model over a batch and keep its rows.
+        """Run the model on a batch and collect its rows.
 
         Raises:
-            ModelError: maps do not sum to the logits as closed form promises.
+            ModelError: maps of closed form do not sum to the logits.
         """
         started = time.perf_counter()
         output, largest_other = self._forward(batch)
@@ -169,9 +169,9 @@ class CellEvaluation:
         self.elapsed_s += time.perf_counter() - started
 
     def finish(self) -> None:
-        """Once all batches are in: of the clean cell's maps make the baseline of drift, and measure drift there too.
+        """Finish the cell after its last batch.
 
-        Of all cells measure what lies on objects, where there are masks.
+        The clean cell's maps become the baseline of drift. With masks, attention on objects is measured.
         """
         started = time.perf_counter()
         if self.cell.is_clean:
@@ -197,7 +197,7 @@ class CellEvaluation:
         }
 
     def publish(self, output: StorePath) -> None:
-        """Publish notes and clean maps, then attention, then predictions: these are the commit."""
+        """Publish notes and clean maps, then attention, then predictions, which mark the cell as complete."""
         if self.cell.is_clean:
             record_notes(output, self.evaluation, "clean", self.notes)
         if self.evaluation.has_attention:
@@ -212,11 +212,11 @@ class CellEvaluation:
         write_shard(output, PREDICTION_FACTS, self.key, self.predictions.table(), self.facts)
 
     def _forward(self, batch: CorruptedBatch) -> tuple[CamOutput, torch.Tensor | None]:
-        """The batch through the model, so many images at once; those that do not fit into memory again in halves.
+        """Run a batch through the model in passes of the batch size, halved when out of memory.
 
         Returns:
-            What the passes gave, as one: statistics are taken of all at once, and the device waits once. And (N,) the
-            largest of the outputs that take no part, of clean images where there are such outputs.
+            The joined output of all passes, so that the device synchronizes once; and (N,) the largest excluded output,
+            for clean images if there are excluded outputs.
         """
         model, watchers = self.evaluation.model, self.evaluation.model.watchers
         watched = model.other_outputs if self.cell.is_clean and model.protocol == "subset" else []
@@ -245,7 +245,7 @@ class CellEvaluation:
         return output, torch.cat(others) if others else None
 
     def _pass(self, images: torch.Tensor, positions: np.ndarray) -> CamOutput:
-        """Images (n, H, W, 3) at once through the model, with maps of one target in the clean cell, else of two."""
+        """One forward pass of images (n, H, W, 3), with maps of one target in the clean cell, otherwise of two."""
         model, cam_method = self.evaluation.model, self.evaluation.attention
         inputs = model.inputs(images)
         if isinstance(cam_method, CamUnavailable):
@@ -255,8 +255,8 @@ class CellEvaluation:
                 return CamOutput(logits, nothing, nothing, None)
 
         def select_targets(logits: torch.Tensor) -> torch.Tensor:
-            """The class predicted here, and that predicted on the clean image."""
-            predicted = logits.argmax(1)  # of equal ones the first, and NaN above all, as in the statistics
+            """The predicted class, and the class predicted on the clean image."""
+            predicted = logits.argmax(1)  # the first of ties, and NaN as largest, as in the statistics
             if self.cell.is_clean:
                 return predicted[:, None]
             clean = predicted if self.baseline is None else self.baseline.predicted[positions]
@@ -268,9 +268,9 @@ class CellEvaluation:
     def _add_attention(
         self, positions: np.ndarray, maps: torch.Tensor, targets: torch.Tensor, finite: np.ndarray
     ) -> None:
-        """Add rows of images at `positions` (n,): from maps (n, T, h, w), their classes (n, T), finite logits (n,).
+        """Add rows of images at `positions` (n,), with maps (n, T, h, w), their classes (n, T) and finite logits (n,).
 
-        Of one target, as in the clean cell, the row stands for both.
+        A single target, as in the clean cell, is used for both rows.
         """
         subset, count = self.evaluation.data.subset, len(TARGETS)
         ids = (subset.clean_ids if self.cell.is_clean else subset.corrupted_ids)[positions]
@@ -288,9 +288,9 @@ class CellEvaluation:
             self._maps.append((maps.cpu(), known))
 
     def _measure_objects(self, clean_masks: np.ndarray) -> dict[str, pa.Array]:
-        """Columns of `attention` about objects, by the data set's masks; the map of another image may be of any batch.
+        """Columns of `attention` about objects, from the dataset's masks and maps of other images of any batch.
 
-        There are none where the source does not say how the corruption moves objects.
+        Empty if the source does not define how the corruption moves objects.
         """
         data, cell, device = self.evaluation.data, self.cell, self.evaluation.model.device
         maps = torch.cat([maps for maps, _ in self._maps])
@@ -315,7 +315,7 @@ class CellEvaluation:
 
 
 def to_arrow(column: np.ndarray | None, kind: pa.DataType, count: int = 0) -> pa.Array:
-    """An array (N,), or one (N, L) as lists, of a type: masked entries are null, and so are `count` of no array."""
+    """Convert an array (N,), or (N, L) as lists, to a type; masked entries are null, and None gives `count` nulls."""
     if column is None:
         return pa.nulls(count, kind)
     if column.ndim == 1:
@@ -325,15 +325,15 @@ def to_arrow(column: np.ndarray | None, kind: pa.DataType, count: int = 0) -> pa
 
 
 def choose_batch_size(model: Model, image_shape: tuple[int, ...]) -> int:
-    """How many images go through a model at once: a power of two whose activations fit the budget of its device.
+    """Images per forward pass: a power of two whose activations fit the budget of the device.
 
-    Rows depend on the batch size by rounding (about 1e-6). The rule depends on the model, the image size and the device
-    alone, so that a run that is killed and goes on takes the same batches. What it cannot see, such as memory that
-    another program takes, ends in an error of the allocator, and the batch is halved (`ModelRun.halve_batch`).
+    Rows depend on the batch size by rounding (about 1e-6). The rule depends only on the model, the image size and the
+    device, so that a resumed run uses the same batches. If memory is short for other reasons, such as another program,
+    the batch is halved (`ModelRun.halve_batch`).
 
     Args:
-        model: one image goes through it, of zeros.
-        image_shape: (H, W, 3) of the data set's images.
+        model: the model, run on one image of zeros.
+        image_shape: (H, W, 3) of the dataset's images.
 
     Returns:
         At most the device's BATCH_SIZE.
@@ -341,14 +341,14 @@ def choose_batch_size(model: Model, image_shape: tuple[int, ...]) -> int:
     most = BATCH_SIZE[model.device.type]
     try:
         image_bytes = largest_activation(model, image_shape)
-    except Exception:  # whatever a user's model raises: it will again in the run, which says in which cell and batch
+    except Exception:  # any error of a model: the run will report it with its cell and batch
         return most
     fitting = max(1, activation_budget(model.device) // image_bytes)
     return min(most, 1 << fitting.bit_length() - 1)
 
 
 def largest_activation(model: Model, image_shape: tuple[int, ...]) -> int:
-    """Bytes, in float32, of the largest tensor that any layer of a model returns for one image, its input included."""
+    """Bytes, in float32, of the largest tensor among a model's input and layer outputs for one image."""
     found = [4 * int(np.prod(image_shape))]
 
     def measure(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
@@ -359,5 +359,5 @@ def largest_activation(model: Model, image_shape: tuple[int, ...]) -> int:
         for module in model.module.modules():
             hooks.callback(module.register_forward_hook(measure).remove)
         image = np.zeros((1, *image_shape), np.uint8)
-        model.module.forward(model.inputs(image))  # a call might compile it, with these hooks
+        model.module.forward(model.inputs(image))  # not a call, which might compile it with these hooks
     return max(found)

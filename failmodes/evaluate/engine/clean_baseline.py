@@ -1,6 +1,6 @@
-"""What the clean images of a model give before all others: the maps that drift is measured against.
+"""The clean baseline of attention: maps of clean images, against which drift is measured.
 
-The null drift of an image is against the clean map of another image: of any class, and of its own class.
+The null drift of an image is measured against the clean map of another image: of any class, and of the same class.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from failmodes.warehouse.shards.format import damage_of, dimension_path, write_d
 from failmodes.warehouse.shards.inventory import read_rows
 from failmodes.warehouse.storage.files import StorePath
 
-COMPARED_IMAGES = 512  # clean images that go through a model at its lower precision and in float32
+COMPARED_IMAGES = 512  # clean images to compare a lower precision with float32
 
 
 class CleanBaseline(NamedTuple):
@@ -26,10 +26,10 @@ class CleanBaseline(NamedTuple):
 
     Attributes:
         predicted: (N,) class predicted on the clean image.
-        known: (N,) boolean on the host: whether one is, that is, whether its logits are finite.
-        maps: (N + 1, 1, h, w) its map after the ReLU; the last is NaN and stands for "no other image".
+        known: (N,) boolean on the host: whether its logits are finite.
+        maps: (N + 1, 1, h, w) its map after the ReLU; the last is NaN, for "no other image".
         any_image: (N,) position of another image.
-        same_class: (N,) position of another image of the same class, −1 where there is none.
+        same_class: (N,) position of another image of the same class, −1 if there is none.
     """
 
     predicted: torch.Tensor
@@ -40,14 +40,14 @@ class CleanBaseline(NamedTuple):
 
     @classmethod
     def of(cls, evaluation: Evaluation, predicted: torch.Tensor, maps: torch.Tensor) -> "CleanBaseline":
-        """Join clean predictions (N,) and maps (N, 1, h, w), NaN where no class is predicted, with null pairs."""
+        """Combine clean predictions (N,) and maps (N, 1, h, w), NaN without a prediction, with null pairs."""
         known = ~maps.isnan().flatten(1).any(1).cpu().numpy()
         no_map = maps.new_full((1, *maps.shape[1:]), torch.nan)
         null_pairs = sample_null_pairs(evaluation.data.dataset.labels[evaluation.data.subset.clean_ids])
         return cls(predicted, known, torch.cat([maps, no_map]), *null_pairs)
 
     def drifts(self, maps: torch.Tensor, positions: np.ndarray) -> dict[str, torch.Tensor]:
-        """Drift of maps (n, T, h, w) at `positions`, by column: against their own clean maps and against both nulls."""
+        """Drift of maps (n, T, h, w) at `positions`, by column: against their clean maps and both null maps."""
         others = {"": positions, "null_": self.any_image[positions], "null_class_": self.same_class[positions]}
         return {
             f"{prefix}{name}": drift
@@ -57,7 +57,7 @@ class CleanBaseline(NamedTuple):
 
 
 def save_clean_baseline(output: StorePath, evaluation: Evaluation, baseline: CleanBaseline) -> None:
-    """Publish the clean maps, so that later runs need not make them again."""
+    """Publish the clean maps, so that later runs do not recompute them."""
     maps = baseline.maps[:-1].cpu().numpy()
     count, _, height, width = maps.shape
     columns = {
@@ -72,7 +72,7 @@ def save_clean_baseline(output: StorePath, evaluation: Evaluation, baseline: Cle
 
 
 def clean_baseline_path(output: StorePath, evaluation: Evaluation) -> StorePath:
-    """Where an evaluation's clean maps lie."""
+    """The file of an evaluation's clean maps."""
     return dimension_path(output, CLEAN_MAPS, evaluation.evaluation_id)
 
 
@@ -80,7 +80,7 @@ def load_clean_baseline(output: StorePath, evaluation: Evaluation) -> CleanBasel
     """Read the clean maps of an earlier run.
 
     Raises:
-        DamagedShardError: they are missing or damaged, or not of this evaluation's images and classes.
+        DamagedShardError: they are missing or damaged, or do not match the images and classes of the evaluation.
     """
     path = clean_baseline_path(output, evaluation)
     rows = read_rows(path, CLEAN_MAPS)
@@ -91,17 +91,17 @@ def load_clean_baseline(output: StorePath, evaluation: Evaluation) -> CleanBasel
         maps = rows["map"].combine_chunks().flatten().to_numpy().reshape(rows.num_rows, 1, height, width)
         predicted = rows["predicted"].to_numpy().astype(np.int64)
         if not 0 <= predicted.min() <= predicted.max() < evaluation.logit_count:
-            raise ValueError("it predicts classes that there are not")
+            raise ValueError("it predicts unknown classes")
     device = evaluation.model.device
     return CleanBaseline.of(evaluation, torch.from_numpy(predicted).to(device), torch.tensor(maps, device=device))
 
 
 def changed_predictions(evaluation: Evaluation, batch_size: int) -> float:
-    """Share of up to COMPARED_IMAGES clean images of which a model in float32 predicts another class, 0–1.
+    """Share of up to COMPARED_IMAGES clean images for which float32 predicts another class, 0–1.
 
     Args:
         evaluation: a model at a lower precision, and its clean images.
-        batch_size: images at once at that precision; both take half, since float32's numbers are twice as long.
+        batch_size: batch size at that precision; both use half of it, since float32 takes twice the memory.
     """
     at_once = max(1, batch_size // 2)
     lower = evaluation.model

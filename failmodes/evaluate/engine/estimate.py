@@ -1,7 +1,7 @@
-"""What a run would do, before anything is computed: cells, models, minutes and disk space (`failmodes run --dry-run`).
+"""Estimates of a run before it starts: cells, minutes and disk space (`failmodes run --dry-run`).
 
-The speed of a model is that of earlier shards of the same evaluation on the same device, where there are some; else one
-batch is timed, under each corruption of the study. Loading and the report are not part of the time.
+The speed of a model is that of earlier shards of the same evaluation on the same device, if any; otherwise one batch is
+timed under each corruption of the study. Loading and the report are not included.
 """
 
 import shutil
@@ -28,19 +28,19 @@ from failmodes.ingest.datasets.thumbnails import MOST_BYTES, encode_png
 from failmodes.warehouse.schema import PREDICTION_FACTS
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell, ShardKey, read_footer, shard_path
 
-READ_SHARDS = 5  # of an evaluation; their median speed counts
-ROW_BYTES = 200  # of an image in a cell: the demo's results have 190, a third less without attention
-WITH_WAREHOUSE = 3  # times the results: the demo's warehouse is twice as large
-EXEMPLARS = 8  # images a corruption, at each severity
-UNTRAINED = "time unknown before it is trained"
+READ_SHARDS = 5  # shards of an evaluation for the median speed
+ROW_BYTES = 200  # per image and cell: 190 in the demo, a third less without attention
+WITH_WAREHOUSE = 3  # factor: the warehouse is twice as large as the results in the demo
+EXEMPLARS = 8  # images per corruption and severity
+UNTRAINED = "time unknown before training"
 
 
 class ModelEstimate(NamedTuple):
-    """One model, over all seeds of the corruptions: its cells, those that are missing, and their images.
+    """The estimate for one model over all corruption seeds: cells, missing cells and their images.
 
     Attributes:
-        seconds: what the missing ones take on one device; None of a model that is to be trained first.
-        source: where that is from, in words.
+        seconds: for the missing cells on one device; None for an untrained model.
+        source: source of the speed, in words.
     """
 
     label: str
@@ -51,7 +51,7 @@ class ModelEstimate(NamedTuple):
     source: str
 
     def describe(self) -> str:
-        """The same in a line."""
+        """The estimate in one line."""
         counts = f"{self.label}: {self.missing:,} of {self.cells:,} cells missing, {self.images:,} images"
         if not self.missing:
             return counts
@@ -59,15 +59,15 @@ class ModelEstimate(NamedTuple):
 
 
 class RunEstimate(NamedTuple):
-    """What a run would do.
+    """The estimate of a run.
 
     Attributes:
-        models: one each.
-        device: where they run, in words.
-        device_count: how many of it share the work.
-        seconds: what all models take together whose time is known.
-        disk_bytes: what results and warehouse take more.
-        free_bytes: free where they lie; None of a URL.
+        models: estimates of the models.
+        device: device, in words.
+        device_count: number of devices that share the work.
+        seconds: for all models with known speed.
+        disk_bytes: additional disk space of results and warehouse.
+        free_bytes: free disk space of the results folder; None for a URL.
     """
 
     models: list[ModelEstimate]
@@ -78,15 +78,15 @@ class RunEstimate(NamedTuple):
     free_bytes: int | None
 
     def as_json(self) -> dict[str, Any]:
-        """The same in JSON's types."""
+        """The estimate in JSON types."""
         return {**self._asdict(), "models": [model._asdict() for model in self.models]}
 
     def describe(self) -> list[str]:
-        """The same in words: a line a model, and two of them all."""
+        """The estimate in text: one line per model, and two totals."""
         missing, images = (sum(getattr(model, name) for model in self.models) for name in ("missing", "images"))
         devices = f"{self.device_count} × {self.device}" if self.device_count > 1 else self.device
         untrained = any(model.seconds is None for model in self.models)
-        time_of = f"{_minutes(self.seconds)} on {devices}" + " beside the models to be trained" * untrained
+        time_of = f"{_minutes(self.seconds)} on {devices}" + " without the models to be trained" * untrained
         free = "" if self.free_bytes is None else f", {self.free_bytes / 1e9:,.1f} GB free"
         return [
             *(model.describe() for model in self.models),
@@ -96,19 +96,19 @@ class RunEstimate(NamedTuple):
 
 
 def estimate_run(study: Study, dataset: Dataset) -> RunEstimate:
-    """Estimate what a run of a study would do; writes no results.
+    """Estimate a run of a study; writes no results.
 
     Raises:
-        StudyError, ModelError, DataError: what the run would raise before its first batch.
+        StudyError, ModelError, DataError: as the run would raise before its first batch.
     """
     device = choose_device(study.evaluation.device)
-    untrained = [model for model in study_models(study, dataset) if not model.is_there]
+    untrained = [model for model in study_models(study, dataset) if not model.is_ready]
     trained = [spec for spec in study.models if spec.label not in {model.spec.label for model in untrained}]
     groups = plan_evaluations(study.model_copy(update={"models": trained}), dataset, device) if trained else []
     data = list(open_evaluation_data(study, dataset))
     cells, images = len(study.cells) * len(data), sum(count_images(one, cell) for one in data for cell in study.cells)
     models = [ModelEstimate(model.label, cells, cells, images, None, UNTRAINED) for model in untrained]
-    for evaluations in zip(*groups, strict=True):  # of one model, on the data of each seed
+    for evaluations in zip(*groups, strict=True):  # of one model, one per seed
         missing = [missing_cells(study, one) for one in evaluations]
         count = sum(
             count_images(one.data, cell) for one, cells in zip(evaluations, missing, strict=True) for cell in cells
@@ -125,7 +125,7 @@ def estimate_run(study: Study, dataset: Dataset) -> RunEstimate:
 
 
 def _seconds_per_image(study: Study, evaluations: Sequence[Evaluation], models: int) -> tuple[float, str]:
-    """Of one model, with the source of the figure; `models` share the corrupted batches."""
+    """Seconds per image of one model, with the source of the figure; `models` share the corrupted batches."""
     stored = []
     for evaluation in evaluations:
         missing = missing_cells(study, evaluation)
@@ -140,7 +140,7 @@ def _seconds_per_image(study: Study, evaluations: Sequence[Evaluation], models: 
     data, severity = evaluations[0].data, study.severities[len(study.severities) // 2]
     part = BatchSlice(0, CLEAN_CELL, 0, min(run.batch_size, len(data.subset.clean_ids)))
     batch = make_batch(data, part)
-    for _ in range(2):  # what is compiled or loaded at first does not count
+    for _ in range(2):  # the first is a warm-up
         timed = CellEvaluation(run, CLEAN_CELL, Path(tempfile.gettempdir()))
         timed.add(batch)
     started = time.perf_counter()
@@ -151,7 +151,7 @@ def _seconds_per_image(study: Study, evaluations: Sequence[Evaluation], models: 
 
 
 def _picture_bytes(study: Study, data: EvaluationData, model_count: int) -> int:
-    """Of the clean images and the exemplars of `model_count` models, which the warehouse has too."""
+    """Bytes of clean images and exemplars of `model_count` models, in results and warehouse."""
     few = data.subset.clean_ids[:EXEMPLARS]
     png_bytes = sum(len(encode_png(image)) for image in data.dataset.images[few]) // len(few)
     exemplars = EXEMPLARS * len(study.corruptions.names) * (len(study.severities) + 1) * model_count

@@ -1,11 +1,11 @@
 """Executors run the tasks of a study: in this process, in several on this machine, or on a Ray cluster.
 
-Several processes, one a GPU by default: each opens the study for itself and draws tasks until there are none. Where the
-system ends one of them, the run ends with an error: what is published stays, and the same command goes on.
+Several processes (default: one per GPU) each open the study and take tasks until none are left. If one of them is
+killed, the run ends with an error; published shards remain, and the same command resumes.
 
-Ray (the extra `ray`): an actor a GPU, or as many as the study says. RAY_ADDRESS names a cluster; without it one is
-started on this machine. Every host needs failmodes, the study's images and checkpoints at the same paths, and an output
-or `results` that all of them reach.
+Ray (extra `ray`) runs one actor per GPU, or as many as the study sets, on the cluster at RAY_ADDRESS or on this
+machine. Every host needs failmodes, the study's images and checkpoints at the same paths, and access to the output or
+`results`.
 """
 
 import math
@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from failmodes.evaluate.child_processes import begin_worker, deaf_to_interrupts, process_context
+from failmodes.evaluate.child_processes import begin_worker, interrupts_blocked, process_context
 from failmodes.evaluate.engine.batches import WorkerSpec
 from failmodes.evaluate.engine.tasks import Executor, RunCallbacks, RunResult, Task, waves
 from failmodes.evaluate.engine.worker import Worker, make_worker, open_worker
@@ -31,20 +31,20 @@ from failmodes.warehouse.errors import FailmodesError, LimitError, ModelError, S
 from failmodes.warehouse.extras import require
 from failmodes.warehouse.storage.files import remove_stale_temporaries
 
-POLL_S = 0.1  # between two looks at the messages of processes
-RETRIES = 2  # of a cell whose actor died
+POLL_S = 0.1  # interval between reading messages of processes
+RETRIES = 2  # of a cell after its actor died
 
 
 def choose_executor(study: Study, groups: list[list[Evaluation]], device: torch.device) -> Executor:
-    """The executor of a study; "auto" takes a process for each GPU where there are several, else this one.
+    """The executor of a study; "auto" uses one process per GPU if there are several, otherwise this process.
 
-    Models that are objects of this process run in it, whatever the study says.
+    Models in memory always run in this process.
 
     Raises:
-        MissingExtraError: the study names Ray, which is not installed.
+        MissingExtraError: the study uses Ray, which is not installed.
     """
     settings = study.evaluation
-    is_live = any(spec.live is not None for spec in study.models)  # no other process could open it
+    is_live = any(spec.live is not None for spec in study.models)  # another process could not open it
     gpus = torch.cuda.device_count() if device.type == "cuda" else 0
     if settings.executor == "ray" and not is_live:
         require("ray", 'executor = "ray"')
@@ -63,15 +63,15 @@ def run_here(
 
 
 class RemoteWorker:
-    """The worker of a process that was started for a run: it opens the study at its first task.
+    """The worker of a process started for a run; it opens the study at its first task.
 
     Args:
-        worker_spec: WorkerSpec of the study as a pickle.
-        send: sends a message to the process that began the run, see `RunCallbacks.sent_by`.
-        name: of the process, for errors.
-        threads: how many its models run on.
-        number: of the process on its machine, from 0.
-        process_count: how many processes share the machine.
+        worker_spec: pickled WorkerSpec of the study.
+        send: sends a message to the main process, see `RunCallbacks.sent_by`.
+        name: name of the process in errors.
+        threads: number of threads of its models.
+        number: index of the process on its machine.
+        process_count: number of processes on the machine.
     """
 
     def __init__(
@@ -96,10 +96,10 @@ class RemoteWorker:
         self.worker: Worker | None = None
 
     def run(self, tasks: Iterable[Task]) -> RunResult:
-        """Run tasks; batches are made ahead from one task to the next.
+        """Run tasks; batches are prepared ahead across tasks.
 
         Raises:
-            FailmodesError: also for whatever a user's module raises as it is opened here.
+            FailmodesError: also for any error of a user's module.
         """
         try:
             self.worker = self.worker or self.open()
@@ -114,28 +114,28 @@ def run_in_processes(study: Study, count: int, tasks: Sequence[Task], progress: 
     """Run all tasks in `count` processes.
 
     Raises:
-        LimitError: one of them was killed.
-        FailmodesError: what one of them raised.
+        LimitError: a process was killed.
+        FailmodesError: a process raised it.
     """
     context, result = process_context(), RunResult()
-    begun, drawn, messages = context.Value("i", 0), context.Value("i", 0), context.SimpleQueue()
+    started, taken, messages = context.Value("i", 0), context.Value("i", 0), context.SimpleQueue()
     others = multiprocessing.active_children()
     worker_spec = pickle.dumps(WorkerSpec.of(study))
-    pool = ProcessPoolExecutor(count, context, _begin, (worker_spec, count, begun, drawn, messages))
+    pool = ProcessPoolExecutor(count, context, _begin, (worker_spec, count, started, taken, messages))
     try:
         for wave in waves(tasks, result):
-            drawn.value = 0
-            with deaf_to_interrupts():  # processes are started here
+            taken.value = 0
+            with interrupts_blocked():  # processes start here
                 running = [pool.submit(_work, wave) for _ in range(min(count, len(wave)))]
             _take_in(running, messages, progress, result)
     except BaseException as error:
         for process in set(multiprocessing.active_children()).difference(others):
-            process.terminate()  # amid its task
+            process.terminate()  # during its task
         if not isinstance(error, BrokenProcessPool):
             raise
         raise LimitError(
-            "a process of this run was killed, most likely for want of memory: set fewer `processes` or a smaller "
-            "`batch_size` in [evaluation] and run the same command to go on"
+            "a process of this run was killed, most likely out of memory: set fewer `processes` or a smaller "
+            "`batch_size` in [evaluation] and rerun the command to resume"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -145,7 +145,7 @@ def run_in_processes(study: Study, count: int, tasks: Sequence[Task], progress: 
 
 
 def _take_in(running: Iterable[Future[RunResult]], messages: Any, progress: RunCallbacks, result: RunResult) -> None:
-    """Pass on what processes say until all of them are done."""
+    """Forward messages and collect results until all processes are done."""
     while running:
         done, running = wait(running, POLL_S, FIRST_COMPLETED)
         while not messages.empty():
@@ -155,24 +155,24 @@ def _take_in(running: Iterable[Future[RunResult]], messages: Any, progress: RunC
 
 
 class _Process:
-    """The side of a process: its worker, and the counter of tasks that it shares with the others."""
+    """The state of a process: its worker, and the task counter shared by all processes."""
 
     own: "_Process"
 
-    def __init__(self, worker_spec: bytes, count: int, begun: Any, drawn: Any, messages: Any) -> None:
-        number, threads = _next(begun), max(1, (os.cpu_count() or 1) // count)
-        self.drawn = drawn
+    def __init__(self, worker_spec: bytes, count: int, started: Any, taken: Any, messages: Any) -> None:
+        number, threads = _next(started), max(1, (os.cpu_count() or 1) // count)
+        self.taken = taken
         self.worker = RemoteWorker(
             worker_spec, messages.put, f"process {number + 1} of {count}",
             threads=threads, number=number, process_count=count,
         )  # fmt: skip
 
     def work(self, tasks: Sequence[Task]) -> RunResult:
-        """Draw tasks and run them."""
-        return self.worker.run(self._drawn(tasks))
+        """Take tasks until none are left, and run them."""
+        return self.worker.run(self._taken(tasks))
 
-    def _drawn(self, tasks: Sequence[Task]) -> Iterator[Task]:
-        while (number := _next(self.drawn)) < len(tasks):
+    def _taken(self, tasks: Sequence[Task]) -> Iterator[Task]:
+        while (number := _next(self.taken)) < len(tasks):
             yield tasks[number]
 
 
@@ -186,18 +186,18 @@ def _work(tasks: Sequence[Task]) -> RunResult:
 
 
 def _next(counter: Any) -> int:
-    """The number of a counter that processes share; the next one gets the number after it."""
+    """The value of a counter shared by processes, which is then incremented."""
     with counter.get_lock():
         counter.value += 1
         return int(counter.value) - 1
 
 
 def run_on_ray(study: Study, count: int | None, tasks: Sequence[Task], progress: RunCallbacks) -> RunResult:
-    """Run all tasks on `count` actors; Ray replaces an actor that dies and has it do its cell again.
+    """Run all tasks on `count` actors; Ray restarts an actor that dies and repeats its cell.
 
     Raises:
         StudyError: there are more actors than CPUs.
-        ModelError: a cell has taken down several actors, or an actor failed.
+        ModelError: several actors died on one cell, or an actor failed.
     """
     ray = _import_ray()
     started_here = not ray.is_initialized()
@@ -212,8 +212,8 @@ def run_on_ray(study: Study, count: int | None, tasks: Sequence[Task], progress:
         return _run_waves(pool, tasks, progress)
     except ray.exceptions.RayActorError as error:
         raise ModelError(
-            f"{RETRIES + 1} processes died over one cell ({first_line(error)}): this is often the system ending a "
-            "process for want of memory; use fewer processes or a smaller batch_size"
+            f"{RETRIES + 1} processes died on one cell ({first_line(error)}), most likely out of memory: use fewer "
+            "processes or a smaller batch_size"
         ) from error
     finally:
         if started_here:
@@ -236,15 +236,15 @@ def _run_waves(pool: Any, tasks: Sequence[Task], progress: RunCallbacks) -> RunR
 
 
 def actor_resources(resources: Mapping[str, float], requested: int | None) -> tuple[int, int, float]:
-    """As many actors as requested, else one a GPU, else one.
+    """Resources of actors: as many as requested, otherwise one per GPU, otherwise one.
 
-    Each asks Ray for one CPU, so that it fits on any node, and for an equal part of a whole GPU.
+    Each requests one CPU, so that it fits on any node, and an equal share of a GPU.
 
     Returns:
-        How many actors there are, threads of each, and its part of a GPU.
+        Number of actors, threads of each, and its share of a GPU.
 
     Raises:
-        StudyError: there are more actors than CPUs: some would wait for ever.
+        StudyError: there are more actors than CPUs, so that some would wait forever.
     """
     cpus, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
     count = requested or gpus or 1
@@ -254,7 +254,7 @@ def actor_resources(resources: Mapping[str, float], requested: int | None) -> tu
 
 
 class RayWorker:
-    """The side of an actor: opens the study, runs one cell a call."""
+    """A Ray actor: opens the study and runs one cell per call."""
 
     def __init__(self, worker_spec: bytes, search_path: list[str], threads: int) -> None:
         sys.path[:0] = [folder for folder in search_path if folder not in sys.path]
@@ -262,7 +262,7 @@ class RayWorker:
         self.worker = RemoteWorker(worker_spec, self.messages.append, "a Ray worker", threads=threads)
 
     def run(self, task: Task) -> tuple[list[tuple[str, Any]], RunResult | FailmodesError]:
-        """Run a task: what there is to say of it, in order, and its result, or its error, which Ray would wrap."""
+        """Run a task; returns its messages in order, and its result or error (Ray would wrap a raised error)."""
         self.messages.clear()
         try:
             return self.messages, self.worker.run([task])

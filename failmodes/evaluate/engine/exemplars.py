@@ -1,11 +1,11 @@
-"""Exemplars: a few real images a corruption, clean to the last severity, so that later stages need no images.
+"""Exemplars: a few images per corruption, from clean to the last severity, stored in the results.
 
 Chosen among the paired images of an evaluation, two for each reason, no image twice:
 
-- first_to_fail: right when clean, wrong at the mildest severity, most confidently
-- confidently_incorrect: wrong at the last severity, most confidently
-- recovered: wrong at some severity and right at the last, most confidently
-- still_correct: right everywhere, most confidently at the last severity
+- first_to_fail: correct when clean, incorrect at the mildest severity, with the highest confidence
+- confidently_incorrect: incorrect at the last severity, with the highest confidence
+- recovered: incorrect at some severity and correct at the last, with the highest confidence
+- still_correct: correct at every severity, with the highest confidence at the last
 """
 
 from decimal import Decimal
@@ -36,9 +36,9 @@ PER_REASON = 2
 
 
 def record_missing_exemplars(study: Study, evaluation: Evaluation) -> None:
-    """Exemplars of each corruption that has none for the study's severities.
+    """Store exemplars of each corruption that lacks them for the study's severities.
 
-    None where images do not pair, nor where a study keeps no pictures.
+    Studies without thumbnails and unpaired images have no exemplars.
     """
     if not evaluation.data.paired or not study.evaluation.thumbnails:
         return
@@ -50,7 +50,7 @@ def record_missing_exemplars(study: Study, evaluation: Evaluation) -> None:
 
 
 def _are_done(output: StorePath, evaluation: Evaluation, corruption: str, severities: list[Decimal]) -> bool:
-    """Whether exemplars are published for just these severities."""
+    """Whether exemplars are published for exactly these severities."""
     path = dimension_path(output, EXEMPLARS, _key(evaluation, corruption))
     if not exists(path):
         return False
@@ -65,14 +65,14 @@ def _record_exemplars(
     corruption: str,
     severities: list[Decimal],
 ) -> None:
-    """Choose exemplars from the published predictions, make their images and maps again, and publish them.
+    """Choose exemplars from the published predictions, reproduce their images and maps, and publish them.
 
     Args:
-        output: the folder of the record.
-        evaluation: whose predictions they are; its images pair with the clean ones.
-        baseline: its clean maps; None where there is no attention, then there are no maps.
-        corruption: its name.
-        severities: rising, without the clean one.
+        output: folder of the results.
+        evaluation: the evaluation, with paired images.
+        baseline: its clean maps; None without attention.
+        corruption: name of the corruption.
+        severities: in ascending order, without clean.
     """
     cells = (CLEAN_CELL, *(Cell(corruption, severity) for severity in severities))
     stored = [_predictions(output, evaluation, cell) for cell in cells]
@@ -87,10 +87,10 @@ def _record_exemplars(
 
 
 def choose_exemplars(correct: np.ndarray, confidence: np.ndarray) -> list[tuple[str, int, int]]:
-    """Choose images by how they fail.
+    """Choose images by failure pattern.
 
     Args:
-        correct: (S, N) boolean, clean first, by rising severity.
+        correct: (S, N) boolean, clean first, in ascending order of severity.
         confidence: (S, N) in 0–1.
 
     Returns:
@@ -125,7 +125,7 @@ def _predictions(output: StorePath, evaluation: Evaluation, cell: Cell) -> pa.Ta
     path = shard_path(output, PREDICTION_FACTS, ShardKey(evaluation.evaluation_id, cell))
     rows, count = read_rows(path, PREDICTION_FACTS), len(evaluation.data.subset.clean_ids)
     if rows.num_rows != count:
-        raise DamagedShardError(f"{path} is damaged: it holds {rows.num_rows:,} images, the evaluation {count:,}")
+        raise DamagedShardError(f"{path} is damaged: it has {rows.num_rows:,} images, the evaluation {count:,}")
     return rows
 
 
@@ -137,7 +137,7 @@ def _exemplar_rows(
     chosen: list[tuple[str, int, int]],
     predictions: pa.Table,
 ) -> list[dict[str, Any]]:
-    """Rows at one severity, one a chosen image, with the map for the class predicted on its clean image."""
+    """Rows at one severity, one per chosen image, with the map for the class predicted on the clean image."""
     positions = np.array([position for _, _, position in chosen])
     shown = predictions.select(["image_id", "label", "predicted", "confidence"])
     ids = evaluation.data.subset.clean_ids[positions]

@@ -1,4 +1,4 @@
-"""The plan: which evaluations a study asks for, which of their cells are missing, which files are damaged."""
+"""The plan of a run: evaluations of a study, their missing cells, and damaged files."""
 
 from collections.abc import Iterator
 
@@ -30,16 +30,16 @@ from failmodes.warehouse.storage.files import StorePath, delete, exists
 
 
 def plan_evaluations(study: Study, dataset: Dataset, device: torch.device) -> list[list[Evaluation]]:
-    """Evaluations of a study, a group for each seed of its corruptions; each model is on the device once.
+    """Evaluations of a study, one group per corruption seed; models are loaded to the device once.
 
     Args:
         study: the study.
-        dataset: its data set.
+        dataset: its dataset.
         device: where models run.
 
     Raises:
-        StudyError: a model has no attention as requested, other classes than the data set, or stands there twice.
-        ModelError: one is not trained yet, or its checkpoint does not fit.
+        StudyError: a model does not allow the requested attention, has other classes than the dataset, or occurs twice.
+        ModelError: a model is not trained yet, or its checkpoint does not match.
     """
     settings = study.evaluation
     shape = (int(dataset.images.shape[1]), int(dataset.images.shape[2]))
@@ -49,12 +49,12 @@ def plan_evaluations(study: Study, dataset: Dataset, device: torch.device) -> li
         method = model.spec.attention or settings.attention_method
         model.attention = select_cam_method(model, shape, method, model.spec.attention_layer)
         if settings.compile:
-            model.compile()  # after the CAM method has put its hook in place, which is compiled with the rest
+            model.compile()  # after the CAM method has registered its hook, which is compiled too
         known = labels.setdefault(model.model_id, model.label)
-        if known != model.label:  # its rows would be made twice, and go by the second label
+        if known != model.label:  # its rows would be computed twice, under the second label
             raise StudyError(
-                f"models {known!r} and {model.label!r} are one model: the same weights, preprocessing and classes; "
-                "leave one of them out"
+                f"models {known!r} and {model.label!r} are the same model (weights, preprocessing and classes): "
+                "remove one of them"
             )
     return [
         [Evaluation(study.name, model, data, settings.logits == "all") for model in models]
@@ -63,7 +63,7 @@ def plan_evaluations(study: Study, dataset: Dataset, device: torch.device) -> li
 
 
 def record_plan(study: Study, groups: list[list[Evaluation]]) -> None:
-    """Put on record what the evaluations are of: data set, corruptions, sources, models, pictures, they themselves."""
+    """Store the dimensions of evaluations: dataset, corruptions, sources, models, clean images, evaluations."""
     output = study.results_folder
     record_dataset(output, groups[0][0].data.dataset)
     record_corruptions(output)
@@ -79,7 +79,7 @@ def record_plan(study: Study, groups: list[list[Evaluation]]) -> None:
 
 
 def missing_cells(study: Study, evaluation: Evaluation) -> list[Cell]:
-    """Cells of an evaluation that are not published; the clean one too where its maps or notes are gone."""
+    """Unpublished cells of an evaluation; also the clean cell if its maps or notes are missing."""
     output, attention = study.results_folder, evaluation.has_attention
     published = published_cells(output, evaluation.evaluation_id, attention=attention, logits=evaluation.keeps_logits)
     missing = [cell for cell in study.cells if cell not in published]
@@ -90,7 +90,7 @@ def missing_cells(study: Study, evaluation: Evaluation) -> list[Cell]:
 
 
 def discard_damaged(study: Study, evaluation: Evaluation) -> Iterator[StorePath]:
-    """Remove the evaluation's files that no longer match their hash, or break the contract; gives their paths."""
+    """Remove files of the evaluation that do not match their hash or schema; yields their paths."""
     output, identity = study.results_folder, evaluation.evaluation_id
     keys = [ShardKey(identity, cell) for cell in study.cells]
     tables = SHARDED if evaluation.keeps_logits else FACTS

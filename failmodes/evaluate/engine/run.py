@@ -1,4 +1,4 @@
-"""The run: one at a time on an output, only what is missing, through any fault."""
+"""The run of a study: evaluates missing cells, resumes after any interruption, one run per output at a time."""
 
 from itertools import chain
 
@@ -26,20 +26,20 @@ def evaluate_study(
     strict: bool = False,
     progress: RunCallbacks | None = None,
 ) -> RunResult:
-    """Evaluate all that is missing: the clean cell of each model first, then cell by cell over all models.
+    """Evaluate all missing cells: the clean cell of each model first, then cell by cell over all models.
 
-    A published shard is never made again; a run killed at any instant goes on with the same command. A model that
-    raises is set aside and reported, and the others go on.
+    Published shards are never recomputed; a killed run resumes with the same command. A model that raises is excluded
+    and reported, and the others continue.
 
     Args:
         study: the study, its models trained.
-        dataset: its data set.
-        redo_damaged: check the hash of every stored file of the study, and make damaged ones again.
-        strict: take warnings for errors: those of settings before anything is evaluated, others after the clean cells.
-        progress: called as the run goes on.
+        dataset: its dataset.
+        redo_damaged: verify the hash of every stored file of the study, and recompute damaged ones.
+        strict: treat warnings as errors: those of settings before the evaluation, others after the clean cells.
+        progress: callbacks.
 
     Raises:
-        IncompleteRunError: it is strict, and there are warnings.
+        IncompleteRunError: `strict` is set and there are warnings.
         WarehouseError: another run is evaluating into the same output.
         ModelError, DataError, StorageError, DamagedShardError: as the message says.
     """
@@ -80,10 +80,10 @@ def evaluate_study(
 
 
 def _run_tasks(executor: Executor, tasks: list[Task], result: RunResult, strict: bool, progress: RunCallbacks) -> None:
-    """Run tasks and add what they give to a result; where it is strict, the clean cells on their own first.
+    """Run tasks and add their results; with `strict`, run the clean cells first and check their warnings.
 
     Raises:
-        IncompleteRunError: it is strict, and there are warnings.
+        IncompleteRunError: `strict` is set and there are warnings.
     """
     clean = [task for task in tasks if task.cell.is_clean] if strict else []
     for some in (clean, tasks[len(clean) :]):  # clean cells come first

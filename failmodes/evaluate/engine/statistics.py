@@ -1,7 +1,7 @@
-"""Statistics of an image: of its logits, as `predictions` has them, and of its maps, as `attention` has them.
+"""Statistics of an image: of its logits for the table `predictions`, and of its maps for `attention`.
 
-They are computed on the model's device and named as the columns of their table. Logits are (N, C), maps (N, T, h, w)
-float32: T targets an image. Coordinates run from 0 to 1 at pixel centers, (j + ½) / w.
+They are computed on the model's device and named like the columns of their table. Logits are (N, C), maps (N, T, h, w)
+float32 with T targets per image. Coordinates are in 0 to 1 at pixel centers, (j + ½) / w.
 """
 
 from typing import Any
@@ -12,16 +12,16 @@ from torch.nn import functional
 
 from failmodes.warehouse.schema import FULL_LOGITS_CLASSES, PREDICTED_OUTPUT, TEMPERATURES, TOP_LOGITS
 
-TIED = 1 - 1e-5  # of the maximum: pixels that rounding alone tells from it
+TIED = 1 - 1e-5  # share of the maximum: pixels that differ from it only by rounding
 TIED_INSIDE = 0.5
-ALWAYS_KNOWN = ("label", "finite")  # whatever the logits are
+ALWAYS_KNOWN = ("label", "finite")  # for any logits
 
 
 def prediction_statistics(logits: torch.Tensor, labels: np.ndarray) -> dict[str, torch.Tensor]:
     """Statistics of each image's softmax, by column of `predictions`: (N,) each, those of several logits (N, L).
 
-    Equal logits rank by class index, so that prediction, runner-up and rank always agree with each other. Rows whose
-    logits are not finite hold whatever arithmetic gives; `finite` says which they are.
+    Equal logits rank by class index, so that prediction, runner-up and rank are consistent. Rows whose logits are not
+    finite have arbitrary values, and `finite` is False.
 
     Args:
         logits: (N, C) float32, C ≥ 2.
@@ -62,7 +62,7 @@ def prediction_statistics(logits: torch.Tensor, labels: np.ndarray) -> dict[str,
 def map_statistics(maps: torch.Tensor) -> dict[str, torch.Tensor]:
     """Mass, centroid, spread (root mean square distance from it), entropy and emptiness, by column of `attention`.
 
-    Each is (N, T); NaN where a map is empty, but for mass (0).
+    Each is (N, T); NaN for an empty map, except mass (0).
     """
     mass, share = maps.sum((2, 3)), _shares(maps)
     x, y = _centers(maps.shape[3], maps), _centers(maps.shape[2], maps)
@@ -82,12 +82,12 @@ def map_statistics(maps: torch.Tensor) -> dict[str, torch.Tensor]:
 def drift_between(maps: torch.Tensor, baseline: torch.Tensor) -> dict[str, torch.Tensor]:
     """Centroid shift, cosine similarity, and the 1-Wasserstein distances of the x and the y marginals, (N, T) each.
 
-    NaN where either map is empty or missing. The marginals' distances bound the two-dimensional earth mover's distance
+    NaN if either map is empty or missing. The marginals' distances bound the two-dimensional earth mover's distance
     (L1 ground metric) from below; they are not it. W1 in one dimension is the area between cumulative distributions.
 
     Args:
         maps: (N, T, h, w).
-        baseline: (N, 1, h, w) or (N, T, h, w); NaN where there is none.
+        baseline: (N, 1, h, w) or (N, T, h, w); NaN if missing.
     """
     share, base = _shares(maps), _shares(baseline)
     x, y = _centers(maps.shape[3], maps), _centers(maps.shape[2], maps)
@@ -103,12 +103,12 @@ def drift_between(maps: torch.Tensor, baseline: torch.Tensor) -> dict[str, torch
 
 @torch.inference_mode()
 def object_statistics(maps: torch.Tensor, others: torch.Tensor, masks: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Shares and hits of maps inside object masks, (N, T) float32 each; NaN for an empty map, or one of no object.
+    """Shares and hits of maps inside object masks, (N, T) float32 each; NaN for an empty map or mask.
 
     Args:
         maps: (N, T, h, w).
-        others: (N, T, h, w) of another image each, NaN where there is none.
-        masks: (N, H, W) boolean; where one is empty all but its area, which is 0, is NaN.
+        others: (N, T, h, w) of another image each, NaN if there is none.
+        masks: (N, H, W) boolean; an empty mask has area 0.
     """
     both = torch.cat([maps, others], 1)
     area = masks.flatten(1).float().mean(1, keepdim=True)
@@ -129,7 +129,7 @@ def mask_shares(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     """Share (N, T) of each map's energy inside its image's mask, 0–1; NaN for an empty map.
 
     Energy inside a mask (Wang et al. 2020, Score-CAM, energy-based pointing game) is taken on the map enlarged
-    bilinearly to the image. Enlarging is linear, so Σ(mask · U m) = Σ(m · Uᵀ mask): the mask shrinks instead, once.
+    bilinearly to the image. Enlarging is linear, so Σ(mask · U m) = Σ(m · Uᵀ mask): the mask is reduced instead, once.
 
     Args:
         maps: (N, T, h, w).
@@ -144,8 +144,9 @@ def mask_shares(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
 def points_inside(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     """Whether each map points at the object (Zhang et al. 2018, the pointing game), (N, T): 1, 0; NaN if it is empty.
 
-    A map points at the maximum of itself enlarged bilinearly to the image; where pixels tie, half of them must lie
-    inside the mask. There is no tolerance: the paper's 15 pixels around the point are half of a small image.
+    A map points at the maximum of the map enlarged bilinearly to the image; if pixels tie, half of them must be inside
+    the
+    mask. There is no tolerance: the paper's 15 pixels around the point are half of a small image.
 
     Args:
         maps: (N, T, h, w).
@@ -154,7 +155,7 @@ def points_inside(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     rows, columns = _enlarging(maps, masks)
     enlarged = rows @ maps @ columns.T
     peak = enlarged.amax((2, 3))
-    least = torch.where(peak > 0, peak * TIED, torch.inf)  # of an empty map all pixels would tie
+    least = torch.where(peak > 0, peak * TIED, torch.inf)  # else all pixels of an empty map would tie
     tied = enlarged >= least[..., None, None]
     inside = tied & masks[:, None]
     is_inside = inside.sum((2, 3)) >= TIED_INSIDE * tied.sum((2, 3))
@@ -164,13 +165,13 @@ def points_inside(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
 def prediction_columns(
     statistics: dict[str, torch.Tensor], outputs: np.ndarray | None = None, class_count: int = 0
 ) -> dict[str, Any]:
-    """Columns of `predictions` on the host, by name: statistics of logits that are not finite are null.
+    """Columns of `predictions` on the host, by name; null if logits are not finite.
 
     Args:
-        statistics: as `prediction_statistics` gives them.
-        outputs: which output of the model each logit is, where others than classes take part: their numbers as
-            classes, which begin at `class_count`, become null.
-        class_count: how many classes the data set has.
+        statistics: from `prediction_statistics`.
+        outputs: output of the model of each logit, if other outputs compete with the classes; class indices from
+            `class_count` become null.
+        class_count: number of classes of the dataset.
     """
     host = {name: value.cpu().numpy() for name, value in statistics.items()}
     broken = ~host["finite"]
@@ -186,12 +187,12 @@ def prediction_columns(
 
 
 def attention_columns(values: dict[str, torch.Tensor], known: np.ndarray) -> dict[str, Any]:
-    """Columns of `attention` on the host, by name, image by image and target by target.
+    """Columns of `attention` on the host, by name, ordered by image and target.
 
     Args:
-        values: (N, T) each, by column; what is not finite becomes null.
-        known: (N, T) boolean: whether there is such a target. There is none where the logits that it would be predicted
-            by are not finite, and no clean one for an unpaired image: its row is null.
+        values: (N, T) each, by column; non-finite values become null.
+        known: (N, T) boolean: whether the target exists; otherwise its row is null. It does not exist if the logits
+            that predict it are not finite, or for the clean target of an unpaired image.
     """
     absent = ~known.reshape(-1)
     host = {name: value.reshape(-1).cpu().numpy() for name, value in values.items()}
@@ -201,7 +202,7 @@ def attention_columns(values: dict[str, torch.Tensor], known: np.ndarray) -> dic
 def _scaled_log_sum_exp(ordered: torch.Tensor) -> torch.Tensor:
     """(N, T) log-sum-exp of logits (N, C), the largest first, at each of TEMPERATURES."""
     top = ordered[:, :1]
-    below = ordered - top  # so that nothing overflows
+    below = ordered - top  # to prevent overflow
     sums = [(below / temperature).exp_().sum(1) for temperature in TEMPERATURES]
     scales = torch.tensor(TEMPERATURES, device=ordered.device)
     return torch.stack(sums, 1).log_() + top / scales

@@ -1,7 +1,4 @@
-"""Tasks: the cells that are missing, each with the evaluations that lack it; and the result of running them.
-
-What runs tasks is an `Executor`: this process, several on this machine, or a Ray cluster (`executors`).
-"""
+"""Tasks: missing cells with the evaluations that lack them, and the result of running them in an executor."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,8 +17,8 @@ class Task(NamedTuple):
     """One cell, for all evaluations that lack it: the unit of work.
 
     Attributes:
-        data: index into the study's evaluation data, one for each seed of its corruptions.
-        cell: which cell.
+        data: index into the study's evaluation data, which has one entry per corruption seed.
+        cell: the cell.
         evaluation_ids: the evaluations that lack it.
     """
 
@@ -30,17 +27,17 @@ class Task(NamedTuple):
     evaluation_ids: tuple[str, ...]
 
     def without(self, evaluation_ids: Iterable[str]) -> "Task":
-        """The task for all others."""
+        """The task without these evaluations."""
         gone = set(evaluation_ids)
         return self._replace(evaluation_ids=tuple(e for e in self.evaluation_ids if e not in gone))
 
     def split(self) -> Iterator["Task"]:
-        """A task for each evaluation."""
+        """One task per evaluation."""
         return (self._replace(evaluation_ids=(evaluation_id,)) for evaluation_id in self.evaluation_ids)
 
 
 class Failure(NamedTuple):
-    """A model that raised: its evaluation, its label, and where and why in one line."""
+    """A model that raised: its evaluation, its label, and the location and reason in one line."""
 
     evaluation_id: str
     model_label: str
@@ -49,18 +46,17 @@ class Failure(NamedTuple):
 
 @dataclass
 class RunResult:
-    """The result of some tasks, or of a whole run; results add up.
+    """The result of tasks, or of a whole run; results can be added.
 
     Attributes:
-        written: shards published.
-        failures: models that raised and were set aside.
-        not_finite: rows whose logits are not finite, by model label.
-        changed_predictions: share of clean predictions that float32 gives differently, by model label, at a lower
-            precision.
-        notes: what was found about images and models.
-        evaluation_ids: the evaluations of the study; of a whole run, as the next two.
-        existing: shards that were there.
-        rewritten: damaged files that were removed and made again.
+        written: number of published shards.
+        failures: models that raised and were excluded.
+        not_finite: number of rows with logits that are not finite, by model label.
+        changed_predictions: at a lower precision, share of clean predictions that differ from float32, by model label.
+        notes: notes on images and models.
+        evaluation_ids: evaluations of the study; only of a whole run, like the next two.
+        existing: number of shards already present.
+        rewritten: damaged files that were recomputed.
     """
 
     written: int = 0
@@ -73,7 +69,7 @@ class RunResult:
     rewritten: list[StorePath] = field(default_factory=list)
 
     def add(self, other: "RunResult") -> None:
-        """Add another result; of a model that raised in several processes the first failure is kept."""
+        """Add another result; only the first failure of a model is kept."""
         known = {failure.evaluation_id for failure in self.failures}
         self.written += other.written
         self.failures += [failure for failure in other.failures if failure.evaluation_id not in known]
@@ -83,7 +79,7 @@ class RunResult:
             self.not_finite[label] = self.not_finite.get(label, 0) + count
 
     def as_json(self) -> dict[str, Any]:
-        """What was done, assumed and found, in JSON's types."""
+        """The result in JSON types."""
         return {
             "evaluations": self.evaluation_ids,
             "written": self.written,
@@ -96,41 +92,39 @@ class RunResult:
         }
 
     def describe(self) -> list[str]:
-        """What it did, a line each."""
-        lines = [f"damaged, made again: {path}" for path in self.rewritten]
+        """A summary, one line per fact."""
+        lines = [f"damaged, recomputed: {path}" for path in self.rewritten]
         lines.append(f"{self.written} shards written, {self.existing} already present")
         lines += [
             f"{label}: the lower precision changes {share:.2%} of up to {COMPARED_IMAGES} clean predictions"
             for label, share in self.changed_predictions.items()
         ]
         lines += [
-            f"{label}: {count:,} rows have logits that are not finite (wrong, without confidence)"
+            f"{label}: {count:,} rows have logits that are not finite (counted as incorrect, without confidence)"
             for label, count in self.not_finite.items()
         ]
-        return lines + [
-            f"{failure.model_label} raised and was set aside: {failure.reason}" for failure in self.failures
-        ]
+        return lines + [f"{failure.model_label} raised and was excluded: {failure.reason}" for failure in self.failures]
 
     def raise_if_incomplete(self, fix: str) -> None:
-        """Raise an error that names the models that raised, and says how to `fix` it.
+        """Raise an error that names the models that raised, followed by `fix`.
 
         Raises:
-            IncompleteRunError: there are such models.
+            IncompleteRunError: a model raised.
         """
         if self.failures:
             labels = ", ".join(sorted({failure.model_label for failure in self.failures}))
-            raise IncompleteRunError(f"not evaluated to the end: {labels}; {fix}")
+            raise IncompleteRunError(f"evaluation incomplete: {labels}; {fix}")
 
 
 class RunCallbacks(NamedTuple):
-    """Functions that are called during a run, for whoever shows it.
+    """Callbacks of a run.
 
     Attributes:
-        begin: (shards missing, images missing) before the first one.
-        images: so many images went through a model.
-        shard: a shard was published: its key.
-        plan: what is about to run: the evaluations of the first seed, with all that is known of them.
-        notes: what the clean images tell of a model.
+        begin: (missing shards, missing images) before the first cell.
+        images: number of images a model has processed since the last call.
+        shard: key of a published shard.
+        plan: evaluations of the first seed, with their notes, before the run.
+        notes: notes on a model after its clean images.
     """
 
     begin: Callable[[int, int], None] = lambda _shards, _images: None
@@ -141,7 +135,7 @@ class RunCallbacks(NamedTuple):
 
     @classmethod
     def sent_by(cls, send: Callable[[tuple[str, Any]], None]) -> "RunCallbacks":
-        """Callbacks of another process than the one that shows them: send((name of the callback, its argument))."""
+        """Callbacks in another process, which send (name of the callback, its argument) to the main process."""
 
         def sender(name: str) -> Callable[[Any], None]:
             return lambda argument: send((name, argument))
@@ -149,7 +143,7 @@ class RunCallbacks(NamedTuple):
         return cls(images=sender("images"), shard=sender("shard"), notes=sender("notes"))
 
     def call(self, name: str, argument: Any) -> None:
-        """Call what another process sent."""
+        """Call the callback of a message."""
         getattr(self, name)(argument)
 
 
@@ -160,9 +154,9 @@ def make_tasks(study: Study, groups: list[list[Evaluation]], missing: dict[str, 
     """Tasks of a study, clean cells first, then cell by cell.
 
     Args:
-        study: names corruptions and severities.
-        groups: the evaluations on each of its data, one for each seed.
-        missing: the cells that each evaluation lacks.
+        study: the study.
+        groups: its evaluations, one group per corruption seed.
+        missing: missing cells by evaluation.
     """
     tasks = []
     for data, group in enumerate(groups):
@@ -174,13 +168,13 @@ def make_tasks(study: Study, groups: list[list[Evaluation]], missing: dict[str, 
 
 
 def waves(tasks: Sequence[Task], result: RunResult) -> Iterator[list[Task]]:
-    """Tasks that several processes may share at a time: first the clean cells, model by model, then all others.
+    """Tasks that processes may run concurrently: first the clean cells, model by model, then all others.
 
-    What drift is measured against must be on record before another process can measure it.
+    The clean baseline must be published before another process can measure drift.
 
     Args:
-        tasks: of a study.
-        result: of the tasks so far; models that raised in the first wave take no part in the second.
+        tasks: tasks of a study.
+        result: result so far; models that raised in the first wave are excluded from the second.
     """
     clean = [part for task in tasks if task.cell.is_clean for part in task.split()]
     for wave in (clean, [task for task in tasks if not task.cell.is_clean]):

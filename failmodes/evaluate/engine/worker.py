@@ -1,7 +1,7 @@
-"""A worker runs tasks: batches go through every model that lacks the cell, one corrupted batch for all of them.
+"""A worker runs tasks: every model that lacks a cell gets the same corrupted batches.
 
-A model that raises is set aside, with its cell and batch named, and the others go on. What is not the model's
-fault (a full disk, a damaged file, images that cannot be read) stops the worker; published shards stay.
+A model that raises is excluded, with its cell and batch in the message, and the others continue. Other errors (a full
+disk, a damaged file, unreadable images) stop the worker; published shards remain.
 """
 
 import os
@@ -35,8 +35,8 @@ from failmodes.warehouse.errors import DamagedShardError, DataError, StorageErro
 from failmodes.warehouse.shards.format import Cell
 
 NOT_MODEL_ERRORS = (StorageError, DamagedShardError, DataError)
-MAX_WORKERS = 8  # processes that corrupt ahead of one model, where the study does not say
-MAX_PENDING = 2  # cells whose rows wait to be written
+MAX_WORKERS = 8  # default number of processes that corrupt images ahead of one model
+MAX_PENDING = 2  # finished cells that are not written yet
 
 
 class Worker:
@@ -44,7 +44,7 @@ class Worker:
 
     Attributes:
         model_runs: the models, by evaluation_id.
-        set_aside: model_ids of models that raised; they take no further part.
+        excluded: model_ids of models that raised.
     """
 
     def __init__(
@@ -53,15 +53,15 @@ class Worker:
         self.stream, self.progress = stream, progress
         self.output, self.scratch = study.results_folder, study.output
         self.model_runs = {run.evaluation.evaluation_id: run for run in model_runs}
-        self.set_aside: set[str] = set()
+        self.excluded: set[str] = set()
 
     def run(self, tasks: Iterable[Task]) -> RunResult:
-        """Run tasks in their order; batches of one are made while another's are computed, where processes make them.
+        """Run tasks in order; worker processes prepare batches ahead, across tasks.
 
         A thread hashes, compresses and writes finished cells while models compute the next.
 
         Args:
-            tasks: cells, and which evaluations lack them; drawn one by one, as their batches are made.
+            tasks: tasks, read one by one as their batches are prepared.
         """
         result = RunResult()
         cells: list[CellEvaluation] = []
@@ -79,7 +79,7 @@ class Worker:
                         cell.add(batch)
                         if is_last:
                             self._finish(cell, result)
-                cells = [cell for cell in cells if cell.evaluation.model.model_id not in self.set_aside]
+                cells = [cell for cell in cells if cell.evaluation.model.model_id not in self.excluded]
                 self.progress.images(len(batch.image_ids) * len(cells))
                 writing.extend(writer.submit(self._publish, cell) for cell in cells if is_last)
                 while len(writing) > MAX_PENDING:
@@ -90,9 +90,9 @@ class Worker:
         return result
 
     def _slices(self, tasks: Iterable[Task]) -> Iterator[BatchSlice]:
-        """The batches of tasks."""
+        """The batch slices of tasks."""
         shape = self.stream.data[0].dataset.images.shape[1:]
-        size = images_per_batch(shape, max(run.batch_size for run in self.model_runs.values()))  # whoever halves later
+        size = images_per_batch(shape, max(run.batch_size for run in self.model_runs.values()))
         for task in tasks:
             if self._taking_part(task.evaluation_ids):
                 count = count_images(self.stream.data[task.data], task.cell)
@@ -101,7 +101,7 @@ class Worker:
 
     def _taking_part(self, evaluation_ids: Sequence[str]) -> list[ModelRun]:
         runs = [self.model_runs[evaluation_id] for evaluation_id in evaluation_ids]
-        return [run for run in runs if run.evaluation.model.model_id not in self.set_aside]
+        return [run for run in runs if run.evaluation.model.model_id not in self.excluded]
 
     def _begin(self, run: ModelRun, cell: Cell) -> CellEvaluation:
         if run.evaluation.has_attention and not cell.is_clean and run.baseline is None:
@@ -110,14 +110,14 @@ class Worker:
 
     @contextmanager
     def _model_errors_caught(self, cell: CellEvaluation, result: RunResult) -> Iterator[None]:
-        """Set a model aside that raises in here, in the evaluations of all sources."""
+        """Exclude a model that raises in this context from all its evaluations."""
         try:
             yield
         except NOT_MODEL_ERRORS:
             raise
-        except Exception as error:  # whatever a user's model raises
+        except Exception as error:  # any error of a model
             model_id, reason = cell.evaluation.model.model_id, _reason(error, cell)
-            self.set_aside.add(model_id)
+            self.excluded.add(model_id)
             evaluations = [run.evaluation for run in self.model_runs.values()]
             result.failures += [
                 Failure(e.evaluation_id, e.model.label, reason) for e in evaluations if e.model.model_id == model_id
@@ -142,11 +142,11 @@ class Worker:
 
 
 def _reason(error: Exception, cell: CellEvaluation) -> str:
-    """Where and why, in one line."""
+    """Location and reason of an error, in one line."""
     message = first_line(error)
     if is_out_of_memory(error) and cell.run.batch_size == 1:
         device = describe_device(cell.evaluation.model.device)
-        message = f"one image alone does not fit into the memory of {device}: {message}"
+        message = f"a single image does not fit into the memory of {device}: {message}"
     begin, end = cell.at
     location = f"{cell.cell}, batch {begin // cell.run.batch_size + 1} (images {begin + 1} to {end} of the subset)"
     return f"{location}: {type(error).__name__}: {message} ({raised_at(error)})"
@@ -155,15 +155,14 @@ def _reason(error: Exception, cell: CellEvaluation) -> str:
 def open_worker(
     worker_spec: bytes, progress: RunCallbacks, *, threads: int, number: int = 0, process_count: int = 1
 ) -> Worker:
-    """The worker of a process that was started for a run: it opens the study for itself.
+    """Open the study in a process started for a run, and return its worker.
 
     Args:
-        worker_spec: WorkerSpec of the study as a pickle, from the process that began the run; opened here, where the
-            user's modules can be imported, and a mistake in them is an error of this call.
-        progress: called as images and shards are done.
-        threads: how many the models run on.
-        number: of the process on its machine, from 0: processes take the GPUs in turn.
-        process_count: how many processes share the machine.
+        worker_spec: pickled WorkerSpec of the study, unpickled here, where the user's modules can be imported.
+        progress: callbacks for images and shards.
+        threads: number of threads of the models.
+        number: index of the process on its machine; processes are assigned to GPUs in turn.
+        process_count: number of processes on the machine.
     """
     keep_freed_memory()
     torch.set_num_threads(threads)
@@ -171,7 +170,7 @@ def open_worker(
     device = choose_device(study.evaluation.device)
     if device.type == "cuda":
         device = torch.device("cuda", number % torch.cuda.device_count())
-        torch.cuda.set_device(device)  # else whatever names no device would go to the first
+        torch.cuda.set_device(device)  # the default device of this process
     groups = plan_evaluations(study, dataset, device)
     return make_worker(study, groups, device, progress, process_count=process_count)
 
@@ -184,14 +183,14 @@ def make_worker(
     *,
     process_count: int = 1,
 ) -> Worker:
-    """A worker of this process.
+    """Create a worker of this process.
 
     Args:
         study: the study.
         groups: its evaluations on `device`.
         device: where models run.
-        progress: called as images and shards are done.
-        process_count: how many processes share this machine's cores.
+        progress: callbacks for images and shards.
+        process_count: number of processes that share the cores of this machine.
     """
     model_runs = make_model_runs(study, groups)
     data = [group[0].data for group in groups]
@@ -211,9 +210,9 @@ def make_worker(
 
 
 def make_model_runs(study: Study, groups: list[list[Evaluation]]) -> list[ModelRun]:
-    """The models of a study, each with its batch size: the study's, or what the memory rule gives.
+    """The models of a study with their batch sizes: from the study, otherwise from the memory rule.
 
-    A model that several evaluations share has one batch size.
+    A model has the same batch size in all its evaluations.
     """
     sizes: dict[str, int] = {}
     model_runs = []

@@ -1,4 +1,4 @@
-"""Predictions made elsewhere (ONNX, TensorFlow, an API): read, checked whole, and kept as an evaluation like any other.
+"""Import of predictions made elsewhere (ONNX, TensorFlow, an API) as an evaluation.
 
 Nothing is published before every row and every cell has been checked.
 """

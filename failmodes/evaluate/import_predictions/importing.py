@@ -1,4 +1,4 @@
-"""The import: check the whole file, find out which evaluation it is, publish the cells that are missing."""
+"""The import: check the whole file, identify its evaluation, and publish missing cells."""
 
 import os
 from contextlib import suppress
@@ -56,20 +56,20 @@ PREDICTIONS_ONLY = CamUnavailable("predictions were made elsewhere")
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an import did.
+    """The result of an import.
 
     Attributes:
         evaluation_id: the evaluation.
-        label: the model's name on charts.
+        label: name of the model in charts.
         kind: logits or probabilities.
-        written: cells published now.
-        existing: cells that were there.
-        rows: rows of the file.
-        left_out: those of them that the study does not ask for.
-        not_finite: those with a number that is not finite.
-        notes: what was found about images and predictions.
-        former_label: what the same predictions were called before, if otherwise.
-        namesakes: other evaluations of the same label over the same images.
+        written: number of published cells.
+        existing: number of cells already present.
+        rows: number of rows of the file.
+        left_out: number of rows not in the study.
+        not_finite: number of rows with values that are not finite.
+        notes: notes on images and predictions.
+        former_label: earlier label of the same predictions, if different.
+        namesakes: other evaluations with this label on the same images.
     """
 
     evaluation_id: str
@@ -85,42 +85,38 @@ class ImportReport:
     namesakes: list[str]
 
     def describe(self) -> list[str]:
-        """What it did, a line each."""
+        """A summary, one line per fact."""
         if self.written:
             lines = [f"{self.written} cells imported, {self.existing} already present: {self.label}, {self.kind}, "
                      f"evaluation {self.evaluation_id}"]  # fmt: skip
         else:
             lines = [f"already present, nothing to do: {self.label}, evaluation {self.evaluation_id}"]
         if self.left_out:
-            lines.append(
-                f"{self.left_out:,} of {self.rows:,} rows left out: the study does not name their image or cell"
-            )
+            lines.append(f"{self.left_out:,} of {self.rows:,} rows ignored: their image or cell is not in the study")
         if self.not_finite:
-            lines.append(f"{self.not_finite:,} rows are not finite: on record as such, they count as wrong")
+            lines.append(f"{self.not_finite:,} rows are not finite: counted as incorrect")
         lines += [
             note.line for note in self.notes if note.level == "warning" or note.topic in ("zeros", "clean_accuracy")
         ]
         if self.former_label:
-            lines.append(
-                f"the same predictions were called {self.former_label!r} before: now they are called {self.label!r}"
-            )
+            lines.append(f"the same predictions had the label {self.former_label!r} before: now {self.label!r}")
         if self.namesakes:
             others = ", ".join(self.namesakes)
             lines.append(
                 f"{self.label!r} also names other predictions on the same images (evaluation {others}), shown beside "
-                "these in charts and reports; `failmodes remove` removes them, another --label tells them apart"
+                "these in charts and reports; remove them with `failmodes remove`, or choose another --label"
             )
         return lines
 
 
 class ImportedModel(StrictModel):
-    """The row of `models` for predictions made elsewhere.
+    """The model of imported predictions.
 
     Attributes:
-        label: its name on charts.
-        architecture: what the user says it is.
-        class_count: how many classes there are.
-        identity: hash of the predictions and the classes, once they are read: two labels of the same are one model.
+        label: name in charts.
+        architecture: architecture stated by the user.
+        class_count: number of classes.
+        identity: hash of predictions and classes, after reading them; independent of the label.
     """
 
     label: Annotated[str, Field(min_length=1, max_length=60), PRINTABLE]
@@ -136,15 +132,15 @@ class ImportedModel(StrictModel):
 
     @property
     def model_id(self) -> str:
-        """The identity."""
+        """Hash of predictions and classes."""
         return self.identity
 
     def assumptions(self) -> dict[str, str]:
-        """What is taken for granted before anything is read: words by topic."""
+        """Assumptions before anything is read: text by topic."""
         return {"model": f"predictions made elsewhere ({self.architecture})"}
 
     def row(self) -> dict[str, Any]:
-        """The row of `models`; what only a model that runs here has is null."""
+        """The row of `models`; columns of models that run here are null."""
         return {
             "model_id": self.identity,
             "model_label": self.label,
@@ -167,27 +163,27 @@ def import_predictions(
     strict: bool = False,
     on_progress: ProgressCallback = lambda _unit, _done, _total: None,
 ) -> ImportReport:
-    """Bring predictions made elsewhere into the record of a study's output folder.
+    """Import predictions made elsewhere into the results of a study.
 
-    Nothing is published before all of the file is checked. A cell that is there is never written again, unless it is
-    damaged; an import killed at any instant goes on with the same command.
+    Nothing is published before the whole file is checked. Published cells are only rewritten if damaged; a killed
+    import resumes with the same command.
 
     Args:
-        study: says which images, cells and pixels the predictions are of.
-        dataset: its data set.
+        study: defines the images, cells and pixels of the predictions.
+        dataset: its dataset.
         path: the file, Parquet or CSV.
-        label: the model's name on charts.
-        architecture: what the model is, in the user's words.
-        seed: which of the study's corruption seeds; the first if not given.
-        only_study: leave out images and cells that the study does not name, instead of refusing the file.
-        renormalize: take probabilities that sum to 1 only roughly, being rounded; their softmax sums to 1.
-        strict: take warnings for errors; nothing is published then.
+        label: name of the model in charts.
+        architecture: architecture of the model, as stated by the user.
+        seed: corruption seed of the study. Default: the first.
+        only_study: ignore images and cells that are not in the study, instead of refusing the file.
+        renormalize: accept rounded probabilities, which sum to 1 only approximately; their softmax sums to 1.
+        strict: treat warnings as errors and publish nothing.
         on_progress: called with rows read and cells written.
 
     Raises:
-        IncompleteRunError: it is strict, and there are warnings.
-        DataError: the file is damaged, or a row, a column or a cell is not what the study asks for.
-        StudyError: the data set has one class, the study has no such seed, or the label is empty or too long.
+        IncompleteRunError: `strict` is set and there are warnings.
+        DataError: the file is damaged, or a row, column or cell does not match the study.
+        StudyError: the dataset has one class, the seed is not in the study, or the label is empty or too long.
         StorageError: the output folder cannot be written.
     """
     classes, output, cells, seeds = dataset.class_names, study.results_folder, study.cells, study.corruptions.seeds
@@ -196,7 +192,9 @@ def import_predictions(
     names = {"label": label, "architecture": architecture, "class_count": len(classes)}
     model = validate(ImportedModel, names, "import")
     if seed is not None and (study.corruptions.published is not None or seed not in seeds):
-        known = "a published set has none" if study.corruptions.published else f"it has {', '.join(map(str, seeds))}"
+        known = (
+            "a published dataset has none" if study.corruptions.published else f"it has {', '.join(map(str, seeds))}"
+        )
         raise StudyError(f"the study {study.name!r} has no corruption seed {seed}: {known}")
     (data,) = open_evaluation_data(study, dataset, seeds[:1] if seed is None else [seed])
     predictions = read_predictions(
@@ -204,7 +202,7 @@ def import_predictions(
     )
     content = {"imported": _fingerprint(predictions, cells), "kind": predictions.kind, "classes": classes}
     model = model.model_copy(update={"identity": identity_of(content)})
-    # of its model an evaluation asks an identity, a label, a row, a precision and which outputs there are
+    # an evaluation only reads the attributes that ImportedModel has
     evaluation = Evaluation(study.name, cast(Model, model), data)
     former, namesakes = _earlier_names(output, evaluation)
     notes = {"settings": _settings_notes(evaluation, predictions), "clean": _clean_notes(evaluation, predictions)}
@@ -236,9 +234,9 @@ def import_predictions(
 
 
 def _settings_notes(evaluation: Evaluation, predictions: Predictions) -> list[Note]:
-    """What is known of images and numbers; of probabilities of 0, whose loss would be infinite, what stands for them.
+    """Notes on images and values, and on the replacement of probabilities of 0, whose loss would be infinite.
 
-    It is a warning where they were rounded, since losses then are further from the exact ones.
+    For rounded probabilities it is a warning, since losses are less exact.
     """
     label = evaluation.model.label
     kind = Note("outputs", f"{predictions.kind} as imported", label, "note")
@@ -250,7 +248,7 @@ def _settings_notes(evaluation: Evaluation, predictions: Predictions) -> list[No
 
 
 def _clean_notes(evaluation: Evaluation, predictions: Predictions) -> list[Note]:
-    """What the clean cell tells, which is the first."""
+    """Notes on the clean cell, which is the first."""
     _, logits = predictions.of_cell(0)
     dataset, subset = evaluation.data.dataset, evaluation.data.subset
     labels, tensor = dataset.labels[subset.clean_ids], torch.from_numpy(logits)
@@ -259,32 +257,32 @@ def _clean_notes(evaluation: Evaluation, predictions: Predictions) -> list[Note]
 
 
 def _of_zeros(predictions: Predictions) -> str:
-    """How many rows have a probability of 0, and what stands for it."""
+    """The number of rows with probabilities of 0, and their replacement."""
     count, half_step = int(predictions.rows["has_zeros"].sum()), predictions.half_step
     words = f"{count:,} of {len(predictions.rows):,} rows have probabilities of 0, whose loss would be infinite: "
     if half_step is None:
-        return f"{words}each counts as {FLOOR:.1e} at most"
+        return f"{words}each is replaced by at most {FLOOR:.1e}"
     return (
-        f"{words}all are rounded to {predictions.decimals} decimals, so those of a row count together as half of that "
-        f"step, {half_step:.1g}; import them unrounded, or logits, for exact losses"
+        f"{words}all are rounded to {predictions.decimals} decimals, so those of a row together are replaced by half "
+        f"of that step, {half_step:.1g}; for exact losses, import unrounded probabilities or logits"
     )
 
 
 def _fingerprint(predictions: Predictions, cells: list[Cell]) -> str:
-    """Hash of all predictions, whatever the order of the file's rows or its format."""
+    """Hash of all predictions, independent of the order of rows and the file format."""
     hashes = {}
     for number, cell in enumerate(cells):
         images, logits = predictions.of_cell(number)
-        logits += np.float32(0)  # one zero
-        logits[np.isnan(logits)] = np.nan  # one NaN
+        logits += np.float32(0)  # −0 and 0 are the same
+        logits[np.isnan(logits)] = np.nan  # all NaNs are the same
         hashes[f"{cell.corruption}/{cell.severity}"] = fingerprint_of([images, logits])
     return identity_of(hashes)
 
 
 def _write_cell(study: Study, evaluation: Evaluation, predictions: Predictions, cell: Cell, file_name: str) -> None:
-    """Publish the predictions of a cell, with distortion from the study's own images.
+    """Publish the predictions of a cell, with the distortion of the study's images.
 
-    Of log p, what depends on the lost constant is null.
+    For probabilities, columns that depend on the unknown constant of the logits are null.
     """
     _, logits = predictions.of_cell(study.cells.index(cell))
     has_all = logits.shape[1] <= FULL_LOGITS_CLASSES
@@ -306,9 +304,9 @@ def _write_cell(study: Study, evaluation: Evaluation, predictions: Predictions, 
 
 
 def _earlier_names(output: StorePath, evaluation: Evaluation) -> tuple[str | None, list[str]]:
-    """What the same predictions were called before, if otherwise; and which evaluations have this name.
+    """The earlier label of the same predictions, if different; and evaluations of other models with this label.
 
-    These are other models' evaluations of the same images and source.
+    The latter are evaluations of the same images and source.
     """
     labels = {row["model_id"]: row["model_label"] for row in _rows(output, MODELS)}
     former, mine = labels.get(evaluation.model.model_id), evaluation.row()
@@ -323,7 +321,7 @@ def _earlier_names(output: StorePath, evaluation: Evaluation) -> tuple[str | Non
 
 
 def _rows(output: StorePath, table: Table) -> list[dict[str, str]]:
-    """The rows of a dimension, without those of damaged files."""
+    """The rows of a dimension, except those in damaged files."""
     rows: list[dict[str, str]] = []
     for path in list_results_files(output, table):
         with suppress(DamagedShardError):

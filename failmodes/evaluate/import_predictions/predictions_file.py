@@ -1,6 +1,6 @@
-"""Read a file of predictions, Parquet or CSV, and check it: its columns, each row, and the file as a whole.
+"""Read and check a predictions file, Parquet or CSV: columns, each row, and completeness.
 
-It is read in batches: rows that are refused are never all in memory.
+It is read in batches, so that a refused file is never in memory as a whole.
 """
 
 import gzip
@@ -31,7 +31,7 @@ from failmodes.warehouse.schema import CLEAN
 from failmodes.warehouse.shards.format import Cell
 from failmodes.warehouse.storage.files import check_regular, make_folder, reason_of, storage_errors
 
-pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
+pc: Any = pyarrow.compute  # its functions are generated on import, so type checkers do not know them
 
 ProgressCallback = Callable[[str, int, int | None], None]  # ("rows" or "cells", how many are done, of how many)
 PARQUET_SUFFIXES, CSV_SUFFIXES = (".parquet", ".pq"), (".csv", ".csv.gz")
@@ -39,29 +39,29 @@ KEYS, LABEL, FILE = ("image_id", "corruption", "severity"), "label", "file"
 COLUMN_PREFIXES: dict[OutputKind, str] = {"logits": "logit_", "probabilities": "probability_"}
 EXPECTED = (
     "expected image_id (or file), corruption, severity (columns separated by commas in CSV), and either a list column "
-    "'logits' or 'probabilities' (Parquet) or one column a class: logit_0, logit_1 … or probability_0 …, or with class "
-    "names behind the underscore; the predicted class alone does not do"
+    "'logits' or 'probabilities' (Parquet) or one column per class: logit_0, logit_1 … or probability_0 …, or with "
+    "class names after the underscore; the predicted class alone is not enough"
 )
-TOLERANCE_IF_ROUNDED = 0.2  # of a sum of probabilities
-MOST_DECIMALS = 6  # that probabilities are taken for rounded to; float32 has seven digits
-NAMED = 5  # cells or images that a message names before it only counts
-COMPARED_NAMES = 2000  # that a hint looks through: a file may have many columns
+TOLERANCE_IF_ROUNDED = 0.2  # for a sum of rounded probabilities
+MOST_DECIMALS = 6  # for detecting rounded probabilities; float32 has seven digits
+NAMED = 5  # cells or images listed in a message
+COMPARED_NAMES = 2000  # column names searched for a hint
 
-MOST_CELLS = 2000  # that a file may hold rows of beside those of the study
-BATCH_VALUES = 1 << 21  # logits a batch: 16 MiB in double precision
+MOST_CELLS = 2000  # limit for cells in a file that are not in the study
+BATCH_VALUES = 1 << 21  # logits per batch: 16 MiB in double precision
 CSV_BLOCK_BYTES = 1 << 22
 READ_BUFFER_BYTES = 1 << 20
-MOST_TEXT_BYTES = 1000  # of a corruption's name, a class's, or a number in letters
-MOST_COLUMNS = 100_000  # four for each class of ImageNet-21k; Arrow takes a second for so many
+MOST_TEXT_BYTES = 1000  # for the name of a corruption or class, or a number as text
+MOST_COLUMNS = 100_000  # four per class of ImageNet-21k; Arrow takes a second for these
 
 
 class PredictionColumns(NamedTuple):
     """The columns to read.
 
     Attributes:
-        keys: image_id, or file where there is none, corruption and severity, and label where there is one.
-        kind: what the numbers of a row are.
-        values: the list column of that name, or a column a class in the data set's order of classes.
+        keys: image_id (or file if missing), corruption, severity, and label if present.
+        kind: kind of the values.
+        values: the list column of that name, or one column per class in the dataset's order.
     """
 
     keys: tuple[str, ...]
@@ -70,16 +70,16 @@ class PredictionColumns(NamedTuple):
 
 
 class Predictions(NamedTuple):
-    """Checked predictions: one row for each cell and image of a study.
+    """Checked predictions: one row per cell and image of a study.
 
     Attributes:
-        kind: what the file holds.
-        row_count: of the file, with rows that the study does not ask for.
-        rows: in the order of cells and images: cell (its number in the study), image, finite, and stored, the row of
-            its logits.
-        logits: (N, C) float32; of probabilities log p, −inf where one is 0.
-        decimals: that all probabilities are rounded to, from 0, where they all are 0 or 1; None for more than
-            MOST_DECIMALS, and for logits.
+        kind: kind of the values.
+        row_count: number of rows of the file, including rows not in the study.
+        rows: ordered by cell and image: cell (its index in the study), image, finite, and stored, the row of its
+            logits.
+        logits: (N, C) float32; log p for probabilities, −inf for 0.
+        decimals: number of decimals of rounded probabilities, 0 if all are 0 or 1; None for more than MOST_DECIMALS,
+            and for logits.
     """
 
     kind: OutputKind
@@ -90,14 +90,14 @@ class Predictions(NamedTuple):
 
     @property
     def half_step(self) -> float | None:
-        """Half the step that probabilities were rounded with; None if they were not, or to votes of 0 and 1."""
+        """Half the rounding step of probabilities; None if they are not rounded, or are all 0 or 1."""
         return 0.5 / 10**self.decimals if self.decimals else None
 
     def of_cell(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Images (N,) int64 of a cell, rising, and their logits (N, C) float32, finite in each row that is.
+        """Images (N,) int64 of a cell in ascending order, and their logits (N, C) float32.
 
-        A probability of 0 counts as FLOOR. Where probabilities were rounded, those of a row share half a step instead,
-        so that no other probability moves by more than that.
+        Probabilities of 0 are replaced by FLOOR. If probabilities are rounded, those of a row share half a step
+        instead, so that no other probability changes by more.
         """
         rows = self.rows.filter(pl.col("cell") == number)
         logits = torch.from_numpy(self.logits[rows["stored"].to_numpy()])
@@ -118,20 +118,20 @@ def read_predictions(
     only_study: bool,
     renormalize: bool,
 ) -> Predictions:
-    """Read a file once, check each row, then the file as a whole.
+    """Read a file once, check each row, then its completeness.
 
     Args:
-        path: the file; its suffix says whether it is Parquet or CSV.
-        data: the images that the study asks for.
-        cells: its cells, the clean one first.
-        scratch: folder for an anonymous file of logits, which goes with the process however that ends.
+        path: the file; its suffix determines the format.
+        data: images of the study.
+        cells: cells of the study, clean first.
+        scratch: folder for an anonymous file of logits, which disappears with the process.
         on_progress: called with the number of rows read.
-        only_study: leave out images and cells that the study does not name, instead of refusing them.
-        renormalize: take probabilities that sum to 1 only roughly, being rounded.
+        only_study: ignore images and cells that are not in the study, instead of refusing them.
+        renormalize: accept rounded probabilities, which sum to 1 only approximately.
 
     Raises:
         StudyError: the file does not exist, or has another suffix.
-        DataError: the file is damaged, lacks a column, or a row (by its number from 1), cell or image is wrong.
+        DataError: the file is damaged, a column is missing, or a row (numbered from 1), cell or image is invalid.
         StorageError: the file cannot be read, or the folder cannot be written.
     """
     (dataset, _, subset), class_count = data, len(data.dataset.class_names)
@@ -163,11 +163,11 @@ def read_predictions(
             while decimals <= MOST_DECIMALS and not _are_rounded(usable, decimals):
                 decimals += 1
             if sum(map(len, parts)) > len(asked):
-                break  # an image stands twice
+                break  # a duplicate image
             if count > most_rows:
                 raise DataError(
-                    f"{path} has more than {most_rows:,} rows, and the study asks for {len(asked):,}, one an image and "
-                    "cell: leave the others out"
+                    f"{path} has more than {most_rows:,} rows, but the study has {len(asked):,}, one per image and "
+                    "cell: remove the others"
                 )
         if not count:
             raise DataError(f"{path} has no rows")
@@ -175,10 +175,10 @@ def read_predictions(
         found = pl.concat(parts).with_row_index("stored").sort("cell", "image", "file_row")
         _check_complete(path, found, asked, cells)
         if not found["finite"].any():
-            raise DataError(f"{path} holds no row of finite numbers: not one prediction could be told from it")
+            raise DataError(f"{path} has no row of finite values, so no prediction is defined")
         if disguised:
             raise DataError(
-                f"{path} holds probabilities under the name of logits: each row lies in 0 to 1 and sums to 1; name its "
+                f"{path} has probabilities in the columns of logits: each row is in 0 to 1 and sums to 1; name the "
                 "columns probability_… (a list: probabilities)"
             )
         stored = np.memmap(file, np.float32, "r", shape=(len(found), class_count))
@@ -189,34 +189,34 @@ def read_predictions(
 def _open(
     path: Path, class_names: tuple[str, ...]
 ) -> tuple[PredictionColumns, Iterator[tuple[pl.DataFrame, np.ndarray]]]:
-    """The columns of a file, and its rows in batches, see `_converted`."""
+    """Open a file: its columns, and its rows in batches, see `_converted`."""
     try:
         check_regular(path)
     except FileNotFoundError as error:
-        raise StudyError(f"{path} does not exist: expected one file of predictions, .parquet or .csv") from error
+        raise StudyError(f"{path} does not exist: expected a predictions file, .parquet or .csv") from error
     name = path.name.lower()
     if not name.endswith(PARQUET_SUFFIXES + CSV_SUFFIXES):
-        raise StudyError(f"{path} has a name of neither kind: expected {', '.join(PARQUET_SUFFIXES + CSV_SUFFIXES)}")
+        raise StudyError(f"{path} has an unknown suffix: expected {', '.join(PARQUET_SUFFIXES + CSV_SUFFIXES)}")
     with _readable(path):
         columns, batches = (_open_csv if name.endswith(CSV_SUFFIXES) else _open_parquet)(path, class_names)
     return columns, _converted(path, columns, batches, len(class_names))
 
 
 def find_columns(path: Path, names: Sequence[str], class_names: tuple[str, ...], *, csv: bool) -> PredictionColumns:
-    """Find the columns to read; logits are taken where there are probabilities too, for they say more.
+    """Find the columns to read; logits are preferred to probabilities, since they are more exact.
 
     Args:
         path: the file, for messages.
         names: its columns.
-        class_names: classes of the data set, in order.
-        csv: whether it is a CSV file, which cannot hold lists.
+        class_names: classes of the dataset, in order.
+        csv: whether it is a CSV file, which cannot contain lists.
 
     Raises:
-        DataError: a column is missing or stands twice, or there is not one number a class.
+        DataError: a column is missing or duplicate, or the values do not match the classes.
     """
     twice = first_duplicate(names)
     if twice is not None:
-        raise DataError(f"{path}: column {twice!r} stands twice: leave one out")
+        raise DataError(f"{path}: duplicate column {twice!r}: remove one")
     wanted = tuple(FILE if key == "image_id" and key not in names and FILE in names else key for key in KEYS)
     for key in wanted:
         if key not in names:
@@ -229,7 +229,7 @@ def find_columns(path: Path, names: Sequence[str], class_names: tuple[str, ...],
         if spread:
             return PredictionColumns(keys, kind, _in_order(path, spread, prefix, class_names))
         if kind in names:
-            raise DataError(f"{path}: a CSV file holds no lists: give one column a class, {prefix}0, {prefix}1 …")
+            raise DataError(f"{path}: CSV files have no lists: use one column per class, {prefix}0, {prefix}1 …")
     raise DataError(f"{path}: no logits or probabilities ({_hint('probabilities', names)}); {EXPECTED}")
 
 
@@ -240,28 +240,28 @@ def _in_order(path: Path, spread: list[str], prefix: str, class_names: tuple[str
     orders = {order for order in (by_index, by_name) if set(order) == set(spread)}
     if not orders:
         known = by_index if spread[0].removeprefix(prefix).isdigit() else by_name
-        foreign = [f"; {name!r} is no class ({_hint(name, known)})" for name in spread if name not in known]
+        foreign = [f"; {name!r} is not a class ({_hint(name, known)})" for name in spread if name not in known]
         raise DataError(
-            f"{path} has {len(spread)} columns {prefix}…, but the data set has {len(class_names)} classes: expected "
-            f"one a class{''.join(foreign[:1])}"
+            f"{path} has {len(spread)} columns {prefix}…, but the dataset has {len(class_names)} classes: expected one "
+            f"per class{''.join(foreign[:1])}"
         )
     if len(orders) > 1:
         raise DataError(
-            f"{path}: {prefix}0 … may mean a class's number or its name (classes are called "
-            f"{', '.join(class_names[:3])} …): give a list column in Parquet instead"
+            f"{path}: {prefix}0 … may be the index or the name of a class (the classes are "
+            f"{', '.join(class_names[:3])} …): use a list column in Parquet instead"
         )
     return orders.pop()
 
 
 def _hint(name: str, known: Sequence[str]) -> str:
-    return did_you_mean(name, known[:COMPARED_NAMES], f"there are {', '.join(map(repr, known[:8]))}", cutoff=0.5)
+    return did_you_mean(name, known[:COMPARED_NAMES], f"expected one of {', '.join(map(repr, known[:8]))}", cutoff=0.5)
 
 
 def _open_csv(path: Path, class_names: tuple[str, ...]) -> tuple[PredictionColumns, Iterable[pa.RecordBatch]]:
     with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
         header = file.readline(CSV_BLOCK_BYTES)
     if header.count(b",") >= MOST_COLUMNS:
-        raise DataError(f"{path} has more than {MOST_COLUMNS:,} columns: expected one a class")
+        raise DataError(f"{path} has more than {MOST_COLUMNS:,} columns: expected one per class")
     blocks = pyarrow.csv.ReadOptions(block_size=CSV_BLOCK_BYTES)
     with pyarrow.csv.open_csv(path, blocks) as reader:
         columns = find_columns(path, reader.schema.names, class_names, csv=True)
@@ -285,7 +285,7 @@ def _open_parquet(path: Path, class_names: tuple[str, ...]) -> tuple[PredictionC
 
 
 def _check_types(path: Path, columns: PredictionColumns, schema: pa.Schema, class_count: int) -> None:
-    """Refuse columns that are not of numbers, of lists of numbers, or of text, before they are decoded."""
+    """Refuse columns of other types than numbers, lists of numbers, or text, before decoding them."""
     for name in (*columns.keys, *columns.values):
         kind = schema.field(name).type
         if name in columns.keys:
@@ -296,7 +296,7 @@ def _check_types(path: Path, columns: PredictionColumns, schema: pa.Schema, clas
         else:
             fits, expected = _is_number(kind), "numbers"
         if not fits:
-            raise DataError(f"{path} cannot be read as predictions: {name} holds {kind}: expected {expected}")
+            raise DataError(f"{path} cannot be read as predictions: {name} has type {kind}: expected {expected}")
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -306,9 +306,9 @@ def _is_number(kind: pa.DataType) -> bool:
 def _converted(
     path: Path, columns: PredictionColumns, batches: Iterable[pa.RecordBatch], class_count: int
 ) -> Iterator[tuple[pl.DataFrame, np.ndarray]]:
-    """The rows of batches: file_row (from 1) with the keys, and logits or probabilities (N, C) float64.
+    """Convert batches to file_row (from 1) with the keys, and logits or probabilities (N, C) float64.
 
-    Keys are whole numbers, float64, text of at most MOST_TEXT_BYTES, or nulls; a null among the values is NaN.
+    Keys are integers, float64, text of at most MOST_TEXT_BYTES, or nulls; nulls among the values become NaN.
     """
     first_row = 1
     with _readable(path):
@@ -321,7 +321,7 @@ def _converted(
                     longest = pc.max(pc.binary_length(texts.cast(pa.string()))).as_py() or 0
                     if longest > MOST_TEXT_BYTES:
                         raise DataError(
-                            f"{path}: {name} holds a text of {longest:,} bytes: expected at most {MOST_TEXT_BYTES:,}"
+                            f"{path}: {name} has a text of {longest:,} bytes: expected at most {MOST_TEXT_BYTES:,}"
                         )
             arrays = [column.cast(_plain(column.type)) for column in batch.columns]
             rows = pl.DataFrame(pa.table(arrays, batch.schema.names)).with_row_index("file_row", first_row)
@@ -330,7 +330,7 @@ def _converted(
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
-    """The type that a column is cast to: whole numbers, nulls, float64, lists of it, or text."""
+    """The type that a column is cast to: integer, null, float64, list of float64, or text."""
     if pa.types.is_nested(kind):
         return pa.list_(pa.float64())
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
@@ -339,15 +339,15 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 
 def _values(path: Path, rows: pl.DataFrame, columns: PredictionColumns, class_count: int) -> np.ndarray:
-    """Numbers (N, C) float64; a null is NaN, and so is each number of a null list."""
+    """Values (N, C) float64; nulls and values of null lists become NaN."""
     if columns.kind not in rows.columns:
         return rows.select(pl.col(columns.values).cast(pl.Float64)).to_numpy(order="c")
     lists = pl.col(columns.kind)
     lengths = rows.select("file_row", length=lists.list.len()).filter(pl.col("length") != class_count)
     for row, length in lengths.head(1).iter_rows():
         raise DataError(
-            f"{path}, row {row:,}: {length} {columns.kind}, but the data set has {class_count} classes: expected one "
-            "a class"
+            f"{path}, row {row:,}: {length} {columns.kind}, but the dataset has {class_count} classes: expected one "
+            "per class"
         )
     filled = rows.select(lists.fill_null([np.nan] * class_count)).to_series()
     return filled.explode().to_numpy().reshape(-1, class_count)
@@ -355,31 +355,32 @@ def _values(path: Path, rows: pl.DataFrame, columns: PredictionColumns, class_co
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Turn what reading a damaged file raises into a DataError of one line.
+    """Convert errors of reading a damaged file into a DataError.
 
     Raises:
+        DataError: the file is damaged.
         StorageError: the system cannot read the file.
-        MemoryError: as it was: it says nothing of the file.
+        MemoryError: unchanged, since it is unrelated to the file.
     """
     try:
         yield
     except MemoryError:
         raise
     except (pa.ArrowException, OSError, EOFError, zlib.error, ValueError, LookupError, AttributeError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # Arrow's own have no number
+        if isinstance(error, OSError) and error.errno is not None:  # errors of Arrow have no errno
             raise StorageError(f"cannot read {path}: {reason_of(error)}") from error
         raise DataError(f"{path} cannot be read as predictions: {first_line(error)}") from error
 
 
 def _logits(values: np.ndarray, kind: OutputKind) -> tuple[np.ndarray, pl.DataFrame]:
-    """Logits (N, C) float32 of values (N, C) float64: log p of probabilities, −inf where one is 0.
+    """Logits (N, C) float32 of values (N, C) float64: log p for probabilities, −inf for 0.
 
-    A softmax of log p gives p back; a constant, which no probability shows, is lost. Rows with a value that is not
-    finite pass as they are; a logit beyond float32 is infinite, hence not finite.
+    A softmax of log p returns p; the constant of the original logits is lost. Rows with non-finite values are kept; a
+    logit beyond float32 becomes infinite, hence not finite.
 
     Returns:
-        The logits, and of each row the sum of its values (total), the one farthest from 0.5 (extreme), whether its
-        values are finite, and whether probabilities of 0 are among them, if they are (has_zeros).
+        The logits, and for each row the sum of its values (total), the value farthest from 0.5 (extreme), whether its
+        values are finite, and whether it has probabilities of 0 (has_zeros).
     """
     with np.errstate(invalid="ignore", over="ignore"):
         total, extreme = values.sum(1), values[np.arange(len(values)), np.abs(values - 0.5).argmax(1)]
@@ -392,13 +393,13 @@ def _logits(values: np.ndarray, kind: OutputKind) -> tuple[np.ndarray, pl.DataFr
 
 
 def _are_rounded(values: np.ndarray, decimals: int) -> bool:
-    """Whether all values are those nearest to a number of so many decimals, in double or in single precision."""
+    """Whether all values are numbers of that many decimals, in double or single precision."""
     rounded = values.round(decimals)
     return bool(((rounded == values) | (rounded.astype(np.float32) == values)).all())
 
 
 def _expected(data: EvaluationData, cells: Sequence[Cell]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The images that a study asks for, clean and corrupted, with their labels; and its cells by number."""
+    """The images of a study, clean and corrupted, with their labels; and its cells by index."""
     class_names, subset = pl.Series(data.dataset.class_names), data.subset
     sides = [
         (True, subset.clean_ids, data.dataset.labels[subset.clean_ids]),
@@ -419,15 +420,15 @@ def _expected(data: EvaluationData, cells: Sequence[Cell]) -> tuple[pl.DataFrame
 
 
 def _numbers_of_files(path: Path, dataset: Dataset) -> pl.DataFrame:
-    """The image_id of each file of a data set.
+    """The image_id of each file of a dataset.
 
     Raises:
-        DataError: its images are no files.
+        DataError: the images of the dataset are not files.
     """
     if dataset.files is None:
         raise DataError(
-            f"{path} names images by file, and those of {dataset.label} are no files: expected image_id, which "
-            "`failmodes ingest --images images.csv` lists"
+            f"{path} identifies images by file, but those of {dataset.label} are not files: expected image_id, see "
+            "`failmodes ingest --images images.csv`"
         )
     return pl.DataFrame({FILE: dataset.files}, {FILE: pl.String}).with_row_index("image_id")
 
@@ -435,10 +436,10 @@ def _numbers_of_files(path: Path, dataset: Dataset) -> pl.DataFrame:
 def _placed(
     keys: pl.DataFrame, images: pl.DataFrame, cells: pl.DataFrame, numbers: pl.DataFrame | None
 ) -> pl.DataFrame:
-    """The rows in their order, each beside the cell and the image of the study that it is of.
+    """Join rows, in order, with the cells and images of the study.
 
-    `number` and `level` are null where a value is no number, `name` where a corruption is unknown, `cell` where the
-    study has no such cell. `numbers` gives the image_id of each file, where these stand instead.
+    `number` and `level` are null if a value is not a number, `name` if a corruption is unknown, `cell` if the study has
+    no such cell. `numbers` has the image_id of each file, if rows have files.
     """
     if numbers is not None:
         named = keys.with_columns(pl.col(FILE).cast(pl.String))
@@ -463,25 +464,25 @@ def _placed(
 
 
 def _check_rows(path: Path, rows: pl.DataFrame, kind: OutputKind, facts: dict[str, Any], *, only_study: bool) -> None:
-    """Refuse the first wrong row; each check takes those before it for granted.
+    """Refuse the first invalid row; each check assumes that the earlier ones passed.
 
     Args:
         path: the file.
         rows: from `_placed`, with the statistics of `_logits`.
-        kind: what the values are.
-        facts: what checks and messages need beside the row.
-        only_study: allow rows that the study does not ask for.
+        kind: kind of the values.
+        facts: further values for checks and messages.
+        only_study: allow rows that are not in the study.
     """
     col, requested = pl.col, pl.col("requested")
     checks = [
         (
             col("image_id").is_null(),
-            "file {file!r} is no image of the data set: expected its path within the folder, which `failmodes ingest "
-            "--images images.csv` lists"
+            "file {file!r} is not in the dataset: expected its path within the folder, see `failmodes ingest "
+            "--images images.csv`"
             if FILE in rows.columns
             else "no image_id",
         ),
-        (~(col("image") == col("number")).fill_null(False), "image_id {image_id!r}: expected a whole number"),
+        (~(col("image") == col("number")).fill_null(False), "image_id {image_id!r}: expected an integer"),
         (col("corruption").is_null(), "no corruption"),
         (col("name").is_null(), "{unknown}"),
         (col("severity").is_null(), "no severity"),
@@ -489,22 +490,22 @@ def _check_rows(path: Path, rows: pl.DataFrame, kind: OutputKind, facts: dict[st
         (~col("level").is_between(0, 5), "severity {level:g} is out of range: expected 0 (clean) to 5"),
         (
             (col("name") == CLEAN) != (col("thousandths") == 0),
-            "corruption {name!r} at severity {level:g}: clean images go by corruption 'none' and severity 0, both or "
+            "corruption {name!r} at severity {level:g}: clean images have corruption 'none' and severity 0, both or "
             "neither",
         ),
         (
             ~col("image").is_between(0, facts["last_image"]),
-            "image_id {image} is no image of the data set: expected 0 to {last_image:,}",
+            "image_id {image} is not in the dataset: expected 0 to {last_image:,}",
         ),
         (
             col("cell").is_null() & (not only_study),
-            "the study has no cell {name} at severity {level:g}: add it to the study's corruptions table, or leave "
-            "such rows out with --only-study",
+            "the study has no cell {name} at severity {level:g}: add it to the study's corruptions table, or ignore "
+            "such rows with --only-study",
         ),
         (
             ~requested & (not only_study),
             "image_id {image} is not among the {images:,} images of the study ({subset}): set `images` in the study's "
-            "dataset table, or leave such rows out with --only-study",
+            "dataset table, or ignore such rows with --only-study",
         ),
     ]
     if LABEL in rows.columns:
@@ -513,8 +514,8 @@ def _check_rows(path: Path, rows: pl.DataFrame, kind: OutputKind, facts: dict[st
             (requested & col(LABEL).is_null(), "no label"),
             (
                 requested & (col(LABEL) != true_label),
-                "label {label!r} of image {image} is not the data set's, {true_label} ({class_name}): is image_id the "
-                "index in the full data set, and are classes in its order?",
+                "label {label!r} of image {image} differs from the dataset, {true_label} ({class_name}): check that "
+                "image_id is the index in the full dataset and that classes are in its order",
             ),
         ]
     if kind == "probabilities":
@@ -522,12 +523,12 @@ def _check_rows(path: Path, rows: pl.DataFrame, kind: OutputKind, facts: dict[st
         checks += [
             (
                 summed & ~col("extreme").is_between(-1e-6, 1 + 1e-6),  # single precision may round past 1
-                "probability {extreme:g} is outside 0 to 1: if these are logits, call them so",
+                "probability {extreme:g} is outside 0 to 1: if these are logits, name the columns logit_…",
             ),
             (
                 summed & ((col("total") - 1).abs() > facts["tolerance"]),
-                "probabilities sum to {total:.6g}: expected 1 (± {tolerance:g}) over all classes; rounded ones are "
-                "taken with --renormalize",
+                "probabilities sum to {total:.6g}: expected 1 (± {tolerance:g}) over all classes; for rounded "
+                "probabilities use --renormalize",
             ),
         ]
     for wrong, message in checks:
@@ -537,20 +538,20 @@ def _check_rows(path: Path, rows: pl.DataFrame, kind: OutputKind, facts: dict[st
 
 
 def _check_complete(path: Path, found: pl.DataFrame, asked: pl.DataFrame, cells: Sequence[Cell]) -> None:
-    """Refuse a file that has a row twice, or lacks one.
+    """Refuse a file with duplicate or missing rows.
 
     Args:
         path: the file.
-        found: its rows that the study asks for, in the order of cells and images.
-        asked: each cell and image of the study.
-        cells: the cells by number.
+        found: its rows in the study, ordered by cell and image.
+        asked: all cells and images of the study.
+        cells: the cells of the study.
     """
     names = [f"{cell.corruption} at severity {float(cell.severity):g}" for cell in cells]
     twice = found.filter(pl.struct("cell", "image").is_duplicated()).head(2).rows(named=True)
     if twice:
         first, again = twice
         raise DataError(
-            f"{path}: image {first['image']} stands twice in {names[first['cell']]}, in rows {first['file_row']:,} and "
+            f"{path}: duplicate image {first['image']} in {names[first['cell']]}, in rows {first['file_row']:,} and "
             f"{again['file_row']:,}: keep one"
         )
     missing = asked.join(found, on=["cell", "image"], how="anti").sort("cell", "image")
@@ -560,8 +561,8 @@ def _check_complete(path: Path, found: pl.DataFrame, asked: pl.DataFrame, cells:
             for cell, images in missing.group_by("cell", maintain_order=True).agg("image").iter_rows()
         ]
         raise DataError(
-            f"{path} lacks images in {len(lacking)} of the study's {len(cells)} cells: {_listed(lacking)}; predict "
-            "them too, or leave them out of the study"
+            f"{path}: images are missing in {len(lacking)} of the study's {len(cells)} cells: {_listed(lacking)}; add "
+            "their predictions, or remove them from the study"
         )
 
 

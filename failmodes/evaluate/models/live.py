@@ -1,4 +1,4 @@
-"""Live models: objects of this process (a torch module, or a function from pixels to logits), copied and identified."""
+"""Models in memory (a torch module, or a function from pixels to logits), copied and identified."""
 
 import copy
 import functools
@@ -32,7 +32,7 @@ class FunctionModule(nn.Module):
         self.function = function
 
     def forward(self, images: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor]:
-        """What the function gives for uint8 images (N, 3, H, W), as float32: logits (N, C), or several by name."""
+        """Call the function on uint8 images (N, 3, H, W): float32 logits (N, C), or several outputs by name."""
         pixels = np.ascontiguousarray(images.cpu().permute(0, 2, 3, 1).numpy())
         logits = self.function(pixels)
         if isinstance(logits, Mapping):
@@ -50,19 +50,19 @@ def live_model(
     preprocess: Callable[..., Any] | None = None,
     version: str | None = None,
 ) -> Model:
-    """The model of an object of this process, tried on some images; the object is left as it is.
+    """Make a model of an object in memory, tried on some images; the object is not modified.
 
     Args:
         given: a module in any mode, or a function from uint8 images (N, H, W, 3) to logits.
-        spec: what a study would say of it; its architecture is `architecture_of(given)`.
-        images: (N, H, W, 3) uint8, N ≥ 2: as `try_model` takes them, and the first two for `preprocess`.
-        preprocess: the user's own function from pixels to input, instead of normalization and side.
-        version: stands in the identity instead of code that cannot be read.
+        spec: the specification that a study would have; its architecture is `architecture_of(given)`.
+        images: (N, H, W, 3) uint8, N ≥ 2, for `try_model`; the first two for `preprocess`.
+        preprocess: the user's function from pixels to input, instead of normalization and size.
+        version: replaces the hash of the code in the identity.
 
     Raises:
-        StudyError: its logits are not to be found among its outputs.
-        ModelError: it is neither module nor function, cannot be copied or identified, fails in its trial, or options
-            do not go together.
+        StudyError: none of its outputs are logits.
+        ModelError: it is neither module nor function, cannot be copied or identified, fails on the images, or options
+            conflict.
     """
     subject, original = f"model {spec.label!r}", unwrapped(given)
     is_module = isinstance(original, nn.Module)
@@ -73,15 +73,13 @@ def live_model(
     if not is_module:
         if says_inputs or preprocess is not None:
             raise ModelError(
-                f"{subject} is a function, which gets uint8 pixels: prepare them inside it, and leave out "
+                f"{subject} is a function, which receives uint8 pixels: preprocess them inside it, and remove "
                 "normalization, preprocess and input_side_px"
             )
         preprocessing = INSIDE_THE_FUNCTION
     elif preprocess is not None:
         if says_inputs:
-            raise ModelError(
-                f"{subject}: preprocess= stands instead of normalization and input_side_px: give one of them"
-            )
+            raise ModelError(f"{subject}: preprocess= replaces normalization and input_side_px: use one or the other")
         preprocessing = own_preprocessing(preprocess, images[:2], subject=subject, version=version)
     else:
         own_normalization = _timm_normalization(original) if spec.normalization is None else None
@@ -99,7 +97,7 @@ def live_model(
         model.config_names = names_in_config(module, model.output_count)
     if version is not None:
         model.definition = identity_of({"version": version, "label": spec.label})
-    else:  # all but the tensors that a model's identity holds anyway, in float32
+    else:  # without the tensors that are part of the model's identity anyway, in float32
         state = module.state_dict(keep_vars=True)
         floats = {name: t for name, t in state.items() if isinstance(t, torch.Tensor) and t.is_floating_point()}
         model.definition = code_hash(copied if is_module else original, subject=subject, apart=floats)
@@ -107,7 +105,7 @@ def live_model(
 
 
 def unwrapped(given: Any) -> Any:
-    """The model itself, where torch.compile or DataParallel has wrapped it."""
+    """The model inside a wrapper of torch.compile or DataParallel."""
     if isinstance(given, nn.DataParallel | nn.parallel.DistributedDataParallel):
         return unwrapped(given.module)
     original = getattr(given, "_orig_mod", None)
@@ -115,7 +113,7 @@ def unwrapped(given: Any) -> Any:
 
 
 def architecture_of(given: Any) -> str:
-    """`module:Name` of a model's class, or of a function; for the results, not to be imported."""
+    """`module:Name` of a model's class or of a function; for the results, not for importing."""
     given = unwrapped(given)
     if isinstance(given, torch.jit.ScriptModule):
         return "torch.jit:" + re.sub(r"\W", "_", given.original_name)
@@ -129,14 +127,14 @@ def architecture_of(given: Any) -> str:
 
 @contextmanager
 def _left_alone(original: Any, subject: str) -> Iterator[None]:
-    """Refuse a copy whose forward pass goes through the user's own module, and would change it."""
+    """Refuse a copy whose forward pass uses the original module, and could modify it."""
     own = {id(part) for part in original.modules()} if isinstance(original, nn.Module) else set[int]()
 
     def check(module: nn.Module, _inputs: Any) -> None:
         if id(module) in own:
             raise ModelError(
-                f"{subject} cannot be copied: its forward pass was replaced by a function that holds the module "
-                "itself; change it in a subclass, or give a function from pixels to logits"
+                f"{subject} cannot be copied: its forward was replaced by a function that refers to the original "
+                "module; override forward in a subclass, or pass a function from pixels to logits"
             )
 
     handle = register_module_forward_pre_hook(check)
@@ -150,36 +148,36 @@ def _copied(module: nn.Module, label: str) -> nn.Module:
     try:
         copied = copy.deepcopy(module, _computed(module) | _programs(module))
         if _parts(copied) & _parts(module):
-            raise TypeError("its copy shares parts with it")
+            raise TypeError("the copy shares parts with the original")
         return copied.cpu()
-    except Exception as error:  # whatever an attribute of a user's module raises
+    except Exception as error:  # any error of a user's attributes
         raise ModelError(
             f"model {label!r} cannot be copied ({type(error).__name__}: {first_line(error)}), and a benchmark must not "
-            "change yours: give the inner model, such as the `model` of a LightningModule"
+            "modify the original: pass the inner model, such as the `model` of a LightningModule"
         ) from error
 
 
 def _computed(module: nn.Module) -> dict[int, Any]:
-    """Copies by id, as `deepcopy` remembers them, of attributes with a history of gradients, which it refuses."""
+    """A memo for `deepcopy` with copies of non-leaf tensors, which it refuses to copy."""
     values = [value for part in module.modules() for value in vars(part).values() if isinstance(value, torch.Tensor)]
     return {id(value): value.detach().clone() for value in values if not value.is_leaf}
 
 
 def _programs(module: nn.Module) -> dict[int, Any]:
-    """Copies by id, as `deepcopy` remembers them, of parts in TorchScript; its own would lose what parameters are."""
+    """A memo for `deepcopy` with copies of TorchScript parts, which it would copy without parameters."""
     programs = [part for part in module.modules() if isinstance(part, torch.jit.ScriptModule)]
     inner = {id(part) for program in programs for part in program.modules() if part is not program}
     copies = {}
     for program in programs:
         if id(program) not in inner:
-            with warnings.catch_warnings():  # that TorchScript is deprecated
+            with warnings.catch_warnings():  # about the deprecation of TorchScript
                 warnings.simplefilter("ignore", DeprecationWarning)
                 copies[id(program)] = torch.jit.load(program_file(program), map_location="cpu")  # type: ignore[no-untyped-call]
     return copies
 
 
 def _timm_normalization(module: nn.Module) -> Normalization | None:
-    """Mean and std in the configuration of a timm model; None for any other model, or unless it has three of each."""
+    """Mean and std in the configuration of a timm model; None for other models, or without three channels."""
     config = getattr(module, "pretrained_cfg", None)
     if type(module).__module__.partition(".")[0] != "timm" or not isinstance(config, Mapping):
         return None
@@ -195,7 +193,7 @@ def _parts(module: nn.Module) -> set[int]:
 
 def _function(given: Any, label: str) -> Callable[[np.ndarray], Any]:
     if isinstance(given, type) or not callable(given):
-        hint = f": make one, {given.__name__}()" if isinstance(given, type) else ""
+        hint = f": pass an instance, {given.__name__}()" if isinstance(given, type) else ""
         found = f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
         raise ModelError(
             f"model {label!r} is {found}: expected a torch module or a function from pixels to logits{hint}"

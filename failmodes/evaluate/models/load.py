@@ -1,7 +1,7 @@
 """Loading a model of a study, wherever it comes from, and fitting its outputs to the classes of the images.
 
-Labels that are silently wrong are the worst failure: where names are known they decide, not the order, and a class that
-matches nothing or several outputs is an error.
+Outputs are matched by name if names are known, never by order, and a class that matches no output or several is an
+error: silently wrong labels are the worst failure.
 """
 
 import difflib
@@ -26,10 +26,10 @@ from failmodes.ingest.datasets.imagenet_classes import SHARED_NAMES, by_wordnet_
 from failmodes.ingest.study_types import LARGEST_SIDE_PX
 from failmodes.warehouse.errors import ModelError, StudyError, shown
 
-ClassMap = Mapping[str, int | str]  # class of the data set → output, by index, name or WordNet id
-SHOWN = 3  # classes named in an error
+ClassMap = Mapping[str, int | str]  # class of the dataset → output, by index, name or WordNet id
+SHOWN = 3  # classes listed in an error
 
-# What a file or a module may say of its model: the type, and its description in errors
+# Facts that a file or a module may state about its model: their type, and its description in errors
 STATED_TYPES: dict[str, tuple[TypeAdapter[Any], str]] = {
     "normalization": (
         TypeAdapter(Annotated[Normalization, BeforeValidator(named_normalization)]),
@@ -41,21 +41,21 @@ STATED_TYPES: dict[str, tuple[TypeAdapter[Any], str]] = {
 
 
 def load_model(spec: ModelSpec, dataset: Dataset, path: Path | None = None) -> Model:
-    """Load one model and fit its outputs to the classes of a data set.
+    """Load one model and map its outputs to the classes of a dataset.
 
-    What the study says of inputs and outputs takes precedence over what comes with the weights. The model is tried on
-    the first images, on the CPU.
+    Inputs and outputs stated by the study take precedence over those stated by the weights. The model is tried on the
+    first images, on the CPU.
 
     Args:
         spec: the model as the study describes it.
-        dataset: the images; each of their classes must be one of the model's outputs.
-        path: its checkpoint, given or trained; None where weights are published or come from the user's function.
+        dataset: the images; each of their classes must match an output.
+        path: its checkpoint, given or trained; None if weights are published or come from the user's function.
 
     Raises:
-        StudyError: its architecture is unknown, its classes do not fit, it expects another side than the images have,
-            or nothing says how its inputs were normalized.
-        ModelError: it cannot be built or fetched, its checkpoint does not fit its architecture or training seed, or it
-            fails in its trial.
+        StudyError: its architecture is unknown, its classes do not match, it expects another image size, or its
+            normalization is unknown.
+        ModelError: it cannot be built or downloaded, its checkpoint does not match its architecture or training seed,
+            or it fails on the first images.
     """
     model = spec.live or _loaded(spec, dataset, path)
     if spec.live is None:
@@ -63,20 +63,18 @@ def load_model(spec: ModelSpec, dataset: Dataset, path: Path | None = None) -> M
         stated = model.output_count
         try_model(model, np.asarray(dataset.images[:TRIAL_IMAGES]))
         if stated not in (None, model.output_count):
-            raise StudyError(
-                f"model {model.label!r} gives {model.output_count} outputs, but {stated} were expected of it"
-            )
-        if model.output_names is None and spec.training is None:  # what is trained here is in the data set's order
+            raise StudyError(f"model {model.label!r} returns {model.output_count} outputs, expected {stated}")
+        if model.output_names is None and spec.training is None:  # a model trained here has the dataset's order
             model.config_names = names_in_config(model.module, model.output_count)
     model.output_names, outputs = _matched(model, dataset)
     model.class_names, model.class_outputs, model.protocol = dataset.class_names, outputs, None
-    if outputs is not None and len(outputs) != model.output_count:  # it has others
+    if outputs is not None and len(outputs) != model.output_count:  # it has other outputs
         model.protocol = spec.classes or ("subset" if spec.class_map else "all")
     return model
 
 
 def _loaded(spec: ModelSpec, dataset: Dataset, path: Path | None) -> Model:
-    """The model that a study names, with its weights."""
+    """The model of a study with its weights."""
     architecture, names = resolve_architecture(spec.architecture), output_names(spec.class_names)
     if path is None:
         model: Model = architecture.module.load(spec, architecture.name, len(names or dataset.class_names))
@@ -95,7 +93,7 @@ def _loaded(spec: ModelSpec, dataset: Dataset, path: Path | None) -> Model:
             module=module, spec=spec, architecture=architecture.canonical, output_count=count, metadata=metadata,
             checkpoint=subject, checkpoint_note="; ".join(filter(None, [container, stripped])),
         )  # fmt: skip
-    if hasattr(architecture.module, "definition"):  # a user's code
+    if hasattr(architecture.module, "definition"):  # the user's code
         model.definition = architecture.module.definition(architecture.name, model.module)
         stated = _stated_by_module(model.module, spec.architecture) | stated
     model.module = as_plain_module(model.module).float().eval()
@@ -106,8 +104,8 @@ def _loaded(spec: ModelSpec, dataset: Dataset, path: Path | None) -> Model:
     normalization = spec.normalization or stated.get("normalization") or of_weights.normalization
     if normalization is None:
         raise StudyError(
-            f"{subject} does not say how its inputs were normalized: give model {spec.label!r} the mean and std it "
-            "was trained with, of values / 255: `normalization = { mean = […], std = […] }`, or a name such as "
+            f"{subject} does not state its normalization: set for model {spec.label!r} the mean and std of its "
+            "training, of values / 255: `normalization = { mean = […], std = […] }`, or a name such as "
             '"imagenet", or "none" for values in [0, 1]'
         )
     side = spec.input_side_px or stated.get("input_side_px") or of_weights.input_side_px
@@ -116,14 +114,14 @@ def _loaded(spec: ModelSpec, dataset: Dataset, path: Path | None) -> Model:
 
 
 def output_names(given: Any) -> tuple[str, ...] | None:
-    """Names of a model's outputs as a study gives them, in order; None for none."""
+    """Names of a model's outputs from a study, in order; None if not given."""
     return imagenet_names() if given == "imagenet-1k" else None if given is None else tuple(given)
 
 
 def names_in_config(module: nn.Module, output_count: int | None) -> tuple[str, ...] | None:
-    """Names of a model's outputs by the `config.id2label` of a Hugging Face model: its own, or that of a module inside.
+    """Names of a model's outputs from the `config.id2label` of a Hugging Face model or of an inner module.
 
-    None where no config names so many outputs, where several differ, and for default names (LABEL_0).
+    None if no config has names for all outputs, if several configs differ, and for default names (LABEL_0).
     """
     numbers = range(output_count or 0)
     found: list[tuple[str, ...]] = []
@@ -138,10 +136,10 @@ def names_in_config(module: nn.Module, output_count: int | None) -> tuple[str, .
 
 
 def _matched(model: Model, dataset: Dataset) -> tuple[tuple[str, ...] | None, list[int] | None]:
-    """The names of a model's outputs, as far as these are used; and which outputs the classes of a data set are.
+    """The names of a model's outputs that are used, and the output of each class of a dataset.
 
-    Names from its config are not used where they do not match a data set that has as many classes: its labels may have
-    other names for the same outputs.
+    Names from its config are ignored if they do not match a dataset with as many classes, whose labels may have other
+    names for the same outputs.
     """
     file = "" if model.checkpoint is None else f" ({model.checkpoint})"
 
@@ -162,7 +160,7 @@ def _matched(model: Model, dataset: Dataset) -> tuple[tuple[str, ...] | None, li
 
 
 def _check_side(model: Model, dataset: Dataset) -> None:
-    """Refuse images of another side than the weights expect, where the study does not say to resize them."""
+    """Refuse images of another size than the weights expect, unless the study sets `input_side_px`."""
     height, width = int(dataset.images.shape[1]), int(dataset.images.shape[2])
     side = model.preprocessing.input_side_px
     if side is not None and model.spec.input_side_px is None and (height, width) != (side, side):
@@ -174,11 +172,11 @@ def _check_side(model: Model, dataset: Dataset) -> None:
 
 
 def _stated_by_metadata(metadata: dict[str, str], file: str, spec: ModelSpec) -> dict[str, Any]:
-    """What a checkpoint's metadata (JSON values) says where the study gives nothing.
+    """Facts in a checkpoint's metadata (JSON values) that the study does not state.
 
     Raises:
-        ModelError: a value is not what its key says, or a key is misspelt: without it the images would be prepared
-            otherwise than in training, and nothing would say so.
+        ModelError: a value is invalid, or a key is misspelled: images would silently be preprocessed differently than
+            in training.
     """
     values: dict[str, Any] = {}
     for key in STATED_TYPES:
@@ -192,24 +190,24 @@ def _stated_by_metadata(metadata: dict[str, str], file: str, spec: ModelSpec) ->
             values[key] = _checked(key, value, file)
         elif near := difflib.get_close_matches(key, metadata, n=1, cutoff=0.9):
             raise ModelError(
-                f"{file}: unknown metadata key {shown(near[0])} (did you mean {key!r}?): rename it in the file, or say "
+                f"{file}: unknown metadata key {shown(near[0])} (did you mean {key!r}?): rename it in the file, or set "
                 f"`{key}` in the study"
             )
     return values
 
 
 def _stated_by_module(module: nn.Module, subject: str) -> dict[str, Any]:
-    """What a user's model says in its attributes; a layer of such a name does not count."""
+    """Facts in the attributes of a user's model; layers with such names are ignored."""
     attributes = {key: getattr(module, key, None) for key in STATED_TYPES}
     given = {key: value for key, value in attributes.items() if value is not None and not isinstance(value, nn.Module)}
     return {key: _checked(key, value, subject) for key, value in given.items()}
 
 
 def _checked(key: str, value: Any, subject: str) -> Any:
-    """What a file or a module says, of the right type.
+    """A fact stated by a file or a module, with its type validated.
 
     Raises:
-        ModelError: it is not what its key says.
+        ModelError: it is invalid.
     """
     if (key, value) == ("class_names", "imagenet-1k"):
         return imagenet_names()
@@ -217,10 +215,8 @@ def _checked(key: str, value: Any, subject: str) -> Any:
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        article = "a normalization" if key == "normalization" else key
         raise ModelError(
-            f"{subject} states {article} that is none: {shown(value)}; expected {expected}; "
-            f"say `{key}` in the study instead"
+            f"{subject} states an invalid {key}: {shown(value)}; expected {expected}; set `{key}` in the study instead"
         ) from error
 
 
@@ -232,17 +228,17 @@ def map_classes(
     output_count: int | None,
     output_names: tuple[str, ...] | None,
 ) -> list[int] | None:
-    """The output of each class of the data set, in the data set's order; None where they are all outputs in order.
+    """The output of each class of the dataset, in the dataset's order; None if these are all outputs in order.
 
     Args:
         subject: the model or its file, for errors.
-        class_names: (C,) classes of the data set.
+        class_names: (C,) classes of the dataset.
         class_map: outputs that the study gives for some or all classes.
-        output_count: how many outputs there are; None where only a forward pass tells.
-        output_names: their names in order, where known.
+        output_count: number of outputs, if known.
+        output_names: their names in order, if known.
 
     Raises:
-        StudyError: a class matches no output or several, two share one, or nothing says which outputs to use.
+        StudyError: a class matches no output or several, two classes share one, or outputs cannot be matched.
     """
     _check_keys(class_map, class_names)
     if output_names is None and not class_map:
@@ -251,9 +247,7 @@ def map_classes(
     if output_names is None:
         _check_complete(subject, class_map, class_names)
     elif output_count not in (None, len(output_names)):
-        raise StudyError(
-            f"{subject} has {output_count} outputs, but {len(output_names)} class names are given for them"
-        )
+        raise StudyError(f"{subject} has {output_count} outputs, but {len(output_names)} class names")
     elif output_names == class_names and not class_map:
         return None
     else:
@@ -265,7 +259,7 @@ def map_classes(
         matches[name] = index.find(given) if isinstance(given, str) else [given]
         if isinstance(given, int) and output_count is not None and given >= output_count:
             raise StudyError(
-                f"{subject}: class_map gives {name!r} the output {given}, but outputs go from 0 to {output_count - 1}"
+                f"{subject}: class_map maps {name!r} to output {given}, but outputs are 0 to {output_count - 1}"
             )
     _check_matches(subject, matches, class_map, index)
     outputs = [found[0] for found in matches.values()]
@@ -274,7 +268,7 @@ def map_classes(
 
 
 class ClassIndex:
-    """Outputs by exact name, else by WordNet id, else by name regardless of case, underscores and further names."""
+    """Outputs by exact name, otherwise by WordNet id, otherwise by name ignoring case, underscores and synonyms."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
@@ -284,7 +278,7 @@ class ClassIndex:
         for index, (name, wordnet_id) in enumerate(zip(names, ids, strict=True)):
             _add(self.exact, name, index)
             _add(self.plain, normalize_class_name(name), index)
-            if class_name_of(name) != name:  # n01440764_tench, as folders are named
+            if class_name_of(name) != name:  # folder names such as n01440764_tench
                 _add(self.exact, class_name_of(name), index)
             known = by_wordnet_id().get(wordnet_id)
             if known is not None:
@@ -293,17 +287,17 @@ class ClassIndex:
                 _add(self.exact, SHARED_NAMES.get(known.output, name), index)
 
     def find(self, name: str) -> list[int]:
-        """Indices of the outputs of that name."""
+        """Indices of the outputs with this name."""
         return self.exact.get(name) or self.plain.get(normalize_class_name(name), [])
 
     def nearest(self, name: str) -> list[str]:
-        """Names of outputs similar to it; the first ones where none is."""
+        """Names of outputs similar to it, otherwise the first ones."""
         near = difflib.get_close_matches(normalize_class_name(name), list(self.plain), n=2)
         return [self.names[self.plain[key][0]] for key in near] or list(self.names[:SHOWN])
 
 
 def normalize_class_name(name: str) -> str:
-    """The first of several names, in lower case, with single spaces: `Golden_Retriever, x` → `golden retriever`."""
+    """The first of several synonyms, in lower case, with single spaces: `Golden_Retriever, x` → `golden retriever`."""
     return " ".join(name.split(",")[0].replace("_", " ").lower().split())
 
 
@@ -317,33 +311,33 @@ def _check_keys(class_map: ClassMap, class_names: tuple[str, ...]) -> None:
     for name in class_map:
         if name not in class_names:
             near = difflib.get_close_matches(name, class_names, n=2) or class_names[:SHOWN]
-            raise StudyError(f"class_map names {name!r}, which is no class of the data set: it has {', '.join(near)} …")
+            raise StudyError(f"class_map: unknown class {name!r}: the dataset has {', '.join(near)} …")
 
 
 def _check_count(subject: str, output_count: int | None, class_count: int) -> None:
     if output_count in (None, class_count):
         return
     hint = (
-        'say `class_names = "imagenet-1k"` if these are its classes'
+        'set `class_names = "imagenet-1k"` if these are its classes'
         if output_count == 1000
-        else "use a checkpoint that was trained on these classes, or say `class_names` or `class_map`"
+        else "use a checkpoint trained on these classes, or set `class_names` or `class_map`"
     )
-    raise StudyError(f"{subject} has {output_count} outputs, but the data set has {class_count} classes: {hint}")
+    raise StudyError(f"{subject} has {output_count} outputs, but the dataset has {class_count} classes: {hint}")
 
 
 def _check_complete(subject: str, class_map: ClassMap, class_names: tuple[str, ...]) -> None:
-    """Refuse a class without an index, where outputs have no names."""
+    """Refuse a class without an index if outputs have no names."""
     left = [name for name in class_names if name not in class_map]
     if left:
         raise StudyError(
-            f"{subject}: class_map leaves out {_listed(left)}, and the names of the outputs are unknown: give an "
-            "output for each class, or `class_names`"
+            f"{subject}: class_map lacks {_listed(left)}, and the names of the outputs are unknown: set an output for "
+            "each class, or `class_names`"
         )
     for name in class_names:
         if isinstance(class_map[name], str):
             raise StudyError(
-                f"{subject}: class_map gives {name!r} the output {class_map[name]!r}, but the names of the outputs are "
-                "unknown: give its index, or `class_names`"
+                f"{subject}: class_map maps {name!r} to output {class_map[name]!r}, but the names of the outputs are "
+                "unknown: use its index, or set `class_names`"
             )
 
 
@@ -353,7 +347,7 @@ def _check_matches(subject: str, matches: dict[str, list[int]], class_map: Class
         if len(found) > 1:
             which = " and ".join(f"{output} ({index.names[output]})" for output in found[:SHOWN])
             raise StudyError(
-                f"{subject}: class {str(class_map.get(name, name))!r} matches outputs {which}: say which with "
+                f"{subject}: class {str(class_map.get(name, name))!r} matches outputs {which}: choose with "
                 f"`class_map = {{ {_toml_key(name)} = … }}`"
             )
     missing = [name for name, found in matches.items() if not found]
@@ -361,8 +355,8 @@ def _check_matches(subject: str, matches: dict[str, list[int]], class_map: Class
         names = [str(class_map.get(name, name)) for name in missing]
         raise StudyError(
             f"{subject} has no output for {_listed(names)} (of {len(matches)} classes; the nearest to the first: "
-            f"{', '.join(index.nearest(names[0]))}): say which with `class_map = {{ {_toml_key(missing[0])} = … }}`, "
-            "or give `class_names`"
+            f"{', '.join(index.nearest(names[0]))}): set `class_map = {{ {_toml_key(missing[0])} = … }}` or "
+            "`class_names`"
         )
 
 
@@ -371,8 +365,8 @@ def _check_distinct(subject: str, outputs: list[int], class_names: tuple[str, ..
     for output, name in zip(outputs, class_names, strict=True):
         if output in first:
             raise StudyError(
-                f"{subject}: classes {first[output]!r} and {name!r} would share output {output}: each needs its own; "
-                "say which with `class_map`"
+                f"{subject}: classes {first[output]!r} and {name!r} both match output {output}: set distinct outputs "
+                "with `class_map`"
             )
         first[output] = name
 

@@ -1,4 +1,4 @@
-"""A model: a module with its weights and all that its predictions depend on, wherever it comes from."""
+"""A model: a module with its weights and everything else that its predictions depend on, from any source."""
 
 import json
 import re
@@ -23,13 +23,13 @@ from failmodes.warehouse.hashing import fingerprint_of, identity_of
 if TYPE_CHECKING:
     from failmodes.evaluate.cam.cam_method import CamMethod
 
-SHOWN = 3  # classes whose outputs are named in the line that describes a model
+SHOWN = 3  # classes listed in the description of a model
 STANDARD = "standard"
 UNSTATED = Preprocessing(None)
-MOST_STATED_LETTERS = 10_000  # of a text that a checkpoint states, in the results
+MOST_STATED_LETTERS = 10_000  # of a text in a checkpoint's metadata, in the results
 
-# Looked for in an architecture's name in this order; `vit` and `eva` are parts of other families' names, so they begin
-# a word.
+# Searched in an architecture's name in this order. `vit` and `eva` are parts of other families' names, so they must
+# start a word.
 FAMILIES = (
     "mobilevit", "efficientvit", "maxvit", "coatnet", "convnext", "swin", "deit", "beit", "mixer", "efficientnet",
     "mobilenet", "mnasnet", "densenet", "resnext", "regnet", "resnest", "resnet", "shufflenet", "squeezenet",
@@ -39,47 +39,47 @@ FAMILIES = (
 
 @dataclass(frozen=True)
 class CamUnavailable:
-    """Why no CAM is available."""
+    """The reason why a model has no attention maps."""
 
     reason: str
     method: ClassVar[str] = "none"
     layer: ClassVar[None] = None
 
 
-NOT_ASKED = CamUnavailable("it was not asked for")
+NOT_REQUESTED = CamUnavailable("not requested")
 
 
 @dataclass(eq=False, kw_only=True)
 class Model:
-    """A module with its weights and what belongs to them.
+    """A module with its weights, preprocessing and class map.
 
-    A source makes it (`failmodes.evaluate.models.sources`, or `live` of an object of this process), `load_model` tries
-    it and fits its outputs to the classes of a data set, `to` brings it where it runs.
+    A source creates it (`failmodes.evaluate.models.sources`, or `live` for an object of this process), `load_model`
+    tries it and maps its outputs to the classes of a dataset, and `to` moves it to its device.
 
     Attributes:
-        module: the model; after `to` in evaluation mode, its parameters without gradients.
+        module: the torch module; after `to` in evaluation mode, with parameters that need no gradients.
         spec: the model as the study describes it.
-        architecture: its name, the same for every spelling.
-        preprocessing: how uint8 pixels become its input; UNSTATED while nothing says so.
-        normalization_source: what of its own says the normalization, in words; None where that is given, or nothing is.
-        output_names: names of all its outputs, in order, where known.
-        config_names: names of all its outputs by its own `config.id2label`, where nothing else names them; they are
-            its `output_names` if each class of the data set is among them.
-        output_count: how many outputs it has; None where only a forward pass tells.
-        logits_hook: how the output of the module gives logits; known once it was tried.
-        metadata: the metadata of its file.
-        checkpoint: file name of the weights, or their name on a hub; None for a user's own function.
-        checkpoint_note: which weights of its file these are, and what was stripped from their names; "" for neither.
-        definition: hash of its code, where that is a user's own.
-        class_names: (C,) classes of the data set.
-        class_outputs: (C,) which of its outputs are the classes, in the data set's order; None for all, in order.
-        protocol: whether its other outputs take part; None where there are none.
+        architecture: its canonical name.
+        preprocessing: how uint8 pixels become its input; UNSTATED if unknown.
+        normalization_source: which part of the model states its normalization, in words; None if the study gives it.
+        output_names: names of all its outputs, in order, if known.
+        config_names: names of all its outputs from `config.id2label`, if nothing else names them; they become
+            `output_names` if they include each class of the dataset.
+        output_count: number of outputs; None before a forward pass, if unknown.
+        logits_hook: converts the output of the module to logits; set by `try_model`.
+        metadata: metadata of its checkpoint.
+        checkpoint: file name of the weights, or their name on a hub; None for a user's function.
+        checkpoint_note: which weights of the file were loaded, and the prefix stripped from their names; may be empty.
+        definition: hash of the code of a user's model.
+        class_names: (C,) classes of the dataset.
+        class_outputs: (C,) output of each class, in the dataset's order; None for all outputs in order.
+        protocol: whether other outputs compete with the classes; None if there are no others.
         device: where it runs.
-        precision: of its forward pass; statistics are float32 in every case.
-        outputs: which of the module's outputs the logits are, on the device: the classes, in their order, and then the
-            others, if they take part; None for all, in order.
-        attention: its CAM method, which gives maps of targets from inputs, or why it has none.
-        watchers: called with all of the module's outputs (N, outputs) of each forward pass.
+        precision: of the forward pass; statistics are always float32.
+        outputs: indices of the logits among the module's outputs, on the device: the classes in order, then the other
+            outputs if these compete; None for all outputs in order.
+        attention: the CAM method, or the reason why there is none.
+        watchers: functions called with all outputs (N, outputs) of each forward pass.
     """
 
     module: nn.Module
@@ -101,22 +101,22 @@ class Model:
     device: torch.device = torch.device("cpu")
     precision: Precision = "float32"
     outputs: torch.Tensor | None = None
-    attention: "CamMethod | CamUnavailable" = NOT_ASKED
+    attention: "CamMethod | CamUnavailable" = NOT_REQUESTED
     watchers: list[Callable[[torch.Tensor], None]] = field(default_factory=list)
 
     @property
     def seed(self) -> int | None:
-        """Training seed: of its file, else of the study; None where neither states one."""
+        """Training seed stated by the checkpoint, otherwise by the study; None if neither states it."""
         of_file = stated_seed(self.metadata)
         return self.spec.training_seed if of_file is None else of_file
 
     @property
     def label(self) -> str:
-        """The name on charts; with the seed where the study trains several."""
+        """Name in charts, with the seed if the study trains several."""
         return self.spec.label_of(self.seed)
 
     def to(self, device: torch.device, precision: Precision = "float32") -> "Model":
-        """Bring the model to the device where it runs, in evaluation mode."""
+        """Move the model to a device, in evaluation mode."""
         self.module = to_channels_last(self.module, device).eval().requires_grad_(False)
         make_exact(device)
         chosen = self.logit_outputs
@@ -125,16 +125,16 @@ class Model:
         return self
 
     def compile(self) -> None:
-        """Compile the module in place, with the hooks that it has by now."""
+        """Compile the module in place, including its hooks."""
         functorch_config.donated_buffer = False  # a CAM method may run one backward pass twice
         self.module.compile()
 
     def inputs(self, images: np.ndarray | torch.Tensor) -> torch.Tensor:
-        """The module's input (N, 3, h, w), floats on the device, of uint8 images (N, H, W, 3)."""
+        """Prepare uint8 images (N, H, W, 3) as the module's input (N, 3, h, w), floats on the device."""
         return self.preprocessing(images, self.device)
 
     def logits(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Logits (N, C) float32 of `inputs`; whether gradients flow is the caller's choice."""
+        """Logits (N, C) float32 of `inputs`; the caller decides about gradients."""
         dtype = torch.float16 if self.precision == "float16" else torch.bfloat16
         with torch.autocast(self.device.type, dtype, enabled=self.precision != "float32"):
             logits: torch.Tensor = self.module(inputs)
@@ -149,7 +149,7 @@ class Model:
 
     @cached_property
     def model_id(self) -> str:
-        """Hash of tensors (in float32), architecture and how it is built, preprocessing and class map."""
+        """Hash of tensors (in float32), architecture and its options, preprocessing and class map."""
         spec, given = self.spec, self.preprocessing
         facts: dict[str, Any] = {
             "tensors": tensor_hashes(self.module),
@@ -174,14 +174,14 @@ class Model:
 
     @property
     def logit_outputs(self) -> list[int] | None:
-        """Which of its outputs each logit is, the classes first; None for all, in order."""
+        """Output of each logit, the classes first; None for all outputs in order."""
         if self.class_outputs is None or self.protocol != "all":
             return self.class_outputs
         return self.class_outputs + self.other_outputs
 
     @property
     def other_outputs(self) -> list[int]:
-        """Outputs that are no classes of the data set."""
+        """Outputs that are not classes of the dataset."""
         if self.class_outputs is None or self.output_count is None:
             return []
         classes = set(self.class_outputs)
@@ -214,7 +214,7 @@ class Model:
         }
 
     def assumptions(self) -> dict[str, str]:
-        """What is taken for granted of the model, of its input and of its outputs: words by topic."""
+        """Assumptions about the model, its input and its outputs: text by topic."""
         count = self._parameter_count()
         parts = [
             self.architecture,
@@ -223,7 +223,7 @@ class Model:
             None if self.checkpoint is None else f"weights {self.checkpoint}{_parenthesized(self.checkpoint_note)}",
         ]
         source = self.normalization_source
-        changing = "" if self.spec.deterministic else ", which may change from pass to pass, as accepted"
+        changing = "" if self.spec.deterministic else ", not deterministic, as accepted"
         return {
             "model": "; ".join(part for part in parts if part),
             "input": self.preprocessing.describe() + _parenthesized(source and f"of {source}"),
@@ -231,11 +231,11 @@ class Model:
         }
 
     def _parameter_count(self) -> int | None:
-        """How many parameters; None for a function, whose model is not seen."""
+        """Number of parameters; None for a function."""
         return sum(p.numel() for p in self.module.parameters()) or None
 
     def _used_names(self) -> list[str] | None:
-        """(C,) names of the outputs that are used, in the data set's order, where the model has names."""
+        """(C,) names of the used outputs, in the dataset's order, if known."""
         if self.output_names is None:
             return None
         return (
@@ -245,7 +245,7 @@ class Model:
         )
 
     def _variant(self) -> str | None:
-        """How it differs from the published architecture, in words; None if it does not."""
+        """Differences from the published architecture, in words; None if there are none."""
         width = self.spec.width
         parts = (
             None if width == PUBLISHED_WIDTH else f"small: width {width} instead of {PUBLISHED_WIDTH}",
@@ -256,7 +256,7 @@ class Model:
         return "; ".join(part for part in parts if part) or None
 
     def _subset(self) -> str | None:
-        """How many of its outputs are used, in words; None if all, in order."""
+        """Number of used outputs, in words; None for all outputs in order."""
         if self.class_outputs is None:
             return None
         of = "" if self.output_count is None else f" of {self.output_count:,}"
@@ -272,14 +272,14 @@ class Model:
                 return f"{classes}, by number"
             first = ", ".join(f"{name} = {output}" for output, name in enumerate(self.class_names[:SHOWN]))
             more = ", …" if len(self.class_names) > SHOWN else ""
-            why = "nothing names its outputs" if self.config_names is None else "its config names its outputs otherwise"
-            return f"{classes} in the data set's order, for {why} ({first}{more})"
+            why = "its outputs have no names" if self.config_names is None else "its config has other names"
+            return f"{classes} in the dataset's order, because {why} ({first}{more})"
         triples = zip(
             self.class_names, self.class_outputs, self._used_names() or [""] * len(self.class_outputs), strict=True
         )
         pairs = [f"{name} = {output}{f' {own}' if own not in ('', name) else ''}" for name, output, own in triples]
         more = ", …" if len(self.class_outputs) > SHOWN else ""
-        among = {"all": ", any of which may be the answer", "subset": ", the others left out", None: ""}[self.protocol]
+        among = {"all": ", predicting among all outputs", "subset": ", ignoring the others", None: ""}[self.protocol]
         return f"{len(self.class_names):,} classes on {self._subset()}{among} ({', '.join(pairs[:SHOWN])}{more}){named}"
 
 
@@ -288,27 +288,27 @@ def _parenthesized(text: str | None) -> str:
 
 
 def to_channels_last(module: nn.Module, device: torch.device) -> nn.Module:
-    """Move a module to its device and lay its kernels out as (N, H, W, C), which is how images arrive."""
+    """Move a module to a device in channels_last memory format, the layout of the images."""
     moved: nn.Module = module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return moved
 
 
 def family_of(architecture: str, module: nn.Module) -> str:
-    """Family of an architecture, from its name; the class's name in lower case where the name contains none."""
+    """Family of an architecture from its name; otherwise its class name in lower case."""
     words = re.split(r"[:/]", architecture)[-1].lower().replace("_", " ").replace(".", " ")
     family = next((family for family in FAMILIES if re.search(family, words)), type(module).__name__.lower())
     return family.removeprefix(r"\b")
 
 
 def stated_seed(metadata: dict[str, str]) -> int | None:
-    """The training seed that a file states: under `seed`, or at the end of a recipe in plain text."""
+    """The training seed in a checkpoint's metadata: under `seed`, or at the end of a plain-text recipe."""
     words = metadata.get("recipe", "").replace(",", " ").split()
     seed = metadata.get("seed") or (words[-1] if words[-2:-1] == ["seed"] else "")
     return int(seed) if re.fullmatch("[0-9]{1,10}", seed) and int(seed) <= MAX_INT32 else None
 
 
 def tensor_hashes(module: nn.Module) -> dict[str, str]:
-    """Hash of each tensor of a state_dict, in float32, by name; what else a state_dict holds is left out."""
+    """Hash of each tensor of a state_dict, in float32, by name; other entries are ignored."""
     return {
         name: fingerprint_of([_as_floats(tensor).reshape(-1).numpy()])
         for name, tensor in sorted(module.state_dict().items())
@@ -324,12 +324,12 @@ def _as_floats(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _shortened(text: str | None) -> str | None:
-    """What a checkpoint says of itself, at most MOST_STATED_LETTERS of it."""
+    """A text of a checkpoint's metadata, cut to MOST_STATED_LETTERS."""
     return text if text is None or len(text) <= MOST_STATED_LETTERS else f"{text[:MOST_STATED_LETTERS]}…"
 
 
 def _stated_accuracy(metadata: dict[str, str]) -> float | None:
-    """The clean accuracy under `clean_accuracy`, or under such a key followed by the images measured."""
+    """The clean accuracy under `clean_accuracy`, or under a key that starts with it."""
     for name in sorted(metadata):
         if name.startswith("clean_accuracy"):
             with suppress(ValueError):
@@ -339,15 +339,14 @@ def _stated_accuracy(metadata: dict[str, str]) -> float | None:
 
 
 def _identifying_recipe(metadata: dict[str, str]) -> dict[str, Any] | None:
-    """The training recipe, where it names an augmentation other than the standard one.
+    """The training recipe, if it has another augmentation than the standard one.
 
-    Its weights alone identify a model trained by the standard recipe; any other recipe is part of the identity, even
-    where weights should coincide.
+    A model trained by the standard recipe is identified by its weights alone; any other recipe is part of the identity.
     """
     try:
         recipe = json.loads(metadata.get("recipe", ""))
         identity_of(recipe)
-    except (ValueError, RecursionError):  # a recipe in plain text, or one that cannot be hashed
+    except (ValueError, RecursionError):  # a plain-text recipe, or one that cannot be hashed
         return None
     if not isinstance(recipe, dict) or recipe.get("augmentation", STANDARD) == STANDARD:
         return None

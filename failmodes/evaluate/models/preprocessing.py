@@ -1,4 +1,4 @@
-"""From uint8 pixels to a model's input: normalization and side, or a user's own function instead of both."""
+"""From uint8 pixels to a model's input: normalization and size, or a user's function instead."""
 
 import pickle
 import random
@@ -17,26 +17,26 @@ from failmodes.evaluate.study.study_schema import Normalization
 from failmodes.warehouse.errors import ModelError, first_line
 from failmodes.warehouse.hashing import identity_of
 
-UNIT_RANGE = Normalization(mean=(0, 0, 0), std=(1, 1, 1))  # values / 255 as they are
-PIXEL_VALUES = "pixel_values"  # where Hugging Face's image processors put their result
-TOLERANCE = 1e-3  # by which an image may differ between a batch of one and a batch of two
-MOST_NAME_LETTERS = 200  # of a function's name, in the results
-CALLS, CALLS_IF_RANDOM = 4, 100  # to see chance at work, of what may happen once in some twenty times too
+UNIT_RANGE = Normalization(mean=(0, 0, 0), std=(1, 1, 1))  # values / 255, unchanged
+PIXEL_VALUES = "pixel_values"  # key of the result of Hugging Face image processors
+TOLERANCE = 1e-3  # allowed difference between an image in a batch of one and of two
+MOST_NAME_LETTERS = 200  # of a function's name in the results
+CALLS, CALLS_IF_RANDOM = 4, 100  # to detect random results, even those that differ only once in twenty calls
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How uint8 images become a model's input: by normalization and side, or by a user's own function.
+    """How uint8 images become a model's input: normalization and size, or a user's function.
 
     Attributes:
-        normalization: mean and std of values / 255; None where `function` makes the input.
-        input_side_px: the side of the square that images are resized to (bilinear, anti-aliased); None: as they come.
-        is_assumed: whether nothing says the normalization, so that the model gets values in [0, 1].
-        function: a user's own, from a uint8 tensor (N, 3, H, W) on the CPU to the model's input, N first.
+        normalization: mean and std of values / 255; None if `function` is used.
+        input_side_px: side of the square that images are resized to (bilinear, anti-aliased); None: not resized.
+        is_assumed: whether the normalization is unknown, so that the model gets values in [0, 1].
+        function: a user's function from a uint8 tensor (N, 3, H, W) on the CPU to the model's input, N first.
         identity: hash of its code and settings.
-        name: its name and the size of what it gives, for the results.
-        description: the same in a few words, for the line that describes a model.
-        crops: whether the border of an image makes no difference to what it gives.
+        name: its name and output size, for the results.
+        description: a short description, for the assumptions of a model.
+        crops: whether it ignores the border of an image.
     """
 
     normalization: Normalization | None = UNIT_RANGE
@@ -49,12 +49,14 @@ class Preprocessing:
     crops: bool = False
 
     def __call__(self, images: np.ndarray | torch.Tensor, device: torch.device) -> torch.Tensor:
-        """Floats (N, 3, h, w) on the device, of uint8 images (N, H, W, 3), which cross to it as bytes."""
+        """Prepare uint8 images (N, H, W, 3) as floats (N, 3, h, w) on the device; they are transferred as bytes."""
         if isinstance(images, np.ndarray):
-            images = torch.from_numpy(np.require(images, requirements=["C", "W"]))  # torch takes no read-only map
+            images = torch.from_numpy(
+                np.require(images, requirements=["C", "W"])
+            )  # torch does not accept read-only memory maps
         if self.function is not None:
             return self.function(images.permute(0, 3, 1, 2).contiguous()).to(device)
-        # (N, H, W, 3) memory seen as (N, 3, H, W) is channels_last already: nothing is moved
+        # (N, H, W, 3) memory viewed as (N, 3, H, W) is already channels_last: no copy
         values = images.to(device, non_blocking=True).permute(0, 3, 1, 2)
         side = self.input_side_px
         if side is not None and values.shape[2:] != (side, side):
@@ -62,12 +64,12 @@ class Preprocessing:
         return _normalized(values.float(), self.normalization or UNIT_RANGE)
 
     def seen(self, image_shape: tuple[int, ...]) -> str:
-        """The size that the model sees of images (H, W, 3), in words."""
+        """The input size of images (H, W, 3), in words."""
         height, width = (self.input_side_px,) * 2 if self.input_side_px else image_shape[:2]
         return f"{width}×{height} px"
 
     def describe(self) -> str:
-        """In a few words, for the line that describes a model."""
+        """A short description, for the assumptions of a model."""
         if self.function is not None:
             return self.description
         side = "" if self.input_side_px is None else f"resized to {self.input_side_px} px, "
@@ -81,7 +83,7 @@ class Preprocessing:
 def _normalized(values: torch.Tensor, normalization: Normalization) -> torch.Tensor:
     """(x / 255 − mean) / std of floats (N, 3, h, w) in channels_last, in place.
 
-    Row by row of width × channels: over channels alone, three numbers wide, the same passes take ten times as long.
+    In rows of width × channels: over the three channels alone, the same operations take ten times as long.
     """
     count, channels, height, width = values.shape
     rows = values.permute(0, 2, 3, 1).reshape(count, height, width * channels)
@@ -90,16 +92,16 @@ def _normalized(values: torch.Tensor, normalization: Normalization) -> torch.Ten
 
 
 @lru_cache(64)
-@torch.inference_mode(False)  # kept, and used under gradients later
+@torch.inference_mode(False)  # cached, and used with gradients later
 def _factors(
     mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What values up to 255 are multiplied with, and what is then added: (3,) each."""
+    """Scale and shift (3,) of values up to 255."""
     means, stds = (torch.tensor(values, dtype=torch.float32, device=device) for values in (mean, std))
     return 1 / (255 * stds), -means / stds
 
 
-# None: a function of the user's own takes the uint8 pixels
+# No preprocessing: a user's function takes the uint8 pixels
 INSIDE_THE_FUNCTION = Preprocessing(
     None,
     function=lambda images: images,
@@ -112,38 +114,40 @@ INSIDE_THE_FUNCTION = Preprocessing(
 def own_preprocessing(
     function: Callable[..., Any], images: np.ndarray, *, subject: str, version: str | None = None
 ) -> Preprocessing:
-    """Find out how a user's preprocessing is called, by trying it on two images.
+    """Find out how to call a user's preprocessing, by trying it on two images.
 
-    It may take a batch of uint8 tensors (N, 3, H, W), as torchvision's transforms and Hugging Face's image processors
-    do, or one PIL image at a time, as timm's do; it is called with a batch where that works.
+    It may take a batch of uint8 tensors (N, 3, H, W), like transforms of torchvision and image processors of Hugging
+    Face, or one PIL image at a time, like those of timm. Batches are preferred.
 
     Args:
         function: returns floats (N, 3, h, w), or (3, h, w) for one PIL image.
         images: (1 or more, H, W, 3) uint8; it is tried on the first one and its negative.
         subject: the model, for errors.
-        version: stands in the identity instead of its code, where that cannot be read.
+        version: replaces the hash of its code in the identity.
 
     Raises:
-        ModelError: neither works, or it gives no floats; an image's result depends on chance or the rest of its batch.
+        ModelError: neither works, it returns no floats, or the result for an image is random or depends on its batch.
     """
     one = torch.from_numpy(np.array(images[:1])).permute(0, 3, 1, 2).contiguous()
-    two = torch.cat([one, 255 - one])  # two images that differ, whatever they show
+    two = torch.cat([one, 255 - one])  # two different images
     problems = []
     for apply, taken in ((_of_batch, "a uint8 tensor (N, 3, H, W)"), (_of_pil_images, "one PIL image")):
         applied = torch.no_grad()(partial(apply, function))
         try:
             result, alone = applied(two.clone()), applied(one.clone())
             is_random = _is_random(applied, one, alone)
-        except Exception as error:  # whatever a user's function raises
+        except Exception as error:  # any error of a user's function
             problems.append(f"given {taken}: {type(error).__name__}: {first_line(error)}")
             continue
         if is_random:
             raise ModelError(
-                f"{subject}: preprocess gives an image another result each time: leave out what is random, as "
-                "augmentation is"
+                f"{subject}: preprocess returns a different result for the same image each time: remove random "
+                "augmentation"
             )
         if not _is_same(result[:1], alone):
-            raise ModelError(f"{subject}: preprocess gives an image another result in another batch: it must not")
+            raise ModelError(
+                f"{subject}: preprocess returns a different result for the same image in another batch: it must not"
+            )
         code = {"version": version} if version else code_hash(function, subject=f"{subject}: preprocess")
         name = getattr(function, "__name__", type(function).__name__)
         side = f"{result.shape[2]}×{result.shape[3]}"
@@ -172,7 +176,7 @@ def _of_pil_images(function: Callable[..., Any], images: torch.Tensor) -> torch.
 
 
 def _is_random(apply: Callable[[torch.Tensor], torch.Tensor], image: torch.Tensor, first: torch.Tensor) -> bool:
-    """Whether a function gives another result than the first; it is called often where it draws random numbers."""
+    """Whether results differ from the first; called more often if the function draws random numbers."""
     before = _random_states()
     for call in range(CALLS_IF_RANDOM):
         if call == CALLS and _random_states() == before:
@@ -183,7 +187,7 @@ def _is_random(apply: Callable[[torch.Tensor], torch.Tensor], image: torch.Tenso
 
 
 def _crops(apply: Callable[[torch.Tensor], torch.Tensor], image: torch.Tensor, result: torch.Tensor) -> bool:
-    """Whether a result stays as it is when the border of the image, a fiftieth of its sides, becomes its negative."""
+    """Whether the result ignores the border of the image, a fiftieth of each side."""
     height, width = image.shape[2:]
     edge = max(1, min(height, width) // 50)
     other = 255 - image
@@ -204,7 +208,7 @@ def _floats(result: Any, count: int | None) -> torch.Tensor:
     """The result as a float tensor (N, C, h, w).
 
     Raises:
-        TypeError: it is something else.
+        TypeError: it has another dtype or shape.
     """
     if isinstance(result, Mapping) and PIXEL_VALUES in result:
         result = result[PIXEL_VALUES]

@@ -1,1 +1,1 @@
-"""The study file: its keys, their checks, how it is read, and templates to begin with."""
+"""The study file: its keys, their validation, reading and writing, and templates."""

@@ -1,4 +1,4 @@
-"""Study files: read and checked, written by a benchmark, and templates to begin one with."""
+"""Study files: reading, validation, writing by a benchmark, and templates."""
 
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -13,22 +13,22 @@ from failmodes.warehouse.storage.files import as_store_path, atomic_write_bytes,
 from failmodes.warehouse.storage.locations import MOST_STUDY_BYTES, STUDY_FILE, parse_toml, read_toml
 
 TEMPLATES = Path(__file__).parent / "templates"
-HEADER = "# Written by failmodes.benchmark: the next call with this folder writes it anew."
-NOTES_HEADER, NOTE = "# A study file cannot name these, so `failmodes run` does without them:", "# - "
+HEADER = "# Written by failmodes.benchmark: the next call with this folder overwrites it."
+NOTES_HEADER, NOTE = "# A study file cannot name these, so `failmodes run` skips them:", "# - "
 Part = TypeVar("Part", bound=StrictModel)
 
 
 def read_study(path: Path, *, require_models: bool = True) -> Study:
-    """Read and check a study file.
+    """Read and validate a study file.
 
     Args:
         path: the file.
-        require_models: whether the study must name models; one of imported predictions need not.
+        require_models: refuse a study without models; a study of imported predictions has none.
 
     Raises:
-        StudyError: no such file, no TOML, an unknown key (with the nearest right one), a wrong value, or a file that
-            the study names and that is not there.
-        StorageError: `results` is a URL of no known protocol, or its driver is not installed.
+        StudyError: the file is missing or not TOML, a key is unknown (with the nearest valid key), a value is invalid,
+            or a file named in the study is missing.
+        StorageError: `results` is a URL with an unknown protocol, or its driver is not installed.
     """
     return check_study(read_toml(path), path.resolve().parent, str(path), require_models=require_models)
 
@@ -42,29 +42,27 @@ def check_study(
     own_code: bool = True,
     describe_location: Callable[[Location], str] = dotted_key,
 ) -> Study:
-    """Check the content of a study file, and make its paths absolute.
+    """Validate the content of a study file, and make its paths absolute.
 
     Args:
-        content: keys and tables, as TOML gives them.
-        folder: what its paths are relative to; modules that it names are looked for there too.
-        origin: where it comes from, for errors.
-        require_models: whether it must name models.
-        own_code: whether modules that it names as corruptions are imported; without, they are an error.
-        describe_location: what a user calls the place of a key, for errors.
+        content: keys and tables, as read from TOML.
+        folder: folder of relative paths, also searched for modules.
+        origin: source of the content, for errors.
+        require_models: refuse a study without models.
+        own_code: import modules of custom corruptions; if False, they are an error.
+        describe_location: name of a key's location in errors.
 
     Raises:
         StudyError, StorageError: as `read_study`.
     """
     if not own_code and (modules := own_modules(content)):
-        raise StudyError(
-            f"{origin} names code of its own ({modules[0]}), which is run only where the study file itself is named"
-        )
+        raise StudyError(f"{origin} uses custom code ({modules[0]}), which runs only if the study file itself is given")
     if own_code and str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))  # so that a corruption `module:name` may lie beside the study
+        sys.path.insert(0, str(folder))  # so that a corruption `module:name` may be in a file beside the study
     study = validate(Study, dict(content), origin, describe_location)
     if require_models and not study.models:
         raise StudyError(
-            f"{origin}: models: no model is named: add a [[models]] table, or bring predictions made elsewhere with "
+            f"{origin}: models: the study has no models: add a [[models]] table, or import predictions with "
             "`failmodes import`"
         )
     study = _anchored(study, folder)
@@ -73,7 +71,7 @@ def check_study(
 
 
 def own_modules(content: Mapping[str, Any]) -> list[str]:
-    """Import paths among the corruptions of a study that was not checked yet."""
+    """Import paths among the corruptions of an unvalidated study."""
     corruptions = content.get("corruptions")
     names = corruptions.get("names") if isinstance(corruptions, Mapping) else None
     several = names if isinstance(names, list) else [names]
@@ -86,22 +84,22 @@ def templates() -> dict[str, Path]:
 
 
 def check_study_file(folder: Path) -> None:
-    """Refuse a folder whose study file a benchmark did not write, and would write over.
+    """Refuse a folder with a study file that no benchmark wrote.
 
     Raises:
-        StudyError: there is one.
+        StudyError: there is such a file.
     """
     path = folder / STUDY_FILE
-    if path.exists() and not _former_text(path).startswith(HEADER):
+    if path.exists() and not _earlier_text(path).startswith(HEADER):
         raise StudyError(
-            f"{path} is a study of your own, and a benchmark would write over it: give another folder as to="
+            f"{path} was not written by a benchmark, which would overwrite it: choose another folder as to="
         )
 
 
 def claims_of_folder(folder: Path) -> list[dict[str, Any]]:
-    """The claims of the study file that a former benchmark wrote into a folder; none where there is no such file."""
+    """The claims in the study file of an earlier benchmark; empty without such a file."""
     try:
-        claims = parse_toml(_former_text(folder / STUDY_FILE)).get("claims", [])
+        claims = parse_toml(_earlier_text(folder / STUDY_FILE)).get("claims", [])
     except ValueError:
         return []
     return [claim for claim in claims if isinstance(claim, dict)] if isinstance(claims, list) else []
@@ -110,19 +108,19 @@ def claims_of_folder(folder: Path) -> list[dict[str, Any]]:
 def write_study_file(study: Study, notes: Sequence[str], subjects: Collection[str]) -> Path:
     """Write the study file of a benchmark into its output folder.
 
-    Models that former benchmarks of the same images and corruptions put there stay in it, and so do their notes.
+    Models and notes of earlier benchmarks of the same images and corruptions are kept.
 
     Args:
-        study: with those models that a file can name.
-        notes: what it cannot say, a line each, which begins with a label or name and a colon.
-        subjects: labels of all models and names of all own corruptions of this benchmark.
+        study: the study, with the models that a file can name.
+        notes: what the file cannot name, one line each, starting with a label or name and a colon.
+        subjects: labels of all models and names of all custom corruptions of this benchmark.
 
     Returns:
         Path of the file.
     """
     path = study.output / STUDY_FILE
     content = _content(study)
-    models, kept = _of_former_benchmarks(_former_text(path), content, subjects)
+    models, kept = _of_earlier_benchmarks(_earlier_text(path), content, subjects)
     content["models"] = models + content["models"]
     lines = [*kept, *(NOTE + _one_line(note) for note in notes)]
     head = [HEADER, *([NOTES_HEADER, *lines] if lines else [])]
@@ -133,7 +131,7 @@ def write_study_file(study: Study, notes: Sequence[str], subjects: Collection[st
 
 
 def _anchored(study: Study, folder: Path) -> Study:
-    """Make paths absolute and check those that must exist."""
+    """Make paths absolute and check that checkpoints exist."""
     models = [_with_absolute(model, "checkpoint", folder) for model in study.models]
     for model in models:
         try:
@@ -143,7 +141,7 @@ def _anchored(study: Study, folder: Path) -> Study:
             raise StudyError(f"model {model.label!r}: no checkpoint at {model.checkpoint}") from error
     results = study.results
     if results is not None:
-        path = as_store_path(results, folder)  # a driver that is missing is an error here, not after the training
+        path = as_store_path(results, folder)  # a missing driver is an error now, not after the training
         results = results if is_url(results) else str(path)
     return study.model_copy(
         update={
@@ -157,34 +155,34 @@ def _anchored(study: Study, folder: Path) -> Study:
 
 
 def _check_encoding(study: Study, origin: str) -> None:
-    """Refuse a folder that Arrow and DuckDB cannot write into: they take paths in UTF-8 alone."""
+    """Refuse a folder that Arrow and DuckDB cannot write to: they accept only UTF-8 paths."""
     for key, location in (("output", str(study.output)), ("results", study.results or "")):
         try:
             location.encode()
         except UnicodeEncodeError as error:
             raise StudyError(
-                f"{origin}: {key}: the path {location!r} is not valid UTF-8: rename its folders, or name another"
+                f"{origin}: {key}: the path {location!r} is not valid UTF-8: rename its folders or choose another"
             ) from error
 
 
 def _with_absolute(part: Part, key: str, folder: Path) -> Part:
-    """A part of a study with the path under `key`, where there is one, made absolute."""
+    """A part of a study with the path in `key`, if any, made absolute."""
     path: Path | None = getattr(part, key)
     return part if path is None else part.model_copy(update={key: folder / path})
 
 
 def _one_line(text: str) -> str:
-    """Text that stays within a comment's line."""
+    """Text without line breaks or other control characters, for a comment."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _identifying(model: Mapping[str, Any]) -> dict[str, Any]:
-    """A model without its label; the name of its file ends in a hash of its tensors."""
+    """A model without its label; its checkpoint's name ends in a hash of its tensors."""
     return {**model, "label": None, "checkpoint": str(model.get("checkpoint")).rpartition("-")[2]}
 
 
 def _content(study: Study) -> dict[str, Any]:
-    """What differs from the defaults, paths relative to the output folder where they lie in it."""
+    """The keys that differ from their defaults; paths inside the output folder are relative."""
     content = study.model_dump(mode="json", exclude_defaults=True, exclude={"output", "models", "claims"})
     content |= {"output": ".", "models": [_model(model, study.output) for model in study.models]}
     if study.claims:
@@ -210,17 +208,17 @@ def _number(level: Any) -> int | float:
     return int(level) if level == int(level) else float(level)
 
 
-def _former_text(path: Path) -> str:
+def _earlier_text(path: Path) -> str:
     try:
         return read_regular(path, MOST_STUDY_BYTES).decode(errors="replace")
     except (FileNotFoundError, StorageError):
         return ""
 
 
-def _of_former_benchmarks(
+def _of_earlier_benchmarks(
     text: str, content: dict[str, Any], subjects: Collection[str]
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Models and notes of a file that differs in its models alone, except those that this benchmark replaces."""
+    """Models and notes to keep of an earlier file that differs only in its models."""
     try:
         former = parse_toml(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The keys of a study file and their checks: models, and how they are evaluated. No torch here."""
+"""The keys of a study file and their validation: models and how they are evaluated. Does not import torch."""
 
 import re
 from decimal import Decimal
@@ -22,9 +22,9 @@ OutputKind = Literal["logits", "probabilities"]
 ClassProtocol = Literal["subset", "all"]
 Augmentation = Literal["standard", "augmix", "trivialaugment"]
 Optimizer = Literal["sgd", "adamw"]
-LARGEST_MEAN = 2  # values / 255 have a mean of 1 at most; a larger one belongs to values up to 255
+LARGEST_MEAN = 2  # values / 255 have a mean of at most 1; a larger mean belongs to values up to 255
 
-# Sources of models, a file each: the prefix of an architecture, and the two that have none
+# Sources of models, one file each: the prefixes of architectures, and two sources without a prefix
 SOURCES = sorted(path.stem for path in (Path(__file__).parents[1] / "models" / "sources").glob("[a-z]*.py"))
 BUILTIN, OWN_CODE = "builtin", "own_code"
 BUILTIN_ARCHITECTURES = ("resnet18", "densenet121")
@@ -36,9 +36,8 @@ EXPECTED_ARCHITECTURE = (
 PUBLISHED_WIDTH = 64
 STEM = "cifar (3x3 stride 1, no max-pool)"
 
-# Mean and std of values / 255 under the names that the field knows them by: of torchvision's and most of timm's
-# ImageNet models, of the usual CIFAR recipes (per-channel statistics of the training images), of CLIP, of Inception
-# and the first vision transformers, and none at all
+# Mean and std of values / 255 under their usual names: ImageNet models of torchvision and most of timm, CIFAR recipes
+# (per-channel statistics of the training images), CLIP, Inception and the first vision transformers, and none
 NORMALIZATIONS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
@@ -56,7 +55,7 @@ MOST_METRIC_FILES = 100
 
 
 def named_source(architecture: str) -> str | None:
-    """The source that an architecture names; None for a bare name that sources know."""
+    """The source of an architecture; None for a bare name to look up in sources."""
     prefix, colon, _ = architecture.partition(":")
     if not colon:
         return BUILTIN if architecture in BUILTIN_ARCHITECTURES else None
@@ -64,7 +63,7 @@ def named_source(architecture: str) -> str | None:
 
 
 class Normalization(StrictModel):
-    """Mean and standard deviation per channel, of pixel values / 255. It belongs to the model, not to the data.
+    """Mean and standard deviation per channel of pixel values / 255, as the model was trained with.
 
     Attributes:
         mean: of red, green and blue.
@@ -83,10 +82,10 @@ class Normalization(StrictModel):
 
 
 def named_normalization(given: Any) -> Any:
-    """Mean and std of a name such as "imagenet", as a mapping; anything else as it is.
+    """Mean and std of a name such as "imagenet", as a mapping; other values unchanged.
 
     Raises:
-        ValueError: there is no such name.
+        ValueError: unknown name.
     """
     if not isinstance(given, str):
         return given
@@ -97,22 +96,22 @@ def named_normalization(given: Any) -> Any:
 
 
 class TrainingSpec(StrictModel):
-    """A training recipe: a one-cycle learning rate, cross-entropy, random crop and flip, and what comes on top.
+    """A training recipe: one-cycle learning rate, cross-entropy, random crop and flip, optional augmentation.
 
     Attributes:
-        epochs: how often each image is seen.
+        epochs: passes over the training images.
         batch_size: images per step.
-        optimizer: sgd with Nesterov momentum, or adamw, which vision transformers need: gradients clipped at a norm
-            of 1, no weight decay on norms, biases and positions.
-        peak_learning_rate: the highest rate of the cycle; 0.1 for sgd and 0.001 for adamw if not given.
-        momentum: of sgd; β₁ of adamw.
-        weight_decay: 5e-4 for sgd (on the gradient) and 0.05 for adamw (decoupled) if not given.
-        augmentation: standard is crop and flip alone; augmix (Hendrycks et al. 2020) and trivialaugment (the wide
-            space of Müller & Hutter 2021) come before these. augmix is torchvision's augmentation chain, without the
-            paper's Jensen–Shannon loss.
-        crop_padding_px: how far a crop may shift, pixels.
-        flip: whether half of the images are mirrored; not for images that mirroring turns into another class.
-        images: how many training images, balanced over classes; all if not given.
+        optimizer: sgd with Nesterov momentum, or adamw for vision transformers: gradients clipped at a norm of 1, no
+            weight decay on norms, biases and positions.
+        peak_learning_rate: highest learning rate of the cycle. Default: 0.1 for sgd, 0.001 for adamw.
+        momentum: momentum of sgd; β₁ of adamw.
+        weight_decay: default 5e-4 for sgd (on the gradient) and 0.05 for adamw (decoupled).
+        augmentation: standard is only crop and flip; augmix (Hendrycks et al. 2020) and trivialaugment (wide, Müller &
+            Hutter 2021) come before them. augmix is torchvision's augmentation chain, without the paper's
+            Jensen–Shannon loss.
+        crop_padding_px: padding of the random crop, pixels.
+        flip: flip half of the images horizontally; not for images whose mirror image has another class.
+        images: number of training images, balanced over classes. Default: all.
     """
 
     epochs: study_types.Epochs = 30
@@ -132,7 +131,7 @@ class TrainingSpec(StrictModel):
 
     @property
     def augmentation_in_words(self) -> str:
-        """How training images are changed, in order, for the record."""
+        """The augmentation steps in order, as stored in the checkpoint."""
         parts = {
             "standard": [],
             "augmix": ["AugMix's chain (Hendrycks et al. 2020) without its Jensen–Shannon loss"],
@@ -143,36 +142,37 @@ class TrainingSpec(StrictModel):
 
 
 class ModelSpec(StrictModel):
-    """One model: an architecture with weights to load or a recipe to train it by, once a seed.
+    """One model: an architecture with weights to load, or a recipe to train it once per seed.
 
     Attributes:
-        label: its name on charts.
+        label: name in charts.
         architecture: `resnet18` or `densenet121` (with the CIFAR stem), `torchvision:NAME`, `timm:NAME`, a bare name
-            looked up in that order, `timm:hf-hub:OWNER/NAME`, or `module:function` that makes a model.
-        width: channels of the first stage, for ours only.
-        options: keyword arguments for what builds the model.
-        stem: "cifar" makes a ResNet's or DenseNet's first convolution 3×3 with stride 1 and drops its max-pool.
-        checkpoint: `.safetensors`, or a `.pt`/`.pth` that holds nothing but tensors.
-        checkpoint_key: which weights of the checkpoint to load, by their key in the file, such as "state_dict_ema",
-            where it holds several.
-        training: the recipe to train it by.
-        weights: published weights: a name of torchvision's such as "IMAGENET1K_V2" or "DEFAULT"; for timm "pretrained".
-        seeds: training seeds, a model each.
-        training_seed: of given weights, the seed of their training run, where their file does not say.
-        normalization: mean and std that its inputs were normalized by, where its weights do not say; or one of
-            "imagenet", "cifar10", "cifar100", "clip", "inception" and "none".
-        input_side_px: the model's own side: images, corrupted at the data set's side, are resized to it (bilinear,
-            anti-aliased); not resized where neither the study nor the weights give it.
-        class_names: names of its outputs, in order, where its weights do not say.
-        class_map: the output, by index, name or WordNet id, of a class of the data set; names are matched elsewhere.
-        classes: where it has outputs that are no classes of the data set: "all" lets any output be the answer, as
-            published accuracies are measured; "subset" only those of the data set's classes. If not given: all where
-            classes were matched by name or WordNet id, subset where `class_map` gives them.
-        output_key: which of its outputs are the logits, by name or by position from "0", where it gives several.
-        output_kind: "probabilities" for a model that ends in a softmax; logits if not given.
-        deterministic: false accepts a model that gives an image other outputs each time.
-        attention: overrides the study's setting for all models.
-        attention_layer: the layer to look at, by its dotted name, instead of the one found automatically.
+            looked up in that order, `timm:hf-hub:OWNER/NAME`, or `module:function` that returns a model.
+        width: channels of the first stage, for resnet18 and densenet121 only.
+        options: keyword arguments of the model.
+        stem: "cifar" replaces the first convolution of a ResNet or DenseNet by 3×3 with stride 1 and drops the
+            max-pool.
+        checkpoint: `.safetensors`, or a `.pt`/`.pth` that contains only tensors.
+        checkpoint_key: which weights of the checkpoint to load, by their key in the file, such as "state_dict_ema", if
+            it has several.
+        training: training recipe.
+        weights: published weights: a torchvision name such as "IMAGENET1K_V2" or "DEFAULT"; for timm "pretrained".
+        seeds: training seeds, one model each.
+        training_seed: training seed of given weights, if their file does not state it.
+        normalization: mean and std of the inputs in training, if the weights do not state them; or one of "imagenet",
+            "cifar10", "cifar100", "clip", "inception" and "none".
+        input_side_px: input size of the model: images are corrupted at the dataset's size, then resized to it
+            (bilinear, anti-aliased). Default: as the weights state, otherwise not resized.
+        class_names: names of the outputs in order, if the weights do not state them.
+        class_map: output, by index, name or WordNet id, of a class of the dataset; other classes are matched by name.
+        classes: for models with outputs that are not classes of the dataset: "all" predicts among all outputs, as for
+            published accuracies; "subset" among the classes of the dataset. Default: all if classes were matched by
+            name or WordNet id, subset with `class_map`.
+        output_key: which output holds the logits, by name or by position from "0", if the model returns several.
+        output_kind: "probabilities" for a model that ends in a softmax. Default: logits.
+        deterministic: false accepts a model whose outputs differ from pass to pass.
+        attention: overrides the setting of the study for this model.
+        attention_layer: target layer, by its dotted name. Default: found automatically.
     """
 
     label: Annotated[str, Field(min_length=1, max_length=60), study_types.PRINTABLE]
@@ -199,34 +199,34 @@ class ModelSpec(StrictModel):
     _live: Any = PrivateAttr(None)
 
     def label_of(self, seed: int | None) -> str:
-        """The label, with the seed behind it where several are trained."""
+        """The label, followed by the seed if several are trained."""
         return self.label if len(self.seeds) == 1 or seed is None else f"{self.label}, seed {seed}"
 
     @property
     def source(self) -> str | None:
-        """The source that its architecture names; None for a bare name that sources know."""
+        """The source of its architecture; None for a bare name to look up in sources."""
         return named_source(self.architecture)
 
     @property
     def slug(self) -> str:
-        """The label as a part of a file's name; empty where it has no letter or digit of ASCII."""
+        """The label as part of a file name; empty if it has no ASCII letter or digit."""
         return re.sub(r"[^a-z0-9]+", "-", self.label.lower()).strip("-")
 
     @property
     def live(self) -> "Model | None":
-        """The model itself, where it is an object of this process, which no file can name."""
+        """The model itself if it is an object of this process, which no file can name."""
         live: Model | None = self._live
         return live
 
     def with_live(self, model: "Model") -> "ModelSpec":
-        """The same specification of a model that is an object of this process."""
+        """A copy for a model that is an object of this process."""
         spec = self.model_copy()
         spec._live = model
         return spec
 
     @property
     def is_hub_name(self) -> bool:
-        """Whether it is a model of timm's hub, which brings its weights."""
+        """Whether it is a model on the Hugging Face hub, which includes its weights."""
         return self.architecture.startswith("timm:hf-hub:")
 
     @field_validator("architecture")
@@ -244,33 +244,31 @@ class ModelSpec(StrictModel):
         needs = self.source in (BUILTIN, "torchvision", "timm", None) and not self.is_hub_name
         if len(given) > 1 or (not given and needs):
             raise ValueError(
-                f"model {self.label!r} needs one of a checkpoint to load, a training table or weights"
+                f"model {self.label!r} needs one of `checkpoint`, `training` or `weights`"
                 f" (given: {' and '.join(given) or 'none'})"
             )
         if self.checkpoint_key is not None and self.checkpoint is None:
-            raise ValueError(f"model {self.label!r}: checkpoint_key goes with a checkpoint")
+            raise ValueError(f"model {self.label!r}: `checkpoint_key` requires `checkpoint`")
         if self.weights is not None and self.source in (BUILTIN, OWN_CODE):
             hint = (
                 f"write torchvision:{self.architecture}"
                 if self.source == BUILTIN
-                else "leave them out, the function loads its own"
+                else "remove them, the function loads its own"
             )
-            raise ValueError(f"model {self.label!r}: no published weights go with {self.architecture}: {hint}")
+            raise ValueError(f"model {self.label!r}: {self.architecture} has no published `weights`: {hint}")
         return self
 
     @model_validator(mode="after")
     def _keys_of_training(self) -> "ModelSpec":
         if self.training is None and self.seeds != [0]:
             raise ValueError(
-                f"model {self.label!r}: seeds go with training; a checkpoint has the seed it was trained by"
+                f"model {self.label!r}: `seeds` requires `training`; for given weights use `training_seed`"
             )
         if self.training is not None and self.training_seed is not None:
-            raise ValueError(
-                f"model {self.label!r}: training_seed goes with given weights; what is trained here has its `seeds`"
-            )
+            raise ValueError(f"model {self.label!r}: `training_seed` is for given weights; use `seeds` with `training`")
         for key in ("input_side_px", "class_names", "class_map", "classes", "output_key", "output_kind"):
             if self.training is not None and getattr(self, key):
-                raise ValueError(f"model {self.label!r}: {key} goes with given weights, not with training")
+                raise ValueError(f"model {self.label!r}: `{key}` is for given weights, not for `training`")
         return self
 
     @model_validator(mode="after")
@@ -278,47 +276,48 @@ class ModelSpec(StrictModel):
         if self.source == BUILTIN and (self.options or self.stem):
             key = "options" if self.options else "stem"
             raise ValueError(
-                f"model {self.label!r}: `{key}` is not for {self.architecture}, which has the CIFAR stem and `width`:"
-                f" write torchvision:{self.architecture} for torchvision's own"
+                f"model {self.label!r}: {self.architecture} takes no `{key}` (it has the CIFAR stem and `width`):"
+                f" write torchvision:{self.architecture} for torchvision's model"
             )
         if self.source != BUILTIN and self.width != type(self).model_fields["width"].default:
             raise ValueError(
-                f"model {self.label!r}: `width` is for {' and '.join(BUILTIN_ARCHITECTURES)}: use `options`"
+                f"model {self.label!r}: `width` is only for {' and '.join(BUILTIN_ARCHITECTURES)}: use `options`"
             )
         if self.stem is not None and (self.weights or self.is_hub_name or self.source == OWN_CODE):
-            raise ValueError(f"model {self.label!r}: `stem` goes with a checkpoint or training of a ResNet or DenseNet")
+            raise ValueError(
+                f"model {self.label!r}: `stem` is for a ResNet or DenseNet with `checkpoint` or `training`"
+            )
         reserved = RESERVED_OPTIONS[:1] if self.source == OWN_CODE else RESERVED_OPTIONS
         for key in reserved:
             if key in self.options:
                 raise ValueError(
-                    f"model {self.label!r}: options must not hold {key}: outputs follow from the classes, weights from"
-                    " `checkpoint`, `training` or `weights`"
+                    f"model {self.label!r}: options must not contain {key}: outputs follow from the classes, weights"
+                    " from `checkpoint`, `training` or `weights`"
                 )
         return self
 
 
 class EvaluationSpec(StrictModel):
-    """How models are run. Only precision, attention and logits are part of an evaluation's identity.
+    """How models run. Only precision, attention and logits are part of an evaluation's identity.
 
-    Device, batch size, compilation and the number of processes change rows by rounding only (about 1e-6, and up to 2e-5
+    Device, batch size, compilation and number of processes change rows only by rounding (about 1e-6, and up to 2e-5
     between machines).
 
     Attributes:
-        device: where models run; auto takes cuda, then mps, then cpu.
+        device: where models run; auto prefers cuda, then mps, then cpu.
         precision: of the forward pass.
-        batch_size: images per forward pass; if not given, the largest power of two that fits the memory rule of
-            `engine.cell.choose_batch_size`, at most 32 on a CPU, 512 on a GPU and 128 on MPS.
+        batch_size: images per forward pass. Default: the largest power of two within a memory budget, at most 32 on a
+            CPU, 512 on a GPU and 128 on MPS.
         attention: true, false, or a CAM method: "auto", "none", "closed-form", "backward", or one of the grad-cam
             package such as "layercam".
-        logits: "all" keeps every logit of models of more than ten classes, as float16, in the record alone; what
-            else is on record stays as it is.
-        thumbnails: whether pictures are put on record: clean images, from which any image under any corruption is made
-            again, and the exemplars. False for images that must not leave this machine with the record.
-        compile: whether models go through torch.compile first, which takes minutes for deep ones.
+        logits: "all" also keeps every logit of models with more than ten classes, as float16, in the results only.
+        thumbnails: store images in the results: clean ones, from which any image under any corruption is reproduced,
+            and exemplars. False for images that must not leave this machine with the results.
+        compile: run models through torch.compile first, which takes minutes for deep models.
         executor: where it runs: this process (here), several on this machine (processes), a Ray cluster (ray); auto
-            takes a process for each GPU where there are several.
-        processes: how many evaluate in parallel, for processes and ray; by default one per GPU, else one.
-        workers: processes that prepare corrupted images for each evaluating process; by default none on a CPU.
+            uses one process per GPU if there are several.
+        processes: number of processes for executors processes and ray. Default: one per GPU, otherwise one.
+        workers: processes that prepare corrupted images for each evaluating process. Default: none on a CPU.
     """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -335,12 +334,12 @@ class EvaluationSpec(StrictModel):
     @model_validator(mode="after")
     def _fits_one_machine(self) -> "EvaluationSpec":
         if self.executor != "ray" and (self.processes or 0) > study_types.MOST_HERE:
-            raise ValueError(f"`processes`: on one machine at most {study_types.MOST_HERE} (given: {self.processes})")
+            raise ValueError(f"`processes`: at most {study_types.MOST_HERE} on one machine (given: {self.processes})")
         return self
 
     @property
     def attention_method(self) -> str:
-        """The CAM method of all models: "auto", "none" or a method's name."""
+        """The CAM method of all models: "auto", "none" or the name of a method."""
         if isinstance(self.attention, str):
             return self.attention
         return "auto" if self.attention else "none"
@@ -350,18 +349,18 @@ class Study(StrictModel):
     """A whole study. Relative paths in the file are relative to the file.
 
     Attributes:
-        name: of the study, on charts and in the report.
-        output: the folder for the record, checkpoints, warehouse and report.
-        results: where shards and dimensions go instead of `output`: another folder, or a URL such as s3://bucket/study.
+        name: of the study, in charts and in the report.
+        output: folder for results, checkpoints, warehouse and report.
+        results: store results elsewhere: another folder, or a URL such as s3://bucket/study.
         dataset: the clean images.
         corruptions: how they are corrupted.
-        models: the models; none where all predictions are imported.
-        evaluation: how models are run.
-        claims: what the study claims of its models, a table each, which the report and `failmodes claims` judge; they
-            change nothing of what is evaluated.
-        metrics: Python files with metrics of your own, each a function under `@failmodes.metric`; `failmodes load` runs
-            them and computes the metrics.
-        gate: rules that `failmodes gate` judges by; they change nothing of what is evaluated.
+        models: the models; none if all predictions are imported.
+        evaluation: how models run.
+        claims: claims about the models, one table each, evaluated in the report and by `failmodes claims`; they do not
+            change the evaluation.
+        metrics: Python files with custom metrics, functions decorated with `@failmodes.metric`; `failmodes load` runs
+            them.
+        gate: rules of `failmodes gate`; they do not change the evaluation.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=80), study_types.PRINTABLE]
@@ -377,17 +376,17 @@ class Study(StrictModel):
 
     @property
     def cache(self) -> Path:
-        """Where decoded images and remembered fingerprints lie."""
+        """Folder for decoded images and cached fingerprints."""
         return self.output / "cache"
 
     @property
     def results_folder(self) -> StorePath:
-        """The folder that holds the record: `results`, or the output folder where that is not given."""
+        """The folder of the results: `results` if given, otherwise `output`."""
         return self.output if self.results is None else as_store_path(self.results)
 
     @property
     def severities(self) -> list[Decimal]:
-        """The severities of the study, rising, as the record writes them."""
+        """The severities in ascending order, as stored in the results."""
         return sorted(Decimal(str(severity)).quantize(Decimal("0.001")) for severity in self.corruptions.severities)
 
     @property
@@ -398,5 +397,5 @@ class Study(StrictModel):
     @model_validator(mode="after")
     def _distinct_labels(self) -> "Study":
         if study_types.first_duplicate(model.label for model in self.models) is not None:
-            raise ValueError("two models have the same label: charts could not tell them apart")
+            raise ValueError("two models have the same label: charts could not distinguish them")
         return self

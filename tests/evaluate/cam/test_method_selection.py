@@ -46,10 +46,10 @@ def test_a_requested_layer_is_looked_at(name: str, layer: str) -> None:
     [
         ("resnet18", {"method": "gradcamm"}, "'gradcamm'"),
         ("resnet18", {"layer": "layer5"}, "'layer5': .*layer[1-4]"),
-        ("resnet18", {"layer": "avgpool"}, "'avgpool' gives .*no places"),
+        ("resnet18", {"layer": "avgpool"}, "'avgpool' returns .*no spatial positions"),
         ("resnet18", {"method": "closed-form", "layer": "layer3"}, "global average pooling"),
-        ("timm vit", {"layer": "norm"}, "do not depend on the places of layer 'norm'"),
-        ("timm swin", {"layer": "layers.0.blocks.0.attn"}, "no places"),
+        ("timm vit", {"layer": "norm"}, "do not depend on the spatial positions of layer 'norm'"),
+        ("timm swin", {"layer": "layers.0.blocks.0.attn"}, "no spatial positions"),
     ],
 )
 def test_what_cannot_be_had_is_said_in_one_line(name: str, requested: dict, message: str) -> None:

@@ -143,5 +143,5 @@ def test_one_model_under_two_labels_is_refused(two_trained_models) -> None:
         for label in ("One", "Other")
     )
     path.write_text(path.read_text().split("[[models]]")[0] + models)
-    with pytest.raises(StudyError, match="models 'One' and 'Other' are one model"):
+    with pytest.raises(StudyError, match="models 'One' and 'Other' are the same model"):
         run_study(path)

@@ -31,10 +31,10 @@ def test_a_saved_model_comes_back_with_what_its_file_says(saved) -> None:
 
 
 OTHERS = {
-    "another class count": (4, {}, StudyError, "3 outputs, but the data set has 4 classes"),
-    "another architecture": (3, {"architecture": "densenet121"}, ModelError, "holds a resnet18"),
-    "another width": (3, {"width": 16}, ModelError, "does not fit resnet18 of width 16"),
-    "another training seed": (3, {"training_seed": 3}, ModelError, "trained with seed 7"),
+    "another class count": (4, {}, StudyError, "3 outputs, but the dataset has 4 classes"),
+    "another architecture": (3, {"architecture": "densenet121"}, ModelError, "is a resnet18"),
+    "another width": (3, {"width": 16}, ModelError, "does not match resnet18 of width 16"),
+    "another training seed": (3, {"training_seed": 3}, ModelError, "states training seed 7"),
     "a key": (3, {"checkpoint_key": "ema"}, ModelError, "no 'ema'"),
 }
 
@@ -50,7 +50,7 @@ def test_a_checkpoint_of_something_else_is_refused(saved, classes: int, changes:
 def test_a_checkpoint_that_says_nothing_is_held_to_its_tensors(saved, tmp_path) -> None:
     silent = tmp_path / "silent.pt"
     torch.save(saved[1].state_dict(), silent)
-    with pytest.raises(ModelError, match="does not fit densenet121"):
+    with pytest.raises(ModelError, match="does not match densenet121"):
         load_model(checkpoint_spec(silent, architecture="densenet121", normalization=NEUTRAL), dataset_of(16), silent)
     with pytest.raises(StudyError, match="mean and std"):
         load_model(checkpoint_spec(silent), dataset_of(16), silent)
@@ -150,20 +150,20 @@ PREFIXES = {
 
 def test_two_containers_are_not_chosen_between(tmp_path) -> None:
     torch.save({"model": small().state_dict(), "net": small().state_dict()}, tmp_path / "a.pt")
-    with pytest.raises(ModelError, match=r"a\.pt holds model and net"):
+    with pytest.raises(ModelError, match=r"a\.pt contains model and net"):
         read_checkpoint(tmp_path / "a.pt")
 
 
 RAW, AVERAGED = ({"weight": torch.full((2,), value)} for value in (0.0, 1.0))
 BOTH = {"state_dict": RAW, "state_dict_ema": AVERAGED}
 SEVERAL = {
-    "averaged beside": (BOTH, None, "state_dict; it also holds state_dict_ema", 0),
+    "averaged beside": (BOTH, None, "state_dict; also in the file: state_dict_ema", 0),
     "averaged chosen": (
-        BOTH, "state_dict_ema", "state_dict_ema; it also holds state_dict", 1,
+        BOTH, "state_dict_ema", "state_dict_ema; also in the file: state_dict", 1,
     ),
-    "model and ema": ({"model": RAW, "ema": {"module": AVERAGED}}, None, "model; it also holds ema", 0),
+    "model and ema": ({"model": RAW, "ema": {"module": AVERAGED}}, None, "model; also in the file: ema", 0),
     "a key of somebody's own": ({"student": RAW, "teacher": {"model": AVERAGED}}, "teacher", "teacher.model", 1),
-    "nested": ({"state_dict": {"model": RAW, "ema": AVERAGED}}, "ema", "state_dict.ema; it also holds model", 1),
+    "nested": ({"state_dict": {"model": RAW, "ema": AVERAGED}}, "ema", "state_dict.ema; also in the file: model", 1),
     "bare": (RAW, None, "", 0),
     "alone": ({"state_dict": RAW, "epoch": 3}, None, "", 0),
     "averaged alone": ({"state_dict_ema": AVERAGED}, None, "", 1),
@@ -189,7 +189,7 @@ def test_which_of_several_weights_were_taken_is_said(content, key, said: str, va
 )  # fmt: skip
 def test_a_key_that_a_checkpoint_lacks_is_refused(content, key: str, said: str, tmp_path) -> None:
     torch.save(content, tmp_path / "a.pt")
-    with pytest.raises(ModelError, match=f"a.pt holds no weights under '{key}': {said}"):
+    with pytest.raises(ModelError, match=f"a.pt has no weights under '{key}': {said}"):
         read_checkpoint(tmp_path / "a.pt", key)
 
 

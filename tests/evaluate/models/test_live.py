@@ -199,9 +199,9 @@ def test_a_function_gets_pixels_and_gives_logits(function) -> None:
     ("function", "said"),
     [
         (lambda images: 1 / 0, "raised ZeroDivisionError"),
-        (lambda images: images.mean(1), r"gives \(1, 8, 3\) for one image"),
-        (lambda images: np.ones((len(images), 5)), "5 outputs, but the data set has 3 classes"),
-        (lambda images: np.ones((1, 5)), r"gives \(1, 5\) for two images"),
+        (lambda images: images.mean(1), r"returns \(1, 8, 3\) for one image"),
+        (lambda images: np.ones((len(images), 5)), "5 outputs, but the dataset has 3 classes"),
+        (lambda images: np.ones((1, 5)), r"returns \(1, 5\) for two images"),
     ],
     ids=["raises", "gives maps", "other classes", "one row"],
 )

@@ -12,19 +12,19 @@ from failmodes.warehouse.errors import ModelError, StudyError
 NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 
 UNFIT = {
-    "no normalization": ("Silent", {}, "how its inputs were normalized"),
-    "a normalization that is none": ("Wrong", {}, "a normalization that is none"),
+    "no normalization": ("Silent", {}, "does not state its normalization"),
+    "an invalid normalization": ("Wrong", {}, "an invalid normalization"),
     "another side": ("Net", {}, "expects images of 8×8 px, .* are 16×16"),
     "two outputs of a name": ("Net", {"input_side_px": 8, "class_names": ["a", "a"]}, "'a' matches outputs 0 "),
     "more outputs": ("Many", {"normalization": NEUTRAL}, "1000 outputs, .* 3 classes"),
     "fewer outputs than said": (
-        "Silent", {"normalization": NEUTRAL, "class_map": {"a": 7, "b": 1, "c": 2}}, "the output 7, but .* 0 to 2",
+        "Silent", {"normalization": NEUTRAL, "class_map": {"a": 7, "b": 1, "c": 2}}, "output 7, but .* 0 to 2",
     ),
-    "no logits": ("Maps", {"normalization": NEUTRAL}, r"gives \(1, 3, 16, 16\)"),
+    "no logits": ("Maps", {"normalization": NEUTRAL}, r"returns \(1, 3, 16, 16\)"),
     "two results": ("Both", {"normalization": NEUTRAL}, "output_key"),
 }  # fmt: skip
 
-OF_THE_MODEL = ("a normalization that is none", "no logits")  # not of what the study says of it
+OF_THE_MODEL = ("an invalid normalization", "no logits")  # not of what the study says of it
 
 
 @pytest.mark.parametrize("case", UNFIT)
@@ -69,9 +69,9 @@ GOOD = {
 }  # fmt: skip
 
 BAD = {
-    "names unknown, other count": (4, CIFAR, {}, "m.pt has 4 outputs, but the data set has 3 classes"),
+    "names unknown, other count": (4, CIFAR, {}, "m.pt has 4 outputs, but the dataset has 3 classes"),
     "names unknown, ImageNet's count": (1000, CIFAR, {}, '1000 outputs, .*`class_names = "imagenet-1k"`'),
-    "names unknown, some said": (3, CIFAR, {"cat": 0}, "leaves out 'dog', 'ship', and the names .* unknown"),
+    "names unknown, some said": (3, CIFAR, {"cat": 0}, "lacks 'dog', 'ship', and the names .* unknown"),
     "as many outputs, other names": (
         ("car", "bus", "tram"),
         CIFAR,
@@ -79,10 +79,10 @@ BAD = {
         "no output for 'cat', 'dog', 'ship'.*class_map",
     ),
     "matches two": (("CAT", "Cat", "dog", "ship"), CIFAR, {}, r"'cat' matches outputs 0 \(CAT\) and 1 \(Cat\)"),
-    "two on one output": (CIFAR, CIFAR, {"dog": "cat"}, "'cat' and 'dog' would share output 0"),
-    "an index too high": (CIFAR, CIFAR, {"dog": 3}, "gives 'dog' the output 3, but outputs go from 0 to 2"),
-    "no such class": (CIFAR, CIFAR, {"dgo": 1}, "class_map names 'dgo', .*it has dog"),
-    "fewer names than outputs": ((5, CIFAR), CIFAR, {}, "m.pt has 5 outputs, but 3 class names are given"),
+    "two on one output": (CIFAR, CIFAR, {"dog": "cat"}, "'cat' and 'dog' both match output 0"),
+    "an index too high": (CIFAR, CIFAR, {"dog": 3}, "maps 'dog' to output 3, but outputs are 0 to 2"),
+    "no such class": (CIFAR, CIFAR, {"dgo": 1}, "class_map: unknown class 'dgo': .* has dog"),
+    "fewer names than outputs": ((5, CIFAR), CIFAR, {}, "m.pt has 5 outputs, but 3 class names"),
     "a bird or a machine": (IMAGENET, ("crane", "tench"), {}, r"'crane' matches outputs 134 \(crane bird\) and 517"),
 }
 

@@ -12,7 +12,7 @@ from sklearn.metrics import log_loss
 from failmodes.evaluate.cam.method_selection import TORCH_SCRIPT, select_cam_method
 from failmodes.evaluate.engine.statistics import prediction_statistics
 from failmodes.evaluate.models.load import load_model
-from failmodes.evaluate.models.model import Model
+from failmodes.evaluate.models.model import CamUnavailable, Model
 from failmodes.evaluate.models.outputs import FLOOR, are_probabilities, fill_zeros, log_probabilities
 from failmodes.warehouse.errors import ModelError, StudyError
 
@@ -123,11 +123,11 @@ REFUSED = {
     "which are the logits": ("Odd", {}, StudyError, r"'scores' \(1, 3\), 'features' \(1, 768\)"),
     "no such output": ("Odd", {"output_key": "score"}, StudyError, "did you mean 'scores'"),
     "probabilities": ("Softmax", {}, StudyError, 'output_kind = "probabilities"'),
-    "no probabilities": ("Base", {"output_kind": "probabilities"}, StudyError, "gives no probabilities"),
+    "no probabilities": ("Base", {"output_kind": "probabilities"}, StudyError, "does not return probabilities"),
     "one number": ("OneOutput", {}, ModelError, r"torch.cat\(\[-x, x\], 1\) / 2"),
-    "random": ("Dropout", {}, ModelError, "when it is asked again .*deterministic = false"),
+    "random": ("Dropout", {}, ModelError, "in a second pass .*deterministic = false"),
     "of its batch": ("Training", {}, ModelError, "in another batch .*deterministic = false"),
-    "another side": ("Side", {}, ModelError, "cannot take images of 16×16 px: .*input_side_px"),
+    "another side": ("Side", {}, ModelError, "does not accept images of 16×16 px: .*input_side_px"),
     "an error of its own": ("Fault", {}, ModelError, r"raised KeyError .*'backbone' \(nets_.*\.py:\d+\)$"),
 }
 
@@ -191,4 +191,4 @@ def test_what_counts_as_probabilities() -> None:
 def test_torch_script_is_evaluated_without_attention(models: str) -> None:
     model = tried(models, "script")
     torch.testing.assert_close(logits(model), logits(tried(models, "Base")))
-    assert select_cam_method(model.to(torch.device("cpu")), (16, 16)) == (TORCH_SCRIPT,)
+    assert select_cam_method(model.to(torch.device("cpu")), (16, 16)) == CamUnavailable(TORCH_SCRIPT)

@@ -80,7 +80,7 @@ def as_floats(result) -> torch.Tensor:
 def test_a_batch_is_prepared_as_by_hand(make) -> None:
     function = make()
     prepared = prepare(function)
-    result = prepared.apply(BATCH.clone())
+    result = prepared.function(BATCH.clone())
     torch.testing.assert_close(result, as_floats(function(BATCH)), equal_nan=True)
     assert not result.requires_grad
 
@@ -91,7 +91,7 @@ def test_pil_images_are_prepared_one_by_one_as_by_hand(make) -> None:
     prepared = prepare(function)
     by_hand = [as_floats(function(Image.fromarray(image))) for image in IMAGES]
     by_hand = [values[None] if values.ndim == 3 else values for values in by_hand]
-    torch.testing.assert_close(prepared.apply(BATCH), torch.cat(by_hand))
+    torch.testing.assert_close(prepared.function(BATCH), torch.cat(by_hand))
 
 
 class Refused:
@@ -102,13 +102,28 @@ class Refused:
         "whole numbers": (lambda images: images, "returned torch.uint8 (2, 3, 40, 36)"),
         "neither batch nor PIL image": (lambda images: 1 / 0, "ZeroDivisionError"),
         "logits": (lambda images: torch.ones(len(images), 10), "returned torch.float32"),
-        "mean of the batch": (lambda x: scaled(x) - scaled(x).mean(), "another result in another batch"),
-        "shape by the batch": (lambda x: scaled(x)[..., : 10 + len(x)], "another result in another batch"),
-        "noise": (lambda x: scaled(x) + torch.randn(x.shape), "another result each time"),
-        "rare flip": (v2.Compose([v2.RandomHorizontalFlip(0.1), v2.ToDtype(torch.float32)]), "another result each"),
-        "flip of PIL images": (v1.Compose([v1.RandomVerticalFlip(), v1.ToTensor()]), "another result each time"),
-        "NumPy's random": (lambda x: scaled(x) * np.random.rand(), "another result each time"),
-        "a generator of its own": (lambda x: scaled(x) * Refused.own.random(), "another result each time"),
+        "mean of the batch": (
+            lambda x: scaled(x) - scaled(x).mean(),
+            "result for the same image in another batch",
+        ),
+        "shape by the batch": (
+            lambda x: scaled(x)[..., : 10 + len(x)],
+            "result for the same image in another batch",
+        ),
+        "noise": (lambda x: scaled(x) + torch.randn(x.shape), "for the same image each time"),
+        "rare flip": (
+            v2.Compose([v2.RandomHorizontalFlip(0.1), v2.ToDtype(torch.float32)]),
+            "for the same image each",
+        ),
+        "flip of PIL images": (
+            v1.Compose([v1.RandomVerticalFlip(), v1.ToTensor()]),
+            "for the same image each time",
+        ),
+        "NumPy's random": (lambda x: scaled(x) * np.random.rand(), "for the same image each time"),
+        "a generator of its own": (
+            lambda x: scaled(x) * Refused.own.random(),
+            "for the same image each time",
+        ),
     }
 
 
@@ -121,7 +136,7 @@ def test_what_cannot_serve_is_refused(function, said: str) -> None:
 
 
 def test_equal_images_do_not_hide_what_mixes_a_batch() -> None:
-    with pytest.raises(ModelError, match="another result in another batch"):
+    with pytest.raises(ModelError, match="result for the same image in another batch"):
         prepare(lambda x: scaled(x) - scaled(x).mean(), np.full((2, 8, 8, 3), 90, np.uint8))
 
 

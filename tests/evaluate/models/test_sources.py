@@ -63,7 +63,7 @@ NOT_BUILT = {
     "no such option": ("mobilenet_v2", {"options": {"widht": 1}}, "cannot be built with options.*TypeError.*widht"),
     "a function that raises": ("MODULE:broken", {}, "cannot be built: RuntimeError: no such luck$"),
     "a stem where there is none": ("mobilenet_v2", {"stem": "cifar"}, 'stem = "cifar" does not fit mobilenet_v2'),
-    "no model": ("MODULE:nothing", {}, "made a int: expected a torch nn.Module"),
+    "no model": ("MODULE:nothing", {}, "returned a int: expected a torch nn.Module"),
     "no such module": ("no_such_module_:f", {}, "cannot be imported.*ModuleNotFoundError"),
 }  # fmt: skip
 

@@ -120,7 +120,7 @@ def test_a_benchmark_of_another_kind_starts_a_new_file(tmp_path: Path, more: dic
 )
 def test_a_study_of_the_users_own_is_never_written_over(tmp_path: Path, text: str) -> None:
     (tmp_path / "study.toml").write_text(text, encoding="latin-1")
-    with pytest.raises(StudyError, match="is a study of your own"):
+    with pytest.raises(StudyError, match="was not written by a benchmark"):
         check_study_file(tmp_path)
     assert (tmp_path / "study.toml").read_text(encoding="latin-1") == text
 

@@ -1,8 +1,8 @@
 """Grad-CAM in closed form, for models that end in global average pooling and one linear layer.
 
 There logit_c = Σ_k w_ck mean(A_k) + b_c, so the gradient of logit_c by A_kij is w_ck / HW and Grad-CAM (Selvaraju et
-al., 2017, eq. 1–2) at that layer is ReLU(Σ_k w_ck A_k) / HW: no backward pass. The map before the ReLU sums to
-logit_c − b_c (Zhou et al. 2016), which proves each batch. Whether a model ends so is found from its modules' outputs.
+al., 2017, eq. 1–2) at that layer is ReLU(Σ_k w_ck A_k) / HW, without a backward pass. The map before the ReLU sums to
+logit_c − b_c (Zhou et al. 2016), which is verified for each batch. The layer is found from the outputs of modules.
 """
 
 import torch
@@ -21,15 +21,15 @@ from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.study.study_schema import Precision
 from failmodes.warehouse.errors import ModelError
 
-# Largest |map sum + bias − logit| allowed, relative to the largest |logit| of the batch (at least 1). The model
-# rounds its own logits: to 2⁻²⁴ a step in float32 over sums of ~1,000 terms, to 2⁻⁹ (bfloat16) and 2⁻¹¹ (float16).
+# Largest allowed |map sum + bias − logit|, relative to the largest |logit| of the batch (at least 1). Logits are
+# rounded to 2⁻²⁴ per step in float32 over sums of ~1,000 terms, to 2⁻⁹ in bfloat16 and 2⁻¹¹ in float16.
 IDENTITY_TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
-SAME = 1e-4  # tensors that differ less, relative to the largest value, count as equal: rounding of float32 means
-CHECKED_TARGETS = 16  # classes an image that the identity is proven for
+SAME = 1e-4  # relative to the largest value: tensors that differ less are equal up to rounding of float32 means
+CHECKED_TARGETS = 16  # classes per image for which the identity is verified
 
 
 class ClosedFormCam(CamMethod, name="closed-form", method="grad-cam (closed form)"):
-    """Grad-CAM without a backward pass, of models whose logits are linear in the mean of one feature map."""
+    """Grad-CAM without a backward pass, for models whose logits are linear in the mean of one feature map."""
 
     needs_head = True
 
@@ -53,14 +53,14 @@ def closed_form(
     Args:
         model: the model.
         target: its pooled layer.
-        output: what the layer gave.
-        logits: (N, C) float32, as the model gave them.
+        output: output of the layer.
+        logits: (N, C) float32 of the model.
         targets: (N, T) class indices.
     """
     linear = model.module.get_submodule(str(target.head))
     assert isinstance(linear, nn.Linear)
     features = target.reshape_transform(output).float()
-    if target.relu:  # torchvision's DenseNet rectifies behind `features`, in place on some devices: here on all
+    if target.relu:  # torchvision's DenseNet rectifies after `features`, on some devices in place
         features = features.relu()
     count, channels, height, width = features.shape
     outputs = targets if model.outputs is None else model.outputs[targets]
@@ -68,14 +68,14 @@ def closed_form(
     evidence = torch.bmm(weights, features.reshape(count, channels, height * width)) / (height * width)
     bias = 0 if linear.bias is None else linear.bias.detach().float()[outputs]
     target_logits = logits.gather(1, targets)
-    known = torch.isfinite(logits).all(1, keepdim=True)  # other rows prove nothing, and must not spoil the scale
+    known = torch.isfinite(logits).all(1, keepdim=True)  # other rows are not verified and must not affect the scale
     scale = torch.where(known, target_logits.abs(), 0).amax().clamp(min=1)
     error = torch.where(known, (evidence.sum(2) + bias - target_logits).abs() / scale, 0)
     return evidence.relu().reshape(count, -1, height, width), error.max()
 
 
 def check_logit_identity(error: float, precision: Precision, model: str) -> None:
-    """Refuse maps whose sums do not give the logits.
+    """Check that maps sum to the logits.
 
     Raises:
         ModelError: the model does not end in global average pooling and one linear layer, as closed form needs.
@@ -84,17 +84,17 @@ def check_logit_identity(error: float, precision: Precision, model: str) -> None
     if not error <= tolerance:
         raise ModelError(
             f"{model}: attention maps do not sum to the logits (relative error {error:.2g}, at most {tolerance:.0e} in "
-            f"{precision}): this model does not end in global average pooling and one linear layer; set attention = "
+            f"{precision}): the model does not end in global average pooling and one linear layer; set attention = "
             "'backward' or 'none' for it"
         )
 
 
 def find_pooled_layer(model: Model, inputs: torch.Tensor, layer: str | None = None) -> TargetLayer | None:
-    """The layer that is pooled, with its linear head, proven on `inputs`; None if the model has none.
+    """The pooled layer with its linear head, verified on `inputs`; None if the model has none.
 
-    Several modules may output the tensor that is pooled (a block, the stage it ends, a dropout behind it): the one with
-    the fewest dots in its name is taken, of these the first that runs. A single position (1×1) is taken only where no
-    larger map is pooled, a map before its ReLU only where no module outputs it rectified.
+    Several modules may output the pooled tensor (a block, its stage, a dropout after it): the one with the fewest dots
+    in its name is used, then the first that runs. A single position (1×1) is used only if no larger map is pooled, and
+    a map before its ReLU only if no module outputs the rectified map.
 
     Args:
         model: ready to run (`Model.to`).
@@ -111,7 +111,7 @@ def find_pooled_layer(model: Model, inputs: torch.Tensor, layer: str | None = No
     candidates: dict[str, tuple[tuple[bool, bool, int], TargetLayer, torch.Tensor]] = {}
 
     def watch(name: str, _source: torch.Tensor, output: torch.Tensor) -> None:
-        candidates.pop(name, None)  # a module that runs again is known by its last output, as in `ClosedFormCam`
+        candidates.pop(name, None)  # the last output of a module counts, as in `ClosedFormCam`
         for transform in _possible_transforms(model.module, inputs, output, pooled):
             maps = transform(output)
             is_rectified_behind = not _are_close(maps.mean((2, 3)), pooled)
@@ -133,7 +133,7 @@ def find_pooled_layer(model: Model, inputs: torch.Tensor, layer: str | None = No
 
 
 def _last_linear_layer(model: Model, inputs: torch.Tensor) -> tuple[str, torch.Tensor] | None:
-    """The linear layer whose output is the module's, and its input (N, K); None if there is none."""
+    """The linear layer whose output is that of the module, with its input (N, K); None if there is none."""
     seen: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def watch(name: str, source: torch.Tensor, output: torch.Tensor) -> None:
@@ -141,7 +141,7 @@ def _last_linear_layer(model: Model, inputs: torch.Tensor) -> tuple[str, torch.T
             seen[name] = source.clone(), output.clone()
 
     with torch.no_grad():
-        logits = run_probe(model, inputs, watch).nan_to_num()  # of a diverged model, NaN equals NaN
+        logits = run_probe(model, inputs, watch).nan_to_num()  # NaN of a diverged model equals NaN
     same = [(name, source) for name, (source, output) in seen.items() if torch.equal(output.nan_to_num(), logits)]
     return same[-1] if same else None
 
@@ -149,7 +149,7 @@ def _last_linear_layer(model: Model, inputs: torch.Tensor) -> tuple[str, torch.T
 def _possible_transforms(
     module: nn.Module, inputs: torch.Tensor, output: torch.Tensor, pooled: torch.Tensor
 ) -> list[ReshapeTransform]:
-    """Transforms by which `output` has as many channels as the pooled features (N, K)."""
+    """Transforms with which `output` has as many channels as the pooled features (N, K)."""
     count, channels = pooled.shape
     if output.shape[0] == count and output.ndim == 4:
         axes = ((CHANNELS_FIRST, 1), (CHANNELS_LAST, 3))

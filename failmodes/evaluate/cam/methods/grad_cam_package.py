@@ -1,6 +1,6 @@
-"""Methods of the grad-cam package: each makes its map from one layer's output and gradient, on the CPU.
+"""Methods of the grad-cam package, which compute maps from one layer's output and gradient on the CPU.
 
-Methods are left out that give a scaled picture only, replace layers of the model or sample at random.
+Methods that only return a scaled image, replace layers of the model or sample randomly are excluded.
 """
 
 from types import SimpleNamespace
@@ -14,14 +14,14 @@ from failmodes.evaluate.models.model import Model
 
 
 class PackageCam(CamMethod):
-    """Base of the package's methods: a subclass has the name of the package's own class.
+    """Base of the package's methods: a subclass has the name of the package's class.
 
-    The map is the package's, before it scales to 0–1 and enlarges, and rectified. Mass is therefore in the method's own
-    unit (squared gradients for Grad-CAM++, singular values for EigenCAM, softmax-weighted features for Score-CAM …),
-    and comparable within one method only.
+    The map is that of the package before scaling to 0–1 and enlarging, rectified. Mass is therefore in the method's
+    unit (squared gradients for Grad-CAM++, singular values for EigenCAM, softmax-weighted features for Score-CAM …) and
+    only comparable within one method.
     """
 
-    images_at_once: ClassVar[int | None] = None  # all of a batch
+    images_at_once: ClassVar[int | None] = None  # None: the whole batch
 
     def __init_subclass__(cls, *, name: str) -> None:
         super().__init_subclass__(name=name, method=f"{name} (grad-cam package)")
@@ -32,15 +32,15 @@ class PackageCam(CamMethod):
 
         super().__init__(model, target)
         self.module = model.module.get_submodule(target.layer)
-        score_cam.tqdm = SimpleNamespace(tqdm=iter)  # else Score-CAM shows a progress bar for every image
+        score_cam.tqdm = SimpleNamespace(tqdm=iter)  # without Score-CAM's progress bar for every image
         package_class = getattr(pytorch_grad_cam, type(self).__name__)
         self.cam = package_class(model=model.module, target_layers=[self.module])
-        self.cam.activations_and_grads.release()  # its hooks would copy every pass to the CPU and keep it
+        self.cam.activations_and_grads.release()  # remove its hooks, which copy every pass to the CPU
 
     def class_maps(
         self, inputs: torch.Tensor, classes: torch.Tensor, features: torch.Tensor, gradients: torch.Tensor
     ) -> torch.Tensor:
-        """The package's map (N, h, w) of one class an image, rectified."""
+        """The package's rectified map (N, h, w) of one class per image."""
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
         outputs = classes if self.model.outputs is None else self.model.outputs[classes]
@@ -88,4 +88,4 @@ class ScoreCAM(PackageCam, name="scorecam"):
     """Score-CAM (Wang et al. 2020): channels weighted by the logit of images masked by them; no gradients, slow."""
 
     needs_gradient = False
-    images_at_once = 1  # a masked image for each channel is held
+    images_at_once = 1  # it keeps a masked image for each channel

@@ -1,9 +1,9 @@
 """Sources of models, one file each: `architecture = "NAME:…"` is loaded by the file `NAME.py` of this folder.
 
-A source defines `load(spec, name, class_count) -> Model`, the model with the weights that it brings. Where weights of a
-checkpoint or of training go into it, it defines `build(spec, name, class_count) -> nn.Module`, a module with fresh
-weights and, if it can, so many outputs. Where it has a list of names, it defines `knows(name)` and `names()`; where its
-code is the user's, `definition(name, module)`, a hash of it.
+A source defines `load(spec, name, class_count) -> Model`, a model with its own weights. To support checkpoints and
+training, it also defines `build(spec, name, class_count) -> nn.Module`, a module with fresh weights and, if possible,
+that many outputs. A source with a list of names defines `knows(name)` and `names()`; a source of the user's code,
+`definition(name, module)`, a hash of it.
 """
 
 from importlib import import_module
@@ -22,32 +22,32 @@ from failmodes.warehouse.errors import (
     first_line,
 )
 
-BARE_NAMES = ("torchvision", "timm")  # sources whose names are looked up without a prefix, in this order
+BARE_NAMES = ("torchvision", "timm")  # sources of names without a prefix, in this order
 STEM_LAYERS = (("conv1", "maxpool"), ("features.conv0", "features.pool0"))  # of ResNets and of DenseNets
 
 
 class Architecture(NamedTuple):
-    """An architecture: the source that makes it, and its name there."""
+    """An architecture: its source and its name there."""
 
     source: str
     name: str
 
     @property
     def canonical(self) -> str:
-        """The same for every spelling: `resnet18` (ours), `torchvision:resnet50`, `timm:…`, `module:function`."""
+        """The canonical name: `resnet18` (built in), `torchvision:resnet50`, `timm:…`, `module:function`."""
         return self.name if self.source in (BUILTIN, OWN_CODE) else f"{self.source}:{self.name}"
 
     @property
     def module(self) -> ModuleType:
-        """The file of the source."""
+        """The module of the source."""
         return import_module(f"{__name__}.{self.source}")
 
 
 def resolve_architecture(architecture: str) -> Architecture:
-    """Find the source of an architecture; a bare name is looked for among ours, torchvision's and timm's.
+    """Find the source of an architecture; a bare name is looked up among built-in, torchvision and timm models.
 
     Raises:
-        StudyError: there is none (with the nearest names).
+        StudyError: the architecture is unknown (with the nearest names).
         MissingExtraError: timm is needed and not installed.
     """
     named = named_source(architecture)
@@ -67,8 +67,8 @@ def resolve_architecture(architecture: str) -> Architecture:
             if named is not None:
                 raise
             raise StudyError(
-                f"unknown architecture {architecture!r}: neither ours nor torchvision's "
-                f"({did_you_mean(architecture, near, EXPECTED_ARCHITECTURE, most=3)}); timm's need the extra: {error}"
+                f"unknown architecture {architecture!r}: neither built in nor in torchvision "
+                f"({did_you_mean(architecture, near, EXPECTED_ARCHITECTURE, most=3)}); timm needs the extra: {error}"
             ) from error
     hint = did_you_mean(name, dict.fromkeys(near), EXPECTED_ARCHITECTURE, most=3)
     raise StudyError(f"unknown architecture {architecture!r}: {hint}")
@@ -79,22 +79,23 @@ def build_module(spec: ModelSpec, class_count: int) -> nn.Module:
 
     Args:
         spec: the model as the study describes it.
-        class_count: how many outputs it should have; a user's function that takes no `num_classes` decides itself.
+        class_count: number of outputs, unless a user's function takes no `num_classes`.
 
     Raises:
-        StudyError: an unknown name, a source that takes no other weights, options that the builder does not take, or a
-            stem that does not fit.
+        StudyError: the name is unknown, the source includes its weights, or options or stem do not match the model.
         ModelError: the builder raised.
         MissingExtraError: timm is needed and not installed.
     """
     source, name = found = resolve_architecture(spec.architecture)
     if not hasattr(found.module, "build"):
-        raise StudyError(f"model {spec.label!r}: {source} brings its weights: leave out `checkpoint` and `training`")
+        raise StudyError(
+            f"model {spec.label!r}: models of {source} include their weights: remove `checkpoint` and `training`"
+        )
     try:
         module = found.module.build(spec, name, class_count)
     except FailmodesError:
         raise
-    except Exception as error:  # whatever a builder raises at options that are not its own
+    except Exception as error:  # any error of a builder
         options = f" with options {spec.options}" if spec.options else ""
         raise (StudyError if options else ModelError)(
             f"model {spec.label!r}: {spec.architecture} cannot be built{options}: "
@@ -102,7 +103,7 @@ def build_module(spec: ModelSpec, class_count: int) -> nn.Module:
         ) from error
     if not isinstance(module, nn.Module):
         raise StudyError(
-            f"architecture {spec.architecture!r} made a {type(module).__name__}: expected a torch nn.Module"
+            f"architecture {spec.architecture!r} returned a {type(module).__name__}: expected a torch nn.Module"
         )
     return replace_stem(module, spec.architecture) if spec.stem is not None else module
 
@@ -110,11 +111,11 @@ def build_module(spec: ModelSpec, class_count: int) -> nn.Module:
 def replace_stem(module: nn.Module, architecture: str) -> nn.Module:
     """Replace the stem of a ResNet or DenseNet by the CIFAR stem, in place.
 
-    The first convolution becomes 3×3 with stride 1 and padding 1, and the max-pool is dropped, as the field does for
-    32-pixel images.
+    The first convolution becomes 3×3 with stride 1 and padding 1, and the max-pool is dropped, as is usual for 32-pixel
+    images.
 
     Raises:
-        StudyError: the model does not begin with one 7×7 convolution and a max-pool in the usual places.
+        StudyError: the model does not start with one 7×7 convolution and a max-pool under the usual names.
     """
     for convolution, pool in STEM_LAYERS:
         try:
@@ -129,6 +130,6 @@ def replace_stem(module: nn.Module, architecture: str) -> nn.Module:
             module.set_submodule(pool, nn.Identity())
             return module
     raise StudyError(
-        f'stem = "cifar" does not fit {architecture}: expected a ResNet or DenseNet that begins with one 7×7 '
-        "convolution and a max-pool; leave `stem` out"
+        f'stem = "cifar" does not fit {architecture}: expected a ResNet or DenseNet that starts with one 7×7 '
+        "convolution and a max-pool; remove `stem`"
     )

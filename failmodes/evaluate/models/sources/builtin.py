@@ -1,6 +1,6 @@
-"""Our ResNet-18 and DenseNet-121, with the CIFAR stem and any width; their weights are trained or of a checkpoint.
+"""The built-in ResNet-18 and DenseNet-121 with the CIFAR stem and any width, trained or from a checkpoint.
 
-A `width` below the published 64 scales every layer; such a model is a variant.
+A `width` below the published 64 scales every layer and makes the model a variant.
 """
 
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from torchvision.models.resnet import BasicBlock
 from failmodes.evaluate.study.study_schema import PUBLISHED_WIDTH, ModelSpec
 from failmodes.ingest.data_files import check_memory
 
-BYTES_TO_TRAIN = 12 * 11_200_000  # weights, gradients and momentum at the published width; they grow with its square
+BYTES_TO_TRAIN = 12 * 11_200_000  # weights, gradients and momentum at the published width; proportional to its square
 
 
 def build(spec: ModelSpec, name: str, class_count: int) -> nn.Module:
-    """One of ours with fresh weights."""
+    """Build a model with fresh weights."""
     needed = BYTES_TO_TRAIN * spec.width**2 // PUBLISHED_WIDTH**2
     check_memory(needed, f"model {spec.label!r} of width {spec.width}")
     return ARCHITECTURES[name](class_count, spec.width)
@@ -33,7 +33,7 @@ def densenet121(classes: int, width: int = PUBLISHED_WIDTH) -> DenseNet:
 def resnet18(classes: int, width: int = PUBLISHED_WIDTH) -> ResNet:
     """ResNet-18 (He et al. 2016) with the CIFAR stem; stages of width, 2, 4 and 8 × width channels."""
     model = ResNet(BasicBlock, [2, 2, 2, 2], num_classes=classes)
-    if width != PUBLISHED_WIDTH:  # torchvision fixes the stage widths, so the narrow stages are built again
+    if width != PUBLISHED_WIDTH:  # torchvision fixes the stage widths, so the stages are rebuilt
         model.inplanes = width
         model.bn1 = nn.BatchNorm2d(width)
         for stage, stride in enumerate((1, 2, 2, 2)):

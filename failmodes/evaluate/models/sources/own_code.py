@@ -1,4 +1,4 @@
-"""Models that a user's function makes: `architecture = "module:function"`, the module beside the study or installed."""
+"""Models of a user's function: `architecture = "module:function"`, the module beside the study or installed."""
 
 import functools
 import importlib
@@ -15,25 +15,25 @@ from failmodes.evaluate.study.study_schema import ModelSpec
 from failmodes.warehouse.errors import StudyError, first_line
 from failmodes.warehouse.hashing import identity_of
 
-LIBRARIES = {"failmodes", "torch", "torchvision", "timm"}  # whose code is identified by its version, not by its text
+LIBRARIES = {"failmodes", "torch", "torchvision", "timm"}  # identified by version, not by source text
 
 
 def build(spec: ModelSpec, name: str, class_count: int) -> nn.Module:
-    """What the function makes of the study's options, and of the number of outputs where it takes that."""
+    """Call the function with the study's options, and with the number of outputs if it takes `num_classes`."""
     outputs = {"num_classes": class_count} if accepts_class_count(name) else {}
     arguments: dict[str, Any] = outputs | spec.options
     return cast(nn.Module, import_function(name)(**arguments))
 
 
 def load(spec: ModelSpec, name: str, class_count: int) -> Model:
-    """A model with the weights that the function gives it; random ones are the same every time."""
+    """Load a model with the weights that the function gives it; random weights are seeded."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return Model(module=build_module(spec, class_count), spec=spec, architecture=name)
 
 
 def accepts_class_count(name: str) -> bool:
-    """Whether the function takes the number of outputs: `num_classes` is among its arguments, or any keyword is."""
+    """Whether the function takes `num_classes`, explicitly or as `**kwargs`."""
     try:
         parameters = inspect.signature(import_function(name)).parameters.values()
     except ValueError:
@@ -42,10 +42,10 @@ def accepts_class_count(name: str) -> bool:
 
 
 def definition(name: str, module: nn.Module | None = None) -> str:
-    """Hash of the source text that a model comes from.
+    """Hash of the source text of a model.
 
-    It covers the file of its function and, where the model is given, those of its modules' classes, except torch's,
-    torchvision's and timm's. What else these files import is not covered.
+    It covers the file of its function and, if the model is given, those of its modules' classes, except torch,
+    torchvision and timm. Imports of these files are not covered.
     """
     builder = import_function(name)
     while isinstance(builder, functools.partial):
@@ -58,24 +58,24 @@ def definition(name: str, module: nn.Module | None = None) -> str:
 
 
 def import_function(path: str) -> Callable[..., object]:
-    """The function or class that `module:function` names; the study's folder is searched too.
+    """Import the function or class `module:function`; the study's folder is searched too.
 
     Raises:
-        StudyError: it cannot be imported, or makes no model.
+        StudyError: it cannot be imported or is not callable.
     """
     module_name, _, attribute = path.partition(":")
     try:
         found: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except Exception as error:  # whatever a user's module raises as it is imported
+    except Exception as error:  # any error of a user's module
         raise StudyError(
             f"architecture {path!r} cannot be imported ({type(error).__name__}: {first_line(error)}): expected "
             "module:function, the module beside the study file or installed"
         ) from error
     if isinstance(found, nn.Module) or not callable(found):
         raise StudyError(
-            f"architecture {path!r} is a {type(found).__name__}: expected a function or class that makes a model"
+            f"architecture {path!r} is a {type(found).__name__}: expected a function or class that returns a model"
         )
     return cast(Callable[..., object], found)
 
@@ -84,4 +84,4 @@ def _source_of(thing: Any) -> str:
     try:
         return inspect.getsource(inspect.getmodule(thing) or thing)
     except (OSError, TypeError):
-        return repr(thing)  # typed at a prompt: no source to read
+        return repr(thing)  # defined interactively: no source

@@ -1,4 +1,4 @@
-"""Models of timm (the extra `timm`) and of its hub, with the inputs and outputs that published weights declare."""
+"""Models of timm (the extra `timm`) and the Hugging Face hub, with preprocessing and classes of published weights."""
 
 import importlib
 from collections.abc import Collection
@@ -19,38 +19,38 @@ HUB = "hf-hub:"
 
 
 def import_timm() -> ModuleType:
-    """Timm, which is optional.
+    """Import timm, which is optional.
 
     Raises:
-        MissingExtraError: it is not installed.
+        MissingExtraError: timm is not installed.
     """
-    require("timm", "a model of timm's", ["timm"])
+    require("timm", "a timm model", ["timm"])
     return importlib.import_module("timm")
 
 
 def names() -> Collection[str]:
-    """All models by name."""
+    """Names of all models."""
     found: list[str] = import_timm().list_models()
     return found
 
 
 def knows(name: str) -> bool:
-    """Whether there is a model of that name; any on the hub may be."""
+    """Whether there is a model of that name; always true for names on the hub."""
     return name.startswith(HUB) or bool(import_timm().is_model(name))
 
 
 def build(spec: ModelSpec, name: str, class_count: int) -> nn.Module:
-    """A model with fresh weights."""
+    """Build a model with fresh weights."""
     module: nn.Module = import_timm().create_model(name, num_classes=class_count, **spec.options)
     return module
 
 
 def load(spec: ModelSpec, name: str, class_count: int) -> Model:
-    """A model with published weights, fetched into the hub's own cache where they are not there yet.
+    """Load a model with published weights, downloaded to the hub's cache if necessary.
 
     Raises:
-        StudyError: no such weights.
-        ModelError: they cannot be fetched, or options are not the builder's.
+        StudyError: unknown weights.
+        ModelError: the weights cannot be downloaded, or options are invalid.
     """
     architecture = f"timm:{name}"
     if spec.weights not in (None, "pretrained"):
@@ -62,16 +62,16 @@ def load(spec: ModelSpec, name: str, class_count: int) -> Model:
     base, _, tag = name.partition(".")
     if tag and not name.startswith(HUB):
         tags = timm.list_pretrained(f"{base}.*")
-        if name not in tags:  # before anything is fetched
+        if name not in tags:  # before any download
             hint = did_you_mean(name, tags, f"its tags for {base} are {', '.join(tags[:3]) or 'none'}")
             raise StudyError(f"timm has no weights {name!r}: {hint}")
     try:
         module = timm.create_model(name, pretrained=True, **spec.options)
-    except Exception as error:  # the hub's client has many errors of its own
+    except Exception as error:  # many errors of the hub's client
         raise ModelError(
             f"model {spec.label!r}: {architecture} cannot be built with its published weights "
-            f"({first_line(error)}): fetch them where there is a network, or give the file as "
-            "`checkpoint`, with normalization and class_names"
+            f"({first_line(error)}): download them on a machine with network access, or set `checkpoint` to the file, "
+            "with normalization and class_names"
         ) from error
     published = module.pretrained_cfg
     side = spec.options.get("img_size", published["input_size"][-1])
@@ -87,14 +87,14 @@ def load(spec: ModelSpec, name: str, class_count: int) -> Model:
 
 
 def _names_of_outputs(name: str, published: dict[str, Any]) -> tuple[str, ...] | None:
-    """Names of the outputs: the hub's, else those of the ImageNet subset of so many classes (WordNet ids if not 1k)."""
+    """Names of the outputs: from the hub, otherwise of the matching ImageNet subset (WordNet ids if not 1k)."""
     from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 
     if published.get("label_names"):
         return tuple(published["label_names"])
     subset = infer_imagenet_subset(published)
     of_others = name.startswith(HUB) and not name.startswith(f"{HUB}timm/")
-    if subset is None or of_others:  # 1,000 outputs of somebody else's need not be ImageNet's
+    if subset is None or of_others:  # 1,000 outputs of a third-party model need not be ImageNet classes
         return None
     info: Any = ImageNetInfo(subset)
     return imagenet_names() if subset == "imagenet-1k" else tuple(info.label_names())

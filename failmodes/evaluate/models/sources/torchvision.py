@@ -1,4 +1,4 @@
-"""Models of torchvision, with its published weights and the inputs and outputs that these declare."""
+"""Models of torchvision, with preprocessing and classes of its published weights."""
 
 from collections.abc import Collection
 from contextlib import redirect_stdout
@@ -21,7 +21,7 @@ WARN_WITHOUT_INIT_WEIGHTS = {"googlenet", "inception_v3"}  # unless init_weights
 
 
 def names() -> Collection[str]:
-    """All classifiers by name."""
+    """Names of all classifiers."""
     found: list[str] = models.list_models(module=models)
     return found
 
@@ -32,28 +32,28 @@ def knows(name: str) -> bool:
 
 
 def build(spec: ModelSpec, name: str, class_count: int) -> nn.Module:
-    """A model with fresh weights."""
+    """Build a model with fresh weights."""
     options = {"init_weights": True} if name in WARN_WITHOUT_INIT_WEIGHTS else {}
     module: nn.Module = models.get_model(name, weights=None, num_classes=class_count, **options, **spec.options)
     return module
 
 
 def load(spec: ModelSpec, name: str, class_count: int) -> Model:
-    """A model with published weights, fetched into torch's own cache where they are not there yet.
+    """Load a model with published weights, downloaded to torch's cache if necessary.
 
     Raises:
-        StudyError: no such weights, or options that the builder does not take.
-        ModelError: they cannot be fetched.
+        StudyError: unknown weights, or invalid options.
+        ModelError: the weights cannot be downloaded.
     """
     architecture = f"torchvision:{name}"
     known: Any = models.get_model_weights(name)
-    whole = [name for name, weights in known.__members__.items() if weights.meta["categories"]]  # not features alone
+    whole = [name for name, weights in known.__members__.items() if weights.meta["categories"]]  # with a classifier
     wanted = str(spec.weights).rpartition(".")[2]
     if wanted not in whole:
         raise StudyError(f"{architecture} has no weights {spec.weights!r}: choose from {', '.join(whole)}")
     weights = known[wanted]
     _fetch(weights, f"{wanted} of {architecture}")
-    try:  # by torchvision's own builder, which knows what each model's weights need; they lie in its cache by now
+    try:  # by torchvision's builder, which handles the specifics of each model; the weights are cached by now
         module = models.get_model(name, weights=weights, progress=False, **spec.options)
     except Exception as error:
         raise (StudyError if spec.options else ModelError)(
@@ -70,17 +70,17 @@ def load(spec: ModelSpec, name: str, class_count: int) -> Model:
 
 
 def _fetch(weights: Any, subject: str) -> None:
-    """Bring weights into torch's cache, checked by their hash and read once without running anything."""
+    """Download weights to torch's cache; verify their hash, and read them once without running code."""
     file = PurePosixPath(weights.url).name
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     try:
-        with redirect_stdout(StringIO()):  # torch announces a download where a pipe may be reading rows
+        with redirect_stdout(StringIO()):  # torch prints a message to stdout
             weights.get_state_dict(check_hash=True, progress=False, weights_only=True)
     except (URLError, OSError) as error:
         raise ModelError(
-            f"weights {subject} cannot be fetched ({first_line(error)}): put {file} from {weights.url} into {folder}"
+            f"weights {subject} cannot be downloaded ({first_line(error)}): put {file} from {weights.url} into {folder}"
         ) from error
-    except Exception as error:  # a wrong hash, or a file that is not tensors
+    except Exception as error:  # a wrong hash, or content other than tensors
         raise ModelError(
-            f"weights {subject} are damaged ({first_line(error)}): remove {folder / file} and fetch {weights.url} again"
+            f"weights {subject} are damaged ({first_line(error)}): remove {folder / file} and download {weights.url}"
         ) from error
