@@ -320,7 +320,7 @@ def why_unnamed(model: Model) -> str:
 
 
 def check_names(argument: str, names: Any) -> list[str] | None:
-    """Names as a list; None if not given.
+    """Names as a list; None without names.
 
     Raises:
         StudyError: `names` is not a sequence of names.

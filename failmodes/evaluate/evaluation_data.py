@@ -86,7 +86,7 @@ def choose_subset(dataset: Dataset, source: Source, images: int | None) -> Subse
         held = pairing.image_pairs.clean_ids
         positions, description = balanced_subset(dataset.labels[held], images)
         ids = held[positions]
-        of_all = f"of the {len(held):,} (of {len(dataset.labels):,}) that the corrupted set holds"
+        of_all = f"of the {len(held):,} (of {len(dataset.labels):,}) in the corrupted dataset"
         return Subset(ids, ids, dataset.labels[ids], f"{description}, {of_all}")
     clean_ids, description = balanced_subset(dataset.labels, images)
     if pairing.paired:

@@ -88,4 +88,4 @@ def test_a_study_without_models_says_how_to_go_on(small_import, monkeypatch, cap
     monkeypatch.setattr("sys.argv", ["failmodes", "evaluate", str(small_import)])
     with pytest.raises(SystemExit, match="2"):
         main()
-    assert "add a [[models]] table, or bring predictions made elsewhere" in capsys.readouterr().err
+    assert "add a [[models]] table, or import predictions with" in capsys.readouterr().err

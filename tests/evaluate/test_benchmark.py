@@ -161,7 +161,7 @@ def test_a_named_architecture_is_the_model_that_a_study_names(request_of, tmp_pa
     other, _ = request_of(models={"Mine": module}, images=images, architecture=name, normalization="imagenet")
     assert other.models[0].checkpoint != spec.checkpoint
     module.register_forward_hook(lambda module, given, output: output * 2)
-    with pytest.raises(ModelError, match=f"is no {name}: .* gives other outputs"):
+    with pytest.raises(ModelError, match=f"is not a {name}: .* returns different outputs"):
         request_of(models={"Mine": module}, images=images, architecture=name, normalization="none")
-    with pytest.raises(StudyError, match="goes with normalization="):
+    with pytest.raises(StudyError, match="requires normalization="):
         request_of(models={"Mine": module}, images=images, architecture=name)

@@ -56,7 +56,7 @@ def test_the_device_is_the_one_asked_for_or_the_best(monkeypatch, cuda: bool, mp
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     if taken is None:
-        with pytest.raises(StudyError, match=f"device '{asked}' is not present"):
+        with pytest.raises(StudyError, match=f"device '{asked}' is not available"):
             choose_device(asked)
     else:
         assert choose_device(asked) == torch.device(taken)

@@ -118,8 +118,8 @@ def stating(**metadata: str) -> Maker:
 
 
 UNREADABLE = "is not a readable checkpoint"
-MORE = "holds more than tensors, which could run code when loaded"
-UNFIT = "does not fit resnet18"
+MORE = "contains more than tensors, which could run code when loaded"
+UNFIT = "does not match resnet18"
 REFUSED: dict[str, tuple[Maker, str]] = {
     "empty.pt": (written(b""), UNREADABLE),
     "a text.pt": (written(b"hello\n" * 100), UNREADABLE),
@@ -130,13 +130,13 @@ REFUSED: dict[str, tuple[Maker, str]] = {
     "a bomb among many.pt": (overlapping, "a compressed archive"),
     "a head of 10^9 outputs.pt": (saved(lambda s: s | {"fc.weight": torch.zeros(1, 64).expand(10**9, 64)}), UNFIT),
     "a container in itself.pt": (saved(looped), "is not a state_dict"),
-    "whole numbers.pt": (first(lambda tensor: tensor.int()), "conv1.weight holds int32 where the model has float32"),
+    "whole numbers.pt": (first(lambda tensor: tensor.int()), "conv1.weight has dtype int32 instead of float32"),
     "a sparse tensor.pt": (first(lambda tensor: tensor.to_sparse()), "conv1.weight is sparse"),
     "another shape.pt": (first(lambda tensor: tensor[:4]), "conv1.weight is (4, 3, 3, 3) instead of (8, 3, 3, 3)"),
     "a name of a million parts.pt": (
         saved(lambda state: {"module." * 1_000_000 + name: tensor for name, tensor in list(state.items())[:3]}), UNFIT,
     ),
-    "controls in a name.pt": (saved(lambda state: state | {"\x1b]0;x\x07\nfc": torch.zeros(1)}), "a foreign \\x1b]0;"),
+    "controls in a name.pt": (saved(lambda state: state | {"\x1b]0;x\x07\nfc": torch.zeros(1)}), "unexpected tensor \\x1b]0;"),
     "a program.pt": (
         lambda path, _: torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), str(path)), "TorchScript program",
     ),
@@ -147,7 +147,7 @@ REFUSED: dict[str, tuple[Maker, str]] = {
     "data that overlap.safetensors": (safetensors(dict.fromkeys("ab", entry([1], [0, 4])), bytes(4)), UNREADABLE),
     "a normalization in words.safetensors": (stating(normalization="bright"), "states an invalid normalization"),
     "a side beyond all.safetensors": (stating(input_side_px="1000000000"), "states an invalid input_side_px"),
-    "a long architecture.safetensors": (stating(architecture="x" * 100_000), "holds a xxx"),
+    "a long architecture.safetensors": (stating(architecture="x" * 100_000), "is a xxx"),
 }  # fmt: skip
 ACCEPTED: dict[str, Maker] = {
     "halves.pt": saved(lambda state: {name: tensor.half() for name, tensor in state.items()}),

@@ -114,7 +114,7 @@ def _loaded(spec: ModelSpec, dataset: Dataset, path: Path | None) -> Model:
 
 
 def output_names(given: Any) -> tuple[str, ...] | None:
-    """Names of a model's outputs from a study, in order; None if not given."""
+    """Names of a model's outputs from a study, in order; None without names."""
     return imagenet_names() if given == "imagenet-1k" else None if given is None else tuple(given)
 
 

@@ -132,7 +132,7 @@ def test_images_may_be_named_by_file(photographs, tmp_path: Path) -> None:
     rows = stored_rows(tmp_path / "out")
     assert (rows["predicted"] == rows["label"]).all()
     frame.with_columns(file=pl.col("file").str.replace("cat/3.png", "cats/3.png")).write_parquet(path)
-    with pytest.raises(DataError, match="row [0-9]+: file 'cats/3.png' is no image"):
+    with pytest.raises(DataError, match="row [0-9]+: file 'cats/3.png' is not in the dataset"):
         import_into(study, path)
 
 

@@ -69,7 +69,7 @@ def test_rounded_probabilities_lose_what_rounding_took(small_import: Path, tmp_p
 
 def test_logits_that_are_probabilities_are_refused(small_import: Path, tmp_path: Path) -> None:
     with_values(probabilities(), "logit_").write_csv(tmp_path / "p.csv")
-    with pytest.raises(DataError, match="holds probabilities under the name of logits"):
+    with pytest.raises(DataError, match="has probabilities in the columns of logits"):
         import_into(small_import, tmp_path / "p.csv")
     values = probabilities()
     values[7, 3] += 0.1

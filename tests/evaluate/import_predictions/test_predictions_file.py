@@ -17,7 +17,7 @@ DAMAGED: dict[str, tuple[str, bytes, str]] = {
     "letters": (
         "p.csv", HEADER + ",".join(LOGITS).encode() + b"\n0,none,0,a" + b",0" * 9, r"invalid value 'a'",
     ),
-    "a list in CSV": ("p.csv", HEADER + b'logits\n0,none,0,"[1]"', r"no lists: give one column a class, logit_0"),
+    "a list in CSV": ("p.csv", HEADER + b'logits\n0,none,0,"[1]"', r"no lists: use one column per class, logit_0"),
 }  # fmt: skip
 
 
@@ -48,5 +48,5 @@ def test_columns_are_put_in_the_order_of_the_classes(names, found, classes) -> N
 
 def test_numbers_that_are_names_in_another_order_are_refused() -> None:
     names = ["image_id", "corruption", "severity", "logit_0", "logit_1"]
-    with pytest.raises(DataError, match="number or its name"):
+    with pytest.raises(DataError, match="the index or the name"):
         find_columns(Path("p.csv"), names, ("1", "0"), csv=True)

@@ -49,7 +49,7 @@ def test_pairs_are_found_by_class_and_name_whatever_else_the_clean_folder_holds(
     assert source.pairing.paired
     subset = choose_subset(photographs, source, None)
     np.testing.assert_array_equal(subset.clean_ids, held)
-    assert subset.description == "all 17 images, of the 17 (of 40) that the corrupted set holds"
+    assert subset.description == "all 17 images, of the 17 (of 40) in the corrupted dataset"
     np.testing.assert_array_equal(choose_subset(photographs, source, 4).clean_ids, held[:4])
     np.testing.assert_array_equal(
         source.corrupted(None, "contrast", 2, held), open_tree(tree, photographs).corrupted(None, "contrast", 2, held)
