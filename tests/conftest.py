@@ -1,4 +1,4 @@
-"""Fixtures that several rooms share. Those of models import what they need themselves: others run without PyTorch."""
+"""Fixtures shared by several packages. Those of models import PyTorch themselves: others run without it."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The public names, and what they do for someone who has a model, some images and a notebook."""
+"""The public names, as used with a model, some images and a notebook."""
 
 import subprocess
 import sys
@@ -221,7 +221,7 @@ def test_a_folder_of_photographs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_own_corruption_is_a_function_and_any_picture_is_shown_again(digits, tmp_path: Path) -> None:
+def test_a_custom_corruption_is_a_function_and_its_images_are_reproduced(digits, tmp_path: Path) -> None:
     def darker(images: np.ndarray, parameters: tuple[float]) -> np.ndarray:
         return (images * (1 - parameters[0] / 10)).astype(np.uint8)
 
@@ -235,7 +235,7 @@ def test_an_own_corruption_is_a_function_and_any_picture_is_shown_again(digits, 
 
 
 @pytest.mark.slow
-def test_private_images_leave_no_picture_in_the_warehouse(digits, tmp_path: Path) -> None:
+def test_private_images_leave_no_image_in_the_warehouse(digits, tmp_path: Path) -> None:
     w = run(net(), digits, tmp_path / "private", thumbnails=False)
     assert w.table("thumbnails").is_empty()
     assert w.table("exemplars").is_empty()
@@ -255,7 +255,7 @@ def test_private_images_leave_no_picture_in_the_warehouse(digits, tmp_path: Path
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )  # fmt: skip
-def test_an_argument_that_is_wrong_is_one_line(digits, tmp_path: Path, options, error, line: str) -> None:
+def test_an_invalid_argument_is_one_line(digits, tmp_path: Path, options, error, line: str) -> None:
     with pytest.raises(error) as raised:
         run(net(), digits, tmp_path, **options)
     assert line in str(raised.value)
@@ -279,7 +279,7 @@ def test_a_study_is_run_from_its_content(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
-def test_probabilities_are_refused_until_they_are_said_to_be(digits, tmp_path: Path) -> None:
+def test_undeclared_probabilities_are_refused(digits, tmp_path: Path) -> None:
     ending = torch.nn.Sequential(net(), torch.nn.Softmax(1))
     with pytest.raises(failmodes.StudyError, match='returns probabilities: .* set `output_kind = "probabilities"`'):
         run(ending, digits, tmp_path / "silent")

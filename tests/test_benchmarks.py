@@ -1,4 +1,4 @@
-"""The benchmarks' own set-up still fits the engine, so that `make bench` begins with no surprise."""
+"""The setup of the benchmarks works with the current engine."""
 
 import sys
 from pathlib import Path

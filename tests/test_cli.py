@@ -1,4 +1,4 @@
-"""Every command through its installed script, in a directory of its own: what it prints, and how it fails."""
+"""Every command through its installed script in a separate directory: output and errors."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ COMMANDS = (
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.slow
-def test_help_says_what_a_command_does(tmp_path, command: str) -> None:
+def test_help_describes_each_command(tmp_path, command: str) -> None:
     assert "Usage: failmodes " + command in failmodes(command, "--help", folder=tmp_path).stdout
 
 

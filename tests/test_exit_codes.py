@@ -1,4 +1,4 @@
-"""Exit codes: 2 for what the user typed or wrote, 1 for data or a rule that fails; and `-` in place of a file."""
+"""Exit codes: 2 for invalid input, 1 for data or a rule that fails; and `-` instead of a file."""
 
 import subprocess
 from pathlib import Path

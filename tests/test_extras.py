@@ -1,4 +1,4 @@
-"""Where optional packages are missing: what needs them says so in one line with the command, and the rest works."""
+"""Missing optional packages: commands that need them name them in one line, and the rest works."""
 
 import shutil
 import subprocess
@@ -79,7 +79,7 @@ NEEDS = {
 
 @pytest.mark.parametrize("name", NEEDS)
 @pytest.mark.slow
-def test_a_command_says_in_one_line_what_to_install(study_folder: Path, sound_warehouse: Path, name: str) -> None:
+def test_a_command_names_the_missing_package_in_one_line(study_folder: Path, sound_warehouse: Path, name: str) -> None:
     arguments, needs, extra = NEEDS[name]
     (study_folder / "w.duckdb").symlink_to(sound_warehouse)
     done = run(study_folder, *arguments, without=ALL)

@@ -1,4 +1,4 @@
-"""The oldest versions that are tested are those that pyproject.toml states, for every requirement."""
+"""The oldest tested versions are those in pyproject.toml, for every requirement."""
 
 import subprocess
 import sys

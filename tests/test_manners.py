@@ -1,4 +1,4 @@
-"""What all commands share: answers as JSON with the keys that their help names, exit codes, the next command."""
+"""Conventions of all commands: JSON with the keys named in their help, exit codes, the next command."""
 
 import json
 import re

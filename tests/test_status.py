@@ -1,4 +1,4 @@
-"""What `failmodes status` shows of a study, and advises while it is not finished."""
+"""`failmodes status` shows the progress of a study, and how to resume it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The public names are completely typed, as a type checker of somebody else's code sees the installed package."""
+"""The public names are completely typed for a type checker of other code that uses the installed package."""
 
 import json
 import os

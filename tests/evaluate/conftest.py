@@ -1,4 +1,4 @@
-"""Without PyTorch, only tests of what needs none are collected: the study file, and what says that it is missing."""
+"""Without PyTorch, only tests of modules that do not need it are collected."""
 
 from importlib.util import find_spec
 from pathlib import Path

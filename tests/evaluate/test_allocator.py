@@ -1,4 +1,4 @@
-"""Freed memory is kept while a run lasts, unless the user has set malloc himself or the C library is not glibc."""
+"""Freed memory is kept during a run, unless the user configures malloc or the C library is not glibc."""
 
 import pytest
 

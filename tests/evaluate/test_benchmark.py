@@ -1,4 +1,4 @@
-"""What a benchmark makes of its arguments before anything runs."""
+"""The study that a benchmark makes of its arguments, before anything runs."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
@@ -61,7 +61,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("changes", "said"), REFUSED.values(), ids=REFUSED)
-def test_an_argument_that_is_wrong_is_named_before_images_are_read(request_of, changes, said: str) -> None:
+def test_an_invalid_argument_is_named_before_images_are_read(request_of, changes, said: str) -> None:
     with pytest.raises(StudyError, match=f"^benchmark: .*{said}"):
         request_of(images=NotRead(), **changes)
 
@@ -77,7 +77,7 @@ UNFIT = {
 
 
 @pytest.mark.parametrize(("changes", "said"), UNFIT.values(), ids=UNFIT)
-def test_images_labels_names_and_masks_that_do_not_fit_are_refused(request_of, changes, said: str) -> None:
+def test_mismatched_images_labels_names_and_masks_are_refused(request_of, changes, said: str) -> None:
     with pytest.raises((StudyError, DataError, ModelError), match=said):
         request_of(**changes)
 

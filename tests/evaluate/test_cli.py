@@ -1,4 +1,4 @@
-"""Every command through its installed script, in a directory of its own: what it prints, and how it fails."""
+"""Commands on a study file through the installed script."""
 
 import pytest
 from installed_script import failmodes

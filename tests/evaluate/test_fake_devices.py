@@ -1,13 +1,13 @@
-"""What is decided about a GPU, tried without one: devices that exist by their name only.
+"""Decisions about GPUs, tested with fake devices.
 
-Proven here, for it is logic beside a device: which device is taken, how it is called in the record, whether bfloat16
-pays, that float32 is made exact, that a batch is halved after an error of CUDA's kind and memory given back, when
-batches are pinned and made ahead, and how many processes there are.
+Tested here, as logic around a device: which device is chosen and how it is named in the results, whether bfloat16 is
+native, exact float32, halving a batch after a CUDA out-of-memory error and freeing memory, when batches are pinned and
+prefetched, and the number of processes.
 
-Unproven without a GPU, and covered only by the tests marked `gpu` where there are some: that kernels give the same
-numbers there (all of `evaluate/cam` and `engine.statistics` on CUDA), autocast in float16 and bfloat16, page-locked
-memory and copies that overlap with computing, the order of work on streams, errors of CUDA other than a lack of memory
-(they poison the context of a process), what `torch.compile` makes of a model, MPS, and two real GPUs at once.
+Not tested without a GPU, and only covered by the tests marked `gpu`: equal numbers of kernels (all of `evaluate/cam` and
+`engine.statistics` on CUDA), autocast in float16 and bfloat16, page-locked memory and copies that overlap with computing,
+the order of work on streams, CUDA errors other than out of memory (which poison the context of a process),
+`torch.compile`, MPS, and two real GPUs at once.
 """
 
 from types import SimpleNamespace
@@ -52,7 +52,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
         (True, True, "cpu", "cpu"), (True, False, "mps", None),
     ],
 )  # fmt: skip
-def test_the_device_is_the_one_asked_for_or_the_best(monkeypatch, cuda: bool, mps: bool, asked: str, taken) -> None:
+def test_the_requested_or_the_best_device_is_chosen(monkeypatch, cuda: bool, mps: bool, asked: str, taken) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     if taken is None:

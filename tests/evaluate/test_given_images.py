@@ -1,4 +1,4 @@
-"""Labeled images as users have them come to one array; what is no uint8 pixels is refused with the mend."""
+"""Labeled images in memory are converted to one array; other inputs than uint8 pixels are refused with a fix."""
 
 from pathlib import Path
 
@@ -134,7 +134,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("make", "said"), REFUSED.values(), ids=REFUSED)
-def test_what_is_no_pixels_is_refused_with_the_fix(tmp_path: Path, make, said: str) -> None:
+def test_inputs_other_than_uint8_pixels_are_refused_with_a_fix(tmp_path: Path, make, said: str) -> None:
     with pytest.raises(DataError, match=said) as refused:
         read(tmp_path, make(), LABELS)
     assert "\n" not in str(refused.value)
@@ -151,6 +151,6 @@ NO_LABELS = {
 
 
 @pytest.mark.parametrize(("images", "labels", "said"), NO_LABELS.values(), ids=NO_LABELS)
-def test_labels_are_one_whole_number_an_image(tmp_path: Path, images, labels, said: str) -> None:
+def test_labels_are_one_integer_per_image(tmp_path: Path, images, labels, said: str) -> None:
     with pytest.raises(DataError, match=said):
         read(tmp_path, images, labels)

@@ -1,4 +1,4 @@
-"""The self-check: what may be a mistake in images, models and predictions is said, and nothing of healthy ones."""
+"""The self-check warns about likely mistakes in images, models and predictions, and not about valid ones."""
 
 import json
 import os
@@ -132,7 +132,7 @@ def made_logits(
     return logits * scale, labels
 
 
-def test_what_is_wrong_with_outputs() -> None:
+def test_warnings_about_outputs() -> None:
     logits, labels = made_logits(np.random.default_rng(0), 400, 10, 0.9, 3.0)
     assert notes_of(logits, labels) == {}
     assert list(notes_of(logits / np.abs(logits).max(), labels)) == ["outputs_scale"]  # as cosine similarities
@@ -178,7 +178,7 @@ def test_a_healthy_model_has_no_warning(fitted: Net, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_warnings_stay_with_the_evaluation_and_are_said_again(fitted: Net, tmp_path: Path) -> None:
+def test_warnings_are_stored_with_the_evaluation_and_repeated(fitted: Net, tmp_path: Path) -> None:
     class Shifted(Net):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return super().forward(x).roll(1, 1)

@@ -1,4 +1,4 @@
-"""Images of a study for pictures of a warehouse: its data set, its published set, and code only where it was named."""
+"""Images of a study for a warehouse: its dataset, its published dataset, and custom code only in a named study."""
 
 import sys
 from pathlib import Path

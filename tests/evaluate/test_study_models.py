@@ -1,4 +1,4 @@
-"""The models of a study: given, trained, published or a user's own, side by side in one run."""
+"""The models of a study: checkpoints, trained, published and a user's models in one run."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Training: resumed exactly, stopped where it diverges, any classifier, and what the checkpoint says of it."""
+"""Training: exact resuming, divergence, any classifier, and the metadata of checkpoints."""
 
 import json
 
@@ -162,7 +162,7 @@ def test_normalization_is_that_of_the_training_pixels() -> None:
 
 
 @pytest.mark.slow
-def test_a_recipe_learns_and_its_checkpoint_says_how(tmp_path) -> None:
+def test_a_recipe_learns_and_its_checkpoint_states_the_recipe(tmp_path) -> None:
     train_set, test_set = (open_digits(split) for split in ("train", "test"))
     recipe = TrainingSpec(epochs=3, batch_size=64, crop_padding_px=2, flip=False)
     spec = ModelSpec(label="Small", architecture="resnet18", width=8, training=recipe, seeds=[3])
@@ -253,7 +253,7 @@ def test_each_image_is_what_torchvision_gives_for_its_seed(images, name: str) ->
 
 
 @pytest.mark.parametrize("name", PER_IMAGE)
-def test_a_draw_follows_from_seed_epoch_and_image_alone_and_leaves_the_random_state(images, name: str) -> None:
+def test_augmentation_depends_only_on_seed_epoch_and_image_and_keeps_the_random_state(images, name: str) -> None:
     state = torch.get_rng_state()
     same = np.repeat(images[:1], 12, axis=0)
     ids = np.arange(12)

@@ -1,4 +1,4 @@
-"""CorruptTransform: the same as CorruptImage, byte for byte, by the rules of torchvision's transforms."""
+"""CorruptTransform equals CorruptImage byte for byte, and follows the rules of torchvision transforms."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Grad-CAM by a backward pass, in models of many endings, against the grad-cam package."""
+"""Grad-CAM by a backward pass, for models with various heads, against the grad-cam package."""
 
 import numpy as np
 import pytest

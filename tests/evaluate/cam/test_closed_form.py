@@ -1,4 +1,4 @@
-"""Grad-CAM in closed form against the grad-cam package, and the proof by the logits."""
+"""Grad-CAM in closed form against the grad-cam package, and its check against the logits."""
 
 import numpy as np
 import pytest

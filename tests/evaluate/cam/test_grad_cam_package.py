@@ -1,4 +1,4 @@
-"""Methods of the grad-cam package by name against a direct call of the package."""
+"""Methods of the grad-cam package by name, against direct calls of the package."""
 
 import pytest
 import pytorch_grad_cam

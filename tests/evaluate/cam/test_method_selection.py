@@ -1,4 +1,4 @@
-"""Which layer and method are taken for a model, what may be asked for, and what is said where there is none."""
+"""Selection of CAM method and layer, requested methods and layers, and errors."""
 
 import pytest
 import torch
@@ -52,7 +52,7 @@ def test_a_requested_layer_is_looked_at(name: str, layer: str) -> None:
         ("timm swin", {"layer": "layers.0.blocks.0.attn"}, "no spatial positions"),
     ],
 )
-def test_what_cannot_be_had_is_said_in_one_line(name: str, requested: dict, message: str) -> None:
+def test_an_impossible_method_or_layer_is_one_line(name: str, requested: dict, message: str) -> None:
     with pytest.raises(StudyError, match=message) as caught:
         select_cam_method(model_of(name), CASES[name].image, **requested)
     assert "\n" not in str(caught.value)
@@ -77,7 +77,7 @@ def test_a_dynamically_quantized_model_has_no_cam() -> None:
         select_cam_method(prepared, (8, 8), "closed-form")
 
 
-def test_a_single_position_is_taken_only_where_there_is_no_other() -> None:
+def test_a_single_position_is_used_only_without_an_alternative() -> None:
     pooled = nn.Sequential(nn.Conv2d(3, 8, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, CLASSES))
     only = select_cam_method(ready_model(pooled, "one place", NEUTRAL, CPU, "float32"), (8, 8))
     assert (only.method, only.layer) == ("grad-cam (closed form)", "1")

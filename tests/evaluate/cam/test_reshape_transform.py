@@ -1,4 +1,4 @@
-"""How a layer's output lies on the image is told from its shape."""
+"""The spatial layout of a layer's output is inferred from its shape."""
 
 import pytest
 import torch

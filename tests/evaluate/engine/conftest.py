@@ -1,4 +1,4 @@
-"""Studies that were run once, for all tests of the engine."""
+"""Studies that are run once for all tests of the engine."""
 
 import shutil
 import sys

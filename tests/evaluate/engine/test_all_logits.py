@@ -1,4 +1,4 @@
-"""All logits of more than ten classes: float16 in the record alone, and nothing else is another."""
+"""All logits of more than ten classes: float16 in the results only, without other changes."""
 
 import numpy as np
 import polars as pl

@@ -1,4 +1,4 @@
-"""The engine: models that raise, memory that ends, logits that are no numbers, blocks made ahead, writing behind."""
+"""The engine: models that raise, out of memory, non-finite logits, prefetched batches, background writes."""
 
 import shutil
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""One cell: the size of batches, memory that ends, logits that are no numbers, rows that wait on disk."""
+"""One cell: batch sizes, out of memory, non-finite logits, rows buffered on disk."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def test_a_batch_that_memory_does_not_hold_is_halved_and_no_row_is_lost(two_trai
     assert rows_of(output).num_rows == 2 * CELLS * 60
 
 
-def test_logits_that_are_no_numbers_are_recorded_and_counted_not_averaged(two_trained_models, monkeypatch) -> None:
+def test_non_finite_logits_are_stored_and_counted_but_not_averaged(two_trained_models, monkeypatch) -> None:
     path, output, _ = two_trained_models
 
     def break_some(prepared, inputs, logits):

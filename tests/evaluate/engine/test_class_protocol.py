@@ -1,4 +1,4 @@
-"""More outputs than classes: which of them may be the answer, and what the clean images tell of both protocols."""
+"""More outputs than classes: both class protocols, and the notes after the clean images."""
 
 from pathlib import Path
 

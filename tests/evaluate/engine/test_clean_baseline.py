@@ -1,4 +1,4 @@
-"""What clean images give: maps that drift is measured against, and the predictions that a lower precision changes."""
+"""The clean baseline: maps for drift, and predictions changed by a lower precision."""
 
 import dataclasses
 

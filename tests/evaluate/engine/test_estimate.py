@@ -1,4 +1,4 @@
-"""`failmodes run --dry-run`: what a run would do, before anything is computed."""
+"""`failmodes run --dry-run`: the estimate of a run before it starts."""
 
 import json
 import shutil

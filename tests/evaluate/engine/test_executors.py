@@ -1,4 +1,4 @@
-"""Executors: several processes and a Ray cluster give the rows of one process, also where a worker is killed."""
+"""Executors: several processes and a Ray cluster give the rows of one process, also if a worker is killed."""
 
 import multiprocessing
 import os
@@ -68,7 +68,7 @@ def test_a_ray_cluster_gives_the_rows_of_one_process_though_a_worker_is_killed(
     assert hashes(tmp_path / "out") == two_models_output[1]
 
 
-def test_without_ray_the_error_says_how_to_get_it(tmp_path, monkeypatch) -> None:
+def test_without_ray_the_error_names_the_extra(tmp_path, monkeypatch) -> None:
     study = read_study(write_tiny_study(tmp_path, extra='[evaluation]\nexecutor = "ray"\n'))
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r'pip install "failmodes\[ray\]"'):

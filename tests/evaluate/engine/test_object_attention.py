@@ -1,4 +1,4 @@
-"""Attention on objects where the truth is known: a model that looks at one corner, one that follows the object."""
+"""Attention on objects with known truth: a model that looks at one corner, and one that follows the object."""
 
 import numpy as np
 import polars as pl

@@ -1,4 +1,4 @@
-"""Whole runs: rows by a plain forward pass, models that raise, files that are missing or damaged, other settings."""
+"""Whole runs: rows against a plain forward pass, models that raise, missing or damaged files, other settings."""
 
 import shutil
 
@@ -48,7 +48,7 @@ def test_blocks_made_ahead_change_no_row(two_trained_models) -> None:
     assert hashes(output) == expected
 
 
-def test_every_cell_is_whole_and_says_what_it_was_made_with(tiny_run) -> None:
+def test_every_cell_is_complete_and_states_versions(tiny_run) -> None:
     _, study, _ = tiny_run
     files = list(list_results_files(study.output, PREDICTION_FACTS))
     assert len(files) == CELLS

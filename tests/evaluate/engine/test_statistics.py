@@ -1,4 +1,4 @@
-"""Statistics of logits against scikit-learn and SciPy; of maps against SciPy and cases worked by hand."""
+"""Statistics of logits against scikit-learn and SciPy; of maps against SciPy and hand-computed cases."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Predictions made elsewhere: the same evaluation as a direct one, or one clear line and nothing kept."""
+"""Import of predictions: invalid files are one clear line, and nothing is stored."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from scipy.special import softmax
 from failmodes.warehouse.errors import DataError
 
 
-def test_rows_that_are_not_finite_are_recorded_and_counted(small_import, tmp_path) -> None:
+def test_rows_that_are_not_finite_are_stored_and_counted(small_import, tmp_path) -> None:
     odd = {0: np.nan, 5: np.inf, 7: None, 9: 1e300}
     frame = small_frame().with_row_index().with_columns(
         logit_3=pl.col("index").cast(pl.Int64).replace_strict(odd, default=pl.col("logit_3"), return_dtype=pl.Float64)
@@ -69,7 +69,7 @@ WRONG: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize(("change", "said"), WRONG.values(), ids=WRONG)
-def test_a_wrong_file_is_one_line_and_nothing_is_kept(change, said, small_import, tmp_path) -> None:
+def test_an_invalid_file_is_one_line_and_nothing_is_stored(change, said, small_import, tmp_path) -> None:
     change(small_frame()).write_parquet(tmp_path / "p.parquet", row_group_size=30)
     with pytest.raises(DataError, match=said) as caught:
         import_into(small_import, tmp_path / "p.parquet")

@@ -1,4 +1,4 @@
-"""Predictions made elsewhere: the same evaluation as a direct one, or one clear line and nothing kept."""
+"""Import of predictions: the same evaluation as a direct one."""
 
 from pathlib import Path
 

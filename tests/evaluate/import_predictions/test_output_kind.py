@@ -1,4 +1,4 @@
-"""Logits that are probabilities, probabilities that were rounded, and how a user finds out what image_id is."""
+"""Logits that are probabilities, rounded probabilities, and the meaning of image_id."""
 
 import csv
 from pathlib import Path
@@ -77,7 +77,7 @@ def test_logits_that_are_probabilities_are_refused(small_import: Path, tmp_path:
     assert import_into(small_import, tmp_path / "p.csv").kind == "logits"
 
 
-def test_rounded_probabilities_are_taken_on_request(small_import: Path, tmp_path: Path) -> None:
+def test_rounded_probabilities_are_accepted_on_request(small_import: Path, tmp_path: Path) -> None:
     rounded = probabilities().round(2)
     assert (np.abs(rounded.sum(1) - 1) > 1e-3).any()
     with_values(rounded, "probability_").write_csv(tmp_path / "p.csv")

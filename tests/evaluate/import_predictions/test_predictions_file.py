@@ -1,4 +1,4 @@
-"""Predictions made elsewhere: the same evaluation as a direct one, or one clear line and nothing kept."""
+"""Reading of predictions files: columns, formats and damaged files."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Checkpoints and modules of a user's own models."""
+"""Checkpoints and modules of a user's models."""
 
 import importlib
 import json

@@ -1,4 +1,4 @@
-"""Our models and the CIFAR stem."""
+"""The built-in models and the CIFAR stem."""
 
 import pytest
 import torch

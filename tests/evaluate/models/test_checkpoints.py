@@ -1,4 +1,4 @@
-"""Checkpoints: those that fit are loaded, those that do not are refused before the first batch."""
+"""Checkpoints: matching ones are loaded, others are refused before the first batch."""
 
 import json
 import pickle
@@ -19,7 +19,7 @@ from failmodes.warehouse.schema import MODELS
 NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 
 
-def test_a_saved_model_comes_back_with_what_its_file_says(saved) -> None:
+def test_a_saved_model_loads_with_the_facts_in_its_file(saved) -> None:
     path, module = saved
     checkpoint = load_model(checkpoint_spec(path), dataset_of(16), path)
     for name, tensor in module.state_dict().items():
@@ -47,7 +47,7 @@ def test_a_checkpoint_of_something_else_is_refused(saved, classes: int, changes:
     assert "\n" not in str(caught.value)
 
 
-def test_a_checkpoint_that_says_nothing_is_held_to_its_tensors(saved, tmp_path) -> None:
+def test_a_checkpoint_without_metadata_is_checked_by_its_tensors(saved, tmp_path) -> None:
     silent = tmp_path / "silent.pt"
     torch.save(saved[1].state_dict(), silent)
     with pytest.raises(ModelError, match="does not match densenet121"):
@@ -172,7 +172,7 @@ SEVERAL = {
 
 
 @pytest.mark.parametrize(("content", "key", "said", "value"), SEVERAL.values(), ids=SEVERAL)
-def test_which_of_several_weights_were_taken_is_said(content, key, said: str, value: float, tmp_path) -> None:
+def test_the_choice_among_several_weights_is_reported(content, key, said: str, value: float, tmp_path) -> None:
     torch.save(content, tmp_path / "a.pt")
     found = read_checkpoint(tmp_path / "a.pt", key)
     assert (found.container, found.tensors["weight"].tolist()) == (said, [value, value])

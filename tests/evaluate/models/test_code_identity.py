@@ -1,4 +1,4 @@
-"""The identity of live code: all that changes what it computes changes it, and nothing else does."""
+"""The identity of live code changes with everything that changes its result, and with nothing else."""
 
 import copy
 import functools

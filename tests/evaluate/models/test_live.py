@@ -1,4 +1,4 @@
-"""Models that are objects of this process: copied, named, identified; the caller's own is left as it was."""
+"""Models in memory: copied, named and identified; the original is not modified."""
 
 import contextlib
 import copy
@@ -117,7 +117,7 @@ def test_torchscript_is_evaluated(make) -> None:
     ],
     ids=["lock", "copy is itself", "class", "name"],
 )
-def test_what_is_no_model_that_can_be_copied_is_refused(make, said: str) -> None:
+def test_objects_that_cannot_be_copied_are_refused(make, said: str) -> None:
     given = make()
     with pytest.raises(ModelError, match=rf"^model 'Net A' {said}") as refused:
         live(given)
@@ -205,7 +205,7 @@ def test_a_function_gets_pixels_and_gives_logits(function) -> None:
     ],
     ids=["raises", "gives maps", "other classes", "one row"],
 )
-def test_a_function_that_gives_no_logits_is_refused(function, said: str) -> None:
+def test_a_function_without_logits_is_refused(function, said: str) -> None:
     with pytest.raises(StudyError if "3 classes" in said else ModelError, match=said):
         as_model(function)
 
@@ -224,7 +224,7 @@ def test_a_normalization_in_any_form(given) -> None:
     assert (made.mean, made.std) == ((0.5, 0.4, 0.3), (0.1, 0.2, 0.3))
 
 
-def test_timms_own_normalization_is_taken_where_none_is_given() -> None:
+def test_the_normalization_of_a_timm_model_is_the_default() -> None:
     module = pytest.importorskip("timm").create_model("test_resnet", num_classes=3)
     half = {"mean": (0.5, 0.5, 0.5), "std": [0.25, 0.25, 0.25], "input_size": (3, 160, 160)}
     module.pretrained_cfg = module.pretrained_cfg | half

@@ -1,4 +1,4 @@
-"""Loading: what travels with a model, who goes first, and refusal before the first batch."""
+"""Loading of models: stated facts, their precedence, class maps, and errors before the first batch."""
 
 import pytest
 from model_specs import dataset_of, model_spec
@@ -38,7 +38,7 @@ def test_a_users_model_that_does_not_fit_is_refused_before_the_first_batch(case:
 OTHER = {"mean": [0.1, 0.2, 0.3], "std": [1.0, 1.0, 1.0]}
 
 
-def test_a_users_model_says_its_own_normalization_side_and_classes(user_module: str) -> None:
+def test_a_users_model_states_its_normalization_size_and_classes(user_module: str) -> None:
     model = load_model(model_spec(f"{user_module}:Named"), dataset_of(8))
     assert (model.class_outputs, model.preprocessing.input_side_px) == ([1, 2, 0], 8)
     assert model.preprocessing.normalization == Normalization.model_validate(OTHER)
@@ -101,7 +101,7 @@ def test_each_class_finds_its_output(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_ambiguous_or_missing_is_one_line_that_says_how_to_fix_it(case: str) -> None:
+def test_ambiguous_or_missing_classes_are_one_line_with_a_fix(case: str) -> None:
     with pytest.raises(StudyError, match=BAD[case][-1]) as caught:
         outputs_of(BAD[case])
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""A model's identity is that of its weights and preprocessing."""
+"""A model's identity depends on its weights and preprocessing."""
 
 import json
 

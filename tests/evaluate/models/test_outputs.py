@@ -1,4 +1,4 @@
-"""The trial before a run: several outputs, probabilities, chance, statistics of a batch, and errors."""
+"""The trial before a run: several outputs, probabilities, randomness, batch statistics and errors."""
 
 import importlib
 import math
@@ -112,7 +112,7 @@ def logits(model: Model) -> torch.Tensor:
         ("Named", {"output_key": "main"}),
     ],
 )
-def test_the_logits_among_several_outputs_are_taken(models: str, name: str, keys: dict) -> None:
+def test_the_logits_among_several_outputs_are_found(models: str, name: str, keys: dict) -> None:
     model, plain = tried(models, name, **keys), tried(models, "Base")
     torch.testing.assert_close(logits(model), logits(plain))
     cam = select_cam_method(model.to(torch.device("cpu")), (16, 16))
@@ -133,13 +133,13 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("name", "keys", "error", "said"), REFUSED.values(), ids=REFUSED)
-def test_what_gives_no_logits_stops_before_a_run(models: str, name: str, keys: dict, error, said: str) -> None:
+def test_a_model_without_logits_is_refused_before_a_run(models: str, name: str, keys: dict, error, said: str) -> None:
     with pytest.raises(error, match=said) as caught:
         tried(models, name, **keys)
     assert "\n" not in str(caught.value)
 
 
-def test_probabilities_that_are_said_to_be_are_not_softmaxed_again(models: str) -> None:
+def test_declared_probabilities_are_not_softmaxed_again(models: str) -> None:
     model, plain = tried(models, "Softmax", output_kind="probabilities"), tried(models, "Base")
     torch.testing.assert_close(logits(model).softmax(1), logits(plain).softmax(1))
     assert model.model_id != tried(models, "Softmax", output_kind="logits").model_id
@@ -148,14 +148,14 @@ def test_probabilities_that_are_said_to_be_are_not_softmaxed_again(models: str) 
 
 @pytest.mark.parametrize("name", ["Sigmoid", "sure_sigmoid"])
 @pytest.mark.parametrize("keys", [{}, {"output_kind": "probabilities"}])
-def test_outputs_of_a_sigmoid_are_refused_until_said_to_be_logits(models: str, name: str, keys: dict) -> None:
+def test_sigmoid_outputs_are_refused_unless_declared_as_logits(models: str, name: str, keys: dict) -> None:
     with pytest.raises(StudyError, match="as after a sigmoid"):
         tried_on_noise(models, name, **keys)
     assert "logarithm" not in tried_on_noise(models, name, output_kind="logits").assumptions()["outputs"]
 
 
 @pytest.mark.parametrize("name", ["GatedInUnitRange", "votes"])
-def test_logits_that_lie_in_0_to_1_by_chance_are_taken(models: str, name: str) -> None:
+def test_logits_in_0_to_1_by_chance_are_accepted(models: str, name: str) -> None:
     assert tried_on_noise(models, name).assumptions()["outputs"].startswith("logits;")
 
 

@@ -1,4 +1,4 @@
-"""A user's own preprocessing: how it is called is found out, its result is what applying it by hand gives."""
+"""Preprocessing: normalization against the plain formula, and a user's function against calling it by hand."""
 
 import collections
 
@@ -128,7 +128,7 @@ class Refused:
 
 
 @pytest.mark.parametrize(("function", "said"), Refused.CASES.values(), ids=Refused.CASES)
-def test_what_cannot_serve_is_refused(function, said: str) -> None:
+def test_unsuitable_preprocessing_is_refused(function, said: str) -> None:
     with pytest.raises(ModelError, match=r"^model 'A': preprocess ") as refused:
         prepare(function)
     assert said in str(refused.value)

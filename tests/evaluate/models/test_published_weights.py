@@ -1,4 +1,4 @@
-"""Published weights: what they say of inputs and outputs, and what is said where they do not come."""
+"""Published weights: their preprocessing and classes, and errors of downloads."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Architectures by name: who builds them, with which options, and what is said of names and options that are none."""
+"""Architectures by name: their sources, options, and errors for unknown names and options."""
 
 import importlib
 import sys
@@ -79,7 +79,7 @@ def test_a_model_is_built_with_an_output_a_class(case: str, builders_module: str
 
 
 @pytest.mark.parametrize("case", NOT_BUILT)
-def test_what_cannot_be_built_is_one_line(case: str, builders_module: str) -> None:
+def test_an_invalid_architecture_is_one_line(case: str, builders_module: str) -> None:
     architecture, changes, message = NOT_BUILT[case]
     if architecture.startswith("timm"):
         pytest.importorskip("timm")

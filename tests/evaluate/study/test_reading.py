@@ -1,4 +1,4 @@
-"""Study files: what is wrong is said in one line, with the nearest right name."""
+"""Study files: errors are one line, with the nearest valid name."""
 
 from pathlib import Path
 
@@ -60,7 +60,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_wrong_is_one_line(tmp_path, name: str) -> None:
+def test_an_invalid_study_is_one_line(tmp_path, name: str) -> None:
     text, message = BAD[name]
     with pytest.raises(StudyError, match=message) as caught:
         read_study(write(tmp_path, text))

@@ -1,4 +1,4 @@
-"""The study file of a benchmark says what was run, for a study to read; it never replaces one of the user's own."""
+"""The study file of a benchmark can be run as a study, and never replaces a user's file."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -84,7 +84,7 @@ def test_paths_in_the_folder_move_with_it(tmp_path: Path) -> None:
     assert moved == study(tmp_path / "new", model(tmp_path / "new"))
 
 
-def test_a_note_stays_in_its_line(tmp_path: Path) -> None:
+def test_a_note_is_one_line(tmp_path: Path) -> None:
     text = write(study(tmp_path, model(tmp_path)), f"{HARD}: a function", subjects=(HARD,))
     head, _, _ = text.partition("\n\n")
     assert all(line.startswith("# ") for line in head.split("\n"))
@@ -93,7 +93,7 @@ def test_a_note_stays_in_its_line(tmp_path: Path) -> None:
     assert write(study(tmp_path, model(tmp_path)), f"{HARD}: a function", subjects=(HARD,)) == text
 
 
-def test_models_of_former_benchmarks_stay_where_only_models_differ(tmp_path: Path) -> None:
+def test_models_of_earlier_benchmarks_are_kept_if_only_models_differ(tmp_path: Path) -> None:
     write(study(tmp_path, model(tmp_path, "A", "11")), "F: a function", subjects=("F",))
     write(study(tmp_path, model(tmp_path, "B", "22")), "G: a function", subjects=("G",))
     assert labels(tmp_path) == ["A", "B"]

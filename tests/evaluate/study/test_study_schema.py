@@ -1,4 +1,4 @@
-"""Models by name: whose they are, options and stems, and what is said of names and options that are none."""
+"""Models in a study: architectures, options, stems, and conflicting keys."""
 
 import json
 
@@ -34,7 +34,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_keys_that_do_not_go_together_are_refused(case: str) -> None:
+def test_conflicting_keys_are_refused(case: str) -> None:
     architecture, changes, message = REFUSED[case]
     with pytest.raises(ValidationError, match=message):
         ModelSpec(**({"label": "A", "architecture": architecture, "training": {}} | changes))
@@ -55,6 +55,6 @@ def test_rate_and_decay_follow_the_optimizer_unless_given(given, rate: float, de
 
 
 @pytest.mark.parametrize("given", [{"augmentation": "cutmix"}, {"optimizer": "lion"}, {"workers": 3}])
-def test_what_a_recipe_does_not_know_is_refused(given) -> None:
+def test_unknown_values_of_a_recipe_are_refused(given) -> None:
     with pytest.raises(ValidationError):
         TrainingSpec.model_validate_json(json.dumps(given))
