@@ -8,6 +8,7 @@ Not tested without a GPU, and only covered by the tests marked `gpu`: equal numb
 and `engine.statistics` on CUDA), autocast in float16 and bfloat16, page-locked memory and copies that overlap with
 computing, the order of work on streams, CUDA errors other than out of memory (which poison the context of a process),
 `torch.compile`, MPS, and two real GPUs at once.
+"""
 
 from types import SimpleNamespace
 from typing import Any
