@@ -241,7 +241,7 @@ def test_private_images_leave_no_image_in_the_warehouse(digits, tmp_path: Path) 
     assert w.table("exemplars").is_empty()
     # the benchmark's own copy of the arrays is at hand, through the study that lies beside the warehouse
     assert len(w.images("corruption = 'fog' limit 3")) == 3
-    with pytest.raises(failmodes.WarehouseError, match="no clean picture"):
+    with pytest.raises(failmodes.WarehouseError, match="no clean pixels"):
         failmodes.Warehouse(w.path).images("corruption = 'fog' limit 3")
 
 

@@ -79,7 +79,7 @@ TYPED = {
     "missing warehouse": case("query @worst_cells nothing.duckdb", 2, "there is no warehouse nothing.duckdb"),
     "missing data set": case("ingest no-folder.toml", 2, "gone does not exist"),
     "missing URL scheme": case("load nonsense://bucket/x --into w.duckdb", 2, "cannot reach nonsense://bucket/x"),
-    "study that is there": case("init --output fine.toml", 2, "fine.toml is there already"),
+    "study that is there": case("init --output fine.toml", 2, "fine.toml already exists"),
     "suffix and format": case(
         "query @worst_cells w.duckdb --output x.csv --format json",
         2,
@@ -90,7 +90,7 @@ DATA = {
     "damaged warehouse": case("status damaged.duckdb", 1, "cannot be opened as a DuckDB database"),
     "folder without results": case("load images --into new.duckdb", 1, "holds no record"),
     "damaged shard": case("load results --into new.duckdb", 1, "damaged file(s), so nothing was loaded"),
-    "check that fails": case("status unsound.duckdb --full", 1, "BROKEN"),
+    "check that fails": case("status unsound.duckdb --full", 1, "FAILED"),
     "output that is a folder": case("query @worst_cells w.duckdb --output folder.csv", 2, "it is a folder"),
     "time": case("query --timeout 0.5", 1, "stopped after 0.5 s", f"select count(*) from {ENDLESS}", "w.duckdb"),
     "rule that is broken": case("gate broken.toml w.duckdb", 1, "(exit code 1)"),

@@ -97,7 +97,7 @@ DAMAGED: dict[str, Callable[[Path], object]] = {
 def test_a_damaged_state_is_named_with_its_fix(name: str, folder: Path) -> None:
     path = state_path(folder)
     DAMAGED[name](path)
-    with pytest.raises(ModelError, match=r"resume\.pt is no state of this training .*: remove it") as caught:
+    with pytest.raises(ModelError, match=r"resume\.pt is not a valid training state .*: remove it") as caught:
         train_here(folder)
     assert "\n" not in str(caught.value)
 
