@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.analysis.statistics.run_rows import CellKey, CorrectnessMatrix, ModelRows, RunRows
+from failmodes.analysis.statistics.run_rows import CellKey, ModelRows, RunRows
 
 CELLS: list[CellKey] = [("fog", 1.0), ("fog", 2.0), ("none", 0.0), ("snow", 1.0)]
 
@@ -23,7 +23,7 @@ def given_run(
     ids = np.arange(len(correct)) if image_ids is None else np.asarray(image_ids)
     hashes = (str(ids.tolist()),) * len(cells)
     of_cells = {"image_id": np.tile(ids[:, None], (1, len(cells))), **columns}
-    return RunRows(CorrectnessMatrix("run", shares_images, list(cells), correct, hashes), of_cells)
+    return RunRows("run", shares_images, list(cells), correct, hashes, columns=of_cells)
 
 
 def given_model(*runs: RunRows, dataset_id: str = "images", source_id: str = "seed 0") -> ModelRows:

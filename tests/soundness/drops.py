@@ -10,7 +10,7 @@ from curves import Bools, draw_cells, draw_outcomes, straight
 from failmodes.analysis.statistics.difference import ModelMetrics, mean_of
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import accuracy_over, rank_drops, severities_of
-from failmodes.analysis.statistics.run_rows import CorrectnessMatrix, ModelRows, RunRows
+from failmodes.analysis.statistics.run_rows import ModelRows, RunRows
 from failmodes.analysis.statistics.shares import count_pairs, newcombe_interval
 from failmodes.warehouse.schema import CLEAN
 
@@ -19,7 +19,7 @@ SEVERITIES = 6
 Curves = tuple[tuple[float, ...], ...]
 
 
-def matrix_of(correct: Bools, severities: int = SEVERITIES, *, paired: bool = True) -> CorrectnessMatrix:
+def matrix_of(correct: Bools, severities: int = SEVERITIES, *, paired: bool = True) -> RunRows:
     """Answers (N, C * S) as an evaluation of C corruptions that share the first's clean cell."""
     cells, columns = [(CLEAN, 0.0)], [0]
     for column in range(correct.shape[1]):
@@ -27,12 +27,12 @@ def matrix_of(correct: Bools, severities: int = SEVERITIES, *, paired: bool = Tr
         if severity:
             cells.append((f"{corruption:02}", float(severity)))
             columns.append(column)
-    return CorrectnessMatrix("simulated", paired, cells, correct[:, columns], ("",) * len(cells))
+    return RunRows("simulated", paired, cells, correct[:, columns], ("",) * len(cells))
 
 
-def model_of(*runs: CorrectnessMatrix) -> ModelRows:
+def model_of(*runs: RunRows) -> ModelRows:
     """A model whose training runs gave these answers."""
-    return ModelRows(tuple(map(RunRows, runs)))
+    return ModelRows(runs)
 
 
 def mean_cost(model: ModelRows, corruption: str, other: str = CLEAN) -> Estimate:

@@ -17,7 +17,7 @@ from scipy.special import ndtr, ndtri
 from failmodes.analysis.judging.gate import judge_rules
 from failmodes.analysis.judging.statement import worst_of
 from failmodes.analysis.statistics.difference import ModelMetrics
-from failmodes.analysis.statistics.run_rows import CellKey, CorrectnessMatrix, ModelRows, RunRows
+from failmodes.analysis.statistics.run_rows import CellKey, ModelRows, RunRows
 from failmodes.ingest.statements import GateSpec, Statement
 
 PASSES, STOPS = "a gate passes a rule", "a gate fails a rule"
@@ -113,8 +113,8 @@ def _draw_run(side: Truth, scenario: Scenario, common: Floats, rng: np.random.Ge
         "confidence": ATOMS[atom].astype(np.float32),
         "finite": np.ones(atom.shape, bool),
     }
-    matrix = CorrectnessMatrix("run", True, CELLS, ndtr(of_correct) < chance, (str(images),) * len(CELLS))
-    return RunRows(matrix, columns)
+    hashes = (str(images),) * len(CELLS)
+    return RunRows("run", True, CELLS, ndtr(of_correct) < chance, hashes, columns=columns)
 
 
 def rule_at_limit(scenario: Scenario, measure: str, over: str, cell: int | None = None) -> Statement:

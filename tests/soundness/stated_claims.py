@@ -14,7 +14,7 @@ from failmodes.analysis.judging.cells import OnRecord
 from failmodes.analysis.judging.claims import verdict_of_shares
 from failmodes.analysis.judging.statement import Family, judge_plan, plan_statement
 from failmodes.analysis.statistics.difference import ModelMetrics
-from failmodes.analysis.statistics.run_rows import CorrectnessMatrix
+from failmodes.analysis.statistics.run_rows import RunRows
 from failmodes.ingest.statements import Statement
 from failmodes.warehouse.metrics.metric import all_metrics
 
@@ -29,7 +29,7 @@ def _notes() -> tuple[str, str]:
     return "at severity 5", "on average over severities"
 
 
-def _decided(matrices: Sequence[CorrectnessMatrix], **keys: Any) -> bool:
+def _decided(matrices: Sequence[RunRows], **keys: Any) -> bool:
     """Whether a claim about a model, or about two, is supported or contradicted."""
     models = ModelMetrics(*map(model_of, matrices))
     record = OnRecord(models.candidate.cells, models.baseline and models.baseline.cells)

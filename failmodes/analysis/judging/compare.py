@@ -354,7 +354,7 @@ class _Pair:
             if (severities := averaged_severities([cell[1] for cell in self.every if cell[0] == corruption]))
         }
         if not self.by_severity:
-            raise StudyError(f"{a.label} and {b.label} share no corruption and severity: there is nothing to compare")
+            raise StudyError(f"{a.label} and {b.label} share no corruption and severity: nothing to compare")
         extras = {*a.selection.extras, *b.selection.extras}
         self.averaged = [c for c in self.by_severity if c not in extras] or list(self.by_severity)
         self.shares_images = models.baseline.shares_images and models.candidate.shares_images
@@ -446,7 +446,7 @@ class _Pair:
 
         def mean_correct(run: RunRows) -> NDArray[np.float64]:
             places = [run.places[term.cell] for term in self.corrupted]
-            return np.asarray(run.correctness.correct[:, places] @ weights, dtype=np.float64)
+            return np.asarray(run.correct[:, places] @ weights, dtype=np.float64)
 
         (of_a, *_), (of_b, *_) = ([labels[run] for run in runs] for runs, _ in self.sides)
         shared, found = np.intersect1d(of_a, of_b).tolist(), []
@@ -463,8 +463,7 @@ class _Pair:
         if not (self.is_by_image and self.shares_images):
             return None, None
         one, other = (
-            runs[0].correctness.correct[rows][:, [runs[0].places[cell] for cell in self.every]]
-            for runs, rows in self.sides
+            runs[0].correct[rows][:, [runs[0].places[cell] for cell in self.every]] for runs, rows in self.sides
         )
         return self._changed(one & ~other), self._changed(other & ~one)
 

@@ -185,7 +185,7 @@ def _bins_of_cells(run: RunRows, cells: list[CellKey]) -> list[tuple[int, int, f
     found = []
     for place in np.unique(index[is_known]).tolist():
         inside = index == place
-        groups = run.correctness.groups if run.shares_images else None
+        groups = run.groups if run.shares_images else None
         low, high = accuracy_interval(inside, correct, groups, shares_images=run.shares_images)
         found.append(
             (place, int(inside.sum()), float(confidence[inside].mean()), float(correct[inside].mean()), low, high)

@@ -517,7 +517,7 @@ class ModelMetrics:
 
 def _groups_of(model: ModelRows) -> Groups | None:
     """Groups of duplicates among the compared clean images; None where these are distinct."""
-    return kept_groups(model.runs[0].correctness.groups, model.kept)
+    return kept_groups(model.runs[0].groups, model.kept)
 
 
 def _evaluated(metric: Metric, cell: Cell, score: str | None, weights: Callable[[], Weights]) -> Evaluated | str:

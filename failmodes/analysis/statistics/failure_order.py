@@ -17,7 +17,7 @@ from failmodes.analysis.selection import averaged_severities
 from failmodes.analysis.statistics.difference import ModelMetrics, Term, mean_of
 from failmodes.analysis.statistics.estimate import Estimate, Float64Array
 from failmodes.analysis.statistics.model_accuracy import accuracy_over
-from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CorrectnessMatrix, ModelRows, RunRows
+from failmodes.analysis.statistics.run_rows import CLEAN_CELL, ModelRows, RunRows
 from failmodes.analysis.statistics.shares import POWER
 from failmodes.warehouse.metrics.duplicates import Groups, independent_share, kept_groups
 from failmodes.warehouse.metrics.intervals import mean_with_made_up, normal_quantile
@@ -40,42 +40,40 @@ class RankedDrop(NamedTuple):
     smallest_shown: float
 
 
-def rank_corruptions(
-    correctness: CorrectnessMatrix, corruptions: Sequence[str], measure: str, level: float
-) -> dict[str, RankedDrop]:
+def rank_corruptions(run: RunRows, corruptions: Sequence[str], measure: str, level: float) -> dict[str, RankedDrop]:
     """Rank corruptions by the accuracy drop of one evaluation, with intervals of the ranks.
 
     Args:
-        correctness: whether each image is correct in each cell.
+        run: the evaluation.
         corruptions: to rank.
         measure: AT_LAST or ON_AVERAGE.
         level: of all intervals.
     """
-    columns = columns_of_drops(correctness, corruptions, measure)
+    columns = columns_of_drops(run, corruptions, measure)
     if not columns:
         return {}
-    correct = correctness.correct
+    correct = run.correct
     left = np.stack([correct[:, own].mean(axis=1) for own in columns.values()])
-    if correctness.paired:
-        groups = correctness.groups
+    if run.shares_images:
+        groups = run.groups
         variance = np.array(
             [[mean_with_made_up(one - other, -1, 1, groups=groups)[1] for other in left] for one in left]
         )
     else:  # variances of means over cells of different images add up
-        groups = correctness.groups
+        groups = run.groups
         of_cell = np.array([mean_with_made_up(cell.astype(np.float64), 0, 1, groups=groups)[1] for cell in correct.T])
         own_variance = np.array([of_cell[own].sum() / len(own) ** 2 for own in columns.values()])
         variance = own_variance[:, None] + own_variance
-    quantiles = quantiles_of_pairs(np.full(len(left), correctness.effective_count), level)
-    metrics = ModelMetrics(ModelRows((RunRows(correctness),)))
-    lost = [[Term(CLEAN_CELL, 1), *mean_of([correctness.cells[cell] for cell in own], -1)] for own in columns.values()]
+    quantiles = quantiles_of_pairs(np.full(len(left), run.effective_count), level)
+    metrics = ModelMetrics(ModelRows((run,)))
+    lost = [[Term(CLEAN_CELL, 1), *mean_of([run.cells[cell] for cell in own], -1)] for own in columns.values()]
     drops = [accuracy_over(metrics, terms).interval(level) for terms in lost]
     return dict(zip(columns, _ranked(drops, -left.mean(axis=1), np.sqrt(variance), quantiles), strict=True))
 
 
-def columns_of_drops(correctness: CorrectnessMatrix, corruptions: Sequence[str], measure: str) -> dict[str, list[int]]:
+def columns_of_drops(run: RunRows, corruptions: Sequence[str], measure: str) -> dict[str, list[int]]:
     """The columns whose mean accuracy gives the drop of a corruption: the last severity, or the averaged ones."""
-    curves = {name: correctness.curves()[name] for name in corruptions}
+    curves = {name: run.curves()[name] for name in corruptions}
     return {
         name: [curve[severity] for severity in ([max(curve)] if measure == AT_LAST else averaged_severities(curve))]
         for name, curve in curves.items()

@@ -33,20 +33,35 @@ OTHER_PIXELS = "corrupted pixels differ: another source of corruptions, such as 
 KEY_BITS = 32  # of an image_id in a key that orders rows by cell and image
 
 
-class CorrectnessMatrix(NamedTuple):
-    """The cells of one evaluation as (corruption, severity), and whether each image is correct in each, (N, C).
+@dataclass(frozen=True, eq=False)
+class RunRows:
+    """One evaluation: whether each image is correct in each cell, and other columns of its predictions.
 
-    Rows are in the order of `image_id`; `ids_hashes` has a hash of these for each cell. If corrupted images do not pair
-    with clean ones, rows of different cells are different images. `groups`, (N,), are of the clean images: those of the
-    same pixels are one group; None means that all are distinct.
+    Attributes:
+        evaluation_id: of the evaluation.
+        shares_images: whether all cells have the same images; else corrupted images do not pair with clean ones.
+        cells: by corruption and severity.
+        correct: (N, C) whether each image is correct in each cell, in the order of `image_id`.
+        ids_hashes: (C,) hash of the image_ids of each cell.
+        groups: (N,) of duplicates among the clean images; None if all are distinct.
+        columns: (N, C) by the names of `CellRows`, lists (N, C, K); columns that were read are kept.
+        con: the warehouse that columns are read from; None if all are given.
     """
 
     evaluation_id: str
-    paired: bool
-    cells: list[tuple[str, float]]
+    shares_images: bool
+    cells: list[CellKey]
     correct: NDArray[np.bool_]
     ids_hashes: tuple[str, ...] = ()
     groups: Groups | None = None
+    columns: Columns = field(default_factory=dict)
+    con: duckdb.DuckDBPyConnection | None = None
+    _absent: set[str] = field(default_factory=set)
+
+    @property
+    def image_count(self) -> int:
+        """Images of a cell."""
+        return len(self.correct)
 
     @property
     def independent_share(self) -> float:
@@ -66,79 +81,12 @@ class CorrectnessMatrix(NamedTuple):
 
     def curves(self) -> dict[str, dict[float, int]]:
         """The column of each severity, from clean on, by corruption."""
-        clean = self.cells.index((CLEAN, 0.0))
+        clean = self.cells.index(CLEAN_CELL)
         found: dict[str, dict[float, int]] = {}
         for column, (corruption, severity) in enumerate(self.cells):
             if corruption != CLEAN:
                 found.setdefault(corruption, {0.0: clean})[severity] = column
         return found
-
-
-@read_once
-def read_correctness(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> CorrectnessMatrix:
-    """Read the correctness of every image in every cell of an evaluation.
-
-    Raises:
-        WarehouseError: the evaluation is unknown, a cell is incomplete, or the clean cell is missing.
-    """
-    found = fetch_first(con, "select image_count, paired from evaluations where evaluation_id = ?", [evaluation_id])
-    if not found:
-        raise WarehouseError(f"no evaluation {evaluation_id} in this warehouse")
-    expected, paired = found
-    rows = con.execute(
-        "select corruption, severity::double, row_count, image_count, image_ids_md5, correct_images "
-        "from cell_predictions where evaluation_id = ? order by corruption, severity",
-        [evaluation_id],
-    ).fetchall()
-    for corruption, severity, row_count, images, _, pattern in rows:
-        if len(pattern) != row_count or not pattern.isascii():
-            raise WarehouseError(f"cell_predictions of evaluation {evaluation_id} is damaged: {REBUILD_HINT}")
-        if not row_count == images == expected:
-            raise WarehouseError(
-                f"evaluation {evaluation_id}, {corruption} at severity {severity:g} has {row_count} rows of {images} "
-                f"images, expected {expected}: run `failmodes status`, then `failmodes load --rebuild`"
-            )
-    cells = [row[:2] for row in rows]
-    if (CLEAN, 0.0) not in cells:
-        raise WarehouseError(f"evaluation {evaluation_id} has no clean cell: run `failmodes evaluate` to the end")
-    if paired and len({row[4] for row in rows}) > 1:
-        raise WarehouseError(f"the cells of evaluation {evaluation_id} are not of the same images: load it again")
-    by_image = np.stack([decode_pattern(row[5]) for row in rows]).T  # of a cell the images lie together
-    groups = image_groups(con, evaluation_id)
-    if groups is not None and len(groups) != len(by_image):
-        raise WarehouseError(f"evaluation {evaluation_id} has {len(groups):,} clean predictions: {REBUILD_HINT}")
-    return CorrectnessMatrix(evaluation_id, paired, cells, by_image, tuple(row[4] for row in rows), groups)
-
-
-@dataclass(frozen=True, eq=False)
-class RunRows:
-    """One evaluation: whether each image is correct in each cell, and other columns of its predictions.
-
-    Attributes:
-        correctness: of every cell; rows are in the order of `image_id`.
-        columns: (N, C) by the names of `CellRows`, lists (N, C, K); columns that were read are kept.
-        con: the warehouse that columns are read from; None if all are given.
-    """
-
-    correctness: CorrectnessMatrix
-    columns: Columns = field(default_factory=dict)
-    con: duckdb.DuckDBPyConnection | None = None
-    _absent: set[str] = field(default_factory=set)
-
-    @property
-    def cells(self) -> list[CellKey]:
-        """Its cells, by corruption and severity."""
-        return self.correctness.cells
-
-    @property
-    def image_count(self) -> int:
-        """Images of a cell."""
-        return len(self.correctness.correct)
-
-    @property
-    def shares_images(self) -> bool:
-        """Whether all cells are of the same images."""
-        return self.correctness.paired
 
     @property
     def image_ids(self) -> Rows:
@@ -149,7 +97,7 @@ class RunRows:
 
     def ids_hash(self, cell: CellKey) -> str:
         """Hash of the image_ids of a cell."""
-        return self.correctness.ids_hashes[self.places[cell]]
+        return self.ids_hashes[self.places[cell]]
 
     @cached_property
     def places(self) -> dict[CellKey, int]:
@@ -165,17 +113,17 @@ class RunRows:
             values: NDArray[Any] = self.columns[name][:, column]
             return values[chosen]
 
-        correct = self.correctness.correct[:, column][chosen]
-        return CellRows(*cell, len(correct), read, {"correct": correct}, lambda: self.groups(cell, kept))
+        correct = self.correct[:, column][chosen]
+        return CellRows(*cell, len(correct), read, {"correct": correct}, lambda: self.cell_groups(cell, kept))
 
-    def groups(self, cell: CellKey, kept: Rows | None = None) -> Groups | None:
+    def cell_groups(self, cell: CellKey, kept: Rows | None = None) -> Groups | None:
         """Groups of duplicates among the images of one cell, all or those in the rows `kept`; None if distinct.
 
         If cells do not share images, groups follow from the image_id of each cell.
         """
-        found = self.correctness.groups
+        found = self.groups
         if not self.shares_images and self.con is not None:
-            copies = copies_of(self.con, self.correctness.evaluation_id)
+            copies = copies_of(self.con, self.evaluation_id)
             if copies is None:
                 return None
             self.read([IMAGE_ID])
@@ -210,7 +158,7 @@ class RunRows:
             self._read_predictions([name for name in missing if name in _names_of(PREDICTION_FACTS)])
             for target in TARGETS:
                 self._read_attention(target, [name for name in missing if name.startswith(f"{target}.")])
-            if MASK_AREA in missing and len((areas := mask_areas(self.con, self.correctness.evaluation_id))[IMAGE_ID]):
+            if MASK_AREA in missing and len((areas := mask_areas(self.con, self.evaluation_id))[IMAGE_ID]):
                 self.read([IMAGE_ID])
                 self.columns[MASK_AREA] = at_images(self.columns[IMAGE_ID], areas)
         self._absent.update(name for name in missing if name not in self.columns)
@@ -228,10 +176,10 @@ class RunRows:
             return
         listed = [f"{name} is not null as {name}" if name == "logit_classes" else name for name in names]
         found = self._stored(PREDICTION_FACTS.name, listed)
-        if found.num_rows != self.correctness.correct.size:
+        if found.num_rows != self.correct.size:
             raise WarehouseError(
-                f"evaluation {self.correctness.evaluation_id} has {found.num_rows:,} predictions, expected "
-                f"{self.correctness.correct.size:,}: the warehouse was changed; {REBUILD_HINT}"
+                f"evaluation {self.evaluation_id} has {found.num_rows:,} predictions, expected "
+                f"{self.correct.size:,}: the warehouse was changed; {REBUILD_HINT}"
             )
         keys = _keys(found["place"], found["own_id"])
         order = slice(None) if (np.diff(keys) > 0).all() else np.argsort(keys, kind="stable")
@@ -269,17 +217,44 @@ class RunRows:
             "select corruption, severity, row_number() over (order by corruption, severity) - 1 as place "
             "from cell_predictions where evaluation_id = $1) "
             f"using (corruption, severity) where evaluation_id = $1 {condition}",
-            params=[self.correctness.evaluation_id, *parameters],
+            params=[self.evaluation_id, *parameters],
         ).to_arrow_table()
 
 
+@read_once
 def read_run(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> RunRows:
-    """The rows of an evaluation.
+    """Read the correctness of every image in every cell of an evaluation; other columns are read when needed.
 
     Raises:
-        WarehouseError: it is unknown, a cell is incomplete, or the clean cell is missing.
+        WarehouseError: the evaluation is unknown, a cell is incomplete, or the clean cell is missing.
     """
-    return RunRows(read_correctness(con, evaluation_id), con=con)
+    found = fetch_first(con, "select image_count, paired from evaluations where evaluation_id = ?", [evaluation_id])
+    if not found:
+        raise WarehouseError(f"no evaluation {evaluation_id} in this warehouse")
+    expected, paired = found
+    rows = con.execute(
+        "select corruption, severity::double, row_count, image_count, image_ids_md5, correct_images "
+        "from cell_predictions where evaluation_id = ? order by corruption, severity",
+        [evaluation_id],
+    ).fetchall()
+    for corruption, severity, row_count, images, _, pattern in rows:
+        if len(pattern) != row_count or not pattern.isascii():
+            raise WarehouseError(f"cell_predictions of evaluation {evaluation_id} is damaged: {REBUILD_HINT}")
+        if not row_count == images == expected:
+            raise WarehouseError(
+                f"evaluation {evaluation_id}, {corruption} at severity {severity:g} has {row_count} rows of {images} "
+                f"images, expected {expected}: run `failmodes status`, then `failmodes load --rebuild`"
+            )
+    cells = [row[:2] for row in rows]
+    if (CLEAN, 0.0) not in cells:
+        raise WarehouseError(f"evaluation {evaluation_id} has no clean cell: finish `failmodes evaluate`")
+    if paired and len({row[4] for row in rows}) > 1:
+        raise WarehouseError(f"the cells of evaluation {evaluation_id} have different images: load it again")
+    by_image = np.stack([decode_pattern(row[5]) for row in rows]).T  # of a cell the images lie together
+    groups = image_groups(con, evaluation_id)
+    if groups is not None and len(groups) != len(by_image):
+        raise WarehouseError(f"evaluation {evaluation_id} has {len(groups):,} clean predictions: {REBUILD_HINT}")
+    return RunRows(evaluation_id, paired, cells, by_image, tuple(row[4] for row in rows), groups, con=con)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ from failmodes.analysis.statistics.failure_order import (
     rank_corruptions,
 )
 from failmodes.analysis.statistics.published import published_made, update_published_shapes
-from failmodes.analysis.statistics.run_rows import CorrectnessMatrix, read_correctness
+from failmodes.analysis.statistics.run_rows import RunRows, read_run
 from failmodes.analysis.statistics.shares import discoveries, holm
 from failmodes.analysis.statistics.sufficiency import (
     FEWEST_IMAGES,
@@ -89,7 +89,7 @@ class DescribedCurve(NamedTuple):
     Attributes:
         corruption: its name.
         grid: (S,) severities, rising from 0.
-        columns: of its cells in the correctness matrix.
+        columns: of its cells in the rows of the evaluation.
         resampled: (B, S) resamples of the curve.
         shape: of `describe_curve`.
         reason: why its shape is inconclusive; None if it is not.
@@ -106,9 +106,9 @@ class DescribedCurve(NamedTuple):
 
 
 class EvaluationCurves(NamedTuple):
-    """The curves of one evaluation, with its correctness, chance accuracy and settings."""
+    """The curves of one evaluation, with its rows, chance accuracy and settings."""
 
-    correctness: CorrectnessMatrix
+    run: RunRows
     chance: float | None
     settings: ShapeSettings
     curves: list[DescribedCurve]
@@ -116,7 +116,7 @@ class EvaluationCurves(NamedTuple):
     @property
     def image_count(self) -> int:
         """Effective number of images of each cell."""
-        return round(self.correctness.effective_count)
+        return round(self.run.effective_count)
 
 
 @contextmanager
@@ -241,13 +241,13 @@ def shape_rows(
     Raises:
         WarehouseError: a cell is incomplete.
     """
-    correctness = read_correctness(con, evaluation_id)
+    run = read_run(con, evaluation_id)
     chance = chance_of(con, evaluation_id)
-    curves = _described(correctness, non_finite_cells(con, evaluation_id), settings)
-    found = EvaluationCurves(correctness, chance, settings, curves)
+    curves = _described(run, non_finite_cells(con, evaluation_id), settings)
+    found = EvaluationCurves(run, chance, settings, curves)
     rows = {table.name: list[Row]() for table in (SHAPE_TABLE, STEPS, SHAPE_SWEEP)}
     for curve in curves:
-        key, correct = {"corruption": curve.corruption}, correctness.correct[:, curve.columns]
+        key, correct = {"corruption": curve.corruption}, run.correct[:, curve.columns]
         swept = _sweep_rows(correct.mean(axis=0), curve.grid, settings)
         rows["shapes"].append(key | _shape_row(curve, found))
         rows["steps"] += [key | row for row in _step_rows(curve.shape, curve.grid)]
@@ -266,26 +266,24 @@ def shape_rows(
     }
 
 
-def _described(
-    correctness: CorrectnessMatrix, unfinished: Sequence[tuple[str, float]], settings: ShapeSettings
-) -> list[DescribedCurve]:
+def _described(run: RunRows, unfinished: Sequence[tuple[str, float]], settings: ShapeSettings) -> list[DescribedCurve]:
     """Every curve of at least three points; an expected share of FALSE_SHAPES of the named shapes are false.
 
     Benjamini and Hochberg's procedure (1995), over the curves of the evaluation.
     """
     described = []
-    for corruption, column_of in correctness.curves().items():
+    for corruption, column_of in run.curves().items():
         if len(column_of) < MIN_POINTS:
             continue
         grid, columns = np.array(list(column_of)), list(column_of.values())
-        correct = correctness.correct[:, columns]
-        covariance = covariance_of_means(correct, paired=correctness.paired, groups=correctness.groups)
+        correct = run.correct[:, columns]
+        covariance = covariance_of_means(correct, paired=run.shares_images, groups=run.groups)
         resampled = resampled_curve(correct.mean(axis=0), covariance, settings)
         shape = describe_curve(
-            correct, grid, settings, paired=correctness.paired, groups=correctness.groups, resampled=resampled
+            correct, grid, settings, paired=run.shares_images, groups=run.groups, resampled=resampled
         )
         withheld = [severity for cell, severity in unfinished if cell == corruption or not severity]
-        reason = _reason_to_withhold(round(correctness.effective_count), withheld)
+        reason = _reason_to_withhold(round(run.effective_count), withheld)
         described.append(DescribedCurve(corruption, grid, columns, resampled, shape, reason, reason is not None))
     p_values = [_p_value(curve, settings) for curve in described]
     are_named = discoveries(p_values, FALSE_SHAPES)
@@ -333,8 +331,8 @@ def _reason(curve: DescribedCurve, resamples: int) -> str:
 
 def _shape_row(curve: DescribedCurve, found: EvaluationCurves) -> Row:
     shape, grid, settings = curve.shape, curve.grid, found.settings
-    correct = found.correctness.correct[:, curve.columns]
-    independent = found.correctness.independent_share
+    correct = found.run.correct[:, curve.columns]
+    independent = found.run.independent_share
     start, end = shape.largest_at
     other = shape.other_at and [_decimal(grid[place]) for place in shape.other_at]
     return {
@@ -392,7 +390,7 @@ def _axis_rows(
     axes = {SEVERITY_AXIS: curve.grid} | dict(zip(AXIS_TITLES, np.array(measured).T, strict=True))
     reasons = {name: axis_reason(axes[name], curve.grid, title) for name, title in AXIS_TITLES.items()}
     usable = {name: axis for name, axis in axes.items() if not reasons.get(name)}
-    accuracy = np.vstack([found.correctness.accuracy[curve.columns], curve.resampled])
+    accuracy = np.vstack([found.run.accuracy[curve.columns], curve.resampled])
     shapes = shapes_over_axes(accuracy, curve.grid, usable, found.settings)
     for name, axis in axes.items():
         end = float(axis[-1])
@@ -413,17 +411,17 @@ def _axis_rows(
 
 
 def _change_point_rows(found: EvaluationCurves) -> list[Row]:
-    level, correctness = found.settings.interval_level, found.correctness
+    level, run = found.settings.interval_level, found.run
     points = [
         None
         if curve.is_withheld
         else find_change_point(
-            correctness.correct[:, curve.columns],
+            run.correct[:, curve.columns],
             curve.resampled,
             curve.grid,
             level,
-            paired=correctness.paired,
-            groups=correctness.groups,
+            paired=run.shares_images,
+            groups=run.groups,
         )
         for curve in found.curves
     ]
@@ -454,13 +452,13 @@ def _tested(point: ChangePoint, adjusted_p: float, grid: Float64Array, level: fl
 
 
 def _fit_rows(found: EvaluationCurves) -> list[Row]:
-    correct, paired = found.correctness.correct, found.correctness.paired
+    correct, paired = found.run.correct, found.run.shares_images
     return [
         _fit_row(curve, fit)
         for curve in found.curves
         if not curve.is_withheld
         for fit in fit_curve(
-            correct[:, curve.columns], curve.grid, found.chance, paired=paired, groups=found.correctness.groups
+            correct[:, curve.columns], curve.grid, found.chance, paired=paired, groups=found.run.groups
         )
     ]
 
@@ -477,14 +475,14 @@ def _fit_row(curve: DescribedCurve, fit: CurveFit) -> Row:
 
 def _averaged_corruptions(con: duckdb.DuckDBPyConnection, found: EvaluationCurves) -> list[str]:
     """The averaged corruptions of an evaluation: headline ones if there are any."""
-    present = list(found.correctness.curves())
+    present = list(found.run.curves())
     headline = {name for (name,) in con.execute("select corruption from corruptions where headline").fetchall()}
     return [name for name in present if name in headline] or present
 
 
 def _ranked_corruptions(con: duckdb.DuckDBPyConnection, found: EvaluationCurves) -> tuple[list[str], dict[str, str]]:
     """The ranked corruptions, and for each other one the reason."""
-    present, considered = list(found.correctness.curves()), _averaged_corruptions(con, found)
+    present, considered = list(found.run.curves()), _averaged_corruptions(con, found)
     reasons = {name: "extra corruptions are not ranked" for name in present if name not in considered}
     reasons |= {curve.corruption: curve.reason for curve in found.curves if curve.is_withheld and curve.reason}
     if found.image_count < FEWEST_IMAGES:
@@ -495,8 +493,8 @@ def _ranked_corruptions(con: duckdb.DuckDBPyConnection, found: EvaluationCurves)
 def _corruption_rank_rows(found: EvaluationCurves, ranked: Sequence[str], reasons: dict[str, str]) -> Iterator[Row]:
     level = found.settings.interval_level
     for measure in MEASURES:
-        drops = rank_corruptions(found.correctness, ranked, measure, level)
-        others = rank_corruptions(found.correctness, list(reasons), measure, level)
+        drops = rank_corruptions(found.run, ranked, measure, level)
+        others = rank_corruptions(found.run, list(reasons), measure, level)
         for name, drop in (drops | others).items():
             row = {"corruption": name, "measure": measure, "ranked_count": len(drops)}
             yield row | _columns_of_drop(drop, reasons.get(name))
@@ -504,18 +502,16 @@ def _corruption_rank_rows(found: EvaluationCurves, ranked: Sequence[str], reason
 
 def _class_rank_rows(con: duckdb.DuckDBPyConnection, found: EvaluationCurves, ranked: Sequence[str]) -> Iterator[Row]:
     """Rows of class ranks; none if images of cells do not pair, since their classes then differ too."""
-    correctness = found.correctness
-    if not correctness.paired or not ranked:
+    run = found.run
+    if not run.shares_images or not ranked:
         return
-    labels = _read_labels(con, correctness.evaluation_id)
+    labels = _read_labels(con, run.evaluation_id)
     classes, counts = np.unique(labels, return_counts=True)
-    clean = correctness.curves()[ranked[0]][0.0]
+    clean = run.curves()[ranked[0]][0.0]
     for measure in MEASURES:
-        left = [
-            correctness.correct[:, own].mean(axis=1) for own in columns_of_drops(correctness, ranked, measure).values()
-        ]
-        losses = correctness.correct[:, clean] - np.mean(left, axis=0)
-        drops = rank_classes(losses, labels, found.settings.interval_level, correctness.groups)
+        left = [run.correct[:, own].mean(axis=1) for own in columns_of_drops(run, ranked, measure).values()]
+        losses = run.correct[:, clean] - np.mean(left, axis=0)
+        drops = rank_classes(losses, labels, found.settings.interval_level, run.groups)
         for index, count in zip(classes.tolist(), counts.tolist(), strict=True):
             row = {"class_index": index, "measure": measure, "image_count": count, "ranked_count": len(drops)}
             too_few = too_few_images(count, FEWEST_OF_CLASS)

@@ -66,7 +66,7 @@ def count_pairs(first: ArrayLike, second: ArrayLike, *, paired: bool = True, ind
         second: (N, …) bool, of the same shape.
         paired: whether rows of both are the same images.
         independent: factor of the counts, 0-1: the effective number of images as a share of them, such as
-            `CorrectnessMatrix.independent_share`. Shares and differences do not change.
+            `RunRows.independent_share`. Shares and differences do not change.
     """
     one, other = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
     both, correct_counts = (one & other).sum(axis=0), (one.sum(axis=0), other.sum(axis=0))

@@ -51,7 +51,7 @@ def chance_from(
         severities: (S,) rising.
         chance: chance accuracy, 0-1; None if unknown.
         level: of Wilson's intervals.
-        independent: the effective number of images as a share of them, `CorrectnessMatrix.independent_share`.
+        independent: the effective number of images as a share of them, `RunRows.independent_share`.
     """
     if chance is None:
         return None

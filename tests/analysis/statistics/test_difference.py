@@ -56,7 +56,7 @@ def pair() -> ModelMetrics:
 
 def by_image(pair: ModelMetrics) -> np.ndarray:
     """(N, 3) candidate minus baseline in the corrupted cells."""
-    one, other = (m.runs[0].correctness.correct[:, [0, 1, 3]].astype(float) for m in (pair.candidate, pair.baseline))
+    one, other = (m.runs[0].correct[:, [0, 1, 3]].astype(float) for m in (pair.candidate, pair.baseline))
     return one - other
 
 
@@ -77,7 +77,7 @@ def test_mean_accuracy_has_the_interval_of_its_images_and_two_made_up_ones(pair:
 @pytest.mark.parametrize("comparisons", [1, 20])
 def test_a_single_cell_has_exact_and_newcombe_intervals(pair: ModelMetrics, comparisons: int) -> None:
     place = CELLS.index(("fog", 2.0))
-    one, other = (n.runs[0].correctness.correct[:, place] for n in (pair.candidate, pair.baseline))
+    one, other = (n.runs[0].correct[:, place] for n in (pair.candidate, pair.baseline))
     newcombe = newcombe_interval(count_pairs(one, other), level=0.9, comparisons=comparisons)
     exact = exact_interval(one.sum(), len(one), level=0.9, comparisons=comparisons)
     both, alone = difference(pair, "accuracy", [("fog", 2.0)]), known(pair.mean("accuracy", [("fog", 2.0)]))
@@ -93,7 +93,7 @@ def test_models_of_different_images_are_independent_samples() -> None:
     pair = ModelMetrics(one, other)
     assert pair.pairing.kind == "different"
     cell = difference(pair, "accuracy", [("snow", 1.0)])
-    shares = [float(n.runs[0].correctness.accuracy[3]) for n in (one, other)]
+    shares = [float(n.runs[0].accuracy[3]) for n in (one, other)]
     ends = newcombe_of_groups((shares[0], shares[1]), (150, 200), level=0.9)
     assert (cell.low(0.95), cell.high(0.95)) == pytest.approx(tuple(map(float, ends)))
     for name in ("accuracy", "ece", "brier"):
@@ -130,7 +130,7 @@ def test_the_error_of_a_calibration_error_is_that_of_a_bootstrap_by_hand(pair: M
         """(800,) of every sample, averaged over cells."""
         run = model.runs[0]
         confidence = run.columns["confidence"][:, places]
-        gaps, bins = run.correctness.correct[:, places] - confidence, np.minimum((confidence * 15).astype(int), 14)
+        gaps, bins = run.correct[:, places] - confidence, np.minimum((confidence * 15).astype(int), 14)
         sums = [np.where(bins == b, gaps, 0)[drawn].sum(axis=1) for b in range(15)]
         return np.abs(sums).sum(axis=0).mean(axis=1) / 200
 
@@ -144,12 +144,12 @@ def test_the_error_of_a_calibration_error_is_that_of_a_bootstrap_by_hand(pair: M
 
 def test_common_images_alone_are_compared() -> None:
     wide, ids = run_of(1, 0.7), list(range(40, 160))
-    correct = run_of(2, 0.6).correctness.correct[ids]
+    correct = run_of(2, 0.6).correct[ids]
     narrow = given_run(correct, image_ids=ids, **random_columns(np.random.default_rng(4), correct))
     pair = ModelMetrics(given_model(narrow), given_model(wide))
     assert (pair.pairing.kind, pair.pairing.image_count) == ("common", 120)
     columns = {name: values[ids] for name, values in wide.columns.items()}
-    restricted = given_run(wide.correctness.correct[ids], image_ids=ids, **columns)
+    restricted = given_run(wide.correct[ids], image_ids=ids, **columns)
     same = ModelMetrics(given_model(narrow), given_model(restricted))
     for name in ("accuracy", "ece", "augrc"):
         score = "margin" if name == "augrc" else None
@@ -170,9 +170,9 @@ def test_training_runs_on_both_sides_are_part_of_the_error() -> None:
     pair = ModelMetrics(b, a)
     assert pair.is_about_training
     found = difference(pair, "accuracy", CORRUPTED)
-    means = [[run.correctness.correct[:, [0, 1, 3]].mean() for run in model.runs] for model in (b, a)]
+    means = [[run.correct[:, [0, 1, 3]].mean() for run in model.runs] for model in (b, a)]
     of_seeds = [np.var(values, ddof=1) / len(values) for values in means]
-    each = [np.mean([run.correctness.correct[:, [0, 1, 3]].mean(axis=1) for run in n.runs], axis=0) for n in (b, a)]
+    each = [np.mean([run.correct[:, [0, 1, 3]].mean(axis=1) for run in n.runs], axis=0) for n in (b, a)]
     added = np.append(each[0] - each[1], [-1, 1])
     of_images = added.var() / len(added)
     assert found.value == pytest.approx(np.mean(means[0]) - np.mean(means[1]))
@@ -234,7 +234,7 @@ def trained(rng: np.random.Generator, seeds: int, images: int = 400) -> ModelRow
 
 def corrupted(model: ModelRows) -> np.ndarray:
     """(S, N, C) whether each run is right on each image under corruption."""
-    return np.stack([run.correctness.correct[:, :-1] for run in model.runs])
+    return np.stack([run.correct[:, :-1] for run in model.runs])
 
 
 def test_over_seeds_alone_it_is_the_t_interval() -> None:

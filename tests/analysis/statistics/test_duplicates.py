@@ -4,6 +4,7 @@ The references are the same functions on the distinct images, whose results are 
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -174,8 +175,7 @@ def two_models(*, is_twice: bool) -> tuple[ModelRows, ModelRows]:
         columns = random_columns(rng, correct)
         if is_twice:
             run = given_run(repeated(correct), **{name: repeated(values) for name, values in columns.items()})
-            matrix = run.correctness._replace(groups=groups_of(90))
-            runs.append(RunRows(matrix, run.columns))
+            runs.append(replace(run, groups=groups_of(90)))
         else:
             runs.append(given_run(correct, **columns))
     return given_model(runs[0]), given_model(runs[1])

@@ -15,19 +15,19 @@ from failmodes.analysis.statistics.failure_order import (
     rank_corruptions,
     rank_intervals,
 )
-from failmodes.analysis.statistics.run_rows import CorrectnessMatrix
+from failmodes.analysis.statistics.run_rows import RunRows
 from failmodes.warehouse.schema import CLEAN
 
 SHARES = {"fog": (0.8, 0.7, 0.2), "contrast": (0.8, 0.5, 0.5), "frost": (0.85, 0.8, 0.5)}
 SEVERITIES = (1.0, 2.0, 3.0)
 
 
-def matrix(images: int = 400, *, paired: bool = True) -> CorrectnessMatrix:
+def matrix(images: int = 400, *, paired: bool = True) -> RunRows:
     """Exact shares: the easiest images are right, the same at every severity."""
     order = np.arange(images) / images
     cells = [(CLEAN, 0.0)] + [(name, severity) for name in SHARES for severity in SEVERITIES]
     limits = [0.9] + [share for shares in SHARES.values() for share in shares]
-    return CorrectnessMatrix("one", paired, cells, order[:, None] < np.array(limits))
+    return RunRows("one", paired, cells, order[:, None] < np.array(limits))
 
 
 def test_drops_and_ranks_by_hand() -> None:

@@ -36,7 +36,7 @@ def model_of(correct: np.ndarray, *, paired: bool = True) -> ModelRows:
 
 
 def correct_of(model: ModelRows) -> np.ndarray:
-    return model.runs[0].correctness.correct
+    return model.runs[0].correct
 
 
 def ranked(model: ModelRows, names: tuple[str, ...] = NAMES, among: tuple[str, ...] = NAMES) -> DropRanking:

@@ -7,7 +7,7 @@ import duckdb
 import pytest
 from synthetic_results import Synthetic, write_synthetic
 
-from failmodes.analysis.statistics.run_rows import read_correctness, read_run
+from failmodes.analysis.statistics.run_rows import read_run
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
@@ -38,7 +38,7 @@ def test_correctness_is_the_results_whether_predictions_are_stored_or_not(
         writer.execute(change)
     with open_warehouse(warehouse_copy) as con:
         for label, evaluation_id in synthetic.evaluations.items():
-            found = read_correctness(con, evaluation_id)
+            found = read_run(con, evaluation_id)
             for corruption, severities in found.curves().items():
                 columns = [severities[float(severity)] for severity in range(6)]
                 assert (synthetic.correct[label, corruption] == found.correct[:, columns].T).all()
@@ -50,7 +50,7 @@ def test_predictions_that_are_no_letter_a_row_are_refused(warehouse_copy: Path, 
         writer.execute(f"update cell_predictions set correct_images = {letters} where corruption = 'fog'")
         ((evaluation_id,),) = writer.sql("select min(evaluation_id) from evaluations").fetchall()
     with open_warehouse(warehouse_copy) as con, pytest.raises(WarehouseError, match="cell_predictions .* is damaged"):
-        read_correctness(con, evaluation_id)
+        read_run(con, evaluation_id)
 
 
 def test_an_incomplete_cell_is_named(tmp_path: Path) -> None:
@@ -60,4 +60,4 @@ def test_an_incomplete_cell_is_named(tmp_path: Path) -> None:
     write_shard(made.output, schema.PREDICTION_FACTS, fog, rows.slice(7))
     load([made.output], tmp_path / "w.duckdb")
     with open_warehouse(tmp_path / "w.duckdb") as con, pytest.raises(WarehouseError, match="fog .* 3 has 33 rows"):
-        read_correctness(con, fog.evaluation_id)
+        read_run(con, fog.evaluation_id)

@@ -15,7 +15,7 @@ from failmodes.analysis.statistics.predictions import Collapse, collapse_by_corr
     order=60,
     section="predictions",
     topic="Prediction collapse",
-    claims="one class dominates the model's predictions",
+    claims="one class dominates the predictions",
     unit="share of predictions",
     relation="predictions_by_severity",
 )
