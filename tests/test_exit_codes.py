@@ -75,8 +75,8 @@ TYPED = {
     "filter of images": case("images w.duckdb --filter", 2, "corruptoin", "corruptoin = 'fog'"),
     "study with another corruption": case("ingest misspelt.toml", 2, "did you mean 'fog'"),
     "metric of a rule": case("gate metric.toml w.duckdb", 2, "did you mean 'accuracy'"),
-    "missing study": case("ingest nothing.toml", 2, "no study file at nothing.toml"),
-    "missing warehouse": case("query @worst_cells nothing.duckdb", 2, "there is no warehouse nothing.duckdb"),
+    "missing study": case("ingest nothing.toml", 2, "study file nothing.toml does not exist"),
+    "missing warehouse": case("query @worst_cells nothing.duckdb", 2, "warehouse nothing.duckdb does not exist"),
     "missing data set": case("ingest no-folder.toml", 2, "gone does not exist"),
     "missing URL scheme": case("load nonsense://bucket/x --into w.duckdb", 2, "cannot reach nonsense://bucket/x"),
     "study that is there": case("init --output fine.toml", 2, "fine.toml already exists"),
@@ -88,7 +88,7 @@ TYPED = {
 }
 DATA = {
     "damaged warehouse": case("status damaged.duckdb", 1, "cannot be opened as a DuckDB database"),
-    "folder without results": case("load images --into new.duckdb", 1, "holds no record"),
+    "folder without results": case("load images --into new.duckdb", 1, "holds no results"),
     "damaged shard": case("load results --into new.duckdb", 1, "damaged file(s), so nothing was loaded"),
     "check that fails": case("status unsound.duckdb --full", 1, "FAILED"),
     "output that is a folder": case("query @worst_cells w.duckdb --output folder.csv", 2, "it is a folder"),

@@ -1,7 +1,6 @@
-"""The files of `sql/`: their text by name, and the sentence that their first comment states; texts and names in SQL.
+"""The SQL files: their text by name, their first comment, and quoting of literals and identifiers.
 
-SQL, one select a file: staging/ and marts/ become views named after the file, measures/ define the stored measures,
-checks/ and queries/ are run.
+One select per file: staging/ and marts/ become views named after the file, checks/ and queries/ are run.
 """
 
 from importlib.resources import files
@@ -17,22 +16,22 @@ def read_sql(folder: str) -> dict[str, str]:
 
 
 def first_comment(sql: str) -> str:
-    """The first comment, which says what the file returns: lines up to one that ends a sentence; empty without one."""
-    said: list[str] = []
+    """The first comment, which describes the result: lines up to the end of a sentence; empty if there is none."""
+    found: list[str] = []
     for line in sql.lstrip().splitlines():
         if not line.startswith("--"):
             break
-        said.append(line.removeprefix("--").strip())
-        if said[-1].endswith((".", "?")):
+        found.append(line.removeprefix("--").strip())
+        if found[-1].endswith((".", "?")):
             break
-    return " ".join(said)
+    return " ".join(found)
 
 
 def sql_literal(text: str) -> str:
-    """A text as a SQL string literal, for statements that take no bound values: ATTACH, COMMENT, a printed query."""
+    """A text as a SQL string literal, for statements without bound values: ATTACH, COMMENT, a printed query."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def sql_identifier(name: str) -> str:
-    """A name as a SQL identifier, whatever letters it has."""
+    """A name as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 WhereArgument = Annotated[
     Path | None,
-    typer.Argument(help="Study file, output folder or .duckdb file; study.toml or warehouse.duckdb here by default."),
+    typer.Argument(help="Study file, output folder or .duckdb file. Default: study.toml or warehouse.duckdb here."),
 ]
 
-TimeoutOption = Annotated[float, typer.Option("--timeout", help="Seconds until it is stopped.", min=0.001)]
-READING_S = 3600  # by default: a report of many models takes minutes
+TimeoutOption = Annotated[float, typer.Option("--timeout", help="Time limit in seconds.", min=0.001)]
+READING_S = 3600  # default: a report of many models takes minutes
 
 
 def load(
@@ -39,18 +39,18 @@ def load(
     claims: "Sequence[StatedClaim] | None",
     derivation: "Derivation",
 ) -> None:
-    """What `failmodes load` does; its help says what each argument is.
+    """Run `failmodes load`.
 
     Args:
         where: study file, output folder or URL.
         more: further ones.
         into: the warehouse.
-        rebuild: start from nothing.
+        rebuild: rebuild the warehouse from only the given inputs.
         published: files of published accuracies.
-        published_of: the dataset that they are of.
-        as_json: print what was done.
-        claims: those of the studies; None keeps those that the warehouse holds.
-        derivation: what is derived from the facts, and stored with them.
+        published_of: their dataset.
+        as_json: print the result as JSON.
+        claims: those of the studies; None keeps those of the warehouse.
+        derivation: computes the derived tables.
     """
     limit_command(None)
     from failmodes.warehouse.metrics.custom import metrics_of_studies
@@ -58,7 +58,7 @@ def load(
     from failmodes.warehouse.shards.inventory import has_results
     from failmodes.warehouse.storage.locations import find_results, find_warehouse
 
-    sets = [read_published(path, published_of) for path in published]  # one that is damaged stops before all else
+    sets = [read_published(path, published_of) for path in published]  # errors of these files come first
     target = find_warehouse(into or where)
     outputs = [find_results(location) for location in (where, *more)]
     report, published_sets = None, []
@@ -74,7 +74,7 @@ def load(
 
 
 def _as_json(target: Path, report: "LoadReport | None", published: list[dict[str, Any]]) -> dict[str, Any]:
-    """What a load did, by the keys that its help names."""
+    """The result of a load, with the keys of its help."""
     shards = None
     if report is not None:
         shards = {
@@ -95,23 +95,23 @@ def _as_json(target: Path, report: "LoadReport | None", published: list[dict[str
 
 
 def _load_published(sets: list["PublishedSet"], target: Path, derivation: "Derivation") -> list[dict[str, Any]]:
-    """Put published accuracies into the warehouse, and say whether they will be drawn beside its models."""
+    """Store published accuracies, and print whether charts show them beside the warehouse's models."""
     from failmodes.warehouse.database.connection import open_warehouse
     from failmodes.warehouse.database.published import is_of, store_published
 
-    with interruptible("the warehouse is as it was"):
+    with interruptible("the warehouse is unchanged"):
         store_published(target, sets, derivation)
     with open_warehouse(target, ["datasets"]) as con:
         datasets = con.execute("select dataset_name, dataset_label from datasets").fetchall()
     published_sets = []
     for one in sets:
-        clean = "" if one.has_clean else ", without clean accuracies, and so without shapes"
-        drawn = f"drawn beside models on {one.dataset}"
+        clean = "" if one.has_clean else ", without clean accuracies and shapes"
+        shown = f"shown beside models on {one.dataset}"
         if one.dataset is None:
-            drawn = "not drawn, for it is not stated which dataset they are of: load them again with --published-of"
+            shown = "not shown because their dataset is not stated: load them again with --published-of"
         elif not any(is_of(one.dataset, *row) for row in datasets):
-            drawn = f"not drawn, for no dataset here is {one.dataset}: --published-of NAME says that one is"
-        note(f"{target}: {len(one.models):,} published models ({one.name}){clean}; {drawn}")
+            shown = f"not shown because no dataset here is {one.dataset}: name one with --published-of NAME"
+        note(f"{target}: {len(one.models):,} published models ({one.name}){clean}; {shown}")
         published_sets.append({
             "name": one.name,
             "models": len(one.models),
@@ -133,7 +133,7 @@ def _load_results(
 ) -> "LoadReport":
     from failmodes.warehouse.database.load import load as load_results
 
-    with stages_shown("load"), interruptible("the warehouse is as it was"):
+    with stages_shown("load"), interruptible("the warehouse is unchanged"):
         report = load_results(outputs, target, rebuild=rebuild, claims=claims, metrics=metrics, derivation=derivation)
     counts = [
         f"{report.new_shards:,} new",
@@ -141,9 +141,9 @@ def _load_results(
         f"{report.kept_shards:,} already present",
     ]
     if report.dropped_shards:
-        counts.append(f"{report.dropped_shards:,} dropped, for no folder named here holds them")
+        counts.append(f"{report.dropped_shards:,} dropped because no given folder holds them")
     state = f"{report.row_count:,} rows in {report.elapsed_s:.1f} s" if report.swapped else "nothing to do"
-    if report.measured_evaluations and not report.row_count:  # of rows that are new it goes without a word
+    if report.measured_evaluations and not report.row_count:  # new rows imply it
         state = f"metrics recomputed for {report.measured_evaluations:,} evaluations; {state}"
     note(f"{target}: shards {', '.join(counts)}; {state}")
     return report

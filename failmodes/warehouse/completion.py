@@ -1,7 +1,7 @@
-"""What a shell offers when the tab key is pressed: names of tables, views, saved queries, models and corruptions.
+"""Shell completion: names of tables, views, saved queries, models and corruptions.
 
-Names of models and corruptions are those of the warehouse that the line names, or that lies in the current folder. A
-warehouse that cannot be read has none: whatever goes wrong here, the shell offers nothing, and the command says why.
+Names of models and corruptions are those of the warehouse on the command line or in the current folder. On any error
+the shell offers nothing, and the command itself reports the reason.
 """
 
 import os
@@ -9,17 +9,17 @@ import re
 import shlex
 from pathlib import Path
 
-COMPLETION = "_FAILMODES_COMPLETE"  # in the environment: what a shell asks for, such as complete_bash
-_WORDS, _CURSOR = "COMP_WORDS", "COMP_CWORD"  # what bash says of the line
+COMPLETION = "_FAILMODES_COMPLETE"  # environment variable with the shell's request, such as complete_bash
+_WORDS, _CURSOR = "COMP_WORDS", "COMP_CWORD"  # bash's description of the line
 
-# Letters of names that are offered: zsh runs what it is offered through `eval`, and bash expands it
+# Allowed characters of offered names: zsh passes them through `eval`, and bash expands them
 _HARMLESS = re.compile(r"\w[\w .,+@/=()-]*")
 
-Offers = list[tuple[str, str]]  # words, each with what it means, which zsh and fish show
+Offers = list[tuple[str, str]]  # words, each with a description, which zsh and fish show
 
 
 def completed_words() -> list[str]:
-    """The words of the line that a shell asks about, without the command's own; none where it asks about none."""
+    """The words of the line to complete, without the command; empty if no completion is requested."""
     if COMPLETION not in os.environ:
         return []
     line = os.environ.get(_WORDS if _is_bash() else "_TYPER_COMPLETE_ARGS", "")
@@ -27,7 +27,7 @@ def completed_words() -> list[str]:
 
 
 def join_saved_query() -> None:
-    """Make one word of `@` and `worst`, which bash tells apart, though what it is offered takes the place of both."""
+    """Join `@` and `worst`, which bash splits although a completion replaces both."""
     words, cursor = os.environ.get(_WORDS, "").split("\n"), os.environ.get(_CURSOR, "")
     if not _is_bash() or not cursor.isdigit():
         return
@@ -42,7 +42,7 @@ def join_saved_query() -> None:
 
 
 def complete_relation(incomplete: str) -> Offers:
-    """Tables and views; DuckDB is not loaded for their names."""
+    """Tables and views, without loading DuckDB."""
     from failmodes.sql import MARTS, STAGING, first_comment, read_sql
     from failmodes.warehouse.database_schema import ALL_TABLES
 
@@ -74,7 +74,7 @@ def complete_corruption(incomplete: str) -> Offers:
 
 
 def _offers(tables: list[str], query: str, incomplete: str) -> Offers:
-    """The names that a query finds and that begin as the word does, as the shell takes them."""
+    """The names from a query that begin with the word, in the shell's form."""
     from failmodes.warehouse.database.connection import open_warehouse
     from failmodes.warehouse.errors import FailmodesError
     from failmodes.warehouse.storage.locations import find_warehouse
@@ -89,14 +89,14 @@ def _offers(tables: list[str], query: str, incomplete: str) -> Offers:
 
 
 def _named_warehouse() -> Path | None:
-    """What the line names as study file, output folder or warehouse; the parser gives up at an option without value."""
+    """The study file, output folder or warehouse on the line; the parser fails at an option without value."""
     words = [Path(word.strip("'\"")).expanduser() for word in completed_words()]
     named = [path for path in words if path.suffix in (".duckdb", ".toml") or (len(path.parts) > 1 and path.is_dir())]
     return named[0] if named else None
 
 
 def _word(name: str) -> str:
-    """A name as one word of the line: bash inserts what it is given, other shells quote by themselves."""
+    """A name as one word of the line: bash inserts it unchanged, other shells quote it themselves."""
     return shlex.quote(name) if _is_bash() else name
 
 

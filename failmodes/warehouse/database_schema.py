@@ -1,4 +1,4 @@
-"""Tables that the database has beside those of the results: the file itself, metrics, what is derived, claims.
+"""Tables of the database besides those of the results: file info, metrics, derived tables, claims.
 
 No library is loaded.
 """
@@ -27,13 +27,13 @@ CURVE_COLUMNS = (Column("evaluation_id", text, "evaluation"), Column("corruption
 
 WAREHOUSE_INFO = Table.of(
     "warehouse_info",
-    "one row: what this file is",
+    "one row about this file",
     (),
     Column("schema_version", text, "version of the tables; files of another version are refused"),
-    Column("failmodes_version", text, "failmodes that wrote the file last"),
-    Column("created_at", moment, "when the file was first made, UTC"),
-    Column("updated_at", moment, "when its content last changed, UTC"),
-    Column("build_id", text, "another value for every file that took the place of the former"),
+    Column("failmodes_version", text, "version of failmodes that last wrote the file"),
+    Column("created_at", moment, "creation time of the file, UTC"),
+    Column("updated_at", moment, "time of its last change, UTC"),
+    Column("build_id", text, "new value for every rewrite of the file"),
     Column("views_fingerprint", text, "hash of the SQL of its views"),
 )
 
@@ -42,7 +42,7 @@ LOADED_DIMENSIONS = Table.of(
     "one row per file of a dimension that was loaded",
     ("table_name", "file_key"),
     Column("table_name", text, "dimension"),
-    Column("file_key", text, "name of the file in the record, without suffix"),
+    Column("file_key", text, "name of the file in the results, without suffix"),
     Column("content_hash", text, "hash of its rows, which the file's footer carries"),
 )
 
@@ -55,19 +55,19 @@ SHAPE_NAMES = tuple(SHAPE_LABELS)
 
 SHAPES = Table.of(
     "shapes",
-    "one row per evaluation and corruption: how accuracy falls from clean to the last severity",
+    "one row per evaluation and corruption: shape of the accuracy curve from clean to the last severity",
     ("evaluation_id", "corruption"),
     *CURVE_COLUMNS,
     Column("shape", text, "flat, rise, recovers, up_and_down, near_linear, two_steps, abrupt, late, early, middle, or "
-           "inconclusive where nothing is shown"),
-    Column("reason", text, "why it is inconclusive; null where it is not", True),
+           "inconclusive"),
+    Column("reason", text, "reason, if it is inconclusive", True),
     Column("sample_shape", text, "the shape that the sample's own curve has"),
     Column("stability", double, "share of resamples with the sample's shape, at the same step where it has one, 0-1; "
-           "null where too few images or too many rows that are not finite forbid it", True),
+           "null for too few images or too many rows that are not finite", True),
     Column("total_drop", double, "clean minus last accuracy, 0-1"),
     Column("total_drop_low", double, "lower end of its interval (Newcombe)"),
     Column("total_drop_high", double, "upper end of its interval"),
-    Column("smallest_drop_shown", double, "total drop that so many images show in 80% of samples, 0-1", True),
+    Column("smallest_drop_shown", double, "total drop that this number of images detects in 80% of samples, 0-1", True),
     Column("largest_change", double, "largest difference from clean at any severity, down positive, -1 to 1", True),
     Column("largest_change_low", double, "lower end of its interval, which holds for all severities together", True),
     Column("largest_change_high", double, "upper end of its interval", True),
@@ -75,36 +75,36 @@ SHAPES = Table.of(
     Column("changes_within", double, "at every severity accuracy is at most this far from clean, in 95% of "
            "samples, 0-1", True),
     Column("chance_from", SEVERITY, "severity from which on accuracy is shown to be at chance, less than 0.05 above, "
-           "or below; null for none", True),
+           "or below; null if there is none", True),
     Column("below_chance", flag, "whether accuracy at the last severity is shown to be below chance", True),
     Column("curvature", double, "mean of (accuracy - chord) / total drop over the inner severities, weighted by the "
-           "span each stands for, any number: positive drops late; null unless the curve drops", True),
+           "span each stands for, any number: positive for a late drop; null if the curve does not drop", True),
     Column("curvature_low", double, "lower end of its interval", True),
     Column("curvature_high", double, "upper end of its interval", True),
     Column("largest_step", double, "accuracy lost in the largest single step (where steps are shorter, within one "
-           "severity), 0-1; as the largest of several it is larger than in truth"),
+           "severity), 0-1; biased upwards as the largest of several"),
     Column("largest_step_low", double, "lower end of its interval, which holds for all steps together", True),
     Column("largest_step_high", double, "upper end of its interval", True),
-    Column("largest_step_share", double, "share of the total drop that the largest step loses, any number", True),
+    Column("largest_step_share", double, "largest step as a share of the total drop, any number", True),
     Column("largest_step_from", SEVERITY, "severity where the largest step begins"),
     Column("largest_step_to", SEVERITY, "severity where the largest step ends"),
-    Column("other_step_from", SEVERITY, "severity where the other of two steps begins; null of other shapes", True),
-    Column("other_step_to", SEVERITY, "severity where the other of two steps ends; null of other shapes", True),
+    Column("other_step_from", SEVERITY, "severity where the other of two steps begins; null for other shapes", True),
+    Column("other_step_to", SEVERITY, "severity where the other of two steps ends; null for other shapes", True),
     *(Column(f"share_{name}", double, f"share of resamples with the shape {name}, 0-1", True) for name in SHAPE_NAMES),
     Column("image_count", int32, "images resampled"),
-    Column("resamples", int32, "resamples of the curve: normal draws with its covariance over images"),
+    Column("resamples", int32, "resamples of the curve: normal samples with its covariance over images"),
     Column("bootstrap_seed", int64, "seed of the resampling"),
     Column("interval_level", double, "level of all intervals, 0-1, such as 0.95"),
-    Column("flat_below", double, "setting: changes below this are none, 0-1"),
+    Column("flat_below", double, "setting: smaller changes count as none, 0-1"),
     Column("curvature_threshold", double, "setting: curvature from which a curve drops late or early, 0 to infinity"),
 )  # fmt: skip
 
 SHAPE_SWEEP = Table.of(
     "shape_sweep",
-    "one row per evaluation, corruption and pair of thresholds: how the shape depends on the settings",
+    "one row per evaluation, corruption and pair of thresholds: dependence of the shape on the settings",
     ("evaluation_id", "corruption", "flat_below", "curvature_threshold"),
     *CURVE_COLUMNS,
-    Column("flat_below", double, "changes below this are none, 0-1"),
+    Column("flat_below", double, "smaller changes count as none, 0-1"),
     Column("curvature_threshold", double, "curvature from which on a curve drops late or early, 0 to infinity"),
     Column("shape", text, "the shape under these thresholds"),
 )
@@ -123,38 +123,38 @@ STEPS = Table.of(
 
 FINDINGS = Table.of(
     "findings",
-    "one row per claim that was judged: of an evaluation, and a corruption or another evaluation",
+    "one row per finding: about an evaluation, and a corruption or another evaluation",
     ("position",),
     Column("position", int32, "order in the report, from 1"),
-    Column("kind", text, "what is claimed, such as largest_drop"),
+    Column("kind", text, "kind of finding, such as largest_drop"),
     Column(
-        "claim", text, "of a kind with several, which: the shape, the score that predicts; else the kind"
+        "claim", text, "variant of a kind with several, such as the shape or the score; else the kind"
     ),
-    Column("verdict", text, "supported, contradicted, inconclusive or not_measurable; of what a report prints "
-           "corrected for how many statements it makes"),
+    Column("verdict", text, "supported, contradicted, inconclusive or not_measurable; in a report "
+           "corrected for its number of statements"),
     Column("verdict_alone", text, "the verdict without that correction, at 95%, or at the rate of its kind"),
     Column("p_value", double, "p value of the printed verdict, of this statement alone, 0-1; null: not tested", True),
     Column("evaluation_id", text, "evaluation"),
     Column("model_label", text, "the model's name on charts"),
-    Column("other_evaluation_id", text, "the evaluation that it is compared with; null without one", True),
-    Column("corruption", text, "corruption name; null where it is about several", True),
-    Column("severity", double, "severity that the value is of, 0 to 5; null where it is of several", True),
-    Column("value", double, "the number behind it, any number", True),
+    Column("other_evaluation_id", text, "evaluation compared with; null without one", True),
+    Column("corruption", text, "corruption name; null for several", True),
+    Column("severity", double, "severity of the value, 0 to 5; null for several", True),
+    Column("value", double, "value of the finding, any number", True),
     Column("low", double, "lower end of its interval", True),
     Column("high", double, "upper end of its interval", True),
     Column("unit", text, "unit of the three; shares are 0-1, their differences -1 to 1"),
-    Column("n", int64, "images that the value is of"),
-    Column("sentence", text, "the finding in words"),
-    Column("query", text, "SQL that gives the figures"),
+    Column("n", int64, "images of the value"),
+    Column("sentence", text, "the finding as a sentence"),
+    Column("query", text, "SQL that returns the numbers"),
 )  # fmt: skip
 
 EARLY_WARNING = Table.of(
     "early_warning",
-    "one row per evaluation and score: how much log-loss it saves in predicting which image fails at the next severity",
+    "one row per evaluation and score: reduction of log-loss in predicting which images fail at the next severity",
     ("evaluation_id", "score"),
     Column("evaluation_id", text, "evaluation"),
     Column("score", text, "margin, confidence, entropy, drift, or drift_beyond_margin, whose reference has the margin"),
-    Column("corruptions", list_of(text), "corruptions whose steps are pooled: the headline ones, or all without any"),
+    Column("corruptions", list_of(text), "corruptions whose steps are pooled: the headline ones, else all"),
     Column("gain", double, "log-loss of the reference minus that with the score, nats a step, any number; null: see "
            "reason", True),
     Column("gain_low", double, "lower end of its interval", True),
@@ -167,51 +167,49 @@ EARLY_WARNING = Table.of(
     Column("image_count", int32, "images with a step that has the score"),
     Column("step_count", int32, "steps of images that are correct so far"),
     Column("failure_count", int32, "steps after which the image is incorrect"),
-    Column("reason", text, "why there is no gain; null where there is one", True),
+    Column("reason", text, "reason, if there is no gain", True),
 )  # fmt: skip
 
 PUBLISHED_ACCURACY = Table.of(
     "published_accuracy",
-    "one row per published set, model, corruption and severity: accuracies that others published, without images",
+    "one row per published set, model, corruption and severity: published accuracies, without images",
     ("published_set", "model", "corruption", "severity"),
-    Column("published_set", text, "the name on charts of the table that it is from, such as RobustBench, CIFAR-10-C"),
-    Column("dataset", text, "dataset that it is of, as the user or the file's name states; null: not stated", True),
-    Column("model", text, "the model's name in that table; one of yours may be called the same"),
+    Column("published_set", text, "name of the published table on charts, such as RobustBench, CIFAR-10-C"),
+    Column("dataset", text, "its dataset, from the user or the file's name; null: not stated", True),
+    Column("model", text, "the model's name in that table; one of your models may have the same name"),
     Column("architecture", text, "architecture, as published", True),
     Column("paper", text, "title of the paper", True),
     Column("corruption", text, f"corruption name; '{CLEAN}' is the clean image"),
     Column("severity", SEVERITY, "0 (clean) to 5"),
-    Column("accuracy", double, "share of the published set's own images that are right, 0-1; not of your images"),
+    Column("accuracy", double, "accuracy on the published images, 0-1; not on yours"),
 )
 
 PUBLISHED_SHAPES = Table.of(
     "published_shapes",
-    "one row per published set, model and corruption: how accuracy falls, of one mean a severity, so without intervals",
+    "one row per published set, model and corruption: shape of the accuracy curve, of means without intervals",
     ("published_set", "model", "corruption"),
-    Column("published_set", text, "the table that it is from"),
+    Column("published_set", text, "its published table"),
     Column("model", text, "the model's name in that table"),
     Column("corruption", text, "corruption name"),
-    Column("shape", text, "as in shapes, by the figures alone: nothing says how sure it is"),
+    Column("shape", text, "as in shapes, without uncertainty"),
     Column("total_drop", double, "clean minus last accuracy, -1 to 1"),
-    Column("curvature", double, "as in shapes, any number; null where accuracy does not drop", True),
+    Column("curvature", double, "as in shapes, any number; null if accuracy does not drop", True),
     Column("severity_count", int32, "severities above clean"),
-    Column("flat_below", double, "setting: changes below this are none, 0-1"),
+    Column("flat_below", double, "setting: smaller changes count as none, 0-1"),
     Column("curvature_threshold", double, "setting: curvature from which a curve drops late or early, 0 to infinity"),
 )  # fmt: skip
 
 _ONE_ROW_A_CELL = ("evaluation_id", "corruption", "severity")
 _IMAGES = Column("image_count", int64, "images")
-_SCORE = Column("score", text, "what images are ranked by, such as confidence")
+_SCORE = Column("score", text, "score that ranks images, such as confidence")
 
 CELL_METRICS = Table.of(
     "cell_metrics",
     "one row per stored cell (clean once, as 'none'), metric and score: its value with a 95% interval over images",
     (*_ONE_ROW_A_CELL, "metric", "score"),
     *CELL_COLUMNS,
-    Column("metric", text, "name of the metric; `failmodes schema METRIC` says what it is"),
-    _SCORE._replace(
-        meaning="of a metric that is told for several scores, which: what images are ranked by", nullable=True
-    ),
+    Column("metric", text, "name of the metric; see `failmodes schema METRIC`"),
+    _SCORE._replace(meaning="score that ranks images, for metrics with several scores", nullable=True),
     Column("value", double, "value of the metric, in its unit, any number", True),
     Column("low", double, "lower end of its interval", True),
     Column("high", double, "upper end of its interval", True),
@@ -220,14 +218,14 @@ CELL_METRICS = Table.of(
 
 METRICS = Table.of(
     "metrics",
-    "one row per metric that `cell_metrics` may hold, those of the study among them: what it is",
+    "one row per metric in `cell_metrics`, including those of the study: its definition",
     ("metric",),
     Column("metric", text, "name of the metric"),
-    Column("title", text, "what it is, in words"),
+    Column("title", text, "title, in words"),
     Column("unit", text, "unit of its values; 'share' is 0-1"),
-    Column("higher_is_better", flag, "whether higher values are better; null where neither direction is", True),
-    Column("least", double, "the least that it can be, any number", True),
-    Column("most", double, "the most that it can be, any number", True),
+    Column("higher_is_better", flag, "whether higher values are better; null if neither is", True),
+    Column("least", double, "smallest possible value, any number", True),
+    Column("most", double, "largest possible value, any number", True),
     Column("formula", text, "formula, in plain characters", True),
     Column("source", text, "paper or standard that defines it", True),
     Column("defined_by", text, "'failmodes' or 'study'"),
@@ -253,31 +251,31 @@ CELL_CONFUSION = Table.of(
     (*_ONE_ROW_A_CELL, "label", "predicted", "finite"),
     *CELL_COLUMNS,
     Column("label", int16, "true class index"),
-    Column("predicted", int16, "class predicted; null where no class of the dataset was", True),
+    Column("predicted", int16, "predicted class; null if no class of the dataset was predicted", True),
     Column("finite", flag, "whether the logits are numbers"),
     _IMAGES,
 )
 
 CELL_PREDICTIONS = Table.of(
     "cell_predictions",
-    "one row per stored cell: on which of its images it is correct and what it predicts, in the order of image_id",
+    "one row per stored cell: correctness and predictions of its images, in the order of image_id",
     _ONE_ROW_A_CELL,
     *CELL_COLUMNS,
-    Column("row_count", int64, "rows; more than images only where some repeat"),
+    Column("row_count", int64, "rows; more than images only if some repeat"),
     _IMAGES,
     Column(
         "independent_share",
         double,
-        "effective number of images (Kish) as a share of them, 0-1; below 1 where some are exact duplicates of others",
+        "effective number of images (Kish) as a share of them, 0-1; below 1 if some are exact duplicates",
     ),
     Column("image_ids_md5", text, "hash of the image_ids; cells of the same images share it"),
-    Column("correct_images", text, "a letter an image: 1 correct, 0 incorrect"),
-    Column("predictions", list_of(int16), "class predicted, an entry an image; null for no class of the dataset"),
+    Column("correct_images", text, "one character per image: 1 correct, 0 incorrect"),
+    Column("predictions", list_of(int16), "predicted class, one entry per image; null for no class of the dataset"),
 )
 
 IMAGE_ONSETS = Table.of(
     "image_onsets",
-    "one row per evaluation, corruption and image, of paired evaluations: where along the curve it first is incorrect",
+    "one row per evaluation, corruption and image, of paired evaluations: first severity at which it is incorrect",
     ("evaluation_id", "corruption", "image_id"),
     *CELL_COLUMNS[:2],
     IMAGE_COLUMN,
@@ -304,7 +302,7 @@ SELECTIVE_RISKS = Table.of(
 
 PAIR_CELLS = Table.of(
     "pair_cells",
-    "one row per pair of evaluations of the same images and cell that both have: on which images they are correct",
+    "one row per pair of evaluations of the same images and shared cell: agreement in correctness",
     ("evaluation_id_a", "evaluation_id_b", "corruption", "severity"),
     Column("evaluation_id_a", text, "the first of the two by evaluation_id"),
     Column("evaluation_id_b", text, "the second"),
@@ -335,25 +333,25 @@ STATED_CLAIMS = Table.of(
 
 CLAIMS = Table.of(
     "claims",
-    "one row per stated claim and evaluation, or pair of them, that it is about: whether the data bear it out",
+    "one row per stated claim and evaluation, or pair of them: its verdict",
     ("position",),
     Column("position", int32, "order, from 1"),
     Column("claim_number", int32, "position of the claim in stated_claims"),
     Column("claim", text, "the claim in words"),
-    Column("kind", text, "relation, shape or kind of finding that is claimed; unknown if it cannot be judged"),
+    Column("kind", text, "claimed relation, shape or kind of finding; unknown if it cannot be judged"),
     Column("verdict", text, "supported, contradicted, inconclusive or not_measurable"),
-    Column("evaluation_id", text, "evaluation; null where none can be judged", True),
+    Column("evaluation_id", text, "evaluation; null if none can be judged", True),
     Column("model_label", text, "the model's name on charts, or both names", True),
-    Column("other_evaluation_id", text, "the evaluation that it is compared with; null without one", True),
-    Column("value", double, "the number that decides: any number, in its unit", True),
+    Column("other_evaluation_id", text, "evaluation compared with; null without one", True),
+    Column("value", double, "value that decides the verdict, any number, in its unit", True),
     Column("low", double, "lower end of its interval", True),
     Column("high", double, "upper end of its interval", True),
     Column("unit", text, "unit of the three; shares are 0-1, a difference of shares -1 to 1"),
-    Column("n", int64, "images that the value is of", True),
-    Column("images_needed", int64, "images that would decide what is inconclusive, with a chance of 80%", True),
-    Column("reason", text, "why it is not measurable, or inconclusive, where more than the interval is to blame", True),
-    Column("sentence", text, "what was found, in words"),
-    Column("query", text, "SQL that gives the figures"),
+    Column("n", int64, "images of the value", True),
+    Column("images_needed", int64, "images needed to decide an inconclusive claim, with 80% power", True),
+    Column("reason", text, "reason, if it is not measurable, or inconclusive not only by its interval", True),
+    Column("sentence", text, "the result as a sentence"),
+    Column("query", text, "SQL that returns the numbers"),
 )  # fmt: skip
 
 SHAPES_OVER_DISTORTION = Table.of(
@@ -361,18 +359,18 @@ SHAPES_OVER_DISTORTION = Table.of(
     "one row per evaluation, corruption and axis: the shape of the curve over severity or measured distortion",
     ("evaluation_id", "corruption", "axis"),
     *CURVE_COLUMNS,
-    Column("axis", text, "severity, rmse or 1-ssim: what accuracy is drawn over, the two latter as means over images"),
-    Column("axis_end", double, "the axis at the last severity, 0 to 5; null where distortion was not measured", True),
+    Column("axis", text, "severity, rmse or 1-ssim: the horizontal axis; the latter two as means over images"),
+    Column("axis_end", double, "the axis at the last severity, 0 to 5; null if distortion was not measured", True),
     Column("shape", text, "as in shapes, with the curvature over this axis"),
-    Column("reason", text, "why it is inconclusive; null where it is not", True),
+    Column("reason", text, "reason, if it is inconclusive", True),
     Column("stability", double, "share of resamples that give the same shape, 0-1; null without this axis", True),
-    Column("curvature", double, "as in shapes, over this axis, any number; null unless the curve falls", True),
+    Column("curvature", double, "as in shapes, over this axis, any number; null if the curve does not drop", True),
     Column("curvature_low", double, "lower end of its interval", True),
     Column("curvature_high", double, "upper end of its interval", True),
     Column(
         "curvature_change",
         double,
-        "curvature over this axis minus that over severity, any number; null unless the curve falls",
+        "curvature over this axis minus that over severity, any number; null if the curve does not drop",
         True,
     ),
     Column("curvature_change_low", double, "lower end of its interval", True),
@@ -386,13 +384,13 @@ CHANGE_POINTS = Table.of(
     *CURVE_COLUMNS,
     Column("threshold", text, "whether accuracy holds up to a break and falls twice as fast beyond it: supported, "
            "contradicted or inconclusive"),
-    Column("reason", text, "why nothing was tested; null where it was", True),
+    Column("reason", text, "reason, if nothing was tested", True),
     Column("p_value", double, "that a curve without a break bends so much by chance, 0-1 (bootstrap)", True),
     Column("adjusted_p_value", double, "the same, corrected for the curves of the evaluation (Holm), 0-1", True),
-    Column("break_at", SEVERITY, "severity where two straight lines that meet fit best; null of a break not shown",
+    Column("break_at", SEVERITY, "severity where two straight lines that meet fit best; null if no break is shown",
            True),
-    Column("break_from", SEVERITY, "severity beyond which the break lies", True),
-    Column("break_to", SEVERITY, "severity before which the break lies", True),
+    Column("break_from", SEVERITY, "lower end of the severities that contain the break", True),
+    Column("break_to", SEVERITY, "upper end of the severities that contain the break", True),
     Column("slope_before", double, "accuracy a severity before the break; intervals hold wherever it was tried", True),
     Column("slope_before_low", double, "lower end of its interval", True),
     Column("slope_before_high", double, "upper end of its interval", True),
@@ -403,20 +401,20 @@ CHANGE_POINTS = Table.of(
 
 CURVE_FITS = Table.of(
     "curve_fits",
-    "one row per evaluation, corruption and function: a parametric curve fitted to accuracy, a description and no more",
+    "one row per evaluation, corruption and function: a parametric curve fitted to accuracy, a description only",
     ("evaluation_id", "corruption", "function"),
     *CURVE_COLUMNS,
     Column("function", text, "linear, logistic, weibull or exponential"),
     Column("upper", double, "accuracy that the curve comes from, 0-1: of the logistic below severity 0, else at 0"),
-    Column("floor", double, "accuracy that it goes to, 0-1: chance, of the exponential fitted; null of a line", True),
+    Column("floor", double, "accuracy that it goes to, 0-1: chance, of the exponential fitted; null for a line", True),
     Column(
-        "location", double, "severity where half of that drop is reached, any number; null of a straight line", True
+        "location", double, "severity where half of that drop is reached, any number; null for a straight line", True
     ),
     Column("slope", double, "accuracy a severity there"),
-    Column("parameter_count", int32, "numbers that were fitted"),
+    Column("parameter_count", int32, "number of fitted parameters"),
     Column("deviance", double, "twice the binomial log-likelihood lost against the accuracies, 0 to infinity"),
     Column("degrees_of_freedom", int32, "severities, clean included, beyond the parameters"),
-    Column("lack_of_fit_p_value", double, "that residuals are so large by chance, 0-1; null of too few images", True),
+    Column("lack_of_fit_p_value", double, "that residuals are so large by chance, 0-1; null for too few images", True),
     Column("quasi_aic", double, "deviance / overdispersion of the best fit + 2 parameters, 0 to infinity; low is best"),
 )
 
@@ -426,18 +424,18 @@ _DROP = (
     Column("accuracy_drop", double, "accuracy lost, -1 to 1"),
     Column("accuracy_drop_low", double, "lower end of its interval", True),
     Column("accuracy_drop_high", double, "upper end of its interval", True),
-    Column("rank", int32, "1 is the largest drop; equal drops share a rank; null where it is not ranked", True),
+    Column("rank", int32, "1 is the largest drop; equal drops share a rank; null if not ranked", True),
     Column("rank_low", int32, "lower end of its interval; intervals hold for all ranks of the order together", True),
     Column("rank_high", int32, "upper end of its interval", True),
-    Column("ranked_count", int32, "how many are ranked"),
-    Column("smallest_difference_shown", double, "difference from the nearest in rank that so many images show in 80% "
-           "of samples, in the intervals of the ranks, 0-1; null where it is not ranked", True),
-    Column("reason", text, "why it is not ranked; null where it is", True),
+    Column("ranked_count", int32, "number of ranked drops"),
+    Column("smallest_difference_shown", double, "difference from the nearest rank that this number of images "
+           "detects in 80% of samples, in the intervals of the ranks, 0-1; null if not ranked", True),
+    Column("reason", text, "reason, if it is not ranked", True),
 )  # fmt: skip
 
 CORRUPTION_RANKS = Table.of(
     "corruption_ranks",
-    "one row per evaluation, corruption and measure: which corruption costs most accuracy, as a rank with its interval",
+    "one row per evaluation, corruption and measure: rank by accuracy drop, with its interval",
     ("evaluation_id", "corruption", "measure"),
     *CURVE_COLUMNS,
     *_DROP,
@@ -445,7 +443,7 @@ CORRUPTION_RANKS = Table.of(
 
 CLASS_RANKS = Table.of(
     "class_ranks",
-    "one row per evaluation, class and measure: which class loses most accuracy, averaged over the ranked corruptions",
+    "one row per evaluation, class and measure: rank by accuracy drop, averaged over the ranked corruptions",
     ("evaluation_id", "class_index", "measure"),
     CURVE_COLUMNS[0],
     Column("class_index", int32, "class, from 0"),
@@ -466,7 +464,7 @@ SHARDS = Table.of(
     Column("row_count", int64, "rows in the shard"),
     Column("content_hash", text, "hash of the rows, which the file's footer carries"),
     Column("path", text, "path within the output folder"),
-    Column("created_at", moment, "when it was made, UTC"),
+    Column("created_at", moment, "creation time, UTC"),
     Column("elapsed_s", double, "seconds from first image to last row", True),
     Column("images_per_s", double, "images a second, everything included", True),
     Column("device", text, "device of the forward pass", True),
@@ -484,24 +482,24 @@ SHARDS = Table.of(
 
 COMPUTED = Table.of(
     "computed",
-    "one row per table (or set of tables), user's metric or check, and evaluation: what it was made from, and what a "
-    "check found",
+    "one row per table (or group of tables), user's metric or check, and evaluation: its inputs, and the result of a "
+    "check",
     ("name", "evaluation_id"),
     Column("name", text, "name of the table or check, or 'metric ' and the name of a user's metric"),
     Column(
         "evaluation_id",
         text,
-        "evaluation; of findings about pairs the first of those that are compared; empty where "
+        "evaluation; of findings about pairs the first of those that are compared; empty if "
         "rows are about the whole warehouse",
     ),
     Column("definition", text, "hash of the definition"),
     Column(
         "input_hash",
         text,
-        "hash of the shards that it was made from, and of what they belong to; with 'unfit ' before "
-        "it where nothing could be derived from them",
+        "hash of the shards and dimensions that it was computed from; with 'unfit ' before "
+        "it if nothing could be derived from them",
     ),
-    Column("breaking_rows", int64, "rows that break the check; null of a table or metric", True),
+    Column("breaking_rows", int64, "rows that break the check; null for a table or metric", True),
 )
 
 ALL_TABLES = (

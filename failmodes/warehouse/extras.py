@@ -1,6 +1,6 @@
-"""Optional dependencies: what each extra of the package installs, and the error where it is missing.
+"""Optional dependencies: the packages of each extra, and the error if one is missing.
 
-Reading a warehouse needs none of them. Whatever needs one imports it in a function and calls `require` first.
+Reading a warehouse needs none of them. Code that needs one imports it in a function and calls `require` first.
 """
 
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 from failmodes.warehouse.errors import MissingExtraError
 
-# Packages of each extra by the name that is imported, with the name under which they are known
+# Packages of each extra by their import name, with their common name
 EXTRAS: dict[str, dict[str, str]] = {
     "images": {"cv2": "OpenCV", "httpx": "httpx", "sklearn": "scikit-learn"},
     "evaluate": {
@@ -27,12 +27,12 @@ INCLUDES = {"evaluate": "images"}  # an extra that installs another one too
 
 
 def require(extra: str, what: str, packages: Sequence[str] = ()) -> None:
-    """Refuse what needs an extra that is not installed.
+    """Raise an error if an extra is not installed.
 
     Args:
         extra: a key of `EXTRAS`.
-        what: what was asked for, as the message begins: "`failmodes train`".
-        packages: which packages of the extra it needs, by the name that is imported; all of them if not given.
+        what: the requested feature, which begins the message: "`failmodes train`".
+        packages: the needed packages of the extra, by import name; default: all.
 
     Raises:
         MissingExtraError: one of them is not installed.

@@ -1,4 +1,4 @@
-"""The terms of the project: what each means, the column that holds it, its formula and source.
+"""The glossary: the meaning of each term, its column, formula and source.
 
 The handbook's glossary and the one at the end of a report are made from this list. A term that is a metric takes its
 formula and source from the registry of metrics, which is loaded only when terms are shown.
@@ -11,12 +11,12 @@ class Term(NamedTuple):
     """A term of the glossary.
 
     Attributes:
-        term: as texts and charts write it.
-        meaning: in a sentence.
-        column: `table.column`, or a table or view, where it can be queried; empty where nothing holds it.
-        formula: in plain characters; empty where the meaning says all, and of a metric, which has its own.
-        source: paper or standard that defines it; empty for plain words, and of a metric, which has its own.
-        metric: name of the metric that it is, whose formula and source stand in the registry.
+        term: as in texts and charts.
+        meaning: one sentence.
+        column: `table.column`, or a table or view, where it can be queried; empty if there is none.
+        formula: in plain characters; empty if the meaning suffices, and for a metric, which has its own.
+        source: paper or standard that defines it; empty for plain words, and for a metric, which has its own.
+        metric: name of the metric, whose formula and source are in the registry.
     """
 
     term: str
@@ -380,7 +380,7 @@ GLOSSARY = (
     ),
     Term(
         "verdict",
-        "supported: the whole interval agrees with the statement; contradicted: it lies on the other side; "
+        "supported: the whole interval agrees with the statement; contradicted: it is on the other side; "
         "inconclusive: neither, so more images are needed",
         column="findings.verdict",
     ),

@@ -1,4 +1,4 @@
-"""Identities: short hashes of what a thing is, the same on every machine.
+"""Identities: short hashes of content, the same on every machine.
 
 Every identity is a BLAKE2b digest of 8 bytes as 16 hexadecimal digits: at a million identities the chance that any
 two collide is about 3e-8 (birthday bound n²/2⁶⁵).
@@ -28,7 +28,7 @@ def identity_of(facts: Any) -> str:
         16 hexadecimal digits.
 
     Raises:
-        TypeError, ValueError: for anything JSON cannot say (an array, NaN).
+        TypeError, ValueError: for anything JSON cannot express (an array, NaN).
     """
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()
@@ -51,14 +51,14 @@ def fingerprint_of(arrays: Iterable[Any]) -> str:
 
 
 def fingerprint_with_rows(first: Any, *others: Any) -> tuple[str, NDArray[np.uint64]]:
-    """What `fingerprint_of` gives, and the hash of each row of the first array, in one pass.
+    """The result of `fingerprint_of`, and the hash of each row of the first array, in one pass.
 
     Args:
-        first: an array-like, as `fingerprint_of` takes them.
+        first: an array-like, as for `fingerprint_of`.
         others: the same.
 
     Returns:
-        16 hexadecimal digits; and (N,) uint64, equal for rows of equal bytes, of which `identity_text` makes digits.
+        16 hexadecimal digits; and (N,) uint64, equal for rows of equal bytes; see `identity_text`.
     """
     hasher = hashlib.blake2b(digest_size=DIGEST_BYTES)
     hashes = [
@@ -78,7 +78,7 @@ def identity_text(number: int) -> str:
 
 
 def _hashed_blocks(hasher: Any, array: Any) -> Iterator[NDArray[Any]]:
-    """The rows of an array-like block by block, once each was hashed after dtype and shape."""
+    """Yield the rows of an array-like block by block, after hashing dtype and shape, then each block."""
     hasher.update(f"{np.dtype(array.dtype).str}{tuple(int(n) for n in array.shape)}".encode())
     for start in range(0, array.shape[0], BLOCK_ROWS):
         block = np.ascontiguousarray(array[start : start + BLOCK_ROWS])
@@ -88,6 +88,6 @@ def _hashed_blocks(hasher: Any, array: Any) -> Iterator[NDArray[Any]]:
 
 @cache
 def source_hash(*packages: str) -> str:
-    """Hash of the source of packages, without those within them: what other code has made is computed again."""
+    """Hash of the source of packages, without subpackages: results of other code are recomputed."""
     files = (file for name in packages for file in resources.files(name).iterdir() if file.name.endswith(".py"))
     return identity_of(sorted(file.read_text(encoding="utf-8") for file in files))

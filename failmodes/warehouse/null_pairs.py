@@ -1,6 +1,6 @@
-"""With which other image's clean map each image is compared: seeded cycles, known to whoever writes and reads drift.
+"""Null pairs of attention drift: the other image whose clean map each image is compared with, from seeded cycles.
 
-Positions are those of the evaluated images by rising image_id, the order in which subsets are chosen and evaluated.
+Positions are those of the evaluated images by ascending image_id.
 """
 
 from typing import NamedTuple
@@ -12,18 +12,18 @@ NULL_SEED = 0  # part of every evaluation's identity
 
 
 class NullPairs(NamedTuple):
-    """For each position another position, (N,) int64; −1 where there is no other."""
+    """For each position another position, (N,) int64; -1 if there is none."""
 
     any_image: NDArray[np.int64]
     same_class: NDArray[np.int64]
 
 
 def sample_null_pairs(labels: NDArray[np.integer], seed: int = NULL_SEED) -> NullPairs:
-    """Seeded derangements: no image pairs with itself, and each is paired with by exactly one other.
+    """Seeded derangements: no image pairs with itself, and each is the pair of exactly one other.
 
     Args:
-        labels: (N,) class of each image, by rising image_id.
-        seed: of the cycles: one through all images, then one through each class, by rising class index.
+        labels: (N,) class of each image, by ascending image_id.
+        seed: of the cycles: one through all images, then one through each class, by ascending class index.
     """
     rng = np.random.default_rng(seed)
     any_image = _derangement(np.arange(len(labels)), len(labels), rng)

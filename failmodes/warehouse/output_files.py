@@ -1,4 +1,4 @@
-"""Where a command writes its result: stdout, or a file that the user names, and what such a file never replaces."""
+"""Write a command's result to stdout or a file, which never silently replaces a warehouse, study or results."""
 
 import os
 import re
@@ -16,18 +16,18 @@ import typer
 from failmodes.warehouse.errors import StorageError, StudyError
 from failmodes.warehouse.storage.files import atomic_write, kind_of, reason_of
 
-STDOUT = Path("-")  # in the place of an output file
-TEXT_SUFFIXES = {  # of what --json, --junit and --markdown write; GitHub's file of a job summary has none
+STDOUT = Path("-")  # as an output file
+TEXT_SUFFIXES = {  # of --json, --junit and --markdown; GitHub's file of a job summary has none
     "json": (".json", ""),
     "junit": (".xml", ""),
     "markdown": (".md", ""),
 }
-WIDTH_OF_FILES = 1000  # letters of a line where output goes to a file
-NO_SUFFIX = ""  # among suffixes: where an option states the format, a name may leave it out
+WIDTH_OF_FILES = 1000  # characters per line if output goes to a file
+NO_SUFFIX = ""  # among suffixes: allowed if an option states the format
 
 _HEAD_BYTES, _FOOTER_BYTES = 1 << 16, 1 << 22
-_URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # as a path keeps it: with one stroke
-# A pattern, since a damaged study is one too, and the parser of TOML may take minutes
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # a path keeps only one slash
+# A pattern, since a damaged study counts too, and parsing TOML may take minutes
 _OF_STUDY = re.compile(rb"""^\s*(?:\[{1,2}\s*)?["']?(?:dataset|models|corruptions|gate)["']?\s*[\].=]""", re.MULTILINE)
 
 ForceOption = Annotated[
@@ -37,7 +37,7 @@ ForceOption = Annotated[
 
 
 def check_result(output: Path | None, suffixes: Collection[str], *, force: bool = False) -> None:
-    """Refuse a file that a command must not write its answer to; stdout is always fine.
+    """Refuse an output file that a command must not write; stdout is always allowed.
 
     Raises:
         StudyError, StorageError: see `check_output`.
@@ -48,11 +48,11 @@ def check_result(output: Path | None, suffixes: Collection[str], *, force: bool 
 
 @contextmanager
 def result_file(output: Path, name: str) -> Iterator[Path]:
-    """The file that a command writes its answer to: `output`, or a temporary one whose content goes to stdout.
+    """Yield the file to write the result to: `output`, or a temporary file that is copied to stdout.
 
     Args:
-        output: as the user gave it; STDOUT for stdout.
-        name: of the temporary file, whose suffix is the format that is printed.
+        output: the user's file; STDOUT for stdout.
+        name: of the temporary file, whose suffix is the format.
     """
     if output != STDOUT:
         yield output
@@ -65,35 +65,35 @@ def result_file(output: Path, name: str) -> Iterator[Path]:
 
 
 def printed_option(outputs: Mapping[str, Path | None]) -> str | None:
-    """The option, by name, whose file is stdout.
+    """The name of the option whose file is stdout.
 
     Raises:
-        StudyError: there are several.
+        StudyError: several options print to stdout.
     """
     printed = [name for name, file in outputs.items() if file == STDOUT]
     if len(printed) > 1:
-        raise StudyError(f"--{printed[0]} and --{printed[1]} are both -: print one, and name a file for the other")
+        raise StudyError(f"--{printed[0]} and --{printed[1]} are both -: print one, and give a file for the other")
     return printed[0] if printed else None
 
 
 def check_texts(outputs: Mapping[str, Path | None], *, force: bool = False) -> None:
-    """Refuse what `write_texts` could not write, before anything is computed.
+    """Refuse files that `write_texts` could not write, before anything is computed.
 
     Raises:
-        StudyError: two options print to stdout, or name one file, or one names what must not be replaced.
+        StudyError: two options print to stdout or name the same file, or one names a file that must not be replaced.
     """
     printed_option(outputs)
     named: dict[Path, str] = {}
     for name, output in outputs.items():
         check_result(output, TEXT_SUFFIXES[name], force=force)
         if output not in (None, STDOUT) and (other := named.setdefault(output.absolute(), name)) != name:
-            raise StudyError(f"--{other} and --{name} are both {output}: name a file for each")
+            raise StudyError(f"--{other} and --{name} are both {output}: give a file for each")
 
 
 def write_texts(
     texts: Mapping[str, Callable[[], str]], outputs: Mapping[str, Path | None], *, force: bool = False
 ) -> bool:
-    """Write each text to the file that its option names, or to stdout; returns whether one went to stdout."""
+    """Write each text to the file of its option, or to stdout; returns whether one went to stdout."""
     for name, output in outputs.items():
         if output is not None:
             with result_file(output, name) as file:
@@ -102,27 +102,27 @@ def write_texts(
 
 
 def line_width() -> int:
-    """Letters of a line: those of the terminal, or as COLUMNS says; many where output goes to a file."""
+    """Characters per line: those of the terminal or COLUMNS; many if output goes to a file."""
     is_known = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
     return get_terminal_size().columns if is_known else WIDTH_OF_FILES
 
 
 def check_output(path: Path, suffixes: Collection[str], *, force: bool = False) -> None:
-    """Refuse to write a file where something else is, or would be taken for something else.
+    """Refuse to write a file that would replace something else, or has the wrong suffix.
 
-    Call it before long work. A file of the user's own with one of the suffixes is fine: it will be replaced.
+    Call it before long work. A file of the user's own with one of the suffixes will be replaced.
 
     Args:
-        path: the file, as the user named it; folders above it may be links.
-        suffixes: those of the formats that are written, in lower case; NO_SUFFIX for a name without any.
+        path: the user's file; parent folders may be links.
+        suffixes: of the formats, in lower case; NO_SUFFIX for a name without one.
         force: replace a warehouse, a study or a results shard that has one of the suffixes.
 
     Raises:
-        StudyError: `path` is a URL, no regular file, has another suffix, or is a file that only `force` replaces.
-        StorageError: the file that is there cannot be read.
+        StudyError: `path` is a URL or no regular file, has another suffix, or is a file that only `force` replaces.
+        StorageError: the existing file cannot be read.
     """
     if _URL.match(str(path)):
-        raise StudyError(f"cannot write {path}: it is a URL, expected a local file: write one, and upload that")
+        raise StudyError(f"cannot write {path}: it is a URL, expected a local file: write one and upload it")
     try:
         mode = os.lstat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -133,8 +133,7 @@ def check_output(path: Path, suffixes: Collection[str], *, force: bool = False) 
         raise StorageError(f"cannot write {path}: {reason_of(error)}") from error
     if mode is not None and (kind := kind_of(mode)):
         raise StudyError(
-            f"cannot write {path}: it is a {kind}, expected a regular file or a new name: name a file "
-            "(a command prints to stdout with -)"
+            f"cannot write {path}: it is a {kind}, expected a regular file or a new name (- prints to stdout)"
         )
     precious = None if mode is None else _precious_kind(path)
     suffix = path.suffix.lower()
@@ -143,14 +142,14 @@ def check_output(path: Path, suffixes: Collection[str], *, force: bool = False) 
         raise StudyError(f"cannot write {path}: {there}, expected a file name that ends in {_listed(suffixes)}")
     if precious and not force:
         raise StudyError(
-            f"cannot write {path}: it is {precious}, expected a new name or a former output: name another file, or "
-            "replace it with --force (in Python force=True)"
+            f"cannot write {path}: it is {precious}, expected a new name or a former output: choose another file, or "
+            "replace it with --force (force=True in Python)"
         )
 
 
 @contextmanager
 def atomic_output(path: Path, suffixes: Collection[str], *, force: bool = False) -> Iterator[Path]:
-    """`atomic_write` of a file that the user named, which is checked before, and again just before it is replaced.
+    """`atomic_write` for a user's file, which is checked first, and again just before it is replaced.
 
     Raises:
         StudyError: see `check_output`.
@@ -163,13 +162,13 @@ def atomic_output(path: Path, suffixes: Collection[str], *, force: bool = False)
 
 
 def write_output(path: Path, content: bytes, suffixes: Collection[str], *, force: bool = False) -> None:
-    """Write the whole content of a file that the user named, or none of it; see `atomic_output`."""
+    """Write a user's file completely or not at all; see `atomic_output`."""
     with atomic_output(path, suffixes, force=force) as temporary:
         temporary.write_bytes(content)
 
 
 def _precious_kind(path: Path) -> str | None:
-    """What an existing file is, in words, if a command might be pointed at it by mistake: a warehouse, shard or study.
+    """Description of an existing file that must not be replaced by mistake: a warehouse, shard or study; else None.
 
     Checkpoints and other formats have suffixes that no command writes.
     """
@@ -182,13 +181,13 @@ def _precious_kind(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except PermissionError:
-        return "a file that may not be read"
+        return "a file without read permission"
     except OSError as error:
         raise StorageError(f"cannot write {path}: {reason_of(error)}") from error
     if tail:
         from failmodes.warehouse.shards.format import FOOTER_HASH_KEY
 
-        return "a results shard (Parquet)" if FOOTER_HASH_KEY in tail else None  # as bytes: a damaged shard is one too
+        return "a results shard (Parquet)" if FOOTER_HASH_KEY in tail else None  # as bytes: damaged shards count too
     if head[8:12] == b"DUCK":
         return "a DuckDB database"
     return "a study or a file of gate rules" if _OF_STUDY.search(head) else None

@@ -1,6 +1,6 @@
-"""Progress of long work on stderr: a bar on a terminal, a line that changes in a notebook, a line a minute in a log.
+"""Progress on stderr: a bar on a terminal, one updated line in a notebook, one line a minute in a log.
 
-A bar begins with the first report after `WAIT_S` and vanishes in the end. In Python nothing is shown unless asked for.
+A bar appears with the first update after `WAIT_S` and is removed at the end. Python functions show nothing by default.
 """
 
 import sys
@@ -31,9 +31,9 @@ class ProgressBar:
         """Prepare a bar; open it with `with`.
 
         Args:
-            name: what is done, such as the command's name.
-            unit: what is counted, where the speed is worth showing.
-            show: nothing is shown unless True.
+            name: the task, such as the command's name.
+            unit: counted unit, if the speed is to be shown.
+            show: whether anything is shown.
         """
         self._name, self._unit = name, unit
         self._progress = _progress() if show else None
@@ -59,9 +59,9 @@ class ProgressBar:
 
         Args:
             done: how much of the stage.
-            total: of how much; None where nobody knows.
-            text: what stands behind the bar.
-            stage: what is being done; another one begins anew.
+            total: of how much; None if unknown.
+            text: text behind the bar.
+            stage: the current stage; a new one restarts the bar.
         """
         if self._progress is None:
             return
@@ -94,7 +94,7 @@ class ProgressBar:
         return f"{text}{', ' * bool(text)}{speed:,.{int(speed < 10)}f} {self._unit}/s"
 
     def _line(self) -> str:
-        """The bar in words."""
+        """The bar as text."""
         task = self._task
         assert task is not None, "it was updated"
         share = f"{task.percentage:.0f}%" if task.total else f"{task.completed:,.0f}"
@@ -104,7 +104,7 @@ class ProgressBar:
 
 
 def _progress() -> Any:
-    """A bar of rich, which shows all texts as they are and leaves stdout to results."""
+    """A progress bar of rich that shows plain text on stderr."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     name, text = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[text]"))
@@ -115,7 +115,7 @@ def _progress() -> Any:
 
 
 def _notebook_line() -> Callable[[str], None]:
-    """One line in the output of a notebook's cell, written over each time; needs no widgets, which rich would."""
+    """One line in the output of a notebook's cell, overwritten each time; rich would need widgets."""
     display: Callable[..., Any] = import_module("IPython.display").display
     shown: list[Any] = []
 
@@ -130,14 +130,14 @@ def _notebook_line() -> Callable[[str], None]:
 
 
 class _Shown:
-    """The bar of the command that runs; None where none does."""
+    """The bar of the running command; None if none runs."""
 
     bar: ProgressBar | None = None
 
 
 @contextmanager
 def stages_shown(command: str) -> Iterator[None]:
-    """Show the stages that `counted` reports while a command works; a command within another shows the other's name."""
+    """Show the stages that `counted` reports; a command within another shows the other's name."""
     if _Shown.bar is not None:
         yield
         return
@@ -149,12 +149,12 @@ def stages_shown(command: str) -> Iterator[None]:
 
 
 def counted(stage: str, items: Iterable[Item], total: int | None = None) -> Iterator[Item]:
-    """Pass items on, and report how many are done.
+    """Yield items, and report how many are done.
 
     Args:
-        stage: what is done with them, in a word or two.
-        items: what is passed on.
-        total: how many there are; by default the length of `items`.
+        stage: name of the stage.
+        items: the items.
+        total: their number; default: the length of `items`.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)

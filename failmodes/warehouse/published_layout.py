@@ -1,7 +1,7 @@
-"""Published accuracies in RobustBench's layout: read from files that others wrote, and written.
+"""Read and write published accuracies in RobustBench's layout.
 
-A table has two header rows (corruption, severity), then a row a model, its name first; accuracies are 0 to 1. Beside it
-lies `…_clean.csv` with model, clean_accuracy_percent and, where known, architecture and paper.
+A table has two header rows (corruption, severity), then one row per model, its name first; accuracies are 0 to 1.
+Beside it is `…_clean.csv` with model, clean_accuracy_percent and, if known, architecture and paper.
 """
 
 import csv
@@ -19,13 +19,13 @@ from failmodes.warehouse.schema import CLEAN
 from failmodes.warehouse.storage.files import read_text
 
 LAYOUT_HINT = (
-    "expected RobustBench's layout: a row of corruptions, a row of severities, then a row a model with accuracies 0-1"
+    "expected RobustBench's layout: a row of corruptions, a row of severities, one row per model with accuracies 0-1"
 )
 MODEL, CLEAN_ACCURACY, ARCHITECTURE, PAPER = "model", "clean_accuracy_percent", "architecture", "paper"
 MOST_BYTES, MOST_LETTERS = 16_000_000, 300
-KNOWN_FILES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}  # by how RobustBench calls them
+KNOWN_FILES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}  # by RobustBench's names
 
-_FORMULA = ("=", "+", "-", "@", "'")  # a spreadsheet runs a cell that begins so; the last marks one that it must not
+_FORMULA = ("=", "+", "-", "@", "'")  # a spreadsheet runs cells that begin so, except after the last
 
 
 def _not_clean(corruption: str) -> str:
@@ -53,7 +53,7 @@ CLEAN_CELL: PublishedCell = (CLEAN, Decimal(0))
 
 
 class PublishedModel(NamedTuple):
-    """One model of which others published accuracies; `accuracies` (0-1) are by cell, clean among them where known."""
+    """One published model; `accuracies` (0-1) are by cell, including clean if known."""
 
     name: str
     accuracies: dict[PublishedCell, float]
@@ -66,7 +66,7 @@ class PublishedSet(NamedTuple):
 
     Attributes:
         name: its name on charts, such as "RobustBench, CIFAR-10-C".
-        dataset: the dataset that it is of, such as "CIFAR-10"; None where that is not stated.
+        dataset: its dataset, such as "CIFAR-10"; None if not stated.
         models: at least one; all with the same cells.
     """
 
@@ -81,16 +81,16 @@ class PublishedSet(NamedTuple):
 
 
 def clean_file_of(table: Path) -> Path:
-    """Where the clean accuracies of a table lie: cifar10_corruptions_clean.csv of cifar10_corruptions_unaggregated."""
+    """The file of clean accuracies of a table: cifar10_corruptions_clean.csv of cifar10_corruptions_unaggregated."""
     return table.with_name(f"{table.stem.removesuffix('_unaggregated')}_clean{table.suffix}")
 
 
 def read_published(path: Path, dataset: str | None = None) -> PublishedSet:
-    """Read a table of RobustBench's layout, and the clean accuracies beside it where they are.
+    """Read a table of RobustBench's layout, and the clean accuracies beside it if they exist.
 
     Args:
         path: the table, a CSV file.
-        dataset: the dataset that it is of; where it is not given, the file's name may tell (`cifar10_…`).
+        dataset: its dataset; default: from the file's name (`cifar10_…`).
 
     Raises:
         StudyError: the table does not exist.
@@ -113,8 +113,8 @@ def read_published(path: Path, dataset: str | None = None) -> PublishedSet:
 def write_published(path: Path, models: Sequence[PublishedModel], *, force: bool = False) -> tuple[Path, Path]:
     """Write models with the same cells as a table and the file of clean accuracies beside it.
 
-    Numbers are written in full: read again, they are the same. A text that a spreadsheet would run as a formula gets
-    an apostrophe in front, which `read_published` takes away.
+    Numbers are written in full precision. A text that a spreadsheet would run as a formula gets a leading apostrophe,
+    which `read_published` removes.
 
     Returns:
         Paths of the table and of the clean accuracies.

@@ -1,7 +1,7 @@
-"""The contract: every table of the results, column by column, with types, units and meaning.
+"""The schema of the results: every table and column, with types, units and meaning.
 
-One vocabulary from here on: Parquet, SQL, Polars and charts use these names. A change raises `SCHEMA_VERSION`, and
-files of another version are refused with the command that makes them anew. No library is loaded.
+Parquet, SQL, Polars and charts all use these names. A change increases `SCHEMA_VERSION`; files of another version are
+refused with the command that recreates them. No library is loaded.
 """
 
 from functools import cache
@@ -12,15 +12,15 @@ from failmodes.warehouse.errors import WarehouseError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Types by the names of Arrow, which is not imported here: it takes longer than a short question.
+# Arrow's names of types; Arrow is not imported here: that takes longer than a short query.
 text, flag, binary = "string", "bool", "binary"
 int16, int32, int64, half, real, double = "int16", "int32", "int64", "halffloat", "float32", "float64"
 moment, SEVERITY = "timestamp[s, UTC]", "decimal128(4, 3)"
 
 
-MOST_LABEL_LETTERS, MOST_NOTE_LETTERS = 1_000, 100_000  # of a text, in every table but those of facts
+MOST_LABEL_LETTERS, MOST_NOTE_LETTERS = 1_000, 100_000  # of a text, in every table except the facts
 
-# Texts that people or libraries write at length, by column; all others are names, identities and short values
+# Columns of long texts; all others hold names, identities and short values
 _NOTES = frozenset({
     "note", "variant", "training_recipe", "training_data", "subset", "recipe", "versions", "attention_note",
     "pairing_note", "reason", "sentence", "query", "claim", "text", "paper", "formula", "source",
@@ -42,7 +42,7 @@ class Column(NamedTuple):
 
     @property
     def most_letters(self) -> int | None:
-        """How long its texts may be; None where it holds none."""
+        """Maximum length of its texts; None for other types."""
         if self.type not in (text, list_of(text)):
             return None
         return MOST_NOTE_LETTERS if self.name in _NOTES else MOST_LABEL_LETTERS
@@ -62,11 +62,11 @@ class Table(NamedTuple):
         return cls(name, grain, key, columns)
 
     def arrow(self, *, without: tuple[str, ...] = ()) -> "pa.Schema":
-        """The Arrow schema, less the columns in `without` (hive partitions live in the path)."""
+        """The Arrow schema without the columns in `without` (hive partitions are part of the path)."""
         return _arrow_schema(self.columns, without)
 
 
-@cache  # a load asks for that of each shard
+@cache  # a load needs it for each shard
 def _arrow_schema(columns: tuple[Column, ...], without: tuple[str, ...]) -> "pa.Schema":
     import pyarrow as pa
 
@@ -85,7 +85,7 @@ def arrow_type(kind: str) -> "pa.DataType":
 
 
 SCHEMA_VERSION = "4"
-SHOWN_LETTERS = 20  # of a version that is none
+SHOWN_LETTERS = 20  # of an invalid version
 
 
 def check_version(version: str, subject: object, hint: str) -> None:
@@ -138,8 +138,8 @@ PREDICTION_FACTS = Table.of(
     *CELL_COLUMNS,
     IMAGE_COLUMN,
     Column("label", int16, "true class index, from 0"),
-    Column("predicted", int16, "class of the largest logit; null where logits are not finite, or where it is none of "
-           "the dataset's (predicted_output says which)", True),
+    Column("predicted", int16, "class of the largest logit; null if logits are not finite, or if it is none of "
+           "the dataset's (see predicted_output)", True),
     Column("runner_up", int16, "class of the second largest logit; null as `predicted`", True),
     Column("label_rank", int16, "rank of the label among the logits; 1 is correct", True),
     Column("confidence", real, "largest softmax probability, 0-1", True),
@@ -198,7 +198,7 @@ ATTENTION = Table.of(
     Column(
         "mask_area",
         real,
-        "share of the image inside the object mask here, 0-1: that of an even map; null without a mask",
+        "share of the image inside the object mask here, 0-1, as for an even map; null without a mask",
         True,
     ),
     Column(
@@ -229,7 +229,7 @@ MODELS = Table.of(
     Column("model_label", text, "the model's name on charts, as the study gives it"),
     Column("architecture", text, "architecture name"),
     Column("family", text, "family of the architecture, such as resnet"),
-    Column("variant", text, "how it differs from the published architecture, in words", True),
+    Column("variant", text, "difference from the published architecture, in words", True),
     Column("class_count", int32, "number of outputs"),
     Column("parameter_count", int64, "number of trainable parameters; null: predictions made elsewhere", True),
     Column("input_mean", list_of(real), "normalization mean per channel, of values / 255", True),
@@ -244,7 +244,7 @@ MODELS = Table.of(
     ),
     Column("training_recipe", text, "recipe as JSON or words, as the checkpoint states it", True),
     Column("training_seed", int32, "seed of the training run", True),
-    Column("training_data", text, "what it was trained on, as the checkpoint states it", True),
+    Column("training_data", text, "training data, as the checkpoint states it", True),
     Column("stated_accuracy", real, "clean accuracy that the checkpoint states, 0-1", True),
     Column("checkpoint", text, "file name of the checkpoint", True),
     Column("class_names", list_of(text), "names of the outputs used, in the dataset's order; null: unnamed", True),
@@ -252,11 +252,10 @@ MODELS = Table.of(
     Column(
         "class_protocol",
         text,
-        "'all': the answer may be any output; 'subset': only those of the dataset's classes "
-        "take part; null: there are no others",
+        "'all': any output may be predicted; 'subset': only those of the dataset's classes; null: there are no others",
         True,
     ),
-    Column("output_count", int32, "number of all outputs; null: none but those of the classes, or not known", True),
+    Column("output_count", int32, "number of all outputs; null: only those of the classes, or unknown", True),
 )
 
 DATASETS = Table.of(
@@ -265,13 +264,13 @@ DATASETS = Table.of(
     ("dataset_id",),
     Column("dataset_id", text, "hash of the clean images and labels, in their full order"),
     Column("dataset_name", text, "kind of dataset, such as cifar10"),
-    Column("dataset_label", text, "the dataset's name on charts, which says what is special about this copy"),
+    Column("dataset_label", text, "the dataset's name on charts, which names what is special about this copy"),
     Column("split", text, "train or test"),
     Column("image_count", int32, "number of images in full"),
     Column("class_count", int32, "number of classes"),
     Column("height_px", int32, "image height, pixels"),
     Column("width_px", int32, "image width, pixels"),
-    Column("note", text, "what a reader must know, such as: JPEG copy", True),
+    Column("note", text, "note on the dataset, such as: JPEG copy", True),
 )
 
 CLASSES = Table.of(
@@ -280,8 +279,8 @@ CLASSES = Table.of(
     ("dataset_id", "class_index"),
     Column("dataset_id", text, "dataset, as in `datasets`"),
     Column("class_index", int16, "class index, from 0"),
-    Column("class_name", text, "class name; of a WordNet id of ImageNet-1k, ImageNet's name of it"),
-    Column("wordnet_id", text, "the WordNet id that the dataset calls the class by, where it does", True),
+    Column("class_name", text, "class name; for a WordNet id of ImageNet-1k, ImageNet's name"),
+    Column("wordnet_id", text, "WordNet id of the class, if the dataset names it so", True),
 )
 
 IMAGES = Table.of(
@@ -291,12 +290,12 @@ IMAGES = Table.of(
     Column("dataset_id", text, "dataset, as in `datasets`"),
     IMAGE_COLUMN,
     Column("label", int16, "true class index"),
-    Column("file", text, "path within the dataset's folder, where images are files", True),
+    Column("file", text, "path within the dataset's folder, if images are files", True),
     Column("mask_area", real, "share of the image that the object mask covers, 0-1; null without a mask", True),
     Column(
         "pixel_hash",
         text,
-        "hash of the clean image's pixels; equal for exact duplicates; null where pixels are not known",
+        "hash of the clean image's pixels; equal for exact duplicates; null if pixels are unknown",
         True,
     ),
 )
@@ -309,16 +308,16 @@ CORRUPTIONS = Table.of(
     Column("corruption_label", text, "the corruption's name on charts"),
     Column("corruption_group", text, "noise, blur, weather, digital, or clean"),
     Column("corruption_order", int16, "order of publication; 0 is clean"),
-    Column("headline", flag, "one of the 15 of the headline metrics"),
+    Column("headline", flag, "whether it is one of the 15 of the headline metrics"),
     Column("dose_ordered", flag, "whether distortion grows with severity by construction"),
     Column("interpolable", flag, "whether it is defined between the published severities"),
 )
 
 SOURCES = Table.of(
     "sources",
-    "one row per source of corrupted pixels",
+    "one row per source of corrupted images",
     ("source_id",),
-    Column("source_id", text, "hash of recipe, seed, noise and versions, or of a published set"),
+    Column("source_id", text, "hash of recipe, seed, noise and versions, or of a published dataset"),
     Column("source_kind", text, "'generated' or 'published'"),
     Column("source_label", text, "the source's name on charts"),
     Column("recipe", text, "recipe name, such as cifar-c", True),
@@ -331,33 +330,32 @@ EVALUATIONS = Table.of(
     "evaluations",
     "one row per evaluation",
     ("evaluation_id",),
-    Column("evaluation_id", text, "hash of all that changes rows"),
-    Column("study", text, "name of the study that made it first"),
+    Column("evaluation_id", text, "hash of everything that affects rows"),
+    Column("study", text, "name of the study that first evaluated it"),
     Column("model_id", text, "model, as in `models`"),
     Column("dataset_id", text, "dataset, as in `datasets`"),
-    Column("source_id", text, "where corrupted pixels come from"),
+    Column("source_id", text, "source of corrupted images, as in `sources`"),
     Column("image_count", int32, "number of images evaluated"),
-    Column("subset", text, "which images these are, in words"),
+    Column("subset", text, "choice of images, in words"),
     Column("subset_id", text, "hash of the image_ids"),
     Column("precision", text, "precision of the model's forward pass, such as float32"),
-    Column("attention_method", text, "how attention was made, or 'none'"),
-    Column("attention_layer", text, "layer of the model that attention looks at", True),
-    Column("attention_note", text, "why attention is missing, where it is", True),
+    Column("attention_method", text, "attention method, or 'none'"),
+    Column("attention_layer", text, "layer of the model that attention is computed from", True),
+    Column("attention_note", text, "reason, if attention is missing", True),
     Column("paired", flag, "whether corrupted images pair with clean ones, image by image"),
-    Column("pairing_note", text, "why they do not pair, where they do not", True),
+    Column("pairing_note", text, "reason, if they do not pair", True),
 )
 
 EVALUATION_NOTES = Table.of(
     "evaluation_notes",
-    "one row per evaluation and line that its run printed about images and model",
+    "one row per evaluation and line that its run printed about images or model",
     ("evaluation_id", "step", "topic"),
     Column("evaluation_id", text, "evaluation"),
-    Column("step", text, "when it was known: 'settings' before the first batch, 'clean' once clean images were "
-           "evaluated"),
-    Column("subject", text, "what it is about: 'images' or 'model'"),
-    Column("topic", text, "more exactly, such as input, normalization or class_order"),
-    Column("level", text, "'warning': it may be a mistake; 'note': an assumption, or a figure"),
-    Column("note", text, "the line, with the option that says otherwise"),
+    Column("step", text, "stage: 'settings' before the first batch, 'clean' after the clean images"),
+    Column("subject", text, "subject: 'images' or 'model'"),
+    Column("topic", text, "topic, such as input, normalization or class_order"),
+    Column("level", text, "'warning': a possible mistake; 'note': an assumption or a number"),
+    Column("note", text, "the line, with the option that changes it"),
 )  # fmt: skip
 
 EXEMPLARS = Table.of(
@@ -380,18 +378,18 @@ EXEMPLARS = Table.of(
 
 THUMBNAILS = Table.of(
     "thumbnails",
-    "one row per dataset and clean image that is kept, so that any image under any corruption can be made again",
+    "one row per dataset and stored clean image, from which any corrupted image can be reproduced",
     ("dataset_id", "image_id"),
     Column("dataset_id", text, "dataset, as in `datasets`"),
     IMAGE_COLUMN,
-    Column("png", binary, "the clean image as PNG, pixel by pixel what corruptions are given"),
+    Column("png", binary, "the clean image as PNG, exactly as corruptions receive it"),
     Column("height_px", int32, "image height, pixels"),
     Column("width_px", int32, "image width, pixels"),
 )
 
 CLEAN_MAPS = Table.of(
     "clean_maps",
-    "one row per evaluation and image: what drift is measured against; stays in the record, is not loaded",
+    "one row per evaluation and image: the reference of attention drift; stays in the results, is not loaded",
     ("evaluation_id", "image_id"),
     Column("evaluation_id", text, "evaluation"),
     IMAGE_COLUMN,
@@ -404,7 +402,7 @@ CLEAN_MAPS = Table.of(
 LOGITS = Table.of(
     "logits",
     "one row per evaluation, corruption, severity and image, where a study asks for all logits of more than "
-    f"{FULL_LOGITS_CLASSES} classes; stays in the record, is not loaded",
+    f"{FULL_LOGITS_CLASSES} classes; stays in the results, is not loaded",
     (*PARTITIONS, "image_id"),
     *CELL_COLUMNS,
     IMAGE_COLUMN,
@@ -412,7 +410,7 @@ LOGITS = Table.of(
 )
 
 FACTS = (PREDICTION_FACTS, ATTENTION)
-SHARDED = (*FACTS, LOGITS)  # tables of which the record has a file a cell
+SHARDED = (*FACTS, LOGITS)  # tables with one file per cell in the results
 
 DIMENSIONS = (
     MODELS,

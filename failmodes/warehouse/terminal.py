@@ -1,11 +1,11 @@
-r"""Text for people on stdout and stderr, and streams that take any text.
+r"""Text output on stdout and stderr.
 
-rich is imported in functions: a short command prints no note, and would wait for it.
+rich is imported in functions: short commands do not need it, and it takes long to import.
 
-No line is a command to a CI runner: GitHub, Azure Pipelines and TeamCity read them in what a job prints. GitHub reads a
-line that begins with `::` (white space before it is skipped), and `##[name …]` anywhere in a line; Azure reads
-`##vso[…]`, TeamCity `##teamcity[…]`. A visible backslash ends each: `\::error`, `#\#[error]`. An invisible letter would
-not do, since .NET compares texts as if such letters were not there.
+No output line is a command to a CI runner: GitHub, Azure Pipelines and TeamCity execute commands in the output of a
+job. GitHub accepts lines that begin with `::` (after white space), and `##[name …]` anywhere in a line; Azure accepts
+`##vso[…]`, TeamCity `##teamcity[…]`. A visible backslash breaks each: `\::error`, `#\#[error]`. Invisible characters
+would not work, since .NET ignores them when it compares strings.
 """
 
 import io
@@ -22,7 +22,7 @@ from failmodes.warehouse.errors import StorageError, printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-# White space that .NET trims, letters that it ignores when it compares, and colors of a terminal
+# White space that .NET trims, characters that it ignores in comparisons, and terminal colors
 _IGNORED = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
     "\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
@@ -32,25 +32,25 @@ _SHARP = re.compile(rf"#(?=[{_IGNORED}]*#[\w.{_IGNORED}-]*\[)")
 
 
 class _Suggestions:
-    """Whether commands end with the next one; not where one runs several."""
+    """Whether commands suggest the next one; not inside a command that runs several."""
 
     are_made: bool = True
 
 
 def without_commands(text: str) -> str:
-    r"""The text with a backslash in front of what would begin a command at the start of one of its lines."""
+    r"""The text with a backslash in every command to a CI runner."""
     if "::" not in text and "#" not in text and text.isascii():
         return text
     return _SHARP.sub(r"#\\", _COLON.sub(r"\1\\:", text))
 
 
 def json_without_commands(document: str) -> str:
-    r"""A JSON document that means the same: there a `#` is always in a text, where `\u0023` is another spelling."""
+    r"""An equivalent JSON document: a `#` is always inside a string, where `\u0023` means the same."""
     return _SHARP.sub(r"\\u0023", document)
 
 
 def xml_without_commands(document: str) -> str:
-    """An XML document without comments and CDATA that means the same."""
+    """An equivalent XML document, of one without comments and CDATA."""
     return _SHARP.sub("&#35;", document)
 
 
@@ -65,7 +65,7 @@ def stdout_console() -> "Console":
 
 
 class _Shown:
-    """A stream that people read, and CI runners with them: no line that is written to it is a command to these."""
+    """A stream whose lines are never commands to CI runners."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -78,41 +78,41 @@ class _Shown:
 
 
 def say(text: str, *, end: str = "\n") -> None:
-    """Print text for people to stdout as it is, but for what a CI runner would take for a command."""
+    """Print text to stdout unchanged, except for commands to CI runners."""
     sys.stdout.write(without_commands(text) + end)
 
 
 def note(text: str) -> None:
-    """Say something beside a command's answer: one line on stderr."""
-    with suppress(OSError):  # nobody listens
+    """Print a note: one line on stderr."""
+    with suppress(OSError):  # stderr may be closed
         stderr_console().print(printable(text))
 
 
 def print_json(content: dict[str, Any]) -> None:
-    """Print a command's answer to stdout as JSON, in readable letters."""
+    """Print a command's result to stdout as JSON, not escaped to ASCII."""
     import json
 
     print(json_without_commands(json.dumps(content, ensure_ascii=False, indent=2)))
 
 
 def suggest(command: str) -> None:
-    """End a command with the next one worth typing, on stderr; nothing where that is no terminal."""
+    """Suggest the next command on stderr, if that is a terminal."""
     if _Suggestions.are_made and sys.stderr.isatty():
-        with suppress(OSError):  # rich would take longer than the answer to a question
+        with suppress(OSError):  # importing rich would take longer than a query
             print(without_commands(f"next: {printable(command)}"), file=sys.stderr)
 
 
 def named(where: object | None) -> str:
-    """A file or folder as the next argument of a command that is to be typed; nothing where it was not named.
+    """A file or folder as the argument of a suggested command; empty if none was given.
 
-    Quoted, since a stranger chose its name, and the line may be pasted into a shell.
+    Quoted, since its name is untrusted and the line may be pasted into a shell.
     """
     return "" if where is None else f" {quote(str(where))}"
 
 
 @contextmanager
 def without_suggestions() -> Iterator[None]:
-    """Let commands that another one runs suggest nothing."""
+    """Suppress suggestions of commands that another one runs."""
     _Suggestions.are_made = False
     try:
         yield
@@ -121,17 +121,17 @@ def without_suggestions() -> Iterator[None]:
 
 
 def in_notebook() -> bool:
-    """Whether this process is the kernel of a notebook, whose cells show output that can be written over."""
+    """Whether this process is the kernel of a notebook, whose cell output can be overwritten."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return type(shell).__name__ == "ZMQInteractiveShell"
 
 
 def prepare_streams() -> None:
-    """Make stdout and stderr take any text, and occupy those that are closed.
+    """Make stdout and stderr accept any text, and reopen closed ones on the null device.
 
-    What the encoding of a stream lacks is spelt out. The number of a closed stream would otherwise go to the next file
-    that is opened, and what is printed into that file.
+    Characters outside a stream's encoding are escaped. The number of a closed stream would otherwise go to the next
+    opened file, which would receive the printed text.
     """
     for number, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):  # writing to a closed stdout fails
         try:
@@ -146,7 +146,7 @@ def prepare_streams() -> None:
 
 
 def finish_output() -> None:
-    """Bring what was printed to stdout out of this process.
+    """Flush stdout.
 
     Raises:
         StorageError: stdout cannot be written to: it is closed, or on a full disk.
@@ -154,14 +154,14 @@ def finish_output() -> None:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        _silence_stdout()  # whoever read it has seen enough, such as `head`
+        _silence_stdout()  # the reader, such as `head`, has ended
     except (OSError, ValueError) as error:
         _silence_stdout()
-        raise StorageError(f"the answer cannot be written: {getattr(error, 'strerror', None) or error}") from error
+        raise StorageError(f"cannot write to stdout: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _silence_stdout() -> None:
-    """Let nothing be written when the interpreter ends: it would fail once more."""
+    """Prevent writing at interpreter exit, which would fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
@@ -170,13 +170,13 @@ def _console(stream: TextIO) -> "Console":
     from rich.console import Console
 
     class PlainConsole(Console):
-        """Shows labels, names and messages from outside as text: no controls in them reach the terminal."""
+        """Shows untrusted labels, names and messages as text: no control characters reach the terminal."""
 
         def render_str(self, text: str, *arguments: Any, **keywords: Any) -> Any:
             lines = (printable(line, len(line)) for line in text.split("\n"))
             return super().render_str("\n".join(lines), *arguments, **keywords)
 
-    # in a notebook too it is the stream that is written to: rich would make an HTML block of each line
+    # rich would make an HTML block of each line in a notebook
     shown = cast(TextIO, _Shown(stream))
     console = PlainConsole(file=shown, markup=False, highlight=False, force_jupyter=False)
     console.soft_wrap = not console.is_terminal

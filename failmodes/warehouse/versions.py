@@ -1,10 +1,10 @@
-"""What a result was made with: versions of libraries, and the time."""
+"""Versions of libraries and the current time, stored with results."""
 
 from datetime import UTC, datetime
 
 from failmodes import __version__
 
-# Versions that can change a row or its reading; a missing one (an analyst without torch) is left out.
+# Versions that can change a row or its reading; missing ones (such as torch) are left out.
 PACKAGES = ("failmodes", "torch", "torchvision", "numpy", "scipy", "pillow", "pyarrow", "duckdb", "polars", "grad-cam")
 
 

@@ -202,7 +202,7 @@ def test_interrupt_keeps_finished_shards_and_says_how_to_go_on(undisturbed, fold
     error = process.communicate(timeout=60)[1]
     if process.returncode != 0:  # it may have finished first
         assert process.returncode == 130
-        assert "run the same command to go on" in error.splitlines()[-1]
+        assert "run the same command to continue" in error.splitlines()[-1]
         assert "Traceback" not in error
     assert_goes_on(folder, undisturbed)
 

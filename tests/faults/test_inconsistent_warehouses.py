@@ -27,7 +27,7 @@ BROKEN = {
     "a number out of range": "update datasets set height_px = -1",
 }
 TOO_LONG = {
-    "a label": ("update models set model_label = repeat('x', 10000000)", "10,000,000 letters, expected at most 1,000"),
+    "a label": ("update models set model_label = repeat('x', 10000000)", "10,000,000 characters, expected at most"),
     "a text of a list": ("update models set class_names = ['a', repeat('x', 1001)]", "models.class_names"),
     "a note": ("update shards set versions = repeat('[', 100001)", "at most 100,000"),
 }
@@ -132,7 +132,7 @@ def test_results_with_such_pictures_or_labels_are_not_loaded(tmp_path: Path) -> 
     model = read_verified(path).rows.to_pylist()[0] | {"model_label": "x" * 1001}
     picture = {"dataset_id": "x", "image_id": 0, "png": png_of(64), "height_px": 32, "width_px": 32}
     for table, key, row, says in (
-        (MODELS, path.stem, model, r"models\.model_label has a text of 1,001 letters, expected at most"),
+        (MODELS, path.stem, model, r"models\.model_label has a text of 1,001 characters, expected at most"),
         (THUMBNAILS, "x", picture, r"pixels, expected 32×32, at most 16,777,216"),
     ):
         written = Path(shutil.copytree(made.output, tmp_path / table.name))

@@ -50,7 +50,7 @@ NO_TOML: dict[str, tuple[str | bytes, str]] = {
     "a null character": (b"\0" + GOOD.encode(), "is not valid TOML"),
     "half a character": (top('name = "\\ud800"'), "is not valid TOML"),
     "an escape": (f"# \x1b[2J\n{GOOD}", "is not valid TOML: Found invalid character '\\x1b'"),
-    "UTF-16": (GOOD.encode("utf-16"), "it is no text in UTF-8 (byte 0)"),
+    "UTF-16": (GOOD.encode("utf-16"), "it is not UTF-8 text (byte 0)"),
     "3 MB": ("#" * 3_000_000, "it is larger than 2 MB"),
 }
 
@@ -72,9 +72,9 @@ WRONG: dict[str, tuple[str, str]] = {
     "half an image": (dataset("images = 1.5"), "dataset.images: input should be a valid integer (given: 1.5)"),
     "10^12 images": (dataset("images = 1_000_000_000_000"), "input should be less than or equal to 2147483647"),
     "a large side": (dataset('path = "."\nimage_size = 100_000', "folder"), "should be less than or equal to 8192"),
-    "a path with null": (dataset('path = "a\\u0000b"', "folder"), "dataset.path: the path 'a\\x00b' holds a null"),
-    "a long path": (dataset(f'path = "{"a/" * 9999}"', "folder"), "is longer than 4,096 letters"),
-    "the home of nobody": (dataset('path = "~no-such-user/a"', "folder"), "begins with the home folder of nobody"),
+    "a path with null": (dataset('path = "a\\u0000b"', "folder"), "dataset.path: the path 'a\\x00b' contains a null"),
+    "a long path": (dataset(f'path = "{"a/" * 9999}"', "folder"), "is longer than 4,096 characters"),
+    "the home of nobody": (dataset('path = "~no-such-user/a"', "folder"), "begins with the home folder of an"),
     "width of 10^9": (model("width = 1_000_000_000"), "models.0.width: input should be less than or equal to 512"),
     "options that nest": (model(f"options = {{ a = {'[' * 50}{']' * 50} }}"), "nested more than 20 deep"),
     "infinite options": (model("options = { a = [1, { b = -inf }] }"), "-inf is no finite number of 64 bits"),
@@ -82,7 +82,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "no learning rate": (recipe("peak_learning_rate = nan"), "peak_learning_rate: input should be "),
     "10^9 processes": (f"{GOOD}[evaluation]\nprocesses = 1_000_000_000\n", "evaluation.processes: input should be"),
     "a protocol that is not": (top('results = "nosuch://x"'), "cannot reach nosuch://x"),
-    "an output with null": (top('output = "a\\u0000b"'), "output: the path 'a\\x00b' holds a null character"),
+    "an output with null": (top('output = "a\\u0000b"'), "output: the path 'a\\x00b' contains a null character"),
     "a long name": (top(f'name = "{"x" * 81}"'), "name: string should have at most 80 characters"),
     "a name with a newline": (top('name = "a\\nb"'), "it must be printable"),
     "a label turned round": (dataset('label = "a\\u202eb"'), "it must be printable"),
@@ -93,7 +93,7 @@ NO_FILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a pipe": (os.mkfifo, "it is a named pipe, expected a regular file"),
     "/dev/zero": (lambda path: path.symlink_to("/dev/zero"), "it is a device, expected a regular file"),
     "a link to itself": (lambda path: path.symlink_to(path.name), "cannot read"),
-    "a link that leads nowhere": (lambda path: path.symlink_to("nowhere"), "no study file at"),
+    "a link that leads nowhere": (lambda path: path.symlink_to("nowhere"), "does not exist"),
 }
 READERS = ("ingest", "status", "load", "run", "report")
 COMMANDS = ("nested arrays", "a seed beyond 64 bits")  # the others run in this process alone
@@ -157,7 +157,7 @@ def test_what_is_unusual_and_correct_is_taken(here: Path) -> None:
 
 @pytest.mark.parametrize(
     ("more", "says"),
-    [({"output": "a\0b"}, "holds a null character"), ({"output": "\udcff"}, "is not valid UTF-8"), ({7: 8}, "7")],
+    [({"output": "a\0b"}, "contains a null character"), ({"output": "\udcff"}, "is not valid UTF-8"), ({7: 8}, "7")],
     ids=["null", "half a character", "a key that is a number"],
 )
 def test_a_study_of_python_is_refused_alike(more: dict, says: str) -> None:

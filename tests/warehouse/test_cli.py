@@ -28,10 +28,10 @@ def test_command_prints_data_to_stdout_and_notes_to_stderr(app: typer.Typer, que
 def test_saved_queries_are_listed_with_their_question(app: typer.Typer) -> None:
     lines = run_query_command(app, "--list")[0].splitlines()
     assert len(lines) == len(saved_queries()) >= 6
-    assert any(line.startswith("@worst_cells\tWhere does it hurt most?") for line in lines)
+    assert any(line.startswith("@worst_cells\tWhich cells have the largest accuracy drop?") for line in lines)
     with pytest.raises(StudyError, match="--list"):
         run_query_command(app)
-    assert saved_query("worst_cells").sql.startswith("-- Where does it hurt most?")
+    assert saved_query("worst_cells").sql.startswith("-- Which cells have the largest")
 
 
 @pytest.mark.slow

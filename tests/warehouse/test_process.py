@@ -100,7 +100,7 @@ def test_a_command_ends_with_its_time_and_only_the_first_limit_holds(name: str, 
 @posix_only
 def test_the_line_says_what_is_kept(tmp_path: Path) -> None:
     work = "\n    with interruptible('whole epochs are kept'): time.sleep(60)"
-    line = "failmodes: stopped; whole epochs are kept: run the same command to go on\n"
+    line = "failmodes: stopped; whole epochs are kept: run the same command to continue\n"
     assert run(work, tmp_path, send(signal.SIGTERM)) == (143, line)
 
 

@@ -121,7 +121,7 @@ def test_what_is_no_text_or_no_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is a folder"):
         read_published(tmp_path)
     (tmp_path / "latin.csv").write_bytes(HEAD.encode() + b"Caf\xe9,.5,.5\n")
-    with pytest.raises(DataError, match=r"no text in UTF-8 \(byte 17\)"):
+    with pytest.raises(DataError, match=r"not UTF-8 text \(byte 17\)"):
         read_published(tmp_path / "latin.csv")
 
 

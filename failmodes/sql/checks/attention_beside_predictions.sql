@@ -1,4 +1,4 @@
--- Where an evaluation has attention every cell has it, and none has attention alone: cells that break it.
+-- An evaluation with attention has it in every cell, beside predictions: cells that break it.
 with cells as (
     select
         evaluation_id,

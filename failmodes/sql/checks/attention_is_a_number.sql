@@ -1,4 +1,4 @@
--- Attention holds numbers or null, never NaN or infinity: rows that break it.
+-- Attention values are finite numbers or null: rows that break it.
 select
     evaluation_id,
     corruption,
@@ -12,7 +12,7 @@ select
 from attention
 where
     not empty
-    and (  -- comparisons that the extremes of a block may answer; NaN is beyond infinity
+    and (  -- comparisons that DuckDB answers from the extremes of a block; NaN sorts above infinity
         not (mass > '-infinity' and mass < 'infinity')
         or not (centroid_x > '-infinity' and centroid_x < 'infinity')
         or not (centroid_y > '-infinity' and centroid_y < 'infinity')

@@ -1,4 +1,4 @@
--- Every evaluation that has cells has its clean one, at severity 0, and only that is at 0: evaluations that break it.
+-- Every evaluation with cells has a clean cell, the only one at severity 0: evaluations that break it.
 select
     evaluation_id,
     count(*) filter (where corruption = 'none') as clean_cells,

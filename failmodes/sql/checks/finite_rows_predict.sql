@@ -1,4 +1,4 @@
--- A row has a prediction (a class, or another output) and a confidence exactly where its logits are finite: others.
+-- A row has a prediction (a class, or another output) and a confidence exactly if its logits are finite: rows that break it.
 select
     evaluation_id,
     corruption,

@@ -1,4 +1,4 @@
--- Every key points at a row of its dimension: keys that do not.
+-- Every key refers to a row of its dimension: keys that do not.
 select
     'evaluations.model_id' as pointer,
     evaluations.model_id as key_text

@@ -1,4 +1,4 @@
--- Columns that name a kind hold a known one, sizes are above 0, indices lie below their counts: rows that break it.
+-- Kinds are known ones, sizes are above 0, indices are below their counts: rows that break it.
 select
     'models.class_protocol' as column_name,
     class_protocol as value_text

@@ -1,4 +1,4 @@
--- Labels and predictions are classes of the dataset: rows outside.
+-- Labels and predictions are classes of the dataset: rows that break it.
 select
     prediction_facts.evaluation_id,
     prediction_facts.corruption,

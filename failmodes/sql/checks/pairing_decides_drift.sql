@@ -1,4 +1,4 @@
--- Drift and distortion are known exactly where corrupted images pair with clean ones: cells that break it.
+-- Drift and distortion are stored exactly if corrupted images pair with clean ones: cells that break it.
 with broken as (
     select
         'prediction_facts' as table_name,

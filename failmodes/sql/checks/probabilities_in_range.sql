@@ -1,4 +1,4 @@
--- Probabilities lie in 0-1, the label's is at most the largest, entropy and loss are not negative: rows that break it.
+-- Probabilities are 0-1, the label's is at most the largest, entropy and loss are not negative: rows that break it.
 select
     evaluation_id,
     corruption,

@@ -1,4 +1,4 @@
--- The label ranks first exactly where it is predicted, ties apart: rows that break it.
+-- The label ranks first exactly if it is predicted, except for ties: rows that break it.
 select
     evaluation_id,
     corruption,

@@ -1,4 +1,4 @@
--- Every shard holds its rows: as many as its footer says and as the evaluation has images, twice for attention.
+-- Every shard is complete: as many rows as its footer states and as the evaluation has images, twice for attention.
 with counts as (
     select
         table_name,

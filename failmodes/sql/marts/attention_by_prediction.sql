@@ -31,7 +31,7 @@ select
     coalesce(cells.stayed_count, 0) as stayed_count, -- images with a drift whose prediction is that on the clean image
     coalesce(cells.changed_count, 0) as changed_count, -- images with a drift whose prediction is another
     curve_points.model_label,
-    cells.attention_consistency, -- of images whose prediction stays, the share whose map lies nearer to its clean map
+    cells.attention_consistency, -- of images whose prediction stays, the share whose map is closer to its clean map
     -- than to another of the class, 0-1; ties count half
     cells.attention_consistency_low, -- lower end of its exact 95% interval, 0-1
     cells.attention_consistency_high, -- upper end of its exact 95% interval, 0-1

@@ -1,4 +1,4 @@
--- One row per evaluation, corruption and severity from clean on (severity 0): how much attention lies on the object,
+-- One row per evaluation, corruption and severity from clean (0) on: share of attention on the object,
 -- for the class predicted on the clean image. `attention_on_object_of_prediction` has the class predicted here.
 -- Source: object_attention_by_target.
 select

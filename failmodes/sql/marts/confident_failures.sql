@@ -1,4 +1,4 @@
--- One row per evaluation, corruption, severity and image that is wrong at confidence >= 0.9; clean as 'none'.
+-- One row per evaluation, corruption, severity and image that is incorrect at confidence >= 0.9; clean as 'none'.
 -- Source: outcomes, evaluation_labels, classes.
 select
     outcomes.corruption,

@@ -1,5 +1,5 @@
 -- One row per evaluation and corruption: mean error over its whole severities, as published, not normalized by any
--- baseline; over all its severities where none is whole.
+-- baseline; over all its severities if none is whole.
 -- Source: accuracy_by_severity.
 with levels as (
     select

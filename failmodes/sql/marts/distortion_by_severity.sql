@@ -1,5 +1,5 @@
--- One row per evaluation, corruption and severity from clean (0) on, of paired evaluations: how far images lie from
--- their clean originals, and how that changes from the severity before.
+-- One row per evaluation, corruption and severity from clean (0) on, of paired evaluations: difference of
+-- images from their clean originals, and its change from the severity before.
 -- Source: cell_metrics, curve_points.
 with cells as (
     select

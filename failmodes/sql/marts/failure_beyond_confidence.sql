@@ -1,4 +1,4 @@
--- One row per evaluation, cell and score of attention: what it knows of failures beyond confidence.
+-- One row per evaluation, cell and score of attention: how well it predicts failures beyond confidence.
 -- Source: cell_metrics, evaluation_labels, corruptions.
 with cells as (
     select

@@ -1,4 +1,4 @@
--- One row per evaluation, corruption and image, of paired evaluations: where along the curve it first is wrong.
+-- One row per evaluation, corruption and image, of paired evaluations: the first severity at which it is incorrect.
 -- Source: image_onsets, evaluation_labels, corruptions.
 with onsets as (
     select

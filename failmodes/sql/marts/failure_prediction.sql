@@ -1,4 +1,4 @@
--- One row per evaluation, cell and score: how well it tells failures from correct predictions. The clean cell is
+-- One row per evaluation, cell and score: how well it separates failures from correct predictions. The clean cell is
 -- 'none'.
 -- Source: cell_metrics, evaluation_labels, corruptions.
 with cells as (

@@ -1,4 +1,4 @@
--- One row per evaluation, corruption, severity from clean (0) on, and target: how much attention lies on the object.
+-- One row per evaluation, corruption, severity from clean (0) on, and target: share of attention on the object.
 -- The null is the map of another image in the same cell (a seeded cycle).
 -- Source: cell_metrics, curve_points, evaluations.
 with targeted as (

@@ -1,4 +1,4 @@
--- One row per evaluation, corruption and severity, of paired evaluations: life table of images right when clean.
+-- One row per evaluation, corruption and severity, of paired evaluations: life table of images correct when clean.
 -- Source: image_onsets, curve_points, cell_metrics.
 with onsets as (
     select
@@ -67,7 +67,7 @@ select
     corruption,
     severity,
     surviving_share, -- share of images correct when clean that stay correct up to and at this severity, 0-1
-    -- (Kaplan-Meier); null if none is correct when clean
+    -- (Kaplan-Meier); null if no image is correct when clean
     surviving_share_low, -- lower end of the exact 95% interval of surviving_share, 0-1: no image is lost before the
     -- last severity
     surviving_share_high, -- upper end of the exact 95% interval of surviving_share, 0-1

@@ -45,7 +45,7 @@ labels as (
     window of_cell as (partition by evaluation_id, corruption, severity)
 ),
 
-of_predictions as ( -- of answers that are as common the first class
+of_predictions as ( -- of equally frequent predictions the first class
     select
         evaluation_id,
         corruption,

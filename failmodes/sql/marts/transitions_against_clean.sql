@@ -1,4 +1,4 @@
--- One row per evaluation, corruption and severity above clean, of paired evaluations: what became of clean outcomes.
+-- One row per evaluation, corruption and severity above clean, of paired evaluations: changes of correctness since clean.
 -- Source: cell_metrics, curve_points.
 with cells as (
     select

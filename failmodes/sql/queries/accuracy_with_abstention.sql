@@ -1,6 +1,6 @@
--- What would abstaining on the least certain tenth of the images gain? Error rates by score, averaged over corruptions.
+-- How much does abstaining on the least certain tenth of the images gain? Error rates by score, averaged over corruptions.
 -- Parameter model: only these models, by label.
--- Parameter rows: how many; 60 without it.
+-- Parameter rows: maximum number of rows; default: 60.
 select
     severity,
     score,

@@ -1,4 +1,4 @@
--- Does attention foresee failures that confidence does not? AUROC among images of like confidence, by severity,
+-- Does attention predict failures that confidence does not? AUROC among images of like confidence, by severity,
 -- averaged over corruptions.
 -- Parameter model: only these models, by label.
 select

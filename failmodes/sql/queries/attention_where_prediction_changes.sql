@@ -1,4 +1,4 @@
--- Does attention move where the prediction changes, and stay where it stays? At the last severity, by corruption.
+-- Does attention drift more where the prediction changes? At the last severity, by corruption.
 -- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
 select

@@ -1,5 +1,5 @@
--- What would temperature scaling have mended? Calibration as it is and scaled, means over corruptions, by severity.
--- A mean over corruptions has no interval here: `failmodes compare` gives that of the difference between two models.
+-- How much does temperature scaling improve calibration? Without and with it, means over corruptions, by severity.
+-- Means over corruptions have no interval here; `failmodes compare` has one for the difference between two models.
 -- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
 select -- in one order, so that DuckDB 1 gives the same last digit every time

@@ -1,7 +1,7 @@
--- Which class breaks first? Accuracy that its images lose, averaged over the ranked corruptions, with its rank;
+-- Which class drops most? Accuracy drop, averaged over the ranked corruptions, with its rank;
 -- the intervals of all ranks of a model hold together.
 -- Parameter model: only these models, by label.
--- Parameter rows: how many; all of them without it.
+-- Parameter rows: maximum number of rows; default: all.
 with named as (
     select
         class_ranks.*,

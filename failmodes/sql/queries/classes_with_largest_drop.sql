@@ -1,7 +1,7 @@
--- Which class suffers? Accuracy of each class when clean and at the last severity, by the drop.
+-- Which class drops most under each corruption? Accuracy when clean and at the last severity, by the drop.
 -- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
--- Parameter rows: how many; 40 without it.
+-- Parameter rows: maximum number of rows; default: 40.
 with recalls as (
     select
         evaluation_id,

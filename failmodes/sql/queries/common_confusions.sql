@@ -1,7 +1,7 @@
--- What is mistaken for what? The 30 confusions that take the largest share of their class, with their share when clean.
+-- Which classes are confused? The 30 confusions with the largest share of their class, with their share when clean.
 -- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
--- Parameter rows: how many; 30 without it.
+-- Parameter rows: maximum number of rows; default: 30.
 with worst as (
     select
         evaluation_id,

@@ -1,4 +1,4 @@
--- Does falling confidence precede failure? Margin one step before, of images that fail and that survive.
+-- Does confidence drop before failure? Margin one severity before, of images that fail and of those that stay correct.
 -- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
 select

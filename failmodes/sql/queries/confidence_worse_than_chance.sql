@@ -1,9 +1,9 @@
--- Where is confidence worse than chance at predicting failures? Of each corruption the cell of the lowest AUROC, if its
--- interval lies below .5: Newcombe's, which holds at 95% for all cells of the model with at least 10 failures and 10
--- correct predictions together (Bonferroni).
+-- Where is confidence worse than chance at predicting failures? The cell of lowest AUROC per corruption, if its
+-- interval is below .5: Newcombe's, at 95% for all cells of the model with at least 10 failures and 10 correct
+-- predictions together (Bonferroni).
 -- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
--- Parameter rows: how many; 40 without it.
+-- Parameter rows: maximum number of rows; default: 40.
 select
     failure_prediction.corruption_label,
     failure_prediction.severity,

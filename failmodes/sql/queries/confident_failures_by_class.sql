@@ -1,8 +1,8 @@
--- Of which classes is it sure and wrong? Wrong predictions at confidence >= 0.9, by true and predicted class.
+-- Which classes have overconfident failures? Incorrect predictions at confidence >= 0.9, by true and predicted class.
 -- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
--- Parameter confidence: the least, 0.9 to 1; 0.9 without it.
--- Parameter rows: how many; 50 without it.
+-- Parameter confidence: minimum, 0.9 to 1; default: 0.9.
+-- Parameter rows: maximum number of rows; default: 50.
 select
     label_name,
     predicted_name,

@@ -1,8 +1,8 @@
--- Which failures does no score of the logits predict? Those with a higher score than half of the correct predictions
--- when clean.
+-- Which failures does no score of the logits predict? Failures with higher scores than half of the correct
+-- predictions on clean images.
 -- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
--- Parameter rows: how many; 50 without it.
+-- Parameter rows: maximum number of rows; default: 50.
 with clean as (
     select
         evaluation_id,

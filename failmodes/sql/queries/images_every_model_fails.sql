@@ -1,6 +1,6 @@
--- Which images fool every model? Right for all when clean, wrong for all at some severity; by corruptions.
+-- Which images does every model fail? Correct for all when clean, incorrect for all at some severity; by corruptions.
 -- Parameter corruption: only these corruptions, by name.
--- Parameter rows: how many; 50 without it.
+-- Parameter rows: maximum number of rows; default: 50.
 with images as (
     select
         evaluation_labels.dataset_id,

@@ -1,7 +1,7 @@
--- Where is confidence least to be trusted? Cells by expected calibration error, with the sign of the mistake.
+-- Where is calibration worst? Cells by expected calibration error, with the sign of the overconfidence.
 -- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
--- Parameter rows: how many; 20 without it.
+-- Parameter rows: maximum number of rows; default: 20.
 select
     corruption_label,
     severity,

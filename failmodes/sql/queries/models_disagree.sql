@@ -1,7 +1,7 @@
--- Where do two models fail on different images? Cells by the share of images that only one of them gets right.
+-- Where do two models fail on different images? Cells by the share of images that only one of them predicts correctly.
 -- Parameter model: only pairs with one of these models, by label.
 -- Parameter corruption: only these corruptions, by name.
--- Parameter rows: how many; 20 without it.
+-- Parameter rows: maximum number of rows; default: 20.
 select
     corruption_label,
     severity,

@@ -1,7 +1,7 @@
--- What is it most sure of and wrong about? The 50 wrong predictions of highest confidence.
+-- Which failures are most confident? The 50 incorrect predictions of highest confidence.
 -- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
--- Parameter rows: how many; 50 without it.
+-- Parameter rows: maximum number of rows; default: 50.
 select
     corruption_label,
     severity,

@@ -1,7 +1,7 @@
--- Which classes swallow others? Classes that are the answer more often than the label, at the last severity.
+-- Which classes are overpredicted? Classes predicted more often than they occur as label, at the last severity.
 -- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
--- Parameter rows: how many; 40 without it.
+-- Parameter rows: maximum number of rows; default: 40.
 with swallowed as (
     select
         *,

@@ -1,7 +1,7 @@
--- Where does a model give one answer to most images? Cells by the share of their commonest answer.
+-- Where does one class dominate the predictions? Cells by the share of the most frequent prediction.
 -- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
--- Parameter rows: how many; 40 without it.
+-- Parameter rows: maximum number of rows; default: 40.
 select
     corruption_label,
     severity,

@@ -1,4 +1,4 @@
--- How were these rows made? Evaluations with their subset, precision, source, device, speed and seconds.
+-- How were these rows computed? Evaluations with their subset, precision, source, device, speed and seconds.
 -- Parameter model: only these models, by label.
 select
     evaluation_labels.model_label,

@@ -1,8 +1,8 @@
--- Which corruption breaks a model first? Accuracy lost at the last severity and on average over whole severities,
+-- Which corruption hurts a model most? Accuracy drop at the last severity and on average over whole severities,
 -- with its rank; the intervals of all ranks of a model hold together.
 -- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
--- Parameter rows: how many; all of them without it.
+-- Parameter rows: maximum number of rows; default: all.
 select
     corruptions.corruption_label,
     corruption_ranks.measure,

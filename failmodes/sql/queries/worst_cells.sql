@@ -1,7 +1,7 @@
--- Where does it hurt most? The 20 cells that lose most accuracy, with their intervals.
+-- Which cells have the largest accuracy drop? The 20 largest, with their intervals.
 -- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
--- Parameter rows: how many; 20 without it.
+-- Parameter rows: maximum number of rows; default: 20.
 select
     corruption_label,
     severity,

@@ -26,5 +26,5 @@ select
     predicted_output,
     scaled_log_sum_exp,
     coalesce(predicted = label, false)
-        as correct -- whether the class predicted is the label; false where none is predicted
+        as correct -- whether the class predicted is the label; false if none is predicted
 from prediction_facts

@@ -1,7 +1,7 @@
-"""Invariants of a warehouse: every check is a query that returns the rows that break one.
+"""Data checks of a warehouse: every check is a query that returns the rows that break an invariant.
 
-Those that read facts are run as these are loaded, an evaluation at a time, and what they find is stored: `read_checks`
-reads it, `run_checks` runs all again.
+Checks of facts run during a load, one evaluation at a time, and their results are stored: `read_checks` reads them,
+`run_checks` runs all checks again.
 """
 
 from collections.abc import Mapping
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     import polars as pl
 
 SHOWN_ROWS = 5
-RELATED = (*(table.name for table in DIMENSIONS), SHARDS.name)  # what `refuse_broken_relations` reads
+RELATED = (*(table.name for table in DIMENSIONS), SHARDS.name)  # tables of `refuse_broken_relations`
 _RELATIONS = ("dimensions_one_row_per_key", "keys_resolve", "known_values")  # checks that read no facts
 
 
 class CheckResult(NamedTuple):
-    """One check: its name, what it holds, how many rows break it, and the first of them."""
+    """One check: its name, invariant, number of rows that break it, and the first of them."""
 
     name: str
     invariant: str
@@ -74,16 +74,16 @@ def check_hash(sql: str) -> str:
 
 
 def checks_of_facts(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """SQL of the checks that read facts, by name; each gives the evaluation_id of what breaks it."""
+    """SQL of the checks that read facts, by name; each returns the evaluation_id of rows that break it."""
     facts = {table.name for table in FACTS}
     return {name: sql for name, sql in check_definitions().items() if con.get_table_names(sql) & facts}
 
 
 def refuse_broken_relations(con: duckdb.DuckDBPyConnection) -> None:
-    """Refuse to analyze a warehouse whose small tables do not fit together: what reads them relies on that.
+    """Refuse to analyze a warehouse whose dimension tables are inconsistent.
 
     Raises:
-        WarehouseError: it says what is broken.
+        WarehouseError: with the broken checks.
     """
     definitions = check_definitions()
     broken = []
@@ -93,8 +93,8 @@ def refuse_broken_relations(con: duckdb.DuckDBPyConnection) -> None:
             broken.append(f"{_invariant(definitions[name])} (rows that break it: {row[0]:,})")
     if broken:
         raise WarehouseError(
-            f"the warehouse is not as failmodes writes it: {'; '.join(broken)}; `failmodes status` shows the rows, "
-            "`failmodes load STUDY --rebuild` makes it anew"
+            f"the warehouse was changed by another program: {'; '.join(broken)}; `failmodes status` shows the rows, "
+            "`failmodes load STUDY --rebuild` rebuilds it"
         )
 
 
@@ -105,7 +105,7 @@ def run_checks(con: duckdb.DuckDBPyConnection) -> list[CheckResult]:
 
 
 def read_checks(con: duckdb.DuckDBPyConnection) -> list[CheckResult]:
-    """The same, but what a load has found in facts is taken as it is, where nothing breaks the check."""
+    """The same, with stored results for checks of facts that no row breaks."""
     import polars as pl
 
     stored = {
@@ -136,16 +136,16 @@ def _invariant(sql: str) -> str:
 
 
 _UNIQUENESS = {uniqueness_check(table): table.name for table in FACTS}
-_OF_IMAGES = {"images_resolve", "labels_agree_with_images"}  # of predictions these read image_id and label alone
+_OF_IMAGES = {"images_resolve", "labels_agree_with_images"}  # of predictions these read only image_id and label
 
 
 def update_checks(con: duckdb.DuckDBPyConnection, measured: Mapping[str, ComputedEvaluation]) -> None:
-    """Run the checks of facts on every evaluation for which what they found is not there, or is out of date.
+    """Run the checks of facts on every evaluation whose stored results are missing or out of date.
 
     Args:
         con: a connection that may write; its views are installed.
-        measured: evaluations whose tables were computed by this load, which has shown whether rows repeat, and
-            whether all cells hold the same images, of which those of one are then checked.
+        measured: evaluations computed by this load, which knows whether rows repeat, and whether all cells have the
+            same images: then one cell is checked.
     """
     checks = {name: (sql, check_hash(sql)) for name, sql in checks_of_facts(con).items()}
     current = {
@@ -175,7 +175,7 @@ def update_checks(con: duckdb.DuckDBPyConnection, measured: Mapping[str, Compute
 
 
 def _inputs(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """Hash of what is checked of each evaluation that has shards: these, and its rows of the dimensions."""
+    """Hash of the checked rows of each evaluation with shards: its shards, and its rows of the dimensions."""
     dimensions = {
         evaluation_id: hashes
         for evaluation_id, *hashes in con.execute(
@@ -195,7 +195,7 @@ def _inputs(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
 def _count_breaking(
     con: duckdb.DuckDBPyConnection, checks: Mapping[str, str], evaluation_id: str, measured: ComputedEvaluation | None
 ) -> dict[str, int]:
-    """Rows of one evaluation that break each check, which reads the facts of no other: cost and memory are its own."""
+    """Rows of one evaluation that break each check, reading the facts of this evaluation only."""
     found: dict[str, int] = {}
     if measured is not None:
         found = {name: 0 for name, table in _UNIQUENESS.items() if table not in measured.repeating and name in checks}
@@ -210,12 +210,12 @@ def _count_breaking(
 def _count_rows(
     con: duckdb.DuckDBPyConnection, checks: Mapping[str, str], evaluation_id: str, condition: str = "true"
 ) -> dict[str, int]:
-    """Rows that each check gives of the facts of one evaluation for which `condition` holds."""
+    """Rows that break each check, of the facts of one evaluation for which `condition` holds."""
     if not checks:
         return {}
     (database,) = fetch_first(con, "select current_database()") or ("",)
     own = f"evaluation_id = {sql_literal(evaluation_id)} and {condition}"
-    for table in FACTS:  # a definition of a view takes no bound value; an identity is a name of a folder
+    for table in FACTS:  # a view takes no bound values; an identity is a folder name
         con.execute(f'create temp view {table.name} as from "{database}".main.{table.name} where {own}')
     try:
         counts = {

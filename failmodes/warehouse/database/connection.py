@@ -1,10 +1,10 @@
-"""Reading the warehouse: connections that can neither write nor leave it, and so bear other people's SQL and files.
+"""Read-only, locked connections to a warehouse, safe for untrusted SQL and files.
 
-Every connection is a database in memory of its own, to which the file is attached read-only; it shows the file's tables
-and this program's views (`relations`). Those that DuckDB opens by path share one database within a process: it keeps
-showing a file that a load has replaced meanwhile, and refuses other settings. These share nothing, so threads do not
-disturb each other, and whoever opens after a load sees what it loaded. Opening and closing take 20 to 40 ms, most of it
-for starting a database, which a path opened alone costs as well, and 150 ms more where all views are shown.
+Every connection is its own database in memory, to which the file is attached read-only; it shows the file's tables and
+this program's views. Databases that DuckDB opens by path are shared within a process: they keep showing a file that a
+load has replaced, and refuse other settings. These share nothing, so threads do not affect each other, and a connection
+opened after a load sees the new rows. Opening and closing take 20 to 40 ms, mostly for starting a database, and 150 ms
+more if all views are created.
 """
 
 import errno
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _MAKE = "`failmodes load STUDY`"
-REBUILD_HINT = "make it anew with `failmodes load STUDY --rebuild`"
+REBUILD_HINT = "rebuild it with `failmodes load STUDY --rebuild`"
 
 _IDENTITY = re.compile(r"(?<!image)(?<!wordnet)_id(_[ab])?$|_(hash|md5|fingerprint)$")
 _INTEGERS = "TINYINT|SMALLINT|INTEGER|BIGINT|UTINYINT|USMALLINT|UINTEGER"
@@ -55,18 +55,18 @@ _TYPES = {
     "decimal128(4, 3)": ("decimal(4, 3)", r"DECIMAL\(\d+,\d+\)"),
 }
 
-# Nothing is spilled to disk: with external access off, DuckDB still lets COPY write into its temporary directory.
+# Nothing is spilled to disk: without external access, DuckDB still lets COPY write into its temporary directory.
 LOCKED: dict[str, Any] = {
     "temp_directory": "",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "allow_community_extensions": "false",
-    "python_enable_replacements": "false",  # else SQL reads the variables of whoever runs it
+    "python_enable_replacements": "false",  # otherwise SQL could read Python variables
 }
 
-_OPEN_HERE = "is already attached by database"  # of another class in DuckDB 1
-_LOCK_CONFLICT = "Could not set lock on file"  # DuckDB's words; a damaged "block" is another matter
-OUT_OF_MEMORY = "out of memory: aggregate more or select less; a query may not spill to disk"
+_OPEN_HERE = "is already attached by database"  # an error of another class in DuckDB 1
+_LOCK_CONFLICT = "Could not set lock on file"  # DuckDB's message; a damaged "block" is another error
+OUT_OF_MEMORY = "out of memory: aggregate more or select less; queries do not spill to disk"
 
 
 @contextmanager
@@ -76,18 +76,18 @@ def open_warehouse(
     *,
     one_thread: bool = False,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to the warehouse, after its schema version and tables were checked; see `attach_read_only`.
+    """A connection to the warehouse, whose schema version and tables are checked; see `attach_read_only`.
 
     Args:
         path: the DuckDB file.
-        names: tables and views that are needed, or what says so of the connection; all if not given. The others are
-            not there.
-        one_thread: add up in one order, so that sums are the same to the last digit whenever they are computed.
+        names: needed tables and views, or a function of the connection that gives them; default: all. Others are not
+            visible.
+        one_thread: compute sums in one order, so that they are the same to the last digit.
 
     Raises:
         WarehouseError: it is missing, no warehouse, of another schema version, changed by others, damaged, or in use by
-            a writer; whatever DuckDB raises while the connection is used is one too.
-        LimitError: memory ran out.
+            a writer; errors of DuckDB while the connection is used become one too.
+        LimitError: out of memory.
     """
     with attach_read_only(path, one_thread=one_thread) as con, reading_errors(path):
         version = read_version(con, path)
@@ -107,10 +107,10 @@ def was_warehouse(path: Path) -> bool:
 
 @contextmanager
 def reading_errors(path: Path) -> Iterator[None]:
-    """Turn what DuckDB raises while a warehouse is read into an error of one line.
+    """Turn errors of DuckDB while a warehouse is read into one line.
 
     Raises:
-        LimitError: memory ran out.
+        LimitError: out of memory.
         WarehouseError: anything else, such as a damaged block.
     """
     try:
@@ -119,15 +119,15 @@ def reading_errors(path: Path) -> Iterator[None]:
         raise LimitError(OUT_OF_MEMORY) from error
     except duckdb.Error as error:
         raise WarehouseError(
-            f"{path} is damaged, or not as failmodes wrote it ({first_line(error)}): {REBUILD_HINT}"
+            f"{path} is damaged, or was changed by another program ({first_line(error)}): {REBUILD_HINT}"
         ) from error
 
 
 def attach_read_only(path: Path, *, one_thread: bool = False) -> duckdb.DuckDBPyConnection:
-    """A connection to the file that can neither write, nor read any other file, nor change that; not even by its views.
+    """A locked connection to the file that can neither write nor read any other file, not even by the file's views.
 
-    It keeps the file that it opened, whatever takes its place. Tables may be registered with it: they hide those of
-    the same name. What the file holds is reached as warehouse.main.NAME.
+    It keeps the opened file even if another replaces it. Registered tables hide those of the same name. The content of
+    the file is available as warehouse.main.NAME.
 
     Raises:
         WarehouseError: it is missing, no database, or in use by a writer.
@@ -135,7 +135,7 @@ def attach_read_only(path: Path, *, one_thread: bool = False) -> duckdb.DuckDBPy
     """
     if path.is_dir() or not path.exists():
         raise WarehouseError(
-            f"there is no warehouse {path}: {_MAKE} makes it from a record, failmodes.benchmark from a model",
+            f"warehouse {path} does not exist: {_MAKE} creates it from results, failmodes.benchmark from a model",
             exit_code=StudyError.exit_code,
         )
     check_regular(path)
@@ -150,7 +150,9 @@ def attach_read_only(path: Path, *, one_thread: bool = False) -> duckdb.DuckDBPy
         with _opening_errors(path):
             con.execute(f"attach {sql_literal(str(path))} as warehouse (read_only)")
             con.execute("set enable_external_access = false")
-            con.execute("set disabled_filesystems = 'LocalFileSystem'")  # else: detach the file, attach it to write
+            con.execute(
+                "set disabled_filesystems = 'LocalFileSystem'"
+            )  # otherwise SQL could detach the file and attach it for writing
             con.execute("set lock_configuration = true")
     except BaseException:
         con.close()
@@ -159,19 +161,19 @@ def attach_read_only(path: Path, *, one_thread: bool = False) -> duckdb.DuckDBPy
 
 
 def show_relations(con: duckdb.DuckDBPyConnection, path: Path, names: Iterable[str] | None = None) -> None:
-    """Make tables and views of the attached file `warehouse` known to the connection under their own names.
+    """Create the views that show tables of the attached file `warehouse`, and this program's views.
 
-    A file may come from a stranger, so nothing that it says is run. Its views and macros stay out of sight (they are
-    reached by their full name alone, as warehouse.main.NAME). A table is shown where it is a base table whose columns
-    have the types of the contract and no expression behind them, which would be computed whenever it is read.
+    The file is untrusted, so none of its code is run. Its views and macros stay hidden (only their full name,
+    warehouse.main.NAME, reaches them). A table is shown if it is a base table whose columns have the types of the
+    schema and no expression, which would be computed on every read.
 
     Args:
         con: a locked connection, to which the file is attached as `warehouse`.
         path: the file, for errors.
-        names: those that are needed, in any spelling, with what they are made from; all if not given.
+        names: the needed ones, in any case, with their sources; default: all.
 
     Raises:
-        WarehouseError: a table is missing, no base table, or has a column of another type than the contract's.
+        WarehouseError: a table is missing, no base table, or has a column of another type than the schema.
     """
     stored = base_tables(con)
     for name in with_sources(con, relation_names() if names is None else names):
@@ -180,7 +182,7 @@ def show_relations(con: duckdb.DuckDBPyConnection, path: Path, names: Iterable[s
 
 
 def base_tables(con: duckdb.DuckDBPyConnection) -> set[str]:
-    """Names of the base tables of the attached file; views are none."""
+    """Names of the base tables of the attached file, without views."""
     return {
         name
         for (name,) in con.execute(
@@ -190,10 +192,10 @@ def base_tables(con: duckdb.DuckDBPyConnection) -> set[str]:
 
 
 def check_table(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> dict[str, str]:
-    """Types of the columns of a stored base table, by name; it is read by `pragma_table_info`, which runs nothing.
+    """Types of the columns of a stored base table, by name; read by `pragma_table_info`, which runs no code.
 
     Raises:
-        WarehouseError: a column is missing, has an expression behind it, or another type than the contract's.
+        WarehouseError: a column is missing, has an expression behind it, or another type than the schema.
     """
     found = con.execute(f"select name, type, dflt_value from pragma_table_info('warehouse.main.{table.name}')")
     types: dict[str, str] = {}
@@ -210,7 +212,7 @@ def check_table(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> dic
 
 
 def reading_order(table: Table) -> list[Column]:
-    """The columns of a table as people read them: identities and hashes, which say least to the eye, come last."""
+    """The columns of a table in reading order: identities and hashes come last."""
     return sorted(table.columns, key=lambda column: bool(_IDENTITY.search(column.name)))
 
 
@@ -218,12 +220,12 @@ def checked_select(con: duckdb.DuckDBPyConnection, table: Table, stored: Collect
     """The statement that reads a table of the file.
 
     Raises:
-        WarehouseError: the table is missing, no base table, or has a column of another type than the contract's.
+        WarehouseError: the table is missing, no base table, or has a column of another type than the schema.
     """
     if table.name not in stored:
         raise _changed(path, f"it has no table {table.name}")
     check_table(con, table, path)
-    # Of what may be millions `failmodes status` finds what breaks the contract
+    # `failmodes status` checks tables of millions of rows
     if table not in (*FACTS, *COMPUTED_TABLES):
         _check_values(con, table, path)
     columns = ", ".join(column.name for column in reading_order(table))
@@ -231,23 +233,23 @@ def checked_select(con: duckdb.DuckDBPyConnection, table: Table, stored: Collect
 
 
 def _check_values(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> None:
-    """Refuse nulls where none may be, dates that Python has no place for, and texts too long to be shown."""
-    found = []  # SQL of a number that is 0 or null where all is well, and what it says else
+    """Refuse nulls in required columns, dates outside Python's range, and texts too long to show."""
+    found = []  # SQL of a number that is 0 or null if all is well, and the message otherwise
     for column in table.columns:
         name, most = column.name, column.most_letters
         if not column.nullable:
             found.append((f"count(*) - count({name})", f"{name} is null in {{:,}} rows"))
         if column.type == moment:
             is_outside = f"{name}::timestamp not between '1970-01-01' and '2199-12-31'"
-            found.append((f"count_if({is_outside})", f"{name} is a date outside of the years 1970 to 2199"))
+            found.append((f"count_if({is_outside})", f"{name} has a date outside the years 1970 to 2199"))
         if most:
             letters = f"max({_letters_of(column)})"
-            told = f"{name} has a text of {{:,}} letters, expected at most {most:,}"
-            found.append((f"if({letters} > {most}, {letters}, null)", told))
+            problem = f"{name} has a text of {{:,}} characters, expected at most {most:,}"
+            found.append((f"if({letters} > {most}, {letters}, null)", problem))
     row = fetch_first(con, f"select {', '.join(sql for sql, _ in found)} from warehouse.main.{table.name}") or ()
-    for number, (_, told) in zip(row, found, strict=True):
+    for number, (_, problem) in zip(row, found, strict=True):
         if number:
-            raise _changed(path, f"{table.name}.{told.format(number)}")
+            raise _changed(path, f"{table.name}.{problem.format(number)}")
 
 
 def _letters_of(column: Column) -> str:
@@ -274,37 +276,37 @@ def duckdb_type(kind: str) -> str:
 
 
 def _changed(path: Path, what: str) -> WarehouseError:
-    return WarehouseError(f"{path} is no warehouse as failmodes writes it, or was changed: {what}; {REBUILD_HINT}")
+    return WarehouseError(f"{path} is not a warehouse of failmodes, or was changed: {what}; {REBUILD_HINT}")
 
 
 def fetch_first(con: duckdb.DuckDBPyConnection, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
-    """First row of a query with bound values, or None; nothing is left unread, so the connection stays free."""
+    """First row of a query with bound values, or None; reads all rows, so that the connection is free again."""
     rows = con.execute(sql, list(values)).fetchall()
     return rows[0] if rows else None
 
 
 def arrow_reader(relation: duckdb.DuckDBPyRelation, rows: int) -> "pa.RecordBatchReader":
-    """The rows of a relation in Arrow batches of `rows` at the most, computed as they are drawn."""
-    name = "to_arrow_reader" if hasattr(relation, "to_arrow_reader") else "fetch_record_batch"  # so called in DuckDB 1
+    """The rows of a relation in Arrow batches of at most `rows`, computed as they are consumed."""
+    name = "to_arrow_reader" if hasattr(relation, "to_arrow_reader") else "fetch_record_batch"  # its name in DuckDB 1
     return getattr(relation, name)(rows)
 
 
 def read_version(con: duckdb.DuckDBPyConnection, path: Path) -> str:
-    """The schema version of a file, whatever version that is."""
+    """The schema version of a file, of any version."""
     table = TABLES["warehouse_info"]
     if table.name not in base_tables(con):
-        raise WarehouseError(f"{path} is no warehouse of failmodes: name one, or make it with {_MAKE}")
+        raise WarehouseError(f"{path} is not a warehouse of failmodes: name one, or create it with {_MAKE}")
     check_table(con, table, path)
     unset = " or ".join(f"{column.name} is null" for column in table.columns)
     row = fetch_first(con, f"select schema_version, {unset} from warehouse.main.{table.name} limit 1")
     if row is None or row[1]:
-        raise WarehouseError(f"{path} was never finished: make it anew with {_MAKE}")
+        raise WarehouseError(f"{path} is incomplete: rebuild it with {_MAKE}")
     return str(row[0])
 
 
 @contextmanager
 def _opening_errors(path: Path) -> Iterator[None]:
-    """Turn what keeps DuckDB from opening `path` into a WarehouseError."""
+    """Turn errors of DuckDB while it opens `path` into a WarehouseError."""
     try:
         yield
     except duckdb.Error as error:
@@ -320,6 +322,6 @@ def _opening_errors(path: Path) -> Iterator[None]:
             message = f"{path} is open for writing in another program: close it there and try again"
             raise WarehouseInUseError(message) from error
         raise WarehouseError(
-            f"{path} cannot be opened as a DuckDB database ({reason}): name a warehouse; or move it away, and make one "
-            f"with {_MAKE}"
+            f"{path} cannot be opened as a DuckDB database ({reason}): name a warehouse; or move the file away, and "
+            f"create one with {_MAKE}"
         ) from error

@@ -1,8 +1,8 @@
-"""Export: the predictions of chosen evaluations as a warehouse of their own, small enough to be handed on.
+"""Export the predictions of chosen evaluations as a small warehouse of their own.
 
-It keeps what a comparison reads and what the checks look at, and no more: no pictures, no names of image files, no
-attention, no logits. Measures and checks are made anew from what is kept. Identities stay; hashes of shards are of the
-rows that are kept, so that a load of the whole record into the file replaces them.
+It contains only what comparisons and checks read: no pictures, no names of image files, no attention, no logits.
+Metrics and checks are recomputed. Identities stay; hashes of shards are of the exported rows, so that a load of the
+full results into the file replaces them.
 """
 
 from collections.abc import Sequence
@@ -34,10 +34,10 @@ from failmodes.warehouse.schema import (
 from failmodes.warehouse.shards.format import content_hash
 from failmodes.warehouse.shards.inventory import cast_to_table
 
-# Most tables hold few rows and take a block at least: with DuckDB's own of 256 KiB small files are 4 times as large
+# Most tables have few rows and take at least one block: DuckDB's default of 256 KiB makes small files 4 times larger
 SMALL_BLOCK_BYTES = 32_768
 
-# Of a prediction: what metrics of predictions, calibration and scores are computed from, and what checks compare.
+# Inputs of metrics of predictions, calibration and scores, and of checks
 KEPT_COLUMNS = (
     "image_id", "label", "predicted", "confidence", "label_probability", "margin", "entropy_nats", "loss_nats",
     "sum_p2", "log_sum_exp", "finite", "rmse", "predicted_output",
@@ -53,7 +53,7 @@ select * replace (
 
 _OWN = "(select {} from evaluations where evaluation_id = any($1))"
 
-# Rows of the dimensions that belong to evaluations $1; columns that are left out become null.
+# Rows of the dimensions of evaluations $1; missing columns become null.
 _DIMENSION_ROWS = {
     EVALUATIONS: _WITHOUT_ATTENTION,
     MODELS: f"from models where model_id in {_OWN.format('model_id')} order by model_id",
@@ -80,7 +80,7 @@ where evaluation_id = $1 and corruption = $2 and severity = $3 order by image_id
 
 
 class ExportReport(NamedTuple):
-    """What an export wrote: cells, predictions, and the bytes of the file."""
+    """The result of an export: cells, predictions, and the bytes of the file."""
 
     cell_count: int
     row_count: int
@@ -91,34 +91,32 @@ def check_target(warehouse: Path, target: Path, *, force: bool = False) -> None:
     """Refuse a file that an export must not write.
 
     Raises:
-        StudyError: it is the warehouse itself, no .duckdb file, or is there already and `force` is not given.
+        StudyError: it is the warehouse itself, not a .duckdb file, or exists and `force` is not set.
     """
     check_output(target, (".duckdb",), force=True)
     if not target.exists():
         return
     if not force:
-        raise StudyError(
-            f"{target} is there already: name another file, or replace it with --force (in Python force=True)"
-        )
+        raise StudyError(f"{target} exists: choose another file, or replace it with --force (force=True in Python)")
     if warehouse.exists() and target.samefile(warehouse):
-        raise StudyError(f"{target} is the warehouse that is exported from: name another file")
+        raise StudyError(f"{target} is the exported warehouse itself: choose another file")
 
 
 def export_evaluations(
     warehouse: Path, evaluation_ids: Sequence[str], target: Path, *, force: bool = False
 ) -> ExportReport:
-    """Write the predictions of some evaluations to a warehouse of their own; all of it appears, or nothing.
+    """Write the predictions of some evaluations to a warehouse of their own, completely or not at all.
 
     Args:
         warehouse: the DuckDB file that holds them.
         evaluation_ids: their identities, whole.
         target: the file to write, FILE.duckdb.
-        force: replace a file that is there.
+        force: replace an existing file.
 
     Raises:
         StudyError: see `check_target`.
-        WarehouseError: the warehouse is missing, of another schema version, in use by a writer or not as this program
-            writes it, or what would be written breaks a check.
+        WarehouseError: the warehouse is missing, of another schema version, in use by a writer or changed by another
+            program, or the exported rows break a check.
         StorageError: the file cannot be written.
     """
     check_target(warehouse, target, force=force)
@@ -143,7 +141,7 @@ def export_evaluations(
 def _copy_predictions(
     con: duckdb.DuckDBPyConnection, new: duckdb.DuckDBPyConnection, evaluation_ids: Sequence[str], warehouse: Path
 ) -> tuple[int, int]:
-    """Copy cell by cell, by severity and image as a load orders them; returns how many cells and rows there were."""
+    """Copy cell by cell, in the order of a load; returns the number of cells and rows."""
     shards = cast_to_table(con.sql(_SHARDS, params=[list(evaluation_ids)]).to_arrow_table(), SHARDS, warehouse)
     hashes, row_count = [], 0
     for cell in zip(*(shards[name].to_pylist() for name in PARTITIONS), strict=True):
@@ -160,6 +158,5 @@ def _refuse_broken(new: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
     broken = [f"{check.invariant} ({check.row_count:,} rows)" for check in read_checks(new) if not check.passed]
     if broken:
         raise WarehouseError(
-            f"{warehouse} does not hold what it should, so nothing was written: {'; '.join(broken)}; "
-            "`failmodes status --full` says more"
+            f"{warehouse} breaks checks, so nothing was written: {'; '.join(broken)}; see `failmodes status --full`"
         )

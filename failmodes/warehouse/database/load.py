@@ -1,9 +1,8 @@
-"""Loading: verified rows of one or several records become a DuckDB file, beside the old one, then in its place.
+"""Load evaluated cells into the warehouse: a new DuckDB file is written beside the old one, then replaces it.
 
-What a load does is decided by keys and hashes: a shard that the warehouse lacks is added, one whose hash differs
-replaces its rows, one that it holds is not read again. Of two folders with the same key the later one counts. Rows
-whose shard has vanished from the record stay, for the warehouse is whole without the record; `rebuild` starts from
-nothing and holds exactly what the given folders hold.
+Keys and hashes decide: a new shard is added, one whose hash differs replaces its rows, one that is loaded is not read
+again. Of two folders with the same key the later one is used. Rows whose shard has disappeared from the results stay,
+since the warehouse is complete without the results; `rebuild` loads only the given folders.
 """
 
 import json
@@ -67,9 +66,9 @@ _FACTS_KEPT = ("elapsed_s", "images_per_s", "device", "batch_size", "identity_er
 
 
 class LoadedState(NamedTuple):
-    """What a warehouse holds: hashes of the loaded files by key, which views are installed, claims, users' metrics.
+    """The state of a warehouse: hashes of the loaded files by key, installed views, claims, users' metrics.
 
-    `due` names what was derived from other rows or by other code than now.
+    `due` names derived tables that are out of date.
     """
 
     hashes: dict[FileKey, str]
@@ -83,9 +82,9 @@ EMPTY_STATE = LoadedState({}, "")
 
 
 class LoadReport(NamedTuple):
-    """What a load did: shards by outcome, fact rows inserted, whether the file was replaced, and seconds.
+    """The result of a load: shards by outcome, inserted fact rows, whether the file was replaced, and seconds.
 
-    `measured_evaluations` are those of which metrics were computed.
+    `measured_evaluations` counts evaluations whose metrics were computed.
     """
 
     new_shards: int
@@ -107,25 +106,25 @@ def load(
     metrics: Sequence[Metric] | None = None,
     derivation: Derivation | None = None,
 ) -> LoadReport:
-    """Load the records of `outputs` into `warehouse`; nothing new leaves the file as it is.
+    """Load the results of `outputs` into `warehouse`; without anything new the file is unchanged.
 
     Args:
-        outputs: folders that hold a record, local or remote; of two shards with one key, the later folder's counts.
-        warehouse: the DuckDB file, made where it is missing.
-        rebuild: start from an empty file: what only other folders hold is gone, and settings are the defaults.
-        claims: what the study claims, in words and as JSON, in place of the claims that are there; None keeps these.
-        metrics: the user's own metrics, in place of those that are there; None keeps the values of these, but of an
-            evaluation whose shards have changed.
-        derivation: what is derived from the facts, stored in the same new file; None leaves it as it is.
+        outputs: folders with results, local or remote; of two shards with one key, the later folder's is used.
+        warehouse: the DuckDB file, created if missing.
+        rebuild: start from an empty file, with default settings, without results of other folders.
+        claims: the claims of the study, as text and JSON, in place of the stored ones; None keeps these.
+        metrics: the user's own metrics, in place of the stored ones; None keeps their values, except for evaluations
+            whose shards have changed.
+        derivation: computes the derived tables of the new file; None leaves them unchanged.
 
     Raises:
         StudyError: the warehouse is a link, a folder or a device.
         DamagedShardError: files do not match their hash; all are named, nothing is loaded.
-        WarehouseError: no record in a folder, another schema version, or another load under way.
-        StorageError: the new file cannot be written, or a remote record cannot be read.
+        WarehouseError: no results in a folder, another schema version, or another load in progress.
+        StorageError: the new file cannot be written, or remote results cannot be read.
     """
     start = time.monotonic()
-    check_output(warehouse, (warehouse.suffix.lower(),), force=True)  # what a file holds is checked as it is opened
+    check_output(warehouse, (warehouse.suffix.lower(),), force=True)  # its content is checked when it is opened
     with writer_lock(warehouse):
         former = _read_loaded_state(warehouse, rebuild, derivation)
         loaded = EMPTY_STATE if rebuild else former
@@ -158,7 +157,7 @@ def load(
 
 
 def _read_loaded_state(warehouse: Path, rebuild: bool, derivation: Derivation | None) -> LoadedState:
-    """What the file holds; nothing where there is none, or where a `rebuild` replaces one that cannot be read."""
+    """The state of the file; empty if it is missing, or if `rebuild` replaces an unreadable one."""
     if not warehouse.exists():
         return EMPTY_STATE
     try:
@@ -192,7 +191,7 @@ def _loaded_state(warehouse: Path, derivation: Derivation | None) -> LoadedState
 
 
 def _place(key: FileKey) -> tuple[str, ...]:
-    """The order of a table's rows: cells of one severity side by side, since most questions look at the last one."""
+    """The order of a table's rows: cells of one severity together, since most queries read the last one."""
     if len(key) != len(SHARDS.key):
         return key
     table, evaluation_id, corruption, severity = key
@@ -210,18 +209,18 @@ def _fill(
     errors: list[LoadError],
     metrics: Sequence[Metric] | None,
 ) -> list[str]:
-    """Insert all files and bring the metrics up to date; returns the evaluations of which these were computed."""
+    """Insert all files and update metrics; returns the evaluations whose metrics were computed."""
     create_tables(con)
     for table in DIMENSIONS:
         _insert_dimension(con, table, [file for file in files if file.table is table], errors)
     for table in FACTS:
         _insert_shards(con, table, [file for file in files if file.table is table], loaded, errors)
     for error in errors:
-        if isinstance(error, StorageError):  # a file that cannot be read is not known to be damaged
+        if isinstance(error, StorageError):  # an unreadable file need not be damaged
             raise error
     if errors:
         listing = "; ".join(map(str, errors))
-        hint = "`failmodes evaluate STUDY --redo-damaged` makes them again (`failmodes import`, what was imported)"
+        hint = "`failmodes evaluate STUDY --redo-damaged` recomputes them (`failmodes import` for imported predictions)"
         raise DamagedShardError(f"{len(errors)} damaged file(s), so nothing was loaded; {hint}: {listing}")
     write_info(con)
     computed = update_metrics(con, metrics)
@@ -234,7 +233,7 @@ def _state_claims(con: duckdb.DuckDBPyConnection, claims: Sequence[StatedClaim])
     insert_rows(con, STATED_CLAIMS, claim_rows(claims))
 
 
-# What the rows of a file share that are made as a whole; other dimensions are a union of rows
+# Common columns of files that are replaced as a whole; other dimensions are a union of rows
 _MADE_AS_A_WHOLE = {EXEMPLARS: ("evaluation_id", "corruption"), EVALUATION_NOTES: ("evaluation_id", "step")}
 
 
@@ -267,10 +266,10 @@ def _insert_dimension(
 
 
 def _check_pictures(con: duckdb.DuckDBPyConnection, file: ResultsFile, rows: pa.Table) -> None:
-    """Refuse pictures of another size than their images have, by their headers alone: whoever shows them decodes them.
+    """Refuse pictures whose size differs from that of their images, by their headers only.
 
     Raises:
-        DamagedShardError: a picture is no PNG, is too large, or has another size than its dataset or row says.
+        DamagedShardError: a picture is not a PNG, is too large, or has another size than its dataset or row states.
     """
     if file.table is THUMBNAILS:
         sizes = list(zip(rows["height_px"].to_pylist(), rows["width_px"].to_pylist(), strict=True))
@@ -286,7 +285,7 @@ def _check_pictures(con: duckdb.DuckDBPyConnection, file: ResultsFile, rows: pa.
     for header, size, image_id in zip(headers, sizes, rows["image_id"].to_pylist(), strict=True):
         found = png_size(header)
         if found is None or found != size or found[0] * found[1] > MOST_PICTURE_PIXELS:
-            what = "is no PNG" if found is None else f"has {found[1]:,}×{found[0]:,} pixels"
+            what = "is not a PNG" if found is None else f"has {found[1]:,}×{found[0]:,} pixels"
             raise DamagedShardError(
                 f"{file.path}: the picture of image {image_id} {what}, expected {size[1]:,}×{size[0]:,}, at most "
                 f"{MOST_PICTURE_PIXELS:,} in all: remove the file and run `failmodes evaluate STUDY` again"

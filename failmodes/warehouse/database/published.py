@@ -1,4 +1,4 @@
-"""Published accuracies: put into a table of their own, which no load touches, and which of them are of a dataset."""
+"""Published accuracies: stored in their own table, which loads do not change, and matched with datasets."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 def store_published(warehouse: Path, sets: Sequence[PublishedSet], derivation: "Derivation | None" = None) -> None:
-    """Put published sets into a warehouse; one of the same name is replaced whole. The new file is made beside the old.
+    """Store published sets in a warehouse; a set of the same name is replaced.
 
     Raises:
         StudyError: two of the sets have the same name.
         WarehouseError: the warehouse is missing, of another version or being written.
         StorageError: the new file cannot be written.
     """
-    from failmodes.warehouse.database.updates import changed_database  # here: who reads needs no locks
+    from failmodes.warehouse.database.updates import changed_database  # here: readers need no locks
 
     names = [one.name for one in sets]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise StudyError(f"two files of published accuracies are called {twice!r}: rename one, or leave it out")
+        raise StudyError(f"two files of published accuracies are called {twice!r}: rename one, or omit it")
     rows = pa.Table.from_pylist([row for one in sets for row in _rows(one)], schema=PUBLISHED_ACCURACY.arrow())
     with changed_database(warehouse) as con:
         upsert(con, PUBLISHED_ACCURACY, rows, ("published_set",))
@@ -46,7 +46,7 @@ def _rows(published: PublishedSet) -> Iterable[dict[str, Any]]:
 
 
 def published_of(con: duckdb.DuckDBPyConnection, dataset_name: str, dataset_label: str) -> list[str]:
-    """Names of the published sets that are of a dataset, by its kind (such as cifar10) and its label."""
+    """Names of the published sets of a dataset, by its kind (such as cifar10) and label."""
     found = con.execute(
         "select distinct published_set, dataset from published_accuracy where dataset is not null order by all"
     ).fetchall()
@@ -56,7 +56,7 @@ def published_of(con: duckdb.DuckDBPyConnection, dataset_name: str, dataset_labe
 def is_of(stated: str, dataset_name: str, dataset_label: str) -> bool:
     """Whether a stated dataset is this one: CIFAR-10 is cifar10 and "JPEG copy of CIFAR-10", not CIFAR-100 or -10.1.
 
-    Hyphens, capitals and spaces do not count. What is stated is the kind, the label, or a word of the label.
+    Hyphens, case and spaces are ignored. The stated name may be the kind, the label, or a word of the label.
     """
     words = re.split(r"[\s,;:()]+", dataset_label)
     return _plain(stated) in {_plain(text) for text in (dataset_name, dataset_label, *words)}

@@ -1,4 +1,4 @@
-"""Ad hoc SQL: one statement that reads, on a connection that can do nothing else, within a time limit."""
+"""Ad hoc SQL: one reading statement on a locked connection, within a time limit."""
 
 import math
 import re
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 _Kind = duckdb.StatementType
 
-# The lock on the connection is what protects; these kinds only turn away what returns no rows.
+# The lock on the connection protects; these kinds only exclude statements without rows.
 _REFUSED = "{} is refused: a query only reads (SELECT, DESCRIBE, SUMMARIZE, …)"
 _DAYS = (date.min.toordinal() - date(1970, 1, 1).toordinal(), date.max.toordinal() - date(1970, 1, 1).toordinal())
 _TICKS_PER_DAY = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 
 _POLARS_LACKS = ("union", "interval")
-BATCH_ROWS = 64 * 1024  # of an answer that are in memory at a time, where it goes to a file
+BATCH_ROWS = 64 * 1024  # of a result in memory at a time, if it goes to a file
 _OF_THE_FILE = (duckdb.IOException, duckdb.FatalException, duckdb.SerializationException)
 _READS = {_Kind.SELECT, _Kind.EXPLAIN, _Kind.PRAGMA, _Kind.CALL, _Kind.MULTI}  # MULTI: PIVOT
 
@@ -41,17 +41,17 @@ _INDIRECT = re.compile(
 )
 
 
-# What DuckDB says of a column that is not there, with and without the name of a table before it
+# DuckDB's messages for an unknown column, with and without a table name
 _MISSING_COLUMN = re.compile(r'Referenced column "(\w+)" not found|does not have a column named "(\w+)"')
 
 
-# Types of columns that say of what a row is: names, classes, images, severities; counts and metrics are longer
+# Types of columns that identify a row: names, classes, images, severities; counts and metrics are longer
 _IDENTIFYING = ("VARCHAR", "ENUM", "TINYINT", "SMALLINT", "INTEGER", "DECIMAL")
 _UNSORTED = ("prediction_facts", "predictions", "outcomes", "attention")
 
 
 class FirstRows(NamedTuple):
-    """The head of an answer: names of its columns, first rows as Python values, number of its rows (None: unknown)."""
+    """The head of a result: column names, first rows as Python values, number of rows (None: unknown)."""
 
     columns: list[str]
     rows: list[tuple[Any, ...]]
@@ -61,21 +61,21 @@ class FirstRows(NamedTuple):
 def run_query(
     path: Path, sql: str, parameters: Mapping[str, object] | None = None, *, timeout_s: float | None = 60
 ) -> "pl.DataFrame":
-    """Answer one SQL statement from the warehouse `path`, which it can neither change nor leave.
+    """Run one SQL statement on the warehouse `path`, which it can neither change nor leave.
 
-    Several statements are refused: only the last one's rows could be shown, which would hide the others.
+    Several statements are refused: only the rows of the last one could be shown.
 
     Args:
         path: the DuckDB file.
         sql: one statement, or @name for a saved query of `sql/queries`.
-        parameters: the value of each `$name` in it; of a saved query, of those parameters that are given. Values are
-            bound, never written into the statement.
-        timeout_s: seconds after which it is interrupted; None waits.
+        parameters: the value of each `$name` in it; for a saved query, of its optional parameters. Values are
+            bound, never inserted into the statement.
+        timeout_s: time limit in seconds; None: no limit.
 
     Raises:
-        QueryError: it is no valid SQL, more than one statement, not a reading one, refused, or lacks the value of a
+        QueryError: it is not valid SQL, more than one statement, not a reading one, refused, or lacks the value of a
             parameter.
-        LimitError: time or memory ran out.
+        LimitError: the time or memory limit is reached.
         WarehouseError: the warehouse cannot be opened.
     """
     with _asked(path, sql, parameters or {}, timeout_s) as relation:
@@ -91,10 +91,10 @@ def query_batches(
     most: int | None = None,
     timeout_s: float | None = 60,
 ) -> Iterator[Iterator["pl.DataFrame"]]:
-    """The rows of an answer, all or the first `most`, in batches, one at least, which are computed as they are drawn.
+    """The rows of a result, all or the first `most`, in at least one batch, computed as they are consumed.
 
     Raises:
-        QueryError, LimitError, WarehouseError: as `run_query`; the first two may be raised while batches are drawn.
+        QueryError, LimitError, WarehouseError: as `run_query`; the first two may be raised while batches are consumed.
     """
     with _asked(path, sql, parameters or {}, timeout_s) as relation:
         yield _batches(relation if most is None else relation.limit(most), timeout_s)
@@ -108,7 +108,7 @@ def first_rows(
     *,
     timeout_s: float | None = 60,
 ) -> FirstRows:
-    """The first rows of an answer, `most` at the most, for the eye; needs neither Polars nor Arrow.
+    """At most `most` first rows of a result, for display; needs neither Polars nor Arrow.
 
     Raises:
         QueryError, LimitError, WarehouseError: as `run_query`.
@@ -120,22 +120,22 @@ def first_rows(
         except duckdb.InvalidInputException as error:
             if "pytz" not in str(error):
                 raise
-            rows = to_polars(head).rows()  # DuckDB 1 alone would need pytz for a timestamp with time zone
+            rows = to_polars(head).rows()  # DuckDB 1 needs pytz for a timestamp with time zone
         return FirstRows(relation.columns, rows[:most], len(rows) if len(rows) <= most else _count(relation))
 
 
 def read_rows(path: Path, name: str, filters: Mapping[str, object]) -> "pl.DataFrame":
-    """The rows of a table or view that fit every filter, sorted by the columns that say of what they are.
+    """The rows of a table or view that match every filter, sorted by the columns that identify them.
 
-    The two tables with a row for each image are not sorted: at their size it would take more memory than reading them.
+    Tables with a row per image are not sorted: that would take more memory than reading them.
 
     Args:
         path: the DuckDB file.
         name: a table or view.
-        filters: by column: a value that its rows have, a list of values of which they have one, or None for null.
+        filters: by column: a value, a list of allowed values, or None for null.
 
     Raises:
-        QueryError: there is no such table, view or column, or a value is of another kind than its column.
+        QueryError: the table, view or column does not exist, or a value has another type than its column.
         WarehouseError: the warehouse cannot be opened.
     """
     check_known(name)
@@ -170,7 +170,7 @@ def to_polars(relation: duckdb.DuckDBPyRelation) -> "pl.DataFrame":
     """The rows of a query; severities, which are DECIMAL(4,3), become floats.
 
     Raises:
-        QueryError: a column is of a type that Polars lacks.
+        QueryError: Polars lacks the type of a column.
     """
     import polars as pl
 
@@ -184,7 +184,7 @@ def to_polars(relation: duckdb.DuckDBPyRelation) -> "pl.DataFrame":
 
 @contextmanager
 def unshowable_values() -> Iterator[None]:
-    """Turn what Polars and Python raise for values beyond theirs, such as the year 20000, into a QueryError."""
+    """Turn errors of Polars and Python for values out of their range, such as the year 20000, into a QueryError."""
     from polars.exceptions import PanicException, PolarsError
 
     try:
@@ -194,7 +194,7 @@ def unshowable_values() -> Iterator[None]:
 
 
 def bindable(value: object) -> object:
-    """A value as DuckDB takes it: sets become lists, scalars of NumPy those of Python.
+    """A value for DuckDB: sets become lists, NumPy scalars become Python scalars.
 
     Raises:
         QueryError: an integer of more than 128 bits.
@@ -202,14 +202,14 @@ def bindable(value: object) -> object:
     if isinstance(value, list | tuple | set | frozenset):
         return [bindable(item) for item in value]
     if isinstance(value, int) and not -(2**127) <= value < 2**127:  # DuckDB 1 would round it
-        raise QueryError("an integer is too large: it has to fit in 128 bits")
+        raise QueryError("an integer is too large: expected at most 128 bits")
     is_scalar = type(value).__module__ == "numpy" and not hasattr(value, "__len__")
     return value.item() if is_scalar else value  # type: ignore[attr-defined]
 
 
 @contextmanager
 def query_errors(timeout_s: float | None = None) -> Iterator[None]:
-    """Turn what DuckDB raises into a QueryError or LimitError of one line; it interrupts a query after `timeout_s`."""
+    """Turn errors of DuckDB into a QueryError or LimitError of one line; `timeout_s` is for the message."""
     try:
         yield
     except duckdb.InterruptException as error:
@@ -217,8 +217,8 @@ def query_errors(timeout_s: float | None = None) -> Iterator[None]:
     except (duckdb.OutOfMemoryException, MemoryError) as error:
         raise LimitError(OUT_OF_MEMORY) from error
     except duckdb.Error as error:
-        if isinstance(error, _OF_THE_FILE) or type(error) is duckdb.Error:  # so DuckDB tells of wrong checksums
-            raise  # not the statement's fault: `open_warehouse` says that the file is damaged
+        if isinstance(error, _OF_THE_FILE) or type(error) is duckdb.Error:  # DuckDB's error for wrong checksums
+            raise  # not an error of the statement: `open_warehouse` reports a damaged file
         raise QueryError(_with_place(_one_line(error))) from error
     except RuntimeError as error:
         stop = stop_behind(error)
@@ -229,11 +229,11 @@ def query_errors(timeout_s: float | None = None) -> Iterator[None]:
 def _asked(
     path: Path, sql: object, parameters: Mapping[str, object], timeout_s: float | None
 ) -> Iterator[duckdb.DuckDBPyRelation]:
-    """The answer, which DuckDB computes as it is read, inside the context."""
+    """The result, which DuckDB computes as it is read, inside the context."""
     if not isinstance(sql, str):
-        raise QueryError(f"a query is a text, such as 'from models' (given: {shown(sql)})")
+        raise QueryError(f"a query is a string, such as 'from models' (given: {shown(sql)})")
     try:
-        sql.encode()  # DuckDB would say that it is no text
+        sql.encode()  # DuckDB's own message is unclear
     except UnicodeEncodeError as error:
         raise QueryError(f"the query is not valid UTF-8: {error}") from error
     saved = saved_query(sql[1:]) if sql.startswith("@") else None
@@ -263,17 +263,17 @@ def _asked(
 
 
 def _named_relations(con: duckdb.DuckDBPyConnection, sql: str) -> Collection[str] | None:
-    """Tables and views that a statement may read, or all (None); to make those that it does not would take longer."""
+    """Tables and views that a statement may read, or all (None); creating fewer views is faster."""
     if _INDIRECT.search(sql):
         return None
     try:
         return con.get_table_names(sql)
-    except duckdb.Error:  # with USING, for one, DuckDB looks for columns
+    except duckdb.Error:  # DuckDB looks up columns, for example with USING
         return None
 
 
 def _count(relation: duckdb.DuckDBPyRelation) -> int | None:
-    """How many rows an answer has; None where counting takes longer than the time that is left."""
+    """Number of rows of a result; None if counting exceeds the time limit."""
     try:
         return len(relation)
     except duckdb.InterruptException:
@@ -295,7 +295,7 @@ def _batches(relation: duckdb.DuckDBPyRelation, timeout_s: float | None) -> Iter
                 rows = pl.DataFrame(batch)
                 _check_dates(rows)
             yield rows
-    except (pa.ArrowException, OSError) as error:  # Arrow tells of DuckDB's errors in words
+    except (pa.ArrowException, OSError) as error:  # Arrow reports DuckDB's errors as text
         text = _one_line(error)
         if "Out of Memory" in text:
             raise LimitError(OUT_OF_MEMORY) from error
@@ -306,14 +306,16 @@ def _batches(relation: duckdb.DuckDBPyRelation, timeout_s: float | None) -> Iter
 
 
 def _check_types(relation: duckdb.DuckDBPyRelation) -> None:
-    """Refuse the types where Polars panics, aloud."""
+    """Refuse types on which Polars panics."""
     for name, kind in zip(relation.columns, relation.types, strict=True):
         if (found := _unshowable_type(kind)) is not None:
-            raise QueryError(f"column {shown(name)} holds values of type {found}, not to be shown: cast it to varchar")
+            raise QueryError(
+                f"column {shown(name)} holds values of type {found}, which cannot be shown: cast it to varchar"
+            )
 
 
 def _unshowable_type(kind: "DuckDBPyType") -> str | None:
-    """The first type within a type that Polars lacks."""
+    """The first nested type that Polars lacks."""
     if kind.id in ("list", "array", "struct", "map"):
         inner = [child for _name, child in kind.children if isinstance(child, type(kind))]  # an array has its size
         return next((found for child in inner if (found := _unshowable_type(child)) is not None), None)
@@ -321,7 +323,7 @@ def _unshowable_type(kind: "DuckDBPyType") -> str | None:
 
 
 def _check_dates(rows: "pl.DataFrame") -> None:
-    """Refuse dates beyond Python's years 1 to 9999, such as infinity: Polars panics when it shows them."""
+    """Refuse dates outside Python's years 1 to 9999, such as infinity, on which Polars panics."""
     import polars as pl
 
     for name, kind in rows.schema.items():
@@ -330,22 +332,22 @@ def _check_dates(rows: "pl.DataFrame") -> None:
             values = rows[name].to_physical()
             first, last = (day * ticks_per_day for day in _DAYS)
             if not values.is_between(first, last + ticks_per_day - 1).all():
-                raise ValueError(f"{name} has a date beyond the years 1 to 9999")
+                raise ValueError(f"{name} has a date outside the years 1 to 9999")
 
 
 def _stopped(timeout_s: float | None) -> LimitError:
-    return LimitError(f"stopped after {timeout_s or 0:g} s: narrow the query down, or allow more time")
+    return LimitError(f"stopped after {timeout_s or 0:g} s: narrow the query, or raise the time limit")
 
 
 def _reading_statement(con: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
     statements = con.extract_statements(sql)
-    if len(statements) == 2 and not any(one.query for one in statements):  # how DuckDB 1 reads a PIVOT
+    if len(statements) == 2 and not any(one.query for one in statements):  # DuckDB 1 parses a PIVOT so
         statements = statements[1:]
     if len(statements) != 1:
-        raise QueryError(f"{len(statements)} statements where one is expected: run them one by one")
+        raise QueryError(f"{len(statements)} statements, expected one: run them one by one")
     try:
         kind = statements[0].type
-    except ValueError as error:  # the binding does not know every kind that the parser knows
+    except ValueError as error:  # the Python binding lacks some kinds of the parser
         raise QueryError(_REFUSED.format("this statement")) from error
     if kind not in _READS:
         raise QueryError(_REFUSED.format(kind.name))
@@ -355,21 +357,21 @@ def _reading_statement(con: duckdb.DuckDBPyConnection, sql: str) -> duckdb.State
 def _check_parameters(given: Mapping[str, object], named: set[str]) -> None:
     """Refuse a parameter without a value, and a value without its parameter."""
     if any(name.isdigit() for name in named):
-        raise QueryError("the query has a parameter without a name: write it as $name, and give its value by that name")
+        raise QueryError("the query has a parameter without a name: write it as $name, and pass its value by that name")
     known = ", ".join(f"${name}" for name in sorted(named)) or "none"
     for name in given:
         if name not in named:
             raise QueryError(f"no parameter ${name} in the query: {did_you_mean(name, named, f'it has {known}')}")
     if missing := sorted(named - given.keys()):
         raise QueryError(
-            f"no value for {', '.join(f'${name}' for name in missing)}: give each parameter of the query one, "
+            f"no value for {', '.join(f'${name}' for name in missing)}: pass one for each parameter, "
             f"as in sql(query, {missing[0]}=…)"
         )
 
 
 def _with_place(message: str) -> str:
-    """DuckDB's message; of a column that it does not find, with the tables and views that have it."""
-    from failmodes.warehouse.database.schema_listing import where_columns_are  # here: a short question does without
+    """DuckDB's message; for an unknown column, with the tables and views that have it."""
+    from failmodes.warehouse.database.schema_listing import where_columns_are  # here: short queries do not need it
 
     missing = _MISSING_COLUMN.search(message)
     place = where_columns_are(missing[1] or missing[2]) if missing else ""
@@ -377,13 +379,13 @@ def _with_place(message: str) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    """DuckDB's message with its hints, without the excerpt of the query that it draws under it."""
+    """DuckDB's message with its hints, without the excerpt of the query."""
     text = str(error).split("\n\nLINE ")[0].split("\nLINE ")[0]
     return " ".join(text.split())
 
 
 def _fitting(value: object, kind: str, column: str) -> object:
-    """A value as it is compared with a column of type `kind`: with decimals, by the digits that it was written with."""
+    """A value for comparison with a column of type `kind`; floats become decimals with their written digits."""
     value, family = bindable(value), kind.partition("(")[0]
     is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
     fits = {
@@ -393,7 +395,7 @@ def _fitting(value: object, kind: str, column: str) -> object:
         **dict.fromkeys(NUMBERS, is_number),
     }
     if not fits.get(family, True):
-        raise QueryError(f"{column} is {kind}, and {value!r} is {type(value).__name__}: give a value of its kind")
+        raise QueryError(f"{column} is {kind}, and {value!r} is {type(value).__name__}: pass a value of that type")
     if family == "DECIMAL" and isinstance(value, float) and math.isfinite(value):
         return Decimal(repr(round(value, 9)))  # 0.1 + 0.2 is severity 0.3
     return value

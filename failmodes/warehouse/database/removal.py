@@ -1,9 +1,8 @@
-"""Removing evaluations: their files from the results, their rows and what is derived from them from the warehouse.
+"""Remove evaluations: their files from the results, their rows and derived rows from the warehouse.
 
-The new warehouse is complete before the first file goes, and takes the place of the old one after the last. So a
-process that is killed in between leaves evaluations in both or in the warehouse alone, never in the results alone, from
-where the next load would bring them back. An evaluation's own row is the last of its files: the same call finishes
-what a killed one has left.
+The new warehouse is complete before the first file is removed, and replaces the old one after the last. So a process
+that is killed in between leaves evaluations in both or only in the warehouse, never only in the results, from where the
+next load would restore them. An evaluation's own row is the last of its files: the same call completes a killed one.
 """
 
 from collections.abc import Collection, Sequence
@@ -47,9 +46,9 @@ from failmodes.warehouse.storage.files import (
 from failmodes.warehouse.storage.locations import default_location, find_output, find_results, find_warehouse
 from failmodes.warehouse.storage.locks import run_lock
 
-_NAMED = (EVALUATION_NOTES, EXEMPLARS, CLEAN_MAPS)  # tables of files that an evaluation's identity begins the name of
+_NAMED = (EVALUATION_NOTES, EXEMPLARS, CLEAN_MAPS)  # tables whose file names begin with an evaluation's identity
 _OWN = (*SHARDED, *_NAMED)
-_SHARED = {  # what goes with the last evaluation that names it; the model last, whose label a second call looks for
+_SHARED = {  # removed with the last evaluation that names them; the model last, whose label a second call needs
     "dataset_id": (THUMBNAILS, IMAGES, CLASSES, DATASETS),
     "source_id": (SOURCES,),
     "model_id": (MODELS,),
@@ -58,12 +57,12 @@ _IDENTITIES = {"evaluation_id", "other_evaluation_id", "evaluation_id_a", "evalu
 
 
 class Place(NamedTuple):
-    """Where evaluations are kept.
+    """The location of evaluations.
 
     Attributes:
-        results: the folder that holds results; None without.
-        warehouse: the DuckDB file; None without.
-        output: the local folder whose lock a run holds; None of results that are named by their URL.
+        results: the folder with results; None without results.
+        warehouse: the DuckDB file; None without a warehouse.
+        output: the local folder that a run locks; None for results named by their URL.
     """
 
     results: "StorePath | None"
@@ -72,15 +71,15 @@ class Place(NamedTuple):
 
 
 class StoredEvaluation(NamedTuple):
-    """An evaluation that results, a warehouse or both hold.
+    """An evaluation in results, a warehouse or both.
 
     Attributes:
-        facts: its row of `evaluation_labels`, with `evaluated_at` (UTC, the last cell); null where nothing says.
+        facts: its row of `evaluation_labels`, with `evaluated_at` (UTC, the last cell); null if unknown.
         cell_count: cells with predictions.
-        file_count: files of the results that are its own.
+        file_count: its own files in the results.
         size_bytes: of these.
-        in_results: whether the results hold it.
-        in_warehouse: whether the warehouse does.
+        in_results: whether it is in the results.
+        in_warehouse: whether it is in the warehouse.
     """
 
     facts: dict[str, Any]
@@ -97,20 +96,20 @@ class StoredEvaluation(NamedTuple):
 
     @property
     def label(self) -> str | None:
-        """The model's name on charts; None where an interrupted removal has left none."""
+        """The model's name on charts; None after an interrupted removal."""
         return self.facts["model_label"]
 
     @property
     def images(self) -> tuple[str, str]:
-        """What evaluations of the same images share: dataset and subset."""
+        """Dataset and subset, common to evaluations of the same images."""
         return self.facts["dataset_id"], self.facts["subset_id"]
 
 
 def find_place(where: str | Path | None) -> Place:
-    """The results and the warehouse that a location means (see `find_warehouse`), or the URL of results.
+    """The results and the warehouse of a location (see `find_warehouse`), or the URL of results.
 
     Raises:
-        StudyError: the location is none of these; neither is there, or not the warehouse that is named.
+        StudyError: the location is none of these; neither exists, or the named warehouse does not.
     """
     if isinstance(where, str) and is_url(where):
         results, warehouse, output = find_results(where), None, None
@@ -123,12 +122,12 @@ def find_place(where: str | Path | None) -> Place:
     is_missing = warehouse is not None and warehouse == where and found.warehouse is None
     if is_missing or (found.results is None and found.warehouse is None):
         state = "does not exist" if is_missing else "holds neither results nor a warehouse"
-        raise StudyError(f"{where} {state}: there is nothing to remove from")
+        raise StudyError(f"{where} {state}: nothing can be removed")
     return found
 
 
 def stored_evaluations(place: Place) -> list[StoredEvaluation]:
-    """Every evaluation that results or warehouse hold.
+    """Every evaluation in results or warehouse.
 
     Raises:
         DamagedShardError, StorageError, WarehouseError: they cannot be read.
@@ -138,7 +137,7 @@ def stored_evaluations(place: Place) -> list[StoredEvaluation]:
     found = []
     for key in sorted(in_results | in_warehouse):
         own, loaded = in_results.get(key), in_warehouse.get(key)
-        if own and loaded:  # of a removal that was interrupted the results no longer say all
+        if own and loaded:  # after an interrupted removal the results are incomplete
             facts = own.facts | {name: value for name, value in loaded.facts.items() if value is not None}
             own = own._replace(facts=facts, cell_count=max(own.cell_count, loaded.cell_count), in_warehouse=True)
         found.append(own or loaded)
@@ -151,17 +150,17 @@ def remove_evaluations(
     derivation: Derivation | None = None,
     metrics: Sequence[Metric] = (),
 ) -> None:
-    """Remove evaluations from results and warehouse, with what is derived from them and what no other one names.
+    """Remove evaluations from results and warehouse, with derived rows and dimensions that no other one names.
 
     Args:
-        place: where they are.
+        place: their location.
         identities: the evaluations.
-        derivation: what is derived from the facts that stay; None leaves it as it is.
+        derivation: recomputes the derived tables; None leaves them unchanged.
         metrics: the user's own, which claims may name.
 
     Raises:
         WarehouseError: a run evaluates into the folder, or another process writes the warehouse.
-        DamagedShardError: a row that says what other evaluations need cannot be read.
+        DamagedShardError: a row that other evaluations need cannot be read.
         StorageError: a file cannot be removed, or the new warehouse cannot be written.
     """
     with nullcontext() if place.results is None or place.output is None else run_lock(place.output):
@@ -180,7 +179,7 @@ def _of_results(results: StorePath) -> dict[str, StoredEvaluation]:
     rows = {table: _rows_by_key(results, table) for table in (EVALUATIONS, MODELS, DATASETS, SOURCES)}
     found = {}
     for key, evaluation in rows[EVALUATIONS].items():
-        evaluation["evaluation_id"] = key  # never what a row says: folders are removed by it
+        evaluation["evaluation_id"] = key  # never from a row: folders are removed by it
         parts = [
             rows[table].get(evaluation[table.key[0]], dict.fromkeys(column.name for column in table.columns))
             for table in (DATASETS, SOURCES, MODELS)
@@ -210,13 +209,13 @@ def _of_warehouse(warehouse: Path) -> dict[str, StoredEvaluation]:
 
 
 def _rows_by_key(results: StorePath, table: Table) -> dict[str, dict[str, Any]]:
-    """Rows of a dimension of one row a file, by the name of the file."""
+    """Rows of a dimension with one row per file, by file name."""
     files = list_results_files(results, table)
     return {path.stem: row for path in files for row in read_rows(path, table).to_pylist()}
 
 
 def _files_of(results: StorePath, evaluation_id: str) -> list[tuple[Table, StorePath]]:
-    """The files that an evaluation shares with no other, but for shards that are not published."""
+    """The published files of an evaluation that no other one uses."""
     found = [
         (table, path)
         for table in SHARDED
@@ -231,12 +230,12 @@ def _folder(results: StorePath, table: Table, evaluation_id: str) -> StorePath:
 
 
 def _named(results: StorePath, table: Table, identities: Collection[str]) -> list[StorePath]:
-    """Files of a dimension that are named by an identity, alone or with more behind a hyphen."""
+    """Files of a dimension named by an identity, or by one with a suffix after a hyphen."""
     return [path for path in list_results_files(results, table) if path.stem.partition("-")[0] in identities]
 
 
 def _remove_files(results: "StorePath | None", identities: Collection[str]) -> None:
-    """Remove the files of evaluations; those of a dataset, source or model go with the last one that names it."""
+    """Remove the files of evaluations; those of a dataset, source or model with the last one that names them."""
     if results is None:
         return
     rows = _rows_by_key(results, EVALUATIONS)
@@ -253,7 +252,7 @@ def _remove_files(results: "StorePath | None", identities: Collection[str]) -> N
 
 
 def _delete_rows(con: duckdb.DuckDBPyConnection, identities: list[str]) -> None:
-    """The same in the warehouse, whose other evaluations may come from other folders."""
+    """Delete the rows of evaluations in the warehouse, which may hold evaluations of other folders."""
     gone = "select {} from evaluations where evaluation_id = any($1)"
     unused = {
         name: con.execute(
@@ -273,7 +272,7 @@ def _delete_rows(con: duckdb.DuckDBPyConnection, identities: list[str]) -> None:
 
 
 def _forget(con: duckdb.DuckDBPyConnection, tables: Sequence[Table], identities: list[str]) -> None:
-    """Let the next load take such files for new."""
+    """Let the next load treat such files as new."""
     con.execute(
         f"delete from {LOADED_DIMENSIONS.name} where table_name = any($1) and split_part(file_key, '-', 1) = any($2)",
         [[table.name for table in tables], identities],

@@ -1,7 +1,7 @@
-"""The saved queries of `sql/queries`: what each asks, what it may be given, and how it is given that.
+"""The saved queries of `sql/queries` and their parameters.
 
-What a query may be given are DuckDB's variables, `getvariable('model')`, null where nothing is given: the same file
-runs in DuckDB's own shell, after `set variable model = ['ResNet-18']` or without it.
+Parameters are DuckDB's variables, `getvariable('model')`, null by default: the same file runs in DuckDB's own shell,
+after `set variable model = ['ResNet-18']` or without it.
 """
 
 import re
@@ -14,7 +14,7 @@ from failmodes.warehouse.errors import QueryError, did_you_mean, shown
 if TYPE_CHECKING:
     import duckdb
 
-# Parameters that are lists of names, and where the names that there are stand
+# Parameters that are lists of names: noun, table, and query of the known names
 _NAMES = {
     "model": ("model", "models", "select distinct model_label from models order by 1"),
     "corruption": (
@@ -24,13 +24,13 @@ _NAMES = {
         "order by 1",
     ),
 }
-ROWS = "rows"  # the parameter that says how many rows a query gives
+ROWS = "rows"  # the parameter for the maximum number of rows
 
 _PARAMETER = re.compile(r"^-- Parameter (\w+): (.+)$", re.MULTILINE)
 
 
 class SavedQuery(NamedTuple):
-    """One saved query: its name, the question, its SQL, and the meaning of each parameter, which may be left out."""
+    """One saved query: its name, purpose, SQL, and the meaning of each optional parameter."""
 
     name: str
     purpose: str
@@ -50,7 +50,7 @@ def saved_query(name: str) -> SavedQuery:
     """The saved query `name`.
 
     Raises:
-        QueryError: there is none; the message names the nearest, or all.
+        QueryError: it does not exist; the message names the nearest, or all.
     """
     known = saved_queries()
     if name not in known:
@@ -64,10 +64,10 @@ def relations_of_names(parameters: Mapping[str, object]) -> list[str]:
 
 
 def give_parameters(con: "duckdb.DuckDBPyConnection", query: SavedQuery, parameters: Mapping[str, object]) -> None:
-    """Set the variables of a saved query; a parameter that is None is left out.
+    """Set the variables of a saved query; parameters that are None are skipped.
 
     Args:
-        con: the connection that will run the query.
+        con: the connection for the query.
         query: the query.
         parameters: values by name; a name or a list of names for `model` and `corruption`.
 
@@ -89,7 +89,7 @@ def give_parameters(con: "duckdb.DuckDBPyConnection", query: SavedQuery, paramet
 
 
 def _known_name(con: "duckdb.DuckDBPyConnection", parameter: str, name: object) -> str:
-    """A name that the warehouse has."""
+    """Check that the warehouse has a name."""
     noun, _, query = _NAMES[parameter]
     known = [one for (one,) in con.execute(query).fetchall()]
     if name in known:

@@ -1,7 +1,7 @@
-"""What tables and views there are, their columns, and what these mean: from the contract, made in memory.
+"""List tables, views and columns with their meaning, from the schema created in memory.
 
-DuckDB holds meanings as comments. Nothing is taken from a warehouse but how many rows its tables have and the metrics
-of its study, for what a stranger's file says of its columns is no matter of this program.
+DuckDB stores meanings as comments. A warehouse, which is untrusted, contributes only its row counts and the metrics of
+its study.
 """
 
 import re
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 MOST_NAMED = 4  # relations that a hint names
 
-# A range is written as 0-1, -1 to 1, 0 to infinity or `0 (clean) to 5`; a unit stands behind a comma, or first
+# A range is written as 0-1, -1 to 1, 0 to infinity or `0 (clean) to 5`; a unit follows a comma, or comes first
 _END = r"(-?\d+(?:\.\d+)?|infinity)(?: \([^)]*\))?"
 _RANGE = re.compile(rf"(?<![\w./-]){_END}(?:-| to ){_END}(?![\w/])")
 _UNIT = re.compile(
     r"(?:^|, (?:in )?)"
     r"(nats|pixels|image widths|image heights|seconds|images a second|accuracy a severity|logits)\b"
 )
-_ENDS = re.compile(r"(^|_)(low|high)$")  # of an interval: unit and range are those of the value
+_ENDS = re.compile(r"(^|_)(low|high)$")  # of an interval, with the unit and range of the value
 
 
 class RelationRow(NamedTuple):
-    """A table or view: its name, 'table' or 'view', what a row of it is, and its rows (None: not counted)."""
+    """A table or view: its name, 'table' or 'view', the meaning of a row, and its rows (None: not counted)."""
 
     name: str
     kind: str
@@ -63,7 +63,7 @@ class Contract(NamedTuple):
 
 @cache
 def contract() -> Contract:
-    """What every warehouse has."""
+    """The schema of every warehouse."""
     with duckdb.connect(config=LOCKED) as con:
         create_tables(con)
         install_views(con)
@@ -113,7 +113,7 @@ def measured(column: str, kind: str, meanings: Mapping[str, str]) -> tuple[str, 
 
 
 def relation_rows(path: Path | None) -> list[RelationRow]:
-    """Every table and view, tables first; rows are counted where a warehouse is given, and of tables alone.
+    """Every table and view, tables first; rows of tables are counted if a warehouse is given.
 
     Raises:
         WarehouseError: the warehouse cannot be opened.
@@ -129,8 +129,8 @@ def column_rows(path: Path | None, name: str | None = None) -> list[ColumnRow]:
     """The columns of one table or view, or of all.
 
     Raises:
-        QueryError: there is no table or view `name`.
-        WarehouseError: there is a warehouse `path`, which cannot be opened or has other columns.
+        QueryError: the table or view does not exist.
+        WarehouseError: the warehouse `path` cannot be opened or has other columns.
     """
     if name is not None:
         check_known(name)
@@ -160,7 +160,7 @@ def list_columns(path: Path, name: str | None = None) -> "pl.DataFrame":
     """The columns of one table or view, or of all.
 
     Returns:
-        table, column, type (as DuckDB writes it), unit and range (empty where it has none), meaning.
+        table, column, type (as DuckDB writes it), unit and range (empty if it has none), meaning.
 
     Raises:
         QueryError, WarehouseError: as `column_rows`.
@@ -177,7 +177,7 @@ def relations_with(column: str) -> tuple[str, ...]:
 
 
 def where_columns_are(column: str, besides: str = "") -> str:
-    """A hint such as `'correct' is a column of outcomes, predictions`; empty where no table or view has it."""
+    """A hint such as `'correct' is a column of outcomes, predictions`; empty if no table or view has it."""
     names = [name for name in relations_with(column) if name != besides]
     if not names:
         return ""
@@ -189,7 +189,7 @@ _DIRECTIONS = {True: "higher is better", False: "lower is better", None: "neithe
 
 
 def metric_facts(path: Path | None, name: str) -> list[tuple[str, str]]:
-    """What a metric is, field by field; nothing where no metric is called so, or a table or view is.
+    """The definition of a metric, field by field; empty if the name is that of a table or view, or unknown.
 
     Raises:
         WarehouseError: the warehouse cannot be opened.

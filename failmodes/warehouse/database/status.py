@@ -1,4 +1,4 @@
-"""What a warehouse holds, in figures, and what is wrong with it: for `failmodes status`."""
+"""The contents and check results of a warehouse, for `failmodes status`."""
 
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from failmodes.warehouse.schema import Table
 
 
 class WarehouseStatus(NamedTuple):
-    """State of a warehouse: version, size, what is loaded, which checks fail, what is out of date.
+    """State of a warehouse: version, size, contents, check results, derived tables that are out of date.
 
     `row_counts` are of its tables.
     `evaluations` has one row per evaluation: evaluation_id, model_label, dataset_label, subset, precision,
@@ -62,15 +62,15 @@ order by notes.subject, labels.model_label, notes.evaluation_id, notes.step desc
 
 
 def warehouse_status(path: Path, *, full: bool = False, derivation: Derivation | None = None) -> WarehouseStatus:
-    """Read the state of a warehouse, and what its checks found as it was loaded.
+    """Read the state of a warehouse, and the results of its data checks from the load.
 
     Args:
         path: the DuckDB file.
         full: run all checks again.
-        derivation: says what of the derived tables is out of date.
+        derivation: finds derived tables that are out of date.
 
     Raises:
-        WarehouseError: it is missing, no warehouse, of another schema version, or in use by a writer.
+        WarehouseError: it is missing, not a warehouse, of another schema version, or in use by a writer.
     """
     with open_warehouse(path, None if full else [*TABLES, "evaluation_labels"]) as con:
         info = "select schema_version, updated_at at time zone 'UTC' from warehouse_info"
@@ -102,7 +102,7 @@ def _count_rows(con: duckdb.DuckDBPyConnection, table: Table) -> int:
 
 
 def _stale_metrics(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Names of computed tables that were made by other definitions."""
+    """Names of computed tables with other definitions than the current ones."""
     found = con.execute(
         "select distinct name from computed where list_contains(?, name) and definition <> ? order by name",
         [[table.name for table in COMPUTED_TABLES], definitions_hash()],

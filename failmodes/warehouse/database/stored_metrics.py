@@ -1,8 +1,8 @@
-"""Metrics and the other tables that a load computes from facts, kept current an evaluation at a time.
+"""Metrics and other tables that a load computes from facts, updated one evaluation at a time.
 
-Beside each table stands what it was made from: a hash of the evaluation's shards, and one of the definitions' source.
-Where both are those of now nothing is computed. A changed shard redoes its evaluation, whose curves it may change as a
-whole, and its pairs; a changed metric of a user redoes that metric.
+With each table a hash of the evaluation's shards is stored, and one of the definitions' source. If both are current,
+nothing is computed. A changed shard recomputes its evaluation, whose curves it may change, and its pairs; a changed
+metric of a user recomputes that metric.
 """
 
 from collections import defaultdict
@@ -50,11 +50,11 @@ BATCH_ROWS = 100  # predictions of cells in memory at a time
 
 
 class ComputedEvaluation(NamedTuple):
-    """What was found out of an evaluation while its tables were computed.
+    """Facts about an evaluation from the computation of its tables.
 
     Attributes:
         repeating: tables of facts in which a key has several rows.
-        has_same_images: whether all cells hold the clean one's images, once each and with its labels.
+        has_same_images: whether all cells have the images of the clean one, once each and with its labels.
     """
 
     repeating: frozenset[str]
@@ -62,14 +62,14 @@ class ComputedEvaluation(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """What the tables of an evaluation are made from: a hash, and whether images pair."""
+    """The inputs of the tables of an evaluation: a hash, and whether images pair."""
 
     hash: str
     paired: bool
 
 
 class CellPredictions(NamedTuple):
-    """What one evaluation predicted in one cell, by image_id.
+    """The predictions of one evaluation in one cell, by image_id.
 
     Attributes:
         correct: (N,) bool.
@@ -83,14 +83,14 @@ class CellPredictions(NamedTuple):
 def update_metrics(
     con: duckdb.DuckDBPyConnection, users: Sequence[Metric] | None = None
 ) -> dict[str, ComputedEvaluation]:
-    """Bring all computed tables up to date, once the facts are there.
+    """Update all computed tables, after the facts are inserted.
 
     Args:
         con: a connection that may write.
-        users: metrics of the study, in place of those that are there; None keeps the values of these.
+        users: metrics of the study, in place of the stored ones; None keeps their values.
 
     Returns:
-        The evaluations of which something was computed.
+        The evaluations for which something was computed.
     """
     inputs = read_inputs(con)
     _list_metrics(con, users)
@@ -133,7 +133,7 @@ def read_shard_hashes(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, lis
 
 
 def read_inputs(con: duckdb.DuckDBPyConnection) -> dict[str, Inputs]:
-    """What the tables of each evaluation that has shards are made from."""
+    """The inputs of the tables of each evaluation with shards."""
     facts = {
         evaluation_id: row
         for evaluation_id, *row in con.execute(
@@ -151,7 +151,7 @@ def read_inputs(con: duckdb.DuckDBPyConnection) -> dict[str, Inputs]:
 def due_tables(
     con: duckdb.DuckDBPyConnection, inputs: Mapping[str, Inputs], users: Sequence[Metric] = ()
 ) -> set[tuple[str, str]]:
-    """Tables (and users' metrics) and evaluations that are missing, or were made from other rows or definitions."""
+    """Tables (and users' metrics) and evaluations that are missing or out of date."""
     current = {
         (name, evaluation_id): (definition, input_hash)
         for name, evaluation_id, definition, input_hash in con.execute(
@@ -169,7 +169,7 @@ def due_tables(
 
 
 def _list_metrics(con: duckdb.DuckDBPyConnection, users: Sequence[Metric] | None) -> None:
-    """Say in `metrics` what there is; of users, those that are given, or that are there, and forget all others."""
+    """List all metrics in `metrics`, with the given or the stored ones of users, and remove all others."""
     con.execute("delete from metrics where defined_by = 'failmodes' or ?", [users is not None])
     rows = [metric_row(metric) for metric in (*all_metrics().values(), *(users or ()))]
     insert_rows(con, tables.METRICS, pa.Table.from_pylist(rows, schema=tables.METRICS.arrow()))
@@ -202,7 +202,7 @@ class _Evaluation:
     Args:
         con: a connection that may write.
         evaluation_id: its identity.
-        metrics: what is computed.
+        metrics: the metrics to compute.
         is_paired: whether its images pair with clean ones.
         is_whole: whether its other tables are computed too.
     """
@@ -245,7 +245,7 @@ class _Evaluation:
         return ComputedEvaluation(frozenset(self.repeating), same)
 
     def _read(self, corruption: str) -> list[tuple[Decimal, CellRows]]:
-        """The cells of a corruption by severity, which lie in memory together."""
+        """The cells of a corruption by severity, in memory together."""
         own = self.evaluation_id, corruption
         predictions = _rows_of(self.con, PREDICTION_FACTS, own, self._columns[PREDICTION_FACTS.name])
         maps = _rows_of(self.con, ATTENTION, own, self._columns[ATTENTION.name])
@@ -291,13 +291,13 @@ _BY_NAME = {table.name: table for table in tables.OF_EVALUATION}
 
 
 def metric_rows(key: Mapping[str, Any], paired: Cell, metrics: Sequence[Metric], rows: CellRows) -> pa.Table:
-    """Rows of cell_metrics of one cell, of those metrics that are defined there.
+    """Rows of cell_metrics of one cell, for the metrics that are defined there.
 
     Args:
         key: of the cell.
-        paired: the cell with those that it is compared with.
-        metrics: what is computed.
-        rows: all images of the cell, of which `paired` may have fewer.
+        paired: the cell with those it is compared with.
+        metrics: the metrics to compute.
+        rows: all images of the cell; `paired` may have fewer.
     """
     alone = paired if paired.rows is rows else Cell(rows, reference=paired.reference)
     found: list[tuple[str, str | None, float, float | None, float | None, int]] = []
@@ -320,7 +320,7 @@ def metric_rows(key: Mapping[str, Any], paired: Cell, metrics: Sequence[Metric],
 
 
 def _columns_of(metrics: Sequence[Metric]) -> dict[str, list[str]]:
-    """The columns of each table of facts that metrics and the other tables are computed from."""
+    """The columns of each table of facts that metrics and other tables need."""
     names = {"image_id", "label", "predicted", "predicted_output", "finite", "confidence"}
     for metric in metrics:
         for score in metric.scores or (None,):
@@ -345,7 +345,9 @@ def _rows_of(
     severities = [one for one in pc.unique(rows["severity"]).to_pylist() if one is not None]
     levels, image_ids = np.asarray(rows["severity"].cast(pa.float64())), np.asarray(rows["image_id"])
     steps = np.diff(levels)
-    is_by_image = "target" in columns or (np.diff(image_ids)[steps == 0] >= 0).all()  # maps are placed one by one
+    is_by_image = (
+        "target" in columns or (np.diff(image_ids)[steps == 0] >= 0).all()
+    )  # maps are assigned to images later
     if not is_by_image or (steps < 0).any():
         order = np.lexsort((image_ids, levels))
         rows, levels = rows.take(order), levels[order]
@@ -365,8 +367,8 @@ class CellFacts:
 
     Args:
         predictions: of the cell, by image_id.
-        maps: of the cell, by image_id; None without.
-        areas: what `mask_areas` gives.
+        maps: of the cell, by image_id; None without maps.
+        areas: from `mask_areas`.
     """
 
     def __init__(self, predictions: pa.Table, maps: pa.Table | None, areas: Mapping[str, Array]) -> None:
@@ -379,11 +381,11 @@ class CellFacts:
             self.repeating.append(PREDICTION_FACTS.name)
         if maps is not None:
             self._place_maps(maps)
-        if PREDICTION_FACTS.name in self.repeating:  # of which image a map is cannot be told
+        if PREDICTION_FACTS.name in self.repeating:  # the image of a map is ambiguous
             self._places.clear()
 
     def _place_maps(self, maps: pa.Table) -> None:
-        """Find out which image each map is of."""
+        """Assign maps to images."""
         map_ids = column_of(maps, "image_id")
         for target in TARGETS:
             chosen = np.flatnonzero(pc.equal(maps["target"], target).to_numpy(zero_copy_only=False))
@@ -404,7 +406,7 @@ class CellFacts:
         """A column by its name.
 
         Raises:
-            NotOnRecord: there is no such column, or it is null throughout.
+            NotOnRecord: the column does not exist, or is null throughout.
         """
         source, _, column = name.rpartition(".")
         if source == "images":
@@ -426,7 +428,7 @@ class CellFacts:
 
 
 def at_rows(column: str, values: Array, places: Any, shape: tuple[int, ...]) -> Array:
-    """A column of maps at the places of their images; NaN, -1 or False where an image has none."""
+    """A column of maps at the positions of their images; NaN, -1 or False for images without a map."""
     if values.dtype.kind == "b" and column != "empty":
         values = values.astype(np.float32)
     filler = {"f": np.nan, "b": False}.get(values.dtype.kind, OTHER)
@@ -436,7 +438,7 @@ def at_rows(column: str, values: Array, places: Any, shape: tuple[int, ...]) -> 
 
 
 def mask_areas(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> dict[str, Array]:
-    """`image_id` and `mask_area` of the clean images that have a mask, by rising image_id."""
+    """`image_id` and `mask_area` of the clean images with a mask, by ascending image_id."""
     found = con.execute(
         "select image_id, mask_area from images inner join evaluations using (dataset_id) "
         "where evaluation_id = ? and mask_area is not null order by image_id",
@@ -446,7 +448,7 @@ def mask_areas(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> dict[str, 
 
 
 def at_images(image_ids: Array, areas: Mapping[str, Array]) -> Array:
-    """What `mask_areas` gave at the places of some images; NaN of those without a mask.
+    """Mask areas of some images; NaN for images without a mask.
 
     Raises:
         NotOnRecord: no image has a mask.
@@ -478,7 +480,7 @@ def _record(
 
 
 def _replace_pairs(con: duckdb.DuckDBPyConnection, due: Set[str], evaluations: Collection[str]) -> None:
-    """Count again every pair of which one is due, of evaluations of the same images and corrupted pixels.
+    """Recount every pair with a due evaluation, of evaluations of the same images and source.
 
     Args:
         con: a connection that may write; `cell_predictions` is up to date.
@@ -501,7 +503,7 @@ def _replace_pairs(con: duckdb.DuckDBPyConnection, due: Set[str], evaluations: C
 
 def _count_group(con: duckdb.DuckDBPyConnection, members: list[str], due: Set[str]) -> None:
     counted: list[pa.Table] = []
-    others: list[CellKey] = []  # asked once the stream has ended, for a connection has one at a time
+    others: list[CellKey] = []  # after the stream has ended, since a connection has one at a time
     for cell, predictions in _read_predictions(con, members):
         if predictions is None:
             others.append(cell)
@@ -516,7 +518,7 @@ def _count_group(con: duckdb.DuckDBPyConnection, members: list[str], due: Set[st
 
 
 def _pairs_of_cell(cell: CellKey, predictions: Mapping[str, CellPredictions], due: Set[str]) -> pa.Table:
-    """Rows of pair_cells of one cell, for every pair of evaluations of the same images of which one is due."""
+    """Rows of pair_cells of one cell, for every pair of evaluations with a due one."""
     pairs = [pair for pair in combinations(sorted(predictions), 2) if not due.isdisjoint(pair)]
     names = ("image_count", "both_correct_count", "only_a_correct_count", "only_b_correct_count",
              "both_incorrect_count", "agree_count")  # fmt: skip
@@ -536,7 +538,7 @@ def _counts(one: CellPredictions, other: CellPredictions) -> tuple[int, ...]:
 def _shared_predictions(
     con: duckdb.DuckDBPyConnection, pair: tuple[str, str], cell: CellKey
 ) -> dict[str, CellPredictions]:
-    """Predictions of two evaluations for the images of a cell that both have; nothing where there is none."""
+    """Predictions of two evaluations for their common images of a cell; empty if there are none."""
     found = con.execute(
         "select image_id, one.label, one.predicted, other.predicted as others from prediction_facts as one "
         "inner join prediction_facts as other using (corruption, severity, image_id) "
@@ -552,9 +554,9 @@ def _shared_predictions(
 def _read_predictions(
     con: duckdb.DuckDBPyConnection, members: list[str]
 ) -> Iterator[tuple[CellKey, dict[str, CellPredictions] | None]]:
-    """Predictions of evaluations, by cell; None where their images differ or repeat.
+    """Predictions of evaluations, by cell; None if their images differ or repeat.
 
-    It is one question, for DuckDB decodes the predictions of many cells for each that it gives.
+    One query, since DuckDB decodes the predictions of many cells for each that it returns.
     """
     predictions_by_cell = con.sql(
         "select corruption, severity, evaluation_id, row_count = image_count, image_ids_md5, correct_images, "

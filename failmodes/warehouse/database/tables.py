@@ -1,4 +1,4 @@
-"""Tables of the database: made, described and filled as the contract says."""
+"""Create, describe and fill the tables of the schema."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ from failmodes.warehouse.versions import library_versions, now_utc
 
 
 def create_tables(con: duckdb.DuckDBPyConnection) -> None:
-    """Create every table that is missing; say of all what they and their columns mean as COMMENT.
+    """Create missing tables, and store the meaning of tables and columns as COMMENT.
 
-    Tables have no primary key: it would slow down loads.
+    Tables have no primary key, which would slow down loads.
     """
     for table in ALL_TABLES:
         meanings = {column.name: column.meaning for column in table.columns}
@@ -28,7 +28,7 @@ def create_tables(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def create_statement(table: Table) -> str:
-    """The statement that creates a table where there is none: columns and types alone."""
+    """The statement that creates a missing table, with columns and types only."""
     columns = ", ".join(f"{column.name} {duckdb_type(column.type)}" for column in reading_order(table))
     return f"create table if not exists {table.name} ({columns})"
 
@@ -47,15 +47,15 @@ def keyed_rows(table: Table, key: Mapping[str, Any], columns: Mapping[str, Any])
 
 
 def insert_rows(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table | pa.RecordBatchReader) -> None:
-    """Append Arrow rows to `table` by column name; a reader is drained as it goes.
+    """Append Arrow rows to `table` by column name; a reader is consumed as it goes.
 
-    They are not registered: until a transaction ends DuckDB keeps what was.
+    They are not registered: DuckDB keeps registered rows until the transaction ends.
     """
     con.from_arrow(rows).project(", ".join(column.name for column in reading_order(table))).insert_into(table.name)
 
 
 def delete_matching(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table, columns: tuple[str, ...]) -> None:
-    """Delete the rows of `table` that agree with one of the Arrow `rows` in all of `columns`."""
+    """Delete the rows of `table` that match one of the Arrow `rows` in all `columns`."""
     same = " and ".join(f"{table.name}.{name} = incoming_rows.{name}" for name in columns)
     con.register("incoming_rows", rows.select(columns))
     con.execute(f"delete from {table.name} using incoming_rows where {same}")
@@ -63,13 +63,13 @@ def delete_matching(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table
 
 
 def upsert(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table, replaced_by: tuple[str, ...] = ()) -> None:
-    """Put Arrow rows into `table`: rows with the same key replace those that are there; of several, the last counts.
+    """Insert Arrow rows into `table`, replacing rows with the same key; of several, the last is used.
 
     Args:
         con: a connection that may write.
         table: a table with a key.
         rows: rows with all columns of the table.
-        replaced_by: columns that decide which former rows are replaced; by default the key of the table.
+        replaced_by: columns that decide which former rows are replaced; default: the key of the table.
     """
     delete_matching(con, table, rows, replaced_by or table.key)
     places = pa.table({**{name: rows[name] for name in table.key}, "place": pa.array(range(rows.num_rows))})
@@ -91,20 +91,20 @@ def write_info(con: duckdb.DuckDBPyConnection) -> None:
         "views_fingerprint": views_fingerprint(),
     }
     con.execute("delete from warehouse_info")
-    marks = ", ".join("?" * len(row))  # bound, for Arrow would import pandas for the one row
+    marks = ", ".join("?" * len(row))  # bound values, since Arrow would import pandas for one row
     con.execute(f"insert into {WAREHOUSE_INFO.name} ({', '.join(row)}) values ({marks})", list(row.values()))
 
 
 def views_fingerprint() -> str:
-    """Hash of the definitions of all views and metrics, kept in the warehouse to see when they are out of date."""
+    """Hash of the definitions of all views and metrics, stored to detect when they are out of date."""
     return identity_of([view_definitions(), definitions_hash()])
 
 
-StatedClaim = tuple[str, str]  # in words, and as JSON
+StatedClaim = tuple[str, str]  # as text, and as JSON
 
 
 def claim_rows(claims: Sequence[StatedClaim]) -> pa.Table:
-    """Claims in their order as rows of `stated_claims`; one that stands twice counts once."""
+    """Claims in their order as rows of `stated_claims`, without repetitions."""
     rows = [
         {"position": place, "claim": claim, "statement": statement}
         for place, (claim, statement) in enumerate(dict.fromkeys(claims), start=1)
@@ -113,6 +113,6 @@ def claim_rows(claims: Sequence[StatedClaim]) -> pa.Table:
 
 
 def stored_claims(con: duckdb.DuckDBPyConnection) -> list[StatedClaim]:
-    """The claims that a warehouse holds, in their order."""
+    """The claims of a warehouse, in their order."""
     query = f"select claim, statement from {STATED_CLAIMS.name} order by position limit ?"
     return con.execute(query, [MOST_CLAIMS]).fetchall()

@@ -1,10 +1,10 @@
-"""How the warehouse changes: one writer at a time, and the new file made beside the old.
+"""Change a warehouse: one writer at a time, and a new file written beside the old one.
 
-The former file may come from a stranger, and whoever writes into it runs its triggers, constraints, indexes and
-defaults. So the tables of the contract are made anew by our own statements and filled column by column. Of a user's own
-tables the rows are kept, where their columns are of plain types. A list of what may be there, not of what may not: what
-a later DuckDB adds to its catalog stays behind too. A file whose tables are stated in just our words, with nothing
-beside them, may be copied byte by byte instead: that saves seconds for millions of rows.
+The former file is untrusted, and writing into it would run its triggers, constraints, indexes and defaults. So the
+tables of the schema are created by our own statements and filled column by column. Rows of a user's own tables are kept
+if their columns have plain types. This is an allow-list: objects that a later DuckDB adds to its catalog are dropped
+too. A file with exactly our tables and nothing else is copied byte by byte instead, which saves seconds for millions of
+rows.
 """
 
 import re
@@ -39,14 +39,14 @@ from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, atomic_write, re
 from failmodes.warehouse.storage.locks import file_lock
 from failmodes.warehouse.terminal import note
 
-WRITER_BYTES = 5 * 10**8  # more makes a load of millions of rows no faster, and DuckDB takes what it is given
+WRITER_BYTES = 5 * 10**8  # more does not speed up a load of millions of rows, and DuckDB uses all that it may
 BLOCK_BYTES = 262_144  # DuckDB's own
-STORAGE, STORAGE_NUMBER = "v1.2.0", 65  # that the clients people have can open: DuckDB 1.2 and later
-UNTRIED = "fsst,rle"  # compressions that DuckDB would try on every column, for files of the same size
+STORAGE, STORAGE_NUMBER = "v1.2.0", 65  # readable by DuckDB 1.2 and later
+UNTRIED = "fsst,rle"  # compressions that DuckDB would try on every column without making files smaller
 
-MOST_NAMED = 5  # of what is left behind
+MOST_NAMED = 5  # of dropped objects
 
-# Types of a user's own tables: what no user and no extension defines, in lists or alone.
+# Allowed types of a user's own tables: built-in types and lists of them.
 _PLAIN = re.compile(
     r"(BOOLEAN|U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)|FLOAT|DOUBLE|DECIMAL\(\d+,\d+\)|VARCHAR|BLOB|BIT|UUID|DATE|TIME"
     r"|TIMESTAMP(_S|_MS|_NS)?|TIME WITH TIME ZONE|TIMESTAMP WITH TIME ZONE|INTERVAL)(\[\d*\])*"
@@ -65,11 +65,11 @@ _HAS_INTERNAL = ("duckdb_schemas", "duckdb_functions", "duckdb_types")
 
 
 class Derivation(NamedTuple):
-    """What the analysis makes from a warehouse and stores in it; callers pass it, for nothing here knows the analysis.
+    """The derived tables of the analysis; callers pass it, since this package does not import the analysis.
 
     Attributes:
-        due: names of what is missing, or was made from other rows or by other code.
-        store: makes it, on a connection that may write, whose facts, metrics and views are of now; with the user's own
+        due: names of derived tables that are missing or out of date.
+        store: computes them on a connection that may write, with current facts, metrics and views; takes the user's own
             metrics, which claims may name.
     """
 
@@ -79,9 +79,9 @@ class Derivation(NamedTuple):
 
 @contextmanager
 def writer_lock(warehouse: Path) -> Iterator[None]:
-    """Hold the lock of `warehouse`, a file beside it that the system frees when its holder dies.
+    """Hold the lock of `warehouse`, a file beside it that the system releases when its holder dies.
 
-    Whoever holds it is the only one to write, so what former writers left behind is removed first.
+    The holder is the only writer, so files left by former writers are removed first.
 
     Raises:
         WarehouseError: another process holds it, or another program has the database open for writing.
@@ -91,7 +91,7 @@ def writer_lock(warehouse: Path) -> Iterator[None]:
         log = warehouse.with_name(f"{warehouse.name}.wal")
         if log.exists():
             raise WarehouseError(
-                f"{log} stands beside the warehouse: another program has it open for writing, or left changes in it; "
+                f"{log} exists beside the warehouse: another program has it open for writing, or left changes in it; "
                 "close that program, or open and close the file once with DuckDB"
             )
         for leftover in warehouse.parent.glob(f"{TEMPORARY_PREFIX}*-{warehouse.name}*"):
@@ -103,15 +103,15 @@ def writer_lock(warehouse: Path) -> Iterator[None]:
 
 
 class Former:
-    """What stands in a warehouse file that will be written anew.
+    """The content of a warehouse file that will be rewritten.
 
     Attributes:
-        left_out: what a new file would not take over, in words; the tables of the contract are checked already.
-        is_ours: whether all of its tables are stated as this program states them, and nothing stands beside them.
+        left_out: objects that a new file would drop, as text; the tables of the schema are checked already.
+        is_ours: whether it has exactly the tables that this program creates, and nothing else.
     """
 
     def __init__(self, warehouse: Path) -> None:
-        """Look at a warehouse.
+        """Read a warehouse.
 
         Raises:
             WarehouseError: it is missing, of another version, in use by a writer, or its tables are not ours.
@@ -123,19 +123,19 @@ class Former:
             )
             views = foreign_views(con)
         with warehouse.open("rb") as file:
-            header = file.read(20)  # the number stands behind a checksum and "DUCK"
+            header = file.read(20)  # the number follows a checksum and "DUCK"
         opens_elsewhere = int.from_bytes(header[12:20], "little") <= STORAGE_NUMBER
         self.is_ours = opens_elsewhere and not beside and statements == own_statements()
         self.left_out = [] if self.is_ours else [*beside, *views]
 
     def described(self) -> str:
-        """What would be left out, in few words."""
+        """The first dropped objects, as text."""
         more = len(self.left_out) - MOST_NAMED
         return ", ".join(self.left_out[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def foreign_objects(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """What the attached file holds beside tables and views, and of its tables what is not taken over, in words."""
+    """Objects of the attached file besides tables and views, and dropped parts of its tables, as text."""
     functions = "select distinct function_name from duckdb_functions() where database_name = 'system'"
     known = set(con.execute(functions).fetchall())
     found = []
@@ -153,7 +153,7 @@ def foreign_objects(con: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def foreign_views(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Views of the attached file that are none of ours by their names, in words."""
+    """Views of the attached file that are not ours by their names, as text."""
     rows = con.execute(
         "select view_name from duckdb_views() where database_name = 'warehouse' and schema_name = 'main' "
         "and not internal order by view_name"
@@ -163,7 +163,7 @@ def foreign_views(con: duckdb.DuckDBPyConnection) -> list[str]:
 
 @cache
 def own_statements() -> dict[str, str]:
-    """How DuckDB states the tables of the contract once they are made."""
+    """DuckDB's statements for the tables of the schema."""
     with duckdb.connect(config=LOCKED) as con:
         for table in TABLES.values():
             con.execute(create_statement(table))
@@ -171,14 +171,14 @@ def own_statements() -> dict[str, str]:
 
 
 def carry_over(con: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
-    """Fill a new file from the tables of the one that is attached to it read-only as `warehouse`.
+    """Fill a new file from the tables of the file attached to it read-only as `warehouse`.
 
     Args:
         con: the new file, empty.
         warehouse: the former file, for errors.
 
     Raises:
-        WarehouseError: a table is not as this program makes it, a value has no place in our columns, or it is damaged.
+        WarehouseError: a table was changed, a value does not fit our columns, or the file is damaged.
         duckdb.IOException: the new file cannot be written.
     """
     create_tables(con)
@@ -190,14 +190,14 @@ def carry_over(con: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
             if _is_carried(con, name):
                 con.execute(f"create table {sql_identifier(name)} as from warehouse.main.{sql_identifier(name)}")
     except duckdb.IOException:
-        raise  # as a rule of the new file
+        raise  # usually of the new file
     except duckdb.Error:
         with reading_errors(warehouse):
             raise
 
 
 def _left_of_table(con: duckdb.DuckDBPyConnection, name: str) -> list[str]:
-    """What of a table is not taken over: all of it, or columns that the contract does not know."""
+    """Dropped parts of a table: all of it, or columns that are not in the schema."""
     if table := TABLES.get(name):
         own = {column.name for column in table.columns}
         return [f"a column {name}.{column}" for column in _columns(con, name) if column not in own]
@@ -205,7 +205,7 @@ def _left_of_table(con: duckdb.DuckDBPyConnection, name: str) -> list[str]:
 
 
 def _is_carried(con: duckdb.DuckDBPyConnection, name: str) -> bool:
-    """Whether the rows of a table that is none of ours are taken over: its columns are plain, its name is free."""
+    """Whether the rows of a user's own table are kept: its columns are plain, its name is not ours."""
     if name.lower() in TABLES or name.lower() in view_definitions():
         return False
     return all(_PLAIN.fullmatch(kind) and not expression for kind, expression in _columns(con, name).values())
@@ -229,27 +229,26 @@ def staged_database(
     keeps_all: bool = False,
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Give a connection to a new file with what the warehouse holds (`empty`: nothing), which becomes the warehouse.
+    """Yield a connection to a new file with the warehouse's content (`empty`: none), which replaces the warehouse.
 
-    Nothing of the former file is run. Readers that have it open keep it. Call it inside
-    `writer_lock`.
+    No code of the former file is run. Readers keep the former file. Call it inside `writer_lock`.
 
     Args:
         warehouse: the DuckDB file.
-        empty: start from nothing.
-        keeps_all: refuse a file that holds what a new one would be without; else it is said what that was.
-        block_bytes: size of the blocks of the new file; a copy byte by byte keeps those it has.
+        empty: start from an empty file.
+        keeps_all: refuse a file with objects that would be dropped; otherwise a note names them.
+        block_bytes: block size of the new file; a byte copy keeps the former one.
 
     Raises:
-        WarehouseError: the former file is missing, of another version, in use, damaged, not as this program writes, or
-            `keeps_all` refuses it.
+        WarehouseError: the former file is missing, of another version, in use, damaged, changed, or refused by
+            `keeps_all`.
         StorageError: the new file cannot be written.
     """
     former = None if empty else Former(warehouse)
     if former and former.left_out and keeps_all:
         raise WarehouseError(
-            f"{warehouse} holds {former.described()}, which failmodes did not make and would leave out of what it "
-            "writes: `failmodes load STUDY` does that"
+            f"{warehouse} holds {former.described()}, which failmodes did not create and would drop: "
+            "`failmodes load STUDY` does that"
         )
     with atomic_write(warehouse) as temporary:
         try:
@@ -263,16 +262,18 @@ def staged_database(
                 if carries:
                     con.execute(f"attach {sql_literal(str(warehouse))} as warehouse (read_only)")
                 if fetch_first(con, "select current_setting('enable_progress_bar')") == (True,):
-                    con.execute("set enable_progress_bar = false")  # a notebook without ipywidgets refuses any setting
+                    con.execute(
+                        "set enable_progress_bar = false"
+                    )  # a notebook without ipywidgets refuses every setting
                 _tune(con)
-                con.execute(f"set disabled_compression_methods = '{UNTRIED}'")  # as a setting of `connect` it is lost
+                con.execute(f"set disabled_compression_methods = '{UNTRIED}'")  # ignored as a setting of `connect`
                 con.execute("set enable_external_access = false")
                 if carries:
                     con.begin()
                     carry_over(con, warehouse)
                     con.commit()
                     con.execute("detach warehouse")
-                con.begin()  # one commit in all: a table, a comment, a view each would cost one of its own
+                con.begin()  # one commit in all, not one per table, comment and view
                 yield con
                 con.commit()
                 con.execute("checkpoint")
@@ -281,24 +282,24 @@ def staged_database(
         finally:
             temporary.with_name(f"{temporary.name}.wal").unlink(missing_ok=True)
     if former and former.left_out:
-        note(f"{warehouse} is without {former.described()} now, which failmodes did not make")
+        note(f"{warehouse} no longer holds {former.described()}, which failmodes did not create")
 
 
 def _spill_folder(warehouse: Path) -> tempfile.TemporaryDirectory[str]:
-    """A folder for what a writer's memory has no room for, beside the warehouse, where its file has to fit too."""
+    """A folder for data that exceed a writer's memory, beside the warehouse."""
     place: dict[str, Any] = {"suffix": f"-{warehouse.name}.spill", "dir": warehouse.parent}
     with storage_errors(warehouse.parent):
         return tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, **place, ignore_cleanup_errors=True)
 
 
 def _settings(spill: str, block_bytes: int) -> dict[str, Any]:
-    """Settings of a writer, which runs the SQL of this program alone and so may spill."""
+    """Settings of a writer, which runs only SQL of this program and may spill to disk."""
     own = {
         "storage_compatibility_version": STORAGE,
         "default_block_size": block_bytes,
         "memory_limit": f"{_writer_memory()}B",
         "temp_directory": spill,
-        "threads": 1,  # rows come from one stream: more threads would only copy what each has read together
+        "threads": 1,  # rows come from one stream: more threads would only merge their copies
     }
     return LOCKED | own
 
@@ -308,10 +309,10 @@ def _writer_memory() -> int:
 
 
 def _tune(con: duckdb.DuckDBPyConnection) -> None:
-    """Settings that save a writer of DuckDB 2 time and memory; DuckDB 1.4 lacks them."""
+    """Settings that save time and memory with DuckDB 2; DuckDB 1.4 lacks them."""
     for setting in (
-        f"block_allocator_memory = '{_writer_memory()}B'",  # kept for the next rows, not given back and asked for again
-        "write_buffer_row_group_count = 1",  # rows go to the file as they come, not many at once
+        f"block_allocator_memory = '{_writer_memory()}B'",  # kept for the next rows instead of released
+        "write_buffer_row_group_count = 1",  # rows are written as they come
     ):
         with suppress(duckdb.CatalogException):
             con.execute(f"set {setting}")
@@ -319,18 +320,18 @@ def _tune(con: duckdb.DuckDBPyConnection) -> None:
 
 @contextmanager
 def changed_database(warehouse: Path, *, keeps_all: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Give a connection to change a warehouse by: like in a load, the new file is made beside the old and swapped.
+    """Yield a connection that changes a warehouse: as in a load, a new file is written beside the old one and swapped.
 
-    Its tables, views and metrics are those of today. Close connections of this process to the warehouse first: they
-    keep seeing the former file.
+    Its tables, views and metrics are current. Close connections of this process to the warehouse first: they keep
+    seeing the former file.
 
     Args:
-        warehouse: the DuckDB file; of a link the file that it leads to is replaced, not the link.
-        keeps_all: leave a file alone that would lose what failmodes did not make.
+        warehouse: the DuckDB file; the target of a link is replaced, not the link.
+        keeps_all: refuse a file with objects that failmodes did not create.
 
     Raises:
-        WarehouseError: the warehouse is missing, of another version, being written, or holds what failmodes did not
-            make.
+        WarehouseError: the warehouse is missing, of another version, being written, or holds objects that failmodes did
+            not create.
         StorageError: the new file cannot be written.
     """
     warehouse = warehouse.resolve()

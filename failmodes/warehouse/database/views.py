@@ -1,8 +1,8 @@
-"""Views of the warehouse, by this program's own SQL: what they read, and what their columns mean.
+"""Views of the warehouse from this program's own SQL: their sources, and the meaning of their columns.
 
-The views are every file of `sql/staging` and `sql/marts`. A column means what the comment behind it says, in the last
-select of its file (`accuracy, -- share of images that are right, 0-1`; lines of comment beneath go on); without one,
-what the column of that name means in the first of the view's sources that has it. DuckDB holds meanings as comments.
+Every file of `sql/staging` and `sql/marts` is a view. The meaning of a column is the comment behind it in the last
+select of its file (`accuracy, -- share of images that are correct, 0-1`; following comment lines continue it); without
+one, the meaning of that column in the first of the view's sources that has it. DuckDB stores meanings as comments.
 """
 
 import re
@@ -16,7 +16,7 @@ from failmodes.warehouse.database_schema import TABLES
 from failmodes.warehouse.errors import QueryError, did_you_mean, shown
 
 _COLUMN = re.compile(r"(?:^|[\s.])(\w+),?\s+--\s+(\S.*)$")
-_READ: dict[str, set[str]] = {}  # what each view reads: to parse them all takes DuckDB a tenth of a second
+_READ: dict[str, set[str]] = {}  # sources of each view: DuckDB needs a tenth of a second to parse them all
 
 
 @cache
@@ -28,29 +28,29 @@ def view_definitions() -> dict[str, str]:
 
 
 def relation_names() -> list[str]:
-    """Every table and view that a connection may show, tables first."""
+    """Every table and view of a connection, tables first."""
     return [*sorted(TABLES), *sorted(view_definitions())]
 
 
 def check_known(name: object) -> None:
-    """Refuse a name that is neither table nor view.
+    """Check that a name is that of a table or view.
 
     Raises:
-        QueryError: with the nearest name, or all.
+        QueryError: it is not; the message has the nearest name, or all.
     """
     if not isinstance(name, str):
-        raise QueryError(f"a table or view is named by a text, such as 'models' (given: {shown(name)})")
+        raise QueryError(f"the name of a table or view is a string, such as 'models' (given: {shown(name)})")
     names = relation_names()
     if name not in names:
         raise QueryError(f"no table, view or metric {name!r}: {did_you_mean(name, names)}")
 
 
 def with_sources(con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> list[str]:
-    """Those of the named tables and views that there are, and all that they read, each after what it reads.
+    """The known ones of the named tables and views with their sources, each after its sources.
 
     Args:
-        con: a connection that has none of these views yet, for DuckDB would name what is behind them.
-        names: in any spelling.
+        con: a connection without these views, since DuckDB would resolve them.
+        names: in any case.
     """
     definitions, found = view_definitions(), dict[str, None]()
 
@@ -69,7 +69,7 @@ def with_sources(con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> list[s
 
 
 def install_views(con: duckdb.DuckDBPyConnection) -> None:
-    """Replace all views of a database by those of today, with what they and their columns mean as COMMENT."""
+    """Replace all views of a database by the current ones, with meanings as COMMENT."""
     for (name,) in con.execute(
         "select view_name from duckdb_views() "
         "where not internal and schema_name = 'main' and database_name = current_database()"
@@ -81,28 +81,28 @@ def install_views(con: duckdb.DuckDBPyConnection) -> None:
             continue
         con.execute(f"create view {name} as {sql}")
         meanings[name] = _own_meanings(sql)
-        for word in re.findall(r"\w+", sql.partition("-- Source:")[2]):  # those that the line names come first
+        for word in re.findall(r"\w+", sql.partition("-- Source:")[2]):  # the first source in the line has priority
             if word in _READ[name]:
                 meanings[name] = meanings[word] | meanings[name]
         con.execute(comments("view", name, first_comment(sql), con.table(name).columns, meanings[name]))
 
 
 def comments(kind: str, name: str, meaning: str, columns: Iterable[str], meanings: dict[str, str]) -> str:
-    """Statements that say of a table or view, and of its columns, what they mean."""
+    """Statements that store the meaning of a table or view and its columns."""
     of_columns = [f"comment on column {name}.{column} is {sql_literal(meanings[column])}" for column in columns]
     return "; ".join([f"comment on {kind} {name} is {sql_literal(meaning)}", *of_columns])
 
 
 def _own_meanings(sql: str) -> dict[str, str]:
-    """What a view's file says of its columns."""
+    """Meanings of columns in a view's file."""
     found: dict[str, str] = {}
     name = ""
     for line in sql[sql.rfind("\nselect") :].partition("\nfrom ")[0].splitlines():
         if line.strip().startswith("--"):
             if name:
                 found[name] += f" {line.strip().removeprefix('--').strip()}"
-        elif said := _COLUMN.search(line):
-            name, found[said[1]] = said[1], said[2]
+        elif match := _COLUMN.search(line):
+            name, found[match[1]] = match[1], match[2]
         else:
             name = ""
     return found

@@ -1,1 +1,1 @@
-"""The record: Parquet files with an identity and a content hash in their footer."""
+"""Results: Parquet files with an identity and a content hash in their footer."""

@@ -1,14 +1,14 @@
-"""The record: a folder of Parquet files, each published whole, with its identity and content hash inside.
+"""Results: a folder of Parquet files, each published atomically, with its identity and content hash inside.
 
     <output>/results/prediction_facts/evaluation_id=…/corruption=fog/severity=2.000/rows.parquet     (a fact shard)
     <output>/results/models/<model_id>.parquet                                                 (a dimension)
 
-The hash is of the rows (names, types, values), not of the file, so that two runs can be compared. It is computed again
-whenever a file is read; page checksums find damage before damaged pages are decoded. `output` is a local or a remote
+The hash is of the rows (names, types, values), not of the file, so that two runs can be compared. It is recomputed
+whenever a file is read; page checksums detect damage before damaged pages are decoded. `output` is a local or a remote
 folder: layout, content and hashes are the same.
 
-A record may come from anyone, and a hash proves only that a file is as its author wrote it. So whatever is taken from a
-footer later is checked here: types, and the place that it belongs to.
+Results are untrusted input, and a hash proves only that a file is unchanged since its author wrote it. So all values
+used from a footer are checked here: their types, and the path that they belong to.
 """
 
 import errno
@@ -60,24 +60,24 @@ pc: Any = pyarrow.compute  # its functions are made as it is imported: no checke
 RESULTS_FOLDER = "results"
 SHARD_FILE = "rows.parquet"
 FOOTER_KEY = b"failmodes"
-FOOTER_HASH_KEY = b"failmodes.seal"  # hash of the footer's text: facts are guarded like rows
-FOOTER_BYTES = 64 * 1024  # asked for at once from a remote file: more than the footer of any shard needs
-ROW_GROUP_ROWS = 64 * 1024  # rows that are encoded at a time; any number gives the same rows and hash
-HASHED_ROWS = 32 * 1024  # rows that are copied at a time to be hashed
+FOOTER_HASH_KEY = b"failmodes.seal"  # hash of the footer's text, which protects facts like rows
+FOOTER_BYTES = 64 * 1024  # requested at once from a remote file: more than the footer of any shard
+ROW_GROUP_ROWS = 64 * 1024  # rows encoded at a time; any number gives the same rows and hash
+HASHED_ROWS = 32 * 1024  # rows copied at a time for hashing
 
-# Of what a footer may hold: ours have a thousand bytes of text, and a row group for each ROW_GROUP_ROWS rows
+# Limits of a footer: ours have a thousand bytes of text, and a row group per ROW_GROUP_ROWS rows
 MOST_TEXT_BYTES, MOST_ITEMS = 1 << 20, 100_000
-# Rows may take so many bytes, or so many times the file's size where that is more; ours take less than ten times theirs
+# Rows may take this many bytes, or this multiple of the file's size if that is more; ours take less than ten times
 LEAST_DECODED_BYTES, MOST_GROWTH = 128 << 20, 100
-ROW_BYTES = 100  # of memory that a row takes beside its own columns, such as for nullable columns that the file lacks
+ROW_BYTES = 100  # of memory per row besides its columns, such as for nullable columns that the file lacks
 
-# What parsers raise at damage has no base in common
+# Errors of parsers have no common base
 _PARSING_ERRORS = (
     pa.ArrowException, OSError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError,
 )  # fmt: skip
 
 _NUMBER = (int, float, NoneType)
-_FACT_TYPES: dict[str, tuple[type, ...]] = {  # of what a load takes from the facts of a shard
+_FACT_TYPES: dict[str, tuple[type, ...]] = {  # facts of a shard that a load uses
     "created_at": (str,),
     "device": (str, NoneType),
     "batch_size": (int, NoneType),
@@ -103,7 +103,7 @@ class Cell:
         return self.corruption == CLEAN
 
     def __str__(self) -> str:
-        """The cell as a reader calls it: "fog 2.5", or "clean"."""
+        """The cell as text: "fog 2.5", or "clean"."""
         return "clean" if self.is_clean else f"{self.corruption} {float(self.severity):g}"
 
 
@@ -112,7 +112,7 @@ CLEAN_CELL = Cell(CLEAN, Decimal("0.000"))
 
 @dataclass(frozen=True)
 class ShardKey:
-    """What a fact shard holds: one cell of one evaluation."""
+    """The key of a fact shard: one cell of one evaluation."""
 
     evaluation_id: str
     cell: Cell
@@ -125,7 +125,7 @@ class ShardKey:
 
 
 class StoredTable(NamedTuple):
-    """A verified file: its rows, its identity, the facts beside it, the hash of its rows."""
+    """A verified file: its rows, identity, facts, and the hash of its rows."""
 
     rows: pa.Table
     identity: dict[str, str]
@@ -155,11 +155,11 @@ def write_shard(
 
 
 def write_dimension(output: StorePath, table: Table, key: str, rows: list[dict[str, Any]] | pa.Table) -> StorePath:
-    """Publish the rows of a dimension under `key`, unless exactly these rows are there already."""
+    """Publish the rows of a dimension under `key`, unless exactly these rows are published."""
     path = dimension_path(output, table, key)
     given = pa.Table.from_pylist(rows, schema=table.arrow()) if isinstance(rows, list) else rows
     rows = given.select(table.arrow().names).cast(table.arrow())
-    with suppress(DamagedShardError):  # missing, damaged, or no file at all: written again
+    with suppress(DamagedShardError):  # missing or damaged: written again
         if (not isinstance(path, Path) or exists(path)) and read_verified(path).content_hash == content_hash(rows):
             return path
     _write(path, table, rows, {"key": key}, {})
@@ -167,12 +167,12 @@ def write_dimension(output: StorePath, table: Table, key: str, rows: list[dict[s
 
 
 def published_cells(output: StorePath, evaluation_id: str, *, attention: bool, logits: bool = False) -> set[Cell]:
-    """Cells of an evaluation whose rows are published, by one listing a table; other files are passed over.
+    """Cells of an evaluation whose rows are published, by one listing per table; other files are ignored.
 
-    Predictions are written last: they are the commit.
+    Predictions are written last: they commit the cell.
 
     Raises:
-        StorageError: a remote file system does not answer.
+        StorageError: a remote file system does not respond.
     """
     folder = f"evaluation_id={evaluation_id}"
     cells = []
@@ -184,22 +184,22 @@ def published_cells(output: StorePath, evaluation_id: str, *, attention: bool, l
 
 
 def list_results_files(output: StorePath, table: Table) -> Iterator[StorePath]:
-    """Published files of a table, in path order, from one listing; temporary files are passed over.
+    """Published files of a table, in path order, from one listing, without temporary files.
 
     Raises:
-        StorageError: a remote file system does not answer.
+        StorageError: a remote file system does not respond.
     """
     return iter(list_published(output / RESULTS_FOLDER / table.name, ".parquet"))
 
 
 @contextmanager
 def damage_of(path: object) -> Iterator[None]:
-    """Turn whatever reading or parsing a file raises into a DamagedShardError, unless the system refused to read it.
+    """Turn errors of reading or parsing a file into a DamagedShardError, unless the system refused to read it.
 
     Raises:
-        DamagedShardError: the file is missing, or is not what it should be.
-        StorageError: it could not be read, which says nothing of its content.
-        MemoryError: as it was; that too says nothing of the file.
+        DamagedShardError: the file is missing or invalid.
+        StorageError: it could not be read, whatever its content.
+        MemoryError: unchanged.
     """
     try:
         yield
@@ -208,18 +208,18 @@ def damage_of(path: object) -> Iterator[None]:
     except MemoryError:
         raise
     except _PARSING_ERRORS as error:
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # Arrow's own have no number
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # Arrow's own errors have no number
             raise StorageError(f"cannot read {path}: {reason_of(error)}") from error
         raise DamagedShardError(f"{path} is damaged and cannot be read ({first_line(error)})") from error
 
 
 def read_verified(path: StorePath) -> StoredTable:
-    """Read a file and prove that its rows are those that were written.
+    """Read a file and verify its rows by their hash.
 
     Raises:
-        DamagedShardError: it is missing, cannot be parsed, carries no identity, belongs elsewhere, says that it holds
-            far more than its size allows, or its rows do not match its hash.
-        StorageError: it cannot be read, or a remote file system does not answer.
+        DamagedShardError: it is missing, cannot be parsed, has no identity, belongs elsewhere, states far more rows
+            than its size allows, or its rows do not match its hash.
+        StorageError: it cannot be read, or a remote file system does not respond.
     """
     with damage_of(path):
         source, size = (path, check_regular(path)) if isinstance(path, Path) else _fetched(path)
@@ -228,7 +228,7 @@ def read_verified(path: StorePath) -> StoredTable:
             _check_size(file.metadata, size)
             rows = file.read(use_threads=False).replace_schema_metadata(None)
             if rows.num_rows != file.metadata.num_rows:
-                raise ValueError(f"it says that it has {file.metadata.num_rows:,} rows, and has {rows.num_rows:,}")
+                raise ValueError(f"it states {file.metadata.num_rows:,} rows and has {rows.num_rows:,}")
         if content_hash(rows) != footer["content_hash"]:
             raise DamagedShardError(f"{path} is damaged: its rows do not match the hash in its footer")
     return StoredTable(rows, footer["identity"], footer["facts"], footer["content_hash"])
@@ -239,7 +239,7 @@ def read_footer(path: StorePath) -> dict[str, Any]:
 
     Raises:
         DamagedShardError: it is missing, cannot be parsed, belongs elsewhere, or its footer does not match its seal.
-        StorageError: it cannot be read, or a remote file system does not answer.
+        StorageError: it cannot be read, or a remote file system does not respond.
     """
     with damage_of(path):
         if isinstance(path, Path):
@@ -250,7 +250,7 @@ def read_footer(path: StorePath) -> dict[str, Any]:
 
 
 def _opened(source: Any) -> pq.ParquetFile:
-    """A Parquet file whose footer is held to limits, and whose pages to their checksums."""
+    """A Parquet file with limits for its footer and checksums for its pages."""
     return pq.ParquetFile(
         source,
         thrift_string_size_limit=MOST_TEXT_BYTES,
@@ -266,9 +266,9 @@ def _fetched(path: "UPath") -> tuple[pa.BufferReader, int]:
 
 
 def _check_size(metadata: pq.FileMetaData, file_bytes: int) -> None:
-    """Refuse a file whose rows, as it says itself, would take far more memory than a file of its size rightly does.
+    """Refuse a file whose stated rows would take far more memory than a file of its size should.
 
-    Of a row group, not of its columns: Arrow ends the process where the metadata of a column are damaged.
+    From row groups, not columns: Arrow aborts the process if the metadata of a column are damaged.
     """
     groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
     decoded = sum(group.total_byte_size for group in groups) + metadata.num_rows * ROW_BYTES
@@ -289,11 +289,11 @@ def seal(footer: dict[str, Any]) -> dict[bytes, bytes]:
 def _unseal(metadata: pq.FileMetaData, path: StorePath) -> dict[str, Any]:
     """The footer of the file at `path`: table, schema_version, identity, content_hash, facts.
 
-    One of another version is given as it is: it may mean something else.
+    A footer of another version is returned unchecked.
 
     Raises:
         DamagedShardError: the file belongs elsewhere.
-        TypeError, ValueError, KeyError: its footer is none of ours, or something in it has another type.
+        TypeError, ValueError, KeyError: its footer is invalid.
     """
     pairs = metadata.metadata or {}
     if FOOTER_KEY not in pairs:
@@ -322,7 +322,7 @@ def _check_footer(footer: dict[str, Any], path: StorePath) -> None:
         parts = (f"{identity['key']}.parquet",)
     if path.parts[-len(parts) - 2 :] != (RESULTS_FOLDER, footer["table"], *parts):
         raise DamagedShardError(
-            f"{path} does not belong here: its footer says {identity} of {footer['table']}, which lies at "
+            f"{path} does not belong here: its footer states {identity} of {footer['table']}, which belongs at "
             f"{RESULTS_FOLDER}/{footer['table']}/{'/'.join(parts)}; remove it"
         )
 
@@ -337,15 +337,15 @@ def _check_fact(name: str, value: Any, kinds: tuple[type, ...]) -> None:
 
 
 def _text(value: Any) -> str:
-    """The value, if it is a text that can be stored as UTF-8."""
+    """The value, if it is a string that can be stored as UTF-8."""
     if not isinstance(value, str):
-        raise TypeError(f"its footer holds {str(value)[:40]!r} where a text is expected")
+        raise TypeError(f"its footer holds {str(value)[:40]!r} where a string is expected")
     value.encode()
     return value
 
 
 def _read_tail(path: "UPath") -> bytes:
-    """The end of a remote file, long enough to hold its footer, whose length stands 8 bytes before the end."""
+    """The end of a remote file that contains its footer, whose length is stored 8 bytes before the end."""
     tail = read_bytes(path, FOOTER_BYTES)
     needed = int.from_bytes(tail[-8:-4], "little") + 8
     return tail if needed <= len(tail) or len(tail) < FOOTER_BYTES else read_bytes(path, needed)
@@ -372,7 +372,7 @@ def _write(path: StorePath, table: Table, rows: pa.Table, identity: dict[str, st
 
 
 def _repeating(columns: pa.Schema) -> list[str]:
-    """Columns of few distinct values: of others, such as measured figures, a dictionary is larger than the values."""
+    """Columns of few distinct values: for others, such as measured values, a dictionary is larger than the values."""
     return [field.name for field in columns if pa.types.is_int16(field.type) or pa.types.is_string(field.type)]
 
 
@@ -386,7 +386,7 @@ def content_hash(rows: pa.Table) -> str:
 
 
 def _hash_values(hasher: Any, column: pa.ChunkedArray) -> None:
-    """Hash a column part by part, as if it were one array, without making it one (that would copy it whole)."""
+    """Hash a column part by part like one array, without copying it into one."""
     kind = column.type
     parts = [chunk.slice(start, HASHED_ROWS) for chunk in column.chunks for start in range(0, len(chunk), HASHED_ROWS)]
     hasher.update(f"{len(column)};".encode())
@@ -411,7 +411,7 @@ def _update(hasher: Any, pieces: Iterable[Any]) -> None:
 
 
 def _joined_bytes(values: pa.Array) -> bytes | memoryview:
-    """The bytes of all texts that are not null, one after another."""
+    """The concatenated bytes of all strings that are not null."""
     values = values.drop_null().cast(pa.binary())
     _, offsets, content = values.buffers()
     if content is None:
@@ -426,5 +426,5 @@ def _numbers(values: pa.Array) -> np.ndarray:
 
 
 def _type_name(kind: pa.DataType) -> str:
-    # Parquet renames the values of a list from "item" to "element": the name is no part of the rows
+    # Parquet renames the values of a list from "item" to "element"; the hash ignores the name
     return f"list<{kind.value_type}>" if pa.types.is_list(kind) else str(kind)

@@ -1,4 +1,4 @@
-"""What a load asks of the record: its files, as their footers describe them, and their rows, proven by their hash."""
+"""The inventory of results for a load: files by their footers, and rows verified by their hash."""
 
 import os
 from collections import deque
@@ -40,19 +40,19 @@ pc: Any = pyarrow.compute  # its functions are made as it is imported: no checke
 FileKey = tuple[str, ...]
 LoadError = DamagedShardError | StorageError
 
-# Threads for a local record, and for a remote one, whose files are mostly waited for; one core is left to what drains
-# local rows, for threads that wait for one another's turn cost as much as they save.
+# Threads for local results, and for remote ones, which mostly wait; one core is left to the consumer of local rows,
+# since more threads would only wait for each other.
 FOOTER_THREADS, REMOTE_FOOTER_THREADS = 4, 32
 ROW_THREADS, REMOTE_ROW_THREADS = min(8, max(1, (os.cpu_count() or 1) - 1)), 16
 
 
-HEADER_BYTES = 24  # of a PNG, in which it states its size
-MOST_PICTURE_PIXELS = 2**24  # of one picture that a warehouse keeps, 4,096 squared
+HEADER_BYTES = 24  # of a PNG, which contain its size
+MOST_PICTURE_PIXELS = 2**24  # of one stored picture, 4,096 squared
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 class ResultsFile(NamedTuple):
-    """One file of a record, as its footer describes it."""
+    """One file of results, described by its footer."""
 
     output: StorePath
     path: StorePath
@@ -64,28 +64,28 @@ class ResultsFile(NamedTuple):
 
 
 def png_size(header: bytes) -> tuple[int, int] | None:
-    """Height and width that the first HEADER_BYTES of a PNG state, pixels, nothing decoded; None where it is none."""
+    """Height and width from the first HEADER_BYTES of a PNG, pixels, without decoding; None if it is not a PNG."""
     if len(header) < HEADER_BYTES or not header.startswith(_PNG_SIGNATURE) or header[12:16] != b"IHDR":
         return None
     return int.from_bytes(header[20:24], "big"), int.from_bytes(header[16:20], "big")
 
 
 def has_results(output: StorePath) -> bool:
-    """Whether an output folder holds a record.
+    """Whether an output folder holds results.
 
     Raises:
-        StorageError: a remote file system does not answer.
+        StorageError: a remote file system does not respond.
     """
     return is_folder(output / RESULTS_FOLDER)
 
 
 def stored_columns(output: Path, table: Table) -> set[str]:
-    """Columns that the files of a table have in a local record; of a table with a file a cell one file an evaluation.
+    """Columns of the files of a table in local results; for a table with one file per cell, one file per evaluation.
 
-    Files of one table may differ: a column that only some need is left out of the others.
+    Files of one table may differ: a column that only some need is missing in the others.
 
     Returns:
-        Names that all these files have, the keys in their paths among them; none where there is no file.
+        Names that all these files have, including the keys in their paths; empty without files.
 
     Raises:
         DamagedShardError: a file cannot be parsed.
@@ -100,22 +100,22 @@ def stored_columns(output: Path, table: Table) -> set[str]:
 
 
 def scan_results(outputs: Sequence[StorePath]) -> tuple[dict[FileKey, ResultsFile], list[DamagedShardError]]:
-    """Read the footer of every file in the records of `outputs`; of two files with one key, the later folder's counts.
+    """Read the footer of every results file of `outputs`; of two files with one key, the later folder's is used.
 
-    An attention shard without its predictions is left out: predictions are written last, they commit a cell.
+    An attention shard without its predictions is skipped: predictions are written last, they commit a cell.
 
     Returns:
         The files by key, and an error for each file whose footer is damaged.
 
     Raises:
-        WarehouseError: a folder holds no record, or one of another schema version.
-        StorageError: a remote file system does not answer.
+        WarehouseError: a folder holds no results, or results of another schema version.
+        StorageError: a remote file system does not respond.
     """
     files: dict[FileKey, ResultsFile] = {}
     damaged: list[DamagedShardError] = []
     for output in outputs:
         if not has_results(output):
-            raise WarehouseError(f"{output} holds no record: {_where_it_is(output)}")
+            raise WarehouseError(f"{output} holds no results: {_where_it_is(output)}")
         read = _read_footers(output)
         damaged.extend(file for file in read if isinstance(file, DamagedShardError))
         found = {file.key: file for file in read if isinstance(file, ResultsFile)}
@@ -126,10 +126,10 @@ def scan_results(outputs: Sequence[StorePath]) -> tuple[dict[FileKey, ResultsFil
 
 
 def _where_it_is(output: StorePath) -> str:
-    """How a folder that holds no record is mended."""
+    """The fix for a folder without results."""
     if output.name == RESULTS_FOLDER and has_results(output.parent):
-        return f"it is one; name the folder above, {output.parent}"
-    return "make one with `failmodes evaluate STUDY`; where a study's `results` lies elsewhere, name the study file"
+        return f"it is a results folder itself; name its parent, {output.parent}"
+    return "run `failmodes evaluate STUDY`; if the study has `results` elsewhere, name the study file"
 
 
 def _read_footers(output: StorePath) -> list[ResultsFile | DamagedShardError]:
@@ -138,7 +138,7 @@ def _read_footers(output: StorePath) -> list[ResultsFile | DamagedShardError]:
             footer = read_footer(path)
         except DamagedShardError as error:
             return error
-        check_version(footer["schema_version"], path, "make it again with `failmodes evaluate STUDY`")
+        check_version(footer["schema_version"], path, "run `failmodes evaluate STUDY` again")
         names = [footer["identity"][name] for name in PARTITIONS] if table in FACTS else [path.stem]
         key = (table.name, *names)
         return ResultsFile(output, path, table, key, footer["content_hash"], footer["row_count"], footer["facts"])
@@ -149,11 +149,11 @@ def _read_footers(output: StorePath) -> list[ResultsFile | DamagedShardError]:
 
 
 def read_verified_rows(files: Sequence[ResultsFile], errors: list[LoadError]) -> Iterator[pa.Table]:
-    """Rows of each file, in order, with all columns of its table; read in threads, ahead of what drains them.
+    """Rows of each file, in order, with all columns of its table; threads read ahead of the consumer.
 
-    What is wrong with a file (damaged, or a remote one that cannot be read) is added to `errors` and not raised, for
-    DuckDB may be the one that drains this; from then on the other files are still verified, so that all damage is
-    known, but no rows are given. Two files a thread are in memory at a time.
+    Errors of a file (damaged, or a remote one that cannot be read) are added to `errors` and not raised, since DuckDB
+    may be the consumer; the other files are then still verified, to report all damage, but yield no rows. Two files per
+    thread are in memory at a time.
     """
     local = all(isinstance(file.path, Path) for file in files)
     threads = ROW_THREADS if local else REMOTE_ROW_THREADS
@@ -182,15 +182,15 @@ def _read(file: ResultsFile) -> pa.Table | LoadError:
         return error
 
 
-@lru_cache(maxsize=8)  # the cells of an evaluation share it, those of a severity beside them another
+@lru_cache(maxsize=8)  # shared by the cells of an evaluation and of a severity
 def _key_column(name: str, value: str, count: int) -> pa.Array:
-    """One of the columns that the path of a shard holds."""
+    """A column from the path of a shard."""
     scalar = pa.scalar(Decimal(value), pa.decimal128(4, 3)) if name == "severity" else pa.scalar(value, pa.string())
     return pa.repeat(scalar, count)
 
 
 def read_rows(path: StorePath, table: Table) -> pa.Table:
-    """Verified rows of a file with the columns of `table`, less those that the path of a shard holds.
+    """Verified rows of a file with the columns of `table`, without those in the path of a shard.
 
     Raises:
         DamagedShardError: as `read_verified`, or its columns are not those of the table.
@@ -201,17 +201,16 @@ def read_rows(path: StorePath, table: Table) -> pa.Table:
 
 
 def cast_to_table(rows: pa.Table, table: Table, subject: object, *, without: tuple[str, ...] = ()) -> pa.Table:
-    """Bring rows to the columns of `table`: nullable columns that are missing become null, unknown ones go.
+    """Cast rows to the columns of `table`: missing nullable columns become null, unknown ones are dropped.
 
     Args:
-        rows: from anywhere.
-        table: the table of the contract.
-        subject: names the file in errors.
-        without: columns of the table that are left out.
+        rows: untrusted rows.
+        table: the table of the schema.
+        subject: the file, for errors.
+        without: columns of the table to leave out.
 
     Raises:
-        DamagedShardError: a column is of another type, or one that may not be null is missing or holds nulls; or a text
-            is too long.
+        DamagedShardError: a column has another type, a required one is missing or has nulls, or a text is too long.
     """
     schema, names = table.arrow(without=without), set(rows.column_names)
     with damage_of(subject):
@@ -231,7 +230,7 @@ def _check_lengths(columns: dict[str, pa.ChunkedArray | pa.Array], table: Table)
             longest = pc.max(pc.utf8_length(texts)).as_py()
             if longest is not None and longest > most:
                 raise ValueError(
-                    f"{table.name}.{column.name} has a text of {longest:,} letters, expected at most {most:,}"
+                    f"{table.name}.{column.name} has a text of {longest:,} characters, expected at most {most:,}"
                 )
 
 
@@ -245,7 +244,7 @@ def _cast_column(
         raise ValueError(f"it has no {name}")
     cast: pa.ChunkedArray = values if values.type == field.type else values.cast(field.type)
     if not pa.types.is_primitive(field.type):
-        cast.validate(full=True)  # texts may be no UTF-8
+        cast.validate(full=True)  # strings may be invalid UTF-8
     if cast.null_count and not field.nullable:
         raise ValueError(f"{name} may not be null")
     return cast

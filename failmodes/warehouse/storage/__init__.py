@@ -1,1 +1,1 @@
-"""Files, local and remote: paths and URLs, atomic writes, locks, where a study keeps them."""
+"""Local and remote files: paths and URLs, atomic writes, locks, locations of a study."""

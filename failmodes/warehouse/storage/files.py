@@ -1,8 +1,8 @@
 """Local and remote files; remote is a URL of any file system that fsspec knows (s3://, gs://, memory:// …).
 
-A local path is a `pathlib.Path`, a remote one a `UPath`; every request to a remote one goes through this file, so that
-whatever its driver raises becomes one line. Credentials and endpoints come from the driver's environment variables or
-fsspec's configuration (FSSPEC_S3_ENDPOINT_URL and the like). A file that is written appears whole or not at all:
+A local path is a `pathlib.Path`, a remote one a `UPath`; every request to a remote one goes through this module, which
+turns any error of its driver into one line. Credentials and endpoints come from the driver's environment variables or
+fsspec's configuration (FSSPEC_S3_ENDPOINT_URL and the like). Files are written completely or not at all:
 locally by temporary name, fsync, rename and fsync of the folder, elsewhere by one put, or put and rename.
 """
 
@@ -23,35 +23,35 @@ from failmodes.warehouse.extras import require
 if TYPE_CHECKING:
     from upath import UPath
 
-StorePath: TypeAlias = "Path | UPath"  # not imported here: with fsspec it takes longer than a short command
+StorePath: TypeAlias = "Path | UPath"  # not imported here: importing fsspec takes longer than a short command
 TEMPORARY_PREFIX = ".tmp-"
 
-# Object stores, where an object appears with its last byte; elsewhere a file grows while it is written.
+# Object stores, where an object appears complete; elsewhere a file grows while it is written.
 _WHOLE_PUTS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 
 _REASONS = {
-    errno.ENOSPC: "no space left on the disk: free some and run the same command again",
-    errno.EDQUOT: "the disk quota is used up: free some and run the same command again",
+    errno.ENOSPC: "no space left on the disk: free disk space and run the same command again",
+    errno.EDQUOT: "the disk quota is used up: free disk space and run the same command again",
     errno.EFBIG: "the file-size limit of this process is too low (ulimit -f)",
-    errno.EACCES: "permission denied: choose a folder that you may write to",
-    errno.EPERM: "operation not permitted: choose a folder that you may write to",
-    errno.EROFS: "read-only file system: choose a folder that you may write to",
+    errno.EACCES: "permission denied: choose a writable folder",
+    errno.EPERM: "operation not permitted: choose a writable folder",
+    errno.EROFS: "read-only file system: choose a writable folder",
     errno.ENOTDIR: "a part of this path is a file, not a folder",
-    errno.EEXIST: "a file stands where a folder is needed",
+    errno.EEXIST: "a file has the name of a needed folder",
 }
 
 
 def is_url(text: str) -> bool:
-    """Whether `text` is meant as a URL, not as a path."""
+    """Whether `text` is a URL."""
     return "://" in text
 
 
 def as_store_path(location: str, folder: Path | None = None) -> StorePath:
-    """The local or remote path that a URL or a path means.
+    """The local or remote path for a URL or a path.
 
     Args:
-        location: a URL, or a path; file:// is a path too.
-        folder: what a relative path is relative to; the current folder if not given.
+        location: a URL, or a path; file:// is local.
+        folder: base of a relative path; default: the current folder.
 
     Raises:
         MissingExtraError: fsspec or universal-pathlib is not installed.
@@ -66,11 +66,11 @@ def as_store_path(location: str, folder: Path | None = None) -> StorePath:
     try:
         protocol = location.split("://", 1)[0]
         if not protocol:
-            raise ValueError("it names no protocol")
+            raise ValueError("it has no protocol")
         get_filesystem_class(protocol)
         path = UPath(location)
-        _ = path / "results"  # a cache in front of another file system makes no paths of its own
-    except Exception as error:  # every driver has errors of its own
+        _ = path / "results"  # caching file systems do not implement paths
+    except Exception as error:  # every driver has its own errors
         hint = "" if isinstance(error, ImportError) else "; expected a path, or a URL such as s3://bucket/study"
         raise StudyError(f"cannot reach {location}: {first_line(error)}{hint}") from error
     return Path(path.path) if path.protocol in ("file", "local") else path
@@ -80,7 +80,7 @@ def exists(path: StorePath) -> bool:
     """Whether a file is published under `path`.
 
     Raises:
-        StorageError: its file system does not answer.
+        StorageError: its file system does not respond.
     """
     with _driver_errors("read", path):
         return path.is_file()
@@ -90,14 +90,14 @@ def is_folder(path: StorePath) -> bool:
     """Whether `path` is a folder; in an object store, whether anything is under it.
 
     Raises:
-        StorageError: its file system does not answer.
+        StorageError: its file system does not respond.
     """
     with _driver_errors("read", path):
         return path.is_dir()
 
 
 def delete(path: StorePath) -> None:
-    """Remove a file; one that is not there is no error.
+    """Remove a file, if it exists.
 
     Raises:
         StorageError: it cannot be removed.
@@ -107,7 +107,7 @@ def delete(path: StorePath) -> None:
 
 
 def delete_folder(folder: StorePath) -> None:
-    """Remove a folder with all that is in it; one that is not there is no error.
+    """Remove a folder with its content, if it exists.
 
     Raises:
         StorageError: something in it cannot be removed.
@@ -121,10 +121,10 @@ def delete_folder(folder: StorePath) -> None:
 
 
 def size_of(path: StorePath) -> int:
-    """Size of a file, bytes; 0 where none is.
+    """Size of a file, bytes; 0 if it does not exist.
 
     Raises:
-        StorageError: its file system does not answer.
+        StorageError: its file system does not respond.
     """
     with suppress(FileNotFoundError), _driver_errors("read", path):
         return int(path.stat().st_size)
@@ -132,14 +132,14 @@ def size_of(path: StorePath) -> int:
 
 
 def check_regular(path: Path) -> int:
-    """Make sure that a local path is a file that can be read to its end: no folder, pipe, socket or device.
+    """Check that a local path is a regular file: no folder, pipe, socket or device.
 
     Returns:
         Its size, bytes.
 
     Raises:
-        FileNotFoundError: nothing is there.
-        StorageError: something else is there, or it may not be read; one line says what.
+        FileNotFoundError: it does not exist.
+        StorageError: it is something else, or may not be read.
     """
     with _opened(path) as handle:
         return os.fstat(handle).st_size
@@ -149,14 +149,14 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
     """Content of a local file of at most `most_bytes` bytes.
 
     Raises:
-        FileNotFoundError: nothing is there.
+        FileNotFoundError: it does not exist.
         StorageError: it is larger, no regular file (see `check_regular`), or may not be read.
     """
     with _opened(path) as handle, os.fdopen(os.dup(handle), "rb") as file:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
         raise StorageError(
-            f"cannot read {path}: it is larger than {most_bytes / 1e6:,.3g} MB, the most for such a file"
+            f"cannot read {path}: it is larger than {most_bytes / 1e6:,.3g} MB, the maximum for such a file"
         )
     return content
 
@@ -165,18 +165,18 @@ def read_text(path: Path, most_bytes: int) -> str:
     """Text of a local file in UTF-8, with or without a byte-order mark.
 
     Raises:
-        FileNotFoundError: nothing is there.
-        StorageError: it is no text in UTF-8, or whatever `read_regular` raises.
+        FileNotFoundError: it does not exist.
+        StorageError: it is not UTF-8 text, or `read_regular` fails.
     """
     try:
         return read_regular(path, most_bytes).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise StorageError(f"cannot read {path}: it is no text in UTF-8 (byte {error.start})") from error
+        raise StorageError(f"cannot read {path}: it is not UTF-8 text (byte {error.start})") from error
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    """The descriptor of an open regular file; opening one that is none does not wait, as it would for a pipe."""
+    """The descriptor of an open regular file; opening does not block on a pipe."""
     handle = None
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -187,7 +187,7 @@ def _opened(path: Path) -> Iterator[int]:
         raise
     except OSError as error:
         raise StorageError(f"cannot read {path}: {reason_of(error)}") from error
-    except ValueError as error:  # a path that holds a null character
+    except ValueError as error:  # a path with a null character
         raise StorageError(f"cannot read {path}: {first_line(error)}") from error
     finally:
         if handle is not None:
@@ -195,7 +195,7 @@ def _opened(path: Path) -> Iterator[int]:
 
 
 def kind_of(mode: int) -> str | None:
-    """What a file is that is no regular one, in words; None for a regular one."""
+    """The kind of a file that is not regular, as text; None for a regular one."""
     kinds = {
         stat.S_IFDIR: "folder",
         stat.S_IFLNK: "symbolic link",
@@ -208,10 +208,10 @@ def kind_of(mode: int) -> str | None:
 
 
 def list_published(folder: StorePath, suffix: str) -> list[StorePath]:
-    """Published files under `folder` whose names end in `suffix`, in path order; temporary ones are passed over.
+    """Published files under `folder` whose names end in `suffix`, in path order, without temporary ones.
 
     Raises:
-        StorageError: a remote file system does not answer.
+        StorageError: a remote file system does not respond.
     """
     if isinstance(folder, Path):
         return sorted(path for path in folder.rglob(f"*{suffix}") if not path.name.startswith("."))
@@ -226,8 +226,8 @@ def read_bytes(path: "UPath", last: int | None = None) -> bytes:
     """Content of a remote file, or only its `last` bytes, in one request.
 
     Raises:
-        FileNotFoundError: it is not there.
-        StorageError: the file system does not answer, which says nothing about the file: it is no damage.
+        FileNotFoundError: it does not exist.
+        StorageError: the file system does not respond, which is no damage of the file.
     """
     with _driver_errors("read", path):
         return bytes(cast(bytes, path.fs.cat_file(path.path, start=None if last is None else -last)))
@@ -235,12 +235,11 @@ def read_bytes(path: "UPath", last: int | None = None) -> bytes:
 
 @contextmanager
 def atomic_write(path: StorePath) -> Iterator[Path]:
-    """Give a temporary local path to write to; on success it becomes `path` in one step.
+    """Yield a temporary local path to write to; on success it becomes `path` in one step.
 
-    Whatever happens inside (an exception, `kill -9`, a full disk), `path` has either its former content or the whole
-    new one. For a local path the temporary one is beside it, under a name with the numbers of process and thread, so
-    that two writers never share one; for a remote path it is in a folder for temporary files, and uploaded when it is
-    whole.
+    On an exception, `kill -9` or a full disk, `path` has either its former content or the complete new one. For a local
+    path the temporary file is beside it, under a name with the numbers of process and thread, so that two writers never
+    share one; for a remote path it is in a folder for temporary files, and uploaded when complete.
 
     Raises:
         StorageError: the file could not be written.
@@ -255,7 +254,7 @@ def atomic_write(path: StorePath) -> Iterator[Path]:
     temporary = make_folder(path.parent) / f"{TEMPORARY_PREFIX}{os.getpid()}-{threading.get_ident()}-{path.name}"
     with storage_errors(path):
         try:
-            temporary.unlink(missing_ok=True)  # a link that another user put there would be followed
+            temporary.unlink(missing_ok=True)  # otherwise a link of another user would be followed
             yield temporary
             fsync(temporary)
             os.replace(temporary, path)
@@ -265,16 +264,16 @@ def atomic_write(path: StorePath) -> Iterator[Path]:
 
 
 def atomic_write_bytes(path: StorePath, content: bytes) -> None:
-    """Write `content` to `path` whole or not at all."""
+    """Write `content` to `path` completely or not at all."""
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
 
 def remove_stale_temporaries(folder: StorePath) -> int:
-    """Remove what killed processes left under a local `folder`; files of processes still alive stay.
+    """Remove temporary files of killed processes under a local `folder`.
 
     Returns:
-        How many were removed; 0 for a remote folder, where nothing tells which process made a file.
+        How many were removed; 0 for a remote folder, where the process of a file is unknown.
     """
     removed = 0
     for leftover in folder.rglob(f"{TEMPORARY_PREFIX}*") if isinstance(folder, Path) else ():
@@ -286,7 +285,7 @@ def remove_stale_temporaries(folder: StorePath) -> int:
 
 
 def reason_of(error: Exception) -> str:
-    """Why the operating system refused, with what to do where that is known; libraries tell it at a message's end."""
+    """The reason of the operating system, with the fix if known; libraries append it to their message."""
     if isinstance(error, OSError):
         return _REASONS.get(error.errno or 0, error.strerror or str(error))
     text = first_line(error)
@@ -295,7 +294,7 @@ def reason_of(error: Exception) -> str:
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn an operating system error while writing `path` into a StorageError that says what to do."""
+    """Turn an operating system error while writing `path` into a StorageError with the fix."""
     try:
         yield
     except OSError as error:
@@ -303,14 +302,14 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 def make_folder(path: Path) -> Path:
-    """Create a folder and its parents; a failure is a StorageError."""
+    """Create a folder and its parents, or raise a StorageError."""
     with storage_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def fsync(path: Path) -> None:
-    """Bring the content of a file, or the entries of a folder, to the disk."""
+    """Flush the content of a file, or the entries of a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -319,9 +318,9 @@ def fsync(path: Path) -> None:
 
 
 def _upload(source: Path, path: "UPath") -> None:
-    """Bring the local file `source` to `path`, where it appears whole: in one put, elsewhere by put and rename."""
+    """Upload the local file `source` to `path` atomically: by one put, or by put and rename."""
     fs, target = path.fs, path.path
-    with _driver_errors("write", path, missing="no such bucket or folder: make it, or correct the URL"):
+    with _driver_errors("write", path, missing="no such bucket or folder: create it, or correct the URL"):
         if path.protocol in _WHOLE_PUTS:
             fs.put_file(str(source), target)
             return
@@ -331,30 +330,30 @@ def _upload(source: Path, path: "UPath") -> None:
             fs.put_file(str(source), staged)
             fs.mv(staged, target)
         except BaseException:
-            with suppress(Exception):  # what went wrong first is what the user should hear
+            with suppress(Exception):  # the first error is the one to report
                 fs.rm_file(staged)
             raise
 
 
 @contextmanager
 def _driver_errors(verb: str, path: StorePath, missing: str | None = None) -> Iterator[None]:
-    """Turn whatever a driver raises into one line; FileNotFoundError only where `missing` says what it means."""
+    """Turn any error of a driver into one line; FileNotFoundError only if `missing` describes it."""
     try:
         if not isinstance(path, Path):
-            path.fs.invalidate_cache()  # a listing that the driver remembers knows nothing of other writers
+            path.fs.invalidate_cache()  # a cached listing of the driver misses other writers
         yield
     except FileNotFoundError as error:
         if missing is None:
             raise
         raise StorageError(f"cannot {verb} {path}: {missing}") from error
     except PermissionError as error:
-        raise StorageError(f"cannot {verb} {path}: access denied, check your credentials and rights") from error
-    except Exception as error:  # every driver has errors of its own libraries, with no base in common
+        raise StorageError(f"cannot {verb} {path}: access denied: check your credentials and permissions") from error
+    except Exception as error:  # every driver has its own errors libraries, with no base in common
         raise StorageError(f"cannot {verb} {path}: {first_line(error)}") from error
 
 
 def _is_alive(process: int) -> bool:
-    """Whether a process may still write: one that ended and that its parent has not asked after (Linux) does not."""
+    """Whether a process may still write; zombies (Linux) do not."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -1,6 +1,6 @@
-"""Where the warehouse and the record are: from a study file, an output folder, a URL or the database file itself.
+"""Locations of warehouse and results: from a study file, an output folder, a URL or the database file itself.
 
-Whatever a study file may be (a pipe, a device, no text, no TOML) is one line, said here for all who read one.
+Any invalid study file (a pipe, a device, not text, not TOML) becomes one error line here.
 """
 
 from collections.abc import Iterable
@@ -13,12 +13,12 @@ from failmodes.warehouse.storage.files import StorePath, as_store_path, is_url, 
 
 WAREHOUSE_FILE = "warehouse.duckdb"
 STUDY_FILE = "study.toml"
-MOST_STUDY_BYTES = 2_000_000  # a study is a few kB; the names of 32,767 classes, the most that are recorded, below 1 MB
+MOST_STUDY_BYTES = 2_000_000  # a study is a few kB; the names of 32,767 classes, the maximum, below 1 MB
 MOST_PATH_LETTERS = 4096  # PATH_MAX of Linux
 
 
 def find_warehouse(location: str | Path | None) -> Path:
-    """Path of the warehouse that `location` means; it need not exist.
+    """Path of the warehouse for a location; it need not exist.
 
     Args:
         location: a study file (.toml), an output folder or a .duckdb file; None looks in the current folder for
@@ -28,13 +28,13 @@ def find_warehouse(location: str | Path | None) -> Path:
         StudyError: `location` is none of these, or its study names no output folder.
     """
     if isinstance(location, str) and is_url(location):
-        raise StudyError(f"{location} is a URL, and a warehouse is a local file: name it with --into FILE.duckdb")
+        raise StudyError(f"{location} is a URL, but a warehouse is a local file: name it with --into FILE.duckdb")
     location = Path(location) if location else default_location()
     return location if location.suffix == ".duckdb" else find_output(location) / WAREHOUSE_FILE
 
 
 def find_output(location: Path) -> Path:
-    """Path of the output folder that `location` means (see `find_warehouse`); of a .duckdb file, its folder.
+    """Path of the output folder for a location (see `find_warehouse`); for a .duckdb file, its folder.
 
     Raises:
         StudyError: `location` is neither study file, folder nor .duckdb file, or its study names no output folder.
@@ -50,18 +50,18 @@ def find_output(location: Path) -> Path:
         return location.parent
     if location.is_dir():
         return location
-    state = "is no folder" if location.exists() else "does not exist"
+    state = "is not a folder" if location.exists() else "does not exist"
     raise StudyError(f"{location} {state}: expected a study file (.toml), an output folder or a warehouse (.duckdb)")
 
 
 def find_results(location: str | Path | None) -> StorePath:
-    """The folder whose record `location` means: what a study names as its `results`, else its output folder.
+    """The folder with the results for a location: a study's `results`, else its output folder.
 
     Args:
-        location: as for `find_warehouse`, or the URL of a folder that holds a record.
+        location: as for `find_warehouse`, or the URL of a folder with results.
 
     Raises:
-        StudyError: as `find_output`, or a URL of no known protocol, or its driver is not installed.
+        StudyError: as `find_output`, or the protocol of the URL is unknown or its driver is not installed.
     """
     if isinstance(location, str) and is_url(location):
         return as_store_path(location)
@@ -75,10 +75,10 @@ def find_results(location: str | Path | None) -> StorePath:
 
 
 def default_location() -> Path:
-    """The default where no location is given: study.toml, else warehouse.duckdb, in the current folder.
+    """The default location: study.toml, else warehouse.duckdb, in the current folder.
 
     Raises:
-        StudyError: neither is there.
+        StudyError: neither exists.
     """
     for name in (STUDY_FILE, WAREHOUSE_FILE):
         if Path(name).is_file():
@@ -95,17 +95,15 @@ def study_files(locations: Iterable[str | Path | None]) -> list[Path]:
 
 
 def read_toml(study: Path) -> dict[str, Any]:
-    """Keys and tables of a study file, not checked any further.
+    """Keys and tables of a study file, not validated.
 
     Raises:
-        StudyError: nothing is there, or no regular file of at most MOST_STUDY_BYTES bytes, or no TOML.
+        StudyError: it does not exist, is not a regular file of at most MOST_STUDY_BYTES bytes, or not TOML.
     """
     try:
         return parse_toml(read_text(study, MOST_STUDY_BYTES))
     except FileNotFoundError as error:
-        raise StudyError(
-            f"no study file at {study}: write one with `failmodes init`, since it does not exist"
-        ) from error
+        raise StudyError(f"study file {study} does not exist: write one with `failmodes init`") from error
     except StorageError as error:
         raise StudyError(f"{error}: name a study file (.toml)") from error
     except ValueError as error:
@@ -116,9 +114,9 @@ def parse_toml(text: str) -> dict[str, Any]:
     """Keys and tables of a TOML text.
 
     Raises:
-        ValueError: it is none, or is nested deeper, or has longer numbers, than can be read.
+        ValueError: it is not TOML, too deeply nested, or has too long numbers.
     """
-    import tomllib  # which most commands do without
+    import tomllib  # not needed by most commands
 
     try:
         return tomllib.loads(text)
@@ -127,10 +125,10 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 
 def user_path(given: "str | PathLike[str]") -> Path:
-    """The path that a user wrote, where ~ stands for their home folder.
+    """The path of a user's text, with ~ expanded.
 
     Raises:
-        StudyError: it is blank or -, too long, holds a null character, or names the home folder of nobody.
+        StudyError: it is blank or -, too long, has a null character, or names the home folder of an unknown user.
     """
     text = fspath(given)
     if not text.strip():
@@ -138,12 +136,14 @@ def user_path(given: "str | PathLike[str]") -> Path:
     if text == "-":
         raise StudyError("'-' means stdout, which cannot be used here: name a folder or a file, such as runs/mine")
     if "\0" in text or len(text) > MOST_PATH_LETTERS:
-        kind = "holds a null character" if "\0" in text else f"is longer than {MOST_PATH_LETTERS:,} letters"
+        kind = "contains a null character" if "\0" in text else f"is longer than {MOST_PATH_LETTERS:,} characters"
         raise StudyError(f"the path {text[:60]!r} {kind}: name a folder or a file, such as runs/mine")
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
-        raise StudyError(f"the path {text[:60]!r} begins with the home folder of nobody: write it in full") from error
+        raise StudyError(
+            f"the path {text[:60]!r} begins with the home folder of an unknown user: write it in full"
+        ) from error
 
 
 def _path_in(study: Path, key: str, text: str) -> Path:

@@ -1,4 +1,4 @@
-"""One at a time: a lock that the system frees when its holder dies, and the run of a study under it."""
+"""File locks, which the system releases when their holder dies."""
 
 import os
 from collections.abc import Iterator
@@ -17,16 +17,16 @@ RUN_LOCK = ".run.lock"
 def file_lock(lock_path: Path, message: str, error: type[FailmodesError] = WarehouseError) -> Iterator[None]:
     """Hold the lock of the file `lock_path`, or refuse at once.
 
-    The file stays where it is (removing it would let two processes hold "the" lock) and names its holder.
+    The file is not removed (two processes could then hold the lock) and contains the holder's process number.
 
     Args:
-        lock_path: a local file, made with its folder where it is missing.
-        message: what to say where another holds it; "{process}" in it becomes "process 123".
-        error: the class of that refusal.
+        lock_path: a local file, created with its folder if missing.
+        message: error if another process holds it; "{process}" in it becomes "process 123".
+        error: class of that error.
 
     Raises:
         WarehouseError (or `error`): another process, or another part of this one, holds it.
-        StorageError: the file cannot be written, or its file system knows no locks.
+        StorageError: the file cannot be written, or its file system has no locks.
     """
     make_folder(lock_path.parent)
     lock = FileLock(lock_path, timeout=0, fallback_to_soft=False)  # a soft lock would outlive a killed holder
@@ -44,11 +44,11 @@ def file_lock(lock_path: Path, message: str, error: type[FailmodesError] = Wareh
 
 
 def run_lock(output: Path) -> AbstractContextManager[None]:
-    """Hold the lock of an output folder during a run, so that two runs never evaluate into one.
+    """Hold the lock of an output folder during a run, so that two runs never write to the same folder.
 
-    It guards the local folder. Runs on several hosts that share a remote record, each with an output folder of its
-    own, are not kept apart: shards are published whole and are the same whoever makes them, so that nothing is lost or
-    doubled, but a cell may be evaluated twice.
+    It locks the local folder. Runs on several hosts with common remote results, each with its own output folder, are
+    not excluded: shards are published atomically and are the same from every host, so that nothing is lost or
+    duplicated, but a cell may be evaluated twice.
 
     Raises:
         WarehouseError: another run holds it.

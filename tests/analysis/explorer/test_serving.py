@@ -72,7 +72,7 @@ def test_the_address_has_the_token() -> None:
 
 ERRORS = {
     "no warehouse": (["explore"], 2, "name a study file, an output folder or a .duckdb"),
-    "missing warehouse": (["explore", "gone.duckdb", "--no-browser"], 2, "there is no warehouse gone.duckdb"),
+    "missing warehouse": (["explore", "gone.duckdb", "--no-browser"], 2, "warehouse gone.duckdb does not exist"),
     "damaged warehouse": (["explore", "bad.duckdb", "--no-browser"], 1, "bad.duckdb"),
 }
 

@@ -57,7 +57,7 @@ def test_a_sheet_is_bounded_and_says_so(made: Pictured, condition: str, shown: i
 @pytest.mark.parametrize(
     ("condition", "line"),
     [
-        ("true; drop table prediction_facts", "2 statements where one is expected"),
+        ("true; drop table prediction_facts", "2 statements, expected one"),
         ("true union all select 1", "the filter adds another SELECT"),
         ("true) or (true", "syntax error"),
         ("corruptoin = 'fog'", 'Candidate bindings: "corruption"'),

@@ -54,7 +54,7 @@ def test_exit_codes(app: Typer, gate_folder: Path, tmp_path: Path, rules, option
 
 
 NOT_JUDGED = {
-    "missing warehouse": (["gate.toml", "gone.duckdb"], "there is no warehouse gone.duckdb"),
+    "missing warehouse": (["gate.toml", "gone.duckdb"], "warehouse gone.duckdb does not exist"),
     "output that is a folder": (["gate.toml", "both.duckdb", "--json", "folder.json"], "cannot write folder.json"),
     "time is over": (["gate.toml", "both.duckdb", "--timeout", "0.001"], "stopped after 0.001 s"),
 }

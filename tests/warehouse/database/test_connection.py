@@ -181,7 +181,7 @@ def test_a_file_open_for_writing_in_this_process_is_refused(warehouse_copy: Path
 
 
 def test_missing_warehouse_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(WarehouseError, match="there is no warehouse .*: `failmodes load STUDY` makes it from a record"):
+    with pytest.raises(WarehouseError, match="does not exist: `failmodes load STUDY` creates it from results"):
         run_query(tmp_path / "warehouse.duckdb", "select 1")
     assert not list(tmp_path.iterdir())
 

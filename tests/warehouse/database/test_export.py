@@ -119,8 +119,8 @@ def test_loads_replace_what_was_kept_and_add_what_is_new(alpha: Synthetic, tmp_p
     ("source", "name", "text"),
     [
         ("sound", "baseline.parquet", "ends in .duckdb"),
-        ("sound", "there.duckdb", "is there already: name another file"),
-        ("none.duckdb", "new/baseline.duckdb", "there is no warehouse"),
+        ("sound", "there.duckdb", "exists: choose another file"),
+        ("none.duckdb", "new/baseline.duckdb", "does not exist"),
     ],
 )
 def test_what_cannot_be_exported_leaves_everything_as_it_was(

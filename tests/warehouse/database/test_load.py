@@ -153,7 +153,7 @@ def test_damage_leaves_the_old_warehouse_as_it_was(results: Synthetic, tmp_path:
 
 
 def test_what_holds_no_results_is_refused(synthetic: Synthetic, tmp_path: Path) -> None:
-    for folder, expected in ((tmp_path, "holds no record"), (synthetic.output / "results", str(synthetic.output))):
+    for folder, expected in ((tmp_path, "holds no results"), (synthetic.output / "results", str(synthetic.output))):
         with pytest.raises(WarehouseError, match=re.escape(expected)):
             load([folder], tmp_path / "w.duckdb")
     assert not (tmp_path / "w.duckdb").exists()

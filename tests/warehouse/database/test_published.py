@@ -58,7 +58,7 @@ def test_the_command_stops_at_damage_before_it_loads(app: typer.Typer, results: 
 @pytest.mark.parametrize(
     ("of", "text"),
     [([], "not stated"), (["--published-of", "Nothing"], "no dataset here is Nothing"),
-     (["--published-of", "synthetic DIGITS"], "drawn beside models on synthetic DIGITS")],
+     (["--published-of", "synthetic DIGITS"], "shown beside models on synthetic DIGITS")],
 )  # fmt: skip
 def test_the_command_loads_both_or_published_alone(
     app: typer.Typer, results: Synthetic, tmp_path: Path, of: list[str], text: str

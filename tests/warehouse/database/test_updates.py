@@ -65,7 +65,7 @@ def test_a_database_that_others_write_to_is_refused(results: Synthetic, tmp_path
     ("make", "message"),
     [
         (lambda path: path.write_bytes(b"no database"), "cannot be opened"),
-        (lambda path: duckdb.connect(str(path)).close(), "no warehouse of failmodes"),
+        (lambda path: duckdb.connect(str(path)).close(), "not a warehouse of failmodes"),
         (lambda path: path.mkdir(), "it is a folder"),
     ],
     ids=["garbage", "another database", "folder"],
@@ -79,7 +79,7 @@ def test_what_is_no_warehouse_is_never_overwritten(results, tmp_path, make, mess
 
 
 def test_only_an_existing_warehouse_is_changed(tmp_path: Path) -> None:
-    with pytest.raises(WarehouseError, match="there is no warehouse"):
+    with pytest.raises(WarehouseError, match="does not exist"):
         write_a_step(tmp_path / "none.duckdb")
     assert not (tmp_path / "none.duckdb").exists()
 
@@ -137,7 +137,7 @@ def test_a_value_without_a_place_is_refused(warehouse_copy: Path, tmp_path: Path
     wide = "alter table prediction_facts alter label type bigint; update prediction_facts set label = 70000"
     before = changed(warehouse_copy, wide).read_bytes()
     more = write_synthetic(tmp_path / "more", images=20, models=("Gamma",)).output
-    with pytest.raises(WarehouseError, match="not as failmodes wrote it"):
+    with pytest.raises(WarehouseError, match="was changed by another program"):
         load([more], warehouse_copy)
     assert warehouse_copy.read_bytes() == before
 
@@ -146,6 +146,6 @@ def test_who_changes_settings_loses_nothing(warehouse_copy: Path) -> None:
     changed(warehouse_copy, "; ".join(f"create macro m{number}() as 1" for number in range(9)))
     before = warehouse_copy.read_bytes()
     assert Former(warehouse_copy).described().endswith("a macro m4 and 4 more")
-    with pytest.raises(WarehouseError, match="holds a macro m0, .*, which failmodes did not make"):
+    with pytest.raises(WarehouseError, match="holds a macro m0, .*, which failmodes did not create"):
         write_a_step(warehouse_copy)
     assert warehouse_copy.read_bytes() == before

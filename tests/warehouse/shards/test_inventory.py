@@ -51,7 +51,7 @@ def test_attention_without_its_predictions_is_left_out(results: Synthetic) -> No
 
 
 def test_an_empty_remote_folder_holds_no_results(memory_url: str, tmp_path: Path) -> None:
-    with pytest.raises(WarehouseError, match=f"{memory_url} holds no record"):
+    with pytest.raises(WarehouseError, match=f"{memory_url} holds no results"):
         load([as_store_path(memory_url)], tmp_path / "w.duckdb")
     assert list_published(as_store_path(memory_url), ".parquet") == []
     assert remove_stale_temporaries(as_store_path(memory_url)) == 0

@@ -45,7 +45,7 @@ def test_default_is_study_then_database_of_the_current_folder(here: Path) -> Non
     [
         (None, "does not exist"),
         ("output = ", "not valid TOML"),
-        (b"\xff\xfe", "no text in UTF-8"),
+        (b"\xff\xfe", "not UTF-8 text"),
         ("name = 'x'", "names no output folder"),
         ("output = 3", "names no output folder"),
         ("output = ''", "names no output folder"),
@@ -61,7 +61,7 @@ def test_bad_study_is_one_clear_line(tmp_path: Path, content: str | bytes | None
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "message"), [("missing", "does not exist"), ("file.csv", "is no folder")])
+@pytest.mark.parametrize(("name", "message"), [("missing", "does not exist"), ("file.csv", "is not a folder")])
 def test_anything_else_is_refused(here: Path, name: str, message: str) -> None:
     (here / "file.csv").touch()
     with pytest.raises(StudyError, match=message):

@@ -63,7 +63,7 @@ DAMAGES = {
     "header without end": (IMAGES_FILE, header("{'descr': ("), "images.npy is not a readable array"),
     "header that calls": (IMAGES_FILE, header("__import__('os').abort()"), "images.npy is not a readable array"),
     "large shape": (
-        IMAGES_FILE, header(f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({10**9}, 9, 8, 3)}}"), "not a readable",
+        IMAGES_FILE, header(f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({10**9}, 9, 8, 3)}}"), "a readable",
     ),
     "floats": (IMAGES_FILE, npy(IMAGES / np.float32(255)), r"must be uint8 \(N, H, W, 3\), not float32"),
     "channels first": (IMAGES_FILE, npy(IMAGES.transpose(0, 3, 1, 2)), r"not uint8 \(6, 3, 9, 8\)"),
