@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from failmodes.warehouse.errors import FailmodesError, StudyError, WarehouseError, shown
+from failmodes.warehouse.errors import FailmodesError, StudyError, WarehouseError, listed, shown
 
 if TYPE_CHECKING:
     import polars as pl
@@ -496,8 +496,7 @@ def _description(path: Path) -> list[tuple[str, str]]:
 
 def _listed(names: list[str]) -> str:
     """Their number, and the first of them."""
-    rest = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
-    return f"{len(names)}: {', '.join(names[:MAX_LISTED])}{rest}" if names else "none"
+    return f"{len(names)}: {listed(names, MAX_LISTED)}" if names else "none"
 
 
 def _names(given: str | Sequence[str] | None) -> list[str]:

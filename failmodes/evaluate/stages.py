@@ -10,6 +10,7 @@ from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import StudyModel, train_missing
 from failmodes.evaluate.training import EpochMetrics
 from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.warehouse.errors import listed
 from failmodes.warehouse.progress import ProgressBar
 from failmodes.warehouse.shards.format import ShardKey
 from failmodes.warehouse.terminal import note
@@ -116,6 +117,6 @@ class _ShownRun:
 def _corruptions(study: Study) -> str:
     """One line on the corruptions of a study and their source."""
     spec, names = study.corruptions, study.corruptions.names
-    listed = f"{', '.join(names[:SHOWN])}{f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''}"
     made = f"recipe {spec.recipe}" if spec.published is None else f"from {spec.published}"
-    return f"corruptions: {listed} at severities {', '.join(f'{float(level):g}' for level in spec.severities)}, {made}"
+    severities = ", ".join(f"{float(level):g}" for level in spec.severities)
+    return f"corruptions: {listed(names, SHOWN)} at severities {severities}, {made}"

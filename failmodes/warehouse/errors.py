@@ -7,7 +7,8 @@ given, what was expected and how to fix it.
 import difflib
 import os
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from itertools import islice
 
 TRACEBACK = "FAILMODES_TRACEBACK"  # environment variable: show tracebacks
 BUG_EXIT_CODE = 70  # of unhandled errors: EX_SOFTWARE of BSD's sysexits.h
@@ -143,6 +144,12 @@ def shown(value: object, most: int = 80) -> str:
 def first_line(error: BaseException) -> str:
     """First line of an error's message that is not empty; the name of its class if there is none."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def listed(names: Collection[object], most: int) -> str:
+    """The first `most` names and the number of the others: `a, b and 3 more`."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(map(str, islice(names, most))) + more
 
 
 def did_you_mean(

@@ -26,7 +26,7 @@ from failmodes.evaluate.study.study_schema import OutputKind
 from failmodes.ingest.corruptions.catalog import find_corruption_name, unknown_corruption
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.study_types import first_duplicate
-from failmodes.warehouse.errors import DataError, StorageError, StudyError, did_you_mean, first_line
+from failmodes.warehouse.errors import DataError, StorageError, StudyError, did_you_mean, first_line, listed
 from failmodes.warehouse.schema import CLEAN
 from failmodes.warehouse.shards.format import Cell
 from failmodes.warehouse.storage.files import check_regular, make_folder, reason_of, storage_errors
@@ -557,14 +557,10 @@ def _check_complete(path: Path, found: pl.DataFrame, asked: pl.DataFrame, cells:
     missing = asked.join(found, on=["cell", "image"], how="anti").sort("cell", "image")
     if len(missing):
         lacking = [
-            f"{names[cell]} (image {_listed(images)}: {len(images):,} of {asked.filter(cell=cell).height:,})"
+            f"{names[cell]} (image {listed(images, NAMED)}: {len(images):,} of {asked.filter(cell=cell).height:,})"
             for cell, images in missing.group_by("cell", maintain_order=True).agg("image").iter_rows()
         ]
         raise DataError(
-            f"{path}: images are missing in {len(lacking)} of the study's {len(cells)} cells: {_listed(lacking)}; add "
-            "their predictions, or remove them from the study"
+            f"{path}: images are missing in {len(lacking)} of the study's {len(cells)} cells: "
+            f"{listed(lacking, NAMED)}; add their predictions, or remove them from the study"
         )
-
-
-def _listed(names: Sequence[object]) -> str:
-    return ", ".join(map(str, names[:NAMED])) + (" …" if len(names) > NAMED else "")

@@ -24,7 +24,7 @@ from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.folder_listing import class_name_of
 from failmodes.ingest.datasets.imagenet_classes import SHARED_NAMES, by_wordnet_id, imagenet_names
 from failmodes.ingest.study_types import LARGEST_SIDE_PX
-from failmodes.warehouse.errors import ModelError, StudyError, shown
+from failmodes.warehouse.errors import ModelError, StudyError, listed, shown
 
 ClassMap = Mapping[str, int | str]  # class of the dataset → output, by index, name or WordNet id
 SHOWN = 3  # classes listed in an error
@@ -327,11 +327,11 @@ def _check_count(subject: str, output_count: int | None, class_count: int) -> No
 
 def _check_complete(subject: str, class_map: ClassMap, class_names: tuple[str, ...]) -> None:
     """Refuse a class without an index if outputs have no names."""
-    left = [name for name in class_names if name not in class_map]
+    left = [repr(name) for name in class_names if name not in class_map]
     if left:
         raise StudyError(
-            f"{subject}: class_map lacks {_listed(left)}, and the names of the outputs are unknown: set an output for "
-            "each class, or `class_names`"
+            f"{subject}: class_map lacks {listed(left, SHOWN)}, and the names of the outputs are unknown: set an "
+            "output for each class, or `class_names`"
         )
     for name in class_names:
         if isinstance(class_map[name], str):
@@ -353,10 +353,10 @@ def _check_matches(subject: str, matches: dict[str, list[int]], class_map: Class
     missing = [name for name, found in matches.items() if not found]
     if missing:
         names = [str(class_map.get(name, name)) for name in missing]
+        quoted, nearest = listed([repr(name) for name in names], SHOWN), ", ".join(index.nearest(names[0]))
         raise StudyError(
-            f"{subject} has no output for {_listed(names)} (of {len(matches)} classes; the nearest to the first: "
-            f"{', '.join(index.nearest(names[0]))}): set `class_map = {{ {_toml_key(missing[0])} = … }}` or "
-            "`class_names`"
+            f"{subject} has no output for {quoted} (of {len(matches)} classes; the nearest to the first: {nearest}): "
+            f"set `class_map = {{ {_toml_key(missing[0])} = … }}` or `class_names`"
         )
 
 
@@ -373,8 +373,3 @@ def _check_distinct(subject: str, outputs: list[int], class_names: tuple[str, ..
 
 def _toml_key(name: str) -> str:
     return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else f'"{name}"'
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(repr(name) for name in names[:SHOWN]) + more

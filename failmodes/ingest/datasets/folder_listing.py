@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from failmodes.ingest.data_files import Entries, check_names, list_entries
 from failmodes.ingest.datasets.dataset import MAX_CLASSES
-from failmodes.warehouse.errors import DataError, printable
+from failmodes.warehouse.errors import DataError, listed, printable
 from failmodes.warehouse.storage.files import reason_of
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg"}  # of published datasets
@@ -88,8 +88,7 @@ class FolderListing(NamedTuple):
         present = set(self.labels.tolist())
         empty = [printable(name) for index, name in enumerate(self.class_names) if index not in present]
         if empty:
-            more = f" and {len(empty) - NAMED_CLASSES:,} more" if len(empty) > NAMED_CLASSES else ""
-            notes.append(f"no images of {', '.join(empty[:NAMED_CLASSES])}{more}")
+            notes.append(f"no images of {listed(empty, NAMED_CLASSES)}")
         return notes
 
 

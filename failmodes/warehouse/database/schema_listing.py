@@ -18,6 +18,7 @@ from failmodes.warehouse.database.connection import LOCKED, NUMBERS, fetch_first
 from failmodes.warehouse.database.tables import create_tables
 from failmodes.warehouse.database.views import check_known, install_views, relation_names
 from failmodes.warehouse.database_schema import TABLES
+from failmodes.warehouse.errors import listed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -181,8 +182,7 @@ def where_columns_are(column: str, besides: str = "") -> str:
     names = [name for name in relations_with(column) if name != besides]
     if not names:
         return ""
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f"{column!r} is a column of {', '.join(names[:MOST_NAMED])}{more}"
+    return f"{column!r} is a column of {listed(names, MOST_NAMED)}"
 
 
 _DIRECTIONS = {True: "higher is better", False: "lower is better", None: "neither is better"}

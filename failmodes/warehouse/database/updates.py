@@ -32,7 +32,7 @@ from failmodes.warehouse.database.stored_metrics import update_metrics
 from failmodes.warehouse.database.tables import create_statement, create_tables, write_info
 from failmodes.warehouse.database.views import view_definitions
 from failmodes.warehouse.database_schema import TABLES
-from failmodes.warehouse.errors import StorageError, WarehouseError
+from failmodes.warehouse.errors import StorageError, WarehouseError, listed
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.process import database_memory
 from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, atomic_write, reason_of, storage_errors
@@ -130,8 +130,7 @@ class Former:
 
     def described(self) -> str:
         """The first dropped objects, as text."""
-        more = len(self.left_out) - MOST_NAMED
-        return ", ".join(self.left_out[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+        return listed(self.left_out, MOST_NAMED)
 
 
 def foreign_objects(con: duckdb.DuckDBPyConnection) -> list[str]:
