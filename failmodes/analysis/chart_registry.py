@@ -47,7 +47,7 @@ def image_charts() -> list[str]:
 
 
 def chart_meaning(name: str) -> str:
-    """What a chart shows: the first line of its module."""
+    """Description of a chart: the first line of its module."""
     return (ast.get_docstring(ast.parse(_texts()[name])) or "").split("\n")[0]
 
 

@@ -60,7 +60,7 @@ class ComparisonResult(Rendered):
 
     @property
     def sentences(self) -> list[str]:
-        """Which model is more accurate and where, whether B is within the margin, and where curves cross."""
+        """Sentences on the more accurate model, the margin, and crossovers."""
         return ComparisonText(self.comparison).sentences
 
     @property

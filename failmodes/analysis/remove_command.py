@@ -111,7 +111,7 @@ def named_evaluations(labels: Sequence[tuple["StoredEvaluation", str]], name: st
 
 
 def _sentences(chosen: Sequence[tuple["StoredEvaluation", str]], kept: Sequence[str], place: "Place") -> list[Sentence]:
-    """What is removed and what is kept."""
+    """Sentences on removed and kept evaluations."""
     places = [str(path) for path in (place.results, place.warehouse) if path]
     return [
         Sentence(f"To remove from {join_names(places)}:", "lead"),

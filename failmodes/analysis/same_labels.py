@@ -1,4 +1,4 @@
-"""How evaluations with the same label differ: in parentheses after the label, and in a sentence."""
+"""Differences of evaluations with the same label: in parentheses after the label, and in a sentence."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -84,7 +84,7 @@ def newest_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def differences(rows: Sequence[Facts]) -> str:
-    """How evaluations of one label differ: normalization (none / mean 0.5) and date (2026-03-02 / 2026-03-01).
+    """Differences of evaluations of one label: normalization (none / mean 0.5) and date (2026-03-02 / 2026-03-01).
 
     Args:
         rows: at least two.

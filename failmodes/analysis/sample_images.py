@@ -24,7 +24,7 @@ Images = NDArray[np.uint8]
 
 
 class CorruptionRequest(NamedTuple):
-    """Which images a chart corrupts, and how; empty means the chart's default.
+    """The images that a chart corrupts, and the corruptions; empty fields mean the chart's default.
 
     Attributes:
         recipe: "cifar-c" or "imagenet-c"; images are resized to the side length of the recipe.

@@ -55,7 +55,7 @@ class Selection:
 
     @property
     def averaged_phrase(self) -> str:
-        """What averages are over: "corruptions", or "the 15 headline corruptions" if there are extras."""
+        """The subject of averages: "corruptions", or "the 15 headline corruptions" if there are extras."""
         return "corruptions" if self.averaged == self.corruptions else f"the {len(self.averaged)} headline corruptions"
 
     @property
@@ -237,7 +237,7 @@ def averaged_severities(severities: Iterable[float]) -> list[float]:
 
 
 def particulars(selection: Selection) -> str:
-    """What may distinguish selections: subset and source of the corrupted images."""
+    """Subset and source of the corrupted images, which may distinguish selections."""
     return f"{selection.shared['subset']}; {selection.shared['source_label']}"
 
 

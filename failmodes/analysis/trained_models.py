@@ -10,7 +10,7 @@ from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.analysis.selection import EvaluationInfo
 from failmodes.warehouse.errors import StudyError, did_you_mean, shown
 
-# What runs of one model share, besides selection and recipe; as in sql/marts/accuracy_by_model.sql
+# Facts that runs of one model share, besides selection and recipe; as in sql/marts/accuracy_by_model.sql
 _SHARED_FACTS = ("model_name", "architecture", "variant", "precision", "class_protocol")
 MIN_ID_CHARACTERS = 4  # of an evaluation ID
 

@@ -106,6 +106,6 @@ def _row(series: Series, columns: Sequence[str], clean: NDArray[np.uint8]) -> Ro
 
 
 def _note(series: Series, columns: Sequence[str]) -> str:
-    """Which severities of a corruption are missing, and why."""
+    """Missing severities of a corruption, with the reason."""
     at = f" at {join_names(level for level in columns if level not in series.images)}" if series.images else ""
     return f" Without {lower_label(series.info.label)}{at}: {series.reason.rstrip('.')}."

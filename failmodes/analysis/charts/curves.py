@@ -220,7 +220,7 @@ def _layers(
 
 
 def _band_phrase(models: ModelColors) -> str:
-    """What the band of a curve shows."""
+    """Meaning of the band of a curve."""
     counts = {len(model.runs) for model in models.trained}
     if not counts:
         return "band: exact 95% interval"

@@ -122,7 +122,7 @@ def _layers(frame: Frame, last: float) -> list[alt.Chart]:
 
 
 def distortion_sentence(rows: pl.DataFrame) -> str:
-    """Which corruption distorts images most at its last severity, and which are not monotone."""
+    """The corruption with the largest distortion at its last severity, and those that are not monotone."""
     last = rows.filter(pl.col("severity") == pl.col("severity").max().over("corruption"))
     first = last.sort("mean_rmse", descending=True).row(0, named=True)
     severity, rmse = format_severity(first["severity"]), format_number(first["mean_rmse"], 2)

@@ -122,7 +122,7 @@ def chart(
 
 
 def _title(points: pl.DataFrame, models: int) -> str:
-    """How many curves have each shape."""
+    """Number of curves by shape."""
     counts = Counter(points["shape"])
     shapes = join_names(f"{counts[label]} {label}" for label in SHAPE_LABELS.values() if counts[label])
     whose = f" of {points['label'][0]}" if models == 1 else ""

@@ -45,7 +45,7 @@ def stored_attention(
 
 
 def missing_map_reason(con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow]) -> str:
-    """Why rows have no attention map: the notes of their evaluations, else which maps are stored."""
+    """The reason for missing attention maps: notes of the evaluations, else which maps are stored."""
     found = con.execute(
         "select distinct attention_note, evaluation_id in (select evaluation_id from exemplars) "
         "from evaluation_labels where evaluation_id = any($1) order by all",

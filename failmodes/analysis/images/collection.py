@@ -16,7 +16,7 @@ from failmodes.analysis.selection import select_one
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import FailmodesError, StudyError, WarehouseError
 
-# What is read once the rows are found; other views are not created
+# Relations that are read once the rows are found; other views are not created
 _RELATIONS = (
     "attention", "classes", "corruptions", "evaluation_labels", "evaluations", "exemplars", "images", "outcomes",
     "shards", "sources", "thumbnails",
@@ -225,7 +225,7 @@ def _matching(count: int | None) -> str:
 
 
 def _attention_sentence(con: duckdb.DuckDBPyConnection, pictures: Sequence[Picture], line: str = "") -> str:
-    """What is drawn of attention, for how many pictures, and why not for all; `line` explains a line, if any."""
+    """The attention that is drawn, the number of pictures with it, and why others lack it; `line` explains a line."""
     without = [picture.row for picture in pictures if picture.attention is None]
     maps, dots = len(pictures) - len(without), sum(picture.center is not None for picture in pictures)
     why = f" ({missing_map_reason(con, without)})" if without else ""

@@ -48,7 +48,7 @@ class Picture(NamedTuple):
 
     @property
     def layers(self) -> tuple[Pixels, AttentionMap | None, Point | None]:
-        """What is drawn of it: pixels, attention and its center."""
+        """Its drawn layers: pixels, attention and centroid."""
         return self.pixels, self.attention, self.center
 
 

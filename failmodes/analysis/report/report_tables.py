@@ -257,7 +257,7 @@ def _threshold(row: Row) -> Cell:
 
 
 def _settings(shape: str, found: pl.Series) -> Cell:
-    """How many settings give a curve the same shape, and the shapes that others give."""
+    """Number of settings that give a curve the same shape, and the shapes of the others."""
     others = (SHAPE_LABELS[other] for other in found.unique(maintain_order=True) if other != shape)
     return Cell(f"{(found == shape).sum()} of {len(found)}", ", ".join(others))
 

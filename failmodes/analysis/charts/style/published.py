@@ -59,7 +59,7 @@ def published_behind(con: duckdb.DuckDBPyConnection, selection: Selection, *, sh
 
 
 def other_images_phrase(selection: Selection) -> str:
-    """Why published accuracies are not of the same images as a selection.
+    """Caveat that published accuracies are of other images than a selection.
 
     They may be of the same images if a selection has the whole dataset, without a note, in its published corruption.
     """

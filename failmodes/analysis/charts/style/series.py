@@ -72,7 +72,7 @@ class ModelColors(NamedTuple):
         return alt.StrokeDash("series:N", title=None, scale=alt.Scale(domain=names, range=dashes), legend=None)
 
     def phrase(self, averaged: str) -> str:
-        """Which models are in color, if not all are; `averaged` says what the mean is over."""
+        """The models in color, if not all are; `averaged` is the subject of the mean."""
         if not self.has_others:
             return ""
         return f"in color: highest and lowest mean accuracy over {averaged} of {len(self.models)} models; "
