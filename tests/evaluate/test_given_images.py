@@ -110,7 +110,7 @@ def test_a_data_set_of_hugging_face(tmp_path: Path) -> None:
     both = made.add_column("quality", [0] * 7).cast_column("quality", datasets.ClassLabel(names=["x", "y"]))
     assert read(tmp_path, both).note == "labels are the column 'label'"
     assert read(tmp_path, both, label_column="quality").label_names == ("x", "y")
-    with pytest.raises(DataError, match="several columns have the type ClassLabel \(species, quality\)"):
+    with pytest.raises(DataError, match=r"several columns have the type ClassLabel \(species, quality\)"):
         read(tmp_path, both.rename_column("label", "species"))
     alone = read(tmp_path, made.select_columns("image"), made["label"])
     np.testing.assert_array_equal(alone.labels, LABELS)

@@ -19,7 +19,7 @@ from failmodes.warehouse.errors import FailmodesError, ModelError, StudyError, d
 if TYPE_CHECKING:
     from failmodes.evaluate.models.model import Model
 
-LOGITS = "logits"  # what Hugging Face's classifiers call theirs
+LOGITS = "logits"  # name in Hugging Face classifiers
 SUM_TOLERANCE = 1e-3  # for the sum of probabilities, as in a predictions file
 FLOOR = float(np.finfo(np.float32).eps)  # for probabilities of 0: where scikit-learn's log_loss clips float32
 TRIAL_IMAGES = 16  # to detect sigmoid outputs

@@ -60,7 +60,7 @@ def closed_form(
     linear = model.module.get_submodule(str(target.head))
     assert isinstance(linear, nn.Linear)
     features = target.reshape_transform(output).float()
-    if target.relu:  # torchvision's DenseNet rectifies after `features`, on some devices in place
+    if target.relu:  # torchvision's DenseNet rectifies after `features`, in place only on some devices
         features = features.relu()
     count, channels, height, width = features.shape
     outputs = targets if model.outputs is None else model.outputs[targets]
