@@ -321,7 +321,7 @@ def _figures(
     if name == LOGISTIC:
         location, steepness = second, 1 / 4 / width
     elif name == WEIBULL:
-        location = exp(second) * log(2) ** (1 / width)
+        location = max(exp(second) * log(2) ** (1 / width), NEAREST)  # 0 of a flat curve, whose width is near 0
         steepness = width * log(2) / 2 / location
     else:
         location, steepness = width * log(2), 1 / 2 / width

@@ -195,3 +195,10 @@ def test_few_images_that_change_are_not_tested() -> None:
 
 def test_few_images_stretch_resamples() -> None:
     assert stretch(50, 1) == pytest.approx(stats.t.ppf(0.975, 49) / stats.norm.ppf(0.975) * (50 / 49) ** 0.5)
+
+
+def test_a_flat_curve_has_finite_figures() -> None:
+    """At chance the width of the Weibull curve is near 0, and its location underflows."""
+    correct = np.arange(40)[:, None] < np.array([9, 9, 12, 8, 12, 9])
+    for fit in fit_curve(correct, GRID, 0.25):
+        assert np.isfinite([fit.upper, fit.slope, fit.location or 0.0]).all()
