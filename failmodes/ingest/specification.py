@@ -209,7 +209,7 @@ def exact_severities(severities: list[Any]) -> list[Decimal]:
     """Severities of a file to thousandths, in their order, for a validator of pydantic's.
 
     Raises:
-        ValueError: one is no number from 0 to 5, or occurs twice.
+        ValueError: one is not a number from 0 to 5, or occurs twice.
     """
     with _as_problem():
         return unique_values([as_severity(severity) for severity in _numbers(severities)], "severity")

@@ -263,16 +263,16 @@ StudyClaims = Annotated[Claims, AfterValidator(_of_known_corruptions)]
 
 
 class GateSpec(StrictModel):
-    """A gate: rules about a candidate, most of them against a baseline.
+    """A gate: rules for a candidate, most of them against a baseline.
 
     Attributes:
         baseline: a model's label (of several training seeds, the label without its seed), an evaluation's identity,
-            or a file: FILE.duckdb where it holds one model, else FILE.duckdb::LABEL; relative to the file of the
+            or a file: FILE.duckdb if it holds one model, else FILE.duckdb::LABEL; relative to the file of the
             rules.
-        candidate: the same; if not given, the one model of the warehouse.
-        level: of every statement: the chance that a rule passes that does not hold is at most 1 minus it, and so is
-            the chance that any rule fails that does hold.
-        rules: in the order in which they are reported.
+        candidate: the same; default: the only model of the warehouse.
+        level: confidence level of every statement: a false rule passes with probability at most 1 minus the level, and
+            with the same bound any true rule fails.
+        rules: in the order of the report.
     """
 
     baseline: GivenName | None = None

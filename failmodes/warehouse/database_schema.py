@@ -172,7 +172,7 @@ EARLY_WARNING = Table.of(
 
 PUBLISHED_ACCURACY = Table.of(
     "published_accuracy",
-    "one row per published set, model, corruption and severity: published accuracies, without images",
+    "one row per published table, model, corruption and severity: published accuracies, without images",
     ("published_set", "model", "corruption", "severity"),
     Column("published_set", text, "name of the published table on charts, such as RobustBench, CIFAR-10-C"),
     Column("dataset", text, "its dataset, from the user or the file's name; null: not stated", True),
@@ -186,7 +186,7 @@ PUBLISHED_ACCURACY = Table.of(
 
 PUBLISHED_SHAPES = Table.of(
     "published_shapes",
-    "one row per published set, model and corruption: shape of the accuracy curve, of means without intervals",
+    "one row per published table, model and corruption: shape of the accuracy curve, of means without intervals",
     ("published_set", "model", "corruption"),
     Column("published_set", text, "its published table"),
     Column("model", text, "the model's name in that table"),

@@ -153,8 +153,8 @@ PREDICTION_FACTS = Table.of(
     Column("finite", flag, "whether every logit is a finite number"),
     Column("logits", list_of(real), f"all logits by class (then those of other outputs) up to {FULL_LOGITS_CLASSES}, "
            f"else the {TOP_LOGITS} largest in falling order", True),
-    Column("logit_classes", list_of(int16), "classes of `logits` where these are the largest (null: none of the data "
-           "set's); else null", True),
+    Column("logit_classes", list_of(int16), "classes of `logits` where these are the largest (null: none of the "
+           "dataset's); else null", True),
     Column("rmse", real, "root mean square difference from the clean image, 0-1 (values / 255); null if unpaired",
            True),
     Column("ssim", real, "structural similarity to the clean image (7x7 window), -1 to 1; null if unpaired", True),

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, logsumexp
 
-from failmodes.warehouse.metrics.cell_rows import OTHER, Cell, CellRows, NotOnRecord
+from failmodes.warehouse.metrics.cell_rows import OTHER, Cell, CellRows, NotStored
 from failmodes.warehouse.metrics.metric import Evaluated, Metric, Weights, all_metrics, evaluate
 from failmodes.warehouse.schema import TARGETS, TEMPERATURES
 
@@ -28,7 +28,7 @@ def given_rows(columns: Mapping[str, ArrayLike], severity: float = 1.0, corrupti
 
     def read(name: str) -> Array:
         if name not in typed:
-            raise NotOnRecord(name)
+            raise NotStored(name)
         return typed[name]
 
     return CellRows(corruption if severity else "none", severity, len(next(iter(typed.values()))), read)

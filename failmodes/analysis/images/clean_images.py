@@ -15,7 +15,7 @@ from failmodes.ingest.corruptions.pixels import Images
 from failmodes.ingest.datasets.decoding import decode
 from failmodes.warehouse.database.connection import REBUILD_HINT
 from failmodes.warehouse.errors import DataError, WarehouseError
-from failmodes.warehouse.shards.inventory import MOST_PICTURE_PIXELS, png_size
+from failmodes.warehouse.shards.inventory import MOST_STORED_PIXELS, png_size
 
 MAX_SERIES_PIXELS = 2**27  # decoded at once: 400 MB
 Pixels = NDArray[np.uint8]  # one image, (H, W, 3)
@@ -100,10 +100,10 @@ def decode_stored(png: bytes, size: tuple[int, int], image_id: int) -> NDArray[n
     found = png_size(png)
     if found is None:
         raise WarehouseError(f"{subject} is not a PNG: the warehouse was changed; {REBUILD_HINT}")
-    if found != size or found[0] * found[1] > MOST_PICTURE_PIXELS:
+    if found != size or found[0] * found[1] > MOST_STORED_PIXELS:
         raise WarehouseError(
             f"{subject} has {found[1]:,}\u00d7{found[0]:,} pixels, expected {size[1]:,}\u00d7{size[0]:,}, at most "
-            f"{MOST_PICTURE_PIXELS:,} in all: the warehouse was changed; {REBUILD_HINT}"
+            f"{MOST_STORED_PIXELS:,} in all: the warehouse was changed; {REBUILD_HINT}"
         )
     try:
         return np.asarray(decode(png, subject))

@@ -22,7 +22,7 @@ from failmodes.analysis.statistics.estimate import Estimate, Float64Array, Word
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, RunRows, read_run
 from failmodes.analysis.statistics.shares import p_by_inversion
 from failmodes.warehouse.metrics.calibration import overconfidence_interval, p_of_error
-from failmodes.warehouse.metrics.cell_rows import BINS, NotOnRecord, bins_of
+from failmodes.warehouse.metrics.cell_rows import BINS, NotStored, bins_of
 from failmodes.warehouse.metrics.duplicates import Groups, group_sums
 from failmodes.warehouse.metrics.intervals import wilson_interval
 from failmodes.warehouse.schema import CLEAN
@@ -177,7 +177,7 @@ def _bins_of_cells(run: RunRows, cells: list[CellKey]) -> list[tuple[int, int, f
     """Bin, count, mean confidence, accuracy and its interval, pooled over cells; empty without finite confidences."""
     try:
         columns = [(rows["confidence"].astype(np.float64), rows["correct"]) for rows in map(run.rows, cells)]
-    except NotOnRecord:
+    except NotStored:
         return []
     confidence, correct = (np.stack(values, axis=1) for values in zip(*columns, strict=True))
     is_known = np.isfinite(confidence)

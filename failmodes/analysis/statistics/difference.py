@@ -40,7 +40,7 @@ from failmodes.analysis.statistics.run_rows import (
 )
 from failmodes.analysis.statistics.shares import POWER, count_pairs, newcombe_interval, newcombe_of_groups
 from failmodes.warehouse.metrics.accuracy import interval_of_share
-from failmodes.warehouse.metrics.cell_rows import Cell, NotOnRecord
+from failmodes.warehouse.metrics.cell_rows import Cell, NotStored
 from failmodes.warehouse.metrics.duplicates import Groups, independent_share, kept_groups
 from failmodes.warehouse.metrics.intervals import kept_weights, mean_with_made_up
 from failmodes.warehouse.metrics.metric import RESAMPLES, Evaluated, Metric, Weights, all_metrics, ends_of, evaluate
@@ -469,7 +469,7 @@ class ModelMetrics:
         if is_share_of_images(metric) and set(metric.columns) <= {"label", "predicted"}:
             return  # correctness is already read
         for run in model.runs:
-            with suppress(NotOnRecord):
+            with suppress(NotStored):
                 run.read(metric.columns_of(score))
 
     def _side(self, metric: Metric, terms: Sequence[Term], score: str | None, *, is_baseline: bool) -> _Side | str:

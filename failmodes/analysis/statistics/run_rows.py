@@ -20,7 +20,7 @@ from failmodes.analysis.statistics.estimate import Float64Array
 from failmodes.warehouse.database.connection import REBUILD_HINT, fetch_first
 from failmodes.warehouse.database.stored_metrics import at_images, at_rows, mask_areas
 from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.metrics.cell_rows import Cell, CellRows, NotOnRecord, column_of, decode_pattern
+from failmodes.warehouse.metrics.cell_rows import Cell, CellRows, NotStored, column_of, decode_pattern
 from failmodes.warehouse.metrics.duplicates import Groups, independent_share, kept_groups
 from failmodes.warehouse.schema import ATTENTION, CLEAN, PREDICTION_FACTS, TARGETS, Table
 
@@ -150,7 +150,7 @@ class RunRows:
         """Read columns that were not read before, with one query for each kind.
 
         Raises:
-            NotOnRecord: a column is entirely null, or not given; all others are read.
+            NotStored: a column is entirely null, or not given; all others are read.
             WarehouseError: predictions are missing.
         """
         missing = [name for name in dict.fromkeys(names) if name not in self.columns and name not in self._absent]
@@ -164,7 +164,7 @@ class RunRows:
         self._absent.update(name for name in missing if name not in self.columns)
         for name in names:
             if name in self._absent:
-                raise NotOnRecord(name)
+                raise NotStored(name)
 
     def _read_predictions(self, names: Sequence[str]) -> None:
         """Columns of predictions of all cells, (N, C) each, lists (N, C, K), in the order of the cells and of image_id.
@@ -184,7 +184,7 @@ class RunRows:
         keys = _keys(found["place"], found["own_id"])
         order = slice(None) if (np.diff(keys) > 0).all() else np.argsort(keys, kind="stable")
         for name in names:
-            with suppress(NotOnRecord):
+            with suppress(NotStored):
                 values = column_of(found, name)[order]
                 shape = len(self.cells), self.image_count, *values.shape[1:]
                 self.columns[name] = np.swapaxes(values.reshape(shape), 0, 1)
@@ -206,7 +206,7 @@ class RunRows:
         has_map[where] = True
         self.columns[f"{target}.has_map"] = has_map
         for name in wanted:
-            with suppress(NotOnRecord):
+            with suppress(NotStored):
                 self.columns[f"{target}.{name}"] = at_rows(name, column_of(found, name)[is_known], where, ids.shape)
 
     def _stored(self, table: str, columns: Sequence[str], condition: str = "", *parameters: str) -> pa.Table:

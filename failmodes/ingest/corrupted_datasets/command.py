@@ -145,7 +145,7 @@ def _level(text: str) -> Decimal:
     try:
         return as_severity(Decimal(text))
     except InvalidOperation as error:
-        raise StudyError(f"--severity {text!r} is no number: expected one above 0 and up to 5") from error
+        raise StudyError(f"--severity {text!r} is not a number: expected one above 0 and up to 5") from error
 
 
 def _unavailable(levels: list[Decimal], across_switches: bool) -> dict[str, str]:

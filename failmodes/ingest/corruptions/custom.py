@@ -50,7 +50,7 @@ class CustomCorruption:
         clean: their limit at severity 0; None: nothing between levels is defined.
         random_variables: random variables of each image, by argument name: `normal`, `uniform` or `uint32`, all in
             `failmodes.ingest.corruptions.sampling`.
-        label: its name on charts; made from the name if not given.
+        label: its name on charts; default: made from the name.
         group: noise, blur, weather or digital.
         dose_ordered: whether distortion never falls as severity grows.
     """

@@ -83,7 +83,7 @@ def refuse_broken_relations(con: duckdb.DuckDBPyConnection) -> None:
     """Refuse to analyze a warehouse whose dimension tables are inconsistent.
 
     Raises:
-        WarehouseError: with the broken checks.
+        WarehouseError: with the failed checks.
     """
     definitions = check_definitions()
     broken = []

@@ -1,6 +1,6 @@
 """Export the predictions of chosen evaluations as a small warehouse of their own.
 
-It contains only what comparisons and checks read: no pictures, no names of image files, no attention, no logits.
+It contains only what comparisons and checks read: no images, no names of image files, no attention, no logits.
 Metrics and checks are recomputed. Identities stay; hashes of shards are of the exported rows, so that a load of the
 full results into the file replaces them.
 """

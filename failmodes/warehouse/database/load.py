@@ -50,7 +50,7 @@ from failmodes.warehouse.schema import (
 )
 from failmodes.warehouse.shards.inventory import (
     HEADER_BYTES,
-    MOST_PICTURE_PIXELS,
+    MOST_STORED_PIXELS,
     FileKey,
     LoadError,
     ResultsFile,
@@ -258,18 +258,18 @@ def _insert_dimension(
     rows = list(read_verified_rows(files, errors))
     if table in (EXEMPLARS, THUMBNAILS) and not errors:
         for file, content in zip(files, rows, strict=True):
-            _check_pictures(con, file, content)
+            _check_images(con, file, content)
     if rows:
         upsert(con, table, pa.concat_tables(rows), _MADE_AS_A_WHOLE.get(table, table.key))
         names = [{"table_name": f.key[0], "file_key": f.key[1], "content_hash": f.content_hash} for f in files]
         upsert(con, LOADED_DIMENSIONS, pa.Table.from_pylist(names, schema=LOADED_DIMENSIONS.arrow()))
 
 
-def _check_pictures(con: duckdb.DuckDBPyConnection, file: ResultsFile, rows: pa.Table) -> None:
-    """Refuse pictures whose size differs from that of their images, by their headers only.
+def _check_images(con: duckdb.DuckDBPyConnection, file: ResultsFile, rows: pa.Table) -> None:
+    """Refuse stored images whose size differs from that of the dataset, by their headers only.
 
     Raises:
-        DamagedShardError: a picture is not a PNG, is too large, or has another size than its dataset or row states.
+        DamagedShardError: one is not a PNG, is too large, or has another size than its dataset or row states.
     """
     if file.table is THUMBNAILS:
         sizes = list(zip(rows["height_px"].to_pylist(), rows["width_px"].to_pylist(), strict=True))
@@ -284,11 +284,11 @@ def _check_pictures(con: duckdb.DuckDBPyConnection, file: ResultsFile, rows: pa.
     headers = pc.binary_slice(rows["png"], 0, HEADER_BYTES).to_pylist()
     for header, size, image_id in zip(headers, sizes, rows["image_id"].to_pylist(), strict=True):
         found = png_size(header)
-        if found is None or found != size or found[0] * found[1] > MOST_PICTURE_PIXELS:
+        if found is None or found != size or found[0] * found[1] > MOST_STORED_PIXELS:
             what = "is not a PNG" if found is None else f"has {found[1]:,}×{found[0]:,} pixels"
             raise DamagedShardError(
-                f"{file.path}: the picture of image {image_id} {what}, expected {size[1]:,}×{size[0]:,}, at most "
-                f"{MOST_PICTURE_PIXELS:,} in all: remove the file and run `failmodes evaluate STUDY` again"
+                f"{file.path}: stored image {image_id} {what}, expected {size[1]:,}×{size[0]:,}, at most "
+                f"{MOST_STORED_PIXELS:,} in all: remove the file and run `failmodes evaluate STUDY` again"
             )
 
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def store_published(warehouse: Path, sets: Sequence[PublishedSet], derivation: "Derivation | None" = None) -> None:
-    """Store published sets in a warehouse; a set of the same name is replaced.
+    """Store published tables in a warehouse; one of the same name is replaced.
 
     Raises:
-        StudyError: two of the sets have the same name.
+        StudyError: two of the tables have the same name.
         WarehouseError: the warehouse is missing, of another version or being written.
         StorageError: the new file cannot be written.
     """
@@ -46,7 +46,7 @@ def _rows(published: PublishedSet) -> Iterable[dict[str, Any]]:
 
 
 def published_of(con: duckdb.DuckDBPyConnection, dataset_name: str, dataset_label: str) -> list[str]:
-    """Names of the published sets of a dataset, by its kind (such as cifar10) and label."""
+    """Names of the published tables of a dataset, by its kind (such as cifar10) and label."""
     found = con.execute(
         "select distinct published_set, dataset from published_accuracy where dataset is not null order by all"
     ).fetchall()

@@ -28,7 +28,7 @@ from failmodes.warehouse.metrics.cell_rows import (
     OTHER,
     Cell,
     CellRows,
-    NotOnRecord,
+    NotStored,
     column_of,
     decode_pattern,
     paired_cell,
@@ -406,7 +406,7 @@ class CellFacts:
         """A column by its name.
 
         Raises:
-            NotOnRecord: the column does not exist, or is null throughout.
+            NotStored: the column does not exist, or is null throughout.
         """
         source, _, column = name.rpartition(".")
         if source == "images":
@@ -416,7 +416,7 @@ class CellFacts:
         if not source:
             return column_of(self._predictions, name)
         if source not in self._places or self._maps is None:
-            raise NotOnRecord(name)
+            raise NotStored(name)
         chosen, place = self._places[source]
         if column == "has_map":
             found = np.zeros(len(self._image_ids), np.bool_)
@@ -451,11 +451,11 @@ def at_images(image_ids: Array, areas: Mapping[str, Array]) -> Array:
     """Mask areas of some images; NaN for images without a mask.
 
     Raises:
-        NotOnRecord: no image has a mask.
+        NotStored: no image has a mask.
     """
     known_ids, values = np.asarray(areas["image_id"]), np.asarray(areas["mask_area"], np.float32)
     if not len(known_ids):
-        raise NotOnRecord("images.mask_area")
+        raise NotStored("images.mask_area")
     place = np.searchsorted(known_ids, image_ids).clip(max=len(known_ids) - 1)
     return np.where(known_ids[place] == image_ids, values[place], np.float32(np.nan))
 

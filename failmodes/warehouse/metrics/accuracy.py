@@ -1,4 +1,4 @@
-"""Metrics of which predictions are correct, and of how they spread over the classes."""
+"""Metrics of correctness, and of the distribution of predictions over classes."""
 
 from functools import lru_cache
 from typing import Any
@@ -61,7 +61,7 @@ def balanced_accuracy(rows: CellRows) -> Floats:
 
 
 def bias_of_worst_class(rows: CellRows) -> SamplingBias:
-    """Of the accuracy of the worst class, which falls short."""
+    """Bias of the accuracy of the worst class, which is too small."""
     labels = rows["label"].astype(np.int64)
     counts = np.bincount(labels)
     present = counts > 0
@@ -72,7 +72,7 @@ def bias_of_worst_class(rows: CellRows) -> SamplingBias:
 
 
 def bias_of_top_prediction(rows: CellRows) -> SamplingBias:
-    """Of the share of the most frequent prediction, which exceeds: that of the rarest of the shares of all others."""
+    """Bias of the share of the most frequent prediction, which is too large: one minus a minimum of shares."""
     known = rows["predicted"] != OTHER
     predictions = np.bincount(rows["predicted"][known].astype(np.int64))
     predictions, independent = predictions[predictions > 0], rows.independent_share(known)
@@ -81,10 +81,10 @@ def bias_of_top_prediction(rows: CellRows) -> SamplingBias:
 
 
 def _bias_of_least(hits: ArrayLike, counts: ArrayLike) -> SamplingBias:
-    """Of the least of some shares: by how much it falls short, where those that may be the least are."""
+    """Bias of the minimum of some shares, if all that may be the minimum are equal."""
     hits, counts = np.asarray(hits, dtype=np.float64), np.asarray(counts, dtype=np.float64)
     shares = hits / counts
-    smoothed = (hits + 1) / (counts + 2)  # a share of 0 or 1 has an error too
+    smoothed = (hits + 1) / (counts + 2)  # so that a share of 0 or 1 has an error too
     errors = np.sqrt(smoothed * (1 - smoothed) / counts)
     least = float(shares.min())
     reach = PLAUSIBLE * np.hypot(errors, errors[shares.argmin()])  # of a difference to the least
@@ -104,7 +104,7 @@ def _noise(count: int) -> Floats:
 def worst_class_accuracy(rows: CellRows, weights: Weights) -> Floats:
     labels = rows["label"].astype(np.int64)
     classes = int(labels.max()) + 1
-    places = labels + classes * rows["correct"]  # correct predictions of a class lie behind the incorrect ones of all
+    places = labels + classes * rows["correct"]  # correct predictions follow the incorrect ones of all classes
     incorrect_count, correct_count = np.hsplit(totals(weights, places, np.ones(len(labels)), 2 * classes), 2)
     counts = incorrect_count + correct_count
     of_class = np.divide(correct_count, counts, out=np.ones(counts.shape), where=counts > 0)
@@ -143,7 +143,7 @@ def non_finite_share(rows: CellRows) -> NDArray[np.bool_]:
 
 
 def drawn(weights: Weights) -> Floats:
-    """(B,) how many images are drawn: whole numbers, which float32 adds up exactly below 16 million."""
+    """(B,) number of images per resample: whole numbers, exact in float32 below 16 million."""
     return weights.sum(axis=1).astype(np.float64)
 
 
@@ -153,10 +153,10 @@ def of_images(weights: Weights, kept: NDArray[np.bool_]) -> Weights:
 
 
 def totals(weights: Weights, places: NDArray[np.int64], values: NDArray[Any], count: int) -> NDArray[np.floating[Any]]:
-    """(B, count): what the values (N,) of the images of each place add up to under weights (B, N).
+    """(B, count): sums of values (N,) over the images of each place, under weights (B, N).
 
-    An image has one place, so that a full product would be zeros but for one column in `count`, and BLAS keeps threads
-    busy for it; this one takes a tenth of the time of processors where weights lie image by image.
+    An image has one place, so a dense product would be mostly zeros and occupy all threads of BLAS; the sparse one
+    takes a tenth of the processor time for column-major weights.
     """
     shape = count, len(places)
     numbers = np.asarray(values, weights.dtype)

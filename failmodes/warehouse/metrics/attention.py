@@ -1,7 +1,7 @@
-"""Metrics of attention: where the map of a class lies, how far it drifts from the clean map, how much is on the object.
+"""Metrics of attention: location of a map, drift from the clean map, share on the object.
 
-Each is told for the map of the class predicted on the clean image, and, as NAME_of_prediction, for that of the class
-predicted here. The null is the same comparison with the clean map of another image, of any class or of the same.
+Each is computed for the map of the class predicted on the clean image, and, as NAME_of_prediction, for that of the
+class predicted here. The null is the same comparison with the clean map of another image, of any class or of the same.
 """
 
 from collections.abc import Callable
@@ -31,12 +31,12 @@ def shown(rows: CellRows, target: str) -> NDArray[np.bool_]:
 
 
 def has_class(rows: CellRows, target: str) -> NDArray[np.bool_]:
-    """(N,) whether the image has a class to explain: an unpaired one has none that was predicted on a clean image."""
+    """(N,) whether the image has a class to explain: an unpaired one has no class predicted on a clean image."""
     return rows[f"{target}.has_map"] & (rows[f"{target}.target_class"] != -1)
 
 
 def area(rows: CellRows, target: str) -> Real:
-    """(N,) share of the image that is object; where rows do not have it, that of the clean image."""
+    """(N,) share of the image that is object; else, if missing, that of the clean image."""
     name, of_clean = f"{target}.mask_area", "images.mask_area"
     if name not in rows or of_clean not in rows:
         areas = rows[name if name in rows else of_clean]
@@ -149,7 +149,7 @@ _OF_MAPS: tuple[tuple[str, str, str, str, tuple[str, ...], dict[str, Any], OfTar
 
 
 def _define_of_target(target: str) -> None:
-    """Each of them for the map of one class, under a name of its own."""
+    """Define all of them for the map of one class, under their own names."""
     explained = "class predicted here" if SUFFIXES[target] else "class predicted when clean"
     for name, title, formula, source, columns, options, function in _OF_MAPS:
         own = [column if "." in column else f"{target}.{column}" for column in columns]
@@ -175,7 +175,7 @@ _OUTCOMES = ("label", "predicted", "output")
 
 def _drift(rows: CellRows, column: str, chosen: NDArray[np.bool_]) -> Real:
     if rows.is_clean:
-        raise Undefined("nothing has drifted on clean images")
+        raise Undefined("clean images have no drift")
     return np.where(chosen & rows["clean.has_map"], rows[f"clean.{column}"], np.float32(np.nan))
 
 
@@ -239,7 +239,7 @@ def _interval_of_consistency(
     return float(low[0]), float(high[1])
 
 
-@define("consistency of attention", "of images whose prediction stays, the share whose map lies nearer to its clean "
+@define("consistency of attention", "of images whose prediction stays, the share whose map is closer to its clean "
         f"map than to the {_NULL_CLASS}; ties count half; .5 is chance", columns=_NULL_COLUMNS,
         interval=_interval_of_consistency)  # fmt: skip
 def attention_consistency(rows: CellRows, clean: CellRows) -> Floats:

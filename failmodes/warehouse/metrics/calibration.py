@@ -1,4 +1,4 @@
-"""Metrics of probabilities: proper scores, and how far confidence is from accuracy."""
+"""Metrics of probabilities: proper scores, calibration errors and overconfidence."""
 
 from functools import cache
 from typing import Any
@@ -16,7 +16,7 @@ WIDTHS = 2.0 ** (np.arange(-32, 1) / 4)  # 1/256 to 1 by quarters of a doubling
 NO_CONFIDENCE = "no image has finite logits"
 NOISE_DRAWS = 2_000
 P_VALUE_DRAWS = 20_000  # so that p values of one in a thousand are known to a fifth
-ROUNDING = 1e-9  # where few images are unsure errors tie but for rounding
+ROUNDING = 1e-9  # with few uncertain images errors tie except for rounding
 _CONFIDENCE = ("confidence", "label", "predicted")
 
 
@@ -40,8 +40,8 @@ def brier(rows: CellRows) -> Floats:
 
 
 def bias_of_ece(rows: CellRows) -> SamplingBias:
-    """Of the calibration error: E|gap + error| - |gap| of bins, whose gap is as small as it may be."""
-    from scipy.special import ndtr  # here: it takes .2 s, and most charts do without
+    """Bias of the calibration error: E|gap + error| - |gap| of bins, for the smallest plausible gaps."""
+    from scipy.special import ndtr  # here: it takes 0.2 s, and most charts do not need it
 
     known = np.isfinite(rows["confidence"])
     confidence = rows["confidence"][known].astype(np.float64)
@@ -49,7 +49,7 @@ def bias_of_ece(rows: CellRows) -> SamplingBias:
     of_images = rows["correct"][known] - confidence
     gaps = np.abs(np.bincount(bins, of_images, BINS)) / count
     squares = np.bincount(bins, of_images**2, BINS), np.bincount(bins, confidence * (1 - confidence), BINS)
-    errors = np.sqrt(np.maximum(*squares)) / count  # of calibrated images too, where all are correct so far
+    errors = np.sqrt(np.maximum(*squares)) / count  # at least those of calibrated images, if all are correct
     errors = errors / np.sqrt(rows.independent_share(known))
     least = np.maximum(gaps - PLAUSIBLE * errors, 0)[errors > 0]
     errors = errors[errors > 0]
@@ -83,9 +83,9 @@ def overconfidence_interval(
     """Mean confidence minus accuracy: the wider of two intervals on each side.
 
     One is mean confidence minus the exact interval of accuracy: predictions that are each correct with a probability of
-    their own vary less, in number, than those of one probability (Hoeffding 1956), so that it holds where confidence is
-    that probability. The other is of the images' differences: far too narrow where few predictions are incorrect, and
-    the wider one where confidence has little to do with correctness, and both vary.
+    their own vary less, in number, than those of one probability (Hoeffding 1956), so that it is valid if confidence is
+    that probability. The other is of the images' differences: far too narrow if few predictions are incorrect, and the
+    wider one if confidence is unrelated to correctness and both vary.
 
     Args:
         mean_confidence: of the images, 0-1.
@@ -125,7 +125,7 @@ def equal_mass_ece(rows: CellRows) -> Value:
         raise Undefined(NO_CONFIDENCE)
     order = np.argsort(confidence, kind="stable")
     ordered = confidence[order]
-    last = -(-np.arange(1, BINS) * count // BINS) - 1  # the image before each edge, and with it those that tie
+    last = -(-np.arange(1, BINS) * count // BINS) - 1  # the image before each edge, with its ties
     edges = np.concatenate([[0], np.searchsorted(ordered, ordered[last], side="right"), [count]])
     sums = np.append(0.0, np.cumsum(ordered - correct[order]))
     return Value(float(np.abs(np.diff(sums[edges])).sum()) / count, count)
@@ -150,7 +150,7 @@ def ece_noise_floor(rows: CellRows) -> Value:
 def error_of_chance(
     counts: NDArray[np.integer[Any]], confidence_sums: Floats, level: float = 0.95, *, independent: float = 1.0
 ) -> float:
-    """The ECE that a calibrated model stays within in `level` of samples (consistency resampling).
+    """The `level` quantile of the ECE of a calibrated model (consistency resampling).
 
     Args:
         counts: (K,) images of each bin.
@@ -165,7 +165,7 @@ def error_of_chance(
 def p_of_error(
     error: float, counts: NDArray[np.integer[Any]], confidence_sums: Floats, independent: float = 1.0
 ) -> float:
-    """How often a calibrated model has an ECE of at least `error`: the p value of consistency resampling.
+    """The p value of consistency resampling: how often a calibrated model has an ECE of at least `error`.
 
     Args:
         error: ECE, 0-1.
@@ -210,14 +210,14 @@ def smoothed_error(confidence: Floats, correct: NDArray[np.bool_]) -> float:
 
     @cache
     def error(place: int) -> float:
-        let_through = decays[place][decays[place] > 0]  # of a wide kernel a few
+        let_through = decays[place][decays[place] > 0]  # few for a wide kernel
         few = len(let_through)
         return float(np.abs(np.einsum("kt,k->t", cosines[:few], waves[:few] * let_through)).mean())
 
     last = len(WIDTHS) - 1
-    rough = float(np.abs(gaps.reshape(16, -1).sum(axis=1)).sum())  # from where it is not far
+    rough = float(np.abs(gaps.reshape(16, -1).sum(axis=1)).sum())  # a starting point
     wide = int(np.searchsorted(WIDTHS[:last], rough))
-    while wide < last and error(wide) > WIDTHS[wide]:  # the error falls as the kernel widens, and is 1 at most
+    while wide < last and error(wide) > WIDTHS[wide]:  # the error falls as the kernel widens, and is at most 1
         wide += 1
     while wide and error(wide - 1) <= WIDTHS[wide - 1]:
         wide -= 1
@@ -234,7 +234,7 @@ def binned_error(confidence: Floats, correct: NDArray[np.bool_]) -> float:
 
 
 def _known(rows: CellRows) -> tuple[Floats, NDArray[np.bool_]]:
-    """Confidence and correctness of the images whose confidence is known."""
+    """Confidence and correctness of the images with finite logits."""
     known = has_confidence(rows)
     return rows["confidence"][known].astype(np.float64), rows["correct"][known]
 

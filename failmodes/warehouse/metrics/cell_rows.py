@@ -1,4 +1,4 @@
-"""The rows of one cell as arrays: what every metric is a function of."""
+"""The rows of one cell as arrays, the input of every metric."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -14,9 +14,9 @@ from failmodes.warehouse.metrics.duplicates import Groups, independent_share, ke
 Array = NDArray[Any]
 Row = dict[str, Any]
 BINS = 15  # of confidence, equally wide
-OTHER = -1  # in place of a null: no class of the dataset, or no output at all
-ALWAYS = ("predicted", "confidence")  # of every record: null throughout where no logits of a cell are finite
-CERTAINTY = {  # of each score: the column, and its sign where larger is more certain
+OTHER = -1  # in place of null: no class of the dataset, or no output
+ALWAYS = ("predicted", "confidence")  # always stored: null throughout if no logits of a cell are finite
+CERTAINTY = {  # of each score: the column, and its sign such that larger is more certain
     "confidence": ("confidence", 1),
     "margin": ("margin", 1),
     "entropy": ("entropy_nats", -1),
@@ -31,18 +31,18 @@ OF_LOGITS = tuple(score for score in SCORES if score not in OF_ATTENTION)
 
 
 class Undefined(Exception):
-    """A metric that is not defined in a cell; its text says why."""
+    """A metric that is not defined in a cell, with the reason."""
 
 
-class NotOnRecord(Undefined):
-    """A column that the record lacks, or that is null throughout."""
+class NotStored(Undefined):
+    """A column that is missing in the results, or null throughout."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"{name} is not on record")
+        super().__init__(f"{name} is not stored")
 
 
 class CellRows:
-    """Columns of the images of one cell, (N,) each, by rising image_id.
+    """Columns of the images of one cell, (N,) each, by ascending image_id.
 
     `rows["confidence"]` is a column of `prediction_facts`; `rows["clean.centroid_shift"]` one of `attention` for the
     map of the class predicted on the clean image, `rows["predicted.spread"]` for that of the class predicted here;
@@ -53,9 +53,9 @@ class CellRows:
         corruption: of the cell; 'none' for clean images.
         severity: of the cell.
         count: N.
-        read: gives a column by name; `NotOnRecord` where there is none.
-        given: columns that are at hand.
-        groups: gives the groups of duplicates among the images (see `duplicates`); all are distinct if not given.
+        read: returns a column by name, or raises `NotStored`.
+        given: columns that are known.
+        groups: returns the groups of duplicates among the images (see `duplicates`); default: all are distinct.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class CellRows:
     def __contains__(self, name: str) -> bool:
         try:
             self[name]
-        except NotOnRecord:
+        except NotStored:
             return False
         return True
 
@@ -95,15 +95,15 @@ class CellRows:
 
     @property
     def groups(self) -> Groups | None:
-        """(N,) number of the group of duplicates of each image; None where all are distinct."""
+        """(N,) number of the group of duplicates of each image; None if all are distinct."""
         return self.once("groups", lambda: None if self._groups is None else self._groups())
 
     def independent_share(self, chosen: NDArray[np.bool_] | None = None) -> float:
-        """Kish's effective number of images as a share of them; of those `chosen`, (N,) bool, where given."""
+        """Kish's effective number of images as a share of them; optionally of those `chosen`, (N,) bool."""
         return 1.0 if self.groups is None else independent_share(kept_groups(self.groups, chosen))
 
     def once(self, key: object, compute: Callable[[], Any]) -> Any:
-        """What several metrics of the cell need, computed once."""
+        """A value that several metrics of the cell need, computed once."""
         if key not in self._derived:
             self._derived[key] = compute()
         return self._derived[key]
@@ -114,21 +114,20 @@ class CellRows:
         return CellRows(self.corruption, self.severity, len(places), lambda name: self[name][places], groups=groups)
 
     def certainty(self, score: str) -> Array:
-        """(N,) how certain the model is of each prediction by a score; NaN of images that take no part.
+        """(N,) certainty of each prediction by a score; NaN for images that take no part.
 
-        Where logits are not finite, and where a map has no such value but others of the cell have, the model counts as
-        uncertain (-inf).
+        It is -inf if logits are not finite, or if a map lacks a value that others of the cell have.
         """
         return self.once(("certainty", score), lambda: _certainty(self, score))
 
 
 class Cell(NamedTuple):
-    """A cell with those that it is compared with.
+    """A cell with the cells it is compared with.
 
     Attributes:
         rows: its images.
-        clean: the same images when clean; None where they do not pair.
-        curve: the same images from clean up to this severity, the last of them `rows`; None where they do not pair.
+        clean: the same images when clean; None if they do not pair.
+        curve: the same images from clean up to this severity, the last of them `rows`; None if they do not pair.
         reference: all clean images of the evaluation, which need not be the same ones; None without a clean cell.
     """
 
@@ -138,7 +137,7 @@ class Cell(NamedTuple):
     reference: CellRows | None = None
 
     def taken(self, places: NDArray[np.intp]) -> "Cell":
-        """The same of some of the images."""
+        """The cell with some of the images."""
         rows = self.rows.taken(places)
         if self.curve is None:
             return Cell(rows, reference=self.reference)
@@ -147,7 +146,7 @@ class Cell(NamedTuple):
 
 
 def paired_cell(curve: Sequence[CellRows]) -> Cell:
-    """A cell of paired images: those that all cells of its curve, from clean on, have."""
+    """A cell of paired images: those in all cells of its curve, from clean on."""
     ids = [one["image_id"] for one in curve]
     if all(own is ids[0] or np.array_equal(own, ids[0]) for own in ids):
         return Cell(curve[-1], curve[0], tuple(curve), curve[0])
@@ -172,7 +171,7 @@ def _output(rows: CellRows) -> Array:
 
 
 def _logit_gap(rows: CellRows) -> Array:
-    """(N,) largest minus second largest logit; NaN where fewer than two are on record."""
+    """(N,) largest minus second largest logit; NaN if fewer than two are stored."""
     logits = rows["logits"]
     if logits.shape[1] < 2:
         return np.full(len(rows), np.nan, np.float32)
@@ -187,7 +186,7 @@ _DERIVED: dict[str, Callable[[CellRows], Array]] = {"correct": _correct, "output
 def _certainty(rows: CellRows, score: str) -> Array:
     column, sign = CERTAINTY[score]
     values = np.full(len(rows), np.nan, np.float32)
-    if column in rows and not (score == "attention_drift" and rows.is_clean):  # nothing has drifted from itself
+    if column in rows and not (score == "attention_drift" and rows.is_clean):  # no drift on clean images
         values = sign * rows[column]
     if score in OF_LOGITS:
         certainty = np.where(rows["finite"] | ~np.isnan(values), values, np.float32(-np.inf))
@@ -203,12 +202,12 @@ def column_of(rows: pa.Table, name: str) -> NDArray[Any]:
     """A column as an array: of flags and whole numbers (null: -1), else float32 (null: NaN); lists as (N, K).
 
     Raises:
-        NotOnRecord: there is no such column, or all of it is null, but for those that are ALWAYS on record.
+        NotStored: the column is missing, or null throughout and not in ALWAYS.
     """
     if name not in rows.column_names:
-        raise NotOnRecord(name)
+        raise NotStored(name)
     if rows.num_rows and rows[name].null_count == rows.num_rows and name not in ALWAYS:
-        raise NotOnRecord(name)
+        raise NotStored(name)
     column = rows[name].combine_chunks()
     if pa.types.is_list(column.type):
         return _matrix(column)
@@ -217,13 +216,13 @@ def column_of(rows: pa.Table, name: str) -> NDArray[Any]:
         return np.asarray(whole.to_numpy(zero_copy_only=False))
     if pa.types.is_boolean(column.type) and not column.null_count:
         return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.bool_)
-    if pa.types.is_boolean(column.type):  # Arrow would make objects of them
+    if pa.types.is_boolean(column.type):  # Arrow would convert them to objects
         column = column.cast(pa.float32())
     return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float32)
 
 
 def _matrix(column: Any) -> NDArray[np.float32]:
-    """(N, K) a column of lists of numbers; NaN beyond the end of a shorter one."""
+    """(N, K) a column of lists of numbers; NaN beyond the end of shorter ones."""
     lengths = np.asarray(column.value_lengths().fill_null(0), np.int64)
     values = np.asarray(column.flatten(), np.float32)
     width = int(lengths.max(initial=0))
@@ -235,12 +234,12 @@ def _matrix(column: Any) -> NDArray[np.float32]:
 
 
 def bins_of(confidence: NDArray[np.float64], count: int = BINS) -> NDArray[np.int64]:
-    """(N,) equal bin of each confidence, [low, high), 1.0 in the last; a value beyond is in the nearest."""
+    """(N,) bin of each confidence, [low, high), 1.0 in the last; values out of range are in the nearest."""
     return np.clip(np.floor(confidence * count), 0, count - 1).astype(np.int64)
 
 
 def hash_of_ids(image_ids: NDArray[np.int32]) -> str:
-    """What cell_predictions holds of the image_ids: MD5 of their decimal digits, with commas between."""
+    """The hash of image_ids in cell_predictions: MD5 of their decimal digits, separated by commas."""
     return _hash_of_ids(np.ascontiguousarray(image_ids, np.int32).tobytes())
 
 
@@ -256,5 +255,5 @@ def pattern_of(correct: NDArray[np.bool_]) -> str:
 
 
 def decode_pattern(pattern: str) -> NDArray[np.bool_]:
-    """What `pattern_of` made a text of."""
+    """The flags of a text of `pattern_of`."""
     return np.frombuffer(pattern.encode("ascii"), np.uint8) == ord("1")

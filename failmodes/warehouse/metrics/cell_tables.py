@@ -1,4 +1,4 @@
-"""What a cell or a curve holds that has a shape of its own: bins, confusion, predictions, onsets, risks."""
+"""Tables of a cell or a curve that are not metrics: bins, confusion, predictions, onsets, risks."""
 
 from collections.abc import Sequence
 from contextlib import suppress

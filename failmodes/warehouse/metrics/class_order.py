@@ -1,4 +1,4 @@
-"""Whether the outputs of a model look permuted: another assignment to classes fits clean images far better."""
+"""Detect permuted outputs of a model: another assignment to classes fits clean images far better."""
 
 from typing import NamedTuple
 
@@ -8,24 +8,24 @@ from numpy.typing import NDArray
 from failmodes.warehouse.metrics.cell_rows import OTHER
 from failmodes.warehouse.metrics.intervals import mean_with_made_up, normal_quantile
 
-LEAST_RISE = 0.1  # of accuracy on held-out images, by reassigned classes, that its whole interval must exceed
-LEAST_FACTOR = 2.0  # that reassigned classes must multiply accuracy by …
-MOST_ERRORS_LEFT = 0.25  # … or the share of errors that they must not leave, as where few classes are swapped
-MOST_CLASSES = 2000  # beyond, the assignment takes minutes
+LEAST_RISE = 0.1  # of accuracy on held-out images with reassigned classes, below its whole interval
+LEAST_FACTOR = 2.0  # by which reassigned classes must multiply accuracy …
+MOST_ERRORS_LEFT = 0.25  # … or the largest share of errors that may remain, for few swapped classes
+MOST_CLASSES = 2000  # more would take minutes
 Classes = NDArray[np.int64]
 
 
 class ClassOrder(NamedTuple):
-    """Another assignment of outputs to classes, chosen on half of the images and judged on the other half.
+    """Another assignment of outputs to classes, chosen on half of the images and tested on the other half.
 
     Attributes:
         outputs: (C,) the output of each class.
-        actual: accuracy as it is, 0-1.
+        actual: current accuracy, 0-1.
         matched: accuracy with that assignment.
         rise: matched minus actual.
         low: lower end of its 95% interval, paired.
         high: upper end.
-        images: held-out images that these are of.
+        images: number of held-out images.
     """
 
     outputs: Classes
@@ -38,15 +38,15 @@ class ClassOrder(NamedTuple):
 
 
 def far_better_order(labels: Classes, predictions: Classes, classes: int) -> ClassOrder | None:
-    """The assignment that is far better than the given one; None where none is shown to be.
+    """The assignment that is far better than the given one; None if there is none.
 
-    It takes a rise of LEAST_RISE, interval included, and one so large that no bias of a model between two classes
-    makes it. Every other image of a class, in the given order, chooses the assignment; the rest judge it.
+    It needs a rise of LEAST_RISE, interval included, larger than any bias of a model between two classes. Every other
+    image of a class, in the given order, chooses the assignment; the rest test it.
 
     Args:
         labels: (N,) of clean images.
         predictions: (N,) of the same images, OTHER for no class of the dataset.
-        classes: how many there are.
+        classes: their number.
     """
     is_held_out = occurrences(labels) % 2 == 1
     if classes > MOST_CLASSES or not is_held_out.any():
@@ -54,12 +54,14 @@ def far_better_order(labels: Classes, predictions: Classes, classes: int) -> Cla
     held_out, given = labels[is_held_out], predictions[is_held_out]
     actual = given == held_out
     best = _confusion(held_out, given, classes).max(axis=0).sum() / len(held_out)
-    if best - actual.mean() <= LEAST_RISE:  # as if an assignment could repeat
+    if best - actual.mean() <= LEAST_RISE:  # an upper bound: an assignment may not repeat
         return None
-    from scipy.optimize import linear_sum_assignment  # here: 20 MB, for few models
+    from scipy.optimize import linear_sum_assignment  # here: 20 MB, needed for few models
 
     weights = _confusion(labels[~is_held_out], predictions[~is_held_out], classes)
-    outputs = linear_sum_assignment(weights + np.eye(classes) / 2, maximize=True)[1]  # of equal ones the given one
+    outputs = linear_sum_assignment(weights + np.eye(classes) / 2, maximize=True)[
+        1
+    ]  # prefers the given one among equals
     matched = given == outputs[held_out]
     gains = matched.astype(np.float64) - actual
     center, variance = mean_with_made_up(gains, -1, 1)

@@ -1,4 +1,4 @@
-"""Metrics of a user's own: functions, decorated or not, in a file that a study names or in a program."""
+"""Users' own metrics: functions, decorated or not, in a file of a study or in a program."""
 
 import hashlib
 import importlib.util
@@ -34,31 +34,31 @@ def metric(
     title: str | None = None,
     unit: str = "score",
     higher_is_better: bool | None = None,
-    range: tuple[float, float] = UNBOUNDED,  # noqa: A002  # the word that tables and `failmodes schema` use
+    range: tuple[float, float] = UNBOUNDED,  # noqa: A002  # as in tables and `failmodes schema`
     preds: Literal["classes", "probabilities"] = "classes",
     formula: str = "",
     source: str = "",
 ) -> Any:
-    """Make a metric of a function of predictions and labels, as torchmetrics has them.
+    """Make a metric from a function of predictions and labels, as in torchmetrics.
 
         @failmodes.metric(higher_is_better=True, range=(-1, 1))
         def kappa(preds, target):
             return sklearn.metrics.cohen_kappa_score(target, preds)
 
     The function takes `preds` and `target` by name: NumPy arrays, or tensors where its parameters are annotated as
-    `torch.Tensor`. It returns one number, of which a bootstrap of 200 resamples gives the interval; or one number an
+    `torch.Tensor`. It returns one number, whose interval is bootstrapped with 200 resamples; or one number per
     image, (N,), whose mean is the metric, with NaN for images that take no part. The metric is then in `cell_metrics`,
     `compare` and `gate` like all others.
 
     Args:
-        function: what is decorated.
-        name: in tables and rules, a-z, 0-9 and _; the function's name if not given.
-        title: in words, as tables print it; the name if not given.
+        function: the function.
+        name: in tables and rules, a-z, 0-9 and _; default: the function's name.
+        title: in tables; default: the name.
         unit: of its values, such as "nats"; "share" is shown as a percentage.
-        higher_is_better: None where neither direction is, or it is not known: `gate` then takes no `worse_by_at_most`.
-        range: the least and the most that it can be, to which intervals are cut.
-        preds: what `preds` is: "classes", (N,) the class predicted, from 0; or "probabilities", (N, C) the softmax,
-            which needs all logits on record. Images that have none, since their logits are not finite, take no part.
+        higher_is_better: None if neither direction is, or unknown: `gate` then takes no `worse_by_at_most`.
+        range: smallest and largest possible value, to which intervals are clipped.
+        preds: "classes", (N,) predicted classes from 0; or "probabilities", (N, C) the softmax, which needs all logits
+            in the results. Images whose logits are not finite take no part.
         formula: in plain characters, for `failmodes schema`.
         source: paper or standard that defines it.
 
@@ -66,7 +66,7 @@ def metric(
         The metric, which can be called as the function; or a decorator.
 
     Raises:
-        StudyError: the function has parameters that are not known, or an argument is not what it should be.
+        StudyError: the function has unknown parameters, or an argument is invalid.
     """
     if function is None:
         return partial(
@@ -92,7 +92,7 @@ def metric(
 
 
 def metrics_of_studies(locations: Iterable[str | Path | None]) -> list[Metric] | None:
-    """The metrics of the study files among some locations; None where none of them is a study file.
+    """The metrics of the study files among some locations; None if none is a study file.
 
     Args:
         locations: as for `find_results`.
@@ -106,14 +106,14 @@ def metrics_of_studies(locations: Iterable[str | Path | None]) -> list[Metric] |
 
 
 def named_metrics(names: Iterable[Any], study: str | Path | None = None) -> list[Metric]:
-    """Metrics by name, by the Python file that has them, or as functions, and those of a study.
+    """Metrics by name, by Python file, or as functions, and those of a study.
 
     Args:
         names: each a metric's name, FILE.py, or a function.
-        study: a study file, whose metrics are there too; other places have none.
+        study: a study file, whose metrics are included; other locations have none.
 
     Raises:
-        StudyError: no metric is called so, or a file cannot be read.
+        StudyError: a metric is unknown, or a file cannot be read.
     """
     of_study = [] if study is None or Path(study).suffix != ".toml" else metrics_of_studies([study]) or []
     known = known_metrics(of_study)
@@ -126,7 +126,7 @@ def named_metrics(names: Iterable[Any], study: str | Path | None = None) -> list
         elif name in known:
             found.append(known[name])
         else:
-            raise StudyError(f"no metric {name[:100]!r}: {did_you_mean(name, known, 'failmodes schema metrics')}")
+            raise StudyError(f"unknown metric {name[:100]!r}: {did_you_mean(name, known, 'failmodes schema metrics')}")
     return _distinct(list(dict.fromkeys(found)), KEY)
 
 
@@ -134,25 +134,25 @@ def user_metrics(functions: Iterable[Any]) -> list[Metric]:
     """Functions, decorated or not, as metrics.
 
     Raises:
-        StudyError: one is no metric, or two have one name.
+        StudyError: one is not a metric, or two have the same name.
     """
     found = [metric(function) for function in functions]
     for one in found:
         if not one.is_users:
-            raise StudyError(f"metrics: failmodes computes {one.name!r} without being asked")
+            raise StudyError(f"metrics: {one.name!r} is built in, leave it out")
     return _distinct(found, "metrics")
 
 
 def read_metrics(files: Any, folder: Path, origin: str) -> list[Metric]:
-    """The metrics of the files that a study names: all that are decorated, in their order. Runs these files.
+    """The decorated metrics of the files of a study, in order. Runs these files.
 
     Args:
-        files: what stands under the key `metrics`: a list of paths.
-        folder: that they are relative to.
+        files: the value of the key `metrics`: a list of paths.
+        folder: base of relative paths.
         origin: the study, for errors.
 
     Raises:
-        StudyError: a file is not there, fails, or decorates nothing; or two metrics have one name.
+        StudyError: a file is missing, fails, or decorates nothing; or two metrics have the same name.
     """
     if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
         raise StudyError(f'{origin}: {KEY}: expected a list of files such as ["metrics.py"] (given: {shown(files)})')
@@ -160,13 +160,15 @@ def read_metrics(files: Any, folder: Path, origin: str) -> list[Metric]:
     for file in files:
         path = folder / file
         if not path.is_file():
-            raise StudyError(f"{origin}: {KEY}: no file {path}: expected Python with functions under @failmodes.metric")
+            raise StudyError(
+                f"{origin}: {KEY}: {path} does not exist: expected Python with functions under @failmodes.metric"
+            )
         version = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
         own = [one for one in vars(_module_of(path, origin)).values() if isinstance(one, Metric) and one.is_users]
         if not own:
             raise StudyError(f"{origin}: {KEY}: {path} decorates no function with @failmodes.metric")
         for one in dict.fromkeys(own):
-            object.__setattr__(one, "version", version)  # of the whole file, which the function may use
+            object.__setattr__(one, "version", version)  # of the whole file, whose helpers the function may use
         found += dict.fromkeys(own)
     return _distinct(found, f"{origin}: {KEY}")
 
@@ -177,9 +179,9 @@ def _module_of(path: Path, origin: str) -> Any:
     if spec is None or spec.loader is None:
         raise StudyError(f"{origin}: {KEY}: {path}: expected a Python file, such as metrics.py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where dataclasses and pickle look for it
+    sys.modules[name] = module  # dataclasses and pickle look it up here
     try:
-        exec(compile(path.read_bytes(), path, "exec"), vars(module))  # not what was compiled of a former version
+        exec(compile(path.read_bytes(), path, "exec"), vars(module))  # not a cached older version
     except StudyError as error:
         raise StudyError(f"{path}: {error}") from error
     except Exception as error:
@@ -191,7 +193,7 @@ def _distinct(found: list[Metric], origin: str) -> list[Metric]:
     names = [one.name for one in found]
     for own in names:
         if names.count(own) > 1:
-            raise StudyError(f"{origin}: two metrics are called {own!r}: give one of them another name=")
+            raise StudyError(f"{origin}: two metrics are called {own!r}: set another name= for one")
     return found
 
 
@@ -201,9 +203,7 @@ def _checked_name(name: str) -> str:
             f"metric {name[:100]!r}: expected a name of a-z, 0-9 and _, such as {_suggested(name)!r}: name=…"
         )
     if name in all_metrics():
-        raise StudyError(
-            f"metric {name!r}: failmodes has a metric of this name: give yours another, such as name='my_{name}'"
-        )
+        raise StudyError(f"metric {name!r}: a built-in metric has this name: choose another, such as name='my_{name}'")
     return name
 
 
@@ -213,17 +213,17 @@ def _check_parameters(name: str, function: Any) -> None:
     except (TypeError, ValueError) as error:
         raise StudyError(f"metric {name!r}: expected a function such as f(preds, target) ({error})") from error
     if not parameters:
-        raise StudyError(f"metric {name!r}: its function takes nothing: expected f(preds, target)")
+        raise StudyError(f"metric {name!r}: its function has no parameters: expected f(preds, target)")
     unknown = [one for one in parameters if one not in USERS_PARAMETERS]
     if unknown:
         raise StudyError(
-            f"metric {name!r}: its function needs {', '.join(unknown)}: expected preds and target alone; bind others "
+            f"metric {name!r}: its function needs {', '.join(unknown)}: expected only preds and target; bind others "
             "with functools.partial"
         )
 
 
 def _unbound(function: Any) -> Any:
-    """What a `functools.partial` binds arguments of."""
+    """The function behind `functools.partial` objects."""
     while isinstance(function, partial):
         function = function.func
     return function
@@ -244,11 +244,13 @@ def _range_of(name: str, given: Any) -> tuple[float, float]:
         least, most = map(float, given)
         if least < most and not math.isnan(least + most if math.isfinite(least + most) else 0.0):
             return least, most
-    raise StudyError(f"metric {name!r}: range: expected the least and the most, such as (0, 1) (given: {shown(given)})")
+    raise StudyError(
+        f"metric {name!r}: range: expected the smallest and largest value, such as (0, 1) (given: {shown(given)})"
+    )
 
 
 def _version_of(function: Any) -> str:
-    """Hash of what a function computes, as far as it can be seen: its source, or its code, and what is bound to it."""
+    """Hash of a function: its source, or else its code, and the arguments bound to it."""
     bound: list[str] = []
     while isinstance(function, partial):
         bound.append(repr((function.args, sorted(function.keywords.items()))))

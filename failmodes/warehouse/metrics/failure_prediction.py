@@ -1,4 +1,4 @@
-"""Metrics of how well a score tells failures from correct predictions. A failure is an incorrect prediction."""
+"""Failure prediction: how well a score separates failures (incorrect predictions) from correct ones."""
 
 from functools import lru_cache
 from math import ceil
@@ -12,18 +12,18 @@ from failmodes.warehouse.metrics.duplicates import effective_counts, kept_groups
 from failmodes.warehouse.metrics.intervals import Floats, auroc_interval, exact_interval, quantile_interval
 from failmodes.warehouse.metrics.metric import Value, define
 
-NOT_ON_RECORD, NO_FAILURE, NO_CORRECT = "the score is not on record", "no failure", "no correct prediction"
+NOT_STORED, NO_FAILURE, NO_CORRECT = "the score is not stored", "no failure", "no correct prediction"
 COVERAGE_PERCENT = tuple(range(5, 101, 5))
-FOUND = 0.95  # of the failures, at which FPR95 is read
+FOUND = 0.95  # of the failures, for FPR95
 _COLUMNS = ("label", "predicted")
-_POSITIVE = "failures are positive, the least certain are found first"
+_POSITIVE = "failures are positive, the least certain rank first"
 
 
 class Ranking(NamedTuple):
     """Images with a score, from the most to the least certain, in groups of one value.
 
     Attributes:
-        places: (M,) of each in the cell.
+        places: (M,) position of each in the cell.
         failed: (M,) bool.
         group: (M,) the group of each.
         starts: (G,) images of higher values than a group's.
@@ -56,13 +56,13 @@ def rank(certainty: NDArray[np.floating], failed: NDArray[np.bool_]) -> Ranking:
     """Rank those of N images that have a score.
 
     Args:
-        certainty: (N,) larger is more certain; NaN takes no part.
+        certainty: (N,) larger is more certain; images with NaN take no part.
         failed: (N,) bool.
     """
     is_missing = np.isnan(certainty)
     known = np.flatnonzero(~is_missing) if is_missing.any() else None
     values = -certainty if known is None else -certainty[known]
-    order = np.argsort(values)  # images of one value are a group, in whatever order
+    order = np.argsort(values)  # images of one value are a group, in any order
     places = order if known is None else known[order]
     ordered = values[order]
     is_first = np.ones(len(ordered), np.bool_)
@@ -87,7 +87,7 @@ def ranking_of(rows: CellRows, score: str) -> Ranking:
     """
     found: Ranking = rows.once(("ranking", score), lambda: rank(rows.certainty(score), ~rows["correct"]))
     if not len(found.places):
-        raise Undefined(NOT_ON_RECORD)
+        raise Undefined(NOT_STORED)
     return found
 
 
@@ -133,9 +133,9 @@ def auroc_contributions(ranking: Ranking, total: int) -> Floats:
 
 
 def _placements(ranking: Ranking) -> tuple[Floats, Floats]:
-    """(M,) of each image, the share of correct predictions above it, and of failures below it; ties count half.
+    """(M,) the share of correct predictions above each image, and of failures below it; ties count half.
 
-    Of failures the first, of correct predictions the second (DeLong et al. 1988) are what the area is the mean of.
+    The area is the mean of the first over failures, and of the second over correct predictions (DeLong et al. 1988).
     """
     count, failures = len(ranking.places), ranking.failure_count
     correct_before, tied_correct = ranking.starts - ranking.failures_before, ranking.counts - ranking.failures
@@ -196,12 +196,12 @@ def aupr(rows: CellRows, score: str) -> Value:
     failures, count = ranking.failure_count, len(ranking.places)
     if not failures:
         raise Undefined(NO_FAILURE)
-    precision = (failures - ranking.failures_before) / (count - ranking.starts)  # where the threshold is at a group
+    precision = (failures - ranking.failures_before) / (count - ranking.starts)  # with the threshold at a group
     return Value(float((ranking.failures * precision).sum()) / failures, count)
 
 
 def _interval_of_fpr95(rows: CellRows, score: str, value: float, level: float, comparisons: int) -> tuple[float, float]:
-    """From both: the threshold, an order statistic of the failures, and the share of correct predictions beyond it."""
+    """Combine the intervals of the threshold (an order statistic) and of the share of correct predictions beyond it."""
     ranking = ranking_of(rows, score)
     uncertain = -rows.certainty(score)[ranking.places]
     correct = uncertain[~ranking.failed]
@@ -231,7 +231,7 @@ def fpr95(rows: CellRows, score: str) -> Value:
 
 
 @define("AUROC for failures among images of like confidence", "area under the ROC curve over pairs of a failure and a "
-        "correct prediction of one tenth by confidence; .5: the score knows nothing beyond confidence",
+        "correct prediction of one tenth by confidence; .5: the score adds nothing to confidence",
         "Janes & Pepe 2009", columns=(*_COLUMNS, "confidence"), unit="score",
         scores=(*OF_ATTENTION, "empty_map"))  # fmt: skip
 def auroc_within(rows: CellRows, score: str) -> Floats:
@@ -255,7 +255,7 @@ def auroc_within(rows: CellRows, score: str) -> Floats:
     starts, before = np.cumsum(sizes) - sizes, np.cumsum(failures) - failures
     group_tenth = own[np.cumsum(inside.counts) - 1]
     higher_failures = inside.failures_before - before[group_tenth]
-    with np.errstate(divide="ignore", invalid="ignore"):  # of tenths that take no part
+    with np.errstate(divide="ignore", invalid="ignore"):  # for tenths that take no part
         above = inside.starts - starts[group_tenth] - higher_failures + (inside.counts - inside.failures) / 2
         below = failures[group_tenth] - higher_failures - inside.failures / 2
         placed = np.where(inside.failed, (above / correct[group_tenth])[inside.group],
@@ -269,7 +269,7 @@ def auroc_within(rows: CellRows, score: str) -> Floats:
 
 
 def _ranking_with_empty(rows: CellRows, score: str) -> Ranking:
-    """As `ranking_of`, where `empty_map` ranks by whether the map of the class predicted is empty."""
+    """As `ranking_of`; `empty_map` ranks by whether the map of the predicted class is empty."""
     if score != "empty_map":
         return ranking_of(rows, score)
     has_map, is_empty = rows["predicted.has_map"], rows["predicted.empty"]
@@ -283,7 +283,7 @@ def _tenths(rows: CellRows) -> NDArray[np.int64]:
     values = rows["confidence"]
     if np.isfinite(values).all():
         ranking = ranking_of(rows, "confidence")
-    else:  # those without confidence are the least certain
+    else:  # images without confidence are the least certain
         ranking = rank(np.where(np.isfinite(values), values, np.float32(-np.inf)), ~rows["correct"])
     count = len(rows)
     lower = count - ranking.starts - ranking.counts
@@ -293,7 +293,7 @@ def _tenths(rows: CellRows) -> NDArray[np.int64]:
 
 
 def selective_risks(ranking: Ranking) -> Floats:
-    """(20,) error rate of the most certain images at each of COVERAGE_PERCENT; of ties the mean over orders."""
+    """(20,) error rate of the most certain images at each of COVERAGE_PERCENT; for ties the mean over orders."""
     kept = np.array(COVERAGE_PERCENT) * len(ranking.places) / 100
     group = np.searchsorted(ranking.starts, kept).clip(min=1) - 1
     of_group = ((kept - ranking.starts[group]) / ranking.counts[group]).clip(0, 1)

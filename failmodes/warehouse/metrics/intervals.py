@@ -1,6 +1,6 @@
-"""Intervals of what is measured in one cell: of shares, quantiles, areas under ROC curves and means over images.
+"""Intervals in one cell: of shares, quantiles, areas under ROC curves and means over images.
 
-Intervals of differences, of means over cells and over training seeds are built on these in `analysis.statistics`.
+Intervals of differences, and of means over cells and over training seeds, use them in `analysis.statistics`.
 """
 
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ def exact_interval(
     Returns:
         Lower and upper ends, (…) each.
     """
-    from scipy.special import betaincinv  # here: it takes .2 s, and most charts do without
+    from scipy.special import betaincinv  # here: it takes 0.2 s, and most charts do not need it
 
     tail = (1 - level) / 2 / comparisons
     hits = np.asarray(correct, dtype=np.float64)
@@ -74,9 +74,9 @@ def auroc_interval(
 ) -> tuple[float, float]:
     """Newcombe's score interval of an AUROC (2006, Statistics in Medicine 25, 559-573, method 5).
 
-    It holds the areas from which this one lies no farther than their own standard errors allow, those of Hanley and
-    McNeil. That of one half is the rank sum test's without ties; ties make it rather too wide. DeLong's standard
-    error, of the sample's own spread, is far too small where failures are few or confidences tie.
+    It contains the areas whose own standard errors (Hanley and McNeil) allow this one. The error of one half is that of
+    the rank sum test without ties; ties make it slightly too wide. DeLong's standard error, of the sample's own spread,
+    is far too small for few failures or tied confidences.
 
     Args:
         auroc: 0-1.
@@ -106,7 +106,7 @@ def auroc_error(area: float, failures: float, correct: float) -> float:
 
 
 def quantile_of(values: NDArray[np.floating[Any]], share: float) -> float:
-    """A quantile of values (N,), N ≥ 1, none of them NaN: NumPy's `quantile`, which takes five times as long."""
+    """A quantile of values (N,), N ≥ 1, without NaN; the same as NumPy's `quantile`, five times as fast."""
     place = share * (len(values) - 1)
     low = int(place)
     high = min(low + 1, len(values) - 1)
@@ -143,29 +143,29 @@ def quantile_interval(
 def mean_with_made_up(
     values: Floats, least: float, most: float, added: float = 1.0, groups: Groups | None = None
 ) -> tuple[float, float]:
-    """Mean of images and two made-up ones, the least and the most that one can contribute, and the mean's variance.
+    """Mean of images and two pseudo-images, of the smallest and largest possible contribution, and its variance.
 
-    The made-up images keep the error of a mean above 0 where no image of the sample differs, and its interval honest
-    where few do (Agresti and Caffo 2000 add as many).
+    The pseudo-images keep the error of a mean above 0 if no image of the sample differs, and its interval valid if few
+    do (as in Agresti and Caffo 2000).
 
     Args:
         values: (N,) contributions of images.
-        least: the least that one image can contribute.
-        most: the most.
-        added: how many are added at each end.
-        groups: of duplicates (see `duplicates`), whose contributions are added up first; a made-up image then counts as
-            a group of the effective size.
+        least: smallest contribution of one image.
+        most: largest one.
+        added: pseudo-images at each end.
+        groups: of duplicates (see `duplicates`), whose contributions are summed first; a pseudo-image then counts as a
+            group of the effective size.
     """
     if groups is not None:
         return _mean_of_groups(values, least, most, added, groups)
     total = len(values) + 2 * added
     center = (float(values.sum()) + added * (least + most)) / total
     squares = (float(np.square(values).sum()) + added * (least**2 + most**2)) / total
-    return center, max(squares - center**2, 0.0) / total  # rounded it may be below 0
+    return center, max(squares - center**2, 0.0) / total  # rounding may make it negative
 
 
 def _mean_of_groups(values: Floats, least: float, most: float, added: float, groups: Groups) -> tuple[float, float]:
-    """As `mean_with_made_up`, with the cluster-robust variance; of groups of one image it is the same."""
+    """As `mean_with_made_up`, with the cluster-robust variance; the same for groups of one image."""
     size = 1 / independent_share(groups)
     total = len(values) + 2 * added * size
     center = (float(values.sum()) + added * size * (least + most)) / total
@@ -184,15 +184,15 @@ def interval_of_mean(
     count: float | None = None,
     groups: Groups | None = None,
 ) -> tuple[float, float, float]:
-    """The mean of images with its normal interval, where asked with made-up images (see `mean_with_made_up`).
+    """The mean of images with its normal interval, optionally with pseudo-images (see `mean_with_made_up`).
 
     Args:
         values: (N,) contributions of images.
-        image_range: the least and the most that one image can contribute.
+        image_range: smallest and largest contribution of one image.
         comparisons: Bonferroni's correction: how many intervals hold at once.
         level: with this chance.
-        added: how many made-up images there are at each end of the range.
-        count: of the images those that take part, 2 at least for an interval; all if not given.
+        added: pseudo-images at each end of the range.
+        count: number of images that take part, at least 2 for an interval; default: all.
         groups: of duplicates, see `mean_with_made_up`.
     """
     value = float(values.mean())
@@ -208,18 +208,18 @@ CHUNK_WEIGHTS = 20_000_000  # in memory at a time: 80 MB of float32
 
 
 def image_weights(images: int, resamples: int, seed: int) -> NDArray[np.float32]:
-    """How often each image is drawn in `resamples` draws of all, (B, N); draws of one image lie side by side."""
+    """How often each image occurs in bootstrap resamples, (B, N), in column-major order."""
     return np.asfortranarray(np.concatenate([*weights_in_chunks(images, resamples, np.random.default_rng(seed))]))
 
 
 def kept_weights(images: int, resamples: int, seed: int, groups: Groups | None = None) -> NDArray[np.float32]:
-    """What `image_weights` gives, kept for the next cell; of duplicates (N,) how often its group is drawn."""
+    """`image_weights`, cached for the next cell; for duplicates the weights of their groups."""
     if groups is None:
         return _kept(images, resamples, seed)
     return _kept_of_groups(resamples, seed, np.ascontiguousarray(groups, np.intp).tobytes())
 
 
-@lru_cache(maxsize=1)  # every evaluation of the same images asks for the same
+@lru_cache(maxsize=1)  # the same for every evaluation of the same images
 def _kept(images: int, resamples: int, seed: int) -> NDArray[np.float32]:
     return image_weights(images, resamples, seed)
 
@@ -231,10 +231,10 @@ def _kept_of_groups(resamples: int, seed: int, content: bytes) -> NDArray[np.flo
 
 
 def weights_in_chunks(images: int, resamples: int, rng: np.random.Generator) -> Iterator[NDArray[np.float32]]:
-    """Multinomial weights (b, N), how often each image was drawn, in chunks of resamples that fit the memory."""
+    """Multinomial weights (b, N), how often each image occurs, in chunks of resamples that fit into memory."""
     chunk = max(1, CHUNK_WEIGHTS // images)
     for start in range(0, resamples, chunk):
         weights = np.empty((min(chunk, resamples - start), images), np.float32)
-        for row in weights:  # counting drawn indices is several times as fast as rng.multinomial
+        for row in weights:  # counting random indices is several times as fast as rng.multinomial
             row[:] = np.bincount(rng.integers(0, images, images, dtype=np.int32), minlength=images)
         yield weights

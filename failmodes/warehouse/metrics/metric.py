@@ -1,16 +1,16 @@
-"""A metric: one object that says what it is, and one function of a cell that computes it.
+"""The metric class: a definition, and one function of a cell that computes it.
 
-A function names what it needs as parameters:
+A function requests its inputs by the names of its parameters:
 
 - `rows`: the images of the cell (`CellRows`); `clean`: the same images when clean; `curve`: those from clean up to
-  here; `reference`: the clean images of the evaluation, be they the same or others;
-- `score`: how certain the model is, of a metric that is told for several scores;
-- `weights`: (B, N) how often each image counts, of a metric that is a function of the whole cell and fast to resample;
-- `preds` and `target`: as torchmetrics has them, (N,) classes predicted and true; where the metric asks for them,
-  `preds` are (N, C) softmax probabilities.
+  here; `reference`: the clean images of the evaluation, the same or others;
+- `score`: the confidence score, for a metric of several scores;
+- `weights`: (B, N) how often each image counts, for a metric of the whole cell that is fast to resample;
+- `preds` and `target`: as in torchmetrics, (N,) predicted and true classes; `preds` are (N, C) softmax probabilities
+  if the metric requests them.
 
-It returns what each image contributes, (N,) with NaN for those that take no part, whose mean is the metric; or one
-`Value` of the cell; or, given `weights`, (B,) numbers. Where it is not defined it raises `Undefined`, which says why.
+It returns the contribution of each image, (N,) with NaN for those that take no part, whose mean is the metric; or one
+`Value` of the cell; or, given `weights`, (B,) numbers. If it is not defined it raises `Undefined` with the reason.
 From this follow its value, standard error and interval, its mean over cells, its difference between two models, and its
 error over training seeds.
 """
@@ -41,13 +41,13 @@ from failmodes.warehouse.plugins import import_modules
 
 NO_IMAGE, NOT_FINITE = "no image takes part", "it is not a finite number"
 Weights = NDArray[np.floating[Any]]
-RESAMPLES, SEED = 200, 0  # of images: a standard error is known to 5% then
-PLAUSIBLE = 2.0  # standard errors within which two values may be the same
+RESAMPLES, SEED = 200, 0  # of images: gives standard errors to 5%
+PLAUSIBLE = 2.0  # standard errors within which two values count as equal
 _PAIRED = {"clean", "curve"}  # parameters that need clean images, image by image
 
 
 class SamplingBias(NamedTuple):
-    """How far the value of a sample may be from the truth on average, and how uncertain it is at least.
+    """Bounds of the bias of a sample's value, and its minimal uncertainty.
 
     The calibration error is a sum of absolute values, the worst class a minimum, the most frequent prediction a
     maximum: of a sample the first and the last are too large on average, the second too small, and the more so where no
@@ -56,9 +56,9 @@ class SamplingBias(NamedTuple):
     gaps are too large.
 
     Attributes:
-        low: the least that the value exceeds the truth by on average; below 0 where it may fall short.
-        high: the most.
-        error: standard error of the group that may be the extreme one; 0 where there is none.
+        low: lower bound of the mean excess over the truth; negative if the value may be too small.
+        high: upper bound.
+        error: standard error of the extreme group; 0 without groups.
     """
 
     low: float = 0.0
@@ -71,28 +71,28 @@ class Metric:
     """One metric.
 
     Attributes:
-        name: as tables, gate and commands call it.
-        title: in words, as charts and tables print it.
-        function: computes it, as the module says.
-        unit: 'share' (0-1, differences are told in percentage points), 'nats', 'score', 'image widths' and so on.
-        higher_is_better: None where neither direction is better.
-        range: the least and the most that it can be.
-        columns: that it is computed from, of a cell's rows (see `CellRows`).
+        name: in tables, rules and commands.
+        title: in charts and tables.
+        function: computes it; see the module.
+        unit: 'share' (0-1, differences are printed in percentage points), 'nats', 'score', 'image widths' and so on.
+        higher_is_better: None if neither direction is better.
+        range: smallest and largest possible value.
+        columns: the needed columns of a cell's rows (see `CellRows`).
         formula: in plain characters.
         source: paper or standard that defines it.
-        scores: of a metric of several scores, which these are.
-        quantile: of a metric that is a quantile of what images contribute, in place of their mean, which one, 0-1.
-        interval: (parameters as those of `function`, value, level, comparisons) to both ends, where the spread of the
-            contributions gives no honest interval.
-        bias: how far the value of a sample may be from the truth on average.
-        taking_part: of a metric that takes weights, (N,) bool, which images take part; all if not given.
-        image_range: the least and most that one image can contribute; `range` where finite.
-        is_continuous: whether images contribute values of a continuous scale, whose spread is never 0 by chance: then
-            no made-up images are added to an interval.
+        scores: the scores of a metric of several scores.
+        quantile: 0-1, for a metric that is a quantile of contributions instead of their mean.
+        interval: (parameters as those of `function`, value, level, comparisons) to both ends, if the spread of the
+            contributions gives no valid interval.
+        bias: bounds of the bias of a sample's value.
+        taking_part: for a metric with weights, (N,) bool, which images take part; default: all.
+        image_range: smallest and largest contribution of one image; default: `range` where finite.
+        is_continuous: whether contributions are continuous, so that their spread is never 0 by chance: intervals then
+            add no pseudo-images.
         is_stored_with_interval: whether a load computes its interval, which takes 200 times as long without weights.
-        preds: what a function that takes `preds` is given.
-        is_users: whether it is defined outside of this package.
-        version: of a user's metric, a hash of its source.
+        preds: kind of `preds` for its function.
+        is_users: whether it is defined outside this package.
+        version: for a user's metric, a hash of its source.
     """
 
     name: str
@@ -125,7 +125,7 @@ class Metric:
             object.__setattr__(self, "image_range", made_up)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        """The function itself, so that a decorated one can still be called."""
+        """Call the function itself."""
         return self.function(*arguments, **named)
 
     @property
@@ -135,17 +135,17 @@ class Metric:
 
     @property
     def added_images(self) -> float:
-        """Made-up images at each end of `image_range` that intervals count."""
+        """Pseudo-images at each end of `image_range` in intervals."""
         return 0.0 if self.is_continuous else 1.0
 
     @property
     def takes_score(self) -> bool:
-        """Whether it is told for several scores of how certain the model is."""
+        """Whether it is computed for several confidence scores."""
         return bool(self.scores)
 
     @property
     def takes_weights(self) -> bool:
-        """Whether it computes itself for resampled images."""
+        """Whether its function computes it for resampled images."""
         return "weights" in self.parameters
 
     @cached_property
@@ -160,14 +160,14 @@ class Metric:
         return any(str(getattr(hint, "__name__", hint)).rpartition(".")[2] == "Tensor" for hint in hints)
 
     def columns_of(self, score: str | None) -> tuple[str, ...]:
-        """The columns that it is computed from with a score."""
+        """The needed columns with a score."""
         if score == "empty_map":
             return (*self.columns, "finite", "predicted.has_map", "predicted.empty")
         return (*self.columns, *(("finite", CERTAINTY[score][0]) if score else ()))
 
 
 class Value(NamedTuple):
-    """What a function of a cell returns in place of a number where not all of its images take part."""
+    """The result of a function of a cell if not all of its images take part."""
 
     value: float
     n: int
@@ -177,13 +177,13 @@ class Evaluated(NamedTuple):
     """A metric of one cell.
 
     Attributes:
-        value: of the images as they are.
+        value: of all images.
         n: images that take part.
-        images: (N,) contributions, the mean in place of images that take no part; None where it has none.
-        replicates: (B,) values of resampled images; None where it has contributions, or no weights were given.
-        values: (n,) what the images contribute to a quantile; None of other metrics.
-        bias: how far `value` may exceed the truth on average.
-        independent: of metrics without contributions, the effective number of these images as a share of `n`.
+        images: (N,) contributions, the mean for images that take no part; None without contributions.
+        replicates: (B,) values of resampled images; None with contributions or without weights.
+        values: (n,) contributions to a quantile; None for other metrics.
+        bias: bounds of the bias of `value`.
+        independent: for metrics without contributions, the effective number of images as a share of `n`.
     """
 
     value: float
@@ -196,18 +196,18 @@ class Evaluated(NamedTuple):
 
 
 def evaluate(metric: Metric, cell: Cell, score: str | None = None, weights: Weights | None = None) -> Evaluated | str:
-    """Compute a metric of one cell; why it is not defined there where it is not.
+    """Compute a metric of one cell, or return the reason why it is not defined there.
 
     Args:
-        metric: what is computed.
+        metric: the metric.
         cell: its rows.
-        score: of a metric of several.
+        score: for a metric of several scores.
         weights: (B, N) how often each image counts, for the replicates of a metric without contributions.
     """
     try:
         if metric.needs_pairs and cell.clean is None:
             raise Undefined("corrupted images do not pair with clean ones")
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # of rows that a check will find
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # for rows that a data check reports
             return _evaluate(metric, cell, score, weights)
     except Undefined as error:
         return str(error)
@@ -235,10 +235,10 @@ def _evaluate(metric: Metric, cell: Cell, score: str | None, weights: Weights | 
 
 
 def _users_value(metric: Metric, given: dict[str, Any], cell: Cell) -> Any:
-    """What a user's function returns; images that have no `preds` take no part.
+    """The result of a user's function; images without `preds` take no part.
 
     Raises:
-        StudyError: it raises, or returns neither a number nor one number an image.
+        StudyError: it raises, or returns neither a number nor one number per image.
     """
     rows = cell.rows
     where = f"metric {metric.name!r}, {rows.corruption} at severity {rows.severity:g}"
@@ -263,13 +263,13 @@ def _users_value(metric: Metric, given: dict[str, Any], cell: Cell) -> Any:
         raise
     except Exception as error:
         raise StudyError(f"{where}: it raised {type(error).__name__}: {error}") from error
-    raise StudyError(f"{where}: it returned shape {shape}, expected a number or one an image, ({count},)")
+    raise StudyError(f"{where}: it returned shape {shape}, expected a number or one per image, ({count},)")
 
 
 def _with_replicates(
     metric: Metric, cell: Cell, score: str | None, found: Evaluated, weights: Weights | None
 ) -> Evaluated:
-    """The same with values of resampled images, where weights are given."""
+    """Add values of resampled images, if weights are given."""
     if not np.isfinite(found.value):
         raise Undefined(NOT_FINITE)
     if weights is None:
@@ -278,13 +278,13 @@ def _with_replicates(
     known = replicates[np.isfinite(replicates)]
     if len(known) < 2:
         raise Undefined("resampled images do not define it")
-    shift = float(known.mean()) - found.value  # what a sample of a sample adds, a sample adds about as much
+    shift = float(known.mean()) - found.value  # the bias of a resample estimates that of the sample
     filled = np.where(np.isfinite(replicates), replicates, known.mean())
     return found._replace(replicates=filled, bias=SamplingBias(min(0.0, shift), max(0.0, shift)))
 
 
 def arguments_of(metric: Metric, parameters: tuple[str, ...], cell: Cell, score: str | None) -> dict[str, Any]:
-    """What a function of a metric asks for by the names of its parameters."""
+    """The arguments of a function of a metric, by the names of its parameters."""
     found = {name: _GIVEN[name](cell, score) for name in parameters if name in _GIVEN}
     if _PREDS.isdisjoint(parameters):
         return found
@@ -298,15 +298,15 @@ def arguments_of(metric: Metric, parameters: tuple[str, ...], cell: Cell, score:
 
 
 def usable_images(rows: CellRows, preds: str) -> NDArray[np.bool_]:
-    """(N,) which images have what `preds` is.
+    """(N,) which images have `preds`.
 
     Raises:
-        Undefined: none has it.
+        Undefined: none has.
     """
     if preds == "classes":
         usable = np.asarray(rows["predicted"] != OTHER)
     elif "logits" not in rows or ("logit_classes" in rows and rows["logit_classes"].any()):
-        raise Undefined("all logits are not on record: probabilities are those of all classes")
+        raise Undefined("not all logits are stored, which probabilities need")
     else:
         usable = np.asarray(np.isfinite(rows["logits"]).all(axis=1))
     if not usable.any():
@@ -315,7 +315,7 @@ def usable_images(rows: CellRows, preds: str) -> NDArray[np.bool_]:
 
 
 def as_tensor(values: NDArray[Any]) -> Any:
-    """A tensor of the same numbers; PyTorch is loaded, since the function's parameters are annotated with its class."""
+    """A tensor of the same numbers; PyTorch is loaded, since parameters are annotated with its class."""
     return sys.modules["torch"].from_numpy(np.ascontiguousarray(values))
 
 
@@ -333,13 +333,13 @@ USERS_PARAMETERS = (*_GIVEN, "preds", "target")
 def ends_of(
     metric: Metric, cell: Cell, score: str | None, found: Evaluated, *, level: float = 0.95, comparisons: int = 1
 ) -> tuple[float, float] | None:
-    """Both ends of the interval of a metric in one cell; None where nothing gives one.
+    """Both ends of the interval of a metric in one cell; None if it has none.
 
     Args:
-        metric: what was computed.
-        cell: of which.
-        score: of a metric of several.
-        found: what `evaluate` gave.
+        metric: the metric.
+        cell: its cell.
+        score: for a metric of several scores.
+        found: the result of `evaluate`.
         level: of the interval.
         comparisons: Bonferroni's correction: how many intervals hold at once.
     """
@@ -352,7 +352,7 @@ def ends_of(
         )
         return min(low, found.value), max(high, found.value)
     if found.images is not None:
-        scale = len(found.images) / found.n  # as that of the gaps of those that take part, see `_of_images`
+        scale = len(found.images) / found.n  # the same as in `_of_images`
         least, most = (found.value + (end - found.value) * scale for end in metric.image_range)
         _, low, high = interval_of_mean(
             found.images,
@@ -374,7 +374,7 @@ def ends_of(
 
 
 def of_replicates(found: Evaluated, replicates: Floats, metric: Metric, count: float) -> tuple[float, float]:
-    """Center and variance of a resampled metric, with made-up images beside `count` effective ones."""
+    """Center and variance of a resampled metric, with pseudo-images beside `count` effective ones."""
     least, most = metric.image_range
     center = (found.value * count + metric.added_images * (least + most)) / (count + 2 * metric.added_images)
     spread = max(float(replicates.var(ddof=1)), found.bias.error**2)
@@ -405,7 +405,7 @@ def _weighted(metric: Metric, cell: Cell, given: dict[str, Any], weights: Weight
     if weights is None:
         return Evaluated(float(found[0]), n, bias=bias, independent=independent)
     replicates = np.asarray(metric.function(**given, weights=weights), np.float64)
-    filled = np.nan_to_num(replicates, nan=float(found[0]))  # where no image that takes part is drawn
+    filled = np.nan_to_num(replicates, nan=float(found[0]))  # for resamples without images that take part
     return Evaluated(float(found[0]), n, replicates=filled, bias=bias, independent=independent)
 
 
@@ -413,7 +413,7 @@ def _resampled(metric: Metric, cell: Cell, score: str | None, counts: Weights) -
     drawn = cell.taken(np.repeat(np.arange(len(cell.rows)), counts.astype(np.int64)))
     try:
         found = evaluate(metric, drawn, score)
-    except StudyError:  # a user's function may need every class, which a resample may lack
+    except StudyError:  # a user's function may need every class, and a resample may lack one
         return np.nan
     return np.nan if isinstance(found, str) else found.value
 
@@ -441,7 +441,7 @@ METRICS: dict[str, Metric] = {}  # those of this package, by name
 def define(
     title: str, formula: str, source: str = "", *, name: str = "", columns: tuple[str, ...] = (), **options: Any
 ) -> Callable[[Callable[..., Any]], Metric]:
-    """Make a metric of a function and put it among METRICS, under the function's name; see `Metric`."""
+    """Register a function as a metric in METRICS, under the function's name; see `Metric`."""
 
     def register(function: Callable[..., Any]) -> Metric:
         own = name or function.__name__
@@ -462,22 +462,22 @@ FAMILIES = ("accuracy", "calibration", "temperature", "failure_prediction", "tra
 
 @cache
 def all_metrics() -> Mapping[str, Metric]:
-    """Every metric by name; a file beside this one that defines another is found by being there."""
+    """Every metric by name, from all modules of this package."""
     import_modules(package.__name__)
     return dict(sorted(METRICS.items(), key=lambda item: _place(item[1])))
 
 
 def known_metrics(own: Iterable[Metric] = ()) -> dict[str, Metric]:
-    """Every metric by name, with a user's own, one of which may replace one of this package."""
+    """Every metric by name, with a user's own, which may replace one of this package."""
     return {**all_metrics(), **{metric.name: metric for metric in own}}
 
 
 def _place(metric: Metric) -> tuple[int, str]:
-    """Families in the order in which people look for them, then others by name."""
+    """Families in a fixed order, then others by name."""
     family = metric.function.__module__.rpartition(".")[2]
     return (FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)), family
 
 
 def definitions_hash() -> str:
-    """Hash of the source of all definitions: tables that others have made are computed again at the next load."""
+    """Hash of the source of all definitions: the next load recomputes tables of other definitions."""
     return source_hash(package.__name__)

@@ -1,9 +1,9 @@
 """Temperature scaling (Guo et al. 2017, arXiv 1706.04599), fitted on one half of the clean images for the other.
 
-The halves are the images of even and of odd image_id, so that no image is judged by a temperature that it has shaped
+The halves are the images of even and of odd image_id, so that no image is scaled by a temperature fitted on it
 (exact duplicates go with the first of them); the same two temperatures are applied to every corrupted cell (Ovadia et
-al. 2019, arXiv 1906.02530). They come from the fixed grid TEMPERATURES, on which the mean negative log-likelihood is
-least. It takes all logits, or where only the largest are on record the log-sum-exp at each temperature of the grid.
+al. 2019, arXiv 1906.02530). They minimize the mean negative log-likelihood over the fixed grid TEMPERATURES. This
+needs all logits, or, if only the largest are stored, the log-sum-exp at each temperature of the grid.
 """
 
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from failmodes.warehouse.metrics.intervals import Floats
 from failmodes.warehouse.metrics.metric import POSITIVE, Value, define
 from failmodes.warehouse.schema import SCALED_LOG_SUM_EXP, TEMPERATURES
 
-NO_LOGITS = "neither all logits nor their log-sum-exp at each temperature are on record"
+NO_LOGITS = "neither all logits nor their log-sum-exp at each temperature are stored"
 _COLUMNS = ("image_id", "label", "predicted", "finite", "confidence", "loss_nats", "logits", "logit_classes",
             SCALED_LOG_SUM_EXP)  # fmt: skip
 _GUO = "Guo et al. 2017; Ovadia et al. 2019"

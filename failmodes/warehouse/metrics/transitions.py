@@ -1,6 +1,6 @@
-"""Metrics of what corruption does to the outcomes of clean images, of how far it changes pixels, and of when it fails.
+"""Metrics of changes since clean: of predictions and correctness, of pixels, and of the severity of failure.
 
-They take the clean images, or the curve from these on, image by image.
+They compare with the clean images, or with the curve from clean on, image by image.
 """
 
 import numpy as np
@@ -47,7 +47,7 @@ def stayed_incorrect_share(rows: CellRows, clean: CellRows) -> Flags:
 
 
 def onsets(curve: Curve) -> NDArray[np.intp]:
-    """(N,) place on the curve of each image's first incorrect prediction; the curve's length where there is none."""
+    """(N,) position on the curve of each image's first incorrect prediction; the curve's length if there is none."""
     found = np.full(len(curve[0]), len(curve))
     for place, rows in reversed(list(enumerate(curve))):
         found = np.where(rows["correct"], found, place)

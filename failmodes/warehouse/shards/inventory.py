@@ -47,7 +47,7 @@ ROW_THREADS, REMOTE_ROW_THREADS = min(8, max(1, (os.cpu_count() or 1) - 1)), 16
 
 
 HEADER_BYTES = 24  # of a PNG, which contain its size
-MOST_PICTURE_PIXELS = 2**24  # of one stored picture, 4,096 squared
+MOST_STORED_PIXELS = 2**24  # of one stored picture, 4,096 squared
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 

@@ -8,7 +8,7 @@ from given_cells import NAN, found_of, given_rows, outcome_rows, paired, random_
 from scipy.stats import binomtest, mannwhitneyu
 
 from failmodes.warehouse.metrics.attention import SUFFIXES, area
-from failmodes.warehouse.metrics.cell_rows import Cell, CellRows, NotOnRecord
+from failmodes.warehouse.metrics.cell_rows import Cell, CellRows, NotStored
 from failmodes.warehouse.metrics.intervals import auroc_interval, quantile_interval
 from failmodes.warehouse.metrics.metric import NO_IMAGE, all_metrics, ends_of
 
@@ -105,12 +105,12 @@ def test_where_a_map_has_no_area_that_of_the_clean_image_counts(
 
 
 def test_without_maps_or_areas_nothing_is_on_record() -> None:
-    with pytest.raises(NotOnRecord):
+    with pytest.raises(NotStored):
         area(given_rows({"clean.has_map": [True], "clean.target_class": [0]}), "clean")
     cell = paired(outcome_rows([True, False], 0), outcome_rows([True, False]))
     names = [name + suffix for name in (*MEANS, *QUANTILES) for suffix in SUFFIXES.values()]
     for name in (*names, "attention_consistency", "attention_responsiveness", "correct_mean_cosine"):
-        assert reason_of(name, cell).endswith("is not on record"), name
+        assert reason_of(name, cell).endswith("is not stored"), name
 
 
 def drift(column: str = "centroid_shift") -> np.ndarray:
@@ -190,7 +190,7 @@ def test_there_is_a_reason_where_predictions_are_of_one_kind_or_images_clean() -
         assert reason_of("attention_responsiveness", cell) == reason
     assert reason_of("attention_consistency", cell) == NO_IMAGE
     names = [name for name, one in all_metrics().items() if "clean" in one.parameters and "centroid" in name]
-    assert {reason_of(name, paired(CLEAN)) for name in names} == {"nothing has drifted on clean images"}
+    assert {reason_of(name, paired(CLEAN)) for name in names} == {"clean images have no drift"}
 
 
 @TARGETS

@@ -10,7 +10,7 @@ from failmodes.warehouse.metrics.cell_rows import (
     OTHER,
     Cell,
     CellRows,
-    NotOnRecord,
+    NotStored,
     column_of,
     paired_cell,
 )
@@ -145,7 +145,7 @@ def test_what_is_absent_or_null_throughout_is_not_on_record_but_for_predictions_
     rows = pa.table({"rmse": pa.array([None] * 2, pa.float32()), "predicted": pa.array([None] * 2, pa.int16()),
                      "confidence": pa.array([None] * 2, pa.float32())})  # fmt: skip
     for name in ("rmse", "ssim"):
-        with pytest.raises(NotOnRecord, match=name):
+        with pytest.raises(NotStored, match=name):
             column_of(rows, name)
     assert column_of(rows.slice(0, 0), "rmse").shape == (0,), "of no rows nothing is missing"
     assert column_of(rows, "predicted").tolist() == [OTHER, OTHER]

@@ -16,7 +16,7 @@ from failmodes.warehouse.metrics.failure_prediction import (
     COVERAGE_PERCENT,
     NO_CORRECT,
     NO_FAILURE,
-    NOT_ON_RECORD,
+    NOT_STORED,
     rank,
     selective_risks,
 )
@@ -200,10 +200,10 @@ def test_the_interval_of_fpr95_holds_the_truth() -> None:
 
 def test_of_nothing_there_is_no_ranking() -> None:
     rows, clean = outcome_rows([True, False], margin=[np.nan] * 2), random_cell(50).clean
-    assert {reason_of(name, rows, score) for name in OF_SCORE for score in ("margin", "energy")} == {NOT_ON_RECORD}
-    assert reason_of("auroc_within", outcome_rows([True], confidence=[0.5]), "attention_spread") == NOT_ON_RECORD
+    assert {reason_of(name, rows, score) for name in OF_SCORE for score in ("margin", "energy")} == {NOT_STORED}
+    assert reason_of("auroc_within", outcome_rows([True], confidence=[0.5]), "attention_spread") == NOT_STORED
     assert clean is not None
-    assert reason_of("auroc", clean, "attention_drift") == NOT_ON_RECORD, "clean images have not drifted"
+    assert reason_of("auroc", clean, "attention_drift") == NOT_STORED, "clean images have not drifted"
     assert found_of("auroc", clean, "attention_spread").n == clean["predicted.has_map"].sum()
 
 

@@ -167,7 +167,7 @@ def undefined(rows: CellRows) -> float:
         (confidence, [np.nan] * 2, {"quantile": 0.5}, NO_IMAGE),
         (confidence, [], {}, NO_IMAGE),
         (undefined, [1], {}, "because"),
-        (lambda rows: rows["rmse"], [1], {}, "rmse is not on record"),
+        (lambda rows: rows["rmse"], [1], {}, "rmse is not stored"),
         *[(lambda rows, value=value: value, [1], {}, "it is not a finite number") for value in (np.nan, np.inf)],
     ],
 )
@@ -264,7 +264,7 @@ def test_probabilities_are_the_softmax_of_all_logits() -> None:
     assert isinstance(found, Evaluated)
     assert found.images == pytest.approx(p[np.arange(40), rows["label"]])
     for few in (outcome_rows([True, False]), outcome_rows([True], logits=[[1, 0]], logit_classes=[True])):
-        assert "all logits are not on record" in str(evaluate(metric, Cell(few)))
+        assert "not all logits are stored" in str(evaluate(metric, Cell(few)))
 
 
 def test_tensors_are_given_where_annotated() -> None:
