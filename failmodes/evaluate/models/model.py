@@ -53,8 +53,10 @@ NOT_REQUESTED = CamUnavailable("not requested")
 class Model:
     """A module with its weights, preprocessing and class map.
 
-    A source creates it (`failmodes.evaluate.models.sources`, or `live` for an object of this process), `load_model`
-    tries it and maps its outputs to the classes of a dataset, and `to` moves it to its device.
+    A source creates it (`failmodes.evaluate.models.sources`, or `live` for an object of this process) with module, spec
+    and architecture, and if known with preprocessing, output names and count, metadata, checkpoint and definition.
+    `load_model` tries it and maps its outputs to the classes of a dataset (logits hook, class names and outputs,
+    protocol), and `to` moves it to its device (device, precision, outputs).
 
     Attributes:
         module: the torch module; after `to` in evaluation mode, with parameters that need no gradients.
