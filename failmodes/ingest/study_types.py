@@ -70,12 +70,6 @@ def unique_values(values: list[Value], subject: str) -> list[Value]:
     return values
 
 
-def _not_tiny(std: float) -> float:
-    if std < LEAST_STD:
-        raise ValueError(f"a standard deviation of values / 255 is at least {LEAST_STD}")
-    return std
-
-
 def _path(value: Any) -> Any:
     if not isinstance(value, str | Path):
         return value
@@ -139,7 +133,7 @@ OutputIndex = Annotated[int, Field(strict=True, ge=0, le=1 << 20)]
 Rate = Annotated[float, Field(strict=True, gt=0, le=1e4, allow_inf_nan=False), REAL]
 RateOrZero = Annotated[float, Field(strict=True, ge=0, le=1e4, allow_inf_nan=False), REAL]
 PixelMean = Annotated[float, Field(strict=True, ge=-1e4, le=1e4, allow_inf_nan=False), REAL]
-PixelStd = Annotated[Rate, AfterValidator(_not_tiny)]
+PixelStd = Annotated[float, Field(strict=True, ge=LEAST_STD, le=1e4, allow_inf_nan=False), REAL]
 # Names that a file or a library gave, such as a class's or a layer's: shown unchanged
 Name = Annotated[str, Field(max_length=1000)]
 UserPath = Annotated[Path, BeforeValidator(_path)]

@@ -9,9 +9,8 @@
 - CMYK, YCbCr and palette images are converted by Pillow.
 """
 
-from collections import Counter
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -106,15 +105,6 @@ def describe_changes(changes: Mapping[str, int], background: Color = WHITE) -> l
     word = COLOR_WORDS.get(background, f"the color {list(background)}")
     counts = [(changes.get(change, 0), words) for change, words in WORDS.items()]
     return [f"{count:,} {words[count > 1].format(background=word)}" for count, words in counts if count]
-
-
-def parse_changes(content: Any) -> Counter[str] | None:
-    """Counts of conversions from JSON; None if they are invalid."""
-    if not isinstance(content, dict) or not content.keys() <= {*WORDS, EMPTY_MASK}:
-        return None
-    if not all(type(count) is int and count > 0 for count in content.values()):
-        return None
-    return Counter(content)
 
 
 def _keeps_upper_bits(image: Image.Image) -> bool:

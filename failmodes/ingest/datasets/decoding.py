@@ -18,13 +18,14 @@ from PIL import ExifTags, Image, ImageOps
 
 from failmodes.ingest.data_files import map_npy, map_npy_if_whole, read_json, write_npy
 from failmodes.ingest.datasets.color import (
+    EMPTY_MASK,
     LARGEST_16_BIT,
     SCALED,
     SIXTEEN_BIT_MODES,
     TRANSPARENT,
     WHITE,
+    WORDS,
     Color,
-    parse_changes,
     to_rgb,
 )
 from failmodes.warehouse.errors import DataError, StorageError, first_line
@@ -71,13 +72,16 @@ def decode_to_cache(
         "decoder": [DECODER, PIL.__version__],
     }
     path = cache / "images" / f"{identity_of(settings)}.npy"
-    images, known = map_npy_if_whole(path), Counter[str]() if changes is None else _read_changes(path)
+    images, known = (
+        map_npy_if_whole(path),
+        Counter[str]() if changes is None else _read_changes(path.with_suffix(".json")),
+    )
     if images is None or known is None:
         _check_space(path, math.prod(shape))
         with atomic_write(path) as temporary:
             write_npy(temporary, shape, blocks)
             if changes is not None:  # before the images: cached images always have counts
-                atomic_write_bytes(_changes_path(path), json.dumps(changes).encode())
+                atomic_write_bytes(counts_path, json.dumps(changes).encode())
         images, known = map_npy(path), None
     if changes is not None and known is not None:
         changes.update(known)
@@ -219,16 +223,14 @@ def resize_and_crop(
     return resized.crop((left, top, left + side, top + side))
 
 
-def _changes_path(images: Path) -> Path:
-    return images.with_suffix(".json")
-
-
-def _read_changes(images: Path) -> Counter[str] | None:
-    """Counts of conversions of these images; None if missing or damaged."""
+def _read_changes(path: Path) -> Counter[str] | None:
+    """Stored counts of conversions; None if missing or damaged."""
     try:
-        return parse_changes(read_json(_changes_path(images)))
+        content = read_json(path)
     except (FileNotFoundError, DataError):
         return None
+    is_valid = isinstance(content, dict) and content.keys() <= {*WORDS, EMPTY_MASK}
+    return Counter(content) if is_valid and all(type(n) is int and n > 0 for n in content.values()) else None
 
 
 def _check_space(path: Path, needed_bytes: int) -> None:
