@@ -72,10 +72,9 @@ def decode_to_cache(
         "decoder": [DECODER, PIL.__version__],
     }
     path = cache / "images" / f"{identity_of(settings)}.npy"
-    images, known = (
-        map_npy_if_whole(path),
-        Counter[str]() if changes is None else _read_changes(path.with_suffix(".json")),
-    )
+    counts_path = path.with_suffix(".json")
+    images = map_npy_if_whole(path)
+    known = Counter[str]() if changes is None else _read_changes(counts_path)
     if images is None or known is None:
         _check_space(path, math.prod(shape))
         with atomic_write(path) as temporary:
