@@ -54,7 +54,7 @@ BAD = {
     "claim in English": ('claims = ["fog is flat"]' + GOOD, r"claims\.0: a claim is a table, not a sentence"),
     "claim of an unknown corruption": (GOOD + FLAT.replace("fog", "fogg"), "claims: .*'fogg': did you mean 'fog'"),
     "zero spread": (
-        GOOD + "normalization = { mean = [0.5, 0.5, 0.5], std = [0.2, 0.2, 0.0] }", "greater than 0",
+        GOOD + "normalization = { mean = [0.5, 0.5, 0.5], std = [0.2, 0.2, 0.0] }", "greater than or equal to 0.000001",
     ),
 }  # fmt: skip
 
