@@ -256,7 +256,7 @@ def judge_rules(
 
     Args:
         gate: its rules.
-        models: the candidate, and the baseline where there is one.
+        models: the candidate, and the baseline if there is one.
         candidate: the warehouse of its shapes and findings, for rules about these.
         origin: of the rules, for errors.
 

@@ -319,7 +319,7 @@ def mean_share_change(
         values: (N,) one per image; NaN is ignored.
         comparisons: Bonferroni's correction: how many intervals hold at once.
         inflation: how much larger the variance of the mean is, since images share maps (`variance_inflation`).
-        groups: (N,) of duplicates among the images, whose values are added up first; None where they are distinct.
+        groups: (N,) of duplicates among the images, whose values are summed first; None if they are distinct.
     """
     from scipy.special import stdtrit  # here: it takes .2 s, and most charts do without
 

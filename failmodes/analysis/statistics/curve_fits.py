@@ -4,7 +4,7 @@ A curve with a break is two straight lines that meet. Each inner severity is tri
 lines are fitted by least squares. That there is a break is tested by the largest of their changes of slope, in standard
 errors over images, against the same of resampled images around the sample's (a bootstrap of the maximum: Hansen 2000,
 Econometrica 68, 575-603, has breaks at unknown places; Mammen 1993, Annals of Statistics 21, 255-285, the bootstrap).
-A break is only known to lie between the severities beside the one that fits best.
+A break is only known to be between the severities next to the best-fitting one.
 
 Parametric functions describe a curve, always with their goodness of fit: straight line, logistic and Weibull curve
 (with a free upper end and chance as floor: Wichmann and Hill 2001, Perception & Psychophysics 63, 1293-1313), and an

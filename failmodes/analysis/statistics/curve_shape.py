@@ -175,7 +175,7 @@ def curvature(accuracy: ArrayLike, severities: ArrayLike) -> Float64Array:
         severities: (S,) rising, the same for all curves.
 
     Returns:
-        (…): positive where a curve drops late, negative where it drops early, NaN where the total drop is 0.
+        (…): positive if a curve drops late, negative if it drops early, NaN if the total drop is 0.
     """
     curve = np.asarray(accuracy, dtype=np.float64)
     grid = np.asarray(severities, dtype=np.float64)
@@ -435,7 +435,7 @@ def axis_reason(values: ArrayLike, severities: ArrayLike, name: str) -> str | No
     """Why measured distortion (S,) is not a valid axis; None if it is: measured, never decreasing, MIN_POINTS values.
 
     Args:
-        values: (S,) mean distortion at each severity, NaN where it was not measured.
+        values: (S,) mean distortion at each severity, NaN if not measured.
         severities: (S,) rising.
         name: of the measure, for the reason.
     """

@@ -133,7 +133,7 @@ def add_errors(errors: Iterable[MeanError]) -> MeanError:
 
 
 class Measured(NamedTuple):
-    """A value with its error over images, and over training runs where there are several; bounds at any level.
+    """A value with its error over images, and over training runs if there are several; with bounds at any level.
 
     Attributes:
         value: the metric, or the difference.

@@ -16,13 +16,13 @@ from failmodes.warehouse.metrics.duplicates import (
 
 @read_once
 def copies_of(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> Copies | None:
-    """The duplicates of the dataset of an evaluation; None where there is none, or pixels are not known."""
+    """The duplicates of the dataset of an evaluation; None if there are none, or if pixels are unknown."""
     return read_copies(con, evaluation_id)
 
 
 @read_once
 def image_groups(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> Groups | None:
-    """(N,) groups of duplicates among the clean images of an evaluation by rising image_id; None where distinct."""
+    """(N,) groups of duplicates among the clean images of an evaluation by rising image_id; None if distinct."""
     return read_groups(con, evaluation_id)
 
 

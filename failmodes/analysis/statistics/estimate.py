@@ -19,16 +19,16 @@ class Estimate(NamedTuple):
 
     @property
     def above_zero(self) -> bool:
-        """Whether the whole interval lies above 0."""
+        """Whether the whole interval is above 0."""
         return self.low > 0
 
     @property
     def below_zero(self) -> bool:
-        """Whether the whole interval lies below 0."""
+        """Whether the whole interval is below 0."""
         return self.high < 0
 
     def is_above(self, limit: float) -> Word:
-        """Whether it is shown that the value lies above a limit, or that it lies below."""
+        """Supported if the whole interval is above a limit, contradicted if it is below."""
         return "supported" if self.low > limit else "contradicted" if self.high < limit else "inconclusive"
 
     def __neg__(self) -> "Estimate":

@@ -250,7 +250,7 @@ def read_run(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> RunRows:
         raise WarehouseError(f"evaluation {evaluation_id} has no clean cell: finish `failmodes evaluate`")
     if paired and len({row[4] for row in rows}) > 1:
         raise WarehouseError(f"the cells of evaluation {evaluation_id} have different images: load it again")
-    by_image = np.stack([decode_pattern(row[5]) for row in rows]).T  # of a cell the images lie together
+    by_image = np.stack([decode_pattern(row[5]) for row in rows]).T  # images of a cell are contiguous
     groups = image_groups(con, evaluation_id)
     if groups is not None and len(groups) != len(by_image):
         raise WarehouseError(f"evaluation {evaluation_id} has {len(groups):,} clean predictions: {REBUILD_HINT}")

@@ -157,8 +157,8 @@ def _limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterat
     yield (
         "Attention",
         "Grad-CAM is not an explanation.",
-        "It describes one layer and is not a cause. Without object masks it shows that attention moves, not "
-        "where it moves to.",
+        "It describes one layer, not a cause. Without object masks it shows that attention moves, not where it "
+        "moves to.",
     )
 
 

@@ -132,7 +132,7 @@ class Kind:
         tells_each_claim: whether one is printed for each claim.
         inconclusive: subject and counted noun of the summary of inconclusive statements; None for no summary.
         decides: what would make these conclusive.
-        without_figures: the same, where none of them has a value.
+        without_figures: the same, if none of them has a value.
         suppresses: kinds whose findings are invalid for an evaluation for which this kind is supported; `EVERY` stands
             for all kinds that are not conditions (see `conditions`).
     """

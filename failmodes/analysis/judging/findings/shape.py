@@ -128,7 +128,7 @@ def to_chance(row: Row) -> str:
 
 
 def _step(row: Row, name: str, severity: str = "severity ") -> str:
-    """Where a step lies: between severity 2 and 3; between clean and severity 1."""
+    """The severities of a step: between severity 2 and 3; between clean and severity 1."""
     start, end = row[f"{name}_from"], row[f"{name}_to"]
     if not start:
         return f"between clean and {severity}{format_severity(end)}"
