@@ -53,10 +53,10 @@ def test_beside_a_direct_evaluation_it_is_said_where_an_import_comes_from(beside
         (imported,) = (e for e in selection.evaluations if e.label == "Elsewhere")
         facts = dict(model_provenance(con, imported))
         limits = {limitation.topic: limitation for limitation in limitations(con, selection)}
-    assert facts["Architecture"] == "imported, known by its predictions only"
+    assert facts["Architecture"] == "imported, predictions only"
     assert facts["Attention"] == "predictions were made elsewhere"
     assert (facts["Normalization"], facts["Device"]) == ("not stated", "elsewhere")
-    assert limits["Imports"].sentence == "Predictions of Elsewhere were made elsewhere."
+    assert limits["Imports"].sentence == "Predictions of Elsewhere are imported."
 
 
 @pytest.mark.slow

@@ -223,7 +223,7 @@ def test_a_model_that_raises_ends_in_an_error_and_the_others_in_a_report(undistu
     assert done.stderr.splitlines()[-1].startswith("failmodes: evaluation incomplete: Mine; fix it")
     assert "contrast 1, batch 2 (images 33 to 60 of the subset): ValueError" in done.stderr
     report = (folder / "out" / "report.html").read_text()
-    assert "Mine is left out." in report
+    assert "Mine is excluded." in report
     assert "Net 0" in report
     assert hashes(undisturbed / "out").items() <= hashes(folder / "out").items()
 

@@ -54,7 +54,7 @@ def model_provenance(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo)
     facts = evaluation.facts
     model = _row(con, "models", "model_id", facts["model_id"])
     size = f" ({_text(model['variant'], 'as published')}), {model['parameter_count'] or 0:,} parameters"
-    architecture = f"{model['architecture']}{size if model['parameter_count'] else ', imported predictions'}"
+    architecture = f"{model['architecture']}{size if model['parameter_count'] else ', predictions only'}"
     mean, deviation = (
         ", ".join(format_number(value, 4) for value in model[column] or []) for column in ("input_mean", "input_std")
     )
