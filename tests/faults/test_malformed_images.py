@@ -213,10 +213,10 @@ IMAGES: dict[str, tuple[Make, str, str]] = {
     "classes that nest": (of_arrays("classes.json", b"[" * 100_000), ARRAYS, "classes.json is not valid JSON"),
     "half a character": (of_arrays("classes.json", b'["\\udc80", "b"]'), ARRAYS, "classes.json is not valid JSON"),
     "100,000 classes": (
-        of_arrays("classes.json", json.dumps([*map(str, range(10**5))]).encode()), ARRAYS, "at most 32,767 are",
+        of_arrays("classes.json", json.dumps([*map(str, range(10**5))]).encode()), ARRAYS, "at most 32,767 can",
     ),
     "a long class": (
-        of_arrays("classes.json", json.dumps(["a" * 10**6, "b"]).encode()), ARRAYS, "has a name of 1,000,000 letters",
+        of_arrays("classes.json", json.dumps(["a" * 10**6, "b"]).encode()), ARRAYS, "a name of 1,000,000",
     ),
     # CIFAR
     "code": (of_cifar("test_batch", batch(Runs())), CIFAR, "it asks for posix.system"),
@@ -243,19 +243,19 @@ IMAGES: dict[str, tuple[Make, str, str]] = {
 
 SETS: dict[str, tuple[Make, str, str]] = {
     "a pipe for a corruption": (of_set("arrays/contrast.npy", make_pipe), "arrays", NO_FILE),
-    "a negative shape in a set": (of_set("arrays/contrast.npy", stated((-100, 32, 32, 3))), "arrays", "no .npy array"),
+    "a negative shape in a set": (of_set("arrays/contrast.npy", stated((-100, 32, 32, 3))), "arrays", "not a .npy"),
     "sparse labels of a set": (
         of_set("arrays/labels.npy", lambda path: sparse(path, stated((TB - 130,)), TB - 2)), "arrays", "at most 2,147",
     ),
     "/dev/zero for an image": (of_set("tree/contrast/1/one/099.png", link_to("/dev/zero")), "tree", "it is a device"),
     "image_ids without end": (
-        of_set("arrays/manifest.json", manifest(image_ids="0-999999999999 1000000000000-20")), "arrays", "no ranges",
+        of_set("arrays/manifest.json", manifest(image_ids="0-999999999999 1000000000000-20")), "arrays", "as ranges",
     ),
     "a class that the data lack": (
         of_set(f"tree/contrast/1/{NOT_UTF8}", lambda path: (path.mkdir(), (path / "1.png").write_bytes(encoded()))),
-        "tree", "has a class '\\udcff\\udcfe' that the dataset lacks",
+        "tree", "has a class '\\udcff\\udcfe' that the clean dataset lacks",
     ),
-    "a severity twice": (of_set("tree/contrast/1.0", Path.mkdir), "tree", "holds severity 1 twice"),
+    "a severity twice": (of_set("tree/contrast/1.0", Path.mkdir), "tree", "has severity 1 twice"),
 }  # fmt: skip
 
 # What is odd and can be read: it is, and nothing of it reaches the terminal

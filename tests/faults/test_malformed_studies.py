@@ -77,7 +77,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "the home of nobody": (dataset('path = "~no-such-user/a"', "folder"), "begins with the home folder of an"),
     "width of 10^9": (model("width = 1_000_000_000"), "models.0.width: input should be less than or equal to 512"),
     "options that nest": (model(f"options = {{ a = {'[' * 50}{']' * 50} }}"), "nested more than 20 deep"),
-    "infinite options": (model("options = { a = [1, { b = -inf }] }"), "-inf is no finite number of 64 bits"),
+    "infinite options": (model("options = { a = [1, { b = -inf }] }"), "-inf is not a finite number of 64 bits"),
     "std of 1e-300": (model("normalization = { mean = [0, 0, 0], std = [1, 1, 1e-300] }"), "or equal to 0.000001"),
     "no learning rate": (recipe("peak_learning_rate = nan"), "peak_learning_rate: input should be "),
     "10^9 processes": (f"{GOOD}[evaluation]\nprocesses = 1_000_000_000\n", "evaluation.processes: input should be"),

@@ -93,7 +93,7 @@ def refuse_broken_relations(con: duckdb.DuckDBPyConnection) -> None:
             broken.append(f"{_invariant(definitions[name])} (rows that break it: {row[0]:,})")
     if broken:
         raise WarehouseError(
-            f"the warehouse was changed by another program: {'; '.join(broken)}; `failmodes status` shows the rows, "
+            f"the warehouse is inconsistent: {'; '.join(broken)}; `failmodes status` shows the rows, "
             "`failmodes load STUDY --rebuild` rebuilds it"
         )
 

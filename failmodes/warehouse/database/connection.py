@@ -119,7 +119,7 @@ def reading_errors(path: Path) -> Iterator[None]:
         raise LimitError(OUT_OF_MEMORY) from error
     except duckdb.Error as error:
         raise WarehouseError(
-            f"{path} is damaged, or was changed by another program ({first_line(error)}): {REBUILD_HINT}"
+            f"{path} is damaged, or was not written by failmodes ({first_line(error)}): {REBUILD_HINT}"
         ) from error
 
 

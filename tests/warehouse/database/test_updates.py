@@ -137,7 +137,7 @@ def test_a_value_without_a_place_is_refused(warehouse_copy: Path, tmp_path: Path
     wide = "alter table prediction_facts alter label type bigint; update prediction_facts set label = 70000"
     before = changed(warehouse_copy, wide).read_bytes()
     more = write_synthetic(tmp_path / "more", images=20, models=("Gamma",)).output
-    with pytest.raises(WarehouseError, match="was changed by another program"):
+    with pytest.raises(WarehouseError, match="was not written by failmodes"):
         load([more], warehouse_copy)
     assert warehouse_copy.read_bytes() == before
 
