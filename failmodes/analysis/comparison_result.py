@@ -39,7 +39,7 @@ COLUMNS: dict[str, dict[str, pl.DataType]] = {
 class ComparisonResult(Rendered):
     """A comparison of a baseline A and a candidate B: what `Warehouse.compare` returns.
 
-    Every difference is B minus A. Shares are 0-1 and differences of shares -1 to 1; documents show percentages and
+    Differences are candidate − baseline. Shares are 0-1, their differences -1 to 1; documents show percentages and
     points.
 
     Attributes:

@@ -299,8 +299,8 @@ class Warehouse:
     ) -> "ComparisonResult":
         """Compare candidate B with baseline A: which is more accurate, by how much, and where.
 
-        Every difference is B minus A. With one training run per model, the result is about these checkpoints; with
-        several (labels that differ only in their training seed), it is about the training recipe.
+        Differences are candidate − baseline. With one training run per model, the result is about these checkpoints;
+        with several (labels that differ only in their seed), it is about the training recipe.
 
         Args:
             a: the baseline: a label, a label without training seed, (the start of) an evaluation ID, or an

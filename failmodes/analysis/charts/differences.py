@@ -31,7 +31,7 @@ INCONCLUSIVE = "inconclusive"
 def chart(
     con: duckdb.DuckDBPyConnection, selection: Selection, *, named: Sequence[str] = (), frame: Frame = PAGE
 ) -> Figure:
-    """Differences of the selection's two models, second minus first.
+    """Differences of the selection's two models, candidate − baseline.
 
     Args:
         con: the warehouse.

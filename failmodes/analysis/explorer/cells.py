@@ -302,7 +302,7 @@ def accuracy_of(rows: pl.DataFrame) -> tuple[float, float, float]:
 def pictures_of(
     con: duckdb.DuckDBPyConnection, open_study: OpenStudy | None, images: CellImages, rows: pl.DataFrame
 ) -> Pictures:
-    """Pictures of images of a cell.
+    """Images of a cell.
 
     Raises:
         StudyError: there is no image, or only a study has the images.

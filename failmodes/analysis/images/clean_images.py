@@ -49,7 +49,7 @@ def clean_images(
     Only the given images are read, and the study is opened only if an image is missing.
 
     Raises:
-        WarehouseError: a stored picture is invalid, or has another size than stated.
+        WarehouseError: a stored image is invalid, or has another size than stated.
         DataError: the dataset of the study is missing or damaged.
     """
     found = _thumbnails(con, dataset_id, image_ids)
@@ -68,10 +68,10 @@ def _thumbnails(con: duckdb.DuckDBPyConnection, dataset_id: str, image_ids: Sequ
 
 
 def check_pixel_count(count: int, size: tuple[int, int], subject: str) -> None:
-    """Refuse pictures that would need too much memory together.
+    """Refuse images that would need too much memory together.
 
     Args:
-        count: number of pictures.
+        count: number of images.
         size: height and width of each, pixels.
         subject: their name in an error.
 
@@ -86,7 +86,7 @@ def check_pixel_count(count: int, size: tuple[int, int], subject: str) -> None:
 
 
 def decode_stored(png: bytes, size: tuple[int, int], image_id: int) -> NDArray[np.uint8]:
-    """The pixels of a stored picture, (H, W, 3).
+    """The pixels of a stored thumbnail, (H, W, 3).
 
     Args:
         png: its content.
@@ -96,7 +96,7 @@ def decode_stored(png: bytes, size: tuple[int, int], image_id: int) -> NDArray[n
     Raises:
         WarehouseError: it is not a PNG, cannot be decoded, has another size, or is too large.
     """
-    subject = f"the stored picture of image {image_id}"
+    subject = f"the stored thumbnail of image {image_id}"
     found = png_size(png)
     if found is None:
         raise WarehouseError(f"{subject} is not a PNG: the warehouse was changed; {REBUILD_HINT}")

@@ -26,15 +26,15 @@ _KEEP = "evaluate again with thumbnails (stored unless the study has `thumbnails
 
 
 class Pictures(NamedTuple):
-    """Pictures and their text.
+    """Images and their text.
 
     Attributes:
         rows: rows of pictures: one with all matches, or one per curve, from clean to the last severity.
         is_curves: whether each row is a curve.
         headline: what is shown.
-        details: what is drawn of each picture, and differences from the evaluation.
+        details: what is drawn of each image, and differences from the evaluation.
         source: dataset, subset, corruptions and seed.
-        notes: warnings, one per line: pictures not shown, or different from the evaluated ones.
+        notes: warnings, one per line: images not shown, or different from the evaluated ones.
     """
 
     rows: list[list[Picture]]
@@ -46,14 +46,14 @@ class Pictures(NamedTuple):
 
     @property
     def all(self) -> list[Picture]:
-        """All pictures, row by row."""
+        """All images, row by row."""
         return [picture for row in self.rows for picture in row]
 
 
 def find_pictures(
     path: Path, condition: str, *, open_study: OpenStudy | None = None, timeout_s: float | None = 60
 ) -> Pictures:
-    """The pictures that match an SQL condition.
+    """The images that match an SQL condition.
 
     Args:
         path: the warehouse.
@@ -85,7 +85,7 @@ def pictures_of_rows(
     notes: Sequence[str] = (),
     open_study: OpenStudy | None = None,
 ) -> Pictures:
-    """The pictures of given rows, reproduced.
+    """The images of given rows, reproduced.
 
     Args:
         con: the warehouse.
@@ -167,7 +167,7 @@ def find_curves(
 def changed_pictures(
     con: duckdb.DuckDBPyConnection, evaluation_id: str, cells: Mapping[int, tuple[str, float]]
 ) -> tuple[dict[int, list[Picture]], str]:
-    """The pictures of images along severity, with the predictions of one model.
+    """Images along severity, with the predictions of one model.
 
     Args:
         con: the warehouse.
@@ -175,7 +175,7 @@ def changed_pictures(
         cells: corruption and severity by image_id; shown from clean to the last severity of that corruption.
 
     Returns:
-        The pictures of each reproduced image by image_id, and the reason if there are none.
+        The corrupted images of each image by image_id, and the reason if there are none.
     """
     try:
         made = make_pictures(con, rows_to_cells(con, evaluation_id, cells), no_study)
@@ -191,7 +191,7 @@ def changed_pictures(
 def _pictures(
     con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow], open_study: OpenStudy | None
 ) -> tuple[list[Picture], list[str]]:
-    """The pictures that can be reproduced, and notes on those that cannot or differ.
+    """The images that can be reproduced, and notes on those that cannot or differ.
 
     Raises:
         WarehouseError: none can be reproduced.
@@ -225,7 +225,7 @@ def _matching(count: int | None) -> str:
 
 
 def _attention_sentence(con: duckdb.DuckDBPyConnection, pictures: Sequence[Picture], line: str = "") -> str:
-    """The attention that is drawn, the number of pictures with it, and why others lack it; `line` explains a line."""
+    """The attention that is drawn, the number of images with it, and why others lack it; `line` explains a line."""
     without = [picture.row for picture in pictures if picture.attention is None]
     maps, dots = len(pictures) - len(without), sum(picture.center is not None for picture in pictures)
     why = f" ({missing_map_reason(con, without)})" if without else ""

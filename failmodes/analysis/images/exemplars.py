@@ -56,10 +56,10 @@ def exemplar_rows(
 
 
 def exemplar_images(rows: pl.DataFrame) -> list[ExemplarImage]:
-    """Rows of `exemplar_rows` with their pictures and maps decoded.
+    """Rows of `exemplar_rows` with their images and maps decoded.
 
     Raises:
-        WarehouseError: a picture or map is invalid or has another size, or pictures are too large together.
+        WarehouseError: an image or map is invalid or has another size, or images are too large together.
     """
     if rows.height:
         check_pixel_count(rows.height, size_of(rows), f"image {rows['image_id'][0]} under {rows['corruption'][0]}")
@@ -67,7 +67,7 @@ def exemplar_images(rows: pl.DataFrame) -> list[ExemplarImage]:
 
 
 def size_of(rows: pl.DataFrame) -> tuple[int, int]:
-    """Height and width of the pictures of rows of `exemplar_rows`, pixels."""
+    """Height and width of the images of rows of `exemplar_rows`, pixels."""
     return int(rows["height_px"][0]), int(rows["width_px"][0])
 
 

@@ -1,4 +1,4 @@
-"""Reproduce evaluated pictures from their clean images, and check whether they are the same."""
+"""Reproduce evaluated images from their clean images, and check whether they are the same."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -18,18 +18,18 @@ from failmodes.warehouse.errors import StudyError, WarehouseError
 from failmodes.warehouse.extras import require
 from failmodes.warehouse.schema import CLEAN
 
-# The RMSE of the same picture is the same to the last digit of float32 on any machine: squares are whole numbers
+# The RMSE of the same image is the same to the last digit of float32 on any machine: squares are whole numbers
 ROUNDING = 2  # in steps of float32
 
 
 class Picture(NamedTuple):
-    """One reproduced picture.
+    """One reproduced image.
 
     Attributes:
         row: its row, with the prediction.
         pixels: (H, W, 3) uint8, the model's input before preprocessing.
         clean: (H, W, 3) uint8 before corruption; None if a published dataset has no paired clean images.
-        differs: whether it differs from the evaluated picture; None if nothing is stored to compare with.
+        differs: whether it differs from the evaluated image; None if nothing is stored to compare with.
         attention: its attention map, if stored and read.
         center: the centroid of its attention, likewise.
     """
@@ -53,7 +53,7 @@ class Picture(NamedTuple):
 
 
 class _Cell(NamedTuple):
-    """Pictures that are reproduced together."""
+    """Images that are reproduced together."""
 
     dataset_id: str
     source_id: str
@@ -64,7 +64,7 @@ class _Cell(NamedTuple):
 def make_pictures(
     con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow], open_study: OpenStudy
 ) -> list[Picture | None]:
-    """Reproduce the pictures of rows, and compare the RMSE of each from clean with the stored one.
+    """Reproduce the images of rows, and compare the RMSE of each from clean with the stored one.
 
     Args:
         con: the warehouse.
@@ -72,7 +72,7 @@ def make_pictures(
         open_study: opens the study, for images, published datasets and custom corruptions that the warehouse lacks.
 
     Returns:
-        One picture per row; None if its clean image is not available.
+        One image per row; None if its clean image is not available.
 
     Raises:
         MissingExtraError: a row is of a corrupted image, and OpenCV is not installed.
@@ -100,7 +100,7 @@ def make_pictures(
 
 
 def describe_differences(con: duckdb.DuckDBPyConnection, pictures: Sequence[Picture]) -> str:
-    """One line on pictures that differ from those evaluated, with changed versions; "" if none differs."""
+    """One line on images that differ from those evaluated, with changed versions; "" if none differs."""
     differing = [picture.row for picture in pictures if picture.differs]
     if not differing:
         return ""
@@ -119,7 +119,7 @@ def _cell_of(row: PictureRow) -> _Cell:
 
 
 def _needs_clean(row: PictureRow, sources: dict[str, dict[str, Any]]) -> bool:
-    """Whether reproducing or comparing a picture needs its clean image."""
+    """Whether reproducing or comparing an image needs its clean image."""
     return row.corruption == CLEAN or row.rmse is not None or sources[row.source_id]["source_kind"] == "generated"
 
 

@@ -160,7 +160,7 @@ def curve_rows(
     """Rows from clean to the last severity: one list per image, corruption and model, in this order.
 
     Raises:
-        StudyError: an image was not evaluated, or there are too many pictures.
+        StudyError: an image was not evaluated, or there are too many images.
     """
     cells = [*selection.corruptions, CLEAN]
     condition = "evaluation_id = any($1) and image_id = any($2) and corruption = any($3) order by severity"

@@ -14,7 +14,7 @@ from failmodes.analysis.images.regeneration import Picture
 from failmodes.analysis.render.blocks import ImageStrip, StripFrame
 from failmodes.analysis.render.formatting import capitalize_first, format_confidence, format_severity
 
-MAX_SIDE_PX = 96  # of a picture; larger ones are scaled down
+MAX_SIDE_PX = 96  # of an image; larger ones are scaled down
 QUALITY = 80  # of WebP copies
 
 
@@ -24,7 +24,7 @@ def viewer(kind: str) -> str:
 
 
 def strip_frame(severity: float, prediction: str, confidence: float | None, *, is_correct: bool) -> StripFrame:
-    """One picture of a strip, with its confidence (0-1) in percent."""
+    """One image of a strip, with its confidence (0-1) in percent."""
     return StripFrame(format_severity(severity), prediction, format_confidence(confidence), is_correct)
 
 
@@ -37,9 +37,9 @@ def image_strip(
     title: str, note: str, pixels: Sequence[NDArray[np.uint8]], frames: Sequence[StripFrame], *, is_lossless: bool,
     maps: Sequence[AttentionMap | None] = (), max_px: int = MAX_SIDE_PX,
 ) -> ImageStrip:  # fmt: skip
-    """Pictures of one size, (H, W, 3) each, side by side, with attention if all have a map of one size.
+    """Images of one size, (H, W, 3) each, side by side, with attention if all have a map of one size.
 
-    Pictures whose longer side exceeds `max_px` pixels are scaled down and compressed.
+    Images whose longer side exceeds `max_px` pixels are scaled down and compressed.
     """
     height, width = pixels[0].shape[:2]
     share = min(1, max_px / max(height, width))
@@ -55,7 +55,7 @@ def image_strip(
 
 
 def picture_strip(pictures: Sequence[Picture], model_label: str, note: str, max_px: int = MAX_SIDE_PX) -> ImageStrip:
-    """The reproduced pictures of one image along severity, with attention if it was read."""
+    """The reproduced images of one image along severity, with attention if it was read."""
     rows = [picture.row for picture in pictures]
     return image_strip(
         strip_title(rows[-1].corruption_label, model_label, rows[-1].image_id, rows[-1].label_name),

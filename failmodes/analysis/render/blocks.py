@@ -82,7 +82,7 @@ class Chart(NamedTuple):
 
 
 class StripFrame(NamedTuple):
-    """One picture of a strip: severity, prediction, confidence, and whether the prediction is correct."""
+    """One image of a strip: severity, prediction, confidence, and whether the prediction is correct."""
 
     severity: str
     prediction: str
@@ -96,11 +96,11 @@ class ImageStrip(NamedTuple):
     Attributes:
         title: image, corruption and model.
         note: how the image was chosen.
-        url: data URL of all pictures side by side.
-        width: of one picture, in pixels.
+        url: data URL of all images side by side.
+        width: of one image, in pixels.
         height: likewise.
-        frames: one per picture, in order.
-        maps: attention of each picture as 8-bit values, row by row, scaled by the largest, in base64; or "".
+        frames: one per image, in order.
+        maps: attention of each image as 8-bit values, row by row, scaled by the largest, in base64; or "".
         map_size: columns and rows of a map.
     """
 

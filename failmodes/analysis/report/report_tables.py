@@ -284,7 +284,7 @@ def _attention(con: duckdb.DuckDBPyConnection, selection: Selection, label: str,
 
 
 def published_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Table]:
-    """One table per published set of the selection's dataset."""
+    """One table per published corrupted dataset of the selection's dataset."""
     names = corruption_labels(con)
     return [_table(one, selection, names) for one in compare_with_published(con, selection)]
 

@@ -74,7 +74,7 @@ def test_a_stored_distance_that_was_changed_is_said_with_a_count(one: Pictured) 
 @pytest.mark.parametrize(
     ("statement", "line"),
     [
-        ("update thumbnails set png = 'no picture'::blob", "the stored picture of image 0 is not a PNG"),
+        ("update thumbnails set png = 'no picture'::blob", "the stored thumbnail of image 0 is not a PNG"),
         ("update thumbnails set width_px = 9999", "has 32×32 pixels, expected 9,999×32"),
         ("delete from sources", "of corrupted images: evaluate and load again"),
         ("update sources set versions = '[1'", "the versions of a source of corrupted images are not valid JSON"),
