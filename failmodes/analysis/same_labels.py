@@ -204,7 +204,12 @@ _FACETS = (
     _column("variant", "variant", missing="as published"),
     _column("checkpoint", "checkpoint", missing="none"),
     _column(
-        "classes", "class_protocol", "{}", "dataset classes", "dataset classes", lambda name: _PROTOCOLS.get(name, name)
+        "classes",
+        "class_protocol",
+        "{}",
+        "dataset classes",
+        "dataset classes",
+        lambda name: str(_PROTOCOLS.get(name, name)),
     ),
     _column(
         "class outputs",

@@ -1,6 +1,6 @@
 """The tutorials are stored as they run: in order, in a kernel, in one folder, by public names alone.
 
-After a change, FAILMODES_WRITE_DOCS=1 stores them anew: read what changed before you commit it.
+After a change, FAILMODES_WRITE_DOCS=1 stores them again: read what changed before you commit it.
 """
 
 import ast
@@ -8,6 +8,8 @@ import base64
 import io
 import os
 import re
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,17 +71,18 @@ def test_it_uses_public_names_alone(name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def executed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def executed() -> Iterator[dict[str, Any]]:
     """All of them as they run now, one after the other in one folder."""
-    folder = tmp_path_factory.mktemp("tutorials")
     notebooks = {}
-    for name in IN_ORDER:
-        notebook = stored(name)
-        nbclient.NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(folder)}}).execute()
-        notebooks[name] = notebook
-        if os.environ.get("FAILMODES_WRITE_DOCS"):
-            store(notebook, FOLDER / f"{name}.ipynb", folder)
-    return notebooks
+    # HTML breaks no word before a number such as pytest-0, so `store` would not find a folder of that name
+    with tempfile.TemporaryDirectory(prefix="tutorials_") as folder:
+        for name in IN_ORDER:
+            notebook = stored(name)
+            nbclient.NotebookClient(notebook, timeout=500, resources={"metadata": {"path": folder}}).execute()
+            notebooks[name] = notebook
+            if os.environ.get("FAILMODES_WRITE_DOCS"):
+                store(notebook, FOLDER / f"{name}.ipynb", folder)
+        yield notebooks
 
 
 @pytest.mark.slow
@@ -102,7 +105,7 @@ def numbers(cell: Any) -> list[float]:
     return [float(number) for number in NUMBER.findall(text)]
 
 
-def store(notebook: Any, path: Path, folder: Path) -> None:
+def store(notebook: Any, path: Path, folder: str) -> None:
     """Write it without the folder in which it ran, without times, with pictures of few colors."""
     for cell in code_cells(notebook):
         cell.metadata.pop("execution", None)
