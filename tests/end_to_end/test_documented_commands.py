@@ -32,9 +32,9 @@ RULES = (
     '[gate]\nbaseline = "Net A"\ncandidate = "Net B"\n'
     '[[gate.rules]]\nmetric = "accuracy"\nrelation = "worse_by_at_most"\nlimit = 1\n'
 )
-NOTHING_TO_SHOW = {  # of models that answer alike everywhere
+NOTHING_TO_SHOW = {  # of models that predict the same everywhere
     "images": "no evaluated image matches the filter",
-    "chart": "no curve falls",
+    "chart": "no curve",
 }
 PYTHON = ("asking.md", "metrics.md", "corruptions.md", "concepts/findings.md", "comparing.md", "image-grids.md")
 WITH_SQL = ("asking.md", "metrics.md")

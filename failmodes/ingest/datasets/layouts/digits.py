@@ -16,8 +16,8 @@ TEST_PER_CLASS = 50
 INK = 128  # half of full ink: the digit without its soft edge
 
 NOTE = (
-    "8×8 images, enlarged by linear interpolation to 32×32; train and test share writers, so accuracy is that of"
-    " known hands"
+    "8×8 images, enlarged by linear interpolation to 32×32; train and test share writers, so accuracy is for"
+    " known writers"
 )
 
 
