@@ -81,7 +81,7 @@ def test_a_claim_names_a_metric_of_its_own_file_or_study(folder: Path, tmp_path:
 @pytest.mark.slow
 def test_the_claims_of_a_file_are_judged_and_not_stored(folder: Path, tmp_path: Path) -> None:
     load([folder / "out" / "results"], tmp_path / "w.duckdb")
-    assert failmodes("claims", "w.duckdb", folder=tmp_path).stdout == "No claims are stated.\n"
+    assert failmodes("claims", "w.duckdb", folder=tmp_path).stdout == "No claims.\n"
     (tmp_path / "mine.toml").write_text(FLAT + FLAT.replace("fog", "snow"))
     arguments = ("claims", "w.duckdb", "--claims", "mine.toml")
     rows = json.loads(failmodes(*arguments, "--json", "-", folder=tmp_path).stdout)["claims"]
@@ -90,4 +90,4 @@ def test_the_claims_of_a_file_are_judged_and_not_stored(folder: Path, tmp_path: 
     failmodes(*arguments, "--json", "a.json", "--markdown", "a.md", folder=tmp_path)
     assert json.loads((tmp_path / "a.json").read_text())["claims"] == rows
     assert "| the accuracy curve under fog is flat | Alpha |" in (tmp_path / "a.md").read_text()
-    assert failmodes("claims", "w.duckdb", folder=tmp_path).stdout == "No claims are stated.\n"
+    assert failmodes("claims", "w.duckdb", folder=tmp_path).stdout == "No claims.\n"
