@@ -77,7 +77,7 @@ def test_whatever_stands_there_stays(kind: str, folder: Path, synthetic: Synthet
 
 def test_a_device_behind_a_link_and_a_url_are_no_files(folder: Path) -> None:
     (folder / "device").symlink_to("/dev/null")  # through a link, so that no device is at stake if this fails
-    check_kept(QUERY, "device", folder, "prints to stdout with -")
+    check_kept(QUERY, "device", folder, "- prints to stdout")
     check_kept(QUERY, "s3://bucket/rows.csv", folder, "it is a URL")
 
 
@@ -99,7 +99,7 @@ def test_force_replaces_a_file_of_the_own_suffix_alone(folder: Path) -> None:
     export = f"{WRITING['export'][1]} --force"
     shutil.copy(folder / "w.duckdb", folder / "other.duckdb")
     assert run(export, "other.duckdb", folder).returncode == 0
-    check_kept(export, "w.duckdb", folder, "exported from")
+    check_kept(export, "w.duckdb", folder, "exported warehouse")
 
 
 @pytest.mark.parametrize("kind", NO_FILES)
