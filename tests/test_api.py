@@ -140,7 +140,7 @@ def test_the_study_file_names_what_a_file_can_name_and_runs_to_the_same_evaluati
     made = shards(tmp_path)
     text = (tmp_path / "study.toml").read_text()
     assert f'architecture = "{shuffle}"' in text
-    assert "# - Mine: a Net of the program that called this benchmark" in text
+    assert "# - Mine: a Net in memory of the calling program" in text
     w = failmodes.run(tmp_path / "study.toml", progress=False)
     assert shards(tmp_path) == made
     assert set(w.table("models")["model_label"]) == {"Shuffle", "Mine"}
@@ -227,7 +227,7 @@ def test_a_custom_corruption_is_a_function_and_its_images_are_reproduced(digits,
 
     w = run(net(), digits, tmp_path, corruptions=["fog", darker])
     assert set(w.table("predictions")["corruption"]) == {"none", "fog", "darker"}
-    assert "# - darker: a corruption of the program that called this benchmark" in (tmp_path / "study.toml").read_text()
+    assert "# - darker: a corruption in memory of the calling program" in (tmp_path / "study.toml").read_text()
     sheet = w.images("corruption = 'fog' and severity = 5 order by image_id limit 30")
     np.testing.assert_array_equal(np.stack(sheet.pixels), failmodes.corrupt(digits[0], "fog", 5))
     assert sheet.notes == []

@@ -137,11 +137,11 @@ def test_what_cannot_be_exported_leaves_everything_as_it_was(
 @pytest.mark.parametrize(
     ("sql", "text"),
     [
-        ("update prediction_facts set confidence = 7", "Probabilities lie in 0-1"),
+        ("update prediction_facts set confidence = 7", "Probabilities are 0-1"),
         ("insert into prediction_facts from prediction_facts", "one row per"),
         ("insert into models from models", "Every dimension holds one row per key"),
         ("update prediction_facts set label = null", "prediction_facts.label may not be null"),
-        ("delete from shards where corruption = 'none'", "has its clean one"),
+        ("delete from shards where corruption = 'none'", "has a clean cell"),
         ("alter table prediction_facts alter confidence type varchar", "expected float32"),
     ],
 )
