@@ -1,6 +1,6 @@
 -- One row per evaluation and baseline: mean corruption error as a ratio to a baseline's, 1 where it is as large.
--- Hendrycks & Dietterich 2019: for each of the 15 headline corruptions the errors at severities 1 to 5 over those of the
--- baseline, and the mean of these ratios (published in percent). A baseline is another evaluation of the same images
+-- Hendrycks & Dietterich 2019: for each of the 15 headline corruptions the errors at severities 1 to 5 over those of
+-- the baseline, and the mean of the ratios (published in percent). A baseline is another evaluation of the same images
 -- and pixels; of ImageNet-C, AlexNet as published too. Null, with the reason, where a cell is missing.
 -- Source: accuracy_by_severity, evaluation_labels.
 with evaluated as (

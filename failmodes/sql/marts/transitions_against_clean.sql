@@ -1,4 +1,4 @@
--- One row per evaluation, corruption and severity above clean, of paired evaluations: changes of correctness since clean.
+-- One row per evaluation, corruption and severity above clean (paired evaluations): correctness changes since clean.
 -- Source: cell_metrics, curve_points.
 with cells as (
     select

@@ -1,4 +1,4 @@
--- How much does abstaining on the least certain tenth of the images gain? Error rates by score, averaged over corruptions.
+-- How much does abstaining on the least certain tenth of images gain? Error rates by score, averaged over corruptions.
 -- Parameter model: only these models, by label.
 -- Parameter rows: maximum number of rows; default: 60.
 select

@@ -1,4 +1,4 @@
--- Does attention drift further where the model is incorrect? Drift of correct and of incorrect predictions, with the null.
+-- Does attention drift further where the model is incorrect? Drift of correct and incorrect predictions, with the null.
 -- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
 select
