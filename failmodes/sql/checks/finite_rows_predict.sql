@@ -1,4 +1,4 @@
--- A row has a prediction (a class or another output) and confidence exactly if its logits are finite: rows that break it.
+-- A row has a prediction (class or other output) and confidence exactly if all logits are finite: rows that break it.
 select
     evaluation_id,
     corruption,
