@@ -217,9 +217,7 @@ def _as_named(asked: Benchmark, spec: ModelSpec, dataset: Dataset) -> ModelSpec:
     path = asked.to / MODELS_FOLDER / f"{spec.slug or 'model'}-{tensors[:8]}.safetensors"
     if not path.exists():
         save_checkpoint(path, live.module, {})
-    names = load_model(
-        spec, dataset
-    ).output_names  # like the normalization, they may come from the model's configuration
+    names = load_model(spec, dataset).output_names  # these, too, may come from the model's configuration
     normalization = live.preprocessing.normalization
     keys = _given({"normalization": normalization, "class_names": None if names is None else list(names)})
     keys |= spec.model_dump(exclude_unset=True)

@@ -265,7 +265,7 @@ class Trainer:
         """Train on the batches of an epoch, numbered from 0.
 
         Raises:
-            StudyError: the model does not give one tensor of logits, one a class.
+            StudyError: the model does not give one tensor of logits, one per class.
             ModelError: the loss or the weights are no longer finite.
         """
         self.module.train()

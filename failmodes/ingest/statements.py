@@ -370,7 +370,8 @@ def _claims_of_study(path: Path) -> list[Statement]:
 
 def as_table(statement: Statement) -> dict[str, Any]:
     """The keys that a statement gives, in the order of the fields, as TOML and JSON write them."""
-    return json.loads(stored_form(statement))
+    keys: dict[str, Any] = json.loads(stored_form(statement))
+    return keys
 
 
 def stored_form(statement: Statement) -> str:

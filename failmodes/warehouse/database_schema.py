@@ -155,7 +155,7 @@ EARLY_WARNING = Table.of(
     Column("evaluation_id", text, "evaluation"),
     Column("score", text, "margin, confidence, entropy, drift, or drift_beyond_margin, whose reference has the margin"),
     Column("corruptions", list_of(text), "corruptions whose steps are pooled: the headline ones, else all"),
-    Column("gain", double, "log-loss of the reference minus that with the score, nats a step, any number; null: see "
+    Column("gain", double, "log-loss of the reference minus that with the score, nats per step, any number; null: see "
            "reason", True),
     Column("gain_low", double, "lower end of its interval", True),
     Column("gain_high", double, "upper end of its interval", True),
@@ -391,10 +391,10 @@ CHANGE_POINTS = Table.of(
            True),
     Column("break_from", SEVERITY, "lower end of the severities that contain the break", True),
     Column("break_to", SEVERITY, "upper end of the severities that contain the break", True),
-    Column("slope_before", double, "accuracy a severity before the break; intervals hold wherever it was tried", True),
+    Column("slope_before", double, "accuracy per severity before the break; its interval covers every tried break", True),
     Column("slope_before_low", double, "lower end of its interval", True),
     Column("slope_before_high", double, "upper end of its interval", True),
-    Column("slope_after", double, "accuracy a severity beyond the break", True),
+    Column("slope_after", double, "accuracy per severity beyond the break", True),
     Column("slope_after_low", double, "lower end of its interval", True),
     Column("slope_after_high", double, "upper end of its interval", True),
 )  # fmt: skip
@@ -410,7 +410,7 @@ CURVE_FITS = Table.of(
     Column(
         "location", double, "severity where half of that drop is reached, any number; null for a straight line", True
     ),
-    Column("slope", double, "accuracy a severity there"),
+    Column("slope", double, "slope there, accuracy per severity"),
     Column("parameter_count", int32, "number of fitted parameters"),
     Column("deviance", double, "twice the binomial log-likelihood lost against the accuracies, 0 to infinity"),
     Column("degrees_of_freedom", int32, "severities, clean included, beyond the parameters"),
@@ -466,7 +466,7 @@ SHARDS = Table.of(
     Column("path", text, "path within the output folder"),
     Column("created_at", moment, "creation time, UTC"),
     Column("elapsed_s", double, "seconds from first image to last row", True),
-    Column("images_per_s", double, "images a second, everything included", True),
+    Column("images_per_s", double, "images per second, everything included", True),
     Column("device", text, "device of the forward pass", True),
     Column("batch_size", int32, "images per forward pass", True),
     Column("identity_error", double, "largest |map sum + bias - logit| relative to the logits' scale", True),

@@ -30,7 +30,7 @@ _FORMULA = ("=", "+", "-", "@", "'")  # a spreadsheet runs cells that begin so, 
 
 def _not_clean(corruption: str) -> str:
     if corruption == CLEAN:
-        raise ValueError("clean images are no corruption")
+        raise ValueError("the clean images are not a corruption")
     return corruption
 
 
@@ -215,7 +215,7 @@ def _read_rows(path: Path) -> list[tuple[str, list[str]]]:
             if any(cells):
                 rows.append((f"{path}, line {reader.line_num}", cells))
     except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: no CSV: {first_line(error)}; {LAYOUT_HINT}") from error
+        raise DataError(f"{path}, line {reader.line_num}: not a CSV: {first_line(error)}; {LAYOUT_HINT}") from error
     for location, cells in rows:
         if len(cells) != len(rows[0][1]):
             raise DataError(f"{location}: {len(cells)} cells, the first row has {len(rows[0][1])}: the row is damaged")

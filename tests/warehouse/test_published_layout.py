@@ -60,7 +60,7 @@ def test_the_name_of_a_file_tells_its_data_set(tmp_path: Path, stem: str, name: 
         ("x\n1\nA\n", "line 1: it names no corruption"),
         (",fog,fog\n,1\nA,.5,.5\n", "line 2: 2 cells, the first row has 3"),
         (",Fog!,fog\n,1,2\nA,.5,.5\n", "line 1, column 2: 'Fog!': String should match"),
-        (",none,fog\n,1,2\nA,.5,.5\n", "'none': clean images are no corruption"),
+        (",none,fog\n,1,2\nA,.5,.5\n", "'none': the clean images are not a corruption"),
         (",fog,fog\n,1,six\nA,.5,.5\n", "column 3: 'six': expected a valid decimal"),
         (",fog,fog\n,0,1\nA,.5,.5\n", "'0': expected greater than 0"),
         (",fog,fog\n,1,5.5\nA,.5,.5\n", "'5.5': expected less than or equal to 5"),
@@ -76,9 +76,9 @@ def test_the_name_of_a_file_tells_its_data_set(tmp_path: Path, stem: str, name: 
         (HEAD + ",.5,.5\n", "line 3: the model has no name"),
         (HEAD + "A\x1b[31m,.5,.5\n", "model name: 'A\\x1b[31m': expected one printable line"),
         (HEAD + f"{'A' * 301},.5,.5\n", "expected one printable line of at most 300 letters"),
-        (HEAD + 'A,"x"y,.5\n', "no CSV"),
-        (HEAD + 'A,.5,".5\n', "no CSV"),
-        (HEAD + f"A,{'5' * 200_000},.5\n", "no CSV"),
+        (HEAD + 'A,"x"y,.5\n', "not a CSV"),
+        (HEAD + 'A,.5,".5\n', "not a CSV"),
+        (HEAD + f"A,{'5' * 200_000},.5\n", "not a CSV"),
     ],
 )
 def test_a_damaged_table_is_one_line(tmp_path: Path, content: str, text: str) -> None:

@@ -18,7 +18,7 @@ WIDE_COLUMNS, NARROW_COLUMNS = 6, 4
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
-    """One image a corruption of the first model: the first in rank of the most preferred reason.
+    """One image per corruption of the first model: the first in rank of the most preferred reason.
 
     Raises:
         WarehouseError: no exemplars are stored.

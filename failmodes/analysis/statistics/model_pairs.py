@@ -141,9 +141,8 @@ def compare_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.Da
     swapped = rows.select("corruption", "severity", a="b", b="a", only_a="only_b", only_b="only_a")
     ids = [(a.evaluation_id, b.evaluation_id) for a, b in pairs_of_models(selection.evaluations)]
     pairs = pl.DataFrame(ids, {"a": pl.String, "b": pl.String}, orient="row")
-    cells = pairs.join(
-        pl.concat([rows, swapped], how="diagonal"), on=["a", "b"], maintain_order="left_right"
-    )  # pairs are stored by identity
+    either_order = pl.concat([rows, swapped], how="diagonal")  # stored once, in the order of the IDs
+    cells = pairs.join(either_order, on=["a", "b"], maintain_order="left_right")
     independent = np.array([share_of_independent(con, evaluation_id) for evaluation_id in cells["a"]], dtype=np.float64)
     p_values = exact_mcnemar(*(cells[name].to_numpy() * independent for name in ("only_a", "only_b")))
     adjusted = pl.Series(holm(p_values.tolist()), dtype=pl.Float64)

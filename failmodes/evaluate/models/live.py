@@ -198,4 +198,5 @@ def _function(given: Any, label: str) -> Callable[[np.ndarray], Any]:
         raise ModelError(
             f"model {label!r} is {found}: expected a torch module or a function from pixels to logits{hint}"
         )
-    return given
+    function: Callable[[np.ndarray], Any] = given
+    return function

@@ -51,9 +51,7 @@ class Preprocessing:
     def __call__(self, images: np.ndarray | torch.Tensor, device: torch.device) -> torch.Tensor:
         """Prepare uint8 images (N, H, W, 3) as floats (N, 3, h, w) on the device; they are transferred as bytes."""
         if isinstance(images, np.ndarray):
-            images = torch.from_numpy(
-                np.require(images, requirements=["C", "W"])
-            )  # torch does not accept read-only memory maps
+            images = torch.from_numpy(np.require(images, requirements=["C", "W"]))  # torch takes no read-only memory
         if self.function is not None:
             return self.function(images.permute(0, 3, 1, 2).contiguous()).to(device)
         # (N, H, W, 3) memory viewed as (N, 3, H, W) is already channels_last: no copy

@@ -99,7 +99,7 @@ def parse_options(
         problem = f"not {severity_text(wrong)}" if wrong is not None else "each once"
         raise StudyError(
             f"--severity: the {layout} layout holds the whole severities 1 to 5, all five, {problem};"
-            f" --layout {others} has a folder a severity, such as fog/2.5/, and takes any"
+            f" --layout {others} has one folder per severity, such as fog/2.5/, and takes any"
         )
     if encoding is not None and encoding not in writer.encodings:
         raise StudyError(f"--format is for --layout {others}: {layout} files are {' or '.join(writer.encodings)}")

@@ -197,9 +197,11 @@ def image_names(dataset: Dataset) -> list[str]:
     """
     for name in dataset.class_names:
         if not name or name.startswith(".") or any(character in name for character in "/\\\0"):
-            raise DataError(f"class {name!r} cannot be the name of a folder, and this layout needs a folder a class")
+            raise DataError(
+                f"class {name!r} cannot be the name of a folder, and this layout needs one folder per class"
+            )
     if first_duplicate(dataset.class_names) is not None:
-        raise DataError("two classes have the same name, and this layout needs a folder a class")
+        raise DataError("two classes have the same name, and this layout needs one folder per class")
     if dataset.files is None:
         width = len(str(len(dataset.labels) - 1))
         classes = [dataset.class_names[label] for label in dataset.labels.tolist()]

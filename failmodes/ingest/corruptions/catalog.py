@@ -49,7 +49,7 @@ def corruptions() -> "pl.DataFrame":
         ['snow', 'frost', 'fog', 'brightness', 'spatter']
 
     Returns:
-        One row a corruption, in order of publication: its name (`corruption`), its name on charts
+        One row per corruption, in order of publication: its name (`corruption`), its name on charts
         (`corruption_label`), `corruption_group` (noise, blur, weather or digital), `corruption_order`, whether it is
         one of the 15 of the headline metrics (`headline`), whether distortion never falls as severity grows
         (`dose_ordered`), whether it is defined between whole severities (`interpolable`), and if not, why (`switch`).

@@ -5,7 +5,7 @@
 - Gray images are repeated over three channels.
 - Gray values v of 16 bits (0 to 65,535) become v / 257, rounded, so that white stays white. A 16-bit image whose
   largest value is 1 to 255 is refused: most likely it holds 8-bit values, and would become black.
-- Color images of 16 bits a channel keep the upper 8 bits: Pillow decodes no more.
+- Color images of 16 bits per channel keep the upper 8 bits: Pillow decodes no more.
 - CMYK, YCbCr and palette images are converted by Pillow.
 """
 
@@ -28,7 +28,7 @@ LARGEST_16_BIT, STEP_16_TO_8 = 65_535, 257
 FILM_FORMATS = {"GIF", "PNG", "TIFF", "WEBP"}  # not MPO: a photograph with previews
 
 # Conversions, with their text for one image and for several
-GRAY, TRANSPARENT, SCALED, UPPER_BITS = "gray", "transparent", "16 bits", "16 bits a channel"
+GRAY, TRANSPARENT, SCALED, UPPER_BITS = "gray", "transparent", "16 bits", "16 bits per channel"
 CMYK, FILM, TURNED = "CMYK", "film", "turned"
 EMPTY_MASK = "empty mask"  # counted beside them, of masks
 WORDS = {
@@ -36,8 +36,8 @@ WORDS = {
     TRANSPARENT: ("transparent image composited on {background}", "transparent images composited on {background}"),
     SCALED: ("16-bit image scaled to 8 bits", "16-bit images scaled to 8 bits"),
     UPPER_BITS: (
-        "image of 16 bits a channel reduced to the upper 8",
-        "images of 16 bits a channel reduced to the upper 8",
+        "image of 16 bits per channel reduced to the upper 8",
+        "images of 16 bits per channel reduced to the upper 8",
     ),
     CMYK: ("CMYK image converted to RGB", "CMYK images converted to RGB"),
     FILM: (
@@ -59,7 +59,7 @@ def to_rgb(image: Image.Image, location: str, background: Color = WHITE, *, turn
     """Convert an opened image to RGB by the rules above.
 
     Args:
-        image: of at most 8 bits a channel, or 16-bit gray; rotated in place.
+        image: of at most 8 bits per channel, or 16-bit gray; rotated in place.
         location: its name in errors.
         background: color behind transparent images.
         turn: apply the EXIF orientation. An image that a program made from a file may still carry the file's EXIF,
@@ -71,7 +71,7 @@ def to_rgb(image: Image.Image, location: str, background: Color = WHITE, *, turn
     """
     if image.mode not in EIGHT_BIT_MODES | SIXTEEN_BIT_MODES:
         raise DataError(
-            f"{location} has pixels of mode {image.mode}: expected at most 8 bits a channel, or 16-bit gray: convert it"
+            f"{location} has pixels of mode {image.mode}: convert it to at most 8 bits per channel, or 16-bit gray"
         )
     has_upper_bits = _keeps_upper_bits(image)
     if "transparency" in image.info and (has_upper_bits or image.mode in SIXTEEN_BIT_MODES):
@@ -108,7 +108,7 @@ def describe_changes(changes: Mapping[str, int], background: Color = WHITE) -> l
 
 
 def _keeps_upper_bits(image: Image.Image) -> bool:
-    """Whether the file has 16 bits a channel, reduced to 8 by Pillow; to be called before pixels are read."""
+    """Whether the file has 16 bits per channel, reduced to 8 by Pillow; to be called before pixels are read."""
     if image.format not in ("PNG", "TIFF") or image.mode in SIXTEEN_BIT_MODES:
         return False
     return any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
@@ -119,7 +119,7 @@ def _scaled_to_8_bits(image: Image.Image, location: str) -> Image.Image:
     least, most = int(values.min()), int(values.max())
     if least < 0 or most > LARGEST_16_BIT:
         raise DataError(
-            f"{location} has values from {least:,} to {most:,}: expected at most 16 bits a channel, 0 to"
+            f"{location} has values from {least:,} to {most:,}: expected at most 16 bits per channel, 0 to"
             f" {LARGEST_16_BIT:,}; save it with 8 or 16 bits"
         )
     if 0 < most < 256:

@@ -207,7 +207,7 @@ def balanced_subset(labels: NDArray[np.int64], count: int | None) -> tuple[NDArr
         raise StudyError(f"{count:,} images are requested, and the dataset has {total:,}: request 1 to {total:,}")
     chosen = np.sort(np.argsort(occurrences(labels), kind="stable")[:count]).astype(np.int64)
     counts = np.bincount(labels[chosen], minlength=int(labels.max()) + 1)[np.unique(labels)]
-    balance = "balanced over classes" if np.ptp(counts) <= 1 else f"{counts.min():,} to {counts.max():,} a class"
+    balance = "balanced over classes" if np.ptp(counts) <= 1 else f"{counts.min():,} to {counts.max():,} per class"
     return chosen, f"first {count:,} of {total:,}, {balance}"
 
 

@@ -100,7 +100,7 @@ def decode(
 
     Raises:
         DataError: it is not a regular file or an image, is truncated, has more than MOST_PIXELS pixels, or is neither
-            of 8 bits a channel nor 16-bit gray.
+            of 8 bits per channel nor 16-bit gray.
     """
     with _opened(content, location) as image:
         rgb = to_rgb(image, location, background)
@@ -170,7 +170,7 @@ def _is_object(image: Image.Image, location: str) -> NDArray[np.bool_]:
 
 
 def decode_opaque(content: bytes | Path, location: str) -> Image.Image:
-    """Decode one image of a published dataset of opaque images, 8 bits a channel.
+    """Decode one image of a published dataset of opaque images, 8 bits per channel.
 
     Raises:
         DataError: it is transparent or 16-bit gray, or `decode` fails.
@@ -180,7 +180,7 @@ def decode_opaque(content: bytes | Path, location: str) -> Image.Image:
     for change, problem in ((TRANSPARENT, "is transparent"), (SCALED, "is 16-bit gray")):
         if changes[change]:
             raise DataError(
-                f"{location} {problem}: expected an opaque image of 8 bits a channel; download the dataset again"
+                f"{location} {problem}: expected an opaque image of 8 bits per channel; download the dataset again"
             )
     return image
 

@@ -150,9 +150,8 @@ def attach_read_only(path: Path, *, one_thread: bool = False) -> duckdb.DuckDBPy
         with _opening_errors(path):
             con.execute(f"attach {sql_literal(str(path))} as warehouse (read_only)")
             con.execute("set enable_external_access = false")
-            con.execute(
-                "set disabled_filesystems = 'LocalFileSystem'"
-            )  # otherwise SQL could detach the file and attach it for writing
+            # Otherwise SQL could detach the file and attach it for writing
+            con.execute("set disabled_filesystems = 'LocalFileSystem'")
             con.execute("set lock_configuration = true")
     except BaseException:
         con.close()

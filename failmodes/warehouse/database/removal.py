@@ -97,7 +97,8 @@ class StoredEvaluation(NamedTuple):
     @property
     def label(self) -> str | None:
         """The model's name on charts; None after an interrupted removal."""
-        return self.facts["model_label"]
+        label: str | None = self.facts["model_label"]
+        return label
 
     @property
     def images(self) -> tuple[str, str]:

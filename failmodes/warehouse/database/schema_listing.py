@@ -30,7 +30,7 @@ _END = r"(-?\d+(?:\.\d+)?|infinity)(?: \([^)]*\))?"
 _RANGE = re.compile(rf"(?<![\w./-]){_END}(?:-| to ){_END}(?![\w/])")
 _UNIT = re.compile(
     r"(?:^|, (?:in )?)"
-    r"(nats|pixels|image widths|image heights|seconds|images a second|accuracy a severity|logits)\b"
+    r"(nats|pixels|image widths|image heights|seconds|images per second|accuracy per severity|logits)\b"
 )
 _ENDS = re.compile(r"(^|_)(low|high)$")  # of an interval, with the unit and range of the value
 
@@ -108,7 +108,7 @@ def measured(column: str, kind: str, meanings: Mapping[str, str]) -> tuple[str, 
         return unit, f"{found[1]} to {found[2]}"
     if "any number" in text:
         return unit, "-infinity to infinity"
-    has_sign = not unit or unit == "accuracy a severity"
+    has_sign = not unit or unit == "accuracy per severity"
     is_positive = not has_sign or column.endswith("_error") or column.startswith("sd_")
     return unit, "0 to infinity" if is_positive else ""
 

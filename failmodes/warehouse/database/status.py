@@ -92,7 +92,8 @@ def _read_evaluations(con: duckdb.DuckDBPyConnection) -> pl.DataFrame:
     ids = rows["evaluation_id"].to_list()
     counts = [count_duplicates(con, one, read_groups(con, one)).distinct for one in ids]
     distinct = pl.Series("distinct_image_count", counts, pl.Int32)
-    return rows.insert_column(rows.get_column_index("image_count") + 1, distinct)
+    found: pl.DataFrame = rows.insert_column(rows.get_column_index("image_count") + 1, distinct)
+    return found
 
 
 def _count_rows(con: duckdb.DuckDBPyConnection, table: Table) -> int:

@@ -345,9 +345,8 @@ def _rows_of(
     severities = [one for one in pc.unique(rows["severity"]).to_pylist() if one is not None]
     levels, image_ids = np.asarray(rows["severity"].cast(pa.float64())), np.asarray(rows["image_id"])
     steps = np.diff(levels)
-    is_by_image = (
-        "target" in columns or (np.diff(image_ids)[steps == 0] >= 0).all()
-    )  # maps are assigned to images later
+    # Attention rows may have any order: maps are assigned to images later
+    is_by_image = "target" in columns or (np.diff(image_ids)[steps == 0] >= 0).all()
     if not is_by_image or (steps < 0).any():
         order = np.lexsort((image_ids, levels))
         rows, levels = rows.take(order), levels[order]

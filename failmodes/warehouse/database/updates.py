@@ -261,9 +261,8 @@ def staged_database(
                 if carries:
                     con.execute(f"attach {sql_literal(str(warehouse))} as warehouse (read_only)")
                 if fetch_first(con, "select current_setting('enable_progress_bar')") == (True,):
-                    con.execute(
-                        "set enable_progress_bar = false"
-                    )  # a notebook without ipywidgets refuses every setting
+                    # A notebook without ipywidgets refuses every setting
+                    con.execute("set enable_progress_bar = false")
                 _tune(con)
                 con.execute(f"set disabled_compression_methods = '{UNTRIED}'")  # ignored as a setting of `connect`
                 con.execute("set enable_external_access = false")

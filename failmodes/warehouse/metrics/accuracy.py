@@ -19,7 +19,8 @@ _EXACT = "; interval: Clopper & Pearson 1934"
 
 def has_class(rows: CellRows) -> NDArray[np.bool_]:
     """(N,) for which images a class of the dataset is predicted."""
-    return rows["predicted"] != OTHER
+    found: NDArray[np.bool_] = rows["predicted"] != OTHER
+    return found
 
 
 def interval_of_share(rows: CellRows, value: float, level: float, comparisons: int) -> tuple[float, float]:
@@ -46,7 +47,8 @@ def error(rows: CellRows) -> NDArray[np.bool_]:
         columns=("label_rank",), interval=interval_of_share)  # fmt: skip
 def top5_accuracy(rows: CellRows) -> NDArray[np.bool_]:
     ranks = rows["label_rank"]
-    return (ranks != OTHER) & (ranks <= TOP)
+    found: NDArray[np.bool_] = (ranks != OTHER) & (ranks <= TOP)
+    return found
 
 
 @define("balanced accuracy", "mean over classes of the accuracy of their images", "Brodersen et al. 2010",
@@ -108,7 +110,8 @@ def worst_class_accuracy(rows: CellRows, weights: Weights) -> Floats:
     incorrect_count, correct_count = np.hsplit(totals(weights, places, np.ones(len(labels)), 2 * classes), 2)
     counts = incorrect_count + correct_count
     of_class = np.divide(correct_count, counts, out=np.ones(counts.shape), where=counts > 0)
-    return of_class.min(axis=1)
+    found: Floats = of_class.min(axis=1)
+    return found
 
 
 @define("share of the most frequent prediction", "max over classes of the share of predictions",
@@ -121,7 +124,8 @@ def top_prediction_share(rows: CellRows, weights: Weights) -> Floats:
     predicted = rows["predicted"][known].astype(np.int64)
     kept = of_images(weights, known)
     counts = totals(kept, predicted, np.ones(len(predicted)), int(predicted.max()) + 1)
-    return counts.max(axis=1) / drawn(kept)
+    found: Floats = counts.max(axis=1) / drawn(kept)
+    return found
 
 
 @define("mean confidence", "mean of the largest softmax probability", columns=("confidence",), higher_is_better=None,
@@ -144,7 +148,8 @@ def non_finite_share(rows: CellRows) -> NDArray[np.bool_]:
 
 def drawn(weights: Weights) -> Floats:
     """(B,) number of images per resample: whole numbers, exact in float32 below 16 million."""
-    return weights.sum(axis=1).astype(np.float64)
+    found: Floats = weights.sum(axis=1).astype(np.float64)
+    return found
 
 
 def of_images(weights: Weights, kept: NDArray[np.bool_]) -> Weights:
@@ -161,4 +166,5 @@ def totals(weights: Weights, places: NDArray[np.int64], values: NDArray[Any], co
     shape = count, len(places)
     numbers = np.asarray(values, weights.dtype)
     of_places = sparse.csr_array((numbers, (places, np.arange(len(places)))), shape=shape)
-    return (of_places @ weights.T).T
+    found: NDArray[np.floating[Any]] = (of_places @ weights.T).T
+    return found

@@ -32,7 +32,8 @@ def shown(rows: CellRows, target: str) -> NDArray[np.bool_]:
 
 def has_class(rows: CellRows, target: str) -> NDArray[np.bool_]:
     """(N,) whether the image has a class to explain: an unpaired one has no class predicted on a clean image."""
-    return rows[f"{target}.has_map"] & (rows[f"{target}.target_class"] != -1)
+    found: NDArray[np.bool_] = rows[f"{target}.has_map"] & (rows[f"{target}.target_class"] != -1)
+    return found
 
 
 def area(rows: CellRows, target: str) -> Real:

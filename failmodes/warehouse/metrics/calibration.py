@@ -68,7 +68,8 @@ def ece(rows: CellRows, weights: Weights) -> Floats:
     confidence = rows["confidence"][known].astype(np.float64)
     kept = of_images(weights, known)
     gaps = totals(kept, bins_of(confidence), rows["correct"][known] - confidence, BINS)
-    return np.abs(gaps).sum(axis=1, dtype=np.float64) / drawn(kept)
+    found: Floats = np.abs(gaps).sum(axis=1, dtype=np.float64) / drawn(kept)
+    return found
 
 
 def overconfidence_interval(
@@ -185,7 +186,8 @@ def _errors_of_chance(
     drawn_counts = np.maximum(1, np.round(counts * independent)).astype(np.int64)
     drawn_correct = np.random.default_rng(0).binomial(drawn_counts, chances, (draws, len(counts)))
     correct = drawn_correct * (counts / drawn_counts)
-    return np.abs(correct - confidence_sums).sum(axis=1) / counts.sum()
+    found: Floats = np.abs(correct - confidence_sums).sum(axis=1) / counts.sum()
+    return found
 
 
 @define("SmoothECE", "mean absolute gap of confidence and accuracy, smoothed by a reflected Gaussian as wide as "

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +13,7 @@ from failmodes.warehouse.metrics.duplicates import Groups, independent_share, ke
 
 Array = NDArray[Any]
 Row = dict[str, Any]
+T = TypeVar("T")
 BINS = 15  # of confidence, equally wide
 OTHER = -1  # in place of null: no class of the dataset, or no output
 ALWAYS = ("predicted", "confidence")  # always stored: null throughout if no logits of a cell are finite
@@ -102,11 +103,12 @@ class CellRows:
         """Kish's effective number of images as a share of them; optionally of those `chosen`, (N,) bool."""
         return 1.0 if self.groups is None else independent_share(kept_groups(self.groups, chosen))
 
-    def once(self, key: object, compute: Callable[[], Any]) -> Any:
+    def once(self, key: object, compute: Callable[[], T]) -> T:
         """A value that several metrics of the cell need, computed once."""
         if key not in self._derived:
             self._derived[key] = compute()
-        return self._derived[key]
+        found: T = self._derived[key]
+        return found
 
     def taken(self, places: NDArray[np.intp]) -> "CellRows":
         """Some of the images, in the order given; an image may be taken several times."""
@@ -159,7 +161,8 @@ def paired_cell(curve: Sequence[CellRows]) -> Cell:
 
 def _correct(rows: CellRows) -> NDArray[np.bool_]:
     predicted, label = rows["predicted"], rows["label"]
-    return (predicted == label) & (predicted != OTHER)
+    found: NDArray[np.bool_] = (predicted == label) & (predicted != OTHER)
+    return found
 
 
 def _output(rows: CellRows) -> Array:
@@ -256,4 +259,5 @@ def pattern_of(correct: NDArray[np.bool_]) -> str:
 
 def decode_pattern(pattern: str) -> NDArray[np.bool_]:
     """The flags of a text of `pattern_of`."""
-    return np.frombuffer(pattern.encode("ascii"), np.uint8) == ord("1")
+    found: NDArray[np.bool_] = np.frombuffer(pattern.encode("ascii"), np.uint8) == ord("1")
+    return found

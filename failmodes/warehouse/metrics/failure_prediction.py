@@ -297,4 +297,5 @@ def selective_risks(ranking: Ranking) -> Floats:
     kept = np.array(COVERAGE_PERCENT) * len(ranking.places) / 100
     group = np.searchsorted(ranking.starts, kept).clip(min=1) - 1
     of_group = ((kept - ranking.starts[group]) / ranking.counts[group]).clip(0, 1)
-    return (ranking.failures_before[group] + of_group * ranking.failures[group]) / kept
+    found: Floats = (ranking.failures_before[group] + of_group * ranking.failures[group]) / kept
+    return found

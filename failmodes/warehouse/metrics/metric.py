@@ -422,7 +422,8 @@ def _probabilities(rows: CellRows) -> NDArray[np.float64]:
     """(N, C) softmax of all logits."""
     logits = rows["logits"].astype(np.float64)
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return odds / odds.sum(axis=1, keepdims=True)
+    found: NDArray[np.float64] = odds / odds.sum(axis=1, keepdims=True)
+    return found
 
 
 @cache

@@ -28,7 +28,7 @@ def test_two_writers_at_once_are_refused(tmp_path: Path) -> None:
 
 
 ERRORS: dict[str, tuple[list[str], str]] = {
-    "fraction in arrays": (["digits", "--severity", "2.5"], "--layout imagenet-c has a folder a severity"),
+    "fraction in arrays": (["digits", "--severity", "2.5"], "--layout imagenet-c has one folder per severity"),
     "two severities in arrays": (["digits", "--severity", "1", "--severity", "2"], "all five"),
     "no number": (["digits", "--severity", "abc", "--layout", "imagenet-c"], "'abc' is not a number"),
     "beyond 5": (["digits", "--severity", "7", "--layout", "imagenet-c"], "severity 7 is out of range"),

@@ -143,7 +143,7 @@ def test_colors_of_16_bits_keep_the_upper_8() -> None:
     for suffix in (".png", ".tif"):
         pixels, changes = decoded(cv2.imencode(suffix, deep)[1].tobytes())
         np.testing.assert_array_equal(pixels, deep[..., ::-1] >> 8)
-        assert changes == {"16 bits a channel": 1}
+        assert changes == {"16 bits per channel": 1}
     assert decoded(OPAQUE["RGB BMP"])[1] == {}
 
 

@@ -49,7 +49,7 @@ def test_copies_have_equal_hashes_and_are_counted(monkeypatch: pytest.MonkeyPatc
 
 def test_a_class_that_runs_out_is_said() -> None:
     ids, words = balanced_subset(np.array([0, 0, 0, 0, 1]), 4)
-    assert (ids.tolist(), words) == ([0, 1, 2, 4], "first 4 of 5, 1 to 3 a class")
+    assert (ids.tolist(), words) == ([0, 1, 2, 4], "first 4 of 5, 1 to 3 per class")
 
 
 @pytest.mark.parametrize("count", [0, 31])

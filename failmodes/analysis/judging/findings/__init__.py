@@ -1,1 +1,1 @@
-"""Findings: statements that Failmodes proposes, one file a kind, registered by being there."""
+"""Findings: statements that Failmodes proposes, one module per kind, registered by its place in this folder."""

@@ -175,7 +175,7 @@ def _as_images(flat: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _whole_numbers(values: object, path: Path) -> NDArray[np.int64]:
     labels = np.asarray(values) if isinstance(values, list | np.ndarray) else np.empty(0)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(f"{path} holds labels of {labels.dtype} {labels.shape}: expected one whole number an image")
+        raise DataError(f"{path} holds labels of {labels.dtype} {labels.shape}: expected one whole number per image")
     return labels.astype(np.int64)
 
 
