@@ -391,7 +391,7 @@ CHANGE_POINTS = Table.of(
            True),
     Column("break_from", SEVERITY, "lower end of the severities that contain the break", True),
     Column("break_to", SEVERITY, "upper end of the severities that contain the break", True),
-    Column("slope_before", double, "accuracy per severity before the break; its interval covers every tried break", True),
+    Column("slope_before", double, "accuracy per severity before the break; intervals cover every tried break", True),
     Column("slope_before_low", double, "lower end of its interval", True),
     Column("slope_before_high", double, "upper end of its interval", True),
     Column("slope_after", double, "accuracy per severity beyond the break", True),
