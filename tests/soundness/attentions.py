@@ -23,7 +23,7 @@ from failmodes.warehouse.null_pairs import sample_null_pairs
 
 Images = NDArray[np.int64]
 KIND = "attention_drift"
-FEW = "two made-up images weigh where images are few"
+FEW = "two pseudo-images weigh where images are few"
 
 
 @answered
@@ -40,18 +40,18 @@ def own_map_jobs() -> list[Job]:
     for images in (50, 500, 2_000):
         for truth, of in TRUTHS.items():
             claims = (
-                Claim("interval of a share nearer", COVERAGE, truth, images, 0, COVERS_AT_LEAST, "shares are discrete"),
+                Claim("interval of a share kept", COVERAGE, truth, images, 0, COVERS_AT_LEAST, "shares are discrete"),
             )
             found.append(Job(claims, partial(share_outcomes, TRUTHS[truth], images), images * 20 + 100_000))
             if not of.is_null or (images == 2_000 and "all end" in truth):
                 continue
             for corruptions in (1, 6):
                 note = f"any of {corruptions} corruptions"
-                claims = (Claim(KIND, FALSE, truth, images, 0, NEVER_FALSE, f"nearer, {note}"),)
+                claims = (Claim(KIND, FALSE, truth, images, 0, NEVER_FALSE, f"closer, {note}"),)
                 measured = partial(measure_own_map, truth, images, corruptions)
                 found.append(Job(claims, measured, images * 20 * corruptions))
-    claims = (Claim(KIND, POWER, "a little left", 500, 0, NO_LIMIT, "nearer"),)
-    return [*found, Job(claims, partial(measure_own_map, "a little left", 500, 1), 10_000)]
+    claims = (Claim(KIND, POWER, "slightly informative", 500, 0, NO_LIMIT, "closer"),)
+    return [*found, Job(claims, partial(measure_own_map, "slightly informative", 500, 1), 10_000)]
 
 
 @answered
@@ -67,11 +67,11 @@ def measure_places(share: float, images: int, rng: np.random.Generator, samples:
 def place_jobs() -> list[Job]:
     found = []
     for images in (50, 500, 2_000):
-        cases = ((CHANCE, 1, "half are nearer", "kept"), (CHANCE + LOST_WITHIN, 0, "5 points above half", "lost"))
+        cases = ((CHANCE, 1, "half stay near", "kept"), (CHANCE + LOST_WITHIN, 0, "5 points above half", "lost"))
         for share, column, truth, note in cases:
             claims = (Claim(KIND, FALSE, truth, images, 0, NEVER_FALSE, note),)
             found.append(Job(claims, partial(measure_places, share, images), images, columns=(column,)))
-    claims = (Claim(KIND, POWER, "half are nearer", 2_000, 0, NO_LIMIT, "lost"),)
+    claims = (Claim(KIND, POWER, "half stay near", 2_000, 0, NO_LIMIT, "lost"),)
     return [*found, Job(claims, partial(measure_places, CHANCE, 2_000), 2_000)]
 
 
@@ -105,14 +105,14 @@ def _cancelling(rng: np.random.Generator, images: int, following: Images) -> Flo
 
 CHANGES: dict[str, Callable[[np.random.Generator, int, Images], Floats]] = {
     "changes are normal": _normal,
-    "one image in five loses much, mean 0": _skewed,
-    "one image in fifty loses much, mean 0": _rare,
-    "no change beyond the null, images of a cycle alike": _alike,
-    "no change beyond the null, images of a cycle unlike": _cancelling,
+    "one image in five changes strongly, mean 0": _skewed,
+    "one image in fifty changes strongly, mean 0": _rare,
+    "no change beyond the null, images of a cycle similar": _alike,
+    "no change beyond the null, images of a cycle dissimilar": _cancelling,
 }
 ON_A_CYCLE = (
-    "no change beyond the null, images of a cycle alike",
-    "no change beyond the null, images of a cycle unlike",
+    "no change beyond the null, images of a cycle similar",
+    "no change beyond the null, images of a cycle dissimilar",
 )
 
 

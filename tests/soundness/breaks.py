@@ -42,8 +42,8 @@ def null_jobs() -> list[Job]:
         ("straight, a drop of 40 points", straight(0.9, 0.4, 6), 500, True),
         ("straight, a drop of 40 points", straight(0.9, 0.4, 21), 500, True),
         ("straight, a drop of 40 points", straight(0.9, 0.4, 6), 500, False),
-        ("straight from 99 %, a drop of 2 points", straight(0.99, 0.02, 6), 500, True),
-        ("level at 90 %", straight(0.9, 0.0, 6), 500, True),
+        ("straight from 99%, a drop of 2 points", straight(0.99, 0.02, 6), 500, True),
+        ("level at 90%", straight(0.9, 0.0, 6), 500, True),
     ]
     found = []
     for truth, curve, images, paired in cases:

@@ -21,10 +21,10 @@ class Limit(NamedTuple):
 
     def __str__(self) -> str:
         if self.low is not None and self.high is not None:
-            return f"{100 * self.low:g} to {100 * self.high:g} %"
+            return f"{100 * self.low:g} to {100 * self.high:g}%"
         if self.low is not None:
-            return f"at least {100 * self.low:g} %"
-        return f"at most {100 * self.high:g} %" if self.high is not None else "none"
+            return f"at least {100 * self.low:g}%"
+        return f"at most {100 * self.high:g}%" if self.high is not None else "none"
 
 
 class Claim(NamedTuple):

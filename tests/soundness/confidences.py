@@ -96,7 +96,7 @@ def calibration_jobs() -> list[Job]:
             claims = (Claim("calibration_error", FALSE, truth, images, 0, NEVER_FALSE),)
             measured = partial(measure_calibration_error, mean, concentration, images, 1.0)
             found.append(Job(claims, measured, images * 5))
-    claims = (Claim("calibration_error", POWER, "right with a chance of confidence squared", 500, 0, NO_LIMIT),)
+    claims = (Claim("calibration_error", POWER, "correct with probability confidence squared", 500, 0, NO_LIMIT),)
     return [*found, Job(claims, partial(measure_calibration_error, 0.93, ALIKE, 500, 2.0), 5_000)]
 
 
@@ -153,7 +153,7 @@ def error_rate_jobs() -> list[Job]:
     for images in (50, 500, 2_000):
         for chance in (0.02, 0.3):
             for alike in (True, False):
-                truth = f"{chance:.0%} wrong, {'the same images' if alike else 'other images'} under each of 6"
+                truth = f"{chance:.0%} incorrect, {'the same images' if alike else 'other images'} under each of 6"
                 claims = (Claim("interval of an error rate", COVERAGE, truth, images, 0, COVERS_AT_LEAST,
                                 "as if the same images failed under all; of a chart's title"),)  # fmt: skip
                 found.append(Job(claims, partial(measure_error_rate, chance, images, alike), images * 6))

@@ -59,7 +59,7 @@ def lead_jobs() -> list[Job]:
     cases += [(6, 0, n, True) for n in (50, 500)] + [(19, 0, 200, True), (2, 0, 500, False)]
     for tied, others, images, paired in cases:
         curves = (first,) * tied + (lower,) * others
-        truth = f"{tied} cost the same" + (f", {others} far less" if others else "")
+        truth = f"{tied} drop the same" + (f", {others} much less" if others else "")
         note = "" if paired else "images do not pair"
         where = ", ".join(part for part in ("at the last severity", note) if part)
         claims = (Claim(KIND, FALSE, truth, images, SEVERITIES, NEVER_FALSE, where),)
@@ -95,18 +95,18 @@ def measure_average_lead(drops: Sequence[float], images: int, rng: np.random.Gen
 
 def average_jobs() -> list[Job]:
     found = []
-    kind, few = "interval of an average cost", "two made-up images weigh where few images differ"
+    kind, few = "interval of a mean accuracy drop", "two pseudo-images weigh where few images differ"
     for images in (30, 50, 100, 500, 2_000):
         for clean, drop in ((0.9, 0.4), (0.99, 0.05)):
             limit, note = (COVERS, "") if images >= 500 and clean < 0.99 else (COVERS_AT_LEAST, few)
-            truth = f"straight from {100 * clean:g} %, a drop of {100 * drop:g} points"
+            truth = f"straight from {100 * clean:g}%, a drop of {100 * drop:g} points"
             claims = (Claim(kind, COVERAGE, truth, images, SEVERITIES, limit, note),)
             found.append(Job(claims, partial(measure_average, clean, drop, images, True), images * 6))
     for images in (50, 500):
-        truth, note = "straight from 90 %, a drop of 40 points", "images do not pair"
+        truth, note = "straight from 90%, a drop of 40 points", "images do not pair"
         claims = (Claim(kind, COVERAGE, truth, images, SEVERITIES, COVERS_AT_LEAST, note),)
         found.append(Job(claims, partial(measure_average, 0.9, 0.4, images, False), images * 6))
-        claims = (Claim("interval of a lead on average", COVERAGE, "drops of 40 and 30 points", images, SEVERITIES,
+        claims = (Claim("interval of a mean lead", COVERAGE, "drops of 40 and 30 points", images, SEVERITIES,
                         COVERS_AT_LEAST, few),)  # fmt: skip
         found.append(Job(claims, partial(measure_average_lead, (0.4, 0.3), images), images * 12))
     return found
@@ -122,7 +122,7 @@ def measure_unpaired(images: int, rng: np.random.Generator, samples: int) -> Ans
 
 def jobs() -> list[Job]:
     unpaired = [
-        Job((Claim("interval of a drop", COVERAGE, "from 90 to 80 %, images do not pair", images, 2, COVERS),),
+        Job((Claim("interval of a drop", COVERAGE, "from 90 to 80%, images do not pair", images, 2, COVERS),),
             partial(measure_unpaired, images), images * 2)
         for images in (50, 500)
     ]  # fmt: skip

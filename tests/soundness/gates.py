@@ -158,7 +158,7 @@ LEVELLY_WORSE, FIRST_WORSE = Truth((0.13,) * 6), Truth((0.13, 0.08, 0.08, 0.08, 
 BASE = Truth((0.08,) * 6)
 SCENARIOS: dict[str, tuple[Scenario, str]] = {
     "worse than the baseline": (Scenario(WORSE, BASE), "mean"),
-    "as the baseline, very alike": (Scenario(BASE, BASE, alike=0.99), "mean"),
+    "as the baseline, highly correlated": (Scenario(BASE, BASE, alike=0.99), "mean"),
     "worse, one class 20 points below": (Scenario(WORSE._replace(worst=0.2), BASE._replace(worst=0.2)), "mean"),
     "one class falls by 20 points": (Scenario(BASE._replace(worst=0.2), BASE), "mean"),
     "worse, nearly calibrated": (Scenario(Truth((0.01,) * 6), Truth((0.0,) * 6)), "mean"),
@@ -169,16 +169,16 @@ SCENARIOS: dict[str, tuple[Scenario, str]] = {
     "a limit, one class 20 points below": (Scenario(WORSE._replace(worst=0.2), None), "mean"),
     "a limit, nearly calibrated": (Scenario(Truth((0.01,) * 6), None), "mean"),
     "a limit, 3 training runs": (Scenario(WORSE, None, runs=3), "mean"),
-    "all alike worse": (Scenario(LEVELLY_WORSE, BASE), "each"),
+    "all equally worse": (Scenario(LEVELLY_WORSE, BASE), "each"),
     "one worse": (Scenario(FIRST_WORSE, BASE), "each"),
-    "all alike worse, different images": (Scenario(LEVELLY_WORSE, BASE, paired=False), "each"),
-    "all alike worse, 3 and 3 training runs": (Scenario(LEVELLY_WORSE, BASE, runs=3), "each"),
-    "all alike, a limit": (Scenario(LEVELLY_WORSE, None), "each"),
+    "all equally worse, different images": (Scenario(LEVELLY_WORSE, BASE, paired=False), "each"),
+    "all equally worse, 3 and 3 training runs": (Scenario(LEVELLY_WORSE, BASE, runs=3), "each"),
+    "all equal, a limit": (Scenario(LEVELLY_WORSE, None), "each"),
     "one worse, a limit": (Scenario(FIRST_WORSE, None), "each"),
 }
 
 
-OF_MANY_IMAGES = ("worse than the baseline", "worse, nearly calibrated", "a limit", "all alike worse")
+OF_MANY_IMAGES = ("worse than the baseline", "worse, nearly calibrated", "a limit", "all equally worse")
 
 
 def whole_gate_job(images: int) -> Job:

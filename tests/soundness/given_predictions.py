@@ -32,7 +32,7 @@ def collapse_jobs() -> list[Job]:
         for label_share in (0.1, 0.5, 0.9):
             for cells in (1, 31, 96):
                 middle = (1 + label_share) / 2
-                truth = f"{100 * middle:g} % of answers, half-way from {100 * label_share:g} % of labels to all"
+                truth = f"{100 * middle:g}% of predictions, half-way from {100 * label_share:g}% of labels to all"
                 limit, note = (
                     (COVERS, "") if middle * images < images - 20 else (COVERS_AT_LEAST, "shares are discrete")
                 )
@@ -42,7 +42,7 @@ def collapse_jobs() -> list[Job]:
                 )
                 found.append(Job(claims, partial(measure_collapse, middle, label_share, images, cells), cells))
     claims = (
-        Claim("prediction_collapse", POWER, "90 % of answers, 10 % of labels", 50, 0, NO_LIMIT, "any of 31 cells"),
+        Claim("prediction_collapse", POWER, "90% of predictions, 10% of labels", 50, 0, NO_LIMIT, "any of 31 cells"),
     )
     return [*found, Job(claims, partial(measure_collapse, 0.9, 0.1, 50, 31), 31)]
 
@@ -82,16 +82,16 @@ def gap_jobs() -> list[Job]:
              (0.99, (400, 5), 2, 5)]  # fmt: skip
     for others, sizes, classes, corruptions in cases:
         images = sizes[0] + sizes[1] * (classes - 1)
-        truth = f"one class of {sizes[0]} images 20 points below {100 * others:g} %, {classes} classes"
+        truth = f"one class of {sizes[0]} images 20 points below {100 * others:g}%, {classes} classes"
         note, few = f"any of {corruptions} corruptions", "classes are small"
         claims = (
             Claim("class_failure", FALSE, truth, images, 0, NEVER_FALSE, note),
-            Claim("interval of a class's gap", COVERAGE, truth, images, 0, COVERS_AT_LEAST, few),
+            Claim("interval of the accuracy gap of a class", COVERAGE, truth, images, 0, COVERS_AT_LEAST, few),
         )
         measured = partial(measure_gaps, others, CLASS_GAP, sizes, classes, corruptions)
         found.append(Job(claims, measured, classes * corruptions * 20))
     claims = (
-        Claim("class_failure", POWER, "one class of 50 images 50 points below 90 %, 10 classes", 500, 0, NO_LIMIT),
+        Claim("class_failure", POWER, "one class of 50 images 50 points below 90%, 10 classes", 500, 0, NO_LIMIT),
     )
     return [*found, Job(claims, partial(measure_gaps, 0.9, 0.5, (50, 50), 10, 5), 1_000)]
 

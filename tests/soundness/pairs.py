@@ -51,12 +51,12 @@ def pair_jobs() -> list[Job]:
     crossed = [straight(0.9, drop, SEVERITIES) for drop in (0.5, 0.4, 0.3)]
     pairs = {
         "the same accuracy": (Pair(tuple(falling), tuple(falling)), True),
-        "the same accuracy, very alike": (Pair(tuple(falling), tuple(falling), 0.99, 0.995), True),
-        "the same accuracy near 98 %, very alike": (Pair(tuple(good), tuple(good), 0.99, 0.995), True),
+        "the same accuracy, highly correlated": (Pair(tuple(falling), tuple(falling), 0.99, 0.995), True),
+        "the same accuracy near 98%, highly correlated": (Pair(tuple(good), tuple(good), 0.99, 0.995), True),
         "each better under one of three": (Pair(tuple(falling), tuple(crossed)), True),
         "the same accuracy, cells of different images": (Pair(tuple(falling), tuple(falling), 0.0, 0.0), False),
     }
-    found, few = [], "made-up images weigh where few answers differ"
+    found, few = [], "pseudo-images weigh where few predictions differ"
     for images in (50, 500, 2_000):
         for truth, (pair, paired) in pairs.items():
             claims = (

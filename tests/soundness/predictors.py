@@ -62,19 +62,21 @@ def draw_rows(knows: str, images: int, fewer: float, rng: np.random.Generator):
 def jobs() -> list[Job]:
     found = []
     for images, fewer, most in ((50, 1.0, None), (200, 1.0, None), (500, 0.05, None), (2_000, 0.05, 1_000)):
-        truth = f"scores know nothing, hazards of {5 * fewer:g} to {30 * fewer:g} %"
+        truth = f"uninformative scores, hazards of {5 * fewer:g} to {30 * fewer:g}%"
         claims = (Claim(KIND, FALSE, truth, images, 6, NEVER_FALSE, "any of five predictors"),)
         found.append(Job(claims, partial(measure_gains, "nothing", images, fewer), images * 1_000, most))
     for images in (50, 200):
-        claims = (Claim(KIND, FALSE, "drift knows the next failure by margin alone", images, 6, NEVER_FALSE,
+        claims = (Claim(KIND, FALSE, "drift predicts the next failure only through the margin", images, 6, NEVER_FALSE,
                         "drift beyond margin"),)  # fmt: skip
         found.append(Job(claims, partial(measure_gains, "margin", images, 1.0), images * 1_000, columns=(1,)))
     for images, samples, note in ((50, None, OWN), (200, None, OWN), (500, 1_000, OWN)):
         claims = (
-            Claim("interval of a gain", COVERAGE, "drift knows the next failure", images, 6, COVERS_AT_LEAST, note),
+            Claim(
+                "interval of a reduction", COVERAGE, "drift predicts the next failure", images, 6, COVERS_AT_LEAST, note
+            ),
         )
         found.append(Job(claims, partial(measure_interval, images), images * 1_000, samples))
-    claims = (Claim(KIND, POWER, "drift knows the next failure", 500, 6, NO_LIMIT, "drift beyond margin"),)
+    claims = (Claim(KIND, POWER, "drift predicts the next failure", 500, 6, NO_LIMIT, "drift beyond margin"),)
     return [*found, Job(claims, partial(measure_gains, "drift", 500, 1.0), 500_000, 1_000, columns=(1,))]
 
 

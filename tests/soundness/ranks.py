@@ -46,12 +46,12 @@ def measure_corruptions(
 def corruption_jobs() -> list[Job]:
     spread = (0.4, 0.35, 0.3, 0.2, 0.2, 0.1)
     cases = [
-        ("6 cost the same", 0.9, (0.3,) * 6, 50, True),
-        ("6 cost the same", 0.9, (0.3,) * 6, 500, True),
-        ("15 cost the same", 0.9, (0.3,) * 15, 500, True),
-        ("6 cost next to nothing of 99 %", 0.99, (0.005,) * 6, 500, True),
+        ("6 drop the same", 0.9, (0.3,) * 6, 50, True),
+        ("6 drop the same", 0.9, (0.3,) * 6, 500, True),
+        ("15 drop the same", 0.9, (0.3,) * 15, 500, True),
+        ("6 drop by almost nothing from 99%", 0.99, (0.005,) * 6, 500, True),
         ("6, from 10 to 40 points", 0.9, spread, 500, True),
-        ("6 cost the same", 0.9, (0.3,) * 6, 500, False),
+        ("6 drop the same", 0.9, (0.3,) * 6, 500, False),
     ]
     jobs = []
     for truth, clean, drops, images, paired in cases:
@@ -82,9 +82,9 @@ def measure_classes(
 
 def class_jobs() -> list[Job]:
     cases = [
-        ("10 classes lose the same", 0.9, (0.3,) * 10, 50),
-        ("10 classes of 10 images lose the same", 0.9, (0.3,) * 10, 10),
-        ("10 classes lose next to nothing of 99 %", 0.99, (0.01,) * 10, 50),
+        ("10 classes drop the same", 0.9, (0.3,) * 10, 50),
+        ("10 classes of 10 images drop the same", 0.9, (0.3,) * 10, 10),
+        ("10 classes drop by almost nothing from 99%", 0.99, (0.01,) * 10, 50),
         ("10 classes, from 10 to 55 points", 0.9, tuple(0.1 + 0.05 * n for n in range(10)), 50),
     ]
     return [

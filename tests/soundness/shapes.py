@@ -200,9 +200,9 @@ def edge_jobs() -> list[Job]:
         first, second = (through(np.array(curve) / 100, severities) for curve in EDGES[name])
         below, above = edge_between(first, second)
         words = word_of(below), word_of(above)
-        questions = [false(KIND, partial(is_false, curve), f"the truth is {word}, hardly {other}")
+        questions = [false(KIND, partial(is_false, curve), f"the truth is {word}, barely {other}")
                      for curve, word, other in zip((below, above), words, words[::-1], strict=True)]  # fmt: skip
-        found.append(job(f"on the way between {name}", below, images, questions))
+        found.append(job(f"between {name}", below, images, questions))
     return found
 
 
@@ -213,8 +213,8 @@ def step_jobs() -> list[Job]:
     for word, points in equal.items():
         curve = through(np.array(points) / 100, 6)
         for images in (500, 2_000):
-            question = false(KIND, partial(is_false, curve), "the step, of two that are equal")
-            found.append(job(f"{word}, two steps that are equal", curve, images, [question]))
+            question = false(KIND, partial(is_false, curve), "the larger of two equal steps")
+            found.append(job(f"{word}, two equal steps", curve, images, [question]))
     return found
 
 
@@ -226,7 +226,7 @@ def power_jobs() -> list[Job]:
         for images in (500, 2_000):
             questions = [Question(KIND, POWER, NO_LIMIT, partial(says, word), word),
                          false(KIND, partial(is_false, curve))]  # fmt: skip
-            found.append(job(f"{word}: {listed} %", curve, images, questions))
+            found.append(job(f"{word}: {listed}%", curve, images, questions))
     return found
 
 
@@ -280,7 +280,7 @@ def interval_jobs() -> list[Job]:
             Question("interval of the largest step", COVERAGE, COVERS_AT_LEAST, _step_covered, "Bonferroni"),
             Question("interval of the largest change", COVERAGE, COVERS_AT_LEAST, _change_covered, "Bonferroni"),
         ]
-        truth = f"straight from {100 * clean:g} %, a drop of {100 * drop:g} points"
+        truth = f"straight from {100 * clean:g}%, a drop of {100 * drop:g} points"
         found.append(job(truth, straight(clean, drop, 6), images, questions))
     return found
 
@@ -308,7 +308,7 @@ def smallest_jobs() -> list[Job]:
     question = Question("smallest drop shown", AT_SMALLEST, NO_LIMIT, lambda drawn: drawn.shape.drop.above_zero)
     for images in (50, 200, 500, 2_000):
         drop = smallest_drop(0.9, images)
-        truth = f"straight from 90 %, a drop of {100 * drop:.1f} points"
+        truth = f"straight from 90%, a drop of {100 * drop:.1f} points"
         found.append(job(truth, straight(0.9, drop, 6), images, [question]))
     return found
 

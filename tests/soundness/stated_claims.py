@@ -22,7 +22,7 @@ FAMILY = Family(0.95, is_two_sided=True)
 PLACES: tuple[dict[str, Any], ...] = ({"severities": [5]}, {})  # at the last severity, on average over all
 FALLING = straight(0.9, 0.4, SEVERITIES)
 GOOD = straight(0.99, 0.02, SEVERITIES)
-CURVES = {"straight from 90 to 50 %": FALLING, "straight from 99 to 97 %": GOOD}
+CURVES = {"straight from 90 to 50%": FALLING, "straight from 99 to 97%": GOOD}
 
 
 def _notes() -> tuple[str, str]:
@@ -88,8 +88,8 @@ def jobs() -> list[Job]:
     for images in (50, 500, 2_000):
         for truth, curve in CURVES.items():
             measures: dict[str, tuple[str, Callable[..., Floats], tuple[str, ...]]] = {
-                "a claim of two costs": ("both", partial(measure_two_drops, curve, images, True), _notes()),
-                "a claim of a limit of costs": ("", partial(measure_limit, "drop_at_most", curve, images), _notes()),
+                "a claim of two accuracy drops": ("both", partial(measure_two_drops, curve, images, True), _notes()),
+                "a claim of a drop limit": ("", partial(measure_limit, "drop_at_most", curve, images), _notes()),
                 "a claim of a limit of accuracy": ("", partial(measure_limit, "at_least", curve, images), _notes()),
                 "a claim that a checkpoint is better": (
                     "both", partial(measure_models, curve, images), (*_notes(), "on clean images"),
@@ -100,7 +100,7 @@ def jobs() -> list[Job]:
                 claims = tuple(Claim(kind, FALSE, name, images, SEVERITIES, NEVER_FALSE, note) for note in notes)
                 found.append(Job(claims, measure, images * SEVERITIES * 2))
     claims = tuple(
-        Claim("a claim of two costs", FALSE, "both straight from 90 to 50 %", 500, SEVERITIES, NEVER_FALSE,
+        Claim("a claim of two accuracy drops", FALSE, "both straight from 90 to 50%", 500, SEVERITIES, NEVER_FALSE,
               f"{note}, images do not pair") for note in _notes()
     )  # fmt: skip
     found.append(Job(claims, partial(measure_two_drops, FALLING, 500, False), 6_000))
@@ -117,8 +117,8 @@ def shape_jobs() -> list[Job]:
         claimed = [(word, word == true) for true in words for word in words if word != "inconclusive"]
         for images in (50, 500):
             claims = tuple(
-                Claim("a claim of a shape", FALSE, f"on the way between {name}", images, SEVERITIES, NEVER_FALSE,
-                      f"{word}, which is {str(is_true).lower()}, hardly")
+                Claim("a claim of a shape", FALSE, f"between {name}", images, SEVERITIES, NEVER_FALSE,
+                      f"{word}, which is {str(is_true).lower()}, barely")
                 for word, is_true in claimed
             )  # fmt: skip
             found.append(Job(claims, partial(measure_shapes, claimed, below, images), images * SEVERITIES))

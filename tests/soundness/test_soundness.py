@@ -16,33 +16,33 @@ HERE = Path(__file__).parent
 TABLE = HERE.parents[1] / "docs" / "soundness.csv"
 SAMPLES = 200
 QUICK = {  # truths of a kind and how many images
-    "shape": ("on the way between late, abrupt", 500),
-    "largest_drop": ("2 cost the same", 50),
+    "shape": ("between late, abrupt", 500),
+    "largest_drop": ("2 drop the same", 50),
     "shape_over_distortion": (
-        "the word over both at an edge: near_linear, near_linear | inconclusive, inconclusive",
+        "the shape over both at a boundary: near_linear, near_linear | inconclusive, inconclusive",
         500,
     ),
     "a curve has a break": ("straight, a drop of 40 points", 500),
     "a curve has a threshold": ("twice as steep from severity 3 on", 500),
-    "intervals of all ranks of corruptions": ("6 cost the same", 50),
-    "intervals of all ranks of classes": ("10 classes lose the same", 500),
-    "interval of an average cost": ("straight from 99 %, a drop of 5 points", 50),
-    "class_failure": ("one class of 50 images 20 points below 90 %, 10 classes", 500),
+    "intervals of all ranks of corruptions": ("6 drop the same", 50),
+    "intervals of all ranks of classes": ("10 classes drop the same", 500),
+    "interval of a mean accuracy drop": ("straight from 99%, a drop of 5 points", 50),
+    "class_failure": ("one class of 50 images 20 points below 90%, 10 classes", 500),
     "overconfidence": ("calibrated, mean confidence 0.99, unlike of images", 50),
     "calibration_error": ("calibrated, mean confidence 0.93, unlike of images", 500),
     "confidence_below_chance": ("AUROC .5, 10 failures, nine tenths are 1", 500),
     "better_model over seeds": ("the same accuracy, 3 and 3 seeds, 7.0 points apart", 500),
-    "better_model": ("the same accuracy near 98 %, very alike", 50),
-    "a claim of two costs": ("both straight from 99 to 97 %", 500),
-    "a claim of a limit of costs": ("straight from 99 to 97 %", 50),
-    "a claim of a limit of accuracy": ("straight from 99 to 97 %", 50),
-    "a claim that a checkpoint is better": ("both straight from 99 to 97 %", 50),
-    "a claim of a shape": ("on the way between flat, near_linear", 50),
+    "better_model": ("the same accuracy near 98%, highly correlated", 50),
+    "a claim of two accuracy drops": ("both straight from 99 to 97%", 500),
+    "a claim of a drop limit": ("straight from 99 to 97%", 50),
+    "a claim of a limit of accuracy": ("straight from 99 to 97%", 50),
+    "a claim that a checkpoint is better": ("both straight from 99 to 97%", 50),
+    "a claim of a shape": ("between flat, near_linear", 50),
     "attention_drift": ("5 points above half", 2_000),
-    "at_chance": ("accuracy at chance, 10 %", 500),
-    "permuted_outputs": ("10 % of 10 classes, 20 % with the best assignment", 500),
+    "at_chance": ("accuracy at chance, 10%", 500),
+    "permuted_outputs": ("10% of 10 classes, 20% with the best assignment", 500),
     "a gate passes a rule": ("accuracy, mean of 6 cells, one class falls by 20 points", 50),
-    "a gate fails a rule": ("accuracy, each of 6 cells, all alike worse", 50),
+    "a gate fails a rule": ("accuracy, each of 6 cells, all equally worse", 50),
 }
 
 FACTS = (
@@ -80,7 +80,7 @@ def test_a_wrong_rule_is_found() -> None:
 
 
 def test_a_part_depends_on_the_seed_alone() -> None:
-    job = all_jobs("interval of an average cost")[0]
+    job = all_jobs("interval of a mean accuracy drop")[0]
     first, again = (measure_part(job, 0, 20, seed=1).tolist() for _ in range(2))
     assert first == again
 

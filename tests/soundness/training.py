@@ -89,7 +89,7 @@ def jobs() -> list[Job]:
 
 
 def _job(a: Trained, b: Trained, images: int) -> Job:
-    near = "" if a.accuracy[0][0] < 0.95 else " near 98 %"
+    near = "" if a.accuracy[0][0] < 0.95 else " near 98%"
     truth = f"the same accuracy{near}, {_seeds(a, b)}"
     claims = (
         Claim(KIND, FALSE, truth, images, SEVERITIES, NEVER_FALSE),
