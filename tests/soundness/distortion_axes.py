@@ -83,7 +83,7 @@ def jobs() -> list[Job]:
     for over, first, second, axis in cases:
         below, above = edge_between(first, second, partial(_word_over, axis, int(over != "severity")))
         words = " | ".join(", ".join(true_words(axis, one)) for one in (below, above))
-        truth = f"the word over {over} at an edge: {words}"
+        truth = f"the shape over {over} at a boundary: {words}"
         for images in (500, 2_000):
             claims = tuple(Claim(KIND, FALSE, truth, images, 6, NEVER_FALSE, side) for side in ("below", "above"))
             found.append(Job(claims, partial(measure, below, (below, above), axis, images), images * 6))

@@ -118,7 +118,7 @@ def shape_jobs() -> list[Job]:
         for images in (50, 500):
             claims = tuple(
                 Claim("a claim of a shape", FALSE, f"between {name}", images, SEVERITIES, NEVER_FALSE,
-                      f"{word}, which is {str(is_true).lower()}, barely")
+                      f"{word}, {str(is_true).lower()} at the boundary")
                 for word, is_true in claimed
             )  # fmt: skip
             found.append(Job(claims, partial(measure_shapes, claimed, below, images), images * SEVERITIES))
