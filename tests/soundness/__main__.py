@@ -101,11 +101,11 @@ def write_page(arguments: argparse.Namespace, rows: list[Row], reports: list[Rep
     """Write the page and the data beside it; what was not measured is kept."""
     path, today = arguments.markdown, f"{datetime.now(UTC):%Y-%m-%d}"
     table, stored = path.with_suffix(".csv"), path.with_name(f"{path.stem}-reports.json")
-    all_rows = replaced(read_rows(table), rows) if arguments.only else rows
+    all_rows = replaced(read_rows(table), rows, arguments.only) if arguments.only else rows
     now = ReportSet("", today, tuple(reports)) if reports else read_reports(stored)
     made = (
-        f"Measured by `make soundness` on {today} with seed {arguments.seed} in {minutes:.0f} minutes on "
-        f"{arguments.processes} processes"
+        f"Measured by `make soundness` on {today} with seed {arguments.seed} in {minutes:.1f} minutes on "
+        f"{arguments.processes} process{'es' * (arguments.processes > 1)}"
     )
     made += f" ({arguments.only} only; the rest is older)." if arguments.only else "."
     write_rows(table, all_rows)

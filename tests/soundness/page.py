@@ -90,6 +90,9 @@ TITLES = {  # what is stated or covered, by kind
     "interval of the curvature": "curvature",
     "intervals of all ranks of classes": "ranks of all classes together",
     "intervals of all ranks of corruptions": "ranks of all corruptions together",
+    "interval of the largest change": "largest change between severities",
+    "interval of the largest step": "largest step of a curve",
+    "changes within": "largest change from clean",
     "where a break lies": "location of a break",
 }
 
@@ -156,7 +159,7 @@ def _intervals(rows: Sequence[Row]) -> list[str]:
     """Lines of the page's table of intervals."""
     header = ("interval of", "cases", "lowest coverage, %", "limit, %")
     of_kinds = _by_kind(rows, COVERAGE)
-    return table_lines(header, [(*_worst_case(here), _worst(here).limit.removesuffix(" %")) for here in of_kinds])
+    return table_lines(header, [(*_worst_case(here), _worst(here).limit.removesuffix("%")) for here in of_kinds])
 
 
 def _by_kind(rows: Sequence[Row], measured: str) -> list[list[Row]]:

@@ -46,7 +46,11 @@ def read_rows(path: Path) -> list[Row]:
         ]
 
 
-def replaced(kept: Sequence[Row], measured: Sequence[Row]) -> list[Row]:
-    """Rows with those of the kinds that were measured in place of the former ones of these kinds."""
-    anew = {row.kind for row in measured}
-    return in_order([*measured, *(row for row in kept if row.kind not in anew)])
+def replaced(kept: Sequence[Row], measured: Sequence[Row], kind: str) -> list[Row]:
+    """The rows with those of `kind` replaced; of other kinds, only the cases that were measured with them."""
+    cases = {_case(row) for row in measured}
+    return in_order([*measured, *(row for row in kept if row.kind != kind and _case(row) not in cases)])
+
+
+def _case(row: Row) -> tuple[object, ...]:
+    return row.kind, row.measured, row.truth, row.images, row.severities, row.note
