@@ -1,4 +1,4 @@
--- Accuracy, confidence and distortion of each cell; severity 0 is the clean image, and stands under each corruption
+-- Accuracy, confidence and distortion of each cell; clean images are severity 0 of every corruption
 select
     model_label, corruption, severity, image_count, correct_count,
     round(accuracy, 8) as accuracy, round(accuracy_low, 8) as accuracy_low, round(accuracy_high, 8) as accuracy_high,

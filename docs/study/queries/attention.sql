@@ -1,4 +1,4 @@
--- How far the map of the clean answer moves, beside the distance to the clean map of another image of the class
+-- Attention drift for the class predicted on the clean image, beside the drift from another image of the class
 select
     model_label, corruption, severity, image_count, empty_count,
     round(mean_centroid_shift, 8) as mean_centroid_shift,

@@ -1,4 +1,4 @@
--- Confidence beside accuracy: over- and underconfidence and the expected calibration error of each cell
+-- Over- and underconfidence, and the expected calibration error, of each cell
 select
     model_label, corruption, severity, image_count, round(overconfidence, 8) as overconfidence, round(ece, 8) as ece,
     round(ece_noise_floor, 8) as ece_noise_floor, round(smooth_ece, 8) as smooth_ece, round(brier, 8) as brier

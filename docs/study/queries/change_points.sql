@@ -1,4 +1,4 @@
--- Whether a curve has a threshold: it holds up to a break and falls twice as fast beyond it
+-- Threshold of each curve: accuracy holds up to a break and falls at least twice as fast beyond it
 select
     labels.model_label, points.corruption, points.threshold, round(points.adjusted_p_value, 8) as adjusted_p_value,
     points.break_at, points.break_from, points.break_to,

@@ -1,4 +1,4 @@
--- Where two models differ on the same images, a row a cell
+-- Where two models differ on the same images, one row per cell
 select
     a.model_label as model, b.model_label as other, cells.corruption, cells.severity, cells.image_count,
     cells.both_correct_count, cells.only_a_correct_count, cells.only_b_correct_count, cells.both_incorrect_count,

@@ -1,4 +1,4 @@
--- In which order images fail: 1 is right and 0 is wrong, from clean to the last severity; orders of at least 1 % of images
+-- Patterns of correct (1) and incorrect (0) predictions, from clean to the last severity; patterns of at least 1% of images
 select model_label, corruption, correctness_pattern, count(*) as image_count
 from failure_onset
 where clean_correct

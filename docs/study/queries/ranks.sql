@@ -1,4 +1,4 @@
--- Which corruption costs most, with intervals of the ranks
+-- Corruptions by accuracy drop, with intervals of the ranks
 select
     labels.model_label, ranks.measure, ranks.corruption, round(ranks.accuracy_drop, 8) as accuracy_drop,
     round(ranks.accuracy_drop_low, 8) as accuracy_drop_low, round(ranks.accuracy_drop_high, 8) as accuracy_drop_high,

@@ -1,4 +1,4 @@
--- The same shapes over the distance that pixels have moved, beside those over severity
+-- The shapes over measured distortion, beside those over severity
 select
     labels.model_label, axes.corruption, axes.axis, round(axes.axis_end, 8) as axis_end, axes.shape,
     round(axes.curvature, 8) as curvature,
