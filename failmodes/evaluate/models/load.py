@@ -77,7 +77,7 @@ def _loaded(spec: ModelSpec, dataset: Dataset, path: Path | None) -> Model:
     """The model of a study with its weights."""
     architecture, names = resolve_architecture(spec.architecture), output_names(spec.class_names)
     if path is None:
-        model: Model = architecture.module.load(spec, architecture.name, len(names or dataset.class_names))
+        model: Model = architecture.module.load(spec, architecture.name, names or dataset.class_names)
         subject = spec.architecture if model.checkpoint is None else f"{spec.architecture} ({model.checkpoint})"
         stated = {}
     else:
