@@ -22,6 +22,7 @@ EXTRAS: dict[str, dict[str, str]] = {
     "remote": {"fsspec": "fsspec", "upath": "universal-pathlib"},
     "ray": {"ray": "Ray"},
     "timm": {"timm": "timm"},
+    "onnx": {"onnx": "onnx", "onnxruntime": "ONNX Runtime"},
 }
 INCLUDES = {"evaluate": "images"}  # an extra that installs another one too
 

@@ -81,6 +81,9 @@ def select_cam_method(
     method = parse_method(method)
     if method == NONE:
         return CamUnavailable(SWITCHED_OFF)
+    impossible = getattr(model.module, "no_attention", None)
+    if isinstance(impossible, str):
+        return _unavailable(model, method, impossible)
     inputs = probe_inputs(model, image_shape)
     if not inputs.is_floating_point():
         return _unavailable(model, method, OPAQUE)

@@ -99,8 +99,7 @@ def read_pickled(path: Path, device: torch.device | str = "cpu") -> Any:
     size = _check_there(path)
     if path.suffix == ".onnx":
         raise ModelError(
-            f"{path.name} is an ONNX graph, not weights: run it with ONNX Runtime and import its predictions with "
-            "`failmodes import`"
+            f'{path.name} is an ONNX graph, not weights: set architecture = "onnx:{path.name}" without `checkpoint`'
         )
     is_archive = zipfile.is_zipfile(path)  # otherwise a plain pickle, as written by torch.save before version 1.6
     if is_archive:
@@ -133,6 +132,11 @@ def _check_archive(path: Path, size: int) -> None:
             entries = archive.infolist()
     except Exception as error:  # zipfile raises several errors for a damaged directory
         raise _unreadable(path, first_line(error)) from error
+    if any(entry.filename.endswith("/archive_format") for entry in entries):
+        raise ModelError(
+            f"{path.name} is an exported program, not weights: if you trust its author, set architecture = "
+            f'"export:{path.name}" without `checkpoint`'
+        )
     if any(entry.filename.endswith("/constants.pkl") for entry in entries):
         raise ModelError(
             f"{path.name} is a TorchScript program, not weights: write a function that returns torch.jit.load(…) of it"

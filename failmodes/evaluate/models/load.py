@@ -62,7 +62,7 @@ def load_model(spec: ModelSpec, dataset: Dataset, path: Path | None = None) -> M
         _check_side(model, dataset)
         stated = model.output_count
         try_model(model, np.asarray(dataset.images[:TRIAL_IMAGES]))
-        if stated not in (None, model.output_count):
+        if stated not in (None, model.output_count, 1 if model.logits_hook.single else None):
             raise StudyError(f"model {model.label!r} returns {model.output_count} outputs, expected {stated}")
         if model.output_names is None and spec.training is None:  # a model trained here has the dataset's order
             model.config_names = names_in_config(model.module, model.output_count)
@@ -77,7 +77,7 @@ def _loaded(spec: ModelSpec, dataset: Dataset, path: Path | None) -> Model:
     """The model of a study with its weights."""
     architecture, names = resolve_architecture(spec.architecture), output_names(spec.class_names)
     if path is None:
-        model: Model = architecture.module.load(spec, architecture.name, len(names or dataset.class_names))
+        model: Model = architecture.module.load(spec, architecture.name, names or dataset.class_names)
         subject = spec.architecture if model.checkpoint is None else f"{spec.architecture} ({model.checkpoint})"
         stated = {}
     else:
@@ -142,6 +142,11 @@ def _matched(model: Model, dataset: Dataset) -> tuple[tuple[str, ...] | None, li
     names for the same outputs.
     """
     file = "" if model.checkpoint is None else f" ({model.checkpoint})"
+    if model.logits_hook.single and len(dataset.class_names) != 2:
+        raise StudyError(
+            f"model {model.label!r}{file} returns one number for an image, as a binary model does, but the dataset has "
+            f"{len(dataset.class_names)} classes: expected two classes, or one output per class"
+        )
 
     def matched(names: tuple[str, ...] | None) -> tuple[tuple[str, ...] | None, list[int] | None]:
         return names, map_classes(

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,7 +16,7 @@ from torch._functorch import config as functorch_config
 from failmodes.evaluate.devices import make_exact
 from failmodes.evaluate.models.outputs import LogitsHook
 from failmodes.evaluate.models.preprocessing import Preprocessing
-from failmodes.evaluate.study.study_schema import PUBLISHED_WIDTH, STEM, ClassProtocol, ModelSpec, Precision
+from failmodes.evaluate.study.study_schema import PUBLISHED_WIDTH, STEM, ClassProtocol, ModelSpec, OutputKind, Precision
 from failmodes.ingest.study_types import MAX_INT32
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 
@@ -68,6 +68,7 @@ class Model:
         config_names: names of all its outputs from `config.id2label`, if nothing else names them; they become
             `output_names` if they include each class of the dataset.
         output_count: number of outputs; None before a forward pass, if unknown.
+        output_kinds: kinds of outputs that the weights state, by the output's key in several; None is the only output.
         logits_hook: converts the output of the module to logits; set by `try_model`.
         metadata: metadata of its checkpoint.
         checkpoint: file name of the weights, or their name on a hub; None for a user's function.
@@ -92,6 +93,7 @@ class Model:
     output_names: tuple[str, ...] | None = None
     config_names: tuple[str, ...] | None = None
     output_count: int | None = None
+    output_kinds: Mapping[str | None, OutputKind] = field(default_factory=dict)
     logits_hook: LogitsHook = LogitsHook()
     metadata: dict[str, str] = field(default_factory=dict)
     checkpoint: str | None = None
@@ -170,7 +172,7 @@ class Model:
             "preprocessing": given.identity,
             "class_protocol": "all" if self.protocol == "all" else None,
             "output_key": spec.output_key,
-            "output_kind": "probabilities" if spec.output_kind == "probabilities" else None,
+            "output_kind": "probabilities" if self.logits_hook.kind == "probabilities" else None,
         }
         return identity_of(facts | {key: value for key, value in optional.items() if value is not None})
 
@@ -265,6 +267,12 @@ class Model:
         return f"{len(self.class_outputs):,}{of} outputs"
 
     def _describe_classes(self) -> str:
+        if self.logits_hook.single:
+            outputs = self.class_outputs or [0, 1]
+            positive, negative = self.class_names[outputs.index(1)], self.class_names[outputs.index(0)]
+            kind = "logit" if self.logits_hook.kind == "logits" else "probability"
+            why = "the second class" if self.class_outputs is None else "output 1 of its classes"
+            return f"one output, the {kind} of {positive} ({why}) against {negative}"
         named = "" if None in (self.output_names, self.config_names) else ", names from its config"
         if self.class_outputs is None:
             classes = f"{len(self.class_names):,} classes"

@@ -46,15 +46,23 @@ class LogitsHook:
     Attributes:
         key: which output holds the logits, by name or by position from "0"; None if the module returns one tensor.
         kind: probabilities are replaced by their logarithm, which a softmax inverts; for zeros see `fill_zeros`.
+        single: whether it returns one number per image, of the second class of two: a logit x becomes (−x, x) / 2,
+            whose softmax is the sigmoid of x, and a probability p becomes (1 − p, p).
     """
 
     key: str | None = None
     kind: OutputKind = "logits"
+    single: bool = False
 
     def __call__(self, _module: nn.Module, _inputs: Any, output: Any) -> torch.Tensor:
         """The logits in the output of a module."""
         values: torch.Tensor = output if self.key is None else _entries(output)[self.key]
-        return values if self.kind == "logits" else fill_zeros(log_probabilities(values.float()), math.log(FLOOR))
+        if self.single:
+            values = values.reshape(-1, 1).float()
+            values = torch.cat([-values, values] if self.kind == "logits" else [1 - values, values], 1)
+        if self.kind == "logits":
+            return values / 2 if self.single else values
+        return fill_zeros(log_probabilities(values.float()), math.log(FLOOR))
 
     def describe(self) -> str:
         """A short description for the assumptions of a model."""
@@ -136,27 +144,31 @@ def try_model(model: "Model", images: np.ndarray) -> None:
     image = images[:1]
     first = _forward(model, image)
     hook = LogitsHook(find_output_key(first, model.spec.output_key, subject))
-    alone = hook(model.module, None, first)
+    alone = _table(hook(model.module, None, first))
     _check_one_image(alone, subject)
     pair, both = np.concatenate([image, 255 - image]), alone
     try:
-        both = hook(model.module, None, _forward(model, pair))
+        both = _table(hook(model.module, None, _forward(model, pair)))
     except ModelError:
         pair = image  # it accepts one image at a time; a run reports the cell and batch in which it fails
     if both.shape != (len(pair), alone.shape[1]):
         raise ModelError(f"{subject} returns {tuple(both.shape)} for two images: expected {(2, alone.shape[1])}")
     if model.spec.deterministic:
-        again = hook(model.module, None, _forward(model, pair))
+        again = _table(hook(model.module, None, _forward(model, pair)))
         _check_stable(again, both, f"{subject} returns different outputs for the same image in a second pass", RANDOM)
         _check_stable(
             alone, both[:1], f"{subject} returns different outputs for the same image in another batch", MIXING
         )
-    if model.spec.output_kind != "logits" and _may_be_sigmoids(both):
-        _check_not_sigmoids(model, hook, images)
-    model.logits_hook = LogitsHook(hook.key, _output_kind(both, model.spec.output_kind, subject))
+    stated = model.spec.output_kind or model.output_kinds.get(hook.key)
+    if alone.shape[1] == 1:
+        model.logits_hook = LogitsHook(hook.key, _kind_of_single(model, hook, images, stated), single=True)
+    else:
+        if model.spec.output_kind != "logits" and _may_be_sigmoids(both):
+            _check_not_sigmoids(model, hook, images)
+        model.logits_hook = LogitsHook(hook.key, _output_kind(both, stated, subject))
     if model.logits_hook != LogitsHook():
         model.module.register_forward_hook(model.logits_hook)
-    model.output_count = alone.shape[1]
+    model.output_count = 2 if model.logits_hook.single else alone.shape[1]
 
 
 def describe_forward_error(error: Exception, seen: str, count: int) -> str:
@@ -227,6 +239,27 @@ def _output_kind(values: torch.Tensor, stated: OutputKind | None, subject: str) 
     return stated or "logits"
 
 
+def _kind_of_single(model: "Model", hook: LogitsHook, images: np.ndarray, stated: OutputKind | None) -> OutputKind:
+    """The kind of a single output per image: stated, or a logit if one of up to TRIAL_IMAGES is outside 0 to 1.
+
+    Raises:
+        StudyError: all are in 0 to 1 and the kind is not stated, or they are stated to be probabilities and are not.
+    """
+    values = torch.cat([hook(model.module, None, _forward(model, image[None])) for image in images[:TRIAL_IMAGES]])
+    outside = values[(values < 0) | (values > 1)]
+    if stated is None and not len(outside):
+        raise StudyError(
+            f"model {model.label!r} returns one number in 0 to 1 for an image, which may be a probability or a logit: "
+            'set `output_kind = "probabilities"` if it ends in a sigmoid, "logits" if not'
+        )
+    if stated == "probabilities" and len(outside):
+        raise StudyError(
+            f"model {model.label!r} does not return probabilities: one is {float(outside[0]):.4g}; set "
+            '`output_kind = "logits"`'
+        )
+    return stated or "logits"
+
+
 def _may_be_sigmoids(values: torch.Tensor) -> bool:
     """Whether all outputs are in 0 to 1 and some row does not sum to 1."""
     return bool(((values >= 0) & (values <= 1)).all()) and not are_probabilities(values)
@@ -247,7 +280,8 @@ def _check_not_sigmoids(model: "Model", hook: LogitsHook, images: np.ndarray) ->
     values = torch.cat(given)
     are_votes = bool(((values == 0) | (values == 1)).all())
     near_both_ends = not are_votes and float(values.min()) <= NEAR_0 and float(values.max()) >= NEAR_1
-    computed = any(torch.equal(output.float(), given[-1].float()) for output in seen.outputs)
+    in_graph = hook.key in model.output_kinds
+    computed = in_graph or any(torch.equal(output.float(), given[-1].float()) for output in seen.outputs)
     if _may_be_sigmoids(values) and (computed or near_both_ends):
         raise StudyError(
             f"model {model.label!r} returns values in 0 to 1 that do not sum to 1 (a row sums to "
@@ -257,19 +291,18 @@ def _check_not_sigmoids(model: "Model", hook: LogitsHook, images: np.ndarray) ->
         )
 
 
+def _table(outputs: torch.Tensor) -> torch.Tensor:
+    """Outputs (N, 1) of a binary model that returns (N,); others unchanged."""
+    return outputs[:, None] if outputs.ndim == 1 else outputs
+
+
 def _check_one_image(outputs: torch.Tensor, subject: str) -> None:
-    """Check that outputs are logits of one image, (1, C) with two or more classes.
+    """Check that outputs are logits of one image, (1, C).
 
     Raises:
-        ModelError: they have another shape, or are a single number.
+        ModelError: they have another shape.
     """
     shape = tuple(outputs.shape)
-    if outputs.ndim <= 2 and outputs.numel() == 1:
-        raise ModelError(
-            f"{subject} returns one number for one image, of shape {shape}: expected logits of shape (images, classes) "
-            "with two or more classes; for the logit x of a binary model, (images, 1) and before any sigmoid, return "
-            "torch.cat([-x, x], 1) / 2, the two logits whose softmax is its sigmoid"
-        )
     if outputs.ndim != 2 or len(outputs) != 1 or not outputs.shape[1]:
         raise ModelError(f"{subject} returns {shape} for one image: expected logits of shape (1, classes)")
 

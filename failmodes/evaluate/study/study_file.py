@@ -132,7 +132,7 @@ def write_study_file(study: Study, notes: Sequence[str], subjects: Collection[st
 
 def _anchored(study: Study, folder: Path) -> Study:
     """Make paths absolute and check that checkpoints exist."""
-    models = [_with_absolute(model, "checkpoint", folder) for model in study.models]
+    models = [_with_absolute(model, "checkpoint", folder).with_folder(folder) for model in study.models]
     for model in models:
         try:
             if model.checkpoint is not None:

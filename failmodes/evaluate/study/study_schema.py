@@ -13,6 +13,7 @@ from failmodes.ingest.statements import GateSpec, StudyClaims
 from failmodes.warehouse.errors import did_you_mean
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
 from failmodes.warehouse.storage.files import StorePath, as_store_path
+from failmodes.warehouse.storage.locations import user_path
 
 if TYPE_CHECKING:
     from failmodes.evaluate.models.model import Model
@@ -176,7 +177,7 @@ class ModelSpec(StrictModel):
     """
 
     label: Annotated[str, Field(min_length=1, max_length=60), study_types.PRINTABLE]
-    architecture: Annotated[str, Field(max_length=200)]
+    architecture: Annotated[str, Field(max_length=1000)]
     width: study_types.Width = 64
     options: study_types.Options = {}
     stem: Literal["cifar"] | None = None
@@ -197,6 +198,7 @@ class ModelSpec(StrictModel):
     attention: study_types.Name | None = None
     attention_layer: study_types.Name | None = None
     _live: Any = PrivateAttr(None)
+    _folder: Path | None = PrivateAttr(None)
 
     def label_of(self, seed: int | None) -> str:
         """The label, followed by the seed if several are trained."""
@@ -224,6 +226,21 @@ class ModelSpec(StrictModel):
         spec._live = model
         return spec
 
+    def with_folder(self, folder: Path) -> "ModelSpec":
+        """A copy whose architecture names files relative to a folder, that of the study file."""
+        spec = self.model_copy()
+        spec._folder = folder
+        return spec
+
+    def beside_study(self, name: str) -> Path:
+        """The path of a file that the architecture names, relative to the study file; ~ is expanded.
+
+        Raises:
+            StudyError: it is not a path.
+        """
+        path = user_path(name)
+        return path if self._folder is None else self._folder / path
+
     @property
     def is_hub_name(self) -> bool:
         """Whether it is a model on the Hugging Face hub, which includes its weights."""
@@ -232,8 +249,8 @@ class ModelSpec(StrictModel):
     @field_validator("architecture")
     @classmethod
     def _well_formed(cls, name: str) -> str:
-        source, colon, _ = name.partition(":")
-        is_known = colon and source in SOURCES and re.fullmatch(r"[\w./@:-]+", name)
+        source, colon, rest = name.partition(":")
+        is_known = colon and source in SOURCES and rest == rest.strip() != "" and rest.isprintable()  # may be a path
         if not is_known and not re.fullmatch(r"[\w.]+:[\w.-]+|[\w.-]+", name):
             raise ValueError(f"unknown architecture {name!r}: {EXPECTED_ARCHITECTURE}")
         return name

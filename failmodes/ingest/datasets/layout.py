@@ -33,6 +33,23 @@ class Request(NamedTuple):
     masks: Path | None
 
 
+class Protocol(NamedTuple):
+    """How a published shifted dataset is evaluated.
+
+    Attributes:
+        clean: the dataset that it is compared with, such as "the CIFAR-10 test set".
+        restricted: whether predictions are among its own classes only, with the clean accuracy on the same classes
+            under the same restriction.
+        source: paper or loader that defines it.
+        note: anything else that readers of results must know.
+    """
+
+    clean: str
+    restricted: bool
+    source: str
+    note: str = ""
+
+
 @dataclass(frozen=True)
 class Layout:
     """A layout.
@@ -42,25 +59,33 @@ class Layout:
         open: opens a split.
         takes: optional keys of the study's `[dataset]` that it takes: image_size, resize, background, gray, masks.
         expected: description of `path`, for errors, with {path} and its {parent}; None for a layout without a path.
+        protocol: how a published shifted dataset is evaluated; None for other datasets.
+        is_file: whether `path` is a file, not a folder.
     """
 
     kind: str
     open: Callable[[Request], Dataset]
     takes: frozenset[str]
     expected: str | None
+    protocol: Protocol | None = None
+    is_file: bool = False
 
 
 _LAYOUTS: dict[str, Layout] = {}
 
 
 def layout(
-    *kinds: str, takes: Collection[str] = (), expected: str | None
+    *kinds: str,
+    takes: Collection[str] = (),
+    expected: str | None,
+    protocol: Protocol | None = None,
+    is_file: bool = False,
 ) -> Callable[[Callable[[Request], Dataset]], Callable[[Request], Dataset]]:
     """Register a function that opens datasets of these kinds; see `Layout`."""
 
     def define(function: Callable[[Request], Dataset]) -> Callable[[Request], Dataset]:
         for kind in kinds:
-            _LAYOUTS[kind] = Layout(kind, function, frozenset(takes), expected)
+            _LAYOUTS[kind] = Layout(kind, function, frozenset(takes), expected, protocol, is_file)
         return function
 
     return define

@@ -124,7 +124,12 @@ REFUSED = {
     "no such output": ("Odd", {"output_key": "score"}, StudyError, "did you mean 'scores'"),
     "probabilities": ("Softmax", {}, StudyError, 'output_kind = "probabilities"'),
     "no probabilities": ("Base", {"output_kind": "probabilities"}, StudyError, "does not return probabilities"),
-    "one number": ("OneOutput", {}, ModelError, r"torch.cat\(\[-x, x\], 1\) / 2"),
+    "one number": (
+        "OneOutput",
+        {},
+        StudyError,
+        "returns one number .* the dataset has 3 classes: expected two classes",
+    ),
     "random": ("Dropout", {}, ModelError, "in a second pass .*deterministic = false"),
     "of its batch": ("Training", {}, ModelError, "in another batch .*deterministic = false"),
     "another side": ("Side", {}, ModelError, "does not accept images of 16×16 px: .*input_side_px"),

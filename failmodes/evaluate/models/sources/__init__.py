@@ -1,6 +1,7 @@
 """Sources of models, one file each: `architecture = "NAME:…"` is loaded by the file `NAME.py` of this folder.
 
-A source defines `load(spec, name, class_count) -> Model`, a model with its own weights. To support checkpoints and
+A source defines `load(spec, name, class_names) -> Model`, a model with its own weights; `class_names` are the names of
+its outputs if the study states them, otherwise the classes of the dataset in order. To support checkpoints and
 training, it also defines `build(spec, name, class_count) -> nn.Module`, a module with fresh weights and, if possible,
 that many outputs. A source with a list of names defines `knows(name)` and `names()`; a source of the user's code,
 `definition(name, module)`, a hash of it.

@@ -25,11 +25,11 @@ def build(spec: ModelSpec, name: str, class_count: int) -> nn.Module:
     return cast(nn.Module, import_function(name)(**arguments))
 
 
-def load(spec: ModelSpec, name: str, class_count: int) -> Model:
+def load(spec: ModelSpec, name: str, class_names: tuple[str, ...]) -> Model:
     """Load a model with the weights that the function gives it; random weights are seeded."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return Model(module=build_module(spec, class_count), spec=spec, architecture=name)
+        return Model(module=build_module(spec, len(class_names)), spec=spec, architecture=name)
 
 
 def accepts_class_count(name: str) -> bool:

@@ -45,7 +45,7 @@ def build(spec: ModelSpec, name: str, class_count: int) -> nn.Module:
     return module
 
 
-def load(spec: ModelSpec, name: str, class_count: int) -> Model:
+def load(spec: ModelSpec, name: str, class_names: tuple[str, ...]) -> Model:
     """Load a model with published weights, downloaded to the hub's cache if necessary.
 
     Raises:
