@@ -178,7 +178,7 @@ def warehouse_blocks(path: Path, status: "WarehouseStatus") -> Iterator["Block"]
         "lead",
     )
     warnings = (
-        f"warning: {row['model_label'] + ': ' if row['subject'] == 'model' else ''}{row['note']}"
+        f"{row['level']}: {row['model_label'] + ': ' if row['subject'] == 'model' else ''}{row['note']}"
         for row in status.warnings.iter_rows(named=True)
     )
     yield from map(Sentence, dict.fromkeys(warnings))

@@ -13,7 +13,7 @@ from failmodes.analysis.once import read_once
 from failmodes.analysis.render.formatting import format_count, join_names, label_with_extra
 from failmodes.analysis.same_labels import distinct_labels, groups_of, labels_by_evaluation, newest_first
 from failmodes.warehouse.errors import StudyError, WarehouseError
-from failmodes.warehouse.schema import CLEAN
+from failmodes.warehouse.schema import CLEAN, OTHER_GROUP
 
 LABELS = ("model_label", "model_name")  # labels of an evaluation: its own, and that of all training runs
 
@@ -31,9 +31,10 @@ class EvaluationInfo:
 class Selection:
     """Evaluations that share dataset, subset and source, with the corruptions to consider, in published order.
 
-    `extras` are the corruptions outside the headline metrics; `left_out` are labels of incomplete evaluations of the
-    same images: they raised an error or were interrupted. `picked_from` are the evaluations from which these were
-    selected by their results, if they were: tests are corrected for all of them.
+    `extras` are the corruptions outside the headline metrics, none if a published dataset has names of its own;
+    `left_out` are labels of incomplete evaluations of the same images: they raised an error or were interrupted.
+    `picked_from` are the evaluations from which these were selected by their results, if they were: tests are corrected
+    for all of them.
     """
 
     evaluations: tuple[EvaluationInfo, ...]
@@ -279,10 +280,10 @@ def selection_of(
     )
     headline = dict(
         con.execute(
-            "select corruption, headline from corruptions semi join "
+            "select corruption, headline or bool_or(corruption_group = $4) over () from corruptions semi join "
             "(from shards where table_name = 'prediction_facts' and evaluation_id = any($1)) using (corruption) "
             "where corruption <> $2 and (corruption = any($3) or len($3) = 0) order by corruption_order, corruption",
-            [ids, CLEAN, list(corruptions)],
+            [ids, CLEAN, list(corruptions), OTHER_GROUP],
         ).fetchall()
     )
     extras = tuple(corruption for corruption, is_headline in headline.items() if not is_headline)

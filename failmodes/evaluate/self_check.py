@@ -18,6 +18,8 @@ from failmodes.evaluate.evaluation_data import EvaluationData
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.outputs import NEAR_0, NEAR_1
 from failmodes.evaluate.models.preprocessing import UNIT_RANGE
+from failmodes.ingest.corrupted_datasets.published_source import PublishedSource
+from failmodes.ingest.sources import Source
 from failmodes.warehouse.errors import EvaluationWarning, IncompleteRunError
 from failmodes.warehouse.metrics.class_order import far_better_order
 from failmodes.warehouse.schema import EVALUATION_NOTES
@@ -117,13 +119,13 @@ class CleanResults(NamedTuple):
 def settings_notes(evaluations: Sequence[Evaluation]) -> list[list[Note]]:
     """Notes before the first batch, for each evaluation of the same clean images.
 
-    Warnings about the images come first, then those about the model, then its assumptions.
+    Those about the images come first, then warnings about the model, then its assumptions.
     """
     data = evaluations[0].data
     ids = data.subset.clean_ids
     places = np.linspace(0, len(ids) - 1, min(CHECKED_IMAGES, len(ids))).astype(int)
     pixels = np.asarray(data.dataset.images[ids[places]])
-    of_images = image_warnings(data, pixels)
+    of_images = [*image_warnings(data, pixels), *source_notes(data.source)]
     return [
         [
             *of_images,
@@ -172,6 +174,12 @@ def image_warnings(data: EvaluationData, pixels: NDArray[np.uint8]) -> list[Note
             )
         )
     return found
+
+
+def source_notes(source: Source) -> list[Note]:
+    """What of a published corrupted dataset is left out, incomplete or not read."""
+    notes = source.notes if isinstance(source, PublishedSource) else ()
+    return [Note(one.topic, one.text, level="warning" if one.is_warning else "note") for one in notes]
 
 
 _RESCALE = (

@@ -82,7 +82,7 @@ class _ShownRun:
         return RunCallbacks(self.begin, self.advance, self.shard, self.plan, self.notes)
 
     def plan(self, evaluations: list[Evaluation], notes: list[Note]) -> None:
-        self.notes([one for one in notes if one.level == "warning"])
+        self.notes([one for one in notes if one.level == "warning" or not one.label])
         for line in self.described_images:
             note(line)
         for evaluation in evaluations:
@@ -118,5 +118,6 @@ def _corruptions(study: Study) -> str:
     """One line on the corruptions of a study and their source."""
     spec, names = study.corruptions, study.corruptions.names
     made = f"recipe {spec.recipe}" if spec.published is None else f"from {spec.published}"
+    made += f", without {len(spec.absent):,} cells that it lacks" if spec.absent else ""
     severities = ", ".join(f"{float(level):g}" for level in spec.severities)
     return f"corruptions: {listed(names, SHOWN)} at severities {severities}, {made}"

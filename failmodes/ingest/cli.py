@@ -48,7 +48,7 @@ def corrupt(
     kind: Annotated[
         str,
         typer.Argument(
-            help="Layout of the clean images: digits (built in), cifar10, cifar100, folder or arrays.",
+            help="Layout of the clean images, such as digits (built in), cifar10, folder, list or arrays.",
             metavar="KIND",
             autocompletion=complete_layout,
         ),
@@ -64,7 +64,8 @@ def corrupt(
         str | None,
         typer.Option(
             help="cifar-c: <corruption>.npy and labels.npy, severities 1 to 5. imagenet-c:"
-            " <corruption>/<severity>/<class>/<image>, any severity. Default: imagenet-c for a folder, else cifar-c.",
+            " <corruption>/<severity>/<class>/<image>, any severity. medmnist-c: <corruption>.npz, severities 1 to 5."
+            " Default: imagenet-c for a folder, else cifar-c.",
             metavar="LAYOUT",
             autocompletion=complete_set_layout,
         ),
@@ -141,7 +142,7 @@ def corrupt(
         ),
     ] = None,
 ) -> None:
-    """Write a corrupted dataset in a published layout, for any tool that reads CIFAR-10-C or ImageNet-C.
+    """Write a corrupted dataset in a published layout, for any tool that reads CIFAR-10-C, ImageNet-C or MedMNIST-C.
 
     Safe to interrupt: the same command continues where it stopped and writes the same bytes. More corruptions can be
     added later. manifest.json lists the source images, recipe and versions.

@@ -10,7 +10,13 @@ import scipy
 from numpy.typing import NDArray
 
 from failmodes.ingest.corruptions.apply import ImageIds, check_settings, corrupt, move_masks
-from failmodes.ingest.corruptions.catalog import CORRUPTIONS, Severity, corruption_info, registered
+from failmodes.ingest.corruptions.catalog import (
+    CORRUPTIONS,
+    Severity,
+    corruption_info,
+    corruptions_of_sets,
+    registered,
+)
 from failmodes.ingest.corruptions.kernels.frost import custom_frost_hash
 from failmodes.ingest.corruptions.pixels import Images
 from failmodes.ingest.corruptions.sampling import NoiseMode
@@ -240,7 +246,7 @@ def record_source(output: StorePath, source: Source) -> None:
 
 
 def record_corruptions(output: StorePath) -> None:
-    """Write `corruptions`: the clean row, all published ones and those registered in this process, one file each."""
+    """Write `corruptions`: the clean row, the catalog, and those registered or found in this process, one file each."""
     clean = {
         "corruption": schema.CLEAN,
         "corruption_label": "Clean",
@@ -250,5 +256,6 @@ def record_corruptions(output: StorePath) -> None:
         "dose_ordered": True,
         "interpolable": True,
     }
-    for row in (clean, *(known.row() for known in (*CORRUPTIONS.values(), *registered().values()))):
+    every = (*CORRUPTIONS.values(), *registered().values(), *corruptions_of_sets().values())
+    for row in (clean, *(known.row() for known in every)):
         write_dimension(output, schema.CORRUPTIONS, row["corruption"], [row])

@@ -6,9 +6,15 @@ from decimal import Decimal
 from numbers import Real
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
-from failmodes.ingest.corruptions.catalog import SEVERITIES, STUDY_CORRUPTIONS, as_severity, corruption_info
+from failmodes.ingest.corruptions.catalog import (
+    SEVERITIES,
+    STUDY_CORRUPTIONS,
+    as_severity,
+    corruption_info,
+    corruptions_of_sets,
+)
 from failmodes.ingest.corruptions.custom import resolve_corruptions
 from failmodes.ingest.datasets.layout import layouts
 from failmodes.ingest.study_types import (
@@ -102,7 +108,8 @@ class CorruptionSpec(StrictModel):
 
     Attributes:
         names: corruptions in the order of evaluation: published names or aliases, "headline" for the 15 of the
-            headline metrics, "all", and import paths (`module:name`) of users' own, which are registered.
+            headline metrics, "all" (the catalog, or with `published` whatever that dataset holds), and import paths
+            (`module:name`) of users' own, which are registered.
         severities: levels above 0, up to 5; between whole numbers where the corruptions interpolate.
         recipe: which published parameters to generate with.
         seeds: random seeds; each is a source of its own.
@@ -119,6 +126,24 @@ class CorruptionSpec(StrictModel):
     noise: Literal["shared", "independent"] = "shared"
     across_switches: Flag = False
     published: UserPath | None = None
+    _absent: frozenset[tuple[str, Decimal]] = PrivateAttr(frozenset())
+    _takes_every: bool = PrivateAttr(False)
+
+    @property
+    def absent(self) -> frozenset[tuple[str, Decimal]]:
+        """Corruptions and severities that `published` lacks and that are therefore not evaluated."""
+        return self._absent
+
+    @property
+    def takes_every(self) -> bool:
+        """Whether it evaluates whatever `published` holds, and lists what is incomplete instead of refusing it."""
+        return self._takes_every
+
+    def of_every_name(self, absent: frozenset[tuple[str, Decimal]]) -> "CorruptionSpec":
+        """A copy that evaluates whatever `published` holds, except the absent corruptions and severities."""
+        spec = self.model_copy()
+        spec._absent, spec._takes_every = absent, True
+        return spec
 
     @field_validator("names")
     @classmethod
@@ -142,6 +167,9 @@ class CorruptionSpec(StrictModel):
             if self.seeds != [0]:
                 raise ValueError("`seeds` are for generated corruptions: a published dataset has its own noise")
             return self
+        for name in self.names:
+            if name in corruptions_of_sets():
+                raise ValueError(f"corruption {name!r} has no recipe: set `published` to a dataset that holds it")
         between = [severity for severity in self.severities if severity != int(severity)]
         switched = [name for name in self.names if not corruption_info(name).interpolable]
         if between and switched and not self.across_switches:

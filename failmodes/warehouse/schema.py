@@ -99,6 +99,7 @@ def check_version(version: str, subject: object, hint: str) -> None:
         raise WarehouseError(f"{subject} has schema version {version}, this failmodes reads {SCHEMA_VERSION}: {hint}")
 
 
+OTHER_GROUP = "other"  # of corruptions that only published datasets hold
 CLEAN = "none"  # the clean images, stored once per evaluation as corruption 'none' at severity 0
 
 FULL_LOGITS_CLASSES = 10  # up to so many classes every logit is kept, beyond it the TOP_LOGITS largest
@@ -306,7 +307,7 @@ CORRUPTIONS = Table.of(
     ("corruption",),
     Column("corruption", text, "corruption name"),
     Column("corruption_label", text, "the corruption's name on charts"),
-    Column("corruption_group", text, "noise, blur, weather, digital, or clean"),
+    Column("corruption_group", text, "noise, blur, weather, digital, other (only in a published dataset), or clean"),
     Column("corruption_order", int16, "order of publication; 0 is clean"),
     Column("headline", flag, "whether it is one of the 15 of the headline metrics"),
     Column("dose_ordered", flag, "whether distortion grows with severity by construction"),

@@ -20,6 +20,10 @@ def shared_provenance(con: duckdb.DuckDBPyConnection, selection: Selection) -> N
     shared, settings, made = selection.shared, stored_settings(con), selection.made_at
     data = _row(con, "datasets", "dataset_id", shared["dataset_id"])
     source = _row(con, "sources", "source_id", shared["source_id"])
+    notes = con.execute(
+        "select distinct note from evaluation_notes where evaluation_id = $1 and subject = 'images' order by note",
+        [selection.evaluations[0].evaluation_id],
+    ).fetchall()
     info = fetch_first(con, "select schema_version, failmodes_version from warehouse_info") or (UNKNOWN, UNKNOWN)
     return [
         ("Study", _text(shared["study"])),
@@ -29,6 +33,7 @@ def shared_provenance(con: duckdb.DuckDBPyConnection, selection: Selection) -> N
         ("Images evaluated", f"{selection.image_count:,} ({shared['subset']})"),
         ("Corrupted pixels", f"{source['source_label']} ({source['source_kind']}; recipe {_text(source['recipe'])}; "
                              f"seed {_text(source['seed'])}; noise {_text(source['noise'])})"),
+        ("Notes on the images", "; ".join(note for (note,) in notes) or "none"),
         ("Made with", _json_text(source["versions"])),
         ("Pairing", "each corrupted image with its clean image" if shared["paired"] else _text(shared["pairing_note"])),
         ("Shape thresholds", f"flat below a drop of {format_percent(settings.flat_below, 0)}; late or early from a "

@@ -69,7 +69,7 @@ from failmodes.warehouse.database_schema import SHAPES as SHAPE_TABLE
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.hashing import identity_of, source_hash
 from failmodes.warehouse.progress import counted
-from failmodes.warehouse.schema import CLEAN
+from failmodes.warehouse.schema import CLEAN, OTHER_GROUP
 from failmodes.warehouse.terminal import note
 
 TABLES = (SHAPE_TABLE, STEPS, SHAPE_SWEEP, EARLY_WARNING, *CURVE_TABLES)
@@ -474,9 +474,12 @@ def _fit_row(curve: DescribedCurve, fit: CurveFit) -> Row:
 
 
 def _averaged_corruptions(con: duckdb.DuckDBPyConnection, found: EvaluationCurves) -> list[str]:
-    """The averaged corruptions of an evaluation: headline ones if there are any."""
+    """The averaged corruptions of an evaluation: headline ones if there are any, all if some have no recipe."""
     present = list(found.run.curves())
-    headline = {name for (name,) in con.execute("select corruption from corruptions where headline").fetchall()}
+    groups = con.execute("select corruption, headline, corruption_group from corruptions").fetchall()
+    if any(name in present and group == OTHER_GROUP for name, _, group in groups):
+        return present
+    headline = {name for name, is_headline, _ in groups if is_headline}
     return [name for name in present if name in headline] or present
 
 

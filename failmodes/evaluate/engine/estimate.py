@@ -137,14 +137,15 @@ def _seconds_per_image(study: Study, evaluations: Sequence[Evaluation], models: 
     if stored:
         return median(stored), "by the speed of earlier shards"
     (run,) = make_model_runs(study, [[evaluations[0]]])
-    data, severity = evaluations[0].data, study.severities[len(study.severities) // 2]
+    data = evaluations[0].data
     part = BatchSlice(0, CLEAN_CELL, 0, min(run.batch_size, len(data.subset.clean_ids)))
     batch = make_batch(data, part)
     for _ in range(2):  # the first is a warm-up
         timed = CellEvaluation(run, CLEAN_CELL, Path(tempfile.gettempdir()))
         timed.add(batch)
     started = time.perf_counter()
-    few = [part._replace(cell=Cell(name, severity), stop=min(8, part.stop)) for name in study.corruptions.names]
+    middle = {name: held[len(held) // 2] for name in study.corruptions.names if (held := study.severities_of(name))}
+    few = [part._replace(cell=Cell(*cell), stop=min(8, part.stop)) for cell in middle.items()]
     corrupted = sum(len(make_batch(data, one).labels) for one in few)
     corrupting_s = (time.perf_counter() - started) / max(1, corrupted)
     return timed.elapsed_s / part.stop + corrupting_s / models, "by one timed batch"

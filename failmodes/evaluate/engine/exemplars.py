@@ -42,11 +42,12 @@ def record_missing_exemplars(study: Study, evaluation: Evaluation) -> None:
     """
     if not evaluation.data.paired or not study.evaluation.thumbnails:
         return
-    severities, output = study.severities, study.results_folder
-    names = [name for name in study.corruptions.names if not _are_done(output, evaluation, name, severities)]
+    output = study.results_folder
+    severities = {name: study.severities_of(name) for name in study.corruptions.names}
+    names = [name for name in severities if not _are_done(output, evaluation, name, severities[name])]
     baseline = load_clean_baseline(output, evaluation) if names and evaluation.has_attention else None
     for name in names:
-        _record_exemplars(output, evaluation, baseline, name, severities)
+        _record_exemplars(output, evaluation, baseline, name, severities[name])
 
 
 def _are_done(output: StorePath, evaluation: Evaluation, corruption: str, severities: list[Decimal]) -> bool:

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from failmodes.evaluate.study.study_schema import ModelSpec, Study
+from failmodes.ingest.corrupted_datasets.corrupted_dataset import SetContents, recognize_layout
+from failmodes.ingest.corruptions.catalog import add_corruption_of_set, name_in_set
 from failmodes.ingest.specification import Location, StrictModel, dotted_key, validate
 from failmodes.ingest.statements import as_table
-from failmodes.warehouse.errors import StorageError, StudyError
+from failmodes.warehouse.errors import DataError, StorageError, StudyError
 from failmodes.warehouse.storage.files import as_store_path, atomic_write_bytes, check_regular, is_url, read_regular
-from failmodes.warehouse.storage.locations import MOST_STUDY_BYTES, STUDY_FILE, parse_toml, read_toml
+from failmodes.warehouse.storage.locations import MOST_STUDY_BYTES, STUDY_FILE, parse_toml, read_toml, user_path
 
 TEMPLATES = Path(__file__).parent / "templates"
 HEADER = "# Written by failmodes.benchmark: the next call with this folder overwrites it."
@@ -59,7 +61,11 @@ def check_study(
         raise StudyError(f"{origin} uses custom code ({modules[0]}), which runs only if the study file itself is given")
     if own_code and str(folder) not in sys.path:
         sys.path.insert(0, str(folder))  # so that a corruption `module:name` may be in a file beside the study
-    study = validate(Study, dict(content), origin, describe_location)
+    content, contents = _with_names_of_set(content, folder, origin)
+    study = validate(Study, content, origin, describe_location)
+    if contents is not None:
+        absent = contents.absent(study.corruptions.severities)
+        study = study.model_copy(update={"corruptions": study.corruptions.of_every_name(absent)})
     if require_models and not study.models:
         raise StudyError(
             f"{origin}: models: the study has no models: add a [[models]] table, or import predictions with "
@@ -68,6 +74,41 @@ def check_study(
     study = _anchored(study, folder)
     _check_encoding(study, origin)
     return study
+
+
+def _with_names_of_set(
+    content: Mapping[str, Any], folder: Path, origin: str
+) -> tuple[dict[str, Any], SetContents | None]:
+    """The content with the names and severities of a published dataset where it asks for all, and what that holds.
+
+    The names of the dataset become known in either case. A dataset that cannot be read is an error only when its
+    images are needed: charts and reports do without.
+
+    Raises:
+        StudyError: all names of a damaged dataset are asked for, or it holds none that can be read.
+    """
+    given = content.get("corruptions")
+    part = dict(given) if isinstance(given, Mapping) else {}
+    if not isinstance(part.get("published"), str | Path):
+        return dict(content), None
+    several = part["names"] if isinstance(part.get("names"), list) else []
+    try:
+        path = folder / user_path(part["published"])
+        contents = recognize_layout(path)[1]
+        if "all" in several and not contents.severities:
+            raise DataError(f"{path} holds no corruption that can be read: {contents.first_problem}")
+    except (StudyError, DataError) as error:
+        if "all" in several and isinstance(error, DataError):
+            raise StudyError(f"{origin}: corruptions.published: {error}") from error
+        for name in several:
+            if isinstance(name, str) and name_in_set(name) == name:
+                add_corruption_of_set(name)
+        return dict(content), None
+    if "all" not in several:
+        return dict(content), None
+    part["names"] = [*contents.severities, *(n for n in several if n != "all" and n not in contents.severities)]
+    part.setdefault("severities", [float(severity) for severity in contents.every_severity])
+    return {**content, "corruptions": part}, contents
 
 
 def own_modules(content: Mapping[str, Any]) -> list[str]:

@@ -409,7 +409,12 @@ class Study(StrictModel):
     @property
     def cells(self) -> list[Cell]:
         """All cells of the study, the clean one first."""
-        return [CLEAN_CELL, *(Cell(name, level) for name in self.corruptions.names for level in self.severities)]
+        levels = ((name, level) for name in self.corruptions.names for level in self.severities_of(name))
+        return [CLEAN_CELL, *(Cell(name, level) for name, level in levels)]
+
+    def severities_of(self, corruption: str) -> list[Decimal]:
+        """The severities of one corruption in ascending order: all but those that a published dataset lacks."""
+        return [level for level in self.severities if (corruption, level) not in self.corruptions.absent]
 
     @model_validator(mode="after")
     def _distinct_labels(self) -> "Study":

@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -12,18 +12,30 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.corrupted_datasets.manifest import SetProvenance
+from failmodes.ingest.corrupted_datasets.manifest import MANIFEST_FILE, SetProvenance
 from failmodes.ingest.corrupted_datasets.set_writer import SetWriter
-from failmodes.ingest.corruptions.catalog import SEVERITIES, Severity, find_corruption_name, severity_text
-from failmodes.ingest.data_files import read_json
+from failmodes.ingest.corruptions.catalog import (
+    ALIASES,
+    CORRUPTIONS,
+    SEVERITIES,
+    Severity,
+    add_corruption_of_set,
+    name_in_set,
+    severity_text,
+)
+from failmodes.ingest.data_files import list_entries, read_json
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.study_types import first_duplicate
-from failmodes.warehouse.errors import DataError, StudyError
+from failmodes.warehouse.errors import DataError, StudyError, listed, printable
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.plugins import import_modules
 from failmodes.warehouse.storage.files import atomic_write_bytes
 
 FETCH_AGAIN = "download the dataset again, for example with `failmodes download`"
+MOST_NAMES = 1000  # of corruptions in one dataset
+LISTED = 6  # names in a message
+TEXT_SUFFIXES = {".txt", ".md", ".json", ".csv", ".html", ".pdf"}  # that a publisher may add
+CellOfSet = tuple[str, Decimal]  # a corruption and a severity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +51,7 @@ class CorruptedDataset(ABC):
         cache: folder that stores hashes; None: nothing is stored.
         clean_ids: which image of the full dataset each one is, (n,), ascending, where the manifest says so.
         image_names: `class/name` of each image, without suffix; None where images have numbers only.
+        left_out: images that some cell lacks and that are therefore left out of all, in words; empty: none.
     """
 
     folder: Path
@@ -49,10 +62,11 @@ class CorruptedDataset(ABC):
     cache: Path | None
     clean_ids: NDArray[np.int64] | None = None
     image_names: tuple[str, ...] | None = None
+    left_out: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Published names of the corruptions it holds."""
+        """Names of the corruptions it holds."""
         return tuple(self.severities)
 
     @property
@@ -75,8 +89,8 @@ class CorruptedDataset(ABC):
             StudyError: it lacks this corruption or severity.
             DataError: a position is out of range, or an image is damaged.
         """
-        name = find_corruption_name(corruption)
-        if name is None or name not in self.names:
+        name = ALIASES.get(corruption, corruption)
+        if name not in self.names:
             raise StudyError(f"{self.folder} has no {corruption!r}: it holds {', '.join(self.names)}")
         exact = held_severity(self.folder, name, self.severities[name], severity)
         if positions.size and (positions.min() < 0 or positions.max() >= self.image_count):
@@ -120,7 +134,55 @@ def held_severity(folder: Path, corruption: str, held: tuple[Decimal, ...], seve
     return exact
 
 
-Opener = Callable[[Path, Sequence[str], Sequence[Severity], Path | None], CorruptedDataset]
+class SetContents(NamedTuple):
+    """The content of a corrupted dataset, as far as names of files and folders and headers of arrays show it.
+
+    Attributes:
+        severities: those at which it holds each corruption, ascending, by name, in the order of the catalog, then by
+            name.
+        damaged: corruptions that cannot be read, with the reason.
+        unread: other files and folders, each with the reason if it looks like a corruption.
+    """
+
+    severities: dict[str, tuple[Decimal, ...]]
+    damaged: dict[str, str]
+    unread: tuple[str, ...]
+
+    @property
+    def every_severity(self) -> list[Decimal]:
+        """The severities at which it holds any corruption, ascending."""
+        return sorted({severity for held in self.severities.values() for severity in held})
+
+    @property
+    def first_problem(self) -> str:
+        """The reason why nothing in it can be read."""
+        return next(iter((*self.damaged.values(), *self.unread)), "it holds no corruption")
+
+    def absent(self, severities: Sequence[Severity]) -> frozenset[CellOfSet]:
+        """The cells of its corruptions at these severities that it lacks."""
+        exact = [Decimal(str(severity)) for severity in severities]
+        return frozenset((name, one) for name, held in self.severities.items() for one in exact if one not in held)
+
+
+class SetRequest(NamedTuple):
+    """A request to open a corrupted dataset.
+
+    Attributes:
+        folder: the existing folder.
+        cells: the severities to read, by corruption; the dataset holds all of them.
+        held: the severities that it holds each corruption at.
+        cache: folder that stores hashes; None: nothing is stored.
+        every: whether images that some cell lacks are left out; if not, they are an error.
+    """
+
+    folder: Path
+    cells: dict[str, tuple[Decimal, ...]]
+    held: dict[str, tuple[Decimal, ...]]
+    cache: Path | None
+    every: bool
+
+
+Opener = Callable[[SetRequest], CorruptedDataset]
 
 
 class SetLayout(NamedTuple):
@@ -128,15 +190,15 @@ class SetLayout(NamedTuple):
 
     Attributes:
         name: as the benchmark calls it.
-        open: opens a folder (folder, needed corruptions, needed severities, cache); see `open_corrupted_dataset`.
-        holds: whether an existing folder has this layout.
+        open: opens a folder; see `open_corrupted_dataset`.
+        contents: lists an existing folder without reading images; None if the folder has another layout.
         expected: what such a folder holds, for errors.
         writer: writes it, for `failmodes corrupt`; None for a layout that is only read.
     """
 
     name: str
     open: Opener
-    holds: Callable[[Path], bool]
+    contents: Callable[[Path], SetContents | None]
     expected: str
     writer: type[SetWriter] | None
 
@@ -145,12 +207,16 @@ _SET_LAYOUTS: dict[str, SetLayout] = {}
 
 
 def set_layout(
-    name: str, *, holds: Callable[[Path], bool], expected: str, writer: type[SetWriter] | None = None
+    name: str,
+    *,
+    contents: Callable[[Path], SetContents | None],
+    expected: str,
+    writer: type[SetWriter] | None = None,
 ) -> Callable[[Opener], Opener]:
     """Register a function that opens a corrupted dataset as a layout; see `SetLayout`."""
 
     def define(opener: Opener) -> Opener:
-        _SET_LAYOUTS[name] = SetLayout(name, opener, holds, expected, writer)
+        _SET_LAYOUTS[name] = SetLayout(name, opener, contents, expected, writer)
         return opener
 
     return define
@@ -163,8 +229,33 @@ def set_layouts() -> Mapping[str, SetLayout]:
     return dict(sorted(_SET_LAYOUTS.items()))
 
 
+def recognize_layout(folder: Path) -> tuple[SetLayout, SetContents]:
+    """The layout of a corrupted dataset, which the content of its folder decides, and what the folder holds.
+
+    Raises:
+        StudyError: it does not exist.
+        DataError: it has no known layout, or cannot be read.
+    """
+    expected = " or ".join(layout.expected for layout in set_layouts().values())
+    if not folder.is_dir():
+        raise StudyError(f"{folder} is not a folder: expected {expected}; {FETCH_AGAIN}")
+    for layout in set_layouts().values():
+        contents = layout.contents(folder)
+        if contents is not None:
+            for name in (*contents.severities, *contents.damaged):
+                add_corruption_of_set(name)
+            return layout, contents
+    raise DataError(f"{folder} holds no corrupted dataset: expected {expected}")
+
+
 def open_corrupted_dataset(
-    folder: Path, needed: Sequence[str], cache: Path | None = None, *, severities: Sequence[Severity] = ()
+    folder: Path,
+    needed: Sequence[str],
+    cache: Path | None = None,
+    *,
+    severities: Sequence[Severity] = (),
+    absent: Collection[CellOfSet] = (),
+    every: bool = False,
 ) -> CorruptedDataset:
     """Open a corrupted dataset; the content of the folder decides its layout.
 
@@ -172,21 +263,74 @@ def open_corrupted_dataset(
         folder: of `<corruption>.npy` files (as CIFAR-10-C), of `<corruption>/<severity>/<class>/<image>` trees (as
             ImageNet-C; the folders `noise`, `blur` … of its archives may stand between), or of another of
             `set_layouts`.
-        needed: corruptions that it must hold.
+        needed: corruptions that it must hold; default: all that it holds.
         cache: folder that stores hashes.
         severities: severities that it must hold each of them at; default: whatever it has.
+        absent: cells that it may lack.
+        every: leave out images that some cell lacks, and say how many, instead of refusing the dataset.
 
     Raises:
-        StudyError: it does not exist.
-        DataError: it lacks what is needed, or is damaged.
+        StudyError: it does not exist, or lacks a needed severity.
+        DataError: it lacks a needed corruption, or is damaged.
     """
-    expected = " or ".join(layout.expected for layout in set_layouts().values())
-    if not folder.is_dir():
-        raise StudyError(f"{folder} is not a folder: expected {expected}; {FETCH_AGAIN}")
-    for layout in set_layouts().values():
-        if layout.holds(folder):
-            return layout.open(folder, needed, severities, cache)
-    raise DataError(f"{folder} holds no corrupted dataset: expected {expected}")
+    layout, contents = recognize_layout(folder)
+    held = contents.severities
+    cells: dict[str, tuple[Decimal, ...]] = {}
+    for name in needed or held:
+        if name in contents.damaged:
+            raise DataError(contents.damaged[name])
+        if name not in held:
+            known = f"it holds {listed(held, LISTED)}" if held else contents.first_problem
+            raise DataError(f'{folder} has no {name}: {known}; {FETCH_AGAIN}, or set names = ["all"]')
+        found = [held_severity(folder, name, held[name], one) for one in severities if (name, one) not in absent]
+        cells[name] = tuple(found) or held[name]
+    if not cells:
+        raise DataError(f"{folder} holds no corruption that can be read: {contents.first_problem}")
+    return layout.open(SetRequest(folder, cells, held, cache, every))
+
+
+def named_entries(folder: Path, entries: Sequence[str], suffix: str = "") -> tuple[dict[str, str], list[str]]:
+    """The entries of a folder by the corruption that each one is named after, and those with no possible name.
+
+    Args:
+        folder: for errors.
+        entries: names of files or folders.
+        suffix: of the files.
+
+    Raises:
+        DataError: two entries are of one corruption, or there are more than MOST_NAMES.
+    """
+    found: dict[str, str] = {}
+    unnamed: list[str] = []
+    for entry in entries:
+        name = name_in_set(entry.removesuffix(suffix))
+        if name is None:
+            unnamed.append(f"{printable(entry, 60)} (the name of a corruption has up to 60 letters a-z, digits or _)")
+        elif name in found:
+            kind = "files" if suffix else "folders"
+            raise DataError(f"{name} has two {kind}, {folder / found[name]} and {folder / entry}: remove one")
+        else:
+            found[name] = entry
+    if len(found) > MOST_NAMES:
+        raise DataError(f"{folder} holds {len(found):,} corruptions: at most {MOST_NAMES:,} can be evaluated")
+    return found, unnamed
+
+
+def in_catalog_order(names: Iterable[str]) -> list[str]:
+    """Names of corruptions in the order of the catalog; others follow by name."""
+    places = {name: place for place, name in enumerate(CORRUPTIONS)}
+    return sorted(names, key=lambda name: (places.get(name, len(places)), name))
+
+
+def other_entries(folder: Path, known: Collection[str]) -> list[str]:
+    """Folders and data files that are not `known`; hidden files, texts and the manifest are ignored."""
+    entries = list_entries(folder)
+    files = [name for name in entries.files if Path(name).suffix.lower() not in TEXT_SUFFIXES and name != MANIFEST_FILE]
+    return [
+        printable(name, 60)
+        for name in (*(f"{folder}/" for folder in entries.folders), *files)
+        if name.rstrip("/") not in known
+    ]
 
 
 def image_names(dataset: Dataset) -> list[str]:

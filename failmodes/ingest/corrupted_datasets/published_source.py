@@ -1,20 +1,27 @@
 """A published corrupted dataset as a source, and whether its images pair with the clean ones."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.corrupted_datasets.corrupted_dataset import CorruptedDataset, image_names, open_corrupted_dataset
+from failmodes.ingest.corrupted_datasets.corrupted_dataset import (
+    CorruptedDataset,
+    SetContents,
+    image_names,
+    open_corrupted_dataset,
+    recognize_layout,
+)
 from failmodes.ingest.corruptions.apply import ImageIds
-from failmodes.ingest.corruptions.catalog import CORRUPTIONS, Severity, severity_text
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS, SEVERITIES, Severity, severity_text
 from failmodes.ingest.corruptions.pixels import Images
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray
 from failmodes.ingest.datasets.folder_listing import class_name_of
 from failmodes.ingest.sources import ImagePairs, Pairing
 from failmodes.ingest.specification import CorruptionSpec
-from failmodes.warehouse.errors import printable
+from failmodes.warehouse.errors import listed, printable
 from failmodes.warehouse.hashing import identity_of
 
 # Correlation of an image and its own corrupted version, among 500 CIFAR-10 images at severity 1: median 0.97 to 0.999,
@@ -26,6 +33,7 @@ LEAST_SHARE_NEAREST = 0.95
 # recipe, 224-pixel photographs have a median of 0.76, and 98% are nearest
 LEAST_SHARE_NEAREST_STORED = 0.75
 CORRELATED_IMAGES = 500
+LISTED = 20  # names of corruptions in a note
 
 # By mildness at severity 1 of either recipe: the first that a dataset holds is compared
 MILDEST_FIRST = (
@@ -35,14 +43,28 @@ MILDEST_FIRST = (
 )  # fmt: skip
 
 
+class SetNote(NamedTuple):
+    """What readers of results must know about a published dataset.
+
+    Attributes:
+        topic: the subject.
+        text: one line.
+        is_warning: whether something of the dataset is missing or unread although the study asks for all of it.
+    """
+
+    topic: str
+    text: str
+    is_warning: bool = False
+
+
 class PublishedSource:
     """A published corrupted dataset, whose images are on disk.
 
     An image is identified by the image_id of its clean image if they pair, else by its position in the dataset.
     """
 
-    def __init__(self, published: CorruptedDataset, dataset: Dataset) -> None:
-        self.published, self.pairing = published, pair_with_published(dataset, published)
+    def __init__(self, published: CorruptedDataset, dataset: Dataset, notes: Sequence[SetNote] = ()) -> None:
+        self.published, self.pairing, self.notes = published, pair_with_published(dataset, published), tuple(notes)
         self._positions: NDArray[np.int64] | None = None  # of each clean image, (count,); -1: none
         if self.pairing.image_pairs is not None:
             self._positions = np.full(len(dataset.labels), -1, dtype=np.int64)
@@ -62,7 +84,11 @@ class PublishedSource:
             StudyError: it lacks a severity.
         """
         assert spec.published is not None
-        return cls(open_corrupted_dataset(spec.published, spec.names, cache, severities=spec.severities), dataset)
+        published = open_corrupted_dataset(
+            spec.published, spec.names, cache, severities=spec.severities, absent=spec.absent, every=spec.takes_every
+        )
+        _, contents = recognize_layout(spec.published)
+        return cls(published, dataset, set_notes(spec, contents, published))
 
     @property
     def source_id(self) -> str:
@@ -86,14 +112,49 @@ class PublishedSource:
     def moved_masks(
         self, masks: NDArray[np.bool_], corruption: str, severity: Severity, image_ids: ImageIds, *, threads: int = 1
     ) -> NDArray[np.bool_] | None:
-        """The unchanged masks if objects stay in place; else None, since their movement is unknown."""
+        """The unchanged masks if objects are known to stay in place; else None, since their movement is unknown."""
         del severity, image_ids, threads
         known = CORRUPTIONS.get(corruption)
-        return None if known is not None and known.moves is not None else masks
+        return masks if known is not None and known.moves is None else None
 
     def labels(self, dataset: Dataset) -> NDArray[np.int64]:
         """The published labels, by position in the dataset."""
         return self.published.labels_in(dataset.class_names)
+
+
+def set_notes(spec: CorruptionSpec, contents: SetContents, published: CorruptedDataset) -> list[SetNote]:
+    """What of a published dataset a study does not evaluate, what is incomplete, and what is not read.
+
+    Args:
+        spec: the study's part about corruptions.
+        contents: what the folder holds.
+        published: the opened dataset.
+    """
+    name, every, notes = printable(published.folder.name), spec.takes_every, []
+    others = [one for one in (*contents.severities, *contents.damaged) if one not in spec.names]
+    if others and not every:
+        text = f"{name} also holds {_counted(len(others), 'corruption')} that this study leaves out: "
+        notes.append(SetNote("corruptions_left_out", text + listed(others, LISTED)))
+    held = [severity_text(severity) for severity in contents.every_severity]
+    if held != [str(severity) for severity in SEVERITIES]:
+        text = f"{name} holds {'severity' if len(held) == 1 else 'severities'} {', '.join(held)} instead of 1 to 5"
+        notes.append(SetNote("severities", text))
+    gaps = [reason for corruption, reason in contents.damaged.items() if every or corruption in spec.names]
+    for corruption in spec.names:
+        lacking = sorted(severity for one, severity in spec.absent if one == corruption)
+        if lacking:
+            gaps.append(f"{corruption} lacks severity {', '.join(map(severity_text, lacking))}")
+    gaps += [published.left_out] if published.left_out else []
+    if gaps:
+        notes.append(SetNote("incomplete_dataset", f"{name} is incomplete: {listed(gaps, LISTED)}", is_warning=True))
+    if contents.unread:
+        text = f"not read in {name}: {listed(contents.unread, LISTED)}"
+        notes.append(SetNote("unread_entries", text, is_warning=every))
+    return notes
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count > 1)}"
 
 
 def pair_with_published(dataset: Dataset, published: CorruptedDataset) -> Pairing:

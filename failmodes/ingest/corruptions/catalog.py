@@ -7,12 +7,15 @@ relates to the image's side scale with the side.
 """
 
 import math
+import re
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
-from failmodes.ingest.corruptions.corruption import RECIPES, Corruption, Recipe, defined
+from failmodes.ingest.corruptions.corruption import RECIPES, Corruption, Recipe, default_label, defined
+from failmodes.ingest.corruptions.pixels import Images, Parameters
 from failmodes.warehouse.errors import StudyError, did_you_mean
 from failmodes.warehouse.plugins import import_modules
+from failmodes.warehouse.schema import OTHER_GROUP
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,6 +24,9 @@ Severity = int | float | Decimal
 THOUSANDTH = Decimal("0.001")
 SEVERITIES = (1, 2, 3, 4, 5)
 FIRST_CUSTOM_ORDER = 100  # after all published ones
+OTHER_ORDER = 2000  # of corruptions that only published datasets hold: by name
+SET_NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,59}")
+RESERVED_NAMES = ("none", "clean", "all", "headline")  # that have another meaning in studies and results
 
 
 import_modules("failmodes.ingest.corruptions.kernels")
@@ -29,6 +35,7 @@ CORRUPTIONS: dict[str, Corruption] = defined()
 ALIASES = {"frosted_glass_blur": "glass_blur", "elastic": "elastic_transform"}  # in published datasets
 STUDY_CORRUPTIONS = ("contrast", "fog", "motion_blur", "gaussian_noise", "jpeg_compression", "brightness")
 _registered: dict[str, Corruption] = {}
+_of_sets: dict[str, Corruption] = {}
 
 
 def registered() -> dict[str, Corruption]:
@@ -63,7 +70,35 @@ def corruptions() -> "pl.DataFrame":
 def find_corruption_name(name: str) -> str | None:
     """The corruption's name for a published name, an alias or a registered name; None if it is unknown."""
     name = ALIASES.get(name, name)
-    return name if name in CORRUPTIONS or name in _registered else None
+    return name if name in CORRUPTIONS or name in _registered or name in _of_sets else None
+
+
+def name_in_set(given: str) -> str | None:
+    """The corruption's name for a name in a published dataset; None if it cannot be one.
+
+    Case, hyphens, dots and spaces do not matter; aliases become the published name: "Perlin-Noise" is perlin_noise.
+    """
+    name = re.sub(r"[-. ]+", "_", given.lower())
+    name = ALIASES.get(name, name)
+    return name if SET_NAME.fullmatch(name) and name not in RESERVED_NAMES else None
+
+
+def add_corruption_of_set(name: str) -> None:
+    """Make a corruption known that a published dataset holds: its images exist, its recipe is unknown."""
+    if name not in CORRUPTIONS and name not in _registered:
+        _of_sets[name] = Corruption(
+            name, default_label(name), OTHER_GROUP, OTHER_ORDER, _unknown_recipe, {}, dose_ordered=False,
+            switch="only a published dataset holds it",
+        )  # fmt: skip
+
+
+def corruptions_of_sets() -> dict[str, Corruption]:
+    """Corruptions outside the catalog that published datasets opened in this process hold, by name."""
+    return {name: known for name, known in _of_sets.items() if name not in _registered}
+
+
+def _unknown_recipe(images: Images, parameters: Parameters) -> Images:
+    raise StudyError("this corruption exists only in published datasets: no recipe generates it")
 
 
 def corruption_info(name: str) -> Corruption:
@@ -75,13 +110,13 @@ def corruption_info(name: str) -> Corruption:
     known = find_corruption_name(name)
     if known is None:
         raise StudyError(unknown_corruption(name))
-    return CORRUPTIONS.get(known) or _registered[known]
+    return CORRUPTIONS.get(known) or _registered.get(known) or _of_sets[known]
 
 
 def unknown_corruption(name: object) -> str:
     """The error message for an unknown corruption, with the nearest name."""
     spelled = str(name).lower().replace("-", "_").replace(" ", "_")
-    return f"unknown corruption {name!r}: {did_you_mean(spelled, [*CORRUPTIONS, *_registered])}"
+    return f"unknown corruption {name!r}: {did_you_mean(spelled, [*CORRUPTIONS, *_registered, *_of_sets])}"
 
 
 def recipe_of(name: str) -> Recipe:

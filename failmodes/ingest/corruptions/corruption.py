@@ -46,7 +46,7 @@ class Corruption:
     Attributes:
         name: its published name.
         label: its name on charts.
-        group: noise, blur, weather or digital.
+        group: noise, blur, weather or digital; other for one that only a published dataset holds.
         order: order of publication, from 1; the four extras follow the 15 of the headline metrics, others follow these.
         apply: the kernel, (images (N, H, W, 3) uint8, parameters, **samples) → (N, H, W, 3) uint8; it never changes its
             input.

@@ -1,15 +1,23 @@
--- One row per evaluation: clean accuracy and the mean over its headline corruptions, extras apart.
+-- One row per evaluation: clean accuracy and the mean over its headline corruptions, extras apart; over all corruptions
+-- of a published dataset that has names of its own.
 -- Source: corruption_error_by_model, cell_metrics.
-with errors as (
+with corruptions_of_model as (
+    select
+        *,
+        headline or bool_or(corruption_group = 'other') over (partition by evaluation_id) as is_averaged
+    from corruption_error_by_model
+),
+
+errors as (
     select
         evaluation_id,
-        avg(mean_error) filter (where headline) as mean_corruption_error,
-        1 - avg(mean_error) filter (where headline) as mean_corrupted_accuracy,
-        avg(mean_error) filter (where not headline) as mean_extra_corruption_error,
-        count(*) filter (where headline) as corruption_count,
-        count(*) filter (where not headline) as extra_corruption_count,
+        avg(mean_error) filter (where is_averaged) as mean_corruption_error,
+        1 - avg(mean_error) filter (where is_averaged) as mean_corrupted_accuracy,
+        avg(mean_error) filter (where not is_averaged) as mean_extra_corruption_error,
+        count(*) filter (where is_averaged) as corruption_count,
+        count(*) filter (where not is_averaged) as extra_corruption_count,
         max(severity_count) as severity_count
-    from corruption_error_by_model
+    from corruptions_of_model
     group by evaluation_id
 )
 

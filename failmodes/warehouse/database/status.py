@@ -23,7 +23,8 @@ class WarehouseStatus(NamedTuple):
     `evaluations` has one row per evaluation: evaluation_id, model_label, dataset_label, subset, precision,
     source_label, paired, cell_count (clean included), attention_cell_count, image_count (per cell),
     distinct_image_count (of the clean ones, by their pixels), latest_at (UTC).
-    `warnings` has one row per warning of their runs: evaluation_id, model_label, subject, topic, note.
+    `warnings` has one row per warning of their runs, and per note on their images: evaluation_id, model_label, subject,
+    topic, level, note.
     """
 
     schema_version: str
@@ -53,11 +54,11 @@ order by labels.dataset_label, labels.model_label, labels.evaluation_id
 
 _WARNINGS = """
 select
-    notes.evaluation_id, labels.model_label, notes.subject, notes.topic, notes.note
+    notes.evaluation_id, labels.model_label, notes.subject, notes.topic, notes.level, notes.note
 from evaluation_notes as notes
 inner join evaluation_labels as labels on notes.evaluation_id = labels.evaluation_id
-where notes.level = 'warning'
-order by notes.subject, labels.model_label, notes.evaluation_id, notes.step desc, notes.topic
+where notes.level = 'warning' or notes.subject = 'images'
+order by notes.level desc, notes.subject, labels.model_label, notes.evaluation_id, notes.step desc, notes.topic
 """
 
 

@@ -1,11 +1,13 @@
 """The layout of ImageNet-C, `<corruption>/<severity>/<class>/<image>`: read on demand, written folder by folder.
 
 Published as Zenodo 2235448. Images are numbered in the order of class folder and file name; every corruption and
-severity holds the same ones.
+severity holds the same ones. Names are open: Tiny-ImageNet-C, ImageNet-C-bar and ImageNet-3DCC have this layout too
+(facebookresearch/augmentation-corruption, EPFL-VILAB/3DCommonCorruptions).
 """
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,18 +23,22 @@ from PIL import Image
 from failmodes.ingest.corrupted_datasets.corrupted_dataset import (
     FETCH_AGAIN,
     CorruptedDataset,
-    held_severity,
+    SetContents,
+    SetRequest,
     image_names,
+    in_catalog_order,
+    named_entries,
+    other_entries,
     set_layout,
     without_suffix,
 )
 from failmodes.ingest.corrupted_datasets.manifest import recorded_origin
 from failmodes.ingest.corrupted_datasets.set_writer import Fingerprints, ProgressCallback, SetPart, SetWriter
-from failmodes.ingest.corruptions.catalog import Severity, find_corruption_name, parse_severity, severity_text
+from failmodes.ingest.corruptions.catalog import parse_severity, severity_text
 from failmodes.ingest.data_files import list_entries
 from failmodes.ingest.datasets.decoding import decode_opaque
-from failmodes.ingest.datasets.folder_listing import IMAGE_SUFFIXES, class_name_of
-from failmodes.warehouse.errors import DataError, StorageError
+from failmodes.ingest.datasets.folder_listing import IMAGE_SUFFIXES, MOST_NAME_SHOWN, class_name_of
+from failmodes.warehouse.errors import DataError, StorageError, printable
 from failmodes.warehouse.hashing import DIGEST_BYTES, identity_of
 from failmodes.warehouse.storage.files import check_regular, fsync, make_folder, storage_errors
 
@@ -46,6 +52,7 @@ GROUP_FOLDERS = (
 )  # of the published archives
 Cells = dict[str, dict[Decimal, Path]]
 FIX = f": {FETCH_AGAIN}"
+MOST_LEFT_OUT = 0.1  # share of images that may be left out because a cell lacks them
 WORKERS = min(32, os.cpu_count() or 1)  # reading, hashing and (de)coding release Python's lock, so threads help
 
 
@@ -97,21 +104,77 @@ class ImageNetCDataset(CorruptedDataset):
         return self._cached_fingerprint(stamp, name, fingerprint)
 
 
-def corruption_folders(folder: Path) -> dict[str, Path]:
-    """Folders of corruptions by their published names: directly in `folder`, or in `noise`, `blur` and so on.
+def corruption_folders(folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """Folders of corruptions by name, directly in `folder` or in `noise`, `blur` and so on; and the other entries.
+
+    A folder is a corruption's if it has a folder named by a severity, such as `1`.
 
     Raises:
-        DataError: a corruption has two folders.
+        DataError: a corruption has two folders, or a folder cannot be read.
     """
-    found: dict[str, Path] = {}
-    groups = [folder / group for group in GROUP_FOLDERS if (folder / group).is_dir()]
-    for path in (entry for parent in (folder, *groups) for entry in sorted(parent.iterdir()) if entry.is_dir()):
-        name = find_corruption_name(path.name)
-        if name in found:
-            raise DataError(f"{name} has two folders, {found[name]} and {path}: remove one")
-        if name:
+    groups = [name for name in GROUP_FOLDERS if (folder / name).is_dir() and not _has_severities(folder / name)]
+    known: list[str] = []
+    for parent in ("", *groups):
+        inside = [
+            name for name in list_entries(folder / parent, FIX).folders if _has_severities(folder / parent / name)
+        ]
+        known += [f"{parent}/{name}" if parent else name for name in inside]
+    found, unnamed = _named(folder, known)
+    others = list(unnamed)
+    for parent in ("", *(group for group in groups if any(path.startswith(f"{group}/") for path in known))):
+        names = {
+            path.removeprefix(f"{parent}/").split("/")[0]
+            for path in known
+            if not parent or path.startswith(f"{parent}/")
+        }
+        others += [f"{parent}/{entry}" if parent else entry for entry in other_entries(folder / parent, names)]
+    return {name: folder / path for name, path in found.items()}, others
+
+
+def _named(folder: Path, paths: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Paths within a folder by the corruption that each is named after; see `named_entries`."""
+    found: dict[str, str] = {}
+    unnamed: list[str] = []
+    for parent in dict.fromkeys(path.rpartition("/")[0] for path in paths):
+        own = [path for path in paths if path.rpartition("/")[0] == parent]
+        some, others = named_entries(folder / parent, [path.rpartition("/")[2] for path in own])
+        unnamed += others
+        for name, entry in some.items():
+            path = f"{parent}/{entry}" if parent else entry
+            if name in found:
+                raise DataError(f"{name} has two folders, {folder / found[name]} and {folder / path}: remove one")
             found[name] = path
-    return found
+    return found, unnamed
+
+
+def _has_severities(folder: Path) -> bool:
+    return any(_number(name) is not None for name in list_entries(folder, FIX).folders)
+
+
+def _number(name: str) -> Decimal | None:
+    """The number that names a folder, whether or not it is a possible severity."""
+    return Decimal(name) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3})?", name) else None
+
+
+def tree_contents(folder: Path) -> SetContents | None:
+    """List the corruptions and severities of a tree; no class folder is read.
+
+    Raises:
+        DataError: a corruption or severity has two folders, or a folder cannot be read.
+    """
+    folders, others = corruption_folders(folder)
+    if not folders:
+        return None
+    severities: dict[str, tuple[Decimal, ...]] = {}
+    damaged: dict[str, str] = {}
+    for name in in_catalog_order(folders):
+        held, unread = _severities(folders[name])
+        others += [f"{folders[name].relative_to(folder)}/{entry}" for entry in unread]
+        if held:
+            severities[name] = tuple(sorted(held))
+        else:
+            damaged[name] = f"{folders[name]} has no severity from 1 to 5, such as {folders[name]}/1: {FETCH_AGAIN}"
+    return SetContents(severities, damaged, tuple(others))
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,55 +253,69 @@ class TreeWriter(SetWriter):
 
 @set_layout(
     "imagenet-c",
-    holds=lambda folder: bool(corruption_folders(folder)),
+    contents=tree_contents,
     expected="folders <corruption>/<severity>/<class>/<image> (as ImageNet-C)",
     writer=TreeWriter,
 )
-def open_imagenet_c(
-    folder: Path, needed: Sequence[str], severities: Sequence[Severity], cache: Path | None
-) -> ImageNetCDataset:
+def open_imagenet_c(request: SetRequest) -> ImageNetCDataset:
     """Open a tree and check that the needed files exist; images are decoded when they are requested.
 
     Raises:
-        DataError: it lacks a needed corruption or image, or its first image is damaged.
-        StudyError: it lacks a needed severity.
+        DataError: it lacks a needed image, or its first image is damaged.
     """
-    cells = {name: _severities(path) for name, path in corruption_folders(folder).items()}
-    missing = [name for name in needed if name not in cells]
-    if missing:
-        raise DataError(f"{folder} has no folder {missing[0]}: it holds {', '.join(cells)}; {FETCH_AGAIN}")
-    held = {name: tuple(sorted(folders)) for name, folders in cells.items()}
-    requested = [
-        cells[name][held_severity(folder, name, held[name], severity)]
-        for name in needed or cells
-        for severity in severities or held[name]
-    ]
-    files = _same_files(requested)
+    folder, (folders, _) = request.folder, corruption_folders(request.folder)
+    cells = {name: _severities(folders[name])[0] for name in request.held}
+    requested = [cells[name][severity] for name, severities in request.cells.items() for severity in severities]
+    files, left_out = _shared_files(requested, folder) if request.every else (_same_files(requested), "")
     first = decode_opaque(requested[0] / files[0], str(requested[0] / files[0]))
     return ImageNetCDataset(
         folder=folder,
-        severities=held,
+        severities=request.held,
         image_count=len(files),
         image_shape=(first.height, first.width, 3),
         origin=recorded_origin(folder),
-        cache=cache,
+        cache=request.cache,
         image_names=tuple(map(without_suffix, files)),
+        left_out=left_out,
         cells=cells,
         files=files,
     )
 
 
-def _severities(folder: Path) -> dict[Decimal, Path]:
+def _severities(folder: Path) -> tuple[dict[Decimal, Path], list[str]]:
+    """The folders of a corruption by severity, and its other folders."""
     found: dict[Decimal, Path] = {}
+    unread: list[str] = []
     for name in list_entries(folder, FIX).folders:
-        severity = parse_severity(name)
-        if severity in found:
-            raise DataError(f"{folder} has severity {severity_text(severity or 0)} twice: remove one folder")
-        if severity is not None:
+        severity = parse_severity(name) if _number(name) is not None else None
+        if severity is None:
+            unread.append(f"{printable(name, MOST_NAME_SHOWN)}/ (severities are above 0 and up to 5)")
+        elif severity in found:
+            raise DataError(f"{folder} has severity {severity_text(severity)} twice: remove one folder")
+        else:
             found[severity] = folder / name
-    if not found:
-        raise DataError(f"{folder} has no severity folders, such as {folder}/1: {FETCH_AGAIN}")
-    return found
+    return found, unread
+
+
+def _shared_files(cells: list[Path], folder: Path) -> tuple[tuple[str, ...], str]:
+    """The files that all cells have, and how many others are left out, in words.
+
+    Raises:
+        DataError: a cell lacks more than MOST_LEFT_OUT of the files of another.
+    """
+    listed = [list_image_files(cell) for cell in cells]
+    most = max(range(len(cells)), key=lambda place: len(listed[place]))
+    shared = set(listed[most]).intersection(*listed)
+    every = set().union(*listed)
+    least = min(range(len(cells)), key=lambda place: len(listed[place]))
+    if not shared or len(shared) < (1 - MOST_LEFT_OUT) * len(every):
+        _same_files([cells[most], cells[least], *cells])
+    if len(shared) == len(every):
+        return tuple(listed[most]), ""
+    return tuple(file for file in listed[most] if file in shared), (
+        f"{len(every) - len(shared):,} of {len(every):,} images are left out of every corruption and severity, because"
+        f" not all of them hold it: {cells[least].relative_to(folder)} holds {len(listed[least]):,}"
+    )
 
 
 def _same_files(cells: list[Path]) -> tuple[str, ...]:
@@ -291,7 +368,7 @@ def fingerprint_of_files(folder: Path, files: Sequence[str]) -> str:
     """
     hasher = hashlib.blake2b(digest_size=DIGEST_BYTES)
     with ThreadPoolExecutor(WORKERS) as pool:
-        for file, digest in zip(files, pool.map(_digest, [folder / file for file in files]), strict=True):
+        for file, digest in zip(files, pool.map(digest_of_file, [folder / file for file in files]), strict=True):
             hasher.update(len(os.fsencode(file)).to_bytes(4, "little") + os.fsencode(file) + digest)
     return hasher.hexdigest()
 
@@ -303,7 +380,8 @@ def file_stats(cell: Path, files: list[str]) -> list[list[object]]:
     return [[file, status.st_size, status.st_mtime_ns] for file, status in zip(files, statuses, strict=True)]
 
 
-def _digest(path: Path) -> bytes:
+def digest_of_file(path: Path) -> bytes:
+    """BLAKE2b digest of a regular file's bytes."""
     with _reading(path):
         check_regular(path)
         file = path.open("rb")

@@ -71,7 +71,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "another size": (put(Image.new("RGB", (32, 48)), "JPEG"), "32×48 pixels"),
     "transparent": (put(Image.new("RGBA", (SIDE, SIDE), (9, 9, 9, 9)), "PNG"), "transparent"),
     "no image": (lambda b: (b / "1" / "flower" / "val_0007.JPEG").write_text("words"), "cannot be decoded"),
-    "missing corruption": (shutil.rmtree, "no folder brightness"),
+    "missing corruption": (shutil.rmtree, "has no brightness: it holds contrast"),
 }
 
 

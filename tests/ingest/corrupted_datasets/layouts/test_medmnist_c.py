@@ -1,0 +1,61 @@
+"""MedMNIST-C archives: what `failmodes corrupt` writes is what the published loader and this package read."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from corrupted_datasets import DIGITS, contents, corrupt_command, set_options
+from numpy.testing import assert_array_equal
+
+from failmodes.ingest.corrupted_datasets.command import write_corrupted_dataset
+from failmodes.ingest.corrupted_datasets.corrupted_dataset import open_corrupted_dataset
+from failmodes.ingest.corrupted_datasets.published_source import pair_with_published
+from failmodes.ingest.corruptions.apply import corrupt
+from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
+from failmodes.ingest.datasets.opening import open_dataset
+
+
+def test_the_command_writes_archives_as_published(tmp_path: Path, digits: Dataset, monkeypatch) -> None:
+    folder = tmp_path / "digits-C"
+    options = ("--layout", "medmnist-c", "--corruption", "fog", "--corruption", "contrast", "--images", "40")
+    assert corrupt_command(monkeypatch, "digits", "--to", folder, *options) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["contrast.npz", "fog.npz", "manifest.json"]
+    ids, _ = balanced_subset(digits.labels, 40)
+    expected = np.concatenate([corrupt(digits.images[ids], "fog", s, image_ids=ids) for s in range(1, 6)])
+    with np.load(folder / "fog.npz") as archive:  # as medmnistc.dataset.CorruptedMedMNIST reads it
+        assert_array_equal(archive["test_images"], expected)
+        assert_array_equal(archive["test_labels"], np.tile(digits.labels[ids], 5)[:, None])
+    opened = open_corrupted_dataset(folder, ["fog"], tmp_path / "cache")
+    assert_array_equal(opened.images("fog", 2, np.array([7, 0])), expected[[47, 40]])
+    assert pair_with_published(digits, opened).paired
+    before = contents(folder)
+    assert corrupt_command(monkeypatch, "digits", "--to", folder, *options) == 0
+    assert contents(folder) == before, "a finished dataset is left alone"
+    (folder / "fog.npz").unlink()
+    assert corrupt_command(monkeypatch, "digits", "--to", folder, *options) == 0
+    assert contents(folder) == before, "the same images make the same bytes"
+
+
+def test_gray_images_are_written_with_one_channel(tmp_path: Path) -> None:
+    gray = DIGITS.model_copy(update={"gray": True})
+    options = set_options(layout="medmnist-c", corruptions=["gaussian_noise"])
+    write_corrupted_dataset(gray, options, tmp_path / "set")
+    with np.load(tmp_path / "set" / "gaussian_noise.npz") as archive:
+        assert archive["test_images"].shape == (5 * 40, 32, 32)
+    opened = open_corrupted_dataset(tmp_path / "set", ["gaussian_noise"])
+    assert pair_with_published(open_dataset(gray, tmp_path / "cache"), opened).paired
+
+
+def test_an_interrupted_archive_continues(tmp_path: Path, digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = set_options(layout="medmnist-c", corruptions=["fog"])
+    write_corrupted_dataset(DIGITS, options, tmp_path / "whole")
+    from failmodes.ingest.corrupted_datasets.layouts.medmnist_c import ArchiveWriter
+
+    original = ArchiveWriter.publish
+    monkeypatch.setattr(ArchiveWriter, "publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(BaseException):  # noqa: B017, PT011  # how an interruption is reported is not the subject
+        write_corrupted_dataset(DIGITS, options, tmp_path / "cut")
+    assert not (tmp_path / "cut" / "fog.npz").exists()
+    monkeypatch.setattr(ArchiveWriter, "publish", original)
+    write_corrupted_dataset(DIGITS, options, tmp_path / "cut")
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")

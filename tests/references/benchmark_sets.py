@@ -1,0 +1,81 @@
+"""Miniatures of published benchmark datasets: names, shapes, orders and class lists of the real ones, few small images.
+
+Sources: CIFAR-10-C (Zenodo 2535967), CIFAR-10-C-bar and ImageNet-C-bar (facebookresearch/augmentation-corruption,
+`imagenet_c_bar/cifar10_c_bar.csv` and README), MedMNIST-C (francescodisalvo05/medmnistc-api, `dataset_manager.py` and
+`registry.py`), ImageNet-3DCC (EPFL-VILAB/3DCommonCorruptions).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+CIFAR_10_C_BAR = (
+    "blue_noise_sample", "checkerboard_cutout", "inverse_sparkles", "pinch_and_twirl", "ripple", "brownish_noise",
+    "circular_motion_blur", "lines", "sparkles", "transverse_chromatic_abberation",
+)  # fmt: skip
+IMAGENET_C_BAR = (
+    "blue_noise_sample", "brownish_noise", "caustic_refraction", "checkerboard_cutout", "cocentric_sine_waves",
+    "inverse_sparkles", "perlin_noise", "plasma_noise", "single_frequency_greyscale", "sparkles",
+)  # fmt: skip
+IMAGENET_3DCC = ("near_focus", "far_focus", "fog_3d", "flash", "xy_motion_blur", "z_motion_blur")
+BLOODMNIST_C = (
+    "pixelate", "jpeg_compression", "defocus_blur", "motion_blur", "brightness_up", "brightness_down", "contrast_up",
+    "contrast_down", "saturate", "stain_deposit", "bubble",
+)  # fmt: skip
+SEVERITIES = (1, 2, 3, 4, 5)
+
+
+def darkened(images: np.ndarray, name: str, severity: int) -> np.ndarray:
+    """Images (N, H, W, 3), a little darker at each severity, and another shade for each name."""
+    factor = 1 - 0.1 * severity - 0.01 * (sum(map(ord, name)) % 10)
+    return (images * factor).astype(np.uint8)
+
+
+def write_arrays(folder: Path, images: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Path:
+    """`<corruption>.npy` and `labels.npy`, as CIFAR-10-C and CIFAR-10-C-bar."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        np.save(folder / f"{name}.npy", np.concatenate([darkened(images, name, s) for s in SEVERITIES]))
+    np.save(folder / "labels.npy", np.tile(labels, len(SEVERITIES)).astype(np.uint8))
+    return folder
+
+
+def write_tree(
+    folder: Path,
+    images: np.ndarray,
+    files: Sequence[str],
+    names: Sequence[str],
+    severities: Sequence[int] = SEVERITIES,
+) -> Path:
+    """`<corruption>/<severity>/<class>/<image>`, as ImageNet-C, Tiny-ImageNet-C, ImageNet-C-bar and ImageNet-3DCC."""
+    for name in names:
+        for severity in severities:
+            for pixels, file in zip(darkened(images, name, severity), files, strict=True):
+                path = folder / name / str(severity) / file
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(path, "PNG")
+    return folder
+
+
+def write_medmnist_c(folder: Path, images: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Path:
+    """`<corruption>.npz` as `medmnistc.dataset_manager` writes it; images (N, H, W) are gray."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        stacked = np.concatenate([darkened(images, name, severity) for severity in SEVERITIES])
+        tiled = np.tile(labels.astype(np.uint8)[:, None], (len(SEVERITIES), 1))
+        np.savez_compressed(folder / f"{name}.npz", test_images=list(stacked), test_labels=list(tiled))
+    return folder
+
+
+def write_medmnist(path: Path, images: np.ndarray, labels: np.ndarray) -> Path:
+    """One `.npz` with the splits train, val and test, as medmnist.com distributes it."""
+    column = labels.astype(np.uint8)[:, None]
+    parts = {
+        f"{split}_{key}": array
+        for split in ("train", "val", "test")
+        for key, array in (("images", images), ("labels", column))
+    }
+    np.savez_compressed(path, **parts)
+    return path
