@@ -75,7 +75,8 @@ class Evaluation:
         method = self.attention
         attention = f"{method.method} at {method.layer}" if self.has_attention else f"none: {method.reason}"
         precision = {} if self.model.precision == "float32" else {"precision": self.model.precision}
-        return {**self.model.assumptions(), **precision, "attention": attention}
+        shape = self.data.dataset.images.shape[1:]
+        return {**self.model.assumptions(shape), **precision, "attention": attention}
 
     def row(self) -> dict[str, Any]:
         """The row of `evaluations`."""

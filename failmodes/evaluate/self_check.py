@@ -215,7 +215,7 @@ def model_warnings(model: Model, pixels: NDArray[np.uint8]) -> list[Note]:
             )
     height, width = pixels.shape[1:3]
     side = given.input_side_px
-    if side is not None and height != width:
+    if side is not None and height != width and not given.description:
         found.append(
             Note(
                 "aspect_ratio",
@@ -224,12 +224,16 @@ def model_warnings(model: Model, pixels: NDArray[np.uint8]) -> list[Note]:
                 label,
             )
         )
-    if given.crops:
+    if given.crops and (side is None or min(height, width) <= side):  # a library crops larger images on purpose
+        fix = (
+            "remove Resize and CenterCrop from it, or pass uncropped images"
+            if side is None
+            else f"set `input_side_px = {side}` to resize them without a crop, or use larger images"
+        )
         found.append(
             Note(
                 "cropping",
-                f"{given.description} crops: the model does not see the border of images that are "
-                f"{width}×{height} px already; remove Resize and CenterCrop from it, or pass uncropped images",
+                f"{given.description} crops: the model does not see the border of images of {width}×{height} px; {fix}",
                 label,
             )
         )

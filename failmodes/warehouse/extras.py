@@ -23,6 +23,8 @@ EXTRAS: dict[str, dict[str, str]] = {
     "ray": {"ray": "Ray"},
     "timm": {"timm": "timm"},
     "onnx": {"onnx": "onnx", "onnxruntime": "ONNX Runtime"},
+    "transformers": {"transformers": "transformers"},
+    "open-clip": {"open_clip": "OpenCLIP"},
 }
 INCLUDES = {"evaluate": "images"}  # an extra that installs another one too
 

@@ -167,7 +167,9 @@ def find_target_layer(model: Model, inputs: torch.Tensor) -> TargetLayer | None:
     reaching = [(one, on_grid) for one, on_grid in placed if on_grid.any()]
     if not reaching:
         return None
-    latest, positions = reaching[0]
+    # of queries, keys and values, which only a class token reads, the norm before them is the feature
+    plain = (pair for pair in reaching if not isinstance(model.module.get_submodule(pair[0].layer), nn.Linear))
+    latest, positions = next(plain, reaching[0]) if reaching[0][0].reached.ndim == 3 else reaching[0]
     if latest.reached.ndim == 4:
         maps = [one for one, on_grid in reaching if one.reached.ndim == 4 and on_grid.shape[2:] == positions.shape[2:]]
         latest = next((one for one in maps if _passes_all_evidence(model, inputs, one.layer)), latest)

@@ -7,6 +7,7 @@ error: silently wrong labels are the worst failure.
 import difflib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from failmodes.evaluate.models.checkpoints import build_with_tensors, check_arch
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.outputs import TRIAL_IMAGES, as_plain_module, try_model
 from failmodes.evaluate.models.preprocessing import Preprocessing
-from failmodes.evaluate.models.sources import resolve_architecture
+from failmodes.evaluate.models.sources import Architecture, resolve_architecture
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization, named_normalization
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.folder_listing import class_name_of
@@ -76,6 +77,7 @@ def load_model(spec: ModelSpec, dataset: Dataset, path: Path | None = None) -> M
 def _loaded(spec: ModelSpec, dataset: Dataset, path: Path | None) -> Model:
     """The model of a study with its weights."""
     architecture, names = resolve_architecture(spec.architecture), output_names(spec.class_names)
+    _check_keys_of_source(spec, architecture)
     if path is None:
         model: Model = architecture.module.load(spec, architecture.name, names or dataset.class_names)
         subject = spec.architecture if model.checkpoint is None else f"{spec.architecture} ({model.checkpoint})"
@@ -98,9 +100,14 @@ def _loaded(spec: ModelSpec, dataset: Dataset, path: Path | None) -> Model:
         stated = _stated_by_module(model.module, spec.architecture) | stated
     model.module = as_plain_module(model.module).float().eval()
     model.output_names = names or stated.get("class_names") or model.output_names
-    of_weights = model.preprocessing
+    model.preprocessing = _overridden(model.preprocessing, spec, stated, subject)
+    return model
+
+
+def _overridden(of_weights: Preprocessing, spec: ModelSpec, stated: Mapping[str, Any], subject: str) -> Preprocessing:
+    """The preprocessing of the weights, with what the study, the file or the user's module state instead."""
     if of_weights.function is not None:
-        return model
+        return of_weights
     normalization = spec.normalization or stated.get("normalization") or of_weights.normalization
     if normalization is None:
         raise StudyError(
@@ -108,9 +115,28 @@ def _loaded(spec: ModelSpec, dataset: Dataset, path: Path | None) -> Model:
             "training, of values / 255: `normalization = { mean = […], std = […] }`, or a name such as "
             '"imagenet", or "none" for values in [0, 1]'
         )
-    side = spec.input_side_px or stated.get("input_side_px") or of_weights.input_side_px
-    model.preprocessing = Preprocessing(normalization, side)
-    return model
+    side = spec.input_side_px or stated.get("input_side_px")
+    made = (
+        Preprocessing(normalization, side or of_weights.input_side_px)
+        if side or of_weights.resize is None
+        else replace(of_weights, normalization=normalization)
+    )
+    is_stated = of_weights.normalization is not None and made != of_weights
+    return replace(made, replaced=of_weights.replaced or (of_weights.describe() if is_stated else ""))
+
+
+def _check_keys_of_source(spec: ModelSpec, architecture: Architecture) -> None:
+    """Refuse keys that have no effect on models of a source.
+
+    Raises:
+        StudyError: `weights` for a source whose models include theirs, or `prompts` for one that is not zero-shot.
+    """
+    if spec.weights is not None and not hasattr(architecture.module, "build"):
+        raise StudyError(
+            f"model {spec.label!r}: models of {architecture.source} include their weights: remove `weights`"
+        )
+    if spec.prompts is not None and not hasattr(architecture.module, "DEFAULT_PROMPT"):
+        raise StudyError(f"model {spec.label!r} is not a zero-shot model (clip:… or open_clip:…): remove `prompts`")
 
 
 def output_names(given: Any) -> tuple[str, ...] | None:
@@ -168,7 +194,8 @@ def _check_side(model: Model, dataset: Dataset) -> None:
     """Refuse images of another size than the weights expect, unless the study sets `input_side_px`."""
     height, width = int(dataset.images.shape[1]), int(dataset.images.shape[2])
     side = model.preprocessing.input_side_px
-    if side is not None and model.spec.input_side_px is None and (height, width) != (side, side):
+    resizes = bool(model.preprocessing.description)
+    if side is not None and model.spec.input_side_px is None and not resizes and (height, width) != (side, side):
         raise StudyError(
             f"model {model.label!r} expects images of {side}×{side} px, but those of {dataset.label} are "
             f"{height}×{width}: set `input_side_px = {side}` (resizes them after corruption), "

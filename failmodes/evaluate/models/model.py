@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SHOWN = 3  # classes listed in the description of a model
 STANDARD = "standard"
+PROMPTS = "prompts"  # the note of a zero-shot model that its results store, too
 UNSTATED = Preprocessing(None)
 MOST_STATED_LETTERS = 10_000  # of a text in a checkpoint's metadata, in the results
 
@@ -33,7 +34,7 @@ MOST_STATED_LETTERS = 10_000  # of a text in a checkpoint's metadata, in the res
 FAMILIES = (
     "mobilevit", "efficientvit", "maxvit", "coatnet", "convnext", "swin", "deit", "beit", "mixer", "efficientnet",
     "mobilenet", "mnasnet", "densenet", "resnext", "regnet", "resnest", "resnet", "shufflenet", "squeezenet",
-    "googlenet", "inception", "vgg", "alexnet", r"\bvit", r"\beva",
+    "googlenet", "inception", "vgg", "alexnet", r"\bvit", r"\beva", "siglip", "clip",
 )  # fmt: skip
 
 
@@ -82,6 +83,7 @@ class Model:
         outputs: indices of the logits among the module's outputs, on the device: the classes in order, then the other
             outputs if these compete; None for all outputs in order.
         attention: the CAM method, or the reason why there is none.
+        notes: further assumptions that its source makes, text by topic.
         watchers: functions called with all outputs (N, outputs) of each forward pass.
     """
 
@@ -106,6 +108,7 @@ class Model:
     precision: Precision = "float32"
     outputs: torch.Tensor | None = None
     attention: "CamMethod | CamUnavailable" = NOT_REQUESTED
+    notes: dict[str, str] = field(default_factory=dict)
     watchers: list[Callable[[torch.Tensor], None]] = field(default_factory=list)
 
     @property
@@ -217,8 +220,8 @@ class Model:
             "class_protocol": self.protocol,
         }
 
-    def assumptions(self) -> dict[str, str]:
-        """Assumptions about the model, its input and its outputs: text by topic."""
+    def assumptions(self, image_shape: tuple[int, ...] | None = None) -> dict[str, str]:
+        """Assumptions about the model, its input (of images of this shape) and its outputs: text by topic."""
         count = self._parameter_count()
         parts = [
             self.architecture,
@@ -230,9 +233,9 @@ class Model:
         changing = "" if self.spec.deterministic else ", not deterministic, as accepted"
         return {
             "model": "; ".join(part for part in parts if part),
-            "input": self.preprocessing.describe() + _parenthesized(source and f"of {source}"),
+            "input": self.preprocessing.describe(image_shape) + _parenthesized(source and f"of {source}"),
             "outputs": f"{self.logits_hook.describe()}{changing}; {self._describe_classes()}",
-        }
+        } | self.notes
 
     def _parameter_count(self) -> int | None:
         """Number of parameters; None for a function."""
@@ -255,6 +258,7 @@ class Model:
             None if width == PUBLISHED_WIDTH else f"small: width {width} instead of {PUBLISHED_WIDTH}",
             None if self.spec.stem is None else f"stem: {STEM}",
             ", ".join(f"{key} {value}" for key, value in self.spec.options.items()),
+            self.notes.get(PROMPTS),
             self._subset(),
         )
         return "; ".join(part for part in parts if part) or None

@@ -1,8 +1,9 @@
-"""From uint8 pixels to a model's input: normalization and size, or a user's function instead."""
+"""From uint8 pixels to a model's input: resize, crop and normalization, or one function instead."""
 
 import pickle
 import random
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -21,32 +22,39 @@ UNIT_RANGE = Normalization(mean=(0, 0, 0), std=(1, 1, 1))  # values / 255, uncha
 PIXEL_VALUES = "pixel_values"  # key of the result of Hugging Face image processors
 TOLERANCE = 1e-3  # allowed difference between an image in a batch of one and of two
 MOST_NAME_LETTERS = 200  # of a function's name in the results
+TRIAL_SIZE = (96, 96)  # of an image that a library's transform is tried on, in pixels
 CALLS, CALLS_IF_RANDOM = 4, 100  # to detect random results, even those that differ only once in twenty calls
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How uint8 images become a model's input: normalization and size, or a user's function.
+    """How uint8 images become a model's input: resize, crop and normalization, or one function for all of it.
 
     Attributes:
-        normalization: mean and std of values / 255; None if `function` is used.
-        input_side_px: side of the square that images are resized to (bilinear, anti-aliased); None: not resized.
+        normalization: mean and std of values / 255; with `function`, those that it applies, if known.
+        input_side_px: side of the model's input if it is a square. Without `resize`, images of another size are resized
+            to it (bilinear, anti-aliased). None: as the images come, or not a square.
         is_assumed: whether the normalization is unknown, so that the model gets values in [0, 1].
-        function: a user's function from a uint8 tensor (N, 3, H, W) on the CPU to the model's input, N first.
-        identity: hash of its code and settings.
+        resize: a library's resize and crop, from a uint8 tensor (N, 3, H, W) on the CPU to one of (N, 3, h, w).
+        function: a function of the user or a library from a uint8 tensor (N, 3, H, W) on the CPU to the model's input,
+            N first.
+        identity: hash of the code or settings of `resize` or `function`.
         name: its name and output size, for the results.
-        description: a short description, for the assumptions of a model.
+        description: a short description of it, for the assumptions of a model.
         crops: whether it ignores the border of an image.
+        replaced: a short description of the preprocessing that the study replaced; may be empty.
     """
 
     normalization: Normalization | None = UNIT_RANGE
     input_side_px: int | None = None
     is_assumed: bool = False
+    resize: Callable[[torch.Tensor], torch.Tensor] | None = None
     function: Callable[[torch.Tensor], torch.Tensor] | None = None
     identity: str | None = None
     name: str | None = None
     description: str = ""
     crops: bool = False
+    replaced: str = ""
 
     def __call__(self, images: np.ndarray | torch.Tensor, device: torch.device) -> torch.Tensor:
         """Prepare uint8 images (N, H, W, 3) as floats (N, 3, h, w) on the device; they are transferred as bytes."""
@@ -54,10 +62,12 @@ class Preprocessing:
             images = torch.from_numpy(np.require(images, requirements=["C", "W"]))  # torch takes no read-only memory
         if self.function is not None:
             return self.function(images.permute(0, 3, 1, 2).contiguous()).to(device)
+        if self.resize is not None:
+            images = self.resize(images.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         # (N, H, W, 3) memory viewed as (N, 3, H, W) is already channels_last: no copy
         values = images.to(device, non_blocking=True).permute(0, 3, 1, 2)
         side = self.input_side_px
-        if side is not None and values.shape[2:] != (side, side):
+        if self.resize is None and side is not None and values.shape[2:] != (side, side):
             values = interpolate(values.float(), (side, side), mode="bilinear", antialias=True)
         return _normalized(values.float(), self.normalization or UNIT_RANGE)
 
@@ -66,16 +76,26 @@ class Preprocessing:
         height, width = (self.input_side_px,) * 2 if self.input_side_px else image_shape[:2]
         return f"{width}×{height} px"
 
-    def describe(self) -> str:
-        """A short description, for the assumptions of a model."""
-        if self.function is not None:
-            return self.description
-        side = "" if self.input_side_px is None else f"resized to {self.input_side_px} px, "
-        given = self.normalization or UNIT_RANGE
-        if given == UNIT_RANGE:
-            return f"{side}values in [0, 1]"
-        mean, std = ("/".join(f"{value:.4g}" for value in channels) for channels in (given.mean, given.std))
-        return f"{side}normalized by mean {mean}, std {std}"
+    def describe(self, image_shape: tuple[int, ...] | None = None) -> str:
+        """A short description, for the assumptions of a model: after the size of the images (H, W, 3) if it is given.
+
+        Corruptions apply to the images as they come, so a resize comes after them.
+        """
+        side = self.input_side_px
+        resizes = self.description or ("" if side is None else f"resized to {side} px (bilinear)")
+        steps = [resizes, *([] if self.function is not None else [describe_normalization(self.normalization)])]
+        if image_shape is not None and resizes and (image_shape[:2] != (side, side) or self.description):
+            steps.insert(0, f"corrupted at {image_shape[1]}×{image_shape[0]} px, then")
+        text = ", ".join(filter(None, steps)).replace("then, ", "then ")
+        return f"{text}; set in the study instead of: {self.replaced}" if self.replaced else text
+
+
+def describe_normalization(given: Normalization | None) -> str:
+    """Mean and std in words."""
+    if given in (None, UNIT_RANGE):
+        return "values in [0, 1]"
+    mean, std = ("/".join(f"{value:.4g}" for value in channels) for channels in (given.mean, given.std))
+    return f"normalized by mean {mean}, std {std}"
 
 
 def _normalized(values: torch.Tensor, normalization: Normalization) -> torch.Tensor:
@@ -107,6 +127,49 @@ INSIDE_THE_FUNCTION = Preprocessing(
     name="inside the function",
     description="its own preparation of the pixels",
 )
+
+
+def pil_preprocessing(
+    transform: Callable[[Image.Image], torch.Tensor],
+    normalization: Normalization,
+    settings: Mapping[str, Any],
+    description: str,
+) -> Preprocessing:
+    """The preprocessing of a library whose resize and crop take a PIL image, followed by a normalization.
+
+    Args:
+        transform: resize and crop, from one PIL image to a uint8 tensor (3, h, w).
+        normalization: of its result.
+        settings: everything that `transform` depends on, for the identity.
+        description: the resize and crop, in words.
+    """
+    image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 3, *TRIAL_SIZE), dtype=np.uint8))
+    resize = partial(_resized, transform)
+    result = resize(image)
+    height, width = result.shape[2:]
+    return Preprocessing(
+        normalization,
+        width if height == width else None,
+        resize=resize,
+        identity=identity_of(dict(settings)),
+        name=description,
+        description=description,
+        crops=_crops(resize, image, result),
+    )
+
+
+def _resized(transform: Callable[[Image.Image], torch.Tensor], images: torch.Tensor) -> torch.Tensor:
+    """Images (N, 3, H, W) uint8 after a resize and crop of PIL images, in threads: Pillow releases the interpreter."""
+    pixels = images.permute(0, 2, 3, 1).contiguous().numpy()
+
+    def apply(image: np.ndarray) -> torch.Tensor:
+        return transform(Image.fromarray(image))
+
+    threads = min(len(pixels), torch.get_num_threads())
+    if threads < 2:
+        return torch.stack([apply(image) for image in pixels])
+    with ThreadPoolExecutor(threads) as pool:
+        return torch.stack(list(pool.map(apply, pixels)))
 
 
 def own_preprocessing(

@@ -5,7 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
 from failmodes.ingest import study_types
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, StrictModel
@@ -53,6 +53,7 @@ RESERVED_OPTIONS = (
 )  # fmt: skip
 
 MOST_METRIC_FILES = 100
+MOST_PROMPTS = 1000  # the largest published ensembles have 80
 
 
 def named_source(architecture: str) -> str | None:
@@ -94,6 +95,22 @@ def named_normalization(given: Any) -> Any:
         hint = did_you_mean(given, NORMALIZATIONS, f"choose among {', '.join(NORMALIZATIONS)}")
         raise ValueError(f"unknown normalization {given!r}: {hint} (or give mean and std)")
     return dict(zip(("mean", "std"), NORMALIZATIONS[given], strict=True))
+
+
+def _as_list(given: Any) -> Any:
+    """One text as a list; other values unchanged."""
+    return [given] if isinstance(given, str) else given
+
+
+def _with_placeholder(prompt: str) -> str:
+    if "{}" not in prompt:
+        raise ValueError(f'{prompt!r} has no {{}} for the name of the class: write for example "a photo of a {{}}"')
+    return prompt
+
+
+Prompts = Annotated[
+    list[Annotated[study_types.Name, AfterValidator(_with_placeholder)]], Field(min_length=1, max_length=MOST_PROMPTS)
+]
 
 
 class TrainingSpec(StrictModel):
@@ -148,7 +165,8 @@ class ModelSpec(StrictModel):
     Attributes:
         label: name in charts.
         architecture: `resnet18` or `densenet121` (with the CIFAR stem), `torchvision:NAME`, `timm:NAME`, a bare name
-            looked up in that order, `timm:hf-hub:OWNER/NAME`, or `module:function` that returns a model.
+            looked up in that order, `timm:hf-hub:OWNER/NAME`, `module:function` that returns a model, or the prefix of
+            another source with a name or a path, such as `transformers:FOLDER`.
         width: channels of the first stage, for resnet18 and densenet121 only.
         options: keyword arguments of the model.
         stem: "cifar" replaces the first convolution of a ResNet or DenseNet by 3×3 with stride 1 and drops the
@@ -164,7 +182,10 @@ class ModelSpec(StrictModel):
             "cifar10", "cifar100", "clip", "inception" and "none".
         input_side_px: input size of the model: images are corrupted at the dataset's size, then resized to it
             (bilinear, anti-aliased). Default: as the weights state, otherwise not resized.
-        class_names: names of the outputs in order, if the weights do not state them.
+        class_names: names of the outputs in order, if the weights do not state them; of a zero-shot model, the names
+            in its prompts.
+        prompts: templates of a zero-shot model, each with {} for the name of a class; the embeddings of several are
+            averaged. Default: "a photo of a {}".
         class_map: output, by index, name or WordNet id, of a class of the dataset; other classes are matched by name.
         classes: for models with outputs that are not classes of the dataset: "all" predicts among all outputs, as for
             published accuracies; "subset" among the classes of the dataset. Default: all if classes were matched by
@@ -190,6 +211,7 @@ class ModelSpec(StrictModel):
     normalization: Annotated[Normalization | None, BeforeValidator(named_normalization)] = None
     input_side_px: study_types.SidePx | None = None
     class_names: Literal["imagenet-1k"] | Annotated[list[study_types.Name], Field(min_length=2)] | None = None
+    prompts: Annotated[Prompts | None, BeforeValidator(_as_list)] = None
     class_map: dict[study_types.Name, study_types.OutputIndex | study_types.Name] = {}
     classes: ClassProtocol | None = None
     output_key: study_types.Name | None = None
@@ -283,7 +305,7 @@ class ModelSpec(StrictModel):
             )
         if self.training is not None and self.training_seed is not None:
             raise ValueError(f"model {self.label!r}: `training_seed` is for given weights; use `seeds` with `training`")
-        for key in ("input_side_px", "class_names", "class_map", "classes", "output_key", "output_kind"):
+        for key in ("input_side_px", "class_names", "prompts", "class_map", "classes", "output_key", "output_kind"):
             if self.training is not None and getattr(self, key):
                 raise ValueError(f"model {self.label!r}: `{key}` is for given weights, not for `training`")
         return self

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.models.preprocessing import Preprocessing
+from failmodes.evaluate.models.preprocessing import Preprocessing, pil_preprocessing
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.ingest.datasets.imagenet_classes import IMAGENET_1K, imagenet_names
 from failmodes.warehouse.errors import ModelError, StudyError, did_you_mean, first_line
@@ -74,16 +74,35 @@ def load(spec: ModelSpec, name: str, class_names: tuple[str, ...]) -> Model:
             "with normalization and class_names"
         ) from error
     published = module.pretrained_cfg
-    side = spec.options.get("img_size", published["input_size"][-1])
-    normalization = Normalization(mean=tuple(published["mean"]), std=tuple(published["std"]))
     classes = _names_of_outputs(name, published)
     return Model(
         module=module, spec=spec, architecture=architecture,
-        preprocessing=Preprocessing(normalization, side if isinstance(side, int) else int(published["input_size"][-1])),
+        preprocessing=published_preprocessing(module, spec.options.get("img_size")),
         output_names=classes, output_count=None if classes is None else len(classes),
         checkpoint=str(published.get("hf_hub_id") or PurePosixPath(published.get("url") or name).name),
         metadata={"dataset": IMAGENET_1K} if classes == imagenet_names() else {},
     )  # fmt: skip
+
+
+def published_preprocessing(module: nn.Module, image_size: Any = None) -> Preprocessing:
+    """The preprocessing of timm's evaluation transform, `create_transform` of the model's data configuration.
+
+    Args:
+        module: with `pretrained_cfg`.
+        image_size: side, or height and width, that the model was built for instead of the configuration's.
+    """
+    data = importlib.import_module("timm.data")
+    side = (image_size, image_size) if isinstance(image_size, int) else image_size
+    given = None if side is None else {"input_size": (3, *side)}
+    config = data.resolve_model_data_config(module, given)
+    height, width = config["input_size"][1:]
+    details = f"{config['interpolation']}, crop_pct {config['crop_pct']:.4g}, {config['crop_mode']} crop"
+    return pil_preprocessing(
+        data.create_transform(**config, is_training=False, normalize=False),
+        Normalization(mean=tuple(config["mean"]), std=tuple(config["std"])),
+        config,
+        f"resized and cropped by timm to {width}×{height} px ({details})",
+    )
 
 
 def _names_of_outputs(name: str, published: dict[str, Any]) -> tuple[str, ...] | None:

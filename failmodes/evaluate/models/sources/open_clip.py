@@ -1,0 +1,150 @@
+"""Zero-shot models of OpenCLIP (the extra `open-clip`).
+
+`architecture = "open_clip:NAME/PRETRAINED"`, such as `open_clip:ViT-B-32/openai`, where PRETRAINED is a tag of OpenCLIP
+or a file; `open_clip:hf-hub:OWNER/NAME`; or `open_clip:FOLDER` with an `open_clip_config.json`.
+"""
+
+import importlib
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from failmodes.evaluate.models.code_identity import code_hash
+from failmodes.evaluate.models.hugging_face import quiet
+from failmodes.evaluate.models.model import Model
+from failmodes.evaluate.models.preprocessing import Preprocessing, pil_preprocessing
+from failmodes.evaluate.models.zero_shot import DEFAULT_PROMPT, zero_shot_model
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
+from failmodes.warehouse.errors import ModelError, StudyError, did_you_mean, first_line, listed
+from failmodes.warehouse.extras import require
+
+__all__ = ["DEFAULT_PROMPT", "load"]
+HUB = "hf-hub:"
+SHOWN = 5  # tags listed in an error
+
+
+@dataclass(frozen=True)
+class Location:
+    """A model as OpenCLIP names it.
+
+    Attributes:
+        name: of the model; a hub or a folder begins with hf-hub: or local-dir:.
+        pretrained: tag or file of its weights; None if the name includes them.
+        architecture: canonical name.
+        checkpoint: name of the weights.
+    """
+
+    name: str
+    pretrained: str | None
+    architecture: str
+    checkpoint: str
+
+
+class ImageFeatures(nn.Module):
+    """A visual tower that may return features together with tokens."""
+
+    def __init__(self, tower: nn.Module) -> None:
+        super().__init__()
+        self.tower = tower
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Features (N, D) of images (N, 3, h, w)."""
+        found = self.tower(images)
+        features: torch.Tensor = found if isinstance(found, torch.Tensor) else found[0]
+        return features
+
+
+def load(spec: ModelSpec, name: str, class_names: tuple[str, ...]) -> Model:
+    """Load a model, downloaded to the hub's cache if necessary, and compute the text embeddings of the classes.
+
+    Raises:
+        MissingExtraError: OpenCLIP is not installed.
+        StudyError: unknown model or weights, or options are given.
+        ModelError: it cannot be loaded or downloaded, or does not take the prompts.
+    """
+    require("open-clip", "a model of OpenCLIP", ["open_clip"])
+    library = importlib.import_module("open_clip")
+    if spec.options:
+        raise StudyError(f"model {spec.label!r}: models of open_clip take no options: remove {', '.join(spec.options)}")
+    location = _locate(spec, name, library)
+    try:
+        with quiet():
+            model: Any = library.create_model_from_pretrained(
+                location.name, location.pretrained, return_transform=False, weights_only=True
+            )
+            tokenizer = library.get_tokenizer(location.name)
+    except Exception as error:  # many errors of the library and of the hub's client
+        raise ModelError(
+            f"model {spec.label!r}: {spec.architecture} cannot be loaded ({first_line(error)}): download it on a "
+            "machine with network access, or name a folder with open_clip_config.json and its weights"
+        ) from error
+    model = model.float().eval()
+    bias = getattr(model, "logit_bias", None)
+    text_tower = nn.Module()  # the text tower of CLIP is the rest of the model
+    for key, value in (*model.named_children(), *model.named_parameters(recurse=False)):
+        if key != "visual":
+            setattr(text_tower, key, value)
+    visual = model.visual
+
+    def encode(texts: list[str]) -> torch.Tensor:
+        features: torch.Tensor = model.encode_text(tokenizer(texts))
+        return features
+
+    return zero_shot_model(
+        spec, location.architecture, ImageFeatures(visual), encode, class_names,
+        scale=float(model.logit_scale.detach().exp()), bias=0.0 if bias is None else float(bias.detach()),
+        preprocessing=_preprocessing(visual), checkpoint=location.checkpoint,
+        text_tower={"text": text_tower},
+        settings=code_hash(visual, subject=f"model {spec.label!r}", apart=visual.state_dict(keep_vars=True)),
+    )  # fmt: skip
+
+
+def _locate(spec: ModelSpec, name: str, library: ModuleType) -> Location:
+    """The model as OpenCLIP names it.
+
+    Raises:
+        StudyError: unknown model or weights.
+    """
+    folder = spec.beside_study(name)
+    if folder.is_dir():
+        return Location(f"local-dir:{folder}", None, "open_clip:CLIP", folder.resolve().name)
+    if name.startswith(HUB):
+        return Location(name, None, f"open_clip:{name}", name.removeprefix(HUB))
+    model, _, given = name.partition("/")
+    if model not in library.list_models():
+        hint = did_you_mean(model, library.list_models(), "`open_clip.list_models()` lists them")
+        raise StudyError(f"model {spec.label!r}: open_clip has no model or folder {model!r}: {hint}")
+    tags = library.list_pretrained_tags_by_model(model)
+    file = spec.beside_study(given) if given else None
+    if file is not None and file.is_file():
+        return Location(model, str(file), f"open_clip:{model}", file.name)
+    tag = given or (tags[0] if len(tags) == 1 else "")
+    if tag.lower().replace("-", "_") not in tags:
+        hint = did_you_mean(tag, tags, f"expected {listed(tags, SHOWN) or 'a file'}")
+        raise StudyError(
+            f"model {spec.label!r}: name the weights of {model}, as open_clip:{model}/PRETRAINED: {hint}"
+            if not given
+            else f"model {spec.label!r}: open_clip has no weights {given!r} of {model}: {hint}"
+        )
+    return Location(model, tag, f"open_clip:{model}", tag)
+
+
+def _preprocessing(visual: Any) -> Preprocessing:
+    """The preprocessing of OpenCLIP's evaluation transform, without its last two steps, ToTensor and Normalize."""
+    from torchvision.transforms import Compose, Normalize, PILToTensor, ToTensor
+
+    config, transforms = dict(visual.preprocess_cfg), importlib.import_module("open_clip.transform")
+    whole = transforms.image_transform_v2(transforms.PreprocessCfg(**config), is_train=False)
+    steps = [step for step in whole.transforms if not isinstance(step, ToTensor | Normalize)]
+    size = config["size"]
+    height, width = (size, size) if isinstance(size, int) else size
+    details = f"{config['interpolation']}, {config['resize_mode']} side"
+    return pil_preprocessing(
+        Compose([*steps, PILToTensor()]),
+        Normalization(mean=tuple(config["mean"]), std=tuple(config["std"])),
+        config,
+        f"resized and cropped by OpenCLIP to {width}×{height} px ({details})",
+    )
