@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 # Keys of --json about a warehouse
 KEYS = (
-    "warehouse", "schema_version", "updated_at", "size_bytes", "row_counts", "evaluations", "warnings", "checks",
-    "out_of_date",
+    "warehouse", "schema_version", "updated_at", "size_bytes", "row_counts", "evaluations", "shifts", "warnings",
+    "checks", "out_of_date",
 )  # fmt: skip
 _COUNTED = {
     "prediction_facts": "predictions",
@@ -35,7 +35,7 @@ _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class EvaluationProgress(NamedTuple):
-    """Progress of one evaluation: its model, source of corrupted images, id, and number of cells and missing cells."""
+    """Progress of one evaluation: model, source of corruptions or shift, id, number of cells and missing cells."""
 
     model_label: str
     source_label: str
@@ -83,7 +83,8 @@ def status(
 
     The exit code is 1 if a check fails. Keys of --json: study (name, untrained, evaluations, unfinished; null
     without models); and, null if there is no warehouse yet, warehouse, schema_version, updated_at, size_bytes,
-    row_counts, evaluations, warnings (of their runs), checks (name, invariant, passed, breaking_rows) and out_of_date.
+    row_counts, evaluations, shifts, warnings (of their runs), checks (name, invariant, passed, breaking_rows) and
+    out_of_date.
     """
     limit_command(timeout)
     from failmodes.analysis.judging.stored import DERIVATION
@@ -140,6 +141,7 @@ def _as_json(path: Path, status: "WarehouseStatus") -> dict[str, Any]:
             row | {"latest_at": row["latest_at"] and row["latest_at"].strftime(_TIME)}
             for row in status.evaluations.iter_rows(named=True)
         ],
+        "shifts": status.shifts.to_dicts(),
         "warnings": status.warnings.to_dicts(),
         "checks": [
             {"name": one.name, "invariant": one.invariant, "passed": one.passed, "breaking_rows": one.row_count}
@@ -192,6 +194,15 @@ def warehouse_blocks(path: Path, status: "WarehouseStatus") -> Iterator["Block"]
     )  # fmt: skip
     texts = ("model", "dataset", "images", "source")
     yield Table("Evaluations", "", ("evaluation", *texts, "cells", "with attention"), rows, texts=texts)
+    if status.shifts.height:
+        shifts = tuple(
+            (Cell(row["shift"]), Cell(row["model_label"]), Cell(f"{row['image_count']:,}"),
+             Cell(f"{row['class_count']:,} of {row['clean_class_count']:,}"),
+             Cell("these classes" if row["restricted"] else "all classes"))
+            for row in status.shifts.iter_rows(named=True)
+        )  # fmt: skip
+        columns = ("shift", "model", "images", "classes", "predictions among")
+        yield Table("Natural shifts", "", columns, shifts, texts=("model", "predictions among"))
     notes = [
         f"{row['dataset_label']}, {row['subset']}: {note}"
         for row in evaluations
@@ -232,9 +243,9 @@ def study_progress(study_file: Path) -> StudyProgress | None:
     evaluations = [
         EvaluationProgress(
             one.model.label,
-            one.data.source.row()["source_label"],
+            one.data.title,
             one.evaluation_id,
-            len(study.cells),
+            len(one.data.cells(study)),
             len(missing_cells(study, one)),
         )
         for group in planned

@@ -51,7 +51,7 @@ def ingest(
     force: ForceOption = False,
 ) -> None:
     """Check the images: open and fingerprint the dataset and the corrupted dataset, and store both in the results."""
-    from failmodes.evaluate.evaluation_data import open_evaluation_data
+    from failmodes.evaluate.evaluation_data import open_study_data
     from failmodes.evaluate.study.study_file import read_study
     from failmodes.ingest.corrupted_datasets.published_source import PublishedSource
     from failmodes.ingest.datasets.dataset import record_dataset, write_image_list
@@ -64,7 +64,12 @@ def ingest(
     record_dataset(study.results_folder, dataset)
     record_corruptions(study.results_folder)
     note(dataset.describe())
-    for _, source, subset in open_evaluation_data(study, dataset):
+    for data in open_study_data(study, dataset):
+        if data.shift is not None:
+            if data.is_shifted:
+                note(data.shift.describe())
+            continue
+        source, subset = data.source, data.subset
         record_source(study.results_folder, source)
         pairing = source.pairing
         paired = "paired with the clean images" if pairing.paired else f"not paired: {pairing.note}"

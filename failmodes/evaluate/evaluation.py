@@ -36,7 +36,7 @@ class Evaluation:
     @cached_property
     def evaluation_id(self) -> str:
         """Hash of everything that changes the stored rows."""
-        dataset, source, subset = self.data
+        dataset, source, subset, _ = self.data
         facts: dict[str, Any] = {
             "schema": SCHEMA_VERSION,
             "model": self.model.model_id,
@@ -53,6 +53,8 @@ class Evaluation:
                 facts["masks"] = dataset.masks_id
         if self.keeps_logits:
             facts["logits"] = "all"
+        if self.model.whole is not None:
+            facts["classes"] = [self.model.class_outputs, self.model.protocol]
         return identity_of(facts)
 
     @property
@@ -80,7 +82,7 @@ class Evaluation:
 
     def row(self) -> dict[str, Any]:
         """The row of `evaluations`."""
-        (dataset, source, subset), method = self.data, self.attention
+        (dataset, source, subset, _), method = self.data, self.attention
         return {
             "evaluation_id": self.evaluation_id,
             "study": self.study,

@@ -13,8 +13,11 @@ from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.corrupted_datasets.published_source import PublishedSource
 from failmodes.ingest.corruptions.image_checks import check_size
 from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
-from failmodes.ingest.sources import GeneratedSource, Source
+from failmodes.ingest.datasets.shifts import Shift, of_classes, open_shift
+from failmodes.ingest.sources import GeneratedSource, NoCorruption, Source
+from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.hashing import fingerprint_of
+from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,16 +43,90 @@ class Subset:
 
 
 class EvaluationData(NamedTuple):
-    """The dataset, the source of corrupted images, and the evaluated subset."""
+    """The dataset, the source of corrupted images, and the evaluated subset.
+
+    Attributes:
+        dataset: clean images with labels.
+        source: of their corrupted counterparts.
+        subset: the evaluated images.
+        shift: the natural shift that these are the images of, or the clean images of its classes; None for the
+            images of the study itself.
+    """
 
     dataset: Dataset
     source: Source
     subset: Subset
+    shift: Shift | None = None
+
+    @property
+    def is_shifted(self) -> bool:
+        """Whether these are the images of a shift themselves."""
+        return self.shift is not None and self.dataset is self.shift.dataset
+
+    @property
+    def title(self) -> str:
+        """The label of the source of corruptions, or the shift."""
+        if self.shift is None:
+            return str(self.source.row()["source_label"])
+        return f"shift {self.shift.label}" if self.is_shifted else f"clean images for shift {self.shift.label}"
+
+    def is_clean_of(self, shift: Shift) -> bool:
+        """Whether these are the clean images that a shift is compared with."""
+        if self.shift is None or self.is_shifted:
+            return self.shift is None and not shift.needs_own_clean
+        ours = (self.dataset.class_names, self.shift.restricted)
+        return ours == (shift.dataset.class_names, shift.restricted)
+
+    def cells(self, study: Study) -> list[Cell]:
+        """The cells to evaluate, the clean one first; only that of a shift."""
+        return study.cells if self.shift is None else [CLEAN_CELL]
 
     @property
     def paired(self) -> bool:
         """Whether corrupted images are paired with clean ones."""
         return self.source.pairing.paired
+
+
+def open_study_data(study: Study, dataset: Dataset) -> list[EvaluationData]:
+    """All images of a study: for each corruption seed, then for each shift those of the shift.
+
+    The clean images of its classes follow a shift whose clean accuracy is of other images or predictions than the
+    study's clean cell, unless those of an earlier shift are the same.
+
+    Args:
+        study: the study.
+        dataset: its dataset.
+
+    Raises:
+        StudyError, DataError: see `open_evaluation_data` and `open_shift`; or two shifts hold the same images.
+    """
+    found = list(open_evaluation_data(study, dataset))
+    known: dict[tuple[str, str], str] = {}
+    for spec in study.shifts:
+        shift = open_shift(spec, study.dataset, dataset, study.cache)
+        own = EvaluationData(shift.dataset, NoCorruption(), _all_or_fewer(shift.dataset, spec.images), shift)
+        other = known.setdefault((shift.dataset.dataset_id, own.subset.subset_id), shift.label)
+        if other != shift.label:
+            raise StudyError(f"shifts {other!r} and {shift.label!r} hold the same images: remove one of them")
+        found.append(own)
+        if shift.needs_own_clean and not any(one.is_clean_of(shift) for one in found):
+            found.append(_clean_of(shift, dataset, found[0].subset))
+    return found
+
+
+def _clean_of(shift: Shift, dataset: Dataset, evaluated: Subset) -> EvaluationData:
+    """The clean images of a shift's classes, among the evaluated ones."""
+    ids = evaluated.clean_ids
+    if len(shift.dataset.class_names) == len(dataset.class_names):
+        subset = Subset(ids, ids, dataset.labels[ids], evaluated.description)
+        return EvaluationData(dataset, NoCorruption(), subset, shift)
+    clean = of_classes(dataset, ids, shift.dataset.class_names, shift.label)
+    return EvaluationData(clean, NoCorruption(), _all_or_fewer(clean, None), shift)
+
+
+def _all_or_fewer(dataset: Dataset, images: int | None) -> Subset:
+    ids, description = balanced_subset(dataset.labels, images)
+    return Subset(ids, ids, dataset.labels[ids], description)
 
 
 def open_evaluation_data(

@@ -122,9 +122,11 @@ def settings_notes(evaluations: Sequence[Evaluation]) -> list[list[Note]]:
     Those about the images come first, then warnings about the model, then its assumptions.
     """
     data = evaluations[0].data
-    ids = data.subset.clean_ids
-    places = np.linspace(0, len(ids) - 1, min(CHECKED_IMAGES, len(ids))).astype(int)
-    pixels = np.asarray(data.dataset.images[ids[places]])
+    if data.shift is not None:  # its models are those of the study, whose notes say the rest
+        found = image_warnings(data, _sample(data)) if data.is_shifted else []
+        of_shift = [note._replace(text=f"shift {data.shift.label}: {note.text}") for note in found]
+        return [of_shift for _ in evaluations]
+    pixels = _sample(data)
     of_images = [*image_warnings(data, pixels), *source_notes(data.source)]
     return [
         [
@@ -134,6 +136,13 @@ def settings_notes(evaluations: Sequence[Evaluation]) -> list[list[Note]]:
         ]
         for one in evaluations
     ]
+
+
+def _sample(data: EvaluationData) -> NDArray[np.uint8]:
+    """At most CHECKED_IMAGES of the evaluated images (n, H, W, 3), evenly spaced."""
+    ids = data.subset.clean_ids
+    places = np.linspace(0, len(ids) - 1, min(CHECKED_IMAGES, len(ids))).astype(int)
+    return np.asarray(data.dataset.images[ids[places]])
 
 
 def image_warnings(data: EvaluationData, pixels: NDArray[np.uint8]) -> list[Note]:
@@ -243,8 +252,13 @@ def model_warnings(model: Model, pixels: NDArray[np.uint8]) -> list[Note]:
 def clean_notes(evaluation: Evaluation, found: CleanResults) -> list[Note]:
     """Notes after the clean images: the accuracy of the model, under both class protocols if it has two, and warnings.
 
-    Mismatched outputs or images give wrong numbers that look plausible.
+    Mismatched outputs or images give wrong numbers that look plausible. Of a shift, only the order of its classes is
+    checked: under a shift, accuracy below chance may be what is measured.
     """
+    shift = evaluation.data.shift
+    if shift is not None:
+        found_order = _order_warnings(evaluation, found) if evaluation.data.is_shifted else ()
+        return [note._replace(text=f"shift {shift.label}: {note.text}") for note in found_order]
     return [
         *_accuracy_notes(evaluation, found),
         *_class_warnings(evaluation, found),
@@ -281,12 +295,18 @@ def _class_warnings(evaluation: Evaluation, found: CleanResults) -> Iterator[Not
             "check its normalization, and that its weights were loaded"
         )
         yield Note("one_class", text, model.label)
+    yield from _order_warnings(evaluation, found)
+
+
+def _order_warnings(evaluation: Evaluation, found: CleanResults) -> Iterator[Note]:
+    model, names = evaluation.model, evaluation.data.dataset.class_names
     if better := far_better_order(found.labels, found.predictions, len(names)):
         outputs = model.class_outputs or range(len(names))
         moved = [f"{names[i]} = {outputs[j]}" for i, j in enumerate(better.outputs) if i != j]
         more = ", …" if len(moved) > SHOWN else ""
+        accuracy = "clean accuracy" if evaluation.data.shift is None else "accuracy"
         text = (
-            f"with its outputs in another order ({', '.join(moved[:SHOWN])}{more}) clean accuracy would be "
+            f"with its outputs in another order ({', '.join(moved[:SHOWN])}{more}) {accuracy} would be "
             f"{better.matched:.1%} instead of {better.actual:.1%} (n = {better.images:,} images not used to find the "
             "order): if that order is correct, set `class_names` or `class_map`"
         )

@@ -26,6 +26,7 @@ from failmodes.warehouse import schema
 from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.extras import require
 from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.schema import NO_CORRUPTION
 from failmodes.warehouse.shards.format import write_dimension
 from failmodes.warehouse.storage.files import StorePath
 
@@ -205,6 +206,35 @@ class GeneratedSource:
             across_switches=self.across_switches, gray=self.gray,
         )  # fmt: skip
         return move_masks(masks, settings, np.asarray(image_ids, np.int64), threads)
+
+    def labels(self, dataset: Dataset) -> NDArray[np.int64]:
+        """The dataset's own labels."""
+        return dataset.labels
+
+
+class NoCorruption:
+    """The source of an evaluation of clean images only, such as those of a natural shift."""
+
+    pairing = Pairing(True)
+    source_id = identity_of({"corruptions": None})
+
+    def row(self) -> dict[str, Any]:
+        """Its row of the `sources` dimension."""
+        return {"source_id": self.source_id, "source_kind": NO_CORRUPTION, "source_label": "no corruption"}
+
+    def corrupted(self, clean: Images | None, corruption: str, severity: Severity, image_ids: ImageIds) -> Images:
+        """There are none.
+
+        Raises:
+            DataError: always.
+        """
+        raise DataError(f"these images are evaluated without corruptions: there is no {corruption} of them")
+
+    def moved_masks(
+        self, masks: NDArray[np.bool_], corruption: str, severity: Severity, image_ids: ImageIds, *, threads: int = 1
+    ) -> NDArray[np.bool_] | None:
+        """None: nothing moves objects."""
+        return None
 
     def labels(self, dataset: Dataset) -> NDArray[np.int64]:
         """The dataset's own labels."""

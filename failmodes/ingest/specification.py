@@ -103,6 +103,36 @@ class DatasetSpec(StrictModel):
         return self
 
 
+class ShiftSpec(DatasetSpec):
+    """A natural shift: other images of the dataset's classes, evaluated beside its clean ones.
+
+    Its keys are those of a dataset. `image_size`, `resize` and `background` are by default those of the dataset.
+
+    Attributes:
+        label: its name on charts, in claims and in rules.
+    """
+
+    label: Annotated[str, Field(min_length=1, max_length=60), PRINTABLE]
+
+    @field_validator("masks")
+    @classmethod
+    def _no_masks(cls, masks: Any) -> None:
+        if masks is not None:
+            raise ValueError("a shift has no masks: leave them out")
+
+    def beside(self, dataset: DatasetSpec) -> DatasetSpec:
+        """The specification of its images beside a dataset."""
+        takes = layouts()[self.kind].takes
+        taken: dict[str, Any] = {}
+        if self.image_size is None and dataset.image_size is not None and "image_size" in takes:
+            taken |= {"image_size": dataset.image_size, "resize": dataset.resize}
+        if self.background is None and "background" in takes:
+            taken["background"] = dataset.background
+        if not self.gray and "gray" in takes:
+            taken["gray"] = dataset.gray
+        return self.model_copy(update=taken)
+
+
 class CorruptionSpec(StrictModel):
     """How a study corrupts images.
 

@@ -84,7 +84,7 @@ def arrow_type(kind: str) -> "pa.DataType":
     return special.get(kind) or pa.type_for_alias(kind)
 
 
-SCHEMA_VERSION = "4"
+SCHEMA_VERSION = "5"
 SHOWN_LETTERS = 20  # of an invalid version
 
 
@@ -101,6 +101,8 @@ def check_version(version: str, subject: object, hint: str) -> None:
 
 OTHER_GROUP = "other"  # of corruptions that only published datasets hold
 CLEAN = "none"  # the clean images, stored once per evaluation as corruption 'none' at severity 0
+
+NO_CORRUPTION = "none"  # kind of the source of evaluations of clean images only: those of natural shifts
 
 FULL_LOGITS_CLASSES = 10  # up to so many classes every logit is kept, beyond it the TOP_LOGITS largest
 
@@ -319,7 +321,7 @@ SOURCES = Table.of(
     "one row per source of corrupted images",
     ("source_id",),
     Column("source_id", text, "hash of recipe, seed, noise and versions, or of a published dataset"),
-    Column("source_kind", text, "'generated' or 'published'"),
+    Column("source_kind", text, "'generated', 'published', or 'none' of natural shifts"),
     Column("source_label", text, "the source's name on charts"),
     Column("recipe", text, "recipe name, such as cifar-c", True),
     Column("seed", int64, "seed of the random numbers", True),
@@ -345,6 +347,23 @@ EVALUATIONS = Table.of(
     Column("attention_note", text, "reason, if attention is missing", True),
     Column("paired", flag, "whether corrupted images pair with clean ones, image by image"),
     Column("pairing_note", text, "reason, if they do not pair", True),
+)
+
+SHIFTS = Table.of(
+    "shifts",
+    "one row per evaluation of a natural shift",
+    ("evaluation_id",),
+    Column("evaluation_id", text, "evaluation of its images"),
+    Column("shift", text, "the shift's name on charts"),
+    Column("shift_kind", text, "layout of its files, such as imagenet-v2"),
+    Column("shift_order", int32, "order in the study, from 1"),
+    Column("clean_evaluation_id", text, "evaluation whose clean images it is compared with, of the same classes"),
+    Column("clean", text, "what it is compared with, in words"),
+    Column("class_count", int32, "number of its classes"),
+    Column("clean_class_count", int32, "number of classes of the dataset that it is compared with"),
+    Column("restricted", flag, "whether predictions are among its own classes only, clean ones too"),
+    Column("source", text, "paper or loader that defines how it is evaluated", True),
+    Column("note", text, "anything else to know about it, such as a crop", True),
 )
 
 EVALUATION_NOTES = Table.of(
@@ -421,6 +440,7 @@ DIMENSIONS = (
     CORRUPTIONS,
     SOURCES,
     EVALUATIONS,
+    SHIFTS,
     EVALUATION_NOTES,
     EXEMPLARS,
     THUMBNAILS,

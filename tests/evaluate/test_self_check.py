@@ -54,7 +54,7 @@ def fitted() -> Net:
 def data_of(images: np.ndarray, labels: np.ndarray | None = None) -> Any:
     labels = np.arange(len(images)) % 2 if labels is None else labels
     dataset = Dataset("arrays", "A", "test", images, labels, ("a", "b"))
-    return SimpleNamespace(dataset=dataset, subset=SimpleNamespace(clean_ids=np.arange(len(images))))
+    return SimpleNamespace(dataset=dataset, subset=SimpleNamespace(clean_ids=np.arange(len(images))), shift=None)
 
 
 def noise(low: int = 0, high: int = 256, count: int = 40, size: tuple[int, int] = (8, 8)) -> np.ndarray:
@@ -115,7 +115,9 @@ def notes_of(logits: np.ndarray, labels: np.ndarray) -> dict[str, str]:
     count = logits.shape[1]
     model = SimpleNamespace(label="Net", protocol=None, class_outputs=None, output_count=count)
     names = tuple(f"class {number}" for number in range(count))
-    evaluation: Any = SimpleNamespace(model=model, data=SimpleNamespace(dataset=SimpleNamespace(class_names=names)))
+    evaluation: Any = SimpleNamespace(
+        model=model, data=SimpleNamespace(dataset=SimpleNamespace(class_names=names), shift=None)
+    )
     tensor = torch.from_numpy(logits.astype(np.float32))
     found = CleanResults.of(labels, tensor, prediction_statistics(tensor, labels), count)
     return {note.topic: note.text for note in clean_notes(evaluation, found) if note.level == "warning"}

@@ -44,9 +44,13 @@ class Cells(NamedTuple):
         return {(evaluation_id, corruption, key[2]): key for evaluation_id, corruption, keys in curves for key in keys}
 
 
-def read_cells(con: duckdb.DuckDBPyConnection) -> Cells:
+def read_cells(con: duckdb.DuckDBPyConnection, *, of_shifts: bool = False) -> Cells:
+    """The cells of the evaluations of a study's own images, or of these and of natural shifts."""
     evaluations = con.sql("from evaluations").pl()
+    if not of_shifts:
+        evaluations = evaluations.join(con.sql("from sources where source_kind = 'none'").pl(), "source_id", "anti")
     predictions = con.sql("select * exclude (logit_classes) from prediction_facts").pl().sort("image_id")
+    predictions = predictions.join(evaluations, "evaluation_id", "semi", maintain_order="left")
     cell = ["evaluation_id", "corruption", "severity"]
     return Cells(
         {row["evaluation_id"]: row for row in evaluations.iter_rows(named=True)},

@@ -11,10 +11,11 @@ import duckdb
 import views_accuracy
 import views_metrics
 import views_onset
+import views_shifts
 
 COMPARISONS: dict[str, Callable[[duckdb.DuckDBPyConnection], None]] = {
     name.removeprefix("compare_"): function
-    for module in (views_accuracy, views_metrics, views_onset)
+    for module in (views_accuracy, views_metrics, views_onset, views_shifts)
     for name, function in vars(module).items()
     if name.startswith("compare_") and name not in ("compare_metrics", "compare_row", "compare_rows")
 }

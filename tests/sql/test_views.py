@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from seeded_results import write_seeded
 from synthetic_results import write_synthetic
+from synthetic_shifts import write_shift
 from view_references import COMPARISONS
 
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
@@ -40,6 +41,8 @@ def rough(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyC
     paired, unpaired = folder / "paired", folder / "unpaired"
     made = write_synthetic(paired, images=60, models=("Rough", "Smooth"))
     write_synthetic(unpaired, images=56, models=("Loner",), paired=False)
+    write_shift(paired, "Sketches", {"Rough": 40, "Smooth": 0}, images=50, clean=made.evaluations)
+    write_shift(paired, "Hard", {"Rough": 9}, images=30, clean_correct={"Rough": 20}, clean_images=20, classes=2)
     evaluation_id = made.evaluations["Rough"]
     foggy = ShardKey(evaluation_id, Cell("fog", Decimal("2.000")))
     _rewrite(paired, foggy, ShardKey(evaluation_id, Cell("fog", Decimal("2.500"))))
@@ -78,6 +81,30 @@ def test_view_agrees_with_an_independent_computation(rough: duckdb.DuckDBPyConne
 def test_view_agrees_on_a_real_warehouse(real_warehouse: Path, view: str) -> None:
     with open_warehouse(real_warehouse) as con:
         COMPARISONS[view](con)
+
+
+def test_effective_robustness_is_the_residual_of_a_line_on_logits_of_five_models(tmp_path) -> None:
+    """Clean accuracies with logits 0, 1, 2, 3 and 4; the line through the shift's is computed by hand."""
+    names = ("A", "B", "C", "D", "E")
+    shares = [1 / (1 + np.exp(-place)) for place in range(5)]
+    clean = {name: round(10_000 * share) for name, share in zip(names, shares, strict=True)}
+    shifted = {"A": 2689, "B": 5000, "C": 7311, "D": 8808, "E": 9990}  # logits -1, 0, 1, 2 and 6.9
+    output = write_synthetic(tmp_path, images=40, models=names, corruptions=("fog",), severities=(1,)).output
+    counts = {"images": 10_000, "clean_images": 10_000}
+    write_shift(output, "All", shifted, clean_correct=clean, **counts)
+    few = {name: shifted[name] for name in names[:4]}
+    write_shift(output, "Four models", few, clean_correct={name: clean[name] for name in names[:4]}, **counts)
+    load([output], tmp_path / "w.duckdb")
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        COMPARISONS["accuracy_by_shift"](con)
+        query = "select shift, effective_robustness from accuracy_by_shift order by shift, model_label"
+        found = con.sql(query).fetchall()
+    logits = np.array([-1, 0, 1, 2, np.log(9990 / 10)])
+    slope = ((np.arange(5) - 2) * logits).sum() / 10  # least squares: the sum of squares of -2 … 2 is 10
+    line = logits.mean() + slope * (np.arange(5) - 2)
+    residuals = np.array([*shifted.values()]) / 10_000 - 1 / (1 + np.exp(-line))
+    assert [value for shift, value in found if shift == "All"] == pytest.approx(residuals, abs=2e-4)
+    assert [value for shift, value in found if shift == "Four models"] == [None] * 4
 
 
 def test_unpaired_drift_and_distortion_are_null_with_the_reason(rough: duckdb.DuckDBPyConnection) -> None:

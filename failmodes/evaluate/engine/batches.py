@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from failmodes.evaluate.allocator import keep_freed_memory
 from failmodes.evaluate.child_processes import begin_worker, identity_collate, interrupts_blocked, process_context
-from failmodes.evaluate.evaluation_data import EvaluationData, open_evaluation_data
+from failmodes.evaluate.evaluation_data import EvaluationData, open_study_data
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.corruptions.catalog import add_corruption, registered
 from failmodes.ingest.corruptions.corruption import Corruption
@@ -210,7 +210,7 @@ class _WorkerBatches(Dataset[CorruptedBatch | FailmodesError]):
     def __getitem__(self, part: Any) -> CorruptedBatch | FailmodesError:
         try:
             if self.data is None:
-                self.data = list(open_evaluation_data(*self.worker_spec.open()))
+                self.data = open_study_data(*self.worker_spec.open())
             return make_batch(self.data[part.data], part)
         except FailmodesError as error:
             return error  # returned, since the DataLoader would replace a raised error by the text of its traceback

@@ -20,7 +20,7 @@ from failmodes.evaluate.engine.cell import CellEvaluation
 from failmodes.evaluate.engine.plan import missing_cells, plan_evaluations
 from failmodes.evaluate.engine.worker import make_model_runs
 from failmodes.evaluate.evaluation import Evaluation
-from failmodes.evaluate.evaluation_data import EvaluationData, open_evaluation_data
+from failmodes.evaluate.evaluation_data import EvaluationData, open_study_data
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import study_models
 from failmodes.ingest.datasets.dataset import Dataset
@@ -105,10 +105,11 @@ def estimate_run(study: Study, dataset: Dataset) -> RunEstimate:
     untrained = [model for model in study_models(study, dataset) if not model.is_ready]
     trained = [spec for spec in study.models if spec.label not in {model.spec.label for model in untrained}]
     groups = plan_evaluations(study.model_copy(update={"models": trained}), dataset, device) if trained else []
-    data = list(open_evaluation_data(study, dataset))
-    cells, images = len(study.cells) * len(data), sum(count_images(one, cell) for one in data for cell in study.cells)
+    data = open_study_data(study, dataset)
+    counts = [count_images(one, cell) for one in data for cell in one.cells(study)]
+    cells, images = len(counts), sum(counts)
     models = [ModelEstimate(model.label, cells, cells, images, None, UNTRAINED) for model in untrained]
-    for evaluations in zip(*groups, strict=True):  # of one model, one per seed
+    for evaluations in zip(*groups, strict=True):  # of one model, one per seed and shift
         missing = [missing_cells(study, one) for one in evaluations]
         count = sum(
             count_images(one.data, cell) for one, cells in zip(evaluations, missing, strict=True) for cell in cells
@@ -129,7 +130,7 @@ def _seconds_per_image(study: Study, evaluations: Sequence[Evaluation], models: 
     stored = []
     for evaluation in evaluations:
         missing = missing_cells(study, evaluation)
-        for cell in [cell for cell in study.cells if cell not in missing][-READ_SHARDS:]:
+        for cell in [cell for cell in evaluation.data.cells(study) if cell not in missing][-READ_SHARDS:]:
             path = shard_path(study.results_folder, PREDICTION_FACTS, ShardKey(evaluation.evaluation_id, cell))
             facts = read_footer(path)["facts"]
             if facts["images_per_s"] and facts["device"] == describe_device(evaluation.model.device):

@@ -1,13 +1,14 @@
 """The plan of a run: evaluations of a study, their missing cells, and damaged files."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
 from failmodes.evaluate.cam.method_selection import select_cam_method
 from failmodes.evaluate.engine.clean_baseline import clean_baseline_path
 from failmodes.evaluate.evaluation import Evaluation
-from failmodes.evaluate.evaluation_data import open_evaluation_data
+from failmodes.evaluate.evaluation_data import open_study_data
 from failmodes.evaluate.self_check import notes_path
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import load_study_models
@@ -15,7 +16,16 @@ from failmodes.ingest.datasets.dataset import Dataset, record_dataset
 from failmodes.ingest.datasets.thumbnails import record_thumbnails
 from failmodes.ingest.sources import record_corruptions, record_source
 from failmodes.warehouse.errors import DamagedShardError, StudyError
-from failmodes.warehouse.schema import CLEAN_MAPS, EVALUATION_NOTES, EVALUATIONS, EXEMPLARS, FACTS, MODELS, SHARDED
+from failmodes.warehouse.schema import (
+    CLEAN_MAPS,
+    EVALUATION_NOTES,
+    EVALUATIONS,
+    EXEMPLARS,
+    FACTS,
+    MODELS,
+    SHARDED,
+    SHIFTS,
+)
 from failmodes.warehouse.shards.format import (
     CLEAN_CELL,
     Cell,
@@ -30,7 +40,9 @@ from failmodes.warehouse.storage.files import StorePath, delete, exists
 
 
 def plan_evaluations(study: Study, dataset: Dataset, device: torch.device) -> list[list[Evaluation]]:
-    """Evaluations of a study, one group per corruption seed; models are loaded to the device once.
+    """Evaluations of a study, one group per corruption seed and shift, in the order of `open_study_data`.
+
+    Models are loaded to the device once.
 
     Args:
         study: the study.
@@ -43,46 +55,75 @@ def plan_evaluations(study: Study, dataset: Dataset, device: torch.device) -> li
     """
     settings = study.evaluation
     shape = (int(dataset.images.shape[1]), int(dataset.images.shape[2]))
+    images = open_study_data(study, dataset)
     models, labels = load_study_models(study, dataset), dict[str, str]()
+    groups: list[list[Evaluation]] = [[] for _ in images]
     for model in models:
         model.to(device, settings.precision)
         method = model.spec.attention or settings.attention_method
         model.attention = select_cam_method(model, shape, method, model.spec.attention_layer)
+        for data, group in zip(images, groups, strict=True):
+            shift = data.shift
+            own = model if shift is None else model.of_classes(data.dataset.class_names, restricted=shift.restricted)
+            group.append(Evaluation(study.name, own, data, settings.logits == "all"))
         if settings.compile:
-            model.compile()  # after the CAM method has registered its hook, which is compiled too
+            model.compile()  # after CAM methods have registered their hooks, which are compiled too
         known = labels.setdefault(model.model_id, model.label)
         if known != model.label:  # its rows would be computed twice, under the second label
             raise StudyError(
                 f"models {known!r} and {model.label!r} are the same model (weights, preprocessing and classes): "
                 "remove one of them"
             )
-    return [
-        [Evaluation(study.name, model, data, settings.logits == "all") for model in models]
-        for data in open_evaluation_data(study, dataset)
-    ]
+    return groups
 
 
 def record_plan(study: Study, groups: list[list[Evaluation]]) -> None:
-    """Store the dimensions of evaluations: dataset, corruptions, sources, models, clean images, evaluations."""
+    """Store dimensions: datasets, corruptions, sources, models, clean images, evaluations, shifts."""
     output = study.results_folder
-    record_dataset(output, groups[0][0].data.dataset)
+    for dataset in {group[0].data.dataset.dataset_id: group[0].data.dataset for group in groups}.values():
+        record_dataset(output, dataset)
     record_corruptions(output)
     for evaluation in groups[0]:
         write_dimension(output, MODELS, evaluation.model.model_id, [evaluation.model.row()])
     for group in groups:
-        dataset, source, subset = group[0].data
+        dataset, source, subset, shift = group[0].data
         record_source(output, source)
-        if study.evaluation.thumbnails:
+        if study.evaluation.thumbnails and (shift is None or group[0].data.is_shifted):
             record_thumbnails(output, dataset, subset.clean_ids, subset.subset_id)
         for evaluation in group:
             write_dimension(output, EVALUATIONS, evaluation.evaluation_id, [evaluation.row()])
+    for row in _shift_rows(groups):
+        write_dimension(output, SHIFTS, row["evaluation_id"], [row])
+
+
+def _shift_rows(groups: list[list[Evaluation]]) -> Iterator[dict[str, Any]]:
+    """The rows of `shifts`."""
+    shifted = [group for group in groups if group[0].data.is_shifted]
+    for order, group in enumerate(shifted, start=1):
+        shift = group[0].data.shift
+        assert shift is not None
+        clean = next(one for one in groups if one[0].data.is_clean_of(shift))
+        for evaluation, reference in zip(group, clean, strict=True):
+            yield {
+                "evaluation_id": evaluation.evaluation_id,
+                "shift": shift.label,
+                "shift_kind": shift.spec.kind,
+                "shift_order": order,
+                "clean_evaluation_id": reference.evaluation_id,
+                "clean": shift.clean,
+                "class_count": len(shift.dataset.class_names),
+                "clean_class_count": shift.clean_class_count,
+                "restricted": shift.restricted,
+                "source": shift.source or None,
+                "note": shift.note or None,
+            }
 
 
 def missing_cells(study: Study, evaluation: Evaluation) -> list[Cell]:
     """Unpublished cells of an evaluation; also the clean cell if its maps or notes are missing."""
     output, attention = study.results_folder, evaluation.has_attention
     published = published_cells(output, evaluation.evaluation_id, attention=attention, logits=evaluation.keeps_logits)
-    missing = [cell for cell in study.cells if cell not in published]
+    missing = [cell for cell in evaluation.data.cells(study) if cell not in published]
     beside = [notes_path(output, evaluation, "clean"), *[clean_baseline_path(output, evaluation)] * attention]
     if CLEAN_CELL not in missing and not all(map(exists, beside)):
         missing.insert(0, CLEAN_CELL)
@@ -92,7 +133,7 @@ def missing_cells(study: Study, evaluation: Evaluation) -> list[Cell]:
 def discard_damaged(study: Study, evaluation: Evaluation) -> Iterator[StorePath]:
     """Remove files of the evaluation that do not match their hash or schema; yields their paths."""
     output, identity = study.results_folder, evaluation.evaluation_id
-    keys = [ShardKey(identity, cell) for cell in study.cells]
+    keys = [ShardKey(identity, cell) for cell in evaluation.data.cells(study)]
     tables = SHARDED if evaluation.keeps_logits else FACTS
     files = [(table, shard_path(output, table, key)) for key in keys for table in tables]
     files += [

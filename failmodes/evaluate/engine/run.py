@@ -9,6 +9,7 @@ from failmodes.evaluate.engine.executors import choose_executor
 from failmodes.evaluate.engine.exemplars import record_missing_exemplars
 from failmodes.evaluate.engine.plan import discard_damaged, missing_cells, plan_evaluations, record_plan
 from failmodes.evaluate.engine.tasks import Executor, RunCallbacks, RunResult, Task, make_tasks
+from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.self_check import record_notes, refuse_warnings, settings_notes, stored_clean_notes
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.datasets.dataset import Dataset
@@ -50,7 +51,7 @@ def evaluate_study(
         device = choose_device(study.evaluation.device)
         groups = plan_evaluations(study, dataset, device)
         evaluations = [evaluation for group in groups for evaluation in group]
-        of_settings = settings_notes(evaluations)
+        of_settings = [found for group in _noted_together(groups) for found in settings_notes(group)]
         notes = list(dict.fromkeys(chain.from_iterable(of_settings)))
         progress.plan(groups[0], notes)
         if strict:
@@ -65,7 +66,7 @@ def evaluate_study(
         known = [e for e in evaluations if CLEAN_CELL not in missing[e.evaluation_id]]
         result = RunResult(
             evaluation_ids=[e.evaluation_id for e in evaluations],
-            existing=len(evaluations) * len(study.cells) - shards,
+            existing=sum(len(e.data.cells(study)) for e in evaluations) - shards,
             rewritten=rewritten,
             notes=[note for e in known for note in stored_clean_notes(study.results_folder, e)],
         )
@@ -73,10 +74,16 @@ def evaluate_study(
         progress.begin(shards, images)
         _run_tasks(choose_executor(study, groups, device), make_tasks(study, groups, missing), result, strict, progress)
         for evaluation in evaluations:
-            if not result.failures or not missing_cells(study, evaluation):
+            if evaluation.data.shift is None and (not result.failures or not missing_cells(study, evaluation)):
                 record_missing_exemplars(study, evaluation)
     result.notes = [*notes, *result.notes]
     return result
+
+
+def _noted_together(groups: list[list[Evaluation]]) -> list[list[Evaluation]]:
+    """Evaluations of the same clean images: of all corruption seeds, and of each shift."""
+    of_seeds = [one for group in groups if group[0].data.shift is None for one in group]
+    return [of_seeds, *(group for group in groups if group[0].data.shift is not None)]
 
 
 def _run_tasks(executor: Executor, tasks: list[Task], result: RunResult, strict: bool, progress: RunCallbacks) -> None:

@@ -17,7 +17,7 @@ class Task(NamedTuple):
     """One cell, for all evaluations that lack it: the unit of work.
 
     Attributes:
-        data: index into the study's evaluation data, which has one entry per corruption seed.
+        data: index into the study's evaluation data, see `open_study_data`.
         cell: the cell.
         evaluation_ids: the evaluations that lack it.
     """
@@ -155,12 +155,12 @@ def make_tasks(study: Study, groups: list[list[Evaluation]], missing: dict[str, 
 
     Args:
         study: the study.
-        groups: its evaluations, one group per corruption seed.
+        groups: its evaluations, one group per corruption seed and shift.
         missing: missing cells by evaluation.
     """
     tasks = []
     for data, group in enumerate(groups):
-        for cell in study.cells:
+        for cell in group[0].data.cells(study):
             lacking = tuple(e.evaluation_id for e in group if cell in missing[e.evaluation_id])
             if lacking:
                 tasks.append(Task(data, cell, lacking))

@@ -127,6 +127,7 @@ class ImportedModel(StrictModel):
     logit_outputs: None = None  # all, in order
     class_outputs: None = None
     protocol: None = None
+    whole: None = None
     attention: CamUnavailable = PREDICTIONS_ONLY
     preprocessing: Preprocessing = UNSTATED
 

@@ -134,7 +134,7 @@ def read_predictions(
         DataError: the file is damaged, a column is missing, or a row (numbered from 1), cell or image is invalid.
         StorageError: the file cannot be read, or the folder cannot be written.
     """
-    (dataset, _, subset), class_count = data, len(data.dataset.class_names)
+    (dataset, _, subset, _), class_count = data, len(data.dataset.class_names)
     columns, batches = _open(path, dataset.class_names)
     numbers = _numbers_of_files(path, dataset) if FILE in columns.keys else None
     images, study_cells = _expected(data, cells)

@@ -21,9 +21,9 @@ from failmodes.evaluate.models.outputs import TRIAL_IMAGES, as_plain_module, try
 from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.models.sources import Architecture, resolve_architecture
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization, named_normalization
+from failmodes.ingest.datasets.class_index import ClassIndex
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.ingest.datasets.folder_listing import class_name_of
-from failmodes.ingest.datasets.imagenet_classes import SHARED_NAMES, by_wordnet_id, imagenet_names
+from failmodes.ingest.datasets.imagenet_classes import imagenet_names
 from failmodes.ingest.study_types import LARGEST_SIDE_PX
 from failmodes.warehouse.errors import ModelError, StudyError, listed, shown
 
@@ -297,46 +297,6 @@ def map_classes(
     outputs = [found[0] for found in matches.values()]
     _check_distinct(subject, outputs, class_names)
     return None if outputs == list(range(output_count or -1)) else outputs
-
-
-class ClassIndex:
-    """Outputs by exact name, otherwise by WordNet id, otherwise by name ignoring case, underscores and synonyms."""
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.names = names
-        self.exact: dict[str, list[int]] = {}
-        self.plain: dict[str, list[int]] = {}
-        ids = list(by_wordnet_id()) if names == imagenet_names() else names
-        for index, (name, wordnet_id) in enumerate(zip(names, ids, strict=True)):
-            _add(self.exact, name, index)
-            _add(self.plain, normalize_class_name(name), index)
-            if class_name_of(name) != name:  # folder names such as n01440764_tench
-                _add(self.exact, class_name_of(name), index)
-            known = by_wordnet_id().get(wordnet_id)
-            if known is not None:
-                _add(self.exact, known.wordnet_id, index)
-                _add(self.plain, normalize_class_name(known.name), index)
-                _add(self.exact, SHARED_NAMES.get(known.output, name), index)
-
-    def find(self, name: str) -> list[int]:
-        """Indices of the outputs with this name."""
-        return self.exact.get(name) or self.plain.get(normalize_class_name(name), [])
-
-    def nearest(self, name: str) -> list[str]:
-        """Names of outputs similar to it, otherwise the first ones."""
-        near = difflib.get_close_matches(normalize_class_name(name), list(self.plain), n=2)
-        return [self.names[self.plain[key][0]] for key in near] or list(self.names[:SHOWN])
-
-
-def normalize_class_name(name: str) -> str:
-    """The first of several synonyms, in lower case, with single spaces: `Golden_Retriever, x` → `golden retriever`."""
-    return " ".join(name.split(",")[0].replace("_", " ").lower().split())
-
-
-def _add(index: dict[str, list[int]], key: str, output: int) -> None:
-    outputs = index.setdefault(key, [])
-    if output not in outputs:
-        outputs.append(output)
 
 
 def _check_keys(class_map: ClassMap, class_names: tuple[str, ...]) -> None:

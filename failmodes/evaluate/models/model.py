@@ -2,9 +2,9 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -85,6 +85,8 @@ class Model:
         attention: the CAM method, or the reason why there is none.
         notes: further assumptions that its source makes, text by topic.
         watchers: functions called with all outputs (N, outputs) of each forward pass.
+        whole: the model itself, if this one predicts some of its classes only; see `of_classes`.
+        competing: the outputs that may be predicted, if this one predicts some of its classes only.
     """
 
     module: nn.Module
@@ -110,6 +112,8 @@ class Model:
     attention: "CamMethod | CamUnavailable" = NOT_REQUESTED
     notes: dict[str, str] = field(default_factory=dict)
     watchers: list[Callable[[torch.Tensor], None]] = field(default_factory=list)
+    whole: "Model | None" = None
+    competing: list[int] | None = None
 
     @property
     def seed(self) -> int | None:
@@ -154,9 +158,40 @@ class Model:
         """Logits (N, C) float32 of uint8 images (N, H, W, 3)."""
         return self.logits(self.inputs(images))
 
+    def of_classes(self, names: Sequence[str], *, restricted: bool) -> "Model":
+        """This model, on its device, for images of some of its classes.
+
+        It shares the module and the identity. Its CAM method is another one at the same layer.
+
+        Args:
+            names: some of its classes, in their order.
+            restricted: whether only these may be predicted; otherwise all that this model may predict.
+        """
+        outputs = self.class_outputs or list(range(len(self.class_names)))
+        of_name = dict(zip(self.class_names, outputs, strict=True))
+        own = [of_name[name] for name in names]
+        if not restricted and own == outputs:
+            return self
+        competing = own if restricted else self.logit_outputs or outputs
+        made = replace(
+            self,
+            class_names=tuple(names),
+            class_outputs=own,
+            output_count=self.output_count or len(outputs),
+            protocol="all" if len(competing) > len(own) else "subset",
+            whole=self,
+            competing=competing,
+        )
+        made.outputs = torch.tensor(made.logit_outputs, device=self.device)
+        if not isinstance(self.attention, CamUnavailable):
+            made.attention = type(self.attention)(made, self.attention.target)
+        return made
+
     @cached_property
     def model_id(self) -> str:
         """Hash of tensors (in float32), architecture and its options, preprocessing and class map."""
+        if self.whole is not None:
+            return self.whole.model_id
         spec, given = self.spec, self.preprocessing
         facts: dict[str, Any] = {
             "tensors": tensor_hashes(self.module),
@@ -192,6 +227,8 @@ class Model:
         if self.class_outputs is None or self.output_count is None:
             return []
         classes = set(self.class_outputs)
+        if self.competing is not None:
+            return [output for output in self.competing if output not in classes]
         return [output for output in range(self.output_count) if output not in classes]
 
     def row(self) -> dict[str, Any]:

@@ -191,6 +191,7 @@ def _anchored(study: Study, folder: Path) -> Study:
             "models": models,
             "dataset": _with_absolute(_with_absolute(study.dataset, "path", folder), "masks", folder),
             "corruptions": _with_absolute(study.corruptions, "published", folder),
+            "shifts": [_with_absolute(shift, "path", folder) for shift in study.shifts],
         }
     )
 
@@ -231,8 +232,10 @@ def _content(study: Study) -> dict[str, Any]:
     content["corruptions"] = {"names": study.corruptions.names} | content.get("corruptions", {})
     for key in content["dataset"].keys() & {"path", "masks"}:
         content["dataset"][key] = _relative(content["dataset"][key], study.output)
+    for shift in content.get("shifts", ()):
+        shift |= {"path": _relative(shift["path"], study.output)} if "path" in shift else {}
     content["corruptions"]["severities"] = [_number(level) for level in study.corruptions.severities]
-    order = ("name", "output", "claims", "dataset", "corruptions", "evaluation", "models")
+    order = ("name", "output", "claims", "dataset", "corruptions", "shifts", "evaluation", "models")
     return {key: content[key] for key in order if key in content}
 
 

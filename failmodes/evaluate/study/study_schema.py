@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
 from failmodes.ingest import study_types
-from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, StrictModel
+from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, ShiftSpec, StrictModel
 from failmodes.ingest.statements import GateSpec, StudyClaims
 from failmodes.warehouse.errors import did_you_mean
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
@@ -54,6 +54,7 @@ RESERVED_OPTIONS = (
 
 MOST_METRIC_FILES = 100
 MOST_PROMPTS = 1000  # the largest published ensembles have 80
+MOST_SHIFTS = 100
 
 
 def named_source(architecture: str) -> str | None:
@@ -393,6 +394,7 @@ class Study(StrictModel):
         results: store results elsewhere: another folder, or a URL such as s3://bucket/study.
         dataset: the clean images.
         corruptions: how they are corrupted.
+        shifts: natural shifts, evaluated beside the clean images.
         models: the models; none if all predictions are imported.
         evaluation: how models run.
         claims: claims about the models, one table each, evaluated in the report and by `failmodes claims`; they do not
@@ -407,6 +409,7 @@ class Study(StrictModel):
     results: study_types.FolderOrUrl | None = None
     dataset: DatasetSpec
     corruptions: CorruptionSpec = CorruptionSpec()
+    shifts: Annotated[list[ShiftSpec], Field(max_length=MOST_SHIFTS)] = []
     models: Annotated[list[ModelSpec], Field(max_length=study_types.MOST_MODELS)] = []
     evaluation: EvaluationSpec = EvaluationSpec()
     claims: StudyClaims = []
@@ -442,4 +445,7 @@ class Study(StrictModel):
     def _distinct_labels(self) -> "Study":
         if study_types.first_duplicate(model.label for model in self.models) is not None:
             raise ValueError("two models have the same label: charts could not distinguish them")
+        twice = study_types.first_duplicate(str(shift.label) for shift in self.shifts)
+        if twice is not None:
+            raise ValueError(f"two shifts have the label {twice!r}: charts could not distinguish them")
         return self

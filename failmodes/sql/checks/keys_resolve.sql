@@ -17,6 +17,18 @@ select
 from evaluations
 anti join sources on evaluations.source_id = sources.source_id
 union all
+select
+    'shifts.evaluation_id' as pointer,
+    shifts.evaluation_id as key_text
+from shifts
+anti join evaluations on shifts.evaluation_id = evaluations.evaluation_id
+union all
+select
+    'shifts.clean_evaluation_id' as pointer,
+    shifts.clean_evaluation_id as key_text
+from shifts
+anti join evaluations on shifts.clean_evaluation_id = evaluations.evaluation_id
+union all
 select distinct
     'shards.evaluation_id' as pointer,
     shards.evaluation_id as key_text

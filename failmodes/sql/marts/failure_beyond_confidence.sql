@@ -33,5 +33,5 @@ select
     evaluation_labels.dataset_label,
     cells.evaluation_id
 from cells
-left join evaluation_labels on cells.evaluation_id = evaluation_labels.evaluation_id
+inner join evaluation_labels on cells.evaluation_id = evaluation_labels.evaluation_id
 left join corruptions on cells.corruption = corruptions.corruption

@@ -54,5 +54,5 @@ left join selective_risks as risks
         and cells.severity = risks.severity
         and cells.score = risks.score
         and risks.coverage_percent = 100
-left join evaluation_labels on cells.evaluation_id = evaluation_labels.evaluation_id
+inner join evaluation_labels on cells.evaluation_id = evaluation_labels.evaluation_id
 left join corruptions on cells.corruption = corruptions.corruption

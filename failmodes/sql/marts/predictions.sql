@@ -1,5 +1,5 @@
 -- One row per evaluation, corruption, severity and image: the prediction, whether it is correct, and the names of model
--- and classes. Clean images have corruption 'none' and severity 0.
+-- and classes. Clean images have corruption 'none' and severity 0; those of natural shifts are in outcomes.
 -- Source: outcomes, evaluation_labels, classes.
 select
     outcomes.corruption,
@@ -35,7 +35,7 @@ select
     evaluation_labels.dataset_label,
     outcomes.evaluation_id
 from outcomes
-left join evaluation_labels on outcomes.evaluation_id = evaluation_labels.evaluation_id
+inner join evaluation_labels on outcomes.evaluation_id = evaluation_labels.evaluation_id
 left join classes as true_class
     on evaluation_labels.dataset_id = true_class.dataset_id and outcomes.label = true_class.class_index
 left join classes as predicted_class

@@ -12,5 +12,5 @@ select
     evaluation_labels.dataset_label,
     selective_risks.evaluation_id
 from selective_risks
-left join evaluation_labels on selective_risks.evaluation_id = evaluation_labels.evaluation_id
+inner join evaluation_labels on selective_risks.evaluation_id = evaluation_labels.evaluation_id
 left join corruptions on selective_risks.corruption = corruptions.corruption

@@ -1,4 +1,5 @@
--- One row per evaluation, with the names of its model, dataset and source.
+-- One row per evaluation of a study's images, with the names of its model, dataset and source; without those of
+-- natural shifts, which accuracy_by_shift has.
 -- Source: evaluations, models, datasets, sources.
 select
     evaluations.evaluation_id,
@@ -47,3 +48,4 @@ from evaluations
 left join models on evaluations.model_id = models.model_id
 left join datasets on evaluations.dataset_id = datasets.dataset_id
 left join sources on evaluations.source_id = sources.source_id
+where sources.source_kind is distinct from 'none'

@@ -23,6 +23,8 @@ class WarehouseStatus(NamedTuple):
     `evaluations` has one row per evaluation: evaluation_id, model_label, dataset_label, subset, precision,
     source_label, paired, cell_count (clean included), attention_cell_count, image_count (per cell),
     distinct_image_count (of the clean ones, by their pixels), latest_at (UTC).
+    `shifts` has one row per evaluation of a natural shift: evaluation_id, shift, model_label, image_count, class_count,
+    clean_class_count, restricted.
     `warnings` has one row per warning of their runs, and per note on their images: evaluation_id, model_label, subject,
     topic, level, note.
     """
@@ -32,6 +34,7 @@ class WarehouseStatus(NamedTuple):
     size_bytes: int
     row_counts: dict[str, int]
     evaluations: pl.DataFrame
+    shifts: pl.DataFrame
     warnings: pl.DataFrame
     checks: list[CheckResult]
     stale_derived: list[str]
@@ -52,13 +55,24 @@ order by labels.dataset_label, labels.model_label, labels.evaluation_id
 """
 
 
+_SHIFTS = """
+select
+    shifts.evaluation_id, shifts.shift, models.model_label, evaluations.image_count, shifts.class_count,
+    shifts.clean_class_count, shifts.restricted
+from shifts
+inner join evaluations on shifts.evaluation_id = evaluations.evaluation_id
+left join models on evaluations.model_id = models.model_id
+order by shifts.shift_order, shifts.shift, models.model_label, shifts.evaluation_id
+"""
+
 _WARNINGS = """
 select
-    notes.evaluation_id, labels.model_label, notes.subject, notes.topic, notes.level, notes.note
+    notes.evaluation_id, models.model_label, notes.subject, notes.topic, notes.level, notes.note
 from evaluation_notes as notes
-inner join evaluation_labels as labels on notes.evaluation_id = labels.evaluation_id
+inner join evaluations on notes.evaluation_id = evaluations.evaluation_id
+left join models on evaluations.model_id = models.model_id
 where notes.level = 'warning' or notes.subject = 'images'
-order by notes.level desc, notes.subject, labels.model_label, notes.evaluation_id, notes.step desc, notes.topic
+order by notes.level desc, notes.subject, models.model_label, notes.evaluation_id, notes.step desc, notes.topic
 """
 
 
@@ -82,6 +96,7 @@ def warehouse_status(path: Path, *, full: bool = False, derivation: Derivation |
             size_bytes=path.stat().st_size,
             row_counts={table.name: _count_rows(con, table) for table in ALL_TABLES},
             evaluations=_read_evaluations(con),
+            shifts=con.sql(_SHIFTS).pl(),
             warnings=con.sql(_WARNINGS).pl(),
             checks=run_checks(con) if full else read_checks(con),
             stale_derived=_stale_metrics(con) + (derivation.due(con) if derivation else []),
