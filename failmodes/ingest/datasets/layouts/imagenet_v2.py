@@ -31,7 +31,7 @@ def open_imagenet_v2(request: Request) -> Dataset:
     """Open the test images; classes are named by WordNet id, in the order of their numbers.
 
     Raises:
-        DataError: a class folder is no number from 0 to 999, or as `open_image_files`.
+        DataError: a class folder is not named by a number from 0 to 999, or as `open_image_files`.
     """
     refuse_other_split(request)
     root = inner_folder(request.path, lambda name: name.isdigit())
