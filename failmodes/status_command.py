@@ -45,11 +45,20 @@ class EvaluationProgress(NamedTuple):
 
 
 class StudyProgress(NamedTuple):
-    """Progress of a study: its untrained models, or if all are trained, its evaluations."""
+    """Progress of a study: its untrained models and those to download, or if there are none, its evaluations.
+
+    Attributes:
+        study_file: the file.
+        name: of the study.
+        untrained: labels.
+        not_downloaded: the command that downloads each model that is not on this machine, by label.
+        evaluations: empty if a model is untrained or not downloaded, without which its identity is unknown.
+    """
 
     study_file: Path
     name: str
     untrained: list[str]
+    not_downloaded: dict[str, str]
     evaluations: list[EvaluationProgress]
 
     @property
@@ -58,6 +67,8 @@ class StudyProgress(NamedTuple):
         resume = f"resume with `failmodes run {self.study_file}`"
         if count := len(self.untrained):
             return f"{count:,} model{'s' if count > 1 else ''} not trained yet: {resume}"
+        if count := len(self.not_downloaded):
+            return f"{count:,} model{'s' if count > 1 else ''} not downloaded yet: {resume}, which downloads them"
         missing = sum(one.missing_count for one in self.evaluations)
         return f"{missing:,} shard{'s' if missing > 1 else ''} not evaluated yet: {resume}" if missing else ""
 
@@ -66,6 +77,7 @@ class StudyProgress(NamedTuple):
         return {
             "name": self.name,
             "untrained": self.untrained,
+            "not_downloaded": self.not_downloaded,
             "evaluations": [one._asdict() for one in self.evaluations],
             "unfinished": self.unfinished or None,
         }
@@ -81,10 +93,10 @@ def status(
 ) -> None:
     """Show a study's progress, the warehouse contents and the result of all data checks.
 
-    The exit code is 1 if a check fails. Keys of --json: study (name, untrained, evaluations, unfinished; null
-    without models); and, null if there is no warehouse yet, warehouse, schema_version, updated_at, size_bytes,
-    row_counts, evaluations, shifts, warnings (of their runs), checks (name, invariant, passed, breaking_rows) and
-    out_of_date.
+    Nothing is downloaded. The exit code is 1 if a check fails. Keys of --json: study (name, untrained, not_downloaded,
+    evaluations, unfinished; null without models); and, null if there is no warehouse yet, warehouse, schema_version,
+    updated_at, size_bytes, row_counts, evaluations, shifts, warnings (of their runs), checks (name, invariant, passed,
+    breaking_rows) and out_of_date.
     """
     limit_command(timeout)
     from failmodes.analysis.judging.stored import DERIVATION
@@ -152,9 +164,12 @@ def _as_json(path: Path, status: "WarehouseStatus") -> dict[str, Any]:
 
 
 def progress_blocks(study: StudyProgress) -> Iterator["Block"]:
-    """One row per evaluation; only the names of models that are not trained yet."""
+    """One row per evaluation; only the names of models that are not trained or not downloaded yet, if there are any."""
     if study.untrained:
         yield Sentence(f"{study.name}: not trained yet: {', '.join(study.untrained)}", "lead")
+    for label, command in study.not_downloaded.items():
+        yield Sentence(f"{study.name}: {label} is not downloaded: `{command}`", "lead")
+    if study.untrained or study.not_downloaded:
         return
     missing = sum(one.missing_count for one in study.evaluations)
     cells = sum(one.cell_count for one in study.evaluations)
@@ -236,9 +251,11 @@ def study_progress(study_file: Path) -> StudyProgress | None:
     from failmodes.ingest.datasets.opening import open_dataset
 
     dataset = open_dataset(study.dataset, study.cache)
-    untrained = [model.label for model in study_models(study, dataset) if not model.is_ready]
-    if untrained:
-        return StudyProgress(study_file, study.name, untrained, [])
+    models = list(study_models(study, dataset))
+    untrained = [model.label for model in models if not model.is_ready]
+    not_downloaded = {model.label: command for model in models if (command := model.to_download)}
+    if untrained or not_downloaded:
+        return StudyProgress(study_file, study.name, untrained, not_downloaded, [])
     planned = plan_evaluations(study, dataset, choose_device(study.evaluation.device))
     evaluations = [
         EvaluationProgress(
@@ -251,4 +268,4 @@ def study_progress(study_file: Path) -> StudyProgress | None:
         for group in planned
         for one in group
     ]
-    return StudyProgress(study_file, study.name, [], evaluations)
+    return StudyProgress(study_file, study.name, [], {}, evaluations)

@@ -26,7 +26,7 @@ def test_progress_has_a_row_an_evaluation_and_shows_labels_as_text() -> None:
         EvaluationProgress(label, "recipe, seed 0", "e1", 6, 2),
         EvaluationProgress("B", "recipe, seed 0", "e2", 6, 0),
     ]
-    lines = render_blocks(progress_blocks(StudyProgress(Path("s.toml"), "::error::s", [], rows)), 100).splitlines()
+    lines = render_blocks(progress_blocks(StudyProgress(Path("s.toml"), "::error::s", [], {}, rows)), 100).splitlines()
     assert lines[0].endswith("s: 10 of 12 cells evaluated")
     assert not lines[0].startswith("::")
     assert [line.split()[-3:] for line in lines[-2:]] == [["e1", "6", "2"], ["e2", "6", "0"]]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from failmodes.evaluate.devices import choose_device
 from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.models.sources import resolve_architecture
+from failmodes.evaluate.models.sources import resolve_architecture, to_download
 from failmodes.evaluate.study.study_schema import OWN_CODE, ModelSpec, Study
 from failmodes.evaluate.training import EpochMetrics, state_file, train_model
 from failmodes.ingest.datasets.dataset import Dataset
@@ -37,6 +37,11 @@ class StudyModel(NamedTuple):
     def is_ready(self) -> bool:
         """Whether it needs no training: its file exists, or it needs none."""
         return self.path is None or self.path.exists()
+
+    @property
+    def to_download(self) -> str | None:
+        """The command that downloads its weights; None if they are on this machine."""
+        return to_download(self.spec) if self.path is None and self.spec.live is None else None
 
 
 def study_models(study: Study, dataset: Dataset) -> Iterator[StudyModel]:

@@ -14,6 +14,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from failmodes.evaluate.models.hub import cached_folder, download_command, hub_folder
 from failmodes.evaluate.models.preprocessing import (
     TRIAL_SIZE,
     Preprocessing,
@@ -62,16 +63,29 @@ def load_pretrained(spec: ModelSpec, name: str, loader: Any, **options: Any) -> 
     if unknown:
         raise StudyError(f"model {spec.label!r}: unknown option {unknown[0]!r}: expected {', '.join(OPTIONS)}")
     folder = spec.beside_study(name)
+    if not folder.is_dir():
+        folder = hub_folder(spec, name, _revision(spec))
     try:
         with quiet():
-            location = str(folder) if folder.is_dir() else name
-            return loader.from_pretrained(location, trust_remote_code=False, **options)
-    except Exception as error:  # many errors of the library and of the hub's client
+            return loader.from_pretrained(str(folder), trust_remote_code=False, **options)
+    except Exception as error:  # many errors of the library
         raise ModelError(
             f"model {spec.label!r}: {spec.architecture} cannot be loaded ({first_line(error)}): expected a folder "
-            "written by `save_pretrained` with safetensors, or a name on the Hugging Face hub, which "
-            f"`hf download {name}` stores on a machine with network access"
+            "written by `save_pretrained` with safetensors, or the name of such a model on the Hugging Face hub"
         ) from error
+
+
+def to_download(spec: ModelSpec, name: str) -> str | None:
+    """The command that downloads a model; None if it is a folder of the study or in the hub's cache."""
+    revision = _revision(spec)
+    if spec.beside_study(name).is_dir() or cached_folder(name, revision) is not None:
+        return None
+    return download_command(name, revision)
+
+
+def _revision(spec: ModelSpec) -> str | None:
+    given = spec.options.get("revision")
+    return None if given is None else str(given)
 
 
 def load_module(spec: ModelSpec, name: str, loader: Any, needed: Sequence[str] = (), expected: str = "") -> nn.Module:

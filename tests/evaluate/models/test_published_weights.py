@@ -58,15 +58,17 @@ def test_published_weights_that_do_not_come_or_have_another_hash_are_refused(pub
 
 
 @pytest.fixture
-def offline_timm(monkeypatch):
+def offline_timm(monkeypatch, tmp_path):
     """The library, which builds models with random weights instead of downloading them."""
     timm = pytest.importorskip("timm")
     create = timm.create_model
 
-    def without_internet(name: str, pretrained: bool, **options: object) -> nn.Module:
+    def without_internet(model_name: str, pretrained: bool, **options: object) -> nn.Module:
         assert pretrained
         torch.manual_seed(0)
-        return create(name, pretrained=False, **options)
+        return create(model_name, pretrained=False, **options)
+
+    monkeypatch.setattr("failmodes.evaluate.models.sources.timm.hub_folder", lambda *_: tmp_path)
 
     monkeypatch.setattr(timm, "create_model", without_internet)
     return timm

@@ -4,7 +4,9 @@ A source defines `load(spec, name, class_names) -> Model`, a model with its own 
 its outputs if the study states them, otherwise the classes of the dataset in order. To support checkpoints and
 training, it also defines `build(spec, name, class_count) -> nn.Module`, a module with fresh weights and, if possible,
 that many outputs. A source with a list of names defines `knows(name)` and `names()`; a source of the user's code,
-`definition(name, module)`, a hash of it.
+`definition(name, module)`, a hash of it; one that downloads, `to_download(spec, name)`, the command that downloads the
+model if it is not on this machine, without using the network. `spec.beside_study(name)` is a path relative to the study
+file. A module without attention maps may give the reason as its attribute `no_attention`.
 """
 
 from importlib import import_module
@@ -73,6 +75,18 @@ def resolve_architecture(architecture: str) -> Architecture:
             ) from error
     hint = did_you_mean(name, dict.fromkeys(near), EXPECTED_ARCHITECTURE, most=3)
     raise StudyError(f"unknown architecture {architecture!r}: {hint}")
+
+
+def to_download(spec: ModelSpec) -> str | None:
+    """The command that downloads a model with its own weights; None if it is on this machine. Uses no network.
+
+    Raises:
+        StudyError: the architecture is unknown.
+        MissingExtraError: a package that the source needs is not installed.
+    """
+    found = resolve_architecture(spec.architecture)
+    command: str | None = found.module.to_download(spec, found.name) if hasattr(found.module, "to_download") else None
+    return command
 
 
 def build_module(spec: ModelSpec, class_count: int) -> nn.Module:

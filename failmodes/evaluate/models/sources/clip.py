@@ -15,12 +15,13 @@ from failmodes.evaluate.models.hugging_face import (
     load_module,
     load_pretrained,
     processor_preprocessing,
+    to_download,
 )
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.zero_shot import DEFAULT_PROMPT, zero_shot_model
 from failmodes.evaluate.study.study_schema import ModelSpec
 
-__all__ = ["DEFAULT_PROMPT", "load"]
+__all__ = ["DEFAULT_PROMPT", "load", "to_download"]
 NEEDED = ("get_text_features", "get_image_features", "logit_scale")
 EXPECTED = (
     "CLIP, SigLIP or another model of images and texts with a logit scale; for an image classifier write transformers:…"

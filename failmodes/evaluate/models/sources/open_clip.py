@@ -5,6 +5,7 @@ or a file; `open_clip:hf-hub:OWNER/NAME`; or `open_clip:FOLDER` with an `open_cl
 """
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from failmodes.evaluate.models.code_identity import code_hash
+from failmodes.evaluate.models.hub import cached_folder, download_command, hub_folder
 from failmodes.evaluate.models.hugging_face import quiet
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.preprocessing import Preprocessing, pil_preprocessing
@@ -21,8 +23,9 @@ from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.warehouse.errors import ModelError, StudyError, did_you_mean, first_line, listed
 from failmodes.warehouse.extras import require
 
-__all__ = ["DEFAULT_PROMPT", "load"]
+__all__ = ["DEFAULT_PROMPT", "load", "to_download"]
 HUB = "hf-hub:"
+WEIGHTS = ("*.safetensors", "*.bin")
 SHOWN = 5  # tags listed in an error
 
 
@@ -70,12 +73,18 @@ def load(spec: ModelSpec, name: str, class_names: tuple[str, ...]) -> Model:
     if spec.options:
         raise StudyError(f"model {spec.label!r}: models of open_clip take no options: remove {', '.join(spec.options)}")
     location = _locate(spec, name, library)
+    on_hub = _on_hub(location, library)
+    model_name = location.name
+    if on_hub is not None:
+        folder = hub_folder(spec, on_hub[0], needed=on_hub[1])
+        if location.name.startswith(HUB):
+            model_name = f"local-dir:{folder}"
     try:
         with quiet():
             model: Any = library.create_model_from_pretrained(
-                location.name, location.pretrained, return_transform=False, weights_only=True
+                model_name, location.pretrained, return_transform=False, weights_only=True
             )
-            tokenizer = library.get_tokenizer(location.name)
+            tokenizer = library.get_tokenizer(model_name)
     except Exception as error:  # many errors of the library and of the hub's client
         raise ModelError(
             f"model {spec.label!r}: {spec.architecture} cannot be loaded ({first_line(error)}): download it on a "
@@ -130,6 +139,25 @@ def _locate(spec: ModelSpec, name: str, library: ModuleType) -> Location:
             else f"model {spec.label!r}: open_clip has no weights {given!r} of {model}: {hint}"
         )
     return Location(model, tag, f"open_clip:{model}", tag)
+
+
+def to_download(spec: ModelSpec, name: str) -> str | None:
+    """The command that downloads a model; None if it is a folder or in the hub's cache."""
+    require("open-clip", "a model of OpenCLIP", ["open_clip"])
+    library = importlib.import_module("open_clip")
+    on_hub = _on_hub(_locate(spec, name, library), library)
+    if on_hub is None or cached_folder(on_hub[0], needed=on_hub[1]) is not None:
+        return None
+    return download_command(on_hub[0])
+
+
+def _on_hub(location: Location, library: ModuleType) -> tuple[str, Sequence[str]] | None:
+    """OWNER/NAME of a model on the hub and patterns of its weights; None if they are elsewhere."""
+    if location.name.startswith(HUB):
+        return location.name.removeprefix(HUB), WEIGHTS
+    config = {} if location.pretrained is None else library.get_pretrained_cfg(location.name, location.pretrained)
+    owner, _, file = config.get("hf_hub", "").rpartition("/")
+    return (owner, (file,) if file else WEIGHTS) if owner else None
 
 
 def _preprocessing(visual: Any) -> Preprocessing:

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from failmodes.evaluate.models.hub import cached_folder, download_command, hub_folder
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.preprocessing import Preprocessing, pil_preprocessing
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
@@ -16,6 +17,7 @@ from failmodes.warehouse.errors import ModelError, StudyError, did_you_mean, fir
 from failmodes.warehouse.extras import require
 
 HUB = "hf-hub:"
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
 def import_timm() -> ModuleType:
@@ -65,13 +67,14 @@ def load(spec: ModelSpec, name: str, class_names: tuple[str, ...]) -> Model:
         if name not in tags:  # before any download
             hint = did_you_mean(name, tags, f"its tags for {base} are {', '.join(tags[:3]) or 'none'}")
             raise StudyError(f"timm has no weights {name!r}: {hint}")
+    cached = _from_cache(spec, name)
     try:
-        module = timm.create_model(name, pretrained=True, **spec.options)
-    except Exception as error:  # many errors of the hub's client
+        module = timm.create_model(**cached, pretrained=True, **spec.options)
+    except Exception as error:  # many errors of options, and of files that are not what they should be
         raise ModelError(
             f"model {spec.label!r}: {architecture} cannot be built with its published weights "
-            f"({first_line(error)}): download them on a machine with network access, or set `checkpoint` to the file, "
-            "with normalization and class_names"
+            f"({first_line(error)}): download them again, or set `checkpoint` to the file, with normalization and "
+            "class_names"
         ) from error
     published = module.pretrained_cfg
     classes = _names_of_outputs(name, published)
@@ -79,9 +82,49 @@ def load(spec: ModelSpec, name: str, class_names: tuple[str, ...]) -> Model:
         module=module, spec=spec, architecture=architecture,
         preprocessing=published_preprocessing(module, spec.options.get("img_size")),
         output_names=classes, output_count=None if classes is None else len(classes),
-        checkpoint=str(published.get("hf_hub_id") or PurePosixPath(published.get("url") or name).name),
+        checkpoint=str(_repository(name) or PurePosixPath(published.get("url") or name).name),
         metadata={"dataset": IMAGENET_1K} if classes == imagenet_names() else {},
     )  # fmt: skip
+
+
+def to_download(spec: ModelSpec, name: str) -> str | None:
+    """The command that downloads the published weights; None if they are in the hub's cache."""
+    repository = _repository(name)
+    if repository is None or cached_folder(*_with_revision(repository), WEIGHTS) is not None:
+        return None
+    return download_command(*_with_revision(repository))
+
+
+def _from_cache(spec: ModelSpec, name: str) -> dict[str, Any]:
+    """Arguments of `create_model` that read the weights from the hub's cache without asking the hub.
+
+    Raises:
+        ModelError: they are not in the cache and cannot be downloaded.
+    """
+    repository = _repository(name)
+    if repository is None:
+        return {"model_name": name}
+    folder = hub_folder(spec, *_with_revision(repository), WEIGHTS)
+    file = folder / WEIGHTS[0]
+    if not file.exists():  # a pickle, which the library reads with `weights_only` if it comes from the hub
+        return {"model_name": name}
+    if name.startswith(HUB):
+        return {"model_name": f"local-dir:{folder}"}
+    return {"model_name": name, "pretrained_cfg_overlay": {"file": str(file), "custom_load": False}}
+
+
+def _repository(name: str) -> str | None:
+    """OWNER/NAME, or OWNER/NAME@REVISION, of a model's weights on the hub; None if they are elsewhere."""
+    if name.startswith(HUB):
+        return name.removeprefix(HUB)
+    config = import_timm().get_pretrained_cfg(name)
+    is_plain = config is not None and config.hf_hub_id and not config.hf_hub_filename
+    return str(config.hf_hub_id) if is_plain else None
+
+
+def _with_revision(repository: str) -> tuple[str, str | None]:
+    name, _, revision = repository.partition("@")
+    return name, revision or None
 
 
 def published_preprocessing(module: nn.Module, image_size: Any = None) -> Preprocessing:

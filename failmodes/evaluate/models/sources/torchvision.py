@@ -1,5 +1,6 @@
 """Models of torchvision, with preprocessing and classes of its published weights."""
 
+import shlex
 from collections.abc import Collection
 from contextlib import redirect_stdout
 from io import StringIO
@@ -67,6 +68,15 @@ def load(spec: ModelSpec, name: str, class_names: tuple[str, ...]) -> Model:
         checkpoint=PurePosixPath(weights.url).name,
         metadata={"dataset": IMAGENET_1K} if classes == imagenet_names() else {},
     )  # fmt: skip
+
+
+def to_download(spec: ModelSpec, name: str) -> str | None:
+    """How to download the published weights; None if they are in torch's cache (`TORCH_HOME`)."""
+    weights = models.get_model_weights(name).__members__.get(str(spec.weights).rpartition(".")[2])
+    if weights is None:  # unknown, which `load` explains
+        return None
+    file = Path(torch.hub.get_dir()) / "checkpoints" / PurePosixPath(weights.url).name
+    return None if file.exists() else f"curl -L --create-dirs -o {shlex.quote(str(file))} {weights.url}"
 
 
 def _fetch(weights: Any, subject: str) -> None:

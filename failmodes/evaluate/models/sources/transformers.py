@@ -10,10 +10,13 @@ from failmodes.evaluate.models.hugging_face import (
     import_transformers,
     load_module,
     processor_preprocessing,
+    to_download,
 )
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.study.study_schema import ModelSpec
 from failmodes.warehouse.hashing import identity_of
+
+__all__ = ["load", "to_download"]
 
 
 def load(spec: ModelSpec, name: str, class_names: tuple[str, ...]) -> Model:
