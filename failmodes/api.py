@@ -184,7 +184,8 @@ def benchmark(
             ("Net, seed 0" and "Net, seed 1" are training runs of one model). Modules are copied, never modified.
         images: uint8 (N, H, W, 3), RGB, or a uint8 tensor (N, 3, H, W); a sequence of such images or PIL images; a
             torch Dataset or non-shuffling DataLoader of (image, label) or of mappings; a Hugging Face Dataset; or the
-            path of a folder with one folder per class. Pixels are uint8: corruptions are applied before normalization.
+            path of a folder with one folder per class, or of a list (.csv or .parquet with path and label). Pixels are
+            uint8: corruptions are applied before normalization.
         labels: (N,) integer class indices, if the images come without labels.
         to: output folder for results, warehouse and `study.toml`, which describes the last call.
         corruptions: "headline" (the 15 of the published metrics), "all" (19), a name, or a list of names, functions of

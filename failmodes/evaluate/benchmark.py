@@ -165,7 +165,8 @@ def _open_folder(
             raise StudyError(f"benchmark: the folder {path} defines {argument}: remove {argument}=")
     if path == asked.to or path in asked.to.parents:
         raise StudyError(f"benchmark: to= is {asked.to}, inside the image folder {path}: choose another folder")
-    keys = {"kind": "arrays" if (path / IMAGES_FILE).is_file() else "folder", "path": str(path)}
+    kind = "list" if path.is_file() else "arrays" if (path / IMAGES_FILE).is_file() else "folder"
+    keys = {"kind": kind, "path": str(path)}
     keys |= asked.options.keys_of("dataset") | _given(
         {"image_size": asked.image_size, "images": asked.image_count, "label": asked.options.dataset_label}
     )

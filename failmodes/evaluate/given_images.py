@@ -19,7 +19,7 @@ from failmodes.ingest.data_files import write_npy
 from failmodes.ingest.datasets.color import WHITE, Color, RgbImage, describe_changes, to_rgb
 from failmodes.ingest.datasets.dataset import ImageArray
 from failmodes.ingest.datasets.decoding import resize_and_crop
-from failmodes.ingest.datasets.layouts.folder import preparation_note
+from failmodes.ingest.datasets.image_files import preparation_note
 from failmodes.ingest.datasets.masks import check_mask_array
 from failmodes.warehouse.errors import DataError, first_line
 from failmodes.warehouse.hashing import fingerprint_of

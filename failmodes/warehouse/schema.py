@@ -303,6 +303,16 @@ IMAGES = Table.of(
     ),
 )
 
+IMAGE_METADATA = Table.of(
+    "image_metadata",
+    "one row per dataset, image and column of the list that names its images",
+    ("dataset_id", "image_id", "name"),
+    Column("dataset_id", text, "dataset, as in `datasets`"),
+    IMAGE_COLUMN,
+    Column("name", text, "column of the list, such as camera or site"),
+    Column("value", text, "its value as text; empty if the list has none"),
+)
+
 CORRUPTIONS = Table.of(
     "corruptions",
     "one row per corruption",
@@ -437,6 +447,7 @@ DIMENSIONS = (
     DATASETS,
     CLASSES,
     IMAGES,
+    IMAGE_METADATA,
     CORRUPTIONS,
     SOURCES,
     EVALUATIONS,

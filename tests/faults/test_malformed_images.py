@@ -186,7 +186,7 @@ IMAGES: dict[str, tuple[Make, str, str]] = {
         FOLDER, "damaged",
     ),
     "a thread": (in_folder("ant/2.png", whole_png(1, 60_000)), FOLDER + "\nresize = 256", "256×15,360,000 pixels"),
-    "floats": (in_folder("ant/2.png", encoded(np.ones((9, 9), np.float32), "TIFF")), FOLDER, "at most 8 bits per channel"),
+    "floats": (in_folder("ant/2.png", encoded(np.ones((9, 9), np.float32), "TIFF")), FOLDER, "8 bits per channel"),
     "a class that is not UTF-8": (in_folder(f"{NOT_UTF8}/1.png", encoded()), FOLDER, "is not valid UTF-8, '\\udcff"),
     "an escape": (in_folder("bee/\x1b[2J\n.txt", b""), FOLDER, "only 1 file of another format (bee/\\x1b[2J .txt)"),
     "a class within itself": (

@@ -11,7 +11,7 @@ from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, first_pr
 
 BAD_SPECS: dict[str, tuple[type, dict[str, Any], str]] = {
     "unknown key": (DatasetSpec, {"kind": "digits", "color": 1}, "Extra inputs are not permitted"),
-    "unknown kind": (DatasetSpec, {"kind": "mnist"}, "digits"),
+    "unknown kind": (DatasetSpec, {"kind": "medmnst"}, "did you mean 'medmnist'"),
     "no path": (DatasetSpec, {"kind": "cifar10"}, "needs `path`"),
     "path of digits": (DatasetSpec, {"kind": "digits", "path": "x"}, "leave out `path`"),
     "size of cifar": (DatasetSpec, {"kind": "cifar10", "path": "x", "image_size": 64}, "`image_size` is for"),

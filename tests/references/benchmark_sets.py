@@ -79,3 +79,30 @@ def write_medmnist(path: Path, images: np.ndarray, labels: np.ndarray) -> Path:
     }
     np.savez_compressed(path, **parts)
     return path
+
+
+def write_cifar10_1(folder: Path, images: np.ndarray, labels: np.ndarray, version: str = "v6") -> Path:
+    """`cifar10.1_v6_data.npy` and `cifar10.1_v6_labels.npy`, as modestyachts/CIFAR-10.1 has them (int32 labels)."""
+    folder.mkdir(exist_ok=True)
+    np.save(folder / f"cifar10.1_{version}_data.npy", images)
+    np.save(folder / f"cifar10.1_{version}_labels.npy", labels.astype(np.int32))
+    return folder
+
+
+def write_cifar10_2(folder: Path, images: np.ndarray, labels: np.ndarray) -> Path:
+    """`cifar102_test.npz` with the keys of modestyachts/cifar-10.2, two of which hold Python objects."""
+    folder.mkdir(exist_ok=True)
+    names = np.array(["airplane", "automobile"], dtype=object)
+    np.savez(
+        folder / "cifar102_test.npz", images=images, labels=labels.astype(np.int64), label_names=names, keywords=names,
+        ti_indices=np.arange(len(images)),
+    )  # fmt: skip
+    return folder
+
+
+def write_class_folders(root: Path, images: np.ndarray, folders: Sequence[str], suffix: str = "jpg") -> Path:
+    """One image per folder: `0/…` to `999/…` of ImageNet-V2, `n01440764/…` of ImageNet-A, -R and -Sketch."""
+    for number, (folder, pixels) in enumerate(zip(folders, images, strict=True)):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(root / folder / f"{number:03d}.{suffix}", "PNG")
+    return root

@@ -1,7 +1,7 @@
 """The dataset class, balanced subsets, and the rows that a dataset contributes to the results."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -70,6 +70,7 @@ class Dataset:
         empty_masks: how many of the user's masks are empty; None for masks that are part of the dataset.
         gray: whether its images are gray and stay gray when corrupted.
         unread: how many images in its folder are not read because of their folder or format.
+        metadata: (N,) text values by name, such as the camera or the site of each image.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Dataset:
     empty_masks: int | None = None
     gray: bool = False
     unread: int = 0
+    metadata: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_shapes(self.label, self.images, self.labels)
@@ -212,7 +214,7 @@ def balanced_subset(labels: NDArray[np.int64], count: int | None) -> tuple[NDArr
 
 
 def record_dataset(output: StorePath, dataset: Dataset) -> None:
-    """Write the dataset's rows of `datasets`, `classes` and `images` to the results of the output folder."""
+    """Write the dataset's rows of `datasets`, `classes`, `images` and `image_metadata` to the results of a folder."""
     dataset_id = dataset.dataset_id
     count, height, width = dataset.images.shape[:3]
     row = {
@@ -238,6 +240,8 @@ def record_dataset(output: StorePath, dataset: Dataset) -> None:
     ]
     write_dimension(output, schema.CLASSES, dataset_id, classes)
     write_dimension(output, schema.IMAGES, dataset_id, _images(dataset))
+    if dataset.metadata:
+        write_dimension(output, schema.IMAGE_METADATA, dataset_id, _metadata(dataset))
     write_dimension(output, schema.DATASETS, dataset_id, [row])
 
 
@@ -257,6 +261,17 @@ def write_image_list(dataset: Dataset, image_ids: NDArray[np.int64], path: Path,
     }
     with atomic_output(path, (".csv",), force=force) as temporary:
         csv.write_csv(pa.table(columns), temporary)
+
+
+def _metadata(dataset: Dataset) -> pa.Table:
+    count = len(dataset.labels)
+    columns = {
+        "dataset_id": pa.repeat(pa.scalar(dataset.dataset_id), count * len(dataset.metadata)),
+        "image_id": pa.array(np.tile(np.arange(count, dtype=np.int32), len(dataset.metadata))),
+        "name": pa.array([name for name in dataset.metadata for _ in range(count)], pa.string()),
+        "value": pa.array([value for values in dataset.metadata.values() for value in values], pa.string()),
+    }
+    return pa.table(columns, schema=schema.IMAGE_METADATA.arrow())
 
 
 def _images(dataset: Dataset) -> pa.Table:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.plugins import import_modules
 
 if TYPE_CHECKING:
@@ -89,6 +90,16 @@ def layout(
         return function
 
     return define
+
+
+def refuse_other_split(request: Request) -> None:
+    """Refuse to open another split of a dataset that has only the one that the study names.
+
+    Raises:
+        DataError: another split is requested, such as the train split of a test set.
+    """
+    if request.split != request.spec.split:
+        raise DataError(f"{request.path} is the {request.spec.split} split: it has no {request.split} images")
 
 
 @cache

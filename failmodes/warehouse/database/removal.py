@@ -25,6 +25,7 @@ from failmodes.warehouse.schema import (
     EVALUATION_NOTES,
     EVALUATIONS,
     EXEMPLARS,
+    IMAGE_METADATA,
     IMAGES,
     MODELS,
     PREDICTION_FACTS,
@@ -49,7 +50,7 @@ from failmodes.warehouse.storage.locks import run_lock
 _NAMED = (EVALUATION_NOTES, EXEMPLARS, CLEAN_MAPS)  # tables whose file names begin with an evaluation's identity
 _OWN = (*SHARDED, *_NAMED)
 _SHARED = {  # removed with the last evaluation that names them; the model last, whose label a second call needs
-    "dataset_id": (THUMBNAILS, IMAGES, CLASSES, DATASETS),
+    "dataset_id": (THUMBNAILS, IMAGE_METADATA, IMAGES, CLASSES, DATASETS),
     "source_id": (SOURCES,),
     "model_id": (MODELS,),
 }

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from failmodes.ingest.data_files import map_npy, read_json, write_npy
 from failmodes.ingest.datasets.dataset import BLOCK_IMAGES, Dataset, ImageArray, check_shapes
-from failmodes.ingest.datasets.layout import Request, layout
+from failmodes.ingest.datasets.layout import Request, layout, refuse_other_split
 from failmodes.ingest.datasets.masks import count_empty, open_mask_array
 from failmodes.ingest.study_types import first_duplicate
 from failmodes.warehouse.errors import DataError, StorageError, printable
@@ -36,8 +36,7 @@ def open_arrays(request: Request) -> Dataset:
         DataError: a file is missing, damaged or of another type or shape, or the folder is another split.
     """
     path, split = request.path, request.split
-    if split != request.spec.split:
-        raise DataError(f"{path} is the {request.spec.split} split: a folder of arrays holds one split")
+    refuse_other_split(request)
     images, labels = _load(path / IMAGES_FILE), _load(path / LABELS_FILE)
     if not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f"{path / LABELS_FILE} holds {labels.dtype}: expected whole numbers, class indices")

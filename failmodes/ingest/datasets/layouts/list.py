@@ -1,0 +1,193 @@
+"""A list of images: a CSV or Parquet file with the columns `path` and `label`.
+
+path     of an image: relative to the list's folder, or absolute; no URL
+label    its class: names, or whole numbers from 0
+split    optional: "train" or "test"; other rows are skipped
+
+Every other column is metadata of the images, kept as text in `image_metadata`.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from failmodes.ingest.data_files import MOST_NAME_LETTERS, check_memory, check_names
+from failmodes.ingest.datasets.dataset import MAX_CLASSES, MAX_IMAGES, Dataset
+from failmodes.ingest.datasets.image_files import ImageFiles, open_image_files
+from failmodes.ingest.datasets.layout import Request, layout, refuse_other_split
+from failmodes.warehouse.errors import DataError, StorageError, first_line, listed, printable
+from failmodes.warehouse.storage.files import check_regular, is_url
+
+PATH, LABEL, SPLIT = "path", "label", "split"
+SUFFIXES = (".csv", ".parquet", ".pq")
+EXPECTED = "expected the columns path and label, one row per image"
+MOST_BYTES = 4 << 30  # of a list: a hundred million rows
+MOST_METADATA = 50  # columns
+MOST_VALUE_LETTERS = 1000
+MOST_ITEMS = 1_000_000  # row groups and columns of a Parquet file
+CLASS = "index of its class"  # a column added here
+
+
+@layout(
+    "list",
+    takes={"image_size", "resize", "background", "gray"},
+    is_file=True,
+    expected="a .csv or .parquet file with the columns path and label",
+)
+def open_list(request: Request) -> Dataset:
+    """Open the images of a list, in its order.
+
+    Classes are the names in the column `label`, sorted, or the numbers from 0 to the largest; of the whole list, so
+    that all splits have the same ones. Images are prepared by `open_image_files`.
+
+    Raises:
+        DataError: the list is damaged, a column is missing, a path or label is empty or invalid, or as
+            `open_image_files`.
+    """
+    path = request.path
+    rows = _read(path)
+    names, rows = _with_classes(rows, path)
+    notes: list[str] = []
+    if SPLIT in rows.columns:
+        chosen = rows.filter(pl.col(SPLIT) == request.split)
+        if not len(chosen):
+            found = listed([repr(printable(str(one), 60)) for one in rows[SPLIT].unique().sort()], 5)
+            raise DataError(f"{path} has no row with split {request.split!r}: it has {found}")
+        others = rows.filter(~pl.col(SPLIT).is_in(["train", "test"]))
+        if len(others):
+            notes.append(f"skipped: {len(others):,} rows whose split is neither train nor test")
+        rows = chosen
+    else:
+        refuse_other_split(request)
+    files = [path.parent / name for name in rows[PATH]]
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise DataError(
+            f"{path}: {printable(str(missing[0]))} is no file ({len(missing):,} of {len(files):,} images): paths are"
+            " relative to the folder of the list"
+        )
+    images = ImageFiles(
+        path.parent,
+        files,
+        tuple(rows[PATH]),
+        rows[CLASS].to_numpy().astype(np.int64),
+        names,
+        notes,
+        metadata={
+            column: rows[column].to_list() for column in rows.columns if column not in (PATH, LABEL, SPLIT, CLASS)
+        },
+    )
+    return open_image_files(request, images, "list", printable(path.stem, 100))
+
+
+def _read(path: Path) -> pl.DataFrame:
+    """The rows of a list as text, with no value missing in `path` and `label`.
+
+    Raises:
+        DataError: it is damaged, too large, or lacks a column or a value.
+    """
+    rows = _table(path)
+    _check_columns(rows, path)
+    rows = rows.with_columns(pl.all().cast(pl.String).str.strip_chars())
+    for column in (PATH, LABEL):
+        empty = rows[column].fill_null("").eq("").arg_true()
+        if len(empty):
+            raise DataError(f"{path}, row {empty[0] + 1}: {column} is empty ({len(empty):,} such rows): {EXPECTED}")
+    if not 0 < len(rows) <= MAX_IMAGES:
+        raise DataError(f"{path} has {len(rows):,} rows: expected 1 to {MAX_IMAGES:,}, one per image")
+    _check_paths(rows[PATH], path)
+    return rows.with_columns(pl.all().fill_null(""))
+
+
+def _table(path: Path) -> pl.DataFrame:
+    """The rows of a file.
+
+    Raises:
+        DataError: it is damaged or too large.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise DataError(f"{path} is no list of images: {EXPECTED}, as {' or '.join(SUFFIXES[:2])}")
+    try:
+        if (size := check_regular(path)) > MOST_BYTES:
+            raise DataError(f"{path} has {size / 1e9:,.1f} GB: at most {MOST_BYTES / 1e9:,.1f} GB are read as a list")
+        if suffix == ".csv":
+            return pl.read_csv(path, infer_schema=False)
+        with pq.ParquetFile(path, page_checksum_verification=True, thrift_container_size_limit=MOST_ITEMS) as file:
+            groups = range(file.metadata.num_row_groups)
+            check_memory(sum(file.metadata.row_group(group).total_byte_size for group in groups), str(path))
+            return pl.DataFrame(pl.from_arrow(file.read()))
+    except StorageError as error:
+        raise DataError(str(error)) from error
+    except (pl.exceptions.PolarsError, pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as a list ({first_line(error)}): {EXPECTED}") from error
+
+
+def _check_columns(rows: pl.DataFrame, path: Path) -> None:
+    """Check the names and types of columns.
+
+    Raises:
+        DataError: one is missing, unnamed, or neither text nor number, or there are too many.
+    """
+    for column in (PATH, LABEL):
+        if column not in rows.columns:
+            raise DataError(
+                f"{path} has the columns {listed([printable(name, 60) for name in rows.columns], 8)}: {EXPECTED}"
+            )
+    others = [column for column in rows.columns if column not in (PATH, LABEL, SPLIT)]
+    if len(others) > MOST_METADATA:
+        raise DataError(f"{path} has {len(others):,} columns of metadata: at most {MOST_METADATA} are kept")
+    for column, kind in rows.schema.items():
+        if not column.strip() or not column.isprintable() or len(column) > MOST_NAME_LETTERS or column == CLASS:
+            raise DataError(f"{path} has a column {printable(column, 60)!r}: name it in letters and digits")
+        if kind.is_nested() or kind in (pl.Binary, pl.Object):
+            raise DataError(f"{path}: the column {printable(column, 60)} holds {kind}: expected text or numbers")
+        if column == LABEL and kind.is_float():
+            raise DataError(f"{path}: the column label holds {kind}: expected names or whole numbers")
+
+
+def _check_paths(paths: pl.Series, path: Path) -> None:
+    """Check that paths are of local files.
+
+    Raises:
+        DataError: one is a URL, or no valid path.
+    """
+    for number, name in enumerate(paths, start=1):
+        if is_url(name):
+            raise DataError(
+                f"{path}, row {number}: {printable(name, 60)} is a URL: download the images, and name files"
+            )
+        if "\0" in name or not name.isprintable() or len(os.fsencode(name)) > 4096:
+            raise DataError(f"{path}, row {number}: {printable(name, 60)} is no path of a file")
+
+
+def _with_classes(rows: pl.DataFrame, path: Path) -> tuple[tuple[str, ...], pl.DataFrame]:
+    """The class names, and the rows with the index of their class in the column CLASS.
+
+    Raises:
+        DataError: a number or name is invalid, or a value of metadata is too long.
+    """
+    for column in rows.columns:
+        longest = rows[column].str.len_chars().max()
+        most = MOST_NAME_LETTERS if column == LABEL else MOST_VALUE_LETTERS if column != PATH else 4096
+        if isinstance(longest, int) and longest > most:
+            raise DataError(
+                f"{path}: the column {printable(column, 60)} has a text of {longest:,} letters: at most {most:,}"
+            )
+    given = rows[LABEL]
+    if given.str.contains(r"^[0-9]{1,9}$").all():
+        indices = given.cast(pl.Int64)
+        count = int(indices.to_numpy().max()) + 1
+        if count > MAX_CLASSES:
+            raise DataError(f"{path} has the label {count - 1:,}: expected class indices from 0 to {MAX_CLASSES - 1:,}")
+        return tuple(map(str, range(count))), rows.with_columns(indices.alias(CLASS))
+    names = sorted(given.unique())
+    if len(names) > MAX_CLASSES:
+        raise DataError(f"{path} has {len(names):,} classes: at most {MAX_CLASSES:,} can be stored")
+    check_names(names, str(path))
+    places = {name: place for place, name in enumerate(names)}
+    return tuple(names), rows.with_columns(given.replace_strict(places, return_dtype=pl.Int64).alias(CLASS))

@@ -1,0 +1,45 @@
+"""Test images of ImageNet's classes in one folder per class, named by its WordNet id: ImageNet-A, -R and -Sketch."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from failmodes.ingest.data_files import list_entries
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.folder_listing import class_name_of, list_images
+from failmodes.ingest.datasets.image_files import ImageFiles, open_image_files
+from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
+from failmodes.ingest.datasets.layout import Request, refuse_other_split
+from failmodes.warehouse.errors import DataError, printable
+
+IMAGENET_VALIDATION = "the ImageNet validation set"
+TAKES = {"image_size", "resize", "background"}
+EXPECTED = "a folder of class folders named by WordNet id, such as {path}/n01440764"
+
+
+def open_wordnet_folders(request: Request, label: str) -> Dataset:
+    """Open the test images; the classes are those that the folders name.
+
+    Args:
+        request: what a study says about the dataset.
+        label: its name on charts.
+
+    Raises:
+        DataError: a class folder is not named by the WordNet id of an ImageNet class, or as `open_image_files`.
+    """
+    refuse_other_split(request)
+    root = inner_folder(request.path, lambda name: class_name_of(name) in by_wordnet_id())
+    listing = list_images(root)
+    for name in listing.class_names:
+        if name not in by_wordnet_id():
+            raise DataError(f"{root} has a folder {printable(name, 60)!r}: expected WordNet ids of ImageNet's classes")
+    names = tuple(file.relative_to(root).as_posix() for file in listing.files)
+    images = ImageFiles(
+        root, listing.files, names, listing.labels, listing.class_names, listing.notes(), listing.unread
+    )
+    return open_image_files(request, images, request.spec.kind, label)
+
+
+def inner_folder(path: Path, is_class: Callable[[str], bool]) -> Path:
+    """The folder that holds the class folders: `path`, or the only folder in it, which an archive unpacks to."""
+    folders = list_entries(path).folders
+    return path / folders[0] if len(folders) == 1 and not is_class(folders[0]) else path
