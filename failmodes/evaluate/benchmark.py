@@ -13,10 +13,10 @@ import numpy as np
 from failmodes.evaluate.given_images import GivenImages, read_given_images, stored_masks
 from failmodes.evaluate.models.checkpoints import save_checkpoint
 from failmodes.evaluate.models.code_identity import code_hash
-from failmodes.evaluate.models.live import architecture_of, live_model, unwrapped
+from failmodes.evaluate.models.live import architecture_of, live_model
 from failmodes.evaluate.models.load import load_model, output_names
 from failmodes.evaluate.models.model import Model, tensor_hashes
-from failmodes.evaluate.models.outputs import TRIAL_IMAGES
+from failmodes.evaluate.models.outputs import TRIAL_IMAGES, unwrapped
 from failmodes.evaluate.models.preprocessing import INSIDE_THE_FUNCTION
 from failmodes.evaluate.options import Options
 from failmodes.evaluate.study.study_file import check_study, check_study_file, claims_of_folder, write_study_file

@@ -17,7 +17,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from failmodes.evaluate.models.code_identity import code_hash, program_file
 from failmodes.evaluate.models.load import names_in_config, output_names
 from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.models.outputs import as_plain_module, try_model
+from failmodes.evaluate.models.outputs import as_plain_module, try_model, unwrapped
 from failmodes.evaluate.models.preprocessing import INSIDE_THE_FUNCTION, UNIT_RANGE, Preprocessing, own_preprocessing
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.warehouse.errors import ModelError, first_line
@@ -102,14 +102,6 @@ def live_model(
         floats = {name: t for name, t in state.items() if isinstance(t, torch.Tensor) and t.is_floating_point()}
         model.definition = code_hash(copied if is_module else original, subject=subject, apart=floats)
     return model
-
-
-def unwrapped(given: Any) -> Any:
-    """The model inside a wrapper of torch.compile or DataParallel."""
-    if isinstance(given, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        return unwrapped(given.module)
-    original = getattr(given, "_orig_mod", None)
-    return unwrapped(original) if isinstance(original, nn.Module) else given
 
 
 def architecture_of(given: Any) -> str:

@@ -122,6 +122,14 @@ class ScriptedModule(nn.Module):
         return self.inner(inputs)
 
 
+def unwrapped(given: Any) -> Any:
+    """The model inside a wrapper of torch.compile or DataParallel."""
+    if isinstance(given, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return unwrapped(given.module)
+    original = getattr(given, "_orig_mod", None)
+    return unwrapped(original) if isinstance(original, nn.Module) else given
+
+
 def as_plain_module(module: nn.Module) -> nn.Module:
     """The module, wrapped if it is TorchScript, which takes no hooks and cannot switch gradients off."""
     return ScriptedModule(module) if isinstance(module, torch.jit.ScriptModule) else module

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from torch import nn
 
+from failmodes.evaluate.models.outputs import unwrapped
 from failmodes.evaluate.study.study_schema import BUILTIN, EXPECTED_ARCHITECTURE, OWN_CODE, ModelSpec, named_source
 from failmodes.warehouse.errors import (
     FailmodesError,
@@ -116,6 +117,7 @@ def build_module(spec: ModelSpec, class_count: int) -> nn.Module:
             f"model {spec.label!r}: {spec.architecture} cannot be built{options}: "
             f"{type(error).__name__}: {first_line(error)}"
         ) from error
+    module = unwrapped(module)
     if not isinstance(module, nn.Module):
         raise StudyError(
             f"architecture {spec.architecture!r} returned a {type(module).__name__}: expected a torch nn.Module"
