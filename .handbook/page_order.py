@@ -22,6 +22,7 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
     "How to": (
         (
             "your-model.md",
+            "model-sources.md",
             "corruptions.md",
             "asking.md",
             "metrics.md",

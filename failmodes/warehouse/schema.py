@@ -241,8 +241,8 @@ MODELS = Table.of(
     Column(
         "preprocessing",
         text,
-        "the user's own preprocessing, by the name of its function and the size of what it "
-        "gives; null: normalization and size as the other columns say",
+        "preprocessing by a function of the user or a library's resize and crop, by name, size and steps; null: "
+        "normalization and size as the other columns say",
         True,
     ),
     Column("training_recipe", text, "recipe as JSON or words, as the checkpoint states it", True),

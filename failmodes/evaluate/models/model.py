@@ -239,7 +239,7 @@ class Model:
             "model_label": self.label,
             "architecture": self.architecture,
             "family": family_of(self.architecture, self.module),
-            "variant": self._variant(),
+            "variant": "; ".join(filter(None, [self._variant(), self.notes.get(PROMPTS)])) or None,
             "class_count": len(self.class_names),
             "output_count": None if self.protocol is None else self.output_count,
             "parameter_count": self._parameter_count(),
@@ -295,7 +295,6 @@ class Model:
             None if width == PUBLISHED_WIDTH else f"small: width {width} instead of {PUBLISHED_WIDTH}",
             None if self.spec.stem is None else f"stem: {STEM}",
             ", ".join(f"{key} {value}" for key, value in self.spec.options.items()),
-            self.notes.get(PROMPTS),
             self._subset(),
         )
         return "; ".join(part for part in parts if part) or None

@@ -25,7 +25,7 @@ hf = pytest.importorskip("transformers")
 
 CPU = torch.device("cpu")
 KINDS = ("vit", "swin", "convnext", "resnet")
-CLASSES = ("dog", "frog", "cat")
+CLASSES = ("hen", "tench", "goldfish")
 IN_ORDER = [1, 2, 0]  # outputs of CLASSES
 
 
@@ -112,15 +112,15 @@ def test_attention_equals_the_grad_cam_package(folder: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["clip", "siglip"])
 def test_zero_shot_logits_of_200_images_equal_the_librarys(folder: Path, kind: str) -> None:
-    names = ("n01440764", "dog", "frog")
-    texts = ["a photo of a tench", "a photo of a dog", "a photo of a frog"]
+    names = ("n01440764", "hen", "goldfish")
+    texts = ["a photo of a tench", "a photo of a hen", "a photo of a goldfish"]
     padding = {"padding": True} if kind == "clip" else {"padding": "max_length", "max_length": 64}
     tokens = hf.AutoTokenizer.from_pretrained(folder / kind)(texts, return_tensors="pt", **padding)
     with torch.no_grad():
         expected = hf.AutoModel.from_pretrained(folder / kind)(**tokens, pixel_values=pixel_values(folder / kind))
     model = loaded(f"clip:{folder / kind}", names)
     torch.testing.assert_close(model.predict(IMAGES), expected.logits_per_image, rtol=0, atol=1e-5)
-    assert model.assumptions()["prompts"] == 'zero-shot with "a photo of a {}" for tench, dog, frog'
+    assert model.assumptions()["prompts"] == 'zero-shot with "a photo of a {}" for tench, hen, goldfish'
     assert (model.row()["family"], model.row()["class_outputs"]) == (kind, None)
     cam = select_cam_method(model, IMAGES.shape[1:3])
     assert cam.method == "grad-cam (backward)"
@@ -179,7 +179,7 @@ def test_identities_notice_processor_configuration_prompt_and_text_tower(folder:
         for path, classes, keys in (
             (folder / "clip", NAMES, {}),
             (folder / "clip", NAMES, {"prompts": "a sketch of {}"}),
-            (folder / "clip", ("cat", "dog", "tench"), {}),
+            (folder / "clip", ("goldfish", "hen", "cock"), {}),
             (other, NAMES, {}),
         )
     ]
