@@ -28,8 +28,14 @@ class ClassIndex:
                 _add(self.exact, SHARED_NAMES.get(known.output, name), index)
 
     def find(self, name: str) -> list[int]:
-        """Indices of this name."""
-        return self.exact.get(name) or self.plain.get(normalize_class_name(name), [])
+        """Indices of this name; of a WordNet id, those of its ImageNet name if none has the id."""
+        found = self.exact.get(name) or self.plain.get(normalize_class_name(name), [])
+        known = by_wordnet_id().get(name)
+        if found or known is None:
+            return found
+        names = known.name, SHARED_NAMES.get(known.output, known.name)
+        found = next(filter(None, (self.plain.get(normalize_class_name(one)) for one in names)), [])
+        return [known.output] if known.output in found else found  # two classes are called "crane"
 
     def nearest(self, name: str) -> list[str]:
         """Names similar to it, otherwise the first ones."""

@@ -115,3 +115,11 @@ def test_imagenet_is_the_published_list() -> None:
     for c in by_wordnet_id().values():  # timm has WordNet's own words
         first = info.label_name_to_description(c.wordnet_id).split(",")[0].lower()
         assert first == (SHARED_NAMES.get(c.output) or c.name).lower()
+
+
+def test_wordnet_ids_find_outputs_that_are_called_by_wordnets_own_words() -> None:
+    """As in Hugging Face's classifiers: "tench, Tinca tinca", and "crane" twice."""
+    info = pytest.importorskip("timm.data").ImageNetInfo()
+    words = tuple(info.index_to_description(index) for index in range(1000))
+    ids = tuple(by_wordnet_id())[::-1]
+    assert map_classes("m.pt", ids, {}, output_count=1000, output_names=words) == list(range(1000))[::-1]
