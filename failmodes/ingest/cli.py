@@ -32,16 +32,31 @@ def complete_set_layout(incomplete: str) -> list[str]:
     return [name for name, layout in set_layouts().items() if layout.writer and name.startswith(incomplete)]
 
 
+def complete_download(incomplete: str) -> list[tuple[str, str]]:
+    """Public datasets, for shell completion."""
+    from failmodes.ingest.downloads import ARCHIVES
+
+    return [(name, one.label) for name, one in ARCHIVES.items() if name.startswith(incomplete)]
+
+
 def download(
-    name: Annotated[str, typer.Argument(help="cifar10, cifar100, cifar10-c or cifar100-c", metavar="NAME")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Dataset, such as cifar10, cifar10-c, cifar10.1, imagenet-v2, imagenet-a or bloodmnist-c; an unknown"
+            " name lists all.",
+            metavar="NAME",
+            autocompletion=complete_download,
+        ),
+    ],
     to: Annotated[Path, typer.Option(help="Folder to download to", metavar="DIR", parser=user_path)] = Path("data"),
 ) -> None:
-    """Download a public dataset and verify its checksum; an interrupted download is resumed."""
+    """Download a public dataset and verify its checksum, if one is published; an interrupted download is resumed."""
     require("images", "`failmodes download`", ["httpx"])
     from failmodes.ingest.downloads import download_dataset
 
     say(printable(str(download_dataset(name, to))))
-    suggest("failmodes init cifar10" if name.startswith("cifar10") and "-c" not in name else "failmodes init --help")
+    suggest("failmodes init cifar10" if name in ("cifar10", "cifar100") else "failmodes init --help")
 
 
 def corrupt(

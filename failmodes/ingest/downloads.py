@@ -7,77 +7,194 @@ import hashlib
 import os
 import shutil
 import tarfile
-from collections.abc import Callable
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx
 
-from failmodes.warehouse.errors import DownloadError, StudyError, did_you_mean, first_line
+from failmodes.warehouse.errors import DownloadError, StorageError, StudyError, did_you_mean, first_line
 from failmodes.warehouse.progress import ProgressBar
 from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, make_folder, storage_errors
+from failmodes.warehouse.terminal import note
 
 TIMEOUT_S = 30.0
 ATTEMPTS = 5  # in a row that bring no new byte
 ShowProgress = Callable[[int, int | None], None]  # bytes fetched, bytes in all
-TORONTO = "https://www.cs.toronto.edu/~kriz"
+TORONTO, ZENODO = "https://www.cs.toronto.edu/~kriz", "https://zenodo.org/records"
+
+
+class RemoteFile(NamedTuple):
+    """A file on a server.
+
+    Attributes:
+        url: where it is.
+        checksum: "md5:…" or "sha256:…" as published; None if none is published.
+        size_bytes: as published; None if it is not.
+        name: of the local file; default: the last part of the URL.
+    """
+
+    url: str
+    checksum: str | None = None
+    size_bytes: int | None = None
+    name: str | None = None
+
+    @property
+    def local_name(self) -> str:
+        """Name of the downloaded file."""
+        return self.name or self.url.rpartition("/")[2].partition("?")[0]
+
+    def located(self, base_url: str | None) -> str:
+        """URL of the file; `base_url` is that of a mirror's folder."""
+        return self.url if base_url is None else f"{base_url.rstrip('/')}/{self.local_name}"
 
 
 class Archive(NamedTuple):
-    """One archive: its name on charts, the URL of its folder, its file name, checksum and content."""
+    """A public dataset: its name on charts, the folder that it becomes, and its files, archives or not."""
 
     label: str
-    home: str
-    file: str
-    md5: str
-    folder: str  # what it unpacks to
+    folder: str
+    files: tuple[RemoteFile, ...]
 
-    def url(self, base_url: str | None = None) -> str:
-        """URL of the archive; `base_url` is that of a mirror."""
-        return f"{(base_url or self.home).rstrip('/')}/{self.file}"
+    @property
+    def size_bytes(self) -> int | None:
+        """Of all files together; None if one is not published."""
+        sizes = [file.size_bytes for file in self.files]
+        return None if None in sizes else sum(size or 0 for size in sizes)
+
+    def describe(self) -> str:
+        """One line: number and size of the files, and whether checksums are published."""
+        count = f"{len(self.files)} files" if len(self.files) > 1 else "1 file"
+        size = "size not published" if self.size_bytes is None else f"{self.size_bytes / 1e6:,.1f} MB"
+        unverified = "" if all(file.checksum for file in self.files) else ", no checksum published"
+        return f"{self.label}: {count}, {size}{unverified}"
 
 
+_CIFAR_10_1 = "https://github.com/modestyachts/CIFAR-10.1/raw/master/datasets"
+_IMAGENET_V2 = "https://huggingface.co/datasets/vaishaal/ImageNetV2/resolve/main"
+_BERKELEY = "https://people.eecs.berkeley.edu/~hendrycks"
+_MEDMNIST_C = {  # md5 by dataset
+    "pathmnist": "bf62498906ec0383c3ec5ff12ac70c00",
+    "bloodmnist": "daba10a010064a9e38f0d09b498bcf18",
+    "dermamnist": "19c88c74c104655d5f668e158e56451d",
+    "retinamnist": "80a2fa4c9b7fa2176606be825dfdef6e",
+    "octmnist": "40389bc54256edecd09ee4bd028c7e6a",
+    "breastmnist": "c755e51825c074706524ea6b2c77a10b",
+    "pneumoniamnist": "c499a47a64a000b579b23920bf80a95a",
+    "organamnist": "ff4ad0f53934ddf6a2330065d581990c",
+    "organcmnist": "2a649c94473ab9126130af8205d6c89b",
+    "organsmnist": "1dbf4d814725adc307ba9ffe5edf061a",
+}
+
+# URLs are the publishers'. Sizes and SHA-256 are those of tensorflow/datasets (cifar10_1, imagenet_a, imagenet_r,
+# imagenet_v2: `checksums`), MD5 of MedMNIST-C that of the loader of pwhofman/probly
 ARCHIVES = {
     "cifar10": Archive(
-        "CIFAR-10", TORONTO, "cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a", "cifar-10-batches-py"
+        "CIFAR-10",
+        "cifar-10-batches-py",
+        (RemoteFile(f"{TORONTO}/cifar-10-python.tar.gz", "md5:c58f30108f718f92721af3b95e74349a"),),
     ),
     "cifar100": Archive(
-        "CIFAR-100", TORONTO, "cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85", "cifar-100-python"
+        "CIFAR-100",
+        "cifar-100-python",
+        (RemoteFile(f"{TORONTO}/cifar-100-python.tar.gz", "md5:eb9058c3a382ffc7106e4002c42a8d85"),),
     ),
     "cifar10-c": Archive(
         "CIFAR-10-C",
-        "https://zenodo.org/records/2535967/files",
-        "CIFAR-10-C.tar",
-        "56bf5dcef84df0e2308c6dcbcbbd8499",
         "CIFAR-10-C",
+        (RemoteFile(f"{ZENODO}/2535967/files/CIFAR-10-C.tar", "md5:56bf5dcef84df0e2308c6dcbcbbd8499"),),
     ),
     "cifar100-c": Archive(
         "CIFAR-100-C",
-        "https://zenodo.org/records/3555552/files",
-        "CIFAR-100-C.tar",
-        "11f0ed0f1191edbf9fa23466ae6021d3",
         "CIFAR-100-C",
+        (RemoteFile(f"{ZENODO}/3555552/files/CIFAR-100-C.tar", "md5:11f0ed0f1191edbf9fa23466ae6021d3"),),
     ),
+    "cifar10.1": Archive(
+        "CIFAR-10.1",
+        "CIFAR-10.1",
+        (
+            RemoteFile(
+                f"{_CIFAR_10_1}/cifar10.1_v6_data.npy",
+                "sha256:2997188e5816f5bd545dc77771b6227828c28146049fcecf3fa10775474cacc6",
+                6_144_128,
+            ),
+            RemoteFile(
+                f"{_CIFAR_10_1}/cifar10.1_v6_labels.npy",
+                "sha256:ae40beda001693674edc94d925ee8268cfe68905f8f9aff800c8dcdfcd6c9448",
+                8_128,
+            ),
+        ),
+    ),
+    "tiny-imagenet-c": Archive(
+        "Tiny-ImageNet-C", "Tiny-ImageNet-C", (RemoteFile(f"{ZENODO}/2536630/files/Tiny-ImageNet-C.tar"),)
+    ),
+    "imagenet-c-bar": Archive(
+        "ImageNet-C-bar",
+        "ImageNet-C-bar",
+        (RemoteFile("https://dl.fbaipublicfiles.com/inc_bar/imagenet_c_bar.tar.gz"),),
+    ),
+    "imagenet-v2": Archive(
+        "ImageNet-V2, matched frequency",
+        "imagenetv2-matched-frequency",
+        (
+            RemoteFile(
+                f"{_IMAGENET_V2}/imagenetv2-matched-frequency.tar.gz",
+                "sha256:f0c37fdf925916b19ea1323cd9a2208cdb6959ba2c32eef2a7fc393835c9ca7c",
+                1_264_079_360,
+            ),
+        ),
+    ),
+    "imagenet-a": Archive(
+        "ImageNet-A",
+        "imagenet-a",
+        (
+            RemoteFile(
+                f"{_BERKELEY}/imagenet-a.tar",
+                "sha256:3bb3632277e6ba6392ea64c02ddbf4dd2266c9caffd6bc09c9656d28f012589e",
+                687_552_512,
+            ),
+        ),
+    ),
+    "imagenet-r": Archive(
+        "ImageNet-R",
+        "imagenet-r",
+        (
+            RemoteFile(
+                f"{_BERKELEY}/imagenet-r.tar",
+                "sha256:18c6bf493b39a0d975d48e587437f562caab9c52ae6327dcfa9dd8eb54aa1b52",
+                2_191_079_936,
+            ),
+        ),
+    ),
+    **{
+        f"{name}-c": Archive(
+            f"MedMNIST-C, {name}", f"{name}-c", (RemoteFile(f"{ZENODO}/11471504/files/{name}.zip", f"md5:{md5}"),)
+        )
+        for name, md5 in _MEDMNIST_C.items()
+    },
 }
 
 
 def download_dataset(name: str, folder: Path, *, base_url: str | None = None, progress: bool = True) -> Path:
     """Download and unpack a public dataset, unless its folder exists.
 
-    An archive that the user has put into `folder` is verified and unpacked without network access. The next call
-    resumes an interrupted download.
+    A file that the user has put into `folder` is verified and unpacked without network access. The next call resumes an
+    interrupted download. Nothing is written if the disk has too little space for the files and what they unpack to.
 
     Args:
-        name: cifar10, cifar100, cifar10-c or cifar100-c.
+        name: a key of ARCHIVES.
         folder: where to download to.
-        base_url: URL of a mirror; the checksum is the same.
-        progress: whether to show progress on stderr.
+        base_url: URL of a mirror's folder; the checksums are the same.
+        progress: whether to show size and progress on stderr.
 
     Returns:
         The unpacked folder, within `folder`.
 
     Raises:
         StudyError: an unknown name.
+        StorageError: the disk has too little space.
         DownloadError: it could not be downloaded, does not match its checksum, or does not unpack.
     """
     if name not in ARCHIVES:
@@ -87,15 +204,34 @@ def download_dataset(name: str, folder: Path, *, base_url: str | None = None, pr
     if target.is_dir():
         return target
     make_folder(folder)
-    path = folder / archive.file
-    by_hand = path.exists()
-    if not by_hand:
-        _download(archive.url(base_url), path, archive, progress)
-    _verify(path, archive, by_hand)
-    _unpack(path, target)
-    if not by_hand:
+    if progress:
+        note(f"download {archive.describe()}")
+    paths = [folder / file.local_name for file in archive.files]
+    missing = [path for path in paths if not path.exists()]
+    if archive.size_bytes is not None and missing:
+        _check_space(folder, archive.size_bytes - sum(_size(path.with_name(f"{path.name}.part")) for path in missing))
+    for file, path in zip(archive.files, paths, strict=True):
+        if path in missing:
+            _download(file.located(base_url), path, archive, progress)
+        _verify(path, file, by_hand=path not in missing)
+    _unpack(paths, target)
+    for path in missing:
         path.unlink()
     return target
+
+
+def _check_space(folder: Path, download_bytes: int) -> None:
+    """Check that the disk has space for an archive and its content, which together take about twice its size.
+
+    Raises:
+        StorageError: it has not.
+    """
+    free = shutil.disk_usage(folder).free
+    if 2 * download_bytes > free:
+        raise StorageError(
+            f"cannot download to {folder}: {2 * download_bytes / 1e9:,.1f} GB are needed for the archive and its"
+            f" content, and {free / 1e9:,.1f} GB are free: free disk space, or choose another folder with --to"
+        )
 
 
 def _download(url: str, path: Path, archive: Archive, progress: bool) -> None:
@@ -150,6 +286,8 @@ def _continue(client: httpx.Client, url: str, partial: Path, tag: Path, show: Sh
 def _append(response: httpx.Response, partial: Path, tag: Path, start: int, show: ShowProgress) -> None:
     length = response.headers.get("Content-Length")
     total = start + int(length) if length else None
+    if total is not None:
+        _check_space(partial.parent, total - start)
     with storage_errors(partial), partial.open("ab" if start else "wb") as file:
         if not start:  # after the old bytes are gone: a tag never vouches for bytes of another version
             tag.write_text(_version_of(response))
@@ -175,31 +313,62 @@ def _starts_at(response: httpx.Response, have: int) -> bool:
     return content_range.removeprefix("bytes ").split("-", 1)[0] == str(have)
 
 
-def _verify(path: Path, archive: Archive, by_hand: bool) -> None:
-    with storage_errors(path), path.open("rb") as file:
-        found = hashlib.file_digest(file, "md5").hexdigest()
-    if found == archive.md5:
+def _verify(path: Path, file: RemoteFile, *, by_hand: bool) -> None:
+    """Compare a file with its published checksum, or with its size.
+
+    Raises:
+        DownloadError: it differs; a downloaded file is removed.
+    """
+    kind, _, expected = (file.checksum or "size:").partition(":")
+    if kind == "size":
+        expected = "" if file.size_bytes is None else str(file.size_bytes)
+        found = str(_size(path))
+    else:
+        with storage_errors(path), path.open("rb") as opened:
+            found = hashlib.file_digest(opened, kind).hexdigest()
+    if not expected or found == expected:
         return
     if not by_hand:
         path.unlink()
+    what = "size" if kind == "size" else "checksum"
     raise DownloadError(
-        f"{path} has checksum {found}, expected {archive.md5}: "
+        f"{path} has {what} {found}, expected {expected}: "
         + ("remove it and run the same command again" if by_hand else "it was removed; run the same command again")
     )
 
 
-def _unpack(path: Path, target: Path) -> None:
+def _unpack(paths: Sequence[Path], target: Path) -> None:
+    """Unpack archives, and copy other files, into the target folder, completely or not at all."""
     scratch = target.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{target.name}"
+    path = paths[0]
     try:
         with storage_errors(target):
             shutil.rmtree(scratch, ignore_errors=True)
-            with tarfile.open(path) as archive:
-                archive.extractall(scratch, filter="data")
-            (scratch / target.name).replace(target)
-    except (tarfile.TarError, EOFError) as error:
+            scratch.mkdir()
+            for path in paths:
+                _unpack_file(path, scratch)
+            inner = [entry for entry in scratch.iterdir() if entry.is_dir()]
+            same = scratch / target.name
+            only = inner[0] if len(inner) == 1 and len(list(scratch.iterdir())) == 1 else scratch
+            (same if same.is_dir() else only).replace(target)
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
         raise DownloadError(f"{path} does not unpack ({error}): remove it and run the same command again") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _unpack_file(path: Path, folder: Path) -> None:
+    if zipfile.is_zipfile(path) and path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if not (folder / name).resolve().is_relative_to(folder.resolve()):
+                    raise ValueError(f"{name[:60]!r} reaches outside")
+            archive.extractall(folder)
+    elif ".tar" in path.suffixes or path.suffix == ".zip":
+        with tarfile.open(path) as archive_file:
+            archive_file.extractall(folder, filter="data")
+    else:
+        shutil.copy(path, folder / path.name)
 
 
 def _by_hand(url: str, path: Path, reason: str) -> str:

@@ -5,9 +5,11 @@ import io
 import socket
 import tarfile
 import threading
+import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,8 +17,8 @@ import pytest
 from failmodes.ingest import cli
 from failmodes.ingest import downloads as archives
 from failmodes.ingest import downloads as download
-from failmodes.ingest.downloads import ARCHIVES, Archive, download_dataset
-from failmodes.warehouse.errors import DownloadError, StudyError
+from failmodes.ingest.downloads import ARCHIVES, Archive, RemoteFile, download_dataset
+from failmodes.warehouse.errors import DownloadError, StorageError, StudyError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, 300_000, dtype=np.uint8).tobytes()
 
@@ -87,7 +89,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         monkeypatch.delenv(name, raising=False)
     server = Server(("127.0.0.1", 0), Handler)
     server.asked = []
-    tiny = Archive("Tiny", server.url, "tiny.tar", hashlib.md5(server.content).hexdigest(), "tiny")
+    md5 = hashlib.md5(server.content).hexdigest()
+    tiny = Archive("Tiny", "tiny", (RemoteFile(f"{server.url}/tiny.tar", f"md5:{md5}"),))
     monkeypatch.setitem(archives.ARCHIVES, "tiny", tiny)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
@@ -199,7 +202,8 @@ def test_an_archive_that_reaches_outside_is_refused(
 ) -> None:
     server.content = tarred({"tiny/pixels.bin": b"x", "../escaped.txt": b"x"})
     digest = hashlib.md5(server.content).hexdigest()
-    monkeypatch.setitem(archives.ARCHIVES, "tiny", ARCHIVES["tiny"]._replace(md5=digest))
+    file = ARCHIVES["tiny"].files[0]._replace(checksum=f"md5:{digest}")
+    monkeypatch.setitem(archives.ARCHIVES, "tiny", ARCHIVES["tiny"]._replace(files=(file,)))
     with pytest.raises(DownloadError, match="does not unpack"):
         download_dataset("tiny", tmp_path / "inner", progress=False)
     assert not list(tmp_path.rglob("escaped.txt"))
@@ -212,3 +216,68 @@ def test_the_command_prints_the_folder(server: Server, tmp_path: Path, capsys: p
     assert captured.out.strip() == str(tmp_path / "tiny")
     with pytest.raises(StudyError, match="did you mean 'cifar10-c'"):
         cli.download("cifar10c", tmp_path)
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def offer(monkeypatch: pytest.MonkeyPatch, server: Server, content: bytes, *files: RemoteFile) -> None:
+    server.content = content
+    monkeypatch.setitem(archives.ARCHIVES, "tiny", Archive("Tiny", "tiny", files))
+
+
+def test_plain_files_become_a_folder(server: Server, tmp_path: Path, monkeypatch, capsys) -> None:
+    digest = hashlib.sha256(PIXELS).hexdigest()
+    files = [RemoteFile(f"{server.url}/{name}.npy?raw=true", f"sha256:{digest}", len(PIXELS)) for name in "ab"]
+    offer(monkeypatch, server, PIXELS, *files)
+    found = download_dataset("tiny", tmp_path)
+    assert left(found) == ["a.npy", "b.npy"]
+    assert left(tmp_path) == ["tiny/a.npy", "tiny/b.npy"]
+    assert "download Tiny: 2 files, 0.6 MB" in capsys.readouterr().err
+
+
+def test_zips_and_archives_with_another_folder_unpack(server: Server, tmp_path: Path, monkeypatch, capsys) -> None:
+    offer(monkeypatch, server, zipped({"other/a.npz": b"a"}), RemoteFile(f"{server.url}/tiny.zip"))
+    assert left(download_dataset("tiny", tmp_path / "zip")) == ["a.npz"]
+    assert "size not published, no checksum published" in capsys.readouterr().err
+    offer(monkeypatch, server, tarred({"fog/a": b"a", "sparkles/b": b"b"}), RemoteFile(f"{server.url}/tiny.tar"))
+    assert left(download_dataset("tiny", tmp_path / "tar", progress=False)) == ["fog/a", "sparkles/b"]
+    for content in (zipped({"../escaped.txt": b"x"}), b"no archive"):
+        offer(monkeypatch, server, content, RemoteFile(f"{server.url}/tiny.zip"))
+        with pytest.raises(DownloadError, match="does not unpack"):
+            download_dataset("tiny", tmp_path / "bad", progress=False)
+        assert not list(tmp_path.rglob("escaped.txt"))
+        assert not (tmp_path / "bad" / "tiny").exists()
+        (tmp_path / "bad" / "tiny.zip").unlink()
+
+
+def test_a_file_without_a_checksum_is_compared_with_its_size(server: Server, tmp_path: Path, monkeypatch) -> None:
+    offer(monkeypatch, server, PIXELS, RemoteFile(f"{server.url}/a.npy", size_bytes=7))
+    with pytest.raises(DownloadError, match=r"a\.npy has size 300000, expected 7: it was removed"):
+        download_dataset("tiny", tmp_path, progress=False)
+
+
+@pytest.mark.parametrize("size", [None, len(PIXELS)])
+def test_a_full_disk_is_said_before_the_first_byte(server: Server, tmp_path: Path, monkeypatch, size) -> None:
+    offer(monkeypatch, server, PIXELS, RemoteFile(f"{server.url}/a.npy", size_bytes=size))
+    usage = SimpleNamespace(free=len(PIXELS))
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(StorageError, match="are needed for the archive and its content"):
+        download_dataset("tiny", tmp_path, progress=False)
+    assert left(tmp_path) == []
+    assert len(server.asked) == (size is None)
+
+
+def test_every_public_dataset_names_its_files() -> None:
+    for name, archive in ARCHIVES.items():
+        assert archive.describe().startswith(archive.label), name
+        assert len({file.local_name for file in archive.files}) == len(archive.files)
+        for file in archive.files:
+            assert file.url.startswith("https://")
+            kind, _, digest = (file.checksum or "md5:" + "0" * 32).partition(":")
+            assert len(digest) == {"md5": 32, "sha256": 64}[kind]

@@ -1,0 +1,113 @@
+"""A miniature of each corrupted dataset, from the study file to the report, through the installed script."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from benchmark_sets import (
+    BLOODMNIST_C,
+    CIFAR_10_C_BAR,
+    IMAGENET_3DCC,
+    IMAGENET_C_BAR,
+    write_arrays,
+    write_medmnist,
+    write_medmnist_c,
+    write_tree,
+)
+from installed_script import failmodes
+from PIL import Image
+
+pytestmark = pytest.mark.slow
+
+RNG = np.random.default_rng(0)
+LABELS = RNG.permutation(48) % 4
+SHADES = np.array([40, 90, 160, 230])[LABELS]
+IMAGES = np.clip(RNG.normal(SHADES[:, None, None, None], 25, (48, 32, 32, 3)), 0, 255).astype(np.uint8)
+IDS = ("n01440764", "n01443537", "n01484850", "n01491361")
+FILES = [f"{IDS[label]}/ILSVRC2012_val_{number:08d}.JPEG" for number, label in enumerate(LABELS)]
+MODEL = """
+[[models]]
+label = "Net"
+architecture = "resnet18"
+width = 8
+training = { epochs = 2, images = 48, batch_size = 16, flip = false, crop_padding_px = 0 }
+"""
+
+
+def write_photographs(folder: Path) -> None:
+    for split in ("train", "test"):
+        for pixels, file in zip(IMAGES, FILES, strict=True):
+            path = folder / split / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path, "PNG")
+
+
+def cifar_c_bar(folder: Path) -> str:
+    write_medmnist(folder / "clean.npz", IMAGES, LABELS)
+    write_arrays(folder / "set", IMAGES, LABELS, CIFAR_10_C_BAR[:4])
+    np.save(folder / "set" / "ripple.npy", np.zeros((7, 32, 32, 3), np.uint8))
+    return 'kind = "medmnist"\npath = "clean.npz"'
+
+
+def imagenet_c_bar(folder: Path) -> str:
+    write_photographs(folder / "clean")
+    write_tree(folder / "set", IMAGES, FILES, IMAGENET_C_BAR[:3])
+    (folder / "set" / "previews").mkdir()
+    return 'kind = "folder"\npath = "clean"'
+
+
+def imagenet_3dcc(folder: Path) -> str:
+    write_photographs(folder / "clean")
+    write_tree(folder / "set", IMAGES, FILES, IMAGENET_3DCC[:3])
+    shutil.rmtree(folder / "set" / "fog_3d" / "4")
+    return 'kind = "folder"\npath = "clean"'
+
+
+def medmnist_c(folder: Path) -> str:
+    write_medmnist(folder / "bloodmnist.npz", IMAGES, LABELS)
+    write_medmnist_c(folder / "set", IMAGES, LABELS, BLOODMNIST_C[-4:])
+    write_medmnist_c(folder / "set", IMAGES[::-1], LABELS[::-1], BLOODMNIST_C[:1])
+    return 'kind = "medmnist"\npath = "bloodmnist.npz"'
+
+
+SETS: dict[str, tuple[Callable[[Path], str], tuple[str, ...], int, str]] = {
+    "CIFAR-10-C-bar": (cifar_c_bar, CIFAR_10_C_BAR[:4], 20, "ripple.npy holds 7 images"),
+    "ImageNet-C-bar": (imagenet_c_bar, IMAGENET_C_BAR[:3], 15, "not read in set: previews/"),
+    "ImageNet-3DCC": (imagenet_3dcc, IMAGENET_3DCC[:3], 14, "fog_3d lacks severity 4"),
+    "MedMNIST-C": (medmnist_c, BLOODMNIST_C[-4:], 20, "pixelate.npz has labels in another order"),
+}
+
+
+@pytest.mark.parametrize(("write", "names", "cells", "said"), SETS.values(), ids=SETS)
+def test_one_command_takes_a_corrupted_dataset_to_the_report(
+    tmp_path: Path, write, names, cells: int, said: str
+) -> None:
+    dataset = write(tmp_path)
+    corruptions = '[corruptions]\nnames = ["all"]\npublished = "set"\n'
+    (tmp_path / "study.toml").write_text(f'name = "s"\noutput = "out"\n[dataset]\n{dataset}\n{corruptions}{MODEL}')
+    assert said in failmodes("ingest", folder=tmp_path).stderr
+    done = failmodes("run", folder=tmp_path)
+    assert said in done.stderr, "before the run"
+    assert f"{cells + 1} shards written" in done.stderr
+    assert said in " ".join(failmodes("status", folder=tmp_path).stdout.split())
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert said.partition(" ")[0] in page
+    assert names[0].replace("_", " ").capitalize() in page
+    query = "select distinct corruption, corruption_group, headline from accuracy_by_severity where severity > 0"
+    rows = json.loads(failmodes("query", query, "--format", "json", folder=tmp_path).stdout)
+    assert {row["corruption"] for row in rows} == set(names)
+    assert {
+        row["corruption_group"]
+        for row in rows
+        if row["corruption"] in ("sparkles", "bubble", "fog_3d", "brownish_noise")
+    } <= {"other"}
+    (model,) = json.loads(failmodes("query", "from robustness_by_model", "--format", "json", folder=tmp_path).stdout)
+    assert (model["corruption_count"], model["extra_corruption_count"]) == (len(names), 0), (
+        "the mean is over all of them"
+    )
