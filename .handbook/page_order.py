@@ -24,6 +24,7 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
             "your-model.md",
             "model-sources.md",
             "corruptions.md",
+            "benchmark-datasets.md",
             "asking.md",
             "metrics.md",
             "commands.md",

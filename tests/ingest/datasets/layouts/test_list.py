@@ -130,3 +130,16 @@ def test_other_files_are_refused(photos: Path) -> None:
     (photos / "plain.csv").write_text("path,label\nphotos/0.png,a\nphotos/1.png,b\n")
     with pytest.raises(DataError, match="set `image_size`"):
         opened(photos / "plain.csv")
+
+
+@pytest.mark.slow
+def test_a_list_of_real_photographs_opens(tmp_path: Path, real_data: Path) -> None:
+    photos = sorted((real_data / "imagenet_sample").glob("*.jpg"))[:20]
+    rows = {"path": list(map(str, photos)), "label": [photo.name.partition("_")[0] for photo in photos]}
+    pl.DataFrame(rows).write_csv(tmp_path / "images.csv")
+    dataset = opened(tmp_path / "images.csv", image_size=64, resize=72)
+    assert dataset.images.shape == (20, 64, 64, 3)
+    assert dataset.class_names == tuple(sorted(rows["label"]))
+    record_dataset(tmp_path / "out", dataset)
+    classes = read_verified(dimension_path(tmp_path / "out", schema.CLASSES, dataset.dataset_id)).rows.to_pylist()
+    assert classes[0]["class_name"] == "tench", "ImageNet's name of n01440764"
