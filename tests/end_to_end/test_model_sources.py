@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx_graphs import Small, write_onnx, write_program
 from PIL import Image
 from worked_example import environment_of, run
 
@@ -19,12 +20,23 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 TEXT = PAGE.read_text(encoding="utf-8")
 SECTIONS = dict(zip(*[iter(re.split(r"^## (.+)$", TEXT, flags=re.MULTILINE)[1:])] * 2, strict=True))
 STUDY = BLOCK.findall(TEXT)[0][1]
-PACKAGES = {"transformers": "transformers", "timm": "timm", "CLIP and SigLIP": "transformers", "OpenCLIP": "open_clip"}
+PACKAGES = {
+    "transformers": "transformers",
+    "timm": "timm",
+    "CLIP and SigLIP": "transformers",
+    "OpenCLIP": "open_clip",
+    "ONNX": "onnxruntime",
+    "torch.export": "torch",
+}
+WITHOUT_ATTENTION = {"ONNX", "torch.export"}
+RULES = {"Binary models", "Without network"}  # tested in tests/evaluate/models: test_binary.py, test_hub.py
 SAID = {
     "transformers": "by its ViTImageProcessor",
     "timm": "resized and cropped by timm to 160×160 px (bicubic, crop_pct 0.95, center crop)",
     "CLIP and SigLIP": 'zero-shot with the mean of 2 prompts, the first "a photo of a {}", for goldfish, hen, tench',
     "OpenCLIP": 'zero-shot with "a photo of a {}" for goldfish, hen, tench',
+    "ONNX": "none: ONNX Runtime computes no gradients",
+    "torch.export": "none: it is an exported program, which has no layers",
 }
 
 
@@ -72,7 +84,20 @@ def fill_cache(folder: Path) -> None:
     save_file(timm.create_model("test_vit").state_dict(), snapshot / "model.safetensors")
 
 
-MAKE = {"transformers": make_vit, "timm": fill_cache, "CLIP and SigLIP": make_clip, "OpenCLIP": make_open_clip}
+def make_onnx(folder: Path) -> None:
+    (folder / "models").mkdir(exist_ok=True)
+    write_onnx(Small(), folder / "models" / "net.onnx", side=32)
+
+
+def make_program(folder: Path) -> None:
+    (folder / "models").mkdir(exist_ok=True)
+    write_program(Small(), folder / "models" / "net.pt2", side=32)
+
+
+MAKE = {
+    "transformers": make_vit, "timm": fill_cache, "CLIP and SigLIP": make_clip, "OpenCLIP": make_open_clip,
+    "ONNX": make_onnx, "torch.export": make_program,
+}  # fmt: skip
 
 
 @pytest.mark.slow
@@ -90,9 +115,9 @@ def test_the_study_with_the_models_of_all_sections_runs(folder: Path) -> None:
         assert " ".join(quoted.split()) in printed
     assert printed.count("corrupted at 48×48 px, then resized") == len(sections)
     with failmodes.open(folder / "runs" / "sources") as w:
-        for table in ("predictions", "attention"):
+        for table, count in (("predictions", len(sections)), ("attention", len(set(sections) - WITHOUT_ATTENTION))):
             query = f"select count(distinct image_id) from {table} where severity > 0 group by evaluation_id"
-            assert w.sql(query).to_series().to_list() == [6] * len(sections)
+            assert w.sql(query).to_series().to_list() == [6] * count
 
 
 @pytest.mark.slow
@@ -106,4 +131,4 @@ def test_a_module_in_memory_with_its_processor(folder: Path) -> None:
 
 
 def test_every_section_has_a_test() -> None:
-    assert set(SECTIONS) == set(PACKAGES)
+    assert set(SECTIONS) == set(PACKAGES) | RULES

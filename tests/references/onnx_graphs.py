@@ -64,20 +64,23 @@ def example_of(module: nn.Module, batch: int = 2, side: int = SIDE) -> torch.Ten
     return values.to(next(module.parameters()).dtype) if values.is_floating_point() else values
 
 
-def write_onnx(module: nn.Module, path: Path, *, batch: int | None = None, names: tuple[str, ...] = ("out",)) -> Path:
+def write_onnx(
+    module: nn.Module, path: Path, *, batch: int | None = None, names: tuple[str, ...] = ("out",), side: int = SIDE
+) -> Path:
     """Export a model; without `batch` the batch size is dynamic."""
     free = None if batch else {"images": {0: "n"}} | {name: {0: "n"} for name in names}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            module.eval(), (example_of(module, batch or 2),), str(path), dynamo=False, input_names=["images"],
+            module.eval(), (example_of(module, batch or 2, side),), str(path), dynamo=False, input_names=["images"],
             output_names=list(names), dynamic_axes=free,
         )  # fmt: skip
     return path
 
 
-def write_program(module: nn.Module, path: Path, *, batch: int | None = None) -> Path:
+def write_program(module: nn.Module, path: Path, *, batch: int | None = None, side: int = SIDE) -> Path:
     """Export a model by torch.export; without `batch` the batch size is dynamic."""
     free = None if batch else ({0: torch.export.Dim("n")},)
-    torch.export.save(torch.export.export(module.eval(), (example_of(module, batch or 2),), dynamic_shapes=free), path)
+    example = example_of(module, batch or 2, side)
+    torch.export.save(torch.export.export(module.eval(), (example,), dynamic_shapes=free), path)
     return path
