@@ -34,18 +34,20 @@ NAMES_OF_MANY = ("headline", "all")  # corruptions: the 15 of the headline metri
 
 Relation = Literal[
     "at_least", "at_most", "more_than", "less_than", "drop_at_least", "drop_at_most",
-    "worse_by_at_most", "better_by_at_least", "largest_drop",
+    "worse_by_at_most", "better_by_at_least", "largest_drop", "gap_at_least", "gap_at_most",
 ]  # fmt: skip
 Shape = Literal[
     "flat", "rise", "recovers", "up_and_down", "near_linear", "two_steps", "abrupt", "late", "early", "middle"
 ]  # fmt: skip
 RELATIONS: tuple[Relation, ...] = get_args(Relation)
 SHAPES: tuple[Shape, ...] = get_args(Shape)
-NEEDS_LIMIT = ("at_least", "at_most", "drop_at_least", "drop_at_most")
+NEEDS_LIMIT = ("at_least", "at_most", "drop_at_least", "drop_at_most", "gap_at_least", "gap_at_most")
 DROPS = ("drop_at_least", "drop_at_most")
+GAPS = ("gap_at_least", "gap_at_most")
 WITH_BASELINE = ("worse_by_at_most", "better_by_at_least")
 WITH_OTHER = ("more_than", "less_than")
-OF_METRIC = ("metric", "score", "relation", "limit", "other")
+OF_METRIC = ("metric", "score", "relation", "limit", "other", "shift")
+NOT_OF_SHIFTS = ("corruptions", "severities", "other")
 
 
 def _severities(given: object) -> object:
@@ -98,6 +100,7 @@ class Statement(StrictModel):
         corruptions: names, "headline" for the 15 of the headline metrics, "all" for all, "none" for clean images;
             default: every stored corruption.
         severities: above 0 and up to 5, or "last"; default: the whole ones.
+        shift: label of a natural shift, in place of corruptions and severities: the metric on its images.
         over: "mean" of the chosen cells, each of equal weight; or "each" cell by itself.
         relation: the relation of the metric to its limit.
         limit: in the unit of the metric; shares are 0-1.
@@ -115,6 +118,7 @@ class Statement(StrictModel):
     score: GivenName | None = None
     corruptions: Corruptions | None = None
     severities: Severities = None
+    shift: GivenName | None = None
     over: Literal["mean", "each"] = "mean"
     relation: Relation | None = None
     limit: LimitValue | None = None
@@ -134,6 +138,11 @@ class Statement(StrictModel):
     def is_drop(self) -> bool:
         """Whether its value is how much the metric worsens from clean images."""
         return self.relation in DROPS
+
+    @property
+    def is_gap(self) -> bool:
+        """Whether its value is how much the metric is worse under a shift than on clean images."""
+        return self.relation in GAPS
 
     @property
     def bound(self) -> float:
@@ -184,6 +193,21 @@ class Statement(StrictModel):
         return self
 
     @model_validator(mode="after")
+    def _shift_fits(self) -> "Statement":
+        if self.shift is None:
+            if self.is_gap:
+                raise ValueError(f'{self.relation} is of a natural shift: write shift = "LABEL", or use drop_at_most')
+            return self
+        wrong = [key for key in NOT_OF_SHIFTS if getattr(self, key) is not None]
+        if wrong:
+            raise ValueError(f"{wrong[0]} does not go with a shift, which has no corruptions: leave it out")
+        if self.is_drop or self.relation == "largest_drop":
+            raise ValueError(f"{self.relation} is of corruptions: write gap_at_least or gap_at_most for a shift")
+        if self.over == "each":
+            raise ValueError('a shift is one set of images: leave out over = "each"')
+        return self
+
+    @model_validator(mode="after")
     def _relation_fits(self) -> "Statement":
         relation, other = self.relation, self.other
         if self.metric is not None and relation is None:
@@ -203,7 +227,7 @@ class Statement(StrictModel):
             raise ValueError(f"{self.relation} needs a limit, such as limit = 0.3")
         if self.relation == "largest_drop" and self.limit is not None:
             raise ValueError("largest_drop takes no limit: leave it out, or write drop_at_least")
-        if (self.is_drop or self.is_relative) and self.bound < 0:
+        if (self.is_drop or self.is_gap or self.is_relative) and self.bound < 0:
             raise ValueError(f"limit: {self.relation} takes a margin of 0 or more (given: {self.limit})")
         if _is_share(self) and abs(self.bound) > 1:
             hint = f"write {self.bound / 100:g} for {self.bound:g}%"
@@ -451,6 +475,9 @@ def _of_metric(statement: Statement, metric: str, where: str, *, is_share: bool)
     if statement.is_drop:
         verb = "drops" if _is_share(statement) else "worsens from clean images"
         return f"{metric} {verb} by {words.removeprefix('drop ')} {margin} {where}"
+    if statement.is_gap:
+        extent = "at most" if statement.relation == "gap_at_most" else "at least"
+        return f"{metric} is {extent} {margin} worse {where} than on clean images"
     if statement.is_relative:
         named = "the baseline" if statement.baseline is None else f'"{statement.baseline}"'
         is_worse = statement.relation == "worse_by_at_most"
@@ -485,6 +512,8 @@ def _where(statement: Statement, over: str | None) -> str:
 
 def _under(statement: Statement, over: str | None) -> str:
     corruptions = statement.corruptions
+    if statement.shift is not None:
+        return f"under the shift {statement.shift}"
     if corruptions == [CLEAN]:
         return "on clean images"
     is_many = corruptions is None or len(corruptions) > 1 or corruptions[0] in NAMES_OF_MANY
@@ -498,6 +527,8 @@ def _under(statement: Statement, over: str | None) -> str:
 
 def _at(statement: Statement, over: str | None) -> str:
     corruptions, severities = statement.corruptions, statement.severities
+    if statement.shift is not None:
+        return ""
     if severities == "last":
         return "at the last severity"
     if severities is not None:

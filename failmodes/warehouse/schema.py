@@ -367,6 +367,7 @@ SHIFTS = Table.of(
     Column("shift", text, "the shift's name on charts"),
     Column("shift_kind", text, "layout of its files, such as imagenet-v2"),
     Column("shift_order", int32, "order in the study, from 1"),
+    Column("dataset_id", text, "dataset of the study, whose classes the shift has, as in `datasets`"),
     Column("clean_evaluation_id", text, "evaluation whose clean images it is compared with, of the same classes"),
     Column("clean", text, "what it is compared with, in words"),
     Column("class_count", int32, "number of its classes"),

@@ -26,6 +26,7 @@ from failmodes.warehouse.errors import StudyError
 FOG: dict[str, Any] = {"metric": "accuracy", "corruptions": ["fog"]}
 NOISE = {"corruptions": ["gaussian_noise"]}
 LIMITED: dict[str, Any] = FOG | {"relation": "at_least", "limit": 0.3}
+SHIFTED: dict[str, Any] = {"metric": "accuracy", "shift": "CIFAR-10.1"}
 FLAT: dict[str, Any] = {"shape": "flat", "corruptions": ["fog"]}
 
 # Every form: keys, and what it says in English
@@ -50,6 +51,13 @@ FORMS: list[tuple[dict[str, Any], str]] = [
      'accuracy of "A" on average over corruptions is better than that of "B"'),
     (FOG | {"baseline": "B", "relation": "worse_by_at_most", "limit": 0.01},
      'accuracy under fog on average over severities is at most 1 point worse than that of "B"'),
+    (SHIFTED | {"relation": "gap_at_most", "limit": 0.05},
+     "accuracy is at most 5 points worse under the shift CIFAR-10.1 than on clean images"),
+    (SHIFTED | {"relation": "gap_at_least", "limit": 0.01, "model": "A"},
+     'accuracy of "A" is at least 1 point worse under the shift CIFAR-10.1 than on clean images'),
+    (SHIFTED | {"relation": "at_least", "limit": 0.8}, "accuracy under the shift CIFAR-10.1 is at least 80%"),
+    (SHIFTED | {"relation": "worse_by_at_most", "baseline": "B"},
+     'accuracy under the shift CIFAR-10.1 is no worse than that of "B"'),
     (FLAT, "the accuracy curve under fog is flat"),
     ({"kind": "attention_on_object", "corruptions": ["none"]}, "attention on clean images is on the object"),
     ({"kind": "attention_drift", "corruptions": ["fog"], "negate": True},
@@ -86,6 +94,14 @@ WRONG: list[tuple[Any, str]] = [
     (FOG | {"relation": "largest_drop", "over": "each"}, 'leave out over = "each"'),
     ({"metric": "accuracy", "relation": "largest_drop"}, r'is of one corruption: write corruptions = \["fog"\]'),
     ({"metric": "accuracy", "corruptions": ["none"], "relation": "drop_at_most", "limit": 0.1}, 'leave "none" out'),
+    (LIMITED | {"shift": "CIFAR-10.1"}, "corruptions does not go with a shift"),
+    (SHIFTED | {"relation": "at_least", "limit": 0.5, "severities": [5]}, "severities does not go with a shift"),
+    (SHIFTED | {"relation": "drop_at_most", "limit": 0.1}, "write gap_at_least or gap_at_most for a shift"),
+    (SHIFTED | {"relation": "at_least", "limit": 0.1, "over": "each"}, "a shift is one set of images"),
+    (SHIFTED | {"relation": "gap_at_most"}, "gap_at_most needs a limit"),
+    (SHIFTED | {"relation": "gap_at_most", "limit": -0.1}, "gap_at_most takes a margin of 0 or more"),
+    (FOG | {"relation": "gap_at_most", "limit": 0.1}, 'gap_at_most is of a natural shift: write shift = "LABEL"'),
+    (FLAT | {"shift": "CIFAR-10.1"}, "shift goes with a metric: leave it out of a shape"),
     ({"shape": "flat"}, "a shape is of one corruption"),
     ({"shape": "flat", "corruptions": ["headline"]}, "a shape is of one corruption"),
     (FLAT | {"shape": "linear"}, "claims.0.shape: input should be 'flat', 'rise'"),

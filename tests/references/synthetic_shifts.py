@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from synthetic_results import CLASSES, Texts, _write_cell, _write_evaluation, _write_shared_dimensions
@@ -9,7 +10,8 @@ from synthetic_results import CLASSES, Texts, _write_cell, _write_evaluation, _w
 from failmodes.ingest.sources import NoCorruption, record_source
 from failmodes.warehouse import schema
 from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.shards.format import CLEAN_CELL, ShardKey, write_dimension
+from failmodes.warehouse.shards.format import CLEAN_CELL, ShardKey, list_results_files, write_dimension
+from failmodes.warehouse.shards.inventory import read_rows
 
 
 def write_shift(
@@ -44,15 +46,23 @@ def write_shift(
         assert clean_correct is not None
         clean = _write(output, f"clean of {shift}", clean_correct, clean_images, classes)
     made = _write(output, shift, correct, images, classes)
+    sources = _rows(output, schema.SOURCES)
+    corrupting = {row["source_id"] for row in sources if row["source_kind"] != schema.NO_CORRUPTION}
+    evaluations = _rows(output, schema.EVALUATIONS)
+    (dataset_id,) = {row["dataset_id"] for row in evaluations if row["source_id"] in corrupting}
     for label, evaluation_id in made.items():
         row = {
             "evaluation_id": evaluation_id, "shift": shift, "shift_kind": "folder", "shift_order": order,
-            "clean_evaluation_id": clean[label], "clean": "Synthetic digits", "class_count": classes,
-            "clean_class_count": len(CLASSES), "restricted": clean_correct is not None, "source": "A paper",
-            "note": note,
+            "clean_evaluation_id": clean[label], "clean": "Synthetic digits", "dataset_id": dataset_id,
+            "class_count": classes, "clean_class_count": len(CLASSES), "restricted": clean_correct is not None,
+            "source": "A paper", "note": note,
         }  # fmt: skip
         write_dimension(output, schema.SHIFTS, evaluation_id, [row])
     return made
+
+
+def _rows(output: Path, table: schema.Table) -> list[dict[str, Any]]:
+    return [row for path in list_results_files(output, table) for row in read_rows(path, table).to_pylist()]
 
 
 def _write(output: Path, name: str, correct: Mapping[str, int], images: int, classes: int) -> dict[str, str]:

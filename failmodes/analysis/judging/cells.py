@@ -26,11 +26,17 @@ class MissingCell(NamedTuple):
 
 
 class OnRecord(NamedTuple):
-    """The cells of a candidate, and of a baseline if there is one; averages exclude the extras."""
+    """The cells of a candidate, and of a baseline if there is one; averages exclude the extras.
+
+    `lacks_shift` says which of them was not evaluated under the shift of a statement, as `MissingCell.lacked_by`;
+    `note` states the images and classes of the shift.
+    """
 
     candidate: Collection[CellKey]
     baseline: Collection[CellKey] | None = None
     extras: Collection[str] = ()
+    lacks_shift: str = ""
+    note: str = ""
 
     @property
     def cells(self) -> list[CellKey]:
@@ -76,12 +82,15 @@ def find_cells(statement: Statement, record: OnRecord, place: str) -> StatedCell
     Raises:
         StudyError: a corruption that neither the catalog nor a model knows.
     """
+    if statement.shift is not None:
+        missing = [MissingCell(f"shift {statement.shift}", None, record.lacks_shift)] * bool(record.lacks_shift)
+        return StatedCells({} if missing else {CLEAN: [CLEAN_CELL]}, {}, missing)
     other = statement.other or CellsOf.model_construct(corruptions=[], severities=None)
     names = named_corruptions(statement.corruptions, record, place, is_mean=statement.over == "mean")
     other_names = names if other.corruptions is None else named_corruptions(other.corruptions, record, place)
     if statement.relation == "largest_drop":
         other_names = [name for name in named_corruptions(None, record, place) if name not in names]
-    missing: list[MissingCell] = []
+    missing = []
 
     def cells_of(corruption: str, stated: object, compared: Sequence[str]) -> list[CellKey]:
         found = []

@@ -14,6 +14,7 @@ import duckdb
 from failmodes.analysis.judging.cells import OnRecord, named_corruptions
 from failmodes.analysis.judging.findings.kind import Finding, rows_of
 from failmodes.analysis.judging.findings.registry import all_kinds
+from failmodes.analysis.judging.shifted import Runs, shifted_models
 from failmodes.analysis.judging.statement import WORDS, Family, JudgedStatement, Verdict, judge_plan, plan_statement
 from failmodes.analysis.judging.wording import (
     CASE_OUTCOMES,
@@ -242,18 +243,23 @@ def _of_metric(
     models = ModelMetrics(*rows, metrics=metrics)
     label = model.label if baseline is None else f"{model.label} and {baseline.label}"
     record = OnRecord(models.candidate.cells, models.baseline and models.baseline.cells, selection.extras)
+    if claim.shift is not None:
+        pair = [None if one is None else Runs(con, one.runs) for one in (model, baseline)]
+        assert pair[0] is not None
+        models, record = shifted_models(claim, pair[0], pair[1], models, metrics, PLACE)
     plan = plan_statement(claim, record, metrics, PLACE)
     judged = judge_plan(plan, models, Family(level, plan.decision_count, is_two_sided=True))
     deciding = judged.deciding[0]
     cells = {term.cell for question in plan.questions for term in question.terms}
     names = {corruption for corruption, _ in cells} - {CLEAN}
     runs = [run for one in (model, baseline) if one is not None for run in one.runs]
-    reason = _non_finite(con, runs, cells) or deciding.reason or None
+    measured = [run.evaluation_id for one in (models.candidate, models.baseline) if one is not None for run in one.runs]
+    reason = _non_finite(con, measured, cells) or deciding.reason or None
     verdict = "inconclusive" if reason and judged.verdict != "not_measurable" else judged.verdict
     row = stated._replace(
         verdict=verdict, evaluation_id=runs[0].evaluation_id, model_label=label,
         other_evaluation_id=baseline.runs[0].evaluation_id if baseline else None,
-        unit=_unit(plan.metric, is_difference=plan.is_difference), query=_query(runs, plan.metric, names),
+        unit=_unit(plan.metric, is_difference=plan.is_difference), query=_query(measured, plan.metric, names),
     )  # fmt: skip
     if deciding.estimate is None:
         reason = not_evaluated_text(judged.deciding)
@@ -266,7 +272,7 @@ def _of_metric(
     return row._replace(
         **deciding.estimate._asdict(), n=deciding.n, images_needed=judged.images_needed, reason=reason,
         sentence=f"{of}: {english(judged)}: {where}{estimate_text(plan, deciding.estimate)}{over} "
-        f"({format_count(deciding.n, 'image')}).",
+        f"({plan.note or format_count(deciding.n, 'image')}).",
     )  # fmt: skip
 
 
@@ -395,10 +401,10 @@ def _model(selection: Selection, name: str) -> TrainedModel:
         raise
 
 
-def _non_finite(con: duckdb.DuckDBPyConnection, runs: Sequence[EvaluationInfo], cells: set[CellKey]) -> str | None:
+def _non_finite(con: duckdb.DuckDBPyConnection, evaluations: Sequence[str], cells: set[CellKey]) -> str | None:
     """That too many predictions in one of some cells are not finite; None if they are."""
-    for run in runs:
-        for corruption, severity in non_finite_cells(con, run.evaluation_id):
+    for evaluation_id in evaluations:
+        for corruption, severity in non_finite_cells(con, evaluation_id):
             if (corruption, severity) in cells:
                 where = "on clean images" if corruption == CLEAN else f"under {corruption} at severity {severity:g}"
                 return f"{NON_FINITE} {where}"
@@ -409,8 +415,8 @@ def _unit(metric: Metric, *, is_difference: bool) -> str:
     return "difference of shares" if is_difference and metric.unit == "share" else metric.unit
 
 
-def _query(runs: Sequence[EvaluationInfo], metric: Metric, names: set[str]) -> str:
-    ids = ", ".join(sql_literal(run.evaluation_id) for run in runs)
+def _query(evaluations: Sequence[str], metric: Metric, names: set[str]) -> str:
+    ids = ", ".join(map(sql_literal, dict.fromkeys(evaluations)))
     corruptions = ", ".join(sql_literal(name) for name in sorted({CLEAN, *names}))
     return (
         f"from cell_metrics where metric = {sql_literal(metric.name)} and evaluation_id in ({ids}) "

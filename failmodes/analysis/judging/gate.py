@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from failmodes.analysis.judging.cells import OnRecord
 from failmodes.analysis.judging.claims import judge_kind
+from failmodes.analysis.judging.shifted import Runs, shifted_models
 from failmodes.analysis.judging.statement import (
     WORDS,
     Family,
@@ -244,21 +245,26 @@ def run_gate(
             models.is_about_training,
             gate.level,
             inconclusive,
-            judge_rules(gate, models, opened[0], origin),
+            judge_rules(gate, models, opened[0], origin, opened[1] if against else None),
             _next_command(judged, against, named(path)),
         )
 
 
 def judge_rules(
-    gate: GateSpec, models: ModelMetrics, candidate: OpenedModel | None, origin: str
+    gate: GateSpec,
+    models: ModelMetrics,
+    candidate: OpenedModel | None,
+    origin: str,
+    baseline: OpenedModel | None = None,
 ) -> tuple[JudgedStatement, ...]:
     """Judge each rule of a gate.
 
     Args:
         gate: its rules.
         models: the candidate, and the baseline if there is one.
-        candidate: the warehouse of its shapes and findings, for rules about these.
+        candidate: the warehouse of its shapes, findings and shifts, for rules about these.
         origin: of the rules, for errors.
+        baseline: likewise, for rules about shifts.
 
     Raises:
         StudyError: a rule has an unknown metric, corruption or kind, or a relation that does not fit its metric.
@@ -266,8 +272,15 @@ def judge_rules(
     extras = () if candidate is None else candidate.selection.extras
     record = OnRecord(models.candidate.cells, models.baseline and models.baseline.cells, extras)
     plans: list[Plan | None] = []  # None of a rule about a shape or a kind of finding
+    of_plan: list[ModelMetrics] = []
     for number, rule in enumerate(gate.rules):
-        plan = None if rule.metric is None else plan_statement(rule, record, models.metrics, _place(origin, number))
+        measured, on_record, place = models, record, _place(origin, number)
+        if rule.shift is not None:
+            assert candidate is not None, "a rule about a shift requires a warehouse"
+            sides = [None if one is None else Runs(one.con, one.model.runs) for one in (candidate, baseline)]
+            assert sides[0] is not None
+            measured, on_record = shifted_models(rule, sides[0], sides[1], models, models.metrics, place)
+        plan = None if rule.metric is None else plan_statement(rule, on_record, models.metrics, place)
         better = plan and {"higher": "at_least", "lower": "at_most"}.get(plan.metric.better)
         if plan and better and rule.relation in ("at_least", "at_most") and rule.relation != better:
             raise StudyError(  # the worst model would pass
@@ -275,15 +288,16 @@ def judge_rules(
                 f"{better} (given: {rule.relation})"
             )
         plans.append(plan)
+        of_plan.append(measured)
     family, found = Family(gate.level, sum(plan.decision_count if plan else 1 for plan in plans)), []
     with threadpool_limits(1):  # many small products: more threads mostly wait
-        for number, (rule, plan) in enumerate(zip(gate.rules, plans, strict=True)):
+        for number, (rule, plan, measured) in enumerate(zip(gate.rules, plans, of_plan, strict=True)):
             if plan is None:
                 assert candidate is not None, "a rule about a shape or a finding requires a warehouse"
                 with open_current(candidate.path) as con:
                     found.append(judge_kind(con, candidate.selection, rule, _place(origin, number)))
             else:
-                found.append(judge_plan(plan, models, family))
+                found.append(judge_plan(plan, measured, family))
     return tuple(found)
 
 
@@ -340,6 +354,7 @@ def _rule(judged: JudgedStatement) -> dict[str, Any]:
         "score": plan and plan.score,
         "better": metric and metric.better,
         "unit": metric and metric.unit,
+        "shift": statement.shift,
         "shape": statement.shape,
         "kind": statement.kind,
         "over": statement.over,

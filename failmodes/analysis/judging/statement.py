@@ -101,6 +101,7 @@ class Plan:
         requirement: for the value.
         questions: one for the mean, or one for each cell.
         missing: cells that a model lacks.
+        note: images and classes of a shift; empty for corruptions.
     """
 
     statement: Statement
@@ -109,6 +110,7 @@ class Plan:
     requirement: Requirement
     questions: tuple[Question, ...]
     missing: tuple[MissingCell, ...]
+    note: str = ""
 
     @property
     def is_difference(self) -> bool:
@@ -183,7 +185,7 @@ def plan_statement(statement: Statement, record: OnRecord, metrics: Mapping[str,
     score = _known_score(statement, metric, place, metrics)
     if statement.is_relative and record.baseline is None:
         raise StudyError(f"{place}: {statement.relation} requires a baseline: name one, or use at_least or at_most")
-    if metric.higher_is_better is None and (statement.is_relative or statement.is_drop):
+    if metric.higher_is_better is None and (statement.is_relative or statement.is_drop or statement.is_gap):
         raise StudyError(
             f"{place}: {metric.name} has no better direction: use at_least or at_most instead of {statement.relation}"
         )
@@ -195,7 +197,7 @@ def plan_statement(statement: Statement, record: OnRecord, metrics: Mapping[str,
     cells = find_cells(statement, record, place)
     is_whole = not (cells.lacks_other or (cells.missing and statement.over == "mean"))
     questions = tuple(_questions(statement, metric, cells)) if is_whole else ()
-    return Plan(statement, metric, score, _requirement(statement, metric), questions, tuple(cells.missing))
+    return Plan(statement, metric, score, _requirement(statement, metric), questions, tuple(cells.missing), record.note)
 
 
 def _known_metric(statement: Statement, place: str, metrics: Mapping[str, Metric]) -> Metric:
@@ -225,7 +227,7 @@ def _requirement(statement: Statement, metric: Metric) -> Requirement:
         return Requirement(-limit if is_higher_better else limit, is_higher_better)
     if statement.relation == "better_by_at_least":
         return Requirement(limit if is_higher_better else -limit, is_higher_better, is_strict=not limit)
-    is_least = statement.relation in ("at_least", "more_than", "drop_at_least", "largest_drop")
+    is_least = statement.relation in ("at_least", "more_than", "drop_at_least", "gap_at_least", "largest_drop")
     return Requirement(limit, is_least, statement.relation in ("more_than", "less_than", "largest_drop"))
 
 
@@ -256,12 +258,19 @@ def _questions(statement: Statement, metric: Metric, cells: StatedCells) -> list
             ]
     found = []
     for of, terms in groups:
-        if statement.is_drop:
-            terms = [Term(CLEAN_CELL, sign), *(term._replace(weight=-sign * term.weight) for term in terms)]
-        if statement.is_relative:
-            terms = [*terms, *(term._replace(weight=-term.weight, of_baseline=True) for term in terms)]
-        found.append(Question(of, tuple(terms)))
+        found.append(Question(of, tuple(_contrasted(statement, terms, sign))))
     return found
+
+
+def _contrasted(statement: Statement, terms: list[Term], sign: float) -> list[Term]:
+    """The terms, subtracted from clean ones for a drop or gap, or with those of the baseline."""
+    if statement.is_drop:
+        return [Term(CLEAN_CELL, sign), *(term._replace(weight=-sign * term.weight) for term in terms)]
+    if statement.is_gap:  # the clean images are the candidate, those of the shift the baseline
+        terms = [term._replace(weight=sign * term.weight) for term in terms]
+    if statement.is_relative or statement.is_gap:
+        return [*terms, *(term._replace(weight=-term.weight, of_baseline=True) for term in terms)]
+    return terms
 
 
 def _mean(groups: Mapping[str, Sequence[CellKey]], weight: float = 1.0) -> list[Term]:

@@ -40,6 +40,17 @@ SOURCES = (  # packages whose code determines the statements
 )
 
 
+_SHIFT_INPUTS = """
+select shifts.evaluation_id, shifts.shift, shifts.clean_evaluation_id, evaluations.model_id, shards.evaluation_id,
+    shards.content_hash
+from shifts
+inner join evaluations on shifts.evaluation_id = evaluations.evaluation_id
+inner join shards
+    on shards.evaluation_id in (shifts.evaluation_id, shifts.clean_evaluation_id) and shards.corruption = 'none'
+order by all
+"""
+
+
 def due(con: duckdb.DuckDBPyConnection) -> list[str]:
     """The derived tables that a load would recompute; none if the tables are inconsistent."""
     try:
@@ -183,7 +194,8 @@ def _claims_made(con: duckdb.DuckDBPyConnection, claims: Sequence[StatedClaim]) 
     columns = "name, evaluation_id, definition, input_hash"  # the order of rows differs between readers and writers
     own = f"select {columns} from computed where starts_with(name, ?) order by all"
     metrics = con.execute(own, [OF_USERS]).fetchall()
-    made_from = [claims, metrics, asdict(stored_settings(con)), evaluation_inputs(con)]
+    of_shifts = con.execute(_SHIFT_INPUTS).fetchall()
+    made_from = [claims, metrics, asdict(stored_settings(con)), evaluation_inputs(con), of_shifts]
     return Made(CLAIMS.name, source_hash(*SOURCES), {"": identity_of(made_from)} if claims else {})
 
 

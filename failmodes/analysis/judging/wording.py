@@ -75,7 +75,8 @@ def result_text(judged: JudgedStatement) -> str:
     if judged.verdict == "not_measurable":
         return missing_text(deciding)
     if len(judged.verdicts) == 1:
-        return _value_and_bounds(judged.plan, deciding[0]) + _images_needed(judged)
+        note = f"; {judged.plan.note}" if judged.plan.note else ""
+        return _value_and_bounds(judged.plan, deciding[0]) + note + _images_needed(judged)
     parts = [f"{where_text(one)}: {_value_and_bounds(judged.plan, one)}" for one in deciding[:MOST_CELLS]]
     if judged.verdict == "supported":
         return f"in all {len(deciding)} cells; closest to the limit: {parts[0]}"
@@ -205,7 +206,7 @@ def about_text(is_about_training: bool, *models: DescribedModel) -> str:
 def _amount(plan: Plan, value: float) -> str:
     """A value with one more digit than in tables, such as a hundredth of a point; a drop has no sign."""
     digits, scale = precision(plan.metric.unit)
-    is_signed = plan.is_difference and not plan.statement.is_drop
+    is_signed = plan.is_difference and not (plan.statement.is_drop or plan.statement.is_gap)
     return _with_unit(plan, format_number(scale * value, digits + 1, signed=is_signed))
 
 

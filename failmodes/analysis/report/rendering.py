@@ -39,6 +39,7 @@ from failmodes.analysis.report.gallery import CORRUPTION, MODEL, gallery
 from failmodes.analysis.report.provenance import model_provenance, shared_provenance
 from failmodes.analysis.report.report_charts import FINDINGS, FIRST_SCREEN, MORE_CHARTS, TOPICS, draw_charts
 from failmodes.analysis.report.report_tables import pair_tables, published_tables, tables
+from failmodes.analysis.report.shift_section import shift_limitations, shift_sections
 from failmodes.analysis.report.verdict import ERROR_RATES, verdict_sentences
 from failmodes.analysis.selection import Selection, corruption_labels, select
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, drop_rankings, left_out_sentence
@@ -52,6 +53,7 @@ from failmodes.warehouse.progress import counted
 
 REPORT_FILE = "report.html"
 DRAWN = (FIRST_SCREEN, *(topic.chart for topic in TOPICS), *MORE_CHARTS)
+BESIDE_SHIFTS = "accuracy"  # the section that natural shifts follow
 MAX_NAMED = 8  # corruptions named in the first line; of more, it gives the number
 READING = (
     "Intervals are in square brackets. For each kind and model, the strongest finding is listed; the table findings of "
@@ -156,6 +158,7 @@ def report_part(
         blocks: list[Block] = [*charts_of, *_strongest(found, topic.key, titles)]
         blocks += [images] if topic.key == "predictions" else []
         sections += [Section(topic.title, tuple(blocks), anchor=f"{topic.key}-{number}")] if blocks else []
+        sections += shift_sections(con, selection, number) if topic.key == BESIDE_SHIFTS else []
     compared = [
         comparison_sections(con, selection, pair, f"comparison-{number}-{place}", is_only=len(pairs) == 1)
         for place, pair in enumerate(pairs, start=1)
@@ -163,6 +166,7 @@ def report_part(
     claims = claims_sections(con, selection, number)
     more = (Section(chart.finding, (chart,), is_folded=True) for chart in _charts(drawn, MORE_CHARTS))
     not_drawn = [Sentence(f"Not drawn: {'; '.join(missing)}.", "note")] if missing else []
+    of_shifts = map(Sentence, shift_limitations(con, selection))
     limits = ((Sentence(one.sentence), Sentence(one.detail, "note")) for one in found.limitations)
     details = [
         _folded("Findings", f"findings-{number}", Sentence(READING, "note"), *_findings(found.headlines)),
@@ -170,7 +174,7 @@ def report_part(
         *(behind for _, behind in compared),
         *claims[1:],
         _folded("Tables", f"tables-{number}", *_tables(con, selection)),
-        _folded("Limitations", f"limits-{number}", *chain.from_iterable(limits)),
+        _folded("Limitations", f"limits-{number}", *chain.from_iterable(limits), *of_shifts),
         _folded("How this report was made", f"making-{number}", *_making(con, selection)),
         *([_folded("Glossary", "glossary", _glossary())] if number == 1 else []),
     ]

@@ -31,6 +31,7 @@ class Topic(NamedTuple):
 
 FIRST_SCREEN = "ranking"  # the chart of the first screen
 IN_COMPARISON = "differences"  # the chart of each comparison
+OF_SHIFTS = "shifts"  # the chart of natural shifts, drawn if there are any
 
 TOPICS = (
     Topic("accuracy", "Accuracy curves", "curves"),

@@ -31,6 +31,7 @@ NEEDED = (
     "classes",
     "images",
     "datasets",
+    "shifts",
 )
 
 

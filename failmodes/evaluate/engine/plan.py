@@ -109,6 +109,7 @@ def _shift_rows(groups: list[list[Evaluation]]) -> Iterator[dict[str, Any]]:
                 "shift": shift.label,
                 "shift_kind": shift.spec.kind,
                 "shift_order": order,
+                "dataset_id": groups[0][0].data.dataset.dataset_id,
                 "clean_evaluation_id": reference.evaluation_id,
                 "clean": shift.clean,
                 "class_count": len(shift.dataset.class_names),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from failmodes.ingest.datasets.class_index import ClassIndex
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray
+from failmodes.ingest.datasets.folder_listing import class_name_of
 from failmodes.ingest.datasets.imagenet_classes import SHARED_NAMES, by_wordnet_id
 from failmodes.ingest.datasets.layout import layouts
 from failmodes.ingest.datasets.opening import open_dataset
@@ -145,7 +146,9 @@ def match_classes(names: Sequence[str], known: Sequence[str], subject: str, owne
         DataError: the clean dataset lacks a class.
     """
     index = ClassIndex(tuple(known))
-    found = [index.find(name) or index.find(_imagenet_name(name)) for name in names]
+    found = [
+        next(filter(None, map(index.find, (name, class_name_of(name), _imagenet_name(name)))), []) for name in names
+    ]
     if missing := [name for name, places in zip(names, found, strict=True) if not places]:
         near = ", ".join(index.nearest(missing[0]))
         raise DataError(

@@ -24,6 +24,12 @@ from shifts
 anti join evaluations on shifts.evaluation_id = evaluations.evaluation_id
 union all
 select
+    'shifts.dataset_id' as pointer,
+    shifts.dataset_id as key_text
+from shifts
+anti join datasets on shifts.dataset_id = datasets.dataset_id
+union all
+select
     'shifts.clean_evaluation_id' as pointer,
     shifts.clean_evaluation_id as key_text
 from shifts

@@ -30,6 +30,7 @@ paired as (
         shifts.*,
         models.model_label,
         evaluations.model_id,
+        evaluations.precision,
         clean_datasets.dataset_label,
         own.accuracy,
         own.low,
@@ -100,7 +101,9 @@ select
     paired.shift_kind,
     paired.shift_order,
     paired.dataset_label, -- name of the clean images on charts
+    paired.dataset_id,
     paired.model_id,
+    paired.precision, -- precision of the model's forward pass
     paired.evaluation_id,
     paired.clean_evaluation_id
 from paired

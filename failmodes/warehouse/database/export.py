@@ -29,6 +29,7 @@ from failmodes.warehouse.schema import (
     MODELS,
     PARTITIONS,
     PREDICTION_FACTS,
+    SHIFTS,
     SOURCES,
 )
 from failmodes.warehouse.shards.format import content_hash
@@ -59,6 +60,7 @@ _DIMENSION_ROWS = {
     MODELS: f"from models where model_id in {_OWN.format('model_id')} order by model_id",
     DATASETS: f"from datasets where dataset_id in {_OWN.format('dataset_id')} order by dataset_id",
     CLASSES: f"from classes where dataset_id in {_OWN.format('dataset_id')} order by all",
+    SHIFTS: "from shifts where evaluation_id = any($1) order by evaluation_id",
     SOURCES: f"from sources where source_id in {_OWN.format('source_id')} order by source_id",
     CORRUPTIONS: "from corruptions where corruption in (select corruption from shards where evaluation_id = any($1)) "
     "order by corruption_order, corruption",
@@ -66,6 +68,17 @@ _DIMENSION_ROWS = {
     f"where dataset_id in {_OWN.format('dataset_id')} "
     "and image_id in (select image_id from prediction_facts where evaluation_id = any($1)) order by all",
 }
+
+# Evaluations of the same models under natural shifts, and of the clean images that these are compared with
+_OF_SHIFTS = f"""
+select shifts.evaluation_id, shifts.clean_evaluation_id
+from shifts
+inner join evaluations as shifted on shifts.evaluation_id = shifted.evaluation_id
+inner join evaluations as clean on shifts.clean_evaluation_id = clean.evaluation_id
+inner join sources on clean.source_id = sources.source_id
+where shifted.model_id in {_OWN.format("model_id")}
+    and (clean.evaluation_id = any($1) or sources.source_kind = 'none')
+"""
 
 _SHARDS = """
 select distinct on (evaluation_id, severity, corruption) * from shards
@@ -107,6 +120,8 @@ def export_evaluations(
 ) -> ExportReport:
     """Write the predictions of some evaluations to a warehouse of their own, completely or not at all.
 
+    Evaluations of their models under natural shifts are included.
+
     Args:
         warehouse: the DuckDB file that holds them.
         evaluation_ids: their identities, whole.
@@ -126,6 +141,8 @@ def export_evaluations(
         writer_lock(target),
         staged_database(target, empty=True, block_bytes=SMALL_BLOCK_BYTES) as new,
     ):
+        of_shifts = con.execute(_OF_SHIFTS, [list(evaluation_ids)]).fetchall()
+        evaluation_ids = list(dict.fromkeys([*evaluation_ids, *(key for row in of_shifts for key in row)]))
         create_tables(new)
         for table, sql in _DIMENSION_ROWS.items():
             rows = con.sql(sql, params=[list(evaluation_ids)]).to_arrow_table()

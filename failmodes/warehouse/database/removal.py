@@ -5,7 +5,7 @@ that is killed in between leaves evaluations in both or only in the warehouse, n
 next load would restore them. An evaluation's own row is the last of its files: the same call completes a killed one.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,8 +28,10 @@ from failmodes.warehouse.schema import (
     IMAGE_METADATA,
     IMAGES,
     MODELS,
+    NO_CORRUPTION,
     PREDICTION_FACTS,
     SHARDED,
+    SHIFTS,
     SOURCES,
     THUMBNAILS,
     Table,
@@ -47,14 +49,19 @@ from failmodes.warehouse.storage.files import (
 from failmodes.warehouse.storage.locations import default_location, find_output, find_results, find_warehouse
 from failmodes.warehouse.storage.locks import run_lock
 
-_NAMED = (EVALUATION_NOTES, EXEMPLARS, CLEAN_MAPS)  # tables whose file names begin with an evaluation's identity
+_NAMED = (
+    EVALUATION_NOTES,
+    EXEMPLARS,
+    CLEAN_MAPS,
+    SHIFTS,
+)  # tables whose file names begin with an evaluation's identity
 _OWN = (*SHARDED, *_NAMED)
 _SHARED = {  # removed with the last evaluation that names them; the model last, whose label a second call needs
     "dataset_id": (THUMBNAILS, IMAGE_METADATA, IMAGES, CLASSES, DATASETS),
     "source_id": (SOURCES,),
     "model_id": (MODELS,),
 }
-_IDENTITIES = {"evaluation_id", "other_evaluation_id", "evaluation_id_a", "evaluation_id_b"}
+_IDENTITIES = {"evaluation_id", "other_evaluation_id", "evaluation_id_a", "evaluation_id_b", "clean_evaluation_id"}
 
 
 class Place(NamedTuple):
@@ -154,6 +161,8 @@ def remove_evaluations(
 ) -> None:
     """Remove evaluations from results and warehouse, with derived rows and dimensions that no other one names.
 
+    Natural shifts that are compared with them are removed too; all of a model with its last evaluation.
+
     Args:
         place: their location.
         identities: the evaluations.
@@ -167,20 +176,66 @@ def remove_evaluations(
     """
     with nullcontext() if place.results is None or place.output is None else run_lock(place.output):
         loaded = set() if place.warehouse is None else _of_warehouse(place.warehouse).keys()
+        shifted = _shifts_of_results(place.results, identities)
         if place.warehouse is None or loaded.isdisjoint(identities):
+            _remove_files(place.results, shifted)
             _remove_files(place.results, identities)
             return
         with changed_database(place.warehouse) as con:
-            _delete_rows(con, list(identities))
+            _delete_rows(con, [*identities, *_shifts_of_warehouse(con, identities)])
             if derivation is not None:
                 derivation.store(con, metrics)
+            _remove_files(place.results, shifted)  # first, since only the evaluations themselves are listed
             _remove_files(place.results, identities)
+
+
+def _shifts_of_results(results: "StorePath | None", identities: Collection[str]) -> set[str]:
+    """Evaluations of shifts in the results that are removed with some evaluations."""
+    if results is None:
+        return set()
+    sources = _rows_by_key(results, SOURCES)
+    clean_only = {key for key, row in sources.items() if row["source_kind"] == NO_CORRUPTION}
+    evaluations = {
+        key: (row["model_id"], row["source_id"] in clean_only)
+        for key, row in _rows_by_key(results, EVALUATIONS).items()
+    }
+    references = {key: row["clean_evaluation_id"] for key, row in _rows_by_key(results, SHIFTS).items()}
+    return _shifts_of(evaluations, references, identities)
+
+
+def _shifts_of_warehouse(con: duckdb.DuckDBPyConnection, identities: Collection[str]) -> set[str]:
+    """Evaluations of shifts in a warehouse that are removed with some evaluations."""
+    rows = con.execute(
+        "select evaluation_id, model_id, source_kind = ? from evaluations inner join sources using (source_id)",
+        [NO_CORRUPTION],
+    ).fetchall()
+    references = dict(con.execute("select evaluation_id, clean_evaluation_id from shifts").fetchall())
+    return _shifts_of({key: (model, clean_only) for key, model, clean_only in rows}, references, identities)
+
+
+def _shifts_of(
+    evaluations: Mapping[str, tuple[str, bool]], references: Mapping[str, str], identities: Collection[str]
+) -> set[str]:
+    """Evaluations of shifts that are removed with some evaluations.
+
+    Args:
+        evaluations: model of each evaluation, and whether it has only clean images, as those of shifts.
+        references: evaluation that each evaluation of a shift is compared with.
+        identities: the evaluations to remove.
+    """
+    kept = {model for key, (model, clean_only) in evaluations.items() if not clean_only and key not in identities}
+    gone = {evaluations[key][0] for key in identities if key in evaluations} - kept
+    found = {key for key, (model, clean_only) in evaluations.items() if clean_only and model in gone}
+    return found | {key for key, reference in references.items() if reference in identities}
 
 
 def _of_results(results: StorePath) -> dict[str, StoredEvaluation]:
     rows = {table: _rows_by_key(results, table) for table in (EVALUATIONS, MODELS, DATASETS, SOURCES)}
     found = {}
+    clean_only = {key for key, row in rows[SOURCES].items() if row["source_kind"] == NO_CORRUPTION}
     for key, evaluation in rows[EVALUATIONS].items():
+        if evaluation["source_id"] in clean_only:
+            continue  # of a shift
         evaluation["evaluation_id"] = key  # never from a row: folders are removed by it
         parts = [
             rows[table].get(evaluation[table.key[0]], dict.fromkeys(column.name for column in table.columns))

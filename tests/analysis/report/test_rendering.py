@@ -9,7 +9,14 @@ from synthetic_results import write_synthetic
 from failmodes.analysis.chart_registry import draw_selection, warehouse_charts
 from failmodes.analysis.judging.findings.registry import all_kinds
 from failmodes.analysis.report.rendering import vega_bundle, write_report
-from failmodes.analysis.report.report_charts import FINDINGS, FIRST_SCREEN, IN_COMPARISON, MORE_CHARTS, TOPICS
+from failmodes.analysis.report.report_charts import (
+    FINDINGS,
+    FIRST_SCREEN,
+    IN_COMPARISON,
+    MORE_CHARTS,
+    OF_SHIFTS,
+    TOPICS,
+)
 from failmodes.analysis.selection import select_one
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
@@ -48,7 +55,7 @@ def test_it_has_every_part(page: str) -> None:
     assert places == sorted(places)
     for fact in ("float32", "synthetic: no real images", "cifar-c recipe, seed 0", f"schema {SCHEMA_VERSION}"):
         assert fact in page
-    elsewhere = {"exemplars", "differences"}  # the gallery has those pictures, and there is one model
+    elsewhere = {"exemplars", "differences", "shifts"}  # the gallery has those pictures, and there is one model
     assert len(re.findall(r'class="plot"', page)) == len(set(warehouse_charts()) - elsewhere)
     assert len(re.findall(r'class="card"', page)) == 2 * 4  # corruptions and reasons
 
@@ -77,7 +84,7 @@ def test_every_kind_of_finding_has_its_part_and_every_part_a_kind() -> None:
 def test_every_chart_is_shown_once() -> None:
     in_gallery = "exemplars"
     shown = [*(topic.chart for topic in TOPICS), *MORE_CHARTS]
-    assert sorted([*shown, FIRST_SCREEN, in_gallery, IN_COMPARISON]) == warehouse_charts()
+    assert sorted([*shown, FIRST_SCREEN, in_gallery, IN_COMPARISON, OF_SHIFTS]) == warehouse_charts()
 
 
 def test_the_license_stands_before_the_script() -> None:
