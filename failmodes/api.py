@@ -197,8 +197,9 @@ def benchmark(
         normalization: input normalization used in training: "imagenet", "cifar10", "cifar100", "clip", "inception",
             (mean, std) of values / 255 with three channels each, or a mapping of both. "none" keeps values in [0, 1],
             which is also the default, with a warning.
-        preprocess: your own function from pixels to model input, instead of `normalization`. It receives uint8 tensors
-            (N, 3, H, W) or, if it does not accept these, one PIL image at a time.
+        preprocess: a function from pixels to model input, instead of `normalization`: your own, or an image processor
+            of transformers. It receives uint8 tensors (N, 3, H, W) or, if it does not accept these, one PIL image at a
+            time.
         image_size: side of the square in pixels that images of a folder or dataset are cropped to.
         image_count: evaluate only this many images, the first of each class. Default: all. A different number makes a
             different evaluation: for trials, use another folder as `to`.

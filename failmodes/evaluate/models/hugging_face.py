@@ -38,6 +38,7 @@ WITHOUT_EFFECT = {
     "id2label",
     "label2id",
 }
+ATTENTION = ("eager", "sdpa")
 SHOWN = 3  # missing weights listed in an error
 RESCALE = 1 / 255
 
@@ -62,6 +63,8 @@ def load_pretrained(spec: ModelSpec, name: str, loader: Any, **options: Any) -> 
     unknown = [key for key in spec.options if key not in OPTIONS]
     if unknown:
         raise StudyError(f"model {spec.label!r}: unknown option {unknown[0]!r}: expected {', '.join(OPTIONS)}")
+    if spec.options.get("attn_implementation", ATTENTION[0]) not in ATTENTION:  # other names are code on the hub
+        raise StudyError(f"model {spec.label!r}: attn_implementation: expected {' or '.join(ATTENTION)}")
     folder = spec.beside_study(name)
     if not folder.is_dir():
         folder = hub_folder(spec, name, _revision(spec))

@@ -93,6 +93,7 @@ OF_TIMM = {  # model, options, size of the images, changes of the configuration 
     ),
     "squashed": ("vit_tiny_patch16_224", SMALL, (40, 52), {"crop_mode": "squash", "crop_pct": 1.0}),
     "with a border": ("vit_tiny_patch16_224", SMALL, (40, 52), {"crop_mode": "border", "crop_pct": 1.0}),
+    "of its size": ("vit_tiny_patch16_224", SMALL, (32, 32), {"crop_pct": 1.0}),
     "larger than its input": ("vit_tiny_patch16_224", SMALL, (70, 64), {}),
 }
 
