@@ -132,7 +132,7 @@ class Model:
         make_exact(device)
         chosen = self.logit_outputs
         self.outputs = None if chosen is None else torch.tensor(chosen, device=device)
-        self.device, self.precision = device, precision
+        self.device, self.precision = device, getattr(self.module, "fixed_precision", precision)
         return self
 
     def compile(self) -> None:

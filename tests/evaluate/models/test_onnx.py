@@ -62,6 +62,13 @@ def test_half_precision_comes_from_the_graph(tmp_path) -> None:
     model = loaded(write_onnx(Small().half(), tmp_path / "half.onnx"))
     torch.testing.assert_close(model.predict(IMAGES), expected(Small()), atol=0.1, rtol=0.02)
     assert "float16" in model.assumptions()["model"]
+    assert model.to(CPU, "bfloat16").precision == "float16"
+
+
+def test_the_precision_of_a_study_does_not_change_a_graph(tmp_path) -> None:
+    model = loaded(write_onnx(Small(), tmp_path / "net.onnx")).to(CPU, "bfloat16")
+    torch.testing.assert_close(model.predict(IMAGES), expected(Small()), atol=1e-5, rtol=1e-5)
+    assert model.precision == "float32"
 
 
 def test_uint8_graphs_receive_pixels(tmp_path) -> None:

@@ -16,7 +16,7 @@ from torch.nn.functional import interpolate
 from failmodes.evaluate.models.model import UNSTATED, Model
 from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.models.program_files import ProgramModule, file_hash, program_path
-from failmodes.evaluate.study.study_schema import ModelSpec, OutputKind
+from failmodes.evaluate.study.study_schema import ModelSpec, OutputKind, Precision
 from failmodes.warehouse.errors import ModelError, StudyError, first_line, shown
 from failmodes.warehouse.extras import require
 from failmodes.warehouse.hashing import identity_of
@@ -59,6 +59,9 @@ class OnnxModule(ProgramModule):
     """An ONNX graph as a module: images (N, 3, H, W) in, its outputs by name out, or its only output.
 
     It runs on CUDA if the images are on CUDA and ONNX Runtime has its CUDA provider, otherwise on the CPU.
+
+    Attributes:
+        fixed_precision: that of the graph, which no setting of a study changes.
     """
 
     no_attention = "ONNX Runtime computes no gradients"
@@ -68,6 +71,7 @@ class OnnxModule(ProgramModule):
         self.path = path
         self.sessions: dict[str, Any] = {}
         self.input = image_input(self.session("cpu"), path.name)
+        self.fixed_precision: Precision = "float16" if self.input.dtype == np.float16 else "float32"
 
     def session(self, device: str) -> Any:
         """The session of a device, created when first needed.

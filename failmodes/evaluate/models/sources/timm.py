@@ -118,8 +118,9 @@ def _repository(name: str) -> str | None:
     if name.startswith(HUB):
         return name.removeprefix(HUB)
     config = import_timm().get_pretrained_cfg(name)
-    is_plain = config is not None and config.hf_hub_id and not config.hf_hub_filename
-    return str(config.hf_hub_id) if is_plain else None
+    if config is None or not config.hf_hub_id or config.hf_hub_filename:
+        return None
+    return str(config.hf_hub_id)
 
 
 def _with_revision(repository: str) -> tuple[str, str | None]:
