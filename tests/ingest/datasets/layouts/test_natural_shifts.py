@@ -1,5 +1,6 @@
 """Published test sets: files, class lists and orders of the real ones in miniature, and their protocols."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -109,3 +110,59 @@ def test_medmnist_archives_open_in_color_and_gray(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(FailmodesError, match="truncated or not an"):
         opened("medmnist", path)
+
+
+SHADES = "sunglasses, dark glasses, shades"
+
+
+def write_objectnet(root: Path, images: np.ndarray) -> Path:
+    """Folders, mappings and red border as in objectnet-1.0; two classes are several of ImageNet's, or none."""
+    folders = {
+        "sunglasses": "Sunglasses",
+        "mouse": "Computer mouse",
+        "chair": "Chair",
+        "air_freshener": "Air freshener",
+    }
+    classes = {"Sunglasses": SHADES, "Computer mouse": "mouse, computer mouse", "Chair": "barber chair; folding chair"}
+    order = RNG.permutation(1000)  # lines of labels are in an order of their own
+    labels = {837: SHADES, 673: "mouse, computer mouse"}
+    lines = [labels.get(output, known.name) for output, known in enumerate(by_wordnet_id().values())]
+    framed = images.copy()
+    for edge in (np.s_[:, :2], np.s_[:, -2:], np.s_[:, :, :2], np.s_[:, :, -2:]):
+        framed[edge] = (255, 0, 0)
+    write_class_folders(root / "images", framed[:4], list(folders), "png")
+    (root / "mappings").mkdir()
+    (root / "mappings" / "folder_to_objectnet_label.json").write_text(json.dumps(folders))
+    (root / "mappings" / "objectnet_to_imagenet_1k.json").write_text(json.dumps(classes))
+    (root / "mappings" / "imagenet_to_label_2012_v2").write_text("".join(f"{lines[output]}\n" for output in order))
+    places = {str(output): place for place, output in enumerate(order.tolist())}
+    (root / "mappings" / "pytorch_to_imagenet_2012_id.json").write_text(json.dumps(places))
+    return root
+
+
+def test_objectnet_has_the_shared_classes_without_its_border(tmp_path: Path) -> None:
+    root = write_objectnet(tmp_path / "objectnet-1.0", SMALL)
+    dataset = opened("objectnet", root)
+    assert dataset.class_names == ("n03793489", "n04356056"), "mouse and sunglasses"
+    assert dataset.labels.tolist() == [0, 1]
+    np.testing.assert_array_equal(dataset.images[:], SMALL[[1, 0], 2:-2, 2:-2])
+    assert "skipped: 2 images of 1 classes that ImageNet lacks and 1 that are several" in str(dataset.note)
+    assert opened("objectnet", root, image_size=16).images.shape == (2, 16, 16, 3)
+    mappings = root / "mappings"
+    outputs = json.loads((mappings / "pytorch_to_imagenet_2012_id.json").read_text())
+    shifted = json.dumps({output: (line + 1) % 1000 for output, line in outputs.items()})
+    wrong = {
+        "objectnet_to_imagenet_1k.json": ('{"Sunglasses": "unheard of"}', "has no output of ImageNet's 1,000"),
+        "folder_to_objectnet_label.json": ("[]", "must be a JSON object"),
+        "pytorch_to_imagenet_2012_id.json": (shifted, "do not agree"),
+        "imagenet_to_label_2012_v2": (None, "is missing or damaged"),
+    }
+    for name, (text, message) in wrong.items():
+        whole = (mappings / name).read_text()
+        (mappings / name).unlink()
+        if text is not None:
+            (mappings / name).write_text(text)
+        with pytest.raises(DataError, match=message):
+            opened("objectnet", root)
+        (mappings / name).write_text(whole)
+    assert opened("objectnet", root).dataset_id == dataset.dataset_id
