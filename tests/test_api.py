@@ -221,6 +221,29 @@ def test_a_folder_of_photographs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_list_of_images_keeps_its_other_columns(tmp_path: Path) -> None:
+    import polars as pl
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    rows = [{"path": f"{n}.png", "label": ("cat", "dog")[n % 2], "camera": ("left", "right")[n // 3]} for n in range(6)]
+    for row in rows:
+        Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(tmp_path / row["path"])
+    pl.DataFrame(rows).write_csv(tmp_path / "images.csv")
+    w = failmodes.benchmark(
+        Net(classes=2), tmp_path / "images.csv", to=tmp_path / "out", image_size=32, corruptions=["fog"],
+        severities=[1], progress=False,
+    )  # fmt: skip
+    found = w.sql(
+        "select file as path, class_name as label, value as camera from images join image_metadata "
+        "using (dataset_id, image_id) join classes using (dataset_id) "
+        "where name = 'camera' and class_index = label order by image_id"
+    )
+    assert found.to_dicts() == rows
+    assert 'kind = "list"' in (tmp_path / "out" / "study.toml").read_text()
+
+
+@pytest.mark.slow
 def test_a_custom_corruption_is_a_function_and_its_images_are_reproduced(digits, tmp_path: Path) -> None:
     def darker(images: np.ndarray, parameters: tuple[float]) -> np.ndarray:
         return (images * (1 - parameters[0] / 10)).astype(np.uint8)

@@ -372,7 +372,7 @@ def claims_file(path: str | Path) -> list[Statement]:
 def claims_of_studies(locations: Iterable[str | Path | None]) -> list[Statement] | None:
     """The claims of the study files among some locations; None where none of them is a study file.
 
-    No code of a study is run: where it brings its own corruptions, its claims may name any.
+    No code of a study is run: where it brings its own corruptions, or a published dataset, its claims may name any.
 
     Args:
         locations: as for `find_results`.
@@ -387,8 +387,9 @@ def claims_of_studies(locations: Iterable[str | Path | None]) -> list[Statement]
 def _claims_of_study(path: Path) -> list[Statement]:
     content = read_toml(path)
     corruptions = content.get("corruptions")
-    names = corruptions.get("names") if isinstance(corruptions, Mapping) else None
-    has_own = any(":" in str(name) for name in (names if isinstance(names, list) else [names]))
+    part = corruptions if isinstance(corruptions, Mapping) else {}
+    names = part.get("names")
+    has_own = "published" in part or any(":" in str(name) for name in (names if isinstance(names, list) else [names]))
     return check_claims(content.get("claims", []), str(path), known_corruptions=not has_own)
 
 

@@ -212,6 +212,7 @@ def test_claims_of_studies_know_corruptions_unless_the_study_brings_its_own(tmp_
     path.write_text(claim)
     with pytest.raises(StudyError, match="claims: unknown corruption 'fogg': did you mean 'fog'"):
         claims_of_studies([path])
-    path.write_text(f'{claim}[corruptions]\nnames = ["my_module:dirt"]\n')
-    (stated,) = claims_of_studies([tmp_path, path]) or ()
-    assert stated.corruptions == ["fogg"]
+    for corruptions in ('names = ["my_module:dirt"]', 'names = ["all"]\npublished = "CIFAR-10-C-bar"'):
+        path.write_text(f"{claim}[corruptions]\n{corruptions}\n")
+        (stated,) = claims_of_studies([tmp_path, path]) or ()
+        assert stated.corruptions == ["fogg"]
