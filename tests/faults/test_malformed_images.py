@@ -6,6 +6,7 @@ import os
 import pickle
 import struct
 import time
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +56,15 @@ def whole_png(width: int, height: int) -> bytes:
 def npy(array: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=True)
+    return buffer.getvalue()
+
+
+def npz(**members: bytes) -> bytes:
+    """An archive of files as they are, compressed."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(f"{name}.npy", content)
     return buffer.getvalue()
 
 
@@ -166,6 +176,7 @@ def manifest(**changes: object) -> bytes:
 
 FOLDER = 'kind = "folder"\npath = "images"\nimage_size = 32'
 AS_THEY_ARE = 'kind = "folder"\npath = "images"'
+MEDMNIST, LIST = 'kind = "medmnist"\npath = "images/x.npz"', 'kind = "list"\npath = "images/x.csv"'
 ARRAYS = 'kind = "arrays"\npath = "images"'
 CIFAR = 'kind = "cifar10"\npath = "images"'
 DIGITS = 'kind = "digits"\nimages = 20'
@@ -239,6 +250,19 @@ IMAGES: dict[str, tuple[Make, str, str]] = {
     "names that nest": (
         of_cifar("test-0.parquet", parquet([b""], names="[" * 100_000)), CIFAR, "row 0 cannot be decoded",
     ),
+    # Archives and lists
+    "an archive that states a terabyte": (
+        of_cifar("x.npz", npz(test_images=stated((10**9, 32, 32)), test_labels=npy(LABELS))), MEDMNIST, "expected",
+    ),
+    "objects in an archive": (
+        of_cifar("x.npz", npz(test_images=npy(PIXELS), test_labels=npy(np.array([Runs(), None])))), MEDMNIST, "objects",
+    ),
+    "an archive with another name": (of_cifar("x.npz", npz(images=npy(PIXELS))), MEDMNIST, "lacks an array"),
+    "a pipe for an archive": (of_cifar("x.npz", make_pipe), MEDMNIST, "is not a regular file"),
+    "/dev/zero for a list": (of_cifar("x.csv", link_to("/dev/zero")), LIST, "is not a regular file"),
+    "a list of one long line": (of_cifar("x.csv", b"path,label\nx," + b"a" * 10**7), LIST, "a text of 10,000,000"),
+    "a list of a null character": (of_cifar("x.csv", b"path,label\n\0,a\n"), LIST, "is no path of a file"),
+    "a list of bytes": (of_cifar("x.csv", bytes(range(256)) * 99), LIST, "expected the columns path and label"),
 }  # fmt: skip
 
 SETS: dict[str, tuple[Make, str, str]] = {
@@ -255,6 +279,7 @@ SETS: dict[str, tuple[Make, str, str]] = {
         of_set(f"tree/contrast/1/{NOT_UTF8}", lambda path: (path.mkdir(), (path / "1.png").write_bytes(encoded()))),
         "tree", "has a class '\\udcff\\udcfe' that the clean dataset lacks",
     ),
+    "an archive beside arrays": (of_set("archives/fog.npz", b"PK\3\4" + bytes(99)), "archives", "not an .npz archive"),
     "a severity twice": (of_set("tree/contrast/1.0", Path.mkdir), "tree", "has severity 1 twice"),
 }  # fmt: skip
 

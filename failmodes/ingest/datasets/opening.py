@@ -43,7 +43,7 @@ def open_dataset(spec: "DatasetSpec", cache: Path, split: str | None = None) -> 
 def _read(spec: "DatasetSpec", cache: Path, split: str, masks: Path | None) -> Dataset:
     known, path = layouts()[spec.kind], spec.path or Path()
     if known.expected is not None and not (path.is_file() if known.is_file else path.is_dir()):
-        found = "is a folder, not a file" if known.is_file else "is a file, not a folder"
+        found = "is not a regular file" if known.is_file else "is a file, not a folder"
         found = found if path.exists() else "does not exist"
         raise StudyError(f"{path} {found}: expected {known.expected.format(path=path, parent=path.parent)}")
     return known.open(Request(spec, path, split, cache, masks))

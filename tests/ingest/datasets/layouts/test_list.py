@@ -121,7 +121,7 @@ def test_other_files_are_refused(photos: Path) -> None:
     (photos / "images.txt").write_text("path,label\n")
     with pytest.raises(DataError, match="is no list of images"):
         opened(photos / "images.txt")
-    with pytest.raises(StudyError, match="is a folder, not a file"):
+    with pytest.raises(StudyError, match="is not a regular file"):
         opened(photos)
     (photos / "plain.csv").write_text("path,label\nphotos/0.png,a\n")
     with pytest.raises(DataError, match="is the test split: it has no train images"):
