@@ -6,6 +6,8 @@ of its author, and external data outside its folder is refused.
 
 import importlib
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +27,7 @@ from failmodes.warehouse.storage.files import check_regular
 DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 OF_PROBABILITIES = {"Softmax", "Sigmoid"}  # last nodes of outputs that are probabilities
 PASSING = {"Identity", "Cast", "Flatten", "Reshape", "Squeeze"}  # nodes that keep the values
-QUIET = 3  # log only errors: ONNX Runtime prints warnings about optimization
+QUIET = 4  # log nothing: errors are raised, and others are about optimization
 GPU, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 
@@ -86,9 +88,10 @@ class OnnxModule(ProgramModule):
             options.log_severity_level = QUIET
             options.intra_op_num_threads = torch.get_num_threads()
             try:
-                self.sessions[provider] = runtime.InferenceSession(
-                    self.path, options, providers=list(dict.fromkeys([provider, CPU]))
-                )
+                with redirect_stdout(StringIO()):  # it prints that it tries again
+                    self.sessions[provider] = runtime.InferenceSession(
+                        self.path, options, providers=list(dict.fromkeys([provider, CPU]))
+                    )
             except Exception as error:  # many errors of ONNX Runtime
                 raise ModelError(f"{self.path.name} cannot be loaded by ONNX Runtime: {_reason(error)}") from error
         return self.sessions[provider]
