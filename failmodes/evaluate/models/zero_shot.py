@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from failmodes.evaluate.devices import choose_device, make_exact
 from failmodes.evaluate.models.model import PROMPTS, Model, tensor_hashes
 from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.study.study_schema import ModelSpec
@@ -21,6 +22,8 @@ from failmodes.warehouse.hashing import identity_of
 
 DEFAULT_PROMPT = "a photo of a {}"
 TEXTS_AT_ONCE = 256
+MOST_TEXTS_ON_CPU = 1000  # 80 prompts for each class of ImageNet take a CPU a quarter of an hour
+Encoder = Callable[[list[str], torch.device], torch.Tensor]
 SHOWN = 3  # class names in the assumptions of a model
 
 
@@ -57,9 +60,10 @@ def zero_shot_model(
     spec: ModelSpec,
     architecture: str,
     visual: nn.Module,
-    encode: Callable[[list[str]], torch.Tensor],
+    encode: Encoder,
     class_names: Sequence[str],
     *,
+    whole: nn.Module,
     scale: float,
     bias: float,
     preprocessing: Preprocessing,
@@ -73,8 +77,9 @@ def zero_shot_model(
         spec: the model as the study describes it; its `prompts` are the templates.
         architecture: canonical name.
         visual: the visual tower.
-        encode: from texts to their features (n, D).
+        encode: from texts to their features (n, D), on the device of `whole`.
         class_names: (C,) classes, the outputs of the model in order.
+        whole: the module that `encode` uses, in which the visual tower is too.
         scale: factor of the cosine similarity.
         bias: added to it.
         preprocessing: of the visual tower.
@@ -87,7 +92,7 @@ def zero_shot_model(
     """
     templates, names = spec.prompts or [DEFAULT_PROMPT], [readable_name(name) for name in class_names]
     try:
-        embeddings = class_embeddings(encode, templates, names)
+        embeddings = class_embeddings(encode, whole, templates, names)
     except Exception as error:  # any error of a tokenizer or text tower
         raise ModelError(
             f"model {spec.label!r}: its text tower does not encode the prompts ({first_line(error)}): shorten them"
@@ -113,13 +118,18 @@ def zero_shot_model(
 
 @torch.inference_mode(False)
 @torch.no_grad()
-def class_embeddings(
-    encode: Callable[[list[str]], torch.Tensor], templates: Sequence[str], names: Sequence[str]
-) -> torch.Tensor:
-    """One normalized text embedding per class, (C, D) float32: the mean over its prompts."""
+def class_embeddings(encode: Encoder, whole: nn.Module, templates: Sequence[str], names: Sequence[str]) -> torch.Tensor:
+    """One normalized text embedding per class, (C, D) float32 on the CPU: the mean over its prompts."""
     texts = [template.replace("{}", name) for name in names for template in templates]
     starts = range(0, len(texts), TEXTS_AT_ONCE)
-    features = torch.cat([encode(texts[start : start + TEXTS_AT_ONCE]).float() for start in starts])
+    device = choose_device("auto" if len(texts) > MOST_TEXTS_ON_CPU else "cpu")
+    whole.to(device)
+    make_exact(device)
+    try:
+        parts = [encode(texts[start : start + TEXTS_AT_ONCE], device).float().cpu() for start in starts]
+    finally:
+        whole.cpu()
+    features = torch.cat(parts)
     return normalized(normalized(features).reshape(len(names), len(templates), -1).mean(1))
 
 

@@ -54,13 +54,14 @@ def load(spec: ModelSpec, name: str, class_names: tuple[str, ...]) -> Model:
     is_siglip = "siglip" in model.config.model_type
     padding = {"padding": "max_length", "max_length": 64, "truncation": True} if is_siglip else {"padding": True}
 
-    def encode(texts: list[str]) -> torch.Tensor:
-        return _pooled(model.get_text_features(**tokenizer(texts, return_tensors="pt", **padding)))
+    def encode(texts: list[str], device: torch.device) -> torch.Tensor:
+        tokens = tokenizer(texts, return_tensors="pt", **padding).to(device)
+        return _pooled(model.get_text_features(**tokens))
 
     text_tower = {key: part for key, part in model.named_children() if key.startswith("text")}
     bias = getattr(model, "logit_bias", None)
     made = zero_shot_model(
-        spec, f"clip:{type(model).__name__}", ImageFeatures(model), encode, class_names,
+        spec, f"clip:{type(model).__name__}", ImageFeatures(model), encode, class_names, whole=model,
         scale=float(model.logit_scale.detach().exp()), bias=0.0 if bias is None else float(bias.detach()),
         preprocessing=processor_preprocessing(spec, name), checkpoint=checkpoint_name(spec, name),
         text_tower=text_tower, settings=config_facts(model.config),

@@ -98,12 +98,12 @@ def load(spec: ModelSpec, name: str, class_names: tuple[str, ...]) -> Model:
             setattr(text_tower, key, value)
     visual = model.visual
 
-    def encode(texts: list[str]) -> torch.Tensor:
-        features: torch.Tensor = model.encode_text(tokenizer(texts))
+    def encode(texts: list[str], device: torch.device) -> torch.Tensor:
+        features: torch.Tensor = model.encode_text(tokenizer(texts).to(device))
         return features
 
     return zero_shot_model(
-        spec, location.architecture, ImageFeatures(visual), encode, class_names,
+        spec, location.architecture, ImageFeatures(visual), encode, class_names, whole=model,
         scale=float(model.logit_scale.detach().exp()), bias=0.0 if bias is None else float(bias.detach()),
         preprocessing=_preprocessing(visual), checkpoint=location.checkpoint,
         text_tower={"text": text_tower},
