@@ -39,6 +39,7 @@ WITHOUT_EFFECT = {
     "label2id",
 }
 ATTENTION = ("eager", "sdpa")
+USUAL_STEPS = {"do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb", "do_reduce_labels"}
 SHOWN = 3  # missing weights listed in an error
 RESCALE = 1 / 255
 
@@ -193,14 +194,19 @@ def _resize_in_words(settings: Mapping[str, Any]) -> list[str]:
         steps.append(f"crop_pct {settings['crop_pct']}")
     if settings.get("do_center_crop"):
         steps.append(f"center-cropped to {_size_in_words(settings.get('crop_size'))}")
-    return steps
+    return steps + _other_steps(settings)
+
+
+def _other_steps(settings: Mapping[str, Any]) -> list[str]:
+    """Steps of an image processor that few have, by their key: such as `do_pad`."""
+    return [key for key, value in settings.items() if key.startswith("do_") and value and key not in USUAL_STEPS]
 
 
 def _plain_normalization(settings: Mapping[str, Any]) -> Normalization | None:
     """Mean and std of values / 255, if that is how an image processor scales its values."""
     if not settings.get("do_rescale") or abs(settings.get("rescale_factor", 0) - RESCALE) > 1e-9:
         return None
-    if settings.get("rescale_offset") or settings.get("include_top"):
+    if settings.get("rescale_offset") or settings.get("include_top") or _other_steps(settings):
         return None
     if not settings.get("do_normalize"):
         return Normalization(mean=(0, 0, 0), std=(1, 1, 1))

@@ -206,6 +206,16 @@ def test_a_study_may_replace_normalization_or_size_and_says_so(folder: Path) -> 
         assert "set in the study instead of: resized to 40 px (shorter side" in model.assumptions()["input"]
 
 
+def test_a_step_that_a_study_cannot_state_is_said_and_not_dropped(folder: Path, tmp_path: Path) -> None:
+    path = changed(folder / "vit", tmp_path / "flipped", "config.json")
+    hf.MobileViTImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}).save_pretrained(path)
+    model = loaded(f"transformers:{path}")
+    assert "do_flip_channel_order" in model.assumptions()["input"]
+    torch.testing.assert_close(model.inputs(IMAGES), pixel_values(path))
+    with pytest.raises(StudyError, match="no plain mean and std: set `normalization` too"):
+        loaded(f"transformers:{path}", input_side_px=16)
+
+
 def test_a_crop_of_images_of_the_input_size_is_a_warning(folder: Path) -> None:
     model = loaded(f"transformers:{folder / 'resnet'}")
     small, large = (np.resize(IMAGES[:2], (2, side, side, 3)) for side in (32, 64))
