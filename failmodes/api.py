@@ -164,6 +164,7 @@ def benchmark(
     image_size: int | None = None,
     image_count: int | None = None,
     masks: Any = None,
+    shifts: "Mapping[str, Any] | Sequence[Mapping[str, Any]] | None" = None,
     options: "Options | None" = None,
     replace: bool = False,
     claims: Sequence[Mapping[str, Any]] | None = None,
@@ -205,6 +206,9 @@ def benchmark(
             different evaluation: for trials, use another folder as `to`.
         masks: object masks: bool (N, H, W), a .npy file, or for a folder of images a folder of masks with the same
             names.
+        shifts: natural shifts by label, evaluated beside the clean images: a path, (images, labels) or a dataset, with
+            labels of the same classes; or a list of tables as in a study, such as {"label": "CIFAR-10.1", "kind":
+            "cifar10.1", "path": "data/cifar10.1"}.
         options: less common arguments (seeds, recipe, device, precision, attention, class map …) in one object:
             `failmodes.Options(seeds=[0, 1], device="cuda")`.
         replace: after the new evaluations are loaded, remove earlier evaluations of the same label on the same images
@@ -243,7 +247,8 @@ def benchmark(
         models=model if isinstance(model, Mapping) else {label or label_of(model): model},
         images=images, labels=labels, to=user_path(to).absolute(), corruptions=corruptions, severities=severities,
         class_names=class_names, normalization=normalization, preprocess=preprocess, image_size=image_size,
-        image_count=image_count, masks=masks, claims=claims, options=options or Options(),
+        image_count=image_count, masks=masks, shifts=shifts, claims=claims,
+        options=options or Options(),
     )  # fmt: skip
     study, dataset = study_of(asked)
     stated = None if claims is None else study.claims

@@ -29,7 +29,7 @@ from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, Location, dotted_key, validate
 from failmodes.ingest.statements import check_claims
 from failmodes.ingest.study_types import first_duplicate
-from failmodes.warehouse.errors import ModelError, StudyError
+from failmodes.warehouse.errors import DataError, ModelError, StudyError
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.storage.locations import user_path
 
@@ -55,6 +55,7 @@ class Benchmark:
     image_size: int | None = None
     image_count: int | None = None
     masks: Any = None
+    shifts: Any = None
     claims: Any = None
     options: Options = Options()
 
@@ -81,6 +82,7 @@ def study_of(asked: Benchmark) -> tuple[Study, Dataset]:
         "output": str(asked.to),
         "dataset": keys,
         "corruptions": {"recipe": nearest_recipe(*dataset.images.shape[1:3])} | sampling,
+        "shifts": _shifts(asked, dataset),
         "models": models,
         "claims": claims_of_folder(asked.to) if asked.claims is None else asked.claims,
         "evaluation": _given(evaluation),
@@ -165,8 +167,7 @@ def _open_folder(
             raise StudyError(f"benchmark: the folder {path} defines {argument}: remove {argument}=")
     if path == asked.to or path in asked.to.parents:
         raise StudyError(f"benchmark: to= is {asked.to}, inside the image folder {path}: choose another folder")
-    kind = "list" if path.is_file() else "arrays" if (path / IMAGES_FILE).is_file() else "folder"
-    keys = {"kind": kind, "path": str(path)}
+    keys = {"kind": _kind_of(path), "path": str(path)}
     keys |= asked.options.keys_of("dataset") | _given(
         {"image_size": asked.image_size, "images": asked.image_count, "label": asked.options.dataset_label}
     )
@@ -176,6 +177,45 @@ def _open_folder(
         keys["masks"] = str(user_path(asked.masks).absolute())
     dataset = _dataset(keys, asked.to)
     return keys, dataset, [_as_named(asked, spec, dataset) for spec in _live_models(asked, specs, dataset.images)]
+
+
+def _shifts(asked: Benchmark, dataset: Dataset) -> list[dict[str, Any]]:
+    """The tables of natural shifts; images in memory are stored as arrays."""
+    given = asked.shifts
+    if given is None:
+        return []
+    if isinstance(given, Mapping):
+        return [_shift(asked, dataset, label, images) for label, images in given.items()]
+    if isinstance(given, Sequence) and not isinstance(given, str) and all(isinstance(one, Mapping) for one in given):
+        return [{**one} for one in given]
+    raise StudyError(
+        f"benchmark: shifts is {repr(given)[:60]}: expected a dict of images by label, or a list of tables as in a "
+        "study"
+    )
+
+
+def _shift(asked: Benchmark, dataset: Dataset, label: Any, images: Any) -> dict[str, Any]:
+    """The table of one shift: of a path, of (images, labels) or of a dataset."""
+    if isinstance(images, Mapping):
+        return {"label": label, **images}
+    sizes = _given({"image_size": asked.image_size, "resize": asked.options.resize})
+    if isinstance(images, str | PathLike):
+        path = user_path(images).absolute()
+        kind = _kind_of(path)
+        return {"label": label, "kind": kind, "path": str(path), **(sizes if kind != "arrays" else {})}
+    arrays, labels = images if isinstance(images, tuple) and len(images) == 2 else (images, None)
+    column = asked.options.label_column
+    try:
+        read = read_given_images(arrays, labels, asked.to / CACHE_FOLDER, label_column=column, **sizes)
+        path = _store(read, read.label_names or dataset.class_names, asked.to)
+    except DataError as error:
+        raise DataError(f"benchmark: shift {label!r}: {error}") from error
+    return {"label": label, "kind": "arrays", "path": str(path)}
+
+
+def _kind_of(path: Path) -> str:
+    """The layout of a path: a list, arrays or a folder of images."""
+    return "list" if path.is_file() else "arrays" if (path / IMAGES_FILE).is_file() else "folder"
 
 
 def _dataset(keys: dict[str, Any], output: Path) -> Dataset:

@@ -177,11 +177,17 @@ GLOSSARY = (
         formula="clean accuracy - accuracy",
     ),
     Term(
-        "mean corruption error (mCE)",
-        "error of a model relative to a baseline's, averaged over corruptions; 1 is as many errors",
+        "mCE (normalized mean corruption error)",
+        "error of a model relative to a baseline's, averaged over the 15 headline corruptions; 1 is as many errors",
         column="mce_by_baseline.mce",
         formula="mean over corruptions of sum_s error / sum_s baseline error",
         source=_HENDRYCKS,
+    ),
+    Term(
+        "mean corruption error (plain)",
+        "mean error under corruption, not divided by a baseline's; some papers call this mCE too",
+        column="robustness_by_model.mean_corruption_error",
+        formula="mean over corruptions of mean_s error",
     ),
     Term(
         "relative mCE",

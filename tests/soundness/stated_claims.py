@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from claims import FALSE, NEVER_FALSE, Answers, Claim, Job, answered
+from claims import FALSE, NEVER_FALSE, Answers, Claim, Job, Limit, answered
 from curves import Curve, Floats, draw_cells, draw_outcomes, straight, through
 from drops import SEVERITIES, matrix_of, model_of
 from shapes import EDGES, describe_draws, edge_between, word_of
@@ -14,7 +14,7 @@ from failmodes.analysis.judging.cells import OnRecord
 from failmodes.analysis.judging.claims import verdict_of_shares
 from failmodes.analysis.judging.statement import Family, judge_plan, plan_statement
 from failmodes.analysis.statistics.difference import ModelMetrics
-from failmodes.analysis.statistics.run_rows import RunRows
+from failmodes.analysis.statistics.run_rows import CLEAN_CELL, ModelRows, RunRows
 from failmodes.ingest.statements import Statement
 from failmodes.warehouse.metrics.metric import all_metrics
 
@@ -22,6 +22,8 @@ FAMILY = Family(0.95, is_two_sided=True)
 PLACES: tuple[dict[str, Any], ...] = ({"severities": [5]}, {})  # at the last severity, on average over all
 FALLING = straight(0.9, 0.4, SEVERITIES)
 GOOD = straight(0.99, 0.02, SEVERITIES)
+ONE_SIDED, WHY_ONE_SIDED = Limit(high=0.07), "one bound of Newcombe's interval, which holds for large samples"
+OF_GAPS = ("a claim of a gap limit", "a gate passes a gap limit", "a gate fails a gap limit")
 CURVES = {"straight from 90 to 50%": FALLING, "straight from 99 to 97%": GOOD}
 
 
@@ -104,7 +106,46 @@ def jobs() -> list[Job]:
               f"{note}, images do not pair") for note in _notes()
     )  # fmt: skip
     found.append(Job(claims, partial(measure_two_drops, FALLING, 500, False), 6_000))
-    return found + shape_jobs()
+    return found + gap_jobs() + shape_jobs()
+
+
+@answered
+def measure_gap(
+    clean: float, shifted: float, images: tuple[int, int], rng: np.random.Generator, samples: int
+) -> Answers:
+    """Whether a gap that is the limit itself is decided as a claim, and passes or fails as a rule.
+
+    Args:
+        clean: true accuracy on clean images.
+        shifted: true accuracy on those of the shift, which are others.
+        images: number of both.
+        rng: of the draws.
+        samples: number of draws.
+    """
+    statement = Statement(metric="accuracy", shift="S", relation="gap_at_most", limit=round(clean - shifted, 12))
+    for _ in range(samples):
+        sides = [
+            ModelRows((RunRows("simulated", True, [CLEAN_CELL], rng.random((count, 1)) < share, ("",)),), str(place))
+            for place, (share, count) in enumerate(zip((clean, shifted), images, strict=True))
+        ]
+        models = ModelMetrics(*sides)
+        plan = plan_statement(statement, OnRecord([CLEAN_CELL]), all_metrics(), "claim")
+        claim, rule = (judge_plan(plan, models, family).verdict for family in (FAMILY, Family(0.95)))
+        yield [claim != "inconclusive", rule == "supported", rule == "contradicted"]
+
+
+def gap_jobs() -> list[Job]:
+    """Claims and rules about a gap between clean accuracy and accuracy under a shift, at its limit."""
+    found = []
+    for clean, shifted in ((0.95, 0.85), (0.9, 0.9), (0.99, 0.97), (0.8, 0.1)):
+        for images in ((50, 50), (500, 100), (2_000, 2_000)):
+            truth = f"{clean:.0%} on {images[0]:,} clean images, {shifted:.0%} under the shift"
+            claims = (
+                Claim(OF_GAPS[0], FALSE, truth, images[1], 0, NEVER_FALSE),
+                *(Claim(kind, FALSE, truth, images[1], 0, ONE_SIDED, WHY_ONE_SIDED) for kind in OF_GAPS[1:]),
+            )
+            found.append(Job(claims, partial(measure_gap, clean, shifted, images), sum(images)))
+    return found
 
 
 def shape_jobs() -> list[Job]:

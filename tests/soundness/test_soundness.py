@@ -37,6 +37,7 @@ QUICK = {  # truths of a kind and how many images
     "a claim of a drop limit": ("straight from 99 to 97%", 50),
     "a claim of a limit of accuracy": ("straight from 99 to 97%", 50),
     "a claim that a checkpoint is better": ("both straight from 99 to 97%", 50),
+    "a claim of a gap limit": ("95% on 500 clean images, 85% under the shift", 100),
     "a claim of a shape": ("between flat, near_linear", 50),
     "attention_drift": ("5 points above half", 2_000),
     "at_chance": ("accuracy at chance, 10%", 500),

@@ -158,6 +158,8 @@ def test_mce_is_a_mean_of_ratios_to_another_model_or_to_alexnet_as_published(tmp
         con.execute("update sources set recipe = 'imagenet-c'")
         published = "select model_label, mce, relative_mce, reason from mce_by_baseline where baseline_id is null"
         found = con.sql(published).pl().rows(named=True)
+        con.execute("update sources set recipe = null, source_kind = 'published'")
+        assert con.sql(published).pl().rows(named=True) == found
         errors = con.sql("""
             select model_label, corruption_order, avg(error) as error, min(1 - clean_accuracy) as clean
             from accuracy_by_severity where headline and severity > 0 group by all order by corruption_order

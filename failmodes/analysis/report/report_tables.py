@@ -52,6 +52,10 @@ ATTENTION_NOTE = (
     "widths; cosine: similarity to the clean map; null: the clean map of another image, or of another image of the "
     "class; spread in image widths, entropy in nats, mass in logits; mask: share of the mass inside the object mask."
 )
+NORMALIZED_NOTE = (
+    " mCE (Hendrycks & Dietterich 2019): errors summed over severities, divided by AlexNet's as published, averaged "
+    "over the 15 headline corruptions; 100 is as many errors as AlexNet."
+)
 NO_CELLS = "\u00b7"  # instead of 0 in the table of all pairs
 SAME_MODEL = "Training runs of one model are not compared with each other."
 
@@ -120,19 +124,39 @@ def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> Table:
     rows = con.sql("from robustness_by_model where evaluation_id = any(?)", params=[selection.ids]).pl()
     by_id = {row["evaluation_id"]: row for row in rows.rows(named=True)}
     models, lines = trained_models(selection.evaluations), []
+    normalized = _normalized(con, selection)
     for model in models:
         of_runs = [by_id[run.evaluation_id] for run in model.runs]
         if model.has_several_seeds:
-            lines.append((Cell(model.label_with_seeds), *_seed_cells(of_runs)))
-        lines += [(Cell(run.label), *_summary_cells(row)) for run, row in zip(model.runs, of_runs, strict=True)]
+            blank = (Cell(EMPTY),) * bool(normalized)
+            lines.append((Cell(model.label_with_seeds), *_seed_cells(of_runs), *blank))
+        lines += [
+            (Cell(run.label), *_summary_cells(row), *normalized.get(run.evaluation_id, ()))
+            for run, row in zip(model.runs, of_runs, strict=True)
+        ]
     over_seeds = " Rows of several training seeds: mean \u00b1 standard deviation over seeds."
     return Table(
         "Models",
-        f"Accuracy on clean images and averaged over {selection.averaged_phrase} and whole severities, and mean "
-        f"corruption error, not normalized. In percent.{over_seeds if len(lines) > len(by_id) else ''}",
-        ("Model", "Clean", "Mean corrupted", "Mean corruption error", "Corruptions"),
+        f"Accuracy on clean images and averaged over {selection.averaged_phrase} and whole severities, and plain mean "
+        "corruption error: the mean of the errors, not divided by a baseline's. In percent."
+        f"{NORMALIZED_NOTE if normalized else ''}{over_seeds if len(lines) > len(by_id) else ''}",
+        ("Model", "Clean", "Mean corrupted", "Mean corruption error", "Corruptions", *["mCE"] * bool(normalized)),
         tuple(lines),
     )
+
+
+def _normalized(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, tuple[Cell]]:
+    """Normalized mean corruption error with AlexNet as published, by evaluation; empty unless one has it."""
+    rows = con.execute(
+        "select evaluation_id, mce, reason from mce_by_baseline where baseline_id is null and evaluation_id = any(?)",
+        [selection.ids],
+    ).fetchall()
+    if not any(mce is not None for _, mce, _ in rows):
+        return {}
+    return {
+        key: (Cell(EMPTY, reason or "") if mce is None else Cell(format_number(100 * mce)),)
+        for key, mce, reason in rows
+    }
 
 
 def _seed_cells(rows: Sequence[Row]) -> Iterable[Cell]:

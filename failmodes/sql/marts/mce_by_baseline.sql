@@ -53,7 +53,7 @@ baselines as (
         'AlexNet (published)' as baseline_label,
         evaluation_id
     from evaluation_labels
-    where recipe = 'imagenet-c' and class_count = 1000
+    where (recipe = 'imagenet-c' or source_kind = 'published') and class_count = 1000
 ),
 
 errors as (
@@ -94,7 +94,8 @@ select
     ratios.baseline_label, -- name of the baseline on charts
     case
         when ratios.cell_count = 75 and ratios.faultless_count = 0 then ratios.mean_ratio
-    end as mce, -- mean corruption error as a ratio to the baseline's, 0 to infinity; 1: as many errors
+    end as mce, -- normalized mean corruption error: mean over corruptions of the errors summed over severities over the
+    -- baseline's, 0 to infinity; 1: as many errors
     case
         when ratios.cell_count = 75 and ratios.unharmed_count = 0 then ratios.relative_ratio
     end as relative_mce, -- mean corruption error above the clean error as a ratio to the baseline's, any number; 1: as

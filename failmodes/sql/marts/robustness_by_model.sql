@@ -25,8 +25,8 @@ select
     evaluation_labels.model_label,
     clean.value as clean_accuracy, -- accuracy of the clean images, 0-1
     errors.mean_corrupted_accuracy, -- mean accuracy over the headline corruptions and their severities, 0-1
-    errors.mean_corruption_error, -- mean error over the headline corruptions and their severities, 0-1, not normalized
-    -- by a baseline
+    errors.mean_corruption_error, -- plain mean corruption error: mean over headline corruptions of the mean error over
+    -- severities, 0-1, not divided by a baseline's as mce_by_baseline is
     errors.mean_extra_corruption_error, -- mean error over corruptions outside the headline 15, 0-1
     errors.severity_count, -- severities averaged over, of the corruption that has most
     coalesce(errors.corruption_count, 0) as corruption_count, -- headline corruptions averaged over

@@ -144,8 +144,9 @@ def _limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterat
     )
     yield (
         "Errors",
-        "Corruption errors are not normalized.",
-        "Normalization by AlexNet's errors is defined for ImageNet-C only.",
+        "Mean corruption error is not normalized.",
+        "mCE divides by a baseline's errors first: the view mce_by_baseline has it for each model of the warehouse as "
+        "the baseline, and for ImageNet-C with AlexNet as published.",
     )
     yield (
         "Shapes",
