@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from failmodes.evaluate.cam.method_selection import method_meanings
 from failmodes.evaluate.study.study_schema import EvaluationSpec, ModelSpec, Normalization, Study, TrainingSpec
-from failmodes.ingest.specification import CorruptionSpec, DatasetSpec
+from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, ShiftSpec, StrictModel
 from failmodes.ingest.statements import CellsOf, GateSpec, Statement
 
 INTRODUCTION = """# The study file
@@ -20,6 +20,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "Top-level keys": Study,
     "[dataset]": DatasetSpec,
     "[corruptions]": CorruptionSpec,
+    "[[shifts]]": ShiftSpec,
     "[[models]]": ModelSpec,
     "normalization of a model": Normalization,
     "[models.training]": TrainingSpec,
@@ -48,7 +49,8 @@ def study_page() -> str:
 
 def key_rows(model: type[BaseModel]) -> list[tuple[str, str, str, str]]:
     """Return key, value, default and meaning of each key of a table."""
-    meanings = attribute_meanings(model)
+    tables = [table for table in reversed(model.__mro__) if issubclass(table, StrictModel)]  # a shift is a dataset
+    meanings = {key: meaning for table in tables for key, meaning in attribute_meanings(table).items()}
     schema = model.model_json_schema()
     definitions = schema.get("$defs", {})
     needed = schema.get("required", [])

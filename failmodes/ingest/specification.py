@@ -109,6 +109,7 @@ class ShiftSpec(DatasetSpec):
     Its keys are those of a dataset. `image_size`, `resize` and `background` are by default those of the dataset.
 
     Attributes:
+        masks: not for a shift.
         label: its name on charts, in claims and in rules.
     """
 

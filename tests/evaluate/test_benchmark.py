@@ -165,3 +165,30 @@ def test_a_named_architecture_is_the_model_that_a_study_names(request_of, tmp_pa
         request_of(models={"Mine": module}, images=images, architecture=name, normalization="none")
     with pytest.raises(StudyError, match="requires normalization="):
         request_of(models={"Mine": module}, images=images, architecture=name)
+
+
+def test_shifts_in_memory_are_stored_and_named_in_the_study(request_of, tmp_path: Path) -> None:
+    others = 255 - IMAGES
+    study, dataset = request_of(shifts={"Negative": (others, LABELS), "Table": {"kind": "arrays", "path": "elsewhere"}})
+    assert [(shift.label, shift.kind) for shift in study.shifts] == [("Negative", "arrays"), ("Table", "arrays")]
+    stored = open_dataset(study.shifts[0], tmp_path)
+    np.testing.assert_array_equal(stored.images[:], others)
+    assert (stored.labels.tolist(), stored.class_names) == (LABELS.tolist(), dataset.class_names)
+    assert read_study(tmp_path / "out" / "study.toml", require_models=False).shifts == study.shifts
+    (listed,) = request_of(shifts=[{"label": "A", "kind": "arrays", "path": "elsewhere"}])[0].shifts
+    assert listed.path == tmp_path / "out" / "elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("shifts", "said"),
+    [
+        (3, "benchmark: shifts is 3: expected a dict of images by label, or a list of tables"),
+        ({"A": 5}, "benchmark: shift 'A': images are a int: expected a uint8 array"),
+        ({"A": (IMAGES, LABELS + 9)}, "benchmark: shift 'A': .*label 9 of image 0 is out of range: expected 0 to 2"),
+        ([{"label": "A"}], "benchmark: kind: this key is missing"),
+        ({"A": {"kind": "arrays", "path": "a", "split": "validation"}}, "split: input should be 'train' or 'test'"),
+    ],
+)
+def test_shifts_that_do_not_fit_are_refused(request_of, shifts, said: str) -> None:
+    with pytest.raises(FailmodesError, match=said):
+        request_of(shifts=shifts)
