@@ -130,7 +130,7 @@ def test_a_cached_model_of_transformers_needs_no_network(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_a_gate_asks_no_hub(of_timm: Path) -> None:
+def test_a_gate_asks_no_hub_and_status_shows_the_warehouse(of_timm: Path) -> None:
     write_synthetic(of_timm / "out", images=40, corruptions=("fog",))
     load([of_timm / "out"], of_timm / "out/warehouse.duckdb")
     rules = (
@@ -141,6 +141,8 @@ def test_a_gate_asks_no_hub(of_timm: Path) -> None:
     done = run("gate", "study.toml", folder=of_timm)
     assert done.returncode == 0, done.stderr
     assert not (of_timm / "hf").exists()
+    shown = run("status", "study.toml", folder=of_timm)
+    assert (shown.returncode, "Net is not downloaded" in shown.stdout, "checks pass" in shown.stdout) == (0, True, True)
 
 
 def test_the_cache_of_torch_decides_whether_weights_are_downloaded(tmp_path: Path, monkeypatch) -> None:
