@@ -369,7 +369,7 @@ SHIFTS = Table.of(
     Column("shift_order", int32, "order in the study, from 1"),
     Column("dataset_id", text, "dataset of the study, whose classes the shift has, as in `datasets`"),
     Column("clean_evaluation_id", text, "evaluation whose clean images it is compared with, of the same classes"),
-    Column("clean", text, "what it is compared with, in words"),
+    Column("clean", text, "name of the dataset that it is compared with"),
     Column("class_count", int32, "number of its classes"),
     Column("clean_class_count", int32, "number of classes of the dataset that it is compared with"),
     Column("restricted", flag, "whether predictions are among its own classes only, clean ones too"),

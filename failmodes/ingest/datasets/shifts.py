@@ -31,9 +31,9 @@ class Shift:
         dataset: its images; its classes are those of the clean dataset that it has, in their order and by their names.
         clean_class_count: number of classes of the clean dataset.
         restricted: whether predictions are among its own classes only.
-        clean: what it is compared with, in words.
+        clean: label of the dataset that it is compared with.
         source: paper or loader that defines how it is evaluated; empty without one.
-        note: anything else that readers of results must know.
+        note: of its protocol and its images.
     """
 
     spec: "ShiftSpec"
@@ -122,14 +122,15 @@ def open_shift(spec: "ShiftSpec", beside: "DatasetSpec", clean: Dataset, cache: 
         raise StudyError(f"{subject} holds the images of {clean.label} itself: give its own path")
     protocol = layouts()[spec.kind].protocol
     is_part = len(order) < len(clean.class_names)
+    notes = [opened.note] if protocol is None else [f"published beside {protocol.clean}", protocol.note, opened.note]
     return Shift(
         spec,
         dataset,
         len(clean.class_names),
         is_part if protocol is None else protocol.restricted,
-        clean.label if protocol is None else protocol.clean,
+        clean.label,
         "" if protocol is None else protocol.source,
-        "" if protocol is None else protocol.note,
+        "; ".join(filter(None, notes)),
     )
 
 
@@ -198,4 +199,5 @@ def of_classes(dataset: Dataset, image_ids: NDArray[np.int64], names: Sequence[s
         masks=None,
         empty_masks=None,
         unread=0,
+        metadata={name: [values[one] for one in kept] for name, values in dataset.metadata.items()},
     )

@@ -1,10 +1,12 @@
 """Natural shifts: classes matched by name or WordNet id, restrictions, and what is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from failmodes.ingest.datasets.layouts.arrays import write_arrays
 from failmodes.ingest.datasets.opening import open_dataset
@@ -52,6 +54,30 @@ def test_wordnet_ids_and_imagenets_names_are_the_same_classes() -> None:
     assert match_classes(ids[::-1], names, "a shift", "ImageNet").tolist() == [1, 0]
     assert match_classes(names[::-1], ids, "a shift", "ImageNet").tolist() == [1, 0]
     assert match_classes(("n01443537_goldfish",), ids, "a shift", "ImageNet").tolist() == [1]
+
+
+def test_the_protocol_of_a_published_shift_restricts_and_is_stated(tmp_path: Path) -> None:
+    ids = ("n01440764", "n01443537", "n01484850")
+    for folder, kept in (("clean", ids), ("a", ids[1:])):
+        for place, name in enumerate(kept):
+            (tmp_path / folder / name).mkdir(parents=True)
+            Image.new("RGB", (9, 9), (50 * place, 90, len(kept))).save(tmp_path / folder / name / "1.png")
+    beside = DatasetSpec(kind="folder", path=tmp_path / "clean", image_size=8)
+    spec = ShiftSpec(kind="imagenet-a", path=tmp_path / "a", label="ImageNet-A")
+    shift = open_shift(spec, beside, open_dataset(beside, tmp_path), tmp_path)
+    assert (shift.dataset.class_names, shift.restricted, shift.clean) == (ids[1:], True, "clean")
+    assert "Hendrycks" in shift.source
+    assert shift.note.startswith("published beside the ImageNet validation set; ")
+    assert shift.describe().startswith(
+        "shift ImageNet-A: 2 images of 2 of 3 classes, beside clean, predictions among these"
+    )
+
+
+def test_columns_of_a_list_follow_the_images_of_some_classes(tmp_path: Path) -> None:
+    clean = open_dataset(arrays(tmp_path / "clean"), tmp_path)
+    listed = replace(clean, metadata={"camera": [f"c{place}" for place in range(12)]}, files=tuple("abcdefghijkl"))
+    own = of_classes(listed, np.arange(8), ("dog", "owl"), "Sketches")
+    assert (own.metadata, own.files) == ({"camera": ["c1", "c3", "c5", "c7"]}, ("b", "d", "f", "h"))
 
 
 @pytest.mark.parametrize(
