@@ -251,5 +251,7 @@ def import_(
         )  # fmt: skip
     for line in report.describe():
         note(line)
+    if study.shifts:
+        note("natural shifts are not imported: models of the study are evaluated on them")
     study_argument = _named(study_file)
     note(f"next: `failmodes load{study_argument}`, then `failmodes report{study_argument}`")

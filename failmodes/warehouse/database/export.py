@@ -77,6 +77,7 @@ inner join evaluations as shifted on shifts.evaluation_id = shifted.evaluation_i
 inner join evaluations as clean on shifts.clean_evaluation_id = clean.evaluation_id
 inner join sources on clean.source_id = sources.source_id
 where shifted.model_id in {_OWN.format("model_id")}
+    and shifts.dataset_id in {_OWN.format("dataset_id")}
     and (clean.evaluation_id = any($1) or sources.source_kind = 'none')
 """
 

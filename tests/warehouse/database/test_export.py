@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 from synthetic_results import Synthetic, write_synthetic
+from synthetic_shifts import write_shift
 from warehouse_files import python_in_background, value
 
 from failmodes.warehouse.database.connection import open_warehouse
@@ -178,3 +179,17 @@ export.export_evaluations(Path({str(sound_warehouse)!r}), {chosen!r}, Path({str(
     assert any(path.name.startswith(".tmp-") for path in tmp_path.iterdir())
     assert export_evaluations(sound_warehouse, chosen, target).row_count == 26 * 400
     assert sorted(path.name for path in tmp_path.iterdir()) == [".b.duckdb.lock", "b.duckdb"]
+
+
+def test_natural_shifts_of_the_model_are_exported_with_it(tmp_path: Path) -> None:
+    made = write_synthetic(tmp_path, images=24, corruptions=("fog",), severities=(1, 5))
+    write_shift(tmp_path, "V2", {"Alpha": 20, "Beta": 10}, images=30, clean=made.evaluations)
+    write_shift(tmp_path, "Hard", {"Alpha": 5}, images=10, clean_correct={"Alpha": 8}, clean_images=10, classes=2)
+    load([tmp_path], tmp_path / "warehouse.duckdb")
+    export_evaluations(tmp_path / "warehouse.duckdb", [made.evaluations["Alpha"]], tmp_path / "alpha.duckdb")
+    query = "from accuracy_by_shift where model_label = 'Alpha' order by shift"
+    exported, whole = (rows_of(path, query) for path in (tmp_path / "alpha.duckdb", tmp_path / "warehouse.duckdb"))
+    assert_frame_equal(exported, whole)
+    assert exported["shift"].to_list() == ["Hard", "V2"]
+    assert rows_of(tmp_path / "alpha.duckdb", "from models").height == 1
+    assert broken_checks(tmp_path / "alpha.duckdb") == []

@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from synthetic_results import Synthetic, write_synthetic
+from synthetic_shifts import write_shift
 
 from failmodes.analysis.judging.stored import DERIVATION
 from failmodes.warehouse.database import removal
@@ -198,3 +199,22 @@ def test_nothing_is_removed_during_a_run_nor_where_there_is_nothing(two: Synthet
         find_place(tmp_path)
     with pytest.raises(StudyError, match="does not exist"):
         find_place(two.output / "mistyped.duckdb")
+
+
+def test_natural_shifts_go_with_their_model_and_are_not_listed(tmp_path: Path) -> None:
+    made = write(tmp_path)
+    of_shift = write_shift(tmp_path, "V2", {"Alpha": 20, "Beta": 10}, images=30, clean=made.evaluations)
+    hard = write_shift(
+        tmp_path, "Hard", {"Alpha": 5}, images=10, clean_correct={"Alpha": 8}, clean_images=10, classes=2
+    )
+    load([tmp_path], tmp_path / "warehouse.duckdb")
+    assert {one.evaluation_id for one in stored_evaluations(find_place(tmp_path))} == set(made.evaluations.values())
+    remove(tmp_path, made.evaluations["Alpha"])
+    gone = (made.evaluations["Alpha"], of_shift["Alpha"], hard["Alpha"])
+    assert traces(tmp_path / "warehouse.duckdb", *gone) == []
+    assert not [name for name in files_of(tmp_path) if any(one in name for one in gone)]
+    with open_warehouse(tmp_path / "warehouse.duckdb") as con:
+        refuse_broken_relations(con)
+        assert con.sql("select shift, model_label from accuracy_by_shift").fetchall() == [("V2", "Beta")]
+    remove(tmp_path, made.evaluations["Beta"])
+    assert {Path(name).parts[1] for name in files_of(tmp_path)} == {"corruptions"}
