@@ -46,8 +46,9 @@ class ZeroShotModule(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (N, C) of images (N, 3, h, w)."""
-        features = normalized(self.visual(images))
-        return features @ self.embeddings.T * self.scale + self.bias
+        features = self.visual(images)
+        with torch.autocast(images.device.type, enabled=False):  # bfloat16 has steps of 0.125 at a logit of 25
+            return normalized(features.float()) @ self.embeddings.T * self.scale + self.bias
 
 
 def normalized(features: torch.Tensor) -> torch.Tensor:
