@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 from torch import nn
+from torch._dynamo import config as dynamo_config
 from torch._functorch import config as functorch_config
 
 from failmodes.evaluate.devices import make_exact
@@ -138,6 +139,8 @@ class Model:
     def compile(self) -> None:
         """Compile the module in place, including its hooks."""
         functorch_config.donated_buffer = False  # a CAM method may run one backward pass twice
+        # otherwise code compiled for the first of several equal blocks is used for the one with a hook, too
+        dynamo_config.skip_nnmodule_hook_guards = False
         self.module.compile()
 
     def inputs(self, images: np.ndarray | torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,7 @@ from cam_models import (
     model_of,
 )
 from model_specs import ready_model
+from torch import nn
 
 from failmodes.evaluate.cam.method_selection import select_cam_method
 
@@ -52,11 +53,36 @@ def test_a_subset_of_the_outputs_has_the_maps_of_its_classes(name: str) -> None:
     assert torch.allclose(part.maps, full.maps, rtol=1e-5, atol=1e-8)
 
 
+class Block(nn.Module):
+    """Every token receives the mean of all, as by attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.values = nn.LayerNorm(8), nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.values(self.norm(x)).mean(1, keepdim=True).tanh()
+
+
+class Blocks(nn.Module):
+    """Two equal blocks and a class token, as in a vision transformer; the hook is in the second block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.token = nn.Conv2d(3, 8, 4, 4), nn.Parameter(torch.ones(1, 1, 8))
+        self.blocks, self.head = nn.Sequential(Block(), Block()), nn.Linear(8, 7)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tokens = self.embed(x).flatten(2).transpose(1, 2)
+        return self.head(self.blocks(torch.cat([self.token.expand(len(x), -1, -1), tokens], 1))[:, 0])
+
+
 @pytest.mark.slow
-def test_a_backward_pass_through_a_compiled_model_gives_the_same_maps() -> None:
+@pytest.mark.parametrize("make", [Branches, Blocks])
+def test_a_backward_pass_through_a_compiled_model_gives_the_same_maps(make: type[nn.Module]) -> None:
     """Compiled for real, in batches of two sizes, with targets that differ."""
     torch.manual_seed(0)
-    prepared = ready_model(Branches(), "branches", NEUTRAL, CPU, "float32")
+    prepared = ready_model(make(), "net", NEUTRAL, CPU, "float32")
     cam_method = select_cam_method(prepared, (16, 16))
     images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
 
