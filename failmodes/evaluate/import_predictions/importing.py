@@ -136,7 +136,7 @@ class ImportedModel(StrictModel):
         """Hash of predictions and classes."""
         return self.identity
 
-    def assumptions(self) -> dict[str, str]:
+    def assumptions(self, _image_shape: tuple[int, ...] | None = None) -> dict[str, str]:
         """Assumptions before anything is read: text by topic."""
         return {"model": f"predictions made elsewhere ({self.architecture})"}
 
