@@ -40,7 +40,8 @@ class Options:
             among those of the images' classes. Default: all if matched by name, subset with `class_map`.
         output_key: which output holds the logits, by name or by position from "0", if there are several and none is
             called "logits".
-        output_kind: "probabilities" for a model that ends in a softmax. Default: logits.
+        output_kind: "probabilities" for a model that ends in a softmax, or in a sigmoid if it has one output. Default:
+            logits, or as an ONNX graph ends.
         deterministic: False accepts a model whose outputs differ from pass to pass.
         version: your own version of code that cannot be identified (its source or captured values cannot be read, or
             it reads files as it runs); change it when the code changes.

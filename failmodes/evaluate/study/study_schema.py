@@ -192,7 +192,8 @@ class ModelSpec(StrictModel):
             published accuracies; "subset" among the classes of the dataset. Default: all if classes were matched by
             name or WordNet id, subset with `class_map`.
         output_key: which output holds the logits, by name or by position from "0", if the model returns several.
-        output_kind: "probabilities" for a model that ends in a softmax. Default: logits.
+        output_kind: "probabilities" for a model that ends in a softmax, or in a sigmoid if it has one output. Default:
+            logits, or as an ONNX graph ends.
         deterministic: false accepts a model whose outputs differ from pass to pass.
         attention: overrides the setting of the study for this model.
         attention_layer: target layer, by its dotted name. Default: found automatically.
