@@ -110,10 +110,14 @@ class ShiftSpec(DatasetSpec):
 
     Attributes:
         masks: not for a shift.
-        label: its name on charts, in claims and in rules.
+        label: required: its name on charts, in claims and in rules.
     """
 
-    label: Annotated[str, Field(min_length=1, max_length=60), PRINTABLE]
+    @model_validator(mode="after")
+    def _has_a_label(self) -> "ShiftSpec":
+        if self.label is None:
+            raise ValueError("a shift needs a `label`, its name on charts")
+        return self
 
     @field_validator("masks")
     @classmethod

@@ -116,7 +116,6 @@ def open_shift(spec: "ShiftSpec", beside: "DatasetSpec", clean: Dataset, cache: 
         class_names=tuple(clean.class_names[index] for index in order),
         masks=None,
         empty_masks=None,
-        label=spec.label,
     )
     if dataset.dataset_id == clean.dataset_id:
         raise StudyError(f"{subject} holds the images of {clean.label} itself: give its own path")

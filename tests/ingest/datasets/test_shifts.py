@@ -113,7 +113,7 @@ def test_two_classes_that_a_name_matches_are_refused() -> None:
     ("keys", "says"),
     [
         ({"label": "A"}, "kind: this key is missing"),
-        ({"kind": "arrays", "path": "a"}, "label: this key is missing"),
+        ({"kind": "arrays", "path": "a"}, "a shift needs a `label`"),
         ({"kind": "array", "path": "a", "label": "A"}, "kind: unknown kind: did you mean 'arrays'"),
         ({"kind": "arrays", "label": "A"}, "needs `path`"),
         ({"kind": "arrays", "path": "a", "label": "A", "masks": "m"}, "masks: a shift has no masks"),
