@@ -26,6 +26,7 @@ from failmodes.warehouse.schema import (
     MODELS,
     PARTITIONS,
     PREDICTION_FACTS,
+    SHIFTS,
     SOURCES,
     Column,
     Table,
@@ -35,7 +36,7 @@ from failmodes.warehouse.shards.inventory import stored_columns
 from failmodes.warehouse.terminal import json_without_commands
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
-DESCRIBED = (PREDICTION_FACTS, ATTENTION, EVALUATIONS, MODELS, DATASETS, CLASSES, IMAGES, CORRUPTIONS, SOURCES)
+DESCRIBED = (PREDICTION_FACTS, ATTENTION, EVALUATIONS, MODELS, DATASETS, CLASSES, IMAGES, CORRUPTIONS, SOURCES, SHIFTS)
 PARQUET, DUCKDB = "application/x-parquet", "application/vnd.duckdb"
 MISSING = "add license, creator and url, which Croissant requires and Failmodes does not know"
 
