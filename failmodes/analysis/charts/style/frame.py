@@ -182,7 +182,7 @@ def diagonal(low: float, high: float) -> alt.Chart:
 
 def fixed_scale(low: float, high: float) -> alt.Scale:
     """A linear scale over exactly this domain."""
-    return alt.Scale(domain=[low, high], nice=False)
+    return alt.Scale(domain=[low, high], nice=False, zero=False)
 
 
 def domain_of(values: Sequence[float | None], room: float = 0.08) -> tuple[float, float]:
