@@ -7,12 +7,14 @@ import duckdb
 import pytest
 from checkpoint_comparisons import decided_cells, decided_pairs
 from published_files import CURVES, write_published_files
-from synthetic_results import Synthetic
+from synthetic_results import Synthetic, write_synthetic
 
-from failmodes.analysis.report.report_tables import pair_tables, published_tables
+from failmodes.analysis.report.report_tables import _summary, pair_tables, published_tables
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.published import compare_with_published
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.published import store_published
 from failmodes.warehouse.published_layout import read_published
 
@@ -50,3 +52,22 @@ def test_models_stand_among_published_ones(shaped_warehouse: Path, tmp_path: Pat
     ranks = {row[0].text: (row[4].text, row[4].small) for row in table.rows if row[4].text}
     expected = {f"\u2192 {s.model.label}": (str(s.rank), f"[{s.best}, {s.worst}]") for s in comparison.standings}
     assert ranks == expected
+
+
+@pytest.mark.slow
+def test_normalized_error_stands_beside_the_plain_one_where_alexnet_is_defined(tmp_path: Path) -> None:
+    headline = tuple(name for name, known in CORRUPTIONS.items() if known.headline)
+    output = write_synthetic(tmp_path, images=40, models=("A", "B"), corruptions=headline).output
+    load([output], tmp_path / "w.duckdb")
+    with duckdb.connect(str(tmp_path / "w.duckdb")) as con:
+        plain = _summary(con, select_one(con, models=["A"]))
+        assert "mCE" not in plain.columns
+        con.execute("update datasets set class_count = 1000")
+        con.execute("update sources set recipe = null, source_kind = 'published'")
+        table = _summary(con, select_one(con, models=["B"]))
+        ((mce,),) = con.sql(
+            "select mce from mce_by_baseline where baseline_id is null and model_label = 'B'"
+        ).fetchall()
+    assert table.columns[-1] == "mCE"
+    assert table.rows[0][-1].text == f"{100 * mce:.1f}"
+    assert "divided by AlexNet's as published" in table.note

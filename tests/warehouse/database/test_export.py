@@ -181,6 +181,7 @@ export.export_evaluations(Path({str(sound_warehouse)!r}), {chosen!r}, Path({str(
     assert sorted(path.name for path in tmp_path.iterdir()) == [".b.duckdb.lock", "b.duckdb"]
 
 
+@pytest.mark.slow
 def test_natural_shifts_of_the_model_are_exported_with_it(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path, images=24, corruptions=("fog",), severities=(1, 5))
     write_shift(tmp_path, "V2", {"Alpha": 20, "Beta": 10}, images=30, clean=made.evaluations)

@@ -201,6 +201,7 @@ def test_nothing_is_removed_during_a_run_nor_where_there_is_nothing(two: Synthet
         find_place(two.output / "mistyped.duckdb")
 
 
+@pytest.mark.slow
 def test_natural_shifts_go_with_their_model_and_are_not_listed(tmp_path: Path) -> None:
     made = write(tmp_path)
     of_shift = write_shift(tmp_path, "V2", {"Alpha": 20, "Beta": 10}, images=30, clean=made.evaluations)
