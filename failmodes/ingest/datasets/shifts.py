@@ -56,11 +56,12 @@ class Shift:
 
     def describe(self) -> str:
         """One line: the images, their classes, and what they are compared with."""
-        count, among = len(self.dataset.class_names), "among these classes only" if self.restricted else "as usual"
-        note = f"; {self.note}" if self.note else ""
+        count, note = len(self.dataset.class_names), f"; {self.note}" if self.note else ""
+        classes = "all" if count == self.clean_class_count else f"{count:,} of"
+        among = ", predictions among these classes only" if self.restricted else ""
         return (
-            f"shift {self.label}: {len(self.dataset.labels):,} images of {count:,} of {self.clean_class_count:,} "
-            f"classes, beside {self.clean}, predictions {among}{note}"
+            f"shift {self.label}: {len(self.dataset.labels):,} images, {classes} {self.clean_class_count:,} classes, "
+            f"compared with {self.clean}{among}{note}"
         )
 
 
@@ -121,7 +122,11 @@ def open_shift(spec: "ShiftSpec", beside: "DatasetSpec", clean: Dataset, cache: 
         raise StudyError(f"{subject} holds the images of {clean.label} itself: give its own path")
     protocol = layouts()[spec.kind].protocol
     is_part = len(order) < len(clean.class_names)
-    notes = [opened.note] if protocol is None else [f"published beside {protocol.clean}", protocol.note, opened.note]
+    notes = (
+        [opened.note]
+        if protocol is None
+        else [f"published for comparison with {protocol.clean}", protocol.note, opened.note]
+    )
     return Shift(
         spec,
         dataset,

@@ -33,6 +33,7 @@ select
     outcomes.predicted_output,
     outcomes.scaled_log_sum_exp,
     evaluation_labels.dataset_label,
+    evaluation_labels.dataset_id,
     outcomes.evaluation_id
 from outcomes
 inner join evaluation_labels on outcomes.evaluation_id = evaluation_labels.evaluation_id

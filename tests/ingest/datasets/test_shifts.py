@@ -67,9 +67,9 @@ def test_the_protocol_of_a_published_shift_restricts_and_is_stated(tmp_path: Pat
     shift = open_shift(spec, beside, open_dataset(beside, tmp_path), tmp_path)
     assert (shift.dataset.class_names, shift.restricted, shift.clean) == (ids[1:], True, "clean")
     assert "Hendrycks" in shift.source
-    assert shift.note.startswith("published beside the ImageNet validation set; ")
+    assert shift.note.startswith("published for comparison with the ImageNet validation set; ")
     assert shift.describe().startswith(
-        "shift ImageNet-A: 2 images of 2 of 3 classes, beside clean, predictions among these"
+        "shift ImageNet-A: 2 images, 2 of 3 classes, compared with clean, predictions among these"
     )
 
 
