@@ -1,4 +1,4 @@
-"""A miniature of each corrupted dataset, from the study file to the report, through the installed script."""
+"""A miniature of each benchmark dataset, from the study file to the report, through the installed script."""
 
 import json
 import shutil
@@ -16,12 +16,18 @@ from benchmark_sets import (
     IMAGENET_3DCC,
     IMAGENET_C_BAR,
     write_arrays,
+    write_cifar10_1,
+    write_cifar10_2,
+    write_class_folders,
     write_medmnist,
     write_medmnist_c,
+    write_objectnet,
     write_tree,
 )
 from installed_script import failmodes
 from PIL import Image
+
+from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
 
 pytestmark = pytest.mark.slow
 
@@ -111,3 +117,70 @@ def test_one_command_takes_a_corrupted_dataset_to_the_report(
     assert (model["corruption_count"], model["extra_corruption_count"]) == (len(names), 0), (
         "the mean is over all of them"
     )
+
+
+CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+OF_OBJECTNET = ("n03793489", "n04356056")  # mouse and sunglasses
+SHIFTED = IMAGES[20:30]
+
+
+def write_clean(folder: Path, classes: tuple[str, ...]) -> None:
+    for split in ("train", "test"):
+        write_class_folders(folder / "clean" / split, IMAGES[: len(classes)], classes)
+
+
+def cifar_shifts(folder: Path) -> dict[str, tuple[str, str, int, int, bool]]:
+    write_clean(folder, CIFAR)
+    write_cifar10_1(folder / "v6", SHIFTED, np.arange(10))
+    write_cifar10_2(folder / "102", SHIFTED[::-1], np.arange(10))
+    for name, images in (("animals", SHIFTED[:3]), ("listed", SHIFTED[3:6])):
+        write_class_folders(folder / name, images, ("cat", "dog", "frog"))
+    rows = "".join(f"listed/{name}/{place:03d}.jpg,{name},left\n" for place, name in enumerate(("cat", "dog", "frog")))
+    (folder / "images.csv").write_text(f"path,label,camera\n{rows}")
+    return {
+        "CIFAR-10.1": ("cifar10.1", "v6", 10, 10, False),
+        "CIFAR-10.2": ("cifar10.2", "102", 10, 10, False),
+        "A folder": ("folder", "animals", 3, 3, True),
+        "A list": ("list", "images.csv", 3, 3, True),
+    }
+
+
+def imagenet_shifts(folder: Path) -> dict[str, tuple[str, str, int, int, bool]]:
+    numbers = (0, 1, 2, 3, 6, 10, 11, 13)
+    ids = tuple(list(by_wordnet_id())[number] for number in numbers)
+    write_clean(folder, tuple(sorted((*ids, *OF_OBJECTNET))))
+    write_class_folders(folder / "v2", SHIFTED[:8], [str(number) for number in numbers])
+    for name, count in (("a", 4), ("r", 5), ("sketch", 8)):
+        write_class_folders(folder / name, SHIFTED[::-1][:count], ids[:count])
+    write_objectnet(folder / "objectnet-1.0", SHIFTED)
+    return {
+        "ImageNet-V2": ("imagenet-v2", "v2", 8, 8, False),
+        "ImageNet-A": ("imagenet-a", "a", 4, 4, True),
+        "ImageNet-R": ("imagenet-r", "r", 5, 5, True),
+        "ImageNet-Sketch": ("imagenet-sketch", "sketch", 8, 8, False),
+        "ObjectNet": ("objectnet", "objectnet-1.0", 2, 2, True),
+    }
+
+
+@pytest.mark.parametrize("write", [cifar_shifts, imagenet_shifts])
+def test_one_command_takes_natural_shifts_to_the_report(tmp_path: Path, write) -> None:
+    shifts = write(tmp_path)
+    tables = "".join(
+        f'[[shifts]]\nlabel = "{label}"\nkind = "{kind}"\npath = "{path}"\n'
+        for label, (kind, path, *_) in shifts.items()
+    )
+    model = MODEL.replace("images = 48, batch_size = 16", "batch_size = 10").replace("epochs = 2", "epochs = 1")
+    (tmp_path / "study.toml").write_text(
+        'name = "s"\noutput = "out"\n[dataset]\nkind = "folder"\npath = "clean"\nimage_size = 32\n'
+        f'[corruptions]\nnames = ["fog"]\nseverities = [3]\n{tables}{model}'
+    )
+    failmodes("run", folder=tmp_path)
+    rows = json.loads(failmodes("query", "from accuracy_by_shift", "--format", "json", folder=tmp_path).stdout)
+    found = {row["shift"]: (row["class_count"], row["image_count"], row["restricted"]) for row in rows}
+    assert found == {
+        label: (classes, images, restricted) for label, (*_, classes, images, restricted) in shifts.items()
+    }
+    assert {row["clean_image_count"] for row in rows} == {classes for *_, classes, _, _ in shifts.values()}
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert all(label in page for label in shifts)
+    assert failmodes("chart", "shifts", "--output", "shifts.svg", folder=tmp_path).returncode == 0

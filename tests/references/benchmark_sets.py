@@ -2,14 +2,17 @@
 
 Sources: CIFAR-10-C (Zenodo 2535967), CIFAR-10-C-bar and ImageNet-C-bar (facebookresearch/augmentation-corruption,
 `imagenet_c_bar/cifar10_c_bar.csv` and README), MedMNIST-C (francescodisalvo05/medmnistc-api, `dataset_manager.py` and
-`registry.py`), ImageNet-3DCC (EPFL-VILAB/3DCommonCorruptions).
+`registry.py`), ImageNet-3DCC (EPFL-VILAB/3DCommonCorruptions), ObjectNet (the archive's `mappings/`).
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
 
 CIFAR_10_C_BAR = (
     "blue_noise_sample", "checkerboard_cutout", "inverse_sparkles", "pinch_and_twirl", "ripple", "brownish_noise",
@@ -25,6 +28,7 @@ BLOODMNIST_C = (
     "contrast_down", "saturate", "stain_deposit", "bubble",
 )  # fmt: skip
 SEVERITIES = (1, 2, 3, 4, 5)
+SHADES = "sunglasses, dark glasses, shades"
 
 
 def darkened(images: np.ndarray, name: str, severity: int) -> np.ndarray:
@@ -105,4 +109,29 @@ def write_class_folders(root: Path, images: np.ndarray, folders: Sequence[str], 
     for number, (folder, pixels) in enumerate(zip(folders, images, strict=True)):
         (root / folder).mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(root / folder / f"{number:03d}.{suffix}", "PNG")
+    return root
+
+
+def write_objectnet(root: Path, images: np.ndarray) -> Path:
+    """Folders, mappings and red border as in objectnet-1.0; two classes are several of ImageNet's, or none."""
+    folders = {
+        "sunglasses": "Sunglasses",
+        "mouse": "Computer mouse",
+        "chair": "Chair",
+        "air_freshener": "Air freshener",
+    }
+    classes = {"Sunglasses": SHADES, "Computer mouse": "mouse, computer mouse", "Chair": "barber chair; folding chair"}
+    order = np.random.default_rng(0).permutation(1000)  # lines of labels are in an order of their own
+    labels = {837: SHADES, 673: "mouse, computer mouse"}
+    lines = [labels.get(output, known.name) for output, known in enumerate(by_wordnet_id().values())]
+    framed = images.copy()
+    for edge in (np.s_[:, :2], np.s_[:, -2:], np.s_[:, :, :2], np.s_[:, :, -2:]):
+        framed[edge] = (255, 0, 0)
+    write_class_folders(root / "images", framed[:4], list(folders), "png")
+    (root / "mappings").mkdir()
+    (root / "mappings" / "folder_to_objectnet_label.json").write_text(json.dumps(folders))
+    (root / "mappings" / "objectnet_to_imagenet_1k.json").write_text(json.dumps(classes))
+    (root / "mappings" / "imagenet_to_label_2012_v2").write_text("".join(f"{lines[output]}\n" for output in order))
+    places = {str(output): place for place, output in enumerate(order.tolist())}
+    (root / "mappings" / "pytorch_to_imagenet_2012_id.json").write_text(json.dumps(places))
     return root

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmark_sets import write_cifar10_1, write_cifar10_2, write_class_folders, write_medmnist
+from benchmark_sets import write_cifar10_1, write_cifar10_2, write_class_folders, write_medmnist, write_objectnet
 
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
@@ -110,34 +110,6 @@ def test_medmnist_archives_open_in_color_and_gray(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(FailmodesError, match="truncated or not an"):
         opened("medmnist", path)
-
-
-SHADES = "sunglasses, dark glasses, shades"
-
-
-def write_objectnet(root: Path, images: np.ndarray) -> Path:
-    """Folders, mappings and red border as in objectnet-1.0; two classes are several of ImageNet's, or none."""
-    folders = {
-        "sunglasses": "Sunglasses",
-        "mouse": "Computer mouse",
-        "chair": "Chair",
-        "air_freshener": "Air freshener",
-    }
-    classes = {"Sunglasses": SHADES, "Computer mouse": "mouse, computer mouse", "Chair": "barber chair; folding chair"}
-    order = RNG.permutation(1000)  # lines of labels are in an order of their own
-    labels = {837: SHADES, 673: "mouse, computer mouse"}
-    lines = [labels.get(output, known.name) for output, known in enumerate(by_wordnet_id().values())]
-    framed = images.copy()
-    for edge in (np.s_[:, :2], np.s_[:, -2:], np.s_[:, :, :2], np.s_[:, :, -2:]):
-        framed[edge] = (255, 0, 0)
-    write_class_folders(root / "images", framed[:4], list(folders), "png")
-    (root / "mappings").mkdir()
-    (root / "mappings" / "folder_to_objectnet_label.json").write_text(json.dumps(folders))
-    (root / "mappings" / "objectnet_to_imagenet_1k.json").write_text(json.dumps(classes))
-    (root / "mappings" / "imagenet_to_label_2012_v2").write_text("".join(f"{lines[output]}\n" for output in order))
-    places = {str(output): place for place, output in enumerate(order.tolist())}
-    (root / "mappings" / "pytorch_to_imagenet_2012_id.json").write_text(json.dumps(places))
-    return root
 
 
 def test_objectnet_has_the_shared_classes_without_its_border(tmp_path: Path) -> None:
