@@ -14,6 +14,7 @@ from repeated_images import write_repeated
 from rewritten_shards import cell_of, reply_with
 from seeded_results import write_seeded
 from synthetic_results import Synthetic, write_synthetic
+from synthetic_shifts import write_shift
 from warehouse_files import ensure_shapes
 
 from failmodes.analysis.judging.findings.kind import Finding
@@ -95,10 +96,13 @@ def collapsing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.Duck
 
 
 @pytest.fixture(scope="session")
-def shaped_warehouse(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = Path(shutil.copy(sound_warehouse, tmp_path_factory.mktemp("shapes")))
-    ensure_shapes(path, QUICK)
-    return path
+def shaped_warehouse(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sound warehouse with a natural shift, which nothing about corruptions may count."""
+    folder = Path(shutil.copytree(synthetic.output, tmp_path_factory.mktemp("shapes") / "results"))
+    write_shift(folder, "V2", dict.fromkeys(synthetic.evaluations, 120), clean=synthetic.evaluations)
+    load([folder], folder / "warehouse.duckdb")
+    ensure_shapes(folder / "warehouse.duckdb", QUICK)
+    return folder / "warehouse.duckdb"
 
 
 @pytest.fixture(scope="session")

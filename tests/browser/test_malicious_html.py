@@ -7,6 +7,7 @@ from typing import Any
 import duckdb
 import pytest
 from synthetic_results import write_synthetic
+from synthetic_shifts import write_shift
 from synthetic_thumbnails import write_thumbnails
 
 import failmodes
@@ -26,7 +27,8 @@ update classes set class_name = class_name || 'ATTACK', wordnet_id = 'ATTACK';
 update corruptions set corruption_label = 'ATTACK' || corruption;
 update images set file = 'http://203.0.113.1/ATTACK' || image_id;
 update evaluations set study = 'ATTACK', subset = 'ATTACK', attention_note = 'ATTACK', pairing_note = 'ATTACK';
-update sources set source_label = 'ATTACK' || seed;
+update sources set source_label = 'ATTACK' || coalesce(seed, -1);
+update shifts set shift = 'ATTACK', clean = 'ATTACK', source = 'ATTACK', note = 'ATTACK';
 update exemplars set reason = 'ATTACK' where reason = 'first_to_fail';
 """.replace("ATTACK", ATTACK.replace("'", "''"))
 
@@ -35,7 +37,9 @@ update exemplars set reason = 'ATTACK' where reason = 'first_to_fail';
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the warehouse `w.duckdb`, of two models, two corruptions and four classes."""
     folder = tmp_path_factory.mktemp("attacked")
-    write_synthetic(folder / "results", images=60, corruptions=("fog", "contrast"), classes=4, exemplars_per_reason=2)
+    options = {"corruptions": ("fog", "contrast"), "classes": 4, "exemplars_per_reason": 2}
+    made = write_synthetic(folder / "results", images=60, **options)
+    write_shift(folder / "results", "V2", dict.fromkeys(made.evaluations, 30), images=60, clean=made.evaluations)
     write_thumbnails(folder / "results", 60)
     load([folder / "results"], folder / "w.duckdb")
     failmodes.open(folder / "w.duckdb").findings()  # derived tables, which are then read as they are

@@ -35,7 +35,9 @@ def imported_names(folder: Path) -> set[str]:
                 found |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
                 found.add(node.module.split(".")[0])
-    return found - sys.stdlib_module_names - {"failmodes"}
+            elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+                found |= {one.value.split(".")[0] for one in node.args[:1] if isinstance(one, ast.Constant)}
+    return found - sys.stdlib_module_names - {"failmodes", "huggingface_hub", "IPython"}  # come with their callers
 
 
 def distributions(names: set[str]) -> set[str]:

@@ -14,6 +14,7 @@ from failmodes.analysis.report.shift_section import shift_limitations, shift_sec
 from failmodes.analysis.selection import select_one
 from failmodes.analysis.statistics.shape_tables import open_current
 from failmodes.analysis.statistics.shifts import shift_rows
+from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import WarehouseError
 
@@ -65,11 +66,12 @@ def test_the_report_states_protocol_and_restriction_beside_the_figures(of_shifts
     assert table.rows[-1][0].small == restriction
 
 
-def test_a_warehouse_without_shifts_has_neither_chart_nor_section(con: duckdb.DuckDBPyConnection) -> None:
-    selection = select_one(con)
-    assert shift_sections(con, selection) == []
-    with pytest.raises(WarehouseError, match="no natural shift to show"):
-        draw_selection("shifts", con, selection)
+def test_a_warehouse_without_shifts_has_neither_chart_nor_section(sound_warehouse: Path) -> None:
+    with open_warehouse(sound_warehouse) as con:
+        selection = select_one(con)
+        assert shift_sections(con, selection) == []
+        with pytest.raises(WarehouseError, match="no natural shift to show"):
+            draw_selection("shifts", con, selection)
 
 
 def test_evaluations_of_shifts_are_in_no_selection(of_shifts: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
