@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch")
+
 from onnx_graphs import Small, write_onnx, write_program
 from PIL import Image
 from worked_example import environment_of, run
 
 import failmodes
-
-pytest.importorskip("torch")
 
 PAGE = Path(__file__).parents[2] / "docs" / "model-sources.md"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
