@@ -278,14 +278,14 @@ def selection_of(
         EvaluationInfo(row["evaluation_id"], label, row)
         for label, row in zip(distinct_labels(dated), dated, strict=True)
     )
-    headline = dict(
-        con.execute(
-            "select corruption, headline or bool_or(corruption_group = $4) over () from corruptions semi join "
-            "(from shards where table_name = 'prediction_facts' and evaluation_id = any($1)) using (corruption) "
-            "where corruption <> $2 and (corruption = any($3) or len($3) = 0) order by corruption_order, corruption",
-            [ids, CLEAN, list(corruptions), OTHER_GROUP],
-        ).fetchall()
-    )
+    held = con.execute(
+        "select corruption, headline, corruption_group from corruptions semi join "
+        "(from shards where table_name = 'prediction_facts' and evaluation_id = any($1)) using (corruption) "
+        "where corruption <> $2 and (corruption = any($3) or len($3) = 0) order by corruption_order, corruption",
+        [ids, CLEAN, list(corruptions)],
+    ).fetchall()
+    has_own_names = any(group == OTHER_GROUP for *_, group in held)
+    headline = {corruption: is_headline or has_own_names for corruption, is_headline, _ in held}
     extras = tuple(corruption for corruption, is_headline in headline.items() if not is_headline)
     return Selection(
         evaluations,
