@@ -56,7 +56,7 @@ def format_rows(
     if vertical:
         return lay_out(_records(names, texts), width) if texts else "no rows\n"
     for column, cells in zip(table.columns, zip(names, *texts, strict=True), strict=True):
-        column.no_wrap = fits and all(len(text.split()) <= 1 for text in cells)  # else rich may break words
+        column.no_wrap = fits and not any(map(str.isspace, "".join(cells)))  # else rich may break words
     return lay_out([table], width)
 
 

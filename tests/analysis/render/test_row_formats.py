@@ -9,7 +9,7 @@ from decimal import Decimal
 import markdown_it
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -99,6 +99,7 @@ TEXTS = st.text(st.characters(categories=["L", "N"], include_characters=" _-"), 
 
 
 @given(st.lists(st.tuples(TEXTS, TEXTS, TEXTS), min_size=1, max_size=4), st.integers(40, 120))
+@example([("", "0000000000000000000々々 ", "00々々々々")], 53)  # a space that does not count, and no column to wrap
 def test_no_letter_is_lost_and_no_line_too_wide(rows: list[tuple[str, str, str]], width: int) -> None:
     text = format_rows(["first_name", "second", "third"], rows, width)
     assert max(map(cell_len, text.splitlines())) <= width
