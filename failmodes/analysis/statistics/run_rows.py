@@ -11,26 +11,24 @@ from typing import Any, Literal, NamedTuple
 
 import duckdb
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from failmodes.analysis.once import read_once
 from failmodes.analysis.statistics.duplicates import copies_of, image_groups
 from failmodes.analysis.statistics.estimate import Float64Array
 from failmodes.warehouse.database.connection import REBUILD_HINT, fetch_first
-from failmodes.warehouse.database.stored_metrics import at_images, at_rows, mask_areas
+from failmodes.warehouse.database.stored_metrics import select_facts
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.metrics.cell_rows import Cell, CellRows, NotStored, column_of, decode_pattern
 from failmodes.warehouse.metrics.duplicates import Groups, independent_share, kept_groups
-from failmodes.warehouse.schema import ATTENTION, CLEAN, PREDICTION_FACTS, TARGETS, Table
+from failmodes.warehouse.schema import CLEAN
 
 CellKey = tuple[str, float]  # corruption and severity
 Rows = NDArray[np.int64]
 Columns = dict[str, NDArray[Any]]
 CLEAN_CELL: CellKey = (CLEAN, 0.0)
-IMAGE_ID, MASK_AREA = "image_id", "images.mask_area"
+IMAGE_ID = "image_id"
 OTHER_PIXELS = "corrupted pixels differ: another source of corruptions, such as another random seed"
-KEY_BITS = 32  # of an image_id in a key that orders rows by cell and image
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,78 +145,33 @@ class RunRows:
         return Cell(curve[-1], curve[0], curve, reference)
 
     def read(self, names: Sequence[str]) -> None:
-        """Read columns that were not read before, with one query for each kind.
+        """Read columns that were not read before, (N, C) each, lists (N, C, K), in the order of image_id and cells.
 
         Raises:
             NotStored: a column is entirely null, or not given; all others are read.
-            WarehouseError: predictions are missing.
+            WarehouseError: the number of predictions is not that of the cells.
         """
         missing = [name for name in dict.fromkeys(names) if name not in self.columns and name not in self._absent]
-        if self.con is not None:
-            self._read_predictions([name for name in missing if name in _names_of(PREDICTION_FACTS)])
-            for target in TARGETS:
-                self._read_attention(target, [name for name in missing if name.startswith(f"{target}.")])
-            if MASK_AREA in missing and len((areas := mask_areas(self.con, self.evaluation_id))[IMAGE_ID]):
-                self.read([IMAGE_ID])
-                self.columns[MASK_AREA] = at_images(self.columns[IMAGE_ID], areas)
+        if missing and self.con is not None:
+            in_cells = "(corruption, severity) in (select (corruption, severity) from cell_predictions where {})"
+            own = "evaluation_id = $1"
+            found = self.con.sql(
+                select_facts([IMAGE_ID, *missing], f"{own} and {in_cells.format(own)}"), params=[self.evaluation_id]
+            ).to_arrow_table()
+            if found.num_rows != self.correct.size:
+                raise WarehouseError(
+                    f"evaluation {self.evaluation_id} has {found.num_rows:,} predictions, expected "
+                    f"{self.correct.size:,}: the warehouse was changed; {REBUILD_HINT}"
+                )
+            for name in missing:
+                with suppress(NotStored):
+                    values = column_of(found, name)
+                    shape = len(self.cells), self.image_count, *values.shape[1:]
+                    self.columns[name] = np.swapaxes(values.reshape(shape), 0, 1)
         self._absent.update(name for name in missing if name not in self.columns)
         for name in names:
             if name in self._absent:
                 raise NotStored(name)
-
-    def _read_predictions(self, names: Sequence[str]) -> None:
-        """Columns of predictions of all cells, (N, C) each, lists (N, C, K), in the order of the cells and of image_id.
-
-        Raises:
-            WarehouseError: their number is not that of the cells.
-        """
-        if not names:
-            return
-        listed = [f"{name} is not null as {name}" if name == "logit_classes" else name for name in names]
-        found = self._stored(PREDICTION_FACTS.name, listed)
-        if found.num_rows != self.correct.size:
-            raise WarehouseError(
-                f"evaluation {self.evaluation_id} has {found.num_rows:,} predictions, expected "
-                f"{self.correct.size:,}: the warehouse was changed; {REBUILD_HINT}"
-            )
-        keys = _keys(found["place"], found["own_id"])
-        order = slice(None) if (np.diff(keys) > 0).all() else np.argsort(keys, kind="stable")
-        for name in names:
-            with suppress(NotStored):
-                values = column_of(found, name)[order]
-                shape = len(self.cells), self.image_count, *values.shape[1:]
-                self.columns[name] = np.swapaxes(values.reshape(shape), 0, 1)
-
-    def _read_attention(self, target: str, names: Sequence[str]) -> None:
-        """Columns of the maps for one target, (N, C) each; NaN, -1 or False for images without a map."""
-        wanted = [own for name in names if (own := name.partition(".")[2]) in _names_of(ATTENTION)]
-        found = self._stored("attention", wanted, "and target = $2", target) if names else None
-        if found is None or not found.num_rows:
-            return
-        self.read([IMAGE_ID])
-        ids = self.columns[IMAGE_ID]
-        known = _keys(np.arange(ids.shape[1]), ids).T.ravel()  # rising
-        keys = _keys(found["place"], found["own_id"])
-        position = np.searchsorted(known, keys).clip(max=len(known) - 1)
-        is_known = known[position] == keys
-        where = position[is_known] % len(ids), position[is_known] // len(ids)
-        has_map = np.zeros(ids.shape, np.bool_)
-        has_map[where] = True
-        self.columns[f"{target}.has_map"] = has_map
-        for name in wanted:
-            with suppress(NotStored):
-                self.columns[f"{target}.{name}"] = at_rows(name, column_of(found, name)[is_known], where, ids.shape)
-
-    def _stored(self, table: str, columns: Sequence[str], condition: str = "", *parameters: str) -> pa.Table:
-        """Columns of a table's rows of this evaluation, `place` (of the cell) and `own_id` (of the image) first."""
-        assert self.con is not None
-        return self.con.sql(
-            f"select {', '.join(['place', 'image_id as own_id', *columns])} from {table} inner join ("
-            "select corruption, severity, row_number() over (order by corruption, severity) - 1 as place "
-            "from cell_predictions where evaluation_id = $1) "
-            f"using (corruption, severity) where evaluation_id = $1 {condition}",
-            params=[self.evaluation_id, *parameters],
-        ).to_arrow_table()
 
 
 @read_once
@@ -333,13 +286,3 @@ def pair_images(a: ModelRows, b: ModelRows) -> tuple[ImagePairing, ModelRows, Mo
         return ImagePairing("different", smaller, counts), a, b
     note = counts if same_source else f"{counts}; {OTHER_PIXELS}"
     return ImagePairing("common", len(common), note), a._replace(kept=rows_a), b._replace(kept=rows_b)
-
-
-def _names_of(table: Table) -> set[str]:
-    return {column.name for column in table.columns}
-
-
-def _keys(place: Any, image_ids: Any) -> NDArray[np.int64]:
-    """Keys in the order of cells, then of images."""
-    found: NDArray[np.int64] = np.asarray(place, np.int64) << KEY_BITS | np.asarray(image_ids, np.int64)
-    return found

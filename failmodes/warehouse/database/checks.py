@@ -13,13 +13,13 @@ import pyarrow as pa
 
 from failmodes.sql import CHECKS, STAGING, first_comment, read_sql, sql_literal
 from failmodes.warehouse.database.connection import fetch_first
-from failmodes.warehouse.database.stored_metrics import ComputedEvaluation, read_shard_hashes
+from failmodes.warehouse.database.stored_metrics import read_inputs
 from failmodes.warehouse.database.tables import upsert
 from failmodes.warehouse.database_schema import COMPUTED, SHARDS
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.progress import counted
-from failmodes.warehouse.schema import ATTENTION, CLEAN, DIMENSIONS, FACTS, PREDICTION_FACTS, Table
+from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PREDICTION_FACTS, Table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -137,86 +137,32 @@ def _invariant(sql: str) -> str:
     return first_comment(sql).partition(":")[0]
 
 
-_UNIQUENESS = {uniqueness_check(table): table.name for table in FACTS}
-_OF_IMAGES = {"images_resolve", "labels_agree_with_images"}  # of predictions these read only image_id and label
-
-
-def update_checks(con: duckdb.DuckDBPyConnection, measured: Mapping[str, ComputedEvaluation]) -> None:
+def update_checks(con: duckdb.DuckDBPyConnection) -> None:
     """Run the checks of facts on every evaluation whose stored results are missing or out of date.
 
     Args:
         con: a connection that may write; its views are installed.
-        measured: evaluations computed by this load, which knows whether rows repeat, and whether all cells have the
-            same images: then one cell is checked.
     """
     checks = {name: (sql, check_hash(sql)) for name, sql in checks_of_facts(con).items()}
-    current = {
-        (name, evaluation_id): found
-        for name, evaluation_id, *found in con.execute(
-            "select name, evaluation_id, definition, input_hash from computed where breaking_rows is not null"
-        ).fetchall()
-    }
+    names = ("name", "evaluation_id", "definition", "input_hash")
+    current = set(con.execute(f"select {', '.join(names)} from computed where breaking_rows is not null").fetchall())
     rows: list[dict[str, Any]] = []
-    for evaluation_id, made_from in counted("checking", list(_inputs(con).items())):
-        due = {
-            name: sql
-            for name, (sql, definition) in checks.items()
-            if current.get((name, evaluation_id)) != [definition, made_from]
-        }
+    for evaluation_id, inputs in counted("checking", read_inputs(con).items()):
+        keys = {name: (name, evaluation_id, definition, inputs) for name, (_, definition) in checks.items()}
+        due = {name: sql for name, (sql, _) in checks.items() if keys[name] not in current}
         rows += [
-            {
-                "name": name,
-                "evaluation_id": evaluation_id,
-                "definition": checks[name][1],
-                "input_hash": made_from,
-                "breaking_rows": count,
-            }
-            for name, count in _count_breaking(con, due, evaluation_id, measured.get(evaluation_id)).items()
+            {**dict(zip(names, keys[name], strict=True)), "breaking_rows": count}
+            for name, count in _count_rows(con, due, evaluation_id).items()
         ]
     upsert(con, COMPUTED, pa.Table.from_pylist(rows, schema=COMPUTED.arrow()))
 
 
-def _inputs(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """Hash of the checked rows of each evaluation with shards: its shards, and its rows of the dimensions."""
-    dimensions = {
-        evaluation_id: hashes
-        for evaluation_id, *hashes in con.execute(
-            "select evaluations.evaluation_id, own.content_hash, images.content_hash, datasets.content_hash "
-            "from evaluations "
-            "left join loaded_dimensions as own "
-            "on own.table_name = 'evaluations' and own.file_key = evaluations.evaluation_id "
-            "left join loaded_dimensions as images "
-            "on images.table_name = 'images' and images.file_key = evaluations.dataset_id "
-            "left join loaded_dimensions as datasets "
-            "on datasets.table_name = 'datasets' and datasets.file_key = evaluations.dataset_id"
-        ).fetchall()
-    }
-    return {name: identity_of([found, dimensions.get(name)]) for name, found in read_shard_hashes(con).items()}
-
-
-def _count_breaking(
-    con: duckdb.DuckDBPyConnection, checks: Mapping[str, str], evaluation_id: str, measured: ComputedEvaluation | None
-) -> dict[str, int]:
-    """Rows of one evaluation that break each check, reading the facts of this evaluation only."""
-    found: dict[str, int] = {}
-    if measured is not None:
-        found = {name: 0 for name, table in _UNIQUENESS.items() if table not in measured.repeating and name in checks}
-        if measured.has_same_images:
-            clean = {name: sql for name, sql in checks.items() if name in _OF_IMAGES}
-            counts = _count_rows(con, clean, evaluation_id, f"corruption = {sql_literal(CLEAN)}")
-            found |= {name: count for name, count in counts.items() if not count}
-    left = {name: sql for name, sql in checks.items() if name not in found}
-    return found | _count_rows(con, left, evaluation_id)
-
-
-def _count_rows(
-    con: duckdb.DuckDBPyConnection, checks: Mapping[str, str], evaluation_id: str, condition: str = "true"
-) -> dict[str, int]:
-    """Rows that break each check, of the facts of one evaluation for which `condition` holds."""
+def _count_rows(con: duckdb.DuckDBPyConnection, checks: Mapping[str, str], evaluation_id: str) -> dict[str, int]:
+    """Rows that break each check, reading the facts of one evaluation only."""
     if not checks:
         return {}
     (database,) = fetch_first(con, "select current_database()") or ("",)
-    own = f"evaluation_id = {sql_literal(evaluation_id)} and {condition}"
+    own = f"evaluation_id = {sql_literal(evaluation_id)}"
     for table in FACTS:  # a view takes no bound values; an identity is a folder name
         con.execute(f'create temp view {table.name} as from "{database}".main.{table.name} where {own}')
     try:

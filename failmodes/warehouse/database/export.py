@@ -151,7 +151,7 @@ def export_evaluations(
         cell_count, row_count = _copy_predictions(con, new, evaluation_ids, warehouse)
         write_info(new)
         update_metrics(new)
-        update_checks(new, {})
+        update_checks(new)
         _refuse_broken(new, warehouse)
     return ExportReport(cell_count, row_count, target.stat().st_size)
 

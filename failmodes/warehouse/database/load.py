@@ -223,9 +223,9 @@ def _fill(
         hint = "`failmodes evaluate STUDY --redo-damaged` recomputes them (`failmodes import` for imported predictions)"
         raise DamagedShardError(f"{len(errors)} damaged file(s), so nothing was loaded; {hint}: {listing}")
     write_info(con)
-    computed = update_metrics(con, metrics)
-    update_checks(con, computed)
-    return list(computed)
+    measured = update_metrics(con, metrics)
+    update_checks(con)
+    return measured
 
 
 def _state_claims(con: duckdb.DuckDBPyConnection, claims: Sequence[StatedClaim]) -> None:

@@ -336,5 +336,6 @@ def changed_database(warehouse: Path, *, keeps_all: bool = False) -> Iterator[du
     with writer_lock(warehouse), staged_database(warehouse, keeps_all=keeps_all) as con:
         create_tables(con)
         write_info(con)
-        update_checks(con, update_metrics(con))
+        update_metrics(con)
+        update_checks(con)
         yield con

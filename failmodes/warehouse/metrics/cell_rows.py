@@ -204,6 +204,8 @@ def _certainty(rows: CellRows, score: str) -> Array:
 def column_of(rows: pa.Table, name: str) -> NDArray[Any]:
     """A column as an array: of flags and whole numbers (null: -1), else float32 (null: NaN); lists as (N, K).
 
+    Images without a map have none that is empty.
+
     Raises:
         NotStored: the column is missing, or null throughout and not in ALWAYS.
     """
@@ -217,6 +219,8 @@ def column_of(rows: pa.Table, name: str) -> NDArray[Any]:
     if pa.types.is_integer(column.type):
         whole = column.fill_null(OTHER) if column.null_count else column
         return np.asarray(whole.to_numpy(zero_copy_only=False))
+    if name.endswith((".has_map", ".empty")):
+        column = column.fill_null(False)
     if pa.types.is_boolean(column.type) and not column.null_count:
         return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.bool_)
     if pa.types.is_boolean(column.type):  # Arrow would convert them to objects
