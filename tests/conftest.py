@@ -4,11 +4,13 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 import polars as pl
 import pytest
 import typer
+from built_once import built_once
 from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import SECRET, SMALL_RECORD
 
@@ -20,6 +22,7 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.storage.files import as_store_path
 
+TinyRun = tuple[Path, Study, dict[str, str]]
 COSTS = {"slow": 10.0, "browser": 5.0, "data": 1.0}  # about the seconds that a test with such a mark takes
 
 
@@ -49,7 +52,8 @@ def _no_wait_for_disks() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
     """A synthetic record (read only: copy it before you change it)."""
-    return write_synthetic(tmp_path_factory.mktemp("synthetic"))
+    folder, made = built_once(tmp_path_factory, "synthetic", write_synthetic)
+    return made._replace(output=folder)
 
 
 @pytest.fixture(scope="session")
@@ -89,9 +93,10 @@ def real_warehouse(real_data: Path, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="session")
 def sound_warehouse(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sound warehouse; copy it before you change it."""
-    path = tmp_path_factory.mktemp("sound") / "warehouse.duckdb"
-    load([synthetic.output], path)
-    return path
+    folder, _ = built_once(
+        tmp_path_factory, "sound", lambda folder: load([synthetic.output], folder / "warehouse.duckdb")
+    )
+    return folder / "warehouse.duckdb"
 
 
 @pytest.fixture
@@ -103,36 +108,28 @@ def warehouse_copy(sound_warehouse: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def handed(tmp_path_factory) -> Path:
     """A folder with nothing but a warehouse, as an analyst is handed it."""
-    made = write_synthetic(tmp_path_factory.mktemp("results"), images=80)
-    folder = tmp_path_factory.mktemp("analyst")
-    load([made.output], folder / "warehouse.duckdb", derivation=DERIVATION)
-    return folder
+
+    def build(folder: Path) -> None:
+        with TemporaryDirectory() as name:
+            load([write_synthetic(Path(name), images=80).output], folder / "warehouse.duckdb", derivation=DERIVATION)
+
+    return built_once(tmp_path_factory, "handed", build)[0]
 
 
 @pytest.fixture(scope="session")
-def direct_evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study file whose model was evaluated here."""
-    from tiny_study import run_study, write_tiny_study
-
-    path = write_tiny_study(tmp_path_factory.mktemp("direct"))
-    run_study(path)
-    return path
-
-
-@pytest.fixture(scope="session")
-def exported_predictions(direct_evaluation: Path) -> pl.DataFrame:
+def exported_predictions(tiny_run: TinyRun) -> pl.DataFrame:
     """What another program would hand over: image_id, corruption, severity, logits."""
     from import_files import stored_rows
 
-    rows = stored_rows(direct_evaluation.parent / "out")
+    rows = stored_rows(tiny_run[0].parent / "out")
     return rows.select("image_id", "corruption", pl.col("severity").cast(pl.Float64), "logits")
 
 
 @pytest.fixture
-def fresh_study(direct_evaluation: Path, tmp_path: Path) -> Path:
+def fresh_study(tiny_run: TinyRun, tmp_path: Path) -> Path:
     """The same study without models, in a folder of its own."""
     path = tmp_path / "study.toml"
-    path.write_text(direct_evaluation.read_text().split("[[models]]")[0])
+    path.write_text(tiny_run[0].read_text().split("[[models]]")[0])
     return path
 
 
@@ -151,15 +148,16 @@ def query_folder(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory
 
     from failmodes.analysis.statistics.shape_tables import ShapeSettings
 
-    folder = tmp_path_factory.mktemp("query")
-    shutil.copy(sound_warehouse, folder)
-    ensure_shapes(folder / "warehouse.duckdb", ShapeSettings(resamples=50))  # saved queries read what is derived too
-    (folder / "secret.csv").write_text(f"{SECRET}\n")
-    duckdb.sql("select 1 as a").write_parquet(str(folder / "secret.parquet"))
-    with duckdb.connect(str(folder / "other.duckdb")) as con:
-        con.execute("create table secrets as select 1 as a")
-    (folder / "warehouse.duckdb.tmp").mkdir()
-    return folder
+    def build(folder: Path) -> None:
+        shutil.copy(sound_warehouse, folder)
+        ensure_shapes(folder / "warehouse.duckdb", ShapeSettings(resamples=50))  # saved queries read what is derived
+        (folder / "secret.csv").write_text(f"{SECRET}\n")
+        duckdb.sql("select 1 as a").write_parquet(str(folder / "secret.parquet"))
+        with duckdb.connect(str(folder / "other.duckdb")) as con:
+            con.execute("create table secrets as select 1 as a")
+        (folder / "warehouse.duckdb.tmp").mkdir()
+
+    return built_once(tmp_path_factory, "query", build)[0]
 
 
 @pytest.fixture
@@ -197,14 +195,17 @@ def memory_results(memory_url: str) -> Synthetic:
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory) -> tuple[Path, Study, dict[str, str]]:
-    from tiny_study import CELLS, hashes, run_and_read, write_tiny_study
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
+    """The file of a study that was evaluated, the study, and the hashes of all that it published."""
+    from tiny_study import CELLS, hashes, run_study, write_tiny_study
 
-    folder = tmp_path_factory.mktemp("tiny")
-    path = write_tiny_study(folder)
-    report, study = run_and_read(path)
-    assert (report.written, report.existing) == (CELLS, 0)
-    return path, study, hashes(study.output)
+    def build(folder: Path) -> dict[str, str]:
+        result = run_study(write_tiny_study(folder))
+        assert (result.written, result.existing) == (CELLS, 0)
+        return hashes(folder / "out")
+
+    folder, expected = built_once(tmp_path_factory, "tiny", build)
+    return folder / "study.toml", read_study(folder / "study.toml"), expected
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
+from built_once import built_once
 from checkpoint_comparisons import CORRUPTIONS, FALLS
-from opened_results import Opened, opened
+from opened_results import Opened, opened_once
 from PIL import Image
 from repeated_images import write_repeated
 from rewritten_shards import cell_of, reply_with
@@ -55,8 +56,8 @@ def all_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[F
 
 @pytest.fixture(scope="session")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
-    folder, options = tmp_path_factory.mktemp("many"), {"models": tuple(FALLS), "falls": FALLS, "severities": (2, 5)}
-    with opened(folder, images=80, corruptions=CORRUPTIONS, resamples=500, **options) as it:
+    options = {"models": tuple(FALLS), "falls": FALLS, "severities": (2, 5)}
+    with opened_once(tmp_path_factory, "many", images=80, corruptions=CORRUPTIONS, resamples=500, **options) as it:
         yield it
 
 
@@ -90,26 +91,28 @@ def collapsing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.Duck
             reply_with(made, cell_of(made, "Alpha", "contrast", severity), [2] * others + [1] * (160 - others))
         reply_with(made, cell_of(made, "Beta", "fog", 5), [index % 4 % 3 for index in range(160)])
 
-    folder = tmp_path_factory.mktemp("collapsing")
-    with opened(folder, collapse, images=160, corruptions=("fog", "contrast")) as it:
+    with opened_once(tmp_path_factory, "collapsing", collapse, images=160, corruptions=("fog", "contrast")) as it:
         yield it.con
 
 
 @pytest.fixture(scope="session")
 def shaped_warehouse(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sound warehouse with a natural shift, which nothing about corruptions may count."""
-    folder = Path(shutil.copytree(synthetic.output, tmp_path_factory.mktemp("shapes") / "results"))
-    write_shift(folder, "V2", dict.fromkeys(synthetic.evaluations, 120), clean=synthetic.evaluations)
-    load([folder], folder / "warehouse.duckdb")
-    ensure_shapes(folder / "warehouse.duckdb", QUICK)
-    return folder / "warehouse.duckdb"
+
+    def build(folder: Path) -> None:
+        shutil.copytree(synthetic.output, folder, dirs_exist_ok=True)
+        write_shift(folder, "V2", dict.fromkeys(synthetic.evaluations, 120), clean=synthetic.evaluations)
+        load([folder], folder / "warehouse.duckdb")
+        ensure_shapes(folder / "warehouse.duckdb", QUICK)
+
+    return built_once(tmp_path_factory, "shaped", build)[0] / "warehouse.duckdb"
 
 
 @pytest.fixture(scope="session")
 def of_seeds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     """Fir and Oak with three training seeds each, and Loner, a single checkpoint."""
-    folder, options = tmp_path_factory.mktemp("seeded"), {"corruptions": ("fog", "contrast"), "severities": (1, 3, 5)}
-    with opened(folder, write=write_seeded, images=120, resamples=200, **options) as it:
+    options = {"corruptions": ("fog", "contrast"), "severities": (1, 3, 5), "images": 120, "resamples": 200}
+    with opened_once(tmp_path_factory, "seeded", write=write_seeded, **options) as it:
         yield it
 
 
@@ -131,8 +134,10 @@ def seeded(of_seeds: Opened) -> Selection:
 @pytest.fixture(scope="session")
 def repeated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `once`, `twice` and `some.duckdb`: the same 120 images once, each twice, the first ten twice."""
-    folder = tmp_path_factory.mktemp("repeated")
-    results = write_synthetic(folder / "results", images=120, corruptions=("fog", "contrast"), severities=(1, 3, 5))
-    for name, own in {"once": [], "twice": None, "some": list(range(10))}.items():
-        load([write_repeated(results, folder / name, own)], folder / f"{name}.duckdb")
-    return folder
+
+    def build(folder: Path) -> None:
+        results = write_synthetic(folder / "results", images=120, corruptions=("fog", "contrast"), severities=(1, 3, 5))
+        for name, own in {"once": [], "twice": None, "some": list(range(10))}.items():
+            load([write_repeated(results, folder / name, own)], folder / f"{name}.duckdb")
+
+    return built_once(tmp_path_factory, "repeated", build)[0]

@@ -34,10 +34,10 @@ def test_from_import_to_warehouse_without_any_model(fresh_study, exported_predic
 
 
 @pytest.fixture(scope="module")
-def beside(direct_evaluation, exported_predictions, tmp_path_factory) -> Path:
+def beside(tiny_run, exported_predictions, tmp_path_factory) -> Path:
     """A study whose warehouse holds a direct and an imported evaluation of the same predictions."""
     folder = tmp_path_factory.mktemp("beside")
-    shutil.copytree(direct_evaluation.parent, folder / "study")
+    shutil.copytree(tiny_run[0].parent, folder / "study")
     study = folder / "study" / "study.toml"
     invoke("import", write_as("list of probabilities", exported_predictions, folder), study, "--label", "Elsewhere")
     invoke("load", study)

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
+import pytest
+from built_once import built_once
 from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import ensure_shapes
 
@@ -32,20 +34,36 @@ class Opened(NamedTuple):
         return self.con, self.selection, self.selection.evaluations[0]
 
 
-@contextmanager
-def opened(
+def loaded(
     folder: Path,
     change: Callable[[Synthetic], object] = lambda _: None,
     *,
     resamples: int = 0,
     write: Callable[..., Synthetic] = write_synthetic,
     **options: object,
-) -> Iterator[Opened]:
-    """Write a record with some options, change it, load it, store shapes of so many resamples, and open it."""
+) -> Synthetic:
+    """Write a record with some options, change it, load it into `w.duckdb`, store shapes of so many resamples."""
     made = write(folder, **options)
     change(made)
     load([made.output], made.output / "w.duckdb")
     if resamples:
         ensure_shapes(made.output / "w.duckdb", ShapeSettings(resamples=resamples))
+    return made
+
+
+@contextmanager
+def opened(folder: Path, *arguments: Callable[[Synthetic], object], **options: Any) -> Iterator[Opened]:
+    """What `loaded` has made, open."""
+    made = loaded(folder, *arguments, **options)
     with open_warehouse(made.output / "w.duckdb") as con:
         yield Opened(made, con)
+
+
+@contextmanager
+def opened_once(
+    factory: pytest.TempPathFactory, name: str, *arguments: Callable[[Synthetic], object], **options: Any
+) -> Iterator[Opened]:
+    """What `loaded` has made, once for all workers, open."""
+    folder, made = built_once(factory, name, lambda folder: loaded(folder, *arguments, **options))
+    with open_warehouse(folder / "w.duckdb") as con:
+        yield Opened(made._replace(output=folder), con)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from built_once import built_once
 from tiny_study import CELLS, hashes, run_study, write_tiny_study
 
 MODEL = """
@@ -41,9 +42,13 @@ architecture = "{module}:Twelve"
 @pytest.fixture(scope="session")
 def two_models(tmp_path_factory) -> tuple[Path, dict[str, str]]:
     """A finished study of two models, and the hashes of all that it published."""
-    path = write_tiny_study(tmp_path_factory.mktemp("two"), models=2)
-    assert run_study(path).written == 2 * CELLS
-    return path, hashes(path.parent / "out")
+
+    def build(folder: Path) -> dict[str, str]:
+        assert run_study(write_tiny_study(folder, models=2)).written == 2 * CELLS
+        return hashes(folder / "out")
+
+    folder, expected = built_once(tmp_path_factory, "two", build)
+    return folder / "study.toml", expected
 
 
 @pytest.fixture

@@ -22,11 +22,11 @@ FORMS = ["array of logits, severity a decimal", "logits as CSV", "list of probab
 
 @pytest.mark.parametrize("form", FORMS)
 def test_an_import_stores_what_a_direct_evaluation_stores(
-    form, direct_evaluation, fresh_study, exported_predictions, tmp_path
+    form, tiny_run, fresh_study, exported_predictions, tmp_path
 ) -> None:
     report = import_into(fresh_study, write_as(form, exported_predictions, tmp_path))
     assert (report.written, report.existing, report.not_finite, report.rows) == (5, 0, 0, 300)
-    ours, theirs = stored_rows(direct_evaluation.parent / "out"), stored_rows(fresh_study.parent / "out")
+    ours, theirs = stored_rows(tiny_run[0].parent / "out"), stored_rows(fresh_study.parent / "out")
     assert ours.columns == theirs.columns
     nulls = {"log_sum_exp", "max_logit"} if "probabilities" in form else set()
     for name in ours.columns:
@@ -43,7 +43,7 @@ def test_an_import_stores_what_a_direct_evaluation_stores(
             assert theirs[name].equals(ours[name]), name
     ours, theirs = (
         pl.concat([pl.DataFrame(read_verified(p).rows) for p in list_results_files(folder / "out", EXEMPLARS)])
-        for folder in (direct_evaluation.parent, fresh_study.parent)
+        for folder in (tiny_run[0].parent, fresh_study.parent)
     )
     same = [c for c in ours.columns if c not in ("evaluation_id", "confidence") and not c.startswith("map_")]
     assert len(theirs) > 0
