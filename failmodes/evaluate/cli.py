@@ -53,7 +53,6 @@ def ingest(
     """Check the images: open and fingerprint the dataset and the corrupted dataset, and store both in the results."""
     from failmodes.evaluate.evaluation_data import open_study_data
     from failmodes.evaluate.study.study_file import read_study
-    from failmodes.ingest.corrupted_datasets.published_source import PublishedSource
     from failmodes.ingest.datasets.dataset import record_dataset, write_image_list
     from failmodes.ingest.datasets.opening import open_dataset
     from failmodes.ingest.sources import record_corruptions, record_source
@@ -74,7 +73,7 @@ def ingest(
         pairing = source.pairing
         paired = "paired with the clean images" if pairing.paired else f"not paired: {pairing.note}"
         note(f"{source.row()['source_label']}: {paired}; {subset.description}")
-        for one in source.notes if isinstance(source, PublishedSource) else ():
+        for one in source.notes:
             note(f"{'warning: ' * one.is_warning}{one.text}")
     if images is not None:
         with result_file(images, "images.csv") as path:

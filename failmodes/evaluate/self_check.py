@@ -18,8 +18,6 @@ from failmodes.evaluate.evaluation_data import EvaluationData
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.outputs import NEAR_0, NEAR_1
 from failmodes.evaluate.models.preprocessing import UNIT_RANGE
-from failmodes.ingest.corrupted_datasets.published_source import PublishedSource
-from failmodes.ingest.sources import Source
 from failmodes.warehouse.errors import EvaluationWarning, IncompleteRunError
 from failmodes.warehouse.metrics.class_order import far_better_order
 from failmodes.warehouse.schema import EVALUATION_NOTES
@@ -127,7 +125,10 @@ def settings_notes(evaluations: Sequence[Evaluation]) -> list[list[Note]]:
         of_shift = [note._replace(text=f"shift {data.shift.label}: {note.text}") for note in found]
         return [of_shift for _ in evaluations]
     pixels = _sample(data)
-    of_images = [*image_warnings(data, pixels), *source_notes(data.source)]
+    of_images = [
+        *image_warnings(data, pixels),
+        *(Note(one.topic, one.text, level="warning" if one.is_warning else "note") for one in data.source.notes),
+    ]
     return [
         [
             *of_images,
@@ -183,12 +184,6 @@ def image_warnings(data: EvaluationData, pixels: NDArray[np.uint8]) -> list[Note
             )
         )
     return found
-
-
-def source_notes(source: Source) -> list[Note]:
-    """What of a published corrupted dataset is left out, incomplete or not read."""
-    notes = source.notes if isinstance(source, PublishedSource) else ()
-    return [Note(one.topic, one.text, level="warning" if one.is_warning else "note") for one in notes]
 
 
 _RESCALE = (

@@ -159,8 +159,8 @@ def corrupt(
 ) -> None:
     """Write a corrupted dataset in a published layout, for any tool that reads CIFAR-10-C, ImageNet-C or MedMNIST-C.
 
-    Safe to interrupt: the same command continues where it stopped and writes the same bytes. More corruptions can be
-    added later. manifest.json lists the source images, recipe and versions.
+    Safe to interrupt: the same command continues with the first unfinished corruption or severity and writes the same
+    bytes. More corruptions can be added later. manifest.json lists the source images, recipe and versions.
 
       failmodes corrupt digits --to digits-C
 

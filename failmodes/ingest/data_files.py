@@ -5,6 +5,7 @@ Images that must be decoded go through `failmodes.ingest.datasets.decoding`.
 
 import json
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -123,6 +124,21 @@ def list_entries(folder: Path, fix: str = "") -> Entries:
     for names in entries:
         names.sort()
     return entries
+
+
+def file_stamp(path: Path) -> list[object]:
+    """Path, size and modification time of a regular file: another content gives another stamp.
+
+    Raises:
+        DataError: it is not a regular file, or cannot be read.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:  # a broken or circular link
+        raise DataError(f"{path} cannot be read ({reason_of(error)}): replace or remove it") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError(f"{path} is not a regular file: replace or remove it")
+    return [str(path.absolute()), status.st_size, status.st_mtime_ns]
 
 
 def check_names(names: Sequence[str], location: str) -> None:

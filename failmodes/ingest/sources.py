@@ -55,6 +55,20 @@ class Pairing(NamedTuple):
     image_pairs: ImagePairs | None = None
 
 
+class SourceNote(NamedTuple):
+    """What readers of results must know about a published corrupted dataset.
+
+    Attributes:
+        topic: the subject.
+        text: one line.
+        is_warning: whether something of the dataset is missing or unread although the study asks for all of it.
+    """
+
+    topic: str
+    text: str
+    is_warning: bool = False
+
+
 class Source(Protocol):
     """A source of corrupted images."""
 
@@ -66,6 +80,11 @@ class Source(Protocol):
     @property
     def pairing(self) -> Pairing:
         """Whether its images are those of the dataset, image by image."""
+        ...
+
+    @property
+    def notes(self) -> Sequence[SourceNote]:
+        """What readers of results must know about it."""
         ...
 
     def row(self) -> dict[str, Any]:
@@ -100,6 +119,7 @@ class GeneratedSource:
     """
 
     pairing = Pairing(True)
+    notes = ()
 
     def __init__(
         self,
@@ -216,6 +236,7 @@ class NoCorruption:
     """The source of an evaluation of clean images only, such as those of a natural shift."""
 
     pairing = Pairing(True)
+    notes = ()
     source_id = identity_of({"corruptions": None})
 
     def row(self) -> dict[str, Any]:

@@ -7,8 +7,9 @@ two collide is about 3e-8 (birthday bound n²/2⁶⁵).
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, partial
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,12 @@ def fingerprint_with_rows(first: Any, *others: Any) -> tuple[str, NDArray[np.uin
         for _ in _hashed_blocks(hasher, array):
             pass
     return hasher.hexdigest(), np.frombuffer(b"".join(hashes), ">u8").astype(np.uint64)
+
+
+def file_digest(path: Path) -> bytes:
+    """BLAKE2b digest of a file's bytes, 8 bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=DIGEST_BYTES)).digest()
 
 
 def identity_text(number: int) -> str:

@@ -75,6 +75,7 @@ class MappedSource:
 
     source_id = "0" * 16
     pairing = Pairing(True)
+    notes = ()
 
     def __init__(self, images: np.ndarray) -> None:
         self.images = images

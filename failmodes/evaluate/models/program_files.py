@@ -1,6 +1,5 @@
 """Models in files that contain their program too (ONNX graphs, exported programs): path, identity, no attention."""
 
-import hashlib
 from pathlib import Path
 
 from torch import nn
@@ -41,9 +40,3 @@ def program_path(spec: ModelSpec, name: str, suffix: str) -> Path:
     except FileNotFoundError as error:
         raise StudyError(f"model {spec.label!r}: no file at {path}") from error
     return path
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of the content of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,14 +1,14 @@
 """`failmodes corrupt`: check the options, find what is missing, write it part by part, with progress on stderr.
 
-Unfinished work is kept in a hidden folder of the dataset's folder, which is removed when everything is written. The
-manifest lists a part as soon as it is whole. Killed at any instant, the same command continues; the bytes it writes
-are those of an undisturbed run.
+A part (a corruption, or one severity of it) is written in a hidden folder, listed in the manifest when it is whole, and
+then moved to its place. Killed at any instant, the same command continues with the first part that is not there; the
+bytes it writes are those of an undisturbed run.
 """
 
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -25,7 +25,7 @@ from failmodes.ingest.corrupted_datasets.manifest import (
     publish_manifest,
     read_manifest,
 )
-from failmodes.ingest.corrupted_datasets.set_writer import ProgressCallback, SetPart, SetWriter
+from failmodes.ingest.corrupted_datasets.set_writer import SetPart, SetWriter
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS, SEVERITIES, as_severity, severity_text
 from failmodes.ingest.corruptions.kernels.frost import frost_folder
 from failmodes.ingest.datasets.dataset import balanced_subset
@@ -39,13 +39,14 @@ from failmodes.warehouse.storage.files import (
     TEMPORARY_PREFIX,
     atomic_write_bytes,
     check_regular,
+    fsync,
     make_folder,
     storage_errors,
 )
 from failmodes.warehouse.storage.locks import file_lock
 from failmodes.warehouse.terminal import note
 
-WORK_FOLDER = ".failmodes"
+HIDDEN_FOLDER = ".failmodes"
 LOCK_FILE = "lock"
 OPTIONS = {"kind": "KIND", "names": "--corruption", "severities": "--severity", "seeds": "--seed"}  # others: as the key
 
@@ -167,7 +168,7 @@ def write_corrupted_dataset(spec: DatasetSpec, options: SetOptions, folder: Path
         spec: the clean images.
         options: the dataset to generate from them.
         folder: where to write it.
-        cache: folder for decoded images; default: the work folder, for the duration of the command.
+        cache: folder for decoded images; default: a hidden one, for the duration of the command.
 
     Returns:
         The dataset's folder.
@@ -180,15 +181,15 @@ def write_corrupted_dataset(spec: DatasetSpec, options: SetOptions, folder: Path
     """
     _refuse_within(folder, spec)
     with interruptible("what is finished is kept"), locked_work_folder(folder) as work:
-        dataset = open_dataset(spec, cache or work / "cache")
+        dataset = open_dataset(spec, cache or work)
         source = GeneratedSource.from_spec(options.corruptions, options.corruptions.seeds[0], gray=dataset.gray)
         image_ids, subset = balanced_subset(dataset.labels, spec.images)
-        writer = options.writer(folder, work, dataset, image_ids, subset, source, options.encoding)
+        writer = options.writer(folder, dataset, image_ids, subset, source, options.encoding)
         manifest, existing, missing = _plan(writer, options)
         note(f"corrupt: {_describe(writer, options)}")
         for name, reason in options.left_out.items():
             note(f"corrupt: {name} is left out: {reason}")
-        _write_parts(writer, manifest, missing)
+        _write_parts(writer, manifest, missing, work)
     written, kept = (sum(len(part.severities) for part in parts) for parts in (missing, existing))
     note(f"corrupt: {written} corruptions × severities written, {kept} already present")
     return folder
@@ -214,44 +215,30 @@ def _describe(writer: SetWriter, options: SetOptions) -> str:
 
 @contextmanager
 def locked_work_folder(folder: Path) -> Iterator[Path]:
-    """Hold a dataset's lock, which the system frees when its holder dies, and yield its work folder.
+    """Hold a dataset's lock, which the system frees when its holder dies, and yield a folder for unfinished work.
 
-    Half-written files of killed writers are removed first. The work folder stays only while a part is unfinished.
+    Half-written files of killed writers are removed first, and the folder at the end.
 
     Raises:
         StorageError: another process writes the dataset, or the folder cannot be written to.
     """
     new = not folder.exists()
-    work = make_folder(folder / WORK_FOLDER)
+    hidden = make_folder(folder / HIDDEN_FOLDER)
     taken = f"{folder} is being written by another process: wait for it, then run the same command again"
-    with file_lock(work / LOCK_FILE, taken, StorageError):
+    with file_lock(hidden / LOCK_FILE, taken, StorageError):
+        work = hidden / "work"
         with storage_errors(folder):
-            for leftover in (*folder.glob(f"{TEMPORARY_PREFIX}*"), *work.rglob(f"{TEMPORARY_PREFIX}*")):
+            for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
                 leftover.unlink()  # the holder of the lock is the only writer
+            shutil.rmtree(work, ignore_errors=True)
         try:
-            yield work
+            yield make_folder(work)
         finally:
-            if not any(work.glob("*.json")):  # no note: nothing is unfinished
-                _clear(work)
-            if new:
-                _remove_if_empty(folder)
-
-
-def _clear(work: Path) -> None:
-    """Remove a work folder, its lock last: until then no other process can hold it."""
-    with storage_errors(work):
-        for entry in work.iterdir():
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            elif entry.name != LOCK_FILE:
-                entry.unlink()
-        (work / LOCK_FILE).unlink(missing_ok=True)
-    _remove_if_empty(work)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    with suppress(OSError):
-        folder.rmdir()
+            shutil.rmtree(work, ignore_errors=True)
+            (hidden / LOCK_FILE).unlink(missing_ok=True)  # last: until then no other process can hold it
+            for empty in (hidden, folder) if new else (hidden,):
+                with suppress(OSError):
+                    empty.rmdir()
 
 
 def _plan(writer: SetWriter, options: SetOptions) -> tuple[Manifest, list[SetPart], list[SetPart]]:
@@ -267,7 +254,10 @@ def _plan(writer: SetWriter, options: SetOptions) -> tuple[Manifest, list[SetPar
     for part in writer.parts(options.corruptions.names, options.corruptions.severities):
         (existing if _is_done(manifest, writer, part) else missing).append(part)
     for part in missing:
-        _refuse_foreign(writer, part, begun=stored is not None)
+        path = writer.path(part)
+        found = writer.folder / (path.parts[0] if stored is None else path)
+        if found.exists():
+            raise StudyError(f"{found} exists and `{MADE_BY}` did not write it: choose another folder with --to")
     for name, content in writer.other_files().items():
         path = writer.folder / name
         if path.exists() and (check_regular(path) != len(content) or path.read_bytes() != content):
@@ -302,57 +292,38 @@ def _manifest(writer: SetWriter, options: SetOptions, stored: Manifest | None) -
 
 def _is_done(manifest: Manifest, writer: SetWriter, part: SetPart) -> bool:
     stored = manifest["corruptions"].get(part.corruption, {})
-    if any(severity_text(severity) not in stored for severity in part.severities):
+    target = writer.folder / writer.path(part)
+    if any(severity_text(severity) not in stored for severity in part.severities) or not target.exists():
         return False
-    target = writer.target(part)
-    if target.exists() and not writer.is_whole(part):
+    if not writer.is_whole(part):
         raise StudyError(f"{target} was changed since it was written: remove it, then run the same command again")
-    return target.exists()
+    return True
 
 
-def _refuse_foreign(writer: SetWriter, part: SetPart, *, begun: bool) -> None:
-    """Refuse files in the way that this command did not write."""
-    found = writer.target(part) if begun else writer.owned(part)
-    if found.exists() and (not begun or writer.finished(part) is None):
-        raise StudyError(f"{found} exists and `{MADE_BY}` did not write it: choose another folder with --to")
-
-
-def _write_parts(writer: SetWriter, manifest: Manifest, missing: list[SetPart]) -> None:
-    """Write the missing parts, and list each in the manifest as soon as it is whole."""
+def _write_parts(writer: SetWriter, manifest: Manifest, missing: list[SetPart], work: Path) -> None:
+    """Write the missing parts; each is listed in the manifest when it is whole, then moved to its place."""
     publish_manifest(writer.folder, manifest)
     for name, content in writer.other_files().items():
         atomic_write_bytes(writer.folder / name, content)
-    for name, levels in manifest["corruptions"].items():
-        for part in writer.parts([name], [Decimal(level) for level in levels]):
-            writer.tidy(part)  # a writer may have been killed between manifest and tidying
-    with _progress(missing, len(writer.image_ids)) as (advance, finish):
-        for part in missing:
-            fingerprints = writer.finished(part) if writer.target(part).exists() else None
-            done = manifest["corruptions"].setdefault(part.corruption, {})
-            done |= fingerprints or writer.write(part, advance)
-            publish_manifest(writer.folder, manifest)
-            writer.tidy(part)
-            finish(part)
-
-
-@contextmanager
-def _progress(missing: list[SetPart], image_count: int) -> Iterator[tuple[ProgressCallback, Callable[[SetPart], None]]]:
-    """Callbacks for the number of images written, and for each complete part."""
-    total = sum(len(part.severities) for part in missing) * image_count
+    total = sum(len(part.severities) for part in missing) * len(writer.image_ids)
     if missing:
         note(f"corrupt: {total:,} images to generate")
     with ProgressBar("corrupt", "images") as bar:
-        images = done = 0
-        last = ""
+        images = 0
 
         def advance(count: int) -> None:
             nonlocal images
             images += count
-            bar.update(images, total, f"{done}/{len(missing)}{last}")
+            bar.update(images, total, part.corruption)
 
-        def finish(part: SetPart) -> None:
-            nonlocal done, last
-            levels = "–".join(dict.fromkeys(map(severity_text, (part.severities[0], part.severities[-1]))))
-            done, last = done + 1, f", {part.corruption} {levels}"
-
-        yield advance, finish
+        for part in missing:
+            target = writer.folder / writer.path(part)
+            unfinished = work / target.name
+            with storage_errors(target):
+                fingerprints = writer.write(part, unfinished, advance)
+                manifest["corruptions"].setdefault(part.corruption, {}).update(fingerprints)
+                publish_manifest(writer.folder, manifest)
+                target.parent.mkdir(exist_ok=True)
+                os.replace(unfinished, target)
+                fsync(target.parent)
+                fsync(writer.folder)

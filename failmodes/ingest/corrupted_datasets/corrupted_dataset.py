@@ -5,14 +5,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.corrupted_datasets.manifest import MANIFEST_FILE, SetProvenance
+from failmodes.ingest.corrupted_datasets.manifest import (
+    MANIFEST_FILE,
+    SetProvenance,
+    recorded_ids,
+    recorded_origin,
+)
 from failmodes.ingest.corrupted_datasets.set_writer import SetWriter
 from failmodes.ingest.corruptions.catalog import (
     ALIASES,
@@ -23,7 +28,7 @@ from failmodes.ingest.corruptions.catalog import (
     name_in_set,
     severity_text,
 )
-from failmodes.ingest.data_files import list_entries, read_json
+from failmodes.ingest.data_files import file_stamp, list_entries, read_json
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.study_types import first_duplicate
 from failmodes.warehouse.errors import DataError, StudyError, listed, printable
@@ -36,102 +41,6 @@ MOST_NAMES = 1000  # of corruptions in one dataset
 LISTED = 6  # names in a message
 TEXT_SUFFIXES = {".txt", ".md", ".json", ".csv", ".html", ".pdf"}  # that a publisher may add
 CellOfSet = tuple[str, Decimal]  # a corruption and a severity
-
-
-@dataclass(frozen=True, kw_only=True)
-class CorruptedDataset(ABC):
-    """An opened corrupted dataset: n images at every corruption and severity, numbered from 0 in its own order.
-
-    Attributes:
-        folder: its folder.
-        severities: those at which it holds each corruption, ascending, by the corruption's published name.
-        image_count: images at one severity, n.
-        image_shape: (H, W, 3).
-        origin: what it was generated from, where its own manifest says so.
-        cache: folder that stores hashes; None: nothing is stored.
-        clean_ids: which image of the full dataset each one is, (n,), ascending, where the manifest says so.
-        image_names: `class/name` of each image, without suffix; None where images have numbers only.
-        left_out: images that some cell lacks and that are therefore left out of all, in words; empty: none.
-    """
-
-    folder: Path
-    severities: dict[str, tuple[Decimal, ...]]
-    image_count: int
-    image_shape: tuple[int, ...]
-    origin: SetProvenance | None
-    cache: Path | None
-    clean_ids: NDArray[np.int64] | None = None
-    image_names: tuple[str, ...] | None = None
-    left_out: str = ""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the corruptions it holds."""
-        return tuple(self.severities)
-
-    @property
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """Hash of the whole content."""
-
-    @abstractmethod
-    def labels_in(self, class_names: tuple[str, ...]) -> NDArray[np.int64]:
-        """Labels (n,) as indices into the class names of a dataset.
-
-        Raises:
-            DataError: it has a class that is none of them.
-        """
-
-    def images(self, corruption: str, severity: Severity, positions: NDArray[np.integer]) -> NDArray[np.uint8]:
-        """Images (N, H, W, 3) at positions 0 … n-1, under `corruption` at `severity`.
-
-        Raises:
-            StudyError: it lacks this corruption or severity.
-            DataError: a position is out of range, or an image is damaged.
-        """
-        name = ALIASES.get(corruption, corruption)
-        if name not in self.names:
-            raise StudyError(f"{self.folder} has no {corruption!r}: it holds {', '.join(self.names)}")
-        exact = held_severity(self.folder, name, self.severities[name], severity)
-        if positions.size and (positions.min() < 0 or positions.max() >= self.image_count):
-            given = f"{positions.min()} to {positions.max()}"
-            raise DataError(f"{self.folder} holds images 0 to {self.image_count - 1}, not {given}")
-        return self._read(name, exact, positions)
-
-    @abstractmethod
-    def _read(self, name: str, severity: Decimal, positions: NDArray[np.integer]) -> NDArray[np.uint8]:
-        """Read images of a corruption, severity and positions that the dataset holds."""
-
-    def _cached_fingerprint(self, stamp: Any, subject: str, fingerprint: Callable[[], str]) -> str:
-        """The fingerprint of large files, recomputed where the cache has none for this stamp.
-
-        Args:
-            stamp: JSON-like values that change whenever the files do: their names, sizes and modification times.
-            subject: what is hashed, for readers of the cache folder.
-            fingerprint: computes it, which reads every byte.
-        """
-        if self.cache is None:
-            return fingerprint()
-        path = self.cache / "fingerprints" / f"{identity_of(stamp)}.json"
-        try:
-            return str(read_json(path)["fingerprint"])
-        except (FileNotFoundError, DataError, KeyError, TypeError):  # missing or damaged
-            computed = fingerprint()
-        atomic_write_bytes(path, json.dumps({"file": subject, "fingerprint": computed}).encode())
-        return computed
-
-
-def held_severity(folder: Path, corruption: str, held: tuple[Decimal, ...], severity: Severity) -> Decimal:
-    """The severity, if the dataset holds the corruption at it.
-
-    Raises:
-        StudyError: it does not.
-    """
-    exact = Decimal(str(severity))
-    if exact not in held:
-        known = "1 to 5" if held == tuple(map(Decimal, SEVERITIES)) else ", ".join(map(severity_text, held))
-        raise StudyError(f"{folder} has no {corruption} at severity {severity_text(exact)}: it holds {known}")
-    return exact
 
 
 class SetContents(NamedTuple):
@@ -169,17 +78,126 @@ class SetRequest(NamedTuple):
 
     Attributes:
         folder: the existing folder.
+        contents: what the folder holds.
         cells: the severities to read, by corruption; the dataset holds all of them.
-        held: the severities that it holds each corruption at.
         cache: folder that stores hashes; None: nothing is stored.
         every: whether images that some cell lacks are left out; if not, they are an error.
     """
 
     folder: Path
+    contents: SetContents
     cells: dict[str, tuple[Decimal, ...]]
-    held: dict[str, tuple[Decimal, ...]]
     cache: Path | None
     every: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorruptedDataset(ABC):
+    """An opened corrupted dataset: n images at every corruption and severity, numbered from 0 in its own order.
+
+    Attributes:
+        request: what was opened: its folder, what that holds, and the cache.
+        image_count: images at one severity, n.
+        image_shape: (H, W, 3).
+        image_names: `class/name` of each image, without suffix; None where images have numbers only.
+        left_out: images that some cell lacks and that are therefore left out of all, in words; empty: none.
+    """
+
+    request: SetRequest
+    image_count: int
+    image_shape: tuple[int, ...]
+    image_names: tuple[str, ...] | None = None
+    left_out: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """Its folder."""
+        return self.request.folder
+
+    @property
+    def severities(self) -> dict[str, tuple[Decimal, ...]]:
+        """Those at which it holds each corruption, ascending, by the corruption's published name."""
+        return self.request.contents.severities
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the corruptions it holds."""
+        return tuple(self.severities)
+
+    @cached_property
+    def origin(self) -> SetProvenance | None:
+        """What it was generated from, where its own manifest says so."""
+        return recorded_origin(self.folder)
+
+    @cached_property
+    def clean_ids(self) -> NDArray[np.int64] | None:
+        """Which image of the full dataset each one is, (n,), ascending, where its own manifest says so."""
+        return recorded_ids(self.folder, self.image_count)
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Hash of the whole content."""
+
+    @abstractmethod
+    def labels_in(self, class_names: tuple[str, ...]) -> NDArray[np.int64]:
+        """Labels (n,) as indices into the class names of a dataset.
+
+        Raises:
+            DataError: it has a class that is none of them.
+        """
+
+    def images(self, corruption: str, severity: Severity, positions: NDArray[np.integer]) -> NDArray[np.uint8]:
+        """Images (N, H, W, 3) at positions 0 … n-1, under `corruption` at `severity`.
+
+        Raises:
+            StudyError: it lacks this corruption or severity.
+            DataError: a position is out of range, or an image is damaged.
+        """
+        name = ALIASES.get(corruption, corruption)
+        if name not in self.names:
+            raise StudyError(f"{self.folder} has no {corruption!r}: it holds {', '.join(self.names)}")
+        exact = held_severity(self.folder, name, self.severities[name], severity)
+        if positions.size and (positions.min() < 0 or positions.max() >= self.image_count):
+            given = f"{positions.min()} to {positions.max()}"
+            raise DataError(f"{self.folder} holds images 0 to {self.image_count - 1}, not {given}")
+        return self._read(name, exact, positions)
+
+    @abstractmethod
+    def _read(self, name: str, severity: Decimal, positions: NDArray[np.integer]) -> NDArray[np.uint8]:
+        """Read images of a corruption, severity and positions that the dataset holds."""
+
+    def _fingerprint_of_files(self, name: str, files: Iterable[Path], compute: Callable[[], str]) -> str:
+        """The hash of a corruption's large files, recomputed where the cache has none or one of them has changed.
+
+        Args:
+            name: the corruption.
+            files: its files, in order.
+            compute: hashes them, which reads every byte.
+        """
+        stamps = identity_of([name, *map(file_stamp, files)])  # refuses what is no regular file
+        if self.request.cache is None:
+            return compute()
+        path = self.request.cache / "fingerprints" / f"{stamps}.json"
+        try:
+            return str(read_json(path)["fingerprint"])
+        except (FileNotFoundError, DataError, KeyError, TypeError):  # missing or damaged
+            computed = compute()
+        atomic_write_bytes(path, json.dumps({"corruption": name, "fingerprint": computed}).encode())
+        return computed
+
+
+def held_severity(folder: Path, corruption: str, held: tuple[Decimal, ...], severity: Severity) -> Decimal:
+    """The severity, if the dataset holds the corruption at it.
+
+    Raises:
+        StudyError: it does not.
+    """
+    exact = Decimal(str(severity))
+    if exact not in held:
+        known = "1 to 5" if held == tuple(map(Decimal, SEVERITIES)) else ", ".join(map(severity_text, held))
+        raise StudyError(f"{folder} has no {corruption} at severity {severity_text(exact)}: it holds {known}")
+    return exact
 
 
 Opener = Callable[[SetRequest], CorruptedDataset]
@@ -286,7 +304,7 @@ def open_corrupted_dataset(
         cells[name] = tuple(found) or held[name]
     if not cells:
         raise DataError(f"{folder} holds no corruption that can be read: {contents.first_problem}")
-    return layout.open(SetRequest(folder, cells, held, cache, every))
+    return layout.open(SetRequest(folder, contents, cells, cache, every))
 
 
 def named_entries(folder: Path, entries: Sequence[str], suffix: str = "") -> tuple[dict[str, str], list[str]]:

@@ -70,20 +70,29 @@ def format_id_ranges(image_ids: NDArray[np.int64], total: int) -> str | None:
     return " ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
-def recorded_ids(folder: Path, layout: str, count: int) -> NDArray[np.int64] | None:
-    """Which images of the full dataset a folder of this layout holds, (count,), where its own manifest says so."""
+def recorded_ids(folder: Path, count: int) -> NDArray[np.int64] | None:
+    """Which images of the full dataset a folder of arrays holds, (count,), ascending, where its own manifest says so.
+
+    Raises:
+        DataError: they are invalid, not ascending, or not `count`.
+    """
     manifest = _parsed(folder / MANIFEST_FILE)
-    ranges = manifest and manifest["layout"] == layout and manifest.get("image_ids")
+    ranges = manifest and manifest.get("image_ids")
     if not isinstance(ranges, str):
         return None
-    bounds = _bounds(ranges)
-    if bounds is None:
-        raise DataError(f"{folder / MANIFEST_FILE} is damaged: expected image_ids as ranges such as 0-99")
-    if sum(last - first + 1 for first, last in bounds) != count:
+    try:
+        bounds = [(int(run.split("-")[0]), int(run.split("-")[-1])) for run in ranges.split()]
+    except ValueError:
+        bounds = []
+    fits = sum(max(0, last - first + 1) for first, last in bounds) == count
+    runs = [np.arange(first, last + 1, dtype=np.int64) for first, last in bounds] if fits else []
+    image_ids = np.concatenate([np.empty(0, np.int64), *runs])
+    if len(image_ids) != count or (np.diff(image_ids) <= 0).any():
         raise DataError(
-            f"{folder / MANIFEST_FILE} does not match the {count:,} images of the arrays: write the dataset again"
+            f"{folder / MANIFEST_FILE} is damaged: expected the image_ids of its {count:,} images, ascending, as ranges"
+            " such as 0-99"
         )
-    return np.concatenate([np.arange(first, last + 1, dtype=np.int64) for first, last in bounds])
+    return image_ids
 
 
 def recorded_origin(folder: Path) -> SetProvenance | None:
@@ -113,16 +122,6 @@ def _is_corruption(name: str, levels: Any) -> bool:
     """Whether an entry of a manifest is valid: its name becomes a file name, its levels folder names."""
     is_named = NAME.fullmatch(name) is not None
     return is_named and isinstance(levels, dict) and all(parse_severity(level) is not None for level in levels)
-
-
-def _bounds(ranges: str) -> list[tuple[int, int]] | None:
-    """First and last image_id of each range; None if they are invalid or not ascending."""
-    try:
-        bounds = [(int(run.split("-")[0]), int(run.split("-")[-1])) for run in ranges.split()]
-    except ValueError:
-        return None
-    ends = [-1, *(last for _, last in bounds)]
-    return bounds if all(end < first <= last for end, (first, last) in zip(ends, bounds, strict=False)) else None
 
 
 def _compared(manifest: Manifest) -> dict[str, str]:

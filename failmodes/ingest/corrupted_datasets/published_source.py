@@ -2,24 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.ingest.corrupted_datasets.corrupted_dataset import (
     CorruptedDataset,
-    SetContents,
     image_names,
     open_corrupted_dataset,
-    recognize_layout,
 )
 from failmodes.ingest.corruptions.apply import ImageIds
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS, SEVERITIES, Severity, severity_text
 from failmodes.ingest.corruptions.pixels import Images
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray
 from failmodes.ingest.datasets.folder_listing import class_name_of
-from failmodes.ingest.sources import ImagePairs, Pairing
+from failmodes.ingest.sources import ImagePairs, Pairing, SourceNote
 from failmodes.ingest.specification import CorruptionSpec
 from failmodes.warehouse.errors import listed, printable
 from failmodes.warehouse.hashing import identity_of
@@ -43,27 +41,13 @@ MILDEST_FIRST = (
 )  # fmt: skip
 
 
-class SetNote(NamedTuple):
-    """What readers of results must know about a published dataset.
-
-    Attributes:
-        topic: the subject.
-        text: one line.
-        is_warning: whether something of the dataset is missing or unread although the study asks for all of it.
-    """
-
-    topic: str
-    text: str
-    is_warning: bool = False
-
-
 class PublishedSource:
     """A published corrupted dataset, whose images are on disk.
 
     An image is identified by the image_id of its clean image if they pair, else by its position in the dataset.
     """
 
-    def __init__(self, published: CorruptedDataset, dataset: Dataset, notes: Sequence[SetNote] = ()) -> None:
+    def __init__(self, published: CorruptedDataset, dataset: Dataset, notes: Sequence[SourceNote] = ()) -> None:
         self.published, self.pairing, self.notes = published, pair_with_published(dataset, published), tuple(notes)
         self._positions: NDArray[np.int64] | None = None  # of each clean image, (count,); -1: none
         if self.pairing.image_pairs is not None:
@@ -87,8 +71,7 @@ class PublishedSource:
         published = open_corrupted_dataset(
             spec.published, spec.names, cache, severities=spec.severities, absent=spec.absent, every=spec.takes_every
         )
-        _, contents = recognize_layout(spec.published)
-        return cls(published, dataset, set_notes(spec, contents, published))
+        return cls(published, dataset, set_notes(spec, published))
 
     @property
     def source_id(self) -> str:
@@ -122,23 +105,23 @@ class PublishedSource:
         return self.published.labels_in(dataset.class_names)
 
 
-def set_notes(spec: CorruptionSpec, contents: SetContents, published: CorruptedDataset) -> list[SetNote]:
+def set_notes(spec: CorruptionSpec, published: CorruptedDataset) -> list[SourceNote]:
     """What of a published dataset a study does not evaluate, what is incomplete, and what is not read.
 
     Args:
         spec: the study's part about corruptions.
-        contents: what the folder holds.
         published: the opened dataset.
     """
-    name, every, notes = printable(published.folder.name), spec.takes_every, []
+    contents, every = published.request.contents, spec.takes_every
+    name, notes = printable(published.folder.name), []
     others = [one for one in (*contents.severities, *contents.damaged) if one not in spec.names]
     if others and not every:
         text = f"{name} also holds {_counted(len(others), 'corruption')} that this study leaves out: "
-        notes.append(SetNote("corruptions_left_out", text + listed(others, LISTED)))
+        notes.append(SourceNote("corruptions_left_out", text + listed(others, LISTED)))
     held = [severity_text(severity) for severity in contents.every_severity]
     if held != [str(severity) for severity in SEVERITIES]:
         text = f"{name} holds {'severity' if len(held) == 1 else 'severities'} {', '.join(held)} instead of 1 to 5"
-        notes.append(SetNote("severities", text))
+        notes.append(SourceNote("severities", text))
     gaps = [reason for corruption, reason in contents.damaged.items() if every or corruption in spec.names]
     for corruption in spec.names:
         lacking = sorted(severity for one, severity in spec.absent if one == corruption)
@@ -146,10 +129,10 @@ def set_notes(spec: CorruptionSpec, contents: SetContents, published: CorruptedD
             gaps.append(f"{corruption} lacks severity {', '.join(map(severity_text, lacking))}")
     gaps += [published.left_out] if published.left_out else []
     if gaps:
-        notes.append(SetNote("incomplete_dataset", f"{name} is incomplete: {listed(gaps, LISTED)}", is_warning=True))
+        notes.append(SourceNote("incomplete_dataset", f"{name} is incomplete: {listed(gaps, LISTED)}", is_warning=True))
     if contents.unread:
         text = f"not read in {name}: {listed(contents.unread, LISTED)}"
-        notes.append(SetNote("unread_entries", text, is_warning=every))
+        notes.append(SourceNote("unread_entries", text, is_warning=every))
     return notes
 
 

@@ -1,4 +1,4 @@
-"""Writers of corrupted datasets: the clean images, the parts of a dataset, and notes of unfinished work."""
+"""Writers of corrupted datasets: the clean images, and the parts of a dataset."""
 
 import json
 import os
@@ -13,12 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.ingest.corrupted_datasets.manifest import format_id_ranges
-from failmodes.ingest.corruptions.catalog import severity_text
-from failmodes.ingest.data_files import read_json
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.sources import GeneratedSource
-from failmodes.warehouse.errors import DataError
-from failmodes.warehouse.storage.files import atomic_write_bytes
 
 CHUNK_BYTES = 1 << 25  # clean images at a time; as much again when corrupted
 ProgressCallback = Callable[[int], None]
@@ -38,7 +34,6 @@ class SetWriter(ABC):
 
     Attributes:
         folder: where the dataset is written.
-        work: folder of unfinished parts, with a note of each.
         dataset: the clean images.
         image_ids: (N,) which of them, ascending.
         subset: a description of this choice.
@@ -50,7 +45,6 @@ class SetWriter(ABC):
     """
 
     folder: Path
-    work: Path
     dataset: Dataset
     image_ids: NDArray[np.int64]
     subset: str
@@ -69,8 +63,12 @@ class SetWriter(ABC):
         """Whether the target is complete."""
 
     @abstractmethod
-    def write(self, part: SetPart, advance: ProgressCallback) -> Fingerprints:
-        """Generate what is missing of the part, and publish it."""
+    def write(self, part: SetPart, to: Path, advance: ProgressCallback) -> Fingerprints:
+        """Generate the part into a file or folder that does not exist yet, and flush it to the disk.
+
+        Raises:
+            OSError: it cannot be written.
+        """
 
     def other_files(self) -> dict[str, bytes]:
         """Content of the files besides parts and manifest, by name."""
@@ -87,10 +85,10 @@ class SetWriter(ABC):
         height, width = self.dataset.images.shape[1:3]
         return len(self.image_ids), height, width, 3
 
-    def blocks(self, corruption: str, severity: Decimal, start: int = 0) -> Iterator[NDArray[np.uint8]]:
-        """Corrupted images from position `start` on, some at a time, (n, H, W, 3) uint8."""
+    def blocks(self, corruption: str, severity: Decimal) -> Iterator[NDArray[np.uint8]]:
+        """Corrupted images, some at a time, (n, H, W, 3) uint8."""
         step = max(1, CHUNK_BYTES // int(np.prod(self.shape[1:])))
-        for first in range(start, len(self.image_ids), step):
+        for first in range(0, len(self.image_ids), step):
             yield self.corrupted(corruption, severity, self.image_ids[first : first + step])
 
     def corrupted(self, corruption: str, severity: Decimal, image_ids: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -129,41 +127,3 @@ class SetWriter(ABC):
         """The parts of a dataset, in order."""
         groups = [(severity,) for severity in severities] if self.part_per_severity else [tuple(severities)]
         return [SetPart(corruption, group) for corruption in corruptions for group in groups]
-
-    def finished(self, part: SetPart) -> Fingerprints | None:
-        """Fingerprints of a target that was published just before its writer was killed; None if it was not."""
-        note, names = self.read_note(part), [severity_text(severity) for severity in part.severities]
-        if self.partial(part).exists() or any(name not in note for name in names):
-            return None
-        return {name: note[name] for name in names}
-
-    def target(self, part: SetPart) -> Path:
-        """The file or folder that the part becomes."""
-        return self.folder / self.path(part)
-
-    def owned(self, part: SetPart) -> Path:
-        """The corruption's file or folder, which nobody else may have put into the dataset's folder."""
-        return self.folder / self.path(part).parts[0]
-
-    def partial(self, part: SetPart) -> Path:
-        """The target as long as it is unfinished."""
-        return self.work / self.path(part)
-
-    def read_note(self, part: SetPart) -> dict[str, Any]:
-        """The note of an unfinished part; empty where there is none."""
-        try:
-            note = read_json(self._note(part))
-        except (FileNotFoundError, DataError):
-            return {}
-        return note if isinstance(note, dict) else {}
-
-    def write_note(self, part: SetPart, note: dict[str, Any]) -> None:
-        """Note how far the part is; only what is on the disk may be noted."""
-        atomic_write_bytes(self._note(part), json.dumps(note).encode())
-
-    def tidy(self, part: SetPart) -> None:
-        """Remove the note of a part that the manifest lists."""
-        self._note(part).unlink(missing_ok=True)
-
-    def _note(self, part: SetPart) -> Path:
-        return self.work / f"{'-'.join(self.path(part).parts).removesuffix('.npy')}.json"

@@ -3,9 +3,7 @@
 import io
 import json
 import math
-import os
 import shutil
-import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,7 +14,7 @@ import PIL
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
-from failmodes.ingest.data_files import map_npy, map_npy_if_whole, read_json, write_npy
+from failmodes.ingest.data_files import file_stamp, map_npy, map_npy_if_whole, read_json, write_npy
 from failmodes.ingest.datasets.color import (
     EMPTY_MASK,
     LARGEST_16_BIT,
@@ -30,7 +28,7 @@ from failmodes.ingest.datasets.color import (
 )
 from failmodes.warehouse.errors import DataError, StorageError, first_line
 from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.storage.files import atomic_write, atomic_write_bytes, check_regular, make_folder, reason_of
+from failmodes.warehouse.storage.files import atomic_write, atomic_write_bytes, check_regular, make_folder
 
 DECODER = 2  # increase it when decoding changes pixels
 MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)  # of one image: Pillow's own limit, 13,377 squared
@@ -65,12 +63,7 @@ def decode_to_cache(
         DataError: a source is not a regular file, or an image cannot be decoded.
         StorageError: the cache cannot be written, or the disk has too little space.
     """
-    folders: dict[Path, str] = {}
-    settings = {
-        "sources": [_stamp(path, folders) for path in sources],
-        "how": how,
-        "decoder": [DECODER, PIL.__version__],
-    }
+    settings = {"sources": [*map(file_stamp, sources)], "how": how, "decoder": [DECODER, PIL.__version__]}
     path = cache / "images" / f"{identity_of(settings)}.npy"
     counts_path = path.with_suffix(".json")
     images = map_npy_if_whole(path)
@@ -239,17 +232,3 @@ def _check_space(path: Path, needed_bytes: int) -> None:
             f"cannot write {path}: decoded, these images need {needed_bytes / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB"
             " are free: free disk space, or set a smaller `image_size`"
         )
-
-
-def _stamp(path: Path, folders: dict[Path, str]) -> list[object]:
-    """Real path, size and modification time of a regular file; `folders` caches real paths of folders."""
-    try:
-        status, is_link = path.stat(), path.is_symlink()
-    except OSError as error:  # a broken or circular link
-        raise DataError(f"{path} cannot be read ({reason_of(error)}): replace or remove it") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise DataError(f"{path} is not a regular file: replace or remove it")
-    if path.parent not in folders:
-        folders[path.parent] = os.path.realpath(path.parent)
-    real = os.path.realpath(path) if is_link else os.path.join(folders[path.parent], path.name)
-    return [real, status.st_size, status.st_mtime_ns]

@@ -11,10 +11,10 @@ from torch import nn
 
 from failmodes.evaluate.models.model import UNSTATED, Model
 from failmodes.evaluate.models.preprocessing import Preprocessing
-from failmodes.evaluate.models.program_files import ProgramModule, file_hash, program_path
+from failmodes.evaluate.models.program_files import ProgramModule, program_path
 from failmodes.evaluate.study.study_schema import ModelSpec
 from failmodes.warehouse.errors import ModelError, first_line
-from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.hashing import file_digest, identity_of
 
 
 class ExportedModule(ProgramModule):
@@ -52,7 +52,7 @@ def load(spec: ModelSpec, name: str, class_names: tuple[str, ...]) -> Model:
         module=module, spec=spec, architecture=f"export:{path.name}",
         preprocessing=UNSTATED if side is None else Preprocessing(None, side), checkpoint=path.name,
         checkpoint_note=f"torch.export, {str(module.example.dtype).removeprefix('torch.')}",
-        definition=identity_of({"program": file_hash(path)}),
+        definition=identity_of({"program": file_digest(path).hex()}),
     )  # fmt: skip
 
 

@@ -17,11 +17,11 @@ from torch.nn.functional import interpolate
 
 from failmodes.evaluate.models.model import UNSTATED, Model
 from failmodes.evaluate.models.preprocessing import Preprocessing
-from failmodes.evaluate.models.program_files import ProgramModule, file_hash, program_path
+from failmodes.evaluate.models.program_files import ProgramModule, program_path
 from failmodes.evaluate.study.study_schema import ModelSpec, OutputKind, Precision
 from failmodes.warehouse.errors import ModelError, StudyError, first_line, shown
 from failmodes.warehouse.extras import require
-from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.hashing import file_digest, identity_of
 from failmodes.warehouse.storage.files import check_regular
 
 DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
@@ -125,12 +125,12 @@ def load(spec: ModelSpec, name: str, class_names: tuple[str, ...]) -> Model:
     require("onnx", f"model {spec.label!r}")
     path = program_path(spec, name, ".onnx")
     graph = read_graph(path)
-    files = {location: file_hash(file) for location, file in external_files(graph, path).items()}
+    files = {location: file_digest(file).hex() for location, file in external_files(graph, path).items()}
     module = OnnxModule(path)
     return Model(
         module=module, spec=spec, architecture=f"onnx:{path.name}", preprocessing=_preprocessing(module.input, spec),
         checkpoint=path.name, checkpoint_note=module.input.describe(), output_kinds=output_kinds(graph),
-        definition=identity_of({"graph": file_hash(path), "external": files}),
+        definition=identity_of({"graph": file_digest(path).hex(), "external": files}),
     )  # fmt: skip
 
 

@@ -8,9 +8,8 @@ severity holds the same ones. Names are open: Tiny-ImageNet-C, ImageNet-C-bar an
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property, partial
@@ -32,24 +31,18 @@ from failmodes.ingest.corrupted_datasets.corrupted_dataset import (
     set_layout,
     without_suffix,
 )
-from failmodes.ingest.corrupted_datasets.manifest import recorded_origin
 from failmodes.ingest.corrupted_datasets.set_writer import Fingerprints, ProgressCallback, SetPart, SetWriter
 from failmodes.ingest.corruptions.catalog import parse_severity, severity_text
 from failmodes.ingest.data_files import list_entries
 from failmodes.ingest.datasets.decoding import decode_opaque
-from failmodes.ingest.datasets.folder_listing import IMAGE_SUFFIXES, MOST_NAME_SHOWN, class_name_of
-from failmodes.warehouse.errors import DataError, StorageError, printable
-from failmodes.warehouse.hashing import DIGEST_BYTES, identity_of
-from failmodes.warehouse.storage.files import check_regular, fsync, make_folder, storage_errors
+from failmodes.ingest.datasets.folder_listing import IMAGE_SUFFIXES, MOST_NAME_SHOWN, class_name_of, is_image
+from failmodes.warehouse.errors import DataError, printable
+from failmodes.warehouse.hashing import DIGEST_BYTES, file_digest, identity_of
+from failmodes.warehouse.storage.files import fsync
 
 JPEG, JPEG_QUALITY = "jpeg", 85  # as ImageNet-C was published
-GROUP_FOLDERS = (
-    "noise",
-    "blur",
-    "weather",
-    "digital",
-    "extra",
-)  # of the published archives
+GROUP_FOLDERS = ("noise", "blur", "weather", "digital", "extra")  # of the published archives
+NUMBER = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3})?")  # names a folder that may be of a severity
 Cells = dict[str, dict[Decimal, Path]]
 FIX = f": {FETCH_AGAIN}"
 MOST_LEFT_OUT = 0.1  # share of images that may be left out because a cell lacks them
@@ -69,8 +62,7 @@ class ImageNetCDataset(CorruptedDataset):
 
         It reads every byte once (ImageNet-C: about 95 GB), so the cache folder stores each corruption's hash.
         """
-        hashes = {name: self._hash(name, cells) for name, cells in sorted(self.cells.items())}
-        return identity_of({"trees": hashes})
+        return identity_of({"trees": {name: self._hash(name) for name in sorted(self.cells)}})
 
     def labels_in(self, class_names: tuple[str, ...]) -> NDArray[np.int64]:
         """Labels (n,): each class folder's index in `class_names`, by its name, or by the WordNet id it begins with."""
@@ -94,14 +86,15 @@ class ImageNetCDataset(CorruptedDataset):
                 images[row] = pixels
         return images
 
-    def _hash(self, name: str, cells: dict[Decimal, Path]) -> str:
-        listings = [(severity_text(s), cells[s], list_image_files(cells[s])) for s in sorted(cells)]
-        stamp = [[name, folder, str(cell.resolve()), file_stats(cell, files)] for folder, cell, files in listings]
+    def _hash(self, name: str) -> str:
+        cells = self.cells[name]
+        listed = {severity: list_image_files(cell) for severity, cell in sorted(cells.items())}
 
-        def fingerprint() -> str:
-            return identity_of({folder: fingerprint_of_files(cell, files) for folder, cell, files in listings})
+        def compute() -> str:
+            return identity_of({severity_text(s): fingerprint_of_files(cells[s], files) for s, files in listed.items()})
 
-        return self._cached_fingerprint(stamp, name, fingerprint)
+        every = (cells[severity] / file for severity, files in listed.items() for file in files)
+        return self._fingerprint_of_files(name, every, compute)
 
 
 def corruption_folders(folder: Path) -> tuple[dict[str, Path], list[str]]:
@@ -112,48 +105,31 @@ def corruption_folders(folder: Path) -> tuple[dict[str, Path], list[str]]:
     Raises:
         DataError: a corruption has two folders, or a folder cannot be read.
     """
-    groups = [name for name in GROUP_FOLDERS if (folder / name).is_dir() and not _has_severities(folder / name)]
-    known: list[str] = []
-    for parent in ("", *groups):
-        inside = [
-            name for name in list_entries(folder / parent, FIX).folders if _has_severities(folder / parent / name)
-        ]
-        known += [f"{parent}/{name}" if parent else name for name in inside]
-    found, unnamed = _named(folder, known)
-    others = list(unnamed)
-    for parent in ("", *(group for group in groups if any(path.startswith(f"{group}/") for path in known))):
-        names = {
-            path.removeprefix(f"{parent}/").split("/")[0]
-            for path in known
-            if not parent or path.startswith(f"{parent}/")
-        }
-        others += [f"{parent}/{entry}" if parent else entry for entry in other_entries(folder / parent, names)]
-    return {name: folder / path for name, path in found.items()}, others
+    directly = _with_severities(folder)
+    inside = {name: _with_severities(folder / name) for name in GROUP_FOLDERS if name not in directly}
+    groups = {name: folders for name, folders in inside.items() if folders}
+    found: dict[str, Path] = {}
+    others: list[str] = []
+    for parent, entries in {"": directly, **groups}.items():
+        named, unnamed = named_entries(folder / parent, entries)
+        for name, entry in named.items():
+            path = folder / parent / entry
+            if found.setdefault(name, path) != path:
+                raise DataError(f"{name} has two folders, {found[name]} and {path}: remove one")
+        known = [*entries, *(groups if not parent else ())]
+        others += unnamed + [f"{parent}/{entry}".removeprefix("/") for entry in other_entries(folder / parent, known)]
+    return found, others
 
 
-def _named(folder: Path, paths: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Paths within a folder by the corruption that each is named after; see `named_entries`."""
-    found: dict[str, str] = {}
-    unnamed: list[str] = []
-    for parent in dict.fromkeys(path.rpartition("/")[0] for path in paths):
-        own = [path for path in paths if path.rpartition("/")[0] == parent]
-        some, others = named_entries(folder / parent, [path.rpartition("/")[2] for path in own])
-        unnamed += others
-        for name, entry in some.items():
-            path = f"{parent}/{entry}" if parent else entry
-            if name in found:
-                raise DataError(f"{name} has two folders, {folder / found[name]} and {folder / path}: remove one")
-            found[name] = path
-    return found, unnamed
-
-
-def _has_severities(folder: Path) -> bool:
-    return any(_number(name) is not None for name in list_entries(folder, FIX).folders)
-
-
-def _number(name: str) -> Decimal | None:
-    """The number that names a folder, whether or not it is a possible severity."""
-    return Decimal(name) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3})?", name) else None
+def _with_severities(folder: Path) -> list[str]:
+    """The folders in a folder that have one named by a severity."""
+    if not folder.is_dir():
+        return []
+    return [
+        name
+        for name in list_entries(folder, FIX).folders
+        if any(map(NUMBER.fullmatch, list_entries(folder / name, FIX).folders))
+    ]
 
 
 def tree_contents(folder: Path) -> SetContents | None:
@@ -206,42 +182,22 @@ class TreeWriter(SetWriter):
 
     def is_whole(self, part: SetPart) -> bool:
         """Whether the folder has the expected number of images."""
-        return self.target(part).is_dir() and len(list_image_files(self.target(part))) == len(self.files)
+        target = self.folder / self.path(part)
+        return target.is_dir() and len(list_image_files(target)) == len(self.files)
 
-    def write(self, part: SetPart, advance: ProgressCallback) -> Fingerprints:
-        """Write block by block; each is noted once it is on the disk."""
-        partial, target = self.partial(part), self.target(part)
-        noted = self.read_note(part).get("images") if partial.exists() else 0
-        start = noted if isinstance(noted, int) and 0 <= noted <= len(self.files) else 0
-        advance(start)
-        for block in self.blocks(part.corruption, part.severities[0], start):
-            self._save(partial, self.files[start : start + len(block)], block)
-            start += len(block)
-            self.write_note(part, {"images": start})
-            advance(len(block))
-        files = list_image_files(partial)
-        if len(files) != len(self.files):  # after a power failure, or if images were removed
-            self.tidy(part)
-            raise StorageError(f"images in {partial} were lost: run the same command again")
-        done = {target.name: fingerprint_of_files(partial, files)}
-        self.write_note(part, {"images": start, **done})
-        make_folder(target.parent)
-        with storage_errors(target):
-            os.replace(partial, target)
-            fsync(target.parent)
-            fsync(self.folder)
-        return done
-
-    def _save(self, partial: Path, files: Sequence[str], images: NDArray[np.uint8]) -> None:
-        folders = {(partial / file).parent for file in files}
-        with storage_errors(partial):
-            for folder in folders:
-                folder.mkdir(parents=True, exist_ok=True)
-            with ThreadPoolExecutor(WORKERS) as pool:
-                for _ in pool.map(self._save_image, [partial / file for file in files], images):
-                    pass  # raises the error of a file
-            for folder in (*folders, partial):
-                fsync(folder)
+    def write(self, part: SetPart, to: Path, advance: ProgressCallback) -> Fingerprints:
+        """Write block by block."""
+        folders = {(to / file).parent for file in self.files}
+        for folder in folders:
+            folder.mkdir(parents=True)
+        paths = iter(self.files)
+        with ThreadPoolExecutor(WORKERS) as pool:
+            for block in self.blocks(part.corruption, part.severities[0]):
+                for _ in pool.map(self._save_image, [to / next(paths) for _ in block], block):
+                    advance(1)
+        for folder in (*folders, to):
+            fsync(folder)
+        return {severity_text(part.severities[0]): fingerprint_of_files(to, list_image_files(to))}
 
     def _save_image(self, path: Path, pixels: NDArray[np.uint8]) -> None:
         options = {"quality": JPEG_QUALITY, "optimize": True} if self.encoding == JPEG else {}
@@ -263,18 +219,15 @@ def open_imagenet_c(request: SetRequest) -> ImageNetCDataset:
     Raises:
         DataError: it lacks a needed image, or its first image is damaged.
     """
-    folder, (folders, _) = request.folder, corruption_folders(request.folder)
-    cells = {name: _severities(folders[name])[0] for name in request.held}
+    folders, _ = corruption_folders(request.folder)
+    cells = {name: _severities(folders[name])[0] for name in request.contents.severities}
     requested = [cells[name][severity] for name, severities in request.cells.items() for severity in severities]
-    files, left_out = _shared_files(requested, folder) if request.every else (_same_files(requested), "")
+    files, left_out = _shared_files(requested, request)
     first = decode_opaque(requested[0] / files[0], str(requested[0] / files[0]))
     return ImageNetCDataset(
-        folder=folder,
-        severities=request.held,
+        request=request,
         image_count=len(files),
         image_shape=(first.height, first.width, 3),
-        origin=recorded_origin(folder),
-        cache=request.cache,
         image_names=tuple(map(without_suffix, files)),
         left_out=left_out,
         cells=cells,
@@ -287,7 +240,7 @@ def _severities(folder: Path) -> tuple[dict[Decimal, Path], list[str]]:
     found: dict[Decimal, Path] = {}
     unread: list[str] = []
     for name in list_entries(folder, FIX).folders:
-        severity = parse_severity(name) if _number(name) is not None else None
+        severity = parse_severity(name) if NUMBER.fullmatch(name) else None
         if severity is None:
             unread.append(f"{printable(name, MOST_NAME_SHOWN)}/ (severities are above 0 and up to 5)")
         elif severity in found:
@@ -297,43 +250,35 @@ def _severities(folder: Path) -> tuple[dict[Decimal, Path], list[str]]:
     return found, unread
 
 
-def _shared_files(cells: list[Path], folder: Path) -> tuple[tuple[str, ...], str]:
-    """The files that all cells have, and how many others are left out, in words.
+def _shared_files(cells: list[Path], request: SetRequest) -> tuple[tuple[str, ...], str]:
+    """The files that all cells have, in order, and how many others are left out, in words.
 
     Raises:
-        DataError: a cell lacks more than MOST_LEFT_OUT of the files of another.
+        DataError: there are none, or a cell lacks a file of another: any, or with `request.every` more than
+            MOST_LEFT_OUT of them.
     """
-    listed = [list_image_files(cell) for cell in cells]
-    most = max(range(len(cells)), key=lambda place: len(listed[place]))
-    shared = set(listed[most]).intersection(*listed)
-    every = set().union(*listed)
-    least = min(range(len(cells)), key=lambda place: len(listed[place]))
-    if not shared or len(shared) < (1 - MOST_LEFT_OUT) * len(every):
-        _same_files([cells[most], cells[least], *cells])
-    if len(shared) == len(every):
-        return tuple(listed[most]), ""
-    return tuple(file for file in listed[most] if file in shared), (
-        f"{len(every) - len(shared):,} of {len(every):,} images are left out of every corruption and severity, because"
-        f" not all of them hold it: {cells[least].relative_to(folder)} holds {len(listed[least]):,}"
-    )
-
-
-def _same_files(cells: list[Path]) -> tuple[str, ...]:
-    """The files of all cells; raises an error if a cell lacks one."""
-    first = list_image_files(cells[0])
-    for cell in cells[1:]:
+    shared, every = set(list_image_files(cells[0])), set[str]()
+    counts: dict[Path, int] = {}
+    for cell in cells:
         files = list_image_files(cell)
-        if files == first:
-            continue
-        for lacking, having in ((cell, cells[0]), (cells[0], cell)):
-            missing = sorted(set(list_image_files(having)) - set(list_image_files(lacking)))
-            if missing:
-                raise DataError(
-                    f"{lacking} lacks {missing[0]}, which {having} has ({len(missing):,} missing): {FETCH_AGAIN}"
-                )
-    if not first:
+        counts[cell] = len(files)
+        shared.intersection_update(files)
+        every.update(files)
+    if not every:
         raise DataError(f"{cells[0]} holds no images: expected <class>/<image>.JPEG, {FETCH_AGAIN}")
-    return tuple(first)
+    in_order = tuple(sorted(shared, key=lambda file: file.split("/")))
+    if len(shared) == len(every):
+        return in_order, ""
+    least = min(cells, key=lambda cell: counts[cell])
+    if not request.every or not shared or len(shared) < (1 - MOST_LEFT_OUT) * len(every):
+        missing = sorted(every.difference(list_image_files(least)))
+        raise DataError(
+            f"{least} lacks {missing[0]}, which another severity or corruption has ({len(missing):,} missing){FIX}"
+        )
+    return in_order, (
+        f"{len(every) - len(shared):,} of {len(every):,} images are left out of every corruption and severity, because"
+        f" not all of them hold it: {least.relative_to(request.folder)} holds {counts[least]:,}"
+    )
 
 
 def _decode(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -352,7 +297,7 @@ def list_image_files(cell: Path) -> list[str]:
         f"{folder}/{entry}"
         for folder in list_entries(cell, FIX).folders
         for entry in list_entries(cell / folder, FIX).files
-        if Path(entry).suffix.lower() in IMAGE_SUFFIXES
+        if is_image(entry, IMAGE_SUFFIXES)
     ]
 
 
@@ -368,30 +313,6 @@ def fingerprint_of_files(folder: Path, files: Sequence[str]) -> str:
     """
     hasher = hashlib.blake2b(digest_size=DIGEST_BYTES)
     with ThreadPoolExecutor(WORKERS) as pool:
-        for file, digest in zip(files, pool.map(digest_of_file, [folder / file for file in files]), strict=True):
+        for file, digest in zip(files, pool.map(file_digest, [folder / file for file in files]), strict=True):
             hasher.update(len(os.fsencode(file)).to_bytes(4, "little") + os.fsencode(file) + digest)
     return hasher.hexdigest()
-
-
-def file_stats(cell: Path, files: list[str]) -> list[list[object]]:
-    """Name, size and modification time of every file."""
-    with _reading(cell):
-        statuses = [(cell / file).stat() for file in files]
-    return [[file, status.st_size, status.st_mtime_ns] for file, status in zip(files, statuses, strict=True)]
-
-
-def digest_of_file(path: Path) -> bytes:
-    """BLAKE2b digest of a regular file's bytes."""
-    with _reading(path):
-        check_regular(path)
-        file = path.open("rb")
-    with file, _reading(path):
-        return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=DIGEST_BYTES)).digest()
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DataError(f"{error.filename or path} cannot be read ({error.strerror}): {FETCH_AGAIN}") from error

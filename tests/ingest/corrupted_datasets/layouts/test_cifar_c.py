@@ -22,7 +22,7 @@ def test_published_rows_are_severity_by_severity(tmp_path: Path, sixty_digits: D
     ids = np.array([59, 0, 7])
     expected = corrupt(sixty_digits.images[ids], "fog", 3, seed=9, image_ids=ids)
     np.testing.assert_array_equal(source.corrupted(None, "fog", Decimal(3), ids), expected)
-    assert isinstance(source.published.arrays["fog"], np.memmap)
+    assert isinstance(source.published._images("fog"), np.memmap)
     assert source.published.names == ("fog", "elastic_transform"), "aliases stand for the published name"
     np.testing.assert_array_equal(source.labels(sixty_digits), sixty_digits.labels)
     with pytest.raises(DataError, match="images 0 to 59"):

@@ -64,7 +64,7 @@ def put(image: Image.Image, form: str) -> Callable[[Path], object]:
 
 
 SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
-    "strange class": (lambda b: (b / "1" / "china").rename(b / "1" / "n01440764"), "n01440764"),
+    "strange class": (lambda b: (b / "1" / "china").rename(b / "1" / "n01440764"), "brightness/1 lacks china/"),
     "missing image": (lambda b: (b / "2" / "china" / "val_0003.JPEG").unlink(), "brightness/2 lacks china/val_0003"),
     "missing severity": (lambda b: shutil.rmtree(b / "2"), "no brightness at severity 2"),
     "severity twice": (lambda b: shutil.copytree(b / "2", b / "2.0"), "severity 2 twice"),

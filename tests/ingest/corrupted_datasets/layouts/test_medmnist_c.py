@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 from corrupted_datasets import DIGITS, contents, corrupt_command, set_options
 from numpy.testing import assert_array_equal
 
@@ -44,18 +43,3 @@ def test_gray_images_are_written_with_one_channel(tmp_path: Path) -> None:
         assert archive["test_images"].shape == (5 * 40, 32, 32)
     opened = open_corrupted_dataset(tmp_path / "set", ["gaussian_noise"])
     assert pair_with_published(open_dataset(gray, tmp_path / "cache"), opened).paired
-
-
-def test_an_interrupted_archive_continues(tmp_path: Path, digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = set_options(layout="medmnist-c", corruptions=["fog"])
-    write_corrupted_dataset(DIGITS, options, tmp_path / "whole")
-    from failmodes.ingest.corrupted_datasets.layouts.medmnist_c import ArchiveWriter
-
-    original = ArchiveWriter.publish
-    monkeypatch.setattr(ArchiveWriter, "publish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(BaseException):  # noqa: B017, PT011  # how an interruption is reported is not the subject
-        write_corrupted_dataset(DIGITS, options, tmp_path / "cut")
-    assert not (tmp_path / "cut" / "fog.npz").exists()
-    monkeypatch.setattr(ArchiveWriter, "publish", original)
-    write_corrupted_dataset(DIGITS, options, tmp_path / "cut")
-    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
