@@ -1,8 +1,7 @@
 """Settings of glibc's allocator: keep freed memory while processing batches of images.
 
 By default glibc maps large arrays on each allocation and unmaps them when freed, so that the kernel zeroes the same
-pages
-in every layer of a model and in every statistic: a third of the CPU time of EfficientNet-B0 at 224 px.
+pages in every layer of a model and in every statistic: a third of the CPU time of EfficientNet-B0 at 224 px.
 """
 
 import ctypes
@@ -18,11 +17,6 @@ KEPT = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1))
 SHARED = ((M_ARENA_MAX, 1),)
 # Final values of glibc's dynamic thresholds in a process that has freed large arrays; setting them disables adjustment.
 USUAL = ((M_MMAP_MAX, 65536), (M_MMAP_THRESHOLD, 32 << 20), (M_TRIM_THRESHOLD, 64 << 20))
-
-VARIABLES = (
-    "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_ARENA_MAX",
-)  # fmt: skip
-TUNABLES = ("mmap_max", "mmap_threshold", "trim_threshold", "top_pad", "arena_max")  # the same in GLIBC_TUNABLES
 
 _state = {"kept": False}
 
@@ -43,7 +37,8 @@ def freed_memory_kept() -> Iterator[None]:
     try:
         yield
     finally:
-        if begun and (libc := _glibc()) is not None:
+        if begun:
+            libc = _glibc()
             for option in USUAL:
                 libc.mallopt(*option)
             libc.malloc_trim(0)
@@ -51,20 +46,17 @@ def freed_memory_kept() -> Iterator[None]:
 
 
 def _keep(options: tuple[tuple[int, int], ...]) -> bool:
-    libc = None if _state["kept"] or _set_by_user() else _glibc()
+    set_by_user = any(name.startswith("MALLOC_") for name in os.environ)
+    set_by_user |= "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", "")
+    libc = None if _state["kept"] or set_by_user else _glibc()
     if libc is None:
         return False
     _state["kept"] = all([libc.mallopt(*option) for option in options])
     return _state["kept"]
 
 
-def _set_by_user() -> bool:
-    tunables = os.environ.get("GLIBC_TUNABLES", "")
-    return any(name in os.environ for name in VARIABLES) or any(f"malloc.{name}=" in tunables for name in TUNABLES)
-
-
-def _glibc() -> Any | None:
-    """The C library of this process if it has glibc's functions, unlike musl, macOS and Windows."""
+def _glibc() -> Any:
+    """The C library of this process if it has glibc's functions, unlike musl, macOS and Windows; otherwise None."""
     try:
         libc = ctypes.CDLL(None)
     except (OSError, TypeError):

@@ -1,12 +1,10 @@
 """One cell of one model: runs batches of images, collects rows, and publishes complete shards."""
 
 import os
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,10 +39,9 @@ from failmodes.warehouse.schema import (
     Table,
 )
 from failmodes.warehouse.shards.format import Cell, ShardKey, write_shard
-from failmodes.warehouse.storage.files import StorePath, make_folder, storage_errors
+from failmodes.warehouse.storage.files import StorePath
 from failmodes.warehouse.versions import library_versions
 
-IN_MEMORY_BYTES = 4 << 20  # per table; more rows are buffered on disk, so that memory does not grow with the images
 MASK_PIXELS = 1 << 21  # of masks, and of enlarged maps of each target, processed at a time
 
 
@@ -71,34 +68,16 @@ class ModelRun:
         return True
 
 
-class RowBuffer:
-    """Collects rows of a fact table batch by batch; `table()` joins them."""
+def fact_rows(table: Table, columns: dict[str, Any], without: Sequence[str] = ()) -> pa.RecordBatch:
+    """Rows of a fact table, without its partitions.
 
-    def __init__(self, table: Table, scratch: Path, without: Sequence[str] = ()) -> None:
-        """Create an empty buffer.
-
-        Args:
-            table: the fact table.
-            scratch: folder for an anonymous file with many rows, which disappears with the process.
-            without: nullable columns that the shard omits.
-        """
-        self.schema, self.scratch = table.arrow(without=(*PARTITIONS, *without)), scratch
-        self.file = tempfile.SpooledTemporaryFile[bytes](IN_MEMORY_BYTES, dir=str(make_folder(scratch)))  # noqa: SIM115  # `table` closes it
-        self.stream = pa.ipc.new_stream(self.file, self.schema)
-
-    def add(self, columns: dict[str, Any]) -> None:
-        """Add rows: one NumPy array per column (masked entries are null), or None for a column of nulls."""
-        count = len(columns["image_id"])
-        arrays = [to_arrow(columns.get(field.name), field.type, count) for field in self.schema]
-        with storage_errors(self.scratch):
-            self.stream.write_batch(pa.record_batch(arrays, schema=self.schema))
-
-    def table(self) -> pa.Table:
-        """All rows; closes the buffer."""
-        with self.file, storage_errors(self.scratch):
-            self.stream.close()
-            self.file.seek(0)
-            return pa.ipc.open_stream(self.file).read_all()
+    Args:
+        table: the fact table.
+        columns: one NumPy array per column (masked entries are null); a column that is None or missing is null.
+        without: nullable columns that the shard omits.
+    """
+    schema, count = table.arrow(without=(*PARTITIONS, *without)), len(columns["image_id"])
+    return pa.record_batch([to_arrow(columns.get(field.name), field.type, count) for field in schema], schema=schema)
 
 
 class CellEvaluation:
@@ -114,17 +93,18 @@ class CellEvaluation:
         facts: facts for the footer, after `finish`.
     """
 
-    def __init__(self, run: ModelRun, cell: Cell, scratch: Path) -> None:
-        """Start without rows; many rows are buffered in the folder `scratch`."""
+    def __init__(self, run: ModelRun, cell: Cell) -> None:
+        """Start without rows."""
         self.run, self.evaluation, self.cell = run, run.evaluation, cell
         evaluation, model, data = run.evaluation, run.evaluation.model, run.evaluation.data
         self.key = ShardKey(evaluation.evaluation_id, cell)
         self.class_count = len(data.dataset.class_names)
         self.outputs = np.array(model.logit_outputs) if model.protocol == "all" else None
-        without = [PREDICTED_OUTPUT] * (self.outputs is None)
-        without += [SCALED_LOG_SUM_EXP] * (evaluation.logit_count <= FULL_LOGITS_CLASSES)
-        self.predictions, self.attention = RowBuffer(PREDICTION_FACTS, scratch, without), RowBuffer(ATTENTION, scratch)
-        self.logits = RowBuffer(LOGITS, scratch) if evaluation.keeps_logits else None
+        self.omitted = [PREDICTED_OUTPUT] * (self.outputs is None)
+        self.omitted += [SCALED_LOG_SUM_EXP] * (evaluation.logit_count <= FULL_LOGITS_CLASSES)
+        self.predictions: list[pa.RecordBatch] = []
+        self.attention: list[pa.RecordBatch] = []
+        self.logits: list[pa.RecordBatch] = []
         self.images, self.not_finite, self.elapsed_s = 0, 0, 0.0
         self.identity_error: float | None = None
         self.at = (0, 0)
@@ -148,9 +128,11 @@ class CellEvaluation:
         output, largest_other = self._forward(batch)
         statistics = prediction_statistics(output.logits, batch.labels)
         columns = prediction_columns(statistics, self.outputs, self.class_count)
-        self.predictions.add({"image_id": batch.image_ids, "rmse": batch.rmse, "ssim": batch.ssim, **columns})
-        if self.logits is not None:
-            self.logits.add({"image_id": batch.image_ids, "logits": output.logits.half().cpu().numpy()})
+        of_images = {"image_id": batch.image_ids, "rmse": batch.rmse, "ssim": batch.ssim}
+        self.predictions.append(fact_rows(PREDICTION_FACTS, of_images | columns, self.omitted))
+        if self.evaluation.keeps_logits:
+            logits = output.logits.half().cpu().numpy()
+            self.logits.append(fact_rows(LOGITS, {"image_id": batch.image_ids, "logits": logits}))
         finite = columns["finite"]
         self.images += len(finite)
         self.not_finite += int((~finite).sum())
@@ -203,13 +185,13 @@ class CellEvaluation:
         if self.evaluation.has_attention:
             if self.cell.is_clean and self.baseline is not None:
                 save_clean_baseline(output, self.evaluation, self.baseline)
-            rows = self.attention.table()
+            rows = pa.Table.from_batches(self.attention)
             for name, column in self._object_columns.items():
                 rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), column)
             write_shard(output, ATTENTION, self.key, rows, self.facts)
-        if self.logits is not None:
-            write_shard(output, LOGITS, self.key, self.logits.table(), self.facts)
-        write_shard(output, PREDICTION_FACTS, self.key, self.predictions.table(), self.facts)
+        if self.logits:
+            write_shard(output, LOGITS, self.key, pa.Table.from_batches(self.logits), self.facts)
+        write_shard(output, PREDICTION_FACTS, self.key, pa.Table.from_batches(self.predictions), self.facts)
 
     def _forward(self, batch: CorruptedBatch) -> tuple[CamOutput, torch.Tensor | None]:
         """Run a batch through the model in passes of the batch size, halved when out of memory.
@@ -283,7 +265,8 @@ class CellEvaluation:
         columns = attention_columns(values, known)
         columns["target_class"] = np.ma.masked_greater_equal(columns["target_class"], self.class_count)  # other outputs
         columns["empty"] = columns["empty"].filled(False)
-        self.attention.add({"image_id": np.repeat(ids, count), "target": np.tile(TARGETS, len(ids)), **columns})
+        columns |= {"image_id": np.repeat(ids, count), "target": np.tile(TARGETS, len(ids))}
+        self.attention.append(fact_rows(ATTENTION, columns))
         if self._masks is not None:
             self._maps.append((maps.cpu(), known))
 

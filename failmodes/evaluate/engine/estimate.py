@@ -1,15 +1,11 @@
 """Estimates of a run before it starts: cells, minutes and disk space (`failmodes run --dry-run`).
 
-The speed of a model is that of earlier shards of the same evaluation on the same device, if any; otherwise one batch is
-timed under each corruption of the study. Loading and the report are not included.
+One batch of each model is timed, and a few images under each corruption. Loading and the report are not included.
 """
 
 import shutil
-import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any, NamedTuple
 
 import torch
@@ -25,14 +21,11 @@ from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import study_models
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.thumbnails import MOST_BYTES, encode_png
-from failmodes.warehouse.schema import PREDICTION_FACTS
-from failmodes.warehouse.shards.format import CLEAN_CELL, Cell, ShardKey, read_footer, shard_path
+from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
 
-READ_SHARDS = 5  # shards of an evaluation for the median speed
 ROW_BYTES = 200  # per image and cell: 190 in the demo, a third less without attention
 WITH_WAREHOUSE = 3  # factor: the warehouse is twice as large as the results in the demo
 EXEMPLARS = 8  # images per corruption and severity
-UNTRAINED = "time unknown before training"
 
 
 class ModelEstimate(NamedTuple):
@@ -40,7 +33,6 @@ class ModelEstimate(NamedTuple):
 
     Attributes:
         seconds: for the missing cells on one device; None for an untrained model.
-        source: source of the speed, in words.
     """
 
     label: str
@@ -48,14 +40,13 @@ class ModelEstimate(NamedTuple):
     missing: int
     images: int
     seconds: float | None
-    source: str
 
     def describe(self) -> str:
         """The estimate in one line."""
         counts = f"{self.label}: {self.missing:,} of {self.cells:,} cells missing, {self.images:,} images"
         if not self.missing:
             return counts
-        return f"{counts}, {self.source if self.seconds is None else f'{_minutes(self.seconds)} ({self.source})'}"
+        return f"{counts}, {'time unknown before training' if self.seconds is None else _minutes(self.seconds)}"
 
 
 class RunEstimate(NamedTuple):
@@ -108,15 +99,14 @@ def estimate_run(study: Study, dataset: Dataset) -> RunEstimate:
     data = open_study_data(study, dataset)
     counts = [count_images(one, cell) for one in data for cell in one.cells(study)]
     cells, images = len(counts), sum(counts)
-    models = [ModelEstimate(model.label, cells, cells, images, None, UNTRAINED) for model in untrained]
+    models = [ModelEstimate(model.label, cells, cells, images, None) for model in untrained]
     for evaluations in zip(*groups, strict=True):  # of one model, one per seed and shift
         missing = [missing_cells(study, one) for one in evaluations]
         count = sum(
             count_images(one.data, cell) for one, cells in zip(evaluations, missing, strict=True) for cell in cells
         )
-        per_image_s, source = _seconds_per_image(study, evaluations, len(trained)) if count else (0.0, "")
-        shards = sum(map(len, missing))
-        models.append(ModelEstimate(evaluations[0].model.label, cells, shards, count, count * per_image_s, source))
+        seconds = count * _seconds_per_image(study, evaluations[0], len(trained)) if count else 0.0
+        models.append(ModelEstimate(evaluations[0].model.label, cells, sum(map(len, missing)), count, seconds))
     gpus = torch.cuda.device_count() if device.type == "cuda" and study.evaluation.executor != "here" else 1
     seconds = sum(model.seconds or 0 for model in models) / gpus
     disk_bytes = WITH_WAREHOUSE * ROW_BYTES * sum(model.images for model in models)
@@ -125,31 +115,21 @@ def estimate_run(study: Study, dataset: Dataset) -> RunEstimate:
     return RunEstimate(models, describe_device(device), gpus, seconds, disk_bytes, _free_bytes(study))
 
 
-def _seconds_per_image(study: Study, evaluations: Sequence[Evaluation], models: int) -> tuple[float, str]:
-    """Seconds per image of one model, with the source of the figure; `models` share the corrupted batches."""
-    stored = []
-    for evaluation in evaluations:
-        missing = missing_cells(study, evaluation)
-        for cell in [cell for cell in evaluation.data.cells(study) if cell not in missing][-READ_SHARDS:]:
-            path = shard_path(study.results_folder, PREDICTION_FACTS, ShardKey(evaluation.evaluation_id, cell))
-            facts = read_footer(path)["facts"]
-            if facts["images_per_s"] and facts["device"] == describe_device(evaluation.model.device):
-                stored.append(1 / facts["images_per_s"])
-    if stored:
-        return median(stored), "by the speed of earlier shards"
-    (run,) = make_model_runs(study, [[evaluations[0]]])
-    data = evaluations[0].data
+def _seconds_per_image(study: Study, evaluation: Evaluation, models: int) -> float:
+    """Seconds per image of one model; `models` share the corrupted batches."""
+    (run,) = make_model_runs(study, [[evaluation]])
+    data = evaluation.data
     part = BatchSlice(0, CLEAN_CELL, 0, min(run.batch_size, len(data.subset.clean_ids)))
     batch = make_batch(data, part)
     for _ in range(2):  # the first is a warm-up
-        timed = CellEvaluation(run, CLEAN_CELL, Path(tempfile.gettempdir()))
+        timed = CellEvaluation(run, CLEAN_CELL)
         timed.add(batch)
     started = time.perf_counter()
     middle = {name: held[len(held) // 2] for name in study.corruptions.names if (held := study.severities_of(name))}
     few = [part._replace(cell=Cell(*cell), stop=min(8, part.stop)) for cell in middle.items()]
     corrupted = sum(len(make_batch(data, one).labels) for one in few)
     corrupting_s = (time.perf_counter() - started) / max(1, corrupted)
-    return timed.elapsed_s / part.stop + corrupting_s / models, "by one timed batch"
+    return timed.elapsed_s / part.stop + corrupting_s / models
 
 
 def _picture_bytes(study: Study, data: EvaluationData, model_count: int) -> int:

@@ -1,7 +1,7 @@
 """Executors run the tasks of a study: in this process, in several on this machine, or on a Ray cluster.
 
-Several processes (default: one per GPU) each open the study and take tasks until none are left. If one of them is
-killed, the run ends with an error; published shards remain, and the same command resumes.
+Several processes (default: one per GPU) each open the study and run their share of the tasks. If one of them is killed,
+the run ends with an error; published shards remain, and the same command resumes.
 
 Ray (extra `ray`) runs one actor per GPU, or as many as the study sets, on the cluster at RAY_ADDRESS or on this
 machine. Every host needs failmodes, the study's images and checkpoints at the same paths, and access to the output or
@@ -13,11 +13,11 @@ import multiprocessing
 import os
 import pickle
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -70,29 +70,19 @@ class RemoteWorker:
         send: sends a message to the main process, see `RunCallbacks.sent_by`.
         name: name of the process in errors.
         threads: number of threads of its models.
-        number: index of the process on its machine.
-        process_count: number of processes on the machine.
+        shares: number of the process, and of all processes, on its machine, see `open_worker`.
+
+    Attributes:
+        own: that of a process of `run_in_processes`.
     """
 
+    own: ClassVar["RemoteWorker"]
+
     def __init__(
-        self,
-        worker_spec: bytes,
-        send: Callable[[tuple[str, Any]], None],
-        name: str,
-        *,
-        threads: int,
-        number: int = 0,
-        process_count: int = 1,
+        self, worker_spec: bytes, send: Callable[[tuple[str, Any]], None], name: str, *, threads: int, **shares: int
     ) -> None:
         self.name = name
-        self.open = partial(
-            open_worker,
-            worker_spec,
-            RunCallbacks.sent_by(send),
-            threads=threads,
-            number=number,
-            process_count=process_count,
-        )
+        self.open = partial(open_worker, worker_spec, RunCallbacks.sent_by(send), threads=threads, **shares)
         self.worker: Worker | None = None
 
     def run(self, tasks: Iterable[Task]) -> RunResult:
@@ -118,15 +108,14 @@ def run_in_processes(study: Study, count: int, tasks: Sequence[Task], progress: 
         FailmodesError: a process raised it.
     """
     context, result = process_context(), RunResult()
-    started, taken, messages = context.Value("i", 0), context.Value("i", 0), context.SimpleQueue()
+    started, messages = context.Value("i", 0), context.SimpleQueue()
     others = multiprocessing.active_children()
     worker_spec = pickle.dumps(WorkerSpec.of(study))
-    pool = ProcessPoolExecutor(count, context, _begin, (worker_spec, count, started, taken, messages))
+    pool = ProcessPoolExecutor(count, context, _begin, (worker_spec, count, started, messages))
     try:
         for wave in waves(tasks, result):
-            taken.value = 0
             with interrupts_blocked():  # processes start here
-                running = [pool.submit(_work, wave) for _ in range(min(count, len(wave)))]
+                running = [pool.submit(_work, wave[number::count]) for number in range(min(count, len(wave)))]
             _take_in(running, messages, progress, result)
     except BaseException as error:
         for process in set(multiprocessing.active_children()).difference(others):
@@ -154,42 +143,20 @@ def _take_in(running: Iterable[Future[RunResult]], messages: Any, progress: RunC
             result.add(future.result())
 
 
-class _Process:
-    """The state of a process: its worker, and the task counter shared by all processes."""
-
-    own: "_Process"
-
-    def __init__(self, worker_spec: bytes, count: int, started: Any, taken: Any, messages: Any) -> None:
-        number, threads = _next(started), max(1, (os.cpu_count() or 1) // count)
-        self.taken = taken
-        self.worker = RemoteWorker(
-            worker_spec, messages.put, f"process {number + 1} of {count}",
-            threads=threads, number=number, process_count=count,
-        )  # fmt: skip
-
-    def work(self, tasks: Sequence[Task]) -> RunResult:
-        """Take tasks until none are left, and run them."""
-        return self.worker.run(self._taken(tasks))
-
-    def _taken(self, tasks: Sequence[Task]) -> Iterator[Task]:
-        while (number := _next(self.taken)) < len(tasks):
-            yield tasks[number]
-
-
-def _begin(*shared: Any) -> None:
+def _begin(worker_spec: bytes, count: int, started: Any, messages: Any) -> None:
+    """Begin one of `count` processes; `started` counts them."""
     begin_worker()
-    _Process.own = _Process(*shared)
+    with started.get_lock():
+        number = started.value
+        started.value += 1
+    RemoteWorker.own = RemoteWorker(
+        worker_spec, messages.put, f"process {number + 1} of {count}",
+        threads=max(1, (os.cpu_count() or 1) // count), number=number, process_count=count,
+    )  # fmt: skip
 
 
 def _work(tasks: Sequence[Task]) -> RunResult:
-    return _Process.own.work(tasks)
-
-
-def _next(counter: Any) -> int:
-    """The value of a counter shared by processes, which is then incremented."""
-    with counter.get_lock():
-        counter.value += 1
-        return int(counter.value) - 1
+    return RemoteWorker.own.run(tasks)
 
 
 def run_on_ray(study: Study, count: int | None, tasks: Sequence[Task], progress: RunCallbacks) -> RunResult:

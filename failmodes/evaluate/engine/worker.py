@@ -51,7 +51,7 @@ class Worker:
         self, study: Study, model_runs: Iterable[ModelRun], stream: BatchStream, progress: RunCallbacks
     ) -> None:
         self.stream, self.progress = stream, progress
-        self.output, self.scratch = study.results_folder, study.output
+        self.output = study.results_folder
         self.model_runs = {run.evaluation.evaluation_id: run for run in model_runs}
         self.excluded: set[str] = set()
 
@@ -106,7 +106,7 @@ class Worker:
     def _begin(self, run: ModelRun, cell: Cell) -> CellEvaluation:
         if run.evaluation.has_attention and not cell.is_clean and run.baseline is None:
             run.baseline = load_clean_baseline(self.output, run.evaluation)
-        return CellEvaluation(run, cell, self.scratch)
+        return CellEvaluation(run, cell)
 
     @contextmanager
     def _model_errors_caught(self, cell: CellEvaluation, result: RunResult) -> Iterator[None]:

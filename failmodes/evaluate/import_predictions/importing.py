@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any, cast, get_args
 
 import numpy as np
+import pyarrow as pa
 import torch
 from pydantic import Field
 
 from failmodes.evaluate.engine.batches import BatchSlice, images_per_batch, make_batch
-from failmodes.evaluate.engine.cell import RowBuffer
+from failmodes.evaluate.engine.cell import fact_rows
 from failmodes.evaluate.engine.exemplars import record_missing_exemplars
 from failmodes.evaluate.engine.plan import discard_damaged, missing_cells, record_plan
 from failmodes.evaluate.engine.statistics import prediction_columns, prediction_statistics
@@ -286,10 +287,9 @@ def _write_cell(study: Study, evaluation: Evaluation, predictions: Predictions, 
     For probabilities, columns that depend on the unknown constant of the logits are null.
     """
     _, logits = predictions.of_cell(study.cells.index(cell))
-    has_all = logits.shape[1] <= FULL_LOGITS_CLASSES
-    rows = RowBuffer(PREDICTION_FACTS, study.output, without=[PREDICTED_OUTPUT, *[SCALED_LOG_SUM_EXP] * has_all])
-    shape = evaluation.data.dataset.images.shape[1:]
-    step = images_per_batch(shape, 1)
+    omitted = [PREDICTED_OUTPUT, *[SCALED_LOG_SUM_EXP] * (logits.shape[1] <= FULL_LOGITS_CLASSES)]
+    rows = []
+    step = images_per_batch(evaluation.data.dataset.images.shape[1:], 1)
     for start in range(0, len(logits), step):
         part = BatchSlice(0, cell, start, min(start + step, len(logits)))
         batch = make_batch(evaluation.data, part, threads=os.cpu_count() or 1)
@@ -297,11 +297,10 @@ def _write_cell(study: Study, evaluation: Evaluation, predictions: Predictions, 
         columns |= {"image_id": batch.image_ids, "rmse": batch.rmse, "ssim": batch.ssim}
         if predictions.kind == "probabilities":
             columns |= {"log_sum_exp": None, "max_logit": None}
-        rows.add(columns)
+        rows.append(fact_rows(PREDICTION_FACTS, columns, omitted))
     metadata = {"device": "elsewhere", "imported_from": file_name, "versions": library_versions()}
-    write_shard(
-        study.results_folder, PREDICTION_FACTS, ShardKey(evaluation.evaluation_id, cell), rows.table(), metadata
-    )
+    key = ShardKey(evaluation.evaluation_id, cell)
+    write_shard(study.results_folder, PREDICTION_FACTS, key, pa.Table.from_batches(rows), metadata)
 
 
 def _earlier_names(output: StorePath, evaluation: Evaluation) -> tuple[str | None, list[str]]:

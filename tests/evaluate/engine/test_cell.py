@@ -1,8 +1,5 @@
-"""One cell: batch sizes, out of memory, non-finite logits, rows buffered on disk."""
+"""One cell: batch sizes, out of memory, non-finite logits."""
 
-from typing import Any
-
-import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -11,11 +8,10 @@ from tiny_study import CELLS, patch_logits, rows_of, run_study
 from torch import nn
 
 from failmodes.evaluate.devices import ACTIVATION_BYTES, BATCH_SIZE
-from failmodes.evaluate.engine.cell import RowBuffer, choose_batch_size, largest_activation
-from failmodes.evaluate.engine.statistics import prediction_columns, prediction_statistics
+from failmodes.evaluate.engine.cell import choose_batch_size, largest_activation
 from failmodes.evaluate.study.study_schema import Normalization
 from failmodes.warehouse.schema import PREDICTION_FACTS
-from failmodes.warehouse.shards.format import content_hash, list_results_files, read_verified
+from failmodes.warehouse.shards.format import list_results_files, read_verified
 
 
 def test_a_batch_that_memory_does_not_hold_is_halved_and_no_row_is_lost(two_trained_models, monkeypatch) -> None:
@@ -73,24 +69,3 @@ def test_the_largest_activation_is_that_of_the_widest_layer_or_the_image() -> No
 def test_the_batch_is_the_largest_power_of_two_within_the_budget(channels: int, expected: int) -> None:
     assert choose_batch_size(prepared_net(channels), (256, 256, 3)) == expected
     assert expected * channels * 4 * 256 * 256 <= ACTIVATION_BYTES or expected == 1
-
-
-def columns_of(logits: torch.Tensor, labels: np.ndarray, image_ids: np.ndarray) -> dict[str, Any]:
-    return {"image_id": image_ids, **prediction_columns(prediction_statistics(logits, labels))}
-
-
-def test_rows_that_wait_on_disk_are_the_same_rows(monkeypatch, tmp_path) -> None:
-    logits = torch.randn(300, 10, generator=torch.Generator().manual_seed(0))
-    logits[7] = torch.nan
-    labels = np.arange(300) % 10
-    tables = []
-    for limit in (1 << 30, 1 << 10):
-        monkeypatch.setattr("failmodes.evaluate.engine.cell.IN_MEMORY_BYTES", limit)
-        rows = RowBuffer(PREDICTION_FACTS, tmp_path)
-        for start in range(0, 300, 50):
-            part = slice(start, start + 50)
-            rows.add(columns_of(logits[part], labels[part], np.arange(300)[part]))
-        assert (rows.file.name is None) == (limit == 1 << 30)
-        tables.append(rows.table())
-    assert tables[0]["logits"].slice(8) == tables[1]["logits"].slice(8)
-    assert content_hash(tables[0]) == content_hash(tables[1])
