@@ -346,8 +346,7 @@ def _write_study(study: Study, own: Mapping[str, str | None]) -> None:
         "corruptions": study.corruptions.model_copy(update={"names": [name for name in named if name is not None]}),
         "claims": claims,
     }
-    subjects = [*(spec.label for spec in study.models), *own, "claim"]
-    write_study_file(study.model_copy(update=parts), notes, subjects)
+    write_study_file(study.model_copy(update=parts), notes)
 
 
 def why_unnamed(model: Model) -> str:

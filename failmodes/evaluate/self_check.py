@@ -121,7 +121,7 @@ def settings_notes(evaluations: Sequence[Evaluation]) -> list[list[Note]]:
     """
     data = evaluations[0].data
     if data.shift is not None:  # its models are those of the study, whose notes say the rest
-        found = image_warnings(data, _sample(data)) if data.is_shifted else []
+        found = image_warnings(data, _sample(data)) if data.is_shifted else ()
         of_shift = [note._replace(text=f"shift {data.shift.label}: {note.text}") for note in found]
         return [of_shift for _ in evaluations]
     pixels = _sample(data)
@@ -146,44 +146,36 @@ def _sample(data: EvaluationData) -> NDArray[np.uint8]:
     return np.asarray(data.dataset.images[ids[places]])
 
 
-def image_warnings(data: EvaluationData, pixels: NDArray[np.uint8]) -> list[Note]:
+def image_warnings(data: EvaluationData, pixels: NDArray[np.uint8]) -> Iterator[Note]:
     """Warnings about images: pixels within a fraction of the range, skipped images and duplicates.
 
     Args:
         data: the images.
         pixels: (n, H, W, 3), a sample of them.
     """
-    found = []
     least, greatest = int(pixels.min()), int(pixels.max())
     if greatest < NARROW:
         scaled = ", as if they had been divided by 255" if greatest <= 1 else ""
-        found.append(
-            Note("pixel_range", f"no pixel of {len(pixels):,} images is above {greatest} of 255{scaled}: {_RESCALE}")
-        )
+        text = f"no pixel of {len(pixels):,} images is above {greatest} of 255{scaled}: {_RESCALE}"
+        yield Note("pixel_range", text)
     elif greatest - least < NARROW:
-        found.append(
-            Note("pixel_range", f"all pixels of {len(pixels):,} images are {least} to {greatest} of 255: {_RESCALE}")
-        )
+        text = f"all pixels of {len(pixels):,} images are {least} to {greatest} of 255: {_RESCALE}"
+        yield Note("pixel_range", text)
     unread, read = data.dataset.unread, len(data.dataset.labels)
     if unread > MOST_UNREAD * (unread + read):
-        found.append(
-            Note(
-                "left_out",
-                f"{unread:,} of {unread + read:,} images are skipped, because they are in subfolders of classes or in "
-                "an unsupported format: move them directly into the folders of their classes, as .png or .jpg",
-            )
+        yield Note(
+            "left_out",
+            f"{unread:,} of {unread + read:,} images are skipped, because they are in subfolders of classes or in "
+            "an unsupported format: move them directly into the folders of their classes, as .png or .jpg",
         )
     hashes = data.dataset.pixel_hashes[data.subset.clean_ids]
     copies = len(hashes) - len(np.unique(hashes))
     if copies > MOST_COPIES * len(hashes):
-        found.append(
-            Note(
-                "repeated_images",
-                f"{copies:,} of {len(hashes):,} images are exact duplicates: intervals and findings count each image "
-                "once; remove the duplicates, or check that the dataset does not return the same image twice",
-            )
+        yield Note(
+            "repeated_images",
+            f"{copies:,} of {len(hashes):,} images are exact duplicates: intervals and findings count each image "
+            "once; remove the duplicates, or check that the dataset does not return the same image twice",
         )
-    return found
 
 
 _RESCALE = (
@@ -191,42 +183,35 @@ _RESCALE = (
 )
 
 
-def model_warnings(model: Model, pixels: NDArray[np.uint8]) -> list[Note]:
+def model_warnings(model: Model, pixels: NDArray[np.uint8]) -> Iterator[Note]:
     """Warnings about the input of a model, given some images (n, H, W, 3)."""
-    given, label, found = model.preprocessing, model.label, []
+    given, label = model.preprocessing, model.label
     if given.is_assumed:
-        found.append(
-            Note(
-                "normalization",
-                'no normalization was given, so the model gets values in [0, 1]: set normalization="imagenet", another '
-                'name or (mean, std) if it was trained with one, "none" if not',
-                label,
-            )
+        yield Note(
+            "normalization",
+            'no normalization was given, so the model gets values in [0, 1]: set normalization="imagenet", another '
+            'name or (mean, std) if it was trained with one, "none" if not',
+            label,
         )
     elif given.normalization not in (None, UNIT_RANGE):
         mean = pixels.mean((0, 1, 2)) / 255
-        away = (mean - given.normalization.mean) / np.asarray(given.normalization.std)
-        if np.abs(away).min() > FAR:
-            shown = "/".join(f"{value:.2f}" for value in mean)
-            found.append(
-                Note(
-                    "mean_pixel",
-                    f"the mean pixel, {shown}, is {np.abs(away).min():.1f} or more standard deviations from the mean "
-                    "of the normalization: check that `normalization` is the one used in training, and that the images "
-                    "are not inverted",
-                    label,
-                )
+        nearest = np.abs((mean - given.normalization.mean) / np.asarray(given.normalization.std)).min()
+        if nearest > FAR:
+            yield Note(
+                "mean_pixel",
+                f"the mean pixel, {'/'.join(f'{value:.2f}' for value in mean)}, is {nearest:.1f} or more standard "
+                "deviations from the mean of the normalization: check that `normalization` is the one used in "
+                "training, and that the images are not inverted",
+                label,
             )
     height, width = pixels.shape[1:3]
     side = given.input_side_px
     if side is not None and height != width and not given.description:
-        found.append(
-            Note(
-                "aspect_ratio",
-                f"images of {width}×{height} px are squashed to {side}×{side} for the model: set `image_size` (and "
-                "`resize`) to crop them to squares instead",
-                label,
-            )
+        yield Note(
+            "aspect_ratio",
+            f"images of {width}×{height} px are squashed to {side}×{side} for the model: set `image_size` (and "
+            "`resize`) to crop them to squares instead",
+            label,
         )
     if given.crops and (side is None or min(height, width) <= side):  # a library crops larger images on purpose
         fix = (
@@ -234,14 +219,11 @@ def model_warnings(model: Model, pixels: NDArray[np.uint8]) -> list[Note]:
             if side is None
             else f"set `input_side_px = {side}` to resize them without a crop, or use larger images"
         )
-        found.append(
-            Note(
-                "cropping",
-                f"{given.description} crops: the model does not see the border of images of {width}×{height} px; {fix}",
-                label,
-            )
+        yield Note(
+            "cropping",
+            f"{given.description} crops: the model does not see the border of images of {width}×{height} px; {fix}",
+            label,
         )
-    return found
 
 
 def clean_notes(evaluation: Evaluation, found: CleanResults) -> list[Note]:

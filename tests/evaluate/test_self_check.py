@@ -78,7 +78,7 @@ def test_images_that_are_not_what_corruptions_take(images: np.ndarray, line: str
 @pytest.mark.parametrize("images", [noise(), np.concatenate([noise(count=38), noise(count=2)]), DIGITS.images[:]])
 def test_images_that_are_fine(images: np.ndarray) -> None:
     """Of the second, 2 in 40 are copies, 5 %, and no more."""
-    assert image_warnings(data_of(images), images) == []
+    assert list(image_warnings(data_of(images), images)) == []
 
 
 def warnings_of(images: np.ndarray, preprocess=None, **said) -> dict[str, str]:

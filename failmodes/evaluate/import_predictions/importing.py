@@ -1,7 +1,6 @@
 """The import: check the whole file, identify its evaluation, and publish missing cells."""
 
 import os
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast, get_args
@@ -35,21 +34,17 @@ from failmodes.evaluate.study.study_schema import OutputKind, Study
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.specification import StrictModel, validate
 from failmodes.ingest.study_types import PRINTABLE
-from failmodes.warehouse.errors import DamagedShardError, StudyError
+from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 from failmodes.warehouse.schema import (
-    EVALUATIONS,
     FULL_LOGITS_CLASSES,
     IMPORTED_FAMILY,
-    MODELS,
     PREDICTED_OUTPUT,
     PREDICTION_FACTS,
     SCALED_LOG_SUM_EXP,
-    Table,
 )
-from failmodes.warehouse.shards.format import Cell, ShardKey, list_results_files, write_shard
-from failmodes.warehouse.shards.inventory import read_rows
-from failmodes.warehouse.storage.files import StorePath, remove_stale_temporaries
+from failmodes.warehouse.shards.format import Cell, ShardKey, write_shard
+from failmodes.warehouse.storage.files import remove_stale_temporaries
 from failmodes.warehouse.versions import library_versions
 
 PREDICTIONS_ONLY = CamUnavailable("predictions were made elsewhere")
@@ -69,8 +64,6 @@ class ImportReport:
         left_out: number of rows not in the study.
         not_finite: number of rows with values that are not finite.
         notes: notes on images and predictions.
-        former_label: earlier label of the same predictions, if different.
-        namesakes: other evaluations with this label on the same images.
     """
 
     evaluation_id: str
@@ -82,8 +75,6 @@ class ImportReport:
     left_out: int
     not_finite: int
     notes: list[Note]
-    former_label: str | None
-    namesakes: list[str]
 
     def describe(self) -> list[str]:
         """A summary, one line per fact."""
@@ -96,18 +87,8 @@ class ImportReport:
             lines.append(f"{self.left_out:,} of {self.rows:,} rows ignored: their image or cell is not in the study")
         if self.not_finite:
             lines.append(f"{self.not_finite:,} rows are not finite: counted as incorrect")
-        lines += [
-            note.line for note in self.notes if note.level == "warning" or note.topic in ("zeros", "clean_accuracy")
-        ]
-        if self.former_label:
-            lines.append(f"the same predictions had the label {self.former_label!r} before: now {self.label!r}")
-        if self.namesakes:
-            others = ", ".join(self.namesakes)
-            lines.append(
-                f"{self.label!r} also names other predictions on the same images (evaluation {others}), shown beside "
-                "these in charts and reports; remove them with `failmodes remove`, or choose another --label"
-            )
-        return lines
+        shown = [note for note in self.notes if note.level == "warning" or note.topic in ("zeros", "clean_accuracy")]
+        return [*lines, *(note.line for note in shown)]
 
 
 class ImportedModel(StrictModel):
@@ -206,7 +187,6 @@ def import_predictions(
     model = model.model_copy(update={"identity": identity_of(content)})
     # an evaluation only reads the attributes that ImportedModel has
     evaluation = Evaluation(study.name, cast(Model, model), data)
-    former, namesakes = _earlier_names(output, evaluation)
     notes = {"settings": _settings_notes(evaluation, predictions), "clean": _clean_notes(evaluation, predictions)}
     if strict:
         refuse_warnings([*notes["settings"], *notes["clean"]])
@@ -230,8 +210,6 @@ def import_predictions(
         left_out=predictions.row_count - len(predictions.rows),
         not_finite=int((~predictions.rows["finite"]).sum()),
         notes=[*notes["settings"], *notes["clean"]],
-        former_label=former,
-        namesakes=namesakes,
     )
 
 
@@ -301,29 +279,3 @@ def _write_cell(study: Study, evaluation: Evaluation, predictions: Predictions, 
     metadata = {"device": "elsewhere", "imported_from": file_name, "versions": library_versions()}
     key = ShardKey(evaluation.evaluation_id, cell)
     write_shard(study.results_folder, PREDICTION_FACTS, key, pa.Table.from_batches(rows), metadata)
-
-
-def _earlier_names(output: StorePath, evaluation: Evaluation) -> tuple[str | None, list[str]]:
-    """The earlier label of the same predictions, if different; and evaluations of other models with this label.
-
-    The latter are evaluations of the same images and source.
-    """
-    labels = {row["model_id"]: row["model_label"] for row in _rows(output, MODELS)}
-    former, mine = labels.get(evaluation.model.model_id), evaluation.row()
-    namesakes = [
-        row["evaluation_id"]
-        for row in _rows(output, EVALUATIONS)
-        if labels.get(row["model_id"]) == evaluation.model.label
-        and row["model_id"] != evaluation.model.model_id
-        and all(row[name] == mine[name] for name in ("dataset_id", "source_id", "subset_id"))
-    ]
-    return None if former == evaluation.model.label else former, namesakes
-
-
-def _rows(output: StorePath, table: Table) -> list[dict[str, str]]:
-    """The rows of a dimension, except those in damaged files."""
-    rows: list[dict[str, str]] = []
-    for path in list_results_files(output, table):
-        with suppress(DamagedShardError):
-            rows += read_rows(path, table).to_pylist()
-    return rows

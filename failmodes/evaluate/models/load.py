@@ -24,7 +24,7 @@ from failmodes.evaluate.study.study_schema import ModelSpec, Normalization, name
 from failmodes.ingest.datasets.class_index import ClassIndex
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.imagenet_classes import imagenet_names
-from failmodes.ingest.study_types import LARGEST_SIDE_PX
+from failmodes.ingest.study_types import LARGEST_SIDE_PX, first_duplicate
 from failmodes.warehouse.errors import ModelError, StudyError, listed, shown
 
 ClassMap = Mapping[str, int | str]  # class of the dataset → output, by index, name or WordNet id
@@ -272,17 +272,15 @@ def map_classes(
     Raises:
         StudyError: a class matches no output or several, two classes share one, or outputs cannot be matched.
     """
-    _check_keys(class_map, class_names)
     if output_names is None and not class_map:
         _check_count(subject, output_count, len(class_names))
         return None
-    if output_names is None:
-        _check_complete(subject, class_map, class_names)
-    elif output_count not in (None, len(output_names)):
-        raise StudyError(f"{subject} has {output_count} outputs, but {len(output_names)} class names")
-    elif output_names == class_names and not class_map:
-        return None
-    else:
+    _check_map(subject, class_map, class_names, has_names=output_names is not None)
+    if output_names is not None:
+        if output_count not in (None, len(output_names)):
+            raise StudyError(f"{subject} has {output_count} outputs, but {len(output_names)} class names")
+        if output_names == class_names and not class_map:
+            return None
         output_count = len(output_names)
     index = ClassIndex(output_names or ())
     matches: dict[str, list[int]] = {}
@@ -293,17 +291,22 @@ def map_classes(
             raise StudyError(
                 f"{subject}: class_map maps {name!r} to output {given}, but outputs are 0 to {output_count - 1}"
             )
-    _check_matches(subject, matches, class_map, index)
-    outputs = [found[0] for found in matches.values()]
-    _check_distinct(subject, outputs, class_names)
+    outputs = _distinct_outputs(subject, matches, class_map, index)
     return None if outputs == list(range(output_count or -1)) else outputs
 
 
-def _check_keys(class_map: ClassMap, class_names: tuple[str, ...]) -> None:
+def _check_map(subject: str, class_map: ClassMap, class_names: tuple[str, ...], *, has_names: bool) -> None:
+    """Refuse a class that the dataset does not have, and, if outputs have no names, one without an index."""
     for name in class_map:
         if name not in class_names:
             near = difflib.get_close_matches(name, class_names, n=2) or class_names[:SHOWN]
             raise StudyError(f"class_map: unknown class {name!r}: the dataset has {', '.join(near)} …")
+    without = [repr(name) for name in class_names if not isinstance(class_map.get(name), int)]
+    if without and not has_names:
+        raise StudyError(
+            f"{subject}: class_map has no index for {listed(without, SHOWN)}, and the names of the outputs are "
+            "unknown: set the index of an output for each class, or `class_names`"
+        )
 
 
 def _check_count(subject: str, output_count: int | None, class_count: int) -> None:
@@ -317,24 +320,8 @@ def _check_count(subject: str, output_count: int | None, class_count: int) -> No
     raise StudyError(f"{subject} has {output_count} outputs, but the dataset has {class_count} classes: {hint}")
 
 
-def _check_complete(subject: str, class_map: ClassMap, class_names: tuple[str, ...]) -> None:
-    """Refuse a class without an index if outputs have no names."""
-    left = [repr(name) for name in class_names if name not in class_map]
-    if left:
-        raise StudyError(
-            f"{subject}: class_map lacks {listed(left, SHOWN)}, and the names of the outputs are unknown: set an "
-            "output for each class, or `class_names`"
-        )
-    for name in class_names:
-        if isinstance(class_map[name], str):
-            raise StudyError(
-                f"{subject}: class_map maps {name!r} to output {class_map[name]!r}, but the names of the outputs are "
-                "unknown: use its index, or set `class_names`"
-            )
-
-
-def _check_matches(subject: str, matches: dict[str, list[int]], class_map: ClassMap, index: ClassIndex) -> None:
-    """Refuse a class that matches several outputs or none."""
+def _distinct_outputs(subject: str, matches: dict[str, list[int]], class_map: ClassMap, index: ClassIndex) -> list[int]:
+    """The output of each class; refuses a class that matches several or none, and two that share one."""
     for name, found in matches.items():
         if len(found) > 1:
             which = " and ".join(f"{output} ({index.names[output]})" for output in found[:SHOWN])
@@ -350,17 +337,15 @@ def _check_matches(subject: str, matches: dict[str, list[int]], class_map: Class
             f"{subject} has no output for {quoted} (of {len(matches)} classes; the nearest to the first: {nearest}): "
             f"set `class_map = {{ {_toml_key(missing[0])} = … }}` or `class_names`"
         )
-
-
-def _check_distinct(subject: str, outputs: list[int], class_names: tuple[str, ...]) -> None:
-    first: dict[int, str] = {}
-    for output, name in zip(outputs, class_names, strict=True):
-        if output in first:
-            raise StudyError(
-                f"{subject}: classes {first[output]!r} and {name!r} both match output {output}: set distinct outputs "
-                "with `class_map`"
-            )
-        first[output] = name
+    outputs = [found[0] for found in matches.values()]
+    shared = first_duplicate(outputs)
+    if shared is not None:
+        first, second, *_ = (name for name, found in matches.items() if found[0] == shared)
+        raise StudyError(
+            f"{subject}: classes {first!r} and {second!r} both match output {shared}: set distinct outputs with "
+            "`class_map`"
+        )
+    return outputs
 
 
 def _toml_key(name: str) -> str:

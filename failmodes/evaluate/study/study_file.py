@@ -1,7 +1,7 @@
 """Study files: reading, validation, writing by a benchmark, and templates."""
 
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -146,28 +146,21 @@ def claims_of_folder(folder: Path) -> list[dict[str, Any]]:
     return [claim for claim in claims if isinstance(claim, dict)] if isinstance(claims, list) else []
 
 
-def write_study_file(study: Study, notes: Sequence[str], subjects: Collection[str]) -> Path:
+def write_study_file(study: Study, notes: Sequence[str]) -> Path:
     """Write the study file of a benchmark into its output folder.
-
-    Models and notes of earlier benchmarks of the same images and corruptions are kept.
 
     Args:
         study: the study, with the models that a file can name.
-        notes: what the file cannot name, one line each, starting with a label or name and a colon.
-        subjects: labels of all models and names of all custom corruptions of this benchmark.
+        notes: what the file cannot name, one line each.
 
     Returns:
         Path of the file.
     """
-    path = study.output / STUDY_FILE
-    content = _content(study)
-    models, kept = _of_earlier_benchmarks(_earlier_text(path), content, subjects)
-    content["models"] = models + content["models"]
-    lines = [*kept, *(NOTE + _one_line(note) for note in notes)]
-    head = [HEADER, *([NOTES_HEADER, *lines] if lines else [])]
     import tomli_w  # of the extra `evaluate`
 
-    atomic_write_bytes(path, ("\n".join(head) + "\n\n" + tomli_w.dumps(content)).encode())
+    path = study.output / STUDY_FILE
+    head = [HEADER, *([NOTES_HEADER] if notes else []), *(NOTE + _one_line(note) for note in notes)]
+    atomic_write_bytes(path, ("\n".join(head) + "\n\n" + tomli_w.dumps(_content(study))).encode())
     return path
 
 
@@ -218,11 +211,6 @@ def _one_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
-def _identifying(model: Mapping[str, Any]) -> dict[str, Any]:
-    """A model without its label; its checkpoint's name ends in a hash of its tensors."""
-    return {**model, "label": None, "checkpoint": str(model.get("checkpoint")).rpartition("-")[2]}
-
-
 def _content(study: Study) -> dict[str, Any]:
     """The keys that differ from their defaults; paths inside the output folder are relative."""
     content = study.model_dump(mode="json", exclude_defaults=True, exclude={"output", "models", "claims"})
@@ -257,21 +245,3 @@ def _earlier_text(path: Path) -> str:
         return read_regular(path, MOST_STUDY_BYTES).decode(errors="replace")
     except (FileNotFoundError, StorageError):
         return ""
-
-
-def _of_earlier_benchmarks(
-    text: str, content: dict[str, Any], subjects: Collection[str]
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Models and notes to keep of an earlier file that differs only in its models."""
-    try:
-        former = parse_toml(text)
-    except ValueError:
-        return [], []
-    models: list[dict[str, Any]] = former.pop("models", [])
-    former.pop("claims", None)
-    if former != {key: value for key, value in content.items() if key not in ("claims", "models")}:
-        return [], []
-    known = [_identifying(model) for model in content["models"]]
-    others = [m for m in models if m.get("label") not in subjects and _identifying(m) not in known]
-    replaced = tuple(f"{NOTE}{_one_line(subject)}: " for subject in subjects)
-    return others, [line for line in text.splitlines() if line.startswith(NOTE) and not line.startswith(replaced)]

@@ -220,7 +220,7 @@ def test_a_crop_of_images_of_the_input_size_is_a_warning(folder: Path) -> None:
     model = loaded(f"transformers:{folder / 'resnet'}")
     small, large = (np.resize(IMAGES[:2], (2, side, side, 3)) for side in (32, 64))
     assert [note.topic for note in model_warnings(model, small)] == ["cropping"]
-    assert not model_warnings(model, large)
+    assert not list(model_warnings(model, large))
 
 
 def test_a_module_in_memory_with_its_processor_is_prepared_alike(folder: Path) -> None:

@@ -71,7 +71,8 @@ GOOD = {
 BAD = {
     "names unknown, other count": (4, CIFAR, {}, "m.pt has 4 outputs, but the dataset has 3 classes"),
     "names unknown, ImageNet's count": (1000, CIFAR, {}, '1000 outputs, .*`class_names = "imagenet-1k"`'),
-    "names unknown, some said": (3, CIFAR, {"cat": 0}, "lacks 'dog', 'ship', and the names .* unknown"),
+    "names unknown, some said": (3, CIFAR, {"cat": 0}, "no index for 'dog', 'ship', and the names .* unknown"),
+    "names unknown, said by name": (3, CIFAR, {"cat": "x", "dog": 0, "ship": 1}, "no index for 'cat', and the names"),
     "as many outputs, other names": (
         ("car", "bus", "tram"),
         CIFAR,

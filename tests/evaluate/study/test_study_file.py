@@ -20,8 +20,8 @@ HARD = 'a "b" \\ \'\'\' # größer\n[[models]]\nlabel = "evil"\r\x00\x7f\u2028\u
 LABEL = 'a "b" \\ \'\'\' # größer [[models]] label = "evil"…'  # as hard as a label may be: printable
 
 
-def model(folder: Path, label: str = "Net A", weights: str = "aaaa", **more) -> dict:
-    file = folder / "models" / f"{''.join(filter(str.isalnum, label[:5]))}-{weights}.safetensors"
+def model(folder: Path, label: str = "Net A", **more) -> dict:
+    file = folder / "models" / f"{''.join(filter(str.isalnum, label[:5]))}.safetensors"
     file.parent.mkdir(exist_ok=True)
     file.touch()
     return {"label": label, "architecture": "torchvision:resnet18", "checkpoint": str(file)} | more
@@ -35,17 +35,8 @@ def study(folder: Path, *models: dict, names=("fog",), **more) -> Study:
     return check_study(content, folder, require_models=False)
 
 
-def write(made: Study, *notes: str, subjects: tuple[str, ...] = ()) -> str:
-    labels = [spec.label for spec in made.models]
-    return write_study_file(made, notes, [*labels, *subjects]).read_text(encoding="utf-8")
-
-
-def labels(folder: Path) -> list[str]:
-    return [spec.label for spec in read_study(folder / "study.toml", require_models=False).models]
-
-
-def notes(folder: Path) -> list[str]:
-    return [line for line in (folder / "study.toml").read_text().splitlines() if line.startswith("# - ")]
+def write(made: Study, *notes: str) -> str:
+    return write_study_file(made, notes).read_text(encoding="utf-8")
 
 
 VARIANTS = {
@@ -85,34 +76,11 @@ def test_paths_in_the_folder_move_with_it(tmp_path: Path) -> None:
 
 
 def test_a_note_is_one_line(tmp_path: Path) -> None:
-    text = write(study(tmp_path, model(tmp_path)), f"{HARD}: a function", subjects=(HARD,))
-    head, _, _ = text.partition("\n\n")
-    assert all(line.startswith("# ") for line in head.split("\n"))
-    assert labels(tmp_path) == ["Net A"]
-    assert notes(tmp_path) == ['# - a "b" \\ \'\'\' # größer [[models]] label = "evil"     …: a function']
-    assert write(study(tmp_path, model(tmp_path)), f"{HARD}: a function", subjects=(HARD,)) == text
-
-
-def test_models_of_earlier_benchmarks_are_kept_if_only_models_differ(tmp_path: Path) -> None:
-    write(study(tmp_path, model(tmp_path, "A", "11")), "F: a function", subjects=("F",))
-    write(study(tmp_path, model(tmp_path, "B", "22")), "G: a function", subjects=("G",))
-    assert labels(tmp_path) == ["A", "B"]
-    assert notes(tmp_path) == ["# - F: a function", "# - G: a function"]
-    write(study(tmp_path, model(tmp_path, "A", "33")), "G: another function", subjects=("G",))
-    assert labels(tmp_path) == ["B", "A"]
-    assert notes(tmp_path) == ["# - F: a function", "# - G: another function"]
-    assert read_study(tmp_path / "study.toml").models[1].checkpoint == tmp_path / "models" / "A-33.safetensors"
-
-
-@pytest.mark.parametrize(
-    "more",
-    [{"names": ["snow"]}, {"evaluation": {"precision": "bfloat16"}}],
-    ids=["corruptions", "precision"],
-)
-def test_a_benchmark_of_another_kind_starts_a_new_file(tmp_path: Path, more: dict) -> None:
-    write(study(tmp_path, model(tmp_path, "A", "11")), "F: a function", subjects=("F",))
-    write(study(tmp_path, model(tmp_path, "B", "22"), **more))
-    assert (labels(tmp_path), notes(tmp_path)) == (["B"], [])
+    text = write(study(tmp_path, model(tmp_path)), f"{HARD}: a function")
+    *notes, note = text.partition("\n\n")[0].split("\n")
+    assert note == '# - a "b" \\ \'\'\' # größer [[models]] label = "evil"     …: a function'
+    assert all(line.startswith("# ") for line in notes)
+    assert [spec.label for spec in read_study(tmp_path / "study.toml").models] == ["Net A"]
 
 
 @pytest.mark.parametrize(
