@@ -3,8 +3,7 @@
 The former file is untrusted, and writing into it would run its triggers, constraints, indexes and defaults. So the
 tables of the schema are created by our own statements and filled column by column. Rows of a user's own tables are kept
 if their columns have plain types. This is an allow-list: objects that a later DuckDB adds to its catalog are dropped
-too. A file with exactly our tables and nothing else is copied byte by byte instead, which saves seconds for millions of
-rows.
+too.
 """
 
 import re
@@ -12,7 +11,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +27,7 @@ from failmodes.warehouse.database.connection import (
     reading_errors,
 )
 from failmodes.warehouse.database.stored_metrics import update_metrics
-from failmodes.warehouse.database.tables import create_statement, create_tables, write_info
+from failmodes.warehouse.database.tables import create_tables, write_info
 from failmodes.warehouse.database.views import view_definitions
 from failmodes.warehouse.database_schema import TABLES
 from failmodes.warehouse.errors import StorageError, WarehouseError, listed
@@ -41,7 +39,7 @@ from failmodes.warehouse.terminal import note
 
 WRITER_BYTES = 5 * 10**8  # more does not speed up a load of millions of rows, and DuckDB uses all that it may
 BLOCK_BYTES = 262_144  # DuckDB's own
-STORAGE, STORAGE_NUMBER = "v1.2.0", 65  # readable by DuckDB 1.2 and later
+STORAGE = "v1.2.0"  # readable by DuckDB 1.2 and later
 UNTRIED = "fsst,rle"  # compressions that DuckDB would try on every column without making files smaller
 
 MOST_NAMED = 5  # of dropped objects
@@ -102,39 +100,11 @@ def writer_lock(warehouse: Path) -> Iterator[None]:
         yield
 
 
-class Former:
-    """The content of a warehouse file that will be rewritten.
+def left_out(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Objects of the attached file that a new file would drop, as text; the tables of the schema are checked already.
 
-    Attributes:
-        left_out: objects that a new file would drop, as text; the tables of the schema are checked already.
-        is_ours: whether it has exactly the tables that this program creates, and nothing else.
+    Views are left out if they are not ours by their names.
     """
-
-    def __init__(self, warehouse: Path) -> None:
-        """Read a warehouse.
-
-        Raises:
-            WarehouseError: it is missing, of another version, in use by a writer, or its tables are not ours.
-        """
-        with open_warehouse(warehouse, TABLES) as con:
-            beside = foreign_objects(con)
-            statements = dict(
-                con.execute("select table_name, sql from duckdb_tables() where database_name = 'warehouse'").fetchall()
-            )
-            views = foreign_views(con)
-        with warehouse.open("rb") as file:
-            header = file.read(20)  # the number follows a checksum and "DUCK"
-        opens_elsewhere = int.from_bytes(header[12:20], "little") <= STORAGE_NUMBER
-        self.is_ours = opens_elsewhere and not beside and statements == own_statements()
-        self.left_out = [] if self.is_ours else [*beside, *views]
-
-    def described(self) -> str:
-        """The first dropped objects, as text."""
-        return listed(self.left_out, MOST_NAMED)
-
-
-def foreign_objects(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Objects of the attached file besides tables and views, and dropped parts of its tables, as text."""
     functions = "select distinct function_name from duckdb_functions() where database_name = 'system'"
     known = set(con.execute(functions).fetchall())
     found = []
@@ -148,25 +118,11 @@ def foreign_objects(con: duckdb.DuckDBPyConnection) -> list[str]:
             found += [what for (what,) in rows]
     for name in sorted(base_tables(con)):
         found += _left_of_table(con, name)
-    return found
-
-
-def foreign_views(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Views of the attached file that are not ours by their names, as text."""
-    rows = con.execute(
+    views = con.execute(
         "select view_name from duckdb_views() where database_name = 'warehouse' and schema_name = 'main' "
         "and not internal order by view_name"
     ).fetchall()
-    return [f"a view {name}" for (name,) in rows if name.lower() not in view_definitions()]
-
-
-@cache
-def own_statements() -> dict[str, str]:
-    """DuckDB's statements for the tables of the schema."""
-    with duckdb.connect(config=LOCKED) as con:
-        for table in TABLES.values():
-            con.execute(create_statement(table))
-        return dict(con.execute("select table_name, sql from duckdb_tables()").fetchall())
+    return found + [f"a view {name}" for (name,) in views if name.lower() not in view_definitions()]
 
 
 def carry_over(con: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
@@ -236,29 +192,29 @@ def staged_database(
         warehouse: the DuckDB file.
         empty: start from an empty file.
         keeps_all: refuse a file with objects that would be dropped; otherwise a note names them.
-        block_bytes: block size of the new file; a byte copy keeps the former one.
+        block_bytes: block size of the new file.
 
     Raises:
         WarehouseError: the former file is missing, of another version, in use, damaged, changed, or refused by
             `keeps_all`.
         StorageError: the new file cannot be written.
     """
-    former = None if empty else Former(warehouse)
-    if former and former.left_out and keeps_all:
+    dropped = ""
+    if not empty:
+        with open_warehouse(warehouse, TABLES) as con:
+            dropped = listed(left_out(con), MOST_NAMED)
+    if dropped and keeps_all:
         raise WarehouseError(
-            f"{warehouse} holds {former.described()}, which failmodes did not create and would drop: "
-            "`failmodes load STUDY` does that"
+            f"{warehouse} holds {dropped}, which failmodes did not create and would drop: `failmodes load STUDY` does "
+            "that"
         )
     with atomic_write(warehouse) as temporary:
         try:
-            if former and former.is_ours:
-                shutil.copyfile(warehouse, temporary)
             with (
                 _spill_folder(warehouse) as spill,
                 duckdb.connect(str(temporary), config=_settings(spill, block_bytes)) as con,
             ):
-                carries = former is not None and not former.is_ours
-                if carries:
+                if not empty:
                     con.execute(f"attach {sql_literal(str(warehouse))} as warehouse (read_only)")
                 if fetch_first(con, "select current_setting('enable_progress_bar')") == (True,):
                     # A notebook without ipywidgets refuses every setting
@@ -266,7 +222,7 @@ def staged_database(
                 _tune(con)
                 con.execute(f"set disabled_compression_methods = '{UNTRIED}'")  # ignored as a setting of `connect`
                 con.execute("set enable_external_access = false")
-                if carries:
+                if not empty:
                     con.begin()
                     carry_over(con, warehouse)
                     con.commit()
@@ -279,8 +235,8 @@ def staged_database(
             raise StorageError(f"cannot write {warehouse}: {reason_of(error)}") from error
         finally:
             temporary.with_name(f"{temporary.name}.wal").unlink(missing_ok=True)
-    if former and former.left_out:
-        note(f"{warehouse} no longer holds {former.described()}, which failmodes did not create")
+    if dropped:
+        note(f"{warehouse} no longer holds {dropped}, which failmodes did not create")
 
 
 def _spill_folder(warehouse: Path) -> tempfile.TemporaryDirectory[str]:

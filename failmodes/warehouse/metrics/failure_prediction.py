@@ -64,14 +64,9 @@ def rank(certainty: NDArray[np.floating], failed: NDArray[np.bool_]) -> Ranking:
     values = -certainty if known is None else -certainty[known]
     order = np.argsort(values)  # images of one value are a group, in any order
     places = order if known is None else known[order]
-    ordered = values[order]
+    failed, ordered = failed[places], values[order]
     is_first = np.ones(len(ordered), np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
-    return _grouped(places, failed[places], is_first)
-
-
-def _grouped(places: NDArray[np.intp], failed: NDArray[np.bool_], is_first: NDArray[np.bool_]) -> Ranking:
-    """Images in order, with which of them is the first of its group."""
     starts = np.flatnonzero(is_first)
     counts = np.diff(starts, append=len(places))
     failures = np.add.reduceat(failed, starts, dtype=np.int64) if len(starts) else starts
@@ -239,57 +234,44 @@ def auroc_within(rows: CellRows, score: str) -> Floats:
 
     Tenths of fewer than two failures or two correct predictions take no part.
     """
-    ranking = _ranking_with_empty(rows, score)
-    tenths = rows.once("tenths", lambda: _tenths(rows))[ranking.places]
-    count = len(ranking.places)
-    sizes, failures = np.bincount(tenths, minlength=10), np.bincount(tenths, ranking.failed, 10)
-    correct = sizes - failures
-    pairs = np.where((failures > 1) & (correct > 1), failures * correct, 0)
-    if not pairs.any():
+    certainty, failed = _certainty(rows, score), ~rows["correct"]
+    tenths = rows.once("tenths", lambda: _tenths(rows["confidence"]))
+    tenths = np.where(np.isnan(certainty), -1, tenths)
+    found = np.zeros(len(rows))
+    area = pairs = 0.0
+    for tenth in range(10):
+        chosen = np.flatnonzero(tenths == tenth)
+        failures = int(np.count_nonzero(failed[chosen]))
+        if 1 < failures < len(chosen) - 1:
+            of_tenth = auroc_contributions(rank(certainty[chosen], failed[chosen]), len(chosen))
+            own = failures * (len(chosen) - failures)
+            area, pairs = area + own * of_tenth.mean(), pairs + own
+            found[chosen] = own * (of_tenth - of_tenth.mean()) / len(chosen)
+    if not pairs:
         raise Undefined("no tenth by confidence holds two failures and two correct predictions")
-    order = np.argsort(tenths.astype(np.uint8), kind="stable")  # tenth by tenth, by certainty within each
-    group, ordered = ranking.group[order], tenths[order]
-    is_first = np.append(True, (group[1:] != group[:-1]) | (ordered[1:] != ordered[:-1]))
-    inside = _grouped(order, ranking.failed[order], is_first)
-    own = tenths[inside.places]
-    starts, before = np.cumsum(sizes) - sizes, np.cumsum(failures) - failures
-    group_tenth = own[np.cumsum(inside.counts) - 1]
-    higher_failures = inside.failures_before - before[group_tenth]
-    with np.errstate(divide="ignore", invalid="ignore"):  # for tenths that take no part
-        above = inside.starts - starts[group_tenth] - higher_failures + (inside.counts - inside.failures) / 2
-        below = failures[group_tenth] - higher_failures - inside.failures / 2
-        placed = np.where(inside.failed, (above / correct[group_tenth])[inside.group],
-                          (below / failures[group_tenth])[inside.group])  # fmt: skip
-        areas = np.bincount(own, np.where(inside.failed, placed, 0), 10) / failures
-        gaps = (placed - areas[own]) / np.where(inside.failed, failures[own], correct[own])
-    weights = pairs / pairs.sum()
-    found = np.full(count, float((weights[pairs > 0] * areas[pairs > 0]).sum()))
-    found[inside.places] += np.where(pairs[own] > 0, count * weights[own] * gaps, 0)
-    return ranking.spread(found, len(rows))
+    count = np.count_nonzero(tenths >= 0)
+    return np.where(tenths >= 0, (area + count * found) / pairs, np.nan)
 
 
-def _ranking_with_empty(rows: CellRows, score: str) -> Ranking:
-    """As `ranking_of`; `empty_map` ranks by whether the map of the predicted class is empty."""
+def _certainty(rows: CellRows, score: str) -> NDArray[np.floating]:
+    """(N,) as `CellRows.certainty`; by `empty_map`, images whose map of the predicted class is empty are uncertain."""
     if score != "empty_map":
-        return ranking_of(rows, score)
+        certainty = rows.certainty(score)
+        if np.isnan(certainty).all():
+            raise Undefined(NOT_STORED)
+        return certainty
     has_map, is_empty = rows["predicted.has_map"], rows["predicted.empty"]
     if not is_empty.any():
         raise Undefined("no map is empty")
-    return rank(np.where(has_map, -is_empty.astype(np.float64), np.nan), ~rows["correct"])
+    return np.where(has_map, -is_empty.astype(np.float64), np.nan)
 
 
-def _tenths(rows: CellRows) -> NDArray[np.int64]:
+def _tenths(confidence: NDArray[np.floating]) -> NDArray[np.int64]:
     """(N,) the tenth of the images that each is in by its confidence, from the least; those that tie are in one."""
-    values = rows["confidence"]
-    if np.isfinite(values).all():
-        ranking = ranking_of(rows, "confidence")
-    else:  # images without confidence are the least certain
-        ranking = rank(np.where(np.isfinite(values), values, np.float32(-np.inf)), ~rows["correct"])
-    count = len(rows)
-    lower = count - ranking.starts - ranking.counts
-    found = np.empty(count, np.int64)
-    found[ranking.places] = ((20 * lower + 10 * ranking.counts) // (2 * count))[ranking.group]
-    return found
+    known = np.where(np.isfinite(confidence), confidence, -np.inf)  # images without confidence are the least certain
+    _, group, counts = np.unique(known, return_inverse=True, return_counts=True)
+    lower = np.cumsum(counts) - counts
+    return ((20 * lower + 10 * counts) // (2 * len(known)))[group]
 
 
 def selective_risks(ranking: Ranking) -> Floats:

@@ -9,7 +9,7 @@ from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import python_in_background, write_a_step
 
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.database.updates import Former, writer_lock
+from failmodes.warehouse.database.updates import writer_lock
 from failmodes.warehouse.database_schema import TABLES
 from failmodes.warehouse.errors import StudyError, WarehouseError
 
@@ -84,25 +84,8 @@ def test_only_an_existing_warehouse_is_changed(tmp_path: Path) -> None:
     assert not (tmp_path / "none.duckdb").exists()
 
 
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "create type n as enum ('a')",
-        "alter table models alter model_label set default 'x'; alter table models alter model_label drop default; "
-        "alter table models add column x integer",
-        "create table other as from models; drop table models; create table models as select * from other; drop table "
-        "other; alter table models alter model_label type varchar collate nocase",
-    ],
-    ids=["a type", "a column", "a collation"],
-)
-def test_what_failmodes_wrote_is_known_as_such_and_any_other_statement_is_not(warehouse_copy: Path, sql: str) -> None:
-    former = Former(warehouse_copy)
-    assert (former.is_ours, former.left_out) == (True, [])
-    assert not Former(changed(warehouse_copy, sql)).is_ours
-
-
 @pytest.mark.slow
-def test_rows_and_their_order_are_the_same_whether_copied_or_carried_over(warehouse_copy: Path, tmp_path: Path) -> None:
+def test_rows_and_their_order_are_carried_over(warehouse_copy: Path, tmp_path: Path) -> None:
     before = hashes(warehouse_copy)
     link = tmp_path / "link.duckdb"
     link.symlink_to(warehouse_copy)
@@ -112,7 +95,7 @@ def test_rows_and_their_order_are_the_same_whether_copied_or_carried_over(wareho
     changed(warehouse_copy, "create table mine as select 7 as seven; create or replace view outcomes as select 1 as x")
     write_a_step(warehouse_copy)
     assert hashes(warehouse_copy) == before
-    assert warehouse_copy.read_bytes()[12:20] == (65).to_bytes(8, "little")
+    assert warehouse_copy.read_bytes()[12:20] == (65).to_bytes(8, "little"), "DuckDB 1.2 can read it"
     asked = "select (from mine), (select count(*) from steps), (select count(*) > 1 from outcomes)"
     assert answers(warehouse_copy, asked) == [(7, 2, True)]
 
@@ -145,7 +128,6 @@ def test_a_value_without_a_place_is_refused(warehouse_copy: Path, tmp_path: Path
 def test_who_changes_settings_loses_nothing(warehouse_copy: Path) -> None:
     changed(warehouse_copy, "; ".join(f"create macro m{number}() as 1" for number in range(9)))
     before = warehouse_copy.read_bytes()
-    assert Former(warehouse_copy).described().endswith("a macro m4 and 4 more")
-    with pytest.raises(WarehouseError, match="holds a macro m0, .*, which failmodes did not create"):
+    with pytest.raises(WarehouseError, match="holds a macro m0, .*, a macro m4 and 4 more, which failmodes did not"):
         write_a_step(warehouse_copy)
     assert warehouse_copy.read_bytes() == before
