@@ -17,7 +17,6 @@ from warehouse_files import SECRET, SMALL_RECORD
 from failmodes.analysis.judging.stored import DERIVATION
 from failmodes.evaluate.study.study_file import read_study
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.storage.files import as_store_path
@@ -63,31 +62,6 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("FAILMODES_DATA is unset: it names the folder with real CIFAR-10 images and checkpoints")
     return Path(folder).resolve()
-
-
-@pytest.fixture(scope="session")
-def real_warehouse(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The warehouse that FAILMODES_WAREHOUSE names, or one of 40 real images with both supplied checkpoints."""
-    named = os.environ.get("FAILMODES_WAREHOUSE")
-    if named:
-        return Path(named).resolve()
-    from failmodes.evaluate.engine.run import evaluate_study
-
-    folder = tmp_path_factory.mktemp("real")
-    models = "".join(
-        f'[[models]]\nlabel = "{name}"\narchitecture = "{name}"\n'
-        f'checkpoint = "{real_data}/checkpoints/{name}-cifar10jpeg.safetensors"\n'
-        "normalization = { mean = [0.4914, 0.4822, 0.4465], std = [0.2470, 0.2435, 0.2616] }\n"
-        for name in ("resnet18", "densenet121")
-    )
-    dataset = f'[dataset]\nkind = "cifar10"\npath = "{real_data}/cifar10"\nimages = 40\n'
-    names = '"gaussian_noise", "defocus_blur", "fog", "contrast", "spatter"'  # one of each group, and one of the extra
-    corruptions = f"[corruptions]\nnames = [{names}]\nseverities = [1, 3, 5]\n"
-    (folder / "study.toml").write_text(f'name = "real"\noutput = "out"\n{dataset}{corruptions}{models}')
-    study = read_study(folder / "study.toml")
-    evaluate_study(study, open_dataset(study.dataset, study.cache))
-    load([study.output], study.output / "warehouse.duckdb")
-    return study.output / "warehouse.duckdb"
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from built_once import built_once
 from chromium import Theme, find_chromium, launched, wait_until_drawn
 from malicious_names import MALICIOUS
 from report_pages import Visit, open_report, unfold
@@ -61,23 +62,22 @@ def visit(open_page: Open) -> Iterator[Open]:
 @pytest.fixture(scope="session")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two models, five corruptions, five severities, 200 images of ten classes."""
-    folder = tmp_path_factory.mktemp("report")
-    write_synthetic(folder, images=200, classes=10, exemplars_per_reason=2)
-    return _reported(folder)
+    return _reported(tmp_path_factory, "report", images=200)
 
 
 @pytest.fixture(scope="session")
 def malformed_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report whose models, classes, data set, note and study are called by whoever means harm."""
-    folder = tmp_path_factory.mktemp("malicious")
     texts = Texts(study=MALICIOUS[0], dataset=" ".join(MALICIOUS[1:7]), note="\n".join(MALICIOUS), classes=MALICIOUS)
-    write_synthetic(
-        folder, images=100, models=(" ".join(MALICIOUS[:4]), *MALICIOUS[5:8], "".join(MALICIOUS[8:])), classes=10,
-        corruptions=("fog", "contrast"), texts=texts, exemplars_per_reason=2,
-    )  # fmt: skip
-    return _reported(folder)
+    models = (" ".join(MALICIOUS[:4]), *MALICIOUS[5:8], "".join(MALICIOUS[8:]))
+    options = {"images": 100, "models": models, "corruptions": ("fog", "contrast"), "texts": texts}
+    return _reported(tmp_path_factory, "malicious", **options)
 
 
-def _reported(folder: Path) -> Path:
-    load([folder], folder / "warehouse.duckdb", derivation=DERIVATION)
-    return write_report(folder / "warehouse.duckdb")
+def _reported(factory: pytest.TempPathFactory, name: str, **options: Any) -> Path:
+    def build(folder: Path) -> None:
+        write_synthetic(folder, classes=10, exemplars_per_reason=2, **options)
+        load([folder], folder / "warehouse.duckdb", derivation=DERIVATION)
+        write_report(folder / "warehouse.duckdb")
+
+    return built_once(factory, name, build)[0] / "report.html"

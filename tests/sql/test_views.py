@@ -75,6 +75,28 @@ def test_view_agrees_with_an_independent_computation(rough: duckdb.DuckDBPyConne
     assert rough.sql(f"from {view} limit 1").fetchall()
 
 
+@pytest.fixture(scope="module")
+def real_warehouse(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20 real images with both supplied checkpoints, under a corruption of each group and one of the extra ones."""
+    pytest.importorskip("torch")
+    from tiny_study import run_study
+
+    models = "".join(
+        f'[[models]]\nlabel = "{name}"\narchitecture = "{name}"\n'
+        f'checkpoint = "{real_data}/checkpoints/{name}-cifar10jpeg.safetensors"\n'
+        "normalization = { mean = [0.4914, 0.4822, 0.4465], std = [0.2470, 0.2435, 0.2616] }\n"
+        for name in ("resnet18", "densenet121")
+    )
+    dataset = f'[dataset]\nkind = "cifar10"\npath = "{real_data}/cifar10"\nimages = 20\n'
+    names = '"gaussian_noise", "defocus_blur", "fog", "contrast", "spatter"'
+    corruptions = f"[corruptions]\nnames = [{names}]\nseverities = [1, 5]\n"
+    folder = tmp_path_factory.mktemp("real")
+    (folder / "study.toml").write_text(f'name = "real"\noutput = "out"\n{dataset}{corruptions}{models}')
+    run_study(folder / "study.toml")
+    load([folder / "out"], folder / "warehouse.duckdb")
+    return folder / "warehouse.duckdb"
+
+
 @pytest.mark.data
 @pytest.mark.slow
 @pytest.mark.parametrize("view", COMPARISONS)
@@ -84,26 +106,23 @@ def test_view_agrees_on_a_real_warehouse(real_warehouse: Path, view: str) -> Non
 
 
 def test_effective_robustness_is_the_residual_of_a_line_on_logits_of_five_models(tmp_path) -> None:
-    """Clean accuracies with logits 0, 1, 2, 3 and 4; the line through the shift's is computed by hand."""
-    names = ("A", "B", "C", "D", "E")
-    shares = [1 / (1 + np.exp(-place)) for place in range(5)]
-    clean = {name: round(10_000 * share) for name, share in zip(names, shares, strict=True)}
-    shifted = {"A": 2689, "B": 5000, "C": 7311, "D": 8808, "E": 9990}  # logits -1, 0, 1, 2 and 6.9
-    output = write_synthetic(tmp_path, images=40, models=names, corruptions=("fog",), severities=(1,)).output
-    counts = {"images": 10_000, "clean_images": 10_000}
-    write_shift(output, "All", shifted, clean_correct=clean, **counts)
-    few = {name: shifted[name] for name in names[:4]}
-    write_shift(output, "Four models", few, clean_correct={name: clean[name] for name in names[:4]}, **counts)
+    """Clean accuracies with logits -2, -1, 0, 1 and 2 (base 2); the line through the shift's is computed by hand."""
+    places = dict(zip("ABCDE", range(-2, 3), strict=True))
+    clean = {name: round(900 / (1 + 2.0**-place)) for name, place in places.items()}
+    shifted = {"A": 100, "B": 180, "C": 300, "D": 450, "E": 899}  # of 900: logits -3, -2, -1, 0 and 9.8
+    output = write_synthetic(tmp_path, images=40, models=tuple("ABCDE"), corruptions=("fog",), severities=(1,)).output
+    for shift, names in (("All", "ABCDE"), ("Four models", "ABCD")):
+        correct, clean_correct = ({name: counts[name] for name in names} for counts in (shifted, clean))
+        write_shift(output, shift, correct, clean_correct=clean_correct, images=900, clean_images=900)
     load([output], tmp_path / "w.duckdb")
     with open_warehouse(tmp_path / "w.duckdb") as con:
         COMPARISONS["accuracy_by_shift"](con)
         query = "select shift, effective_robustness from accuracy_by_shift order by shift, model_label"
         found = con.sql(query).fetchall()
-    logits = np.array([-1, 0, 1, 2, np.log(9990 / 10)])
-    slope = ((np.arange(5) - 2) * logits).sum() / 10  # least squares: the sum of squares of -2 … 2 is 10
-    line = logits.mean() + slope * (np.arange(5) - 2)
-    residuals = np.array([*shifted.values()]) / 10_000 - 1 / (1 + np.exp(-line))
-    assert [value for shift, value in found if shift == "All"] == pytest.approx(residuals, abs=2e-4)
+    logits, of_clean = np.array([-3, -2, -1, 0, np.log2(899)]), np.array([*places.values()])
+    slope = (of_clean * logits).sum() / 10  # least squares: the sum of squares of -2 … 2 is 10
+    residuals = np.array([*shifted.values()]) / 900 - 1 / (1 + 2.0 ** -(logits.mean() + slope * of_clean))
+    assert [value for shift, value in found if shift == "All"] == pytest.approx(residuals)
     assert [value for shift, value in found if shift == "Four models"] == [None] * 4
 
 
@@ -122,8 +141,8 @@ def test_unpaired_drift_and_distortion_are_null_with_the_reason(rough: duckdb.Du
 
 
 def test_extra_corruptions_stay_out_of_the_headline_mean(tmp_path) -> None:
-    output = write_synthetic(tmp_path, images=40, models=("A",)).output
-    load([output], tmp_path / "w.duckdb")
+    made = write_synthetic(tmp_path, images=40, models=("A",), corruptions=("fog", "contrast"), severities=(1, 5))
+    load([made.output], tmp_path / "w.duckdb")
     with duckdb.connect(str(tmp_path / "w.duckdb")) as con:
         con.execute("update corruptions set headline = false where corruption = 'fog'")
         COMPARISONS["robustness_by_model"](con)
