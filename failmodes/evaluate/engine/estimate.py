@@ -20,7 +20,7 @@ from failmodes.evaluate.evaluation_data import EvaluationData, open_study_data
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import study_models
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.ingest.datasets.thumbnails import MOST_BYTES, encode_png
+from failmodes.ingest.datasets.thumbnails import encode_png, stored_images
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
 
 ROW_BYTES = 200  # per image and cell: 190 in the demo, a third less without attention
@@ -137,7 +137,7 @@ def _picture_bytes(study: Study, data: EvaluationData, model_count: int) -> int:
     few = data.subset.clean_ids[:EXEMPLARS]
     png_bytes = sum(len(encode_png(image)) for image in data.dataset.images[few]) // len(few)
     exemplars = EXEMPLARS * len(study.corruptions.names) * (len(study.severities) + 1) * model_count
-    return 2 * (exemplars * png_bytes + min(MOST_BYTES, len(data.subset.clean_ids) * png_bytes))
+    return 2 * png_bytes * (exemplars + len(stored_images(data.dataset, data.subset.clean_ids)))
 
 
 def _free_bytes(study: Study) -> int | None:

@@ -133,27 +133,21 @@ class Dataset:
         )
 
 
-class ConcatenatedImages:
-    """Several image arrays as one, without copying."""
+def class_indices(labels: NDArray[Any], location: str) -> NDArray[np.int64]:
+    """Labels (N,) or (N, 1) of a file as (N,) int64.
 
-    def __init__(self, parts: Sequence[ImageArray]) -> None:
-        self._parts = parts
-        self._ends = np.cumsum([len(part) for part in parts])
-        self.shape = (int(self._ends[-1]), *parts[0].shape[1:])
-        self.dtype = parts[0].dtype
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: Any) -> NDArray[np.uint8]:
-        requested = np.arange(len(self))[rows]
-        images = np.empty((*requested.shape, *self.shape[1:]), self.dtype)
-        owners = np.searchsorted(self._ends, requested, side="right")
-        for index, part in enumerate(self._parts):
-            mine = owners == index
-            if mine.any():
-                images[mine] = part[requested[mine] - (self._ends[index] - len(part))]
-        return images
+    Raises:
+        DataError: they are no whole numbers, or several per image.
+        LimitError: they do not fit into memory.
+    """
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        raise DataError(
+            f"{location} has {labels.shape[1]} labels per image: only datasets with one label can be evaluated"
+        )
+    if labels.ndim not in (1, 2) or not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(f"{location} holds {labels.dtype} {labels.shape}: expected one whole number per image")
+    check_memory(BYTES_PER_LABEL * labels.size, f"{location}, of {labels.size:,} labels,")
+    return labels.reshape(-1).astype(np.int64)
 
 
 def check_shapes(label: str, images: ImageArray, labels: NDArray[Any]) -> None:

@@ -40,18 +40,18 @@ LEFT_OUT_WORDS = {
 
 
 class LeftOut(NamedTuple):
-    """Files that are skipped for one reason.
+    """A skipped file or folder.
 
     Attributes:
         reason: a key of LEFT_OUT_WORDS.
-        file_count: number of files; for hidden folders and folders beside the split's, number of folders.
-        names: their paths, or those of their folders, within the dataset's folder.
-        image_count: how many of them are images of a class.
+        name: its path within the dataset's folder; folders end in a slash.
+        file_count: number of files in a folder within a class; 1 for everything else.
+        image_count: how many images of a class it is or holds.
     """
 
     reason: str
-    file_count: int
-    names: list[str]
+    name: str
+    file_count: int = 1
     image_count: int = 0
 
 
@@ -79,7 +79,7 @@ class FolderListing(NamedTuple):
 
     def notes(self, beside: Sequence[LeftOut] = ()) -> list[str]:
         """Notes on skipped files (`beside` too), on class names that differ from the folders', and on empty classes."""
-        left_out = _joined([*beside, *self.left_out])
+        left_out = [*beside, *self.left_out]
         notes = [f"skipped: {describe_left_out(left_out)}"] if left_out else []
         named = [folder for folder, name in zip(self.folder_names, self.class_names, strict=True) if folder != name]
         if named:
@@ -126,7 +126,7 @@ def list_images(root: Path) -> FolderListing:
     if not files:
         raise DataError(f"{root} has class folders ({here.folders[0]}, …) but no images: {FOLDER_HINT}")
     names = _class_names(here.folders, root)
-    listing = FolderListing(names, tuple(here.folders), files, np.array(labels, dtype=np.int64), _joined(left_out))
+    listing = FolderListing(names, tuple(here.folders), files, np.array(labels, dtype=np.int64), left_out)
     if listing.unread > len(files):
         raise DataError(
             f"{root}: {listing.unread:,} of {listing.unread + len(files):,} images would be skipped: "
@@ -144,7 +144,7 @@ def list_beside(path: Path) -> list[LeftOut]:
     """
     here = list_entries(path)
     folders = [f"{name}/" for name in here.folders if name not in SPLIT_FOLDERS]
-    return [LeftOut(BESIDE, 1, [name]) for name in folders] + _not_in_classes(here)
+    return [LeftOut(BESIDE, name) for name in folders] + _not_in_classes(here)
 
 
 def class_name_of(folder_name: str) -> str:
@@ -158,11 +158,14 @@ def class_name_of(folder_name: str) -> str:
 
 def describe_left_out(left_out: Sequence[LeftOut]) -> str:
     """Skipped files as text: "2 hidden files (.DS_Store, cat/._1.jpg), 1 image at the root (a.jpg)"."""
-    return ", ".join(
-        f"{count:,}{' or more' if reason == NESTED and count >= MOST_COUNTED else ''}"
-        f" {LEFT_OUT_WORDS[reason][count > 1]} ({_some(names)})"
-        for reason, count, names, _ in left_out
-    )
+    parts = []
+    for reason, words in LEFT_OUT_WORDS.items():
+        some = [entry for entry in left_out if entry.reason == reason]
+        if some:
+            count = sum(entry.file_count for entry in some)
+            more = " or more" if reason == NESTED and count >= MOST_COUNTED else ""
+            parts.append(f"{count:,}{more} {words[count > 1]} ({_some([entry.name for entry in some])})")
+    return ", ".join(parts)
 
 
 def is_image(name: str, suffixes: Collection[str] = READ_SUFFIXES) -> bool:
@@ -179,23 +182,23 @@ def _list_class(root: Path, name: str) -> tuple[list[str], list[LeftOut]]:
         if is_image(entry):
             images.append(entry)
         else:
-            left_out.append(LeftOut(OTHER, 1, [f"{name}/{entry}"], int(is_image(entry, UNREAD_SUFFIXES))))
+            left_out.append(LeftOut(OTHER, f"{name}/{entry}", image_count=int(is_image(entry, UNREAD_SUFFIXES))))
     check_names(images, str(root / name))
     for inner in entries.folders:
         count, image_count = _count_files(root / name / inner)
         if count:
-            left_out.append(LeftOut(NESTED, count, [f"{name}/{inner}/"], image_count))
+            left_out.append(LeftOut(NESTED, f"{name}/{inner}/", count, image_count))
     return images, left_out + _hidden(entries.hidden, f"{name}/")
 
 
 def _not_in_classes(entries: Entries) -> list[LeftOut]:
     """Files of a folder of folders."""
-    files = [LeftOut(AT_ROOT if is_image(name) else OTHER, 1, [name]) for name in entries.files]
+    files = [LeftOut(AT_ROOT if is_image(name) else OTHER, name) for name in entries.files]
     return files + _hidden(entries.hidden, "")
 
 
 def _hidden(names: Sequence[str], within: str) -> list[LeftOut]:
-    return [LeftOut(HIDDEN_FOLDER if name.endswith("/") else HIDDEN, 1, [f"{within}{name}"]) for name in names]
+    return [LeftOut(HIDDEN_FOLDER if name.endswith("/") else HIDDEN, f"{within}{name}") for name in names]
 
 
 def _count_files(folder: Path) -> tuple[int, int]:
@@ -218,18 +221,6 @@ def _count_files(folder: Path) -> tuple[int, int]:
     return len(names), sum(is_image(name, READ_SUFFIXES | UNREAD_SUFFIXES) for name in names)
 
 
-def _joined(left_out: Sequence[LeftOut]) -> list[LeftOut]:
-    """Entries joined by reason."""
-    joined = []
-    for reason in LEFT_OUT_WORDS:
-        some = [entry for entry in left_out if entry.reason == reason]
-        if some:
-            names = [name for entry in some for name in entry.names]
-            files, images = (sum(counts) for counts in zip(*((e.file_count, e.image_count) for e in some), strict=True))
-            joined.append(LeftOut(reason, files, names, images))
-    return joined
-
-
 def _some(names: Sequence[str]) -> str:
     shown = ", ".join(printable(name, MOST_NAME_SHOWN) for name in names[:NAMED_FILES])
     return f"{shown}, …" if len(names) > NAMED_FILES else shown
@@ -241,7 +232,7 @@ def _no_image_of(root: Path, emptied: list[tuple[str, list[LeftOut]]]) -> str:
     fix = f"put images ({', '.join(sorted(READ_SUFFIXES))}) directly into it, or remove it"
     if any(entry.reason == NESTED for entry in others):
         fix = f"give {root / name} as the path if the folders in it are the classes; else {fix}"
-    return f"{root / name} has no readable image, only {describe_left_out(_joined(others))}{more}: {fix}"
+    return f"{root / name} has no readable image, only {describe_left_out(others)}{more}: {fix}"
 
 
 def _class_names(folders: Sequence[str], root: Path) -> tuple[str, ...]:

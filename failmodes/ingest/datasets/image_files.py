@@ -5,7 +5,7 @@ ImageNet-C is `resize=256, image_size=224`.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,10 +18,8 @@ from failmodes.ingest.datasets.color import EMPTY_MASK, WHITE, Color, describe_c
 from failmodes.ingest.datasets.dataset import KEPT_GRAY, Dataset
 from failmodes.ingest.datasets.decoding import decode, decode_to_cache, resize_and_crop
 from failmodes.ingest.datasets.layout import Request
-from failmodes.ingest.datasets.masks import ImageFolder, open_mask_folder
+from failmodes.ingest.datasets.masks import open_mask_folder
 from failmodes.warehouse.errors import DataError
-
-BLOCK_IMAGES, BLOCK_BYTES = 64, 1 << 27  # decoded at a time: fewer if images are large
 
 
 class ImageFiles(NamedTuple):
@@ -30,7 +28,6 @@ class ImageFiles(NamedTuple):
     Attributes:
         root: their folder.
         files: one per image, in the order of their image_id.
-        names: (N,) the files as results and errors name them.
         labels: (N,) int64, class indices.
         class_names: one per class.
         notes: what readers of results must know, such as skipped files.
@@ -38,11 +35,11 @@ class ImageFiles(NamedTuple):
         split_folder: the split's name if `root` is the folder of a split, else None.
         border_px: pixels to remove at each edge before anything else.
         metadata: (N,) text values by name.
+        given_names: (N,) the files as results name them; default: their paths within `root`.
     """
 
     root: Path
     files: Sequence[Path]
-    names: tuple[str, ...]
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     notes: Sequence[str] = ()
@@ -50,6 +47,12 @@ class ImageFiles(NamedTuple):
     split_folder: str | None = None
     border_px: int = 0
     metadata: Mapping[str, Sequence[str]] = {}
+    given_names: tuple[str, ...] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """(N,) the files as results and errors name them."""
+        return self.given_names or tuple(file.relative_to(self.root).as_posix() for file in self.files)
 
 
 def open_image_files(request: Request, images: ImageFiles, name: str, label: str) -> Dataset:
@@ -75,17 +78,16 @@ def open_image_files(request: Request, images: ImageFiles, name: str, label: str
     size = (image_size, image_size) if image_size else _size(images)
     shorter = spec.resize or image_size
     changes: Counter[str] = Counter()
-    blocks = _blocks(images, size, shorter, background, changes)
     how: dict[str, object] = {"size": list(size), "resize": shorter, "background": list(background)}
     how |= {"border": images.border_px} if images.border_px else {}
-    if gray:  # so that images decoded without it are checked
-        blocks, how = _checked_gray(blocks, images.files), how | {"gray": True}
-    shape = (len(images.files), *size, 3)
-    pixels = decode_to_cache(request.cache, images.files, how, shape, blocks, changes)
+    how |= {"gray": True} if gray else {}  # so that images decoded without it are checked
+    pixels = decode_to_cache(
+        request.cache, images.files, how, (len(images.files), *size, 3),
+        (_prepared(images, file, size, shorter, background, changes, gray)[None] for file in images.files), changes,
+    )  # fmt: skip
     found, empty = None, Counter[str]()
     if request.masks is not None:
-        of_images = ImageFolder(images.root, images.files, images.split_folder, size, shorter)
-        found = open_mask_folder(request.masks, of_images, request.cache, empty)
+        found = open_mask_folder(request.masks, images, size, shorter, request.cache, empty)
     kept, described = [KEPT_GRAY] if gray else [], describe_changes(changes, background)
     border = [f"{images.border_px} pixels at each edge removed"] if images.border_px else []
     return Dataset(
@@ -114,44 +116,31 @@ def preparation_note(image_size: int | None, resize: int | None, notes: list[str
 
 
 def _size(images: ImageFiles) -> tuple[int, int]:
-    image = decode(images.files[0], images.names[0])
+    image = decode(images.files[0], str(images.files[0]))
     return image.height - 2 * images.border_px, image.width - 2 * images.border_px
 
 
-def _blocks(
+def _prepared(
     images: ImageFiles,
+    file: Path,
     size: tuple[int, int],
     resize: int | None,
     background: Color,
     changes: Counter[str],
-) -> Iterator[NDArray[np.uint8]]:
-    step = max(1, min(BLOCK_IMAGES, BLOCK_BYTES // (3 * size[0] * size[1])))
-    for start in range(0, len(images.files), step):
-        some = images.files[start : start + step]
-        block = np.empty((len(some), *size, 3), np.uint8)
-        for row, file in enumerate(some):
-            image = decode(file, str(file), background=background, changes=changes)
-            if images.border_px:
-                if min(image.size) <= 2 * images.border_px:
-                    raise DataError(
-                        f"{file} is {image.width}×{image.height} pixels: nothing is left without its border"
-                    )
-                image = ImageOps.crop(image, images.border_px)
-            pixels = np.asarray(resize_and_crop(image, size[0], resize, str(file)) if resize else image)
-            if pixels.shape[:2] != size:
-                raise DataError(
-                    f"{file} is {pixels.shape[1]}×{pixels.shape[0]} pixels where {images.names[0]} is"
-                    f" {size[1]}×{size[0]}: set `image_size` to resize all images to one size"
-                )
-            block[row] = pixels
-        yield block
-
-
-def _checked_gray(blocks: Iterator[NDArray[np.uint8]], files: Sequence[Path]) -> Iterator[NDArray[np.uint8]]:
-    remaining = iter(files)
-    for block in blocks:
-        for pixels in block:
-            file = next(remaining)
-            if not is_gray(pixels):
-                raise DataError(f"{file} is not gray (its channels differ): convert it, or leave out `gray`")
-        yield block
+    gray: bool,
+) -> NDArray[np.uint8]:
+    """The pixels (H, W, 3) of one file."""
+    image = decode(file, str(file), background=background, changes=changes)
+    if images.border_px:
+        if min(image.size) <= 2 * images.border_px:
+            raise DataError(f"{file} is {image.width}×{image.height} pixels: nothing is left without its border")
+        image = ImageOps.crop(image, images.border_px)
+    pixels = np.asarray(resize_and_crop(image, size[0], resize, str(file)) if resize else image)
+    if pixels.shape[:2] != size:
+        raise DataError(
+            f"{file} is {pixels.shape[1]}×{pixels.shape[0]} pixels where {images.files[0]} is {size[1]}×{size[0]}:"
+            " set `image_size` to resize all images to one size"
+        )
+    if gray and not is_gray(pixels):
+        raise DataError(f"{file} is not gray (its channels differ): convert it, or leave out `gray`")
+    return pixels

@@ -7,9 +7,8 @@ neighbor, cropped.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,35 +20,23 @@ from failmodes.ingest.datasets.decoding import decode_mask, decode_to_cache, res
 from failmodes.ingest.datasets.folder_listing import is_image
 from failmodes.warehouse.errors import DataError, StudyError
 
+if TYPE_CHECKING:
+    from failmodes.ingest.datasets.image_files import ImageFiles
+
 Masks = NDArray[np.bool_]
 MASKS = 1  # increase it when the same file gives another mask than before
-BLOCK_BYTES = 1 << 25  # decoded at a time
 
 
-class ImageFolder(NamedTuple):
-    """The images that the masks belong to, and their preparation.
-
-    Attributes:
-        root: the folder of their class folders.
-        files: images in the order of their image_id.
-        split: the split's name where `root` is the folder of a split, else None.
-        size: height and width of the prepared images, pixels.
-        resize: length of their shorter side before the crop; None: not resized.
-    """
-
-    root: Path
-    files: Sequence[Path]
-    split: str | None
-    size: tuple[int, int]
-    resize: int | None
-
-
-def open_mask_folder(path: Path, images: ImageFolder, cache: Path, changes: Counter[str]) -> Masks:
+def open_mask_folder(
+    path: Path, images: "ImageFiles", size: tuple[int, int], resize: int | None, cache: Path, changes: Counter[str]
+) -> Masks:
     """The masks (N, H, W) of a folder's images, mapped from the cache; decoded into it if they are not cached.
 
     Args:
         path: the folder of masks; `path/<split>` is used if it exists and the images have a split folder.
         images: their images.
+        size: height and width of the prepared images, pixels.
+        resize: length of their shorter side before the crop; None: not resized.
         cache: folder for decoded masks.
         changes: counts masks without an object.
 
@@ -58,16 +45,29 @@ def open_mask_folder(path: Path, images: ImageFolder, cache: Path, changes: Coun
         DataError: a mask is missing, cannot be decoded, differs in size from its image, or has ambiguous values; or an
             image has two masks.
     """
-    inner = path / images.split if images.split else path
+    inner = path / images.split_folder if images.split_folder else path
     root = inner if inner.is_dir() else path
     if not root.is_dir():
         found = "is a file, not a folder" if root.exists() else "does not exist"
         raise StudyError(f"masks: {path} {found}: expected masks under the names of the images, such as cat/0001.png")
     files = _matched(root, images)
-    how = {"masks": MASKS, "size": list(images.size), "resize": images.resize}
-    shape = (len(files), *images.size)
-    blocks = _blocks(files, images, changes)
-    return decode_to_cache(cache, [*files, *images.files], how, shape, blocks, changes).view(np.bool_)
+    how = {"masks": MASKS, "size": list(size), "resize": resize}
+
+    def prepared(file: Path, image: Path) -> NDArray[np.uint8]:
+        mask, expected = decode_mask(file, f"masks: {file}"), upright_size(image)
+        if mask.size != expected:
+            raise DataError(
+                f"masks: {file} is {mask.width}×{mask.height} pixels and its image {expected[0]}×{expected[1]}: a mask"
+                " has the size of the image file"
+            )
+        if resize:
+            mask = resize_and_crop(mask, size[0], resize, str(file), Image.Resampling.NEAREST)
+        pixels = (np.asarray(mask) > 0).view(np.uint8)
+        changes[EMPTY_MASK] += not pixels.any()
+        return pixels
+
+    every = (prepared(file, image)[None] for file, image in zip(files, images.files, strict=True))
+    return decode_to_cache(cache, [*files, *images.files], how, (len(files), *size), every, changes).view(np.bool_)
 
 
 def open_mask_array(path: Path, shape: tuple[int, ...]) -> Masks:
@@ -108,7 +108,7 @@ def count_empty(masks: Masks) -> int:
     return sum(not mask.any() for mask in masks)
 
 
-def _matched(root: Path, images: ImageFolder) -> list[Path]:
+def _matched(root: Path, images: "ImageFiles") -> list[Path]:
     """The mask of each image: the file of the same name, else the one that differs only in its suffix."""
     known: dict[str, dict[str, list[str]]] = {}
     files: list[Path] = []
@@ -146,22 +146,3 @@ def _by_stem(folder: Path) -> dict[str, list[str]]:
         if is_image(name):
             names.setdefault(Path(name).stem, []).append(name)
     return names
-
-
-def _blocks(files: Sequence[Path], images: ImageFolder, changes: Counter[str]) -> Iterator[NDArray[np.uint8]]:
-    step = max(1, BLOCK_BYTES // (images.size[0] * images.size[1]))
-    for start in range(0, len(files), step):
-        some = files[start : start + step]
-        block = np.empty((len(some), *images.size), np.uint8)
-        for row, (file, image) in enumerate(zip(some, images.files[start : start + step], strict=True)):
-            mask, expected = decode_mask(file, f"masks: {file}"), upright_size(image)
-            if mask.size != expected:
-                raise DataError(
-                    f"masks: {file} is {mask.width}×{mask.height} pixels and its image {expected[0]}×{expected[1]}: a"
-                    " mask has the size of the image file"
-                )
-            if images.resize:
-                mask = resize_and_crop(mask, images.size[0], images.resize, str(file), Image.Resampling.NEAREST)
-            block[row] = np.asarray(mask) > 0
-        changes[EMPTY_MASK] += count_empty(block.view(np.bool_))
-        yield block

@@ -1,4 +1,4 @@
-"""Checks of labels and images, arrays of several files as one, and balanced subsets."""
+"""Checks of labels and images, and balanced subsets."""
 
 import hashlib
 
@@ -8,7 +8,7 @@ from cifar_files import COUNT, IMAGES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from failmodes.ingest.datasets.dataset import ConcatenatedImages, Dataset, balanced_subset
+from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
 from failmodes.warehouse.errors import DataError, StudyError
 from failmodes.warehouse.hashing import fingerprint_of
 
@@ -23,18 +23,9 @@ def test_labels_must_name_classes() -> None:
         Dataset("x", "X", "test", images.astype(float), np.array([0, 0]), ("a",))
 
 
-def test_a_stack_is_one_array() -> None:
-    stack = ConcatenatedImages([IMAGES[:7], IMAGES[7:8], IMAGES[8:]])
-    assert (stack.shape, stack.dtype, len(stack)) == (IMAGES.shape, IMAGES.dtype, COUNT)
-    for rows in (slice(None), slice(5, 9), slice(0, 0), slice(None, None, -3), np.array([19, 7, 6, 7]), np.arange(0)):
-        np.testing.assert_array_equal(stack[rows], IMAGES[rows])
-    with pytest.raises(IndexError):
-        stack[np.array([COUNT])]
-
-
 def test_copies_have_equal_hashes_and_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("failmodes.warehouse.hashing.BLOCK_ROWS", 3)
-    stack = ConcatenatedImages([IMAGES, IMAGES[[2, 5, 2]]])
+    stack = np.concatenate([IMAGES, IMAGES[[2, 5, 2]]])
     dataset = Dataset("x", "X", "test", stack, np.zeros(COUNT + 3, np.int64), ("a",))
     hashes = dataset.pixel_hashes.tolist()
     assert hashes[COUNT:] == [hashes[2], hashes[5], hashes[2]]

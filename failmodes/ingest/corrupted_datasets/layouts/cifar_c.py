@@ -28,8 +28,8 @@ from failmodes.ingest.corrupted_datasets.corrupted_dataset import (
 )
 from failmodes.ingest.corrupted_datasets.set_writer import Fingerprints, ProgressCallback, SetPart, SetWriter
 from failmodes.ingest.corruptions.catalog import SEVERITIES, severity_text
-from failmodes.ingest.data_files import check_memory, map_npy, map_npy_if_whole, write_npy
-from failmodes.ingest.datasets.dataset import BYTES_PER_LABEL, MAX_IMAGES
+from failmodes.ingest.data_files import map_npy, map_npy_if_whole, write_npy
+from failmodes.ingest.datasets.dataset import MAX_IMAGES, class_indices
 from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 from failmodes.warehouse.storage.files import fsync
@@ -217,7 +217,6 @@ def _read_labels(path: Path, row_counts: set[int]) -> NDArray[np.int64]:
     labels = _map(path)
     if labels.size > MAX_IMAGES:
         raise DataError(f"{path} holds {labels.size:,} labels: at most {MAX_IMAGES:,} images can be stored")
-    check_memory(BYTES_PER_LABEL * labels.size, f"{path}, of {labels.size:,} labels,")
     return labels_of_severity(labels, row_counts, str(path))
 
 
@@ -232,10 +231,10 @@ def labels_of_severity(stored: NDArray[Any], row_counts: set[int], location: str
     Raises:
         DataError: they are no whole numbers, out of range, or do not repeat severity by severity.
     """
-    count = len(stored)
-    if stored.ndim != 1 or not np.issubdtype(stored.dtype, np.integer) or not count:
-        raise DataError(f"{location} holds {stored.dtype} of shape {stored.shape}: expected one whole number per image")
-    labels = np.array(stored, np.int64)
+    labels = class_indices(stored, location)
+    count = len(labels)
+    if not count:
+        raise DataError(f"{location} holds no labels: expected one per image")
     if labels.min() < 0 or labels.max() > LARGEST_LABEL:
         outlier = labels.min() if labels.min() < 0 else labels.max()
         raise DataError(f"{location}: label {outlier} is out of range: expected 0 to {LARGEST_LABEL}")

@@ -179,11 +179,8 @@ def _labels(path: Path) -> NDArray[np.int64]:
     Raises:
         DataError: they are damaged, of several per image, or differ between severities.
     """
-    found = read_array(path, LABELS, FIX)
-    if found.ndim == 2 and found.shape[1] > 1:
-        raise DataError(f"{path} has {found.shape[1]} labels per image: only datasets with one label can be evaluated")
     row_count = images_header(path, IMAGES, FIX).shape[0]
-    return labels_of_severity(found.reshape(-1), {row_count}, f"{path}: {LABELS}")
+    return labels_of_severity(read_array(path, LABELS, FIX), {row_count}, f"{path}: {LABELS}")
 
 
 def _entry(archive: zipfile.ZipFile, name: str) -> IO[bytes]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.ingest.data_files import map_npy, read_json, write_npy
-from failmodes.ingest.datasets.dataset import BLOCK_IMAGES, Dataset, ImageArray, check_shapes
+from failmodes.ingest.datasets.dataset import BLOCK_IMAGES, Dataset, ImageArray, class_indices
 from failmodes.ingest.datasets.layout import Request, layout, refuse_other_split
 from failmodes.ingest.datasets.masks import count_empty, open_mask_array
 from failmodes.ingest.study_types import first_duplicate
@@ -38,16 +38,13 @@ def open_arrays(request: Request) -> Dataset:
     path, split = request.path, request.split
     refuse_other_split(request)
     images, labels = _load(path / IMAGES_FILE), _load(path / LABELS_FILE)
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(f"{path / LABELS_FILE} holds {labels.dtype}: expected whole numbers, class indices")
-    check_shapes(path.name, images, labels)
     found = None if request.masks is None else open_mask_array(request.masks, images.shape)
     return Dataset(
         name="arrays",
         label=printable(path.name),
         split=split,
         images=images,
-        labels=np.asarray(labels, np.int64),
+        labels=class_indices(labels, str(path / LABELS_FILE)),
         class_names=_class_names(path / CLASSES_FILE),
         note=_note(path / NOTE_FILE),
         masks=found,

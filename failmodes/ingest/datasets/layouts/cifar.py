@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from failmodes.ingest.data_files import check_memory
-from failmodes.ingest.datasets.dataset import ConcatenatedImages, Dataset, ImageArray, check_labels
+from failmodes.ingest.datasets.dataset import Dataset, ImageArray, check_labels, class_indices
 from failmodes.ingest.datasets.decoding import decode_opaque, decode_to_cache
 from failmodes.ingest.datasets.layout import Request, layout
 from failmodes.warehouse.errors import DataError, StorageError, first_line
@@ -118,7 +118,7 @@ def _open_here(folder: Path, kind: str, split: str, cache: Path) -> Dataset | No
         files = [folder / f"{name}{suffix}" for name in variant.batches[split]]
         if any(file.exists() and not file.is_dir() for file in files):
             parts, labels = zip(*(read(file, variant) for file in files), strict=True)
-            images = parts[0] if len(parts) == 1 else ConcatenatedImages(parts)
+            images = parts[0] if len(parts) == 1 else np.concatenate(parts)
             return Dataset(kind, variant.label, split, images, np.concatenate(labels), variant.class_names)
     if any(folder.glob(f"{split}-*.parquet")):
         return open_parquet(folder, kind, split, cache)
@@ -134,7 +134,7 @@ def read_python_batch(path: Path, variant: CifarVariant) -> tuple[NDArray[np.uin
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != PIXEL_BYTES:
         found = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
         raise DataError(f"{path} holds data of {found}: expected uint8 (N, {PIXEL_BYTES})")
-    labels = _whole_numbers(batch[variant.label_key], path)
+    labels = class_indices(np.asarray(batch[variant.label_key]), str(path))
     if len(labels) != len(data):
         raise DataError(f"{path} holds {len(data):,} images and {len(labels):,} labels: expected as many")
     check_labels(labels, len(variant.class_names), str(path))
@@ -170,13 +170,6 @@ def _size(path: Path, record_bytes: int) -> int:
 
 def _as_images(flat: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return flat.reshape(len(flat), 3, SIDE, SIDE).transpose(0, 2, 3, 1)
-
-
-def _whole_numbers(values: object, path: Path) -> NDArray[np.int64]:
-    labels = np.asarray(values) if isinstance(values, list | np.ndarray) else np.empty(0)
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(f"{path} holds labels of {labels.dtype} {labels.shape}: expected one whole number per image")
-    return labels.astype(np.int64)
 
 
 class _ArraysOnly(pickle._Unpickler):

@@ -3,10 +3,8 @@
 File names and shapes: modestyachts/CIFAR-10.1, `datasets/`; v4 has 2,021 images, v6 has 2,000.
 """
 
-import numpy as np
-
 from failmodes.ingest.data_files import map_npy
-from failmodes.ingest.datasets.dataset import Dataset, check_labels, check_shapes
+from failmodes.ingest.datasets.dataset import Dataset, class_indices
 from failmodes.ingest.datasets.layout import Protocol, Request, layout, refuse_other_split
 from failmodes.ingest.datasets.layouts.cifar import CIFAR10_CLASSES
 from failmodes.warehouse.errors import DataError
@@ -33,14 +31,8 @@ def open_cifar10_1(request: Request) -> Dataset:
     refuse_other_split(request)
     data, labels = (request.path / f"cifar10.1_{held[0]}_{part}.npy" for part in ("data", "labels"))
     try:
-        images, numbers = map_npy(data), np.asarray(map_npy(labels))
+        images, numbers = map_npy(data), class_indices(map_npy(labels), str(labels))
     except FileNotFoundError as error:
         raise DataError(f"{labels} is missing: download the dataset again") from error
-    check_shapes(str(data), images, numbers)
-    if not np.issubdtype(numbers.dtype, np.integer):
-        raise DataError(f"{labels} holds {numbers.dtype}: expected whole numbers, class indices")
-    check_labels(numbers, len(CIFAR10_CLASSES), str(labels))
     note = f"{held[1]} in the same folder is left out" if len(held) > 1 else None
-    return Dataset(
-        "cifar10.1", f"CIFAR-10.1 {held[0]}", request.split, images, numbers.astype(np.int64), CIFAR10_CLASSES, note
-    )
+    return Dataset("cifar10.1", f"CIFAR-10.1 {held[0]}", request.split, images, numbers, CIFAR10_CLASSES, note)

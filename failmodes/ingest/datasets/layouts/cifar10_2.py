@@ -5,10 +5,8 @@ Names and keys: the README of modestyachts/cifar-10.2. Their other arrays hold P
 
 from pathlib import Path
 
-import numpy as np
-
-from failmodes.ingest.datasets.archives import images_header, in_color, map_images, read_array
-from failmodes.ingest.datasets.dataset import Dataset, check_labels
+from failmodes.ingest.datasets.archives import in_color, map_images, read_array
+from failmodes.ingest.datasets.dataset import Dataset, class_indices
 from failmodes.ingest.datasets.layout import Protocol, Request, layout
 from failmodes.ingest.datasets.layouts.cifar import CIFAR10_CLASSES
 from failmodes.warehouse.errors import DataError
@@ -32,10 +30,6 @@ def open_cifar10_2(request: Request) -> Dataset:
     path: Path = request.path / f"cifar102_{request.split}.npz"
     if not path.exists():
         raise DataError(f"{path} does not exist: download it from https://github.com/modestyachts/cifar-10.2")
-    shape = images_header(path, "images").shape
-    labels = read_array(path, "labels").reshape(-1)
-    if not np.issubdtype(labels.dtype, np.integer) or len(labels) != shape[0]:
-        raise DataError(f"{path}: labels are {labels.dtype} ({len(labels):,}): expected {shape[0]:,} whole numbers")
-    check_labels(labels, len(CIFAR10_CLASSES), str(path))
+    labels = class_indices(read_array(path, "labels"), str(path))
     images = in_color(map_images(path, "images", request.cache))
-    return Dataset("cifar10.2", "CIFAR-10.2", request.split, images, labels.astype(np.int64), CIFAR10_CLASSES)
+    return Dataset("cifar10.2", "CIFAR-10.2", request.split, images, labels, CIFAR10_CLASSES)

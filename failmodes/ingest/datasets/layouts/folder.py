@@ -33,7 +33,6 @@ def open_folder(request: Request) -> Dataset:
     images = ImageFiles(
         root,
         listing.files,
-        tuple(file.relative_to(root).as_posix() for file in listing.files),
         listing.labels,
         listing.class_names,
         listing.notes(beside),

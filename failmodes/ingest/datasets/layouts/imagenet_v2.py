@@ -13,16 +13,16 @@ from failmodes.ingest.datasets.folder_listing import list_images
 from failmodes.ingest.datasets.image_files import ImageFiles, open_image_files
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
 from failmodes.ingest.datasets.layout import Protocol, Request, layout, refuse_other_split
-from failmodes.ingest.datasets.wordnet_folders import inner_folder
+from failmodes.ingest.datasets.layouts.wordnet_folders import IMAGENET_VALIDATION, TAKES, inner_folder
 from failmodes.warehouse.errors import DataError, printable
 
 
 @layout(
     "imagenet-v2",
-    takes={"image_size", "resize", "background"},
+    takes=TAKES,
     expected="a folder of the class folders 0 to 999, such as imagenetv2-matched-frequency-format-val",
     protocol=Protocol(
-        "the ImageNet validation set",
+        IMAGENET_VALIDATION,
         restricted=False,
         source="Recht et al. 2019, arXiv 1902.10811; modestyachts/ImageNetV2",
     ),
@@ -43,13 +43,11 @@ def open_imagenet_v2(request: Request) -> Dataset:
     order = np.argsort(numbers)
     labels = np.argsort(order)[listing.labels]
     places = np.argsort(labels, kind="stable")
-    files = [listing.files[place] for place in places]
     missing = len(ids) - len(numbers)
     notes = [*listing.notes(), *([f"{missing:,} of {len(ids):,} classes have no folder"] if missing else [])]
     images = ImageFiles(
         root,
-        files,
-        tuple(file.relative_to(root).as_posix() for file in files),
+        [listing.files[place] for place in places],
         labels[places].astype(np.int64),
         tuple(ids[number] for number in numbers[order]),
         notes,

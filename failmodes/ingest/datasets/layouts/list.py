@@ -73,13 +73,13 @@ def open_list(request: Request) -> Dataset:
     images = ImageFiles(
         path.parent,
         files,
-        tuple(rows[PATH]),
         rows[CLASS].to_numpy().astype(np.int64),
         names,
         notes,
         metadata={
             column: rows[column].to_list() for column in rows.columns if column not in (PATH, LABEL, SPLIT, CLASS)
         },
+        given_names=tuple(rows[PATH]),
     )
     return open_image_files(request, images, "list", printable(path.stem, 100))
 

@@ -6,10 +6,8 @@ Class names are those of `medmnist/info.py`, found by the name of the file, such
 
 import re
 
-import numpy as np
-
-from failmodes.ingest.datasets.archives import images_header, in_color, map_images, read_array
-from failmodes.ingest.datasets.dataset import KEPT_GRAY, Dataset
+from failmodes.ingest.datasets.archives import in_color, map_images, read_array
+from failmodes.ingest.datasets.dataset import KEPT_GRAY, Dataset, class_indices
 from failmodes.ingest.datasets.layout import Request, layout
 from failmodes.warehouse.errors import DataError, printable
 
@@ -54,26 +52,21 @@ def open_medmnist(request: Request) -> Dataset:
         DataError: the archive is damaged, lacks the split, or has several labels per image.
     """
     path, split = request.path, request.split
-    shape = images_header(path, f"{split}_images").shape
-    labels = read_array(path, f"{split}_labels")
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        raise DataError(f"{path} has {labels.shape[1]} labels per image: only datasets with one label can be evaluated")
-    labels = labels.reshape(-1)
-    if not np.issubdtype(labels.dtype, np.integer) or len(labels) != shape[0]:
-        raise DataError(f"{path}: labels are {labels.dtype} ({len(labels):,}): expected {shape[0]:,} whole numbers")
+    labels = class_indices(read_array(path, f"{split}_labels"), str(path))
     if not len(labels) or labels.min() < 0 or labels.max() >= MOST_CLASSES:
         raise DataError(f"{path}: labels are out of range: expected 0 to {MOST_CLASSES - 1}")
     known = re.sub(r"_(28|64|128|224)$", "", path.stem.lower())
     names = CLASSES.get(known, ())
     if labels.max() >= len(names):
         names = tuple(f"class {number}" for number in range(labels.max() + 1))
-    is_gray = len(shape) == 3
+    images = map_images(path, f"{split}_images", request.cache)
+    is_gray = images.ndim == 3
     return Dataset(
         name="medmnist",
         label=printable(path.stem, 100),
         split=split,
-        images=in_color(map_images(path, f"{split}_images", request.cache)),
-        labels=labels.astype(np.int64),
+        images=in_color(images),
+        labels=labels,
         class_names=names,
         note=KEPT_GRAY if is_gray else None,
         gray=is_gray,

@@ -22,7 +22,7 @@ from failmodes.ingest.datasets.folder_listing import list_images
 from failmodes.ingest.datasets.image_files import ImageFiles, open_image_files
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
 from failmodes.ingest.datasets.layout import Protocol, Request, layout, refuse_other_split
-from failmodes.ingest.datasets.wordnet_folders import IMAGENET_VALIDATION, TAKES
+from failmodes.ingest.datasets.layouts.wordnet_folders import IMAGENET_VALIDATION, TAKES
 from failmodes.warehouse.errors import DataError, StorageError, printable
 from failmodes.warehouse.storage.files import read_text
 
@@ -76,7 +76,6 @@ def open_objectnet(request: Request) -> Dataset:
     images = ImageFiles(
         root,
         files,
-        tuple(file.relative_to(root).as_posix() for file in files),
         own[places].astype(np.int64),
         names,
         [*notes, *listing.notes()],

@@ -68,7 +68,7 @@ DAMAGES = {
     "floats": (IMAGES_FILE, npy(IMAGES / np.float32(255)), r"must be uint8 \(N, H, W, 3\), not float32"),
     "channels first": (IMAGES_FILE, npy(IMAGES.transpose(0, 3, 1, 2)), r"not uint8 \(6, 3, 9, 8\)"),
     "fewer images": (IMAGES_FILE, npy(IMAGES[:5]), "5 images but labels of shape"),
-    "float labels": (LABELS_FILE, npy(LABELS / 1), "labels.npy holds float64: expected whole numbers"),
+    "float labels": (LABELS_FILE, npy(LABELS / 1), "labels.npy holds float64"),
     "label too large": (LABELS_FILE, npy(LABELS + 1), "label 2 of image 1 is out of range: expected 0 to 1"),
     "label beyond 63 bits": (LABELS_FILE, npy(LABELS.astype("u8") + 2**63), "out of range"),
     "no JSON": (CLASSES_FILE, b"cat, dog", "classes.json is not valid JSON"),

@@ -1,4 +1,9 @@
-"""Test images of ImageNet's classes in one folder per class, named by its WordNet id: ImageNet-A, -R and -Sketch."""
+"""Test images of ImageNet's classes in one folder per class, named by its WordNet id: ImageNet-A, -R and -Sketch.
+
+ImageNet-A (Hendrycks et al. 2021) and ImageNet-R (Hendrycks et al. 2021, 30,000 renditions) have 200 classes, and
+accuracy is among the outputs of these (hendrycks/natural-adv-examples and hendrycks/imagenet-r, `eval.py`).
+ImageNet-Sketch has 1,000 classes, 50 sketches each (HaohanWang/ImageNet-Sketch).
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,20 +13,23 @@ from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.folder_listing import class_name_of, list_images
 from failmodes.ingest.datasets.image_files import ImageFiles, open_image_files
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
-from failmodes.ingest.datasets.layout import Request, refuse_other_split
+from failmodes.ingest.datasets.layout import Protocol, Request, layout, refuse_other_split
 from failmodes.warehouse.errors import DataError, printable
 
 IMAGENET_VALIDATION = "the ImageNet validation set"
 TAKES = {"image_size", "resize", "background"}
 EXPECTED = "a folder of class folders named by WordNet id, such as {path}/n01440764"
+LABELS = {"imagenet-a": "ImageNet-A", "imagenet-r": "ImageNet-R", "imagenet-sketch": "ImageNet-Sketch"}
+OF_A = "Hendrycks et al. 2021, arXiv 1907.07174; natural-adv-examples/eval.py"
+OF_R = "Hendrycks et al. 2021, arXiv 2006.16241; imagenet-r/eval.py"
+OF_SKETCH = "HaohanWang/ImageNet-Sketch"
 
 
-def open_wordnet_folders(request: Request, label: str) -> Dataset:
+@layout("imagenet-a", takes=TAKES, expected=EXPECTED, protocol=Protocol(IMAGENET_VALIDATION, True, OF_A))
+@layout("imagenet-r", takes=TAKES, expected=EXPECTED, protocol=Protocol(IMAGENET_VALIDATION, True, OF_R))
+@layout("imagenet-sketch", takes=TAKES, expected=EXPECTED, protocol=Protocol(IMAGENET_VALIDATION, False, OF_SKETCH))
+def open_wordnet_folders(request: Request) -> Dataset:
     """Open the test images; the classes are those that the folders name.
-
-    Args:
-        request: what a study says about the dataset.
-        label: its name on charts.
 
     Raises:
         DataError: a class folder is not named by the WordNet id of an ImageNet class, or as `open_image_files`.
@@ -32,11 +40,8 @@ def open_wordnet_folders(request: Request, label: str) -> Dataset:
     for name in listing.class_names:
         if name not in by_wordnet_id():
             raise DataError(f"{root} has a folder {printable(name, 60)!r}: expected WordNet ids of ImageNet's classes")
-    names = tuple(file.relative_to(root).as_posix() for file in listing.files)
-    images = ImageFiles(
-        root, listing.files, names, listing.labels, listing.class_names, listing.notes(), listing.unread
-    )
-    return open_image_files(request, images, request.spec.kind, label)
+    images = ImageFiles(root, listing.files, listing.labels, listing.class_names, listing.notes(), listing.unread)
+    return open_image_files(request, images, request.spec.kind, LABELS[request.spec.kind])
 
 
 def inner_folder(path: Path, is_class: Callable[[str], bool]) -> Path:
