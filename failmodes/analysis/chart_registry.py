@@ -79,7 +79,7 @@ def draw_of_images(name: str, request: "CorruptionRequest", frame: "Frame") -> "
     Raises:
         StudyError, DataError: unknown chart, or images that cannot be read or corrupted.
     """
-    return _drawn(_function(name, "chart_of_images"), request, frame=frame)
+    return _function(name, "chart_of_images")(request, frame=frame)
 
 
 def draw_selection(name: str, con: "duckdb.DuckDBPyConnection", selection: "Selection", **options: Any) -> "Figure":
@@ -89,15 +89,7 @@ def draw_selection(name: str, con: "duckdb.DuckDBPyConnection", selection: "Sele
         StudyError: unknown chart.
         WarehouseError: the warehouse lacks its data.
     """
-    return _drawn(_function(name, "chart"), con, selection, **options)
-
-
-def _drawn(draw: Callable[..., "Figure"], *given: Any, **options: Any) -> "Figure":
-    """The figure, without Altair's validation, which doubles the time; tests validate every chart."""
-    from altair.utils.schemapi import debug_mode
-
-    with debug_mode(False):
-        return draw(*given, **options)
+    return _function(name, "chart")(con, selection, **options)
 
 
 def draw_from_warehouse(

@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import duckdb
-import polars as pl
 import pyarrow as pa
 
 from failmodes.analysis.once import read_once
@@ -107,11 +106,5 @@ def replace_rows(
 
 
 def derived_rows(rows: Iterable[Mapping[str, Any]], table: Table) -> pa.Table:
-    """The rows in the columns of a table; missing values are null.
-
-    Polars, because Arrow's conversion imports pandas where it is installed, which is slow.
-    """
-    schema = table.arrow()
-    made = pl.DataFrame(list(rows), schema=pl.DataFrame(schema.empty_table()).schema).to_arrow()
-    columns = [values.cast(field.type) for values, field in zip(made.columns, schema, strict=True)]
-    return pa.Table.from_arrays(columns, schema=schema)
+    """The rows in the columns of a table; missing values are null."""
+    return pa.Table.from_pylist(list(rows), schema=table.arrow())

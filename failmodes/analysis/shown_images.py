@@ -9,18 +9,16 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-from altair.utils.schemapi import debug_mode
 from markupsafe import Markup
 from numpy.typing import NDArray
 
 from failmodes.analysis.charts.style.figure import FORMATS, Figure
 from failmodes.analysis.charts.style.frame import Frame, evenly_spaced, frame_of
-from failmodes.analysis.charts.style.image_grid import Cell, Row, image_grid, picture_urls
+from failmodes.analysis.charts.style.image_grid import Row, curve_row, image_grid, picture_cell, picture_urls
 from failmodes.analysis.charts.style.theme import DARK, LIGHT, THEMES
 from failmodes.analysis.images.clean_images import OpenStudy
 from failmodes.analysis.images.collection import Pictures, find_curves, find_pictures
 from failmodes.analysis.images.regeneration import Picture
-from failmodes.analysis.images.rows import PictureRow
 from failmodes.analysis.render.formats.html import environment
 from failmodes.analysis.render.formatting import format_severity, join_names
 from failmodes.ingest.study_types import MAX_INT32
@@ -139,9 +137,7 @@ class ImageSheet:
         Raises:
             StudyError: an unknown layout, width or theme.
         """
-        frame = frame_of(layout, width)
-        with debug_mode(False):
-            return _figure(self._pictures, frame).with_theme(theme)
+        return _figure(self._pictures, frame_of(layout, width)).with_theme(theme)
 
     def save(
         self,
@@ -198,7 +194,7 @@ def _figure(pictures: Pictures, frame: Frame) -> Figure:
         rows, columns = [_curve(row, levels) for row in pictures.rows], [format_severity(float(one)) for one in levels]
     else:
         columns = [str(place) for place in range(SHEET_COLUMNS[not frame.is_wide])]
-        cells = [_cell(one.row, picture_urls([one.layers])[0], one.row.notes) for one in pictures.all]
+        cells = [picture_cell(one.row, picture_urls([one.layers])[0], one.row.notes) for one in pictures.all]
         starts = range(0, len(cells), len(columns))
         rows = [Row(dict(zip(columns, cells[start:], strict=False))) for start in starts]
     plot = image_grid(rows, columns, frame, has_names=pictures.is_curves)
@@ -206,20 +202,9 @@ def _figure(pictures: Pictures, frame: Frame) -> Figure:
 
 
 def _curve(row: Sequence[Picture], levels: Sequence[Decimal]) -> Row:
-    shown = [picture for picture in row if picture.row.severity in levels]
-    urls = picture_urls([picture.layers for picture in shown])
-    cells = {
-        format_severity(float(one.row.severity)): _cell(one.row, url, [one.row.confidence_text])
-        for one, url in zip(shown, urls, strict=True)
-    }
     first, last = row[0].row, row[-1].row
-    return Row(
-        cells, first.model_label, (f"true: {first.label_name}", f"image {first.image_id}", last.corruption_label)
-    )
-
-
-def _cell(row: PictureRow, url: str, notes: Sequence[str]) -> Cell:
-    return Cell(url, f"{row.image_name}, {row.cell_name}", notes, row.predicted_name, row.correct)
+    lines = (f"true: {first.label_name}", f"image {first.image_id}", last.corruption_label)
+    return curve_row([picture for picture in row if picture.row.severity in levels], first.model_label, lines)
 
 
 def image_page(pictures: Pictures, *, theme: str | None = None, is_page: bool = True, heading: str = "h1") -> str:

@@ -1,17 +1,14 @@
 """Example images from clean to the last severity, with Grad-CAM, its centroid, and the prediction."""
 
-from collections.abc import Sequence
-
 import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame, evenly_spaced
-from failmodes.analysis.charts.style.image_grid import Cell, Row, image_grid, picture_urls
-from failmodes.analysis.images.attention import centroid
-from failmodes.analysis.images.exemplars import ExemplarImage, exemplar_images, exemplar_rows
-from failmodes.analysis.render.formatting import format_confidence, format_count, format_severity, lower_label
-from failmodes.analysis.selection import Selection, corruption_labels
+from failmodes.analysis.charts.style.image_grid import Row, curve_row, image_grid
+from failmodes.analysis.images.exemplars import exemplar_images, exemplar_rows
+from failmodes.analysis.render.formatting import format_count, format_severity, lower_label
+from failmodes.analysis.selection import Selection
 from failmodes.warehouse.errors import WarehouseError
 
 WIDE_COLUMNS, NARROW_COLUMNS = 6, 4
@@ -34,13 +31,12 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     first = stored.filter(
         pl.col("image_id") == pl.col("image_id").first().over("corruption"), pl.col("severity").is_in(levels)
     ).partition_by("corruption", as_dict=True)
-    series = [exemplar_images(first[name,]) for name in selection.corruptions if (name,) in first]
-    names = corruption_labels(con)
-    plot = image_grid([_row(one, names) for one in series], [format_severity(float(one)) for one in levels], frame)
-    incorrect = sum(not one[-1].is_correct for one in series)
-    reasons = sorted({lower_label(one[0].reason_name) for one in series})
+    series = [first[name,] for name in selection.corruptions if (name,) in first]
+    plot = image_grid([_row(one) for one in series], [format_severity(float(one)) for one in levels], frame)
+    incorrect = sum(not one["correct"][-1] for one in series)
+    reasons = sorted({lower_label(one["reason_name"][0]) for one in series})
     attention = "No attention is stored."
-    if any(image.attention is not None for one in series for image in one):
+    if any(one["map_f16"].count() for one in series):
         attention = (
             "Orange: Grad-CAM for the class predicted on the clean image, scaled within a row; dot and line: its "
             "centroid and the centroid's path from clean."
@@ -56,12 +52,8 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     )
 
 
-def _row(images: Sequence[ExemplarImage], names: dict[str, str]) -> Row:
+def _row(rows: pl.DataFrame) -> Row:
     """One image by severity."""
-    urls = picture_urls([(one.pixels, one.attention, centroid(one.attention)) for one in images])
-    title, first = names[images[0].corruption], images[0]
-    cells: dict[str, Cell] = {}
-    for one, url in zip(images, urls, strict=True):
-        level, notes = format_severity(one.severity), [format_confidence(one.confidence)]
-        cells[level] = Cell(url, f"{title}, severity {level}", notes, one.predicted_name, one.is_correct)
-    return Row(cells, title, (f"true: {first.label_name}", first.reason_name, f"image {first.image_id}"))
+    first = rows.row(0, named=True)
+    lines = (f"true: {first['label_name']}", first["reason_name"], f"image {first['image_id']}")
+    return curve_row(exemplar_images(rows), first["corruption_label"], lines)

@@ -326,4 +326,4 @@ def strip_of(
     made = pictures_of_rows(con, rows, "", open_study=open_study)
     without = [picture.row for picture in made.all if picture.attention is None]
     notes = made.notes + ([f"No attention map: {missing_map_reason(con, without)}"] if without else [])
-    return picture_strip(made.all, cell.label, " ".join(f"{note}." for note in notes), STRIP_PX)
+    return picture_strip(made.all, cell.label, " ".join(f"{note}." for note in notes), max_px=STRIP_PX)

@@ -9,7 +9,6 @@ from typing import Any
 
 import marimo as mo
 import polars as pl
-from altair.utils.schemapi import debug_mode
 
 from failmodes.analysis.explorer.cells import Cell, Slice, nearest_cell
 from failmodes.analysis.images.rows import NO_PREDICTION, OTHER_CLASS
@@ -85,8 +84,7 @@ def chart(drawn: Any, selection: str, choose: Callable[[dict[str, Any]], Any]) -
         fields = made.selections.get(selection, {})
         choose({name: values[0] for name, values in fields.items() if name != "vlPoint"})
 
-    with debug_mode(False):
-        made = mo.ui.altair_chart(drawn, chart_selection=False, legend_selection=False, on_change=_take)
+    made = mo.ui.altair_chart(drawn, chart_selection=False, legend_selection=False, on_change=_take)
     return made
 
 

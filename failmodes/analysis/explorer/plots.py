@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import altair as alt
 import polars as pl
-from altair.utils.schemapi import debug_mode
 
 from failmodes.analysis.charts.confusion import confusion_matrices
 from failmodes.analysis.charts.style import frame as style
@@ -36,7 +35,6 @@ class View(NamedTuple):
         """A color in this theme."""
         return DARK_COLORS.get(color, color) if self.theme == "dark" else color
 
-    @debug_mode(False)  # validation is slow
     def dressed(self, plot: Any, description: str) -> Any:
         """A plot in this theme on a transparent background, with a description for screen readers."""
         themed = plot.configure(**vega_config(THEMES[self.theme]))
@@ -52,7 +50,6 @@ def view_of(cookies: Mapping[str, str]) -> View:
     return View(theme, Frame(int(width))) if is_known else View()
 
 
-@debug_mode(False)
 def curve_plot(points: pl.DataFrame, colors: ModelColors, marked: Cell, view: View) -> alt.FacetChart:
     """Accuracy by severity, one panel per corruption; a click selects the nearest point.
 
@@ -95,7 +92,6 @@ def curve_plot(points: pl.DataFrame, colors: ModelColors, marked: Cell, view: Vi
     return style.small_multiples(layers, rows, "corruption_label", order, panels, height)
 
 
-@debug_mode(False)
 def cell_plots(of: CellFigures, view: View) -> list[Any]:
     """Confusion matrix of a cell, images by confidence, and selective risk by coverage, if stored.
 
@@ -115,9 +111,8 @@ def cell_plots(of: CellFigures, view: View) -> list[Any]:
 
 def cell_figure(of: CellFigures, cell: Cell, source: str) -> Figure:
     """The charts of a cell as a figure of page width, with its name as title."""
-    with debug_mode(False):
-        matrix, *others = cell_plots(of, View(frame=PAGE))
-        plot = alt.hconcat(matrix, alt.vconcat(*others), spacing=style.GAP_PX)
+    matrix, *others = cell_plots(of, View(frame=PAGE))
+    plot = alt.hconcat(matrix, alt.vconcat(*others), spacing=style.GAP_PX)
     return Figure(plot, cell.name, of.summary, source, PAGE.width_px)
 
 

@@ -17,7 +17,6 @@ from failmodes.warehouse.database.connection import REBUILD_HINT
 from failmodes.warehouse.errors import DataError, WarehouseError
 from failmodes.warehouse.shards.inventory import MOST_STORED_PIXELS, png_size
 
-MAX_SERIES_PIXELS = 2**27  # decoded at once: 400 MB
 Pixels = NDArray[np.uint8]  # one image, (H, W, 3)
 GIVE_THE_STUDY = "name the study file instead of the warehouse, on a machine that has its images"
 
@@ -52,37 +51,15 @@ def clean_images(
         WarehouseError: a stored image is invalid, or has another size than stated.
         DataError: the dataset of the study is missing or damaged.
     """
-    found = _thumbnails(con, dataset_id, image_ids)
-    missing = [image_id for image_id in image_ids if image_id not in found]
-    opened = open_study() if missing else None
-    pixels = opened.clean(dataset_id, missing) if opened is not None else None
-    return found if pixels is None else found | dict(zip(missing, pixels, strict=True))
-
-
-def _thumbnails(con: duckdb.DuckDBPyConnection, dataset_id: str, image_ids: Sequence[int]) -> dict[int, Pixels]:
     stored = con.execute(
         "select image_id, png, height_px, width_px from thumbnails where dataset_id = $1 and image_id = any($2)",
         [dataset_id, list(image_ids)],
     ).fetchall()
-    return {image_id: decode_stored(png, (height, width), image_id) for image_id, png, height, width in stored}
-
-
-def check_pixel_count(count: int, size: tuple[int, int], subject: str) -> None:
-    """Refuse images that would need too much memory together.
-
-    Args:
-        count: number of images.
-        size: height and width of each, pixels.
-        subject: their name in an error.
-
-    Raises:
-        WarehouseError: they have more than MAX_SERIES_PIXELS pixels.
-    """
-    if count * size[0] * size[1] > MAX_SERIES_PIXELS:
-        raise WarehouseError(
-            f"{subject}: {count:,} images of {size[1]:,}\u00d7{size[0]:,} pixels are too large to show, expected "
-            f"at most {MAX_SERIES_PIXELS:,} pixels in all; {REBUILD_HINT}, of smaller images"
-        )
+    found = {image_id: decode_stored(png, (height, width), image_id) for image_id, png, height, width in stored}
+    missing = [image_id for image_id in image_ids if image_id not in found]
+    opened = open_study() if missing else None
+    pixels = opened.clean(dataset_id, missing) if opened is not None else None
+    return found if pixels is None else found | dict(zip(missing, pixels, strict=True))
 
 
 def decode_stored(png: bytes, size: tuple[int, int], image_id: int) -> NDArray[np.uint8]:

@@ -71,10 +71,10 @@ def find_pictures(
     found = matching_rows(path, condition, timeout_s=timeout_s)
     if not found.rows:
         raise StudyError(f"no evaluated image matches the filter: {condition.strip()}")
-    cut = [f"{_matching(found.matching)}, {found.cut}"] if found.cut else []
-    headline = f"{_matching(found.matching)}: {condition}"
+    matching = f"{format_count(found.matching, 'image')} {'matches' if found.matching == 1 else 'match'}"
+    cut = [f"{matching}, {found.cut}"] if found.cut else []
     with open_warehouse(path, _RELATIONS) as con:
-        return pictures_of_rows(con, found.rows, headline, notes=cut, open_study=open_study)
+        return pictures_of_rows(con, found.rows, f"{matching}: {condition}", notes=cut, open_study=open_study)
 
 
 def pictures_of_rows(
@@ -181,11 +181,8 @@ def changed_pictures(
         made = make_pictures(con, rows_to_cells(con, evaluation_id, cells), no_study)
     except FailmodesError as error:  # a published dataset, code of a study, no OpenCV
         return {}, str(error)
-    strips: dict[int, list[Picture]] = {}
-    for picture in made:
-        if picture is not None:
-            strips.setdefault(picture.row.image_id, []).append(picture)
-    return strips, ""
+    strips = {image_id: [one for one in made if one and one.row.image_id == image_id] for image_id in cells}
+    return {image_id: strip for image_id, strip in strips.items() if strip}, ""
 
 
 def _pictures(
@@ -218,12 +215,6 @@ def _headline(text: str) -> str:
     return " ".join(" ".join(words).split("\n"))
 
 
-def _matching(count: int | None) -> str:
-    if count is None:
-        return "Some images match"
-    return f"{format_count(count, 'image')} {'matches' if count == 1 else 'match'}"
-
-
 def _attention_sentence(con: duckdb.DuckDBPyConnection, pictures: Sequence[Picture], line: str = "") -> str:
     """The attention that is drawn, the number of images with it, and why others lack it; `line` explains a line."""
     without = [picture.row for picture in pictures if picture.attention is None]
@@ -252,12 +243,11 @@ def _curve_headline(rows: Sequence[Sequence[Picture]]) -> str:
 
 
 def _first_error(curve: Sequence[Picture]) -> str:
-    incorrect = [picture.row for picture in curve if not picture.row.correct]
-    label = curve[0].row.model_label
+    label, incorrect = curve[0].row.model_label, [picture.row.severity for picture in curve if not picture.row.correct]
     if not incorrect:
         return f"{label} classifies it correctly at every severity"
-    severity = format_severity(float(incorrect[0].severity))
-    return f"{label} first misclassifies it {'when clean' if not incorrect[0].severity else f'at severity {severity}'}"
+    where = f"at severity {format_severity(float(incorrect[0]))}" if incorrect[0] else "when clean"
+    return f"{label} first misclassifies it {where}"
 
 
 def _source_line(con: duckdb.DuckDBPyConnection, pictures: Sequence[Picture]) -> str:

@@ -11,7 +11,6 @@ from failmodes.analysis.images.clean_images import GIVE_THE_STUDY, OpenStudy, Pi
 from failmodes.analysis.images.rows import PictureRow
 from failmodes.analysis.render.formatting import join_names
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS, registered
-from failmodes.ingest.corruptions.pixels import Images
 from failmodes.ingest.distortion import rmse
 from failmodes.ingest.sources import GeneratedSource, dependency_hashes, stored_versions
 from failmodes.warehouse.errors import StudyError, WarehouseError
@@ -20,6 +19,7 @@ from failmodes.warehouse.schema import CLEAN
 
 # The RMSE of the same image is the same to the last digit of float32 on any machine: squares are whole numbers
 ROUNDING = 2  # in steps of float32
+_Cell = tuple[str, str, str, float]  # dataset, source, corruption and severity of images that are reproduced together
 
 
 class Picture(NamedTuple):
@@ -52,15 +52,6 @@ class Picture(NamedTuple):
         return self.pixels, self.attention, self.center
 
 
-class _Cell(NamedTuple):
-    """Images that are reproduced together."""
-
-    dataset_id: str
-    source_id: str
-    corruption: str
-    severity: float
-
-
 def make_pictures(
     con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow], open_study: OpenStudy
 ) -> list[Picture | None]:
@@ -82,21 +73,21 @@ def make_pictures(
     if any(row.corruption != CLEAN for row in rows):
         require("images", "showing corrupted images", ["cv2"])
     sources = _sources(con, {row.source_id for row in rows})
-    cells: dict[_Cell, dict[int, None]] = {}
-    for row in rows:
-        cells.setdefault(_cell_of(row), {})[row.image_id] = None  # in order, each once
-    clean = {
-        dataset_id: clean_images(
-            con, dataset_id, list({r.image_id: 0 for r in rows if r.dataset_id == dataset_id}), open_study
-        )
-        for dataset_id in {row.dataset_id for row in rows if _needs_clean(row, sources)}
+    needed = {
+        (row.dataset_id, row.image_id)
+        for row in rows
+        if _is_paired(row) or sources[row.source_id]["source_kind"] == "generated"
+    }
+    clean: dict[str, dict[int, Pixels]] = {
+        dataset: clean_images(con, dataset, sorted(image_id for own, image_id in needed if own == dataset), open_study)
+        for dataset in {row.dataset_id for row in rows}
     }
     made: dict[tuple[_Cell, int], Pixels] = {}
-    for cell, ids in cells.items():
-        known = clean.get(cell.dataset_id, {})
-        pictures = _made(cell, list(ids), known, sources[cell.source_id], open_study)
+    for cell in dict.fromkeys(map(_cell_of, rows)):
+        ids = list(dict.fromkeys(row.image_id for row in rows if _cell_of(row) == cell))
+        pictures = _made(cell, ids, clean[cell[0]], sources[cell[1]], open_study)
         made |= {(cell, image_id): pixels for image_id, pixels in pictures.items()}
-    return [_picture(row, made.get((_cell_of(row), row.image_id)), clean) for row in rows]
+    return [_picture(row, made.get((_cell_of(row), row.image_id)), clean[row.dataset_id]) for row in rows]
 
 
 def describe_differences(con: duckdb.DuckDBPyConnection, pictures: Sequence[Picture]) -> str:
@@ -105,22 +96,20 @@ def describe_differences(con: duckdb.DuckDBPyConnection, pictures: Sequence[Pict
     if not differing:
         return ""
     sources = _sources(con, {row.source_id for row in differing})
-    changes: dict[str, None] = {}
-    for source_id, source in sources.items():
-        names = {row.corruption for row in differing if row.source_id == source_id}
-        changes |= dict.fromkeys(_version_changes(source, names))
-    why = "made with " + join_names(changes) if changes else "no version changed, so the images or the warehouse did"
+    changes = [
+        change
+        for source_id, source in sources.items()
+        for change in _version_changes(source, {row.corruption for row in differing if row.source_id == source_id})
+    ]
+    reason = "no version changed, so the images or the warehouse did"
+    if changes:
+        reason = f"made with {join_names(dict.fromkeys(changes))}"
     verb = "differs" if len(differing) == 1 else "differ"
-    return f"{len(differing)} of {len(pictures)} images {verb} from those evaluated: {why}"
+    return f"{len(differing)} of {len(pictures)} images {verb} from those evaluated: {reason}"
 
 
 def _cell_of(row: PictureRow) -> _Cell:
-    return _Cell(row.dataset_id, row.source_id, row.corruption, float(row.severity))
-
-
-def _needs_clean(row: PictureRow, sources: dict[str, dict[str, Any]]) -> bool:
-    """Whether reproducing or comparing an image needs its clean image."""
-    return row.corruption == CLEAN or row.rmse is not None or sources[row.source_id]["source_kind"] == "generated"
+    return row.dataset_id, row.source_id, row.corruption, float(row.severity)
 
 
 def _sources(con: duckdb.DuckDBPyConnection, source_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -140,29 +129,24 @@ def _made(
     cell: _Cell, image_ids: list[int], clean: dict[int, Pixels], source: dict[str, Any], open_study: OpenStudy
 ) -> dict[int, Pixels]:
     """Pixels of a cell's images by image_id, without those whose clean image is missing."""
-    if cell.corruption == CLEAN:
-        return {image_id: clean[image_id] for image_id in image_ids if image_id in clean}
+    _, source_id, corruption, severity = cell
+    known = {image_id: clean[image_id] for image_id in image_ids if image_id in clean}
+    if corruption == CLEAN:
+        return known
     if source["source_kind"] != "generated":
-        return dict(zip(image_ids, _published(cell, image_ids, open_study), strict=True))
-    _check_known(cell.corruption, open_study)
-    known = [image_id for image_id in image_ids if image_id in clean]
+        opened = open_study()
+        pixels = opened.published(source_id, corruption, severity, image_ids) if opened is not None else None
+        if pixels is None:
+            raise StudyError(
+                f"these images are in a published corrupted dataset, which the warehouse lacks: {GIVE_THE_STUDY}"
+            )
+        return dict(zip(image_ids, pixels, strict=True))
+    _check_known(corruption, open_study)
     if not known:
         return {}
-    images = np.stack([clean[image_id] for image_id in known])
-    corrupted = GeneratedSource.from_row(source).corrupted(images, cell.corruption, cell.severity, known)
+    images = np.stack(list(known.values()))
+    corrupted = GeneratedSource.from_row(source).corrupted(images, corruption, severity, list(known))
     return dict(zip(known, corrupted, strict=True))
-
-
-def _published(cell: _Cell, image_ids: list[int], open_study: OpenStudy) -> Images:
-    opened = open_study()
-    pixels = None
-    if opened is not None:
-        pixels = opened.published(cell.source_id, cell.corruption, cell.severity, image_ids)
-    if pixels is None:
-        raise StudyError(
-            f"these images are in a published corrupted dataset, which the warehouse lacks: {GIVE_THE_STUDY}"
-        )
-    return pixels
 
 
 def _check_known(corruption: str, open_study: OpenStudy) -> None:
@@ -176,11 +160,10 @@ def _check_known(corruption: str, open_study: OpenStudy) -> None:
         )
 
 
-def _picture(row: PictureRow, pixels: Pixels | None, clean: dict[str, dict[int, Pixels]]) -> Picture | None:
+def _picture(row: PictureRow, pixels: Pixels | None, clean: dict[int, Pixels]) -> Picture | None:
     if pixels is None:
         return None
-    before = clean.get(row.dataset_id, {}).get(row.image_id) if _pairs(row) else None
-    differs = None
+    before, differs = clean.get(row.image_id) if _is_paired(row) else None, None
     if row.rmse is not None and before is not None and row.corruption != CLEAN:
         stored = np.float32(row.rmse)
         distance = rmse(before[None], pixels[None])[0]
@@ -188,8 +171,8 @@ def _picture(row: PictureRow, pixels: Pixels | None, clean: dict[str, dict[int, 
     return Picture(row, pixels, before, differs)
 
 
-def _pairs(row: PictureRow) -> bool:
-    """Whether the corrupted image comes from the clean image with the same ID."""
+def _is_paired(row: PictureRow) -> bool:
+    """Whether the image is clean, or comes from the clean image with the same ID."""
     return row.corruption == CLEAN or row.rmse is not None
 
 

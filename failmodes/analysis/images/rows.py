@@ -1,5 +1,6 @@
 """Rows of images: those that match an SQL condition, or images along their curves."""
 
+import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -23,7 +24,6 @@ select
     evaluation_id, model_label, dataset_id, source_id, corruption, corruption_label, severity, image_id, label,
     label_name, predicted_name, correct, confidence, rmse, file
 """
-_COUNT = "select count(*) over ()"  # ignores a limit
 # Rows of `outcomes` with the names of model, corruption and classes; a condition follows
 PICTURES = f"""
 from (
@@ -51,13 +51,6 @@ from (
     left join images on evaluation_labels.dataset_id = images.dataset_id and outcomes.image_id = images.image_id
 ) as pictures
 where
-"""
-_SHAPE = """
-select
-    json_extract_string(parsed, '$.statements[0].node.type') as kind,
-    json_extract_string(parsed, '$.statements[0].node.modifiers[*].type') as modifiers,
-    json_extract_string(parsed, '$.statements[0].node.qualify.type') as qualify
-from (select json_serialize_sql($statement) as parsed)
 """
 
 
@@ -112,11 +105,11 @@ class PictureRow(NamedTuple):
 class FoundRows(NamedTuple):
     """Rows that match a condition: those to show, and the number of matches without limit.
 
-    `matching` is None if it cannot be counted; `cut` says why not all requested rows are shown, or is "".
+    `cut` says why not all requested rows are shown, or is "".
     """
 
     rows: list[PictureRow]
-    matching: int | None
+    matching: int
     cut: str
 
 
@@ -135,23 +128,26 @@ def matching_rows(path: Path, condition: str, *, timeout_s: float | None = 60) -
         LimitError: out of time or memory.
     """
     statement = _COLUMNS + PICTURES + condition
-    (shape,) = run_query(path, _SHAPE, {"statement": statement}, timeout_s=timeout_s).rows(named=True)
-    if shape["kind"] not in (None, "SELECT_NODE"):  # None: invalid SQL, on which the statement itself fails
+    values: dict[str, object] = {"statement": statement}
+    parsed = json.loads(run_query(path, "select json_serialize_sql($statement)", values, timeout_s=timeout_s).item())
+    select = {} if parsed["error"] else parsed["statements"][0]["node"]  # the statement itself fails on invalid SQL
+    if select and select["type"] != "SELECT_NODE":
         raise QueryError(
             "the filter adds another SELECT: expected a condition with order and limit, such as "
             "\"corruption = 'fog' and not correct order by confidence desc limit 24\""
         )
     found = first_rows(path, statement, MAX_PICTURES, timeout_s=timeout_s)
-    rows = [PictureRow(*row) for row in found.rows]
-    if not any(kind.startswith("LIMIT") for kind in shape["modifiers"] or ()):
-        shown = rows[:DEFAULT_PICTURES]
-        more = f"the first {len(shown)} are shown: end the filter with `limit N` for more"
-        return FoundRows(shown, found.row_count, "" if len(shown) == len(rows) else more)
-    cut = "" if found.row_count == len(rows) else f"the first {len(rows)} are shown, the maximum"
-    if shape["qualify"] or not rows:  # QUALIFY applies after counting, as a limit does
-        return FoundRows(rows, None if rows else 0, cut)
-    counted = first_rows(path, f"{_COUNT} {PICTURES}{condition}", 1, timeout_s=timeout_s)
-    return FoundRows(rows, counted.rows[0][0], cut)
+    rows, cut = [PictureRow(*row) for row in found.rows], ""
+    if not any(modifier["type"].startswith("LIMIT") for modifier in select["modifiers"]):
+        if len(rows) > DEFAULT_PICTURES:
+            cut = f"the first {DEFAULT_PICTURES} are shown: end the filter with `limit N` for more"
+        rows = rows[:DEFAULT_PICTURES]
+    elif found.row_count != len(rows):
+        cut = f"the first {len(rows)} are shown, the maximum"
+    select["modifiers"] = []  # order and limit
+    count = "select count(*) from json_execute_serialized_sql($statement)"
+    counted = run_query(path, count, {"statement": json.dumps(parsed)}, timeout_s=timeout_s)
+    return FoundRows(rows, counted.item(), cut)
 
 
 def curve_rows(

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from importlib.resources import files
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from failmodes.analysis.images.attention import AttentionMap
 from failmodes.analysis.images.regeneration import Picture
 from failmodes.analysis.render.blocks import ImageStrip, StripFrame
-from failmodes.analysis.render.formatting import capitalize_first, format_confidence, format_severity
+from failmodes.analysis.render.formatting import capitalize_first, format_severity
 
 MAX_SIDE_PX = 96  # of an image; larger ones are scaled down
 QUALITY = 80  # of WebP copies
@@ -23,48 +22,35 @@ def viewer(kind: str) -> str:
     return files("failmodes.analysis.images").joinpath(f"viewer.{kind}").read_text("utf-8")
 
 
-def strip_frame(severity: float, prediction: str, confidence: float | None, *, is_correct: bool) -> StripFrame:
-    """One image of a strip, with its confidence (0-1) in percent."""
-    return StripFrame(format_severity(severity), prediction, format_confidence(confidence), is_correct)
-
-
-def strip_title(corruption_label: str, model_label: str, image_id: int, class_name: str) -> str:
-    """The title of a strip: Fog, ResNet-18: image 17, class “cat”."""
-    return f"{capitalize_first(corruption_label)}, {model_label}: image {image_id}, class \u201c{class_name}\u201d"
-
-
-def image_strip(
-    title: str, note: str, pixels: Sequence[NDArray[np.uint8]], frames: Sequence[StripFrame], *, is_lossless: bool,
-    maps: Sequence[AttentionMap | None] = (), max_px: int = MAX_SIDE_PX,
-) -> ImageStrip:  # fmt: skip
-    """Images of one size, (H, W, 3) each, side by side, with attention if all have a map of one size.
+def picture_strip(
+    pictures: Sequence[Picture], model_label: str, note: str, *, is_lossless: bool = True, max_px: int = MAX_SIDE_PX
+) -> ImageStrip:
+    """The images of one image along severity side by side, with attention if all have a map of one size.
 
     Images whose longer side exceeds `max_px` pixels are scaled down and compressed.
     """
-    height, width = pixels[0].shape[:2]
+    height, width = pictures[0].pixels.shape[:2]
     share = min(1, max_px / max(height, width))
     size = max(1, round(width * share)), max(1, round(height * share))
-    strip = Image.new("RGB", (size[0] * len(pixels), size[1]))
-    for place, picture in enumerate(map(Image.fromarray, pixels)):
-        small = picture if share == 1 else picture.resize(size, Image.Resampling.LANCZOS)
+    strip = Image.new("RGB", (size[0] * len(pictures), size[1]))
+    for place, picture in enumerate(pictures):
+        image = Image.fromarray(picture.pixels)
+        small = image if share == 1 else image.resize(size, Image.Resampling.LANCZOS)
         strip.paste(small, (place * size[0], 0))
     buffer, kind = io.BytesIO(), "png" if is_lossless and share == 1 else "webp"
     strip.save(buffer, kind, **({} if kind == "png" else {"quality": QUALITY, "method": 2}))
-    url = f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    return ImageStrip(title, note, url, *size, tuple(frames), *_encoded(maps))
-
-
-def picture_strip(pictures: Sequence[Picture], model_label: str, note: str, max_px: int = MAX_SIDE_PX) -> ImageStrip:
-    """The reproduced images of one image along severity, with attention if it was read."""
-    rows = [picture.row for picture in pictures]
-    return image_strip(
-        strip_title(rows[-1].corruption_label, model_label, rows[-1].image_id, rows[-1].label_name),
+    last = pictures[-1].row
+    return ImageStrip(
+        f"{capitalize_first(last.corruption_label)}, {model_label}: image {last.image_id}, class "
+        f"\u201c{last.label_name}\u201d",
         note,
-        [picture.pixels for picture in pictures],
-        [strip_frame(float(r.severity), r.predicted_name, r.confidence, is_correct=r.correct) for r in rows],
-        is_lossless=True,
-        maps=[picture.attention for picture in pictures],
-        max_px=max_px,
+        f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}",
+        *size,
+        tuple(
+            StripFrame(format_severity(float(row.severity)), row.predicted_name, row.confidence_text, row.correct)
+            for row in (picture.row for picture in pictures)
+        ),
+        *_encoded([picture.attention for picture in pictures]),
     )
 
 

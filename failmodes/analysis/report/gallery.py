@@ -2,11 +2,11 @@
 
 import duckdb
 
-from failmodes.analysis.images.exemplars import SERIES, ExemplarImage, exemplar_images, exemplar_rows, size_of
-from failmodes.analysis.images.strips import image_strip, strip_frame, strip_title
+from failmodes.analysis.images.exemplars import SERIES, exemplar_images, exemplar_rows
+from failmodes.analysis.images.strips import picture_strip
 from failmodes.analysis.render.blocks import Gallery, ImageStrip
 from failmodes.analysis.render.formatting import REASON_MEANINGS, capitalize_first
-from failmodes.analysis.selection import Selection, corruption_labels
+from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.model_accuracy import lowest_first, run_accuracies
 
 MAX_BYTES = 4_000_000  # of all strips of a selection; base64 adds a third
@@ -28,19 +28,19 @@ def gallery(con: duckdb.DuckDBPyConnection, selection: Selection) -> Gallery:
             part["reason_rank"][0], order.index(part["corruption"][0]), selection.ids.index(part["evaluation_id"][0])
         ),
     )  # fmt: skip
-    names, is_lossless = corruption_labels(con), sum(map(len, rows["png"])) <= LOSSLESS_BYTES
+    is_lossless = sum(map(len, rows["png"])) <= LOSSLESS_BYTES
     strips: list[ImageStrip] = []
     facts: list[tuple[str, str, str]] = []
     size = pixels = 0
     for part in parts:
-        height, width = size_of(part)
-        pixels += part.height * height * width
+        first = part.row(0, named=True)
+        pixels += part.height * first["height_px"] * first["width_px"]
         if pixels > MAX_PIXELS and strips:
             break
-        images = exemplar_images(part)
-        first = images[0]
-        labels = (selection.labels[first.evaluation_id], names[first.corruption], first.reason_name)
-        strip = _strip(images, *labels, is_lossless=is_lossless)
+        reason = first["reason_name"]
+        labels = (selection.labels[first["evaluation_id"]], first["corruption_label"], reason)
+        chosen = capitalize_first(f"{reason} ({REASON_MEANINGS[reason]})" if reason in REASON_MEANINGS else reason)
+        strip = picture_strip(exemplar_images(part), labels[0], chosen, is_lossless=is_lossless)
         size += len(strip.url) * 3 // 4
         if size > MAX_BYTES and strips:
             break
@@ -59,15 +59,3 @@ def _note(shown: int, total: int, *, is_lossless: bool) -> str:
     note += "" if is_lossless else " Compressed copies."
     note += f" {shown:,} of {total:,} stored." if shown < total else ""
     return f"{note} `failmodes images` shows any other image."
-
-
-def _strip(images: list[ExemplarImage], model: str, corruption: str, reason: str, *, is_lossless: bool) -> ImageStrip:
-    first, meaning = images[0], REASON_MEANINGS.get(reason)
-    return image_strip(
-        strip_title(corruption, model, first.image_id, first.label_name),
-        capitalize_first(f"{reason} ({meaning})" if meaning else reason),
-        [image.pixels for image in images],
-        [strip_frame(i.severity, i.predicted_name, i.confidence, is_correct=i.is_correct) for i in images],
-        is_lossless=is_lossless,
-        maps=[image.attention for image in images],
-    )

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import duckdb
 import vl_convert
-from altair.utils.schemapi import debug_mode
 from markupsafe import Markup
 
 from failmodes.analysis.charts.style.theme import DARK, DARK_COLORS, LIGHT, vega_config
@@ -101,8 +100,7 @@ def write_report(
     """
     path = output or warehouse.parent / REPORT_FILE
     check_output(path, (".html",), force=force)
-    # without Altair's validation: tests validate every chart
-    with open_current(warehouse) as con, debug_mode(False):
+    with open_current(warehouse) as con:
         update_claims(con, claims, metrics, stores=False)
         page = render(con, warehouse, pairs)
     write_output(path, page.encode(), (".html",), force=force)

@@ -11,7 +11,6 @@ from xml.etree import ElementTree
 
 import altair as alt
 import vl_convert
-from altair.utils.schemapi import debug_mode
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -84,7 +83,7 @@ class Figure:
         """
         width = self.width_px - 2 * PADDING_PX
         plot, title = self.plot, None
-        with debug_mode(False), alt.theme.enable("none"), alt.data_transformers.enable("default", max_rows=None):
+        with alt.theme.enable("none"), alt.data_transformers.enable("default", max_rows=None):
             if self.has_caption:
                 plot = alt.vconcat(plot, title=alt.Title(  # below the legends
                     wrapped(self.source, width, SOURCE_PX), orient="bottom", anchor="start", offset=10,

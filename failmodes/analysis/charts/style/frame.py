@@ -11,6 +11,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
 from failmodes.analysis.charts.style.theme import GRAY, LABEL_PX, MID_GRAY, PANEL_TITLE_PX, RAMP
 from failmodes.analysis.render.formatting import format_severity
@@ -312,22 +313,11 @@ def evenly_spaced(items: Sequence[Any], space: int) -> list[Any]:
 
 
 def spread_apart(values: Sequence[float], gap: float) -> list[float]:
-    """Move values minimally so that neighbors are `gap` apart, keeping their order and center.
-
-    Overlapping clusters are merged and spaced around their mean until none overlaps.
-    """
-    clusters: list[tuple[list[int], float]] = []  # indices of the values, and their center
-    for index in sorted(range(len(values)), key=lambda i: values[i]):
-        cluster, center = [index], float(values[index])
-        while clusters and center - clusters[-1][1] < gap * (len(cluster) + len(clusters[-1][0])) / 2:
-            cluster = clusters.pop()[0] + cluster
-            center = sum(values[i] for i in cluster) / len(cluster)
-        clusters.append((cluster, center))
-    spread = [0.0] * len(values)
-    for cluster, center in clusters:
-        for rank, index in enumerate(cluster):
-            spread[index] = center + gap * (rank - (len(cluster) - 1) / 2)
-    return spread
+    """Move values by the least sum of squares so that neighbors are at least `gap` apart, keeping their order."""
+    steps, order = gap * np.arange(len(values)), np.argsort(values, kind="stable")
+    spread = np.empty(len(values))
+    spread[order] = isotonic_regression(np.asarray(values)[order] - steps).x + steps
+    return spread.tolist()
 
 
 class PlotAxis(NamedTuple):

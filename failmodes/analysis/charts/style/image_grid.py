@@ -14,6 +14,9 @@ from PIL import Image, ImageDraw
 from failmodes.analysis.charts.style.frame import PADDING_PX, Frame, wrapped
 from failmodes.analysis.charts.style.theme import DARK_GRAY, LABEL_PX, MID_GRAY, SOURCE_PX, VERMILLION
 from failmodes.analysis.images.attention import AttentionMap, Point
+from failmodes.analysis.images.regeneration import Picture
+from failmodes.analysis.images.rows import PictureRow
+from failmodes.analysis.render.formatting import format_severity
 
 GAP_PX, LINE_PX, MARK_PX = 6, 13, 14  # gap between images; height of a text line; width of a tick or cross
 HEADING_PX = 142  # width of titles left of the images in a wide frame
@@ -117,6 +120,24 @@ def picture_urls(images: Sequence[tuple[NDArray[np.uint8], AttentionMap | None, 
         Image.fromarray(with_attention(pixels, attention, top, path if center else [])).save(buffer, "PNG")
         urls.append("data:image/png;base64," + b64encode(buffer.getvalue()).decode())
     return urls
+
+
+def curve_row(pictures: Sequence[Picture], title: str, lines: Sequence[str]) -> Row:
+    """One image along severity, by severity as it is printed."""
+    urls = picture_urls([picture.layers for picture in pictures])
+    return Row(
+        {
+            format_severity(float(one.row.severity)): picture_cell(one.row, url, [one.row.confidence_text])
+            for one, url in zip(pictures, urls, strict=True)
+        },
+        title,
+        lines,
+    )
+
+
+def picture_cell(row: PictureRow, url: str, notes: Sequence[str]) -> Cell:
+    """An evaluated image with its prediction."""
+    return Cell(url, f"{row.image_name}, {row.cell_name}", notes, row.predicted_name, row.correct)
 
 
 def with_attention(
