@@ -74,44 +74,26 @@ def _ssim_totals(clean: NDArray[np.uint8], corrupted: NDArray[np.uint8]) -> NDAr
 
 
 def _similarity(
-    sums_a: NDArray[np.int32],
-    sums_b: NDArray[np.int32],
-    products: NDArray[np.int32],
-    squares: NDArray[np.int32],
+    sums_a: NDArray[np.int32], sums_b: NDArray[np.int32], products: NDArray[np.int32], squares: NDArray[np.int32]
 ) -> NDArray[np.float64]:
-    """Similarity of each window, computed in place where possible to save memory.
+    """Similarity of each window.
 
     Of windows of n values, with d = a - b, all of it times n²: 2 n² covariance = 2 n Σab - 2 Σa Σb, and the two
     variances are that and n Σd² - (Σa - Σb)².
 
     Args:
-        sums_a: Σa, overwritten; all are (R, W, C).
+        sums_a: Σa; all are (R, W, C).
         sums_b: Σb.
-        products: Σab, overwritten.
-        squares: Σd², overwritten.
+        products: Σab.
+        squares: Σd².
     """
     n = WINDOW**2
     c1, c2 = (K1 * DATA_RANGE) ** 2 * n * n, (K2 * DATA_RANGE) ** 2 * n * (n - 1)
-    means = sums_a * sums_b
-    means += means
-    sums_a -= sums_b
-    sums_a *= sums_a
-    products *= 2 * n
-    products -= means  # 2 n² covariance
-    squares *= n
-    squares -= sums_a
-    squares += products  # n² (variance of a + variance of b)
-    sums_a += means  # (Σa)² + (Σb)²
-    top, below, factor = means.astype(np.float64), sums_a.astype(np.float64), products.astype(np.float64)
-    top += c1
-    factor += c2
-    top *= factor
-    below += c1
-    np.copyto(factor, squares)
-    factor += c2
-    below *= factor
-    top /= below
-    return top
+    means = 2 * sums_a * sums_b
+    apart = (sums_a - sums_b) ** 2
+    covariances = 2 * n * products - means
+    variances = n * squares - apart + covariances
+    return (means + c1) * (covariances + c2) / ((apart + means + c1) * (variances + c2))
 
 
 def _window_sums(values: NDArray[np.unsignedinteger]) -> NDArray[np.int32]:

@@ -56,8 +56,6 @@ def apply_motion_kernel(images: Images, parameters: Parameters, angles_deg: NDAr
 
     The result is rounded to ImageMagick's 16 bits and from these truncated to 8, as the published images were.
 
-    Images are sorted by angle, so that those whose tap falls on the same whole-pixel offset are one slice.
-
     Args:
         images: (N, H, W, C) uint8.
         parameters: radius and sigma of the streak, pixels.
@@ -66,24 +64,16 @@ def apply_motion_kernel(images: Images, parameters: Parameters, angles_deg: NDAr
     weights = motion_kernel(*parameters)
     reach = len(weights) - 1
     height, width = images.shape[1:3]
-    order = np.argsort(angles_deg, kind="stable")
     edges = ((0, 0), (reach, reach), (reach, reach), (0, 0))
-    padded = np.pad(images[order], edges, mode="edge").astype(np.float32)
-    angles = np.radians(angles_deg[order])
+    padded = np.pad(images, edges, mode="edge").astype(np.float32)
+    taps, angles = np.arange(len(weights)), np.radians(angles_deg)[:, None]
+    across = reach + np.ceil(taps * np.cos(angles) - 0.5).astype(int)
+    down = reach + np.ceil(taps * np.sin(angles) - 0.5).astype(int)
     blurred = np.zeros(images.shape, np.float32)
-    tapped = np.empty_like(blurred)
-    for tap, weight in enumerate(weights):
-        across = np.ceil(tap * np.cos(angles) - 0.5).astype(int)
-        down = np.ceil(tap * np.sin(angles) - 0.5).astype(int)
-        for rows in _runs(across, down):
-            y, x = reach + down[rows.start], reach + across[rows.start]
-            np.multiply(padded[rows, y : y + height, x : x + width], weight, out=tapped[rows])
-        blurred += tapped
-    blurred *= DEPTH
-    np.rint(blurred, out=blurred)
-    result = np.empty_like(images)
-    result[order] = blurred.astype(np.int32) // DEPTH
-    return result
+    for image, result, left, top in zip(padded, blurred, across, down, strict=True):
+        for weight, x, y in zip(weights, left, top, strict=True):
+            result += image[y : y + height, x : x + width] * weight
+    return (np.rint(blurred * DEPTH).astype(np.int32) // DEPTH).astype(np.uint8)
 
 
 def motion_kernel(radius: float, sigma: float) -> NDArray[np.float32]:
@@ -92,12 +82,6 @@ def motion_kernel(radius: float, sigma: float) -> NDArray[np.float32]:
     weights = np.exp(-(taps**2) / (2 * sigma**2))
     weights /= weights.sum()
     return weights[weights >= LEAST_WEIGHT].astype(np.float32)
-
-
-def _runs(across: NDArray[np.int_], down: NDArray[np.int_]) -> list[slice]:
-    breaks = np.flatnonzero((np.diff(across) != 0) | (np.diff(down) != 0)) + 1
-    starts = [0, *breaks.tolist()]
-    return [slice(a, b) for a, b in zip(starts, [*starts[1:], len(across)], strict=True) if b > a]
 
 
 @corruption(
