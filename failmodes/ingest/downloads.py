@@ -33,22 +33,16 @@ class RemoteFile(NamedTuple):
         url: where it is.
         checksum: "md5:…" or "sha256:…" as published; None if none is published.
         size_bytes: as published; None if it is not.
-        name: of the local file; default: the last part of the URL.
     """
 
     url: str
     checksum: str | None = None
     size_bytes: int | None = None
-    name: str | None = None
 
     @property
     def local_name(self) -> str:
         """Name of the downloaded file."""
-        return self.name or self.url.rpartition("/")[2].partition("?")[0]
-
-    def located(self, base_url: str | None) -> str:
-        """URL of the file; `base_url` is that of a mirror's folder."""
-        return self.url if base_url is None else f"{base_url.rstrip('/')}/{self.local_name}"
+        return self.url.rpartition("/")[2].partition("?")[0]
 
 
 class Archive(NamedTuple):
@@ -177,17 +171,15 @@ ARCHIVES = {
 }
 
 
-def download_dataset(name: str, folder: Path, *, base_url: str | None = None, progress: bool = True) -> Path:
-    """Download and unpack a public dataset, unless its folder exists.
+def download_dataset(name: str, folder: Path) -> Path:
+    """Download and unpack a public dataset, unless its folder exists; size and progress are shown on stderr.
 
     A file that the user has put into `folder` is verified and unpacked without network access. The next call resumes an
-    interrupted download. Nothing is written if the disk has too little space for the files and what they unpack to.
+    interrupted download. Nothing is written if the disk has too little space for a file and what it unpacks to.
 
     Args:
         name: a key of ARCHIVES.
         folder: where to download to.
-        base_url: URL of a mirror's folder; the checksums are the same.
-        progress: whether to show size and progress on stderr.
 
     Returns:
         The unpacked folder, within `folder`.
@@ -200,19 +192,15 @@ def download_dataset(name: str, folder: Path, *, base_url: str | None = None, pr
     if name not in ARCHIVES:
         raise StudyError(f"unknown download {name!r}: {did_you_mean(name.lower().replace('_', '-'), ARCHIVES)}")
     archive = ARCHIVES[name]
-    target = folder / archive.folder
+    target = make_folder(folder) / archive.folder
     if target.is_dir():
         return target
-    make_folder(folder)
-    if progress:
-        note(f"download {archive.describe()}")
+    note(f"download {archive.describe()}")
     paths = [folder / file.local_name for file in archive.files]
     missing = [path for path in paths if not path.exists()]
-    if archive.size_bytes is not None and missing:
-        _check_space(folder, archive.size_bytes - sum(_size(path.with_name(f"{path.name}.part")) for path in missing))
     for file, path in zip(archive.files, paths, strict=True):
         if path in missing:
-            _download(file.located(base_url), path, archive, progress)
+            _download(file.url, path, archive.label)
         _verify(path, file, by_hand=path not in missing)
     _unpack(paths, target)
     for path in missing:
@@ -234,11 +222,11 @@ def _check_space(folder: Path, download_bytes: int) -> None:
         )
 
 
-def _download(url: str, path: Path, archive: Archive, progress: bool) -> None:
+def _download(url: str, path: Path, label: str) -> None:
     partial, tag = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.part.tag")
     failures, most = 0, _size(partial)
     with (
-        ProgressBar(f"download {archive.label}", "MB", show=progress) as bar,
+        ProgressBar(f"download {label}", "MB") as bar,
         httpx.Client(timeout=TIMEOUT_S, follow_redirects=True) as client,
     ):
 
@@ -263,23 +251,18 @@ def _download(url: str, path: Path, archive: Archive, progress: bool) -> None:
 
 def _continue(client: httpx.Client, url: str, partial: Path, tag: Path, show: ShowProgress) -> None:
     """Request the missing bytes and append them; start over if the server has no ranges or another file."""
-    have = _size(partial)
-    known = tag.read_text() if have and tag.is_file() else ""
-    # without a tag nothing proves that these bytes are of the same file
-    headers = {"Accept-Encoding": "identity"}
-    if have and known:
-        headers |= {"Range": f"bytes={have}-", "If-Range": known}
+    known = tag.read_text() if tag.is_file() else ""
+    have = _size(partial) if known else 0  # without a tag nothing proves that these bytes are of the same file
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-", "If-Range": known} if have else {})
     with client.stream("GET", url, headers=headers) as response:
         if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             if response.headers.get("Content-Range") == f"bytes */{have}":
                 return  # killed after the last byte: nothing is missing
-            _forget(partial, tag)
+            for path in (partial, tag):
+                path.unlink(missing_ok=True)
             raise httpx.RemoteProtocolError("the server has fewer bytes than were fetched before")
         response.raise_for_status()
-        resumed = response.status_code == httpx.codes.PARTIAL_CONTENT and _starts_at(response, have)
-        if response.status_code == httpx.codes.PARTIAL_CONTENT and not resumed:
-            _forget(partial, tag)
-            raise httpx.RemoteProtocolError("the server sent another range than was asked for")
+        resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
         _append(response, partial, tag, have if resumed else 0, show)
 
 
@@ -304,37 +287,26 @@ def _append(response: httpx.Response, partial: Path, tag: Path, start: int, show
 def _version_of(response: httpx.Response) -> str:
     """What identifies this version of the file in If-Range (RFC 9110: a strong ETag, or a date); else nothing."""
     etag: str = response.headers.get("ETag", "")
-    modified: str = response.headers.get("Last-Modified", "")
-    return etag if etag and not etag.startswith("W/") else modified
-
-
-def _starts_at(response: httpx.Response, have: int) -> bool:
-    content_range: str = response.headers.get("Content-Range", "")
-    return content_range.removeprefix("bytes ").split("-", 1)[0] == str(have)
+    return etag if etag and not etag.startswith("W/") else str(response.headers.get("Last-Modified", ""))
 
 
 def _verify(path: Path, file: RemoteFile, *, by_hand: bool) -> None:
-    """Compare a file with its published checksum, or with its size.
+    """Compare a file with its published checksum, if there is one.
 
     Raises:
         DownloadError: it differs; a downloaded file is removed.
     """
-    kind, _, expected = (file.checksum or "size:").partition(":")
-    if kind == "size":
-        expected = "" if file.size_bytes is None else str(file.size_bytes)
-        found = str(_size(path))
-    else:
-        with storage_errors(path), path.open("rb") as opened:
-            found = hashlib.file_digest(opened, kind).hexdigest()
-    if not expected or found == expected:
+    if file.checksum is None:
         return
+    kind, _, expected = file.checksum.partition(":")
+    with storage_errors(path), path.open("rb") as opened:
+        found = hashlib.file_digest(opened, kind).hexdigest()
+    if found == expected:
+        return
+    fix = "remove it and run" if by_hand else "it was removed; run"
     if not by_hand:
         path.unlink()
-    what = "size" if kind == "size" else "checksum"
-    raise DownloadError(
-        f"{path} has {what} {found}, expected {expected}: "
-        + ("remove it and run the same command again" if by_hand else "it was removed; run the same command again")
-    )
+    raise DownloadError(f"{path} has checksum {found}, expected {expected}: {fix} the same command again")
 
 
 def _unpack(paths: Sequence[Path], target: Path) -> None:
@@ -377,8 +349,3 @@ def _by_hand(url: str, path: Path, reason: str) -> str:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
-
-
-def _forget(*paths: Path) -> None:
-    for path in paths:
-        path.unlink(missing_ok=True)

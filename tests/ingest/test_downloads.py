@@ -14,9 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from failmodes.ingest import cli
-from failmodes.ingest import downloads as archives
-from failmodes.ingest import downloads as download
+from failmodes.ingest import cli, downloads
 from failmodes.ingest.downloads import ARCHIVES, Archive, RemoteFile, download_dataset
 from failmodes.warehouse.errors import DownloadError, StorageError, StudyError
 
@@ -91,7 +89,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server.asked = []
     md5 = hashlib.md5(server.content).hexdigest()
     tiny = Archive("Tiny", "tiny", (RemoteFile(f"{server.url}/tiny.tar", f"md5:{md5}"),))
-    monkeypatch.setitem(archives.ARCHIVES, "tiny", tiny)
+    monkeypatch.setitem(downloads.ARCHIVES, "tiny", tiny)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield server
@@ -105,28 +103,28 @@ def left(folder: Path) -> list[str]:
 
 
 def test_fetch_unpacks_and_leaves_nothing_else(server: Server, tmp_path: Path) -> None:
-    found = download_dataset("tiny", tmp_path, progress=False)
+    found = download_dataset("tiny", tmp_path)
     assert found == tmp_path / "tiny"
     assert (found / "pixels.bin").read_bytes() == PIXELS
     assert left(tmp_path) == ["tiny/pixels.bin"]
-    assert download_dataset("tiny", tmp_path, progress=False) == found
+    assert download_dataset("tiny", tmp_path) == found
     assert len(server.asked) == 1, "what is there is not fetched again"
 
 
 def test_a_cut_connection_is_resumed_within_a_call(server: Server, tmp_path: Path) -> None:
     server.break_after = [100_000, 50_000]
-    download_dataset("tiny", tmp_path, progress=False)
+    download_dataset("tiny", tmp_path)
     assert (tmp_path / "tiny" / "pixels.bin").read_bytes() == PIXELS
     assert server.asked == [None, "bytes=100000-", "bytes=150000-"]
 
 
 def test_a_broken_call_is_resumed_by_the_next(server: Server, tmp_path: Path) -> None:
-    server.break_after = [100_000] + [0] * download.ATTEMPTS
+    server.break_after = [100_000] + [0] * downloads.ATTEMPTS
     with pytest.raises(DownloadError, match="download it yourself"):
-        download_dataset("tiny", tmp_path, progress=False)
+        download_dataset("tiny", tmp_path)
     assert (tmp_path / "tiny.tar.part").stat().st_size == 100_000
     server.asked.clear()
-    download_dataset("tiny", tmp_path, progress=False)
+    download_dataset("tiny", tmp_path)
     assert server.asked == ["bytes=100000-"]
     assert left(tmp_path) == ["tiny/pixels.bin"]
 
@@ -139,21 +137,21 @@ def test_what_cannot_be_resumed_is_restarted(server: Server, tmp_path: Path, cas
     if case == "no tag":
         (tmp_path / "tiny.tar.part.tag").unlink()
         server.etag = None
-    download_dataset("tiny", tmp_path, progress=False)
+    download_dataset("tiny", tmp_path)
     assert (tmp_path / "tiny" / "pixels.bin").read_bytes() == PIXELS
 
 
 def test_more_bytes_than_the_server_has_are_dropped(server: Server, tmp_path: Path) -> None:
     (tmp_path / "tiny.tar.part").write_bytes(server.content + b"more")
     (tmp_path / "tiny.tar.part.tag").write_text('"one"')
-    download_dataset("tiny", tmp_path, progress=False)
+    download_dataset("tiny", tmp_path)
     assert len(server.asked) == 2
 
 
 def test_a_whole_file_that_was_not_yet_unpacked_is_kept(server: Server, tmp_path: Path) -> None:
     (tmp_path / "tiny.tar.part").write_bytes(server.content)
     (tmp_path / "tiny.tar.part.tag").write_text('"one"')
-    download_dataset("tiny", tmp_path, progress=False)
+    download_dataset("tiny", tmp_path)
     assert server.asked == [f"bytes={len(server.content)}-"]
     assert left(tmp_path) == ["tiny/pixels.bin"]
 
@@ -161,40 +159,40 @@ def test_a_whole_file_that_was_not_yet_unpacked_is_kept(server: Server, tmp_path
 def test_a_wrong_checksum_is_removed_and_said(server: Server, tmp_path: Path) -> None:
     server.content = tarred({"tiny/pixels.bin": PIXELS[::-1]})
     with pytest.raises(DownloadError, match=r"has checksum \w+, expected \w+: it was removed"):
-        download_dataset("tiny", tmp_path, progress=False)
+        download_dataset("tiny", tmp_path)
     assert left(tmp_path) == []
 
 
 def test_an_archive_put_there_by_hand_needs_no_internet_and_is_kept(server: Server, tmp_path: Path) -> None:
     (tmp_path / "tiny.tar").write_bytes(server.content)
-    download_dataset("tiny", tmp_path, progress=False)
+    download_dataset("tiny", tmp_path)
     assert server.asked == []
     assert left(tmp_path) == ["tiny.tar", "tiny/pixels.bin"]
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "tiny.tar").write_bytes(b"not it")
     with pytest.raises(DownloadError, match="remove it and run"):
-        download_dataset("tiny", tmp_path / "other", progress=False)
+        download_dataset("tiny", tmp_path / "other")
     assert (tmp_path / "other" / "tiny.tar").exists()
 
 
 def test_refusals_name_the_url_and_the_place(server: Server, tmp_path: Path) -> None:
     server.status = 403
     with pytest.raises(DownloadError, match=rf"{server.url}/tiny\.tar \(HTTP status 403\).*{tmp_path}/tiny") as e:
-        download_dataset("tiny", tmp_path, progress=False)
+        download_dataset("tiny", tmp_path)
     assert "\n" not in str(e.value)
 
 
-def test_offline_names_the_url_and_the_place(server: Server, tmp_path: Path) -> None:
+def test_offline_names_the_url_and_the_place(server: Server, tmp_path: Path, monkeypatch) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        base = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        with pytest.raises(
-            DownloadError, match=rf"cannot download {base}/tiny\.tar .*yourself to {tmp_path}/tiny\.tar"
-        ) as e:
-            download_dataset("tiny", tmp_path, base_url=base, progress=False)
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/tiny.tar"
+        offer(monkeypatch, server, b"", RemoteFile(url))
+        with pytest.raises(DownloadError, match=rf"cannot download {url} .*yourself to {tmp_path}/tiny\.tar") as e:
+            download_dataset("tiny", tmp_path)
     assert "\n" not in str(e.value)
+    offer(monkeypatch, server, b"", RemoteFile("nonsense/tiny.tar"))
     with pytest.raises(DownloadError, match="download it yourself"):
-        download_dataset("tiny", tmp_path, base_url="nonsense", progress=False)
+        download_dataset("tiny", tmp_path)
 
 
 def test_an_archive_that_reaches_outside_is_refused(
@@ -203,9 +201,9 @@ def test_an_archive_that_reaches_outside_is_refused(
     server.content = tarred({"tiny/pixels.bin": b"x", "../escaped.txt": b"x"})
     digest = hashlib.md5(server.content).hexdigest()
     file = ARCHIVES["tiny"].files[0]._replace(checksum=f"md5:{digest}")
-    monkeypatch.setitem(archives.ARCHIVES, "tiny", ARCHIVES["tiny"]._replace(files=(file,)))
+    monkeypatch.setitem(downloads.ARCHIVES, "tiny", ARCHIVES["tiny"]._replace(files=(file,)))
     with pytest.raises(DownloadError, match="does not unpack"):
-        download_dataset("tiny", tmp_path / "inner", progress=False)
+        download_dataset("tiny", tmp_path / "inner")
     assert not list(tmp_path.rglob("escaped.txt"))
     assert not (tmp_path / "inner" / "tiny").exists()
 
@@ -228,7 +226,7 @@ def zipped(members: dict[str, bytes]) -> bytes:
 
 def offer(monkeypatch: pytest.MonkeyPatch, server: Server, content: bytes, *files: RemoteFile) -> None:
     server.content = content
-    monkeypatch.setitem(archives.ARCHIVES, "tiny", Archive("Tiny", "tiny", files))
+    monkeypatch.setitem(downloads.ARCHIVES, "tiny", Archive("Tiny", "tiny", files))
 
 
 def test_plain_files_become_a_folder(server: Server, tmp_path: Path, monkeypatch, capsys) -> None:
@@ -246,31 +244,21 @@ def test_zips_and_archives_with_another_folder_unpack(server: Server, tmp_path: 
     assert left(download_dataset("tiny", tmp_path / "zip")) == ["a.npz"]
     assert "size not published, no checksum published" in capsys.readouterr().err
     offer(monkeypatch, server, tarred({"fog/a": b"a", "sparkles/b": b"b"}), RemoteFile(f"{server.url}/tiny.tar"))
-    assert left(download_dataset("tiny", tmp_path / "tar", progress=False)) == ["fog/a", "sparkles/b"]
+    assert left(download_dataset("tiny", tmp_path / "tar")) == ["fog/a", "sparkles/b"]
     for content in (zipped({"../escaped.txt": b"x"}), b"no archive"):
         offer(monkeypatch, server, content, RemoteFile(f"{server.url}/tiny.zip"))
         with pytest.raises(DownloadError, match="does not unpack"):
-            download_dataset("tiny", tmp_path / "bad", progress=False)
+            download_dataset("tiny", tmp_path / "bad")
         assert not list(tmp_path.rglob("escaped.txt"))
         assert not (tmp_path / "bad" / "tiny").exists()
         (tmp_path / "bad" / "tiny.zip").unlink()
 
 
-def test_a_file_without_a_checksum_is_compared_with_its_size(server: Server, tmp_path: Path, monkeypatch) -> None:
-    offer(monkeypatch, server, PIXELS, RemoteFile(f"{server.url}/a.npy", size_bytes=7))
-    with pytest.raises(DownloadError, match=r"a\.npy has size 300000, expected 7: it was removed"):
-        download_dataset("tiny", tmp_path, progress=False)
-
-
-@pytest.mark.parametrize("size", [None, len(PIXELS)])
-def test_a_full_disk_is_said_before_the_first_byte(server: Server, tmp_path: Path, monkeypatch, size) -> None:
-    offer(monkeypatch, server, PIXELS, RemoteFile(f"{server.url}/a.npy", size_bytes=size))
-    usage = SimpleNamespace(free=len(PIXELS))
-    monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: usage)
+def test_a_full_disk_is_said_before_the_first_byte(server: Server, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda _: SimpleNamespace(free=len(PIXELS)))
     with pytest.raises(StorageError, match="are needed for the archive and its content"):
-        download_dataset("tiny", tmp_path, progress=False)
+        download_dataset("tiny", tmp_path)
     assert left(tmp_path) == []
-    assert len(server.asked) == (size is None)
 
 
 def test_every_public_dataset_names_its_files() -> None:
