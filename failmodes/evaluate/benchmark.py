@@ -112,17 +112,10 @@ def model_specs(asked: Benchmark) -> dict[str, ModelSpec]:
 
 
 def _normalization(given: Any) -> Any:
-    """A normalization in the form of a study: a name, or mean and std as lists."""
-    if given is None or isinstance(given, str):
-        return given
+    """Mean and std in the form of a study, as lists; other values unchanged, to be refused by validation."""
     if isinstance(given, tuple | list) and len(given) == 2:
         given = {"mean": given[0], "std": given[1]}
-    if not isinstance(given, Mapping):
-        raise StudyError(
-            f"benchmark: normalization is {repr(given)[:60]}: expected (mean, std), three numbers each, of values / "
-            '255, or a name such as "imagenet"'
-        )
-    return {key: np.asarray(value).tolist() for key, value in given.items()}
+    return {key: np.asarray(value).tolist() for key, value in given.items()} if isinstance(given, Mapping) else given
 
 
 def _open_images(asked: Benchmark, specs: dict[str, ModelSpec]) -> tuple[dict[str, Any], Dataset, list[ModelSpec]]:

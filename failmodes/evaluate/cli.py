@@ -16,7 +16,6 @@ from failmodes.warehouse.progress import ProgressBar
 from failmodes.warehouse.terminal import named, note, print_json, say, suggest
 
 if TYPE_CHECKING:
-    from failmodes.evaluate.engine.tasks import RunResult
     from failmodes.evaluate.study.study_schema import Study
 
 StudyArgument = Annotated[Path, typer.Argument(help="Study file.", metavar="STUDY")]
@@ -144,13 +143,11 @@ def evaluate_models(
         IncompleteRunError: a model raised, or `strict` is set and there are warnings.
     """
     require("evaluate", "`failmodes evaluate`")
-    from failmodes.evaluate.allocator import keep_freed_memory
     from failmodes.evaluate.stages import evaluate as evaluate_stage
     from failmodes.evaluate.study.study_file import read_study
     from failmodes.ingest.datasets.opening import open_dataset
     from failmodes.warehouse.errors import StudyError
 
-    keep_freed_memory()
     study = read_study(study_file)
     if (study.results or "").startswith("memory:"):
         raise StudyError("results in memory are lost when the command ends: set `results` to a folder or another URL")
@@ -161,7 +158,9 @@ def evaluate_models(
         )
     if as_json:
         print_json({"images": dataset.describe(), **report.as_json()})
-    print_run(report)
+    for line in report.describe():
+        note(line)
+    report.raise_if_incomplete("fix it and rerun the same command")
 
 
 def print_estimate(study: "Study", *, as_json: bool = False) -> None:
@@ -183,17 +182,6 @@ def print_estimate(study: "Study", *, as_json: bool = False) -> None:
         print_json(estimate.as_json())
     else:
         say("\n".join(map(printable, estimate.describe())))
-
-
-def print_run(report: "RunResult") -> None:
-    """Print a summary of a run.
-
-    Raises:
-        IncompleteRunError: a model raised.
-    """
-    for line in report.describe():
-        note(line)
-    report.raise_if_incomplete("fix it and rerun the same command")
 
 
 def import_(

@@ -156,11 +156,9 @@ def image_warnings(data: EvaluationData, pixels: NDArray[np.uint8]) -> Iterator[
     least, greatest = int(pixels.min()), int(pixels.max())
     if greatest < NARROW:
         scaled = ", as if they had been divided by 255" if greatest <= 1 else ""
-        text = f"no pixel of {len(pixels):,} images is above {greatest} of 255{scaled}: {_RESCALE}"
-        yield Note("pixel_range", text)
+        yield Note("pixel_range", f"no pixel of {len(pixels):,} images is above {greatest} of 255{scaled}: {_RESCALE}")
     elif greatest - least < NARROW:
-        text = f"all pixels of {len(pixels):,} images are {least} to {greatest} of 255: {_RESCALE}"
-        yield Note("pixel_range", text)
+        yield Note("pixel_range", f"all pixels of {len(pixels):,} images are {least} to {greatest} of 255: {_RESCALE}")
     unread, read = data.dataset.unread, len(data.dataset.labels)
     if unread > MOST_UNREAD * (unread + read):
         yield Note(
@@ -256,22 +254,24 @@ def _accuracy_notes(evaluation: Evaluation, found: CleanResults) -> Iterator[Not
         )
     yield Note("clean_accuracy", text, model.label, "note")
     if accuracy <= chance:
-        text = (
+        yield Note(
+            "chance",
             f"clean accuracy is {accuracy:.1%}, at or below chance ({chance:.1%}; n = {len(found.labels):,}): "
-            "check the order of its outputs (`class_names`), its normalization and the labels"
+            "check the order of its outputs (`class_names`), its normalization and the labels",
+            model.label,
         )
-        yield Note("chance", text, model.label)
 
 
 def _class_warnings(evaluation: Evaluation, found: CleanResults) -> Iterator[Note]:
     model, names = evaluation.model, evaluation.data.dataset.class_names
     predicted, of_class = _largest_share(found.predictions), _largest_share(found.labels)
     if len(found.labels) >= FEWEST_IMAGES and predicted[1] >= ONE_CLASS and of_class[1] < MOST_OF_CLASS:
-        text = (
+        yield Note(
+            "one_class",
             f"{predicted[1]:.1%} of clean images are predicted as {names[predicted[0]]} (n = {len(found.labels):,}): "
-            "check its normalization, and that its weights were loaded"
+            "check its normalization, and that its weights were loaded",
+            model.label,
         )
-        yield Note("one_class", text, model.label)
     yield from _order_warnings(evaluation, found)
 
 
@@ -282,12 +282,13 @@ def _order_warnings(evaluation: Evaluation, found: CleanResults) -> Iterator[Not
         moved = [f"{names[i]} = {outputs[j]}" for i, j in enumerate(better.outputs) if i != j]
         more = ", …" if len(moved) > SHOWN else ""
         accuracy = "clean accuracy" if evaluation.data.shift is None else "accuracy"
-        text = (
+        yield Note(
+            "class_order",
             f"with its outputs in another order ({', '.join(moved[:SHOWN])}{more}) {accuracy} would be "
             f"{better.matched:.1%} instead of {better.actual:.1%} (n = {better.images:,} images not used to find the "
-            "order): if that order is correct, set `class_names` or `class_map`"
+            "order): if that order is correct, set `class_names` or `class_map`",
+            model.label,
         )
-        yield Note("class_order", text, model.label)
 
 
 def _output_warnings(evaluation: Evaluation, found: CleanResults) -> Iterator[Note]:
@@ -297,19 +298,21 @@ def _output_warnings(evaluation: Evaluation, found: CleanResults) -> Iterator[No
     least, greatest = float(found.least[finite].min()), float(found.greatest[finite].max())
     confidence = float(found.confidence[finite].mean())
     if 0 <= least <= NEAR_0 and NEAR_1 <= greatest <= 1:
-        text = (
+        yield Note(
+            "outputs_range",
             f"all outputs are between {least:.2g} and {greatest:.2g} (n = {len(found.labels):,}), like probabilities "
             'or sigmoid outputs: expected logits; set `output_kind = "probabilities"`, or use the layer before the '
-            "sigmoid"
+            "sigmoid",
+            label,
         )
-        yield Note("outputs_range", text, label)
     elif least >= -1 and greatest <= 1 and found.accuracy - confidence > LOW_CONFIDENCE:
-        text = (
+        yield Note(
+            "outputs_scale",
             f"all outputs are between {least:.2g} and {greatest:.2g}, and mean confidence is {confidence:.1%} at a "
             f"clean accuracy of {found.accuracy:.1%} (n = {len(found.labels):,}): they may be unscaled cosine "
-            "similarities; multiply them by the logit scale"
+            "similarities; multiply them by the logit scale",
+            label,
         )
-        yield Note("outputs_scale", text, label)
 
 
 def record_notes(output: StorePath, evaluation: Evaluation, step: Step, notes: Iterable[Note]) -> None:

@@ -123,19 +123,10 @@ def _is_image(entry: Any) -> bool:
 
 
 def _check_tensor(images: torch.Tensor, channels: int) -> None:
-    if images.dtype == torch.uint8 and images.ndim >= 3 and images.shape[-3] == channels:
-        return
-    if images.is_floating_point():
-        hint = "put it before v2.ToDtype and v2.Normalize (in place of v1's ToTensor, v2.ToImage before it)"
-    elif images.ndim < 3:
-        hint = "the first plain tensor of a sample is taken as its image; make the image a tv_tensors.Image"
-    elif images.dtype != torch.uint8:
-        hint = "for values 0-255, images.to(torch.uint8)"
-    elif images.shape[-1] == 3:
-        hint = "channels come first, images.movedim(-1, -3)"
-    else:
-        hint = "for gray images set gray=True or put v2.RGB() before it; drop alpha with images[..., :3, :, :]"
-    raise DataError(
-        "CorruptTransform takes uint8 tensors of shape (…, 3, height, width), values 0-255, not"
-        f" {str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}: {hint}"
-    )
+    if images.dtype != torch.uint8 or images.ndim < 3 or images.shape[-3] != channels:
+        raise DataError(
+            "CorruptTransform takes uint8 tensors of shape (…, 3, height, width), values 0-255, not"
+            f" {str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}: put it before v2.ToDtype and "
+            "v2.Normalize; channels come first (images.movedim(-1, -3)); for gray images set gray=True or put v2.RGB() "
+            "before it; in a sample, make the image a tv_tensors.Image"
+        )

@@ -14,9 +14,8 @@ from pytorch_grad_cam import GradCAM
 from subjects import SUBJECTS, Bench, Subject, make_bench, model_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from failmodes.evaluate.allocator import keep_freed_memory
 from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST
-from failmodes.evaluate.devices import choose_device, describe_device, runs_bfloat16
+from failmodes.evaluate.devices import choose_device, describe_device, keep_freed_memory, runs_bfloat16
 from failmodes.evaluate.engine.batches import BatchSlice
 from failmodes.evaluate.engine.cell import choose_batch_size
 from failmodes.evaluate.engine.clean_baseline import changed_predictions

@@ -31,20 +31,6 @@ from failmodes.warehouse.errors import StudyError
 CUDA = torch.device("cuda")
 
 
-@pytest.fixture
-def gpus(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
-    """Two GPUs by name; what was asked of them."""
-    asked: dict[str, list[Any]] = {name: [] for name in ("empty_cache", "synchronize")}
-    replacements = {
-        "is_available": lambda: True,
-        "device_count": lambda: 2,
-        **{name: lambda *device, _name=name: asked[_name].append(device) for name in asked},
-    }
-    for name, replacement in replacements.items():
-        monkeypatch.setattr(torch.cuda, name, replacement)
-    return asked
-
-
 @pytest.mark.parametrize(
     ("cuda", "mps", "asked", "taken"),
     [
@@ -127,7 +113,8 @@ def test_beside_a_gpu_batches_are_made_ahead_and_pinned(
         ("cpu", {"executor": "processes"}, run_in_processes, 1),
     ],
 )
-def test_there_is_a_process_for_each_gpu(gpus, device: str, settings: dict[str, Any], way, count) -> None:
+def test_there_is_a_process_for_each_gpu(monkeypatch, device: str, settings: dict[str, Any], way, count) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     study: Any = SimpleNamespace(models=[], evaluation=EvaluationSpec(**settings))
     chosen = executors.choose_executor(study, [], torch.device(device))
     assert chosen.func is way

@@ -184,33 +184,10 @@ def dataset_of(images) -> Dataset:
     return Dataset("folder", "Noise", "train", images, labels, CLASSES)
 
 
-@pytest.fixture
-def noise() -> Dataset:
-    return dataset_of(np.random.default_rng(1).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8))
-
-
 def augmented(images: np.ndarray, augmentation: str, seed: int, epoch: int, image_ids: np.ndarray) -> np.ndarray:
     """Those of the images (N, H, W, 3) in one batch of a single process: (M, 3, H, W)."""
     ((found, _),) = training_batches(dataset_of(images), augmentation, seed, [(epoch, image_ids)], 0)
     return found
-
-
-def epochs_of(dataset: Dataset, augmentation: str, workers: int) -> list[np.ndarray]:
-    order = np.arange(20)[::-1]
-    wanted = [(epoch, order[start : start + 6]) for epoch in (0, 1) for start in (0, 6, 12)]
-    read = list(training_batches(dataset, augmentation, 7, iter(wanted), workers))
-    for (_, image_ids), (_, labels) in zip(wanted, read, strict=True):
-        np.testing.assert_array_equal(labels, dataset.labels[image_ids])
-    return [np.concatenate([images for images, _ in batches]) for batches in (read[:3], read[3:])]
-
-
-@pytest.mark.parametrize("augmentation", ["augmix", "trivialaugment"])
-def test_batches_do_not_depend_on_workers(noise: Dataset, augmentation: str) -> None:
-    ids = np.arange(20)[::-1][:18]
-    expected = [augmented(noise.images, augmentation, 7, epoch, ids) for epoch in (0, 1)]
-    assert not np.array_equal(*expected)
-    for workers in (0, 2):
-        np.testing.assert_array_equal(epochs_of(noise, augmentation, workers), expected)
 
 
 def test_augmentation_shifts_and_flips_each_image_and_nothing_else() -> None:

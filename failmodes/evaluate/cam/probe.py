@@ -1,7 +1,6 @@
 """A probe: a few random images through a model with hooks on every module, to find out its structure."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -40,9 +39,8 @@ def run_probe(model: Model, inputs: torch.Tensor, watch: ActivationHook) -> torc
     try:
         output = model.module(inputs)
     except Exception as error:  # any error of a model
-        count = len(inputs) if _takes_one(model, inputs) else 1
-        seen = f"{inputs.shape[2]}×{inputs.shape[3]} px"
-        raise ModelError(f"{model.label} {describe_forward_error(error, seen, count)}") from error
+        seen = f"{inputs.shape[2]}×{inputs.shape[3]} px"  # a single image worked when the model was loaded
+        raise ModelError(f"{model.label} {describe_forward_error(error, seen, len(inputs))}") from error
     finally:
         for handle in handles:
             handle.remove()
@@ -53,14 +51,6 @@ def run_probe(model: Model, inputs: torch.Tensor, watch: ActivationHook) -> torc
             "classes): wrap it in a module that returns only the logits"
         )
     return output
-
-
-def _takes_one(model: Model, inputs: torch.Tensor) -> bool:
-    """Whether the model runs on a single image."""
-    with suppress(Exception):
-        model.module(inputs[:1])
-        return True
-    return False
 
 
 def _show(

@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import cv2
@@ -16,8 +17,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from failmodes.evaluate.allocator import keep_freed_memory
 from failmodes.evaluate.child_processes import begin_worker, identity_collate, interrupts_blocked, process_context
+from failmodes.evaluate.devices import keep_freed_memory
 from failmodes.evaluate.evaluation_data import EvaluationData, open_study_data
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.corruptions.catalog import add_corruption, registered
@@ -130,10 +131,11 @@ def make_batch(data: EvaluationData, part: BatchSlice, *, threads: int = 1) -> C
     return CorruptedBatch(part, _tensor(images), ids, subset.corrupted_labels[positions], *distances)
 
 
+@dataclass
 class BatchStream:
     """Computes batches in the order of their slices.
 
-    Args:
+    Attributes:
         data: of the study open in this process.
         worker_spec: the study for worker processes; needed only with workers.
         workers: number of processes that prepare batches ahead; 0 computes them in this process, on demand.
@@ -141,17 +143,11 @@ class BatchStream:
         pinned: put images into page-locked memory, which a GPU copies from while computing.
     """
 
-    def __init__(
-        self,
-        data: Sequence[EvaluationData],
-        worker_spec: WorkerSpec | None = None,
-        *,
-        workers: int = 0,
-        threads: int = 1,
-        pinned: bool = False,
-    ) -> None:
-        self.data, self.worker_spec, self.pinned = data, worker_spec, pinned
-        self.workers, self.threads = workers if worker_spec is not None else 0, threads
+    data: Sequence[EvaluationData]
+    worker_spec: WorkerSpec | None = None
+    workers: int = 0
+    threads: int = 1
+    pinned: bool = False
 
     def batches(self, slices: Iterable[BatchSlice]) -> Iterator[CorruptedBatch]:
         """Yield one batch per slice; slices are read up to PREFETCH_BATCHES per worker ahead.

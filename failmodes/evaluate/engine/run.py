@@ -2,13 +2,12 @@
 
 from itertools import chain
 
-from failmodes.evaluate.allocator import freed_memory_kept
-from failmodes.evaluate.devices import choose_device
+from failmodes.evaluate.devices import choose_device, freed_memory_kept
 from failmodes.evaluate.engine.batches import count_images
 from failmodes.evaluate.engine.executors import choose_executor
 from failmodes.evaluate.engine.exemplars import record_missing_exemplars
 from failmodes.evaluate.engine.plan import discard_damaged, missing_cells, plan_evaluations, record_plan
-from failmodes.evaluate.engine.tasks import Executor, RunCallbacks, RunResult, Task, make_tasks
+from failmodes.evaluate.engine.tasks import Executor, RunCallbacks, RunResult, Task, make_tasks, without_failed
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.self_check import record_notes, refuse_warnings, settings_notes, stored_clean_notes
 from failmodes.evaluate.study.study_schema import Study
@@ -94,8 +93,7 @@ def _run_tasks(executor: Executor, tasks: list[Task], result: RunResult, strict:
     """
     clean = [task for task in tasks if task.cell.is_clean] if strict else []
     for some in (clean, tasks[len(clean) :]):  # clean cells come first
-        raised = {failure.evaluation_id for failure in result.failures}
-        left = [task for whole in some if (task := whole.without(raised)).evaluation_ids]
+        left = without_failed(some, result)
         if left:
             result.add(executor(left, progress))
         if strict:

@@ -1,6 +1,6 @@
 """Tasks: missing cells with the evaluations that lack them, and the result of running them in an executor."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -25,11 +25,6 @@ class Task(NamedTuple):
     data: int
     cell: Cell
     evaluation_ids: tuple[str, ...]
-
-    def without(self, evaluation_ids: Iterable[str]) -> "Task":
-        """The task without these evaluations."""
-        gone = set(evaluation_ids)
-        return self._replace(evaluation_ids=tuple(e for e in self.evaluation_ids if e not in gone))
 
     def split(self) -> Iterator["Task"]:
         """One task per evaluation."""
@@ -178,5 +173,13 @@ def waves(tasks: Sequence[Task], result: RunResult) -> Iterator[list[Task]]:
     """
     clean = [part for task in tasks if task.cell.is_clean for part in task.split()]
     for wave in (clean, [task for task in tasks if not task.cell.is_clean]):
-        raised = {failure.evaluation_id for failure in result.failures}
-        yield [left for task in wave if (left := task.without(raised)).evaluation_ids]
+        yield without_failed(wave, result)
+
+
+def without_failed(tasks: Sequence[Task], result: RunResult) -> list[Task]:
+    """Tasks without the models that raised so far."""
+    raised = {failure.evaluation_id for failure in result.failures}
+    left = [
+        task._replace(evaluation_ids=tuple(one for one in task.evaluation_ids if one not in raised)) for task in tasks
+    ]
+    return [task for task in left if task.evaluation_ids]

@@ -14,8 +14,7 @@ from contextlib import contextmanager
 
 import torch
 
-from failmodes.evaluate.allocator import keep_freed_memory
-from failmodes.evaluate.devices import choose_device, describe_device, is_out_of_memory
+from failmodes.evaluate.devices import choose_device, describe_device, is_out_of_memory, keep_freed_memory
 from failmodes.evaluate.engine.batches import (
     BatchSlice,
     BatchStream,

@@ -7,8 +7,7 @@ and tensors of other archives are memory-mapped.
 
 import warnings
 import zipfile
-from functools import reduce
-from itertools import islice, takewhile
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,8 +28,7 @@ MAX_CONTAINERS = 5  # nesting depth
 SHOWN_KEYS = 5  # keys listed in an error
 CONTAINERS = ("state_dict", "model_state_dict", "model", "net", "params")
 EMA_CONTAINERS = ("ema", "state_dict_ema", "model_ema")  # averaged weights: used if there are no others
-PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.")
-MAX_PREFIX_PARTS = 20  # names in a malicious file could have a million parts
+MAX_PREFIXES = 20  # a malicious file could have a million
 MAX_OUTPUTS = 100_000  # of a head that is built to match a file: ImageNet-21k has 21,843
 PHOTOGRAPH_KERNEL_PX = 7  # of the first convolution of torchvision's ResNets and DenseNets; the CIFAR stem has 3
 OPTIONAL_BUFFER = "num_batches_tracked"  # counts training batches; not used in evaluation
@@ -185,7 +183,8 @@ def build_with_tensors(
     """
     module = build_module(spec, output_count)
     tensors, prefix = strip_prefix(tensors, module)
-    found = _head_size(tensors, module, output_count) if _takes_class_count(spec) else None
+    takes_class_count = spec.source != OWN_CODE or accepts_class_count(spec.architecture)
+    found = _head_size(tensors, module, output_count) if takes_class_count else None
     if found not in (None, output_count):
         module = build_module(spec, found)
     expected = module.state_dict()
@@ -206,22 +205,23 @@ def build_with_tensors(
 
 
 def strip_prefix(tensors: Tensors, module: nn.Module) -> tuple[Tensors, str]:
-    """Strip the leading prefix, if any, that names have in addition to those of the module.
+    """Strip the leading prefix, if any, that some names have in addition to those of the module.
 
-    The prefix that leaves the most names in common is stripped, so that errors report the smallest difference.
+    A prefix is what precedes the name of the module's first tensor. The one that leaves the most names in common is
+    stripped.
 
     Returns:
         Tensors under the module's names, and the prefix that was stripped ("" for none).
     """
-    expected = set(module.state_dict())
-    best, prefix, most = tensors, "", len(expected & tensors.keys())
-    parts = _leading_parts(tensors)
-    for count in range(1, len(parts) + 1):
-        renamed = {reduce(str.removeprefix, parts[:count], name): tensor for name, tensor in tensors.items()}
-        common = len(expected & renamed.keys())
-        if len(renamed) == len(tensors) and common > most:
-            best, prefix, most = renamed, "".join(parts[:count]), common
-    return best, prefix
+    expected = module.state_dict().keys()
+    first = next(iter(expected), "")
+    prefixes = (name.removesuffix(first) for name in tensors if name.endswith(f".{first}"))
+    best, stripped = tensors, ""
+    for prefix in islice(prefixes, MAX_PREFIXES):
+        renamed = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+        if len(renamed) == len(tensors) and len(expected & renamed.keys()) > len(expected & best.keys()):
+            best, stripped = renamed, prefix
+    return best, stripped
 
 
 def check_architecture(spec: ModelSpec, metadata: dict[str, str], file: str) -> None:
@@ -324,11 +324,6 @@ def _misfit(given: torch.Tensor, own: Any) -> str | None:
     return None
 
 
-def _takes_class_count(spec: ModelSpec) -> bool:
-    """Whether a model can be built with a given number of outputs; a user's function may not."""
-    return spec.source != OWN_CODE or accepts_class_count(spec.architecture)
-
-
 def _head_size(tensors: Tensors, module: nn.Module, output_count: int) -> int:
     """Number of outputs of the tensors' head, compared with a module built with `output_count`.
 
@@ -363,18 +358,3 @@ def _other_stem(spec: ModelSpec, tensors: Tensors) -> str:
     if not (spec.source == BUILTIN and is_for_photographs):
         return ""
     return f'; for torchvision\'s model set architecture = "torchvision:{spec.architecture}"'
-
-
-def _leading_parts(tensors: Tensors) -> list[str]:
-    """Parts of a prefix, outermost first: those shared by all names, then usual ones of some names."""
-    names = [name.split(".", MAX_PREFIX_PARTS)[:-1] for name in tensors]
-    levels = islice(zip(*names, strict=False), MAX_PREFIX_PARTS)
-    parts = [level[0] + "." for level in takewhile(lambda level: len(set(level)) == 1, levels)]
-    prefix = "".join(parts)
-    while len(parts) < MAX_PREFIX_PARTS:
-        usual = next((p for p in PREFIXES if any(name.startswith(prefix + p) for name in tensors)), None)
-        if usual is None:
-            break
-        prefix += usual
-        parts.append(usual)
-    return parts

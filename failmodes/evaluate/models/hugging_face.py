@@ -1,4 +1,9 @@
-"""Models of transformers with their image processors, from a folder or the Hugging Face hub."""
+"""Models on the Hugging Face hub, and those of transformers with their image processors, there or in a folder.
+
+A model of the hub comes from its cache (`HF_HOME`), otherwise it is downloaded, otherwise it is an error in one line. A
+cached model needs no network. Whether the hub can be reached is asked once, without the retries of its client, which
+take 23 seconds per file.
+"""
 
 import importlib
 import logging
@@ -6,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -14,7 +20,6 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from failmodes.evaluate.models.hub import cached_folder, download_command, hub_folder
 from failmodes.evaluate.models.preprocessing import (
     TRIAL_SIZE,
     Preprocessing,
@@ -26,6 +31,9 @@ from failmodes.warehouse.errors import ModelError, StudyError, first_line, liste
 from failmodes.warehouse.extras import require
 from failmodes.warehouse.hashing import identity_of
 
+WEIGHTS = ("*.safetensors",)
+BESIDE_WEIGHTS = ("*.json", "*.txt", "*.model")  # configurations, tokenizers, image processors
+ANSWER_S = 10
 OPTIONS = ("revision", "subfolder", "variant", "attn_implementation")  # of `from_pretrained`, which also takes code
 # Keys of configurations that name files, versions and classes of outputs: they do not change a logit
 WITHOUT_EFFECT = {
@@ -42,6 +50,51 @@ ATTENTION = ("eager", "sdpa")
 USUAL_STEPS = {"do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb", "do_reduce_labels"}
 SHOWN = 3  # missing weights listed in an error
 RESCALE = 1 / 255
+
+
+def hub_folder(spec: ModelSpec, name: str, revision: str | None = None, needed: Sequence[str] = WEIGHTS) -> Path:
+    """The folder with the files of a model of the hub, downloaded to its cache if necessary.
+
+    Args:
+        spec: the model as the study describes it.
+        name: OWNER/NAME.
+        revision: branch, tag or commit. Default: main.
+        needed: patterns of weights, in the order of preference; only files of the first one that the hub has are read.
+
+    Raises:
+        ModelError: it is not in the cache, and there is no such name or the hub cannot be reached.
+    """
+    folder = cached_folder(name, revision, needed)
+    if folder is not None:
+        return folder
+    hub: Any = importlib.import_module("huggingface_hub")
+    try:
+        files = [one.rfilename for one in hub.model_info(name, revision=revision, timeout=ANSWER_S).siblings]
+        weights = next((pattern for pattern in needed if any(Path(file).match(pattern) for file in files)), None)
+        if weights is None:
+            raise FileNotFoundError(f"the hub has no {' or '.join(needed)} of it")
+        return Path(hub.snapshot_download(name, revision=revision, allow_patterns=[weights, *BESIDE_WEIGHTS]))
+    except Exception as error:  # errors of the hub's client and of its connection
+        raise ModelError(
+            f"model {spec.label!r}: {spec.architecture} is not on this machine and cannot be downloaded "
+            f"({type(error).__name__}: {first_line(error)}): run `{download_command(name, revision)}` with network "
+            "access"
+        ) from error
+
+
+def cached_folder(name: str, revision: str | None = None, needed: Sequence[str] = WEIGHTS) -> Path | None:
+    """The folder of a model in the hub's cache; None if it is not cached with its weights. Uses no network."""
+    hub: Any = importlib.import_module("huggingface_hub")
+    try:
+        folder = Path(hub.snapshot_download(name, revision=revision, local_files_only=True))
+    except Exception:  # not cached, or not a name of the hub
+        return None
+    return folder if any(next(folder.rglob(pattern), None) for pattern in needed) else None
+
+
+def download_command(name: str, revision: str | None = None) -> str:
+    """The command that downloads a model to the hub's cache."""
+    return f"hf download {name}" + (f" --revision {revision}" if revision else "")
 
 
 def import_transformers() -> ModuleType:

@@ -81,17 +81,6 @@ def test_its_logits_are_those_of_the_module_in_evaluation_mode(make, tolerance) 
     torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)
 
 
-@pytest.mark.parametrize(
-    "wrap",
-    [torch.compile, nn.DataParallel, lambda net: nn.DataParallel(torch.compile(net))],
-    ids=["compiled", "parallel", "parallel and compiled"],
-)
-def test_a_wrapper_does_not_change_the_model(wrap) -> None:
-    plain, wrapped = (as_model(module) for module in (Net(), wrap(Net())))
-    assert wrapped.model_id == plain.model_id
-    assert wrapped.architecture == plain.architecture
-
-
 PROGRAMS = {
     "scripted": lambda: torch.jit.script(Net()),
     "traced": lambda: torch.jit.trace(Net().eval(), torch.zeros(1, 3, 8, 8)),

@@ -1,6 +1,5 @@
-"""ONNX graphs: predictions of the exported module, layouts, dtypes, batches, outputs, identity, malformed files."""
+"""ONNX graphs: predictions of the exported module, layouts, dtypes, batches, outputs, external data."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +21,10 @@ from onnx_graphs import (
 )
 from torch import nn
 
-from failmodes.evaluate.cam.method_selection import select_cam_method
 from failmodes.evaluate.models.load import load_model
-from failmodes.evaluate.models.model import CamUnavailable, Model
+from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.study.study_file import check_study
-from failmodes.warehouse.errors import FailmodesError, ModelError, StudyError
+from failmodes.warehouse.errors import ModelError, StudyError
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -58,17 +56,14 @@ def test_logits_are_those_of_the_exported_module(tmp_path, batch, channels_last)
     assert ("batches of 8" in said) == (batch == 8)
 
 
-def test_half_precision_comes_from_the_graph(tmp_path) -> None:
-    model = loaded(write_onnx(Small().half(), tmp_path / "half.onnx"))
-    torch.testing.assert_close(model.predict(IMAGES), expected(Small()), atol=0.1, rtol=0.02)
-    assert "float16" in model.assumptions()["model"]
-    assert model.to(CPU, "bfloat16").precision == "float16"
-
-
-def test_the_precision_of_a_study_does_not_change_a_graph(tmp_path) -> None:
-    model = loaded(write_onnx(Small(), tmp_path / "net.onnx")).to(CPU, "bfloat16")
-    torch.testing.assert_close(model.predict(IMAGES), expected(Small()), atol=1e-5, rtol=1e-5)
-    assert model.precision == "float32"
+@pytest.mark.parametrize(
+    ("module", "precision", "tolerance"), [(Small(), "float32", 1e-5), (Small().half(), "float16", 0.1)]
+)
+def test_precision_comes_from_the_graph(tmp_path, module, precision: str, tolerance: float) -> None:
+    model = loaded(write_onnx(module, tmp_path / "net.onnx")).to(CPU, "bfloat16")
+    torch.testing.assert_close(model.predict(IMAGES), expected(Small()), atol=tolerance, rtol=tolerance)
+    assert model.precision == precision
+    assert precision in model.assumptions()["model"]
 
 
 def test_uint8_graphs_receive_pixels(tmp_path) -> None:
@@ -81,16 +76,6 @@ def test_uint8_graphs_receive_pixels(tmp_path) -> None:
     larger = loaded(path, side=32, normalization=None, input_side_px=SIDE)
     assert larger.inputs(pixels(2, 32)).shape == (2, 3, SIDE, SIDE)
     assert larger.model_id != model.model_id
-
-
-def test_the_graph_states_its_size_and_the_study_the_normalization(tmp_path) -> None:
-    path = write_onnx(Small(), tmp_path / "net.onnx")
-    with pytest.raises(StudyError, match=f"set `input_side_px = {SIDE}`"):
-        loaded(path, side=32)
-    resized = loaded(path, side=32, input_side_px=SIDE)
-    assert resized.predict(pixels(5, 32)).shape == (5, 3)
-    with pytest.raises(StudyError, match="normalization = { mean"):
-        loaded(path, normalization=None)
 
 
 @pytest.mark.parametrize(
@@ -124,15 +109,6 @@ def test_one_of_several_outputs_is_chosen(tmp_path) -> None:
     torch.testing.assert_close(model.predict(IMAGES), expected(Several())[0], atol=1e-5, rtol=1e-5)
 
 
-def test_there_is_no_attention_and_the_reason_is_given(tmp_path) -> None:
-    model = loaded(write_onnx(Small(), tmp_path / "net.onnx"))
-    found = select_cam_method(model, (SIDE, SIDE))
-    assert isinstance(found, CamUnavailable)
-    assert "no gradients" in found.reason
-    with pytest.raises(StudyError, match="ONNX Runtime computes no gradients"):
-        select_cam_method(model, (SIDE, SIDE), "backward")
-
-
 def with_external_data(path: Path, location: str = "weights.bin") -> Path:
     onnx.save_model(
         onnx.load(path), str(path), save_as_external_data=True, location=location, size_threshold=0,
@@ -143,11 +119,7 @@ def with_external_data(path: Path, location: str = "weights.bin") -> Path:
 
 def test_the_identity_is_that_of_graph_and_external_data(tmp_path) -> None:
     path = write_onnx(Small(), tmp_path / "net.onnx")
-    (tmp_path / "other").mkdir()
     first = loaded(path).model_id
-    assert loaded(Path(write_onnx(Small(), tmp_path / "other/net.onnx"))).model_id == first, (
-        "the folder does not matter"
-    )
     with_external_data(path)
     data = loaded(path)
     weights = bytearray((tmp_path / "weights.bin").read_bytes())
@@ -175,28 +147,6 @@ def test_external_data_outside_the_folder_is_refused(tmp_path, location: str) ->
     path = moved(write_onnx(Small(), folder / "net.onnx"), location)
     with pytest.raises(ModelError, match="is missing" if location == "gone.bin" else "outside its folder") as refused:
         loaded(path)
-    assert "\n" not in str(refused.value)
-
-
-MALFORMED = {
-    "not a graph": (
-        lambda path: path.write_bytes(b"\x08\x07not a graph" * 50),
-        "not a readable|not an ONNX",
-    ),
-    "empty": (lambda path: path.write_bytes(b""), "not an ONNX graph"),
-    "cut": (lambda path: path.write_bytes(write_onnx(Small(), path).read_bytes()[:-200]), "readable|loaded"),
-    "a pipe": (os.mkfifo, "pipe|regular"),
-    "a folder": (Path.mkdir, "folder|directory|regular"),
-    "nothing": (lambda path: None, "no file at"),
-}
-
-
-@pytest.mark.parametrize("case", MALFORMED)
-def test_a_malformed_file_is_one_line(tmp_path, case: str) -> None:
-    write, said = MALFORMED[case]
-    write(tmp_path / "net.onnx")
-    with pytest.raises(FailmodesError, match=said) as refused:
-        loaded(tmp_path / "net.onnx")
     assert "\n" not in str(refused.value)
 
 

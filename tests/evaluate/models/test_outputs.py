@@ -9,10 +9,10 @@ import torch
 from model_specs import dataset_of, model_spec
 from sklearn.metrics import log_loss
 
-from failmodes.evaluate.cam.method_selection import TORCH_SCRIPT, select_cam_method
+from failmodes.evaluate.cam.method_selection import select_cam_method
 from failmodes.evaluate.engine.statistics import prediction_statistics
 from failmodes.evaluate.models.load import load_model
-from failmodes.evaluate.models.model import CamUnavailable, Model
+from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.outputs import FLOOR, are_probabilities, fill_zeros, log_probabilities
 from failmodes.warehouse.errors import ModelError, StudyError
 
@@ -71,7 +71,6 @@ class OneOutput(Base):
     def forward(self, x): return self.logits(x)[:, :1]
 class ManyZeros(Base):
     def forward(self, x): return (9000 * self.logits(x)).softmax(1)
-def script(): return torch.jit.script(Base())
 def sure_sigmoid(): return SureSigmoid()
 def votes(): return Votes()
 class Votes(nn.Module):
@@ -191,9 +190,3 @@ def test_what_counts_as_probabilities() -> None:
     assert not are_probabilities(torch.tensor([[0.2, 0.8], [1, 0.1]]))
     assert not are_probabilities(torch.tensor([[-0.2, 1.2]]))
     assert not are_probabilities(torch.tensor([[1.0]]))
-
-
-def test_torch_script_is_evaluated_without_attention(models: str) -> None:
-    model = tried(models, "script")
-    torch.testing.assert_close(logits(model), logits(tried(models, "Base")))
-    assert select_cam_method(model.to(torch.device("cpu")), (16, 16)) == CamUnavailable(TORCH_SCRIPT)

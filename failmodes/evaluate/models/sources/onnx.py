@@ -201,7 +201,7 @@ def image_input(session: Any, file: str) -> GraphInput:
         ModelError: it has several inputs, or one that is no batch of RGB images of a supported dtype.
     """
     inputs = session.get_inputs()
-    listing = ", ".join(f"{one.name} {_dimensions(one.shape)} {one.type}" for one in inputs)
+    listing = ", ".join(f"{one.name} {one.shape} {one.type}" for one in inputs)
     if len(inputs) != 1:
         raise ModelError(f"{file} has {len(inputs)} inputs ({listing}): expected one, a batch of images")
     given = inputs[0]
@@ -269,10 +269,6 @@ def _tensors(graph: Any) -> Iterator[Any]:
         for _, value in message.ListFields():
             parts = value if isinstance(value, Sequence) else [value]
             pending.extend(part for part in parts if hasattr(part, "ListFields"))
-
-
-def _dimensions(shape: list[Any] | None) -> str:
-    return f"({', '.join(map(str, shape or []))})"
 
 
 def _reason(error: Exception) -> str:

@@ -14,8 +14,7 @@ import torch
 from torch import nn
 
 from failmodes.evaluate.models.code_identity import code_hash
-from failmodes.evaluate.models.hub import cached_folder, download_command, hub_folder
-from failmodes.evaluate.models.hugging_face import quiet
+from failmodes.evaluate.models.hugging_face import cached_folder, download_command, hub_folder, quiet
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.preprocessing import Preprocessing, pil_preprocessing
 from failmodes.evaluate.models.zero_shot import DEFAULT_PROMPT, zero_shot_model

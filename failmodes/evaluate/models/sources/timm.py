@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from failmodes.evaluate.models.hub import cached_folder, download_command, hub_folder
+from failmodes.evaluate.models.hugging_face import cached_folder, download_command, hub_folder
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.preprocessing import Preprocessing, pil_preprocessing
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
