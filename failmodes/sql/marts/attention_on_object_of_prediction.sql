@@ -1,37 +1,6 @@
 -- One row per evaluation, corruption and severity from clean (0) on: share of attention on the object,
 -- for the class predicted here. `attention_on_object` has the class predicted on the clean image.
 -- Source: object_attention_by_target.
-select
-    corruption,
-    severity,
-    mean_mask_share,
-    mean_mask_share_low,
-    mean_mask_share_high,
-    even_mask_share,
-    null_mean_mask_share,
-    model_label,
-    image_count,
-    object_count,
-    null_count,
-    mean_over_null,
-    mean_over_null_low,
-    mean_over_null_high,
-    pointing_count,
-    null_pointing_count,
-    mean_over_even,
-    mean_over_even_low,
-    mean_over_even_high,
-    pointing_accuracy,
-    null_pointing_accuracy,
-    pointing_over_null,
-    pointing_over_null_low,
-    pointing_over_null_high,
-    missing_share,
-    reason,
-    corruption_label,
-    corruption_group,
-    corruption_order,
-    dataset_label,
-    evaluation_id
+select * exclude (target) -- noqa: AM04
 from object_attention_by_target
 where target = 'predicted'

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -247,12 +246,7 @@ def bins_of(confidence: NDArray[np.float64], count: int = BINS) -> NDArray[np.in
 
 def hash_of_ids(image_ids: NDArray[np.int32]) -> str:
     """The hash of image_ids in cell_predictions: MD5 of their decimal digits, separated by commas."""
-    return _hash_of_ids(np.ascontiguousarray(image_ids, np.int32).tobytes())
-
-
-@lru_cache(maxsize=2)  # the cells of an evaluation have the same
-def _hash_of_ids(content: bytes) -> str:
-    digits = ",".join(map(str, np.frombuffer(content, np.int32).tolist()))
+    digits = ",".join(map(str, image_ids.tolist()))
     return hashlib.md5(digits.encode(), usedforsecurity=False).hexdigest()
 
 

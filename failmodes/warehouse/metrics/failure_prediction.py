@@ -1,6 +1,5 @@
 """Failure prediction: how well a score separates failures (incorrect predictions) from correct ones."""
 
-from functools import lru_cache
 from math import ceil
 from typing import NamedTuple
 
@@ -167,20 +166,14 @@ def aurc(rows: CellRows, score: str) -> Floats:
     """
     ranking = ranking_of(rows, score)
     count, group, starts = len(ranking.places), ranking.group, ranking.starts
-    kept, late = _coverages(count)
+    kept = np.arange(1.0, count + 1)
+    late = np.cumsum((1 / kept)[::-1])[::-1]  # Σ over coverages from each rank on of 1 / images kept
     of_group = ranking.failures / ranking.counts
     risk = ((ranking.failures_before - starts * of_group)[group] + kept * of_group[group]) / kept
     lost = np.cumsum((risk / kept)[::-1])[::-1]
     shared, own = (np.add.reduceat(values, starts) / ranking.counts for values in (risk - lost, late))
     influence = shared[group] + ranking.failed * own[group]
     return ranking.spread(float(risk.mean()) + influence - float(influence.mean()), len(rows))
-
-
-@lru_cache(maxsize=4)
-def _coverages(count: int) -> tuple[Floats, Floats]:
-    """Images kept, 1 to `count`, and Σ over k from each to `count` of 1 / k."""
-    kept = np.arange(1.0, count + 1)
-    return kept, np.cumsum((1 / kept)[::-1])[::-1]
 
 
 @define("AUPR for failures", f"average precision; {_POSITIVE}; the share of failures is chance",

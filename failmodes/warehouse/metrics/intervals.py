@@ -3,7 +3,6 @@
 Intervals of differences, and of means over cells and over training seeds, use them in `analysis.statistics`.
 """
 
-from collections.abc import Iterator
 from functools import lru_cache
 from math import ceil, floor, nan, sqrt
 from statistics import NormalDist
@@ -105,15 +104,6 @@ def auroc_error(area: float, failures: float, correct: float) -> float:
     return sqrt(area * (1 - area) * spread / (failures * correct))
 
 
-def quantile_of(values: NDArray[np.floating[Any]], share: float) -> float:
-    """A quantile of values (N,), N ≥ 1, without NaN; the same as NumPy's `quantile`, five times as fast."""
-    place = share * (len(values) - 1)
-    low = int(place)
-    high = min(low + 1, len(values) - 1)
-    ordered = np.partition(values, (low, high))
-    return float(ordered[low]) + (place - low) * (float(ordered[high]) - float(ordered[low]))
-
-
 def quantile_interval(
     values: NDArray[np.floating[Any]],
     share: float,
@@ -136,7 +126,7 @@ def quantile_interval(
     half = normal_quantile(level, comparisons) * sqrt(count * share * (1 - share))
     low = min(max(floor(floor(count * share - half) / independent), 0), total - 1)
     high = min(max(ceil((ceil(count * share + half) + 1) / independent) - 1, 0), total - 1)
-    ordered = np.partition(values, (low, high))
+    ordered = np.sort(values)
     return float(ordered[low]), float(ordered[high])
 
 
@@ -204,37 +194,23 @@ def interval_of_mean(
     return value, min(value, center) - half, max(value, center) + half
 
 
-CHUNK_WEIGHTS = 20_000_000  # in memory at a time: 80 MB of float32
-
-
 def image_weights(images: int, resamples: int, seed: int) -> NDArray[np.float32]:
-    """How often each image occurs in bootstrap resamples, (B, N), in column-major order."""
-    return np.asfortranarray(np.concatenate([*weights_in_chunks(images, resamples, np.random.default_rng(seed))]))
+    """Multinomial weights, how often each image occurs in bootstrap resamples, (B, N), in column-major order."""
+    rng = np.random.default_rng(seed)
+    weights = np.empty((resamples, images), np.float32, order="F")
+    for row in weights:  # counting random indices is several times as fast as rng.multinomial
+        row[:] = np.bincount(rng.integers(0, images, images, dtype=np.int32), minlength=images)
+    return weights
 
 
 def kept_weights(images: int, resamples: int, seed: int, groups: Groups | None = None) -> NDArray[np.float32]:
     """`image_weights`, cached for the next cell; for duplicates the weights of their groups."""
-    if groups is None:
-        return _kept(images, resamples, seed)
-    return _kept_of_groups(resamples, seed, np.ascontiguousarray(groups, np.intp).tobytes())
+    return _kept(images, resamples, seed, None if groups is None else np.ascontiguousarray(groups, np.intp).tobytes())
 
 
-@lru_cache(maxsize=1)  # the same for every evaluation of the same images
-def _kept(images: int, resamples: int, seed: int) -> NDArray[np.float32]:
-    return image_weights(images, resamples, seed)
-
-
-@lru_cache(maxsize=1)
-def _kept_of_groups(resamples: int, seed: int, content: bytes) -> NDArray[np.float32]:
+@lru_cache(maxsize=2)  # the same for every evaluation of the same images
+def _kept(images: int, resamples: int, seed: int, content: bytes | None) -> NDArray[np.float32]:
+    if content is None:
+        return image_weights(images, resamples, seed)
     groups = np.frombuffer(content, np.intp)
     return np.asfortranarray(image_weights(int(groups.max()) + 1, resamples, seed)[:, groups])
-
-
-def weights_in_chunks(images: int, resamples: int, rng: np.random.Generator) -> Iterator[NDArray[np.float32]]:
-    """Multinomial weights (b, N), how often each image occurs, in chunks of resamples that fit into memory."""
-    chunk = max(1, CHUNK_WEIGHTS // images)
-    for start in range(0, resamples, chunk):
-        weights = np.empty((min(chunk, resamples - start), images), np.float32)
-        for row in weights:  # counting random indices is several times as fast as rng.multinomial
-            row[:] = np.bincount(rng.integers(0, images, images, dtype=np.int32), minlength=images)
-        yield weights

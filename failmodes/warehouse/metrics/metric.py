@@ -35,7 +35,6 @@ from failmodes.warehouse.metrics.intervals import (
     interval_of_mean,
     normal_quantile,
     quantile_interval,
-    quantile_of,
 )
 from failmodes.warehouse.plugins import import_modules
 
@@ -229,8 +228,8 @@ def _evaluate(metric: Metric, cell: Cell, score: str | None, weights: Weights | 
     values = images[is_known]
     if not len(values):
         raise Undefined(NO_IMAGE)
-    independent = cell.rows.independent_share(is_known)
-    own = Evaluated(quantile_of(values, metric.quantile), len(values), values=values, independent=independent)
+    quantile = float(np.quantile(values.astype(np.float64), metric.quantile))
+    own = Evaluated(quantile, len(values), values=values, independent=cell.rows.independent_share(is_known))
     return _with_replicates(metric, cell, score, own, weights)
 
 

@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -174,19 +173,14 @@ def _read(file: ResultsFile) -> pa.Table | LoadError:
         rows = read_rows(file.path, file.table)
         if file.table not in FACTS:
             return rows
-        columns = dict(zip(rows.column_names, rows.columns, strict=True))
-        keys = {name: _key_column(name, value, len(rows)) for name, value in zip(PARTITIONS, file.key[1:], strict=True)}
+        columns: dict[str, Any] = dict(zip(rows.column_names, rows.columns, strict=True))
         schema = file.table.arrow()
-        return pa.table([keys.get(name, columns.get(name)) for name in schema.names], schema=schema)
+        for name, value in zip(PARTITIONS, file.key[1:], strict=True):
+            given = Decimal(value) if name == "severity" else value
+            columns[name] = pa.repeat(pa.scalar(given, schema.field(name).type), len(rows))
+        return pa.table([columns[name] for name in schema.names], schema=schema)
     except (DamagedShardError, StorageError) as error:
         return error
-
-
-@lru_cache(maxsize=8)  # shared by the cells of an evaluation and of a severity
-def _key_column(name: str, value: str, count: int) -> pa.Array:
-    """A column from the path of a shard."""
-    scalar = pa.scalar(Decimal(value), pa.decimal128(4, 3)) if name == "severity" else pa.scalar(value, pa.string())
-    return pa.repeat(scalar, count)
 
 
 def read_rows(path: StorePath, table: Table) -> pa.Table:

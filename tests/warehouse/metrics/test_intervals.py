@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.stats import binomtest, norm
 
-from failmodes.warehouse.metrics import intervals
 from failmodes.warehouse.metrics.intervals import (
     auroc_interval,
     exact_interval,
@@ -19,7 +18,6 @@ from failmodes.warehouse.metrics.intervals import (
     mean_with_made_up,
     normal_quantile,
     quantile_interval,
-    weights_in_chunks,
     wilson_interval,
 )
 
@@ -91,15 +89,11 @@ def test_weights_are_multinomial_counts_of_as_many_images_as_there_are() -> None
     assert np.cov(weights[:, 0], weights[:, 1])[0, 1] == pytest.approx(-1 / 40, abs=0.03)
 
 
-def test_a_seed_gives_the_same_weights_in_whatever_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_seed_gives_the_same_weights() -> None:
     whole = image_weights(20, 10, 0)
     assert (whole[:5] == image_weights(20, 5, 0)).all()
     assert (whole != image_weights(20, 10, 4)).any()
     assert (kept_weights(20, 10, 0) == whole).all()
-    monkeypatch.setattr(intervals, "CHUNK_WEIGHTS", 60)
-    chunks = [*weights_in_chunks(20, 10, np.random.default_rng(0))]
-    assert [len(chunk) for chunk in chunks] == [3, 3, 3, 1]
-    assert (np.concatenate(chunks) == whole).all()
 
 
 def test_groups_are_drawn_whole() -> None:
