@@ -20,14 +20,6 @@ def test_saved_query_returns_what_it_describes(query_here: Path, name: str) -> N
     assert not {"evaluation_id", "dataset_id"} & set(rows.columns), "names, not identities"
 
 
-def test_worst_cells_are_the_worst(query_here: Path) -> None:
-    worst = run_query(query_here / "warehouse.duckdb", "@worst_cells")["accuracy_drop"]
-    every = run_query(
-        query_here / "warehouse.duckdb", "select accuracy_drop from accuracy_by_severity where severity > 0"
-    )
-    assert worst.to_list() == every["accuracy_drop"].sort(descending=True).head(20).to_list()
-
-
 def test_images_every_model_fails_are_correct_clean_and_incorrect_later_for_all(
     query_here: Path, synthetic: Synthetic
 ) -> None:

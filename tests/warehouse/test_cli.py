@@ -1,8 +1,5 @@
 """The commands load and query: data on stdout, remarks on stderr, and no torch."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -43,19 +40,3 @@ def test_load_command_loads_several_folders_into_one(app: typer.Typer, results: 
     assert "22 already present; nothing to do" in second.stderr
     assert first.stdout == second.stdout == ""
     assert (tmp_path / "w.duckdb").exists()
-
-
-@pytest.mark.slow
-def test_loading_and_asking_import_no_torch(query_folder: Path, results: Synthetic, tmp_path: Path) -> None:
-    program = f"""
-import sys
-from pathlib import Path
-from failmodes.cli import load; from failmodes.analysis.query_commands import query
-assert not {{"duckdb", "polars", "pyarrow"}} & sys.modules.keys(), "help would be slow"
-load({str(results.output)!r}, into=Path({str(tmp_path / "w.duckdb")!r}))
-query("@worst_cells", Path({str(query_folder)!r}), output=Path({str(tmp_path / "rows.csv")!r}))
-assert "torch" not in sys.modules
-"""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    subprocess.run([sys.executable, "-c", program], check=True, env=environment, cwd=tmp_path)
-    assert (tmp_path / "rows.csv").exists()

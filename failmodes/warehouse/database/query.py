@@ -145,13 +145,11 @@ def read_rows(path: Path, name: str, filters: Mapping[str, object]) -> "pl.DataF
         values: dict[str, object] = {}
         for position, (column, value) in enumerate(filters.items()):
             if column not in types:
-                every = f"{name} has the columns {', '.join(types)}"
                 from failmodes.warehouse.database.schema_listing import where_columns_are
 
-                place = where_columns_are(column, besides=name)
-                hint = did_you_mean(column, types, place or every)
-                more = f" {place}" if place and hint != place else ""
-                raise QueryError(f"{name} has no column {column!r}: {hint}{more}")
+                every = f"{name} has the columns {', '.join(types)}"
+                hint = did_you_mean(column, types, where_columns_are(column) or every)
+                raise QueryError(f"{name} has no column {column!r}: {hint}")
             wanted = value if isinstance(value, list | tuple | set | frozenset) else [value]
             known = [_fitting(item, types[column], f"{name}.{column}") for item in wanted if item is not None]
             quoted, parameter = sql_identifier(column), f"value_{position}"

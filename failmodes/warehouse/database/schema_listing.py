@@ -177,12 +177,10 @@ def relations_with(column: str) -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda name: (name in TABLES, name)))
 
 
-def where_columns_are(column: str, besides: str = "") -> str:
+def where_columns_are(column: str) -> str:
     """A hint such as `'correct' is a column of outcomes, predictions`; empty if no table or view has it."""
-    names = [name for name in relations_with(column) if name != besides]
-    if not names:
-        return ""
-    return f"{column!r} is a column of {listed(names, MOST_NAMED)}"
+    names = relations_with(column)
+    return f"{column!r} is a column of {listed(names, MOST_NAMED)}" if names else ""
 
 
 _DIRECTIONS = {True: "higher is better", False: "lower is better", None: "neither is better"}

@@ -11,7 +11,6 @@ from failmodes.warehouse.database.checks import CheckResult, read_checks, run_ch
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.updates import Derivation
 from failmodes.warehouse.database_schema import ALL_TABLES, COMPUTED_TABLES, TABLES
-from failmodes.warehouse.metrics.duplicates import count_duplicates, read_groups
 from failmodes.warehouse.metrics.metric import definitions_hash
 from failmodes.warehouse.schema import Table
 
@@ -41,15 +40,25 @@ class WarehouseStatus(NamedTuple):
 
 
 _EVALUATIONS = """
+with copies as (
+    select facts.evaluation_id, count(images.pixel_hash) - count(distinct images.pixel_hash) as copy_count
+    from prediction_facts as facts
+    inner join evaluations on facts.evaluation_id = evaluations.evaluation_id
+    inner join images on evaluations.dataset_id = images.dataset_id and facts.image_id = images.image_id
+    where facts.corruption = 'none'
+    group by facts.evaluation_id
+)
 select
     labels.evaluation_id, labels.model_label, labels.dataset_label, labels.subset, labels.precision,
     labels.source_label, labels.paired,
     count(*) filter (where shards.table_name = 'prediction_facts') as cell_count,
     count(*) filter (where shards.table_name = 'attention') as attention_cell_count,
     labels.image_count,
+    (labels.image_count - coalesce(copies.copy_count, 0))::integer as distinct_image_count,
     max(shards.created_at) at time zone 'UTC' as latest_at
 from evaluation_labels as labels
 left join shards on labels.evaluation_id = shards.evaluation_id
+left join copies on labels.evaluation_id = copies.evaluation_id
 group by all
 order by labels.dataset_label, labels.model_label, labels.evaluation_id
 """
@@ -95,21 +104,12 @@ def warehouse_status(path: Path, *, full: bool = False, derivation: Derivation |
             updated_at=updated_at,
             size_bytes=path.stat().st_size,
             row_counts={table.name: _count_rows(con, table) for table in ALL_TABLES},
-            evaluations=_read_evaluations(con),
+            evaluations=con.sql(_EVALUATIONS).pl(),
             shifts=con.sql(_SHIFTS).pl(),
             warnings=con.sql(_WARNINGS).pl(),
             checks=run_checks(con) if full else read_checks(con),
             stale_derived=_stale_metrics(con) + (derivation.due(con) if derivation else []),
         )
-
-
-def _read_evaluations(con: duckdb.DuckDBPyConnection) -> pl.DataFrame:
-    rows = con.sql(_EVALUATIONS).pl()
-    ids = rows["evaluation_id"].to_list()
-    counts = [count_duplicates(con, one, read_groups(con, one)).distinct for one in ids]
-    distinct = pl.Series("distinct_image_count", counts, pl.Int32)
-    found: pl.DataFrame = rows.insert_column(rows.get_column_index("image_count") + 1, distinct)
-    return found
 
 
 def _count_rows(con: duckdb.DuckDBPyConnection, table: Table) -> int:

@@ -1,5 +1,6 @@
 """Metrics of probabilities: proper scores, calibration errors and overconfidence."""
 
+from bisect import bisect_left
 from functools import cache
 from typing import Any
 
@@ -210,24 +211,18 @@ def smoothed_error(confidence: Floats, correct: NDArray[np.bool_]) -> float:
     cosines, decays = _cosines()
     waves = np.einsum("kt,t->k", cosines, gaps)
 
-    @cache
     def error(place: int) -> float:
         let_through = decays[place][decays[place] > 0]  # few for a wide kernel
         few = len(let_through)
         return float(np.abs(np.einsum("kt,k->t", cosines[:few], waves[:few] * let_through)).mean())
 
-    last = len(WIDTHS) - 1
-    rough = float(np.abs(gaps.reshape(16, -1).sum(axis=1)).sum())  # a starting point
-    wide = int(np.searchsorted(WIDTHS[:last], rough))
-    while wide < last and error(wide) > WIDTHS[wide]:  # the error falls as the kernel widens, and is at most 1
-        wide += 1
-    while wide and error(wide - 1) <= WIDTHS[wide - 1]:
-        wide -= 1
+    # The error falls as the kernel widens, and is at most 1
+    wide = bisect_left(range(len(WIDTHS) - 1), True, key=lambda place: error(place) <= WIDTHS[place])
     if not wide:
         return error(0)
-    narrow = wide - 1
-    excess, lack = error(narrow) - WIDTHS[narrow], WIDTHS[wide] - error(wide)
-    return float(WIDTHS[narrow] + (WIDTHS[wide] - WIDTHS[narrow]) * excess / (excess + lack))
+    low, high = WIDTHS[wide - 1], WIDTHS[wide]
+    excess, lack = error(wide - 1) - low, high - error(wide)
+    return float(low + (high - low) * excess / (excess + lack))
 
 
 def binned_error(confidence: Floats, correct: NDArray[np.bool_]) -> float:

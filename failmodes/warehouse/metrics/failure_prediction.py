@@ -58,19 +58,13 @@ def rank(certainty: NDArray[np.floating], failed: NDArray[np.bool_]) -> Ranking:
         certainty: (N,) larger is more certain; images with NaN take no part.
         failed: (N,) bool.
     """
-    is_missing = np.isnan(certainty)
-    known = np.flatnonzero(~is_missing) if is_missing.any() else None
-    values = -certainty if known is None else -certainty[known]
-    order = np.argsort(values)  # images of one value are a group, in any order
-    places = order if known is None else known[order]
-    failed, ordered = failed[places], values[order]
-    is_first = np.ones(len(ordered), np.bool_)
-    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
-    starts = np.flatnonzero(is_first)
-    counts = np.diff(starts, append=len(places))
-    failures = np.add.reduceat(failed, starts, dtype=np.int64) if len(starts) else starts
+    known = np.flatnonzero(~np.isnan(certainty))
+    _, group, counts = np.unique(-certainty[known], return_inverse=True, return_counts=True)
+    order = np.argsort(group, kind="stable")
+    places, starts = known[order], np.cumsum(counts) - counts
+    failures = np.bincount(group, failed[known], len(counts)).astype(np.int64)
     before = np.cumsum(failures) - failures
-    return Ranking(places, failed, np.repeat(np.arange(len(starts)), counts), starts, counts, failures, before)
+    return Ranking(places, failed[places], group[order], starts, counts, failures, before)
 
 
 def ranking_of(rows: CellRows, score: str) -> Ranking:

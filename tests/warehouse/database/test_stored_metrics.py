@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from rewritten_shards import cell_of, make_non_finite, reply_with
 from scipy.stats import binomtest
+from sklearn.metrics import confusion_matrix
 from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.warehouse import schema
@@ -267,19 +268,17 @@ def test_each_metric_is_listed(loaded: duckdb.DuckDBPyConnection) -> None:
     assert listed == {name: one.title for name, one in all_metrics().items()}
 
 
-def test_pairs_are_counted_in_every_cell(loaded: duckdb.DuckDBPyConnection) -> None:
-    counts = loaded.sql(
-        "select a.evaluation_id as one, b.evaluation_id as other, a.corruption, a.severity, "
-        "sum((a.predicted is not distinct from a.label and b.predicted is not distinct from b.label)::int), "
-        "sum((a.predicted = b.predicted)::int) "
-        "from prediction_facts as a join prediction_facts as b using (corruption, severity, image_id) "
-        "where a.evaluation_id < b.evaluation_id group by all order by all"
-    ).fetchall()  # fmt: skip
-    assert len(counts) == 3 * 3
-    assert counts == loaded.sql(
-        "select evaluation_id_a, evaluation_id_b, corruption, severity, both_correct_count, agree_count "
-        "from warehouse.main.pair_cells order by all"
-    ).fetchall()  # fmt: skip
+def test_pairs_are_counted_in_every_cell(made: Synthetic, loaded: duckdb.DuckDBPyConnection) -> None:
+    pairs = loaded.sql("from warehouse.main.pair_cells").pl()
+    assert pairs.height == 3 * 3
+    for row in pairs.iter_rows(named=True):
+        assert row["evaluation_id_a"] < row["evaluation_id_b"]
+        a, b = (read_rows(loaded, row[f"evaluation_id_{x}"], row["corruption"], row["severity"]) for x in "ab")
+        table = confusion_matrix(a["correct"], b["correct"], labels=[True, False]).ravel()
+        counts = [f"{name}_count" for name in ("both_correct", "only_a_correct", "only_b_correct", "both_incorrect")]
+        assert [row[name] for name in counts] == table.tolist()
+        agree = (a["predicted"] == b["predicted"]) & (a["predicted"] >= 0)
+        assert (row["agree_count"], row["image_count"]) == (agree.sum(), IMAGES)
 
 
 def computed_of(warehouse: Path) -> dict[str, pl.DataFrame]:

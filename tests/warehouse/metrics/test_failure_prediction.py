@@ -129,13 +129,6 @@ def test_every_score_of_a_cell_against_scikit_learn(score: str) -> None:
         assert (found.value, found.n) == (pytest.approx(expected), kept.sum()), name
 
 
-def test_augrc_counts_pairs_by_hand() -> None:
-    """Certain and incorrect is what it holds against a model: of 3 images the failure is first, then one of the tie."""
-    for confidence, expected in ((0.9, (2 + 1 / 2) / 9), (0.5, (1 + 2 / 2) / 9)):
-        rows = rows_of([confidence, 0.5, 0.4], [True, False, False])
-        assert value_of("augrc", rows, "confidence") == pytest.approx(expected)
-
-
 def test_areas_are_those_of_torch_uncertainty_but_for_its_end_points() -> None:
     """Version 0.13 takes trapezia over coverages 1/n … 1 and divides by 1 - 1/n; no two images tie here."""
     rng = np.random.default_rng(0)

@@ -255,16 +255,10 @@ def test_functions_are_given_what_they_name() -> None:
     assert seen[4:] == [cell.rows["predicted"].tolist(), cell.rows["label"].tolist()]
 
 
-def test_probabilities_are_the_softmax_of_all_logits() -> None:
-    rows = random_cell(40).rows
-    p = np.exp(rows["logits"].astype(np.float64))
-    p /= p.sum(1, keepdims=True)
-    metric = small_metric(lambda preds, target: np.asarray(preds)[np.arange(40), target], preds="probabilities")
-    found = evaluate(metric, Cell(rows))
-    assert isinstance(found, Evaluated)
-    assert found.images == pytest.approx(p[np.arange(40), rows["label"]])
-    for few in (outcome_rows([True, False]), outcome_rows([True], logits=[[1, 0]], logit_classes=[True])):
-        assert "not all logits are stored" in str(evaluate(metric, Cell(few)))
+@pytest.mark.parametrize("columns", [{}, {"logits": [[1, 0]], "logit_classes": [True]}], ids=["none", "the largest"])
+def test_probabilities_need_all_logits(columns: dict[str, Any]) -> None:
+    metric = small_metric(lambda preds, target: preds[:, 0], preds="probabilities")
+    assert "not all logits are stored" in str(evaluate(metric, Cell(outcome_rows([True], **columns))))
 
 
 def test_tensors_are_given_where_annotated() -> None:
