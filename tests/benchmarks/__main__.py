@@ -8,6 +8,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "references")]
 
+from bootstrap import measure_bootstrap  # noqa: E402
 from corruptions import measure_corruptions  # noqa: E402
 from explorer_clicks import measure_explorer  # noqa: E402
 from measure import Skipped  # noqa: E402
@@ -15,19 +16,16 @@ from models import measure_models  # noqa: E402
 from rich.console import Console  # noqa: E402
 from scaling import measure_scaling  # noqa: E402
 from startup import measure_startup  # noqa: E402
-from tables import measure_tables  # noqa: E402
 from warehouse_questions import (  # noqa: E402
     IMAGES,
     measure_many_classes,
-    measure_report_of_many,
-    measure_reports,
     measure_scale,
     measure_warehouse,
 )
 
 PARTS = {
     "startup": measure_startup,
-    "tables": measure_tables,
+    "bootstrap": measure_bootstrap,
     "warehouse": measure_warehouse,
     "classes": measure_many_classes,
     "explorer": measure_explorer,
@@ -35,8 +33,7 @@ PARTS = {
     "models": measure_models,
     "scaling": measure_scaling,
 }
-# Long: loads of 20 and 57 models; of `warehouse` the report alone
-ON_DEMAND = {"scale": measure_scale, "report": measure_reports, "report-57": measure_report_of_many}
+ON_DEMAND = {"scale": measure_scale}  # long: loads of 20 and 57 models
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ from statistics import median
 
 import numpy as np
 import torch
-from machine_limits import layer_rates, product_rates
 from measure import Result, in_turns, seconds
 from pytorch_grad_cam import GradCAM
 from subjects import SUBJECTS, Bench, Subject, make_bench, model_of
@@ -16,14 +15,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST
 from failmodes.evaluate.devices import choose_device, describe_device, keep_freed_memory, runs_bfloat16
-from failmodes.evaluate.engine.batches import BatchSlice
 from failmodes.evaluate.engine.cell import choose_batch_size
 from failmodes.evaluate.engine.clean_baseline import changed_predictions
 from failmodes.evaluate.engine.statistics import map_statistics
-from failmodes.evaluate.models.model import CamUnavailable, Model
+from failmodes.evaluate.models.model import Model
 from failmodes.ingest.corruptions.apply import corrupt
 
-SHARE_ROUNDS = 7
+SHARE_ROUNDS, PRODUCT_SIDE = 7, 2048
 BATCHES = {"cpu": (8, 16, 32, 64, 128), "cuda": (128, 256, 512, 1024)}
 TRIAL_IMAGES = 128  # to find the best of the bare forward passes, before it is timed on all images
 ROUNDS = 3
@@ -45,7 +43,6 @@ def measure_models() -> Iterator[Result]:
             bare, layout = _best_bare(subject, prepared, Path(name))
             size = choose_batch_size(prepared, (subject.side_px, subject.side_px, 3))
             yield _whole(subject, prepared, Path(name), size, bare, layout)
-            yield _parts(subject, prepared, Path(name), size, bare)
             if runs_bfloat16(device):
                 yield _lower_precision(subject, prepared, Path(name), size)
             for corruption in CORRUPTIONS[subject.side_px] if subject.name in CORRUPTED else ():
@@ -63,35 +60,6 @@ def _whole(subject: Subject, prepared: Model, folder: Path, size: int, bare: Cal
     ours_s, _, ratio = in_turns(lambda: bench.worker.run([bench.cell()]), bare, rounds=ROUNDS)
     against = f"best bare forward ({layout}; ours in batches of {size}), float32, {describe_device(prepared.device)}"
     return Result(f"evaluate/{subject.name}/forward", subject.images / ours_s, "images/s", ratio, against)
-
-
-def _parts(subject: Subject, prepared: Model, folder: Path, size: int, bare: Callable[[], None]) -> Result:
-    """How much of an evaluation its parts explain, each alone on all cores: what a ratio to the bare pass can reach."""
-    bench = make_bench(subject, [prepared], folder, batch_size=size)
-    _make_clean(bench)
-    cell, attention = bench.cell(), bench.evaluations[0].attention
-    starts = range(0, subject.images, size)
-
-    def attended() -> None:
-        for start in starts:
-            images = bench.images[start : start + size]
-            if isinstance(attention, CamUnavailable):
-                prepared.predict(images)
-            else:
-                attention(prepared.inputs(images), lambda logits: logits.argsort(1)[:, -2:])
-
-    def measured() -> None:
-        slices = (BatchSlice(0, cell.cell, start, min(start + size, subject.images)) for start in starts)
-        for _ in bench.worker.stream.batches(slices):
-            pass
-
-    ours_s, _, ratio = in_turns(lambda: bench.worker.run([cell]), lambda: (attended(), measured()), rounds=ROUNDS)
-    bare_ms, attended_ms, measured_ms = (seconds(part) / subject.images * 1e3 for part in (bare, attended, measured))
-    against = (
-        f"its parts alone: the forward pass with two maps {attended_ms:.2f} ms an image (bare {bare_ms:.2f}), RMSE and "
-        f"SSIM {measured_ms:.2f}; {describe_device(prepared.device)}"
-    )
-    return Result(f"evaluate/{subject.name}/parts", subject.images / ours_s, "images/s", ratio, against)
 
 
 def _lower_precision(subject: Subject, prepared: Model, folder: Path, size: int) -> Result:
@@ -190,29 +158,19 @@ def _attention(subject: Subject, prepared: Model) -> Result:
 
 
 def _share_of_limit(subject: Subject, prepared: Model) -> Result:
-    """The achieved share of the machine's float32 rate; a multiply-add counts as two operations.
-
-    The limit is the best rate of anything at hand: matrix products, and the model's own layers, each alone.
-    """
+    """The share of what matrix products of PyTorch reach in float32; a multiply-add counts as two operations."""
     side = subject.side_px
     size = choose_batch_size(prepared, (side, side, 3))
     images = np.random.default_rng(0).integers(0, 256, (size, side, side, 3), dtype=np.uint8)
     with FlopCounterMode(display=False) as counter:
         prepared.predict(images)
-    operations = counter.get_total_flops()
     ours_s = median(seconds(lambda: prepared.predict(images).cpu()) for _ in range(SHARE_ROUNDS))
-    products = product_rates(prepared.device)
-    rates = products | layer_rates(prepared.module, prepared.inputs(images))
-    best = max(rates, key=rates.__getitem__)
-    others = ", ".join(f"{name} {rate / 1e9:,.0f}" for name, rate in products.items())
-    against = (
-        f"the best of its layers alone and of matrix products, {rates[best] / 1e9:,.0f} GFLOP/s: {best};"
-        f" products: {others}; float32, {describe_device(prepared.device)}"
-    )
-    return Result(
-        f"network/{subject.name}/limit",
-        operations / ours_s / 1e9,
-        "GFLOP/s",
-        operations / ours_s / rates[best],
-        against,
-    )
+    rate, limit = counter.get_total_flops() / ours_s, _product_rate(prepared.device)
+    against = f"matrix products, {limit / 1e9:,.0f} GFLOP/s; float32, {describe_device(prepared.device)}"
+    return Result(f"network/{subject.name}/limit", rate / 1e9, "GFLOP/s", rate / limit, against)
+
+
+def _product_rate(device: torch.device) -> float:
+    """Operations a second of a product of two square matrices, the fastest of some."""
+    one, other = torch.rand(2, PRODUCT_SIDE, PRODUCT_SIDE, device=device)
+    return 2 * PRODUCT_SIDE**3 / min(seconds(lambda: (one @ other)[0, 0].item()) for _ in range(SHARE_ROUNDS))

@@ -25,12 +25,10 @@ IMAGES, CLASSES, SHARED_DIFFICULTY = 10_000, 10, 0.7
 MANY_MODELS, MANY_IMAGES, MANY_CLASSES = 3, 50_000, 1_000
 SCRIPT = Path(sys.executable).parent / "failmodes"
 SCALE_MODELS, WANTED_LOAD = (20, 57), 2.5  # CPU time of a bare CREATE TABLE AS
-MOST_MODELS, LOADED_AT_ONCE = 57, 5  # of a report alone, whose facts are loaded some models at a time to save disk
-WANTED_REPORT_S = {2: 8, 10: 20, 20: 40, MOST_MODELS: 120}
+WANTED_REPORT_S = {2: 8, 10: 20, 20: 40}
 WANTED_S = {"status": 1.0, "chart": 2.0}
 WANTED_GATE_S = 2.0
-WANTED_QUESTION_S, WANTED_STORED_S, WANTED_PEAK_MB = 1.0, 0.05, 2000
-STORED = "accuracy_by_severity"  # of measures that stand per cell
+WANTED_QUESTION_S, WANTED_PEAK_MB = 1.0, 2000
 PER_IMAGE = ("confident_failures", "failure_onset")  # views that list images: counted, not fetched
 PER_CLASS = ("confusion_by_severity", "accuracy_by_class")  # of a thousand classes these are counted too
 
@@ -64,47 +62,6 @@ with duckdb.connect(sys.argv[2]) as con:
         files = f"{sys.argv[1]}/results/{table}/*/*/*/*.parquet"
         con.execute(f"create table {table} as from read_parquet('{files}', hive_partitioning = true)")
 """
-# What no load, report or chart can go below here: the libraries alone, at the same rows and the same picture
-LIMITS = {
-    "load": """
-import hashlib, sys
-from pathlib import Path
-import duckdb, pyarrow as pa, pyarrow.parquet as pq
-def batches(table):
-    for path in sorted(Path(sys.argv[1], "results", table).rglob("*.parquet")):
-        rows = pq.read_table(path, partitioning=None)
-        hasher = hashlib.blake2b()
-        for column in rows.columns:
-            for chunk in column.chunks:
-                for buffer in chunk.buffers():
-                    hasher.update(buffer or b"")
-        for name, value in (part.split("=") for part in path.parent.parts[-3:]):
-            rows = rows.append_column(name, pa.repeat(value, len(rows)))
-        yield from rows.to_batches()
-with duckdb.connect(sys.argv[2], config={"threads": 1}) as con:
-    for table in ("prediction_facts", "attention"):
-        first = next(batches(table))
-        con.register("stream", pa.RecordBatchReader.from_batches(first.schema, batches(table)))
-        con.execute(f"create table {table} as from stream")
-""",
-    "report": "import altair, duckdb, polars, vl_convert",
-    "chart": """
-import sys
-from pathlib import Path
-import altair, duckdb, polars, vl_convert
-vl_convert.vegalite_to_svg(Path(sys.argv[1]).read_text())
-""",
-}
-LIMIT_WORDS = {
-    "load": "pyarrow reads and hashes, DuckDB inserts, nothing is measured or checked",
-    "report": "altair, duckdb and polars are imported, nothing is asked or drawn",
-    "chart": "altair, duckdb and polars are imported, vl-convert renders the finished specification",
-}
-RAW = (  # the same figures from the rows, as one would ask plain DuckDB
-    "select evaluation_id, corruption, severity, count(*), avg((predicted = label)::integer), avg(confidence) "
-    "from warehouse.main.predictions group by all"
-)
-
 
 RULES = """
 [gate]
@@ -175,33 +132,6 @@ def measure_scale(images: int = IMAGES) -> Iterator[Result]:
             )  # fmt: skip
 
 
-def measure_reports() -> Iterator[Result]:
-    """The report alone, of a warehouse that grows."""
-    return _reports(MODELS)
-
-
-def measure_report_of_many() -> Iterator[Result]:
-    """The report of many models, which takes half an hour and 15 GB of disk to load."""
-    return _reports((MOST_MODELS,))
-
-
-def _reports(counts: Iterable[int]) -> Iterator[Result]:
-    with tempfile.TemporaryDirectory() as name:
-        file, loaded = Path(name) / "warehouse.duckdb", 0
-        for count in counts:
-            for first in range(loaded, count, LOADED_AT_ONCE):
-                with tempfile.TemporaryDirectory() as facts:
-                    write_facts(Path(facts), range(first, min(first + LOADED_AT_ONCE, count)), IMAGES, CLASSES)
-                    _run([SCRIPT, "load", facts, "--into", file])
-            loaded = count
-            spent, wanted = _run([SCRIPT, "report", file]), WANTED_REPORT_S[count]
-            yield _result(f"report/{count}", spent, wanted, f"{wanted:g} s wanted")
-            yield Result(
-                f"report/{count}/peak", spent.peak_mb, "MB", WANTED_PEAK_MB / spent.peak_mb,
-                f"{WANTED_PEAK_MB:,} MB wanted",
-            )  # fmt: skip
-
-
 def write_facts(folder: Path, models: Iterable[int], images: int, classes: int) -> None:
     """In a process of its own, which gives its memory back."""
     options = {
@@ -232,8 +162,7 @@ def _measure(
     bare.unlink()
     load = _run([SCRIPT, "load", folder, "--into", file])
     rows = (1 + len(CORRUPTIONS) * 5) * images
-    against = f"bare CREATE TABLE AS of {rows:,} predictions with attention; {_limit('load', folder, bare)}"
-    bare.unlink()
+    against = f"bare CREATE TABLE AS of {rows:,} predictions with attention"
     yield _result(f"{name}/load", load, peer.cpu_s, against)
     spent = [load]
     for command, arguments in {
@@ -241,20 +170,14 @@ def _measure(
     }.items():  # fmt: skip
         spent.append(_run([SCRIPT, *arguments], folder))
         wanted = WANTED_S.get(command, wanted_report_s)
-        if command == "chart":
-            _run([SCRIPT, *arguments[:-1], "a.json"], folder)
-        limit = f"; {_limit(command, folder / 'a.json')}" if command in LIMITS else ""
-        yield _result(f"{name}/{command}", spent[-1], wanted, f"{wanted:g} s wanted{limit}")
+        yield _result(f"{name}/{command}", spent[-1], wanted, f"{wanted:g} s wanted")
     asked = _run([*python, ASK, file], folder, json.dumps(_questions(counted)))
     seconds = json.loads(asked.output)
-    raw_s = seconds.pop("raw")
     slowest = max(seconds, key=lambda question: seconds[question])
     yield Result(
         f"{name}/slowest_question", seconds[slowest], "s of CPU", WANTED_QUESTION_S / seconds[slowest],
         f"{WANTED_QUESTION_S:g} s wanted; it is {slowest}",
     )  # fmt: skip
-    against = f"the same means from the rows by plain DuckDB; {WANTED_STORED_S:g} s wanted"
-    yield Result(f"{name}/stored_measure", seconds[STORED], "s of CPU", raw_s / seconds[STORED], against)
     alone = _run([SCRIPT, "load", folder / "one more", "--into", folder / "alone.duckdb"])
     spent.append(_run([SCRIPT, "load", folder / "one more", "--into", file]))
     yield _result(f"{name}/one_more", spent[-1], alone.cpu_s, "the same model loaded into an empty warehouse")
@@ -269,16 +192,10 @@ def _gate(folder: Path, name: str) -> Result:
     return _result(name, spent, WANTED_GATE_S, f"{WANTED_GATE_S:g} s wanted, of {len(CORRUPTIONS) * 5} cells")
 
 
-def _limit(command: str, *given: Path) -> str:
-    """What the libraries alone take, in words."""
-    spent = _run([sys.executable, "-c", LIMITS[command], *given])
-    return f"{spent.cpu_s:.1f} s is the limit here ({LIMIT_WORDS[command]})"
-
-
 def _questions(counted: Collection[str]) -> list[tuple[str, str]]:
     """Every view and saved query by name; of views whose rows are `counted`, how many there are."""
     views = [(name, f"select count(*) from {name}" if name in counted else f"from {name}") for name in read_sql(MARTS)]
-    return [*views, *read_sql(QUERIES).items(), ("raw", RAW)]
+    return [*views, *read_sql(QUERIES).items()]
 
 
 def _result(name: str, spent: Spent, peer_s: float, against: str) -> Result:
