@@ -37,7 +37,7 @@ test-browser: $(INSTALLED)
 	$(PYTEST) -m "browser and (corpus or not slow)" tests/browser
 
 # All of the corpus: malicious files, statements, streams and limits, a quarter of an hour on two cores; and the rest of
-# what test-all runs the hardest part of, such as twenty kills where it has five
+# what test-all runs the hardest part of, such as twenty kills where it has four
 faults: $(INSTALLED)
 	$(PYTEST) -m "not gpu" tests/faults
 	$(PYTEST) -m corpus --ignore tests/faults
