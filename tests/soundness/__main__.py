@@ -51,15 +51,16 @@ def main() -> None:
     rows = [] if arguments.only == ONLY else measure_rows(arguments, console)
     reports = measure_whole(arguments, console) if arguments.only in (None, ONLY) else []
     minutes = (time.monotonic() - started) / 60
-    lines = [*statement_table(rows), "", *interval_table(rows)] if rows else []
-    lines += ["", *scenario_table(ReportSet("", "", tuple(reports)))] if reports else []
+    found = ReportSet(f"{datetime.now(UTC):%Y-%m-%d}", tuple(reports))
+    lines = [*statement_table(rows, found), "", *interval_table(rows)] if rows else []
+    lines += ["", *scenario_table(found)] if reports else []
     console.print("\n".join(lines), soft_wrap=True, markup=False)
     console.print(f"{len(rows)} rows and {len(reports)} of reports in {minutes:.1f} minutes with seed {arguments.seed}")
     if arguments.json:
-        found = {"rows": [row._asdict() for row in rows], "reports": [row._asdict() for row in reports]}
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+        listed = {"rows": [row._asdict() for row in rows], "reports": [row._asdict() for row in reports]}
+        arguments.json.write_text(json.dumps(listed, indent=2) + "\n")
     if arguments.markdown:
-        write_page(arguments, rows, reports, minutes)
+        write_page(arguments, rows, found, minutes)
     sys.exit(1 if any(not row.ok for row in (*rows, *reports)) else 0)
 
 
@@ -97,14 +98,14 @@ def progress_bar(console: Console) -> Progress:
     return Progress(*columns, console=console)
 
 
-def write_page(arguments: argparse.Namespace, rows: list[Row], reports: list[ReportRow], minutes: float) -> None:
+def write_page(arguments: argparse.Namespace, rows: list[Row], reports: ReportSet, minutes: float) -> None:
     """Write the page and the data beside it; what was not measured is kept."""
-    path, today = arguments.markdown, f"{datetime.now(UTC):%Y-%m-%d}"
+    path = arguments.markdown
     table, stored = path.with_suffix(".csv"), path.with_name(f"{path.stem}-reports.json")
     all_rows = replaced(read_rows(table), rows, arguments.only) if arguments.only else rows
-    now = ReportSet("", today, tuple(reports)) if reports else read_reports(stored)
+    now = reports if reports.rows else read_reports(stored)
     made = (
-        f"Measured by `make soundness` on {today} with seed {arguments.seed} in {minutes:.1f} minutes on "
+        f"Measured by `make soundness` on {reports.date} with seed {arguments.seed} in {minutes:.1f} minutes on "
         f"{arguments.processes} process{'es' * (arguments.processes > 1)}"
     )
     made += f" ({arguments.only} only; the rest is older)." if arguments.only else "."

@@ -42,16 +42,16 @@ def own_map_jobs() -> list[Job]:
             claims = (
                 Claim("interval of a share kept", COVERAGE, truth, images, 0, COVERS_AT_LEAST, "shares are discrete"),
             )
-            found.append(Job(claims, partial(share_outcomes, TRUTHS[truth], images), images * 20 + 100_000))
+            found.append(Job(claims, partial(share_outcomes, TRUTHS[truth], images)))
             if not of.is_null or (images == 2_000 and "all end" in truth):
                 continue
             for corruptions in (1, 6):
                 note = f"any of {corruptions} corruptions"
                 claims = (Claim(KIND, FALSE, truth, images, 0, NEVER_FALSE, f"closer, {note}"),)
                 measured = partial(measure_own_map, truth, images, corruptions)
-                found.append(Job(claims, measured, images * 20 * corruptions))
+                found.append(Job(claims, measured))
     claims = (Claim(KIND, POWER, "slightly informative", 500, 0, NO_LIMIT, "closer"),)
-    return [*found, Job(claims, partial(measure_own_map, "slightly informative", 500, 1), 10_000)]
+    return [*found, Job(claims, partial(measure_own_map, "slightly informative", 500, 1))]
 
 
 @answered
@@ -70,9 +70,9 @@ def place_jobs() -> list[Job]:
         cases = ((CHANCE, 1, "half stay near", "kept"), (CHANCE + LOST_WITHIN, 0, "5 points above half", "lost"))
         for share, column, truth, note in cases:
             claims = (Claim(KIND, FALSE, truth, images, 0, NEVER_FALSE, note),)
-            found.append(Job(claims, partial(measure_places, share, images), images, columns=(column,)))
+            found.append(Job(claims, partial(measure_places, share, images), columns=(column,)))
     claims = (Claim(KIND, POWER, "half stay near", 2_000, 0, NO_LIMIT, "lost"),)
-    return [*found, Job(claims, partial(measure_places, CHANCE, 2_000), 2_000)]
+    return [*found, Job(claims, partial(measure_places, CHANCE, 2_000))]
 
 
 def _normal(rng: np.random.Generator, images: int, _following: Images) -> Floats:
@@ -144,7 +144,7 @@ def background_jobs() -> list[Job]:
             * (corruptions == 1 or change in ON_A_CYCLE),
         )
         measured = partial(measure_background, change, images, corruptions)
-        found.append(Job(claims, measured, images * corruptions * 10))
+        found.append(Job(claims, measured))
     return found
 
 

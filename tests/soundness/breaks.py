@@ -51,7 +51,7 @@ def null_jobs() -> list[Job]:
         claims = tuple(
             Claim(kind, FALSE, truth, images, len(curve), NEVER_FALSE, note) for kind in (BREAK, THRESHOLD, FIT)
         )
-        found.append(Job(claims, partial(measure, curve, images, paired, None), images * len(curve)))
+        found.append(Job(claims, partial(measure, curve, images, paired, None)))
     return found
 
 
@@ -61,10 +61,10 @@ def steep_jobs() -> list[Job]:
     twice = (0.9, 0.85, 0.8, 0.75, 0.65, 0.55)  # from severity 3 on exactly twice as steep
     for images in (500, 2_000):
         claims = (Claim(THRESHOLD, FALSE, "twice as steep from severity 3 on", images, 6, NEVER_FALSE),)
-        found.append(Job(claims, partial(measure, through(twice, 6), images, True, 3.0), images * 6, columns=(1,)))
+        found.append(Job(claims, partial(measure, through(twice, 6), images, True, 3.0), columns=(1,)))
     early = bent(0.9, 0.4, -0.3, 6)
     claims = (Claim(THRESHOLD, FALSE, "curvature -.3, a drop of 40 points", 500, 6, NEVER_FALSE),)
-    found.append(Job(claims, partial(measure, early, 500, True, None), 3_000, columns=(1,)))
+    found.append(Job(claims, partial(measure, early, 500, True, None), columns=(1,)))
     for severities in (6, 21):
         curve = through((0.9, 0.89, 0.88, 0.87, 0.67, 0.47), severities)
         claims = (
@@ -73,7 +73,7 @@ def steep_jobs() -> list[Job]:
                 "where a break lies", COVERAGE, "1 point a severity, 20 from severity 3 on", 500, severities, LOCATED
             ),
         )
-        found.append(Job(claims, partial(measure, curve, 500, True, 3.0), 500 * severities, columns=(1, 3)))
+        found.append(Job(claims, partial(measure, curve, 500, True, 3.0), columns=(1, 3)))
     return found
 
 

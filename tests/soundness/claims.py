@@ -55,14 +55,12 @@ class Job(NamedTuple):
     Attributes:
         claims: what is counted.
         measure: `measure(rng, samples)` gives (samples, answers) of 0, 1 and NaN for none.
-        numbers: latent numbers of a draw, so that long jobs begin first.
         samples: where they are not as many as the run's.
         columns: of the answers, those of the claims; the first ones if not given.
     """
 
     claims: tuple[Claim, ...]
     measure: Callable[[np.random.Generator, int], Floats]
-    numbers: float
     samples: int | None = None
     columns: tuple[int, ...] = ()
 

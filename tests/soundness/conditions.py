@@ -25,9 +25,9 @@ def chance_jobs() -> list[Job]:
                 Claim("at_chance", FALSE, truth, images, 0, NEVER_FALSE, "below chance"),
                 Claim("at_chance", FALSE, truth, images, 0, NEVER_FALSE, "not stated"),
             )
-            found.append(Job(claims, partial(measure_chance, chance, chance, images), 1))
+            found.append(Job(claims, partial(measure_chance, chance, chance, images)))
     power = Claim("at_chance", POWER, "30% of ten classes, not stated", 50, 0, NO_LIMIT)
-    return [*found, Job((power,), partial(measure_chance, 0.3, 0.1, 50), 1, columns=(1,))]
+    return [*found, Job((power,), partial(measure_chance, 0.3, 0.1, 50), columns=(1,))]
 
 
 @answered
@@ -48,9 +48,9 @@ def permuted_jobs() -> list[Job]:
         for accuracy, matched, classes in ((0.1, 0.2, 10), (0.05, 0.15, 20), (0.3, 0.3, 10), (0.1, 0.1, 10)):
             truth = f"{100 * accuracy:g}% of {classes} classes, {100 * matched:g}% with the best assignment"
             claim = Claim("permuted_outputs", FALSE, truth, images, 0, NEVER_FALSE, "a rise of 10 points, or less")
-            found.append(Job((claim,), partial(measure_permuted, accuracy, matched, classes, images), images))
+            found.append(Job((claim,), partial(measure_permuted, accuracy, matched, classes, images)))
     power = Claim("permuted_outputs", POWER, "1% of 10 classes, 95% with the best assignment", 100, 0, NO_LIMIT)
-    return [*found, Job((power,), partial(measure_permuted, 0.01, 0.95, 10, 100), 100)]
+    return [*found, Job((power,), partial(measure_permuted, 0.01, 0.95, 10, 100))]
 
 
 def jobs() -> list[Job]:

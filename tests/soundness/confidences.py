@@ -24,7 +24,7 @@ def draw_confidence(rng: np.random.Generator, mean: float, concentration: float,
 
 
 def verdict(estimate: Estimate) -> str:
-    return CellConfidence("none", 0.0, 1, 0.5, estimate, 1.0).verdict
+    return CellConfidence("none", 0.0, 1, estimate, 1.0).verdict
 
 
 @answered
@@ -60,17 +60,17 @@ def overconfidence_jobs() -> list[Job]:
                     Claim("interval of overconfidence", COVERAGE, truth, images, 0, COVERS_AT_LEAST, EXACT),
                 )
                 measured = partial(measure_overconfidence, mean, concentration, 0.0, images, cells)
-                found.append(Job(claims, measured, images * cells * 5))
+                found.append(Job(claims, measured))
         truth = "uninformative confidence of mean 0.6, unlike of images"
         claims = (
             Claim("overconfidence", FALSE, truth, images, 0, NEVER_FALSE, "any of 7 cells, either way"),
             Claim("interval of overconfidence", COVERAGE, truth, images, 0, COVERS_AT_LEAST, "of images' differences"),
         )
         measured = partial(measure_overconfidence, 0.6, SPREAD, 0.0, images, 7, shuffled=True)
-        found.append(Job(claims, measured, images * 35))
+        found.append(Job(claims, measured))
     claims = (Claim("overconfidence", POWER, "10 points overconfident, mean confidence .93", 500, 0, NO_LIMIT),)
     measured = partial(measure_overconfidence, 0.93, ALIKE, 0.1, 500, 7)
-    return [*found, Job(claims, measured, 10_000)]
+    return [*found, Job(claims, measured)]
 
 
 @answered
@@ -95,9 +95,9 @@ def calibration_jobs() -> list[Job]:
             truth = f"calibrated, mean confidence {mean:g}, {spread} of images"
             claims = (Claim("calibration_error", FALSE, truth, images, 0, NEVER_FALSE),)
             measured = partial(measure_calibration_error, mean, concentration, images, 1.0)
-            found.append(Job(claims, measured, images * 5))
+            found.append(Job(claims, measured))
     claims = (Claim("calibration_error", POWER, "correct with probability confidence squared", 500, 0, NO_LIMIT),)
-    return [*found, Job(claims, partial(measure_calibration_error, 0.93, ALIKE, 500, 2.0), 5_000)]
+    return [*found, Job(claims, partial(measure_calibration_error, 0.93, ALIKE, 500, 2.0))]
 
 
 def auroc_of_cell(confidence: Floats, failed: Bools, cells: int) -> CellAuroc:
@@ -135,7 +135,7 @@ def auroc_jobs() -> list[Job]:
                 Claim(kind, FALSE, truth, images, 0, NEVER_FALSE, f"contradicted, {note}".removesuffix(", ")),
                 Claim("interval of an AUROC", COVERAGE, truth, images, 0, COVERS_AT_LEAST, "few failures, or ties"),
             )
-            found.append(Job(claims, partial(measure_auroc, images, failures, cells, ties), images * cells * 10))
+            found.append(Job(claims, partial(measure_auroc, images, failures, cells, ties)))
     return found
 
 
@@ -156,7 +156,7 @@ def error_rate_jobs() -> list[Job]:
                 truth = f"{chance:.0%} incorrect, {'the same images' if alike else 'other images'} under each of 6"
                 claims = (Claim("interval of an error rate", COVERAGE, truth, images, 0, COVERS_AT_LEAST,
                                 "as if the same images failed under all; of a chart's title"),)  # fmt: skip
-                found.append(Job(claims, partial(measure_error_rate, chance, images, alike), images * 6))
+                found.append(Job(claims, partial(measure_error_rate, chance, images, alike)))
     return found
 
 

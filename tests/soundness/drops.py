@@ -63,12 +63,12 @@ def lead_jobs() -> list[Job]:
         note = "" if paired else "images do not pair"
         where = ", ".join(part for part in ("at the last severity", note) if part)
         claims = (Claim(KIND, FALSE, truth, images, SEVERITIES, NEVER_FALSE, where),)
-        found.append(Job(claims, partial(measure_leads, curves, images, paired), images * 6 * len(curves)))
+        found.append(Job(claims, partial(measure_leads, curves, images, paired)))
     curves = (first, straight(0.9, 0.3, SEVERITIES))
     claims = (
         Claim(KIND, POWER, "10 points apart at the last severity", 500, SEVERITIES, NO_LIMIT, "at the last severity"),
     )
-    return [*found, Job(claims, partial(measure_leads, curves, 500, True), 6_000)]
+    return [*found, Job(claims, partial(measure_leads, curves, 500, True))]
 
 
 @answered
@@ -101,14 +101,14 @@ def average_jobs() -> list[Job]:
             limit, note = (COVERS, "") if images >= 500 and clean < 0.99 else (COVERS_AT_LEAST, few)
             truth = f"straight from {100 * clean:g}%, a drop of {100 * drop:g} points"
             claims = (Claim(kind, COVERAGE, truth, images, SEVERITIES, limit, note),)
-            found.append(Job(claims, partial(measure_average, clean, drop, images, True), images * 6))
+            found.append(Job(claims, partial(measure_average, clean, drop, images, True)))
     for images in (50, 500):
         truth, note = "straight from 90%, a drop of 40 points", "images do not pair"
         claims = (Claim(kind, COVERAGE, truth, images, SEVERITIES, COVERS_AT_LEAST, note),)
-        found.append(Job(claims, partial(measure_average, 0.9, 0.4, images, False), images * 6))
+        found.append(Job(claims, partial(measure_average, 0.9, 0.4, images, False)))
         claims = (Claim("interval of a mean lead", COVERAGE, "drops of 40 and 30 points", images, SEVERITIES,
                         COVERS_AT_LEAST, few),)  # fmt: skip
-        found.append(Job(claims, partial(measure_average_lead, (0.4, 0.3), images), images * 12))
+        found.append(Job(claims, partial(measure_average_lead, (0.4, 0.3), images)))
     return found
 
 
@@ -123,7 +123,7 @@ def measure_unpaired(images: int, rng: np.random.Generator, samples: int) -> Ans
 def jobs() -> list[Job]:
     unpaired = [
         Job((Claim("interval of a drop", COVERAGE, "from 90 to 80%, images do not pair", images, 2, COVERS),),
-            partial(measure_unpaired, images), images * 2)
+            partial(measure_unpaired, images))
         for images in (50, 500)
     ]  # fmt: skip
     return lead_jobs() + average_jobs() + unpaired

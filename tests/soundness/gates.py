@@ -150,7 +150,7 @@ def _job(truth: str, scenario: Scenario, over: str, images: int, measure: str) -
     )
     gates = [[rule_at_limit(scenario, measure, over)]]
     samples = None if measure == "accuracy" else MOST_SAMPLES[images]
-    return Job(claims, partial(measure_gates, scenario, gates, images), images * 60.0 * scenario.runs, samples)
+    return Job(claims, partial(measure_gates, scenario, gates, images), samples)
 
 
 WORSE = Truth((0.08, 0.1, 0.12, 0.14, 0.16, 0.18))  # 5 points on average
@@ -190,7 +190,7 @@ def whole_gate_job(images: int) -> Job:
               NEVER_FALSE, "any rule" if kind == STOPS else "all rules")
         for kind in (PASSES, STOPS)
     )  # fmt: skip
-    return Job(claims, partial(measure_gates, scenario, [rules], images), images * 240.0, MOST_SAMPLES[images])
+    return Job(claims, partial(measure_gates, scenario, [rules], images), MOST_SAMPLES[images])
 
 
 def jobs() -> list[Job]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from claims import COVERAGE, FALSE, POWER, Row
+from claims import COVERAGE, FALSE, Row
 from report_page import ReportSet, power_of, scenario_table, shape_power, table_lines
 
 from failmodes.analysis.judging.findings.registry import all_kinds
@@ -111,7 +111,8 @@ def _measured(row: Row) -> str:
 
 def broken_lines(rows: Sequence[Row]) -> list[str]:
     return [
-        f"BROKEN: {row.kind} | {row.measured} | {_where(row)} | {_measured(row)} | {row.limit}"
+        f"BROKEN: {row.kind} | {row.measured} | {row.truth}, {row.images:,} images; {row.note} | {_measured(row)} | "
+        f"{row.limit}"
         for row in rows
         if not row.ok
     ]
@@ -133,9 +134,9 @@ def markdown(rows: Sequence[Row], found: ReportSet, made: str, stored: str) -> s
         stored=stored,
         made=made,
         scenarios="\n".join(scenario_table(found)),
-        statements="\n".join(_statements(rows, found)),
+        statements="\n".join(statement_table(rows, found)),
         shapes=shape_power(found),
-        intervals="\n".join(_intervals(rows)),
+        intervals="\n".join(interval_table(rows)),
     )
 
 
@@ -153,14 +154,14 @@ def _summary_of_reports(found: ReportSet) -> str:
     )
 
 
-def _statements(rows: Sequence[Row], found: ReportSet) -> list[str]:
-    """Lines of the page's table of statements."""
+def statement_table(rows: Sequence[Row], found: ReportSet) -> list[str]:
+    """Lines of the table of statements."""
     header = ("statement", "cases", "false at worst, %", "power in reports, %")
     return table_lines(header, [(*_worst_case(here), power_of(found, here[0].kind)) for here in _by_kind(rows, FALSE)])
 
 
-def _intervals(rows: Sequence[Row]) -> list[str]:
-    """Lines of the page's table of intervals."""
+def interval_table(rows: Sequence[Row]) -> list[str]:
+    """Lines of the table of intervals."""
     header = ("interval of", "cases", "lowest coverage, %", "limit, %")
     of_kinds = _by_kind(rows, COVERAGE)
     return table_lines(header, [(*_worst_case(here), _worst(here).limit.removesuffix("%")) for here in of_kinds])
@@ -187,47 +188,7 @@ def _counts(rows: Sequence[Row]) -> dict[str, int]:
     return found
 
 
-def statement_table(rows: Sequence[Row]) -> list[str]:
-    """Lines of the terminal's table of statements: the worst row of each kind, its limit and its power."""
-    header = ("statement", "rows", "false at worst, %", "where", "limit", "power, %")
-    lines = []
-    for kind in dict.fromkeys(row.kind for row in rows if row.measured == FALSE):
-        here = [row for row in rows if (row.kind, row.measured) == (kind, FALSE)]
-        worst, broken = _worst(here), sum(not row.ok for row in here)
-        said = f"`{kind}`" if kind in all_kinds() else kind
-        state = f"{worst.limit}{f', {broken} BROKEN' if broken else ''}"
-        lines.append((said, str(len(here)), _measured(worst), _where(worst), state, _powers(rows, kind)))
-    return table_lines(header, lines)
-
-
-def interval_table(rows: Sequence[Row]) -> list[str]:
-    """Lines of the terminal's table of intervals: the row of each with the lowest coverage."""
-    header = ("interval", "rows", "lowest coverage, %", "where", "limit")
-    lines = []
-    for kind in dict.fromkeys(row.kind for row in rows if row.measured == COVERAGE):
-        here = [row for row in rows if (row.kind, row.measured) == (kind, COVERAGE)]
-        worst, broken = _worst(here), sum(not row.ok for row in here)
-        state = f"{worst.limit}{f', {broken} BROKEN' if broken else ''}"
-        lines.append((kind, str(len(here)), _measured(worst), _where(worst), state))
-    return table_lines(header, lines)
-
-
 def _worst(rows: Sequence[Row]) -> Row:
     """Of rows of one measure, the one nearest to its limit."""
     pick = max if rows[0].measured == FALSE else min
     return pick(rows, key=lambda row: row.share)
-
-
-def _where(row: Row) -> str:
-    return f"{row.truth}, {row.images:,} images" + (f"; {row.note}" if row.note else "")
-
-
-def _powers(rows: Sequence[Row], kind: str) -> str:
-    """The rows of power of a kind: the lowest and the highest of several."""
-    found = [row for row in rows if (row.kind, row.measured) == (kind, POWER)]
-    if not found:
-        return ""
-    if len(found) == 1:
-        return f"{percent(found[0].share)}: {_where(found[0])}"
-    low, high = (pick(found, key=lambda row: row.share) for pick in (min, max))
-    return f"{percent(low.share)}: {_where(low)}; to {percent(high.share)}: {_where(high)}"

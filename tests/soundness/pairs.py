@@ -63,10 +63,10 @@ def pair_jobs() -> list[Job]:
                 Claim("better_model", FALSE, truth, images, SEVERITIES, NEVER_FALSE),
                 Claim("interval of a difference of models", COVERAGE, truth, images, SEVERITIES, COVERS_AT_LEAST, few),
             )
-            found.append(Job(claims, partial(measure_pair, pair, images, paired), images * 36))
+            found.append(Job(claims, partial(measure_pair, pair, images, paired)))
     better = Pair(tuple(falling), tuple(straight(0.87, drop, SEVERITIES) for drop in (0.3, 0.4, 0.5)))
     claims = (Claim("better_model", POWER, "3 points better", 500, SEVERITIES, NO_LIMIT),)
-    return [*found, Job(claims, partial(measure_pair, better, 500, True), 18_000)]
+    return [*found, Job(claims, partial(measure_pair, better, 500, True))]
 
 
 @answered
@@ -83,7 +83,7 @@ def cell_jobs() -> list[Job]:
              "11 images differ in each": (11,) * 96}  # fmt: skip
     return [
         Job((Claim("a cell of a pair (McNemar)", FALSE, f"96 cells, {name}", 2_000, 0, NEVER_FALSE, "any cell"),),
-            partial(measure_cells, differing), 2_000)
+            partial(measure_cells, differing))
         for name, differing in cases.items()
     ]  # fmt: skip
 

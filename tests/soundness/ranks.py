@@ -62,7 +62,7 @@ def corruption_jobs() -> list[Job]:
         ]
         claims.append(Claim("the first is known", POWER, truth, images, SEVERITIES, NO_LIMIT, note[2:]))
         measured = partial(measure_corruptions, clean, drops, images, paired)
-        jobs.append(Job(tuple(claims), measured, images * SEVERITIES * len(drops)))
+        jobs.append(Job(tuple(claims), measured))
     return jobs
 
 
@@ -91,7 +91,6 @@ def class_jobs() -> list[Job]:
         Job(
             (Claim(OF_CLASSES, COVERAGE, truth, of_class * len(drops), SEVERITIES, ALL_AT_ONCE),),
             partial(measure_classes, clean, drops, of_class),
-            of_class * len(drops) * SEVERITIES,
         )
         for truth, clean, drops, of_class in cases
     ]

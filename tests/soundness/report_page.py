@@ -1,7 +1,7 @@
 """The rows of whole reports: stored as JSON, and as a table of the page and of a terminal."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,37 +9,31 @@ from reports import ReportRow
 
 MAIN_SIZE = 500  # images of the reports whose power the page shows
 SHAPE = "shape: "  # prefix of the power of a shape
-Value = Callable[[ReportRow], float]
 
 
 class ReportSet(NamedTuple):
     """Rows of one state of the code.
 
     Attributes:
-        commit: of the code that judged; empty for the current one.
         date: of the measurement.
         rows: of all scenarios.
     """
 
-    commit: str
     date: str
     rows: tuple[ReportRow, ...]
 
 
-NOTHING = ReportSet("", "", ())
-
-
 def write_reports(path: Path, found: ReportSet) -> None:
-    content = {"commit": found.commit, "date": found.date, "rows": [row._asdict() for row in found.rows]}
+    content = {"date": found.date, "rows": [row._asdict() for row in found.rows]}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def read_reports(path: Path) -> ReportSet:
     """Read the stored rows; none if the file is missing."""
     if not path.exists():
-        return NOTHING
+        return ReportSet("", ())
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return ReportSet(content["commit"], content["date"], tuple(ReportRow(**row) for row in content["rows"]))
+    return ReportSet(content["date"], tuple(ReportRow(**row) for row in content["rows"]))
 
 
 def broken_reports(rows: Iterable[ReportRow]) -> list[str]:
@@ -54,24 +48,14 @@ def broken_reports(rows: Iterable[ReportRow]) -> list[str]:
     return found
 
 
-def _percent_of(count: Callable[[ReportRow], int]) -> Value:
-    return lambda row: 100 * count(row) / row.reports
-
-
-MEASURES: tuple[tuple[str, Value], ...] = (
-    ("false share of printed statements, %", lambda row: 100 * row.false_proportion),
-    ("first screens with a false statement, %", _percent_of(lambda row: row.false_first_screens)),
-    ("reports with a false statement, %", _percent_of(lambda row: row.false_reports)),
-)
-
-
 def scenario_table(found: ReportSet) -> list[str]:
     """Lines of the table of whole reports, one row per scenario."""
-    header = ("scenario", "images", "reports", *(title for title, _ in MEASURES))
-    lines = [
-        (row.scenario, f"{row.images:,}", f"{row.reports:,}", *(_number(value(row)) for _, value in MEASURES))
-        for row in found.rows
-    ]
+    header = ("scenario", "images", "reports", "false share of printed statements, %",
+              "first screens with a false statement, %", "reports with a false statement, %")  # fmt: skip
+    lines = []
+    for row in found.rows:
+        shares = (row.false_proportion, row.false_first_screens / row.reports, row.false_reports / row.reports)
+        lines.append((row.scenario, f"{row.images:,}", f"{row.reports:,}", *(_number(100 * one) for one in shares)))
     return table_lines(header, lines)
 
 

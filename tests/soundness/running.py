@@ -46,7 +46,7 @@ def all_jobs(only: str | None = None) -> list[Job]:
 def measure_all(
     jobs: Sequence[Job], samples: int, seed: int, processes: int, finished: Callable[[Job, int, list[Row]], None]
 ) -> list[Row]:
-    """Measure all, the longest first.
+    """Measure all.
 
     Args:
         jobs: what is measured.
@@ -55,7 +55,7 @@ def measure_all(
         processes: at once.
         finished: told of every part: its job, its samples, and the job's rows once all parts are there.
     """
-    parts = sorted(_parts(jobs, samples), key=lambda part: -jobs[part[0]].numbers)
+    parts = list(_parts(jobs, samples))
     left = Counter(number for number, *_ in parts)
     outcomes: dict[Part, Floats] = {}
     rows: list[Row] = []

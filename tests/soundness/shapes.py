@@ -169,7 +169,7 @@ def job(
     claims = tuple(Claim(q.kind, q.measured, truth, images, len(curve), q.limit, q.note) for q in questions)
     outcomes = tuple(q.outcome for q in questions)
     measured = partial(measure, curve, images, outcomes, correlation)
-    return Job(claims, measured, images * len(curve), SAMPLES_OF_LARGE if images >= LARGE else None)
+    return Job(claims, measured, SAMPLES_OF_LARGE if images >= LARGE else None)
 
 
 def measure(

@@ -100,12 +100,12 @@ def jobs() -> list[Job]:
             for kind, (who, measure, notes) in measures.items():
                 name = f"{who} {truth}".strip()
                 claims = tuple(Claim(kind, FALSE, name, images, SEVERITIES, NEVER_FALSE, note) for note in notes)
-                found.append(Job(claims, measure, images * SEVERITIES * 2))
+                found.append(Job(claims, measure))
     claims = tuple(
         Claim("a claim of two accuracy drops", FALSE, "both straight from 90 to 50%", 500, SEVERITIES, NEVER_FALSE,
               f"{note}, images do not pair") for note in _notes()
     )  # fmt: skip
-    found.append(Job(claims, partial(measure_two_drops, FALLING, 500, False), 6_000))
+    found.append(Job(claims, partial(measure_two_drops, FALLING, 500, False)))
     return found + gap_jobs() + shape_jobs()
 
 
@@ -144,7 +144,7 @@ def gap_jobs() -> list[Job]:
                 Claim(OF_GAPS[0], FALSE, truth, images[1], 0, NEVER_FALSE),
                 *(Claim(kind, FALSE, truth, images[1], 0, ONE_SIDED, WHY_ONE_SIDED) for kind in OF_GAPS[1:]),
             )
-            found.append(Job(claims, partial(measure_gap, clean, shifted, images), sum(images)))
+            found.append(Job(claims, partial(measure_gap, clean, shifted, images)))
     return found
 
 
@@ -162,5 +162,5 @@ def shape_jobs() -> list[Job]:
                       f"{word}, {str(is_true).lower()} at the boundary")
                 for word, is_true in claimed
             )  # fmt: skip
-            found.append(Job(claims, partial(measure_shapes, claimed, below, images), images * SEVERITIES))
+            found.append(Job(claims, partial(measure_shapes, claimed, below, images)))
     return found

@@ -7,15 +7,15 @@ states them before it sees its data.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
 
 from failmodes.analysis.judging.cells import OnRecord, named_corruptions
 from failmodes.analysis.judging.findings.kind import Finding, rows_of
 from failmodes.analysis.judging.findings.registry import all_kinds
-from failmodes.analysis.judging.shifted import Runs, shifted_models
-from failmodes.analysis.judging.statement import WORDS, Family, JudgedStatement, Verdict, judge_plan, plan_statement
+from failmodes.analysis.judging.shifted import Runs, plan_with_models
+from failmodes.analysis.judging.statement import WORDS, Family, JudgedStatement, Verdict, judge_plan
 from failmodes.analysis.judging.wording import (
     CASE_OUTCOMES,
     MARKS,
@@ -242,12 +242,8 @@ def _of_metric(
     rows = [model_rows(con, one) for one in (model, baseline) if one is not None]
     models = ModelMetrics(*rows, metrics=metrics)
     label = model.label if baseline is None else f"{model.label} and {baseline.label}"
-    record = OnRecord(models.candidate.cells, models.baseline and models.baseline.cells, selection.extras)
-    if claim.shift is not None:
-        pair = [None if one is None else Runs(con, one.runs) for one in (model, baseline)]
-        assert pair[0] is not None
-        models, record = shifted_models(claim, pair[0], pair[1], models, metrics, PLACE)
-    plan = plan_statement(claim, record, metrics, PLACE)
+    sides = [None if one is None else Runs(con, one.runs) for one in (model, baseline)]
+    plan, models = plan_with_models(claim, models, sides[0], sides[1], selection.extras, PLACE)
     judged = judge_plan(plan, models, Family(level, plan.decision_count, is_two_sided=True))
     deciding = judged.deciding[0]
     cells = {term.cell for question in plan.questions for term in question.terms}
@@ -259,7 +255,8 @@ def _of_metric(
     row = stated._replace(
         verdict=verdict, evaluation_id=runs[0].evaluation_id, model_label=label,
         other_evaluation_id=baseline.runs[0].evaluation_id if baseline else None,
-        unit=_unit(plan.metric, is_difference=plan.is_difference), query=_query(measured, plan.metric, names),
+        unit="difference of shares" if plan.is_difference and plan.metric.unit == "share" else plan.metric.unit,
+        query=_query(measured, plan.metric, names),
     )  # fmt: skip
     if deciding.estimate is None:
         reason = not_evaluated_text(judged.deciding)
@@ -293,17 +290,12 @@ def judge_kind(
     verdicts: list[Verdict] = []
     for run in selection.evaluations:
         found, reason = _found(con, selection, run, statement, place)
-        verdicts += [
-            Verdict(one.verdict, _cells_of(one), one.estimate, one.n, reason=one.sentence) for one in found
-        ] or [Verdict("not_measurable", (), reason=reason or "")]
+        for one in found:
+            cell = [] if one.corruption is None else [(one.corruption, one.severity)]
+            verdicts.append(Verdict(one.verdict, tuple(cell), one.estimate, one.n, reason=one.sentence))
+        if not found:
+            verdicts.append(Verdict("not_measurable", (), reason=reason or ""))
     return JudgedStatement(statement, tuple(verdicts))
-
-
-def _cells_of(finding: Finding) -> tuple[CellKey | tuple[str, None], ...]:
-    corruption, severity = finding.corruption, finding.severity
-    if corruption is None:
-        return ()
-    return ((corruption, severity) if severity is not None else (corruption, None),)
 
 
 def _found(
@@ -376,15 +368,11 @@ def _of_kind(stated: ClaimRow, run: EvaluationInfo, found: Sequence[Finding], re
             sentence=f"Not measurable: {reason}.",
             query=rows_of("evaluations", run),
         )
-    first = _by_verdict(found)[0]
+    first = min(found, key=lambda one: WORDS.index(one.verdict))
     return row._replace(
         verdict=first.verdict, value=first.value, low=first.low, high=first.high, unit=first.unit, n=first.n,
         reason=reason, sentence=first.sentence, query=first.query, other_evaluation_id=first.other_evaluation_id,
     )  # fmt: skip
-
-
-def _by_verdict(found: Sequence[Finding]) -> list[Finding]:
-    return sorted(found, key=lambda one: WORDS.index(one.verdict))
 
 
 def _runs(selection: Selection, name: str | None) -> Sequence[EvaluationInfo]:
@@ -409,10 +397,6 @@ def _non_finite(con: duckdb.DuckDBPyConnection, evaluations: Sequence[str], cell
                 where = "on clean images" if corruption == CLEAN else f"under {corruption} at severity {severity:g}"
                 return f"{NON_FINITE} {where}"
     return None
-
-
-def _unit(metric: Metric, *, is_difference: bool) -> str:
-    return "difference of shares" if is_difference and metric.unit == "share" else metric.unit
 
 
 def _query(evaluations: Sequence[str], metric: Metric, names: set[str]) -> str:
@@ -474,8 +458,8 @@ def claim_table(claims: Sequence[ClaimRow]) -> Table:
     return Table("Claims", note, ("Claim", "Model", "Verdict", "Value", "Images"), tuple(rows), texts=TEXTS)
 
 
-class ClaimsResult(Rendered, Sequence[ClaimRow]):
-    """Judged claims: a sequence that prints as a table and converts to a data frame.
+class ClaimsResult(Rendered, tuple[ClaimRow, ...]):
+    """Judged claims: a tuple that prints as a table and converts to a data frame.
 
     `Warehouse.claims` returns it: a row for each claim and model, in the order of the claims.
 
@@ -486,34 +470,18 @@ class ClaimsResult(Rendered, Sequence[ClaimRow]):
         >>> found.to_frame().filter(verdict="contradicted")
     """
 
-    def __init__(self, claims: Sequence[ClaimRow]) -> None:
-        """Hold judged claims; `Warehouse.claims` returns them."""
-        self._claims = tuple(claims)
-
-    def __len__(self) -> int:
-        return len(self._claims)
-
-    @overload
-    def __getitem__(self, index: int) -> ClaimRow: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> tuple[ClaimRow, ...]: ...
-
-    def __getitem__(self, index: int | slice) -> ClaimRow | tuple[ClaimRow, ...]:
-        return self._claims[index]
-
     def to_frame(self) -> "pl.DataFrame":
         """One row for each claim and model, with the columns of the table `claims`."""
         import polars as pl
 
         numbers: dict[str, type] = dict.fromkeys(("claim_number", "n", "images_needed"), int)
         numbers |= dict.fromkeys(("value", "low", "high"), float)
-        return pl.DataFrame(self._claims, {name: numbers.get(name, str) for name in ClaimRow._fields}, orient="row")
+        return pl.DataFrame(list(self), {name: numbers.get(name, str) for name in ClaimRow._fields}, orient="row")
 
     @property
     def document(self) -> Document:
         """The counts and a table; its data are `claims`, the rows of the table `claims`; each row is a test case."""
-        table = (claim_table(self._claims),) if self._claims else ()
+        table = (claim_table(self),) if self else ()
         cases = tuple(
             Case(
                 name=row.model_label or EMPTY,
@@ -522,7 +490,7 @@ class ClaimsResult(Rendered, Sequence[ClaimRow]):
                 message=row.sentence,
                 kind=row.verdict,
             )
-            for row in self._claims
+            for row in self
         )
-        data = {"claims": [row._asdict() for row in self._claims]}
-        return Document("Claims", (Sentence(counts_sentence(self._claims), "lead"), *table), data, cases)
+        data = {"claims": [row._asdict() for row in self]}
+        return Document("Claims", (Sentence(counts_sentence(self), "lead"), *table), data, cases)

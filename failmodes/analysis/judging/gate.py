@@ -9,9 +9,8 @@ from typing import Any, Literal
 
 from threadpoolctl import threadpool_limits
 
-from failmodes.analysis.judging.cells import OnRecord
 from failmodes.analysis.judging.claims import judge_kind
-from failmodes.analysis.judging.shifted import Runs, shifted_models
+from failmodes.analysis.judging.shifted import Runs, plan_with_models
 from failmodes.analysis.judging.statement import (
     WORDS,
     Family,
@@ -19,7 +18,6 @@ from failmodes.analysis.judging.statement import (
     Plan,
     Verdict,
     judge_plan,
-    plan_statement,
 )
 from failmodes.analysis.judging.wording import (
     CASE_OUTCOMES,
@@ -270,34 +268,29 @@ def judge_rules(
         StudyError: a rule has an unknown metric, corruption or kind, or a relation that does not fit its metric.
     """
     extras = () if candidate is None else candidate.selection.extras
-    record = OnRecord(models.candidate.cells, models.baseline and models.baseline.cells, extras)
-    plans: list[Plan | None] = []  # None of a rule about a shape or a kind of finding
-    of_plan: list[ModelMetrics] = []
+    sides = [None if one is None else Runs(one.con, one.model.runs) for one in (candidate, baseline)]
+    plans: list[tuple[Plan, ModelMetrics] | None] = []  # None of a rule about a shape or a kind of finding
     for number, rule in enumerate(gate.rules):
-        measured, on_record, place = models, record, _place(origin, number)
-        if rule.shift is not None:
-            assert candidate is not None, "a rule about a shift requires a warehouse"
-            sides = [None if one is None else Runs(one.con, one.model.runs) for one in (candidate, baseline)]
-            assert sides[0] is not None
-            measured, on_record = shifted_models(rule, sides[0], sides[1], models, models.metrics, place)
-        plan = None if rule.metric is None else plan_statement(rule, on_record, models.metrics, place)
-        better = plan and {"higher": "at_least", "lower": "at_most"}.get(plan.metric.better)
-        if plan and better and rule.relation in ("at_least", "at_most") and rule.relation != better:
+        if rule.metric is None:
+            plans.append(None)
+            continue
+        plan, measured = plan_with_models(rule, models, sides[0], sides[1], extras, _place(origin, number))
+        better = {"higher": "at_least", "lower": "at_most"}.get(plan.metric.better)
+        if better and rule.relation in ("at_least", "at_most") and rule.relation != better:
             raise StudyError(  # the worst model would pass
                 f"{_place(origin, number)}: {plan.metric.name} is better if {plan.metric.better}: use relation "
                 f"{better} (given: {rule.relation})"
             )
-        plans.append(plan)
-        of_plan.append(measured)
-    family, found = Family(gate.level, sum(plan.decision_count if plan else 1 for plan in plans)), []
+        plans.append((plan, measured))
+    family, found = Family(gate.level, sum(planned[0].decision_count if planned else 1 for planned in plans)), []
     with threadpool_limits(1):  # many small products: more threads mostly wait
-        for number, (rule, plan, measured) in enumerate(zip(gate.rules, plans, of_plan, strict=True)):
-            if plan is None:
-                assert candidate is not None, "a rule about a shape or a finding requires a warehouse"
-                with open_current(candidate.path) as con:
-                    found.append(judge_kind(con, candidate.selection, rule, _place(origin, number)))
-            else:
-                found.append(judge_plan(plan, measured, family))
+        for number, (rule, planned) in enumerate(zip(gate.rules, plans, strict=True)):
+            if planned is not None:
+                found.append(judge_plan(*planned, family))
+                continue
+            assert candidate is not None, "a rule about a shape or a finding requires a warehouse"
+            with open_current(candidate.path) as con:
+                found.append(judge_kind(con, candidate.selection, rule, _place(origin, number)))
     return tuple(found)
 
 

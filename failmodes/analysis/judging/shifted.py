@@ -1,11 +1,12 @@
-"""Models on the images of a natural shift, for statements about it."""
+"""Statements with the models that they are about: on corrupted images, or on those of a natural shift."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import duckdb
 
 from failmodes.analysis.judging.cells import OnRecord
+from failmodes.analysis.judging.statement import Plan, plan_statement
 from failmodes.analysis.render.formatting import format_count
 from failmodes.analysis.selection import EvaluationInfo
 from failmodes.analysis.statistics.difference import ModelMetrics
@@ -14,7 +15,6 @@ from failmodes.analysis.statistics.shifts import classes_note
 from failmodes.ingest.statements import Statement
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.errors import StudyError, did_you_mean
-from failmodes.warehouse.metrics.metric import Metric
 
 # Of the shifted evaluations of a model, the one that is compared with the evaluation itself, else the latest
 _SHIFTED = """
@@ -60,53 +60,55 @@ class ShiftedRows(NamedTuple):
         return ", ".join(filter(None, [images, self.classes]))
 
 
-class ShiftedModels(NamedTuple):
-    """The metrics of a statement about a shift, and what its models lack.
-
-    Attributes:
-        models: of the shift; the candidate's other metrics if it lacks the shift, which no question then asks for.
-        record: its cells.
-    """
-
-    models: ModelMetrics
-    record: OnRecord
-
-
-def shifted_models(
-    statement: Statement, candidate: Runs, baseline: Runs | None, models: ModelMetrics, metrics: Mapping[str, Metric],
+def plan_with_models(
+    statement: Statement,
+    models: ModelMetrics,
+    candidate: Runs | None,
+    baseline: Runs | None,
+    extras: Collection[str],
     place: str,
-) -> ShiftedModels:  # fmt: skip
-    """The models of a statement about a shift: under the shift, or for a gap on clean and on shifted images.
+) -> tuple[Plan, ModelMetrics]:
+    """A statement about a metric, ready to be judged, and the models on its images, those of its shift if it has one.
 
     Args:
-        statement: with a shift.
-        candidate: the model that it is about.
-        baseline: the model that it is compared with.
+        statement: as it was read.
         models: of statements about corruptions.
-        metrics: that it may name.
+        candidate: the model that it is about; only statements about shifts need it.
+        baseline: the model that it is compared with, likewise.
+        extras: corruptions that means exclude.
         place: of the statement in its file, for errors.
 
     Raises:
-        StudyError: no model of the candidate's warehouse was evaluated under the shift.
+        StudyError: see `plan_statement`; or no model of the candidate's warehouse was evaluated under the shift.
     """
-    assert statement.shift is not None
-    own = rows_under(candidate, statement.shift)
+    if statement.shift is None:
+        record = OnRecord(models.candidate.cells, models.baseline and models.baseline.cells, extras)
+    else:
+        assert candidate is not None, "a statement about a shift requires a warehouse"
+        models, record = _under_shift(statement, statement.shift, models, candidate, baseline, place)
+    return plan_statement(statement, record, models.metrics, place), models
+
+
+def _under_shift(
+    statement: Statement, shift: str, models: ModelMetrics, candidate: Runs, baseline: Runs | None, place: str
+) -> tuple[ModelMetrics, OnRecord]:
+    """The models under a shift, or for a gap on clean and on shifted images, and their cells.
+
+    If one lacks the shift, the given models: no question then asks for them.
+    """
+    own = rows_under(candidate, shift)
     if own is None:
-        _refuse_unknown(candidate.con, statement.shift, place)
-    other = None if baseline is None or not statement.is_relative else rows_under(baseline, statement.shift)
-    lacking = ["candidate"] * (own is None)
-    lacking += ["baseline"] * (statement.is_relative and baseline is not None and other is None)
-    if lacking:
-        has_baseline = statement.is_relative and baseline is not None
-        record = OnRecord([], [] if has_baseline else None, (), "both" if len(lacking) > 1 else lacking[0])
-        return ShiftedModels(models, record)
-    assert own is not None
+        _refuse_unknown(candidate.con, shift, place)
+    has_baseline = statement.is_relative and baseline is not None
+    other = rows_under(baseline, shift) if baseline is not None and statement.is_relative else None
+    if own is None or (has_baseline and other is None):
+        lacking = "both" if own is other is None and has_baseline else "candidate" if own is None else "baseline"
+        return models, OnRecord([], [] if has_baseline else None, (), lacking)
     if statement.is_gap:
-        measured = ModelMetrics(own.clean, own.shifted, metrics=metrics)
-        return ShiftedModels(measured, OnRecord(own.clean.cells, note=own.note(is_gap=True)))
-    measured = ModelMetrics(own.shifted, other and other.shifted, metrics=metrics)
-    note = own.note(is_gap=False)
-    return ShiftedModels(measured, OnRecord(own.shifted.cells, other and other.shifted.cells, note=note))
+        measured = ModelMetrics(own.clean, own.shifted, metrics=models.metrics)
+        return measured, OnRecord(own.clean.cells, note=own.note(is_gap=True))
+    measured = ModelMetrics(own.shifted, other and other.shifted, metrics=models.metrics)
+    return measured, OnRecord(own.shifted.cells, other and other.shifted.cells, note=own.note(is_gap=False))
 
 
 def rows_under(model: Runs, shift: str) -> ShiftedRows | None:
@@ -124,7 +126,5 @@ def rows_under(model: Runs, shift: str) -> ShiftedRows | None:
 def _refuse_unknown(con: duckdb.DuckDBPyConnection, shift: str, place: str) -> None:
     known = [name for (name,) in con.execute("select distinct shift from shifts order by shift").fetchall()]
     if shift not in known:
-        hint = (
-            "the warehouse has none: add a [[shifts]] table to the study" if not known else did_you_mean(shift, known)
-        )
+        hint = did_you_mean(shift, known) if known else "the warehouse has none: add a [[shifts]] table to the study"
         raise StudyError(f"{place}.shift: unknown shift {shift[:100]!r}: {hint}")

@@ -75,7 +75,7 @@ class Verdict:
     """
 
     verdict: Word
-    cells: tuple[CellKey | MissingCell | tuple[str, None], ...]
+    cells: tuple[tuple[str, float | None] | MissingCell, ...]
     estimate: Estimate | None = None
     n: int = 0
     images_needed: int | None = None

@@ -1,8 +1,8 @@
 """Findings and judged claims as rows: stored at load, or recomputed for one connection if not current."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,13 @@ import duckdb
 from failmodes.analysis.derived_rows import Made, derived_rows, evaluation_inputs, replace_rows
 from failmodes.analysis.judging.claims import ClaimRow, judge_claims, judge_stored
 from failmodes.analysis.judging.findings.collection import Findings, collect
-from failmodes.analysis.judging.findings.correction import corrected
 from failmodes.analysis.judging.findings.kind import Finding
-from failmodes.analysis.judging.findings.registry import all_kinds, evaluation_findings, in_order, pair_findings
+from failmodes.analysis.judging.findings.registry import all_kinds, selection_findings
 from failmodes.analysis.judging.statement import WORDS
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import Selection, select
 from failmodes.analysis.statistics.curve_shape import stored_settings
+from failmodes.analysis.statistics.run_rows import read_run
 from failmodes.analysis.statistics.shape_tables import due_shapes, open_current, say_computed, update_shapes
 from failmodes.ingest.statements import Statement, stored_rows
 from failmodes.warehouse.database.checks import refuse_broken_relations
@@ -29,7 +29,6 @@ from failmodes.warehouse.database_schema import CLAIMS, FINDINGS, STATED_CLAIMS
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.hashing import identity_of, source_hash
 from failmodes.warehouse.metrics.metric import Metric
-from failmodes.warehouse.progress import counted
 
 SOURCES = (  # packages whose code determines the statements
     "failmodes.analysis",
@@ -57,7 +56,7 @@ def due(con: duckdb.DuckDBPyConnection) -> list[str]:
         refuse_broken_relations(con)
     except WarehouseError:
         return []
-    made = (*_findings_made(con, _selections(con)), _claims_made(con, stored_claims(con)))
+    made = (_findings_made(con, _selections(con)), _claims_made(con, stored_claims(con)))
     return due_shapes(con) + [one.name for one in made if one.due(con, stores=True)]
 
 
@@ -109,9 +108,9 @@ def warehouse_findings(warehouse: Path) -> Findings:
     with open_current(warehouse) as con:
         parts = [findings_of(con, selection) for selection in select(con)]
     return Findings(
-        tuple(finding for part in parts for finding in part),
-        tuple(headline for part in parts for headline in part.headlines),
-        tuple(dict.fromkeys(limitation for part in parts for limitation in part.limitations)),
+        chain.from_iterable(parts),
+        chain.from_iterable(part.headlines for part in parts),
+        dict.fromkeys(limitation for part in parts for limitation in part.limitations),
     )
 
 
@@ -179,9 +178,13 @@ def update_claims(
     complete = (len(claims), 0)
     if not made.due(con, stores=stores) and fetch_first(con, stored, [list(WORDS), len(claims)]) == complete:
         return
-    unfit: list[str] = []
-    forms = [form for _, form in claims]
-    judged = _unless_unfit("", unfit, lambda: judge_stored(con, forms, metrics) if forms else [], stores=stores)
+    forms, judged, unfit = [form for _, form in claims], list[ClaimRow](), list[str]()
+    try:
+        judged = judge_stored(con, forms, metrics) if forms else []
+    except WarehouseError:
+        if not stores:
+            raise
+        unfit = [""]
     rows = [{**row._asdict(), "position": position} for position, row in enumerate(judged, start=1)]
     replace_rows(con, CLAIMS, derived_rows(rows, CLAIMS), stores=stores)
     if stores:
@@ -206,54 +209,41 @@ def _judge_findings(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _update_findings(con: duckdb.DuckDBPyConnection, selections: Sequence[Selection], *, stores: bool) -> bool:
-    """Judge evaluations, and pairs of models, whose stored findings are not current."""
-    of_each, of_pairs = _findings_made(con, selections)
-    due_each, due_pairs = of_each.due(con, stores=stores), of_pairs.due(con, stores=stores)
-    ours = f"select bool_and(kind = any(?) and verdict = any(?)) from {FINDINGS.name}"
-    if fetch_first(con, ours, [list(all_kinds()), list(WORDS)]) != (True,):  # a file may be malicious
-        due_each, due_pairs = list(of_each.inputs), list(of_pairs.inputs)
-    if not due_each and not due_pairs:
+    """Judge everything if the stored findings are not current; a load leaves out evaluations that are not whole."""
+    made = _findings_made(con, selections)
+    ours = f"select bool_and(kind = any(?) and verdict = any(?)) from {FINDINGS.name}"  # a file may be malicious
+    if not made.due(con, stores=stores) and fetch_first(con, ours, [list(all_kinds()), list(WORDS)]) == (True,):
         return False
-    unfit_each, unfit_pairs, found = list[str](), list[str](), dict[str, list[Finding]]()
-    for selection, one in counted("findings", [(own, one) for own in selections for one in own.evaluations]):
-        key = one.evaluation_id
-        if key in due_each:
-            judge = partial(evaluation_findings, con, selection, one)
-            found[key] = _unless_unfit(key, unfit_each, judge, stores=stores)
-    judged: list[Finding] = []
+    judged, unfit = list[Finding](), list[str]()
     for selection in selections:
-        kept = _read_findings(con, selection.ids)
-        own = [
-            finding
-            for key in selection.ids
-            for finding in found.get(key, (f for f in kept if f.evaluation_id == key and not f.other_evaluation_id))
-        ]
-        if (key := selection.ids[0]) in due_pairs:
-            own += _unless_unfit(key, unfit_pairs, partial(pair_findings, con, selection), stores=stores)
-        else:
-            own += [finding for finding in kept if finding.other_evaluation_id]
-        judged += corrected(in_order(own))
+        whole = [one for one in selection.evaluations if not stores or _is_whole(con, one.evaluation_id)]
+        if len(whole) < len(selection.evaluations):
+            unfit = [""]
+        if whole:
+            judged += selection_findings(con, replace(selection, evaluations=tuple(whole)))
     rows = [{**finding._asdict(), "position": position} for position, finding in enumerate(judged, start=1)]
     replace_rows(con, FINDINGS, derived_rows(rows, FINDINGS), stores=stores)
     if stores:
-        of_each.record(con, unfit_each)
-        of_pairs.record(con, unfit_pairs)
+        made.record(con, unfit)
     return True
 
 
-def _findings_made(con: duckdb.DuckDBPyConnection, selections: Sequence[Selection]) -> tuple[Made, Made]:
-    """The inputs of findings about one evaluation, and of those about pairs, by the first evaluation of a selection."""
-    inputs, settings = evaluation_inputs(con), asdict(stored_settings(con))
-    of_each = {
-        one.evaluation_id: identity_of(
-            [inputs[one.evaluation_id], settings, one.label, selection.corruptions, selection.extras]
-        )
-        for selection in selections
-        for one in selection.evaluations
-    }
-    of_pairs = {own.ids[0]: identity_of([of_each[key] for key in own.ids]) for own in selections}
-    definition = source_hash(*SOURCES)
-    return Made(FINDINGS.name, definition, of_each), Made(f"{FINDINGS.name} of pairs", definition, of_pairs)
+def _is_whole(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> bool:
+    try:
+        read_run(con, evaluation_id)
+    except WarehouseError:
+        return False
+    return True
+
+
+def _findings_made(con: duckdb.DuckDBPyConnection, selections: Sequence[Selection]) -> Made:
+    inputs = evaluation_inputs(con)
+    of_selections = [
+        [[(one.label, inputs[one.evaluation_id]) for one in own.evaluations], own.corruptions, own.extras]
+        for own in selections
+    ]
+    made_from = [asdict(stored_settings(con)), of_selections]
+    return Made(FINDINGS.name, source_hash(*SOURCES), {"": identity_of(made_from)} if selections else {})
 
 
 def _read_findings(con: duckdb.DuckDBPyConnection, evaluations: Collection[str]) -> list[Finding]:
@@ -270,15 +260,4 @@ def _selections(con: duckdb.DuckDBPyConnection) -> list[Selection]:
     try:
         return select(con)
     except WarehouseError:
-        return []
-
-
-def _unless_unfit(key: str, unfit: list[str], judge: Callable[[], Sequence[Any]], *, stores: bool) -> list[Any]:
-    """The result of `judge`; if it fails during a load, an empty list, and its key is added to the unfit ones."""
-    try:
-        return list(judge())
-    except WarehouseError:
-        if not stores:
-            raise
-        unfit.append(key)
         return []

@@ -59,7 +59,7 @@ def english(judged: JudgedStatement) -> str:
     return statement_text(judged.statement, metric.title, is_share=metric.unit == "share")
 
 
-def cell_text(cell: CellKey | MissingCell | tuple[str, None]) -> str:
+def cell_text(cell: tuple[str, float | None] | MissingCell) -> str:
     """One cell: fog 3, clean; fog without a severity."""
     corruption, severity = cell[:2]
     if corruption == CLEAN:

@@ -6,6 +6,7 @@ number of images, the rows divided by the design effect (Korn and Graubard 1998,
 the exact interval). Of a single cell it is Wilson's of its images.
 """
 
+from collections.abc import Callable
 from functools import partial
 from math import inf
 from typing import Any, NamedTuple
@@ -39,7 +40,6 @@ class CellConfidence(NamedTuple):
         corruption: its name, or 'none' for the clean images.
         severity: of the cell.
         image_count: images with finite logits.
-        mean_confidence: 0-1.
         overconfidence: mean confidence minus accuracy of the same images, -1 to 1. Its interval is mean confidence
             minus the exact interval of accuracy, or that of the images' differences if it is wider, and holds for all
             listed cells of the evaluation together.
@@ -49,7 +49,6 @@ class CellConfidence(NamedTuple):
     corruption: str
     severity: float
     image_count: int
-    mean_confidence: float
     overconfidence: Estimate
     p_value: float
 
@@ -85,16 +84,20 @@ def overconfidence_by_corruption(
         return []
     cells = chosen.pivot("metric", index=["corruption", "severity", "n"], values="value")
     ordered = cells.sort(pl.col("overconfidence").abs(), "corruption", descending=[True, False])
-    independent, spread = share_of_independent(con, evaluation.evaluation_id), _spreads(con, evaluation)
-    return [
-        _cell_confidence(
-            corruption, severity, count, mean, round((mean - gap) * count), len(cells), independent,
-            spread.get((corruption, severity), 0.0),  # a data check reports a cell without rows
-        )
-        for corruption, severity, count, mean, gap in ordered.select(
-            "corruption", "severity", "n", "mean_confidence", "overconfidence"
-        ).iter_rows()
-    ]  # fmt: skip
+    independent, spreads = share_of_independent(con, evaluation.evaluation_id), _spreads(con, evaluation)
+    found = []
+    for row in ordered.rows(named=True):
+        corruption, severity, count, mean = (row[name] for name in ("corruption", "severity", "n", "mean_confidence"))
+        correct = round((mean - row["overconfidence"]) * count)
+        spread = spreads.get((corruption, severity), 0.0)  # a data check reports a cell without rows
+        interval = partial(overconfidence, mean, correct, count, len(cells), independent, spread)
+        found.append(CellConfidence(corruption, severity, count, interval(), _p_of_zero(interval)))
+    return found
+
+
+def _p_of_zero(interval: Callable[..., Estimate]) -> float:
+    """Two-sided p value of 0, by inversion of an interval."""
+    return p_by_inversion(lambda level: interval(level=level).is_above(0) != "inconclusive")
 
 
 def _spreads(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo) -> dict[tuple[str, float], float]:
@@ -105,15 +108,6 @@ def _spreads(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo) -> dict
         [evaluation.evaluation_id],
     ).fetchall()
     return {(corruption, severity): spread for corruption, severity, spread in rows}
-
-
-def _cell_confidence(
-    corruption: str, severity: float, count: int, mean: float, correct: int, cells: int, independent: float,
-    spread: float,
-) -> CellConfidence:  # fmt: skip
-    found = partial(overconfidence, mean, correct, count, cells, independent, spread)
-    p_value = p_by_inversion(lambda level: found(level=level).is_above(0) != "inconclusive")
-    return CellConfidence(corruption, severity, count, mean, found(), p_value)
 
 
 def overconfidence(

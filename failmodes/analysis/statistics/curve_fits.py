@@ -142,27 +142,16 @@ def covariance_of_means(correct: ArrayLike, *, paired: bool = True, groups: Grou
     change (see `statistics.difference`). Images of one group of duplicates, (N,) `groups`, are summed first, and an
     added image counts as a group of the effective size.
     """
-    is_correct = np.asarray(correct, dtype=np.float64)
-    if groups is not None:
-        return _covariance_of_groups(is_correct, paired, groups)
-    images, shares, total = len(is_correct), is_correct.mean(axis=0), len(is_correct) + MADE_UP
+    is_correct, size = np.asarray(correct, dtype=np.float64), 1 / independent_share(groups)
+    images, shares = len(is_correct), is_correct.mean(axis=0)
     if paired:
-        spread = np.einsum("ns,nt->st", is_correct, is_correct) / images - shares[:, None] * shares[None, :]
-    else:
-        spread = np.diag(shares * (1 - shares))
-    covariance: Float64Array = (spread * images + MADE_UP * np.eye(len(shares))) / total**2
-    return covariance
-
-
-def _covariance_of_groups(correct: Float64Array, paired: bool, groups: Groups) -> Float64Array:
-    """The same for groups of duplicates."""
-    size, shares = 1 / independent_share(groups), correct.mean(axis=0)
-    if paired:
-        sums = group_sums(correct - shares, groups)
+        deviations = is_correct - shares
+        sums = deviations if groups is None else group_sums(deviations, groups)
         spread = np.einsum("gs,gt->st", sums, sums)
     else:
-        spread = np.diag(shares * (1 - shares)) * len(correct) * size
-    covariance: Float64Array = (spread + MADE_UP * size**2 * np.eye(len(shares))) / (len(correct) + MADE_UP * size) ** 2
+        spread = np.diag(shares * (1 - shares)) * images * size
+    added = MADE_UP * size**2 * np.eye(len(shares))
+    covariance: Float64Array = (spread + added) / (images + MADE_UP * size) ** 2
     return covariance
 
 

@@ -57,8 +57,7 @@ class ClassGap(NamedTuple):
     """The class and severity of a corruption with the largest gap to the accuracy of the other classes.
 
     `gap` is the accuracy of the others minus that of the class, with Newcombe's 95% interval for all classes and
-    corrupted cells of the evaluation together, which are `comparisons`. `p_value` is that of a gap not above CLASS_GAP,
-    for all of them too.
+    corrupted cells of the evaluation together. `p_value` is that of a gap not above CLASS_GAP, for all of them too.
     """
 
     corruption: str
@@ -67,7 +66,6 @@ class ClassGap(NamedTuple):
     image_count: int
     accuracy: float
     gap: Estimate
-    comparisons: int = 1
     p_value: float = 1.0
 
     @property
@@ -130,7 +128,7 @@ def class_gaps(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation:
         name, gap = row["class_name"] or str(row["class_index"]), Estimate(row["gap"], float(low), float(high))
         found.append(
             ClassGap(
-                row["corruption"], row["severity"], name, row["image_count"], row["accuracy"], gap, len(rows),
+                row["corruption"], row["severity"], name, row["image_count"], row["accuracy"], gap,
                 p_of_above(interval, CLASS_GAP),
             )
         )  # fmt: skip

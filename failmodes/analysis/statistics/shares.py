@@ -221,13 +221,9 @@ def discoveries(p_values: Sequence[float], rate: float) -> list[bool]:
 
     It is valid for independent and for positively dependent statistics (Benjamini and Yekutieli 2001).
     """
-    if not len(p_values):
-        return []
-    order = np.argsort(p_values, kind="stable")
-    passes = np.flatnonzero(np.asarray(p_values)[order] <= rate * np.arange(1, len(order) + 1) / len(order))
-    rejected = np.zeros(len(order), dtype=bool)
-    rejected[order[: passes[-1] + 1 if len(passes) else 0]] = True
-    return [bool(one) for one in rejected]
+    from scipy.stats import false_discovery_control  # here: it takes .5 s, and most charts do without
+
+    return [bool(adjusted <= rate) for adjusted in false_discovery_control(p_values)] if len(p_values) else []
 
 
 def p_by_inversion(is_shown: Callable[[float], bool]) -> float:

@@ -59,14 +59,6 @@ def test_a_model_is_no_worse_than_itself(gate_folder: Path) -> None:
         gated(gate_folder / "alone.duckdb", NO_WORSE, baseline="alone.duckdb", candidate="Alpha")
 
 
-def test_the_names_of_the_call_replace_those_of_the_rules(gate_folder: Path) -> None:
-    result = failmodes.gate(
-        {"gate": {"candidate": "nobody", "rules": [NO_WORSE]}}, failmodes.open(gate_folder / "both.duckdb"),
-        candidate="Alpha", baseline=f"{gate_folder / 'both.duckdb'}::Noisier",
-    )  # fmt: skip
-    assert (result.candidate.label, result.baseline.label) == ("Alpha", "Noisier")
-
-
 def test_rules_without_a_baseline(gate_folder: Path) -> None:
     nobody = {"baseline": "", "candidate": ""}
     result = gated(gate_folder / "alone.duckdb", AT_LEAST, **nobody)

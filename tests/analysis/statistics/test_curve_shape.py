@@ -4,8 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from failmodes.analysis.statistics.curve_fits import covariance_of_means
 from failmodes.analysis.statistics.curve_shape import (
@@ -158,10 +156,6 @@ def test_steps_of_a_grid() -> None:
     assert step_changes([0.9, 0.8, 0.6, 0.5], [0, 0.5, 1, 3]) == pytest.approx([-0.3, -0.2, -0.1])
 
 
-curves = arrays(np.float64, 6, elements=st.floats(0, 1, width=32))
-
-
-GRID = np.arange(6)
 LATE, FLAT = (0.95, 0.93, 0.89, 0.82, 0.7, 0.5), (0.95, 0.95, 0.94, 0.95, 0.94, 0.94)
 CLIFFS, MIDDLE = (0.95, 0.94, 0.7, 0.69, 0.4, 0.39), (0.95, 0.94, 0.86, 0.6, 0.44, 0.43)
 QUICK = ShapeSettings(resamples=1000)

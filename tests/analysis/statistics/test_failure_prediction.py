@@ -6,17 +6,12 @@ import duckdb
 import numpy as np
 import pytest
 from opened_results import opened
-from scipy import optimize, stats
+from scipy import stats
 
 from failmodes.analysis.charts import failure_prediction
 from failmodes.analysis.selection import Selection
-from failmodes.analysis.statistics.failure_prediction import (
-    KEPT_SHARE,
-    mean_auroc,
-    predict_failures,
-)
+from failmodes.analysis.statistics.failure_prediction import KEPT_SHARE, mean_auroc, predict_failures
 from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.metrics.intervals import auroc_interval
 
 
 def test_the_band_of_a_mean_is_as_wide_as_a_bootstrap_of_images(
@@ -54,26 +49,6 @@ def test_the_band_of_a_mean_is_as_wide_as_a_bootstrap_of_images(
         value, low, high = found[severity]
         assert value == pytest.approx(drawn[0])
         assert high - low == pytest.approx(2 * 1.96 * np.std(drawn[1:]), rel=0.15)
-
-
-@pytest.mark.parametrize(
-    ("auroc", "failures", "correct", "cells"), [(0.33, 15, 385, 1), (0.8, 40, 60, 25), (0.97, 300, 5, 1)]
-)
-def test_ends_lie_as_many_of_their_own_standard_errors_off(
-    auroc: float, failures: int, correct: int, cells: int
-) -> None:
-    """Method 5 of Newcombe 2006, by SciPy's root finding."""
-    z, extra = stats.norm.isf(0.025 / cells), (failures + correct) / 2 - 1
-
-    def off(end: float) -> float:
-        variance = (
-            end * (1 - end) * (1 + extra * (1 - end) / (2 - end) + extra * end / (1 + end)) / (failures * correct)
-        )
-        return abs(auroc - end) - z * variance**0.5
-
-    low, high = auroc_interval(auroc, failures, correct, comparisons=cells)
-    assert low == pytest.approx(optimize.brentq(off, 1e-12, auroc), abs=1e-6)
-    assert high == pytest.approx(optimize.brentq(off, auroc, 1 - 1e-12), abs=1e-6)
 
 
 def test_error_rates_of_those_kept_are_counted_from_the_images(

@@ -9,23 +9,18 @@ import numpy as np
 import pytest
 from opened_results import Opened, opened
 from rewritten_shards import cell_of, make_non_finite
-from synthetic_results import CURVES, Synthetic, write_synthetic
+from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import ensure_shapes
 
 from failmodes.analysis.statistics import shape_tables
 from failmodes.analysis.statistics.curve_shape import SHAPES, ShapeSettings, describe_curve, stored_settings
 from failmodes.analysis.statistics.model_accuracy import drop_rankings
-from failmodes.analysis.statistics.shape_tables import MOST_P, open_current
+from failmodes.analysis.statistics.shape_tables import open_current
 from failmodes.analysis.statistics.shares import holm
 from failmodes.analysis.statistics.sufficiency import chance_of
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database_schema import CURVE_TABLES
-
-EXPECTED = {
-    "fog": "abrupt", "contrast": "near_linear", "motion_blur": "inconclusive", "brightness": "inconclusive",
-    "gaussian_noise": "up_and_down",
-}  # fmt: skip
 
 
 def shapes_of(warehouse: Path, label: str = "Alpha") -> dict[str, dict]:
@@ -33,15 +28,6 @@ def shapes_of(warehouse: Path, label: str = "Alpha") -> dict[str, dict]:
     query = "select shapes.* from shapes join evaluation_labels using (evaluation_id) where model_label = ?"
     with open_warehouse(warehouse) as con:
         return {row["corruption"]: row for row in con.sql(query, params=[label]).pl().rows(named=True)}
-
-
-def test_known_curves_get_their_word(shaped_warehouse: Path) -> None:
-    with open_warehouse(shaped_warehouse) as con:
-        rows = con.execute("select corruption, shape, stability, reason from shapes").fetchall()
-    assert {(corruption, shape) for corruption, shape, *_ in rows} == set(EXPECTED.items())
-    assert len(rows) == 2 * len(CURVES)
-    assert all(stability >= 1 - MOST_P or shape == "inconclusive" for _, shape, stability, _ in rows)
-    assert all((shape == "inconclusive") == (reason is not None) for _, shape, _, reason in rows)
 
 
 def test_stored_figures_agree_with_correctness(shaped_warehouse: Path, synthetic: Synthetic) -> None:

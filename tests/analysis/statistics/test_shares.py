@@ -126,12 +126,6 @@ def test_where_no_image_differs_the_share_is_its_upper_end() -> None:
     assert several == pytest.approx([expected, float(smallest_detectable_difference(0.1, 500))])
 
 
-def test_the_exact_test_by_hand() -> None:
-    # of 5 images none: 1/32 to either side; of 4 images 1: 1/16 further out and 4/16 itself, on both sides
-    found = exact_mcnemar([0, 5, 0, 3, 1, 2], [0, 0, 5, 1, 3, 2])
-    assert found == pytest.approx([1, 2 / 32, 2 / 32, 10 / 16, 10 / 16, 1])
-
-
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 300), st.integers(0, 300))
 def test_it_is_the_binomial_test(only_a: int, only_b: int) -> None:

@@ -35,11 +35,11 @@ def test_status_says_what_is_there_and_what_is_stale(warehouse_copy: Path) -> No
     rows = status.evaluations.select("model_label", "cell_count", "attention_cell_count", "image_count").rows()
     assert rows == [("Alpha", 26, 26, 400), ("Beta", 26, 26, 400)]
     assert all(result.passed for result in status.checks)
-    assert status.stale_derived == ["findings", "findings of pairs"]
+    assert status.stale_derived == ["findings"]
     with duckdb.connect(str(warehouse_copy)) as con:
         con.execute("update computed set definition = 'of another version' where name in ('shapes', 'cell_confusion')")
     stale = warehouse_status(warehouse_copy, derivation=DERIVATION).stale_derived
-    assert stale == ["cell_confusion", "shapes", "findings", "findings of pairs"]
+    assert stale == ["cell_confusion", "shapes", "findings"]
 
 
 @pytest.mark.slow

@@ -1,9 +1,8 @@
 """All findings of a warehouse as one sequence, with the printed sentences and the limitations of the data."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import overload
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Self
 
 import duckdb
 import polars as pl
@@ -24,31 +23,27 @@ from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.schema import IMPORTED_FAMILY
 
 
-@dataclass(frozen=True, repr=False)
-class Findings(Rendered, Sequence[Finding]):
-    """A sequence of all judged statements, which prints as the sentences of a report.
+class Findings(Rendered, tuple[Finding, ...]):
+    """A tuple of all judged statements, which prints as the sentences of a report.
 
     Attributes:
-        found: the findings, each a named tuple (see `Finding`).
         headlines: the sentences that are printed, supported and inconclusive ones.
         limitations: of these data.
     """
 
-    found: tuple[Finding, ...]
-    headlines: tuple[Headline, ...] = ()
-    limitations: tuple[Limitation, ...] = ()
+    headlines: tuple[Headline, ...]
+    limitations: tuple[Limitation, ...]
 
-    def __len__(self) -> int:
-        return len(self.found)
-
-    @overload
-    def __getitem__(self, index: int) -> Finding: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Finding, ...]: ...
-
-    def __getitem__(self, index: int | slice) -> Finding | tuple[Finding, ...]:
-        return self.found[index]
+    def __new__(
+        cls,
+        found: Iterable[Finding] = (),
+        headlines: Iterable[Headline] = (),
+        limitations: Iterable[Limitation] = (),
+    ) -> Self:
+        """The findings, each a named tuple (see `Finding`), with their sentences and limitations."""
+        findings = super().__new__(cls, found)
+        findings.headlines, findings.limitations = tuple(headlines), tuple(limitations)
+        return findings
 
     @property
     def document(self) -> Document:
@@ -57,15 +52,16 @@ class Findings(Rendered, Sequence[Finding]):
         if self.limitations:
             count = format_count(len(self.limitations), "limitation")
             items.append(Sentence(f"{count} of these data: see the report, or `limitations` in Python.", "note"))
-        data = {name: [one._asdict() for one in found] for name, found in self._parts().items()}
+        data = {
+            "findings": [one._asdict() for one in self],
+            "headlines": [one._asdict() for one in self.headlines],
+            "limitations": [one._asdict() for one in self.limitations],
+        }
         return Document("Findings", tuple(items or [Sentence("No findings.")]), data)
-
-    def _parts(self) -> "dict[str, tuple[Finding | Headline | Limitation, ...]]":
-        return {"findings": self.found, "headlines": self.headlines, "limitations": self.limitations}
 
     def to_frame(self) -> pl.DataFrame:
         """One row a finding, with the columns of the table `findings`."""
-        return pl.DataFrame(self.found, FRAME_SCHEMA, orient="row")
+        return pl.DataFrame(list(self), FRAME_SCHEMA, orient="row")
 
 
 TEXTS = ("kind", "claim", "verdict", "evaluation_id", "model_label", "corruption", "unit", "sentence", "query",
@@ -75,7 +71,7 @@ FRAME_SCHEMA = {name: str if name in TEXTS else int if name == "n" else float fo
 
 def collect(con: duckdb.DuckDBPyConnection, selection: Selection, found: Sequence[Finding]) -> Findings:
     """The findings of a selection, with headlines and limitations."""
-    return Findings(tuple(found), tuple(headlines(found)), tuple(limitations(con, selection)))
+    return Findings(found, headlines(found), limitations(con, selection))
 
 
 def _error_rates() -> str:

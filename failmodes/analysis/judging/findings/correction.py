@@ -14,6 +14,7 @@ is at most the sum of these rates, 4%; docs/soundness.md measures it, shapes inc
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
 
 from failmodes.analysis.judging.findings.kind import EVERY, KINDS, Finding
 from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR, LARGEST_DROP_ERROR, discoveries, holm
@@ -25,58 +26,41 @@ NOT_SHOWN = "Not significant after correction for multiple testing: "
 
 
 def corrected(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings of one selection with corrected verdicts, in their order.
+    """The uncorrected findings of one selection with corrected verdicts, in their order.
 
     Findings that a condition invalidates (see `conditions`) are not measurable.
     """
-    found = [finding.uncorrected() for finding in findings]
-    found = _without_invalid(found)
-    shown = {place for kind, rate in FIRST_SCREEN.items() for place in _shown_by_holm(found, kind, rate)}
-    others = [place for place, finding in enumerate(found) if _is_candidate(finding) and _is_of_others(finding)]
-    p_values = [found[place].p_value or 0.0 for place in others]
-    shown |= {place for place, is_shown in zip(others, discoveries(p_values, OTHERS), strict=True) if is_shown}
+    found = _without_invalid(findings)
+    tested = [finding for finding in found if finding.p_value is not None and finding.verdict != "not_measurable"]
+    others = [finding for finding in tested if finding.kind not in (*FIRST_SCREEN, "shape")]
+    shown = set(compress(others, discoveries(_p_values(others), OTHERS)))
+    for kind, rate in FIRST_SCREEN.items():
+        own = [finding for finding in tested if finding.kind == kind]
+        shown |= {finding for finding, p_value in zip(own, holm(_p_values(own)), strict=True) if p_value <= rate}
+    hidden = {one for one in tested if one.kind != "shape" and one.verdict in KINDS[one.kind].printed} - shown
     return [
         finding._replace(verdict="inconclusive", sentence=NOT_SHOWN + finding.sentence)
-        if _is_candidate(finding) and _is_printed(finding) and place not in shown and finding.kind != "shape"
-        else finding
-        for place, finding in enumerate(found)
-    ]
-
-
-def _is_candidate(finding: Finding) -> bool:
-    """Whether it was tested, and is printed if it is significant."""
-    return finding.p_value is not None and finding.verdict != "not_measurable"
-
-
-def _is_printed(finding: Finding) -> bool:
-    return finding.verdict in KINDS[finding.kind].printed
-
-
-def _is_of_others(finding: Finding) -> bool:
-    return finding.kind not in FIRST_SCREEN and finding.kind != "shape"
-
-
-def _shown_by_holm(found: Sequence[Finding], kind: str, rate: float) -> list[int]:
-    places = [place for place, finding in enumerate(found) if finding.kind == kind and _is_candidate(finding)]
-    adjusted = holm([found[place].p_value or 0.0 for place in places])
-    return [place for place, p_value in zip(places, adjusted, strict=True) if p_value <= rate]
-
-
-def _without_invalid(found: Sequence[Finding]) -> list[Finding]:
-    invalid = invalidated_by(found)
-    return [
-        finding._replace(
-            verdict="not_measurable", sentence=f"Not judged because {KINDS[condition.kind].claims}: {finding.sentence}"
-        )
-        if finding.verdict != "not_measurable" and (condition := _condition_of(finding, invalid))
+        if finding in hidden
         else finding
         for finding in found
     ]
 
 
-def _condition_of(finding: Finding, invalid: Mapping[tuple[str, str], Finding]) -> Finding | None:
-    ids = [finding.evaluation_id, finding.other_evaluation_id]
-    return next((found for key in ids if key and (found := invalid.get((key, finding.kind)))), None)
+def _p_values(findings: Sequence[Finding]) -> list[float]:
+    return [finding.p_value or 0.0 for finding in findings]
+
+
+def _without_invalid(findings: Iterable[Finding]) -> list[Finding]:
+    found, kept = list(findings), list[Finding]()
+    invalid = invalidated_by(found)
+    for finding in found:
+        ids = (finding.evaluation_id, finding.other_evaluation_id)
+        condition = next((invalid[key, finding.kind] for key in ids if key and (key, finding.kind) in invalid), None)
+        if condition and finding.verdict != "not_measurable":
+            reason = f"Not judged because {KINDS[condition.kind].claims}: {finding.sentence}"
+            finding = finding._replace(verdict="not_measurable", sentence=reason)
+        kept.append(finding)
+    return kept
 
 
 def invalidated_by(found: Iterable[Finding]) -> dict[tuple[str, str], Finding]:

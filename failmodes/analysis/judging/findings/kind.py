@@ -68,12 +68,6 @@ class Finding(NamedTuple):
         """The value with its interval, or None."""
         return known_estimate(self.value, self.low, self.high)
 
-    def uncorrected(self) -> "Finding":
-        """The finding with its uncorrected verdict."""
-        if self.verdict == self.verdict_alone:
-            return self
-        return self._replace(verdict=self.verdict_alone, sentence=self.sentence.partition(": ")[2])
-
 
 class Limitation(NamedTuple):
     """A limitation of the data: its topic in a word, a sentence, and the details."""
@@ -166,9 +160,11 @@ class Kind:
         """Every statement about one evaluation, judged; needs shapes."""
         return [self._finding(judged, evaluation) for judged in self.judge(con, selection, evaluation)]
 
-    def of_all_pairs(self, con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-        """Every statement about two models of a selection, judged."""
-        return [self._finding(judged, *judged.pair) for judged in self.judge(con, selection) if judged.pair]
+    def of_selection(self, con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
+        """Every statement about an evaluation, or about two models, of a selection, judged."""
+        if self.is_of_pairs:
+            return [self._finding(judged, *judged.pair) for judged in self.judge(con, selection) if judged.pair]
+        return [found for one in selection.evaluations for found in self.of_evaluation(con, selection, one)]
 
     def _finding(self, judged: Judged, evaluation: EvaluationInfo, other: EvaluationInfo | None = None) -> Finding:
         """The finding; not measurable with fewer than `FEWEST_IMAGES` images."""

@@ -117,8 +117,8 @@ def labelled(*facts: dict[str, object]) -> Selection:
 
 def test_evaluations_of_one_label_are_named_with_what_they_differ_in() -> None:
     normalized = {"input_mean": [0.485, 0.456, 0.406], "input_std": [0.229, 0.224, 0.225], "model_id": "n"}
-    of_all_pairs = all_kinds()["same_label"].of_all_pairs
-    (finding,) = of_all_pairs(None, labelled({}, normalized, {"model_label": "Other", "model_name": "Other"}))
+    of_selection = all_kinds()["same_label"].of_selection
+    (finding,) = of_selection(None, labelled({}, normalized, {"model_label": "Other", "model_name": "Other"}))
     assert "normalization (none / mean 0.485, 0.456, 0.406)" in finding.sentence
     assert (finding.evaluation_id, finding.other_evaluation_id, finding.verdict) == ("e0", "e1", "supported")
-    assert of_all_pairs(None, labelled({"training_seed": 0}, {"training_seed": 1})) == [], "these may share a label"
+    assert of_selection(None, labelled({"training_seed": 0}, {"training_seed": 1})) == [], "these may share a label"

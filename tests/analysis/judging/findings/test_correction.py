@@ -1,11 +1,10 @@
-"""Verdicts corrected for all statements of a selection: by hand, against SciPy, and once for all."""
+"""Verdicts corrected for all statements of a selection: by hand, and once for all."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import false_discovery_control
 
 from failmodes.analysis.judging.findings.correction import NOT_SHOWN, OTHERS, corrected
 from failmodes.analysis.judging.findings.kind import KINDS, Finding
@@ -50,12 +49,15 @@ def test_what_comes_first_is_corrected_by_holm_among_its_kind_alone(kind: str, r
     assert shown([finding(kind, 0.99 * rate)]) == [True]
 
 
-def test_all_others_are_discoveries_as_scipy_adjusts_them() -> None:
+def test_all_others_are_discoveries() -> None:
+    """Benjamini and Hochberg's step-up procedure by hand: all up to the last that lies below its part of the rate."""
     rng = np.random.default_rng(0)
     for _ in range(20):
         p_values = rng.random(rng.integers(1, 40)) ** 4 * 0.05
         findings = [finding(OTHER_KINDS[place % 4], float(p)) for place, p in enumerate(p_values)]
-        expected = false_discovery_control(p_values, method="bh") <= OTHERS
+        ordered = np.sort(p_values)
+        below = ordered[ordered <= OTHERS * np.arange(1, len(ordered) + 1) / len(ordered)]
+        expected = p_values <= max(below, default=-1)
         assert shown([finding("better_model", 0.5), *findings])[1:] == expected.tolist()
 
 
@@ -77,7 +79,6 @@ def test_what_is_not_shown_is_inconclusive_and_says_why() -> None:
     (one,) = corrected([finding("largest_drop", 0.04)])
     assert (one.verdict, one.verdict_alone) == ("inconclusive", "supported")
     assert one.sentence == f"{NOT_SHOWN}The sentence of largest_drop."
-    assert one.uncorrected() == finding("largest_drop", 0.04)
 
 
 @pytest.fixture
@@ -103,7 +104,6 @@ def test_what_a_condition_invalidates_is_not_measurable_and_counts_nothing(condi
         "supported", "not_measurable", "supported", "not_measurable", "supported", "supported",
     ]  # fmt: skip
     assert found[1].sentence == "Not judged because it is at chance: The sentence of overconfidence."
-    assert [one.uncorrected() for one in found] == findings
     without = [finding(condition, None, "contradicted"), *findings[1:]]
     assert [one.verdict for one in corrected(without)] == [
         "contradicted", "inconclusive", "inconclusive", "supported", "supported", "supported",

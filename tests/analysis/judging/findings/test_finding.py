@@ -35,7 +35,7 @@ def found_of(judged: Judged, **declared: object) -> Finding:
         "steady", lambda *_: [judged], 50, "accuracy", "Steady", "it is steady", "accuracy", "shapes", **declared
     )
     con, selection = duckdb.connect(), Selection((INFO, OTHER), (), None)
-    (found,) = kind.of_all_pairs(con, selection) if kind.is_of_pairs else kind.of_evaluation(con, selection, INFO)
+    (found,) = kind.of_selection(con, selection if kind.is_of_pairs else selection.only(INFO))
     return found
 
 
