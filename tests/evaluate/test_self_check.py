@@ -1,9 +1,6 @@
 """The self-check warns about likely mistakes in images, models and predictions, and not about valid ones."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from import_files import invoke
+from installed_script import failmodes as failmodes_command
 from torch import nn
 from torchvision.transforms import v2
 
@@ -21,9 +19,9 @@ from failmodes.evaluate.models.live import live_model
 from failmodes.evaluate.self_check import CleanResults, clean_notes, image_warnings, model_warnings
 from failmodes.evaluate.study.study_schema import ModelSpec
 from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.layouts.arrays import write_arrays
 from failmodes.ingest.datasets.layouts.digits import open_digits
 
-SCRIPT = Path(sys.executable).parent / "failmodes"
 DIGITS = open_digits("test")
 
 
@@ -238,26 +236,13 @@ normalization = "none"
 
 @pytest.mark.slow
 def test_a_study_is_checked_by_the_commands(tmp_path: Path) -> None:
-    folder = tmp_path / "images"
-    folder.mkdir()
-    np.save(folder / "images.npy", np.asarray(DIGITS.images[:40]) // 16)
-    np.save(folder / "labels.npy", DIGITS.labels[:40])
-    (folder / "classes.json").write_text(json.dumps(list(map(str, range(10)))))
+    write_arrays(tmp_path / "images", np.asarray(DIGITS.images[:40]) // 16, DIGITS.labels[:40], DIGITS.class_names)
     (tmp_path / "study.toml").write_text(STUDY)
     (tmp_path / "nets.py").write_text(NETS)
 
-    def call(*arguments: str) -> tuple[int, str]:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run([SCRIPT, *arguments], cwd=tmp_path, capture_output=True, text=True, env=environment)
-        return done.returncode, done.stderr
-
     line = "warning: no pixel of 40 images is above 15 of 255"
-    code, told = call("evaluate", "--strict")
-    assert (code, line in told) == (1, True), told
-    assert told.splitlines()[-1].startswith("failmodes: strict: 1 warning is an error: no pixel of 40 images")
-    code, told = call("run")
-    assert (code, told.count(line)) == (0, 1), told
-    assert (
-        "warning: no pixel of 40"
-        in subprocess.run([SCRIPT, "status"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    )
+    said = failmodes_command("evaluate", "--strict", folder=tmp_path, expect=1).stderr
+    assert line in said
+    assert said.splitlines()[-1].startswith("failmodes: strict: 1 warning is an error: no pixel of 40 images")
+    assert failmodes_command("run", folder=tmp_path).stderr.count(line) == 1
+    assert "warning: no pixel of 40" in failmodes_command("status", folder=tmp_path).stdout

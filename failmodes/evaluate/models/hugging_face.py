@@ -77,7 +77,7 @@ def hub_folder(spec: ModelSpec, name: str, revision: str | None = None, needed: 
     except Exception as error:  # errors of the hub's client and of its connection
         raise ModelError(
             f"model {spec.label!r}: {spec.architecture} is not on this machine and cannot be downloaded "
-            f"({type(error).__name__}: {first_line(error)}): run `{download_command(name, revision)}` with network "
+            f"({type(error).__name__}: {first_line(error)}): run `{_download_command(name, revision)}` with network "
             "access"
         ) from error
 
@@ -92,8 +92,12 @@ def cached_folder(name: str, revision: str | None = None, needed: Sequence[str] 
     return folder if any(next(folder.rglob(pattern), None) for pattern in needed) else None
 
 
-def download_command(name: str, revision: str | None = None) -> str:
-    """The command that downloads a model to the hub's cache."""
+def command_if_missing(name: str, revision: str | None = None, needed: Sequence[str] = WEIGHTS) -> str | None:
+    """The command that downloads a model to the hub's cache; None if it is there. Uses no network."""
+    return None if cached_folder(name, revision, needed) is not None else _download_command(name, revision)
+
+
+def _download_command(name: str, revision: str | None) -> str:
     return f"hf download {name}" + (f" --revision {revision}" if revision else "")
 
 
@@ -134,10 +138,7 @@ def load_pretrained(spec: ModelSpec, name: str, loader: Any, **options: Any) -> 
 
 def to_download(spec: ModelSpec, name: str) -> str | None:
     """The command that downloads a model; None if it is a folder of the study or in the hub's cache."""
-    revision = _revision(spec)
-    if spec.beside_study(name).is_dir() or cached_folder(name, revision) is not None:
-        return None
-    return download_command(name, revision)
+    return None if spec.beside_study(name).is_dir() else command_if_missing(name, _revision(spec))
 
 
 def _revision(spec: ModelSpec) -> str | None:

@@ -64,9 +64,7 @@ def zero_shot_model(
     encode: Encoder,
     class_names: Sequence[str],
     *,
-    whole: nn.Module,
-    scale: float,
-    bias: float,
+    whole: Any,
     preprocessing: Preprocessing,
     checkpoint: str,
     text_tower: Mapping[str, nn.Module],
@@ -80,9 +78,8 @@ def zero_shot_model(
         visual: the visual tower.
         encode: from texts to their features (n, D), on the device of `whole`.
         class_names: (C,) classes, the outputs of the model in order.
-        whole: the module that `encode` uses, in which the visual tower is too.
-        scale: factor of the cosine similarity.
-        bias: added to it.
+        whole: the module that `encode` uses, in which the visual tower is too, with `logit_scale` (the logarithm of the
+            factor of the cosine similarity) and perhaps `logit_bias`.
         preprocessing: of the visual tower.
         checkpoint: name of the weights.
         text_tower: modules that `encode` uses, and scale and bias if `visual` lacks them, for the identity.
@@ -104,8 +101,9 @@ def zero_shot_model(
         "prompts": list(templates),
         "names": names,
     }
+    scale, bias = whole.logit_scale.detach().exp(), getattr(whole, "logit_bias", None)
     return Model(
-        module=ZeroShotModule(visual, embeddings, scale, bias),
+        module=ZeroShotModule(visual, embeddings, float(scale), 0.0 if bias is None else float(bias.detach())),
         spec=spec,
         architecture=architecture,
         preprocessing=preprocessing,

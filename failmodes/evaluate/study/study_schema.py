@@ -52,6 +52,10 @@ RESERVED_OPTIONS = (
     "num_classes", "pretrained", "weights", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay",
 )  # fmt: skip
 
+KEYS_OF_GIVEN_WEIGHTS = (
+    "input_side_px", "class_names", "prompts", "class_map", "classes", "output_key", "output_kind",
+)  # fmt: skip
+
 MOST_METRIC_FILES = 100
 MOST_PROMPTS = 1000  # the largest published ensembles have 80
 MOST_SHIFTS = 100
@@ -201,7 +205,7 @@ class ModelSpec(StrictModel):
 
     label: Annotated[str, Field(min_length=1, max_length=60), study_types.PRINTABLE]
     architecture: Annotated[str, Field(max_length=1000)]
-    width: study_types.Width = 64
+    width: study_types.Width = PUBLISHED_WIDTH
     options: study_types.Options = {}
     stem: Literal["cifar"] | None = None
     checkpoint: study_types.UserPath | None = None
@@ -280,61 +284,54 @@ class ModelSpec(StrictModel):
         return name
 
     @model_validator(mode="after")
-    def _one_source_of_weights(self) -> "ModelSpec":
+    def _keys_fit_together(self) -> "ModelSpec":
+        is_builtin, is_own, is_trained = self.source == BUILTIN, self.source == OWN_CODE, self.training is not None
         given = [key for key in ("checkpoint", "training", "weights") if getattr(self, key) is not None]
-        needs = self.source in (BUILTIN, "torchvision", "timm", None) and not self.is_hub_name
-        if len(given) > 1 or (not given and needs):
-            raise ValueError(
-                f"model {self.label!r} needs one of `checkpoint`, `training` or `weights`"
-                f" (given: {' and '.join(given) or 'none'})"
-            )
-        if self.checkpoint_key is not None and self.checkpoint is None:
-            raise ValueError(f"model {self.label!r}: `checkpoint_key` requires `checkpoint`")
-        if self.weights is not None and self.source in (BUILTIN, OWN_CODE):
-            hint = (
-                f"write torchvision:{self.architecture}"
-                if self.source == BUILTIN
-                else "remove them, the function loads its own"
-            )
-            raise ValueError(f"model {self.label!r}: {self.architecture} has no published `weights`: {hint}")
-        return self
-
-    @model_validator(mode="after")
-    def _keys_of_training(self) -> "ModelSpec":
-        if self.training is None and self.seeds != [0]:
-            raise ValueError(
-                f"model {self.label!r}: `seeds` requires `training`; for given weights use `training_seed`"
-            )
-        if self.training is not None and self.training_seed is not None:
-            raise ValueError(f"model {self.label!r}: `training_seed` is for given weights; use `seeds` with `training`")
-        for key in ("input_side_px", "class_names", "prompts", "class_map", "classes", "output_key", "output_kind"):
-            if self.training is not None and getattr(self, key):
-                raise ValueError(f"model {self.label!r}: `{key}` is for given weights, not for `training`")
-        return self
-
-    @model_validator(mode="after")
-    def _keys_of_building(self) -> "ModelSpec":
-        if self.source == BUILTIN and (self.options or self.stem):
-            key = "options" if self.options else "stem"
-            raise ValueError(
-                f"model {self.label!r}: {self.architecture} takes no `{key}` (it has the CIFAR stem and `width`):"
-                f" write torchvision:{self.architecture} for torchvision's model"
-            )
-        if self.source != BUILTIN and self.width != type(self).model_fields["width"].default:
-            raise ValueError(
-                f"model {self.label!r}: `width` is only for {' and '.join(BUILTIN_ARCHITECTURES)}: use `options`"
-            )
-        if self.stem is not None and (self.weights or self.is_hub_name or self.source == OWN_CODE):
-            raise ValueError(
-                f"model {self.label!r}: `stem` is for a ResNet or DenseNet with `checkpoint` or `training`"
-            )
-        reserved = RESERVED_OPTIONS[:1] if self.source == OWN_CODE else RESERVED_OPTIONS
-        for key in reserved:
-            if key in self.options:
-                raise ValueError(
-                    f"model {self.label!r}: options must not contain {key}: outputs follow from the classes, weights"
-                    " from `checkpoint`, `training` or `weights`"
-                )
+        needs_weights = self.source in (BUILTIN, "torchvision", "timm", None) and not self.is_hub_name
+        stated = [key for key in KEYS_OF_GIVEN_WEIGHTS if getattr(self, key)]
+        reserved = [key for key in (RESERVED_OPTIONS[:1] if is_own else RESERVED_OPTIONS) if key in self.options]
+        conflicts = (
+            (
+                len(given) > 1 or (needs_weights and not given),
+                f"expected one of `checkpoint`, `training` or `weights` (given: {' and '.join(given) or 'none'})",
+            ),
+            (self.checkpoint_key and self.checkpoint is None, "`checkpoint_key` requires `checkpoint`"),
+            (
+                self.weights and is_builtin,
+                f"{self.architecture} has no published `weights`: write torchvision:{self.architecture}",
+            ),
+            (self.weights and is_own, f"{self.architecture} loads its own weights: remove `weights`"),
+            (
+                not is_trained and self.seeds != [0],
+                "`seeds` requires `training`; for given weights use `training_seed`",
+            ),
+            (
+                is_trained and self.training_seed is not None,
+                "`training_seed` is for given weights; use `seeds` with `training`",
+            ),
+            (is_trained and stated, f"`{''.join(stated[:1])}` is for given weights, not for `training`"),
+            (
+                is_builtin and (self.options or self.stem),
+                f"{self.architecture} takes no `options` or `stem` (it has the CIFAR stem and `width`): write "
+                f"torchvision:{self.architecture} for torchvision's model",
+            ),
+            (
+                not is_builtin and self.width != PUBLISHED_WIDTH,
+                f"`width` is only for {' and '.join(BUILTIN_ARCHITECTURES)}: use `options`",
+            ),
+            (
+                self.stem and (self.weights or self.is_hub_name or is_own),
+                "`stem` is for a ResNet or DenseNet with `checkpoint` or `training`",
+            ),
+            (
+                reserved,
+                f"options must not contain {', '.join(reserved)}: outputs follow from the classes, weights from "
+                "`checkpoint`, `training` or `weights`",
+            ),
+        )
+        for is_conflict, message in conflicts:
+            if is_conflict:
+                raise ValueError(f"model {self.label!r}: {message}")
         return self
 
 

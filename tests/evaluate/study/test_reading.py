@@ -44,7 +44,7 @@ BAD = {
     "no checkpoint file": (
         GOOD.replace("training = { epochs = 1 }", 'checkpoint = "gone.safetensors"'), "no checkpoint at .*gone",
     ),
-    "neither": (GOOD.replace("training = { epochs = 1 }", ""), "needs one of `checkpoint`, `training`"),
+    "neither": (GOOD.replace("training = { epochs = 1 }", ""), "expected one of `checkpoint`, `training`"),
     "same label": (GOOD + GOOD[GOOD.index("[[models]]") :], "same label"),
     "not TOML": (GOOD + "[", "is not valid TOML"),
     "normalization of 0-255": (

@@ -9,7 +9,7 @@ from failmodes.evaluate.study.study_schema import ModelSpec, TrainingSpec
 
 REFUSED = {
     "not a name": ("resnet 18", {}, "unknown architecture 'resnet 18'"),
-    "no weights at all": ("mobilenet_v2", {"training": None}, r"needs one of .*given: none"),
+    "no weights at all": ("mobilenet_v2", {"training": None}, r"expected one of .*given: none"),
     "weights of ours": ("resnet18", {"training": None, "weights": "DEFAULT"}, "write torchvision:resnet18"),
     "width of others": ("mobilenet_v2", {"width": 8}, "`width` is only for resnet18 and densenet121"),
     "stem of pretrained": (

@@ -59,10 +59,8 @@ def load(spec: ModelSpec, name: str, class_names: tuple[str, ...]) -> Model:
         return _pooled(model.get_text_features(**tokens))
 
     text_tower = {key: part for key, part in model.named_children() if key.startswith("text")}
-    bias = getattr(model, "logit_bias", None)
     made = zero_shot_model(
         spec, f"clip:{type(model).__name__}", ImageFeatures(model), encode, class_names, whole=model,
-        scale=float(model.logit_scale.detach().exp()), bias=0.0 if bias is None else float(bias.detach()),
         preprocessing=processor_preprocessing(spec, name), checkpoint=checkpoint_name(spec, name),
         text_tower=text_tower, settings=config_facts(model.config),
     )  # fmt: skip

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from failmodes.evaluate.models.code_identity import code_hash
-from failmodes.evaluate.models.hugging_face import cached_folder, download_command, hub_folder, quiet
+from failmodes.evaluate.models.hugging_face import command_if_missing, hub_folder, quiet
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.preprocessing import Preprocessing, pil_preprocessing
 from failmodes.evaluate.models.zero_shot import DEFAULT_PROMPT, zero_shot_model
@@ -90,7 +90,6 @@ def load(spec: ModelSpec, name: str, class_names: tuple[str, ...]) -> Model:
             "machine with network access, or name a folder with open_clip_config.json and its weights"
         ) from error
     model = model.float().eval()
-    bias = getattr(model, "logit_bias", None)
     text_tower = nn.Module()  # the text tower of CLIP is the rest of the model
     for key, value in (*model.named_children(), *model.named_parameters(recurse=False)):
         if key != "visual":
@@ -103,7 +102,6 @@ def load(spec: ModelSpec, name: str, class_names: tuple[str, ...]) -> Model:
 
     return zero_shot_model(
         spec, location.architecture, ImageFeatures(visual), encode, class_names, whole=model,
-        scale=float(model.logit_scale.detach().exp()), bias=0.0 if bias is None else float(bias.detach()),
         preprocessing=_preprocessing(visual), checkpoint=location.checkpoint,
         text_tower={"text": text_tower},
         settings=code_hash(visual, subject=f"model {spec.label!r}", apart=visual.state_dict(keep_vars=True)),
@@ -145,9 +143,7 @@ def to_download(spec: ModelSpec, name: str) -> str | None:
     require("open-clip", "a model of OpenCLIP", ["open_clip"])
     library = importlib.import_module("open_clip")
     on_hub = _on_hub(_locate(spec, name, library), library)
-    if on_hub is None or cached_folder(on_hub[0], needed=on_hub[1]) is not None:
-        return None
-    return download_command(on_hub[0])
+    return None if on_hub is None else command_if_missing(on_hub[0], needed=on_hub[1])
 
 
 def _on_hub(location: Location, library: ModuleType) -> tuple[str, Sequence[str]] | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from failmodes.evaluate.models.hugging_face import cached_folder, download_command, hub_folder
+from failmodes.evaluate.models.hugging_face import command_if_missing, hub_folder
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.preprocessing import Preprocessing, pil_preprocessing
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
@@ -90,9 +90,7 @@ def load(spec: ModelSpec, name: str, class_names: tuple[str, ...]) -> Model:
 def to_download(spec: ModelSpec, name: str) -> str | None:
     """The command that downloads the published weights; None if they are in the hub's cache."""
     repository = _repository(name)
-    if repository is None or cached_folder(*_with_revision(repository), WEIGHTS) is not None:
-        return None
-    return download_command(*_with_revision(repository))
+    return None if repository is None else command_if_missing(*_with_revision(repository), WEIGHTS)
 
 
 def _from_cache(spec: ModelSpec, name: str) -> dict[str, Any]:
