@@ -1,49 +1,35 @@
 -- One row per evaluation, corruption, severity from clean (0) on, and target: share of attention on the object.
 -- The null is the map of another image in the same cell (a seeded cycle).
--- Source: cell_metrics, curve_points, evaluations.
-with targeted as (
-    select
-        evaluation_id,
-        corruption,
-        severity,
-        value,
-        low,
-        high,
-        n,
-        case when ends_with(metric, '_of_prediction') then 'predicted' else 'clean' end as target, -- noqa: RF04
-        replace(metric, '_of_prediction', '') as metric_name
-    from cell_metrics
-),
-
-measured as (
+-- Source: target_metrics, curve_points, evaluations.
+with measured as (
     select
         evaluation_id,
         corruption,
         severity,
         target,
-        max(value) filter (where metric_name = 'mean_mask_share') as mean_mask_share,
-        max(value) filter (where metric_name = 'even_mask_share') as even_mask_share,
-        max(value) filter (where metric_name = 'null_mean_mask_share') as null_mean_mask_share,
-        max(value) filter (where metric_name = 'mean_over_even') as mean_over_even,
-        max(value) filter (where metric_name = 'mean_over_null') as mean_over_null,
-        max(value) filter (where metric_name = 'pointing_accuracy') as pointing_accuracy,
-        max(value) filter (where metric_name = 'null_pointing_accuracy') as null_pointing_accuracy,
-        max(value) filter (where metric_name = 'pointing_over_null') as pointing_over_null,
-        max(low) filter (where metric_name = 'mean_mask_share') as mean_mask_share_low,
-        max(high) filter (where metric_name = 'mean_mask_share') as mean_mask_share_high,
-        max(low) filter (where metric_name = 'mean_over_even') as mean_over_even_low,
-        max(high) filter (where metric_name = 'mean_over_even') as mean_over_even_high,
-        max(low) filter (where metric_name = 'mean_over_null') as mean_over_null_low,
-        max(high) filter (where metric_name = 'mean_over_null') as mean_over_null_high,
-        max(low) filter (where metric_name = 'pointing_over_null') as pointing_over_null_low,
-        max(high) filter (where metric_name = 'pointing_over_null') as pointing_over_null_high,
-        max(n) filter (where metric_name = 'even_mask_share') as object_count,
-        max(n) filter (where metric_name = 'mean_over_null') as null_count,
-        max(n) filter (where metric_name = 'pointing_accuracy') as pointing_count,
-        max(n) filter (where metric_name = 'null_pointing_accuracy') as null_pointing_count,
-        max(n) filter (where metric_name = 'empty_share') as image_count,
-        round(max(value * n) filter (where metric_name = 'empty_share'))::bigint as empty_count
-    from targeted
+        max(value) filter (where metric = 'mean_mask_share') as mean_mask_share,
+        max(value) filter (where metric = 'even_mask_share') as even_mask_share,
+        max(value) filter (where metric = 'null_mean_mask_share') as null_mean_mask_share,
+        max(value) filter (where metric = 'mean_over_even') as mean_over_even,
+        max(value) filter (where metric = 'mean_over_null') as mean_over_null,
+        max(value) filter (where metric = 'pointing_accuracy') as pointing_accuracy,
+        max(value) filter (where metric = 'null_pointing_accuracy') as null_pointing_accuracy,
+        max(value) filter (where metric = 'pointing_over_null') as pointing_over_null,
+        max(low) filter (where metric = 'mean_mask_share') as mean_mask_share_low,
+        max(high) filter (where metric = 'mean_mask_share') as mean_mask_share_high,
+        max(low) filter (where metric = 'mean_over_even') as mean_over_even_low,
+        max(high) filter (where metric = 'mean_over_even') as mean_over_even_high,
+        max(low) filter (where metric = 'mean_over_null') as mean_over_null_low,
+        max(high) filter (where metric = 'mean_over_null') as mean_over_null_high,
+        max(low) filter (where metric = 'pointing_over_null') as pointing_over_null_low,
+        max(high) filter (where metric = 'pointing_over_null') as pointing_over_null_high,
+        max(n) filter (where metric = 'even_mask_share') as object_count,
+        max(n) filter (where metric = 'mean_over_null') as null_count,
+        max(n) filter (where metric = 'pointing_accuracy') as pointing_count,
+        max(n) filter (where metric = 'null_pointing_accuracy') as null_pointing_count,
+        max(n) filter (where metric = 'empty_share') as image_count,
+        round(max(value * n) filter (where metric = 'empty_share'))::bigint as empty_count
+    from target_metrics
     group by evaluation_id, corruption, severity, target
 ),
 
@@ -109,11 +95,12 @@ from cells
 left join measured as here
     on
         cells.evaluation_id = here.evaluation_id
-        and cells.cell_corruption = here.corruption
+        and cells.corruption = here.corruption
         and cells.severity = here.severity
         and cells.target = here.target
 left join measured as clean
     on
         cells.evaluation_id = clean.evaluation_id
-        and clean.corruption = 'none'
+        and cells.corruption = clean.corruption
+        and clean.severity = 0
         and cells.target = clean.target

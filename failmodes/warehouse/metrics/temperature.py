@@ -102,17 +102,12 @@ def _fitted(clean: CellRows) -> dict[bool, int]:
     found: dict[bool, int] = {}
     if logits is None:
         return found
+    losses = [logits.scaled(np.full(len(logits.top), place))[0] for place in range(len(TEMPERATURES))]
     for is_odd in (False, True):
         chosen = logits.is_odd != is_odd
         if chosen.any():
-            parts = {name: part[..., chosen] for name, part in logits._asdict().items() if name in _PER_IMAGE}
-            other, count = logits._replace(**parts), int(chosen.sum())
-            losses = [other.scaled(np.full(count, place))[0].mean() for place in range(len(TEMPERATURES))]
-            found[is_odd] = int(np.argmin(losses))
+            found[is_odd] = int(np.argmin([loss[chosen].mean() for loss in losses]))
     return found
-
-
-_PER_IMAGE = ("is_odd", "top", "own", "values")
 
 
 class Scaled(NamedTuple):
