@@ -63,7 +63,7 @@ def case(line: str, code: int, says: str, *more: str) -> Case:
     return Case((*line.split(), *more), code, says)
 
 
-TYPED = {
+CASES = {
     "unknown command": case("qurey", 2, "No such command 'qurey'"),
     "unknown option": case("status --ful", 2, "No such option"),
     "value out of range": case("shapes w.duckdb --level 7", 2, "Invalid value"),
@@ -85,8 +85,6 @@ TYPED = {
         2,
         "ends in .csv, expected a file name that ends in .json",
     ),
-}
-DATA = {
     "damaged warehouse": case("status damaged.duckdb", 1, "cannot be opened as a DuckDB database"),
     "folder without results": case("load images --into new.duckdb", 1, "holds no results"),
     "damaged shard": case("load results --into new.duckdb", 1, "damaged file(s), so nothing was loaded"),
@@ -95,8 +93,6 @@ DATA = {
     "time": case("query --timeout 0.5", 1, "stopped after 0.5 s", f"select count(*) from {ENDLESS}", "w.duckdb"),
     "rule that is broken": case("gate broken.toml w.duckdb", 1, "(exit code 1)"),
     "rule without its cell": case("gate missing.toml w.duckdb", 3, "(exit code 3)"),
-}
-OF_MODELS = {
     "architecture": case("evaluate architecture.toml", 2, "unknown architecture 'resnet81': did you mean"),
     "damaged checkpoint": case("evaluate damaged.toml", 1, "damaged.pt is not a readable checkpoint"),
 }
@@ -132,26 +128,12 @@ QUICK = ("unknown command", "corruption", "SQL that writes", "metric of a rule")
 
 
 @pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in TYPED]
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
 )
-def test_what_the_user_typed_or_wrote_ends_with_2(folder: Path, name: str) -> None:
-    check(TYPED[name], folder)
-
-
-@pytest.mark.parametrize("name", DATA)
-@pytest.mark.slow
-def test_data_that_fail_end_with_1(folder: Path, name: str) -> None:
-    check(DATA[name], folder)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", OF_MODELS)
-def test_models_are_the_users_words_or_data(folder: Path, name: str) -> None:
-    pytest.importorskip("torch")
-    check(OF_MODELS[name], folder)
-
-
-def check(one: Case, folder: Path) -> None:
+def test_a_mistake_or_failure_ends_with_its_code(folder: Path, name: str) -> None:
+    one = CASES[name]
+    if one.arguments[0] == "evaluate":
+        pytest.importorskip("torch")
     done = failmodes(*one.arguments, folder=folder, expect=one.code)
     assert one.says in " ".join((done.stdout + done.stderr).split())
 
