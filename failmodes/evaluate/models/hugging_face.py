@@ -93,7 +93,7 @@ def cached_folder(name: str, revision: str | None = None, needed: Sequence[str] 
 
 
 def command_if_missing(name: str, revision: str | None = None, needed: Sequence[str] = WEIGHTS) -> str | None:
-    """The command that downloads a model to the hub's cache; None if it is there. Uses no network."""
+    """The command that downloads a model to the hub's cache; None if it is cached. Uses no network."""
     return None if cached_folder(name, revision, needed) is not None else _download_command(name, revision)
 
 
