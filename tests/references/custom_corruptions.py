@@ -2,7 +2,7 @@
 
 CUSTOM_CORRUPTIONS = """
 import numpy as np
-from failmodes.ingest.corruptions import CustomCorruption
+from failmodes.ingest.corruptions.custom import CustomCorruption
 
 def darken(images, parameters):
     (severity,) = parameters

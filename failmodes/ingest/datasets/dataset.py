@@ -145,7 +145,7 @@ def class_indices(labels: NDArray[Any], location: str) -> NDArray[np.int64]:
             f"{location} has {labels.shape[1]} labels per image: only datasets with one label can be evaluated"
         )
     if labels.ndim not in (1, 2) or not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(f"{location} holds {labels.dtype} {labels.shape}: expected one whole number per image")
+        raise DataError(f"{location} holds {labels.dtype} {labels.shape}: expected whole numbers, one per image")
     check_memory(BYTES_PER_LABEL * labels.size, f"{location}, of {labels.size:,} labels,")
     return labels.reshape(-1).astype(np.int64)
 

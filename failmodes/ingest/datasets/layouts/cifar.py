@@ -4,7 +4,6 @@ Python batches are read by a restricted unpickler that only builds arrays: a pic
 listed here, in the order of the class index, for layouts without them.
 """
 
-import json
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,18 +12,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from failmodes.ingest.data_files import check_memory
-from failmodes.ingest.datasets.dataset import Dataset, ImageArray, check_labels, class_indices
+from failmodes.ingest.datasets.dataset import Dataset, ImageArray, class_indices
 from failmodes.ingest.datasets.decoding import decode_opaque, decode_to_cache
 from failmodes.ingest.datasets.layout import Request, layout
 from failmodes.warehouse.errors import DataError, StorageError, first_line
 from failmodes.warehouse.storage.files import check_regular
-
-pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 
 CIFAR_HOME = "https://www.cs.toronto.edu/~kriz/cifar.html"
 SIDE = 32
@@ -137,7 +133,6 @@ def read_python_batch(path: Path, variant: CifarVariant) -> tuple[NDArray[np.uin
     labels = class_indices(np.asarray(batch[variant.label_key]), str(path))
     if len(labels) != len(data):
         raise DataError(f"{path} holds {len(data):,} images and {len(labels):,} labels: expected as many")
-    check_labels(labels, len(variant.class_names), str(path))
     return _as_images(data), labels
 
 
@@ -151,7 +146,6 @@ def read_binary_batch(path: Path, variant: CifarVariant) -> tuple[NDArray[np.uin
         )
     records = np.memmap(path, dtype=np.uint8, mode="r", shape=(size // record, record))
     labels = records[:, variant.label_bytes - 1].astype(np.int64)
-    check_labels(labels, len(variant.class_names), str(path))
     return _as_images(records[:, variant.label_bytes :]), labels
 
 
@@ -217,93 +211,59 @@ def _latin1_bytes(text: str, encoding: str) -> bytes:
 def open_parquet(folder: Path, kind: str, split: str, cache: Path) -> Dataset:
     """Open a split in the Hugging Face layout, which may span several files, in the order of their names.
 
-    Class names of the schema's metadata go before those of `VARIANTS`.
-
     Raises:
         DataError: a file is damaged or lacks a column, or an image or label is invalid.
     """
     variant, files = VARIANTS[kind], sorted(folder.glob(f"{split}-*.parquet"))
-    schemas = [_schema(path) for path in files]
-    image_column, label_column = (_column(files, schemas, n) for n in (IMAGE_COLUMNS, variant.label_columns))
-    names = _class_names(schemas[0], label_column) or variant.class_names
-    labels = np.concatenate([_labels(path, label_column, len(names)) for path in files])
-    jpegs = sum(_count_jpegs(path, image_column) for path in files)
-    blocks = (block for path in files for block in _decoded_blocks(path, image_column))
-    images = decode_to_cache(cache, files, {"column": image_column}, (len(labels), *SHAPE), blocks)
+    labels = np.concatenate([_labels(path, variant) for path in files])
+    jpegs = sum(content.startswith(JPEG_MAGIC) for path in files for content in _encoded(path))
+    decoded = (pixels for path in files for pixels in _decoded(path))
+    images = decode_to_cache(cache, files, "Parquet", (len(labels), *SHAPE), decoded)
     label, note = variant.label, None
     if jpegs:
         label, note = f"{label} (JPEG copy)", f"JPEG copy: {jpegs:,} of {len(labels):,} images are stored with loss"
-    return Dataset(kind, label, split, images, labels, names, note)
+    return Dataset(kind, label, split, images, labels, variant.class_names, note)
 
 
-def _schema(path: Path) -> pa.Schema:
+def _column(path: Path, names: tuple[str, ...]) -> str:
+    """The first of `names` that is a column of a file."""
     with _reading(path):
         check_regular(path)
-        return pq.read_schema(path)
-
-
-def _column(files: list[Path], schemas: list[pa.Schema], names: tuple[str, ...]) -> str:
-    """The first of `names` that is a column of the first file; all files must have it."""
-    chosen = next((name for name in names if name in schemas[0].names), names[0])
-    for path, schema in zip(files, schemas, strict=True):
-        if chosen not in schema.names:
-            raise DataError(f"{path} has columns {', '.join(schema.names)}: expected {' or '.join(names)}")
+        columns = pq.read_schema(path).names
+    chosen = next((name for name in names if name in columns), None)
+    if chosen is None:
+        raise DataError(f"{path} has columns {', '.join(columns)}: expected {' or '.join(names)}")
     return chosen
 
 
-def _class_names(schema: pa.Schema, label_column: str) -> tuple[str, ...]:
-    try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        names = features[label_column]["names"]
-        return tuple(str(name) for name in (names.values() if isinstance(names, dict) else names))
-    except (KeyError, TypeError, ValueError, RecursionError):
-        return ()
-
-
-def _labels(path: Path, column: str, class_count: int) -> NDArray[np.int64]:
+def _labels(path: Path, variant: CifarVariant) -> NDArray[np.int64]:
+    column = _column(path, variant.label_columns)
     with _reading(path):
-        values = pq.read_table(path, columns=[column]).column(column)
-    if values.null_count or not pa.types.is_integer(values.type):
-        raise DataError(f"{path} holds labels of {values.type} ({values.null_count} missing): expected whole numbers")
-    labels = np.asarray(values.to_numpy(), np.int64)
-    check_labels(labels, class_count, str(path))
-    return labels
+        values = pq.read_table(path, columns=[column]).column(column).to_numpy()  # floats if one is missing
+    return class_indices(values, str(path))
 
 
-def _count_jpegs(path: Path, column: str) -> int:
-    """How many images begin with the bytes of a JPEG."""
-    found = 0
-    for encoded in _encoded_blocks(path, column):
-        first = pc.binary_slice(encoded, 0, len(JPEG_MAGIC))
-        found += pc.sum(pc.equal(first, pa.scalar(JPEG_MAGIC, first.type))).as_py() or 0
-    return found
+def _decoded(path: Path) -> Iterator[NDArray[np.uint8]]:
+    for row, content in enumerate(_encoded(path)):
+        location = f"{path}, row {row}"
+        pixels = np.asarray(decode_opaque(content, location))
+        if pixels.shape != SHAPE:
+            raise DataError(f"{location} is an image of {pixels.shape}: expected {SHAPE}")
+        yield pixels[None]
 
 
-def _decoded_blocks(path: Path, column: str) -> Iterator[NDArray[np.uint8]]:
-    start = 0
-    for encoded in _encoded_blocks(path, column):
-        block = np.empty((len(encoded), *SHAPE), np.uint8)
-        for row, content in enumerate(encoded.to_pylist()):
-            location = f"{path}, row {start + row}"
-            pixels = np.asarray(decode_opaque(content or b"", location))
-            if pixels.shape != SHAPE:
-                raise DataError(f"{location} is an image of {pixels.shape}: expected {SHAPE}")
-            block[row] = pixels
-        start += len(encoded)
-        yield block
-
-
-def _encoded_blocks(path: Path, column: str) -> Iterator[pa.Array]:
+def _encoded(path: Path) -> Iterator[bytes]:
+    """The encoded images of a file, in order."""
+    column = _column(path, IMAGE_COLUMNS)
     with _reading(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         for batch in file.iter_batches(BLOCK_ROWS, columns=[column]):
-            values = batch.column(0)
-            encoded = pc.struct_field(values, "bytes") if pa.types.is_struct(values.type) else values
-            if not (pa.types.is_binary(encoded.type) or pa.types.is_large_binary(encoded.type)):
-                raise DataError(f"{path} holds images of {values.type}: expected the bytes of encoded images")
-            longest = pc.max(pc.binary_length(encoded)).as_py() or 0
-            if longest > MOST_ENCODED_BYTES:
-                raise DataError(f"{path} holds an image of {longest:,} bytes: expected 32×32 pixels")
-            yield encoded
+            for value in batch.column(0).to_pylist():
+                content = value.get("bytes") if isinstance(value, dict) else value
+                if not isinstance(content, bytes | None):
+                    raise DataError(f"{path} holds images of {batch.column(0).type}: expected the bytes of images")
+                if content is not None and len(content) > MOST_ENCODED_BYTES:
+                    raise DataError(f"{path} holds an image of {len(content):,} bytes: expected 32×32 pixels")
+                yield content or b""
 
 
 @contextmanager

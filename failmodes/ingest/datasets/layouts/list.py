@@ -7,7 +7,6 @@ split    optional: "train" or "test"; other rows are skipped
 Every other column is metadata of the images, kept as text in `image_metadata`.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from failmodes.ingest.data_files import MOST_NAME_LETTERS, check_memory, check_names
+from failmodes.ingest.data_files import MOST_NAME_LETTERS, check_memory
 from failmodes.ingest.datasets.dataset import MAX_CLASSES, MAX_IMAGES, Dataset
 from failmodes.ingest.datasets.image_files import ImageFiles, open_image_files
 from failmodes.ingest.datasets.layout import Request, layout, refuse_other_split
@@ -27,7 +26,7 @@ SUFFIXES = (".csv", ".parquet", ".pq")
 EXPECTED = "expected the columns path and label, one row per image"
 MOST_BYTES = 4 << 30  # of a list: a hundred million rows
 MOST_METADATA = 50  # columns
-MOST_VALUE_LETTERS = 1000
+MOST_VALUE_LETTERS, MOST_PATH_LETTERS = 1000, 4096
 MOST_ITEMS = 1_000_000  # row groups and columns of a Parquet file
 CLASS = "index of its class"  # a column added here
 
@@ -50,7 +49,8 @@ def open_list(request: Request) -> Dataset:
     """
     path = request.path
     rows = _read(path)
-    names, rows = _with_classes(rows, path)
+    names, labels = _classes(rows[LABEL], path)
+    rows = rows.with_columns(labels.alias(CLASS))
     notes: list[str] = []
     if SPLIT in rows.columns:
         chosen = rows.filter(pl.col(SPLIT) == request.split)
@@ -99,8 +99,9 @@ def _read(path: Path) -> pl.DataFrame:
             raise DataError(f"{path}, row {empty[0] + 1}: {column} is empty ({len(empty):,} such rows): {EXPECTED}")
     if not 0 < len(rows) <= MAX_IMAGES:
         raise DataError(f"{path} has {len(rows):,} rows: expected 1 to {MAX_IMAGES:,}, one per image")
-    _check_paths(rows[PATH], path)
-    return rows.with_columns(pl.all().fill_null(""))
+    rows = rows.with_columns(pl.all().fill_null(""))
+    _check_texts(rows, path)
+    return rows
 
 
 def _table(path: Path) -> pl.DataFrame:
@@ -150,44 +151,39 @@ def _check_columns(rows: pl.DataFrame, path: Path) -> None:
             raise DataError(f"{path}: the column label holds {kind}: expected names or whole numbers")
 
 
-def _check_paths(paths: pl.Series, path: Path) -> None:
-    """Check that paths are of local files.
+def _check_texts(rows: pl.DataFrame, path: Path) -> None:
+    """Check that no text is too long, and that paths are of local files.
 
     Raises:
-        DataError: one is a URL, or no valid path.
+        DataError: one is too long, a URL, or no valid path.
     """
-    for number, name in enumerate(paths, start=1):
+    for column in rows.columns:
+        most = {LABEL: MOST_NAME_LETTERS, PATH: MOST_PATH_LETTERS}.get(column, MOST_VALUE_LETTERS)
+        longest = int(rows[column].str.len_chars().to_numpy().max())
+        if longest > most:
+            raise DataError(
+                f"{path}: the column {printable(column, 60)} has a text of {longest:,} letters: at most {most:,}"
+            )
+    for number, name in enumerate(rows[PATH], start=1):
         if is_url(name):
             raise DataError(
                 f"{path}, row {number}: {printable(name, 60)} is a URL: download the images, and name files"
             )
-        if "\0" in name or not name.isprintable() or len(os.fsencode(name)) > 4096:
+        if not name.isprintable():
             raise DataError(f"{path}, row {number}: {printable(name, 60)} is no path of a file")
 
 
-def _with_classes(rows: pl.DataFrame, path: Path) -> tuple[tuple[str, ...], pl.DataFrame]:
-    """The class names, and the rows with the index of their class in the column CLASS.
+def _classes(given: pl.Series, path: Path) -> tuple[tuple[str, ...], pl.Series]:
+    """The class names, and the index of each image's class.
 
     Raises:
-        DataError: a number or name is invalid, or a value of metadata is too long.
+        DataError: a number is too large, or there are too many classes.
     """
-    for column in rows.columns:
-        longest = rows[column].str.len_chars().max()
-        most = MOST_NAME_LETTERS if column == LABEL else MOST_VALUE_LETTERS if column != PATH else 4096
-        if isinstance(longest, int) and longest > most:
-            raise DataError(
-                f"{path}: the column {printable(column, 60)} has a text of {longest:,} letters: at most {most:,}"
-            )
-    given = rows[LABEL]
     if given.str.contains(r"^[0-9]{1,9}$").all():
         indices = given.cast(pl.Int64)
-        count = int(indices.to_numpy().max()) + 1
-        if count > MAX_CLASSES:
-            raise DataError(f"{path} has the label {count - 1:,}: expected class indices from 0 to {MAX_CLASSES - 1:,}")
-        return tuple(map(str, range(count))), rows.with_columns(indices.alias(CLASS))
+        largest = int(indices.to_numpy().max())
+        if largest >= MAX_CLASSES:
+            raise DataError(f"{path} has the label {largest:,}: expected class indices from 0 to {MAX_CLASSES - 1:,}")
+        return tuple(map(str, range(largest + 1))), indices
     names = sorted(given.unique())
-    if len(names) > MAX_CLASSES:
-        raise DataError(f"{path} has {len(names):,} classes: at most {MAX_CLASSES:,} can be stored")
-    check_names(names, str(path))
-    places = {name: place for place, name in enumerate(names)}
-    return tuple(names), rows.with_columns(given.replace_strict(places, return_dtype=pl.Int64).alias(CLASS))
+    return tuple(names), given.replace_strict(names, range(len(names)), return_dtype=pl.Int64)

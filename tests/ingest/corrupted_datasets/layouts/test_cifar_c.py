@@ -55,7 +55,7 @@ SPOILT: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray], str]] = {
     "labels out of range": ("labels", lambda _: np.full(300, -3), "label -3 is out of range"),
     "labels not in fives": ("labels", lambda _: np.zeros(301, int), "a multiple of 5"),
     "labels differ": ("labels", lambda _: np.arange(300) % 7, "labels differ between severities"),
-    "labels of floats": ("labels", lambda _: np.zeros(300), "one whole number per image"),
+    "labels of floats": ("labels", lambda _: np.zeros(300), "expected whole numbers, one per image"),
 }
 
 
