@@ -5,7 +5,6 @@ Images that must be decoded go through `failmodes.ingest.datasets.decoding`.
 
 import json
 import os
-import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from failmodes.warehouse.errors import DataError, LimitError, StorageError, first_line
 from failmodes.warehouse.process import machine_memory
-from failmodes.warehouse.storage.files import check_regular, read_regular, reason_of
+from failmodes.warehouse.storage.files import check_regular, kind_of, read_regular, reason_of
 
 MOST_JSON_BYTES = 16 << 20
 MOST_NAME_LETTERS = 1000  # of a class or a file
@@ -136,8 +135,8 @@ def file_stamp(path: Path) -> list[object]:
         status = path.stat()
     except OSError as error:  # a broken or circular link
         raise DataError(f"{path} cannot be read ({reason_of(error)}): replace or remove it") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise DataError(f"{path} is not a regular file: replace or remove it")
+    if kind := kind_of(status.st_mode):
+        raise DataError(f"{path} is not a regular file (it is a {kind}): replace or remove it")
     return [str(path.absolute()), status.st_size, status.st_mtime_ns]
 
 
