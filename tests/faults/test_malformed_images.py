@@ -208,7 +208,7 @@ IMAGES: dict[str, tuple[Make, str, str]] = {
     # arrays
     "a negative shape": (of_arrays("images.npy", stated((-1, 32, 32, 3)) + PIXELS.tobytes()), ARRAYS, NO_ARRAY),
     "sparse labels": (
-        of_arrays("labels.npy", lambda path: sparse(path, stated((TB - 128,)), TB)), ARRAYS, "labels, needs 32,000.0 GB",
+        of_arrays("labels.npy", lambda path: sparse(path, stated((TB - 128,)), TB)), ARRAYS, "needs 32,000.0 GB",
     ),
     "more than the file holds": (of_arrays("images.npy", stated((10**9, 32, 32, 3))), ARRAYS, NO_ARRAY),
     "more bytes than stated": (of_arrays("images.npy", npy(PIXELS) + b"\0"), ARRAYS, "has 18,561 bytes, expected"),
