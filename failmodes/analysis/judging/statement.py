@@ -316,21 +316,21 @@ def judge(
         family: the level, and the statements judged together.
         cells: of the value.
     """
-    level, comparisons = family.level, family.comparisons
-    if family.is_two_sided:
-        low, high = measured.interval(level)[1:]
-        corrected = measured.interval(level, comparisons=comparisons)
-        level = (1 + level) / 2
-    else:
-        low, high = measured.low(level), measured.high(level)
-        corrected = Estimate(
-            measured.value, measured.low(level, comparisons=comparisons), measured.high(level, comparisons=comparisons)
+
+    def bounds(comparisons: int) -> tuple[float, float]:
+        if family.is_two_sided:
+            return measured.interval(family.level, comparisons=comparisons)[1:]
+        return (
+            measured.low(family.level, comparisons=comparisons),
+            measured.high(family.level, comparisons=comparisons),
         )
+
+    (low, high), (corrected_low, corrected_high) = bounds(1), bounds(family.comparisons)
     if requirement.is_least:
-        supporting, opposing = low, corrected.high
+        supporting, opposing = low, corrected_high
         estimate = Estimate(measured.value, supporting, opposing)
     else:
-        supporting, opposing = high, corrected.low
+        supporting, opposing = high, corrected_low
         estimate = Estimate(measured.value, opposing, supporting)
     needed, reason = None, ""
     distinct = measured.image_count * measured.independent
@@ -344,7 +344,8 @@ def judge(
     else:
         word = "inconclusive"
     if word == "inconclusive":
+        level = (1 + family.level) / 2 if family.is_two_sided else family.level
         is_good = requirement.spare(measured.value) > 0
-        needed = measured.images_needed(requirement.limit, level if is_good else 1 - (1 - level) / comparisons)
+        needed = measured.images_needed(requirement.limit, level if is_good else 1 - (1 - level) / family.comparisons)
         needed = max(FEWEST_IMAGES, needed or 0) if reason else needed
     return Verdict(word, cells, estimate, measured.image_count, needed, reason, measured.error.freedom < inf)

@@ -52,15 +52,13 @@ def rank_corruptions(run: RunRows, corruptions: Sequence[str], measure: str, lev
     columns = columns_of_drops(run, corruptions, measure)
     if not columns:
         return {}
-    correct = run.correct
+    correct, groups = run.correct, run.groups
     left = np.stack([correct[:, own].mean(axis=1) for own in columns.values()])
     if run.shares_images:
-        groups = run.groups
         variance = np.array(
             [[mean_with_made_up(one - other, -1, 1, groups=groups)[1] for other in left] for one in left]
         )
     else:  # variances of means over cells of different images add up
-        groups = run.groups
         of_cell = np.array([mean_with_made_up(cell.astype(np.float64), 0, 1, groups=groups)[1] for cell in correct.T])
         own_variance = np.array([of_cell[own].sum() / len(own) ** 2 for own in columns.values()])
         variance = own_variance[:, None] + own_variance

@@ -97,18 +97,6 @@ def _sound_rows(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str, flo
     ).fetchall()
 
 
-def describe_published(accuracy: np.ndarray, severities: np.ndarray, settings: ShapeSettings) -> dict[str, Any]:
-    """Shape, total drop and curvature of one curve (S,) from clean on, without intervals; S is at least 3."""
-    drop = float(total_drop(accuracy))
-    kappa = float(curvature(accuracy, severities)) if drop > 0 else None
-    return {
-        "shape": shape_of_curve(accuracy, severities, settings),
-        "total_drop": drop,
-        "curvature": kappa,
-        "severity_count": len(severities) - 1,
-    }
-
-
 @read_once
 def published_curves(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
     """Points of the published models on the selection's dataset under its corruptions, from clean on.
@@ -172,11 +160,12 @@ def _comparison(
     clean = dict(curves.filter(severity=0).select("model", "accuracy").rows())
     listed = [PublishedMean(model, kind, clean.get(model), mean) for model, kind, mean in means.rows()]
     ours = model_accuracies(con, replace(selection, corruptions=common, extras=()))
-    standings = [
-        Standing(model, one.clean, one.corrupted, *(_rank(listed, value) for value in _ordered(one.corrupted)))
-        for model, one in ours.items()
-        if one.corrupted is not None
-    ]
+    standings = []
+    for model, one in ours.items():
+        if one.corrupted is not None:
+            value, low, high = one.corrupted
+            ranks = (1 + sum(other.corrupted > bound for other in listed) for bound in (value, high, low))
+            standings.append(Standing(model, one.clean, one.corrupted, *ranks))
     return PublishedComparison(
         published_set=curves["published_set"][0],
         corruptions=common,
@@ -186,25 +175,28 @@ def _comparison(
     )
 
 
-def _ordered(estimate: Estimate) -> tuple[float, float, float]:
-    """Value, upper end, lower end, for rank, best and worst."""
-    return estimate.value, estimate.high, estimate.low
-
-
-def _rank(published: list[PublishedMean], value: float) -> int:
-    return 1 + sum(one.corrupted > value for one in published)
-
-
 def _shapes(rows: list[tuple[str, str, str, float, float]], settings: ShapeSettings) -> list[dict[str, Any]]:
+    """Shape, total drop and curvature of each curve of at least three points, clean included, without intervals."""
     clean = {(name, model): accuracy for name, model, corruption, _, accuracy in rows if corruption == CLEAN}
     curves: dict[tuple[str, str, str], dict[float, float]] = {}
     for name, model, corruption, severity, accuracy in rows:
         if corruption != CLEAN and (name, model) in clean:
             curve = curves.setdefault((name, model, corruption), {0.0: clean[name, model]})
             curve[severity] = accuracy
-    return [
-        dict(zip(("published_set", "model", "corruption"), key, strict=True))
-        | describe_published(np.array(list(curve.values())), np.array(list(curve)), settings)
-        for key, curve in curves.items()
-        if len(curve) >= MIN_POINTS
-    ]
+    found = []
+    for (name, model, corruption), curve in curves.items():
+        if len(curve) >= MIN_POINTS:
+            accuracies, severities = np.array(list(curve.values())), np.array(list(curve))
+            drop = float(total_drop(accuracies))
+            found.append(
+                {
+                    "published_set": name,
+                    "model": model,
+                    "corruption": corruption,
+                    "shape": shape_of_curve(accuracies, severities, settings),
+                    "total_drop": drop,
+                    "curvature": float(curvature(accuracies, severities)) if drop > 0 else None,
+                    "severity_count": len(severities) - 1,
+                }
+            )
+    return found

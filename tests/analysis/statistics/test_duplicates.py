@@ -81,9 +81,6 @@ def flat(found: Any) -> list[float]:
     return [number for item in items for number in flat(item)]
 
 
-# counts -------------------------------------------------------------------------------------------------------------
-
-
 def test_duplicates_are_counted_by_the_pixels_of_the_evaluated_images(warehouses: Warehouses) -> None:
     ids = [select_one(con).ids[0] for con in warehouses]
     counts = [duplicate_images(con, one) for con, one in zip(warehouses, ids, strict=True)]
@@ -94,9 +91,6 @@ def test_duplicates_are_counted_by_the_pixels_of_the_evaluated_images(warehouses
     assert [str(number) in counts[2].note for number in (10, 130, 120)] == [True] * 3
     assert image_groups(warehouses.once, ids[0]) is None
     assert image_groups(warehouses.some, ids[2]).tolist() == [*range(IMAGES), *range(10)]
-
-
-# the same intervals as of distinct images ---------------------------------------------------------------------------
 
 
 def test_stored_intervals_are_those_of_distinct_images(warehouses: Warehouses) -> None:
@@ -156,9 +150,6 @@ def test_attention_is_tested_as_on_distinct_images(warehouses: Warehouses) -> No
         assert widths[0] == pytest.approx(widths[1], rel=0.1)
 
 
-# functions of arrays ------------------------------------------------------------------------------------------------
-
-
 METRICS = ("accuracy", "ece", "worst_class_accuracy", "augrc")
 TERMS = {
     "one cell": mean_of([("fog", 1.0)]),
@@ -193,6 +184,3 @@ def test_what_is_measured_is_that_of_distinct_images(name: str, terms: list[Term
     assert found.low() == pytest.approx(expected.low(), abs=1e-6)
     assert found.p_value == pytest.approx(expected.p_value, rel=1e-3)
     assert found.error.variance == pytest.approx(expected.error.variance, rel=1e-5)
-
-
-# simulation ---------------------------------------------------------------------------------------------------------

@@ -79,7 +79,6 @@ def headlines(findings: Sequence[Finding]) -> list[Headline]:
     of_kind = {kind: [f for f in findings if f.kind == name] for name, kind in all_kinds().items()}
     decided = [one for kind, found in of_kind.items() for one in _decided(kind, found, are_many=are_many)]
     # findings about images are the same for all models
-    # findings about images are the same for all models
     decided = list({one.sentence: one for one in reversed(decided)}.values())[::-1]
     return decided + [one for kind, found in of_kind.items() for one in _inconclusive(kind, found)]
 
