@@ -46,8 +46,7 @@ DROPS = ("drop_at_least", "drop_at_most")
 GAPS = ("gap_at_least", "gap_at_most")
 WITH_BASELINE = ("worse_by_at_most", "better_by_at_least")
 WITH_OTHER = ("more_than", "less_than")
-OF_METRIC = ("metric", "score", "relation", "limit", "other", "shift")
-NOT_OF_SHIFTS = ("corruptions", "severities", "other")
+OF_EVERY_STATEMENT = {"name", "model"}  # keys
 
 
 def _severities(given: object) -> object:
@@ -164,15 +163,31 @@ class Statement(StrictModel):
         given = [key for key in ("metric", "shape", "kind") if getattr(self, key) is not None]
         if len(given) != 1:
             raise ValueError(f"give exactly one of metric, shape and kind (given: {' and '.join(given) or 'none'})")
-        if self.metric is None:
-            wrong = [key for key in OF_METRIC if getattr(self, key) is not None]
-            if wrong:
-                raise ValueError(f"{wrong[0]} goes with a metric: leave it out of a {given[0]}")
-            if self.over == "each":
-                raise ValueError(f'over = "each" goes with a metric: leave it out of a {given[0]}')
-        if self.negate and self.kind is None:
-            raise ValueError("negate goes with a kind of finding: write the opposite relation or another shape instead")
+        if self.metric is not None and self.relation is None:
+            raise ValueError(f"a metric needs a relation: one of {', '.join(RELATIONS)}")
+        if self.is_gap and self.shift is None:
+            raise ValueError(f'{self.relation} is of a natural shift: write shift = "LABEL", or use drop_at_most')
+        if self.shift is not None and (self.is_drop or self.relation == "largest_drop"):
+            raise ValueError(f"{self.relation} is of corruptions: write gap_at_least or gap_at_most for a shift")
+        subject, takes = self._takes()
+        for key, field in type(self).model_fields.items():
+            if key not in takes and getattr(self, key) != field.default:
+                raise ValueError(f"{key} does not go with {subject}: leave it out")
         return self
+
+    def _takes(self) -> tuple[str, set[str]]:
+        """What it is about, and the keys that go with that."""
+        if self.shape is not None:
+            return "a shape", OF_EVERY_STATEMENT | {"shape", "corruptions"}
+        if self.kind is not None:
+            return "a kind", OF_EVERY_STATEMENT | {"kind", "negate", "corruptions", "severities"}
+        takes = OF_EVERY_STATEMENT | {"metric", "score", "relation"}
+        takes |= {"corruptions", "severities"} if self.shift is None else {"shift"}
+        takes |= {"limit"} if self.relation != "largest_drop" else set()
+        takes |= {"over"} if self.shift is None and self.relation != "largest_drop" else set()
+        takes |= {"other"} if self.shift is None and self.relation in WITH_OTHER else set()
+        takes |= {"baseline"} if self.is_relative else set()
+        return f"{self.relation}{' of a shift' if self.shift is not None else ''}", takes
 
     @model_validator(mode="after")
     def _cells_fit(self) -> "Statement":
@@ -182,42 +197,12 @@ class Statement(StrictModel):
             names = self.corruptions or []
             if len(names) != 1 or names[0] in (CLEAN, *NAMES_OF_MANY):
                 raise ValueError(f'{subject} is of one corruption: write corruptions = ["fog"]')
-        if self.shape is not None and self.severities is not None:
-            raise ValueError("a shape is of the whole curve: leave out severities")
         if self.relation == "largest_drop" and self.severities not in (None, "last"):
             raise ValueError('largest_drop is of the mean over severities, or of severities = "last"')
-        if self.relation == "largest_drop" and self.over == "each":
-            raise ValueError('largest_drop compares corruptions with each other: leave out over = "each"')
         if self.is_drop and CLEAN in (self.corruptions or ()):
             raise ValueError(f'{self.relation} compares with clean images: leave "none" out of corruptions')
-        return self
-
-    @model_validator(mode="after")
-    def _shift_fits(self) -> "Statement":
-        if self.shift is None:
-            if self.is_gap:
-                raise ValueError(f'{self.relation} is of a natural shift: write shift = "LABEL", or use drop_at_most')
-            return self
-        wrong = [key for key in NOT_OF_SHIFTS if getattr(self, key) is not None]
-        if wrong:
-            raise ValueError(f"{wrong[0]} does not go with a shift, which has no corruptions: leave it out")
-        if self.is_drop or self.relation == "largest_drop":
-            raise ValueError(f"{self.relation} is of corruptions: write gap_at_least or gap_at_most for a shift")
-        if self.over == "each":
-            raise ValueError('a shift is one set of images: leave out over = "each"')
-        return self
-
-    @model_validator(mode="after")
-    def _relation_fits(self) -> "Statement":
-        relation, other = self.relation, self.other
-        if self.metric is not None and relation is None:
-            raise ValueError(f"a metric needs a relation: one of {', '.join(RELATIONS)}")
-        if other is not None and relation not in WITH_OTHER:
-            raise ValueError(f"other goes with {' and '.join(WITH_OTHER)} (given: {relation})")
-        if other is not None and (other.corruptions or self.corruptions, other.severities or self.severities) == (
-            self.corruptions,
-            self.severities,
-        ):
+        own, other = (self.corruptions, self.severities), self.other
+        if other is not None and (other.corruptions or own[0], other.severities or own[1]) == own:
             raise ValueError("other names the cells of the statement itself: name others")
         return self
 
@@ -225,19 +210,11 @@ class Statement(StrictModel):
     def _limit_fits(self) -> "Statement":
         if self.relation in NEEDS_LIMIT and self.limit is None:
             raise ValueError(f"{self.relation} needs a limit, such as limit = 0.3")
-        if self.relation == "largest_drop" and self.limit is not None:
-            raise ValueError("largest_drop takes no limit: leave it out, or write drop_at_least")
         if (self.is_drop or self.is_gap or self.is_relative) and self.bound < 0:
             raise ValueError(f"limit: {self.relation} takes a margin of 0 or more (given: {self.limit})")
         if _is_share(self) and abs(self.bound) > 1:
             hint = f"write {self.bound / 100:g} for {self.bound:g}%"
             raise ValueError(f"limit: {self.metric} is a share, and shares are 0 to 1: {hint}")
-        return self
-
-    @model_validator(mode="after")
-    def _baseline_fits(self) -> "Statement":
-        if self.baseline is not None and not self.is_relative:
-            raise ValueError(f"baseline goes with {' and '.join(WITH_BASELINE)}")
         if self.baseline is not None and self.baseline == self.model:
             raise ValueError(f"model and baseline are both {self.baseline!r}: name two models")
         return self
