@@ -121,31 +121,24 @@ def draw_from_warehouse(
         WarehouseError: the warehouse cannot be read, or lacks the data of the chart.
     """
     from failmodes.analysis.selection import select_one
+    from failmodes.analysis.statistics.published import published_curves
     from failmodes.analysis.statistics.shape_tables import open_current
 
     known = signature(_function(name, "chart")).parameters
+    if published is not None and "published" not in known:
+        raise StudyError(f"chart {name!r} shows no published models: leave out --published")
     options: dict[str, Any] = {"named": (*models, *evaluations)} if "named" in known else {}
     with open_current(path) as con:
         selection = select_one(con, models=models, evaluations=evaluations, corruptions=corruptions)
         if published is not None:
-            _check_published(con, selection, name, is_known="published" in known, is_wanted=published)
             options["published"] = published
+        if published and published_curves(con, selection).is_empty():
+            raise WarehouseError(
+                f"no published models on {selection.shared['dataset_label']} under these corruptions: load some with "
+                "`failmodes load … --published FILE.csv`; --published-of names their dataset"
+            )
         whole = draw_selection(name, con, selection, frame=frame, **options)
         return whole if by is None else _split(whole, name, con, selection, by, frame, options)
-
-
-def _check_published(
-    con: "duckdb.DuckDBPyConnection", selection: "Selection", name: str, *, is_known: bool, is_wanted: bool
-) -> None:
-    from failmodes.analysis.statistics.published import published_curves
-
-    if not is_known:
-        raise StudyError(f"chart {name!r} shows no published models: leave out --published")
-    if is_wanted and published_curves(con, selection).is_empty():
-        raise WarehouseError(
-            f"no published models on {selection.shared['dataset_label']} under these corruptions: load some with "
-            "`failmodes load … --published FILE.csv`; --published-of names their dataset"
-        )
 
 
 def _split(
@@ -177,23 +170,18 @@ def parts_by(con: "duckdb.DuckDBPyConnection", selection: "Selection", by: str) 
     Raises:
         StudyError: an unknown column, or one with a single value.
     """
+    value_of: dict[Any, str]
     if by in OF_CORRUPTIONS:
-        rows = con.sql(f"select corruption, {by} from corruptions order by corruption_order").fetchall()
-        value_of = {corruption: str(value) for corruption, value in rows if corruption in selection.corruptions}
-        values = dict.fromkeys(value_of[corruption] for corruption in selection.corruptions)
-        parts = {
-            value: replace(selection, corruptions=tuple(c for c in selection.corruptions if value_of[c] == value))
-            for value in values
-        }
+        stored = dict(con.sql(f"select corruption, {by} from corruptions").fetchall())
+        field, value_of = "corruptions", {corruption: str(stored[corruption]) for corruption in selection.corruptions}
+    elif by in selection.shared:
+        field, value_of = "evaluations", {one: str(one.facts[by]) for one in selection.evaluations}
     else:
-        facts = selection.shared
-        if by not in facts:
-            raise StudyError(f"no column {by!r}: choose among {', '.join((*OF_CORRUPTIONS, *facts))}")
-        values = dict.fromkeys(str(one.facts[by]) for one in selection.evaluations)
-        parts = {
-            value: replace(selection, evaluations=tuple(e for e in selection.evaluations if str(e.facts[by]) == value))
-            for value in values
-        }
+        raise StudyError(f"no column {by!r}: choose among {', '.join((*OF_CORRUPTIONS, *selection.shared))}")
+    own: dict[str, Any] = {
+        value: {field: tuple(one for one in value_of if value_of[one] == value)} for value in value_of.values()
+    }
+    parts = {value: replace(selection, **changes) for value, changes in own.items()}
     if len(parts) < 2:
         raise StudyError(f"nothing to split by {by!r}: its only value in this chart is {next(iter(parts))}")
     return parts

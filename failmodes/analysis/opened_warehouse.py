@@ -89,10 +89,9 @@ class Warehouse:
             >>> w.sql("from hardest_images where model_label = any($models)", models=["ResNet-18", "ViT"])
             >>> w.sql("@worst_cells", corruption="fog", rows=5)
         """
-        path = self._opened()
         from failmodes.warehouse.database.query import run_query
 
-        return run_query(path, query, parameters, timeout_s=timeout_s)
+        return run_query(self._opened(), query, parameters, timeout_s=timeout_s)
 
     def table(self, name: str, /, **filters: object) -> "pl.DataFrame":
         """Rows of a table or view that match all filters, sorted by model, corruption and severity.
@@ -111,17 +110,15 @@ class Warehouse:
             >>> w.table("accuracy_by_severity", model_label="ResNet-18", corruption=["fog", "snow"])
             >>> w.table("predictions", corruption="fog", severity=2.5, predicted=None)
         """
-        path = self._opened()
         from failmodes.warehouse.database.query import read_rows
 
-        return read_rows(path, name, filters)
+        return read_rows(self._opened(), name, filters)
 
     def tables(self) -> "pl.DataFrame":
         """All tables and views: name, kind ('table' or 'view'), meaning, row_count (null for views)."""
-        path = self._opened()
         from failmodes.warehouse.database.schema_listing import list_relations
 
-        return list_relations(path)
+        return list_relations(self._opened())
 
     def schema(self, name: str | None = None) -> "pl.DataFrame":
         """The columns of one table or view, or of all: table, column, type, and meaning with range and unit.
@@ -129,10 +126,9 @@ class Warehouse:
         Raises:
             QueryError: unknown table or view.
         """
-        path = self._opened()
         from failmodes.warehouse.database.schema_listing import list_columns
 
-        return list_columns(path, name)
+        return list_columns(self._opened(), name)
 
     def chart(
         self,
@@ -179,12 +175,11 @@ class Warehouse:
             >>> w.chart("drops", model=["ResNet-18", "ViT"], theme="dark").save("drops.html")
             >>> w.chart("calibration", by="corruption_group").to_altair()   # an Altair chart to change further
         """
-        path = self._opened()
         from failmodes.analysis.chart_registry import draw_from_warehouse
         from failmodes.analysis.charts.style.frame import frame_of
 
         figure = draw_from_warehouse(
-            path, name, frame=frame_of(layout, width), models=_names(model), evaluations=_names(evaluation),
+            self._opened(), name, frame=frame_of(layout, width), models=_names(model), evaluations=_names(evaluation),
             corruptions=_names(corruption), published=published, by=by,
         )  # fmt: skip
         return replace(figure.with_theme(theme), has_title=title, has_caption=caption)
@@ -225,11 +220,10 @@ class Warehouse:
             >>> w.images("corruption = 'fog' and severity = 3 and not correct order by confidence desc limit 12")
             >>> w.images(image=17, corruption="fog").save("image-17.pdf", width="85mm")
         """
-        path = self._opened()
         from failmodes.analysis.shown_images import find_images
 
         return find_images(
-            path, filter, images=_numbers(image), corruptions=_names(corruption), models=_names(model),
+            self._opened(), filter, images=_numbers(image), corruptions=_names(corruption), models=_names(model),
             evaluations=_names(evaluation), open_study=self._open_study, timeout_s=timeout_s,
         )  # fmt: skip
 
@@ -244,10 +238,9 @@ class Warehouse:
             >>> w.findings()[0].sentence
             >>> w.findings().to_frame().filter(kind="shape", verdict="supported")
         """
-        path = self._opened()
         from failmodes.analysis.judging.stored import warehouse_findings
 
-        return warehouse_findings(path)
+        return warehouse_findings(self._opened())
 
     def claims(
         self,
@@ -275,7 +268,6 @@ class Warehouse:
             >>> w.claims({"shape": "late", "corruptions": ["fog"]})[0].verdict
             >>> w.claims([{"metric": "accuracy", "corruptions": ["fog"], "relation": "drop_at_most", "limit": 0.1}])
         """
-        path = self._opened()
         from failmodes.analysis.judging.claims import ClaimsResult
         from failmodes.analysis.judging.stored import warehouse_claims
         from failmodes.ingest.statements import check_claims
@@ -283,9 +275,9 @@ class Warehouse:
 
         own = user_metrics(metrics)
         if claims is None:
-            return ClaimsResult(warehouse_claims(path, metrics=own))
+            return ClaimsResult(warehouse_claims(self._opened(), metrics=own))
         given = check_claims([claims] if isinstance(claims, Mapping) else claims, "claims()")
-        return ClaimsResult(warehouse_claims(path, given, metrics=own) if given else ())
+        return ClaimsResult(warehouse_claims(self._opened(), given, metrics=own) if given else ())
 
     def compare(
         self,
@@ -320,14 +312,14 @@ class Warehouse:
             >>> w.compare("ResNet-18", "DenseNet-121", margin=0.01)
             >>> w.compare("Net", "other.duckdb::Net").to_markdown()
         """
-        path = self._opened()
         from failmodes.analysis.comparison_result import ComparisonResult
         from failmodes.analysis.judging.compare import compare_named
         from failmodes.warehouse.metrics.custom import named_metrics
 
         found = compare_named(
-            a, b, path, margin=margin, level=level, corruptions=_names(corruption), metrics=named_metrics(metrics)
-        )
+            a, b, self._opened(), margin=margin, level=level, corruptions=_names(corruption),
+            metrics=named_metrics(metrics),
+        )  # fmt: skip
         return ComparisonResult(found)
 
     def report(
@@ -351,10 +343,9 @@ class Warehouse:
             StudyError: a pair does not name models of this warehouse, or the file must not be replaced.
             StorageError: the file cannot be written.
         """
-        warehouse = self._opened()
         from failmodes.analysis.report.rendering import write_report
 
-        return write_report(warehouse, None if path is None else Path(path), pairs=pairs, force=force)
+        return write_report(self._opened(), None if path is None else Path(path), pairs=pairs, force=force)
 
     def export(self, path: str | os.PathLike[str], *, evaluation: str, force: bool = False) -> Path:
         """Export one model's predictions to a small warehouse: a baseline to commit or upload.
@@ -378,10 +369,9 @@ class Warehouse:
         Examples:
             >>> w.export("baseline.duckdb", evaluation="Net A")
         """
-        warehouse = self._opened()
         from failmodes.analysis.model_export import export_model
 
-        return export_model(warehouse, evaluation, path, force=force).path
+        return export_model(self._opened(), evaluation, path, force=force).path
 
     def publish(
         self,
@@ -414,11 +404,10 @@ class Warehouse:
         Examples:
             >>> w.publish("model-card", "card.md", model="ResNet-18")
         """
-        warehouse = self._opened()
         from failmodes.analysis.publishing.formats import publish_results
 
         written = publish_results(
-            warehouse, format, path, models=_names(model), evaluations=_names(evaluation), force=force
+            self._opened(), format, path, models=_names(model), evaluations=_names(evaluation), force=force
         )
         return list(written.paths)
 

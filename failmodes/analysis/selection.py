@@ -196,19 +196,6 @@ def read_for_selection(con: duckdb.DuckDBPyConnection, relation: str, selection:
     return frame.with_columns(cs.decimal().cast(pl.Float64)).join(labels, on="evaluation_id", maintain_order="left")
 
 
-def rows_at_last(relation: str) -> str:
-    """SQL for the rows of an evaluation ($1) at the last severity of each corruption ($2): from … where ….
-
-    `relation` is 'attention' or 'outcomes', never user input.
-    """
-    table = "attention" if relation == "attention" else "prediction_facts"
-    return (
-        f"from {relation} semi join (select corruption, max(severity) as severity from shards "
-        f"where table_name = '{table}' and evaluation_id = $1 and corruption = any($2) group by corruption) "
-        "using (corruption, severity) where evaluation_id = $1"
-    )
-
-
 def read_metrics(con: duckdb.DuckDBPyConnection, evaluation_ids: Sequence[str], names: Sequence[str]) -> pl.DataFrame:
     """Rows of cell_metrics by evaluation and metric; severities are floats, clean cells have the corruption 'none'."""
     frame: pl.DataFrame = con.sql(

@@ -71,13 +71,6 @@ def trained_models(evaluations: Iterable[EvaluationInfo]) -> list[TrainedModel]:
     return _distinctly_labeled(found)
 
 
-def model_of_runs(evaluations: Iterable[EvaluationInfo]) -> dict[EvaluationInfo, TrainedModel]:
-    """The model of each evaluation, in the order of the evaluations."""
-    given = list(evaluations)
-    found = {run: model for model in trained_models(given) for run in model.runs}
-    return {evaluation: found[evaluation] for evaluation in given}
-
-
 def noun_of_runs(evaluations: Iterable[EvaluationInfo]) -> str:
     """The noun for an evaluation in a count: "model", or "training run" if a model has several."""
     several = any(model.has_several_seeds for model in trained_models(evaluations))
@@ -86,8 +79,9 @@ def noun_of_runs(evaluations: Iterable[EvaluationInfo]) -> str:
 
 def pairs_of_models(evaluations: Iterable[EvaluationInfo]) -> list[tuple[EvaluationInfo, EvaluationInfo]]:
     """Pairs of evaluations of different models."""
-    model = model_of_runs(evaluations)
-    return [(a, b) for a, b in combinations(model, 2) if model[a] != model[b]]
+    given = list(evaluations)
+    models = {run: model for model in trained_models(given) for run in model.runs}
+    return [(a, b) for a, b in combinations(given, 2) if models[a] != models[b]]
 
 
 def _distinctly_labeled(models: list[TrainedModel]) -> list[TrainedModel]:

@@ -1,11 +1,11 @@
 """Sheets of pictures as files and in notebooks: every format, malicious names, rows and pixels."""
 
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from page_elements import Elements
 from pictured_results import Pictured, pictured
 
 from failmodes.analysis.opened_warehouse import Warehouse
@@ -29,21 +29,6 @@ def sheet(made: Pictured) -> ImageSheet:
     return Warehouse(made.warehouse).images(f"{FOG} order by image_id")
 
 
-class Page(HTMLParser):
-    """Names of tags, and attributes of pictures."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.images: list[dict] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list) -> None:
-        self.tags.append(tag)
-        assert not any(name.startswith("on") for name, _ in attrs)
-        self.images += [dict(attrs)] if tag == "img" else []
-
-
 def test_rows_and_pixels_are_at_hand(sheet: ImageSheet, made: Pictured) -> None:
     rows = sheet.rows
     assert (rows.height, len(sheet), len(sheet.pixels)) == (12, 12, 12)
@@ -60,11 +45,12 @@ def test_html_shows_malicious_names_and_runs_none(made: Pictured, tmp_path: Path
     w = Warehouse(made.warehouse)
     shown = w.images(image=[0, 1], corruption="fog") if kind == "curves" else w.images(FOG)
     text = shown._repr_html_() if kind == "notebook" else shown.save(tmp_path / "sheet.html").read_text("utf-8")
-    page = Page(text)
+    page = Elements(text)
     assert "script" not in page.tags
     assert "49" not in re.findall(r"<bdi>.*?</bdi>", text)
-    assert len(page.images) == 12
-    for image in page.images:
+    images = [element.attributes for element in page.found if element.tag == "img"]
+    assert len(images) == 12
+    for image in images:
         assert image["src"].startswith("data:image/png;base64,")
         assert re.match(
             r"image \d, (Fog, severity [\d.]+|clean): .* predicts .*, (correct|incorrect: the true class is .*)",

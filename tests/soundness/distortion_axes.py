@@ -41,7 +41,7 @@ def measure(
         accuracy = correct.mean(axis=0)
         resampled = resampled_curve(accuracy, covariance_of_means(correct), settings)
         said = [_said(over) for over in shapes_over(np.vstack([accuracy, resampled]), axis)]
-        verdict = axes_verdict(*({"shape": word} for word in said))
+        verdict = axes_verdict(*said)
         yield [*(_is_false(verdict, said, one) for one in true), verdict == "supported"]
 
 

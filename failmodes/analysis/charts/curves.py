@@ -13,7 +13,7 @@ from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame, Panels
 from failmodes.analysis.charts.style.published import PUBLISHED, published_behind
 from failmodes.analysis.charts.style.series import OTHERS, ModelColors, model_colors
-from failmodes.analysis.charts.style.theme import GRAY, LABEL_PX, text_shade
+from failmodes.analysis.charts.style.theme import GRAY, LABEL_PX, TEXT_SHADES
 from failmodes.analysis.judging.findings.largest_drop import largest_drop_sentence
 from failmodes.analysis.judging.findings.shape import shape_label
 from failmodes.analysis.render.formatting import format_count, format_interval, format_number, format_percent
@@ -59,7 +59,7 @@ def chart(
         models,
         frame,
         [PUBLISHED] if others.name else [],
-        style.severity_axis(last, title=panels.severity_title),
+        style.severity_axis(last, title="severity" if panels.rows <= style.FEW_ROWS else None),
         alt.Y("accuracy:Q", title="accuracy", scale=style.fixed_scale(low, 1), axis=style.percent_axis(height)),
         chance,
         style.point_size(points),
@@ -188,7 +188,7 @@ def _layers(
         alt.Tooltip("severity:Q", title="severity"),
         *style.interval_tips("accuracy", ".1%", "accuracy", "accuracy_low", "accuracy_high"),
     ]
-    shades = [text_shade(color) for color in models.colors.values()]
+    shades = [TEXT_SHADES.get(color, color) for color in models.colors.values()]
     words = [
         alt.Chart()
         .transform_filter("isValid(datum.shape_text)")

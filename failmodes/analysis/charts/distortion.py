@@ -35,12 +35,16 @@ MEASURES = {"RMSE": MID_GRAY, "1 \u2212 SSIM": DARK_GRAY}
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
-    """Stored distortion.
+    """Stored distortion, of the first evaluation, since all evaluations of a selection share their pixels.
 
     Raises:
         WarehouseError: corrupted images do not pair with clean ones.
     """
-    return _figure(_stored(con, selection), selection.images, "", selection.source_line, frame)
+    rows = read_for_selection(con, "distortion_by_severity", selection.only(selection.evaluations[0]))
+    if rows.is_empty():
+        raise WarehouseError("no distortion to show: corrupted images do not pair with clean images")
+    rows = rows.sort("corruption_order", "severity")
+    return _figure(rows, selection.images, "", selection.source_line, frame)
 
 
 def chart_of_images(request: CorruptionRequest, *, frame: Frame = PAGE) -> Figure:
@@ -122,26 +126,18 @@ def _layers(frame: Frame, last: float) -> list[alt.Chart]:
 
 
 def distortion_sentence(rows: pl.DataFrame) -> str:
-    """The corruption with the largest distortion at its last severity, and those that are not monotone."""
+    """The corruption with the largest distortion at its last severity, and those that are not monotone.
+
+    These have a step with a decrease of mean RMSE whose 95% interval is below 0.
+    """
     last = rows.filter(pl.col("severity") == pl.col("severity").max().over("corruption"))
     first = last.sort("mean_rmse", descending=True).row(0, named=True)
     severity, rmse = format_severity(first["severity"]), format_number(first["mean_rmse"], 2)
     most = f"{first['corruption_label']} distorts the images most: RMSE {rmse} at severity {severity}"
-    uneven = [lower_label(label) for label in _not_monotone(rows)]
+    falls = rows.filter(pl.col("rmse_change_high") < 0)["corruption_label"].unique(maintain_order=True)
+    uneven = [lower_label(label) for label in falls]
     trend = f"not monotone: {join_names(uneven)}" if uneven else "distortion never decreases with severity"
     return f"{most}; {trend}"
-
-
-def _stored(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
-    """Stored distortion, of the first evaluation, since all evaluations of a selection share their pixels.
-
-    Raises:
-        WarehouseError: corrupted images do not pair with clean images.
-    """
-    rows = read_for_selection(con, "distortion_by_severity", selection.only(selection.evaluations[0]))
-    if rows.is_empty():
-        raise WarehouseError("no distortion to show: corrupted images do not pair with clean images")
-    return rows.sort("corruption_order", "severity")
 
 
 def measured_distortion(request: CorruptionRequest, clean: NDArray[np.uint8]) -> tuple[pl.DataFrame, dict[str, str]]:
@@ -165,12 +161,6 @@ def measured_distortion(request: CorruptionRequest, clean: NDArray[np.uint8]) ->
     if not rows:
         raise StudyError(next(iter(missing.values())))
     return pl.DataFrame(rows), missing
-
-
-def _not_monotone(rows: pl.DataFrame) -> list[str]:
-    """Labels of corruptions whose mean RMSE decreases at some step, with the 95% interval of the change below 0."""
-    falls = rows.filter(pl.col("rmse_change_high") < 0)
-    return falls["corruption_label"].unique(maintain_order=True).to_list()
 
 
 def _curve(request: CorruptionRequest, name: str, clean: NDArray[np.uint8]) -> list[dict[str, Any]]:

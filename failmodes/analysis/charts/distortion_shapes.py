@@ -1,7 +1,5 @@
 """Curvature of each curve over measured distortion (RMSE, 1 − SSIM) against its curvature over severity."""
 
-from typing import Any
-
 import altair as alt
 import duckdb
 import polars as pl
@@ -26,7 +24,6 @@ MEANINGS: dict[Word, str] = {
 SYMBOLS = {"supported": "diamond", "inconclusive": "circle", "contradicted": "square"}
 X_TITLE = "\u2190 early\u00a0\u00a0\u00a0curvature over severity\u00a0\u00a0\u00a0late \u2192"
 MAX_SIDE_PX = 280
-Row = dict[str, Any]
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
@@ -37,25 +34,32 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     """
     names, models, settings = corruption_names(con, selection), model_colors(con, selection), stored_settings(con)
     pairs = axis_pairs(con, selection)
-    if not pairs:
+    if pairs.is_empty():
         raise WarehouseError(
             "no curve that drops has measured distortion that increases with severity: see the reasons in the table "
             "shapes_over_distortion"
         )
-    points = models.with_series(pl.DataFrame([_point(*pair, names) for pair in pairs]))
-    panel_names = [f"Over {AXIS_NAMES[axis]}" for axis in AXIS_NAMES if axis in {over["axis"] for _, over in pairs}]
+    panel = pl.format("Over {}", pl.col("axis").replace_strict(AXIS_NAMES))
+    labels = pl.col("shape", "shape_over_severity").replace_strict(SHAPE_LABELS, return_dtype=pl.String)
+    verdicts = [MEANINGS[axes_verdict(*shapes)] for shapes in pairs.select("shape_over_severity", "shape").rows()]
+    name = pl.col("corruption").replace_strict(names)
+    curvatures = pl.col("^curvature.*$")
+    points = models.with_series(
+        pairs.select("label", "corruption", labels, curvatures, panel=panel, name=name, verdict=pl.Series(verdicts))
+    )
+    panel_names = [f"Over {AXIS_NAMES[axis]}" for axis in AXIS_NAMES if axis in pairs["axis"]]
     panels = frame.panels(len(panel_names), 2)
     side = panels.height(min(MAX_SIDE_PX, panels.width))
     threshold = settings.curvature_threshold
     low, high = style.domain_of(
-        [*points["curvature"], *points["over_severity"], -1.5 * threshold, 1.5 * threshold], 0.15
+        [*points["curvature"], *points["curvature_over_severity"], -1.5 * threshold, 1.5 * threshold], 0.15
     )
     named = [
         style.without_overlap(
             part.with_columns(
                 name=pl.when(pl.col("series") != OTHERS, pl.col("verdict") == MEANINGS["supported"]).then("name")
             ),
-            PlotAxis("over_severity", low, high, panels.width),
+            PlotAxis("curvature_over_severity", low, high, panels.width),
             PlotAxis("curvature", low, high, side),
         ).select("panel", "label", "corruption", shown_name="name")
         for part in points.partition_by("panel")
@@ -71,7 +75,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
         style.small_multiples(
             _layers(models.color(frame, **style.POINTS), frame, low, high), rows, "panel", panel_names, panels, side
         ),
-        _title(pairs),
+        _title(points),
         "Curvature \u03ba of each curve that drops (mean height above its chord as a share of the drop) over measured "
         f"distortion against \u03ba over severity, on {selection.images}; bars: "
         f"{format_percent(settings.interval_level, 0)} intervals over images, clipped at the plot. Dashed: equal. "
@@ -83,29 +87,10 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     )
 
 
-def _point(over_severity: Row, over: Row, names: dict[str, str]) -> Row:
-    """One curve and distortion metric: both curvatures with intervals, both shapes, and the verdict."""
-    return {
-        "panel": f"Over {AXIS_NAMES[over['axis']]}",
-        "label": over["label"],
-        "corruption": over["corruption"],
-        "name": names[over["corruption"]],
-        "verdict": MEANINGS[axes_verdict(over_severity, over)],
-        "shape": SHAPE_LABELS[over["shape"]],
-        "shape_over_severity": SHAPE_LABELS[over_severity["shape"]],
-        "curvature": over["curvature"],
-        "low": over["curvature_low"],
-        "high": over["curvature_high"],
-        "over_severity": over_severity["curvature"],
-        "severity_low": over_severity["curvature_low"],
-        "severity_high": over_severity["curvature_high"],
-    }
-
-
 def _layers(color: alt.Color, frame: Frame, low: float, high: float) -> list[alt.Chart]:
     scale = style.fixed_scale(low, high)
     x = alt.X(
-        "over_severity:Q",
+        "curvature_over_severity:Q",
         title=X_TITLE,
         scale=scale,
         axis=alt.Axis(grid=False, format=".2~f", tickCount=5, labelFlush=True),
@@ -125,7 +110,7 @@ def _layers(color: alt.Color, frame: Frame, low: float, high: float) -> list[alt
         alt.Tooltip("name:N", title="corruption"),
         alt.Tooltip("shape_over_severity:N", title="shape over severity"),
         alt.Tooltip("shape:N", title="shape over distortion"),
-        alt.Tooltip("over_severity:Q", format=".2f", title="curvature over severity"),
+        alt.Tooltip("curvature_over_severity:Q", format=".2f", title="curvature over severity"),
         alt.Tooltip("curvature:Q", format=".2f", title="curvature over distortion"),
     ]
     base = alt.Chart().transform_filter("isValid(datum.label)").encode(x=x, y=y, color=color)
@@ -133,8 +118,8 @@ def _layers(color: alt.Color, frame: Frame, low: float, high: float) -> list[alt
     return [
         square.encode(x=alt.X("x:Q", scale=scale), x2="x_end:Q", y=alt.Y("x:Q", scale=scale), y2="x_end:Q"),
         style.diagonal(low, high),
-        base.mark_rule(clip=True).encode(x="severity_low:Q", x2="severity_high:Q"),
-        base.mark_rule(clip=True).encode(y="low:Q", y2="high:Q"),
+        base.mark_rule(clip=True).encode(x="curvature_low_over_severity:Q", x2="curvature_high_over_severity:Q"),
+        base.mark_rule(clip=True).encode(y="curvature_low:Q", y2="curvature_high:Q"),
         base.mark_point(filled=True, size=60, opacity=1).encode(shape=shape, tooltip=tips),
         alt.Chart()
         .transform_filter("isValid(datum.shown_name)")
@@ -143,36 +128,29 @@ def _layers(color: alt.Color, frame: Frame, low: float, high: float) -> list[alt
     ]
 
 
-def _title(pairs: list[tuple[Row, Row]]) -> str:
+def _title(points: pl.DataFrame) -> str:
     """For how many curves the shape differs between the axes."""
-    verdicts = {(over["label"], over["corruption"]): set[Word]() for _, over in pairs}
-    for severity, over in pairs:
-        verdicts[over["label"], over["corruption"]].add(axes_verdict(severity, over))
-    differing = sum("supported" in found for found in verdicts.values())
-    count = format_count(len(verdicts), "curve")
-    return f"The shape over distortion differs from the shape over severity for {differing} of {count}"
+    differ = (pl.col("verdict") == MEANINGS["supported"]).any()
+    curves = points.group_by("label", "corruption").agg(differ)["verdict"]
+    count = format_count(len(curves), "curve")
+    return f"The shape over distortion differs from the shape over severity for {curves.sum()} of {count}"
 
 
-def axis_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[tuple[Row, Row]]:
-    """Rows of `shapes_over_distortion` that may be compared, over severity and over distortion; largest change first.
+def axis_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
+    """Rows of `shapes_over_distortion` over distortion, with columns `_over_severity`; largest change first.
 
-    Curves must drop over severity, and their distortion must increase along it.
+    Curves must drop over both axes, and their distortion must increase along severity.
     """
-    table = read_for_selection(con, "shapes_over_distortion", selection).rows(named=True)
-    over_severity = {(r["evaluation_id"], r["corruption"]): r for r in table if r["axis"] == SEVERITY_AXIS}
-    pairs = [
-        (severity, row)
-        for row in table
-        if row["axis"] != SEVERITY_AXIS
-        and row["curvature"] is not None
-        # a curve may drop over distortion and not over severity
-        and (severity := over_severity[row["evaluation_id"], row["corruption"]])["curvature"] is not None
-    ]
-    return sorted(pairs, key=lambda pair: -abs(pair[1]["curvature_change"]))
+    table = read_for_selection(con, "shapes_over_distortion", selection)
+    over_severity = table.filter(axis=SEVERITY_AXIS)
+    over_distortion = table.filter(pl.col("axis") != SEVERITY_AXIS)
+    pairs = over_distortion.join(over_severity, on=["evaluation_id", "corruption"], suffix="_over_severity")
+    known = pairs.drop_nulls(["curvature", "curvature_over_severity"])
+    return known.sort(pl.col("curvature_change").abs(), descending=True, maintain_order=True)
 
 
-def axes_verdict(over_severity: Row, over_distortion: Row) -> Word:
-    """Whether the two shapes differ; inconclusive if either is."""
-    if "inconclusive" in (over_severity["shape"], over_distortion["shape"]):
+def axes_verdict(over_severity: str, over_distortion: str) -> Word:
+    """Whether two shapes differ; inconclusive if either is."""
+    if "inconclusive" in (over_severity, over_distortion):
         return "inconclusive"
-    return "contradicted" if over_severity["shape"] == over_distortion["shape"] else "supported"
+    return "contradicted" if over_severity == over_distortion else "supported"

@@ -112,7 +112,7 @@ def _cell_charts(address: Any, cell: Any, con: Any, set_slice: Any, view: Any) -
     _drawn = [view.dressed(plot, figures.summary) for plot in plots.cell_plots(figures, view)]
 
     def _take(fields: Any) -> None:
-        set_slice(address.slice._replace(**elements.clicked_pair(fields)))
+        set_slice(address.slice._replace(true_class=fields.get("label_name"), prediction=fields.get("prediction")))
 
     cell_elements = [elements.chart(plot, plots.CONFUSION, _take) for plot in _drawn]
     _charts = [elements.role("matrix", cell_elements[0]), mo.vstack(cell_elements[1:], gap=0.25)]

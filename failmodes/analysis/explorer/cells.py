@@ -154,9 +154,6 @@ class Slice(NamedTuple):
         return " and ".join([*parts, *filter(None, [self.condition.strip()])])
 
 
-ALL_IMAGES = Slice()
-
-
 class CellImages(NamedTuple):
     """The images of a cell.
 
@@ -262,14 +259,14 @@ def class_names(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[st
     return list(dict.fromkeys(name for (name,) in con.execute(statement, [selection.shared["dataset_id"]]).fetchall()))
 
 
-def read_images(con: duckdb.DuckDBPyConnection, path: Path, cell: Cell, which: Slice = ALL_IMAGES) -> CellImages:
+def read_images(con: duckdb.DuckDBPyConnection, path: Path, cell: Cell, which: Slice) -> CellImages:
     """The images of a cell, those in a slice first.
 
     Args:
         con: the warehouse.
         path: its file, on which a condition runs in a locked connection of its own.
         cell: the cell.
-        which: the slice. Default: all images.
+        which: the slice.
 
     Raises:
         QueryError: the condition is invalid, or names an unknown column.

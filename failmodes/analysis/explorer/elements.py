@@ -134,11 +134,6 @@ def slice_form(classes: Sequence[str], which: Slice) -> Any:
     })  # fmt: skip
 
 
-def clicked_pair(fields: Mapping[str, str]) -> dict[str, str | None]:
-    """True class and prediction of a clicked cell of the matrix, or None."""
-    return {"true_class": fields.get("label_name"), "prediction": fields.get("prediction")}
-
-
 def table(rows: pl.DataFrame, **options: Any) -> Any:
     """A table to page through and download; URLs stay text, which marimo would turn into links and images."""
 

@@ -1,7 +1,7 @@
 """Stored attention of single images: maps of exemplars, and the centroid of every image."""
 
 from collections.abc import Sequence
-from decimal import Decimal
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -16,7 +16,6 @@ AttentionMap = NDArray[np.float64]  # (h, w), not negative
 Point = tuple[float, float]  # x and y, 0 to 1 from the top left
 OF_EXEMPLARS = "attention maps are stored for exemplars only"
 NO_EXEMPLARS = "attention maps are stored for exemplars only, and there are none"
-_Key = tuple[str, str, Decimal, int]  # evaluation, corruption, severity, image
 
 
 def stored_attention(
@@ -37,11 +36,13 @@ def stored_attention(
     maps = {tuple(row[:4]): stored_map(*row[4:]) for row in stored}
     centers = con.execute(
         "select evaluation_id, corruption, severity, image_id, centroid_x, centroid_y from attention "
-        "where evaluation_id = any($1) and image_id = any($2) and target = 'clean' and not empty",
+        "where evaluation_id = any($1) and image_id = any($2) and target = 'clean' and not empty "
+        "and centroid_x between 0 and 1 and centroid_y between 0 and 1",
         wanted,
     ).fetchall()
-    points = {tuple(row[:4]): point for row in centers if (point := _inside(*row[4:])) is not None}
-    return [(one := maps.get(_key(row)), points.get(_key(row)) or centroid(one)) for row in rows]
+    points: dict[tuple[Any, ...], Point] = {tuple(row[:4]): (row[4], row[5]) for row in centers}
+    keys = [(row.evaluation_id, row.corruption, row.severity, row.image_id) for row in rows]
+    return [(maps.get(key), points.get(key) or centroid(maps.get(key))) for key in keys]
 
 
 def missing_map_reason(con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow]) -> str:
@@ -78,12 +79,3 @@ def centroid(attention: AttentionMap | None) -> Point | None:
     total = attention.sum()
     x, y = (attention.sum(0) @ columns) / total, (attention.sum(1) @ rows) / total
     return float(x / attention.shape[1]), float(y / attention.shape[0])
-
-
-def _key(row: PictureRow) -> _Key:
-    return row.evaluation_id, row.corruption, row.severity, row.image_id
-
-
-def _inside(x: float | None, y: float | None) -> Point | None:
-    """A point inside the image; None for any other stored value."""
-    return (x, y) if x is not None and y is not None and 0 <= x <= 1 and 0 <= y <= 1 else None

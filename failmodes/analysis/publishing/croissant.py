@@ -4,12 +4,12 @@ Paths are relative to the folder of the warehouse, where the description belongs
 """
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from failmodes.analysis.render.formats.json import as_json
 from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.analysis.selection import Selection
 from failmodes.warehouse.database.connection import fetch_first
@@ -33,7 +33,6 @@ from failmodes.warehouse.schema import (
 )
 from failmodes.warehouse.shards.format import RESULTS_FOLDER
 from failmodes.warehouse.shards.inventory import stored_columns
-from failmodes.warehouse.terminal import json_without_commands
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
 DESCRIBED = (PREDICTION_FACTS, ATTENTION, EVALUATIONS, MODELS, DATASETS, CLASSES, IMAGES, CORRUPTIONS, SOURCES, SHIFTS)
@@ -103,8 +102,8 @@ def write_croissant(
         if columns := _columns(table, warehouse.parent, has_results=has_results):
             described["distribution"] += [_file_set(table)] if has_results else []
             described["recordSet"].append(_record_set(table, columns, warehouse, has_results=has_results))
-    document = json_without_commands(json.dumps(described, indent=2, ensure_ascii=False))
-    write_output(path, f"{document.replace('<', chr(92) + 'u003c')}\n".encode(), (".json",), force=force)
+    document = as_json(described, indent=2).replace("<", "\\u003c")
+    write_output(path, f"{document}\n".encode(), (".json",), force=force)
     notes = [MISSING]
     if not has_results:
         notes.append(f"no folder {RESULTS_FOLDER} next to the warehouse: only the DuckDB file is described")

@@ -1,6 +1,5 @@
 """Model card snippet for the Hugging Face hub: metadata in YAML (`model-index`) and tables in Markdown."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,15 +8,14 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.render.blocks import Cell, Table
+from failmodes.analysis.render.formats.json import as_json
 from failmodes.analysis.render.formats.markdown import escape, table_lines
 from failmodes.analysis.render.formatting import format_interval, format_number, format_severity, join_names
 from failmodes.analysis.selection import EvaluationInfo, Selection, averaged_severities, read_for_selection
 from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import MeanAccuracy, run_accuracies
-from failmodes.warehouse.errors import printable
 from failmodes.warehouse.output_files import write_output
-from failmodes.warehouse.terminal import json_without_commands
 
 DIGITS = 4  # of shares 0-1
 TASK = {"type": "image-classification", "name": "Image classification"}
@@ -34,18 +32,14 @@ def write_model_card(
     means, level = run_accuracies(con, selection), stored_settings(con).interval_level
     points = read_for_selection(con, "accuracy_by_severity", selection)
     names = dict(points.select("corruption", "corruption_label").unique().rows())
-    severities = _severities(points)
+    levels = averaged_severities(points["severity"].unique().sort().to_list())
+    severities = join_names(map(format_severity, levels))
     index = [_index_entry(selection, e, one, names, severities, level) for e, one in means.items()]
-    lines = ["---", *_yaml({"model-index": index}), "---", ""]
+    lines = ["---", f"model-index: {as_json(index, indent=2)}", "---", ""]  # JSON is YAML
     for evaluation, one in means.items():
         lines += [*_table(selection, evaluation, one, points, names, severities, level), ""]
     write_output(path, "\n".join(lines).encode(), (".md",), force=force)
     return ["merge its metadata into the metadata of your card: a card has one block between --- lines"]
-
-
-def _severities(points: pl.DataFrame) -> str:
-    """The severities of averages."""
-    return join_names(map(format_severity, averaged_severities(points["severity"].unique().sort().to_list())))
 
 
 def _index_entry(
@@ -113,24 +107,3 @@ def _table(
 
 def _shown(estimate: Estimate) -> str:
     return f"{format_number(100 * estimate.value)} {format_interval(estimate.low, estimate.high)}"
-
-
-def _yaml(value: Any, indent: str = "") -> Iterator[str]:
-    """Lines of block YAML; every string is quoted as in JSON, so that none is parsed as another type."""
-    items = value.items() if isinstance(value, dict) else ((None, item) for item in value)
-    for key, item in items:
-        lead = f"{indent}- " if key is None else f"{indent}{key}:"
-        if not isinstance(item, dict | list):
-            yield f"{lead} {_scalar(item)}" if key is not None else f"{lead}{_scalar(item)}"
-        elif key is None:
-            first, *rest = _yaml(item, f"{indent}  ")
-            yield from (f"{lead}{first.lstrip()}", *rest)
-        else:
-            yield lead
-            yield from _yaml(item, f"{indent}  ")
-
-
-def _scalar(value: Any) -> str:
-    if not isinstance(value, str):
-        return json.dumps(value)
-    return json_without_commands(json.dumps(printable(value), ensure_ascii=False))

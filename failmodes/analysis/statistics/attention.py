@@ -15,7 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from failmodes.analysis.once import read_once
-from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection, rows_at_last
+from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.duplicates import copies_of
 from failmodes.analysis.statistics.estimate import Estimate, Float64Array
 from failmodes.analysis.statistics.shares import p_by_inversion
@@ -195,7 +195,9 @@ def read_last_rows(
     rows: pl.DataFrame = con.sql(
         "select list_position($2, corruption) - 1 as place, image_id, coalesce(label, -1) as label, 1 as is_there, "
         "centroid_shift, null_class_centroid_shift, mask_share, null_mask_share "
-        f"from (select * {rows_at_last('attention')} and target = $3) left join "
+        "from (from attention semi join (select corruption, max(severity) as severity from shards "
+        "where table_name = 'attention' and evaluation_id = $1 and corruption = any($2) group by corruption) "
+        "using (corruption, severity) where evaluation_id = $1 and target = $3) left join "
         "(select image_id, label from images where dataset_id = $4) using (image_id)",
         params=[evaluation.evaluation_id, [*corruptions, CLEAN], CLEAN_TARGET, facts["dataset_id"]],
     ).pl()

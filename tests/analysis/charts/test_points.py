@@ -1,11 +1,30 @@
 """What charts draw is what the warehouse holds: points are rows of a view, or counted from the images."""
 
+from pathlib import Path
+
 import duckdb
+import numpy as np
 import pytest
+from checkpoint_comparisons import CORRUPTIONS
+from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix
+from synthetic_results import Synthetic
 
 from failmodes.analysis.chart_registry import draw_selection
+from failmodes.analysis.charts import curves, exemplars, onset
+from failmodes.analysis.charts.style.figure import Figure
+from failmodes.analysis.charts.style.frame import PAPER
 from failmodes.analysis.selection import Selection, select_one
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.schema import EXEMPLAR_REASONS
+
+
+def rows_of(figure: Figure) -> list[dict]:
+    """The rows of the chart's one table."""
+    (rows,) = figure.to_dict()["datasets"].values()
+    return rows
+
 
 # By chart: the columns of its points, and the rows that these must be
 POINTS = {
@@ -67,3 +86,69 @@ def test_the_confusion_matrix_is_that_of_the_cell_of_the_lowest_accuracy(
         (i, j): share for i, row in enumerate(by_hand) for j, share in enumerate(row) if share
     })  # fmt: skip
     assert f"Alpha {100 * worst[2]:.1f}% under " in spec["usermeta"]["title"]
+
+
+def test_points_are_the_cells_and_their_chord_is_straight(
+    con: duckdb.DuckDBPyConnection, selection: Selection, synthetic: Synthetic
+) -> None:
+    points = [
+        row for row in rows_of(curves.chart(con, selection)) if row["chord"] is not None and row["corruption"] == "Fog"
+    ]
+    accuracy = synthetic.correct["Alpha", "fog"].mean(axis=1)
+    assert [row["accuracy"] for row in points] == pytest.approx(accuracy.tolist())
+    assert [row["chord"] for row in points] == pytest.approx(np.linspace(accuracy[0], accuracy[-1], 6).tolist())
+
+
+def survivors(results: Synthetic, label: str, corruption: str) -> tuple[int, int]:
+    """Images that are right at every severity, of those that are right when clean."""
+    correct = results.correct[label, corruption]
+    return int(np.all(correct, axis=0).sum()), int(correct[0].sum())
+
+
+@pytest.mark.parametrize("label", ["Aspen", "Birch"])
+def test_few_models_are_reported_with_their_interval(
+    many_con: duckdb.DuckDBPyConnection, many_results: Synthetic, label: str
+) -> None:
+    counts = {corruption: survivors(many_results, label, corruption) for corruption in CORRUPTIONS}
+    left, clean = min(counts.values())
+    ends = binomtest(left, clean).proportion_ci(1 - 0.05 / len(CORRUPTIONS), method="exact")
+    figure = onset.chart(many_con, select_one(many_con, models=[label]), frame=PAPER)
+    assert f"{100 * left / clean:.1f}% [{100 * ends.low:.1f},\u00a0{100 * ends.high:.1f}]" in figure.title
+    shown = {row["corruption"]: row["surviving_share"] for row in rows_of(figure) if row["text"]}
+    assert shown == pytest.approx({corruption: left / clean for corruption, (left, clean) in counts.items()})
+
+
+FIRST = """
+    select corruption, severity, predicted = label as is_correct, confidence, image_id from exemplars
+    where evaluation_id = $1 qualify image_id = first_value(image_id) over (
+        partition by corruption order by list_position($2, reason), reason_rank, image_id
+    )
+"""
+
+
+def test_each_corruption_has_the_first_image_in_rank(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    figure = exemplars.chart(con, selection)
+    spec = figure.to_dict()
+    shown = [row for rows in spec["datasets"].values() for row in rows if "url" in row]
+    stored = con.execute(FIRST, [selection.ids[0], list(EXEMPLAR_REASONS)]).fetchall()
+    order = list(selection.corruptions)
+    expected = sorted(
+        (
+            order.index(corruption),
+            "clean" if not severity else f"{float(severity):g}",
+            is_correct,
+            f"{100 * confidence:.0f}%",
+        )
+        for corruption, severity, is_correct, confidence, _ in stored
+    )
+    assert sorted((row["row"], row["column"], row["is_correct"], row["notes"]) for row in shown) == expected
+    last = [row for row in shown if row["column"] == "5"]
+    incorrect = sum(not row["is_correct"] for row in last)
+    assert figure.title.startswith(f"Alpha misclassifies {incorrect} of {len(order)}\N{NO-BREAK SPACE}example images")
+
+
+def test_without_exemplars_it_says_so(warehouse_copy: Path) -> None:
+    with duckdb.connect(str(warehouse_copy)) as changed:
+        changed.execute("delete from exemplars")
+    with open_warehouse(warehouse_copy) as con, pytest.raises(WarehouseError, match="no exemplars of Alpha"):
+        exemplars.chart(con, select_one(con, models=["Alpha"]))

@@ -2,7 +2,6 @@
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,6 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from page_elements import Elements
 
 from failmodes.analysis.render.blocks import Case, Cell, Document, Section, Sentence, Table
 from failmodes.analysis.render.documents import Rendered, output_formats, render
@@ -48,23 +48,6 @@ class Result(Rendered):
         return Document(text, blocks, {"key": [text, {"inner": text}], "not finite": float("nan")}, cases)
 
 
-class Elements(HTMLParser):
-    """Elements and text of a page."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: set[str] = set()
-        self.text = ""
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.add(tag)
-        assert not [name for name, _ in attrs if name.startswith("on")]
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
 def words(text: str) -> str:
     return " ".join(text.split())
 
@@ -87,7 +70,7 @@ def check_text(written: str, text: str) -> None:
 
 def check_html(written: str, text: str) -> None:
     page = Elements(written)
-    assert page.found <= ELEMENTS
+    assert page.tags <= ELEMENTS
     assert words(printable(text, len(text))) in words(page.text)
 
 

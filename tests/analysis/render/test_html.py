@@ -2,31 +2,13 @@
 
 import json
 import re
-from html.parser import HTMLParser
+
+from page_elements import Elements
 
 from failmodes.analysis.render.blocks import Cell, Chart, Gallery, ImageStrip, Section, Sentence, StripFrame, Table
 from failmodes.analysis.render.formats.html import render_blocks
 
 ATTACK = "'\"></script><img src=x onerror=alert(1)>&amp;"
-VOID = ("img", "input", "br")
-
-
-class Elements(HTMLParser):
-    """The elements of a page, each with its attributes and what it stands in."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.stack: list[str] = []
-        self.found: list[tuple[str, dict[str, str | None], str]] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs), self.stack[-1] if self.stack else ""))
-        if tag not in VOID:
-            self.stack.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.stack.pop() == tag
 
 
 def strip(text: str) -> ImageStrip:

@@ -13,14 +13,9 @@ from typer.testing import CliRunner
 from failmodes.analysis.render.blocks import Gallery, Sentence
 from failmodes.analysis.report.comparison_section import comparison_sections, pairs_by_selection
 from failmodes.analysis.report.rendering import write_report
-from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.selection import Selection
 from failmodes.cli import build_app
 from failmodes.warehouse.errors import StudyError
-
-
-@pytest.fixture(scope="module")
-def both(con: duckdb.DuckDBPyConnection) -> Selection:
-    return select_one(con)
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +27,9 @@ def titles(page: str) -> list[str]:
     return re.findall(r'<section id="comparison-[^>]*>\s*<h2><bdi>(.*?)</bdi>', page)
 
 
-def test_the_only_two_models_are_compared(con: duckdb.DuckDBPyConnection, both: Selection) -> None:
-    ((pair,),) = pairs_by_selection(con, Path("w.duckdb"), [both])
-    section, details = comparison_sections(con, both, pair)
+def test_the_only_two_models_are_compared(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    ((pair,),) = pairs_by_selection(con, Path("w.duckdb"), [selection])
+    section, details = comparison_sections(con, selection, pair)
     chart, *strongest = section.blocks
     everything = list(blocks_of(details.blocks))
     sentences = [one.text for one in everything if isinstance(one, Sentence)]

@@ -13,12 +13,7 @@ from PIL import Image
 from failmodes.analysis.render.blocks import ImageStrip
 from failmodes.analysis.report import gallery as module
 from failmodes.analysis.report.gallery import gallery
-from failmodes.analysis.selection import Selection, select_one
-
-
-@pytest.fixture(scope="module")
-def both(con: duckdb.DuckDBPyConnection) -> Selection:
-    return select_one(con)
+from failmodes.analysis.selection import Selection
 
 
 def pixels_of(url: str) -> np.ndarray:
@@ -36,8 +31,8 @@ def rows_of(con: duckdb.DuckDBPyConnection, model: str, corruption: str, one: Im
     ).pl()
 
 
-def test_strips_hold_the_pictures_of_all_severities(con: duckdb.DuckDBPyConnection, both: Selection) -> None:
-    found = gallery(con, both)
+def test_strips_hold_the_pictures_of_all_severities(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    found = gallery(con, selection)
     distinct = "select count(distinct (evaluation_id, corruption, image_id)) from exemplars"
     ((count,),) = con.execute(distinct).fetchall()
     assert len(found.strips) == count
@@ -57,10 +52,10 @@ def test_strips_hold_the_pictures_of_all_severities(con: duckdb.DuckDBPyConnecti
 
 
 def test_what_does_not_fit_is_left_out_and_counted(
-    con: duckdb.DuckDBPyConnection, both: Selection, monkeypatch: pytest.MonkeyPatch
+    con: duckdb.DuckDBPyConnection, selection: Selection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = gallery(con, both)
+    whole = gallery(con, selection)
     monkeypatch.setattr(module, "MAX_BYTES", sum(len(one.url) for one in whole.strips[:7]) * 3 // 4)
-    cut = gallery(con, both)
+    cut = gallery(con, selection)
     assert cut.strips == whole.strips[:7]
     assert f"7 of {len(whole.strips)} stored" in cut.note

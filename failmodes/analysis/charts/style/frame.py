@@ -61,11 +61,6 @@ class Panels(NamedTuple):
     space: float = math.inf
     part: int = 0
 
-    @property
-    def severity_title(self) -> str | None:
-        """The title of the severity axis; None with many rows, since the caption says it."""
-        return "severity" if self.rows <= FEW_ROWS else None
-
     def height(self, usual_px: float, around_px: float = PANEL_HEAD_PX) -> float:
         """Height of a plot, at most `usual_px`, so that all rows fit on a page of 240 mm.
 

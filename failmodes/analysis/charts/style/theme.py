@@ -112,8 +112,3 @@ def vega_config(colors: ThemeColors) -> Any:
             "source": {"fill": colors.muted, "fontSize": SOURCE_PX, "fontWeight": "normal"},
         },
     }  # fmt: skip
-
-
-def text_shade(color: str) -> str:
-    """The text color for a series drawn in `color`."""
-    return TEXT_SHADES.get(color, color)

@@ -16,6 +16,7 @@ from failmodes.analysis.charts.style.figure import VEGA_LITE, Figure
 from failmodes.analysis.charts.style.frame import MAX_HEIGHT_MM, PAGE, Frame, frame_of
 from failmodes.analysis.sample_images import CorruptionRequest
 from failmodes.analysis.selection import Selection, select_one
+from failmodes.warehouse.errors import StudyError
 
 ALL = [*warehouse_charts(), *(f"{name} of images" for name in image_charts())]
 SVG_SIZE = re.compile(r'<svg [^>]*?width="([\d.]+)mm" height="([\d.]+)mm" viewBox="0 0 ([\d.]+)')
@@ -112,3 +113,18 @@ def test_labels_from_outside_stay_data(tmp_path: Path, suffix: str) -> None:
     figure.to_altair().save(str(tmp_path / "altair.html"), inline=True)
     for path in (figure.save(tmp_path / f"chart{suffix}"), tmp_path / "altair.html"):
         assert "</script>'" not in path.read_text()
+
+
+def test_layouts_are_widths() -> None:
+    assert frame_of("paper").width_mm == pytest.approx(85)
+    assert frame_of("page").width_mm == pytest.approx(180)
+    assert frame_of("paper", "180mm").width_mm == pytest.approx(180)
+    for same in ("85mm", "8.5cm", " 85 mm ", "3.346457in", "240.9449pt", "321.2598px"):
+        assert frame_of("page", same).width_mm == pytest.approx(85, abs=1e-4)
+
+
+@pytest.mark.parametrize("bad", ["85", "-85mm", "nan mm", "9000mm", "85mm;", "", "٨٥mm"])
+def test_other_widths_are_refused_in_one_line(bad: str) -> None:
+    with pytest.raises(StudyError, match=r"width .*85mm") as refused:
+        frame_of("page", bad)
+    assert "\n" not in str(refused.value)
