@@ -22,13 +22,11 @@ class _Facet(NamedTuple):
 
     Attributes:
         topic: its name in a sentence.
-        values: one text per row for a sentence.
-        words: one text per row for the parentheses after a label.
+        texts: for each row its text in a sentence, and in the parentheses after a label.
     """
 
     topic: str
-    values: Callable[[Sequence[Facts]], list[str]]
-    words: Callable[[Sequence[Facts]], list[str]]
+    texts: Callable[[Sequence[Facts]], list[tuple[str, str]]]
 
 
 def distinct_labels(rows: Sequence[Facts]) -> list[str]:
@@ -40,7 +38,7 @@ def distinct_labels(rows: Sequence[Facts]) -> list[str]:
     added: list[list[str]] = [[] for _ in rows]
     for facet in _FACETS:
         for places in _shared([(str(row["model_label"]), *words) for row, words in zip(rows, added, strict=True)]):
-            words = facet.words([rows[place] for place in places])
+            words = [word for _, word in facet.texts([rows[place] for place in places])]
             if len(set(words)) > 1:
                 for place, word in zip(places, words, strict=True):
                     added[place].append(word)
@@ -89,7 +87,7 @@ def differences(rows: Sequence[Facts]) -> str:
     Args:
         rows: at least two.
     """
-    found = {facet.topic: facet.values(rows) for facet in _FACETS}
+    found = {facet.topic: [text for text, _ in facet.texts(rows)] for facet in _FACETS}
     topics = {topic: values for topic, values in found.items() if len(set(values)) > 1}
     if len(topics) > 1:
         topics.pop(_IDENTITY.topic, None)
@@ -121,13 +119,11 @@ def _column(
     """
     absent = f"{topic} {missing}" if missing_word is None else missing_word
 
-    def values(rows: Sequence[Facts]) -> list[str]:
-        return [missing if row[name] is None else shown(row[name]) for row in rows]
+    def texts(rows: Sequence[Facts]) -> list[tuple[str, str]]:
+        known = [None if row[name] is None else shown(row[name]) for row in rows]
+        return [(missing, absent) if value is None else (value, template.format(value)) for value in known]
 
-    def words(rows: Sequence[Facts]) -> list[str]:
-        return [absent if row[name] is None else template.format(shown(row[name])) for row in rows]
-
-    return _Facet(topic, values, words)
+    return _Facet(topic, texts)
 
 
 def _first_outputs(outputs: Sequence[int]) -> str:
@@ -135,13 +131,16 @@ def _first_outputs(outputs: Sequence[int]) -> str:
     return ", ".join(map(str, outputs[:MAX_OUTPUTS])) + " …" * (len(outputs) > MAX_OUTPUTS)
 
 
-def _normalization(rows: Sequence[Facts]) -> list[str]:
-    """Channel means, or standard deviations if only these differ: mean 0.485, 0.456, 0.406; none."""
+def _normalization(rows: Sequence[Facts]) -> list[tuple[str, str]]:
+    """Channel means, or standard deviations if only these differ: mean 0.485, 0.456, 0.406; none.
+
+    In parentheses: normalized or no normalization, with the values if several normalizations differ.
+    """
     scales = [(row["input_mean"] or [], row["input_std"] or []) for row in rows]
     given = [(mean, std) for mean, std in scales if _is_normalized(mean, std)]
     means, deviations = ({tuple(scale[place]) for scale in given} for place in (0, 1))
     name, place = ("std", 1) if len(means) == 1 and len(deviations) > 1 else ("mean", 0)
-    return [
+    values = [
         "not stated"
         if row["family"] == IMPORTED_FAMILY
         else OWN
@@ -151,14 +150,9 @@ def _normalization(rows: Sequence[Facts]) -> list[str]:
         else NONE
         for row, scale in zip(rows, scales, strict=True)
     ]
-
-
-def _normalization_words(rows: Sequence[Facts]) -> list[str]:
-    """Normalized or no normalization; means or standard deviations if several normalizations differ."""
-    values = _normalization(rows)
     others = {NONE: "no normalization", "not stated": "normalization not stated", OWN: OWN}
     is_one = len(set(values) - others.keys()) == 1
-    return [others.get(value, "normalized" if is_one else value) for value in values]
+    return [(value, others.get(value, "normalized" if is_one else value)) for value in values]
 
 
 def _is_normalized(mean: Sequence[float], std: Sequence[float]) -> bool:
@@ -171,34 +165,32 @@ def _channels(values: Sequence[float]) -> str:
     return ", ".join(f"{value:.3g}" for value in (values[:1] if len(set(values)) == 1 else values))
 
 
-def _dates(rows: Sequence[Facts]) -> list[str]:
+def _dates(rows: Sequence[Facts]) -> list[tuple[str, str]]:
     """Dates; with minutes if dates are equal, with seconds if minutes are too."""
     made: list[datetime | None] = [row["evaluated_at"] for row in rows]
     for form in ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"):
         dates = [format(one, form) if one else "no date" for one in made]
         if len(set(dates)) == len(dates):
             break
-    return dates
+    return [(date, date) for date in dates]
 
 
-def _identities(rows: Sequence[Facts]) -> list[str]:
-    return [str(row["evaluation_id"]) for row in rows]
-
-
-def _identity_words(rows: Sequence[Facts]) -> list[str]:
-    """The ID that differs, abbreviated: model 1c9e04ba; evaluation 20d4f1aa."""
+def _identities(rows: Sequence[Facts]) -> list[tuple[str, str]]:
+    """Evaluation IDs; in parentheses the ID that differs, abbreviated: model 1c9e04ba; evaluation 20d4f1aa."""
+    full = [str(row["evaluation_id"]) for row in rows]
     is_model = len({row["model_id"] for row in rows}) == len(rows)
     kind, name = ("model", "model_id") if is_model else ("evaluation", "evaluation_id")
     short = [str(row[name])[:SHORT_ID_CHARACTERS] for row in rows]
-    return [f"{kind} {one}" for one in (short if len(set(short)) == len(rows) else _identities(rows))]
+    words = short if len(set(short)) == len(rows) else full
+    return [(text, f"{kind} {word}") for text, word in zip(full, words, strict=True)]
 
 
-_IDENTITY = _Facet("evaluation_id", _identities, _identity_words)
+_IDENTITY = _Facet("evaluation_id", _identities)
 _FACETS = (
     _column("precision", "precision"),
     _column("training seed", "training_seed", "seed {}"),
     _column("preprocessing", "preprocessing", "preprocessing {}", NONE, "no own preprocessing"),
-    _Facet("normalization", _normalization, _normalization_words),
+    _Facet("normalization", _normalization),
     _column("input size", "input_side_px", "{} px", "as stored"),
     _column("architecture", "architecture"),
     _column("variant", "variant", missing="as published"),
@@ -221,7 +213,7 @@ _FACETS = (
     ),
     _column("attention", "attention_method", missing="none"),
     _column("attention layer", "attention_layer", "attention at {}", missing="none"),
-    _Facet("date", _dates, _dates),
+    _Facet("date", _dates),
     _IDENTITY,
 )
 _OF_MODEL = {

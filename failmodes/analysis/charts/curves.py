@@ -12,7 +12,7 @@ from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame, Panels
 from failmodes.analysis.charts.style.published import PUBLISHED, published_behind
-from failmodes.analysis.charts.style.series import OTHERS, ModelColors, model_colors
+from failmodes.analysis.charts.style.series import OTHERS, ModelColors, by_largest_drop, model_colors
 from failmodes.analysis.charts.style.theme import GRAY, LABEL_PX, TEXT_SHADES
 from failmodes.analysis.judging.findings.largest_drop import largest_drop_sentence
 from failmodes.analysis.judging.findings.shape import shape_label
@@ -43,7 +43,8 @@ def chart(
     names, shapes = corruption_names(con, selection), read_for_selection(con, "shapes", selection)
     points = _points(con, selection, models)
     flat = _flat_corruptions(shapes, len(names))
-    order = [names[one] for one in _by_drop(points, selection) if one not in flat]
+    by_drop = sorted(by_largest_drop(points, "accuracy"), key=selection.extras.__contains__)  # extras last
+    order = [names[one] for one in by_drop if one not in flat]
     low = style.share_floor(min([*points["accuracy_low"].drop_nulls(), *others.curves["accuracy"]]))
     last = max(points["severity"])
     panels = frame.panels(len(order), MAX_COLUMNS, right_px=32)
@@ -58,7 +59,7 @@ def chart(
     layers = _layers(
         models,
         frame,
-        [PUBLISHED] if others.name else [],
+        [PUBLISHED] if others.phrase else [],
         style.severity_axis(last, title="severity" if panels.rows <= style.FEW_ROWS else None),
         alt.Y("accuracy:Q", title="accuracy", scale=style.fixed_scale(low, 1), axis=style.percent_axis(height)),
         chance,
@@ -122,14 +123,6 @@ def _flat_text(shapes: pl.DataFrame, flat: Sequence[str], names: dict[str, str])
     return f" Flat within {margin} points, not drawn (largest total drop in points): {', '.join(drops)}."
 
 
-def _by_drop(points: pl.DataFrame, selection: Selection) -> list[str]:
-    """Corruptions by their largest drop over models, extras last."""
-    drop = (pl.col("accuracy").first() - pl.col("accuracy").min()).alias("drop")
-    drops = points.sort("severity").group_by("corruption", "label").agg(drop).group_by("corruption").agg(pl.max("drop"))
-    rows = drops.sort(pl.col("corruption").is_in(selection.extras), -pl.col("drop"), "corruption")
-    return rows["corruption"].to_list()
-
-
 def _shape_rows(shapes: pl.DataFrame, models: ModelColors, panels: Panels) -> pl.DataFrame:
     """One row per corruption and colored model, with its `shape_text`."""
     labeled = shapes.with_columns(label=pl.col("label").replace_strict(models.of_runs, return_dtype=pl.String))
@@ -161,7 +154,7 @@ def _with_last_values(rows: pl.DataFrame, models: ModelColors, gap: float, low: 
             "corruption",
             "series",
             "severity",
-            place=pl.Series(style.spread_apart(panel["accuracy"].to_list(), gap)).clip(low + gap / 3),
+            place=pl.Series(style.spread_apart(panel["accuracy"].to_list(), gap, low + gap / 3)),
             text=pl.Series([format_percent(value, 0) for value in panel["accuracy"]]),
         )
         for panel in ends.partition_by("corruption")

@@ -98,10 +98,9 @@ def _points(rows: pl.DataFrame, apart: float) -> pl.DataFrame:
     ends = points.filter(pl.col("severity") == pl.col("severity").max().over("corruption"))
     places = []
     for end in ends.partition_by("corruption"):
-        place = style.spread_apart(end["mean"].to_list(), gap)
+        place = pl.Series(style.spread_apart(end["mean"].to_list(), gap, gap / 3))
         text = pl.Series([format_number(mean, 2) for mean in end["mean"]])
-        above_axis = max(0, gap / 3 - min(place))
-        places.append(end.select("corruption", "severity", "series", place=pl.Series(place) + above_axis, text=text))
+        places.append(end.select("corruption", "severity", "series", place=place, text=text))
     return points.join(pl.concat(places), on=["corruption", "severity", "series"], how="left", maintain_order="left")
 
 

@@ -7,7 +7,7 @@ import polars as pl
 from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
-from failmodes.analysis.charts.style.series import OTHERS, ModelColors, model_colors
+from failmodes.analysis.charts.style.series import OTHERS, ModelColors, by_largest_drop, model_colors
 from failmodes.analysis.charts.style.theme import GRAY
 from failmodes.analysis.judging.findings.attention_off_object import object_word
 from failmodes.analysis.judging.findings.headlines import chart_title
@@ -35,7 +35,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
         corruption_names(con, selection),
         object_word(selection.evaluations[0]),
     )
-    order = [names[one] for one in _by_decrease(points) if one in names]
+    order = [names[one] for one in by_largest_drop(points, "mean_mask_share") if one in names]
     rows = models.with_series(points).with_columns(corruption=pl.col("corruption").replace_strict(names, default=None))
     panels = frame.panels(len(order), MAX_COLUMNS, right_px=10)
     plot = style.small_multiples(
@@ -64,19 +64,6 @@ def _with_intervals(rows: pl.DataFrame) -> pl.DataFrame:
         share_low=(null + pl.col("mean_over_null_low")).fill_null(pl.col("mean_mask_share_low")).clip(0, 1),
         share_high=(null + pl.col("mean_over_null_high")).fill_null(pl.col("mean_mask_share_high")).clip(0, 1),
     )
-
-
-def _by_decrease(points: pl.DataFrame) -> list[str]:
-    """Corruptions by the largest decrease of a model from clean to the last severity, largest first."""
-    decrease = (pl.col("mean_mask_share").first() - pl.col("mean_mask_share").last()).alias("decrease")
-    ends = (
-        points.sort("severity")
-        .group_by("label", "corruption")
-        .agg(decrease)
-        .group_by("corruption")
-        .agg(pl.max("decrease"))
-    )
-    return ends.sort("decrease", "corruption", descending=[True, False])["corruption"].to_list()
 
 
 def _layers(rows: pl.DataFrame, models: ModelColors, frame: Frame, word: str) -> list[alt.Chart]:

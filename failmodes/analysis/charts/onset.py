@@ -73,9 +73,8 @@ def _with_names(rows: pl.DataFrame, most: int, low: float) -> pl.DataFrame:
         lowest = own.head(most)
         shares = lowest["surviving_share"].to_list()
         texts = [f"{name} {format_percent(share, 0)}" for name, share in zip(lowest["name"], shares, strict=True)]
-        ranks = gap * np.arange(len(shares))
-        places = np.clip(style.spread_apart(shares, gap), low + ranks, 1 - ranks[::-1])
-        parts.append(lowest.select("label", "corruption", "severity", place=pl.Series(places), text=pl.Series(texts)))
+        place = pl.Series(style.spread_apart(shares, gap, low, 1))
+        parts.append(lowest.select("label", "corruption", "severity", place=place, text=pl.Series(texts)))
     return rows.join(pl.concat(parts), on=["label", "corruption", "severity"], how="left", maintain_order="left")
 
 

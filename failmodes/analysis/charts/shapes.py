@@ -70,7 +70,7 @@ def chart(
         axis=style.y_axis(grid=False, format=".2~f"),
         scale=style.fixed_scale(y_low, y_high),
     )
-    color = models.color(frame, *([(PUBLISHED, GRAY)] if others.name else []), **style.POINTS)
+    color = models.color(frame, *([(PUBLISHED, GRAY)] if others.phrase else []), **style.POINTS)
     symbols = alt.Scale(
         domain=kinds, range=[SHAPE_SYMBOLS[kind] for kind in SHAPE_SYMBOLS if SHAPE_LABELS[kind] in kinds]
     )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from failmodes.analysis.render.formatting import format_confidence, format_severity
+from failmodes.analysis.render.formatting import format_percent, format_severity
 from failmodes.analysis.selection import Selection
 from failmodes.warehouse.database.query import first_rows, run_query
 from failmodes.warehouse.errors import QueryError, StudyError
@@ -93,7 +93,7 @@ class PictureRow(NamedTuple):
     @property
     def confidence_text(self) -> str:
         """The confidence in percent, or ""."""
-        return format_confidence(self.confidence)
+        return "" if self.confidence is None else format_percent(self.confidence, 0)
 
     @property
     def notes(self) -> list[str]:

@@ -36,11 +36,6 @@ def format_percent(share: float, digits: int = 1) -> str:
     return f"{format_number(100 * share, digits)}%"
 
 
-def format_confidence(confidence: float | None) -> str:
-    """A confidence 0-1 as a whole percentage; "" for None."""
-    return "" if confidence is None else format_percent(confidence, 0)
-
-
 def format_points(difference: float, digits: int = 1, *, signed: bool = False) -> str:
     """A difference of shares in percentage points: 43.1 points."""
     return f"{format_number(100 * difference, digits, signed=signed)}{NO_BREAK}points"

@@ -75,15 +75,17 @@ class Figure:
             raise StudyError(f"no theme {theme!r}: choose {' or '.join(THEMES)}")
         return replace(self, theme=theme)
 
-    def to_dict(self, *, has_theme: bool = True) -> dict[str, Any]:
+    def to_dict(self, *, has_theme: bool = True, has_datasets: bool = True) -> dict[str, Any]:
         """The Vega-Lite specification with its data; texts are safe in HTML.
 
         Args:
             has_theme: include the theme; the report sets its own.
+            has_datasets: keep all rows in `datasets`, else where they are drawn.
         """
         width = self.width_px - 2 * PADDING_PX
         plot, title = self.plot, None
-        with alt.theme.enable("none"), alt.data_transformers.enable("default", max_rows=None):
+        data = alt.data_transformers.enable("default", max_rows=None, consolidate_datasets=has_datasets)
+        with alt.theme.enable("none"), data:
             if self.has_caption:
                 plot = alt.vconcat(plot, title=alt.Title(  # below the legends
                     wrapped(self.source, width, SOURCE_PX), orient="bottom", anchor="start", offset=10,
@@ -110,10 +112,8 @@ class Figure:
 
     def to_altair(self) -> alt.VConcatChart:
         """The figure as an Altair chart that you can modify."""
-        specification = self.to_dict()
-        rows = specification.pop("datasets", {})
-        del specification["$schema"]  # Altair adds both and does not allow them in a part of a chart
-        _put_rows(specification, rows)
+        specification = self.to_dict(has_datasets=False)
+        del specification["$schema"]  # Altair adds it and does not allow it in a part of a chart
         made: alt.VConcatChart = alt.VConcatChart.from_dict(specification, validate=False)
         return made
 
@@ -194,15 +194,6 @@ def _flat(svg: str) -> str:
 
     dissolve(root)
     return ElementTree.tostring(root, encoding="unicode")
-
-
-def _put_rows(node: Any, datasets: dict[str, Any]) -> None:
-    """Replace dataset names in a specification by their rows, in place."""
-    for part in node.values() if isinstance(node, dict) else node:
-        if isinstance(part, dict | list):
-            _put_rows(part, datasets)
-    if isinstance(node, dict) and isinstance(data := node.get("data"), dict) and data.get("name") in datasets:
-        node["data"] = {"values": datasets[data["name"]]}
 
 
 def _make_safe(node: Any) -> None:

@@ -18,7 +18,6 @@ from failmodes.analysis.render.formatting import format_severity
 from failmodes.warehouse.errors import StudyError
 
 MM = {"mm": 1.0, "cm": 10.0, "in": 25.4, "px": 25.4 / 96, "pt": 25.4 / 72}
-LAYOUT_MM = {"page": 180.0, "paper": 85.0}
 MIN_WIDTH_MM, MAX_WIDTH_MM, MAX_HEIGHT_MM = 60, 600, 240
 WIDE_FROM_MM = 130  # from this width on, panels are arranged as on a page
 PADDING_PX = 5  # around the whole chart
@@ -109,7 +108,7 @@ class Frame(NamedTuple):
         return Panels(columns, rows, space / columns, right_px, height, self.part)
 
 
-PAGE, PAPER = (Frame(mm / MM["px"]) for mm in LAYOUT_MM.values())
+PAGE, PAPER = (Frame(mm / MM["px"]) for mm in (180.0, 85.0))
 FRAMES = {"page": PAGE, "paper": PAPER}
 
 
@@ -307,12 +306,16 @@ def evenly_spaced(items: Sequence[Any], space: int) -> list[Any]:
     return [items[index] for index in np.linspace(0, len(items) - 1, space).round().astype(int)]
 
 
-def spread_apart(values: Sequence[float], gap: float) -> list[float]:
-    """Move values by the least sum of squares so that neighbors are at least `gap` apart, keeping their order."""
+def spread_apart(values: Sequence[float], gap: float, low: float = -math.inf, high: float = math.inf) -> list[float]:
+    """Move values by the least sum of squares so that neighbors are at least `gap` apart, keeping their order.
+
+    They are then moved between `low` and `high`.
+    """
     steps, order = gap * np.arange(len(values)), np.argsort(values, kind="stable")
+    apart = isotonic_regression(np.asarray(values)[order] - steps).x + steps
     spread = np.empty(len(values))
-    spread[order] = isotonic_regression(np.asarray(values)[order] - steps).x + steps
-    return spread.tolist()
+    spread[order] = np.clip(apart, low + steps, high - steps[::-1])
+    return [float(value) for value in spread]
 
 
 class PlotAxis(NamedTuple):

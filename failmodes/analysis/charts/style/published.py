@@ -14,24 +14,17 @@ PUBLISHED = "published models"  # in a legend
 
 
 class PublishedBehind(NamedTuple):
-    """Published models on a selection's dataset; tables and name are empty if there are none.
+    """Published models on a selection's dataset; tables and phrase are empty if there are none.
 
     Attributes:
         curves: label, corruption, severity and accuracy (0-1).
         shapes: label, corruption, shape, curvature and total_drop (0-1) of curves that drop.
-        name: their count and sets, or "".
-        caution: which images they were measured on.
+        phrase: their part of a caption: count, sets, and which images they were measured on; ends in a semicolon.
     """
 
     curves: pl.DataFrame
     shapes: pl.DataFrame
-    name: str
-    caution: str
-
-    @property
-    def phrase(self) -> str:
-        """Their part of a caption; ends in a semicolon."""
-        return f"gray, without intervals: {self.name}, {self.caution}; " if self.name else ""
+    phrase: str
 
 
 def published_behind(con: duckdb.DuckDBPyConnection, selection: Selection, *, shown: bool = True) -> PublishedBehind:
@@ -46,16 +39,16 @@ def published_behind(con: duckdb.DuckDBPyConnection, selection: Selection, *, sh
     if not shown:
         curves, shapes = curves.clear(), shapes.clear()
     sets = curves["published_set"].unique().sort().to_list()
-    count = curves.select("published_set", "model").n_unique()
+    count = format_count(curves.select("published_set", "model").n_unique(), "published model")
+    phrase = f"gray, without intervals: {count} ({'; '.join(sets)}), {other_images_phrase(selection)}; "
     model = pl.col("model") if len(sets) == 1 else pl.format("{} ({})", "model", "published_set")
     return PublishedBehind(
         curves.select("corruption", "severity", "accuracy", label=model),
         shapes.filter(pl.col("shape").is_in(FALLING)).select(
             "corruption", "shape", "curvature", "total_drop", label=model
         ),
-        f"{format_count(count, 'published model')} ({'; '.join(sets)})" if count else "",
-        other_images_phrase(selection),
-    )  # fmt: skip
+        phrase if sets else "",
+    )
 
 
 def other_images_phrase(selection: Selection) -> str:

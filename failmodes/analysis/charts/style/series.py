@@ -97,6 +97,14 @@ def model_colors(con: duckdb.DuckDBPyConnection, selection: Selection) -> ModelC
     return ModelColors(models, dict(zip(colored, MODEL_COLORS, strict=False)), series, of_runs)
 
 
+def by_largest_drop(rows: pl.DataFrame, column: str) -> list[str]:
+    """Corruptions by the largest drop of a model from clean to the last severity, largest first."""
+    drop = pl.col(column).first() - pl.col(column).last()
+    drops = rows.sort("severity").group_by("corruption", "label").agg(drop=drop)
+    largest = drops.group_by("corruption").agg(pl.max("drop")).sort("drop", "corruption", descending=[True, False])
+    return largest["corruption"].to_list()
+
+
 def with_groups(con: duckdb.DuckDBPyConnection, selection: Selection, rows: pl.DataFrame) -> pl.DataFrame:
     """Rows with the `name`, `group` and `dash` of their corruption; dashes count corruptions within a group."""
     groups = con.sql('select corruption, corruption_group as "group" from corruptions').pl()
