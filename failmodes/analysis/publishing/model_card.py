@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import duckdb
@@ -15,6 +16,7 @@ from failmodes.analysis.selection import EvaluationInfo, Selection, averaged_sev
 from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import MeanAccuracy, run_accuracies
+from failmodes.warehouse.errors import printable
 from failmodes.warehouse.output_files import write_output
 
 DIGITS = 4  # of shares 0-1
@@ -31,11 +33,12 @@ def write_model_card(
     """
     means, level = run_accuracies(con, selection), stored_settings(con).interval_level
     points = read_for_selection(con, "accuracy_by_severity", selection)
-    names = dict(points.select("corruption", "corruption_label").unique().rows())
+    labels = points.select("corruption", "corruption_label").unique().rows()
+    names = {corruption: printable(label) for corruption, label in labels}
     levels = averaged_severities(points["severity"].unique().sort().to_list())
     severities = join_names(map(format_severity, levels))
     index = [_index_entry(selection, e, one, names, severities, level) for e, one in means.items()]
-    lines = ["---", f"model-index: {as_json(index, indent=2)}", "---", ""]  # JSON is YAML
+    lines = ["---", "model-index:", indent(as_json(index, indent=2), "  "), "---", ""]  # JSON is YAML
     for evaluation, one in means.items():
         lines += [*_table(selection, evaluation, one, points, names, severities, level), ""]
     write_output(path, "\n".join(lines).encode(), (".md",), force=force)
@@ -47,7 +50,7 @@ def _index_entry(
     level: float,
 ) -> dict[str, Any]:  # fmt: skip
     """One model of `model-index`: a result on clean and one on corrupted images."""
-    facts = evaluation.facts
+    facts = {name: printable(fact) if isinstance(fact, str) else fact for name, fact in evaluation.facts.items()}
     args: dict[str, Any] = {"images": selection.image_count, "subset": facts["subset"]}
     args |= {"note": facts["note"]} if facts["note"] else {}
     clean = {"type": facts["dataset_name"], "name": f"{facts['dataset_label']}, clean", "args": args}
@@ -61,7 +64,7 @@ def _index_entry(
         metrics.append(_metric(f"mean accuracy over {selection.averaged_phrase}", one.corrupted, level))
     metrics += [_metric(f"accuracy, {names[corruption]}", value, level) for corruption, value in _ordered(one, names)]
     return {
-        "name": evaluation.label,
+        "name": printable(evaluation.label),
         "results": [
             {"task": TASK, "dataset": clean, "metrics": [_metric("accuracy", one.clean, level)]},
             {"task": TASK, "dataset": corrupted, "metrics": metrics},
