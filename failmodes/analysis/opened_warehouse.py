@@ -4,10 +4,9 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from failmodes.warehouse.errors import FailmodesError, StudyError, WarehouseError, listed, shown
+from failmodes.warehouse.errors import FailmodesError, StudyError, listed, shown
 
 if TYPE_CHECKING:
     import polars as pl
@@ -60,7 +59,6 @@ class Warehouse:
         from failmodes.warehouse.database.connection import open_warehouse
 
         self._path = Path(path).absolute()
-        self._closed = False
         self._open_study = open_study
         with open_warehouse(self._path, ()):
             pass  # checks that it is a warehouse of this version
@@ -91,7 +89,7 @@ class Warehouse:
         """
         from failmodes.warehouse.database.query import run_query
 
-        return run_query(self._opened(), query, parameters, timeout_s=timeout_s)
+        return run_query(self._path, query, parameters, timeout_s=timeout_s)
 
     def table(self, name: str, /, **filters: object) -> "pl.DataFrame":
         """Rows of a table or view that match all filters, sorted by model, corruption and severity.
@@ -112,13 +110,13 @@ class Warehouse:
         """
         from failmodes.warehouse.database.query import read_rows
 
-        return read_rows(self._opened(), name, filters)
+        return read_rows(self._path, name, filters)
 
     def tables(self) -> "pl.DataFrame":
         """All tables and views: name, kind ('table' or 'view'), meaning, row_count (null for views)."""
         from failmodes.warehouse.database.schema_listing import list_relations
 
-        return list_relations(self._opened())
+        return list_relations(self._path)
 
     def schema(self, name: str | None = None) -> "pl.DataFrame":
         """The columns of one table or view, or of all: table, column, type, and meaning with range and unit.
@@ -128,7 +126,7 @@ class Warehouse:
         """
         from failmodes.warehouse.database.schema_listing import list_columns
 
-        return list_columns(self._opened(), name)
+        return list_columns(self._path, name)
 
     def chart(
         self,
@@ -179,7 +177,7 @@ class Warehouse:
         from failmodes.analysis.charts.style.frame import frame_of
 
         figure = draw_from_warehouse(
-            self._opened(), name, frame=frame_of(layout, width), models=_names(model), evaluations=_names(evaluation),
+            self._path, name, frame=frame_of(layout, width), models=_names(model), evaluations=_names(evaluation),
             corruptions=_names(corruption), published=published, by=by,
         )  # fmt: skip
         return replace(figure.with_theme(theme), has_title=title, has_caption=caption)
@@ -223,7 +221,7 @@ class Warehouse:
         from failmodes.analysis.shown_images import find_images
 
         return find_images(
-            self._opened(), filter, images=_numbers(image), corruptions=_names(corruption), models=_names(model),
+            self._path, filter, images=_numbers(image), corruptions=_names(corruption), models=_names(model),
             evaluations=_names(evaluation), open_study=self._open_study, timeout_s=timeout_s,
         )  # fmt: skip
 
@@ -240,7 +238,7 @@ class Warehouse:
         """
         from failmodes.analysis.judging.stored import warehouse_findings
 
-        return warehouse_findings(self._opened())
+        return warehouse_findings(self._path)
 
     def claims(
         self,
@@ -275,9 +273,9 @@ class Warehouse:
 
         own = user_metrics(metrics)
         if claims is None:
-            return ClaimsResult(warehouse_claims(self._opened(), metrics=own))
+            return ClaimsResult(warehouse_claims(self._path, metrics=own))
         given = check_claims([claims] if isinstance(claims, Mapping) else claims, "claims()")
-        return ClaimsResult(warehouse_claims(self._opened(), given, metrics=own) if given else ())
+        return ClaimsResult(warehouse_claims(self._path, given, metrics=own) if given else ())
 
     def compare(
         self,
@@ -317,7 +315,7 @@ class Warehouse:
         from failmodes.warehouse.metrics.custom import named_metrics
 
         found = compare_named(
-            a, b, self._opened(), margin=margin, level=level, corruptions=_names(corruption),
+            a, b, self._path, margin=margin, level=level, corruptions=_names(corruption),
             metrics=named_metrics(metrics),
         )  # fmt: skip
         return ComparisonResult(found)
@@ -345,7 +343,7 @@ class Warehouse:
         """
         from failmodes.analysis.report.rendering import write_report
 
-        return write_report(self._opened(), None if path is None else Path(path), pairs=pairs, force=force)
+        return write_report(self._path, None if path is None else Path(path), pairs=pairs, force=force)
 
     def export(self, path: str | os.PathLike[str], *, evaluation: str, force: bool = False) -> Path:
         """Export one model's predictions to a small warehouse: a baseline to commit or upload.
@@ -371,7 +369,7 @@ class Warehouse:
         """
         from failmodes.analysis.model_export import export_model
 
-        return export_model(self._opened(), evaluation, path, force=force).path
+        return export_model(self._path, evaluation, path, force=force).path
 
     def publish(
         self,
@@ -407,20 +405,17 @@ class Warehouse:
         from failmodes.analysis.publishing.formats import publish_results
 
         written = publish_results(
-            self._opened(), format, path, models=_names(model), evaluations=_names(evaluation), force=force
+            self._path, format, path, models=_names(model), evaluations=_names(evaluation), force=force
         )
         return list(written.paths)
 
     def close(self) -> None:
-        """Refuse further use. No file stays open between calls, so this frees nothing."""
-        self._closed = True
+        """Do nothing: no file stays open between calls."""
 
     def __enter__(self) -> "Warehouse":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -437,14 +432,9 @@ class Warehouse:
     def _facts(self) -> list[tuple[str, str]]:
         """The contents of the warehouse as names and values; never raises."""
         try:
-            return _description(self._opened())
+            return _description(self._path)
         except FailmodesError as error:
-            return [("state", "closed" if self._closed else str(error))]
-
-    def _opened(self) -> Path:
-        if self._closed:
-            raise WarehouseError(f"this warehouse was closed: open it again with failmodes.open({str(self._path)!r})")
-        return self._path
+            return [("state", str(error))]
 
 
 def _description(path: Path) -> list[tuple[str, str]]:

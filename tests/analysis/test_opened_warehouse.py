@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from warehouse_files import write_small_results
 from failmodes.analysis.judging.stored import DERIVATION
 from failmodes.analysis.opened_warehouse import Warehouse
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.errors import LimitError, QueryError, StudyError, WarehouseError
+from failmodes.warehouse.errors import LimitError, QueryError, StudyError
 
 MALICIOUS = "<b>Alpha</b>'; drop table prediction_facts; --"
 
@@ -45,6 +44,9 @@ def test_sql_takes_parameters_of_any_name(w: Warehouse) -> None:
 
 
 def test_tables_are_listed_explained_and_filtered(w: Warehouse) -> None:
+    every = w.table("accuracy_by_severity", corruption="fog")
+    assert every.height > 2
+    assert every.equals(every.sort("model_label", "evaluation_id", "severity"))
     rows = w.table("accuracy_by_severity", corruption=["fog", "contrast"], severity=5.0, model_label="Alpha")
     assert rows["corruption"].sort().to_list() == ["contrast", "fog"]
     assert w.table("models", model_label=MALICIOUS).is_empty()
@@ -85,21 +87,6 @@ def test_text_from_outside_is_escaped(tmp_path: Path) -> None:
         assert "<b>Alpha</b>" not in page
         assert "&lt;b&gt;Alpha&lt;/b&gt;" in page
     assert w.table("models", model_label=MALICIOUS).height == 1
-
-
-USES: tuple[Callable[[Warehouse], object], ...] = (
-    lambda w: w.sql("select 1"), lambda w: w.table("models"), lambda w: w.tables(), lambda w: w.schema(),
-    lambda w: w.chart("curves"), lambda w: w.findings(), lambda w: w.report(),
-)  # fmt: skip
-
-
-def test_after_closing_every_use_says_so(shaped_warehouse: Path) -> None:
-    with Warehouse(shaped_warehouse) as w:
-        assert w.sql("select 1").item() == 1
-    for use in USES:
-        with pytest.raises(WarehouseError, match="this warehouse was closed: open it again"):
-            use(w)
-    assert "closed" in repr(w)
 
 
 @pytest.mark.slow
@@ -156,12 +143,6 @@ def test_nothing_is_loaded_before_it_is_needed(shaped_warehouse: Path, use: str,
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-def test_a_tables_rows_stand_in_order(sound_warehouse: Path) -> None:
-    rows = Warehouse(sound_warehouse).table("accuracy_by_severity", corruption="fog")
-    assert rows.height > 2
-    assert rows.equals(rows.sort("model_label", "evaluation_id", "severity"))
 
 
 def test_an_open_warehouse_can_be_pickled(sound_warehouse: Path) -> None:
