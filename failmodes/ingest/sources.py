@@ -116,6 +116,7 @@ class GeneratedSource:
         across_switches: whether severities between the levels of corruptions that do not interpolate are cross-faded.
         dependencies: hashes, by name, of what else shapes the pixels.
         gray: whether images are gray and stay so.
+        versions: versions and hashes that shape the pixels besides the recipe: engine, libraries, users' code.
     """
 
     pairing = Pairing(True)
@@ -137,7 +138,7 @@ class GeneratedSource:
         self.recipe, self.seed, self.across_switches = recipe, seed, across_switches
         self.noise: NoiseMode = noise
         self.gray = gray
-        self._versions = {
+        self.versions = {
             "engine": str(ENGINE_REVISION),
             "numpy": np.__version__,
             "opencv": cv2.__version__,
@@ -163,19 +164,14 @@ class GeneratedSource:
             DataError: its versions are not valid JSON.
         """
         made = cls(row["recipe"], row["seed"], row["noise"], across_switches=True, gray=True)
-        made._versions = stored_versions(row)
+        made.versions = stored_versions(row)
         gray = made.source_id == row["source_id"]
         return cls(row["recipe"], row["seed"], row["noise"], across_switches=True, gray=gray)
 
     @property
-    def versions(self) -> dict[str, str]:
-        """Versions and hashes that shape the pixels besides the recipe: engine, libraries, users' code."""
-        return dict(self._versions)
-
-    @property
     def source_id(self) -> str:
         """Hash of recipe, seed, sampling and the versions of what shapes the pixels."""
-        settings = {"recipe": self.recipe, "seed": self.seed, "noise": self.noise, "versions": self._versions}
+        settings = {"recipe": self.recipe, "seed": self.seed, "noise": self.noise, "versions": self.versions}
         return identity_of({"generated": settings | ({"gray": True} if self.gray else {})})
 
     def row(self) -> dict[str, Any]:
@@ -189,7 +185,7 @@ class GeneratedSource:
             "recipe": self.recipe,
             "seed": self.seed,
             "noise": self.noise,
-            "versions": json.dumps(self._versions, sort_keys=True),
+            "versions": json.dumps(self.versions, sort_keys=True),
         }
 
     def corrupted(

@@ -90,13 +90,9 @@ class DatasetSpec(StrictModel):
             if getattr(self, key) and key not in known.takes:
                 kinds = " or ".join(repr(one.kind) for one in layouts().values() if key in one.takes)
                 raise ValueError(f"`{key}` is for kind {kinds}: leave it out with {self.kind!r}")
-        return self
-
-    @model_validator(mode="after")
-    def _resizes_before_the_crop(self) -> "DatasetSpec":
-        if self.resize is not None and self.image_size is None:
+        if self.resize is not None and not self.image_size:
             raise ValueError("`resize` goes with `image_size`, the side to crop to, such as resize 256, image_size 224")
-        if self.resize is not None and self.image_size is not None and self.resize < self.image_size:
+        if self.resize is not None and self.image_size and self.resize < self.image_size:
             raise ValueError(
                 f"`resize` {self.resize} is less than `image_size` {self.image_size}: it must be at least that"
             )

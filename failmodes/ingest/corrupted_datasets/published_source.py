@@ -116,7 +116,7 @@ def set_notes(spec: CorruptionSpec, published: CorruptedDataset) -> list[SourceN
     name, notes = printable(published.folder.name), []
     others = [one for one in (*contents.severities, *contents.damaged) if one not in spec.names]
     if others and not every:
-        text = f"{name} also holds {_counted(len(others), 'corruption')} that this study leaves out: "
+        text = f"{name} also holds {len(others):,} corruption{'s' * (len(others) > 1)} that this study leaves out: "
         notes.append(SourceNote("corruptions_left_out", text + listed(others, LISTED)))
     held = [severity_text(severity) for severity in contents.every_severity]
     if held != [str(severity) for severity in SEVERITIES]:
@@ -134,10 +134,6 @@ def set_notes(spec: CorruptionSpec, published: CorruptedDataset) -> list[SourceN
         text = f"not read in {name}: {listed(contents.unread, LISTED)}"
         notes.append(SourceNote("unread_entries", text, is_warning=every))
     return notes
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' * (count > 1)}"
 
 
 def pair_with_published(dataset: Dataset, published: CorruptedDataset) -> Pairing:

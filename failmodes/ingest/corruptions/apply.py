@@ -176,7 +176,7 @@ def apply_settings(
     def corrupt_block(rows: slice) -> None:
         result[rows] = _apply_mixture(np.ascontiguousarray(images[rows]), image_ids[rows], settings)
 
-    _for_each(_blocks_of(images.shape), corrupt_block, threads)
+    _for_blocks(images.shape, corrupt_block, threads)
     return result
 
 
@@ -198,7 +198,7 @@ def move_masks(
         samples = sampling.sample(settings.stream, image_ids[rows], block.shape[1:], settings.corruption.samples)
         result[rows] = moves(block, parameters, **samples)
 
-    _for_each(_blocks_of(masks.shape), move_block, threads)
+    _for_blocks(masks.shape, move_block, threads)
     return result
 
 
@@ -245,19 +245,16 @@ def _apply_mixture(images: Images, ids: NDArray[np.int64], settings: CorruptionS
     return np.rint(mixed).astype(np.uint8)
 
 
-def _blocks_of(shape: tuple[int, ...]) -> list[slice]:
+def _for_blocks(shape: tuple[int, ...], action: Callable[[slice], None], threads: int) -> None:
+    """Run an action on blocks of rows of an array of this shape."""
     step = max(1, BLOCK_VALUES // int(np.prod(shape[1:])))
-    return [slice(start, start + step) for start in range(0, shape[0], step)]
-
-
-def _for_each(blocks: list[slice], action: Callable[[slice], None], threads: int) -> None:
+    blocks = [slice(start, start + step) for start in range(0, shape[0], step)]
     if threads <= 1 or len(blocks) <= 1:
         for block in blocks:
             action(block)
         return
     with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(action, blocks):
-            pass  # raises the error of a block
+        list(pool.map(action, blocks))  # raises the error of a block
 
 
 def _checked_ids(image_ids: ImageIds, count: int) -> NDArray[np.int64]:

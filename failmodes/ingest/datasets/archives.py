@@ -40,21 +40,11 @@ def array_names(path: Path, fix: str = "") -> list[str]:
         return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
 
 
-def array_header(path: Path, name: str, fix: str = "") -> ArrayHeader:
-    """Shape and type of an array of an archive; its values are not read.
-
-    Raises:
-        DataError: the archive is damaged, lacks the array, or its size differs from its header.
-    """
-    with _opened(path, fix) as archive, _member(archive, name) as (header, _):
-        return header
-
-
 def read_array(path: Path, name: str, fix: str = "") -> NDArray[Any]:
     """An array of an archive, read into memory.
 
     Raises:
-        DataError: as `array_header`, or the values are truncated.
+        DataError: the archive is damaged, lacks the array, or holds another size.
         LimitError: it does not fit into memory.
     """
     with _opened(path, fix) as archive, _member(archive, name) as (header, stream):
@@ -73,7 +63,7 @@ def map_images(path: Path, name: str, cache: Path | None, fix: str = "") -> NDAr
         fix: how to fix a damaged file, for errors.
 
     Raises:
-        DataError: as `array_header`, they have another type or shape, or the values are truncated.
+        DataError: as `images_header`.
         StorageError: the cache cannot be written, or the disk has too little space.
     """
     shape = images_header(path, name, fix).shape
@@ -86,10 +76,10 @@ def images_header(path: Path, name: str, fix: str = "") -> ArrayHeader:
     """Shape and type of images (N, H, W) or (N, H, W, 3) uint8.
 
     Raises:
-        DataError: as `array_header`, or they have another type or shape.
+        DataError: the archive is damaged, lacks the array, or holds another size, type or shape.
     """
-    header = array_header(path, name, fix)
-    shape = header.shape
+    with _opened(path, fix) as archive, _member(archive, name) as (header, _):
+        shape = header.shape
     if header.dtype != np.uint8 or len(shape) not in (3, 4) or 0 in shape or (len(shape) == 4 and shape[3] != 3):
         raise DataError(
             f"{path}: {name} is {header.dtype} {shape}: expected uint8 (images, height, width) or (…, 3){fix}"

@@ -16,13 +16,11 @@ from PIL import ExifTags, Image, ImageOps
 
 from failmodes.ingest.data_files import file_stamp, map_npy, map_npy_if_whole, read_json, write_npy
 from failmodes.ingest.datasets.color import (
-    EMPTY_MASK,
     LARGEST_16_BIT,
     SCALED,
     SIXTEEN_BIT_MODES,
     TRANSPARENT,
     WHITE,
-    WORDS,
     Color,
     to_rgb,
 )
@@ -221,8 +219,8 @@ def _read_changes(path: Path) -> Counter[str] | None:
         content = read_json(path)
     except (FileNotFoundError, DataError):
         return None
-    is_valid = isinstance(content, dict) and content.keys() <= {*WORDS, EMPTY_MASK}
-    return Counter(content) if is_valid and all(type(n) is int and n > 0 for n in content.values()) else None
+    is_valid = isinstance(content, dict) and all(type(count) is int for count in content.values())
+    return Counter(content) if is_valid else None
 
 
 def _check_space(path: Path, needed_bytes: int) -> None:

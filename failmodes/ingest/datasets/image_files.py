@@ -55,7 +55,7 @@ class ImageFiles(NamedTuple):
         return self.given_names or tuple(file.relative_to(self.root).as_posix() for file in self.files)
 
 
-def open_image_files(request: Request, images: ImageFiles, name: str, label: str) -> Dataset:
+def open_image_files(request: Request, images: ImageFiles, label: str) -> Dataset:
     """Open a dataset of image files, by the optional keys of a study: image_size, resize, background, gray, masks.
 
     Gray, palette, CMYK, transparent and 16-bit images are converted to RGB by the rules of
@@ -64,7 +64,6 @@ def open_image_files(request: Request, images: ImageFiles, name: str, label: str
     Args:
         request: what a study says about the dataset.
         images: its files.
-        name: kind of dataset.
         label: its name on charts.
 
     Raises:
@@ -91,7 +90,7 @@ def open_image_files(request: Request, images: ImageFiles, name: str, label: str
     kept, described = [KEPT_GRAY] if gray else [], describe_changes(changes, background)
     border = [f"{images.border_px} pixels at each edge removed"] if images.border_px else []
     return Dataset(
-        name=name,
+        name=spec.kind,
         label=label,
         split=request.split,
         images=pixels,

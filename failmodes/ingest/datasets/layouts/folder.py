@@ -39,7 +39,7 @@ def open_folder(request: Request) -> Dataset:
         listing.unread,
         None if root == path else split,
     )
-    return open_image_files(request, images, "folder", printable(path.name))
+    return open_image_files(request, images, printable(path.name))
 
 
 def _split_root(path: Path, split: str, declared_split: str) -> Path:

@@ -53,4 +53,4 @@ def open_imagenet_v2(request: Request) -> Dataset:
         notes,
         listing.unread,
     )
-    return open_image_files(request, images, "imagenet-v2", f"ImageNet-V2 ({printable(root.name, 60)})")
+    return open_image_files(request, images, f"ImageNet-V2 ({printable(root.name, 60)})")

@@ -81,7 +81,7 @@ def open_list(request: Request) -> Dataset:
         },
         given_names=tuple(rows[PATH]),
     )
-    return open_image_files(request, images, "list", printable(path.stem, 100))
+    return open_image_files(request, images, printable(path.stem, 100))
 
 
 def _read(path: Path) -> pl.DataFrame:

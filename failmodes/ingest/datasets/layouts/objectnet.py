@@ -82,7 +82,7 @@ def open_objectnet(request: Request) -> Dataset:
         listing.unread,
         border_px=BORDER_PX,
     )
-    return open_image_files(request, images, "objectnet", "ObjectNet")
+    return open_image_files(request, images, "ObjectNet")
 
 
 def _shared_classes(mappings: Path) -> dict[str, list[str]]:

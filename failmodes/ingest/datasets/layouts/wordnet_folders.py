@@ -41,7 +41,7 @@ def open_wordnet_folders(request: Request) -> Dataset:
         if name not in by_wordnet_id():
             raise DataError(f"{root} has a folder {printable(name, 60)!r}: expected WordNet ids of ImageNet's classes")
     images = ImageFiles(root, listing.files, listing.labels, listing.class_names, listing.notes(), listing.unread)
-    return open_image_files(request, images, request.spec.kind, LABELS[request.spec.kind])
+    return open_image_files(request, images, LABELS[request.spec.kind])
 
 
 def inner_folder(path: Path, is_class: Callable[[str], bool]) -> Path:
