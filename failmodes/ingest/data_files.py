@@ -5,6 +5,7 @@ Images that must be decoded go through `failmodes.ingest.datasets.decoding`.
 
 import json
 import os
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from failmodes.warehouse.errors import DataError, LimitError, StorageError, first_line
 from failmodes.warehouse.process import machine_memory
-from failmodes.warehouse.storage.files import check_regular, kind_of, read_regular, reason_of
+from failmodes.warehouse.storage.files import check_regular, kind_of, make_folder, read_regular, reason_of
 
 MOST_JSON_BYTES = 16 << 20
 MOST_NAME_LETTERS = 1000  # of a class or a file
@@ -168,6 +169,20 @@ def check_memory(needed_bytes: int, subject: str) -> None:
         raise LimitError(
             f"{subject} needs {needed_bytes / 1e9:,.1f} GB of memory, and this machine has"
             f" {machine_memory() / 1e9:,.1f} GB: use less data or a larger machine"
+        )
+
+
+def check_space(folder: Path, needed_bytes: int, subject: str, fix: str) -> None:
+    """Check that the disk of a folder, which is created, has enough space.
+
+    Raises:
+        StorageError: it has not; `fix` says what to do besides freeing disk space.
+    """
+    free = shutil.disk_usage(make_folder(folder)).free
+    if needed_bytes > free:
+        raise StorageError(
+            f"cannot write to {folder}: {subject} need {needed_bytes / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB are free:"
+            f" free disk space, or {fix}"
         )
 
 

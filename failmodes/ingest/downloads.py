@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import httpx
 
-from failmodes.warehouse.errors import DownloadError, StorageError, StudyError, did_you_mean, first_line
+from failmodes.ingest.data_files import check_space
+from failmodes.warehouse.errors import DownloadError, StudyError, did_you_mean, first_line
 from failmodes.warehouse.progress import ProgressBar
 from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, make_folder, storage_errors
 from failmodes.warehouse.terminal import note
@@ -208,20 +209,6 @@ def download_dataset(name: str, folder: Path) -> Path:
     return target
 
 
-def _check_space(folder: Path, download_bytes: int) -> None:
-    """Check that the disk has space for an archive and its content, which together take about twice its size.
-
-    Raises:
-        StorageError: it has not.
-    """
-    free = shutil.disk_usage(folder).free
-    if 2 * download_bytes > free:
-        raise StorageError(
-            f"cannot download to {folder}: {2 * download_bytes / 1e9:,.1f} GB are needed for the archive and its"
-            f" content, and {free / 1e9:,.1f} GB are free: free disk space, or choose another folder with --to"
-        )
-
-
 def _download(url: str, path: Path, label: str) -> None:
     partial, tag = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.part.tag")
     failures, most = 0, _size(partial)
@@ -270,7 +257,8 @@ def _append(response: httpx.Response, partial: Path, tag: Path, start: int, show
     length = response.headers.get("Content-Length")
     total = start + int(length) if length else None
     if total is not None:
-        _check_space(partial.parent, total - start)
+        needed = 2 * (total - start)  # as much again for what it unpacks to, about
+        check_space(partial.parent, needed, "the archive and its content", "choose another folder with --to")
     with storage_errors(partial), partial.open("ab" if start else "wb") as file:
         if not start:  # after the old bytes are gone: a tag never vouches for bytes of another version
             tag.write_text(_version_of(response))

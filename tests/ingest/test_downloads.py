@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import shutil
 import socket
 import tarfile
 import threading
@@ -255,8 +256,8 @@ def test_zips_and_archives_with_another_folder_unpack(server: Server, tmp_path: 
 
 
 def test_a_full_disk_is_said_before_the_first_byte(server: Server, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda _: SimpleNamespace(free=len(PIXELS)))
-    with pytest.raises(StorageError, match="are needed for the archive and its content"):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=len(PIXELS)))
+    with pytest.raises(StorageError, match="the archive and its content need"):
         download_dataset("tiny", tmp_path)
     assert left(tmp_path) == []
 

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,6 @@ from failmodes.warehouse.errors import DataError, StorageError, first_line
 from failmodes.warehouse.storage.files import check_regular
 
 BLOCK_BYTES = 1 << 25  # read at a time
-
-
-class ArrayHeader(NamedTuple):
-    """Shape and type of an array."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
 
 
 def array_names(path: Path, fix: str = "") -> list[str]:
@@ -47,10 +40,10 @@ def read_array(path: Path, name: str, fix: str = "") -> NDArray[Any]:
         DataError: the archive is damaged, lacks the array, or holds another size.
         LimitError: it does not fit into memory.
     """
-    with _opened(path, fix) as archive, _member(archive, name) as (header, stream):
-        byte_count = int(np.prod(header.shape, dtype=object)) * header.dtype.itemsize
+    with _opened(path, fix) as archive, _member(archive, name) as (shape, dtype, stream):
+        byte_count = int(np.prod(shape, dtype=object)) * dtype.itemsize
         check_memory(byte_count, f"{name} of {path}")
-        return np.frombuffer(stream.read(byte_count), header.dtype).reshape(header.shape)  # refuses another size
+        return np.frombuffer(stream.read(byte_count), dtype).reshape(shape)  # refuses another size
 
 
 def map_images(path: Path, name: str, cache: Path | None, fix: str = "") -> NDArray[np.uint8]:
@@ -63,28 +56,25 @@ def map_images(path: Path, name: str, cache: Path | None, fix: str = "") -> NDAr
         fix: how to fix a damaged file, for errors.
 
     Raises:
-        DataError: as `images_header`.
+        DataError: as `images_shape`.
         StorageError: the cache cannot be written, or the disk has too little space.
     """
-    shape = images_header(path, name, fix).shape
+    shape = images_shape(path, name, fix)
     if cache is None:
         return read_array(path, name, fix)
     return decode_to_cache(cache, [path], {"array": name}, shape, _blocks(path, name, shape, fix))
 
 
-def images_header(path: Path, name: str, fix: str = "") -> ArrayHeader:
-    """Shape and type of images (N, H, W) or (N, H, W, 3) uint8.
+def images_shape(path: Path, name: str, fix: str = "") -> tuple[int, ...]:
+    """Shape of images (N, H, W) or (N, H, W, 3) uint8; their values are not read.
 
     Raises:
         DataError: the archive is damaged, lacks the array, or holds another size, type or shape.
     """
-    with _opened(path, fix) as archive, _member(archive, name) as (header, _):
-        shape = header.shape
-    if header.dtype != np.uint8 or len(shape) not in (3, 4) or 0 in shape or (len(shape) == 4 and shape[3] != 3):
-        raise DataError(
-            f"{path}: {name} is {header.dtype} {shape}: expected uint8 (images, height, width) or (…, 3){fix}"
-        )
-    return header
+    with _opened(path, fix) as archive, _member(archive, name) as (shape, dtype, _):
+        if dtype != np.uint8 or len(shape) not in (3, 4) or 0 in shape or (len(shape) == 4 and shape[3] != 3):
+            raise DataError(f"{path}: {name} is {dtype} {shape}: expected uint8 (images, height, width) or (…, 3){fix}")
+        return shape
 
 
 class GrayImages:
@@ -110,7 +100,7 @@ def in_color(values: NDArray[np.uint8]) -> ImageArray:
 def _blocks(path: Path, name: str, shape: tuple[int, ...], fix: str) -> Iterator[NDArray[np.uint8]]:
     row_bytes = int(np.prod(shape[1:]))
     step = max(1, BLOCK_BYTES // row_bytes)
-    with _opened(path, fix) as archive, _member(archive, name) as (_, stream):
+    with _opened(path, fix) as archive, _member(archive, name) as (_, _, stream):
         for start in range(0, shape[0], step):
             rows = min(step, shape[0] - start)
             yield np.frombuffer(stream.read(rows * row_bytes), np.uint8).reshape(rows, *shape[1:])
@@ -135,7 +125,7 @@ def _opened(path: Path, fix: str) -> Iterator[zipfile.ZipFile]:
 
 
 @contextmanager
-def _member(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[ArrayHeader, IO[bytes]]]:
+def _member(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[tuple[int, ...], np.dtype[Any], IO[bytes]]]:
     info = archive.getinfo(f"{name}.npy")
     with archive.open(info) as stream:
         version = np.lib.format.read_magic(stream)
@@ -148,4 +138,4 @@ def _member(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[ArrayHeader, 
             raise ValueError(f"{name} holds {'Python objects' if dtype.hasobject else 'columns first'}")
         if stream.tell() + size != info.file_size:
             raise ValueError(f"{name} has {info.file_size:,} bytes, expected {stream.tell() + size:,}")
-        yield ArrayHeader(tuple(shape), dtype), stream
+        yield tuple(shape), dtype, stream

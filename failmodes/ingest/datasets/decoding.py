@@ -3,7 +3,6 @@
 import io
 import json
 import math
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ import PIL
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
-from failmodes.ingest.data_files import file_stamp, map_npy, map_npy_if_whole, read_json, write_npy
+from failmodes.ingest.data_files import check_space, file_stamp, map_npy, map_npy_if_whole, read_json, write_npy
 from failmodes.ingest.datasets.color import (
     LARGEST_16_BIT,
     SCALED,
@@ -26,7 +25,7 @@ from failmodes.ingest.datasets.color import (
 )
 from failmodes.warehouse.errors import DataError, StorageError, first_line
 from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.storage.files import atomic_write, atomic_write_bytes, check_regular, make_folder
+from failmodes.warehouse.storage.files import atomic_write, atomic_write_bytes, check_regular
 
 DECODER = 2  # increase it when decoding changes pixels
 MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)  # of one image: Pillow's own limit, 13,377 squared
@@ -67,7 +66,7 @@ def decode_to_cache(
     images = map_npy_if_whole(path)
     known = Counter[str]() if changes is None else _read_changes(counts_path)
     if images is None or known is None:
-        _check_space(path, math.prod(shape))
+        check_space(path.parent, math.prod(shape), "these images, decoded,", "set a smaller `image_size`")
         with atomic_write(path) as temporary:
             write_npy(temporary, shape, blocks)
             if changes is not None:  # before the images: cached images always have counts
@@ -221,12 +220,3 @@ def _read_changes(path: Path) -> Counter[str] | None:
         return None
     is_valid = isinstance(content, dict) and all(type(count) is int for count in content.values())
     return Counter(content) if is_valid else None
-
-
-def _check_space(path: Path, needed_bytes: int) -> None:
-    free = shutil.disk_usage(make_folder(path.parent)).free
-    if needed_bytes > free:
-        raise StorageError(
-            f"cannot write {path}: decoded, these images need {needed_bytes / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB"
-            " are free: free disk space, or set a smaller `image_size`"
-        )

@@ -33,7 +33,7 @@ from failmodes.ingest.corrupted_datasets.layouts.cifar_c import (
     labels_of_severity,
 )
 from failmodes.ingest.corrupted_datasets.set_writer import Fingerprints, ProgressCallback, SetPart
-from failmodes.ingest.datasets.archives import array_names, images_header, map_images, read_array
+from failmodes.ingest.datasets.archives import array_names, images_shape, map_images, read_array
 from failmodes.warehouse.errors import DataError, listed
 from failmodes.warehouse.hashing import file_digest
 from failmodes.warehouse.storage.files import fsync
@@ -91,7 +91,7 @@ def archive_contents(folder: Path) -> SetContents | None:
             first = labels if first is None else first
             if not np.array_equal(labels, first):
                 raise DataError(f"{path} has labels in another order than the archives before it{FIX}")
-            severities[name] = held_severities(path, images_header(path, IMAGES, FIX).shape[0], len(labels))
+            severities[name] = held_severities(path, images_shape(path, IMAGES, FIX)[0], len(labels))
         except DataError as error:
             damaged[name] = str(error)
     return SetContents(severities, damaged, (*unnamed, *other_entries(folder, files)))
@@ -114,7 +114,7 @@ class ArchiveWriter(ArrayWriter):
     def is_whole(self, part: SetPart) -> bool:
         """Whether the images of the archive have the expected shape."""
         try:
-            return images_header(self.folder / self.path(part), IMAGES).shape == self.stored_shape(part)
+            return images_shape(self.folder / self.path(part), IMAGES) == self.stored_shape(part)
         except DataError:
             return False
 
@@ -154,7 +154,7 @@ def open_medmnist_c(request: SetRequest) -> MedMnistCDataset:
     """
     files = files_by_name(request, ".npz")
     labels = _labels(next(iter(files.values())))
-    sizes = {images_header(path, IMAGES, FIX).shape[1:3] for path in files.values()}
+    sizes = {images_shape(path, IMAGES, FIX)[1:3] for path in files.values()}
     return MedMnistCDataset(
         request=request,
         image_count=len(labels),
@@ -179,7 +179,7 @@ def _labels(path: Path) -> NDArray[np.int64]:
     Raises:
         DataError: they are damaged, of several per image, or differ between severities.
     """
-    row_count = images_header(path, IMAGES, FIX).shape[0]
+    row_count = images_shape(path, IMAGES, FIX)[0]
     return labels_of_severity(read_array(path, LABELS, FIX), {row_count}, f"{path}: {LABELS}")
 
 
