@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.corruptions.catalog import parse_severity
-from failmodes.ingest.corruptions.custom import NAME
 from failmodes.ingest.data_files import read_json
 from failmodes.warehouse.errors import DataError, StudyError, printable
 from failmodes.warehouse.storage.files import atomic_write_bytes
@@ -111,17 +109,11 @@ def _parsed(path: Path) -> Manifest | None:
         manifest = read_json(path)
         _compared(manifest)
         whole = manifest["made_by"] == MADE_BY and all(
-            _is_corruption(name, levels) for name, levels in manifest["corruptions"].items()
+            isinstance(one, dict) for one in manifest["corruptions"].values()
         )
     except (FileNotFoundError, DataError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return manifest if whole else None
-
-
-def _is_corruption(name: str, levels: Any) -> bool:
-    """Whether an entry of a manifest is valid: its name becomes a file name, its levels folder names."""
-    is_named = NAME.fullmatch(name) is not None
-    return is_named and isinstance(levels, dict) and all(parse_severity(level) is not None for level in levels)
+    return manifest if is_ours else None
 
 
 def _compared(manifest: Manifest) -> dict[str, str]:
