@@ -179,7 +179,8 @@ def read_run(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> RunRows:
     """Read the correctness of every image in every cell of an evaluation; other columns are read when needed.
 
     Raises:
-        WarehouseError: the evaluation is unknown, a cell is incomplete, or the clean cell is missing.
+        WarehouseError: the evaluation is unknown, a cell is incomplete, the clean cell is missing, or the table is
+            damaged.
     """
     found = fetch_first(con, "select image_count, paired from evaluations where evaluation_id = ?", [evaluation_id])
     if not found:
@@ -190,24 +191,23 @@ def read_run(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> RunRows:
         "from cell_predictions where evaluation_id = ? order by corruption, severity",
         [evaluation_id],
     ).fetchall()
-    for corruption, severity, row_count, images, _, pattern in rows:
-        if len(pattern) != row_count or not pattern.isascii():
-            raise WarehouseError(f"cell_predictions of evaluation {evaluation_id} is damaged: {REBUILD_HINT}")
+    for corruption, severity, row_count, images, *_ in rows:
         if not row_count == images == expected:
             raise WarehouseError(
                 f"evaluation {evaluation_id}, {corruption} at severity {severity:g} has {row_count} rows of {images} "
                 f"images, expected {expected}: run `failmodes status`, then `failmodes load --rebuild`"
             )
     cells = [row[:2] for row in rows]
-    if (CLEAN, 0.0) not in cells:
+    if CLEAN_CELL not in cells:
         raise WarehouseError(f"evaluation {evaluation_id} has no clean cell: finish `failmodes evaluate`")
-    if paired and len({row[4] for row in rows}) > 1:
-        raise WarehouseError(f"the cells of evaluation {evaluation_id} have different images: load it again")
-    by_image = np.stack([decode_pattern(row[5]) for row in rows]).T  # images of a cell are contiguous
+    *_, hashes, patterns = zip(*rows, strict=True)
     groups = image_groups(con, evaluation_id)
-    if groups is not None and len(groups) != len(by_image):
-        raise WarehouseError(f"evaluation {evaluation_id} has {len(groups):,} clean predictions: {REBUILD_HINT}")
-    return RunRows(evaluation_id, paired, cells, by_image, tuple(row[4] for row in rows), groups, con=con)
+    has_all_letters = all(pattern.isascii() and len(pattern) == expected for pattern in patterns)
+    has_other_images = (paired and len(set(hashes)) > 1) or (groups is not None and len(groups) != expected)
+    if has_other_images or not has_all_letters:
+        raise WarehouseError(f"cell_predictions of evaluation {evaluation_id} is damaged: {REBUILD_HINT}")
+    by_image = np.stack([decode_pattern(pattern) for pattern in patterns]).T  # images of a cell are contiguous
+    return RunRows(evaluation_id, paired, cells, by_image, hashes, groups, con=con)
 
 
 @dataclass(frozen=True)
