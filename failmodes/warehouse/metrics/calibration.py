@@ -63,12 +63,9 @@ def bias_of_ece(rows: CellRows) -> SamplingBias:
         "Naeini et al. 2015; Guo et al. 2017", columns=_CONFIDENCE, higher_is_better=False, bias=bias_of_ece,
         taking_part=has_confidence)  # fmt: skip
 def ece(rows: CellRows, weights: Weights) -> Floats:
-    known = has_confidence(rows)
-    if not known.any():
-        raise Undefined(NO_CONFIDENCE)
-    confidence = rows["confidence"][known].astype(np.float64)
-    kept = of_images(weights, known)
-    gaps = totals(kept, bins_of(confidence), rows["correct"][known] - confidence, BINS)
+    confidence, correct = _known(rows)
+    kept = of_images(weights, has_confidence(rows))
+    gaps = totals(kept, bins_of(confidence), correct - confidence, BINS)
     found: Floats = np.abs(gaps).sum(axis=1, dtype=np.float64) / drawn(kept)
     return found
 
@@ -123,8 +120,6 @@ def overconfidence(rows: CellRows) -> Floats:
 def equal_mass_ece(rows: CellRows) -> Value:
     confidence, correct = _known(rows)
     count = len(confidence)
-    if not count:
-        raise Undefined(NO_CONFIDENCE)
     order = np.argsort(confidence, kind="stable")
     ordered = confidence[order]
     last = -(-np.arange(1, BINS) * count // BINS) - 1  # the image before each edge, with its ties
@@ -140,8 +135,6 @@ def ece_noise_floor(rows: CellRows) -> Value:
     """Drawn (NOISE_DRAWS times, seed 0): a quantile from moments falls short where most confidences are nearly 1."""
     confidence, _ = _known(rows)
     independent = rows.independent_share(has_confidence(rows))
-    if not len(confidence):
-        raise Undefined(NO_CONFIDENCE)
     bins = bins_of(confidence)
     counts, expected = np.bincount(bins, minlength=BINS), np.bincount(bins, confidence, BINS)
     filled = counts > 0
@@ -196,8 +189,6 @@ def _errors_of_chance(
         is_stored_with_interval=False)  # fmt: skip
 def smooth_ece(rows: CellRows) -> Value:
     confidence, correct = _known(rows)
-    if not len(confidence):
-        raise Undefined(NO_CONFIDENCE)
     return Value(smoothed_error(confidence, correct), len(confidence))
 
 
@@ -233,6 +224,8 @@ def binned_error(confidence: Floats, correct: NDArray[np.bool_]) -> float:
 def _known(rows: CellRows) -> tuple[Floats, NDArray[np.bool_]]:
     """Confidence and correctness of the images with finite logits."""
     known = has_confidence(rows)
+    if not known.any():
+        raise Undefined(NO_CONFIDENCE)
     return rows["confidence"][known].astype(np.float64), rows["correct"][known]
 
 

@@ -79,6 +79,14 @@ def ranking_of(rows: CellRows, score: str) -> Ranking:
     return found
 
 
+def _ranking_of_both(rows: CellRows, score: str) -> Ranking:
+    """As `ranking_of`, with failures and correct predictions."""
+    ranking = ranking_of(rows, score)
+    if ranking.failure_count in (0, len(ranking.places)):
+        raise Undefined(NO_CORRECT if ranking.failure_count else NO_FAILURE)
+    return ranking
+
+
 def _interval_of_auroc(rows: CellRows, score: str, value: float, level: float, comparisons: int) -> tuple[float, float]:
     failures, correct = _effective_counts(rows, ranking_of(rows, score))
     return auroc_interval(value, failures, correct, comparisons=comparisons, level=level)
@@ -95,11 +103,7 @@ def _effective_counts(rows: CellRows, ranking: Ranking) -> tuple[float, float]:
         "Hendrycks & Gimpel 2017; interval: Newcombe 2006", columns=_COLUMNS, unit="score", scores=SCORES,
         interval=_interval_of_auroc)  # fmt: skip
 def auroc(rows: CellRows, score: str) -> Floats:
-    ranking = ranking_of(rows, score)
-    failures, count = ranking.failure_count, len(ranking.places)
-    if failures in (0, count):
-        raise Undefined(NO_CORRECT if failures else NO_FAILURE)
-    return auroc_contributions(ranking, len(rows))
+    return auroc_contributions(_ranking_of_both(rows, score), len(rows))
 
 
 def auroc_contributions(ranking: Ranking, total: int) -> Floats:
@@ -201,10 +205,8 @@ def _interval_of_fpr95(rows: CellRows, score: str, value: float, level: float, c
         "failures", "Hendrycks & Gimpel 2017", columns=_COLUMNS, scores=SCORES, higher_is_better=False,
         interval=_interval_of_fpr95)  # fmt: skip
 def fpr95(rows: CellRows, score: str) -> Value:
-    ranking = ranking_of(rows, score)
+    ranking = _ranking_of_both(rows, score)
     failures, count = ranking.failure_count, len(ranking.places)
-    if failures in (0, count):
-        raise Undefined(NO_CORRECT if failures else NO_FAILURE)
     missed = failures - ceil(FOUND * failures)
     with_failures = np.flatnonzero(ranking.failures)
     last = with_failures[np.searchsorted(ranking.failures_before[with_failures], missed, side="right") - 1]

@@ -57,8 +57,12 @@ class ScalableLogits(NamedTuple):
         return total - (self.own - self.top) / temperature, np.exp(-total)
 
 
-def scalable_logits(rows: CellRows) -> ScalableLogits | None:
-    """What temperature scaling needs of one cell; None where no image has it."""
+def scalable_logits(rows: CellRows) -> ScalableLogits:
+    """What temperature scaling needs of one cell.
+
+    Raises:
+        Undefined: no image has it.
+    """
     finite = rows["finite"] & ~(np.isnan(rows["loss_nats"]) | np.isnan(rows["confidence"]))
     labels = rows["label"].astype(np.int64)
     if "logits" in rows:
@@ -77,7 +81,7 @@ def scalable_logits(rows: CellRows) -> ScalableLogits | None:
             total = values[TEMPERATURES.index(1.0)].astype(np.float64)
             top = total + np.log(rows["confidence"][known].astype(np.float64))
             return _of(rows, known, top, total - rows["loss_nats"][known].astype(np.float64), values, False)
-    return None
+    raise Undefined(NO_LOGITS)
 
 
 def _of(
@@ -98,10 +102,8 @@ def fitted_temperatures(clean: CellRows) -> dict[bool, int]:
 
 
 def _fitted(clean: CellRows) -> dict[bool, int]:
-    logits: ScalableLogits | None = clean.once("logits", lambda: scalable_logits(clean))
+    logits: ScalableLogits = clean.once("logits", lambda: scalable_logits(clean))
     found: dict[bool, int] = {}
-    if logits is None:
-        return found
     losses = [logits.scaled(np.full(len(logits.top), place))[0] for place in range(len(TEMPERATURES))]
     for is_odd in (False, True):
         chosen = logits.is_odd != is_odd
@@ -126,10 +128,8 @@ def scaled(rows: CellRows, reference: CellRows | None) -> Scaled:
 
 
 def _scaled(rows: CellRows, reference: CellRows) -> Scaled:
-    logits: ScalableLogits | None = rows.once("logits", lambda: scalable_logits(rows))
+    logits: ScalableLogits = rows.once("logits", lambda: scalable_logits(rows))
     places = fitted_temperatures(reference)
-    if logits is None or not places:
-        raise Undefined(NO_LOGITS)
     kept = np.isin(logits.is_odd, list(places))
     if not kept.any():
         raise Undefined(NO_LOGITS)

@@ -9,7 +9,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 
-from failmodes.warehouse.metrics.cell_rows import Cell, CellRows
+from failmodes.warehouse.metrics.cell_rows import Cell, CellRows, Undefined
 from failmodes.warehouse.metrics.temperature import NO_LOGITS, scalable_logits
 from failmodes.warehouse.schema import TEMPERATURES
 
@@ -124,5 +124,9 @@ def test_it_takes_all_logits_or_their_sums(change: dict[str, Any], kept: int | N
         "logits": [[0.0, 1.0], [1.0, 0.0], [NAN, NAN]], "logit_classes": [False] * 3,
         "loss_nats": [1.0, 1.0, NAN], "confidence": [1.0, 1.0, NAN],
     }  # fmt: skip
-    found = scalable_logits(given_rows(columns | change))
-    assert (found if found is None else found.values.shape[1]) == kept
+    rows = given_rows(columns | change)
+    if kept:
+        assert scalable_logits(rows).values.shape[1] == kept
+    else:
+        with pytest.raises(Undefined, match=NO_LOGITS):
+            scalable_logits(rows)
