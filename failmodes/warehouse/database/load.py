@@ -48,6 +48,7 @@ from failmodes.warehouse.schema import (
     THUMBNAILS,
     Table,
 )
+from failmodes.warehouse.shards.format import FACTS_KEPT
 from failmodes.warehouse.shards.inventory import (
     HEADER_BYTES,
     MOST_STORED_PIXELS,
@@ -61,8 +62,6 @@ from failmodes.warehouse.shards.inventory import (
 from failmodes.warehouse.storage.files import StorePath
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
-
-_FACTS_KEPT = ("elapsed_s", "images_per_s", "device", "batch_size", "identity_error", "changed_predictions")
 
 
 class LoadedState(NamedTuple):
@@ -302,6 +301,6 @@ def _shard_row(file: ResultsFile) -> dict[str, Any]:
         "content_hash": file.content_hash,
         "path": "/".join(file.path.parts[len(file.output.parts) :]),
         "created_at": datetime.fromisoformat(facts["created_at"]),
-        **{name: facts.get(name) for name in _FACTS_KEPT},
+        **{name: facts.get(name) for name in FACTS_KEPT},
         "versions": None if versions is None else json.dumps(versions, sort_keys=True),
     }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
-from failmodes.warehouse.database.connection import LOCKED, NUMBERS, fetch_first, open_warehouse
+from failmodes.warehouse.database.connection import LOCKED, NUMBERS, count_rows, fetch_first, open_warehouse
 from failmodes.warehouse.database.tables import create_tables
 from failmodes.warehouse.database.views import check_known, install_views, relation_names
 from failmodes.warehouse.database_schema import TABLES
@@ -122,7 +122,7 @@ def relation_rows(path: Path | None) -> list[RelationRow]:
     if path is None:
         return contract().relations
     with open_warehouse(path, TABLES) as con:
-        counts = {name: (fetch_first(con, f"select count(*) from {name}") or (0,))[0] for name in TABLES}
+        counts = count_rows(con)
     return [row._replace(row_count=counts.get(row.name)) for row in contract().relations]
 
 

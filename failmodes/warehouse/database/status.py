@@ -8,11 +8,10 @@ import duckdb
 import polars as pl
 
 from failmodes.warehouse.database.checks import CheckResult, read_checks, run_checks
-from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.connection import count_rows, open_warehouse
 from failmodes.warehouse.database.updates import Derivation
-from failmodes.warehouse.database_schema import ALL_TABLES, COMPUTED_TABLES, TABLES
+from failmodes.warehouse.database_schema import COMPUTED_TABLES, TABLES
 from failmodes.warehouse.metrics.metric import definitions_hash
-from failmodes.warehouse.schema import Table
 
 
 class WarehouseStatus(NamedTuple):
@@ -103,19 +102,13 @@ def warehouse_status(path: Path, *, full: bool = False, derivation: Derivation |
             schema_version=schema_version,
             updated_at=updated_at,
             size_bytes=path.stat().st_size,
-            row_counts={table.name: _count_rows(con, table) for table in ALL_TABLES},
+            row_counts=count_rows(con),
             evaluations=con.sql(_EVALUATIONS).pl(),
             shifts=con.sql(_SHIFTS).pl(),
             warnings=con.sql(_WARNINGS).pl(),
             checks=run_checks(con) if full else read_checks(con),
             stale_derived=_stale_metrics(con) + (derivation.due(con) if derivation else []),
         )
-
-
-def _count_rows(con: duckdb.DuckDBPyConnection, table: Table) -> int:
-    count: int
-    ((count,),) = con.execute(f"select count(*) from {table.name}").fetchall()
-    return count
 
 
 def _stale_metrics(con: duckdb.DuckDBPyConnection) -> list[str]:

@@ -44,14 +44,13 @@ def bias_of_ece(rows: CellRows) -> SamplingBias:
     """Bias of the calibration error: E|gap + error| - |gap| of bins, for the smallest plausible gaps."""
     from scipy.special import ndtr  # here: it takes 0.2 s, and most charts do not need it
 
-    known = np.isfinite(rows["confidence"])
-    confidence = rows["confidence"][known].astype(np.float64)
-    bins, count = bins_of(confidence), int(known.sum())
-    of_images = rows["correct"][known] - confidence
+    confidence, correct = _known(rows)
+    bins, count = bins_of(confidence), len(confidence)
+    of_images = correct - confidence
     gaps = np.abs(np.bincount(bins, of_images, BINS)) / count
     squares = np.bincount(bins, of_images**2, BINS), np.bincount(bins, confidence * (1 - confidence), BINS)
     errors = np.sqrt(np.maximum(*squares)) / count  # at least those of calibrated images, if all are correct
-    errors = errors / np.sqrt(rows.independent_share(known))
+    errors = errors / np.sqrt(rows.independent_share(has_confidence(rows)))
     least = np.maximum(gaps - PLAUSIBLE * errors, 0)[errors > 0]
     errors = errors[errors > 0]
     place = least / errors
