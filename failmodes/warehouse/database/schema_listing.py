@@ -8,13 +8,12 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from itertools import groupby
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
-from failmodes.warehouse.database.connection import LOCKED, NUMBERS, count_rows, fetch_first, open_warehouse
+from failmodes.warehouse.database.connection import LOCKED, NUMBERS, count_rows, open_warehouse
 from failmodes.warehouse.database.tables import create_tables
 from failmodes.warehouse.database.views import check_known, install_views, relation_names
 from failmodes.warehouse.database_schema import TABLES
@@ -194,35 +193,27 @@ def metric_facts(path: Path | None, name: str) -> list[tuple[str, str]]:
     """
     if name in relation_names():
         return []
+    from failmodes.warehouse.database.stored_metrics import metric_row
     from failmodes.warehouse.metrics.metric import all_metrics
 
-    if found := all_metrics().get(name):
-        views = [one for one in relations_with(name) if one not in TABLES]
-        return _facts(
-            found.title, found.formula, found.unit, found.range, _DIRECTIONS[found.higher_is_better], found.source,
-            ", ".join(found.scores), ", ".join(["cell_metrics", *views]),
-        )  # fmt: skip
-    if path is None:
-        return []
-    with open_warehouse(path, ["metrics"]) as con:
-        row = fetch_first(
-            con,
-            "select title, formula, unit, least, most, higher_is_better, source from metrics where metric = ?",
-            [name],
-        )
+    own, row = all_metrics().get(name), None
+    if own is not None:
+        row = metric_row(own)
+    elif path is not None:
+        with open_warehouse(path, ["metrics"]) as con:
+            row = next(iter(con.sql("from metrics where metric = ?", params=[name]).pl().to_dicts()), None)
     if row is None:
         return []
-    title, formula, unit, least, most, higher, source = row
-    ends = (-inf if least is None else least, inf if most is None else most)
-    return _facts(
-        title, formula or "", unit, ends, _DIRECTIONS[higher], source or "the study's own", "", "cell_metrics"
-    )
-
-
-def _facts(
-    title: str, formula: str, unit: str, ends: tuple[float, float], direction: str, source: str, scores: str, views: str
-) -> list[tuple[str, str]]:
-    span = " to ".join("infinity" if end == inf else "-infinity" if end == -inf else f"{end:g}" for end in ends)
-    fields = (("title", title), ("formula", formula), ("unit", unit), ("range", span), ("direction", direction),
-              ("source", source), ("scores", scores), ("in", views))  # fmt: skip
-    return [(field, text) for field, text in fields if text]
+    least = "-infinity" if row["least"] is None else f"{row['least']:g}"
+    most = "infinity" if row["most"] is None else f"{row['most']:g}"
+    fields = {
+        "title": row["title"],
+        "formula": row["formula"],
+        "unit": row["unit"],
+        "range": f"{least} to {most}",
+        "direction": _DIRECTIONS[row["higher_is_better"]],
+        "source": row["source"] or ("" if own else "the study's own"),
+        "scores": ", ".join(own.scores) if own else "",
+        "in": ", ".join(["cell_metrics", *(view for view in relations_with(name) if own and view not in TABLES)]),
+    }
+    return [(field, text) for field, text in fields.items() if text]
