@@ -258,7 +258,7 @@ CELL_CONFUSION = Table.of(
 
 CELL_PREDICTIONS = Table.of(
     "cell_predictions",
-    "one row per stored cell: correctness and predictions of its images, in the order of image_id",
+    "one row per stored cell: its images, in the order of image_id, and whether each is correct",
     _ONE_ROW_A_CELL,
     *CELL_COLUMNS,
     Column("row_count", int64, "rows; more than images only if some repeat"),
@@ -270,7 +270,6 @@ CELL_PREDICTIONS = Table.of(
     ),
     Column("image_ids_md5", text, "hash of the image_ids; cells of the same images share it"),
     Column("correct_images", text, "one character per image: 1 correct, 0 incorrect"),
-    Column("predictions", list_of(int16), "predicted class, one entry per image; null for no class of the dataset"),
 )
 
 IMAGE_ONSETS = Table.of(

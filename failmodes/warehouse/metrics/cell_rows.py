@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from failmodes.warehouse.metrics.duplicates import Groups, independent_share, kept_groups
 
 Array = NDArray[Any]
-Row = dict[str, Any]
 T = TypeVar("T")
 BINS = 15  # of confidence, equally wide
 OTHER = -1  # in place of null: no class of the dataset, or no output

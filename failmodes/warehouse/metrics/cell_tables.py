@@ -14,7 +14,6 @@ from failmodes.warehouse.metrics.cell_rows import (
     OTHER,
     SCORES,
     CellRows,
-    Row,
     Undefined,
     bins_of,
     hash_of_ids,
@@ -63,17 +62,14 @@ def confusion(rows: CellRows) -> Columns:
 
 def predictions(rows: CellRows) -> Columns:
     """Columns of cell_predictions, one row."""
-    ids, predicted = rows["image_id"], rows["predicted"]
-    row: Row = {
-        "row_count": len(rows),
-        "image_count": len(np.unique(ids)),
-        "independent_share": rows.independent_share(),
-        "image_ids_md5": hash_of_ids(ids),
-        "correct_images": pattern_of(rows["correct"]),
+    ids = rows["image_id"]
+    return {
+        "row_count": pa.array([len(rows)]),
+        "image_count": pa.array([len(np.unique(ids))]),
+        "independent_share": pa.array([rows.independent_share()]),
+        "image_ids_md5": pa.array([hash_of_ids(ids)]),
+        "correct_images": pa.array([pattern_of(rows["correct"])]),
     }
-    given = pa.array(predicted, pa.int16(), mask=predicted == OTHER)
-    lists = pa.ListArray.from_arrays(pa.array([0, len(predicted)], pa.int32()), given)
-    return {name: pa.array([value]) for name, value in row.items()} | {"predictions": lists}
 
 
 def risks(rows: CellRows) -> Columns:

@@ -71,7 +71,7 @@ def test_predictions_stand_in_the_order_of_images() -> None:
         {
             "row_count": 4, "image_count": 3, "independent_share": 1.0,
             "image_ids_md5": hashlib.md5(b"3,5,5,9").hexdigest(),
-            "correct_images": "1001", "predictions": [1, 1, None, 2],
+            "correct_images": "1001",
         }
     ]  # fmt: skip
     assert decode_pattern("1001").tolist() == [True, False, False, True]
