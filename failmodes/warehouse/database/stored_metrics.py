@@ -85,9 +85,8 @@ def update_metrics(con: duckdb.DuckDBPyConnection, users: Sequence[Metric] | Non
         _compute(con, evaluation_id, metrics, is_paired=is_paired.get(evaluation_id, False), is_whole=is_whole)
     if users is None:
         con.execute("delete from computed where starts_with(name, ?) and evaluation_id = any(?)", [OF_USERS, measured])
-    changed = "evaluation_id_a = any($1) or evaluation_id_b = any($1)"
-    con.execute(f"delete from pair_cells where {changed}", [list(whole)])
-    con.execute(_COUNT_PAIRS.format(changed=changed), [list(whole)])
+    con.execute("delete from pair_cells where evaluation_id_a = any($1) or evaluation_id_b = any($1)", [list(whole)])
+    con.execute(_COUNT_PAIRS, [list(whole)])
     rows = [dict(zip(names, row, strict=True)) for row in due]
     upsert(con, COMPUTED, pa.Table.from_pylist(rows, schema=COMPUTED.arrow()))
     return measured
@@ -107,27 +106,47 @@ select evaluation_id, list(file_hash order by file_hash) from files
 where evaluation_id in (select evaluation_id from shards) group by evaluation_id order by evaluation_id
 """
 
+# Every pair with an evaluation of $1, of the same images and source; cells and evaluations are joined by their numbers,
+# which is five times as fast as by their names
 _COUNT_PAIRS = """
 insert into pair_cells by name
-with answers as (
+with cells as (
     select
-        evaluations.dataset_id, evaluations.source_id, evaluations.subset_id, facts.evaluation_id, facts.corruption,
-        facts.severity, facts.image_id, facts.predicted, facts.predicted is not distinct from facts.label as correct
-    from prediction_facts as facts
-    inner join evaluations on facts.evaluation_id = evaluations.evaluation_id
+        shards.evaluation_id, shards.corruption, shards.severity, shards.evaluation_id = any($1) as is_due,
+        row_number() over (order by shards.evaluation_id, shards.corruption, shards.severity) as number,
+        dense_rank() over (order by dataset_id, source_id, subset_id, shards.corruption, shards.severity) as cell
+    from shards
+    inner join evaluations on shards.evaluation_id = evaluations.evaluation_id
+    where shards.table_name = 'prediction_facts'
+),
+
+answers as (
+    select number, cell, is_due, image_id, predicted, predicted is not distinct from label as correct
+    from prediction_facts
+    inner join cells using (evaluation_id, corruption, severity)
+),
+
+counts as (
+    select
+        a.number as number_a, b.number as number_b,
+        count(*) as image_count,
+        count_if(a.correct and b.correct) as both_correct_count,
+        count_if(a.correct and not b.correct) as only_a_correct_count,
+        count_if(b.correct and not a.correct) as only_b_correct_count,
+        count_if(not a.correct and not b.correct) as both_incorrect_count,
+        count_if(a.predicted = b.predicted) as agree_count
+    from answers as a
+    inner join answers as b using (cell, image_id)
+    where a.number < b.number and (a.is_due or b.is_due)
+    group by all
 )
+
 select
-    a.evaluation_id as evaluation_id_a, b.evaluation_id as evaluation_id_b, corruption, severity,
-    count(*) as image_count,
-    count_if(a.correct and b.correct) as both_correct_count,
-    count_if(a.correct and not b.correct) as only_a_correct_count,
-    count_if(b.correct and not a.correct) as only_b_correct_count,
-    count_if(not a.correct and not b.correct) as both_incorrect_count,
-    count_if(a.predicted = b.predicted) as agree_count
-from answers as a
-inner join answers as b using (dataset_id, source_id, subset_id, corruption, severity, image_id)
-where evaluation_id_a < evaluation_id_b and ({changed})
-group by all
+    a.evaluation_id as evaluation_id_a, b.evaluation_id as evaluation_id_b, a.corruption, a.severity,
+    counts.* exclude (number_a, number_b)
+from counts
+inner join cells as a on counts.number_a = a.number
+inner join cells as b on counts.number_b = b.number
 """
 
 
