@@ -14,8 +14,6 @@ from failmodes.warehouse.schema import CLEAN
 
 AttentionMap = NDArray[np.float64]  # (h, w), not negative
 Point = tuple[float, float]  # x and y, 0 to 1 from the top left
-OF_EXEMPLARS = "attention maps are stored for exemplars only"
-NO_EXEMPLARS = "attention maps are stored for exemplars only, and there are none"
 
 
 def stored_attention(
@@ -52,7 +50,8 @@ def missing_map_reason(con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow
         "from evaluation_labels where evaluation_id = any($1) order by all",
         [list({row.evaluation_id for row in rows})],
     ).fetchall()
-    kept = OF_EXEMPLARS if any(has_exemplars for _, has_exemplars in found) else NO_EXEMPLARS
+    has_exemplars = any(has_own for _, has_own in found)
+    kept = f"attention maps are stored for exemplars only{'' if has_exemplars else ', and there are none'}"
     return "; ".join(dict.fromkeys(printable(note) if note else kept for note, _ in found))
 
 

@@ -87,11 +87,8 @@ def model_colors(con: duckdb.DuckDBPyConnection, selection: Selection) -> ModelC
         return ModelColors(models, dict(zip(series, MODEL_COLORS, strict=False)), series, of_runs)
     found = model_accuracies(con, selection)
     means = {one.label: mean.corrupted.value for one, mean in found.items() if mean.corrupted is not None}
-    highest, lowest = (
-        max(means, key=means.__getitem__, default=""),
-        min(reversed(means), key=means.__getitem__, default=""),
-    )
-    ends = {"highest": highest, "lowest": lowest} if means else {}
+    ranked = sorted(means, key=means.__getitem__)
+    ends = {"highest": ranked[-1], "lowest": ranked[0]} if ranked else {}
     colored = {label: f"{label} ({rank} mean, {format_percent(means[label])})" for rank, label in ends.items()}
     series = {model.label: colored.get(model.label, OTHERS) for model in models}
     return ModelColors(models, dict(zip(colored, MODEL_COLORS, strict=False)), series, of_runs)
