@@ -113,7 +113,7 @@ def _parsed(path: Path) -> Manifest | None:
         )
     except (FileNotFoundError, DataError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return manifest if is_ours else None
+    return manifest if whole else None
 
 
 def _compared(manifest: Manifest) -> dict[str, str]:
