@@ -1,6 +1,8 @@
 """Every command through its installed script, in a directory of its own: what it prints, and how it fails."""
 
 import json
+import re
+from decimal import Decimal
 
 import pytest
 
@@ -9,10 +11,14 @@ pytest.importorskip("torch")
 from installed_script import failmodes
 from tiny_study import write_tiny_study
 
+import failmodes as package
+
 
 @pytest.mark.slow
 def test_one_command_takes_a_study_from_nothing_to_a_report_and_again_does_nothing(tmp_path) -> None:
-    write_tiny_study(tmp_path)
+    """A severity between the published ones is evaluated, stored and loaded as the fraction that it is."""
+    path = write_tiny_study(tmp_path)
+    path.write_text(path.read_text().replace("severities = [1, 5]", "severities = [5, 2.25]"))
     done = failmodes("run", folder=tmp_path)
     assert "report.html" in done.stdout
     page = (tmp_path / "out" / "report.html").read_text()
@@ -20,7 +26,11 @@ def test_one_command_takes_a_study_from_nothing_to_a_report_and_again_does_nothi
     again = failmodes("run", folder=tmp_path)
     assert "0 shards written, 5 already present" in again.stderr
     assert "nothing to train" in again.stderr
-    assert "checks pass" in failmodes("status", folder=tmp_path).stdout
+    assert re.search(r"(\d+) of \1 checks pass", failmodes("status", folder=tmp_path).stdout)
+    with package.open(tmp_path / "out") as w:
+        levels = w.sql("select severity, count(*) as n from exemplars group by severity order by severity")
+    assert levels["severity"].to_list() == [0, Decimal("2.25"), 5]
+    assert levels["n"].n_unique() == 1
     rows = failmodes("query", "@worst_cells", "--format", "json", folder=tmp_path).stdout
     assert json.loads(rows)
     damaged = next((tmp_path / "out" / "results" / "prediction_facts").rglob("*.parquet"))

@@ -12,8 +12,9 @@ import pytest
 from fault_trials import attempt
 
 LABELS = {
-    "command": "::error file=a.py::x",
-    "lines": "a ##[set-output name=a]b\n::set-output name=a::b\r\n##[error]c \ufe0f:" + "word " * 11 + "::error::x",
+    "commands": "::error file=a.py::x\na ##[set-output name=a]b\n::set-output name=a::b\r\n##[error]c \ufe0f:"
+    + "word " * 11
+    + "::error::x",
     "markup": "|`a``b <img src=x onerror=alert(1)> ![i](http://e.x) <!-- @octocat #1 www.e.x &lt; --> # - > 1. "
     "]]> <![CDATA[ \x00\x0b\ufffe\ufdd0 &amp; &#0; \"'",
 }

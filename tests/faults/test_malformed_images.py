@@ -42,9 +42,9 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png(width: int, height: int, *more: bytes, depth: int = 1, color: int = 0, data: bytes = b"") -> bytes:
+def png(width: int, height: int, *more: bytes, data: bytes = b"") -> bytes:
     """A PNG that states a size, of the pixels that `data` packs."""
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(more) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
 
 
@@ -68,14 +68,13 @@ def npz(**members: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def header(text: str, version: bytes = b"\x01\x00") -> bytes:
+def header(text: str) -> bytes:
     """The header of a `.npy` file."""
-    size = len(text).to_bytes(2 if version[0] == 1 else 4, "little")
-    return b"\x93NUMPY" + version + size + text.encode()
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
 
 
-def stated(shape: object, descr: str = "|u1") -> bytes:
-    return header(f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}}}".ljust(117) + "\n")
+def stated(shape: object) -> bytes:
+    return header(f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}".ljust(117) + "\n")
 
 
 def sparse(path: Path, beginning: bytes, size: int) -> None:

@@ -51,11 +51,10 @@ def write_tree(
     images: np.ndarray,
     files: Sequence[str],
     names: Sequence[str],
-    severities: Sequence[int] = SEVERITIES,
 ) -> Path:
     """`<corruption>/<severity>/<class>/<image>`, as ImageNet-C, Tiny-ImageNet-C, ImageNet-C-bar and ImageNet-3DCC."""
     for name in names:
-        for severity in severities:
+        for severity in SEVERITIES:
             for pixels, file in zip(darkened(images, name, severity), files, strict=True):
                 path = folder / name / str(severity) / file
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,9 +26,9 @@ def given_run(
     return RunRows("run", shares_images, list(cells), correct, hashes, columns=of_cells)
 
 
-def given_model(*runs: RunRows, dataset_id: str = "images", source_id: str = "seed 0") -> ModelRows:
+def given_model(*runs: RunRows, dataset_id: str = "images") -> ModelRows:
     """A model of some training runs."""
-    return ModelRows(runs, dataset_id, source_id)
+    return ModelRows(runs, dataset_id, "seed 0")
 
 
 def random_columns(rng: np.random.Generator, correct: NDArray[np.bool_], classes: int = 4) -> dict[str, NDArray[Any]]:

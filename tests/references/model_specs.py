@@ -87,10 +87,9 @@ def ready_model(
     label: str = "model",
     input_side_px: int | None = None,
     outputs: list[int] | None = None,
-    preprocess=None,
 ) -> Model:
     """A module of a test where it runs, without classes."""
     return Model(
         module=module, spec=model_spec("tests:net", label=label), architecture=architecture, class_outputs=outputs,
-        preprocessing=Preprocessing(normalization, input_side_px, function=preprocess, identity=preprocess and "own"),
+        preprocessing=Preprocessing(normalization, input_side_px),
     ).to(device, precision)  # fmt: skip

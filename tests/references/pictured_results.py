@@ -48,24 +48,19 @@ def pictured(
     levels: tuple[Decimal, ...] = LEVELS,
     class_names: tuple[str, ...] = CLASSES,
     models: tuple[str, ...] = ("Alpha", "Beta"),
-    dataset: Dataset | None = None,
-    ids: np.ndarray | None = None,
-    thumbnails: bool = True,
 ) -> Pictured:
     """Write and load it; models are right about clean images, and under corruption say the next class.
 
-    Images are six patterns, of classes 0 and 1 in turn, unless a data set is given, of which `ids` are evaluated.
+    Images are six patterns, of classes 0 and 1 in turn.
     """
-    if dataset is None:
-        images = patterns(gray=getattr(source, "gray", False))
-        dataset = Dataset("arrays", "Patterns", "test", images, np.arange(len(images)) % 2, class_names)
-    ids = np.arange(len(dataset.labels)) if ids is None else ids
-    clean, labels, output = np.asarray(dataset.images[ids]), dataset.labels[ids], folder / "out"
+    clean, output = patterns(gray=getattr(source, "gray", False)), folder / "out"
+    ids = np.arange(len(clean))
+    labels = ids % 2
+    dataset = Dataset("arrays", "Patterns", "test", clean, labels, class_names)
     record_dataset(output, dataset)
     record_corruptions(output)
     record_source(output, source)
-    if thumbnails:
-        record_thumbnails(output, dataset, ids, "all")
+    record_thumbnails(output, dataset, ids, "all")
     made = {(c, s): source.corrupted(clean, c, s, ids) for c in corruptions for s in levels}
     classes = len(dataset.class_names)
     for label in models:

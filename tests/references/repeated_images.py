@@ -21,14 +21,13 @@ from failmodes.warehouse.shards.format import (
 COPIED = (schema.MODELS, schema.CLASSES, schema.CORRUPTIONS, schema.SOURCES)
 
 
-def write_repeated(results: Synthetic, output: Path, copies: Sequence[int] | None = None, *, repeats: int = 2) -> Path:
+def write_repeated(results: Synthetic, output: Path, copies: Sequence[int] | None = None) -> Path:
     """Write a record with some images of another one repeated, and hashes of their pixels.
 
     Args:
         results: the record, whose images are distinct.
         output: the folder to write to.
-        copies: images that stand `repeats` times; all if not given.
-        repeats: 1 writes the record as it is, with hashes.
+        copies: images that stand twice; all if not given.
     """
     for table in COPIED:
         for path in list_results_files(results.output, table):
@@ -36,7 +35,7 @@ def write_repeated(results: Synthetic, output: Path, copies: Sequence[int] | Non
     for path in list_results_files(results.output, schema.IMAGES):
         images = read_verified(path).rows
         again = np.arange(images.num_rows) if copies is None else np.asarray(copies, np.int64)
-        sources = np.concatenate([np.arange(images.num_rows), *[again] * (repeats - 1)])
+        sources = np.concatenate([np.arange(images.num_rows), again])
         rows = _with(_with(images.take(sources), "image_id", np.arange(len(sources))), "pixel_hash", _hashes(sources))
         write_dimension(output, schema.IMAGES, path.stem, rows)
     for table in (schema.DATASETS, schema.EVALUATIONS):

@@ -27,11 +27,11 @@ def aggregate(name: str, study: str = "published") -> pl.DataFrame:
     return pl.read_csv(path, infer_schema_length=None, schema_overrides=TEXTS if name == "onset" else None)
 
 
-def number(value: float | None, digits: int = 1, *, signed: bool = False) -> str:
+def number(value: float | None, digits: int = 1) -> str:
     if value is None:
         return ""
-    text = f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
-    return (text if float(text) else text.lstrip("+-")).replace("-", "−")
+    text = f"{value:.{digits}f}"
+    return (text if float(text) else text.lstrip("-")).replace("-", "−")
 
 
 def with_interval(value: float | None, low: float | None, high: float | None, digits: int = 1) -> str:
