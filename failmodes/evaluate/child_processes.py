@@ -59,14 +59,10 @@ def interrupts_blocked() -> Iterator[None]:
 def begin_worker(_worker: int = 0) -> None:
     """Make this process end with its parent, and silently at SIGTERM; also a DataLoader's `worker_init_fn`.
 
-    Torch reports a worker killed by SIGTERM as an error of the loader.
+    Torch reports a worker killed by SIGTERM as an error of the loader. A process that waits to send to a parent that
+    ended would never end.
     """
-    exit_with_parent()
     signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
-
-
-def exit_with_parent() -> None:
-    """End this process when its parent ends; a process waiting to send would otherwise never end."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 

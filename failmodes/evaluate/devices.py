@@ -75,12 +75,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY)
 
 
-def release_memory(device: torch.device) -> None:
-    """Free cached memory, to make room for a smaller batch."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-
-
 def keep_freed_memory() -> bool:
     """Keep freed memory from now on, for a process that only evaluates; no effect without glibc.
 

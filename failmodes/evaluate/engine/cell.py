@@ -13,7 +13,7 @@ import torch
 
 from failmodes.evaluate.cam.cam_method import CamOutput
 from failmodes.evaluate.cam.methods.closed_form import check_logit_identity
-from failmodes.evaluate.devices import BATCH_SIZE, activation_budget, describe_device, is_out_of_memory, release_memory
+from failmodes.evaluate.devices import BATCH_SIZE, activation_budget, describe_device, is_out_of_memory
 from failmodes.evaluate.engine.batches import CorruptedBatch
 from failmodes.evaluate.engine.clean_baseline import CleanBaseline, save_clean_baseline
 from failmodes.evaluate.engine.statistics import (
@@ -63,7 +63,7 @@ class ModelRun:
         """Halve the batch size from now on; False if it is already one."""
         if self.batch_size == 1:
             return False
-        release_memory(self.evaluation.model.device)
+        torch.cuda.empty_cache()  # to make room for the smaller batch; no effect without a GPU
         self.batch_size = 1 << (self.batch_size - 1).bit_length() - 1  # the next lower power of two
         return True
 

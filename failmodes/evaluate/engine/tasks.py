@@ -131,11 +131,11 @@ class RunCallbacks(NamedTuple):
     @classmethod
     def sent_by(cls, send: Callable[[tuple[str, Any]], None]) -> "RunCallbacks":
         """Callbacks in another process, which send (name of the callback, its argument) to the main process."""
-
-        def sender(name: str) -> Callable[[Any], None]:
-            return lambda argument: send((name, argument))
-
-        return cls(images=sender("images"), shard=sender("shard"), notes=sender("notes"))
+        return cls(
+            images=lambda count: send(("images", count)),
+            shard=lambda key: send(("shard", key)),
+            notes=lambda notes: send(("notes", notes)),
+        )
 
     def call(self, name: str, argument: Any) -> None:
         """Call the callback of a message."""

@@ -183,12 +183,10 @@ def _parts(module: nn.Module) -> set[int]:
     return {id(part) for part in (*module.modules(), *module.parameters(), *module.buffers())}
 
 
-def _function(given: Any, label: str) -> Callable[[np.ndarray], Any]:
+def _function(given: Any, label: str) -> Any:
     if isinstance(given, type) or not callable(given):
-        hint = f": pass an instance, {given.__name__}()" if isinstance(given, type) else ""
         found = f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
         raise ModelError(
-            f"model {label!r} is {found}: expected a torch module or a function from pixels to logits{hint}"
+            f"model {label!r} is {found}: expected an instance of a torch module, or a function from pixels to logits"
         )
-    function: Callable[[np.ndarray], Any] = given
-    return function
+    return given

@@ -93,7 +93,8 @@ class OnnxModule(ProgramModule):
                         self.path, options, providers=list(dict.fromkeys([provider, CPU]))
                     )
             except Exception as error:  # many errors of ONNX Runtime
-                raise ModelError(f"{self.path.name} cannot be loaded by ONNX Runtime: {_reason(error)}") from error
+                reason = first_line(error).rpartition("[ONNXRuntimeError] : ")[2]  # without its code
+                raise ModelError(f"{self.path.name} cannot be loaded by ONNX Runtime: {reason}") from error
         return self.sessions[provider]
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
@@ -269,8 +270,3 @@ def _tensors(graph: Any) -> Iterator[Any]:
         for _, value in message.ListFields():
             parts = value if isinstance(value, Sequence) else [value]
             pending.extend(part for part in parts if hasattr(part, "ListFields"))
-
-
-def _reason(error: Exception) -> str:
-    """ONNX Runtime's message without its code."""
-    return first_line(error).rpartition("[ONNXRuntimeError] : ")[2]
