@@ -31,7 +31,7 @@ def measure(
         if true_break is not None and is_found:
             is_located = float(grid[point.first] <= true_break <= grid[point.last])
         is_threshold = point.threshold(point.p_value, 0.95) == "supported"
-        is_unfit = line.lack_of_fit_p is not None and line.lack_of_fit_p < 0.05
+        is_unfit = line.lack_of_fit_p_value is not None and line.lack_of_fit_p_value < 0.05
         yield (is_found, is_threshold, is_unfit, is_located)
 
 

@@ -167,7 +167,7 @@ def _contrasts(grid: Float64Array) -> Float64Array:
 
 
 class CurveFit(NamedTuple):
-    """One fitted curve.
+    """One fitted curve, with the columns of the table `curve_fits`.
 
     Attributes:
         function: one of FUNCTIONS.
@@ -175,10 +175,10 @@ class CurveFit(NamedTuple):
         floor: lower asymptote; None for a straight line.
         location: severity at half of the drop from `upper` to `floor`; None for a straight line.
         slope: accuracy per severity at `location`.
-        parameters: number of fitted parameters.
+        parameter_count: number of fitted parameters.
         deviance: twice the difference in log-likelihood from the accuracies themselves.
         degrees_of_freedom: severities, clean included, minus parameters.
-        lack_of_fit_p: of residuals this large; None without degrees of freedom, or for few images.
+        lack_of_fit_p_value: of residuals this large; None without degrees of freedom, or for few images.
         quasi_aic: deviance / overdispersion + 2 parameters; the overdispersion is that of the best-fitting curve.
     """
 
@@ -187,10 +187,10 @@ class CurveFit(NamedTuple):
     floor: float | None
     location: float | None
     slope: float
-    parameters: int
+    parameter_count: int
     deviance: float
     degrees_of_freedom: int
-    lack_of_fit_p: float | None
+    lack_of_fit_p_value: float | None
     quasi_aic: float
 
 
@@ -222,7 +222,7 @@ def fit_curve(
             shape = _figures(name, numbers, float(grid[-1]), floor)
             fits.append(CurveFit(name, *shape, len(numbers), deviance, left, p_value, np.nan))
     dispersion = max(1.0, min((fit.deviance / fit.degrees_of_freedom for fit in fits), default=1.0))
-    return [fit._replace(quasi_aic=fit.deviance / dispersion + 2 * fit.parameters) for fit in fits]
+    return [fit._replace(quasi_aic=fit.deviance / dispersion + 2 * fit.parameter_count) for fit in fits]
 
 
 def _accuracy(name: str, numbers: Float64Array, share: Float64Array, chance: float) -> Float64Array:

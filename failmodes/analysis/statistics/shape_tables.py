@@ -18,7 +18,6 @@ from failmodes.analysis.selection import read_metrics
 from failmodes.analysis.statistics.curve_fits import (
     FEWEST_CHANGING,
     ChangePoint,
-    CurveFit,
     covariance_of_means,
     find_change_point,
     fit_curve,
@@ -452,25 +451,15 @@ def _tested(point: ChangePoint, adjusted_p: float, grid: Float64Array, level: fl
 
 
 def _fit_rows(found: EvaluationCurves) -> list[Row]:
-    correct, paired = found.run.correct, found.run.shares_images
+    run = found.run
     return [
-        _fit_row(curve, fit)
+        {"corruption": curve.corruption, **fit._asdict()}
         for curve in found.curves
         if not curve.is_withheld
         for fit in fit_curve(
-            correct[:, curve.columns], curve.grid, found.chance, paired=paired, groups=found.run.groups
+            run.correct[:, curve.columns], curve.grid, found.chance, paired=run.shares_images, groups=run.groups
         )
     ]
-
-
-def _fit_row(curve: DescribedCurve, fit: CurveFit) -> Row:
-    same = ("function", "upper", "floor", "location", "slope", "deviance", "degrees_of_freedom", "quasi_aic")
-    return {
-        "corruption": curve.corruption,
-        "parameter_count": fit.parameters,
-        "lack_of_fit_p_value": fit.lack_of_fit_p,
-        **{name: getattr(fit, name) for name in same},
-    }
 
 
 def _averaged_corruptions(con: duckdb.DuckDBPyConnection, found: EvaluationCurves) -> list[str]:

@@ -67,7 +67,7 @@ def test_no_other_numbers_are_more_likely(function: str) -> None:
     saturated = float(-stats.binom.logpmf(count, len(correct), means).sum())
     own = fits_of(correct)[function]
     assert own.deviance == pytest.approx(2 * (best.fun - saturated), rel=1e-3, abs=1e-3)
-    assert own.degrees_of_freedom == 6 - own.parameters
+    assert own.degrees_of_freedom == 6 - own.parameter_count
 
 
 def test_figures_are_those_of_the_curve_that_was_drawn() -> None:
@@ -97,14 +97,14 @@ def test_lack_of_fit_is_the_test_of_residuals_over_images() -> None:
     means, spread = correct.mean(axis=0) @ basis, basis.T @ covariance_of_means(correct) @ basis
     squared = means @ np.linalg.inv(spread) @ means
     expected = stats.f.sf(squared * (300 - 4) / (299 * 4), 4, 296)
-    assert line.lack_of_fit_p == pytest.approx(expected, rel=1e-6, abs=1e-12)
+    assert line.lack_of_fit_p_value == pytest.approx(expected, rel=1e-6, abs=1e-12)
 
 
 def test_the_best_has_the_smallest_quasi_aic() -> None:
     fits = fits_of(predictions(LATE))
     dispersion = max(1, min(fit.deviance / fit.degrees_of_freedom for fit in fits.values()))
     for fit in fits.values():
-        assert fit.quasi_aic == pytest.approx(fit.deviance / dispersion + 2 * fit.parameters)
+        assert fit.quasi_aic == pytest.approx(fit.deviance / dispersion + 2 * fit.parameter_count)
     assert min(fits.values(), key=lambda fit: fit.quasi_aic).function in (LOGISTIC, WEIBULL)
 
 
