@@ -135,12 +135,11 @@ def test_the_study_file_names_what_a_file_can_name_and_runs_to_the_same_evaluati
 
     torch.manual_seed(0)
     shuffle = "torchvision:shufflenet_v2_x0_5"
-    run({"Shuffle": shufflenet_v2_x0_5(num_classes=10)}, digits, tmp_path, architecture=shuffle, normalization="none")
     run({"Mine": net()}, digits, tmp_path)
+    assert "# - Mine: a Net in memory of the calling program" in (tmp_path / "study.toml").read_text()
+    run({"Shuffle": shufflenet_v2_x0_5(num_classes=10)}, digits, tmp_path, architecture=shuffle, normalization="none")
     made = shards(tmp_path)
-    text = (tmp_path / "study.toml").read_text()
-    assert f'architecture = "{shuffle}"' in text
-    assert "# - Mine: a Net in memory of the calling program" in text
+    assert f'architecture = "{shuffle}"' in (tmp_path / "study.toml").read_text()
     w = failmodes.run(tmp_path / "study.toml", progress=False)
     assert shards(tmp_path) == made
     assert set(w.table("models")["model_label"]) == {"Shuffle", "Mine"}
