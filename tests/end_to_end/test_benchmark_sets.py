@@ -77,8 +77,8 @@ def imagenet_3dcc(folder: Path) -> str:
 
 def medmnist_c(folder: Path) -> str:
     write_medmnist(folder / "bloodmnist.npz", IMAGES, LABELS)
-    write_medmnist_c(folder / "set", IMAGES, LABELS, BLOODMNIST_C[1:5])
-    write_medmnist_c(folder / "set", IMAGES[::-1], LABELS[::-1], ["bubble"])
+    write_medmnist_c(folder / "set", IMAGES, LABELS, BLOODMNIST_C[-4:])
+    write_medmnist_c(folder / "set", IMAGES[::-1], LABELS[::-1], BLOODMNIST_C[:1])
     return 'kind = "medmnist"\npath = "bloodmnist.npz"'
 
 
@@ -86,7 +86,7 @@ SETS: dict[str, tuple[Callable[[Path], str], tuple[str, ...], int, str]] = {
     "CIFAR-10-C-bar": (cifar_c_bar, CIFAR_10_C_BAR[:4], 20, "ripple.npy holds 7 images"),
     "ImageNet-C-bar": (imagenet_c_bar, IMAGENET_C_BAR[:3], 15, "not read in set: previews/"),
     "ImageNet-3DCC": (imagenet_3dcc, IMAGENET_3DCC[:3], 14, "fog_3d lacks severity 4"),
-    "MedMNIST-C": (medmnist_c, BLOODMNIST_C[1:5], 20, "bubble.npz has labels in another order"),
+    "MedMNIST-C": (medmnist_c, BLOODMNIST_C[-4:], 20, "pixelate.npz has labels in another order"),
 }
 
 

@@ -6,11 +6,9 @@ metric of a user recomputes that metric.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 import duckdb
@@ -195,19 +193,19 @@ def _compute(
         is_paired: whether its images pair with clean ones.
         is_whole: whether its other tables are computed too.
     """
-    cells = con.execute(
-        "select corruption, severity from shards where evaluation_id = ? and table_name = 'prediction_facts' "
-        "order by corruption <> ?, corruption, severity",
+    corruptions = con.execute(
+        "select distinct corruption from shards where evaluation_id = ? and table_name = 'prediction_facts' "
+        "order by corruption <> ?, corruption",
         [evaluation_id, CLEAN],
     ).fetchall()
-    sql = select_facts(_columns_of(metrics), "evaluation_id = $1 and corruption = $2 and severity = $3")
+    sql = select_facts(_columns_of(metrics), "evaluation_id = $1 and corruption = $2")
     copies = read_copies(con, evaluation_id)
     parts: dict[Table, list[pa.Table]] = defaultdict(list)
     clean: CellRows | None = None
-    for corruption, severities in groupby(cells, itemgetter(0)):
+    for (corruption,) in corruptions:
         curve = [] if clean is None else [clean]
-        for _, severity in severities:
-            rows = _read_cell(con.sql(sql, params=[evaluation_id, corruption, severity]), corruption, severity, copies)
+        facts = con.sql(sql, params=[evaluation_id, corruption]).to_arrow_table()
+        for severity, rows in _cells(facts, corruption, copies):
             curve.append(rows)
             clean = rows if corruption == CLEAN else clean
             cell = paired_cell(curve) if is_paired and clean is not None else Cell(rows, reference=clean)
@@ -223,10 +221,15 @@ def _compute(
         insert_rows(con, table, pa.concat_tables(found))
 
 
-def _read_cell(facts: duckdb.DuckDBPyRelation, corruption: str, severity: Decimal, copies: Copies | None) -> CellRows:
-    rows = facts.to_arrow_table()
-    groups = None if copies is None else partial(copies.groups_of, column_of(rows, "image_id"))
-    return CellRows(corruption, float(severity), rows.num_rows, partial(column_of, rows), groups=groups)
+def _cells(facts: pa.Table, corruption: str, copies: Copies | None) -> Iterator[tuple[Decimal, CellRows]]:
+    """The cells of a corruption, whose facts are ordered by severity."""
+    start = 0
+    for level in pc.value_counts(facts["severity"]).to_pylist():
+        rows = facts.slice(start, level["counts"])
+        start += rows.num_rows
+        groups = None if copies is None else partial(copies.groups_of, column_of(rows, "image_id"))
+        severity = level["values"]
+        yield severity, CellRows(corruption, float(severity), rows.num_rows, partial(column_of, rows), groups=groups)
 
 
 _OF_CELLS = {
@@ -268,7 +271,7 @@ def metric_rows(key: Mapping[str, Any], paired: Cell, metrics: Sequence[Metric],
 
 def _columns_of(metrics: Sequence[Metric]) -> set[str]:
     """The columns of facts, by the names of `CellRows`, that metrics and other tables need."""
-    names = {"image_id", "label", "predicted", "predicted_output", "finite", "confidence"}
+    names = {"severity", "image_id", "label", "predicted", "predicted_output", "finite", "confidence"}
     names.update(f"{target}.has_map" for target in TARGETS)
     for metric in metrics:
         for score in metric.scores or (None,):
