@@ -11,7 +11,6 @@ import altair as alt
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 from failmodes.analysis.charts.style.theme import GRAY, LABEL_PX, MID_GRAY, PANEL_TITLE_PX, RAMP
 from failmodes.analysis.render.formatting import format_severity
@@ -311,6 +310,8 @@ def spread_apart(values: Sequence[float], gap: float, low: float = -math.inf, hi
 
     They are then moved between `low` and `high`.
     """
+    from scipy.optimize import isotonic_regression  # here: it takes .3 s, and charts without such labels do without
+
     steps, order = gap * np.arange(len(values)), np.argsort(values, kind="stable")
     apart = isotonic_regression(np.asarray(values)[order] - steps).x + steps
     spread = np.empty(len(values))
