@@ -270,9 +270,10 @@ def _as_named(asked: Benchmark, spec: ModelSpec, dataset: Dataset) -> ModelSpec:
 def _store(given: GivenImages, names: tuple[str, ...], output: Path) -> Path:
     """The folder of arrays with these images, written if missing and named after its content."""
     dataset = Dataset("arrays", ARRAYS_LABEL, "test", given.images, given.labels, names)
-    path = output / IMAGES_FOLDER / identity_of([dataset.dataset_id, list(names), *filter(None, [given.note])])
+    lines = filter(None, [given.note, given.left_out])
+    path = output / IMAGES_FOLDER / identity_of([dataset.dataset_id, list(names), *lines])
     if not (path / CLASSES_FILE).exists():
-        write_arrays(path, given.images, given.labels, names, given.note)
+        write_arrays(path, given.images, given.labels, names, given.note, given.left_out)
     return path
 
 

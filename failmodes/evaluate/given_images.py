@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, SequentialSam
 from failmodes.ingest.data_files import write_npy
 from failmodes.ingest.datasets.color import WHITE, Color, RgbImage, describe_changes, to_rgb
 from failmodes.ingest.datasets.dataset import ImageArray
-from failmodes.ingest.datasets.decoding import resize_and_crop
+from failmodes.ingest.datasets.decoding import decode, resize_and_crop
 from failmodes.ingest.datasets.image_files import preparation_note
 from failmodes.ingest.datasets.masks import check_mask_array
 from failmodes.warehouse.errors import DataError, first_line
@@ -46,12 +46,14 @@ class GivenImages(NamedTuple):
         labels: (N,) int64.
         label_names: names of the labels, if known.
         note: the label column, if there are several, and the preparation of the images; or None.
+        left_out: the warning about images of the dataset that are missing here; or None.
     """
 
     images: ImageArray
     labels: NDArray[np.int64]
     label_names: tuple[str, ...] | None = None
     note: str | None = None
+    left_out: str | None = None
 
 
 class _Item(NamedTuple):
@@ -87,7 +89,7 @@ def read_given_images(
 
     Args:
         images: uint8 (N, H, W, 3), a tensor (N, 3, H, W), a sequence of images, a torch Dataset or DataLoader, or a
-            Hugging Face Dataset; items of datasets are (image, label) or mappings, images PIL or uint8.
+            Hugging Face Dataset; items of datasets are (image, label) or mappings, images PIL, uint8 or encoded.
         labels: (N,) or (N, 1) integers; None if items of the dataset have labels.
         scratch: folder for an anonymous file of images, which disappears with the process.
         label_column: key of the label if items are mappings. Default: label, labels, fine_label, target or targets,
@@ -98,7 +100,7 @@ def read_given_images(
 
     Raises:
         DataError: images are not uint8, differ in size, or differ when read again; labels are missing, given twice,
-            ambiguous or not integers; a DataLoader shuffles.
+            ambiguous or not integers; a DataLoader shuffles, or drops its last batch.
         StorageError: the file of items cannot be written.
     """
     if image_size is None and hasattr(images, "dtype") and hasattr(images, "shape"):
@@ -124,7 +126,8 @@ def read_given_images(
     notes += describe_changes(Counter(chain.from_iterable(item.changes for item in found)), background)
     note = preparation_note(image_size, resize or image_size, notes)
     given = [item.label for item in found] if labels is None else labels
-    return GivenImages(pixels, _labels(given, len(pixels)), _label_names(source, features, columns), note)
+    names, left_out = _label_names(source, features, columns), _left_out(images, len(pixels))
+    return GivenImages(pixels, _labels(given, len(pixels)), names, note, left_out)
 
 
 def stored_masks(masks: Any, shape: tuple[int, ...], folder: Path) -> Path:
@@ -183,6 +186,11 @@ def _of_loader(loader: "DataLoader[Any]", split: Callable[[Any], _Item]) -> Iter
     """Single items of a DataLoader."""
     sampler = getattr(loader.batch_sampler, "sampler", loader.sampler)
     is_stream = isinstance(loader.dataset, IterableDataset)
+    size, drops = getattr(loader.batch_sampler, "batch_size", 1), getattr(loader.batch_sampler, "drop_last", False)
+    total = 0 if is_stream or not isinstance(sampler, Sized) else len(sampler)
+    if drops and (is_stream or total % size):
+        count = "the images" if is_stream else f"{total % size:,} of {total:,} images"
+        raise DataError(f"the DataLoader drops {count} after the last full batch of {size:,}: set drop_last=False")
     if not is_stream and not isinstance(sampler, SequentialSampler | range | list | tuple):
         raise DataError(
             f"the DataLoader samples images with a {type(sampler).__name__}: expected the same order every time "
@@ -196,6 +204,20 @@ def _of_loader(loader: "DataLoader[Any]", split: Callable[[Any], _Item]) -> Iter
             raise DataError(f"a batch of the DataLoader has {len(item.image)} images and {len(item.label)} labels")
         labels = repeat(None) if item.label is None else item.label
         yield from (_Item(image, label, item.columns) for image, label in zip(item.image, labels, strict=False))
+
+
+def _left_out(images: Any, count: int) -> str | None:
+    """The warning about images that a dataset has and its DataLoader or iteration does not yield."""
+    is_loader = isinstance(images, DataLoader)
+    source: Any = images.dataset if is_loader else images
+    total = len(source) if isinstance(source, Sized) else count
+    if total <= count:
+        return None
+    how = "its DataLoader does not yield them (by its sampler or collate_fn)" if is_loader else "it ends before them"
+    return (
+        f"{total - count:,} of {total:,} images of the dataset are left out, because {how}: to evaluate some images on "
+        "purpose, pass a torch.utils.data.Subset of them"
+    )
 
 
 def _one_by_one(images: Any) -> Iterator[Any]:
@@ -263,9 +285,15 @@ def _label_names(source: Any, features: Mapping[str, Any], columns: tuple[str, .
 
 def _rgb(image: Any, location: str, background: Color) -> RgbImage:
     """The image of an item in RGB, and the changes to its colors."""
+    encoded = _encoded(image)
+    if encoded is not None:
+        changes: Counter[str] = Counter()
+        return RgbImage(decode(encoded, location, background=background, changes=changes), tuple(changes.elements()))
     if not isinstance(image, Image.Image):
         if not hasattr(image, "dtype") or not hasattr(image, "shape"):
-            raise DataError(f"{location} is a {type(image).__name__}: expected a PIL image or a uint8 array")
+            raise DataError(
+                f"{location} is a {type(image).__name__}: expected a PIL image, a uint8 array or an encoded image"
+            )
         if image.ndim != 3:
             raise DataError(f"{location} has shape {tuple(image.shape)}: expected (H, W, 3), or (3, H, W){GRAY}")
         return RgbImage(Image.fromarray(np.ascontiguousarray(_array(image[None])[0])), ())
@@ -274,6 +302,13 @@ def _rgb(image: Any, location: str, background: Color) -> RgbImage:
         return to_rgb(image, location, background, turn=False)
     except (OSError, SyntaxError, ValueError) as error:  # a lazily read file
         raise DataError(f"{location} cannot be decoded: {first_line(error)}") from error
+
+
+def _encoded(image: Any) -> bytes | Path | None:
+    """The bytes or the file of an image that a dataset does not decode (Hugging Face: `Image(decode=False)`)."""
+    if isinstance(image, Mapping) and image.keys() == {"bytes", "path"}:
+        image = image["bytes"] if image["bytes"] is not None else Path(image["path"] or "")
+    return image if isinstance(image, bytes | Path) else None
 
 
 def _spool(items: Iterator[_Item], scratch: Path) -> tuple[NDArray[np.uint8], list[_Item]]:

@@ -6,11 +6,12 @@ Notes are stored with the evaluation, so that a second call, the report and `fai
 
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Self
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import Literal, NamedTuple
 
 import numpy as np
-import torch
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from failmodes.evaluate.evaluation import Evaluation
@@ -19,23 +20,33 @@ from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.outputs import NEAR_0, NEAR_1
 from failmodes.evaluate.models.preprocessing import UNIT_RANGE
 from failmodes.warehouse.errors import EvaluationWarning, IncompleteRunError
+from failmodes.warehouse.metrics.accuracy import accuracy
+from failmodes.warehouse.metrics.cell_rows import OTHER, Array, CellRows, column_of
 from failmodes.warehouse.metrics.class_order import far_better_order
-from failmodes.warehouse.schema import EVALUATION_NOTES
-from failmodes.warehouse.shards.format import dimension_path, write_dimension
+from failmodes.warehouse.schema import CLEAN, EVALUATION_NOTES, PREDICTION_FACTS
+from failmodes.warehouse.shards.format import (
+    Cell,
+    ShardKey,
+    dimension_path,
+    read_footer,
+    shard_path,
+    write_dimension,
+)
 from failmodes.warehouse.shards.inventory import read_rows
 from failmodes.warehouse.storage.files import StorePath, exists
 
-Step = Literal["settings", "clean"]
+Step = Literal["settings", "clean", "corrupted"]
 
 CHECKED_IMAGES = 512  # images whose pixels are checked before a run
 NARROW = 64  # gray levels, a quarter of the range: images with a smaller range were probably scaled by mistake
 MOST_COPIES = 0.05  # share of duplicate images above which they are unlikely to belong to the dataset
-MOST_UNREAD = 0.01  # share of skipped images in a folder above which they matter
 FAR = 2.0  # standard deviations between the mean of the normalization and the mean pixel, in each channel
 FEWEST_IMAGES = 10  # for which shares of predictions are meaningful
 ONE_CLASS, MOST_OF_CLASS = 0.99, 0.9  # share of predictions of one class, and share of labels that would explain it
 LOW_CONFIDENCE = 0.5  # accuracy − confidence of outputs in -1 to 1 above which they may be unscaled cosine similarities
 SHOWN = 4  # reordered classes listed by name
+SMALLEST_LOGIT = "smallest_logit"
+NOT_FINITE_ROWS = "not_finite_rows"  # fact of a shard
 
 
 class Note(NamedTuple):
@@ -59,59 +70,10 @@ class Note(NamedTuple):
         return f"{'warning: ' * (self.level == 'warning')}{self.label}{self.label and ': '}{self.text}"
 
 
-class CleanResults(NamedTuple):
-    """Predictions of a model on the clean images.
-
-    Attributes:
-        labels: (N,) class indices.
-        predictions: (N,) the class of the largest logit among the dataset's classes.
-        correct_among_all: (N,) whether the label's logit is the largest among all outputs of the model.
-        confidence: (N,) largest softmax probability, 0–1; NaN if logits are not finite.
-        least: (N,) smallest logit.
-        greatest: (N,) largest logit.
-    """
-
-    labels: NDArray[Any]
-    predictions: NDArray[Any]
-    correct_among_all: NDArray[Any]
-    confidence: NDArray[Any]
-    least: NDArray[Any]
-    greatest: NDArray[Any]
-
-    @classmethod
-    def of(
-        cls,
-        labels: NDArray[Any],
-        logits: torch.Tensor,
-        statistics: Mapping[str, torch.Tensor],
-        class_count: int,
-        largest_other: torch.Tensor | None = None,
-    ) -> Self:
-        """The results of a batch.
-
-        Args:
-            labels: (N,) class indices.
-            logits: (N, C), the first `class_count` of which belong to the dataset's classes.
-            statistics: their `prediction_statistics`.
-            class_count: number of classes of the dataset.
-            largest_other: (N,) largest of the excluded outputs; None if there are none.
-        """
-        correct = statistics["finite"] & (statistics["label_rank"] == 1)
-        if largest_other is not None:
-            correct &= statistics["max_logit"] > largest_other
-        predictions = logits[:, :class_count].argmax(1)
-        found = (predictions, correct, statistics["confidence"], logits.amin(1), statistics["max_logit"])
-        return cls(labels, *(column.cpu().numpy() for column in found))
-
-    @property
-    def accuracy(self) -> float:
-        """Share of correct predictions among the dataset's classes, 0–1."""
-        return float(np.mean(self.predictions == self.labels))
-
-    @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
-        """The results of all batches."""
-        return cls(*map(np.concatenate, zip(*parts, strict=True)))
+def clean_rows(batches: Sequence[pa.RecordBatch], smallest_logits: Array) -> CellRows:
+    """The stored rows of the clean cell, of which metrics are computed, with the (N,) smallest logit of each image."""
+    table = pa.Table.from_batches(batches)
+    return CellRows(CLEAN, 0.0, len(table), partial(column_of, table), {SMALLEST_LOGIT: smallest_logits})
 
 
 def settings_notes(evaluations: Sequence[Evaluation]) -> list[list[Note]]:
@@ -159,13 +121,8 @@ def image_warnings(data: EvaluationData, pixels: NDArray[np.uint8]) -> Iterator[
         yield Note("pixel_range", f"no pixel of {len(pixels):,} images is above {greatest} of 255{scaled}: {_RESCALE}")
     elif greatest - least < NARROW:
         yield Note("pixel_range", f"all pixels of {len(pixels):,} images are {least} to {greatest} of 255: {_RESCALE}")
-    unread, read = data.dataset.unread, len(data.dataset.labels)
-    if unread > MOST_UNREAD * (unread + read):
-        yield Note(
-            "left_out",
-            f"{unread:,} of {unread + read:,} images are skipped, because they are in subfolders of classes or in "
-            "an unsupported format: move them directly into the folders of their classes, as .png or .jpg",
-        )
+    if data.dataset.left_out:
+        yield Note("left_out", data.dataset.left_out)
     hashes = data.dataset.pixel_hashes[data.subset.clean_ids]
     copies = len(hashes) - len(np.unique(hashes))
     if copies > MOST_COPIES * len(hashes):
@@ -224,92 +181,118 @@ def model_warnings(model: Model, pixels: NDArray[np.uint8]) -> Iterator[Note]:
         )
 
 
-def clean_notes(evaluation: Evaluation, found: CleanResults) -> list[Note]:
-    """Notes after the clean images: the accuracy of the model, under both class protocols if it has two, and warnings.
+def clean_notes(evaluation: Evaluation, rows: CellRows) -> list[Note]:
+    """Notes after the clean images: the accuracy of the model with its class protocol, and warnings.
 
-    Mismatched outputs or images give wrong numbers that look plausible. Of a shift, only the order of its classes is
-    checked: under a shift, accuracy below chance may be what is measured.
+    Mismatched outputs or images give wrong numbers that look plausible. Of a shift, the order of its classes and
+    logits that are not finite are checked: under a shift, accuracy below chance may be what is measured.
+
+    Args:
+        evaluation: the evaluation.
+        rows: from `clean_rows`.
     """
-    shift = evaluation.data.shift
+    shift, not_finite = evaluation.data.shift, _not_finite(evaluation, int((~rows["finite"]).sum()), len(rows), "clean")
     if shift is not None:
-        found_order = _order_warnings(evaluation, found) if evaluation.data.is_shifted else ()
-        return [note._replace(text=f"shift {shift.label}: {note.text}") for note in found_order]
+        found = [*not_finite, *_order_warnings(evaluation, rows)] if evaluation.data.is_shifted else not_finite
+        return [note._replace(text=f"shift {shift.label}: {note.text}") for note in found]
     return [
-        *_accuracy_notes(evaluation, found),
-        *_class_warnings(evaluation, found),
-        *_output_warnings(evaluation, found),
+        *_accuracy_notes(evaluation, rows),
+        *not_finite,
+        *_class_warnings(evaluation, rows),
+        *_output_warnings(evaluation, rows),
     ]
 
 
-def _accuracy_notes(evaluation: Evaluation, found: CleanResults) -> Iterator[Note]:
+def corrupted_notes(output: StorePath, evaluation: Evaluation, cells: Iterable[Cell]) -> list[Note]:
+    """Notes after the corrupted images, from the footers of their published cells."""
+    keys = [ShardKey(evaluation.evaluation_id, cell) for cell in cells if not cell.is_clean]
+    footers = [read_footer(shard_path(output, PREDICTION_FACTS, key)) for key in keys]
+    count = sum(footer["facts"].get(NOT_FINITE_ROWS, 0) for footer in footers)
+    return _not_finite(evaluation, count, sum(footer["row_count"] for footer in footers), "corrupted")
+
+
+def _not_finite(evaluation: Evaluation, count: int, total: int, kind: str) -> list[Note]:
+    """A warning if some logits are not finite."""
+    if not count:
+        return []
+    text = (
+        f"logits of {count:,} of {total:,} {kind} images are NaN or infinite; these count as incorrect, without "
+        "confidence: check the model for overflow and division by 0"
+        + ("" if evaluation.model.precision in ("float32", "as imported") else ', or set `precision = "float32"`')
+    )
+    return [Note("not_finite", text, evaluation.model.label)]
+
+
+def _accuracy_notes(evaluation: Evaluation, rows: CellRows) -> Iterator[Note]:
     model, count = evaluation.model, len(evaluation.data.dataset.class_names)
-    accuracy, chance = found.accuracy, 1 / count
-    text = f"clean accuracy {accuracy:.1%} (n = {len(found.labels):,})"
+    correct, chance, total = float(np.mean(accuracy(rows))), 1 / count, f"n = {len(rows):,}"
+    protocol = ""
     if model.protocol is not None:
-        other = "subset" if model.protocol == "all" else "all"
-        text = (
-            f"clean accuracy {accuracy:.1%} among the {count:,} classes of the dataset, "
-            f"{found.correct_among_all.mean():.1%} among all {model.output_count:,} outputs; "
-            f'this evaluation uses `classes = "{model.protocol}"`, set "{other}" for the other'
-        )
-    yield Note("clean_accuracy", text, model.label, "note")
-    if accuracy <= chance:
+        among = {
+            "all": f"among all {model.output_count:,} outputs",
+            "subset": f"among the {count:,} classes of the data",
+        }
+        (other,) = among.keys() - {model.protocol}
+        protocol = f', predicting {among[model.protocol]} (`classes = "{model.protocol}"`; "{other}": {among[other]})'
+    yield Note("clean_accuracy", f"clean accuracy {correct:.1%} ({total}){protocol}", model.label, "note")
+    finite = rows["finite"]
+    if finite.any() and float(np.mean(accuracy(rows)[finite])) <= chance:
         yield Note(
             "chance",
-            f"clean accuracy is {accuracy:.1%}, at or below chance ({chance:.1%}; n = {len(found.labels):,}): "
+            f"clean accuracy is {correct:.1%}, at or below chance ({chance:.1%}; {total}): "
             "check the order of its outputs (`class_names`), its normalization and the labels",
             model.label,
         )
 
 
-def _class_warnings(evaluation: Evaluation, found: CleanResults) -> Iterator[Note]:
+def _class_warnings(evaluation: Evaluation, rows: CellRows) -> Iterator[Note]:
     model, names = evaluation.model, evaluation.data.dataset.class_names
-    predicted, of_class = _largest_share(found.predictions), _largest_share(found.labels)
-    if len(found.labels) >= FEWEST_IMAGES and predicted[1] >= ONE_CLASS and of_class[1] < MOST_OF_CLASS:
+    predicted, of_class = _largest_share(rows["predicted"]), _largest_share(rows["label"])
+    if len(rows) >= FEWEST_IMAGES and predicted[1] >= ONE_CLASS and of_class[1] < MOST_OF_CLASS:
         yield Note(
             "one_class",
-            f"{predicted[1]:.1%} of clean images are predicted as {names[predicted[0]]} (n = {len(found.labels):,}): "
+            f"{predicted[1]:.1%} of clean images are predicted as {names[predicted[0]]} (n = {len(rows):,}): "
             "check its normalization, and that its weights were loaded",
             model.label,
         )
-    yield from _order_warnings(evaluation, found)
+    yield from _order_warnings(evaluation, rows)
 
 
-def _order_warnings(evaluation: Evaluation, found: CleanResults) -> Iterator[Note]:
+def _order_warnings(evaluation: Evaluation, rows: CellRows) -> Iterator[Note]:
     model, names = evaluation.model, evaluation.data.dataset.class_names
-    if better := far_better_order(found.labels, found.predictions, len(names)):
+    if better := far_better_order(rows["label"].astype(np.int64), rows["predicted"].astype(np.int64), len(names)):
         outputs = model.class_outputs or range(len(names))
         moved = [f"{names[i]} = {outputs[j]}" for i, j in enumerate(better.outputs) if i != j]
         more = ", …" if len(moved) > SHOWN else ""
-        accuracy = "clean accuracy" if evaluation.data.shift is None else "accuracy"
+        measured = "clean accuracy" if evaluation.data.shift is None else "accuracy"
         yield Note(
             "class_order",
-            f"with its outputs in another order ({', '.join(moved[:SHOWN])}{more}) {accuracy} would be "
+            f"with its outputs in another order ({', '.join(moved[:SHOWN])}{more}) {measured} would be "
             f"{better.matched:.1%} instead of {better.actual:.1%} (n = {better.images:,} images not used to find the "
             "order): if that order is correct, set `class_names` or `class_map`",
             model.label,
         )
 
 
-def _output_warnings(evaluation: Evaluation, found: CleanResults) -> Iterator[Note]:
-    label, finite = evaluation.model.label, np.isfinite(found.least) & np.isfinite(found.greatest)
+def _output_warnings(evaluation: Evaluation, rows: CellRows) -> Iterator[Note]:
+    label, finite, total = evaluation.model.label, rows["finite"], f"n = {len(rows):,}"
     if not finite.any():
         return
-    least, greatest = float(found.least[finite].min()), float(found.greatest[finite].max())
-    confidence = float(found.confidence[finite].mean())
+    least, greatest = float(rows[SMALLEST_LOGIT][finite].min()), float(rows["max_logit"][finite].max())
+    confidence, correct = float(rows["confidence"][finite].mean()), float(np.mean(accuracy(rows)))
     if 0 <= least <= NEAR_0 and NEAR_1 <= greatest <= 1:
         yield Note(
             "outputs_range",
-            f"all outputs are between {least:.2g} and {greatest:.2g} (n = {len(found.labels):,}), like probabilities "
+            f"all outputs are between {least:.2g} and {greatest:.2g} ({total}), like probabilities "
             'or sigmoid outputs: expected logits; set `output_kind = "probabilities"`, or use the layer before the '
             "sigmoid",
             label,
         )
-    elif least >= -1 and greatest <= 1 and found.accuracy - confidence > LOW_CONFIDENCE:
+    elif least >= -1 and greatest <= 1 and correct - confidence > LOW_CONFIDENCE:
         yield Note(
             "outputs_scale",
             f"all outputs are between {least:.2g} and {greatest:.2g}, and mean confidence is {confidence:.1%} at a "
-            f"clean accuracy of {found.accuracy:.1%} (n = {len(found.labels):,}): they may be unscaled cosine "
+            f"clean accuracy of {correct:.1%} ({total}): they may be unscaled cosine "
             "similarities; multiply them by the logit scale",
             label,
         )
@@ -332,13 +315,13 @@ def notes_path(output: StorePath, evaluation: Evaluation, step: Step) -> StorePa
     return dimension_path(output, EVALUATION_NOTES, f"{evaluation.evaluation_id}-{step}")
 
 
-def stored_clean_notes(output: StorePath, evaluation: Evaluation) -> list[Note]:
-    """The stored notes on the clean images of an evaluation; empty if they were not evaluated.
+def stored_notes(output: StorePath, evaluation: Evaluation, step: Step) -> list[Note]:
+    """The stored notes of one step of an evaluation; empty if there are none.
 
     Raises:
         DamagedShardError: its file is damaged.
     """
-    path = notes_path(output, evaluation, "clean")
+    path = notes_path(output, evaluation, step)
     rows = read_rows(path, EVALUATION_NOTES).to_pylist() if exists(path) else []
     return [Note(row["topic"], row["note"], evaluation.model.label, row["level"]) for row in rows]
 
@@ -367,7 +350,7 @@ def refuse_warnings(notes: Sequence[Note]) -> None:
         raise IncompleteRunError(f"strict: {count}: {'; '.join(lines)}")
 
 
-def _largest_share(classes: NDArray[Any]) -> tuple[int, float]:
-    """The most frequent class and its share."""
-    counts = np.bincount(classes)
+def _largest_share(classes: Array) -> tuple[int, float]:
+    """The most frequent class of (N,), of which OTHER is none, and its share; (0, 0) without one."""
+    counts = np.bincount(classes[classes != OTHER].astype(np.int64), minlength=1)
     return int(counts.argmax()), float(counts.max() / len(classes))

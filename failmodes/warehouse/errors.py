@@ -12,6 +12,7 @@ from itertools import islice
 
 TRACEBACK = "FAILMODES_TRACEBACK"  # environment variable: show tracebacks
 BUG_EXIT_CODE = 70  # of unhandled errors: EX_SOFTWARE of BSD's sysexits.h
+MOST_REASON_LETTERS = 500  # of a library's error within one of ours
 MOST_ERROR_LETTERS = 2000  # of an error: text from a malicious file may be as long as the file
 
 # Control characters (Cc), bidirectional formatting (in Cf), unpaired surrogates (Cs), and line and paragraph
@@ -142,8 +143,9 @@ def shown(value: object, most: int = 80) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """First line of an error's message that is not empty; the name of its class if there is none."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    """First line of an error's message that is not empty, cut if it is long; the name of its class if there is none."""
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return line if len(line) <= MOST_REASON_LETTERS else f"{line[:MOST_REASON_LETTERS]}…"
 
 
 def listed(names: Collection[object], most: int) -> str:

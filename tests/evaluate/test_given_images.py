@@ -1,5 +1,6 @@
 """Labeled images in memory are converted to one array; other inputs than uint8 pixels are refused with a fix."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch.utils.data import (
     DataLoader,
     Subset,
     TensorDataset,
+    default_collate,
 )
 from torchvision.transforms import v2
 
@@ -89,6 +91,48 @@ def test_transparent_images_are_composited_on_the_background(tmp_path: Path) -> 
     assert (on_red.images[1] == (255, 0, 0)).all()
 
 
+def png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "png")
+    return file.getvalue()
+
+
+def test_encoded_images_are_decoded(tmp_path: Path) -> None:
+    """As Hugging Face gives them with Image(decode=False): bytes, or the path of a file."""
+    (tmp_path / "6.png").write_bytes(png(PIL[6]))
+    cells = [{"bytes": png(image), "path": None} for image in PIL[:6]] + [{"bytes": None, "path": tmp_path / "6.png"}]
+    np.testing.assert_array_equal(read(tmp_path, [{"image": cell} for cell in cells], LABELS).images, PIXELS)
+    with pytest.raises(DataError, match=r"image 0 cannot be decoded .not an image"):
+        read(tmp_path, [b"GIF"], LABELS[:1])
+
+
+class EndsEarly:
+    """A sequence that states more images than it has."""
+
+    def __len__(self) -> int:
+        return 9
+
+    def __getitem__(self, index: int):
+        return PIL[index], LABELS[index]
+
+
+LEFT_OUT = {
+    "sampler": (lambda: loader(sampler=[0, 1, 2, 3], batch_size=3), "3 of 7 images of the dataset"),
+    "collate_fn": (lambda: loader(batch_size=3, collate_fn=lambda items: default_collate(items[:2])), "2 of 7 images"),
+    "sequence": (EndsEarly, "2 of 9 images of the dataset are left out, because it ends before them"),
+}
+
+
+@pytest.mark.parametrize(("make", "line"), LEFT_OUT.values(), ids=LEFT_OUT)
+def test_images_that_are_not_yielded_are_counted(tmp_path: Path, make, line: str) -> None:
+    assert read(tmp_path, make()).left_out.startswith(line)
+
+
+@pytest.mark.parametrize("make", WITH_LABELS.values(), ids=WITH_LABELS)
+def test_nothing_is_left_out_of_whole_datasets(tmp_path: Path, make) -> None:
+    assert read(tmp_path, make()).left_out is None
+
+
 def test_other_images_on_a_second_reading_are_refused(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     flipping = Images(make=lambda image, label: (np.asarray(image)[:, :: rng.choice([1, -1])], label))
@@ -127,8 +171,14 @@ REFUSED = {
         lambda: [PIXELS[0], PIXELS[1, :5]], "image 1 is 8×5 pixels, the first 8×9: set image_size= to crop",
     ),
     "8 bits in 16": (lambda: [Image.fromarray(PIXELS[0, ..., 0].astype(np.uint16))], "16 bits and no value above 2"),
-    "paths": (lambda: ["a.png"], "image 0 is a str: expected a PIL image or a uint8 array"),
+    "paths": (lambda: ["a.png"], "image 0 is a str: expected a PIL image, a uint8 array or"),
     "mapping of splits": (lambda: {"train": Images(), "test": Images()}, "mapping of 'train', 'test': expected one"),
+    "last batch dropped": (
+        lambda: DataLoader(Images(TENSORS), 2, drop_last=True), "drops 1 of 7 images .*set drop_last=False"
+    ),
+    "last batch of a stream dropped": (
+        lambda: DataLoader(Stream(), 2, drop_last=True), "drops the images after the last full batch of 2"
+    ),
     "shuffled": (lambda: DataLoader(Images(TENSORS), 2, shuffle=True), "with a RandomSampler: expected the same"),
 }  # fmt: skip
 

@@ -14,13 +14,15 @@ from torch import nn
 from torchvision.transforms import v2
 
 import failmodes
-from failmodes.evaluate.engine.statistics import prediction_statistics
+from failmodes.evaluate.engine.cell import fact_rows
+from failmodes.evaluate.engine.statistics import prediction_columns, prediction_statistics
 from failmodes.evaluate.models.live import live_model
-from failmodes.evaluate.self_check import CleanResults, clean_notes, image_warnings, model_warnings
+from failmodes.evaluate.self_check import clean_notes, clean_rows, image_warnings, model_warnings
 from failmodes.evaluate.study.study_schema import ModelSpec
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.layouts.arrays import write_arrays
 from failmodes.ingest.datasets.layouts.digits import open_digits
+from failmodes.warehouse.schema import PREDICTION_FACTS
 
 DIGITS = open_digits("test")
 
@@ -111,14 +113,15 @@ def test_a_preprocessing_that_crops_what_is_cropped_already(crops: bool, steps: 
 def notes_of(logits: np.ndarray, labels: np.ndarray) -> dict[str, str]:
     """Warnings about a model that gives these logits (N, C)."""
     count = logits.shape[1]
-    model = SimpleNamespace(label="Net", protocol=None, class_outputs=None, output_count=count)
+    model = SimpleNamespace(label="Net", protocol=None, class_outputs=None, output_count=count, precision="float32")
     names = tuple(f"class {number}" for number in range(count))
     evaluation: Any = SimpleNamespace(
         model=model, data=SimpleNamespace(dataset=SimpleNamespace(class_names=names), shift=None)
     )
     tensor = torch.from_numpy(logits.astype(np.float32))
-    found = CleanResults.of(labels, tensor, prediction_statistics(tensor, labels), count)
-    return {note.topic: note.text for note in clean_notes(evaluation, found) if note.level == "warning"}
+    columns = prediction_columns(prediction_statistics(tensor, labels)) | {"image_id": np.arange(len(labels))}
+    rows = clean_rows([fact_rows(PREDICTION_FACTS, columns)], tensor.amin(1).numpy())
+    return {note.topic: note.text for note in clean_notes(evaluation, rows) if note.level == "warning"}
 
 
 def made_logits(

@@ -19,7 +19,7 @@ from failmodes.evaluate.cam.methods.closed_form import ClosedFormCam, find_poole
 from failmodes.evaluate.cam.probe import ActivationHook, probe_inputs, run_probe
 from failmodes.evaluate.cam.reshape_transform import ReshapeTransform, image_grids, infer_reshape_transform
 from failmodes.evaluate.models.model import CamUnavailable, Model
-from failmodes.warehouse.errors import StudyError, did_you_mean
+from failmodes.warehouse.errors import ModelError, StudyError, did_you_mean, first_line, printable
 from failmodes.warehouse.plugins import import_modules
 
 AUTO, NONE, GRAD_CAM = "auto", "none", "grad-cam"
@@ -32,7 +32,12 @@ SWITCHED_OFF = "switched off in the study"
 OPAQUE = "a function of pixels, not a model of layers"
 TORCH_SCRIPT = "its layers are TorchScript, which takes no hooks"
 QUANTIZED = "it has quantized layers, for which PyTorch computes no gradients"
+MOST_REASON_LETTERS = 150  # of an error of PyTorch
 NO_SPATIAL_LAYER = "no layer that the logits depend on has spatial positions"
+
+
+class _NoGradientError(Exception):
+    """A model for which PyTorch cannot compute gradients, with PyTorch's reason."""
 
 
 def cam_methods() -> dict[str, type[CamMethod]]:
@@ -88,7 +93,10 @@ def select_cam_method(
     if not inputs.is_floating_point():
         return _unavailable(model, method, OPAQUE)
     cam = None if method in (AUTO, GRAD_CAM) else cam_methods()[method]
-    target = _target_layer(model, inputs, layer, cam)
+    try:
+        target = _target_layer(model, inputs, layer, cam)
+    except _NoGradientError as error:
+        return _unavailable(model, method, f"PyTorch cannot compute its gradients ({error})")
     if target is None:
         return _unavailable(model, method, _why_no_layer(model.module))
     cam = cam or (BackwardCam if target.head is None else ClosedFormCam)
@@ -262,13 +270,23 @@ def _input_gradient(
     watch: ActivationHook,
     select: Callable[[torch.Tensor], torch.Tensor],
 ) -> torch.Tensor | None:
-    """Gradient of the sum of selected logits with respect to the inputs; None if independent."""
+    """Gradient of the sum of selected logits with respect to the inputs; None if independent.
+
+    Raises:
+        _NoGradientError: a forward pass works, and one with gradients does not.
+        ModelError: a forward pass does not work.
+    """
     start = inputs.detach().clone().requires_grad_()
-    logits = run_probe(model, start.clone(), watch)
-    if not logits.requires_grad:
-        return None
-    (gradient,) = torch.autograd.grad(select(logits).sum(), start, allow_unused=True)
-    return gradient
+    try:
+        logits = run_probe(model, start.clone(), watch)
+        if not logits.requires_grad:
+            return None
+        (gradient,) = torch.autograd.grad(select(logits).sum(), start, allow_unused=True)
+        return gradient
+    except (RuntimeError, ModelError) as error:  # such as an operation in place on a tensor that a gradient needs
+        with torch.no_grad():
+            run_probe(model, inputs, lambda _name, _source, _output: None)
+        raise _NoGradientError(printable(first_line(error), MOST_REASON_LETTERS)) from error
 
 
 def _hash_of(values: torch.Tensor) -> str:

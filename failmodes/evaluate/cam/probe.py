@@ -37,7 +37,8 @@ def run_probe(model: Model, inputs: torch.Tensor, watch: ActivationHook) -> torc
     watched = [(name, part) for name, part in named if not isinstance(part, torch.jit.ScriptModule)]
     handles = [part.register_forward_hook(partial(_show, watch, name)) for name, part in watched]
     try:
-        output = model.module(inputs)
+        with torch.compiler.set_stance("force_eager"):  # hooks would be compiled, too
+            output = model.module(inputs)
     except Exception as error:  # any error of a model
         seen = f"{inputs.shape[2]}×{inputs.shape[3]} px"  # a single image worked when the model was loaded
         raise ModelError(f"{model.label} {describe_forward_error(error, seen, len(inputs))}") from error

@@ -25,7 +25,7 @@ from failmodes.evaluate.engine.statistics import (
 )
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.models.model import CamUnavailable, Model
-from failmodes.evaluate.self_check import CleanResults, Note, clean_notes, record_notes
+from failmodes.evaluate.self_check import NOT_FINITE_ROWS, Note, clean_notes, clean_rows, record_notes
 from failmodes.warehouse.null_pairs import sample_null_pairs
 from failmodes.warehouse.schema import (
     ATTENTION,
@@ -112,7 +112,7 @@ class CellEvaluation:
         self.facts: dict[str, Any] = {}
         # unpaired clean images allow neither drift nor a clean target
         self.baseline = run.baseline if data.paired and not cell.is_clean else None
-        self._clean: list[CleanResults] = []
+        self._smallest_logits: list[np.ndarray] = []  # of clean images
         self._clean_maps: list[tuple[np.ndarray, torch.Tensor, torch.Tensor]] = []  # positions, maps, targets
         self._masks = data.dataset.masks if cell.is_clean or data.paired else None
         self._maps: list[tuple[torch.Tensor, np.ndarray]] = []  # to compare with masks; and which targets exist
@@ -125,7 +125,7 @@ class CellEvaluation:
             ModelError: maps of closed form do not sum to the logits.
         """
         started = time.perf_counter()
-        output, largest_other = self._forward(batch)
+        output = self._forward(batch)
         statistics = prediction_statistics(output.logits, batch.labels)
         columns = prediction_columns(statistics, self.outputs, self.class_count)
         of_images = {"image_id": batch.image_ids, "rmse": batch.rmse, "ssim": batch.ssim}
@@ -141,8 +141,7 @@ class CellEvaluation:
             check_logit_identity(error, self.evaluation.model.precision, self.evaluation.model.label)
             self.identity_error = max(self.identity_error or 0.0, error)
         if self.cell.is_clean:
-            found = CleanResults.of(batch.labels, output.logits, statistics, self.class_count, largest_other)
-            self._clean.append(found)
+            self._smallest_logits.append(output.logits.amin(1).cpu().numpy())
         if self.evaluation.has_attention and self.cell.is_clean:
             maps = torch.where(statistics["finite"][:, None, None, None], output.maps, torch.nan)
             self._clean_maps.append((batch.positions, maps, output.targets))
@@ -157,7 +156,8 @@ class CellEvaluation:
         """
         started = time.perf_counter()
         if self.cell.is_clean:
-            self.notes = clean_notes(self.evaluation, CleanResults.joined(self._clean))
+            rows = clean_rows(self.predictions, np.concatenate(self._smallest_logits))
+            self.notes = clean_notes(self.evaluation, rows)
         if self._clean_maps:
             _, maps, targets = zip(*self._clean_maps, strict=True)
             baseline = CleanBaseline.of(self.evaluation, torch.cat(targets)[:, 0], torch.cat(maps))
@@ -175,6 +175,7 @@ class CellEvaluation:
             "device": describe_device(self.evaluation.model.device),
             "batch_size": self.run.batch_size,
             "identity_error": self.identity_error,
+            NOT_FINITE_ROWS: self.not_finite,
             "versions": library_versions(),
         }
 
@@ -193,38 +194,27 @@ class CellEvaluation:
             write_shard(output, LOGITS, self.key, pa.Table.from_batches(self.logits), self.facts)
         write_shard(output, PREDICTION_FACTS, self.key, pa.Table.from_batches(self.predictions), self.facts)
 
-    def _forward(self, batch: CorruptedBatch) -> tuple[CamOutput, torch.Tensor | None]:
+    def _forward(self, batch: CorruptedBatch) -> CamOutput:
         """Run a batch through the model in passes of the batch size, halved when out of memory.
 
         Returns:
-            The joined output of all passes, so that the device synchronizes once; and (N,) the largest excluded output,
-            for clean images if there are excluded outputs.
+            The joined output of all passes, so that the device synchronizes once.
         """
-        model, watchers = self.evaluation.model, self.evaluation.model.watchers
-        watched = model.other_outputs if self.cell.is_clean and model.protocol == "subset" else []
         passes: list[CamOutput] = []
-        others: list[torch.Tensor] = []
         start = 0
-        if watched:
-            watchers.append(lambda outputs: others.append(outputs[:, watched].float().amax(1)))
-        try:
-            while start < len(batch.image_ids):
-                part = slice(start, min(start + self.run.batch_size, len(batch.image_ids)))
-                self.at = (batch.slice.start + part.start, batch.slice.start + part.stop)
-                try:
-                    passes.append(self._pass(batch.images[part], batch.positions[part]))
-                    start = part.stop
-                except RuntimeError as error:
-                    if not is_out_of_memory(error) or not self.run.halve_batch():
-                        raise
-                    del others[len(passes) :]
-        finally:
-            watchers.clear()
+        while start < len(batch.image_ids):
+            part = slice(start, min(start + self.run.batch_size, len(batch.image_ids)))
+            self.at = (batch.slice.start + part.start, batch.slice.start + part.stop)
+            try:
+                passes.append(self._pass(batch.images[part], batch.positions[part]))
+                start = part.stop
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or not self.run.halve_batch():
+                    raise
         logits, targets, maps, errors = zip(*passes, strict=True)
         proven = [error for error in errors if error is not None]
         worst = torch.stack(proven).max() if proven else None
-        output = CamOutput(torch.cat(logits), torch.cat(targets), torch.cat(maps), worst)
-        return output, torch.cat(others) if others else None
+        return CamOutput(torch.cat(logits), torch.cat(targets), torch.cat(maps), worst)
 
     def _pass(self, images: torch.Tensor, positions: np.ndarray) -> CamOutput:
         """One forward pass of images (n, H, W, 3), with maps of one target in the clean cell, otherwise of two."""

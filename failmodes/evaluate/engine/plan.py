@@ -1,7 +1,7 @@
 """The plan of a run: evaluations of a study, their missing cells, and damaged files."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -9,7 +9,7 @@ from failmodes.evaluate.cam.method_selection import select_cam_method
 from failmodes.evaluate.engine.clean_baseline import clean_baseline_path
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.evaluation_data import open_study_data
-from failmodes.evaluate.self_check import notes_path
+from failmodes.evaluate.self_check import Step, notes_path
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import load_study_models
 from failmodes.ingest.datasets.dataset import Dataset, record_dataset
@@ -139,7 +139,7 @@ def discard_damaged(study: Study, evaluation: Evaluation) -> Iterator[StorePath]
     files = [(table, shard_path(output, table, key)) for key in keys for table in tables]
     files += [
         (CLEAN_MAPS, clean_baseline_path(output, evaluation)),
-        (EVALUATION_NOTES, notes_path(output, evaluation, "clean")),
+        *((EVALUATION_NOTES, notes_path(output, evaluation, step)) for step in get_args(Step)),
     ]
     files += [(EXEMPLARS, dimension_path(output, EXEMPLARS, f"{identity}-{name}")) for name in study.corruptions.names]
     for table, path in files:

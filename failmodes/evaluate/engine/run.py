@@ -9,11 +9,19 @@ from failmodes.evaluate.engine.exemplars import record_missing_exemplars
 from failmodes.evaluate.engine.plan import discard_damaged, missing_cells, plan_evaluations, record_plan
 from failmodes.evaluate.engine.tasks import Executor, RunCallbacks, RunResult, Task, make_tasks, without_failed
 from failmodes.evaluate.evaluation import Evaluation
-from failmodes.evaluate.self_check import record_notes, refuse_warnings, settings_notes, stored_clean_notes
+from failmodes.evaluate.self_check import (
+    Note,
+    corrupted_notes,
+    notes_path,
+    record_notes,
+    refuse_warnings,
+    settings_notes,
+    stored_notes,
+)
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.warehouse.shards.format import CLEAN_CELL
-from failmodes.warehouse.storage.files import remove_stale_temporaries
+from failmodes.warehouse.storage.files import exists, remove_stale_temporaries
 from failmodes.warehouse.storage.locks import run_lock
 
 
@@ -67,7 +75,7 @@ def evaluate_study(
             evaluation_ids=[e.evaluation_id for e in evaluations],
             existing=sum(len(e.data.cells(study)) for e in evaluations) - shards,
             rewritten=rewritten,
-            notes=[note for e in known for note in stored_clean_notes(study.results_folder, e)],
+            notes=[note for e in known for note in stored_notes(study.results_folder, e, "clean")],
         )
         progress.notes(result.notes)
         progress.begin(shards, images)
@@ -75,8 +83,23 @@ def evaluate_study(
         for evaluation in evaluations:
             if evaluation.data.shift is None and (not result.failures or not missing_cells(study, evaluation)):
                 record_missing_exemplars(study, evaluation)
-    result.notes = [*notes, *result.notes]
+        found_last = [
+            note for e in evaluations for note in _last_notes(study, e, is_new=bool(missing[e.evaluation_id]))
+        ]
+        progress.notes(found_last)
+        if strict:
+            refuse_warnings(found_last)
+    result.notes = [*notes, *result.notes, *found_last]
     return result
+
+
+def _last_notes(study: Study, evaluation: Evaluation, *, is_new: bool) -> list[Note]:
+    """Notes on the published corrupted cells of an evaluation; those of an earlier run if no cell is new."""
+    output, lacking = study.results_folder, missing_cells(study, evaluation)
+    if is_new or not exists(notes_path(output, evaluation, "corrupted")):
+        cells = [cell for cell in evaluation.data.cells(study) if cell not in lacking]
+        record_notes(output, evaluation, "corrupted", corrupted_notes(output, evaluation, cells))
+    return stored_notes(output, evaluation, "corrupted")
 
 
 def _noted_together(groups: list[list[Evaluation]]) -> list[list[Evaluation]]:

@@ -46,7 +46,6 @@ class RunResult:
     Attributes:
         written: number of published shards.
         failures: models that raised and were excluded.
-        not_finite: number of rows with logits that are not finite, by model label.
         changed_predictions: at a lower precision, share of clean predictions that differ from float32, by model label.
         notes: notes on images and models.
         evaluation_ids: evaluations of the study; only of a whole run, like the next two.
@@ -56,7 +55,6 @@ class RunResult:
 
     written: int = 0
     failures: list[Failure] = field(default_factory=list)
-    not_finite: dict[str, int] = field(default_factory=dict)
     changed_predictions: dict[str, float] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     evaluation_ids: list[str] = field(default_factory=list)
@@ -70,8 +68,6 @@ class RunResult:
         self.failures += [failure for failure in other.failures if failure.evaluation_id not in known]
         self.changed_predictions |= other.changed_predictions
         self.notes = list(dict.fromkeys([*self.notes, *other.notes]))
-        for label, count in other.not_finite.items():
-            self.not_finite[label] = self.not_finite.get(label, 0) + count
 
     def as_json(self) -> dict[str, Any]:
         """The result in JSON types."""
@@ -81,7 +77,6 @@ class RunResult:
             "existing": self.existing,
             "rewritten": [str(path) for path in self.rewritten],
             "notes": [note._asdict() for note in self.notes],
-            "not_finite": self.not_finite,
             "changed_predictions": self.changed_predictions,
             "failures": [failure._asdict() for failure in self.failures],
         }
@@ -93,10 +88,6 @@ class RunResult:
         lines += [
             f"{label}: the lower precision changes {share:.2%} of up to {COMPARED_IMAGES} clean predictions"
             for label, share in self.changed_predictions.items()
-        ]
-        lines += [
-            f"{label}: {count:,} rows have logits that are not finite (counted as incorrect, without confidence)"
-            for label, count in self.not_finite.items()
         ]
         return lines + [f"{failure.model_label} raised and was excluded: {failure.reason}" for failure in self.failures]
 
@@ -119,7 +110,7 @@ class RunCallbacks(NamedTuple):
         images: number of images a model has processed since the last call.
         shard: key of a published shard.
         plan: evaluations of the first seed, with their notes, before the run.
-        notes: notes on a model after its clean images.
+        notes: notes on a model after its clean images, and after all.
     """
 
     begin: Callable[[int, int], None] = lambda _shards, _images: None

@@ -129,8 +129,6 @@ class Worker:
             changed = changed_predictions(evaluation, cell.run.batch_size)
             result.changed_predictions[label] = cell.facts["changed_predictions"] = changed
         result.written += 1
-        if cell.not_finite:
-            result.not_finite[label] = result.not_finite.get(label, 0) + cell.not_finite
         if cell.notes:
             result.notes += cell.notes
             self.progress.notes(cell.notes)

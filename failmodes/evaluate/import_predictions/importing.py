@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast, get_args
+from typing import Annotated, Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -22,10 +22,12 @@ from failmodes.evaluate.models.model import UNSTATED, CamUnavailable, Model
 from failmodes.evaluate.models.outputs import FLOOR
 from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.self_check import (
-    CleanResults,
+    NOT_FINITE_ROWS,
     Note,
     Step,
     clean_notes,
+    clean_rows,
+    corrupted_notes,
     record_notes,
     refuse_warnings,
     settings_notes,
@@ -62,7 +64,6 @@ class ImportReport:
         existing: number of cells already present.
         rows: number of rows of the file.
         left_out: number of rows not in the study.
-        not_finite: number of rows with values that are not finite.
         notes: notes on images and predictions.
     """
 
@@ -73,7 +74,6 @@ class ImportReport:
     existing: int
     rows: int
     left_out: int
-    not_finite: int
     notes: list[Note]
 
     def describe(self) -> list[str]:
@@ -85,8 +85,6 @@ class ImportReport:
             lines = [f"already present, nothing to do: {self.label}, evaluation {self.evaluation_id}"]
         if self.left_out:
             lines.append(f"{self.left_out:,} of {self.rows:,} rows ignored: their image or cell is not in the study")
-        if self.not_finite:
-            lines.append(f"{self.not_finite:,} rows are not finite: counted as incorrect")
         shown = [note for note in self.notes if note.level == "warning" or note.topic in ("zeros", "clean_accuracy")]
         return [*lines, *(note.line for note in shown)]
 
@@ -187,18 +185,23 @@ def import_predictions(
     model = model.model_copy(update={"identity": identity_of(content)})
     # an evaluation only reads the attributes that ImportedModel has
     evaluation = Evaluation(study.name, cast(Model, model), data)
-    notes = {"settings": _settings_notes(evaluation, predictions), "clean": _clean_notes(evaluation, predictions)}
+    notes: dict[Step, list[Note]] = {
+        "settings": _settings_notes(evaluation, predictions),
+        "clean": _clean_notes(evaluation, predictions),
+    }
     if strict:
         refuse_warnings([*notes["settings"], *notes["clean"]])
     remove_stale_temporaries(output)
     record_plan(study, [[evaluation]])
-    for step in get_args(Step):
-        record_notes(output, evaluation, step, notes[step])
+    for step, found in notes.items():
+        record_notes(output, evaluation, step, found)
     list(discard_damaged(study, evaluation))
     missing = missing_cells(study, evaluation)
     for number, cell in enumerate(missing, start=1):
         _write_cell(study, evaluation, predictions, cell, path.name)
         on_progress("cells", number, len(missing))
+    notes["corrupted"] = corrupted_notes(output, evaluation, cells)
+    record_notes(output, evaluation, "corrupted", notes["corrupted"])
     record_missing_exemplars(study, evaluation)
     return ImportReport(
         evaluation_id=evaluation.evaluation_id,
@@ -208,8 +211,7 @@ def import_predictions(
         existing=len(cells) - len(missing),
         rows=predictions.row_count,
         left_out=predictions.row_count - len(predictions.rows),
-        not_finite=int((~predictions.rows["finite"]).sum()),
-        notes=[*notes["settings"], *notes["clean"]],
+        notes=[note for found in notes.values() for note in found],
     )
 
 
@@ -232,8 +234,8 @@ def _clean_notes(evaluation: Evaluation, predictions: Predictions) -> list[Note]
     _, logits = predictions.of_cell(0)
     dataset, subset = evaluation.data.dataset, evaluation.data.subset
     labels, tensor = dataset.labels[subset.clean_ids], torch.from_numpy(logits)
-    statistics = prediction_statistics(tensor, labels)
-    return clean_notes(evaluation, CleanResults.of(labels, tensor, statistics, len(dataset.class_names)))
+    columns = prediction_columns(prediction_statistics(tensor, labels)) | {"image_id": subset.clean_ids}
+    return clean_notes(evaluation, clean_rows([fact_rows(PREDICTION_FACTS, columns)], logits.min(axis=1)))
 
 
 def _of_zeros(predictions: Predictions) -> str:
@@ -276,6 +278,12 @@ def _write_cell(study: Study, evaluation: Evaluation, predictions: Predictions, 
         if predictions.kind == "probabilities":
             columns |= {"log_sum_exp": None, "max_logit": None}
         rows.append(fact_rows(PREDICTION_FACTS, columns, omitted))
-    metadata = {"device": "elsewhere", "imported_from": file_name, "versions": library_versions()}
+    not_finite = int((~np.isfinite(logits).all(axis=1)).sum())
+    metadata = {
+        "device": "elsewhere",
+        "imported_from": file_name,
+        "versions": library_versions(),
+        NOT_FINITE_ROWS: not_finite,
+    }
     key = ShardKey(evaluation.evaluation_id, cell)
     write_shard(study.results_folder, PREDICTION_FACTS, key, pa.Table.from_batches(rows), metadata)

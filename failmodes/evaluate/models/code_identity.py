@@ -9,6 +9,7 @@ Bytecode is what runs, even if its source is missing or was edited since. It doe
 numbers, but on Python's minor version: after an upgrade of Python, user code has another identity.
 """
 
+import contextvars
 import copyreg
 import dis
 import enum
@@ -242,6 +243,7 @@ BY_KIND: tuple[tuple[Any, Callable[[Any], Parts]], ...] = (
     (enum.Enum, lambda member: (type(member), member.name, member.value)),
     (weakref.ReferenceType, lambda reference: [reference()]),
     (types.MappingProxyType, dict),
+    (contextvars.ContextVar, lambda _: ()),  # a setting of the calling program
     (types.CellType, lambda cell: [] if cell == types.CellType() else [cell.cell_contents]),
     (types.ModuleType, lambda module: _name_and_version(module.__name__)),
     (types.CodeType, attrgetter(*CODE)),

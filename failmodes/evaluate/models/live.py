@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.warehouse.errors import ModelError, first_line
 from failmodes.warehouse.hashing import identity_of
 
+CALL_IT = "call it, and pass the model that it returns"
+
 
 class FunctionModule(nn.Module):
     """A user's function from uint8 images (N, H, W, 3) to logits (N, C), as a module that takes (N, 3, H, W)."""
@@ -35,6 +37,8 @@ class FunctionModule(nn.Module):
         """Call the function on uint8 images (N, 3, H, W): float32 logits (N, C), or several outputs by name."""
         pixels = np.ascontiguousarray(images.cpu().permute(0, 2, 3, 1).numpy())
         logits = self.function(pixels)
+        if isinstance(logits, nn.Module):
+            raise ModelError(f"it returns a {type(logits).__name__}: {CALL_IT}")
         if isinstance(logits, Mapping):
             return {name: torch.as_tensor(value).to(images.device, torch.float32) for name, value in logits.items()}
         if isinstance(logits, list | tuple) and all(isinstance(row, torch.Tensor) for row in logits):
@@ -68,7 +72,7 @@ def live_model(
     is_module = isinstance(original, nn.Module)
     copied = _copied(original, spec.label) if is_module else FunctionModule(_function(original, spec.label))
     module = as_plain_module(copied).float().eval()
-    own_normalization = None
+    own_normalization, notes = None, {}
     says_inputs = spec.normalization is not None or spec.input_side_px is not None
     if not is_module:
         if says_inputs or preprocess is not None:
@@ -86,10 +90,11 @@ def live_model(
         normalization = spec.normalization or own_normalization or UNIT_RANGE
         is_assumed = spec.normalization is None and own_normalization is None
         preprocessing = Preprocessing(normalization, spec.input_side_px, is_assumed=is_assumed)
+        notes = _unapplied_transform(original)
     model = Model(
         module=module, spec=spec, architecture=spec.architecture, preprocessing=preprocessing,
         normalization_source=None if own_normalization is None else "its timm configuration",
-        output_names=output_names(spec.class_names),
+        output_names=output_names(spec.class_names), notes=notes,
     )  # fmt: skip
     with _left_alone(original, subject):
         try_model(model, images)
@@ -143,9 +148,15 @@ def _copied(module: nn.Module, label: str) -> nn.Module:
             raise TypeError("the copy shares parts with the original")
         return copied.cpu()
     except Exception as error:  # any error of a user's attributes
+        is_program = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
+        fix = (
+            "pass the TorchScript program as it was before torch.jit.optimize_for_inference"
+            if is_program
+            else "pass the inner model, such as the `model` of a LightningModule"
+        )
         raise ModelError(
             f"model {label!r} cannot be copied ({type(error).__name__}: {first_line(error)}), and a benchmark must not "
-            "modify the original: pass the inner model, such as the `model` of a LightningModule"
+            f"modify the original: {fix}"
         ) from error
 
 
@@ -168,11 +179,29 @@ def _programs(module: nn.Module) -> dict[int, Any]:
     return copies
 
 
+def _timm_config(module: nn.Module) -> Mapping[str, Any]:
+    """The configuration of a timm model; empty for other models."""
+    config = getattr(module, "pretrained_cfg", None)
+    is_timm = type(module).__module__.partition(".")[0] == "timm"
+    return config if is_timm and isinstance(config, Mapping) else {}
+
+
+def _unapplied_transform(module: nn.Module) -> dict[str, str]:
+    """The note that the resize and crop of a timm model are not applied, by topic."""
+    config = _timm_config(module)
+    if not config.get("input_size"):
+        return {}
+    height, width = config["input_size"][1:]
+    steps = f"{width}×{height} px, {config.get('interpolation')}, crop_pct {config.get('crop_pct')}"
+    return {
+        "resize": f"resize and crop of its timm configuration ({steps}) are not applied; to apply them: preprocess="
+        "timm.data.create_transform(**timm.data.resolve_model_data_config(model))"
+    }
+
+
 def _timm_normalization(module: nn.Module) -> Normalization | None:
     """Mean and std in the configuration of a timm model; None for other models, or without three channels."""
-    config = getattr(module, "pretrained_cfg", None)
-    if type(module).__module__.partition(".")[0] != "timm" or not isinstance(config, Mapping):
-        return None
+    config = _timm_config(module)
     try:
         return Normalization.model_validate({key: config.get(key) for key in ("mean", "std")})
     except ValidationError:
@@ -184,9 +213,21 @@ def _parts(module: nn.Module) -> set[int]:
 
 
 def _function(given: Any, label: str) -> Any:
-    if isinstance(given, type) or not callable(given):
-        found = f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
+    if isinstance(given, type) or _builds_module(given):
+        kind = "class" if isinstance(given, type) else "function that builds a model"
+        raise ModelError(f"model {label!r} is the {kind} {given.__name__}: {CALL_IT}, such as {given.__name__}()")
+    if not callable(given):
         raise ModelError(
-            f"model {label!r} is {found}: expected an instance of a torch module, or a function from pixels to logits"
+            f"model {label!r} is a {type(given).__name__}: expected an instance of a torch module, or a function from "
+            "pixels to logits"
         )
     return given
+
+
+def _builds_module(given: Any) -> bool:
+    """Whether a function states that it returns a torch module, as those of torchvision do."""
+    try:
+        returned = get_type_hints(given).get("return")
+    except (TypeError, NameError, AttributeError):  # not a function, or hints that cannot be resolved
+        return False
+    return isinstance(returned, type) and issubclass(returned, nn.Module)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -85,7 +85,6 @@ class Model:
             outputs if these compete; None for all outputs in order.
         attention: the CAM method, or the reason why there is none.
         notes: further assumptions that its source makes, text by topic.
-        watchers: functions called with all outputs (N, outputs) of each forward pass.
         whole: the model itself, if this one predicts some of its classes only; see `of_classes`.
         competing: the outputs that may be predicted, if this one predicts some of its classes only.
     """
@@ -112,7 +111,6 @@ class Model:
     outputs: torch.Tensor | None = None
     attention: "CamMethod | CamUnavailable" = NOT_REQUESTED
     notes: dict[str, str] = field(default_factory=dict)
-    watchers: list[Callable[[torch.Tensor], None]] = field(default_factory=list)
     whole: "Model | None" = None
     competing: list[int] | None = None
 
@@ -152,8 +150,6 @@ class Model:
         dtype = torch.float16 if self.precision == "float16" else torch.bfloat16
         with torch.autocast(self.device.type, dtype, enabled=self.precision != "float32"):
             logits: torch.Tensor = self.module(inputs)
-        for watch in self.watchers:
-            watch(logits.detach())
         return (logits if self.outputs is None else logits[:, self.outputs]).float()
 
     @torch.inference_mode()

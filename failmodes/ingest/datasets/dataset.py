@@ -69,7 +69,8 @@ class Dataset:
         masks: (N, H, W) bool, the object's pixels, if known.
         empty_masks: how many of the user's masks are empty; None for masks that are part of the dataset.
         gray: whether its images are gray and stay gray when corrupted.
-        unread: how many images in its folder are not read because of their folder or format.
+        left_out: how many images of its source are not read, why, and how to change it, where that is a possible
+            mistake; else None.
         metadata: (N,) text values by name, such as the camera or the site of each image.
     """
 
@@ -84,7 +85,7 @@ class Dataset:
     masks: NDArray[np.bool_] | None = None
     empty_masks: int | None = None
     gray: bool = False
-    unread: int = 0
+    left_out: str | None = None
     metadata: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -123,13 +124,14 @@ class Dataset:
     def describe(self) -> str:
         """One line: images, their number and size, classes, masks, note, dataset_id and duplicates."""
         count, height, width, _ = self.images.shape
+        classes, held = len(self.class_names), len(np.unique(self.labels))
+        without = "" if held == classes else f" ({classes - held:,} of them without images)"
         note = f" [{self.note}]" if self.note else ""
         masks = "" if self.empty_masks is None else f", object masks ({self.empty_masks or 'none'} of them empty)"
         duplicates = self.duplicates_note
         return (
-            f"{self.label}, {self.split}: {count:,} images of {height}×{width} px, {len(self.class_names)} classes"
-            f"{masks}"
-            f"{note}, dataset_id {self.dataset_id}{duplicates and f'; {duplicates}'}"
+            f"{self.label}, {self.split}: {count:,} images of {width}×{height} px, {classes:,} classes"
+            f"{without}{masks}{note}, dataset_id {self.dataset_id}{duplicates and f'; {duplicates}'}"
         )
 
 

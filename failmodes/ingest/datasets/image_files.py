@@ -21,6 +21,8 @@ from failmodes.ingest.datasets.layout import Request
 from failmodes.ingest.datasets.masks import open_mask_folder
 from failmodes.warehouse.errors import DataError
 
+MOST_UNREAD = 0.01  # share of skipped images in a folder above which they matter
+
 
 class ImageFiles(NamedTuple):
     """The files of a dataset.
@@ -101,8 +103,19 @@ def open_image_files(request: Request, images: ImageFiles, label: str) -> Datase
         masks=found,
         empty_masks=None if found is None else empty[EMPTY_MASK],
         gray=gray,
-        unread=images.unread,
+        left_out=_left_out(images),
         metadata=images.metadata,
+    )
+
+
+def _left_out(images: ImageFiles) -> str | None:
+    """The warning about images that are not read, if they are more than MOST_UNREAD."""
+    total = images.unread + len(images.files)
+    if images.unread <= MOST_UNREAD * total:
+        return None
+    return (
+        f"{images.unread:,} of {total:,} images are skipped, because they are in subfolders of classes or in an "
+        "unsupported format: move them directly into the folders of their classes, as .png or .jpg"
     )
 
 

@@ -202,6 +202,6 @@ def of_classes(dataset: Dataset, image_ids: NDArray[np.int64], names: Sequence[s
         files=None if dataset.files is None else tuple(dataset.files[one] for one in kept),
         masks=None,
         empty_masks=None,
-        unread=0,
+        left_out=None,
         metadata={name: [values[one] for one in kept] for name, values in dataset.metadata.items()},
     )

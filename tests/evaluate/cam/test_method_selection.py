@@ -127,3 +127,26 @@ def test_each_method_has_its_name_in_results_and_a_study_may_give_either() -> No
         assert parse_method(f" {name.upper()} ") == parse_method(in_results) == name
     with pytest.raises(StudyError, match="'layercm' .*'layercam'"):
         parse_method("layercm")
+
+
+class InPlace(nn.Module):
+    """Changes a tensor that its gradient needs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.next, self.fc = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Linear(4, CLASSES)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        gate = self.conv(images).sigmoid()
+        values = self.next(gate)
+        gate += 1
+        return self.fc(values.mean((2, 3)) + gate.mean((2, 3)))
+
+
+def test_a_model_that_breaks_its_gradient_has_no_attention() -> None:
+    model = ready_model(InPlace(), "in place", NEUTRAL, CPU, "float32")
+    found = select_cam_method(model, (16, 16))
+    assert isinstance(found, CamUnavailable)
+    assert "modified by an inplace operation" in found.reason
+    with pytest.raises(StudyError, match="cannot compute its gradients"):
+        select_cam_method(model, (16, 16), "grad-cam")

@@ -26,6 +26,7 @@ from live_models import (
     state,
 )
 from torch import nn
+from torchvision.models import resnet18
 
 from failmodes.evaluate.models.preprocessing import UNIT_RANGE
 from failmodes.warehouse.errors import ModelError, StudyError
@@ -40,6 +41,10 @@ class Locked(Net):
 class CopyIsItself(Net):
     def __deepcopy__(self, memo):
         return self
+
+
+def optimized() -> nn.Module:
+    return torch.jit.optimize_for_inference(torch.jit.script(Net().eval()))
 
 
 class Raises(Net):
@@ -101,17 +106,20 @@ def test_torchscript_is_evaluated(make) -> None:
     [
         (Locked, "cannot be copied .*lock"),
         (CopyIsItself, "cannot be copied .*shares parts"),
-        (lambda: Net, "is the class Net"),
+        (lambda: Net, r"is the class Net: call it, .*such as Net\(\)"),
+        (lambda: resnet18, "is the function that builds a model resnet18: call it"),
+        (lambda: optimized(), "cannot be copied .*before torch.jit.optimize_for_inference"),
         (lambda: "resnet18", "is a str"),
     ],
-    ids=["lock", "copy is itself", "class", "name"],
+    ids=["lock", "copy is itself", "class", "builder", "optimized program", "name"],
 )
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_objects_that_cannot_be_copied_are_refused(make, said: str) -> None:
     given = make()
     with pytest.raises(ModelError, match=rf"^model 'Net A' {said}") as refused:
         live(given)
     assert "\n" not in str(refused.value)
-    if isinstance(given, nn.Module):
+    if isinstance(given, nn.Module) and not isinstance(given, torch.jit.ScriptModule):
         assert given.training
         assert all(parameter.requires_grad for parameter in given.parameters())
 
@@ -162,6 +170,14 @@ def test_a_quantized_model_runs_and_is_identified_by_its_numbers() -> None:
     assert ids[1] != made.model_id == ids[0]
 
 
+def test_an_exported_program_in_memory_is_evaluated_under_one_identity() -> None:
+    shapes = ({0: torch.export.Dim("n")},)
+    program = torch.export.export(Net().eval(), (torch.zeros(2, 3, 8, 8),), dynamic_shapes=shapes)
+    made, module = as_model(program), as_model(program.module())
+    torch.testing.assert_close(logits(made), Net().eval()(PIXELS / 255), atol=1e-5, rtol=0)
+    assert made.model_id == module.model_id
+
+
 LOGITS = IMAGES.mean((1, 2))
 FUNCTIONS = {
     "NumPy": lambda images: images.mean((1, 2)),
@@ -191,8 +207,9 @@ def test_a_function_gets_pixels_and_gives_logits(function) -> None:
         (lambda images: images.mean(1), r"returns \(1, 8, 3\) for one image"),
         (lambda images: np.ones((len(images), 5)), "5 outputs, but the dataset has 3 classes"),
         (lambda images: np.ones((1, 5)), r"returns \(1, 5\) for two images"),
+        (lambda images: Net(), "it returns a Net: call it"),
     ],
-    ids=["raises", "gives maps", "other classes", "one row"],
+    ids=["raises", "gives maps", "other classes", "one row", "builds a model"],
 )
 def test_a_function_without_logits_is_refused(function, said: str) -> None:
     with pytest.raises(StudyError if "3 classes" in said else ModelError, match=said):
@@ -220,6 +237,8 @@ def test_the_normalization_of_a_timm_model_is_the_default() -> None:
     made, given, plain = as_model(module), as_model(module, normalization="none"), as_model(Net())
     assert (made.preprocessing.normalization.mean, made.preprocessing.normalization.std) == ((0.5,) * 3, (0.25,) * 3)
     assert made.preprocessing.input_side_px is None, "images are not resized by it"
+    assert "160×160 px" in made.assumptions()["resize"]
+    assert "create_transform" in made.assumptions()["resize"] == given.assumptions()["resize"]
     assert given.preprocessing.normalization == plain.preprocessing.normalization == UNIT_RANGE
     assert [one.preprocessing.is_assumed for one in (made, given, plain)] == [False, False, True]
     assert given.model_id != made.model_id

@@ -96,6 +96,18 @@ def test_a_single_output_is_the_second_class(tmp_path, kind) -> None:
     assert "of dog (the second class) against cat" in model.assumptions()["outputs"]
 
 
+def test_the_layout_of_a_graph_without_sizes_is_tried(tmp_path) -> None:
+    """As tf2onnx writes them: no dimension of the input is stated."""
+    for module in Small(), ChannelsLast():
+        path = write_onnx(module, tmp_path / "net.onnx")
+        graph = onnx.load(path)
+        for number, size in enumerate(graph.graph.input[0].type.tensor_type.shape.dim):
+            size.Clear()
+            size.dim_param = f"d{number}"
+        path.write_bytes(graph.SerializeToString())
+        torch.testing.assert_close(loaded(path).predict(IMAGES), expected(Small()), atol=1e-5, rtol=1e-5)
+
+
 def test_sigmoids_of_several_outputs_are_refused(tmp_path) -> None:
     with pytest.raises(StudyError, match="as after a sigmoid"):
         loaded(write_onnx(Small(3, nn.Sigmoid()), tmp_path / "net.onnx"))

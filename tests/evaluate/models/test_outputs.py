@@ -71,6 +71,35 @@ class OneOutput(Base):
     def forward(self, x): return self.logits(x)[:, :1]
 class ManyZeros(Base):
     def forward(self, x): return (9000 * self.logits(x)).softmax(1)
+class Percent(Base):
+    def forward(self, x): return 100 * self.logits(x).softmax(1)
+class Index(Base):
+    def forward(self, x): return self.logits(x).argmax(1)
+class Features(Base):
+    def __init__(self):
+        super().__init__()
+        self.classifier = nn.Sequential(nn.Dropout(), nn.Identity())
+    def forward(self, x): return self.classifier(self.conv(x).relu().mean((2, 3)))
+class Scaled(Base):
+    def __init__(self):
+        super().__init__()
+        self.head, self.out = nn.Identity(), nn.Identity()
+    def forward(self, x): return self.out(20 * self.head(self.logits(x)))
+class Backbone(Base):
+    def forward(self, x): return {"last_hidden_state": self.conv(x), "pooler_output": self.logits(x)}
+class MultiLabel(Base):
+    def __init__(self):
+        super().__init__()
+        self.config = SimpleNamespace(problem_type="multi_label_classification")
+class Seldom(Base):
+    passes = 0
+    def forward(self, x):
+        Seldom.passes += 1
+        return self.logits(x) + (Seldom.passes % 3 == 0)
+class Seeded(Base):
+    def forward(self, x):
+        torch.manual_seed(0)
+        return self.fc(F.dropout(self.conv(x).mean((2, 3))))
 def sure_sigmoid(): return SureSigmoid()
 def votes(): return Votes()
 class Votes(nn.Module):
@@ -131,6 +160,14 @@ REFUSED = {
     ),
     "random": ("Dropout", {}, ModelError, "in a second pass .*deterministic = false"),
     "of its batch": ("Training", {}, ModelError, "in another batch .*deterministic = false"),
+    "seldom random": ("Seldom", {}, ModelError, "in a second pass .*draws random numbers"),
+    "random with a seed": ("Seeded", {}, ModelError, "in another batch .*random numbers with a seed"),
+    "percentages": ("Percent", {}, StudyError, 'percentages: .*divide them by 100 and set `output_kind = "prob'),
+    "said to be probabilities": ("Percent", {"output_kind": "probabilities"}, StudyError, "divide them by 100"),
+    "class index": ("Index", {}, StudyError, "one whole number for an image, such as .*index of a class"),
+    "features": ("Features", {}, StudyError, "4 features, not logits: its last layer is an Identity"),
+    "a backbone": ("Backbone", {}, StudyError, "features .last_hidden_state, pooler_output., not logits"),
+    "several labels": ("MultiLabel", {}, StudyError, "multi-label model"),
     "another side": ("Side", {}, ModelError, "does not accept images of 16×16 px: .*input_side_px"),
     "an error of its own": ("Fault", {}, ModelError, r"raised KeyError .*'backbone' \(nets_.*\.py:\d+\)$"),
 }
@@ -156,6 +193,17 @@ def test_sigmoid_outputs_are_refused_unless_declared_as_logits(models: str, name
     with pytest.raises(StudyError, match="as after a sigmoid"):
         tried_on_noise(models, name, **keys)
     assert "logarithm" not in tried_on_noise(models, name, output_kind="logits").assumptions()["outputs"]
+
+
+@pytest.mark.parametrize("name", ["Percent", "Features", "MultiLabel"])
+def test_what_is_stated_to_be_logits_is_accepted(models: str, name: str) -> None:
+    keys = {"class_map": {"a": 0, "b": 1, "c": 2}} if name == "Features" else {}
+    assert tried(models, name, output_kind="logits", **keys).assumptions()["outputs"].startswith("logits;")
+    assert tried(models, "Backbone", output_key="pooler_output").output_count == 3
+
+
+def test_logits_that_pass_through_an_identity_are_no_features(models: str) -> None:
+    torch.testing.assert_close(logits(tried(models, "Scaled")), 20 * logits(tried(models, "Base")))
 
 
 @pytest.mark.parametrize("name", ["GatedInUnitRange", "votes"])

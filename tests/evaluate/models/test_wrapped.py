@@ -69,6 +69,7 @@ def ema() -> nn.Module:
 
 SAME = {  # a module whose logits are those of Net, and the largest difference
     "compiled": (lambda: torch.compile(Net()), 1e-5),
+    "compiled part": (lambda: _compiled_part(), 1e-5),
     "compiled in place": (lambda: _compiled_in_place(), 1e-5),
     "parallel": (lambda: nn.DataParallel(Net()), 1e-5),
     "parallel and compiled": (lambda: nn.DataParallel(torch.compile(Net())), 1e-5),
@@ -82,7 +83,21 @@ SAME = {  # a module whose logits are those of Net, and the largest difference
     "model output": (Model, 1e-5),
     "with an optimizer": (Averaged, 1e-5),
 }
-SAME_IDENTITY = ("compiled", "compiled in place", "parallel", "parallel and compiled", "channels last", "double")
+SAME_IDENTITY = (
+    "compiled",
+    "compiled part",
+    "compiled in place",
+    "parallel",
+    "parallel and compiled",
+    "channels last",
+    "double",
+)
+
+
+def _compiled_part() -> nn.Module:
+    module = Net()
+    module.conv = torch.compile(module.conv)
+    return module
 
 
 def _compiled_in_place() -> nn.Module:

@@ -28,6 +28,7 @@ DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(ui
 OF_PROBABILITIES = {"Softmax", "Sigmoid"}  # last nodes of outputs that are probabilities
 PASSING = {"Identity", "Cast", "Flatten", "Reshape", "Squeeze"}  # nodes that keep the values
 QUIET = 4  # log nothing: errors are raised, and others are about optimization
+TRIAL_SIDE = 64  # pixels of images that tell the layout of a graph without stated sizes
 GPU, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 
@@ -210,13 +211,30 @@ def image_input(session: Any, file: str) -> GraphInput:
     if len(sizes) != 4 or given.type not in DTYPES:
         raise ModelError(f"{file} takes {listing}: expected images (N, 3, H, W) or (N, H, W, 3) of {', '.join(DTYPES)}")
     batch, *rest = sizes
-    if rest[0] in (3, None) and (rest[0] == 3 or rest[2] != 3):
-        channels_last, (height, width) = False, rest[1:]
+    if rest[0] is None and rest[2] is None:
+        channels_last = _runs_only_channels_last(session, given, batch, rest[1])
+    elif rest[0] in (3, None) and (rest[0] == 3 or rest[2] != 3):
+        channels_last = False
     elif rest[2] == 3:
-        channels_last, (height, width) = True, rest[:2]
+        channels_last = True
     else:
         raise ModelError(f"{file} takes {listing}: expected three channels (RGB), second or last")
+    height, width = rest[:2] if channels_last else rest[1:]
     return GraphInput(given.name, channels_last, DTYPES[given.type], batch, height, width)
+
+
+def _runs_only_channels_last(session: Any, given: Any, batch: int | None, middle: int | None) -> bool:
+    """Whether a graph that states no number of channels runs on black images (N, H, W, 3), and not on (N, 3, H, W)."""
+
+    def runs(*shape: int) -> bool:
+        try:
+            session.run(None, {given.name: np.zeros((batch or 1, *shape), DTYPES[given.type])})
+        except Exception:  # many errors of ONNX Runtime
+            return False
+        return True
+
+    side = middle or TRIAL_SIDE
+    return not runs(3, side, TRIAL_SIDE) and runs(TRIAL_SIDE, side, 3)
 
 
 def _preprocessing(given: GraphInput, spec: ModelSpec) -> Preprocessing:

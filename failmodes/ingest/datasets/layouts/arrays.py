@@ -4,6 +4,7 @@ images.npy     (N, H, W, 3) uint8, RGB
 labels.npy     (N,) whole numbers, class indices
 classes.json   the name of each class, in the order of the indices: ["cat", "dog"]
 note.txt       optional: one line that readers of results must know, shown with the dataset's name
+left_out.txt   optional: one line, a warning about images that are missing here
 """
 
 import json
@@ -20,7 +21,8 @@ from failmodes.ingest.study_types import first_duplicate
 from failmodes.warehouse.errors import DataError, StorageError, printable
 from failmodes.warehouse.storage.files import atomic_write, atomic_write_bytes, delete, make_folder, read_text
 
-IMAGES_FILE, LABELS_FILE, CLASSES_FILE, NOTE_FILE = "images.npy", "labels.npy", "classes.json", "note.txt"
+IMAGES_FILE, LABELS_FILE, CLASSES_FILE = "images.npy", "labels.npy", "classes.json"
+NOTE_FILE, LEFT_OUT_FILE = "note.txt", "left_out.txt"
 MOST_NOTE_BYTES = 2000
 
 
@@ -49,11 +51,17 @@ def open_arrays(request: Request) -> Dataset:
         note=_note(path / NOTE_FILE),
         masks=found,
         empty_masks=None if found is None else count_empty(found),
+        left_out=_note(path / LEFT_OUT_FILE),
     )
 
 
 def write_arrays(
-    path: Path, images: ImageArray, labels: NDArray[np.int64], class_names: tuple[str, ...], note: str | None = None
+    path: Path,
+    images: ImageArray,
+    labels: NDArray[np.int64],
+    class_names: tuple[str, ...],
+    note: str | None = None,
+    left_out: str | None = None,
 ) -> None:
     """Write a folder of arrays; `classes.json` is written last, so that a folder with it is complete.
 
@@ -63,6 +71,7 @@ def write_arrays(
         labels: (N,) class indices.
         class_names: one name per class.
         note: one line that readers of results must know.
+        left_out: one line about images that are missing here.
 
     Raises:
         StorageError: a file cannot be written.
@@ -73,10 +82,11 @@ def write_arrays(
         write_npy(temporary, images.shape, blocks)
     with atomic_write(path / LABELS_FILE) as temporary, temporary.open("wb") as file:
         np.save(file, labels)
-    if note is None:
-        delete(path / NOTE_FILE)
-    else:
-        atomic_write_bytes(path / NOTE_FILE, f"{note}\n".encode())
+    for name, line in (NOTE_FILE, note), (LEFT_OUT_FILE, left_out):
+        if line is None:
+            delete(path / name)
+        else:
+            atomic_write_bytes(path / name, f"{line}\n".encode())
     atomic_write_bytes(path / CLASSES_FILE, (json.dumps(list(class_names), ensure_ascii=False) + "\n").encode())
 
 
