@@ -225,28 +225,26 @@ def _not_finite(evaluation: Evaluation, count: int, total: int, kind: str) -> li
 
 def _accuracy_notes(evaluation: Evaluation, rows: CellRows) -> Iterator[Note]:
     model, count = evaluation.model, len(evaluation.data.dataset.class_names)
-    correct, chance, total = float(np.mean(accuracy(rows))), 1 / count, f"n = {len(rows):,}"
+    correct, total = float(np.mean(accuracy(rows))), f"n = {len(rows):,}"
     protocol = ""
     if model.protocol is not None:
-        among = {
-            "all": f"among all {model.output_count:,} outputs",
-            "subset": f"among the {count:,} classes of the data",
-        }
+        among = {"all": f"all {model.output_count:,} outputs", "subset": f"the {count:,} classes of the dataset"}
         (other,) = among.keys() - {model.protocol}
-        protocol = f', predicting {among[model.protocol]} (`classes = "{model.protocol}"`; "{other}": {among[other]})'
+        change = f'`classes = "{model.protocol}"`; "{other}" is among {among[other]}'
+        protocol = f", predicting among {among[model.protocol]} ({change})"
     yield Note("clean_accuracy", f"clean accuracy {correct:.1%} ({total}){protocol}", model.label, "note")
-    finite = rows["finite"]
-    if finite.any() and float(np.mean(accuracy(rows)[finite])) <= chance:
-        yield Note(
-            "chance",
-            f"clean accuracy is {correct:.1%}, at or below chance ({chance:.1%}; {total}): "
-            "check the order of its outputs (`class_names`), its normalization and the labels",
-            model.label,
-        )
 
 
 def _class_warnings(evaluation: Evaluation, rows: CellRows) -> Iterator[Note]:
     model, names = evaluation.model, evaluation.data.dataset.class_names
+    correct, finite, chance = accuracy(rows), rows["finite"], 1 / len(names)
+    if finite.any() and float(np.mean(correct[finite])) <= chance:
+        yield Note(
+            "chance",
+            f"clean accuracy is {float(np.mean(correct)):.1%}, at or below chance ({chance:.1%}; n = {len(rows):,}): "
+            "check the order of its outputs (`class_names`), its normalization and the labels",
+            model.label,
+        )
     predicted, of_class = _largest_share(rows["predicted"]), _largest_share(rows["label"])
     if len(rows) >= FEWEST_IMAGES and predicted[1] >= ONE_CLASS and of_class[1] < MOST_OF_CLASS:
         yield Note(

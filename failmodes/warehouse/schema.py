@@ -382,7 +382,7 @@ EVALUATION_NOTES = Table.of(
     "one row per evaluation and line that its run printed about images or model",
     ("evaluation_id", "step", "topic"),
     Column("evaluation_id", text, "evaluation"),
-    Column("step", text, "stage: 'settings' before the first batch, 'clean' after the clean images"),
+    Column("step", text, "stage: 'settings' before the first batch, 'clean' after clean images, 'corrupted' after all"),
     Column("subject", text, "subject: 'images' or 'model'"),
     Column("topic", text, "topic, such as input, normalization or class_order"),
     Column("level", text, "'warning': a possible mistake; 'note': an assumption or a number"),

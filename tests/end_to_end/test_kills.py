@@ -175,7 +175,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_later(undisturbed, folder) 
 def test_a_model_that_raises_ends_in_an_error_and_the_others_in_a_report(undisturbed, folder) -> None:
     add_model(folder, "Raising", RAISING)
     done = failmodes("run", folder=folder, expect=1)
-    assert done.stderr.splitlines()[-1].startswith("failmodes: evaluation incomplete: Mine; fix it")
+    assert done.stderr.splitlines()[-1].startswith("failmodes: evaluation incomplete: Mine raised at ")
     assert "contrast 1, batch 2 (images 33 to 60 of the subset): ValueError" in done.stderr
     report = (folder / "out" / "report.html").read_text()
     assert "Mine is excluded." in report

@@ -89,17 +89,17 @@ class RunResult:
             f"{label}: the lower precision changes {share:.2%} of up to {COMPARED_IMAGES} clean predictions"
             for label, share in self.changed_predictions.items()
         ]
-        return lines + [f"{failure.model_label} raised and was excluded: {failure.reason}" for failure in self.failures]
+        return lines
 
     def raise_if_incomplete(self, fix: str) -> None:
-        """Raise an error that names the models that raised, followed by `fix`.
+        """Raise an error that names the models that raised with the reasons, followed by `fix`.
 
         Raises:
             IncompleteRunError: a model raised.
         """
         if self.failures:
-            labels = ", ".join(sorted({failure.model_label for failure in self.failures}))
-            raise IncompleteRunError(f"evaluation incomplete: {labels}; {fix}")
+            reasons = dict.fromkeys(f"{failure.model_label} raised at {failure.reason}" for failure in self.failures)
+            raise IncompleteRunError(f"evaluation incomplete: {'; '.join(reasons)}; {fix}")
 
 
 class RunCallbacks(NamedTuple):

@@ -19,6 +19,7 @@ from failmodes.evaluate.models.outputs import LogitsHook
 from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.study.study_schema import PUBLISHED_WIDTH, STEM, ClassProtocol, ModelSpec, OutputKind, Precision
 from failmodes.ingest.study_types import MAX_INT32
+from failmodes.warehouse.errors import ModelError
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 
 if TYPE_CHECKING:
@@ -150,6 +151,8 @@ class Model:
         dtype = torch.float16 if self.precision == "float16" else torch.bfloat16
         with torch.autocast(self.device.type, dtype, enabled=self.precision != "float32"):
             logits: torch.Tensor = self.module(inputs)
+        if len(logits) != len(inputs):
+            raise ModelError(f"it returns {len(logits):,} rows of logits for {len(inputs):,} images")
         return (logits if self.outputs is None else logits[:, self.outputs]).float()
 
     @torch.inference_mode()
