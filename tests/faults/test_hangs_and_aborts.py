@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from xml.etree import ElementTree
 
 import duckdb
+import numpy as np
 import pytest
-from fault_trials import Trial, attempt, check_refusal, half_written, listing, refused, stop
+from fault_trials import WITH_TORCH_S, Trial, attempt, check_refusal, half_written, listing, refused, stop
 from synthetic_results import write_synthetic
 from synthetic_thumbnails import write_thumbnails
 
@@ -144,6 +146,30 @@ def test_a_name_does_not_change_how_a_warehouse_is_read(home: Path, name: str) -
     assert (trial.code, trial.stdout.split()) == (0, ["count_star()", "2"]), trial
 
 
+@pytest.mark.parametrize("size", [0, 100, 4096, 1 << 20])
+def test_a_truncated_warehouse_is_refused(home: Path, size: int) -> None:
+    os.truncate(home / "w.duckdb", size)
+    refused(*COUNT, "w.duckdb", folder=home, says="cannot be opened as a DuckDB database", code=1)
+
+
+NOT_ROOT = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+
+
+@pytest.mark.parametrize("name", ["read-only", "missing", ""])
+def test_no_home_is_needed(handed: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "read-only").mkdir(mode=0o555)
+    environment = {"HOME": str(tmp_path / name) if name else ""}
+    trial = attempt(*COUNT, folder=handed, environment=environment, through=NOT_ROOT)
+    assert trial.code == 0, trial
+
+
+@pytest.mark.parametrize("letters", [250, 255, 300])
+def test_a_name_too_long_for_a_file_is_one_line(handed: Path, tmp_path: Path, letters: int) -> None:
+    name = f"{'a' * (letters - 4)}.csv"
+    refused(*COUNT, handed / "warehouse.duckdb", "--output", name, folder=tmp_path, says="cannot write", code=1)
+    assert not list(tmp_path.iterdir())
+
+
 LOCKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a pipe": (os.mkfifo, "it is a named pipe"),
     "a link": (lambda path: path.symlink_to("precious"), "it is a symbolic link"),
@@ -167,6 +193,56 @@ def test_a_package_that_another_thread_imports_counts_as_installed(monkeypatch: 
     half_imported.__spec__ = None
     monkeypatch.setitem(sys.modules, "cv2", half_imported)
     require("images", "a test", ["cv2"])
+
+
+def onnx_bomb(path: Path, *nodes: tuple[str, list[str], str], **constants: Any) -> None:
+    """A graph that asks for terabytes before it has logits."""
+    onnx = pytest.importorskip("onnx")
+    made = [onnx.helper.make_node(kind, inputs, [output]) for kind, inputs, output in nodes]
+    made += [onnx.helper.make_node("GlobalAveragePool", ["x"], ["p"]), onnx.helper.make_node("Flatten", ["p"], ["f"])]
+    made += [onnx.helper.make_node("Add", ["f", "m"], ["a"]), onnx.helper.make_node("MatMul", ["a", "w"], ["y"])]
+    weights = {"w": np.ones((3, 10), np.float32), **constants}
+    values = [onnx.numpy_helper.from_array(value, name) for name, value in weights.items()]
+    floats = onnx.TensorProto.FLOAT
+    ends = [
+        onnx.helper.make_tensor_value_info(*end) for end in (("x", floats, ["n", 3, 32, 32]), ("y", floats, ["n", 10]))
+    ]
+    graph = onnx.helper.make_graph(made, "bomb", ends[:1], ends[1:], values)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
+
+
+SUMMED = ("ReduceMean", ["c"], "m")
+BOMBS: dict[str, Callable[[Path], None]] = {
+    "a constant": lambda path: onnx_bomb(path, ("ConstantOfShape", ["s"], "c"), SUMMED, s=np.array([10**12])),
+    "an expansion": lambda path: onnx_bomb(
+        path, ("Expand", ["o", "s"], "c"), SUMMED, o=np.ones(1, np.float32), s=np.array([10**6, 10**6])
+    ),
+}
+STUDY_OF_A_BOMB = """
+name = "bomb"
+output = "out"
+[dataset]
+kind = "digits"
+images = 20
+[corruptions]
+names = ["contrast"]
+severities = [1]
+[[models]]
+label = "Bomb"
+architecture = "onnx:bomb.onnx"
+input_side_px = 32
+normalization = { mean = [0.5, 0.5, 0.5], std = [0.5, 0.5, 0.5] }
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_graph_that_asks_for_terabytes_is_one_line(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "study.toml").write_text(STUDY_OF_A_BOMB)
+    BOMBS[name](tmp_path / "bomb.onnx")
+    refused("evaluate", folder=tmp_path, says="bomb.onnx", code=1, most_s=WITH_TORCH_S)
 
 
 HOURS = {
