@@ -1,11 +1,12 @@
 # make demo | test | check | docs | bench | soak | soundness | dist     everything happens in .venv (beside it .venv-floors and
-# build/ of test-floors, .venv-peer of bench, and dist/); nothing else is touched
+# build/ of test-floors, .venv-audit of audit, .venv-peer of bench, and dist/); nothing else is touched
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed-dev
 INSTALLED_FOR_DEMO := $(VENV)/.installed-evaluate
 FLOORS := .venv-floors
+AUDIT := .venv-audit
 FLOORS_PIP := $(FLOORS)/bin/python -m pip install --quiet --no-compile --constraint $(FLOORS)/floors.txt
 # A file of tests at a time, the longest first (tests/conftest.py), in one process more than there are cores, for tests wait
 # a fifth of their time for browsers, files and commands; one thread each: models that share cores stall each other
@@ -13,7 +14,7 @@ WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SPREAD)
 
-.PHONY: demo picture test test-all test-browser faults test-floors check format docs dist bench soak soundness clean
+.PHONY: demo picture test test-all test-browser faults test-floors check format docs dist check-dist audit bench soak soundness clean
 
 # The embedded study: no download, about three minutes on two CPU cores after installation
 demo: $(INSTALLED_FOR_DEMO)
@@ -45,11 +46,11 @@ faults: $(INSTALLED)
 # The wheel as somebody installs it to read a warehouse, with the oldest versions that pyproject.toml allows and no extra:
 # the demo's warehouse is queried, drawn and reported. Then, with the extras but without PyTorch, tests from the unpacked
 # source distribution: collecting all of them imports every module. Last, the warehouse between that DuckDB, Harlequin and
-# the newest DuckDB
+# the newest DuckDB. BUILT=1 takes the dist/ that is there, as a release does
 AT_FLOORS := tests/sql tests/warehouse tests/analysis/charts tests/analysis/report tests/analysis/publishing \
 	tests/analysis/test_*.py tests/test_*.py tests/end_to_end/test_analyst.py
 
-test-floors: dist demo
+test-floors: $(if $(BUILT),,dist check-dist) demo
 	rm -rf $(FLOORS) build
 	$(PYTHON) -m venv $(FLOORS)
 	$(PYTHON) .ci/floors.py images remote explore > $(FLOORS)/floors.txt
@@ -81,11 +82,22 @@ docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file .handbook/mkdocs.yml
 	@echo build/handbook/index.html
 
-# The source distribution, the wheel made from it, and whether a package index would take them
-dist: $(INSTALLED)
+# The source distribution and the wheel made from it; nothing is installed but the build back end of .ci/build_requirements.txt
+dist:
 	rm -rf dist
-	$(BIN)/python -m build --outdir dist .
+	$(PYTHON) .ci/build_dist.py dist
+
+# Whether a package index would take them
+check-dist: $(INSTALLED)
 	$(BIN)/twine check --strict dist/*
+
+# Known advisories of the build back end and of the oldest versions that pyproject.toml allows; a line where the registry
+# has no advisories
+audit:
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --no-compile pip-audit
+	$(PYTHON) .ci/floors.py images remote explore evaluate timm onnx transformers open-clip ray > $(AUDIT)/floors.txt
+	$(AUDIT)/bin/python .ci/audit.py .ci/build_requirements.txt $(AUDIT)/floors.txt
 
 # Ratios to a peer or a limit of the same run; JSON=path writes them as a list too, ONLY=models measures one part;
 # ONLY=scale IMAGES=1000 loads 57 models of so many images, of 10,000 if not given
@@ -119,4 +131,4 @@ $(INSTALLED): pyproject.toml | $(BIN)/pip
 	touch $@ $(INSTALLED_FOR_DEMO)
 
 clean:
-	rm -rf $(VENV) $(FLOORS) .venv-peer build dist runs/digits runs/demo.toml
+	rm -rf $(VENV) $(FLOORS) $(AUDIT) .venv-peer build dist runs/digits runs/demo.toml

@@ -241,7 +241,7 @@ EPILOGUE = "\n\n".join(
         "3  `gate` is inconclusive: too few images, or a missing cell",
         "70  a bug in failmodes",
         "130  interrupted (Ctrl-C)",
-        "143  terminated (SIGTERM)",
+        "143  terminated (SIGTERM, SIGHUP)",
         "For `gate`, 1 means only that a rule fails; every other failure is 2.",
     )
 )

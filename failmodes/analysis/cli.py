@@ -20,8 +20,8 @@ from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.output_files import STDOUT, ForceOption, check_result, check_texts, result_file, write_texts
 from failmodes.warehouse.process import limit_command
 from failmodes.warehouse.progress import stages_shown
-from failmodes.warehouse.storage.locations import default_location, find_warehouse
-from failmodes.warehouse.terminal import named, say, suggest
+from failmodes.warehouse.storage.locations import default_location, find_warehouse, study_files
+from failmodes.warehouse.terminal import announce_output, named, say, suggest
 
 LOOKS, ROWS, IMAGES = "Appearance", "From a warehouse", "From images, without a warehouse"  # panels of the help
 
@@ -274,6 +274,8 @@ def report(
     claims, metrics = claims_of_studies([where]), metrics_of_studies([where]) or []
     warehouse = find_warehouse(where)
     written = output or warehouse.parent / REPORT_FILE
+    if output is None and study_files([where]):
+        announce_output(warehouse.parent)
     with stages_shown("report"), result_file(written, REPORT_FILE) as path:
         write_report(warehouse, path, pairs=pairs, claims=claims, metrics=metrics, force=force)
     if written != STDOUT:

@@ -1,7 +1,7 @@
 """Child processes: how they start, and that they end with their parent.
 
 A terminal sends Ctrl-C to every process of a command, and a job manager may send SIGTERM to all. Only the main process
-reports the interruption: children never receive Ctrl-C, and exit silently at SIGTERM.
+reports the interruption: children never receive Ctrl-C, and exit silently at SIGTERM and SIGHUP.
 """
 
 import multiprocessing
@@ -14,6 +14,7 @@ from multiprocessing.context import SpawnContext
 from typing import Any
 
 from failmodes.warehouse.errors import LimitError
+from failmodes.warehouse.process import TERMINATIONS, unless_nohup
 
 FILES_OF_A_PROCESS = 8  # pipes and sockets that this process needs for a child, with a margin
 
@@ -57,12 +58,13 @@ def interrupts_blocked() -> Iterator[None]:
 
 
 def begin_worker(_worker: int = 0) -> None:
-    """Make this process end with its parent, and silently at SIGTERM; also a DataLoader's `worker_init_fn`.
+    """Make this process end with its parent, and silently at SIGTERM and SIGHUP; also a DataLoader's `worker_init_fn`.
 
-    Torch reports a worker killed by SIGTERM as an error of the loader. A process that waits to send to a parent that
+    Torch reports a worker killed by a signal as an error of the loader. A process that waits to send to a parent that
     ended would never end.
     """
-    signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
+    for number in unless_nohup(TERMINATIONS):
+        signal.signal(number, lambda _number, _frame: os._exit(0))
     parent = multiprocessing.parent_process()
     assert parent is not None
 

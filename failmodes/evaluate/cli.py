@@ -13,7 +13,7 @@ from failmodes.warehouse.extras import require
 from failmodes.warehouse.output_files import STDOUT, ForceOption, check_result, result_file
 from failmodes.warehouse.process import interruptible
 from failmodes.warehouse.progress import ProgressBar
-from failmodes.warehouse.terminal import named, note, print_json, say, suggest
+from failmodes.warehouse.terminal import announce_output, named, note, print_json, say, suggest
 
 if TYPE_CHECKING:
     from failmodes.evaluate.study.study_schema import Study
@@ -58,6 +58,7 @@ def ingest(
 
     check_result(images, (".csv",), force=force)
     study = read_study(study_file, require_models=False)
+    announce_output(study.output, study.results)
     dataset = open_dataset(study.dataset, study.cache)
     record_dataset(study.results_folder, dataset)
     record_corruptions(study.results_folder)
@@ -89,6 +90,7 @@ def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     from failmodes.ingest.datasets.opening import open_dataset
 
     study = read_study(study_file)
+    announce_output(study.output, study.results)
     dataset = open_dataset(study.dataset, study.cache)
     with interruptible("finished epochs are kept"):
         trained = stages.train(study, dataset)
@@ -151,6 +153,7 @@ def evaluate_models(
     study = read_study(study_file)
     if (study.results or "").startswith("memory:"):
         raise StudyError("results in memory are lost when the command ends: set `results` to a folder or another URL")
+    announce_output(study.output, study.results)
     dataset = open_dataset(study.dataset, study.cache)
     with interruptible("finished shards are kept"):
         report = evaluate_stage(
@@ -229,6 +232,7 @@ def import_(
     from failmodes.ingest.datasets.opening import open_dataset
 
     study = read_study(study_file, require_models=False)
+    announce_output(study.output, study.results)
     dataset = open_dataset(study.dataset, study.cache)
     with interruptible("finished cells are kept"), ProgressBar("import") as bar:
         report = import_predictions(

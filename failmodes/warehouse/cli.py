@@ -8,7 +8,7 @@ import typer
 
 from failmodes.warehouse.process import interruptible, limit_command
 from failmodes.warehouse.progress import stages_shown
-from failmodes.warehouse.terminal import named, note, print_json, suggest
+from failmodes.warehouse.terminal import announce_output, named, note, print_json, suggest
 
 if TYPE_CHECKING:
     from failmodes.warehouse.database.load import LoadReport
@@ -56,10 +56,12 @@ def load(
     from failmodes.warehouse.metrics.custom import metrics_of_studies
     from failmodes.warehouse.published_layout import read_published
     from failmodes.warehouse.shards.inventory import has_results
-    from failmodes.warehouse.storage.locations import find_results, find_warehouse
+    from failmodes.warehouse.storage.locations import find_results, find_warehouse, study_files
 
     sets = [read_published(path, published_of) for path in published]  # errors of these files come first
     target = find_warehouse(into or where)
+    if into is None and study_files([where]):
+        announce_output(target.parent)
     outputs = [find_results(location) for location in (where, *more)]
     report, published_sets = None, []
     if not sets or rebuild or not target.exists() or any(map(has_results, outputs)):

@@ -97,7 +97,7 @@ class LimitError(FailmodesError):
 
 
 class Interrupted(FailmodesError):
-    """Ctrl-C (130) or SIGTERM (143) stopped a command; published results stay."""
+    """Ctrl-C (130), SIGTERM or SIGHUP (143) stopped a command; published results stay."""
 
     exit_code = 130
 

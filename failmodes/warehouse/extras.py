@@ -41,7 +41,14 @@ def require(extra: str, what: str, packages: Sequence[str] = ()) -> None:
         MissingExtraError: one of them is not installed.
     """
     known = EXTRAS.get(INCLUDES.get(extra, ""), {}) | EXTRAS[extra]
-    missing = [name for name in packages or known if find_spec(name) is None]
+    missing = [name for name in packages or known if not _is_installed(name)]
     if missing:
         named = "PyTorch" if "torch" in missing else ", ".join(known[name] for name in missing)
         raise MissingExtraError(f'{what} needs {named}, not installed here: pip install "failmodes[{extra}]"')
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ValueError:  # another thread is importing it: its module has no specification yet
+        return True

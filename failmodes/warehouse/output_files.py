@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Annotated
 import typer
 
 from failmodes.warehouse.errors import StorageError, StudyError
-from failmodes.warehouse.storage.files import atomic_write, kind_of, reason_of
+from failmodes.warehouse.storage.files import atomic_write, kind_of, reason_of, temporary_folder
 
 STDOUT = Path("-")  # as an output file
 TEXT_SUFFIXES = {  # of --json, --junit and --markdown; GitHub's file of a job summary has none
@@ -57,8 +56,8 @@ def result_file(output: Path, name: str) -> Iterator[Path]:
     if output != STDOUT:
         yield output
         return
-    with tempfile.TemporaryDirectory(prefix="failmodes-") as folder:
-        yield (file := Path(folder, name))
+    with temporary_folder() as folder:
+        yield (file := folder / name)
         sys.stdout.flush()
         with file.open("rb") as content:
             shutil.copyfileobj(content, sys.stdout.buffer)

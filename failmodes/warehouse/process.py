@@ -6,14 +6,15 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 from weakref import WeakSet
 
 from failmodes.warehouse.errors import FailmodesError, Interrupted, LimitError, StorageError, StudyError, first_line
-from failmodes.warehouse.storage.files import reason_of
+from failmodes.warehouse.storage.files import discard_temporaries, reason_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -24,8 +25,10 @@ DATABASE_SHARE = 0.7  # of the rest, for DuckDB: Python, Arrow and threads need 
 LEAST_DATABASE_MEMORY = 16 << 20
 FEW_FILES = 64  # open at a time: libraries fail with their own errors below that
 AGAIN_S = 0.05  # until a stop is raised again
+GRACE_S = 5.0  # from a stop of a command with a time limit to its end, for functions of libraries that do not return
 
-_STOPS = {signal.SIGINT, signal.SIGTERM, *([signal.SIGALRM] if hasattr(signal, "SIGALRM") else [])}
+TERMINATIONS = {getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)}
+_STOPS = {*TERMINATIONS, signal.SIGINT, *([signal.SIGALRM] if hasattr(signal, "SIGALRM") else [])}
 _DUCKDB_STOPPED = "Query interrupted"
 _SIGNS_OF_NO_MEMORY = (
     "out of memory",
@@ -38,7 +41,7 @@ _SIGNS_OF_NO_MEMORY = (
 
 
 class TerminationSignal(KeyboardInterrupt):
-    """SIGTERM, raised in the main thread: it unwinds like Ctrl-C."""
+    """SIGTERM or SIGHUP, raised in the main thread: it unwinds like Ctrl-C."""
 
 
 class TimeIsUp(KeyboardInterrupt):
@@ -52,6 +55,8 @@ class _Command:
         takes_limits: whether `limit_command` has an effect: only in a command, and once.
         timeout_s: its time limit in seconds.
         stop: the exception that stopped it.
+        failure_code: the exit code of its errors that have no other.
+        has_reported: whether it has printed its result or its error.
         connections: open connections of DuckDB.
         leaves_threads: whether it ends although threads of a library wait for work.
     """
@@ -59,14 +64,16 @@ class _Command:
     takes_limits = False
     timeout_s = 0.0
     stop: KeyboardInterrupt | None = None
+    failure_code = FailmodesError.exit_code
+    has_reported = False
     connections: "WeakSet[DuckDBPyConnection]" = WeakSet()
     leaves_threads = False
 
 
 def begin_command() -> None:
-    """Let Ctrl-C and SIGTERM unwind this process, so that it cleans up; enables `limit_command`."""
+    """Let Ctrl-C, SIGTERM and SIGHUP unwind this process, so that it cleans up; enables `limit_command`."""
     _Command.takes_limits = True
-    for number in _STOPS:
+    for number in unless_nohup(_STOPS):
         signal.signal(number, _raise_stop)
     sys.unraisablehook = _raise_again
     if os.name == "posix":
@@ -74,6 +81,11 @@ def begin_command() -> None:
         os.set_blocking(written, False)
         signal.set_wakeup_fd(written)
         threading.Thread(target=_interrupt_queries, args=(arrived,), daemon=True).start()
+
+
+def unless_nohup(numbers: Collection[signal.Signals]) -> list[signal.Signals]:
+    """The signals without SIGHUP if that is ignored, as under `nohup`: it stays so."""
+    return [one for one in numbers if one.name != "SIGHUP" or signal.getsignal(one) is not signal.SIG_IGN]
 
 
 def ignore_stops() -> None:
@@ -89,6 +101,7 @@ def leave_threads() -> None:
 
 def end_process(code: int) -> NoReturn:
     """End this process after its output is flushed."""
+    _Command.has_reported = True
     if _Command.leaves_threads:
         os._exit(code)
     gc.freeze()  # garbage collection would take a tenth of a short command
@@ -113,23 +126,45 @@ def interrupt(con: "DuckDBPyConnection") -> None:
 
 
 def _interrupt_queries(arrived: int) -> None:
-    """Interrupt DuckDB at a signal: Python's own handlers wait for a query or its next batch of rows."""
+    """Interrupt DuckDB at a signal: Python's own handlers wait for a query or its next batch of rows.
+
+    DuckDB and other libraries may not return for minutes: a command with a time limit then ends without them.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)  # the main thread receives them and wakes up
-    while os.read(arrived, 1)[0] not in _STOPS:
+    while (number := os.read(arrived, 1)[0]) not in _STOPS:
         pass
     for con in tuple(_Command.connections):
         interrupt(con)
+    if _Command.timeout_s:
+        time.sleep(GRACE_S)
+        _end_at_once(number)
+
+
+def _end_at_once(number: int) -> NoReturn:
+    """End this process at a signal that the main thread has not handled in time."""
+    discard_temporaries()
+    error = _error_of_stop(_Command.stop or _stop_of(number))
+    if not _Command.has_reported:
+        with suppress(OSError):  # not by sys.stderr, which the main thread may hold
+            os.write(2, f"failmodes: {error}\n".encode())
+    os._exit(_Command.failure_code if error.exit_code == FailmodesError.exit_code else error.exit_code)
 
 
 def _raise_stop(number: int, _frame: FrameType | None) -> None:
     """Unwind at the first signal; a second Ctrl-C ends the process at once, if the cleanup takes too long."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the shell's `timeout` sends it twice
+    for other in TERMINATIONS:
+        signal.signal(other, signal.SIG_IGN)  # the shell's `timeout` sends SIGTERM twice, systemd SIGHUP after it
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, 0)
-    kinds = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: TerminationSignal}
-    _Command.stop = _Command.stop or kinds.get(signal.Signals(number), TimeIsUp)()
+    _Command.stop = _Command.stop or _stop_of(number)
     raise _Command.stop
+
+
+def _stop_of(number: int) -> KeyboardInterrupt:
+    """The exception of a stop signal."""
+    kinds = {"SIGINT": KeyboardInterrupt, "SIGALRM": TimeIsUp}
+    return kinds.get(signal.Signals(number).name, TerminationSignal)()
 
 
 def _raise_again(unraisable: "sys.UnraisableHookArgs") -> None:
@@ -153,10 +188,10 @@ def stop_behind(error: BaseException) -> KeyboardInterrupt | None:
 
 @contextmanager
 def interruptible(kept: str) -> Iterator[None]:
-    """Turn Ctrl-C, SIGTERM and the time limit into one error line, which states what is `kept`.
+    """Turn Ctrl-C, SIGTERM, SIGHUP and the time limit into one error line, which states what is `kept`.
 
     Raises:
-        Interrupted: the user pressed Ctrl-C, or the process got SIGTERM.
+        Interrupted: the user pressed Ctrl-C, or the process got SIGTERM or SIGHUP.
         LimitError: the time limit is reached.
     """
     try:
@@ -194,6 +229,7 @@ def explain(error: BaseException) -> FailmodesError | None:
 @contextmanager
 def errors_exit_with(code: int) -> Iterator[None]:
     """Use another exit code for errors that would exit with 1."""
+    _Command.failure_code = code
     try:
         yield
     except (KeyboardInterrupt, Exception) as error:
@@ -243,7 +279,8 @@ def lift_limits() -> None:
 def limit_command(timeout_s: float | None, memory_bytes: int | None = None) -> None:
     """Limit the time and memory of this command from now on; no effect if Python called its function.
 
-    The time limit acts between two steps of Python or DuckDB, not inside a long-running function of a library.
+    The time limit acts between two steps of Python or DuckDB. If a function of a library runs longer, the process ends
+    GRACE_S seconds after its limit, and as long after Ctrl-C, SIGTERM or SIGHUP.
 
     Args:
         timeout_s: seconds; None for no limit.

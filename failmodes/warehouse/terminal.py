@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -29,6 +30,9 @@ _IGNORED = (
 )
 _COLON = re.compile(rf"((?:^|(?<=\r))(?:[^\S\r\n]|[{_IGNORED}]|\x1b\[[0-9;]*m)*):(?=[{_IGNORED}]*:)", re.MULTILINE)
 _SHARP = re.compile(rf"#(?=[{_IGNORED}]*#[\w.{_IGNORED}-]*\[)")
+
+
+_ANNOUNCED: set[Path] = set()  # output folders
 
 
 class _Suggestions:
@@ -86,6 +90,19 @@ def note(text: str) -> None:
     """Print a note: one line on stderr."""
     with suppress(OSError):  # stderr may be closed
         stderr_console().print(printable(text))
+
+
+def announce_output(folder: Path, results: str | None = None) -> None:
+    """Print the folders of a study before anything is written, once: a study may choose any.
+
+    Args:
+        folder: output folder.
+        results: folder or URL of the results, if the study names one.
+    """
+    resolved = folder.resolve()
+    if resolved not in _ANNOUNCED:
+        _ANNOUNCED.add(resolved)
+        note(f"output folder: {resolved}{f', results: {results}' if results else ''}")
 
 
 def print_json(content: dict[str, Any]) -> None:

@@ -68,7 +68,7 @@ def _try_clock(base: Base, years: tuple[int, int], folder: Path) -> Found:
         done = attempt(*arguments, folder=here, environment=_clock_of(year, folder / "clock"))
         wrong += [f"{arguments[0]} in {year}: {done.stderr.strip()}"] if done.code else []
         _set_file_times(here, year)
-    wrong += compare(here, command, base).wrong
+    wrong += compare(here, command, base)
     wrong += (
         [] if f"{years[1]}-" in attempt("status", folder=here).stdout else ["the clock was not the one that was set"]
     )
@@ -77,7 +77,7 @@ def _try_clock(base: Base, years: tuple[int, int], folder: Path) -> Found:
         wrong += [f"{arguments[0]} today: {again.stderr.strip()}"] if again.code else []
         if arguments == command.arguments and "0 shards written" not in again.stderr:
             wrong.append(f"shards were made again: {again.stderr.strip()}")
-    wrong += compare(here, command, base).wrong
+    wrong += compare(here, command, base)
     return Found(
         PART, f"run, begun in {years[0]}, ended in {years[1]}", "and again today: nothing is made twice", wrong
     )

@@ -28,7 +28,7 @@ def _try_limit(base: Base, name: str, limit: str, folder: Path) -> Found:
     outcome = (trial.stderr.strip().splitlines() or [""])[-1] if trial.code else "works"
     if outcome.startswith("failmodes: "):
         wrong += unlike_a_refusal(trial) + [f"half-written: {path}" for path in half_written(folder)]
-    if trial.code and command.makes:
+    if trial.code and command.is_compared:
         wrong += resumed(folder, command, base)
         wrong += [f"half-written after the next run: {path}" for path in half_written(folder)]
     return Found(PART, f"{name}, {limit}", outcome, wrong, {"code": trial.code, "peak_mb": trial.peak_mb})

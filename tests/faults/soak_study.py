@@ -1,5 +1,6 @@
 """The study that the soak torments: what each command starts from and makes, how far it is, and whether rows agree."""
 
+import hashlib
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -7,18 +8,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
-import numpy as np
 from fault_trials import Trial, attempt, check_refusal, has_ended
 from safetensors import safe_open
 from tiny_study import CELLS, write_tiny_study
 
 from failmodes.evaluate.training import STATE_SUFFIX
-from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, EVALUATIONS, EXEMPLARS, MODELS, PREDICTION_FACTS
 from failmodes.warehouse.shards.format import read_verified
-from failmodes.warehouse.storage.files import list_published
 
 PREDICTIONS_FILE = "predictions.parquet"
 POLLED_S = 0.005
+TIMES = ["elapsed_s", "images_per_s", "build_id"]  # columns that differ from run to run, beside moments
+TIMES_OF_REPORT = (b">Evaluated<", b">Speed<")
 STAGES = (
     "nothing yet", "images on record", "an epoch kept", "model trained", "some shards", "all shards",
     "warehouse being written", "warehouse loaded", "report written",
@@ -46,6 +46,13 @@ class Found(NamedTuple):
 Job = Callable[[Path], Found]  # tries one thing in an empty folder of its own
 
 
+class Undisturbed(NamedTuple):
+    """What a command leaves when nothing is in its way: `digests` of its folder, and the seconds that it took."""
+
+    digests: dict[str, str]
+    seconds: float
+
+
 class Base(NamedTuple):
     """The study left alone.
 
@@ -53,11 +60,13 @@ class Base(NamedTuple):
         folder: of the study file, after `failmodes run`.
         imported: the same of a study whose predictions were imported; they lie in PREDICTIONS_FILE beside it.
         stays_s: how long the run stood at each stage, seconds.
+        undisturbed: by command line, what each command that is compared leaves, and how long it takes.
     """
 
     folder: Path
     imported: Path
     stays_s: dict[str, float]
+    undisturbed: dict[tuple[str, ...], "Undisturbed"]
 
 
 class Command(NamedTuple):
@@ -66,13 +75,13 @@ class Command(NamedTuple):
     Attributes:
         arguments: its command line.
         prepare: makes what it starts from in an empty folder.
-        makes: what it leaves of "results", "checkpoints", and "warehouse", to be compared.
-        stages: at which it can be killed.
+        is_compared: whether what it leaves is compared, every table and file.
+        stages: at which it can be killed; none for a command that is short.
     """
 
     arguments: tuple[str, ...]
     prepare: Callable[[Base, Path], object]
-    makes: tuple[str, ...] = ()
+    is_compared: bool = False
     stages: tuple[str, ...] = ()
 
 
@@ -88,9 +97,14 @@ def make_base(folder: Path) -> Base:
     _must_work(attempt("run", folder=here, meanwhile=lambda number: _clock_stages(number, here / "out", stays_s)))
     rows = stored_rows(here / "out").select("image_id", "corruption", "severity", "logits")
     rows.cast({"severity": float}).write_parquet(imported / PREDICTIONS_FILE)
-    base = Base(here, imported, stays_s)
-    write_study_without_models(imported)
-    _must_work(attempt(*COMMANDS["import"].arguments, folder=imported))
+    base = Base(here, imported, stays_s, {})
+    for number, command in enumerate(command for command in COMMANDS.values() if command.is_compared):
+        made = folder / f"undisturbed-{number}"
+        made.mkdir()
+        command.prepare(base, made)
+        trial = attempt(*command.arguments, folder=made)
+        _must_work(trial)
+        base.undisturbed[command.arguments] = Undisturbed(digests(made), trial.elapsed_s)
     return base
 
 
@@ -132,29 +146,63 @@ def leftovers(folder: Path) -> list[str]:
     return [str(path.relative_to(folder)) for path in found]
 
 
-class Comparison(NamedTuple):
-    """How what a command left differs from what it leaves when nothing disturbs it; and rows that are there twice."""
+def compare(folder: Path, command: Command, base: Base) -> list[str]:
+    """What differs between what a command has made in `folder`, once it is done, and what it makes undisturbed."""
+    wrong = [f"left behind: {path}" for path in leftovers(folder)]
+    if command.is_compared:
+        ours, theirs = digests(folder), base.undisturbed[command.arguments].digests
+        every = sorted(ours.keys() | theirs.keys())
+        wrong += [f"differs: {name}" for name in every if ours.get(name) != theirs.get(name)]
+    return wrong
 
-    differing_rows: int
-    rows_twice: int
-    wrong: list[str]
+
+def digests(folder: Path) -> dict[str, str]:
+    """A hash by name of every file in a folder; of a database, of each table. Locks and caches are left out."""
+    found: dict[str, str] = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if not path.is_file() or path.name.startswith(".") or "cache" in path.parts:
+            continue
+        if path.suffix == ".duckdb":
+            found |= {f"{name}: {table}": digest for table, digest in _digests_of_tables(path)}
+        elif path.suffix == ".safetensors":
+            found[name] = _digest_of_tensors(path)
+        elif path.suffix == ".parquet" and "results" in path.parts:
+            found[name] = read_verified(path).content_hash
+        else:
+            lines = path.read_bytes().splitlines() if path.suffix == ".html" else [path.read_bytes()]
+            kept = [line for line in lines if not any(label in line for label in TIMES_OF_REPORT)]
+            found[name] = hashlib.sha256(b"\n".join(kept)).hexdigest()
+    return found
 
 
-def compare(folder: Path, command: Command, base: Base) -> Comparison:
-    """Compare what a command has made in `folder`, once it is done, with what it made undisturbed."""
-    ours = folder / "out"
-    theirs = (base.imported if PREDICTIONS_FILE in command.arguments else base.folder) / "out"
-    rows, twice, wrong = 0, 0, [f"left behind: {path}" for path in leftovers(folder)]
-    for kind, number, message in _differences(ours, theirs, command.makes):
-        rows, twice = rows + (kind == "differ") * number, twice + (kind == "twice") * number
-        wrong.append(f"{number} rows {kind}: {message}")
-    return Comparison(rows, twice, wrong)
+def _digest_of_tensors(path: Path) -> str:
+    """Of the tensors and texts of a checkpoint, which the library writes in any order."""
+    with safe_open(path, "numpy") as tensors:
+        parts = [(name, tensors.get_tensor(name).tobytes().hex()) for name in sorted(tensors.keys())]
+        return hashlib.sha256(repr([parts, sorted((tensors.metadata() or {}).items())]).encode()).hexdigest()
+
+
+def _digests_of_tables(path: Path) -> Iterator[tuple[str, str]]:
+    """Name, and number and hash of the rows in any order, of each table, without what differs from run to run."""
+    with duckdb.connect() as con:
+        con.execute(f"attach '{path}' as stored (read_only)")
+        columns = con.execute(
+            "select table_name, string_agg(column_name, ', ' order by column_name) from duckdb_columns() "
+            "where database_name = 'stored' and schema_name = 'main' and not internal and table_name in "
+            "(select table_name from duckdb_tables() where database_name = 'stored') "
+            "and not (ends_with(column_name, '_at') or column_name = any(?)) group by table_name",
+            [TIMES],
+        ).fetchall()
+        for name, listed in columns:
+            sql = f"select count(*), sum(hash({listed})) from stored.main.{name}"
+            yield name, str(con.execute(sql).fetchone())
 
 
 def resumed(folder: Path, command: Command, base: Base) -> list[str]:
     """What does not hold once the same command is given again: it must end well, with the rows of the undisturbed."""
     again = attempt(*command.arguments, folder=folder)
-    return [f"not resumed: {again.stderr.strip()}"] if again.code else compare(folder, command, base).wrong
+    return [f"not resumed: {again.stderr.strip()}"] if again.code else compare(folder, command, base)
 
 
 def unlike_a_refusal(trial: Trial, says: str = "", code: int | None = None) -> list[str]:
@@ -165,71 +213,6 @@ def unlike_a_refusal(trial: Trial, says: str = "", code: int | None = None) -> l
     except AssertionError as error:
         return [f"not one line of {says or 'an error'}: {error}"]
     return []
-
-
-def _differences(ours: Path, theirs: Path, makes: tuple[str, ...]) -> Iterator[tuple[str, int, str]]:
-    if "results" in makes:
-        yield from _differing_shards(ours, theirs)
-    if "checkpoints" in makes:
-        yield from _differing_models(ours / "checkpoints", theirs / "checkpoints")
-    if "warehouse" in makes:
-        yield from _differing_tables(ours / "warehouse.duckdb", theirs / "warehouse.duckdb")
-
-
-_NEEDED = tuple(table.name for table in (PREDICTION_FACTS, ATTENTION, CLEAN_MAPS, EXEMPLARS, MODELS, EVALUATIONS))
-
-
-def _differing_shards(ours: Path, theirs: Path) -> Iterator[tuple[str, int, str]]:
-    """Files of the record whose content hash differs, are too many or missing; images twice in a shard."""
-    stored = [
-        {str(path.relative_to(output)): read_verified(path) for path in list_published(output / "results", ".parquet")}
-        for output in (ours, theirs)
-    ]
-    for path in sorted(stored[0].keys() | stored[1].keys()):
-        mine, other = stored[0].get(path), stored[1].get(path)
-        if mine is None and path.split("/")[1] not in _NEEDED:  # a stage before records it
-            continue
-        if mine is None or other is None or mine.content_hash != other.content_hash:
-            yield "differ", max(x.rows.num_rows for x in (mine, other) if x is not None), path
-        if mine is not None and path.startswith(f"results/{PREDICTION_FACTS.name}/"):
-            twice = mine.rows.num_rows - len(mine.rows["image_id"].unique())
-            if twice:
-                yield "twice", twice, path
-
-
-def _differing_models(ours: Path, theirs: Path) -> Iterator[tuple[str, int, str]]:
-    """Tensors that differ, model by model."""
-    if {path.name for path in ours.iterdir()} != {path.name for path in theirs.iterdir()}:
-        yield "differ", 1, f"{sorted(path.name for path in ours.iterdir())}"
-        return
-    for path in ours.glob("*.safetensors"):
-        with safe_open(path, "numpy") as one, safe_open(theirs / path.name, "numpy") as other:
-            names = set(one.keys()) | set(other.keys())
-            equal = one.metadata() == other.metadata() and set(one.keys()) == set(other.keys())
-            if not equal or not all(np.array_equal(one.get_tensor(n), other.get_tensor(n)) for n in names):
-                yield "differ", 1, f"the tensors of {path.name}"
-
-
-def _differing_tables(ours: Path, theirs: Path) -> Iterator[tuple[str, int, str]]:
-    """Rows of the warehouse that only one of the two has, and rows of predictions that are there twice."""
-    with duckdb.connect() as con:
-        con.execute(f"attach '{ours}' as ours (read_only)")
-        con.execute(f"attach '{theirs}' as theirs (read_only)")
-        names = con.execute("select table_name from duckdb_tables() where database_name = 'theirs'").fetchall()
-        for (name,) in names:
-            if name in ("shards", "warehouse_info"):  # they tell the time
-                continue
-            for one, other in (("ours", "theirs"), ("theirs", "ours")):
-                (number,) = con.execute(
-                    f"select count(*) from (from {one}.{name} except all from {other}.{name})"
-                ).fetchone() or (0,)
-                if number:
-                    yield "differ", number, f"only in {one}: {name}"
-        (twice,) = con.execute(
-            f"select count(*) - count(distinct ({', '.join(PREDICTION_FACTS.key)})) from ours.{PREDICTION_FACTS.name}"
-        ).fetchone() or (0,)
-        if twice:
-            yield "twice", twice, "predictions"
 
 
 def _must_work(trial: Trial) -> None:
@@ -274,19 +257,21 @@ def _to_import(base: Base, folder: Path) -> None:
 
 
 COMMANDS = {
-    "run": Command(("run",), _study, ("results", "checkpoints", "warehouse"), STAGES[:-1]),
-    "train": Command(("train",), _study, ("checkpoints",), ("nothing yet", "an epoch kept")),
-    "evaluate": Command(("evaluate",), _trained, ("results",), ("model trained", "some shards", "all shards")),
-    "import": Command(("import", PREDICTIONS_FILE, "--label", "Elsewhere"), _to_import, ("results",),
+    "run": Command(("run",), _study, True, STAGES[:-1]),
+    "train": Command(("train",), _study, True, ("nothing yet", "an epoch kept")),
+    "evaluate": Command(("evaluate",), _trained, True, ("model trained", "some shards", "all shards")),
+    "import": Command(("import", PREDICTIONS_FILE, "--label", "Elsewhere"), _to_import, True,
                       ("nothing yet", "some shards", "all shards")),
-    "load": Command(("load",), _evaluated, ("results", "warehouse"), ("all shards", "warehouse being written")),
+    "load": Command(("load",), _evaluated, True, ("all shards", "warehouse being written")),
     "init": Command(("init", "digits"), _nothing),
-    "ingest": Command(("ingest",), _study),
-    "corrupt": Command(("corrupt", "digits", "--to", "set", "--corruption", "contrast", "--images", "60"), _nothing),
+    "ingest": Command(("ingest",), _study, True),
+    "corrupt": Command(("corrupt", "digits", "--to", "set", "--corruption", "contrast", "--images", "60"), _nothing,
+                       True),
     "status": Command(("status",), _finished),
     "query": Command(("query", "@worst_cells"), _finished),
-    "query to a file": Command(("query", "from prediction_facts", "--output", "rows.parquet"), _finished),
+    "query to a file": Command(("query", "from prediction_facts", "--output", "rows.parquet"), _finished, True),
     "shapes": Command(("shapes", "--resamples", "200"), _finished),
-    "chart": Command(("chart", "curves", "--output", "curves.svg"), _finished),
-    "report": Command(("report",), _finished),
+    "chart": Command(("chart", "curves", "--output", "curves.svg"), _finished, True),
+    "report": Command(("report",), _finished, True),
+    "export": Command(("export", "--evaluation", "Net 0", "baseline.duckdb"), _finished, True),
 }  # fmt: skip

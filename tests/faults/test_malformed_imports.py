@@ -78,6 +78,10 @@ REFUSED: dict[str, tuple[Maker, str]] = {
     "severities in words.parquet": (column("severity", lambda n: ["high"] * n), "severity 'high': expected a number"),
     "labels in controls.parquet": (column("label", lambda n: ["\x1b[2J\x00"] * n), "differs from the dataset"),
     "a million rows.parquet": (same_rows(1_000_000), "in contrast at severity 1, in rows 1 and 2"),
+    "a bomb of logits.parquet": (
+        listed(lambda n: pa.array([np.zeros(10**7), *[np.zeros(10)] * (n - 1)])), "row 1: 10000000 logits",
+    ),
+    "a bomb of text.parquet": (column("corruption", lambda n: ["x" * 10**8] + ["none"] * (n - 1)), "100,000,000 bytes"),
     "50,000 columns.parquet": (
         lambda path: pq.write_table(pa.table({f"c{n}": [0] for n in range(50_000)}), path), "no column 'image_id'",
     ),

@@ -10,33 +10,39 @@ from fault_trials import Trial, attempt
 from soak_study import COMMANDS, Base, Found, Job, resumed, unlike_a_refusal
 
 PART = "two at once"
-PAIRS = ("run", "evaluate", "train", "import", "load", "shapes", "report", "corrupt")
+PAIRS = ("run", "evaluate", "train", "import", "load", "shapes", "report", "corrupt", "export")
+MIXED = (("load", "evaluate"), ("load", "ingest"), ("report", "load"), ("report", "shapes"), ("export", "load"))
 QUERIES, LOADS = 12, 4
 
 
 def pair_jobs(base: Base, seed: int) -> list[Job]:
-    """Every command beside itself, twice; and queries while a load replaces what they read."""
-    pairs: list[Job] = [partial(_try_pair, base, name, f"{seed}/{turn}") for turn in range(2) for name in PAIRS]
-    return [*pairs, partial(_try_queries, base)]
+    """Every command beside itself, twice, and beside others; and queries while a load replaces what they read."""
+    pairs = [(name, name, turn) for turn in range(2) for name in PAIRS] + [(*names, 0) for names in MIXED]
+    jobs: list[Job] = [partial(_try_pair, base, name, other, f"{seed}/{turn}") for name, other, turn in pairs]
+    return [*jobs, partial(_try_queries, base)]
 
 
-def _try_pair(base: Base, name: str, seed: str, folder: Path) -> Found:
+def _try_pair(base: Base, name: str, other: str, seed: str, folder: Path) -> Found:
     command = COMMANDS[name]
     command.prepare(base, folder)
     later_s = random.Random(f"{seed} {name}").choice((0.0, 0.2, 1.0))
 
-    def start(after_s: float) -> Trial:
+    def start(name: str, after_s: float) -> Trial:
         time.sleep(after_s)
-        return attempt(*command.arguments, folder=folder)
+        return attempt(*COMMANDS[name].arguments, folder=folder)
 
     with ThreadPoolExecutor(2) as pool:
-        trials = list(pool.map(start, (0.0, later_s)))
+        trials = list(pool.map(start, (name, other), (0.0, later_s)))
     wrong = [] if any(trial.code == 0 for trial in trials) else ["neither did its work"]
     wrong += [line for trial in trials for line in unlike_a_refusal(trial, "process")]  # each names the other
     wrong += resumed(folder, command, base)
     lines = [trial.stderr.strip().splitlines()[-1] if trial.code else "done" for trial in trials]
     return Found(
-        PART, f"{name} + {name}", f"{later_s:g} s apart: {'; '.join(lines)}", wrong, {"codes": [t.code for t in trials]}
+        PART,
+        f"{name} + {other}",
+        f"{later_s:g} s apart: {'; '.join(lines)}",
+        wrong,
+        {"codes": [t.code for t in trials]},
     )
 
 

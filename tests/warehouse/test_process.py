@@ -98,6 +98,26 @@ def test_a_command_ends_with_its_time_and_only_the_first_limit_holds(name: str, 
 
 
 @posix_only
+@pytest.mark.parametrize(("code", "within"), [(1, "if True"), (2, "with errors_exit_with(2)")])
+def test_a_command_ends_although_a_library_does_not_return(code: int, within: str, tmp_path: Path) -> None:
+    work = f"""
+    from pathlib import Path
+    from failmodes.warehouse import process
+    from failmodes.warehouse.storage.files import atomic_write
+    process.GRACE_S = 0.3
+    limit_command(0.3)
+    {within}:
+        with atomic_write(Path("rows.csv").absolute()) as file:
+            file.write_text("half")
+            while True:
+                try: time.sleep(60)
+                except BaseException: pass"""
+    line = "failmodes: stopped after 0.3 s: use less data, or raise the limit with --timeout\n"
+    assert run(work, tmp_path) == (code, line)
+    assert not list(tmp_path.iterdir())
+
+
+@posix_only
 def test_the_line_says_what_is_kept(tmp_path: Path) -> None:
     work = "\n    with interruptible('whole epochs are kept'): time.sleep(60)"
     line = "failmodes: stopped; whole epochs are kept: run the same command to continue\n"

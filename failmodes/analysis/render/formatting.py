@@ -1,5 +1,6 @@
 """Text of numbers, intervals, counts and lists."""
 
+import re
 from collections.abc import Iterable
 
 NO_BREAK = "\u00a0"
@@ -20,7 +21,14 @@ REASON_MEANINGS = {
     "always correct": "at every severity, with the highest confidence at the last",
 }
 
+_NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
 ValueAndInterval = tuple[float, float, float]  # value, low and high, as an Estimate
+
+
+def valid_in_xml(text: str) -> str:
+    """The text with U+FFFD for every character that XML 1.0 does not allow, such as control characters."""
+    return _NO_XML.sub("\ufffd", text)
 
 
 def format_number(value: float, digits: int = 1, *, signed: bool = False) -> str:

@@ -139,6 +139,7 @@ def attach_read_only(path: Path, *, one_thread: bool = False) -> duckdb.DuckDBPy
             exit_code=StudyError.exit_code,
         )
     check_regular(path)
+    check_no_changes_beside(path)
     memory = database_memory()
     held: dict[str, Any] = {} if memory is None else {"memory_limit": f"{memory}B"}
     if one_thread:
@@ -148,7 +149,7 @@ def attach_read_only(path: Path, *, one_thread: bool = False) -> duckdb.DuckDBPy
     interrupt_when_stopped(con)
     try:
         with _opening_errors(path):
-            con.execute(f"attach {sql_literal(str(path))} as warehouse (read_only)")
+            con.execute(attach_statement(path))
             con.execute("set enable_external_access = false")
             # Otherwise SQL could detach the file and attach it for writing
             con.execute("set disabled_filesystems = 'LocalFileSystem'")
@@ -157,6 +158,31 @@ def attach_read_only(path: Path, *, one_thread: bool = False) -> duckdb.DuckDBPy
         con.close()
         raise
     return con
+
+
+def attach_statement(path: Path) -> str:
+    """The statement that attaches a database read-only as `warehouse`.
+
+    Without a type and an absolute path, DuckDB looks for an extension if the file is of SQLite, or named
+    `sqlite:a.duckdb`.
+    """
+    return f"attach {sql_literal(str(path.resolve()))} as warehouse (type duckdb, read_only)"
+
+
+def check_no_changes_beside(path: Path) -> None:
+    """Refuse a database beside which changes lie, which DuckDB would apply: a pipe would block it.
+
+    Raises:
+        WarehouseInUseError: another program has it open for writing or left changes, or a file has the name of changes.
+    """
+    target = path.resolve()
+    for suffix in (".wal", ".wal.checkpoint", ".wal.recovery"):
+        log = target.with_name(f"{target.name}{suffix}")
+        if os.path.lexists(log):
+            raise WarehouseInUseError(
+                f"{log} exists beside the warehouse: another program has it open for writing, or left changes in it; "
+                "close that program, or open and close the file once with DuckDB; remove a file that is not from DuckDB"
+            )
 
 
 def show_relations(con: duckdb.DuckDBPyConnection, path: Path, names: Iterable[str] | None = None) -> None:

@@ -16,11 +16,13 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from failmodes.sql import sql_identifier, sql_literal
+from failmodes.sql import sql_identifier
 from failmodes.warehouse.database.checks import update_checks
 from failmodes.warehouse.database.connection import (
     LOCKED,
+    attach_statement,
     base_tables,
+    check_no_changes_beside,
     checked_select,
     fetch_first,
     open_warehouse,
@@ -86,12 +88,7 @@ def writer_lock(warehouse: Path) -> Iterator[None]:
     """
     message = f"{warehouse} is being loaded by {{process}}: wait for it, then run the same command again"
     with file_lock(warehouse.parent / f".{warehouse.name}.lock", message):
-        log = warehouse.with_name(f"{warehouse.name}.wal")
-        if log.exists():
-            raise WarehouseError(
-                f"{log} exists beside the warehouse: another program has it open for writing, or left changes in it; "
-                "close that program, or open and close the file once with DuckDB"
-            )
+        check_no_changes_beside(warehouse)
         for leftover in warehouse.parent.glob(f"{TEMPORARY_PREFIX}*-{warehouse.name}*"):
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -215,7 +212,7 @@ def staged_database(
                 duckdb.connect(str(temporary), config=_settings(spill, block_bytes)) as con,
             ):
                 if not empty:
-                    con.execute(f"attach {sql_literal(str(warehouse))} as warehouse (read_only)")
+                    con.execute(attach_statement(warehouse))
                 if fetch_first(con, "select current_setting('enable_progress_bar')") == (True,):
                     # A notebook without ipywidgets refuses every setting
                     con.execute("set enable_progress_bar = false")

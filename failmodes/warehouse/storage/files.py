@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 StorePath: TypeAlias = "Path | UPath"  # not imported here: importing fsspec takes longer than a short command
 TEMPORARY_PREFIX = ".tmp-"
+_UNFINISHED: set[Path] = set()  # temporary files and folders of this process
 
 # Object stores, where an object appears complete; elsewhere a file grows while it is written.
 _WHOLE_PUTS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
@@ -245,22 +246,45 @@ def atomic_write(path: StorePath) -> Iterator[Path]:
         StorageError: the file could not be written.
     """
     if not isinstance(path, Path):
-        with tempfile.TemporaryDirectory(prefix="failmodes-") as folder:
-            temporary = Path(folder) / path.name
+        with temporary_folder() as folder:
+            temporary = folder / path.name
             with storage_errors(temporary):
                 yield temporary
             _upload(temporary, path)
         return
     temporary = make_folder(path.parent) / f"{TEMPORARY_PREFIX}{os.getpid()}-{threading.get_ident()}-{path.name}"
-    with storage_errors(path):
-        try:
-            temporary.unlink(missing_ok=True)  # otherwise a link of another user would be followed
-            yield temporary
-            fsync(temporary)
-            os.replace(temporary, path)
-            fsync(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with storage_errors(path), _unfinished(temporary):
+        temporary.unlink(missing_ok=True)  # otherwise a link of another user would be followed
+        yield temporary
+        fsync(temporary)
+        os.replace(temporary, path)
+        fsync(path.parent)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield a folder for temporary files, which is removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="failmodes-") as name, _unfinished(Path(name)) as folder:
+        yield folder
+
+
+@contextmanager
+def _unfinished(path: Path) -> Iterator[Path]:
+    _UNFINISHED.add(path)
+    try:
+        yield path
+    finally:
+        if not path.is_dir():
+            path.unlink(missing_ok=True)
+        _UNFINISHED.discard(path)
+
+
+def discard_temporaries() -> None:
+    """Remove the temporary files and folders of this process, which is about to end without its cleanup."""
+    for path in tuple(_UNFINISHED):
+        shutil.rmtree(path, ignore_errors=True)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def atomic_write_bytes(path: StorePath, content: bytes) -> None:

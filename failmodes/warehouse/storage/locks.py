@@ -7,8 +7,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from failmodes.warehouse.errors import FailmodesError, WarehouseError
-from failmodes.warehouse.storage.files import make_folder, storage_errors
+from failmodes.warehouse.errors import FailmodesError, StorageError, WarehouseError
+from failmodes.warehouse.storage.files import kind_of, make_folder, storage_errors
 
 RUN_LOCK = ".run.lock"
 
@@ -29,6 +29,8 @@ def file_lock(lock_path: Path, message: str, error: type[FailmodesError] = Wareh
         StorageError: the file cannot be written, or its file system has no locks.
     """
     make_folder(lock_path.parent)
+    if os.path.lexists(lock_path) and (kind := kind_of(os.lstat(lock_path).st_mode)):
+        raise StorageError(f"cannot lock {lock_path}: it is a {kind}, expected a regular file or none: remove it")
     lock = FileLock(lock_path, timeout=0, fallback_to_soft=False)  # a soft lock would outlive a killed holder
     with storage_errors(lock_path):
         try:

@@ -14,7 +14,7 @@ import vl_convert
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from failmodes.analysis.charts.style.frame import MM, PADDING_PX, wrapped
+from failmodes.analysis.charts.style.frame import MM, PADDING_PX, drawable, wrapped
 from failmodes.analysis.charts.style.theme import (
     DARK_COLORS,
     FONT,
@@ -24,14 +24,13 @@ from failmodes.analysis.charts.style.theme import (
     TITLE_PX,
     vega_config,
 )
+from failmodes.analysis.render.formatting import valid_in_xml
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.output_files import atomic_output
 
 FORMATS = {".svg": "svg", ".png": "png", ".pdf": "pdf", ".html": "html", ".json": "json"}
 PNG_DPI = 300
 VEGA_LITE = f"application/vnd.vegalite.{alt.SCHEMA_VERSION.split('.')[0]}+json"  # MIME type in notebooks
-LINE_SEPARATORS = str.maketrans("\u2028\u2029", "  ")
-ENDS_SCRIPT = re.compile("<(?=[/!])")
 NO_STYLE = {"class", "role", "aria-roledescription", "aria-label", "aria-hidden", "pointer-events"}  # attributes of SVG
 _SVG_SIZE = re.compile(r'<svg [^>]*?width="([\d.]+)" height="([\d.]+)"')
 
@@ -59,6 +58,10 @@ class Figure:
     theme: str = "light"
     has_title: bool = True
     has_caption: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("title", "subtitle", "source"):
+            object.__setattr__(self, name, valid_in_xml(getattr(self, name)))
 
     @property
     def caption(self) -> str:
@@ -102,7 +105,7 @@ class Figure:
             if has_theme:
                 chart = chart.configure(**vega_config(THEMES[self.theme]))
             specification: dict[str, Any] = chart.to_dict(validate=False)
-        _make_safe(specification)
+        _make_drawable(specification)
         if self.theme == "dark":
             text = json.dumps({key: part for key, part in specification.items() if key != "config"})
             for light_color, dark_color in DARK_COLORS.items():
@@ -196,18 +199,13 @@ def _flat(svg: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _make_safe(node: Any) -> None:
-    """Make the texts of a specification safe in HTML, in place.
-
-    Altair writes a specification into an HTML <script> unescaped, where a label `</script>` or `<!--` would end the
-    script: a zero-width space (U+200B) after such a `<` prevents this. Vega cannot parse line and paragraph separators:
-    they become spaces.
-    """
+def _make_drawable(node: Any) -> None:
+    """Make the texts of a specification `drawable`, in place."""
     for key, value in node.items() if isinstance(node, dict) else enumerate(node):
         if isinstance(value, dict | list):
-            _make_safe(value)
-        elif isinstance(value, str) and ("<" in value or not value.isascii()):
-            node[key] = ENDS_SCRIPT.sub("<\u200b", value.translate(LINE_SEPARATORS))
+            _make_drawable(value)
+        elif isinstance(value, str) and ("<" in value or not value.isascii() or not value.isprintable()):
+            node[key] = drawable(value)
 
 
 def _single_units(text: str) -> tuple[dict[int, int], dict[int, int]]:

@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from failmodes.analysis.charts.style.theme import GRAY, LABEL_PX, MID_GRAY, PANEL_TITLE_PX, RAMP
-from failmodes.analysis.render.formatting import format_severity
+from failmodes.analysis.render.formatting import format_severity, valid_in_xml
 from failmodes.warehouse.errors import StudyError
 
 MM = {"mm": 1.0, "cm": 10.0, "in": 25.4, "px": 25.4 / 96, "pt": 25.4 / 72}
@@ -37,6 +37,8 @@ SYMBOLS: dict[str, Any] = {  # second legend, below the plot
 RUNNING_LETTER_SHARE = 0.47  # average character width in font sizes
 WIDE_CHARACTERS, SLIM_CHARACTERS = frozenset("%@mw"), frozenset(" .,:;'|()[]ijltfr")
 PERCENT = "format(100 * datum.value, '.3~g') + '%'"  # a share 0-1 on an axis
+_LINE_SEPARATORS = str.maketrans("\u2028\u2029", "  ")
+_ENDS_SCRIPT = re.compile("<(?=[/!])")
 FEW_LEVELS, MANY, FEW_ROWS = 11, 8, 3  # of severities, panels and rows of panels
 
 
@@ -145,7 +147,7 @@ def small_multiples(
     """
     named = [layer.properties(name=f"part_{panels.part}_layer_{place}_view") for place, layer in enumerate(layers)]
     width = panels.width + panels.right_px
-    lines = {name: wrapped(name, width, PANEL_TITLE_PX * 1.2) for name in order}
+    lines = {name: wrapped(name, width, PANEL_TITLE_PX * 1.2) for name in map(drawable, order)}
     header = alt.Header(
         title=None, labelExpr=f"({json.dumps(lines)})[datum.value]", labelAnchor="start", labelLimit=width,
         labelPadding=4, labelFontWeight="bold", labelFontSize=PANEL_TITLE_PX,
@@ -155,6 +157,16 @@ def small_multiples(
     facet = alt.Facet(f"{field}:N", title=None, sort=list(order), header=header)
     made: alt.FacetChart = layered.facet(facet, columns=panels.columns, spacing=spacing).resolve_axis(x="independent")
     return made
+
+
+def drawable(text: str) -> str:
+    """A text that every format of a chart can hold.
+
+    The renderer of SVG, PNG and PDF aborts the process at a character that XML forbids: U+FFFD replaces it. Altair puts
+    specifications into an HTML <script> unescaped, where a label `</script>` or `<!--` would end it: a zero-width space
+    (U+200B) after such a `<` prevents this. Vega cannot parse line and paragraph separators: they become spaces.
+    """
+    return _ENDS_SCRIPT.sub("<\u200b", valid_in_xml(text).translate(_LINE_SEPARATORS))
 
 
 def once() -> alt.Chart:

@@ -1,17 +1,14 @@
 """JUnit XML, which CI services show as tests: one suite, one test case per check."""
 
-import re
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from failmodes.analysis.render.blocks import Case, Document
-from failmodes.analysis.render.formatting import NO_BREAK
+from failmodes.analysis.render.formatting import NO_BREAK, valid_in_xml
 from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.terminal import xml_without_commands
 
 SUFFIX = ".xml"
-# Characters that XML 1.0 does not allow; control characters are escaped before
-_NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def render(document: Document, width: int) -> str:  # noqa: ARG001  # lines are as long as their texts
@@ -44,5 +41,5 @@ def _add(suite: Element, case: Case) -> None:
 
 
 def _text(text: str) -> str:
-    """Text with invalid XML characters replaced."""
-    return _NO_XML.sub("\ufffd", printable(text, len(text)).replace(NO_BREAK, " "))
+    """Text with control characters escaped and invalid ones replaced."""
+    return valid_in_xml(printable(text, len(text))).replace(NO_BREAK, " ")
