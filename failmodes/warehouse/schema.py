@@ -123,7 +123,7 @@ EXEMPLAR_REASONS = (
     "still_correct",
 )  # in the order of preference
 
-# The keys of a shard. Its path carries them (hive partitioning); its file holds the severity too, and the other columns.
+# The keys of a shard, which its path carries (hive partitioning); its file holds the severity too, as a number
 PARTITIONS = ("evaluation_id", "corruption", "severity")
 
 CELL_COLUMNS = (

@@ -1,6 +1,6 @@
 """A published corrupted dataset as a source, and whether its images pair with the clean ones."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,9 @@ class PublishedSource:
     """
 
     def __init__(self, published: CorruptedDataset, dataset: Dataset, notes: Sequence[SourceNote] = ()) -> None:
-        self.published, self.pairing, self.notes = published, pair_with_published(dataset, published), tuple(notes)
+        self.published = published.of_classes(dataset.class_names)
+        self.pairing = pair_with_published(dataset, self.published)
+        self.notes = (*notes, *_pairing_notes(dataset, self.published, self.pairing))
         self._positions: NDArray[np.int64] | None = None  # of each clean image, (count,); -1: none
         if self.pairing.image_pairs is not None:
             self._positions = np.full(len(dataset.labels), -1, dtype=np.int64)
@@ -69,7 +71,13 @@ class PublishedSource:
         """
         assert spec.published is not None
         published = open_corrupted_dataset(
-            spec.published, spec.names, cache, severities=spec.severities, absent=spec.absent, every=spec.takes_every
+            spec.published,
+            spec.names,
+            cache,
+            severities=spec.severities,
+            absent=spec.absent,
+            every=spec.takes_every,
+            clean_count=len(dataset.labels),
         )
         return cls(published, dataset, set_notes(spec, published))
 
@@ -122,6 +130,9 @@ def set_notes(spec: CorruptionSpec, published: CorruptedDataset) -> list[SourceN
     if held != [str(severity) for severity in SEVERITIES]:
         text = f"{name} holds {'severity' if len(held) == 1 else 'severities'} {', '.join(held)} instead of 1 to 5"
         notes.append(SourceNote("severities", text))
+    if ranked := [f"{one} {'/'.join(contents.by_rank[one])}" for one in spec.names if one in contents.by_rank]:
+        text = f"{name} names severities by parameters; severities are their ranks: {listed(ranked, LISTED)}"
+        notes.append(SourceNote("severity_parameters", text))
     gaps = [reason for corruption, reason in contents.damaged.items() if every or corruption in spec.names]
     for corruption in spec.names:
         lacking = sorted(severity for one, severity in spec.absent if one == corruption)
@@ -134,6 +145,29 @@ def set_notes(spec: CorruptionSpec, published: CorruptedDataset) -> list[SourceN
         text = f"not read in {name}: {listed(contents.unread, LISTED)}"
         notes.append(SourceNote("unread_entries", text, is_warning=every))
     return notes
+
+
+def _pairing_notes(dataset: Dataset, published: CorruptedDataset, pairing: Pairing) -> Iterator[SourceNote]:
+    """Which images and classes the clean and the published dataset share, and why they do not pair."""
+    name, names = printable(published.folder.name), dataset.class_names
+    if published.other_classes:
+        yield SourceNote("classes_left_out", f"{name}: {published.other_classes}")
+    pairs = pairing.image_pairs
+    if pairs is not None and len(pairs.clean_ids) < max(len(dataset.labels), published.image_count):
+        text = (
+            f"{len(pairs.clean_ids):,} of {len(dataset.labels):,} clean images and {published.image_count:,} of {name}"
+        )
+        yield SourceNote("paired_images", f"{text} pair: only these are evaluated")
+    if pairing.paired:
+        return
+    text = f"{name} does not pair with the clean images: {pairing.note}"
+    yield SourceNote("pairing", text, is_warning=pairing.labels_differ)
+    held = {*published.labels_in(names).tolist()}
+    absent = [names[label] for label in sorted({*dataset.labels.tolist()} - held)]
+    if absent:
+        text = f"{name} has no image of {len(absent):,} of {len(names):,} classes ({listed(absent, 3)})"
+        text += ": corrupted and clean accuracy are of different classes"
+        yield SourceNote("classes_absent", text, is_warning=True)
 
 
 def pair_with_published(dataset: Dataset, published: CorruptedDataset) -> Pairing:
@@ -154,9 +188,11 @@ def pair_with_published(dataset: Dataset, published: CorruptedDataset) -> Pairin
     if isinstance(pairs, str):
         return Pairing(False, pairs)
     agree = float((labels[pairs.set_positions] == dataset.labels[pairs.clean_ids]).mean())
-    if agree < 1:
-        return Pairing(False, f"labels differ from the clean images' ({agree:.1%} agree)")
     mismatch = _pixel_mismatch(dataset, published, pairs)
+    if agree < 1:
+        images = "differ too" if mismatch else "match, so labels are probably in another order than images"
+        note = f"labels differ from the clean images' by position ({agree:.1%} agree); pixels {images}"
+        return Pairing(False, note, labels_differ=True)
     if mismatch:
         return Pairing(False, mismatch)
     whole = len(pairs.clean_ids) == len(dataset.labels) and bool((pairs.clean_ids == pairs.set_positions).all())

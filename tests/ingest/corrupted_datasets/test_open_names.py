@@ -65,7 +65,7 @@ SETS: dict[str, tuple[str, Callable[[Path], Path], tuple[str, ...], Dataset]] = 
 @pytest.mark.parametrize(("layout", "write", "names", "clean"), SETS.values(), ids=SETS)
 def test_every_name_of_a_set_is_evaluated(tmp_path: Path, layout: str, write, names, clean: Dataset) -> None:
     folder = write(tmp_path / "set")
-    assert recognize_layout(folder)[0].name == layout
+    assert recognize_layout(folder, lambda: None)[0].name == layout
     study = study_of(tmp_path, Path("set"))
     assert sorted(study.corruptions.names) == sorted(names)
     assert len(study.cells) == 1 + 5 * len(names)
@@ -174,12 +174,13 @@ def test_incomplete_trees_are_listed_and_the_rest_is_evaluated(tmp_path: Path) -
     study = study_of(tmp_path, folder)
     source = opened(study, CLEAN_TREE)
     assert len(study.cells) == 1 + 5 + 4
-    gaps, unread = source.notes
+    gaps, unread, paired = source.notes
     assert "flash lacks severity 4" in gaps.text
     assert "1 of 12 images are left out of every corruption and severity" in gaps.text
     assert "fog/2 holds 11" in gaps.text
     assert "previews/" in unread.text
     assert "fog/6/" in unread.text
+    assert paired.text == "11 of 12 clean images and 11 of set pair: only these are evaluated"
     assert source.published.image_count == 11
     assert source.pairing.paired
     with pytest.raises(DataError, match=r"fog/2 lacks n03/03\.JPEG"):
