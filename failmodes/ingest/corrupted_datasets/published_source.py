@@ -152,12 +152,12 @@ def _pairing_notes(dataset: Dataset, published: CorruptedDataset, pairing: Pairi
     name, names = printable(published.folder.name), dataset.class_names
     if published.other_classes:
         yield SourceNote("classes_left_out", f"{name}: {published.other_classes}")
-    pairs = pairing.image_pairs
-    if pairs is not None and len(pairs.clean_ids) < max(len(dataset.labels), published.image_count):
+    pairs, clean, corrupted = pairing.image_pairs, len(dataset.labels), published.image_count
+    if pairs is not None and (count := len(pairs.clean_ids)) < max(clean, corrupted):
         text = (
-            f"{len(pairs.clean_ids):,} of {len(dataset.labels):,} clean images and {published.image_count:,} of {name}"
+            f"{count:,} of {clean:,} clean images and of {corrupted:,} images of {name} pair: only these are evaluated"
         )
-        yield SourceNote("paired_images", f"{text} pair: only these are evaluated")
+        yield SourceNote("paired_images", text, is_warning=count < min(clean, corrupted))
     if pairing.paired:
         return
     text = f"{name} does not pair with the clean images: {pairing.note}"

@@ -64,6 +64,11 @@ class CifarCDataset(CorruptedDataset):
 
     def labels_in(self, class_names: tuple[str, ...]) -> NDArray[np.int64]:
         """Its own labels: the layout has no class names."""
+        if self.labels.max() >= len(class_names):
+            raise DataError(
+                f"{self.folder}: label {self.labels.max()} is out of range: the clean dataset has {len(class_names):,}"
+                f" classes, 0 to {len(class_names) - 1}"
+            )
         return self.labels
 
     def _read(self, name: str, severity: Decimal, positions: NDArray[np.integer]) -> NDArray[np.uint8]:
@@ -269,9 +274,10 @@ def images_per_severity(labels: NDArray[np.int64], location: str, row_counts: se
             f"{location}: labels repeat in several ways, so that the images may be {ways}; the clean dataset does not "
             f"decide ({known}): set `dataset` to the images that were corrupted"
         )
-    if len(labels) % SEVERITIES[-1]:
+    if all(rows % len(labels) for rows in row_counts):
         raise DataError(
-            f"{location} holds {len(labels):,} labels: expected a multiple of {SEVERITIES[-1]} (severities)"
+            f"{location} holds {len(labels):,} labels for {max(row_counts):,} images: expected one per image, a"
+            f" multiple of {SEVERITIES[-1]} (severities), or those of one severity"
         )
     raise DataError(f"{location}: labels differ between severities, expected the same labels five times")
 

@@ -23,6 +23,7 @@ from PIL import Image
 
 from failmodes.ingest.corrupted_datasets.corrupted_dataset import (
     FETCH_AGAIN,
+    TEXT_SUFFIXES,
     CleanCount,
     CorruptedDataset,
     SetContents,
@@ -49,6 +50,7 @@ GROUP_FOLDERS = ("noise", "blur", "weather", "digital", "extra")  # of the publi
 NUMBER = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3})?")  # names a folder that may be of a severity
 Cells = dict[str, dict[Decimal, Path]]
 FIX = f": {FETCH_AGAIN}"
+SHOWN = 3  # names in a message
 MOST_LEFT_OUT = 0.1  # share of images that may be left out because a cell lacks them
 WORKERS = min(32, os.cpu_count() or 1)  # reading, hashing and (de)coding release Python's lock, so threads help
 
@@ -284,7 +286,9 @@ def _severities(folder: Path, root: Path) -> tuple[dict[Decimal, Path], list[str
     if _are_parameters(levels, root):
         ranks = {level: Decimal(rank) for rank, level in enumerate(sorted({*levels.values()}), start=1)}
         if len(ranks) > SEVERITIES[-1]:
-            raise DataError(f"{folder} has {len(ranks)} folders named by numbers, {listed(levels, 3)}: expected 1 to 5")
+            raise DataError(
+                f"{folder} has {len(ranks)} folders named by numbers, {listed(levels, SHOWN)}: expected 1 to 5"
+            )
         levels = {name: ranks[level] for name, level in levels.items()}
     for name, severity in levels.items():
         if parse_severity(str(severity)) is None:
@@ -309,7 +313,7 @@ def _are_parameters(levels: Mapping[str, Decimal], root: Path) -> bool:
 
 
 def _shared_files(cells: list[Path], request: SetRequest) -> tuple[tuple[str, ...], str]:
-    """The files that all cells have, in order, and how many others are left out, in words.
+    """The files that all cells have, in order, and how many other images are left out and files not read, in words.
 
     Raises:
         DataError: there are none, or a cell lacks a file of another: any, or with `request.every` more than
@@ -317,26 +321,31 @@ def _shared_files(cells: list[Path], request: SetRequest) -> tuple[tuple[str, ..
     """
     shared, every = set(list_image_files(cells[0])), set[str]()
     counts: dict[Path, int] = {}
+    unread: list[str] = []
     for cell in cells:
-        files = list_image_files(cell)
+        files, others = _list_cell(cell)
         counts[cell] = len(files)
         shared.intersection_update(files)
         every.update(files)
+        unread += [f"{cell.relative_to(request.folder)}/{printable(other, MOST_NAME_SHOWN)}" for other in others]
     if not every:
         raise DataError(f"{cells[0]} holds no images: expected <class>/<image>.JPEG, {FETCH_AGAIN}")
     in_order = tuple(sorted(shared, key=lambda file: file.split("/")))
+    expected = f"expected {', '.join(sorted(IMAGE_SUFFIXES))} in class folders"
+    words = [f"{len(unread):,} entries are not read ({listed(unread, SHOWN)}): {expected}"] if unread else []
     if len(shared) == len(every):
-        return in_order, ""
+        return in_order, "; ".join(words)
     least = min(cells, key=lambda cell: counts[cell])
     if not request.every or not shared or len(shared) < (1 - MOST_LEFT_OUT) * len(every):
         missing = sorted(every.difference(list_image_files(least)))
         raise DataError(
             f"{least} lacks {missing[0]}, which another severity or corruption has ({len(missing):,} missing){FIX}"
         )
-    return in_order, (
+    left_out = (
         f"{len(every) - len(shared):,} of {len(every):,} images are left out of every corruption and severity, because"
         f" not all of them hold it: {least.relative_to(request.folder)} holds {counts[least]:,}"
     )
+    return in_order, "; ".join([left_out, *words])
 
 
 def _decode(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -351,12 +360,20 @@ def _decode(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 def list_image_files(cell: Path) -> list[str]:
     """`class/image` of every image of one corruption and severity, by class folder, then by file name."""
-    return [
-        f"{folder}/{entry}"
-        for folder in list_entries(cell, FIX).folders
-        for entry in list_entries(cell / folder, FIX).files
-        if is_image(entry, IMAGE_SUFFIXES)
-    ]
+    return _list_cell(cell)[0]
+
+
+def _list_cell(cell: Path) -> tuple[list[str], list[str]]:
+    """The images of a cell, and its other files and folders, without texts."""
+    here = list_entries(cell, FIX)
+    images: list[str] = []
+    others = here.files
+    for folder in here.folders:
+        inner = list_entries(cell / folder, FIX)
+        for entry in inner.files:
+            (images if is_image(entry, IMAGE_SUFFIXES) else others).append(f"{folder}/{entry}")
+        others += [f"{folder}/{name}/" for name in inner.folders]
+    return images, [entry for entry in others if not is_image(entry, TEXT_SUFFIXES)]
 
 
 def fingerprint_of_files(folder: Path, files: Sequence[str]) -> str:
