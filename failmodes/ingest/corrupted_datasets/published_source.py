@@ -190,7 +190,7 @@ def pair_with_published(dataset: Dataset, published: CorruptedDataset) -> Pairin
     agree = float((labels[pairs.set_positions] == dataset.labels[pairs.clean_ids]).mean())
     mismatch = _pixel_mismatch(dataset, published, pairs)
     if agree < 1:
-        images = "differ too" if mismatch else "match, so labels are probably in another order than images"
+        images = "differ too" if mismatch else "match, so its labels are probably in the wrong order"
         note = f"labels differ from the clean images' by position ({agree:.1%} agree); pixels {images}"
         return Pairing(False, note, labels_differ=True)
     if mismatch:

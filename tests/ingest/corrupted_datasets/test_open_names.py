@@ -307,7 +307,7 @@ FEW = Dataset(
 )
 OTHERS = Dataset("x", "X", "test", IMAGES, LABELS, ("n01", "n02", "n03"), files=tuple(f"{f}x.png" for f in FILES))
 NOTES: dict[str, tuple[Callable[[Path], object], Dataset, str, bool, str]] = {
-    "labels in another order": (reordered, CLEAN, "pairing", True, "agree); pixels match, so labels are probably"),
+    "labels in another order": (reordered, CLEAN, "pairing", True, "agree); pixels match, so its labels are probably"),
     "another order": (lambda p: write_arrays(p, IMAGES[::-1], LABELS[::-1], ["ripple"]), CLEAN, "pairing", True,
                       "pixels differ too"),
     "other names": (lambda _: None, OTHERS, "pairing", False, "no published image has the name of a clean one"),
