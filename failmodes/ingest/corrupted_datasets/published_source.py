@@ -19,7 +19,8 @@ from failmodes.ingest.datasets.dataset import Dataset, ImageArray
 from failmodes.ingest.datasets.folder_listing import class_name_of
 from failmodes.ingest.sources import ImagePairs, Pairing, SourceNote
 from failmodes.ingest.specification import CorruptionSpec
-from failmodes.warehouse.errors import listed, printable
+from failmodes.ingest.study_types import first_duplicate
+from failmodes.warehouse.errors import DataError, listed, printable
 from failmodes.warehouse.hashing import identity_of
 
 # Correlation of an image and its own corrupted version, among 500 CIFAR-10 images at severity 1: median 0.97 to 0.999,
@@ -31,7 +32,7 @@ LEAST_SHARE_NEAREST = 0.95
 # recipe, 224-pixel photographs have a median of 0.76, and 98% are nearest
 LEAST_SHARE_NEAREST_STORED = 0.75
 CORRELATED_IMAGES = 500
-LISTED = 20  # names of corruptions in a note
+LISTED, SHOWN_CLASSES = 20, 3  # names of corruptions, and of classes, in a note
 
 # By mildness at severity 1 of either recipe: the first that a dataset holds is compared
 MILDEST_FIRST = (
@@ -150,8 +151,11 @@ def set_notes(spec: CorruptionSpec, published: CorruptedDataset) -> list[SourceN
 def _pairing_notes(dataset: Dataset, published: CorruptedDataset, pairing: Pairing) -> Iterator[SourceNote]:
     """Which images and classes the clean and the published dataset share, and why they do not pair."""
     name, names = printable(published.folder.name), dataset.class_names
+    held = {*published.labels_in(names).tolist()}
+    absent = [names[label] for label in sorted({*dataset.labels.tolist()} - held)]
     if published.other_classes:
-        yield SourceNote("classes_left_out", f"{name}: {published.other_classes}")
+        text = f"; it has no image of {listed(absent, SHOWN_CLASSES)}" if absent else ""
+        yield SourceNote("classes_left_out", f"{name}: {published.other_classes}{text}", is_warning=bool(absent))
     pairs, clean, corrupted = pairing.image_pairs, len(dataset.labels), published.image_count
     if pairs is not None and (count := len(pairs.clean_ids)) < max(clean, corrupted):
         text = (
@@ -162,10 +166,8 @@ def _pairing_notes(dataset: Dataset, published: CorruptedDataset, pairing: Pairi
         return
     text = f"{name} does not pair with the clean images: {pairing.note}"
     yield SourceNote("pairing", text, is_warning=pairing.labels_differ)
-    held = {*published.labels_in(names).tolist()}
-    absent = [names[label] for label in sorted({*dataset.labels.tolist()} - held)]
     if absent:
-        text = f"{name} has no image of {len(absent):,} of {len(names):,} classes ({listed(absent, 3)})"
+        text = f"{name} has no image of {len(absent):,} of {len(names):,} classes ({listed(absent, SHOWN_CLASSES)})"
         text += ": corrupted and clean accuracy are of different classes"
         yield SourceNote("classes_absent", text, is_warning=True)
 
@@ -203,6 +205,8 @@ def _image_pairs(dataset: Dataset, published: CorruptedDataset) -> ImagePairs | 
     """The pairs, or the reason why none exist."""
     if published.image_names is not None:
         clean, corrupted = (list(map(_name_in_class, names)) for names in (image_names(dataset), published.image_names))
+        if (twice := first_duplicate(corrupted)) is not None:
+            raise DataError(f"{published.folder} has two images called {twice}, apart from their suffix: remove one")
         positions = {name: position for position, name in enumerate(corrupted)}
         pairs = [(image_id, positions[name]) for image_id, name in enumerate(clean) if name in positions]
         if not pairs:

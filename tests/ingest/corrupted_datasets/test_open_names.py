@@ -286,6 +286,15 @@ def test_the_clean_size_decides_where_labels_repeat_in_several_ways(tmp_path, he
     assert (source.published.image_count, source.pairing.paired) == (size, True)
 
 
+@pytest.mark.parametrize("count", [6, 7, 9])
+def test_more_than_five_severities_in_an_array_are_refused(tmp_path: Path, count: int) -> None:
+    folder = write_arrays(tmp_path / "set", IMAGES, LABELS, ["fog"])
+    np.save(folder / "fog.npy", np.resize(np.load(folder / "fog.npy"), (12 * count, 16, 16, 3)))
+    np.save(folder / "labels.npy", np.tile(LABELS, count))
+    with pytest.raises(DataError, match=f"are {count} severities of the 12 clean images: at most 5"):
+        open_corrupted_dataset(folder, (), clean_count=12)
+
+
 def reordered(folder: Path) -> None:
     np.save(folder / "labels.npy", np.tile(LABELS[::-1], 5))
 
@@ -314,6 +323,8 @@ NOTES: dict[str, tuple[Callable[[Path], object], Dataset, str, bool, str]] = {
     "a class less": (lambda p: without(p, "n03"), OTHERS, "classes_absent", True, "no image of 1 of 3 classes (n03)"),
     "other classes": (lambda _: None, FEW, "classes_left_out", False, "1 of 3 classes are not in the clean dataset: "
                       "their 4 of 12 images are left out"),
+    "a renamed class": (lambda p: [one.rename(one.with_name("m03")) for one in p.rglob("n03")], CLEAN_TREE,
+                        "classes_left_out", True, "it has no image of n03"),
     "files elsewhere": (lambda p: np.save(p / "fog" / "1" / "a.npy", LABELS), CLEAN_TREE, "incomplete_dataset", True,
                         "1 entries are not read (fog/1/a.npy)"),
 }  # fmt: skip

@@ -259,27 +259,37 @@ def images_per_severity(labels: NDArray[np.int64], location: str, row_counts: se
         DataError: labels do not repeat severity by severity, or in several ways of which no n is that number.
     """
     readings = _readings(labels, row_counts)
-    several = {size: held for size, held in readings.items() if held > 1}
-    if len(several) == 1 and any(len(np.unique(labels[:size])) < size for size in several):
+    several = {size: held for size, held in readings.items() if held > 1 or size < len(labels)}
+    if len(several) == 1 and not any(_may_repeat(labels[:size]) for size in several):
         return next(iter(several))
-    clean = clean_count()
+    clean, most = clean_count(), max(row_counts)
     if clean in readings:
         return clean
+    if clean and most > clean * SEVERITIES[-1] and most % clean == 0 and not any(size % clean for size in several):
+        raise DataError(
+            f"{location}: {most:,} images are {most // clean} severities of the {clean:,} clean images: at most"
+            f" {SEVERITIES[-1]} can be read"
+        )
     if len(several) == 1:
         return next(iter(several))
+    raise DataError(f"{location}{_undecided(several, clean, len(labels), most)}")
+
+
+def _undecided(several: dict[int, int], clean: int | None, label_count: int, row_count: int) -> str:
+    """Why the number of images at one severity is unknown, in words."""
     if several:
         ways = " or ".join(f"{held} severities of {size:,}" for size, held in list(several.items())[:2])
         known = "its size is unknown" if clean is None else f"it has {clean:,}"
-        raise DataError(
-            f"{location}: labels repeat in several ways, so that the images may be {ways}; the clean dataset does not "
-            f"decide ({known}): set `dataset` to the images that were corrupted"
+        return (
+            f": labels repeat in several ways, so that the images may be {ways}; the clean dataset does not decide"
+            f" ({known}): set `dataset` to the images that were corrupted"
         )
-    if all(rows % len(labels) for rows in row_counts):
-        raise DataError(
-            f"{location} holds {len(labels):,} labels for {max(row_counts):,} images: expected one per image, a"
-            f" multiple of {SEVERITIES[-1]} (severities), or those of one severity"
+    if row_count % label_count:
+        return (
+            f" holds {label_count:,} labels for {row_count:,} images: expected one per image, a multiple of"
+            f" {SEVERITIES[-1]} (severities), or those of one severity"
         )
-    raise DataError(f"{location}: labels differ between severities, expected the same labels five times")
+    return ": labels differ between severities, expected the same labels five times"
 
 
 def _readings(labels: NDArray[np.int64], row_counts: set[int]) -> dict[int, int]:
@@ -290,14 +300,25 @@ def _readings(labels: NDArray[np.int64], row_counts: set[int]) -> dict[int, int]
     found: dict[int, int] = {}
     for times in reversed(SEVERITIES):
         size, rest = divmod(len(labels), times)
-        if rest or (labels.reshape(times, size) != labels[:size]).any():
+        if rest or not _repeats(labels, size):
             continue
         held = max((rows // size for rows in row_counts if rows % size == 0 and rows // size in SEVERITIES), default=0)
         if held and (times == 1 or times >= held):
             found[size] = held
     five, rest = divmod(len(labels), SEVERITIES[-1])
-    whole = not rest and bool((labels.reshape(-1, five) == labels[:five]).all())
-    return found if found or not whole else {five: SEVERITIES[-1]}
+    return found if found or rest or not _repeats(labels, five) else {five: SEVERITIES[-1]}
+
+
+def _may_repeat(labels: NDArray[np.int64]) -> bool:
+    """Whether labels (n,) of one severity may repeat by themselves: each class once, or a part again and again."""
+    return len(np.unique(labels)) == len(labels) or any(
+        _repeats(labels, size) for size in range(1, len(labels) // 2 + 1)
+    )
+
+
+def _repeats(labels: NDArray[np.int64], size: int) -> bool:
+    """Whether labels (n,) are their first `size` ones, again and again."""
+    return size > 0 and len(labels) % size == 0 and bool((labels.reshape(-1, size) == labels[:size]).all())
 
 
 def _map(path: Path) -> NDArray[Any]:
