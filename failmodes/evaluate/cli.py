@@ -70,8 +70,7 @@ def ingest(
             continue
         source, subset = data.source, data.subset
         record_source(study.results_folder, source)
-        pairing = source.pairing
-        paired = "paired with the clean images" if pairing.paired else f"not paired: {pairing.note}"
+        paired = f"{'' if source.pairing.paired else 'not '}paired with the clean images"
         note(f"{source.row()['source_label']}: {paired}; {subset.description}")
         for one in source.notes:
             note(f"{'warning: ' * one.is_warning}{one.text}")

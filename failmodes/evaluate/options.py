@@ -37,7 +37,8 @@ class Options:
         input_side_px: side that images are resized to for the model, after corruption.
         class_map: output, by index or name, of a label whose name does not match.
         classes: for models with outputs that are not classes of the images: "all" predicts among all outputs, "subset"
-            among those of the images' classes. Default: all if matched by name, subset with `class_map`.
+            among those of the images' classes. Default: all if matched by name, subset with `class_map` and for
+            ImageNet-A, ImageNet-R and ObjectNet.
         output_key: which output holds the logits, by name or by position from "0", if there are several and none is
             called "logits".
         output_kind: "probabilities" for a model that ends in a softmax, or in a sigmoid if it has one output. Default:

@@ -85,6 +85,7 @@ def settings_notes(evaluations: Sequence[Evaluation]) -> list[list[Note]]:
     if data.shift is not None:  # its models are those of the study, whose notes say the rest
         found = image_warnings(data, _sample(data)) if data.is_shifted else ()
         of_shift = [note._replace(text=f"shift {data.shift.label}: {note.text}") for note in found]
+        of_shift[:0] = [Note("shift", data.shift.describe(), level="note")] * data.is_shifted
         return [of_shift for _ in evaluations]
     pixels = _sample(data)
     of_images = [

@@ -48,11 +48,13 @@ class Pairing(NamedTuple):
         paired: whether they do.
         note: the reason if they do not.
         image_pairs: which ones do; None if every image_id is also the position in the dataset.
+        labels_differ: whether as many images have other labels, by position.
     """
 
     paired: bool
     note: str | None = None
     image_pairs: ImagePairs | None = None
+    labels_differ: bool = False
 
 
 class SourceNote(NamedTuple):

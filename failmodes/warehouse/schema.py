@@ -84,7 +84,7 @@ def arrow_type(kind: str) -> "pa.DataType":
     return special.get(kind) or pa.type_for_alias(kind)
 
 
-SCHEMA_VERSION = "5"
+SCHEMA_VERSION = "6"
 SHOWN_LETTERS = 20  # of an invalid version
 
 
@@ -123,7 +123,7 @@ EXEMPLAR_REASONS = (
     "still_correct",
 )  # in the order of preference
 
-# The keys that a shard's path carries (hive partitioning); the Parquet file itself holds the other columns.
+# The keys of a shard, which its path carries (hive partitioning); its file holds the severity too, as a number
 PARTITIONS = ("evaluation_id", "corruption", "severity")
 
 CELL_COLUMNS = (

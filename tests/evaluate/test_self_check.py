@@ -207,7 +207,7 @@ def test_strict_stops_before_what_is_in_vain(tmp_path: Path) -> None:
     strict = failmodes.Options(strict=True)
     with pytest.raises(failmodes.IncompleteRunError, match="no normalization was given"):
         benchmark(Net(), tmp_path, normalization=None, options=strict)
-    assert not list(tmp_path.rglob("severity=*"))
+    assert not list(tmp_path.rglob("severity_text=*"))
     constant = torch.tensor([0.0, 2, *[0] * 8])
     for _ in range(2):
         with pytest.raises(failmodes.IncompleteRunError, match="are predicted as 1"):

@@ -6,7 +6,7 @@ Sources: CIFAR-10-C (Zenodo 2535967), CIFAR-10-C-bar and ImageNet-C-bar (faceboo
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,16 @@ IMAGENET_C_BAR = (
     "blue_noise_sample", "brownish_noise", "caustic_refraction", "checkerboard_cutout", "cocentric_sine_waves",
     "inverse_sparkles", "perlin_noise", "plasma_noise", "single_frequency_greyscale", "sparkles",
 )  # fmt: skip
+IMAGENET_C_BAR_PARAMETERS = {  # folders of severities as `make_imagenet_c_bar.py` names them
+    name: [f"{float(level):.2f}" for level in levels.split(",")]
+    for name, levels in {
+        "caustic_refraction": "2.35,3.2,4.9,6.6,9.15", "inverse_sparkles": "1.0,2.0,4.0,9.0,10.0",
+        "sparkles": "1.0,2.0,3.0,5.0,6.0", "perlin_noise": "4.6,5.2,5.8,7.6,8.8",
+        "blue_noise_sample": "0.8,1.6,2.4,4.0,5.6", "plasma_noise": "4.75,7.0,8.5,9.25,10.0",
+        "checkerboard_cutout": "2.0,3.0,4.0,5.0,6.0", "cocentric_sine_waves": "3.0,5.0,8.0,9.0,10.0",
+        "single_frequency_greyscale": "1.0,1.5,2.0,4.5,5.0", "brownish_noise": "1.0,2.0,3.0,4.0,5.0",
+    }.items()
+}  # fmt: skip
 IMAGENET_3DCC = ("near_focus", "far_focus", "fog_3d", "flash", "xy_motion_blur", "z_motion_blur")
 BLOODMNIST_C = (
     "pixelate", "jpeg_compression", "defocus_blur", "motion_blur", "brightness_up", "brightness_down", "contrast_up",
@@ -50,13 +60,17 @@ def write_tree(
     folder: Path,
     images: np.ndarray,
     files: Sequence[str],
-    names: Sequence[str],
+    names: Sequence[str] | Mapping[str, Sequence[str]],
 ) -> Path:
-    """`<corruption>/<severity>/<class>/<image>`, as ImageNet-C, Tiny-ImageNet-C, ImageNet-C-bar and ImageNet-3DCC."""
+    """`<corruption>/<severity>/<class>/<image>`, as ImageNet-C, Tiny-ImageNet-C, ImageNet-C-bar and ImageNet-3DCC.
+
+    `names` may give the folders of severities of each corruption, in order.
+    """
+    levels = names if isinstance(names, Mapping) else dict.fromkeys(names, list(map(str, SEVERITIES)))
     for name in names:
-        for severity in SEVERITIES:
+        for severity, level in enumerate(levels[name], start=1):
             for pixels, file in zip(darkened(images, name, severity), files, strict=True):
-                path = folder / name / str(severity) / file
+                path = folder / name / level / file
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(pixels).save(path, "PNG")
     return folder

@@ -70,7 +70,8 @@ class Both(Silent):
 
 
 def dataset_of(side: int, class_names: tuple[str, ...] = CLASSES) -> SimpleNamespace:
-    return SimpleNamespace(images=np.zeros((2, side, side, 3), np.uint8), label="photographs", class_names=class_names)
+    images = np.zeros((2, side, side, 3), np.uint8)
+    return SimpleNamespace(images=images, name="folder", label="photographs", class_names=class_names)
 
 
 def model_spec(architecture: str, **changes) -> ModelSpec:

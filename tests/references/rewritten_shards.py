@@ -53,11 +53,11 @@ def be_confident(results: Synthetic, key: ShardKey, confidences: Iterable[float]
 
 
 def _read(folder: Path, key: ShardKey) -> pl.DataFrame:
-    frame = pl.from_arrow(read_verified(shard_path(folder, PREDICTION_FACTS, key)).rows)
+    frame = pl.from_arrow(read_verified(shard_path(folder, PREDICTION_FACTS, key)).rows.drop_columns("severity"))
     assert isinstance(frame, pl.DataFrame)
     return frame
 
 
 def _write(folder: Path, key: ShardKey, frame: pl.DataFrame) -> None:
-    kept = read_verified(shard_path(folder, PREDICTION_FACTS, key)).rows.schema
-    write_shard(folder, PREDICTION_FACTS, key, frame.to_arrow().cast(kept))
+    rows = read_verified(shard_path(folder, PREDICTION_FACTS, key)).rows.drop_columns("severity")
+    write_shard(folder, PREDICTION_FACTS, key, frame.to_arrow().cast(rows.schema))

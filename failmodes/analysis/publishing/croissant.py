@@ -24,14 +24,13 @@ from failmodes.warehouse.schema import (
     FACTS,
     IMAGES,
     MODELS,
-    PARTITIONS,
     PREDICTION_FACTS,
     SHIFTS,
     SOURCES,
     Column,
     Table,
 )
-from failmodes.warehouse.shards.format import RESULTS_FOLDER
+from failmodes.warehouse.shards.format import FOLDERS, RESULTS_FOLDER
 from failmodes.warehouse.shards.inventory import stored_columns
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
@@ -188,7 +187,7 @@ def _field(table: Table, column: Column, warehouse: Path, *, has_results: bool) 
     source: dict[str, Any] = {"fileObject": {"@id": warehouse.name}, "extract": {"column": column.name}}
     if has_results:
         source = {"fileSet": {"@id": f"{table.name}-files"}, "extract": {"column": column.name}}
-        if table in FACTS and column.name in PARTITIONS:
+        if table in FACTS and column.name in FOLDERS:
             source["extract"] = {"fileProperty": "fullpath"}
             source["transform"] = {"regex": f".*{column.name}=([^/]+)/.*"}
     field = {

@@ -24,6 +24,7 @@ from failmodes.evaluate.study.study_schema import ModelSpec, Normalization, name
 from failmodes.ingest.datasets.class_index import ClassIndex
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.imagenet_classes import imagenet_names
+from failmodes.ingest.datasets.layout import is_restricted
 from failmodes.ingest.study_types import LARGEST_SIDE_PX, first_duplicate
 from failmodes.warehouse.errors import ModelError, StudyError, listed, shown
 
@@ -70,7 +71,7 @@ def load_model(spec: ModelSpec, dataset: Dataset, path: Path | None = None) -> M
     model.output_names, outputs = _matched(model, dataset)
     model.class_names, model.class_outputs, model.protocol = dataset.class_names, outputs, None
     if outputs is not None and len(outputs) != model.output_count:  # it has other outputs
-        model.protocol = spec.classes or ("subset" if spec.class_map else "all")
+        model.protocol = spec.classes or ("subset" if spec.class_map or is_restricted(dataset.name) else "all")
     return model
 
 

@@ -2,15 +2,17 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from failmodes.evaluate.study.study_schema import ModelSpec, Study
 from failmodes.ingest.corrupted_datasets.corrupted_dataset import SetContents, recognize_layout
 from failmodes.ingest.corruptions.catalog import add_corruption_of_set, name_in_set
-from failmodes.ingest.specification import Location, StrictModel, dotted_key, validate
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.specification import DatasetSpec, Location, StrictModel, dotted_key, validate
 from failmodes.ingest.statements import as_table
-from failmodes.warehouse.errors import DataError, StorageError, StudyError
+from failmodes.warehouse.errors import DataError, FailmodesError, StorageError, StudyError
 from failmodes.warehouse.storage.files import as_store_path, atomic_write_bytes, check_regular, is_url, read_regular
 from failmodes.warehouse.storage.locations import MOST_STUDY_BYTES, STUDY_FILE, parse_toml, read_toml, user_path
 
@@ -94,7 +96,7 @@ def _with_names_of_set(
     several = part["names"] if isinstance(part.get("names"), list) else []
     try:
         path = folder / user_path(part["published"])
-        contents = recognize_layout(path)[1]
+        contents = recognize_layout(path, partial(_clean_count, content, folder))[1]
         if "all" in several and not contents.severities:
             raise DataError(f"{path} holds no corruption that can be read: {contents.first_problem}")
     except (StudyError, DataError) as error:
@@ -109,6 +111,17 @@ def _with_names_of_set(
     part["names"] = [*contents.severities, *(n for n in several if n != "all" and n not in contents.severities)]
     part.setdefault("severities", [float(severity) for severity in contents.every_severity])
     return {**content, "corruptions": part}, contents
+
+
+def _clean_count(content: Mapping[str, Any], folder: Path) -> int | None:
+    """Number of images of an unvalidated study's dataset; None if it cannot be opened."""
+    try:
+        dataset = _with_absolute(validate(DatasetSpec, content.get("dataset"), "dataset"), "path", folder)
+        return len(
+            open_dataset(dataset.model_copy(update={"masks": None}), folder / str(content["output"]) / "cache").labels
+        )
+    except (FailmodesError, KeyError):
+        return None
 
 
 def own_modules(content: Mapping[str, Any]) -> list[str]:

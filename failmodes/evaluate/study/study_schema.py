@@ -194,7 +194,8 @@ class ModelSpec(StrictModel):
         class_map: output, by index, name or WordNet id, of a class of the dataset; other classes are matched by name.
         classes: for models with outputs that are not classes of the dataset: "all" predicts among all outputs, as for
             published accuracies; "subset" among the classes of the dataset. Default: all if classes were matched by
-            name or WordNet id, subset with `class_map`.
+            name or WordNet id; subset with `class_map`, and for a dataset whose protocol is so (ImageNet-A, ImageNet-R,
+            ObjectNet).
         output_key: which output holds the logits, by name or by position from "0", if the model returns several.
         output_kind: "probabilities" for a model that ends in a softmax, or in a sigmoid if it has one output. Default:
             logits, or as an ONNX graph ends.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from failmodes.ingest.corrupted_datasets.manifest import (
     MANIFEST_FILE,
     SetProvenance,
+    recorded_count,
     recorded_ids,
     recorded_origin,
 )
@@ -41,6 +43,7 @@ MOST_NAMES = 1000  # of corruptions in one dataset
 LISTED = 6  # names in a message
 TEXT_SUFFIXES = {".txt", ".md", ".json", ".csv", ".html", ".pdf"}  # that a publisher may add
 CellOfSet = tuple[str, Decimal]  # a corruption and a severity
+CleanCount = Callable[[], int | None]  # number of images of the clean dataset; None: unknown
 
 
 class SetContents(NamedTuple):
@@ -51,11 +54,16 @@ class SetContents(NamedTuple):
             name.
         damaged: corruptions that cannot be read, with the reason.
         unread: other files and folders, each with the reason if it looks like a corruption.
+        by_rank: names of folders of severities that are parameters, and that are severities 1, 2 … by their rank, by
+            the name of the corruption.
+        image_count: images at one severity, where only labels and sizes of arrays show it; otherwise 0.
     """
 
     severities: dict[str, tuple[Decimal, ...]]
     damaged: dict[str, str]
     unread: tuple[str, ...]
+    by_rank: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    image_count: int = 0
 
     @property
     def every_severity(self) -> list[Decimal]:
@@ -101,6 +109,7 @@ class CorruptedDataset(ABC):
         image_shape: (H, W, 3).
         image_names: `class/name` of each image, without suffix; None where images have numbers only.
         left_out: images that some cell lacks and that are therefore left out of all, in words; empty: none.
+        other_classes: classes that the clean dataset lacks and whose images are left out, in words; empty: none.
     """
 
     request: SetRequest
@@ -108,6 +117,7 @@ class CorruptedDataset(ABC):
     image_shape: tuple[int, ...]
     image_names: tuple[str, ...] | None = None
     left_out: str = ""
+    other_classes: str = ""
 
     @property
     def folder(self) -> Path:
@@ -138,6 +148,11 @@ class CorruptedDataset(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """Hash of the whole content."""
+
+    def of_classes(self, class_names: tuple[str, ...]) -> "CorruptedDataset":
+        """The images of some classes of a dataset: all, where the layout has no class names, or shares none."""
+        del class_names
+        return self
 
     @abstractmethod
     def labels_in(self, class_names: tuple[str, ...]) -> NDArray[np.int64]:
@@ -209,14 +224,15 @@ class SetLayout(NamedTuple):
     Attributes:
         name: as the benchmark calls it.
         open: opens a folder; see `open_corrupted_dataset`.
-        contents: lists an existing folder without reading images; None if the folder has another layout.
+        contents: lists an existing folder without reading images; None if the folder has another layout. It may ask
+            for the number of clean images, which opens the clean dataset.
         expected: what such a folder holds, for errors.
         writer: writes it, for `failmodes corrupt`; None for a layout that is only read.
     """
 
     name: str
     open: Opener
-    contents: Callable[[Path], SetContents | None]
+    contents: Callable[[Path, CleanCount], SetContents | None]
     expected: str
     writer: type[SetWriter] | None
 
@@ -227,7 +243,7 @@ _SET_LAYOUTS: dict[str, SetLayout] = {}
 def set_layout(
     name: str,
     *,
-    contents: Callable[[Path], SetContents | None],
+    contents: Callable[[Path, CleanCount], SetContents | None],
     expected: str,
     writer: type[SetWriter] | None = None,
 ) -> Callable[[Opener], Opener]:
@@ -247,8 +263,12 @@ def set_layouts() -> Mapping[str, SetLayout]:
     return dict(sorted(_SET_LAYOUTS.items()))
 
 
-def recognize_layout(folder: Path) -> tuple[SetLayout, SetContents]:
+def recognize_layout(folder: Path, clean_count: CleanCount) -> tuple[SetLayout, SetContents]:
     """The layout of a corrupted dataset, which the content of its folder decides, and what the folder holds.
+
+    Args:
+        folder: the dataset.
+        clean_count: number of images of the clean dataset, used where its own manifest does not say how many it has.
 
     Raises:
         StudyError: it does not exist.
@@ -258,7 +278,7 @@ def recognize_layout(folder: Path) -> tuple[SetLayout, SetContents]:
     if not folder.is_dir():
         raise StudyError(f"{folder} is not a folder: expected {expected}; {FETCH_AGAIN}")
     for layout in set_layouts().values():
-        contents = layout.contents(folder)
+        contents = layout.contents(folder, lambda: recorded_count(folder) or clean_count())
         if contents is not None:
             for name in (*contents.severities, *contents.damaged):
                 add_corruption_of_set(name)
@@ -274,6 +294,7 @@ def open_corrupted_dataset(
     severities: Sequence[Severity] = (),
     absent: Collection[CellOfSet] = (),
     every: bool = False,
+    clean_count: int | None = None,
 ) -> CorruptedDataset:
     """Open a corrupted dataset; the content of the folder decides its layout.
 
@@ -286,12 +307,13 @@ def open_corrupted_dataset(
         severities: severities that it must hold each of them at; default: whatever it has.
         absent: cells that it may lack.
         every: leave out images that some cell lacks, and say how many, instead of refusing the dataset.
+        clean_count: number of images of the clean dataset.
 
     Raises:
         StudyError: it does not exist, or lacks a needed severity.
         DataError: it lacks a needed corruption, or is damaged.
     """
-    layout, contents = recognize_layout(folder)
+    layout, contents = recognize_layout(folder, lambda: clean_count)
     held = contents.severities
     cells: dict[str, tuple[Decimal, ...]] = {}
     for name in needed or held:

@@ -93,6 +93,12 @@ def recorded_ids(folder: Path, count: int) -> NDArray[np.int64] | None:
     return image_ids
 
 
+def recorded_count(folder: Path) -> int | None:
+    """Number of images at each severity, where a dataset's own manifest says so."""
+    count = (_parsed(folder / MANIFEST_FILE) or {}).get("images")
+    return count if isinstance(count, int) else None
+
+
 def recorded_origin(folder: Path) -> SetProvenance | None:
     """The origin of a dataset, if its own manifest names it."""
     manifest = _parsed(folder / MANIFEST_FILE)

@@ -1,6 +1,6 @@
 """A published corrupted dataset as a source, and whether its images pair with the clean ones."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from failmodes.ingest.datasets.dataset import Dataset, ImageArray
 from failmodes.ingest.datasets.folder_listing import class_name_of
 from failmodes.ingest.sources import ImagePairs, Pairing, SourceNote
 from failmodes.ingest.specification import CorruptionSpec
-from failmodes.warehouse.errors import listed, printable
+from failmodes.ingest.study_types import first_duplicate
+from failmodes.warehouse.errors import DataError, listed, printable
 from failmodes.warehouse.hashing import identity_of
 
 # Correlation of an image and its own corrupted version, among 500 CIFAR-10 images at severity 1: median 0.97 to 0.999,
@@ -31,7 +32,7 @@ LEAST_SHARE_NEAREST = 0.95
 # recipe, 224-pixel photographs have a median of 0.76, and 98% are nearest
 LEAST_SHARE_NEAREST_STORED = 0.75
 CORRELATED_IMAGES = 500
-LISTED = 20  # names of corruptions in a note
+LISTED, SHOWN_CLASSES = 20, 3  # names of corruptions, and of classes, in a note
 
 # By mildness at severity 1 of either recipe: the first that a dataset holds is compared
 MILDEST_FIRST = (
@@ -48,7 +49,9 @@ class PublishedSource:
     """
 
     def __init__(self, published: CorruptedDataset, dataset: Dataset, notes: Sequence[SourceNote] = ()) -> None:
-        self.published, self.pairing, self.notes = published, pair_with_published(dataset, published), tuple(notes)
+        self.published = published.of_classes(dataset.class_names)
+        self.pairing = pair_with_published(dataset, self.published)
+        self.notes = (*notes, *_pairing_notes(dataset, self.published, self.pairing))
         self._positions: NDArray[np.int64] | None = None  # of each clean image, (count,); -1: none
         if self.pairing.image_pairs is not None:
             self._positions = np.full(len(dataset.labels), -1, dtype=np.int64)
@@ -69,7 +72,13 @@ class PublishedSource:
         """
         assert spec.published is not None
         published = open_corrupted_dataset(
-            spec.published, spec.names, cache, severities=spec.severities, absent=spec.absent, every=spec.takes_every
+            spec.published,
+            spec.names,
+            cache,
+            severities=spec.severities,
+            absent=spec.absent,
+            every=spec.takes_every,
+            clean_count=len(dataset.labels),
         )
         return cls(published, dataset, set_notes(spec, published))
 
@@ -122,6 +131,9 @@ def set_notes(spec: CorruptionSpec, published: CorruptedDataset) -> list[SourceN
     if held != [str(severity) for severity in SEVERITIES]:
         text = f"{name} holds {'severity' if len(held) == 1 else 'severities'} {', '.join(held)} instead of 1 to 5"
         notes.append(SourceNote("severities", text))
+    if ranked := [f"{one} {'/'.join(contents.by_rank[one])}" for one in spec.names if one in contents.by_rank]:
+        text = f"{name} names severities by parameters; severities are their ranks: {listed(ranked, LISTED)}"
+        notes.append(SourceNote("severity_parameters", text))
     gaps = [reason for corruption, reason in contents.damaged.items() if every or corruption in spec.names]
     for corruption in spec.names:
         lacking = sorted(severity for one, severity in spec.absent if one == corruption)
@@ -134,6 +146,30 @@ def set_notes(spec: CorruptionSpec, published: CorruptedDataset) -> list[SourceN
         text = f"not read in {name}: {listed(contents.unread, LISTED)}"
         notes.append(SourceNote("unread_entries", text, is_warning=every))
     return notes
+
+
+def _pairing_notes(dataset: Dataset, published: CorruptedDataset, pairing: Pairing) -> Iterator[SourceNote]:
+    """Which images and classes the clean and the published dataset share, and why they do not pair."""
+    name, names = printable(published.folder.name), dataset.class_names
+    held = {*published.labels_in(names).tolist()}
+    absent = [names[label] for label in sorted({*dataset.labels.tolist()} - held)]
+    if published.other_classes:
+        text = f"; it has no image of {listed(absent, SHOWN_CLASSES)}" if absent else ""
+        yield SourceNote("classes_left_out", f"{name}: {published.other_classes}{text}", is_warning=bool(absent))
+    pairs, clean, corrupted = pairing.image_pairs, len(dataset.labels), published.image_count
+    if pairs is not None and (count := len(pairs.clean_ids)) < max(clean, corrupted):
+        text = (
+            f"{count:,} of {clean:,} clean images and of {corrupted:,} images of {name} pair: only these are evaluated"
+        )
+        yield SourceNote("paired_images", text, is_warning=count < min(clean, corrupted))
+    if pairing.paired:
+        return
+    text = f"{name} does not pair with the clean images: {pairing.note}"
+    yield SourceNote("pairing", text, is_warning=pairing.labels_differ)
+    if absent:
+        text = f"{name} has no image of {len(absent):,} of {len(names):,} classes ({listed(absent, SHOWN_CLASSES)})"
+        text += ": corrupted and clean accuracy are of different classes"
+        yield SourceNote("classes_absent", text, is_warning=True)
 
 
 def pair_with_published(dataset: Dataset, published: CorruptedDataset) -> Pairing:
@@ -154,9 +190,11 @@ def pair_with_published(dataset: Dataset, published: CorruptedDataset) -> Pairin
     if isinstance(pairs, str):
         return Pairing(False, pairs)
     agree = float((labels[pairs.set_positions] == dataset.labels[pairs.clean_ids]).mean())
-    if agree < 1:
-        return Pairing(False, f"labels differ from the clean images' ({agree:.1%} agree)")
     mismatch = _pixel_mismatch(dataset, published, pairs)
+    if agree < 1:
+        images = "differ too" if mismatch else "match, so its labels are probably in the wrong order"
+        note = f"labels differ from the clean images' by position ({agree:.1%} agree); pixels {images}"
+        return Pairing(False, note, labels_differ=True)
     if mismatch:
         return Pairing(False, mismatch)
     whole = len(pairs.clean_ids) == len(dataset.labels) and bool((pairs.clean_ids == pairs.set_positions).all())
@@ -167,6 +205,8 @@ def _image_pairs(dataset: Dataset, published: CorruptedDataset) -> ImagePairs | 
     """The pairs, or the reason why none exist."""
     if published.image_names is not None:
         clean, corrupted = (list(map(_name_in_class, names)) for names in (image_names(dataset), published.image_names))
+        if (twice := first_duplicate(corrupted)) is not None:
+            raise DataError(f"{published.folder} has two images called {twice}, apart from their suffix: remove one")
         positions = {name: position for position, name in enumerate(corrupted)}
         pairs = [(image_id, positions[name]) for image_id, name in enumerate(clean) if name in positions]
         if not pairs:

@@ -107,3 +107,9 @@ def layouts() -> Mapping[str, Layout]:
     """Every layout by the kind that a study names."""
     import_modules(LAYOUTS_PACKAGE)
     return dict(sorted(_LAYOUTS.items()))
+
+
+def is_restricted(kind: str) -> bool:
+    """Whether the published protocol of a kind of dataset restricts predictions to the classes of the dataset."""
+    known = layouts().get(kind)
+    return known is not None and known.protocol is not None and known.protocol.restricted

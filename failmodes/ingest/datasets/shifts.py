@@ -28,7 +28,8 @@ class Shift:
 
     Attributes:
         spec: the shift as the study describes it.
-        dataset: its images; its classes are those of the clean dataset that it has, in their order and by their names.
+        dataset: its images; its classes are those of the clean dataset that it has images of, in their order and by
+            their names.
         clean_class_count: number of classes of the clean dataset.
         restricted: whether predictions are among its own classes only.
         clean: label of the dataset that it is compared with.
@@ -107,13 +108,14 @@ def open_shift(spec: "ShiftSpec", beside: "DatasetSpec", clean: Dataset, cache: 
             "too: set `image_size` (and `resize`) to crop both alike"
         )
     own = match_classes(opened.class_names, clean.class_names, subject, clean.label)
-    order = np.unique(own)  # ascending: the clean dataset's order
-    if len(order) < len(own):
-        (twice,) = order[np.bincount(np.searchsorted(order, own)) > 1][:1]
-        raise DataError(f"{subject} names the class {clean.class_names[twice]!r} twice: merge its images")
+    if (counts := np.bincount(own)).max() > 1:
+        twice = clean.class_names[counts.argmax()]
+        raise DataError(f"{subject} names the class {twice!r} twice: merge its images")
+    labels = own[opened.labels]
+    order = np.unique(labels)  # ascending: the clean dataset's order; classes without images do not take part
     dataset = replace(
         opened,
-        labels=np.searchsorted(order, own)[opened.labels],
+        labels=np.searchsorted(order, labels),
         class_names=tuple(clean.class_names[index] for index in order),
         masks=None,
         empty_masks=None,
@@ -122,6 +124,7 @@ def open_shift(spec: "ShiftSpec", beside: "DatasetSpec", clean: Dataset, cache: 
         raise StudyError(f"{subject} holds the images of {clean.label} itself: give its own path")
     protocol = layouts()[spec.kind].protocol
     is_part = len(order) < len(clean.class_names)
+    shared = int(np.isin(dataset.pixel_hashes, clean.pixel_hashes).sum())
     notes = (
         [opened.note]
         if protocol is None
@@ -134,7 +137,7 @@ def open_shift(spec: "ShiftSpec", beside: "DatasetSpec", clean: Dataset, cache: 
         is_part if protocol is None else protocol.restricted,
         clean.label,
         "" if protocol is None else protocol.source,
-        "; ".join(filter(None, notes)),
+        "; ".join(filter(None, [*notes, f"{shared:,} of its images are among the clean ones" if shared else None])),
     )
 
 

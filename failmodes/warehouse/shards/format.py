@@ -1,7 +1,7 @@
 """Results: a folder of Parquet files, each published atomically, with its identity and content hash inside.
 
-    <output>/results/prediction_facts/evaluation_id=…/corruption=fog/severity=2.000/rows.parquet     (a fact shard)
-    <output>/results/models/<model_id>.parquet                                                 (a dimension)
+    <output>/results/prediction_facts/evaluation_id=…/corruption=fog/severity_text=2.000/rows.parquet     (a fact shard)
+    <output>/results/models/<model_id>.parquet                                                      (a dimension)
 
 The hash is of the rows (names, types, values), not of the file, so that two runs can be compared. It is recomputed
 whenever a file is read; page checksums detect damage before damaged pages are decoded. `output` is a local or a remote
@@ -79,8 +79,10 @@ _PARSING_ERRORS = (
 # Facts of a shard that a load stores, beside its time and versions
 FACTS_KEPT = ("elapsed_s", "images_per_s", "device", "batch_size", "identity_error", "changed_predictions")
 _SEVERITY = r"[0-9]\.[0-9]{3}"
+# Of the PARTITIONS: DuckDB and pandas would read severity=2.000 as text, so the file holds the number
+FOLDERS = ("evaluation_id", "corruption", "severity_text")
 _CELL_FILE = re.compile(
-    rf"/evaluation_id=[^/]+/corruption=(?P<corruption>[^/]+)/severity=(?P<severity>{_SEVERITY})/{SHARD_FILE}$"
+    rf"/evaluation_id=[^/]+/corruption=(?P<corruption>[^/]+)/severity_text=(?P<severity>{_SEVERITY})/{SHARD_FILE}$"
 )
 
 
@@ -112,10 +114,10 @@ class ShardKey:
     cell: Cell
 
     @property
-    def partition(self) -> Path:
-        """The hive path of the shard, such as evaluation_id=…/corruption=fog/severity=2.000."""
-        corruption, severity = self.cell.corruption, self.cell.severity
-        return Path(f"evaluation_id={self.evaluation_id}", f"corruption={corruption}", f"severity={severity:.3f}")
+    def identity(self) -> dict[str, str]:
+        """The PARTITIONS as text, such as a severity of "2.000"."""
+        values = (self.evaluation_id, self.cell.corruption, f"{self.cell.severity:.3f}")
+        return dict(zip(PARTITIONS, values, strict=True))
 
 
 class StoredTable(NamedTuple):
@@ -129,7 +131,7 @@ class StoredTable(NamedTuple):
 
 def shard_path(output: StorePath, table: Table, key: ShardKey) -> StorePath:
     """Path of a fact shard."""
-    return output / RESULTS_FOLDER / table.name / key.partition / SHARD_FILE
+    return output.joinpath(RESULTS_FOLDER, table.name, *_shard_parts(key.identity))
 
 
 def dimension_path(output: StorePath, table: Table, key: str) -> StorePath:
@@ -140,12 +142,22 @@ def dimension_path(output: StorePath, table: Table, key: str) -> StorePath:
 def write_shard(
     output: StorePath, table: Table, key: ShardKey, rows: pa.Table, facts: dict[str, Any] | None = None
 ) -> StorePath:
-    """Publish the rows of one cell of a fact table; `rows` has the table's columns without the partition keys."""
+    """Publish the rows of one cell of a fact table.
+
+    `rows` has the table's columns without the partition keys; of these the file holds the severity, as float64.
+    """
     path = shard_path(output, table, key)
-    identity = dict(part.split("=", 1) for part in key.partition.parts)
     names = [name for name in table.arrow(without=PARTITIONS).names if name in rows.column_names]
-    _write(path, table, rows.select(names), identity, facts or {})
+    severity = pa.repeat(pa.scalar(float(key.cell.severity)), len(rows))
+    stored = rows.select(names).add_column(0, pa.field("severity", severity.type, nullable=False), severity)
+    _write(path, table, stored, key.identity, facts or {})
     return path
+
+
+def _shard_parts(identity: dict[str, str]) -> tuple[str, ...]:
+    """The hive folders of a shard, such as evaluation_id=…, corruption=fog and severity_text=2.000, and its file."""
+    folders = (f"{folder}={identity[name]}" for folder, name in zip(FOLDERS, PARTITIONS, strict=True))
+    return (*folders, SHARD_FILE)
 
 
 def write_dimension(output: StorePath, table: Table, key: str, rows: list[dict[str, Any]] | pa.Table) -> StorePath:
@@ -312,7 +324,7 @@ def _check_footer(footer: dict[str, Any], path: StorePath) -> None:
         for name in FACTS_KEPT:
             pa.array([facts.get(name)], stored.field(name).type)  # raises for another type
         datetime.fromisoformat(facts["created_at"]).astimezone(UTC)
-        parts = (*(f"{name}={identity[name]}" for name in PARTITIONS), SHARD_FILE)
+        parts = _shard_parts(identity)
     else:
         parts = (f"{identity['key']}.parquet",)
     if path.parts[-len(parts) - 2 :] != (RESULTS_FOLDER, footer["table"], *parts):
@@ -359,7 +371,8 @@ def _write(path: StorePath, table: Table, rows: pa.Table, identity: dict[str, st
 
 def _repeating(columns: pa.Schema) -> list[str]:
     """Columns of few distinct values: for others, such as measured values, a dictionary is larger than the values."""
-    return [field.name for field in columns if pa.types.is_int16(field.type) or pa.types.is_string(field.type)]
+    kinds = (pa.types.is_int16, pa.types.is_string)
+    return [field.name for field in columns if field.name == "severity" or any(known(field.type) for known in kinds)]
 
 
 def content_hash(rows: pa.Table) -> str:

@@ -1,16 +1,20 @@
 """More outputs than classes: both class protocols, and the notes after the clean images."""
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from benchmark_sets import write_class_folders
 from import_files import stored_rows
 from tiny_study import run_and_read
 
 from failmodes.evaluate.engine.tasks import RunResult
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.study_models import load_study_models
+from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.query import run_query
@@ -69,3 +73,23 @@ def test_a_subset_leaves_other_outputs_out_and_the_accuracy_names_it(study_with,
     correct = (predictions == rows["label"].to_numpy()).mean()
     assert f"clean accuracy {correct:.1%} (n = 40), predicting among the 10 classes" in note
     assert note.count("%") == 1
+
+
+PROTOCOLS = [("imagenet-a", "", "subset"), ("imagenet-r", 'classes = "all"', "all"), ("imagenet-sketch", "", "all")]
+
+
+@pytest.mark.parametrize(("kind", "keys", "protocol"), PROTOCOLS)
+def test_the_published_protocol_of_a_test_set_is_the_default(study_with, tmp_path, kind: str, keys: str, protocol: str):
+    ids = list(by_wordnet_id())[:12]
+    images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3)).astype(np.uint8)
+    write_class_folders(tmp_path / "photos", images, [ids[number % 4] for number in range(40)], "png")
+    path = study_with(f"class_names = {json.dumps(ids)}\n{keys}")
+    dataset = f'kind = "{kind}"\npath = "photos"\nimage_size = 32'
+    path.write_text(path.read_text().replace('kind = "digits"\nimages = 40', dataset))
+    report, model, outputs = clean_outputs(path)
+    rows = stored_rows(tmp_path / "out").filter(corruption="none")
+    accuracy = (outputs[:, : 4 if protocol == "subset" else 12].argmax(1) == rows["label"].to_numpy()).mean()
+    assert (model.protocol, (rows["label_rank"] == 1).mean()) == (protocol, accuracy)
+    (note,) = (note.line for note in report.notes if note.topic == "clean_accuracy")
+    assert re.findall(r"[0-9.]+%", note) == [f"{accuracy:.1%}"]
+    assert f'classes = "{protocol}"' in note

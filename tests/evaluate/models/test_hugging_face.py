@@ -31,7 +31,7 @@ IN_ORDER = [1, 2, 0]  # outputs of CLASSES
 
 
 def loaded(architecture: str, classes: tuple[str, ...] = CLASSES, **changes) -> Model:
-    dataset = SimpleNamespace(images=IMAGES, label="photographs", class_names=classes)
+    dataset = SimpleNamespace(images=IMAGES, name="folder", label="photographs", class_names=classes)
     return load_model(model_spec(architecture, **changes), dataset).to(CPU)  # type: ignore[arg-type]
 
 

@@ -20,7 +20,7 @@ TEMPLATES = ["a photo of a {}", "a sketch of the {}"]
 
 
 def loaded(name: str, classes: tuple[str, ...] = NAMES, **changes) -> Model:
-    dataset = SimpleNamespace(images=IMAGES, label="photographs", class_names=classes)
+    dataset = SimpleNamespace(images=IMAGES, name="folder", label="photographs", class_names=classes)
     model = load_model(model_spec(f"open_clip:{name}", **changes), dataset)  # type: ignore[arg-type]
     return model.to(torch.device("cpu"))
 

@@ -111,7 +111,7 @@ def test_logits_of_200_images_equal_those_of_timms_own_transform(
 
     monkeypatch.setattr(offline_timm, "create_model", configured)
     images = np.random.default_rng(0).integers(0, 256, (200, *size, 3), dtype=np.uint8)
-    dataset = SimpleNamespace(images=images, label="photographs", class_names=("n01440764", "tabby"))
+    dataset = SimpleNamespace(images=images, name="folder", label="photographs", class_names=("n01440764", "tabby"))
     model = load_model(model_spec(f"timm:{name}", weights="pretrained", options=options), dataset)
     model.to(torch.device("cpu"))
     module = configured(name, pretrained=True, **options).eval()

@@ -12,6 +12,7 @@ from benchmark_sets import (
     CIFAR_10_C_BAR,
     IMAGENET_3DCC,
     IMAGENET_C_BAR,
+    IMAGENET_C_BAR_PARAMETERS,
     darkened,
     write_arrays,
     write_medmnist_c,
@@ -24,6 +25,8 @@ from failmodes.ingest.corrupted_datasets.corrupted_dataset import open_corrupted
 from failmodes.ingest.corrupted_datasets.published_source import PublishedSource
 from failmodes.ingest.corruptions.catalog import corruptions_of_sets, name_in_set
 from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.layouts.arrays import write_arrays as write_dataset
+from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.errors import DataError, FailmodesError, StudyError
 
 RNG = np.random.default_rng(0)
@@ -65,7 +68,7 @@ SETS: dict[str, tuple[str, Callable[[Path], Path], tuple[str, ...], Dataset]] = 
 @pytest.mark.parametrize(("layout", "write", "names", "clean"), SETS.values(), ids=SETS)
 def test_every_name_of_a_set_is_evaluated(tmp_path: Path, layout: str, write, names, clean: Dataset) -> None:
     folder = write(tmp_path / "set")
-    assert recognize_layout(folder)[0].name == layout
+    assert recognize_layout(folder, lambda: None)[0].name == layout
     study = study_of(tmp_path, Path("set"))
     assert sorted(study.corruptions.names) == sorted(names)
     assert len(study.cells) == 1 + 5 * len(names)
@@ -174,12 +177,13 @@ def test_incomplete_trees_are_listed_and_the_rest_is_evaluated(tmp_path: Path) -
     study = study_of(tmp_path, folder)
     source = opened(study, CLEAN_TREE)
     assert len(study.cells) == 1 + 5 + 4
-    gaps, unread = source.notes
+    gaps, unread, paired = source.notes
     assert "flash lacks severity 4" in gaps.text
     assert "1 of 12 images are left out of every corruption and severity" in gaps.text
     assert "fog/2 holds 11" in gaps.text
     assert "previews/" in unread.text
     assert "fog/6/" in unread.text
+    assert paired.text == "11 of 12 clean images and of 11 images of set pair: only these are evaluated"
     assert source.published.image_count == 11
     assert source.pairing.paired
     with pytest.raises(DataError, match=r"fog/2 lacks n03/03\.JPEG"):
@@ -218,12 +222,133 @@ def test_gray_archives_become_three_equal_channels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.corrupted(None, "contrast_down", 5, np.arange(12)), expected)
 
 
-def test_a_set_in_another_order_does_not_pair_and_says_so(tmp_path: Path) -> None:
-    order = np.random.default_rng(1).permutation(12)
-    folder = write_arrays(tmp_path / "set", IMAGES[order], LABELS[order], ["ripple"])
-    pairing = opened(study_of(tmp_path, folder)).pairing
-    assert not pairing.paired
-    assert "labels differ from the clean images'" in str(pairing.note)
+def test_folders_named_by_parameters_are_severities_by_rank(tmp_path: Path) -> None:
+    write_tree(tmp_path / "set", IMAGES, FILES, IMAGENET_C_BAR_PARAMETERS)
+    study = study_of(tmp_path, tmp_path / "set")
+    assert len(study.cells) == 1 + 5 * 10
+    source = opened(study, CLEAN_TREE)
+    (note,) = source.notes
+    assert not note.is_warning
+    for name, levels in IMAGENET_C_BAR_PARAMETERS.items():
+        assert (f"{name} {'/'.join(levels)}" in note.text) == (name != "brownish_noise"), "its parameters are 1 to 5"
+        for severity in range(1, 6):
+            found = source.corrupted(None, name, severity, np.arange(12))
+            np.testing.assert_array_equal(found, darkened(np.asarray(CLEAN_TREE.images), name, severity))
+
+
+FOLDERS: dict[str, tuple[str, int, str]] = {
+    "from zero": ("0 1 2 3 4", 5, "severities are their ranks: fog 0/1/2/3/4"),
+    "from zero to five": ("0 1 2 3 4 5", 5, "fog/0/ (severities are above 0 and up to 5)"),
+    "some of one to five": ("1 3 5", 3, "fog lacks severity 2, 4"),
+    "even": ("2 4 6 8 10", 5, "severities are their ranks: fog 2/4/6/8/10"),
+    "more than five": ("0.1 0.2 0.3 0.4 0.5 0.6", 0, "has 6 folders named by numbers, 0.1, 0.2, 0.3 and 3 more"),
+}
+
+
+@pytest.mark.parametrize(("folders", "count", "said"), FOLDERS.values(), ids=FOLDERS)
+def test_folders_of_severities_that_are_not_one_to_five_are_listed(tmp_path, folders: str, count: int, said: str):
+    write_tree(tmp_path / "set", IMAGES[:4], FILES[:4], {"fog": folders.split(), "snow": list("12345")})
+    study = study_of(tmp_path, tmp_path / "set")
+    assert len([cell for cell in study.cells if cell.corruption == "fog"]) == count
+    assert said in "; ".join(
+        note.text for note in opened(study_of(tmp_path, tmp_path / "set", ["all"]), CLEAN_TREE).notes
+    )
+
+
+CYCLIC = np.arange(60) % 2
+READINGS: dict[str, tuple[int, int, int, int | str]] = {  # severities of images and of labels, clean images, result
+    "three of five": (3, 3, 20, 3),
+    "labels once": (3, 1, 20, 3),
+    "one": (1, 1, 60, 1),
+    "five as published": (5, 5, 12, 5),
+    "another clean size": (3, 3, 40, "5 severities of 12 or 3 severities of 20"),
+}
+
+
+@pytest.mark.parametrize(("held", "labeled", "clean", "result"), READINGS.values(), ids=READINGS)
+def test_the_clean_size_decides_where_labels_repeat_in_several_ways(tmp_path, held, labeled, clean, result) -> None:
+    folder, size = tmp_path / "set", 60 // held
+    write_arrays(folder, np.resize(IMAGES, (size, 16, 16, 3)), CYCLIC[:size], ["fog"])
+    np.save(folder / "fog.npy", np.load(folder / "fog.npy")[: held * size])
+    np.save(folder / "labels.npy", CYCLIC[: labeled * size])
+    write_dataset(tmp_path / "clean", np.resize(IMAGES, (clean, 16, 16, 3)), CYCLIC[:clean], ("a", "b", "c"))
+    content = {
+        "name": "s", "output": "out", "dataset": {"kind": "arrays", "path": "clean"},
+        "corruptions": {"names": ["all"], "published": "set"},
+    }  # fmt: skip
+    if isinstance(result, str):
+        with pytest.raises(StudyError, match=result):
+            check_study(content, tmp_path, require_models=False)
+        return
+    study = check_study(content, tmp_path, require_models=False)
+    assert len(study.cells) == 1 + result
+    source = opened(study, open_dataset(study.dataset, study.cache))
+    assert (source.published.image_count, source.pairing.paired) == (size, True)
+
+
+@pytest.mark.parametrize("count", [6, 7, 9])
+def test_more_than_five_severities_in_an_array_are_refused(tmp_path: Path, count: int) -> None:
+    folder = write_arrays(tmp_path / "set", IMAGES, LABELS, ["fog"])
+    np.save(folder / "fog.npy", np.resize(np.load(folder / "fog.npy"), (12 * count, 16, 16, 3)))
+    np.save(folder / "labels.npy", np.tile(LABELS, count))
+    with pytest.raises(DataError, match=f"are {count} severities of the 12 clean images: at most 5"):
+        open_corrupted_dataset(folder, (), clean_count=12)
+
+
+def reordered(folder: Path) -> None:
+    np.save(folder / "labels.npy", np.tile(LABELS[::-1], 5))
+
+
+def without(folder: Path, start: str) -> None:
+    for path in folder.rglob(f"{start}*"):
+        shutil.rmtree(path)
+
+
+SOME = np.flatnonzero(LABELS[ORDER] < 2)
+FEW = Dataset(
+    "x",
+    "X",
+    "test",
+    IMAGES[ORDER][SOME],
+    LABELS[ORDER][SOME],
+    ("n01", "n02"),
+    files=tuple(FILES[i] for i in ORDER[SOME]),
+)
+OTHERS = Dataset("x", "X", "test", IMAGES, LABELS, ("n01", "n02", "n03"), files=tuple(f"{f}x.png" for f in FILES))
+NOTES: dict[str, tuple[Callable[[Path], object], Dataset, str, bool, str]] = {
+    "labels in another order": (reordered, CLEAN, "pairing", True, "agree); pixels match, so its labels are probably"),
+    "another order": (lambda p: write_arrays(p, IMAGES[::-1], LABELS[::-1], ["ripple"]), CLEAN, "pairing", True,
+                      "pixels differ too"),
+    "other names": (lambda _: None, OTHERS, "pairing", False, "no published image has the name of a clean one"),
+    "a class less": (lambda p: without(p, "n03"), OTHERS, "classes_absent", True, "no image of 1 of 3 classes (n03)"),
+    "other classes": (lambda _: None, FEW, "classes_left_out", False, "1 of 3 classes are not in the clean dataset: "
+                      "their 4 of 12 images are left out"),
+    "a renamed class": (lambda p: [one.rename(one.with_name("m03")) for one in p.rglob("n03")], CLEAN_TREE,
+                        "classes_left_out", True, "it has no image of n03"),
+    "files elsewhere": (lambda p: np.save(p / "fog" / "1" / "a.npy", LABELS), CLEAN_TREE, "incomplete_dataset", True,
+                        "1 entries are not read (fog/1/a.npy)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "clean", "topic", "is_warning", "said"), NOTES.values(), ids=NOTES)
+def test_what_does_not_fit_the_clean_images_is_a_note(
+    tmp_path, change, clean: Dataset, topic, is_warning, said
+) -> None:
+    folder = tmp_path / "set"
+    if clean is CLEAN:
+        write_arrays(folder, IMAGES, LABELS, ["ripple"])
+    else:
+        write_tree(folder, IMAGES, FILES, ["fog"])
+    change(folder)
+    notes = {note.topic: note for note in opened(study_of(tmp_path, folder), clean).notes}
+    assert notes[topic].is_warning == is_warning
+    assert said in notes[topic].text
+
+
+def test_a_label_that_is_no_class_of_the_clean_dataset_is_refused(tmp_path: Path) -> None:
+    folder = write_arrays(tmp_path / "set", IMAGES, LABELS + 1, ["ripple"])
+    with pytest.raises(DataError, match="label 3 is out of range: the clean dataset has 3 classes"):
+        opened(study_of(tmp_path, folder))
 
 
 def test_a_missing_folder_is_an_error_only_when_images_are_needed(tmp_path: Path) -> None:

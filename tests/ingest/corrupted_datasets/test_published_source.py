@@ -89,7 +89,7 @@ def test_pairing_wants_labels_and_pixels(tmp_path: Path, sixty_digits: Dataset) 
         "another order": (images[by_class], labels[by_class], False, "labels differ"),
         "another image of the class": (images[shifted], labels, False, "pixels do not match"),
         "fewer": (images[:50], labels[:50], False, "has 50 images, the clean one 60"),
-        "a label beyond": (images, np.where(np.arange(60) == 0, 99, labels), False, "labels differ"),
+        "another label": (images, np.where(np.arange(60) == 0, labels[0] ^ 1, labels), False, "labels differ"),
         "smaller": (np.ascontiguousarray(images[:, :24, :24]), labels, False, "images are"),
         "one color": (np.zeros_like(images), labels, False, "a single color"),
     }

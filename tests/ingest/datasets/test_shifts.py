@@ -49,6 +49,17 @@ def test_a_subset_of_the_classes_is_restricted_and_has_its_own_clean_images(tmp_
     np.testing.assert_array_equal(own.images[:], clean.images[[1, 3, 5, 7]])
 
 
+def test_classes_without_images_and_clean_images_of_a_shift_are_stated(tmp_path: Path) -> None:
+    beside = arrays(tmp_path / "clean")
+    clean = open_dataset(beside, tmp_path)
+    chosen = np.flatnonzero(clean.labels < 2)
+    write_arrays(tmp_path / "some", clean.images[chosen], clean.labels[chosen], NAMES)
+    shift = open_shift(ShiftSpec(kind="arrays", path=tmp_path / "some", label="Some"), beside, clean, tmp_path)
+    assert (shift.dataset.class_names, shift.needs_own_clean) == (NAMES[:2], True)
+    assert "6 images, 2 of 4 classes" in shift.describe()
+    assert "6 of its images are among the clean ones" in shift.note
+
+
 def test_wordnet_ids_and_imagenets_names_are_the_same_classes() -> None:
     ids, names = ("n01440764", "n01443537"), ("tench", "goldfish")
     assert match_classes(ids[::-1], names, "a shift", "ImageNet").tolist() == [1, 0]

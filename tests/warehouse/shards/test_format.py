@@ -1,11 +1,13 @@
 """The record, local or at a URL: what is written is read back, damage is found, and hashes are of rows alone."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import polars as pl
 import pyarrow as pa
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
@@ -80,7 +82,7 @@ def test_changed_truncated_and_misplaced_files_are_found(path: Path) -> None:
         path.write_bytes(damaged)
         with pytest.raises(DamagedShardError, match=text):
             read_verified(path)
-    misplaced = path.parents[1] / "severity=3.000" / path.name
+    misplaced = path.parents[1] / "severity_text=3.000" / path.name
     misplaced.parent.mkdir(exist_ok=True)
     misplaced.write_bytes(content)
     with pytest.raises(DamagedShardError, match="does not belong here"):
@@ -110,7 +112,7 @@ def test_footers_are_read_without_rows_however_long_they_are(memory_results: Syn
 def test_a_file_without_rows_is_read(tmp_path: Path) -> None:
     columns = schema.PREDICTION_FACTS.arrow(without=schema.PARTITIONS)
     path = write_shard(tmp_path, schema.PREDICTION_FACTS, ShardKey("e" * 16, FOG), columns.empty_table())
-    assert read_verified(path).rows == columns.empty_table()
+    assert read_verified(path).rows.drop_columns("severity") == columns.empty_table()
     assert read_footer(path)["row_count"] == 0
 
 
@@ -126,7 +128,7 @@ def test_published_cells_are_those_all_of_whose_shards_stand_where_they_belong(
         assert published_cells(output, evaluation_id, attention=False) == everything
         assert published_cells(output, "nobody", attention=True) == set()
     folder = shard_path(results.output, schema.PREDICTION_FACTS, ShardKey(evaluation_id, FOG)).parents[2]
-    for parts in (("corruption=fog", "severity=x"), ("corruption=fog", "severity=1e3"), ("severity=9.000",), ()):
+    for parts in (("corruption=fog", "severity_text=x"), ("corruption=fog", "severity=1e3"), ("severity=9.000",), ()):
         stray = folder.joinpath(*parts, "rows.parquet")
         stray.parent.mkdir(parents=True, exist_ok=True)
         stray.write_text("stray")
@@ -213,3 +215,25 @@ def test_hashes_are_those_of_results_written_before(monkeypatch, hashed_rows: in
     assert content_hash(rows) == content_hash(pieces) == "cd7cde7f85b52118209b1bfececdbacd"
     assert content_hash(rows.slice(13, 40)) == "0c86b81aa3d71ba7e779d698dca6261f"
     assert content_hash(rows.slice(0, 0)) == "0593a57e75ac5d0e33709aea0b91cc97"
+
+
+def read_by_duckdb(folder: Path) -> pl.DataFrame:
+    return duckdb.sql(f"from read_parquet('{folder}/**/*.parquet', hive_partitioning = true)").pl()
+
+
+def read_by_pandas(folder: Path) -> pl.DataFrame:
+    return pl.from_pandas(pytest.importorskip("pandas").read_parquet(folder, engine="pyarrow"))
+
+
+def read_by_polars(folder: Path) -> pl.DataFrame:
+    return pl.read_parquet(folder / "**/*.parquet", hive_partitioning=True)
+
+
+@pytest.mark.parametrize("read", [read_by_duckdb, read_by_pandas, read_by_polars])
+def test_other_tools_read_severities_as_numbers(tmp_path: Path, read: Callable[[Path], pl.DataFrame]) -> None:
+    write_synthetic(tmp_path, images=20, models=("Alpha",), corruptions=("fog", "contrast"), severities=(1, 2.5))
+    for table in schema.FACTS:
+        rows = read(tmp_path / "results" / table.name)
+        assert rows.schema["severity"] == pl.Float64
+        cells = rows.select(pl.col("corruption").cast(pl.String), "severity").unique().sort(pl.all()).rows()
+        assert cells == [("contrast", 1), ("contrast", 2.5), ("fog", 1), ("fog", 2.5), ("none", 0)]

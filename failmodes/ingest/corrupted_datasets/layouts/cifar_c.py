@@ -1,8 +1,9 @@
 """The layout of CIFAR-10-C (Zenodo 2535967): one array per corruption, mapped to be read.
 
 `<corruption>.npy`, uint8 (k·n, H, W, 3), rows (s-1)·n … s·n are severity s of 1 to k; `labels.npy`, the n labels k
-times or once. Published datasets have five severities; names are open: CIFAR-10-C-bar has ten others
-(facebookresearch/augmentation-corruption, `make_cifar10_c_bar.py`).
+times or once. If labels repeat in several ways, the number of clean images decides. Published datasets have five
+severities; names are open: CIFAR-10-C-bar has ten others (facebookresearch/augmentation-corruption,
+`make_cifar10_c_bar.py`).
 """
 
 import io
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from failmodes.ingest.corrupted_datasets.corrupted_dataset import (
     FETCH_AGAIN,
+    CleanCount,
     CorruptedDataset,
     SetContents,
     SetRequest,
@@ -62,6 +64,11 @@ class CifarCDataset(CorruptedDataset):
 
     def labels_in(self, class_names: tuple[str, ...]) -> NDArray[np.int64]:
         """Its own labels: the layout has no class names."""
+        if self.labels.max() >= len(class_names):
+            raise DataError(
+                f"{self.folder}: label {self.labels.max()} is out of range: the clean dataset has {len(class_names):,}"
+                f" classes, 0 to {len(class_names) - 1}"
+            )
         return self.labels
 
     def _read(self, name: str, severity: Decimal, positions: NDArray[np.integer]) -> NDArray[np.uint8]:
@@ -128,11 +135,11 @@ class ArrayWriter(SetWriter):
         return len(part.severities) * len(self.image_ids), *self.shape[1:]
 
 
-def array_contents(folder: Path) -> SetContents | None:
+def array_contents(folder: Path, clean_count: CleanCount) -> SetContents | None:
     """List a folder of arrays: only headers and labels are read.
 
     Raises:
-        DataError: its labels are missing or damaged.
+        DataError: its labels are missing, damaged or ambiguous.
     """
     files = [path.name for path in sorted(folder.glob("*.npy")) if not path.is_dir()]
     if not files:
@@ -146,13 +153,13 @@ def array_contents(folder: Path) -> SetContents | None:
             rows[name] = len(_map_images(folder / file))
         except DataError as error:
             damaged[name] = str(error)
-    label_count = len(_read_labels(folder / LABELS_FILE, {*rows.values()})) if found else 0
+    image_count = images_per_severity(*_read_labels(folder), {*rows.values()}, clean_count) if rows else 0
     for name in in_catalog_order(rows):
         try:
-            severities[name] = held_severities(folder / found[name], rows[name], label_count)
+            severities[name] = held_severities(folder / found[name], rows[name], image_count)
         except DataError as error:
             damaged[name] = str(error)
-    return SetContents(severities, damaged, (*unnamed, *other_entries(folder, files)))
+    return SetContents(severities, damaged, (*unnamed, *other_entries(folder, files)), image_count=image_count)
 
 
 @set_layout(
@@ -169,12 +176,12 @@ def open_cifar_c(request: SetRequest) -> CifarCDataset:
     """
     files = files_by_name(request, ".npy", besides=LABELS_FILE)
     shapes = [_map_images(file).shape for file in files.values()]
-    labels = _read_labels(request.folder / LABELS_FILE, {shape[0] for shape in shapes})
+    labels, _ = _read_labels(request.folder)
     return CifarCDataset(
         request=request,
-        image_count=len(labels),
+        image_count=request.contents.image_count,
         image_shape=common_size(request, {shape[1:] for shape in shapes}),
-        labels=labels,
+        labels=labels[: request.contents.image_count],
         files=files,
     )
 
@@ -212,42 +219,106 @@ def held_severities(file: Path, row_count: int, label_count: int) -> tuple[Decim
     return tuple(map(Decimal, SEVERITIES[:rounds]))
 
 
-def _read_labels(path: Path, row_counts: set[int]) -> NDArray[np.int64]:
-    """The labels (n,) of the images at one severity, which the file has once or once a severity."""
+def _read_labels(folder: Path) -> tuple[NDArray[np.int64], str]:
+    """All labels of the file, and its path for errors."""
+    path = folder / LABELS_FILE
     labels = _map(path)
     if labels.size > MAX_IMAGES:
         raise DataError(f"{path} holds {labels.size:,} labels: at most {MAX_IMAGES:,} images can be stored")
-    return labels_of_severity(labels, row_counts, str(path))
+    return checked_labels(labels, str(path)), str(path)
 
 
-def labels_of_severity(stored: NDArray[Any], row_counts: set[int], location: str) -> NDArray[np.int64]:
-    """The labels (n,) of one severity.
-
-    Args:
-        stored: those of five severities, of fewer if the arrays have as many rows, or of one.
-        row_counts: numbers of rows of the arrays.
-        location: of the labels, for errors.
+def checked_labels(stored: NDArray[Any], location: str) -> NDArray[np.int64]:
+    """Labels (N,) of all severities, or of one.
 
     Raises:
-        DataError: they are no whole numbers, out of range, or do not repeat severity by severity.
+        DataError: there are none, or they are no whole numbers or out of range.
     """
     labels = class_indices(stored, location)
-    count = len(labels)
-    if not count:
+    if not len(labels):
         raise DataError(f"{location} holds no labels: expected one per image")
     if labels.min() < 0 or labels.max() > LARGEST_LABEL:
         outlier = labels.min() if labels.min() < 0 else labels.max()
         raise DataError(f"{location}: label {outlier} is out of range: expected 0 to {LARGEST_LABEL}")
-    for rounds in range(SEVERITIES[-1], 1, -1):
-        if count % rounds == 0 and (rounds == SEVERITIES[-1] or row_counts == {count}):
-            repeated = labels.reshape(rounds, -1)
-            if (repeated == repeated[0]).all():
-                return labels[: count // rounds]
-    if any(rows == count * rounds for rows in row_counts for rounds in SEVERITIES[1:]):
-        return labels  # once, for all severities
-    if count % SEVERITIES[-1]:
-        raise DataError(f"{location} holds {count:,} labels: expected a multiple of {SEVERITIES[-1]} (severities)")
-    raise DataError(f"{location}: labels differ between severities, expected the same labels five times")
+    return labels
+
+
+def images_per_severity(labels: NDArray[np.int64], location: str, row_counts: set[int], clean_count: CleanCount) -> int:
+    """Number of images at one severity, n, where labels stand once or once a severity.
+
+    The number of clean images decides if it is one of the possible n. It is asked for only if labels do not decide:
+    labels such as 0, 1, 2, 0, 1, 2 repeat in several ways, or by chance.
+
+    Args:
+        labels: all labels.
+        location: of the labels, for errors.
+        row_counts: numbers of rows of the arrays.
+        clean_count: number of clean images.
+
+    Raises:
+        DataError: labels do not repeat severity by severity, or in several ways of which no n is that number.
+    """
+    readings = _readings(labels, row_counts)
+    several = {size: held for size, held in readings.items() if held > 1 or size < len(labels)}
+    if len(several) == 1 and not any(_may_repeat(labels[:size]) for size in several):
+        return next(iter(several))
+    clean, most = clean_count(), max(row_counts)
+    if clean in readings:
+        return clean
+    if clean and most > clean * SEVERITIES[-1] and most % clean == 0 and not any(size % clean for size in several):
+        raise DataError(
+            f"{location}: {most:,} images are {most // clean} severities of the {clean:,} clean images: at most"
+            f" {SEVERITIES[-1]} can be read"
+        )
+    if len(several) == 1:
+        return next(iter(several))
+    raise DataError(f"{location}{_undecided(several, clean, len(labels), most)}")
+
+
+def _undecided(several: dict[int, int], clean: int | None, label_count: int, row_count: int) -> str:
+    """Why the number of images at one severity is unknown, in words."""
+    if several:
+        ways = " or ".join(f"{held} severities of {size:,}" for size, held in list(several.items())[:2])
+        known = "its size is unknown" if clean is None else f"it has {clean:,}"
+        return (
+            f": labels repeat in several ways, so that the images may be {ways}; the clean dataset does not decide"
+            f" ({known}): set `dataset` to the images that were corrupted"
+        )
+    if row_count % label_count:
+        return (
+            f" holds {label_count:,} labels for {row_count:,} images: expected one per image, a multiple of"
+            f" {SEVERITIES[-1]} (severities), or those of one severity"
+        )
+    return ": labels differ between severities, expected the same labels five times"
+
+
+def _readings(labels: NDArray[np.int64], row_counts: set[int]) -> dict[int, int]:
+    """How many severities the fullest array would have, by the possible numbers of images at one severity.
+
+    Without an array that fits, labels of five severities are one.
+    """
+    found: dict[int, int] = {}
+    for times in reversed(SEVERITIES):
+        size, rest = divmod(len(labels), times)
+        if rest or not _repeats(labels, size):
+            continue
+        held = max((rows // size for rows in row_counts if rows % size == 0 and rows // size in SEVERITIES), default=0)
+        if held and (times == 1 or times >= held):
+            found[size] = held
+    five, rest = divmod(len(labels), SEVERITIES[-1])
+    return found if found or rest or not _repeats(labels, five) else {five: SEVERITIES[-1]}
+
+
+def _may_repeat(labels: NDArray[np.int64]) -> bool:
+    """Whether labels (n,) of one severity may repeat by themselves: each class once, or a part again and again."""
+    return len(np.unique(labels)) == len(labels) or any(
+        _repeats(labels, size) for size in range(1, len(labels) // 2 + 1)
+    )
+
+
+def _repeats(labels: NDArray[np.int64], size: int) -> bool:
+    """Whether labels (n,) are their first `size` ones, again and again."""
+    return size > 0 and len(labels) % size == 0 and bool((labels.reshape(-1, size) == labels[:size]).all())
 
 
 def _map(path: Path) -> NDArray[Any]:

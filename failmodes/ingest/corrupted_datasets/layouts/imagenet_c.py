@@ -2,17 +2,19 @@
 
 Published as Zenodo 2235448. Images are numbered in the order of class folder and file name; every corruption and
 severity holds the same ones. Names are open: Tiny-ImageNet-C, ImageNet-C-bar and ImageNet-3DCC have this layout too
-(facebookresearch/augmentation-corruption, EPFL-VILAB/3DCommonCorruptions).
+(facebookresearch/augmentation-corruption, EPFL-VILAB/3DCommonCorruptions). The generator of ImageNet-C-bar names the
+folders of severities by parameters, such as `sparkles/6.00` (`make_imagenet_c_bar.py`): these are severities by rank.
 """
 
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property, partial
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,8 @@ from PIL import Image
 
 from failmodes.ingest.corrupted_datasets.corrupted_dataset import (
     FETCH_AGAIN,
+    TEXT_SUFFIXES,
+    CleanCount,
     CorruptedDataset,
     SetContents,
     SetRequest,
@@ -31,12 +35,13 @@ from failmodes.ingest.corrupted_datasets.corrupted_dataset import (
     set_layout,
     without_suffix,
 )
+from failmodes.ingest.corrupted_datasets.manifest import recorded_origin
 from failmodes.ingest.corrupted_datasets.set_writer import Fingerprints, ProgressCallback, SetPart, SetWriter
-from failmodes.ingest.corruptions.catalog import parse_severity, severity_text
+from failmodes.ingest.corruptions.catalog import SEVERITIES, parse_severity, severity_text
 from failmodes.ingest.data_files import list_entries
 from failmodes.ingest.datasets.decoding import decode_opaque
 from failmodes.ingest.datasets.folder_listing import IMAGE_SUFFIXES, MOST_NAME_SHOWN, class_name_of, is_image
-from failmodes.warehouse.errors import DataError, printable
+from failmodes.warehouse.errors import DataError, listed, printable
 from failmodes.warehouse.hashing import DIGEST_BYTES, file_digest, identity_of
 from failmodes.warehouse.storage.files import fsync
 
@@ -45,6 +50,7 @@ GROUP_FOLDERS = ("noise", "blur", "weather", "digital", "extra")  # of the publi
 NUMBER = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3})?")  # names a folder that may be of a severity
 Cells = dict[str, dict[Decimal, Path]]
 FIX = f": {FETCH_AGAIN}"
+SHOWN = 3  # names in a message
 MOST_LEFT_OUT = 0.1  # share of images that may be left out because a cell lacks them
 WORKERS = min(32, os.cpu_count() or 1)  # reading, hashing and (de)coding release Python's lock, so threads help
 
@@ -66,16 +72,39 @@ class ImageNetCDataset(CorruptedDataset):
 
     def labels_in(self, class_names: tuple[str, ...]) -> NDArray[np.int64]:
         """Labels (n,): each class folder's index in `class_names`, by its name, or by the WordNet id it begins with."""
-        indices = {name: label for label, name in enumerate(class_names)}
-        folders = [file.partition("/")[0] for file in self.files]
-        folders = [name if name in indices else class_name_of(name) for name in folders]
-        unknown = sorted(set(folders) - indices.keys())
-        if unknown:
+        labels = self._known_labels(class_names)
+        if (labels < 0).any():
+            unknown = sorted(
+                {file.partition("/")[0] for file, label in zip(self.files, labels, strict=True) if label < 0}
+            )
             raise DataError(
                 f"{self.folder} has a class {unknown[0]!r} that the clean dataset lacks ({len(unknown):,} such classes;"
                 f" it has {', '.join(class_names[:3])}, …): class folders must have the names of the dataset's classes"
             )
-        return np.array([indices[name] for name in folders], dtype=np.int64)
+        return labels
+
+    def of_classes(self, class_names: tuple[str, ...]) -> CorruptedDataset:
+        """The images whose class folder is a class of the dataset, unless none is."""
+        known = self._known_labels(class_names) >= 0
+        if known.all() or not known.any():
+            return self
+        kept = tuple(compress(self.files, known))
+        own, shared = ({file.partition("/")[0] for file in files} for files in (self.files, kept))
+        return replace(
+            self,
+            files=kept,
+            image_count=len(kept),
+            image_names=tuple(map(without_suffix, kept)),
+            other_classes=f"{len(own) - len(shared):,} of {len(own):,} classes are not in the clean dataset: their"
+            f" {len(known) - len(kept):,} of {len(known):,} images are left out of every corruption and severity",
+        )
+
+    def _known_labels(self, class_names: tuple[str, ...]) -> NDArray[np.int64]:
+        """Labels (n,), -1 for a class folder that is none of these classes."""
+        indices = {name: label for label, name in enumerate(class_names)}
+        folders = (file.partition("/")[0] for file in self.files)
+        labels = (indices.get(name, indices.get(class_name_of(name), -1)) for name in folders)
+        return np.fromiter(labels, np.int64, len(self.files))
 
     def _read(self, name: str, severity: Decimal, positions: NDArray[np.integer]) -> NDArray[np.uint8]:
         folder = self.cells[name][severity]
@@ -132,25 +161,34 @@ def _with_severities(folder: Path) -> list[str]:
     ]
 
 
-def tree_contents(folder: Path) -> SetContents | None:
+def tree_contents(folder: Path, clean_count: CleanCount) -> SetContents | None:
     """List the corruptions and severities of a tree; no class folder is read.
 
     Raises:
-        DataError: a corruption or severity has two folders, or a folder cannot be read.
+        DataError: a corruption has two folders, or a folder cannot be read.
     """
+    del clean_count
     folders, others = corruption_folders(folder)
     if not folders:
         return None
     severities: dict[str, tuple[Decimal, ...]] = {}
     damaged: dict[str, str] = {}
+    by_rank: dict[str, tuple[str, ...]] = {}
     for name in in_catalog_order(folders):
-        held, unread = _severities(folders[name])
+        try:
+            held, unread = _severities(folders[name], folder)
+        except DataError as error:
+            damaged[name] = str(error)
+            continue
         others += [f"{folders[name].relative_to(folder)}/{entry}" for entry in unread]
+        names = tuple(held[severity].name for severity in sorted(held))
+        if any(Decimal(entry) != severity for entry, severity in zip(names, sorted(held), strict=True)):
+            by_rank[name] = names
         if held:
             severities[name] = tuple(sorted(held))
         else:
-            damaged[name] = f"{folders[name]} has no severity from 1 to 5, such as {folders[name]}/1: {FETCH_AGAIN}"
-    return SetContents(severities, damaged, tuple(others))
+            damaged[name] = f"{folders[name]} has no severities, such as {folders[name]}/1 to 5: {FETCH_AGAIN}"
+    return SetContents(severities, damaged, tuple(others), by_rank)
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,7 +258,7 @@ def open_imagenet_c(request: SetRequest) -> ImageNetCDataset:
         DataError: it lacks a needed image, or its first image is damaged.
     """
     folders, _ = corruption_folders(request.folder)
-    cells = {name: _severities(folders[name])[0] for name in request.contents.severities}
+    cells = {name: _severities(folders[name], request.folder)[0] for name in request.contents.severities}
     requested = [cells[name][severity] for name, severities in request.cells.items() for severity in severities]
     files, left_out = _shared_files(requested, request)
     first = decode_opaque(requested[0] / files[0], str(requested[0] / files[0]))
@@ -235,14 +273,26 @@ def open_imagenet_c(request: SetRequest) -> ImageNetCDataset:
     )
 
 
-def _severities(folder: Path) -> tuple[dict[Decimal, Path], list[str]]:
-    """The folders of a corruption by severity, and its other folders."""
+def _severities(folder: Path, root: Path) -> tuple[dict[Decimal, Path], list[str]]:
+    """The folders of a corruption of the tree `root` by severity, and its other folders.
+
+    Raises:
+        DataError: two folders are of one severity, or more than five are named by parameters.
+    """
     found: dict[Decimal, Path] = {}
-    unread: list[str] = []
-    for name in list_entries(folder, FIX).folders:
-        severity = parse_severity(name) if NUMBER.fullmatch(name) else None
-        if severity is None:
-            unread.append(f"{printable(name, MOST_NAME_SHOWN)}/ (severities are above 0 and up to 5)")
+    names = list_entries(folder, FIX).folders
+    unread = [f"{printable(name, MOST_NAME_SHOWN)}/" for name in names if not NUMBER.fullmatch(name)]
+    levels = {name: Decimal(name) for name in names if NUMBER.fullmatch(name)}
+    if _are_parameters(levels, root):
+        ranks = {level: Decimal(rank) for rank, level in enumerate(sorted({*levels.values()}), start=1)}
+        if len(ranks) > SEVERITIES[-1]:
+            raise DataError(
+                f"{folder} has {len(ranks)} folders named by numbers, {listed(levels, SHOWN)}: expected 1 to 5"
+            )
+        levels = {name: ranks[level] for name, level in levels.items()}
+    for name, severity in levels.items():
+        if parse_severity(str(severity)) is None:
+            unread.append(f"{name}/ (severities are above 0 and up to 5)")
         elif severity in found:
             raise DataError(f"{folder} has severity {severity_text(severity)} twice: remove one folder")
         else:
@@ -250,8 +300,20 @@ def _severities(folder: Path) -> tuple[dict[Decimal, Path], list[str]]:
     return found, unread
 
 
+def _are_parameters(levels: Mapping[str, Decimal], root: Path) -> bool:
+    """Whether numbers that name folders are parameters of a corruption: fractions, or whole numbers beyond 1 to 5.
+
+    They are severities where they are 1 … k, all of 1 to 5 are among them, or the tree was written here.
+    """
+    numbers, whole = {*levels.values()}, {*map(Decimal, SEVERITIES)}
+    if numbers in ({*map(Decimal, SEVERITIES[:count])} for count in SEVERITIES) or numbers >= whole:
+        return False
+    is_missing_some = numbers <= whole and not any("." in name for name in levels)
+    return not is_missing_some and recorded_origin(root) is None
+
+
 def _shared_files(cells: list[Path], request: SetRequest) -> tuple[tuple[str, ...], str]:
-    """The files that all cells have, in order, and how many others are left out, in words.
+    """The files that all cells have, in order, and how many other images are left out and files not read, in words.
 
     Raises:
         DataError: there are none, or a cell lacks a file of another: any, or with `request.every` more than
@@ -259,26 +321,31 @@ def _shared_files(cells: list[Path], request: SetRequest) -> tuple[tuple[str, ..
     """
     shared, every = set(list_image_files(cells[0])), set[str]()
     counts: dict[Path, int] = {}
+    unread: list[str] = []
     for cell in cells:
-        files = list_image_files(cell)
+        files, others = _list_cell(cell)
         counts[cell] = len(files)
         shared.intersection_update(files)
         every.update(files)
+        unread += [f"{cell.relative_to(request.folder)}/{printable(other, MOST_NAME_SHOWN)}" for other in others]
     if not every:
         raise DataError(f"{cells[0]} holds no images: expected <class>/<image>.JPEG, {FETCH_AGAIN}")
     in_order = tuple(sorted(shared, key=lambda file: file.split("/")))
+    expected = f"expected {', '.join(sorted(IMAGE_SUFFIXES))} in class folders"
+    words = [f"{len(unread):,} entries are not read ({listed(unread, SHOWN)}): {expected}"] if unread else []
     if len(shared) == len(every):
-        return in_order, ""
+        return in_order, "; ".join(words)
     least = min(cells, key=lambda cell: counts[cell])
     if not request.every or not shared or len(shared) < (1 - MOST_LEFT_OUT) * len(every):
         missing = sorted(every.difference(list_image_files(least)))
         raise DataError(
             f"{least} lacks {missing[0]}, which another severity or corruption has ({len(missing):,} missing){FIX}"
         )
-    return in_order, (
+    left_out = (
         f"{len(every) - len(shared):,} of {len(every):,} images are left out of every corruption and severity, because"
         f" not all of them hold it: {least.relative_to(request.folder)} holds {counts[least]:,}"
     )
+    return in_order, "; ".join([left_out, *words])
 
 
 def _decode(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -293,12 +360,20 @@ def _decode(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 def list_image_files(cell: Path) -> list[str]:
     """`class/image` of every image of one corruption and severity, by class folder, then by file name."""
-    return [
-        f"{folder}/{entry}"
-        for folder in list_entries(cell, FIX).folders
-        for entry in list_entries(cell / folder, FIX).files
-        if is_image(entry, IMAGE_SUFFIXES)
-    ]
+    return _list_cell(cell)[0]
+
+
+def _list_cell(cell: Path) -> tuple[list[str], list[str]]:
+    """The images of a cell, and its other files and folders, without texts."""
+    here = list_entries(cell, FIX)
+    images: list[str] = []
+    others = here.files
+    for folder in here.folders:
+        inner = list_entries(cell / folder, FIX)
+        for entry in inner.files:
+            (images if is_image(entry, IMAGE_SUFFIXES) else others).append(f"{folder}/{entry}")
+        others += [f"{folder}/{name}/" for name in inner.folders]
+    return images, [entry for entry in others if not is_image(entry, TEXT_SUFFIXES)]
 
 
 def fingerprint_of_files(folder: Path, files: Sequence[str]) -> str:

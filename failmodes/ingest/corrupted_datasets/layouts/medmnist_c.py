@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.ingest.corrupted_datasets.corrupted_dataset import (
+    CleanCount,
     SetContents,
     SetRequest,
     in_catalog_order,
@@ -28,10 +29,11 @@ from failmodes.ingest.corrupted_datasets.layouts.cifar_c import (
     FIX,
     ArrayWriter,
     CifarCDataset,
+    checked_labels,
     common_size,
     files_by_name,
     held_severities,
-    labels_of_severity,
+    images_per_severity,
 )
 from failmodes.ingest.corrupted_datasets.set_writer import Fingerprints, ProgressCallback, SetPart
 from failmodes.ingest.datasets.archives import array_names, images_shape, map_images, read_array
@@ -65,7 +67,7 @@ class MedMnistCDataset(CifarCDataset):
         return file_digest(file).hex()
 
 
-def archive_contents(folder: Path) -> SetContents | None:
+def archive_contents(folder: Path, clean_count: CleanCount) -> SetContents | None:
     """List a folder of archives: only the headers of images, and labels, are read.
 
     An archive whose labels differ from those of most is listed as damaged.
@@ -88,16 +90,18 @@ def archive_contents(folder: Path) -> SetContents | None:
     for name in in_catalog_order(found):
         path = folder / found[name]
         try:
-            labels = _labels(path)
-            severities[name] = held_severities(path, images_shape(path, IMAGES, FIX)[0], len(labels))
-            orders[name] = labels.tobytes()
+            labels, row_count = _labels(path), images_shape(path, IMAGES, FIX)[0]
+            size = images_per_severity(labels, f"{path}: {LABELS}", {row_count}, clean_count)
+            severities[name] = held_severities(path, row_count, size)
+            orders[name] = labels[:size].tobytes()
         except DataError as error:
             damaged[name] = str(error)
-    usual = [order for order, _ in Counter(orders.values()).most_common(1)]
-    for name in [name for name, order in orders.items() if order not in usual]:
+    usual = next((order for order, _ in Counter(orders.values()).most_common(1)), b"")
+    for name in [name for name, order in orders.items() if order != usual]:
         damaged[name] = f"{folder / found[name]} has labels in another order than most archives{FIX}"
         del severities[name]
-    return SetContents(severities, damaged, (*unnamed, *other_entries(folder, files)))
+    count = len(usual) // np.dtype(np.int64).itemsize
+    return SetContents(severities, damaged, (*unnamed, *other_entries(folder, files)), image_count=count)
 
 
 class ArchiveWriter(ArrayWriter):
@@ -156,7 +160,7 @@ def open_medmnist_c(request: SetRequest) -> MedMnistCDataset:
         DataError: an archive is damaged, or images have several sizes.
     """
     files = files_by_name(request, ".npz")
-    labels = _labels(next(iter(files.values())))
+    labels = _labels(next(iter(files.values())))[: request.contents.image_count]
     sizes = {images_shape(path, IMAGES, FIX)[1:3] for path in files.values()}
     return MedMnistCDataset(
         request=request,
@@ -177,13 +181,12 @@ def _is_archive(path: Path) -> bool:
 
 
 def _labels(path: Path) -> NDArray[np.int64]:
-    """The labels (n,) of one severity.
+    """All labels of an archive.
 
     Raises:
-        DataError: they are damaged, of several per image, or differ between severities.
+        DataError: they are damaged, or of several per image.
     """
-    row_count = images_shape(path, IMAGES, FIX)[0]
-    return labels_of_severity(read_array(path, LABELS, FIX), {row_count}, f"{path}: {LABELS}")
+    return checked_labels(read_array(path, LABELS, FIX), f"{path}: {LABELS}")
 
 
 def _entry(archive: zipfile.ZipFile, name: str) -> IO[bytes]:

@@ -19,7 +19,11 @@ from failmodes.warehouse.errors import DataError, printable
 IMAGENET_VALIDATION = "the ImageNet validation set"
 TAKES = {"image_size", "resize", "background"}
 EXPECTED = "a folder of class folders named by WordNet id, such as {path}/n01440764"
-LABELS = {"imagenet-a": "ImageNet-A", "imagenet-r": "ImageNet-R", "imagenet-sketch": "ImageNet-Sketch"}
+NAMED = {  # labels, and numbers of published classes
+    "imagenet-a": ("ImageNet-A", 200),
+    "imagenet-r": ("ImageNet-R", 200),
+    "imagenet-sketch": ("ImageNet-Sketch", 1000),
+}
 OF_A = "Hendrycks et al. 2021, arXiv 1907.07174; natural-adv-examples/eval.py"
 OF_R = "Hendrycks et al. 2021, arXiv 2006.16241; imagenet-r/eval.py"
 OF_SKETCH = "HaohanWang/ImageNet-Sketch"
@@ -40,8 +44,11 @@ def open_wordnet_folders(request: Request) -> Dataset:
     for name in listing.class_names:
         if name not in by_wordnet_id():
             raise DataError(f"{root} has a folder {printable(name, 60)!r}: expected WordNet ids of ImageNet's classes")
-    images = ImageFiles(root, listing.files, listing.labels, listing.class_names, listing.notes(), listing.unread)
-    return open_image_files(request, images, LABELS[request.spec.kind])
+    label, count = NAMED[request.spec.kind]
+    absent, notes = count - len(listing.class_names), listing.notes()
+    notes += [f"{absent:,} of {count:,} classes have no folder"] if absent > 0 else []
+    images = ImageFiles(root, listing.files, listing.labels, listing.class_names, notes, listing.unread)
+    return open_image_files(request, images, label)
 
 
 def inner_folder(path: Path, is_class: Callable[[str], bool]) -> Path:

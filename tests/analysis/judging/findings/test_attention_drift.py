@@ -43,7 +43,7 @@ def test_a_place_is_kept_whatever_empty_maps_hide_and_lost_near_chance(
 
 def _with_null(output: Path, key: ShardKey, null: float) -> None:
     """Give a cell shares of another image's map, so much more than their own."""
-    rows = pl.from_arrow(read_verified(shard_path(output, ATTENTION, key)).rows)
+    rows = pl.from_arrow(read_verified(shard_path(output, ATTENTION, key)).rows.drop_columns("severity"))
     share, flag = (pl.col("mask_share") + null).cast(pl.Float32), pl.lit(None, pl.Boolean)
     rows = rows.with_columns(null_mask_share=share, null_pointing_hit=flag, pointing_hit=flag)
     write_shard(output, ATTENTION, key, rows.to_arrow().cast(ATTENTION.arrow(without=PARTITIONS)))

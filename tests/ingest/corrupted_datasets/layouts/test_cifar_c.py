@@ -64,7 +64,7 @@ SPOILT: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "missing": ("fog", Path.unlink, "has no fog: it holds no corruption"),
     "no labels": ("labels", Path.unlink, r"labels\.npy is missing"),
     "labels out of range": ("labels", resaved(lambda _: np.full(300, -3)), "label -3 is out of range"),
-    "labels not in fives": ("labels", resaved(lambda _: np.zeros(301, int)), "a multiple of 5"),
+    "labels not in fives": ("labels", resaved(lambda _: np.zeros(301, int)), "a multiple of 5 "),
     "labels differ": ("labels", resaved(lambda _: np.arange(300) % 7), "labels differ between severities"),
     "labels of floats": ("labels", resaved(lambda _: np.zeros(300)), "expected whole numbers, one per image"),
 }

@@ -27,7 +27,7 @@ def test_images_are_those_of_the_files_in_order(tree: Path, photographs: Dataset
         for number in ids
     ]
     np.testing.assert_array_equal(source.corrupted(None, "contrast", Decimal("2.000"), ids), expected)
-    assert source.pairing == (True, None, None)
+    assert (source.pairing.paired, source.pairing.image_pairs) == (True, None)
     np.testing.assert_array_equal(source.labels(photographs), photographs.labels)
     assert source.published.names == ("brightness", "contrast")
     assert source.row()["source_label"] == "Tiles-C (published)"
