@@ -17,10 +17,9 @@ from failmodes.analysis.statistics.estimate import Estimate, Word
 from failmodes.analysis.statistics.opened_models import SEPARATOR, SUFFIX, DescribedModel, OpenedModel, open_models
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, ImagePairing, RunRows
 from failmodes.analysis.statistics.shares import exact_mcnemar, holm
-from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
 from failmodes.warehouse.errors import StudyError, did_you_mean, shown
 from failmodes.warehouse.metrics.cell_rows import OTHER
-from failmodes.warehouse.metrics.metric import Metric, known_metrics
+from failmodes.warehouse.metrics.metric import FEWEST_IMAGES, Metric, known_metrics
 from failmodes.warehouse.schema import CLEAN
 
 LEVEL, MARGIN = 0.95, 0.01
@@ -501,7 +500,7 @@ class _Pair:
         interval = found.difference.interval(self.level, comparisons=comparisons)
         is_decided = interval.above_zero or interval.below_zero if is_shown is None else is_shown
         winner: Winner = ""
-        if self.decides and is_decided and interval.value and metric.better != "neither":
+        if self.decides and is_decided and interval.value and metric.better != "neither" and not metric.refusal:
             winner = "b" if (interval.value > 0) == (metric.better == "higher") else "a"
         facts.setdefault("image_count", self.models.pairing.image_count)
         return Difference(metric, cells, found.baseline, found.candidate, interval, winner=winner, **facts)

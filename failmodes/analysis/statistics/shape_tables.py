@@ -53,13 +53,11 @@ from failmodes.analysis.statistics.published import published_made, update_publi
 from failmodes.analysis.statistics.run_rows import RunRows, read_run
 from failmodes.analysis.statistics.shares import discoveries, holm
 from failmodes.analysis.statistics.sufficiency import (
-    FEWEST_IMAGES,
     NON_FINITE,
     chance_from,
     chance_of,
     is_below_chance,
     non_finite_cells,
-    too_few_images,
 )
 from failmodes.warehouse.database.checks import refuse_broken_relations
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse
@@ -67,6 +65,7 @@ from failmodes.warehouse.database_schema import CURVE_TABLES, EARLY_WARNING, SHA
 from failmodes.warehouse.database_schema import SHAPES as SHAPE_TABLE
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.hashing import identity_of, source_hash
+from failmodes.warehouse.metrics.metric import FEWEST_IMAGES, too_few
 from failmodes.warehouse.progress import counted
 from failmodes.warehouse.schema import CLEAN, OTHER_GROUP
 from failmodes.warehouse.terminal import note
@@ -312,7 +311,7 @@ def _reason_to_withhold(images: int, withheld: list[float]) -> str | None:
         listed = ", ".join(f"{severity:g}" for severity in sorted(withheld))
         return f"{NON_FINITE} at severity {listed}"
     if images < FEWEST_IMAGES:
-        return too_few_images(images)
+        return too_few(images)
     return None
 
 
@@ -478,7 +477,7 @@ def _ranked_corruptions(con: duckdb.DuckDBPyConnection, found: EvaluationCurves)
     reasons = {name: "extra corruptions are not ranked" for name in present if name not in considered}
     reasons |= {curve.corruption: curve.reason for curve in found.curves if curve.is_withheld and curve.reason}
     if found.image_count < FEWEST_IMAGES:
-        reasons = dict.fromkeys(present, too_few_images(found.image_count))
+        reasons = dict.fromkeys(present, too_few(found.image_count))
     return [name for name in considered if name not in reasons], reasons
 
 
@@ -506,8 +505,8 @@ def _class_rank_rows(con: duckdb.DuckDBPyConnection, found: EvaluationCurves, ra
         drops = rank_classes(losses, labels, found.settings.interval_level, run.groups)
         for index, count in zip(classes.tolist(), counts.tolist(), strict=True):
             row = {"class_index": index, "measure": measure, "image_count": count, "ranked_count": len(drops)}
-            too_few = too_few_images(count, FEWEST_OF_CLASS)
-            plain: Row = {"accuracy_drop": float(losses[labels == index].mean()), "reason": too_few}
+            reason = too_few(count, least=FEWEST_OF_CLASS)
+            plain: Row = {"accuracy_drop": float(losses[labels == index].mean()), "reason": reason}
             yield row | (_columns_of_drop(drops[index], None) if index in drops else plain)
 
 
