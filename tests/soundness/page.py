@@ -14,7 +14,7 @@ measured on simulated data with exactly known truth by the code that judges real
 
 - **Whole reports.** {reports}
 - **Each kind of statement** is measured where it is most likely to be false: at the threshold of its rule, or where
-  nothing differs. It may be false in at most 5% of samples, in 7% for a gate's limit of the gap under a shift, whose
+  nothing differs. It may be false in at most 5% of samples, in 5.5% for a gate's limit of the gap under a shift, whose
   bound is approximate (Newcombe 1998); {false_broken} of {false:,} cases exceed their limit.
 - **95% intervals** contain the true value in 93.5 to 97% of samples; {coverage_broken} of {coverage:,} cases violate
   their limit.

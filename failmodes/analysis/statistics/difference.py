@@ -38,7 +38,7 @@ from failmodes.analysis.statistics.run_rows import (
     RunRows,
     pair_images,
 )
-from failmodes.analysis.statistics.shares import POWER, count_pairs, newcombe_interval, newcombe_of_groups
+from failmodes.analysis.statistics.shares import POWER, count_pairs, newcombe_interval, difference_of_groups
 from failmodes.warehouse.metrics.accuracy import interval_of_share
 from failmodes.warehouse.metrics.cell_rows import Cell, NotStored
 from failmodes.warehouse.metrics.duplicates import Groups, independent_share, kept_groups
@@ -595,7 +595,7 @@ def _difference_of_shares(one: _Share, other: _Share, *, are_paired: bool) -> Me
         interval = partial(newcombe_interval, counts)
     else:
         variance = sum(share * (1 - share) / number for share, number in zip(shares, numbers, strict=True))
-        interval = partial(newcombe_of_groups, shares, numbers)
+        interval = partial(difference_of_groups, shares, numbers)
 
     def ends(level: float, comparisons: int) -> tuple[float, float]:
         low, high = interval(comparisons=comparisons, level=level)

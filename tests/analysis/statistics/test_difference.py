@@ -16,7 +16,7 @@ from failmodes.analysis.statistics.difference import (
 )
 from failmodes.analysis.statistics.model_accuracy import accuracy_over, mean_corrupted
 from failmodes.analysis.statistics.run_rows import CellKey, ModelRows, RunRows, pair_images
-from failmodes.analysis.statistics.shares import count_pairs, newcombe_interval, newcombe_of_groups
+from failmodes.analysis.statistics.shares import count_pairs, newcombe_interval, difference_of_groups
 from failmodes.warehouse.metrics.intervals import exact_interval
 
 CORRUPTED: list[CellKey] = [("fog", 1.0), ("fog", 2.0), ("snow", 1.0)]
@@ -94,7 +94,7 @@ def test_models_of_different_images_are_independent_samples() -> None:
     assert pair.pairing.kind == "different"
     cell = difference(pair, "accuracy", [("snow", 1.0)])
     shares = [float(n.runs[0].accuracy[3]) for n in (one, other)]
-    ends = newcombe_of_groups((shares[0], shares[1]), (150, 200), level=0.9)
+    ends = difference_of_groups((shares[0], shares[1]), (150, 200), level=0.9)
     assert (cell.low(0.95), cell.high(0.95)) == pytest.approx(tuple(map(float, ends)))
     for name in ("accuracy", "ece", "brier"):
         found = difference(pair, name, CORRUPTED)
