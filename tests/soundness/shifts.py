@@ -27,9 +27,7 @@ def likely_counts(accuracy: float, images: int) -> tuple[Floats, Floats]:
 
 def exact_errors(accuracies: tuple[float, float], sizes: tuple[int, int]) -> tuple[float, float]:
     """Probabilities that the gap lies at or below the one-sided 95% lower bound, and above the upper one."""
-    (first, of_first), (second, of_second) = (
-        likely_counts(*one) for one in zip(accuracies, sizes, strict=True)
-    )
+    (first, of_first), (second, of_second) = (likely_counts(*one) for one in zip(accuracies, sizes, strict=True))
     shares = first[:, None] / sizes[0], second / sizes[1]
     low, high = difference_of_groups(shares, sizes, level=0.9)
     gap = accuracies[0] - accuracies[1]

@@ -121,7 +121,8 @@ class ComparisonText:
         rows = [(f"Mean of {len(compared.averaged)}", compared.overall), ("Clean", compared.clean)]
         for row in compared.corruptions:
             rows.append((label_with_extra(row.label, is_extra=row.corruption not in compared.averaged), row))
-        note = f"Accuracy in percent, and the difference in points with its {self.level} interval."
+        note = f"Accuracy in percent, and the difference in points with its {self.level} interval"
+        note += "; those of corruptions hold for all of them together." if len(compared.corruptions) > 1 else "."
         columns: tuple[str, ...] = ("Corruption", *COLUMNS)
         lines = [_line(name, row) for name, row in rows]
         if any(row.crossover for _, row in rows):

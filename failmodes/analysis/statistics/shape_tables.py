@@ -30,6 +30,7 @@ from failmodes.analysis.statistics.curve_shape import (
     SEVERITY_AXIS,
     SHAPES,
     SSIM_AXIS,
+    TURNING,
     CurveShape,
     ShapeSettings,
     axis_reason,
@@ -269,17 +270,16 @@ def _described(run: RunRows, unfinished: Sequence[tuple[str, float]], settings: 
 
     Benjamini and Hochberg's procedure (1995), over the curves of the evaluation.
     """
-    described = []
-    for corruption, column_of in run.curves().items():
-        if len(column_of) < MIN_POINTS:
-            continue
+    described, curves = [], {name: own for name, own in run.curves().items() if len(own) >= MIN_POINTS}
+    for corruption, column_of in curves.items():
         grid, columns = np.array(list(column_of)), list(column_of.values())
         correct = run.correct[:, columns]
         covariance = covariance_of_means(correct, paired=run.shares_images, groups=run.groups)
         resampled = resampled_curve(correct.mean(axis=0), covariance, settings)
         shape = describe_curve(
-            correct, grid, settings, paired=run.shares_images, groups=run.groups, resampled=resampled
-        )
+            correct, grid, settings, paired=run.shares_images, groups=run.groups, resampled=resampled,
+            curves=len(curves),
+        )  # fmt: skip
         withheld = [severity for cell, severity in unfinished if cell == corruption or not severity]
         reason = _reason_to_withhold(round(run.effective_count), withheld)
         described.append(DescribedCurve(corruption, grid, columns, resampled, shape, reason, reason is not None))
@@ -316,7 +316,7 @@ def _reason_to_withhold(images: int, withheld: list[float]) -> str | None:
 
 
 def _reason(curve: DescribedCurve, resamples: int) -> str:
-    """The most frequent shapes among resamples of an inconclusive curve, and the drop that would be detected."""
+    """The most frequent shapes among resamples of an inconclusive curve, and the smallest margin that is shown."""
     likeliest = sorted(curve.shape.shares.items(), key=lambda item: -item[1])[:2]
     listed = " and ".join(f"{SHAPE_LABELS[name]} in {share:.0%}" for name, share in likeliest if share >= 0.005)
     said = f"{listed} of resamples".replace(SHAPE_LABELS[INCONCLUSIVE_SHAPE], "no shape")
@@ -324,7 +324,7 @@ def _reason(curve: DescribedCurve, resamples: int) -> str:
         return f"{said}; {resamples} resamples are too few"
     if curve.shape.drop.above_zero:
         return said
-    return f"{said}; a drop of {100 * curve.shape.smallest_shown:.1f} points or more would be detected"
+    return f"{said}; accuracy changes by less than {100 * curve.shape.changes_within:.1f} points at every severity"
 
 
 def _shape_row(curve: DescribedCurve, found: EvaluationCurves) -> Row:
@@ -397,6 +397,7 @@ def _axis_rows(
         if name in shapes and not curve.is_withheld:
             own = shapes[name]
             is_named = p_of_shape(own.stability, found.settings.resamples) <= MOST_P
+            is_named &= own.shape not in TURNING or curve.shape.shape in TURNING
             if name == SEVERITY_AXIS:
                 is_named = curve.reason is None
             row |= {"shape": own.shape if is_named else INCONCLUSIVE_SHAPE, "stability": own.stability, "reason": None}

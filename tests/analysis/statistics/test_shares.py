@@ -69,9 +69,7 @@ def test_paired_intervals_are_the_published_ones(four: FourCounts, digits: int, 
 @pytest.mark.parametrize("groups", [(56, 70, 48, 80), (9, 10, 3, 10), (5, 56, 0, 29), (10, 10, 0, 20)])
 def test_intervals_of_different_images_combine_the_exact_limits_of_both(groups: FourCounts) -> None:
     correct, counts = (groups[0], groups[2]), (groups[1], groups[3])
-    one, other = (
-        stats.binomtest(*own).proportion_ci(0.95, "exact") for own in zip(correct, counts, strict=True)
-    )
+    one, other = (stats.binomtest(*own).proportion_ci(0.95, "exact") for own in zip(correct, counts, strict=True))
     shares = correct[0] / counts[0], correct[1] / counts[1]
     below, above = (np.hypot(*parts) for parts in (
         (shares[0] - one.low, other.high - shares[1]), (one.high - shares[0], shares[1] - other.low)
