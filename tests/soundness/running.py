@@ -16,6 +16,7 @@ import distortion_axes
 import drops
 import gates
 import given_predictions
+import metric_gates
 import numpy as np
 import pairs
 import predictors
@@ -31,7 +32,7 @@ from failmodes.analysis.judging.findings.registry import all_kinds
 
 MODULES = (
     drops, ranks, shapes, distortion_axes, breaks, given_predictions, confidences, predictors, attentions, pairs,
-    training, gates, stated_claims, conditions, shifts,
+    training, gates, metric_gates, stated_claims, conditions, shifts,
 )  # fmt: skip
 PART = 500  # samples measured at a time
 Part = tuple[int, int, int]  # a job, a part of its samples, and how many
