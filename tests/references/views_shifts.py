@@ -12,7 +12,7 @@ FEWEST_MODELS = 5  # of a line
 
 
 def compare_accuracy_by_shift(con: duckdb.DuckDBPyConnection) -> None:
-    """Accuracies, intervals of the gap from exact ones, and residuals of NumPy's least squares line on the logits; no duplicates."""
+    """Accuracies, intervals of the gap from exact ones, and residuals of NumPy's line on the logits; no duplicates."""
     cells, shifts = read_cells(con, of_shifts=True), rows_of(con, "shifts", ["evaluation_id"])
     models = {key[0]: row["model_label"] for key, row in rows_of(con, "models", ["model_id"]).items()}
     correct = {key[0]: correctness(rows) for key, rows in cells.predictions.items() if key[1] == "none"}

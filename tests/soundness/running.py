@@ -25,6 +25,7 @@ import shapes
 import shifts
 import stated_claims
 import training
+import user_metrics
 from claims import Job, Row, judge
 from curves import Floats
 
@@ -32,7 +33,7 @@ from failmodes.analysis.judging.findings.registry import all_kinds
 
 MODULES = (
     drops, ranks, shapes, distortion_axes, breaks, given_predictions, confidences, predictors, attentions, pairs,
-    training, gates, metric_gates, stated_claims, conditions, shifts,
+    training, gates, metric_gates, user_metrics, stated_claims, conditions, shifts,
 )  # fmt: skip
 PART = 500  # samples measured at a time
 Part = tuple[int, int, int]  # a job, a part of its samples, and how many

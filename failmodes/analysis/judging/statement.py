@@ -177,8 +177,8 @@ def plan_statement(statement: Statement, record: OnRecord, metrics: Mapping[str,
         place: of the statement in its file, for errors.
 
     Raises:
-        StudyError: the metric, score or corruption is unknown, the metric cannot be judged, the limit does not fit the metric, or a comparison has
-            no baseline.
+        StudyError: the metric, score or corruption is unknown, the metric cannot be judged, the limit does not fit it,
+            or a comparison has no baseline.
     """
     metric = _known_metric(statement, place, metrics)
     if metric.refusal:

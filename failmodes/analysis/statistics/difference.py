@@ -38,7 +38,7 @@ from failmodes.analysis.statistics.run_rows import (
     RunRows,
     pair_images,
 )
-from failmodes.analysis.statistics.shares import POWER, count_pairs, newcombe_interval, difference_of_groups
+from failmodes.analysis.statistics.shares import POWER, count_pairs, difference_of_groups, newcombe_interval
 from failmodes.warehouse.metrics.accuracy import interval_of_share
 from failmodes.warehouse.metrics.cell_rows import Cell, NotStored
 from failmodes.warehouse.metrics.duplicates import Groups, independent_share, kept_groups
@@ -55,6 +55,9 @@ from failmodes.warehouse.metrics.metric import (
     lacking,
 )
 
+MOST_SHIFT = 0.25  # standard errors: half a standard error leaves 11% wrong verdicts on a minimum over equal classes
+DEPENDS_ON_COUNT = "its value depends on the number of images, as a minimum over classes does"
+ONE_CELL_ALONE = "its interval holds for one model in one cell: use at_most or at_least over each cell"
 LEAST_VARIANCE = 1e-30  # if all images contribute the same: a test divides by it
 MOST_IMAGES = 10_000_000  # more than any dataset for image classification
 BISECTIONS = 60
@@ -279,9 +282,7 @@ class _Sample:
         )
 
     def moments(self, image_range: tuple[float, float], made_up: float) -> tuple[float, float, float]:
-        """The sum with two added images, which contribute the least and the most possible, its variance and third
-        central moment, which these images make up for.
-        """
+        """The sum with two added images, of the least and the most possible, its variance and third central moment."""
         low, high = image_range
         least, most = self.plus * low - self.minus * high, self.plus * high - self.minus * low
         if self.images is not None:
@@ -371,7 +372,11 @@ class ModelMetrics:
                 if isinstance(side, str):
                     return side
                 sides.append(side)
-        return self._measured(metric, terms, sides)
+        found = self._measured(metric, terms, sides)
+        shift = sum(sample.low_bias + sample.high_bias for side in sides for sample in side.samples.values())
+        if not metric.takes_weights and abs(shift) > MOST_SHIFT * sqrt(found.error.variance):
+            return DEPENDS_ON_COUNT
+        return found
 
     def mean(self, name: str, cells: Sequence[CellKey], score: str | None = None) -> Measured | str:
         """The candidate's mean over cells, each of equal weight."""
@@ -462,8 +467,9 @@ class ModelMetrics:
             self._read(self.candidate, metric, score)
             cell = self.candidate.runs[0].cell(terms[0].cell, None, self.cells)
             found = evaluate(metric, cell, score)
-            is_judged = not isinstance(found, str) and not lacking(metric, cell, score, found)
-            return _measured_cell(metric, cell, score, found) if is_judged else None
+            if isinstance(found, str) or lacking(metric, cell, score, found):
+                return None
+            return _measured_cell(metric, cell, score, found)
         if sorted(weights) != [-1.0, 1.0] or not is_share_of_images(metric):
             return None
         shares: list[tuple[object, _Share]] = []
@@ -518,10 +524,9 @@ class ModelMetrics:
                 cell = run.cell(term.cell, model.kept, known)
                 groups = cell.rows.groups
                 found = _evaluated(metric, cell, score, partial(self._weights, count, stream, groups))
-                reason = found if isinstance(found, str) else lacking(metric, cell, score, found)
-                if isinstance(found, str) or reason:
+                if isinstance(found, str):
                     corruption, severity = term.cell
-                    return f"{corruption} {severity:g}: {reason}"
+                    return f"{corruption} {severity:g}: {found}"
                 has_failure = has_failure or not cell.rows["correct"].all()
                 values[place] += term.weight * found.value
                 sample = samples.setdefault(None if model.shares_images else term.cell, _Sample(count, groups))
@@ -544,11 +549,15 @@ def _groups_of(model: ModelRows) -> Groups | None:
 
 
 def _evaluated(metric: Metric, cell: Cell, score: str | None, weights: Callable[[], Weights]) -> Evaluated | str:
-    """A metric with contributions, or else with replicates."""
+    """A metric with contributions, or else with replicates; why it has no error."""
     found = evaluate(metric, cell, score, weights() if metric.takes_weights else None)
-    if metric.takes_weights or isinstance(found, str) or found.images is not None:
+    if isinstance(found, str):
         return found
-    return evaluate(metric, cell, score, weights())
+    if metric.interval is not None and found.images is None:
+        return ONE_CELL_ALONE
+    if reason := lacking(metric, cell, score, found):
+        return reason
+    return found if metric.takes_weights or found.images is not None else evaluate(metric, cell, score, weights())
 
 
 def _measured_cell(metric: Metric, cell: Cell, score: str | None, found: Evaluated) -> Measured:

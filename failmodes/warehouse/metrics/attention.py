@@ -269,7 +269,7 @@ def _counted_changes(rows: CellRows, clean: CellRows) -> Counted:
 def _change_counts(rows: CellRows, clean: CellRows) -> list[float]:
     """Effective numbers of predictions that stay, and that change."""
     changed, known = _changes(rows, clean)
-    return effective_counts(kept_groups(rows.groups, known), changed[known], 2).tolist()
+    return list(effective_counts(kept_groups(rows.groups, known), changed[known], 2))
 
 
 def _changes(rows: CellRows, clean: CellRows) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -183,7 +183,8 @@ def aurc(rows: CellRows, score: str) -> Floats:
 
 @define("AUPR for failures", f"average precision; {_POSITIVE}; the share of failures is chance",
         "Hendrycks & Gimpel 2017", columns=_COLUMNS, unit="score", scores=SCORES,
-        refusal="a sample's value is too large by an unknown amount: use auroc", is_stored_with_interval=False)  # fmt: skip
+        refusal="a sample's value is too large by an unknown amount: use auroc",
+        is_stored_with_interval=False)  # fmt: skip
 def aupr(rows: CellRows, score: str) -> Value:
     ranking = ranking_of(rows, score)
     failures, count = ranking.failure_count, len(ranking.places)

@@ -69,7 +69,7 @@ class SamplingBias(NamedTuple):
 class Counted(NamedTuple):
     """Images that a value rests on, and what they are, in the singular."""
 
-    count: float
+    images: float
     noun: str
 
 

@@ -148,7 +148,8 @@ def _spread(known: NDArray[np.bool_], values: Floats) -> Floats:
 
 
 @define("negative log-likelihood with temperature scaling", "mean of -ln softmax(logits / T) of the label", _GUO,
-        columns=_COLUMNS, unit="nats", range=POSITIVE, image_range=LOSS_RANGE, higher_is_better=False, refusal=NO_ERROR)  # fmt: skip
+        columns=_COLUMNS, unit="nats", range=POSITIVE, image_range=LOSS_RANGE, higher_is_better=False,
+        refusal=NO_ERROR)  # fmt: skip
 def scaled_nll_nats(rows: CellRows, reference: CellRows | None) -> Floats:
     found = scaled(rows, reference)
     return _spread(found.known, found.loss)

@@ -16,7 +16,7 @@ from failmodes.analysis.statistics.difference import (
 )
 from failmodes.analysis.statistics.model_accuracy import accuracy_over, mean_corrupted
 from failmodes.analysis.statistics.run_rows import CellKey, ModelRows, RunRows, pair_images
-from failmodes.analysis.statistics.shares import count_pairs, newcombe_interval, difference_of_groups
+from failmodes.analysis.statistics.shares import count_pairs, difference_of_groups, newcombe_interval
 from failmodes.warehouse.metrics.intervals import exact_interval
 
 CORRUPTED: list[CellKey] = [("fog", 1.0), ("fog", 2.0), ("snow", 1.0)]

@@ -9,10 +9,10 @@ from scipy import optimize, stats
 from failmodes.analysis.statistics.shares import (
     PairedCounts,
     count_pairs,
+    difference_of_groups,
     exact_mcnemar,
     holm,
     newcombe_interval,
-    difference_of_groups,
     smallest_detectable_difference,
 )
 

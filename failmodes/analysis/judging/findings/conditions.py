@@ -22,11 +22,11 @@ from failmodes.analysis.selection import EvaluationInfo, Selection, read_metrics
 from failmodes.analysis.statistics.duplicates import duplicate_images
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.sufficiency import chance_of
-from failmodes.warehouse.metrics.metric import FEWEST_IMAGES, too_few
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.sql import sql_literal
 from failmodes.warehouse.metrics.cell_rows import OTHER
 from failmodes.warehouse.metrics.class_order import Classes, far_better_order
+from failmodes.warehouse.metrics.metric import FEWEST_IMAGES, too_few
 from failmodes.warehouse.schema import CLEAN
 
 RELATION = "accuracy_by_severity"
