@@ -229,7 +229,8 @@ def _counted_within(rows: CellRows, score: str) -> Counted:
 @define("AUROC for failures among images of like confidence", "area under the ROC curve over pairs of a failure and a "
         "correct prediction of one tenth by confidence; .5: the score adds nothing to confidence",
         "Janes & Pepe 2009", columns=(*_COLUMNS, "confidence"), unit="score",
-        scores=(*OF_ATTENTION, "empty_map"), fewest=FEWEST_IN_TAIL, counted=_counted_within)  # fmt: skip
+        scores=(*OF_ATTENTION, "empty_map"), fewest=FEWEST_IN_TAIL, counted=_counted_within,
+        refusal="its error is unknown where a tenth holds few images: use auroc")  # fmt: skip
 def auroc_within(rows: CellRows, score: str) -> Floats:
     """The covariate-adjusted AUROC, each tenth weighted by its pairs.
 
