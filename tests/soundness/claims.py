@@ -57,12 +57,14 @@ class Job(NamedTuple):
         measure: `measure(rng, samples)` gives (samples, answers) of 0, 1 and NaN for none.
         samples: where they are not as many as the run's.
         columns: of the answers, those of the claims; the first ones if not given.
+        is_exact: whether `measure` gives probabilities, one row of them, instead of samples.
     """
 
     claims: tuple[Claim, ...]
     measure: Callable[[np.random.Generator, int], Floats]
     samples: int | None = None
     columns: tuple[int, ...] = ()
+    is_exact: bool = False
 
     def answers(self, rng: np.random.Generator, samples: int) -> Floats:
         """What so many samples answer to each claim, (samples, claims)."""
@@ -102,15 +104,18 @@ def answered(draws: Callable[..., Answers]) -> Callable[..., Floats]:
     return measured
 
 
-def judge(claim: Claim, outcomes: Sequence[float] | Floats) -> Row:
-    """The row of a claim: a limit is broken where the whole interval of the share lies beyond it."""
+def judge(claim: Claim, outcomes: Sequence[float] | Floats, *, is_exact: bool = False) -> Row:
+    """The row of a claim: a limit is broken where the whole interval of the share lies beyond it.
+
+    A probability is its own interval.
+    """
     known = np.asarray(outcomes, dtype=np.float64)
     known = known[np.isfinite(known)]
-    hits, count = int(known.sum()), len(known)
-    low, high = share_interval(hits, count)
+    hits, count = known.sum(), len(known)
+    low, high = (hits, hits) if is_exact else share_interval(int(hits), count)
     below = claim.limit.low is not None and high < claim.limit.low
     above = claim.limit.high is not None and low > claim.limit.high
-    share = hits / count if count else float("nan")
+    share = float(hits / count) if count else float("nan")
     kind, measured, truth, images, severities, limit, note = claim
     holds = not (below or above)
     return Row(kind, measured, truth, images, severities, count, share, low, high, str(limit), holds, note)

@@ -7,7 +7,7 @@ from claims import COVERAGE, COVERS, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIM
 
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.predictions import CLASS_GAP, ClassGap, Collapse
-from failmodes.analysis.statistics.shares import newcombe_of_groups
+from failmodes.analysis.statistics.shares import difference_of_groups
 from failmodes.warehouse.metrics.intervals import wilson_interval
 
 
@@ -62,8 +62,8 @@ def measure_gaps(
     other_counts = np.broadcast_to(counts.sum() - counts, correct.shape)
     shares = ((correct.sum(axis=2, keepdims=True) - correct) / other_counts, correct / counts)
     sizes_of = (other_counts, np.broadcast_to(counts, correct.shape))
-    low, high = newcombe_of_groups(shares, sizes_of, comparisons=classes * corruptions)
-    alone = newcombe_of_groups(shares, sizes_of)
+    low, high = difference_of_groups(shares, sizes_of, comparisons=classes * corruptions)
+    alone = difference_of_groups(shares, sizes_of)
     differences = shares[0] - shares[1]
     for draw in range(samples):
         widest = differences[draw].argmax(axis=1)

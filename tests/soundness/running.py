@@ -16,13 +16,16 @@ import distortion_axes
 import drops
 import gates
 import given_predictions
+import metric_gates
 import numpy as np
 import pairs
 import predictors
 import ranks
 import shapes
+import shifts
 import stated_claims
 import training
+import user_metrics
 from claims import Job, Row, judge
 from curves import Floats
 
@@ -30,7 +33,7 @@ from failmodes.analysis.judging.findings.registry import all_kinds
 
 MODULES = (
     drops, ranks, shapes, distortion_axes, breaks, given_predictions, confidences, predictors, attentions, pairs,
-    training, gates, stated_claims, conditions,
+    training, gates, metric_gates, user_metrics, stated_claims, conditions, shifts,
 )  # fmt: skip
 PART = 500  # samples measured at a time
 Part = tuple[int, int, int]  # a job, a part of its samples, and how many
@@ -84,7 +87,8 @@ def in_order(rows: Sequence[Row]) -> list[Row]:
 
 def _rows_of(number: int, jobs: Sequence[Job], outcomes: Mapping[Part, Floats]) -> list[Row]:
     found = np.concatenate([outcomes[part] for part in sorted(outcomes) if part[0] == number])
-    return [judge(claim, found[:, column]) for column, claim in enumerate(jobs[number].claims)]
+    job = jobs[number]
+    return [judge(claim, found[:, column], is_exact=job.is_exact) for column, claim in enumerate(job.claims)]
 
 
 def _parts(jobs: Sequence[Job], samples: int) -> Iterator[Part]:

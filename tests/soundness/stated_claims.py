@@ -22,7 +22,7 @@ FAMILY = Family(0.95, is_two_sided=True)
 PLACES: tuple[dict[str, Any], ...] = ({"severities": [5]}, {})  # at the last severity, on average over all
 FALLING = straight(0.9, 0.4, SEVERITIES)
 GOOD = straight(0.99, 0.02, SEVERITIES)
-ONE_SIDED, WHY_ONE_SIDED = Limit(high=0.07), "one bound of Newcombe's interval, which holds for large samples"
+ONE_SIDED, WHY_ONE_SIDED = Limit(high=0.055), "one bound, combined from exact ones"
 OF_GAPS = ("a claim of a gap limit", "a gate passes a gap limit", "a gate fails a gap limit")
 CURVES = {"straight from 90 to 50%": FALLING, "straight from 99 to 97%": GOOD}
 

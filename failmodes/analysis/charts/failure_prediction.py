@@ -15,7 +15,6 @@ from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.failure_prediction import (
     CHANCE,
-    FEWEST,
     averaged,
     enough,
     mean_auroc,
@@ -24,6 +23,7 @@ from failmodes.analysis.statistics.failure_prediction import (
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_phrase
 from failmodes.analysis.statistics.shares import TITLE_ERROR
 from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.metrics.failure_prediction import FEWEST
 
 SOFTMAX, LOGITS, ATTENTION = (DARK_GRAY, [1, 0]), (MID_GRAY, [5, 2]), (DARK_GRAY, [2, 2])
 LOOKS = {

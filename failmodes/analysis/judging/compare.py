@@ -17,10 +17,9 @@ from failmodes.analysis.statistics.estimate import Estimate, Word
 from failmodes.analysis.statistics.opened_models import SEPARATOR, SUFFIX, DescribedModel, OpenedModel, open_models
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, ImagePairing, RunRows
 from failmodes.analysis.statistics.shares import exact_mcnemar, holm
-from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
 from failmodes.warehouse.errors import StudyError, did_you_mean, shown
 from failmodes.warehouse.metrics.cell_rows import OTHER
-from failmodes.warehouse.metrics.metric import Metric, known_metrics
+from failmodes.warehouse.metrics.metric import FEWEST_IMAGES, Metric, known_metrics
 from failmodes.warehouse.schema import CLEAN
 
 LEVEL, MARGIN = 0.95, 0.01
@@ -59,7 +58,7 @@ class Difference:
             the same for a single one; 'cell', one cell; 'class', 'corrupted' on the images of one class.
         a: value of the baseline, in the metric's unit; None if undefined.
         b: value of the candidate.
-        difference: with its two-sided interval; for classes it holds for all classes together.
+        difference: with its two-sided interval; for corruptions and for classes it holds for all of them together.
         image_count: images of a cell that are compared.
         winner: the model with the better value, by the interval, or for a cell by its test: 'a', 'b' or ''.
         score: of a metric with several scores.
@@ -165,7 +164,7 @@ class Comparison:
             if it is decided, or if the difference is on the margin.
         clean: clean accuracy.
         metrics: other metrics: calibration error, AUGRC, the worst class, onset, and requested ones.
-        corruptions: by corruption, the largest drop of the candidate first.
+        corruptions: by corruption, the largest drop of the candidate first; intervals hold for all together.
         cells: every cell, clean first.
         classes: by class, the largest drop first; empty if the models' classes or images do not match.
         newly_incorrect: images that only the baseline predicts correctly; None if images are not paired, or with
@@ -398,17 +397,22 @@ class _Pair:
         yield self.row(ONSET, "corrupted", mean_of(self.by_severity[corruption][-1] for corruption in self.averaged))
 
     def by_corruption(self) -> list[Difference]:
-        """Mean accuracy under each corruption, the largest drop of the candidate first."""
+        """Mean accuracy under each corruption, the largest drop of the candidate first; intervals hold for all."""
+        accuracies = {
+            name: self.models.compared("accuracy", mean_of(cells)) for name, cells in self.by_severity.items()
+        }
         found = [
-            self.row(
-                "accuracy",
+            self._difference(
+                self.accuracy,
                 "corruption",
-                mean_of(cells),
+                compared,
                 corruption=corruption,
                 label=self.labels.get(corruption, corruption),
+                comparisons=len(self.by_severity),
                 crossover=self._crossover(corruption) if self.decides else None,
             )
-            for corruption, cells in self.by_severity.items()
+            for corruption, compared in accuracies.items()
+            if not isinstance(compared, str)
         ]
         return sorted(found, key=lambda row: row.estimate.value)
 
@@ -501,7 +505,7 @@ class _Pair:
         interval = found.difference.interval(self.level, comparisons=comparisons)
         is_decided = interval.above_zero or interval.below_zero if is_shown is None else is_shown
         winner: Winner = ""
-        if self.decides and is_decided and interval.value and metric.better != "neither":
+        if self.decides and is_decided and interval.value and metric.better != "neither" and not metric.refusal:
             winner = "b" if (interval.value > 0) == (metric.better == "higher") else "a"
         facts.setdefault("image_count", self.models.pairing.image_count)
         return Difference(metric, cells, found.baseline, found.candidate, interval, winner=winner, **facts)

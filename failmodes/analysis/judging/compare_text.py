@@ -24,7 +24,7 @@ from failmodes.analysis.render.formatting import (
     precision,
 )
 from failmodes.analysis.statistics.opened_models import duplicates_notes
-from failmodes.analysis.statistics.sufficiency import too_few_images
+from failmodes.warehouse.metrics.metric import too_few
 from failmodes.warehouse.schema import CLEAN
 
 DECIDED = "*"  # after a significant difference
@@ -58,7 +58,7 @@ class ComparisonText:
         images = images_text(compared.pairing, *both)
         said = [
             f"{self.headline}, on {images}; {about_text(compared.is_about_training, *both)}.",
-            self._margin_sentence() if compared.has_verdict else f"{too_few_images(compared.distinct_count)}.",
+            self._margin_sentence() if compared.has_verdict else f"{too_few(compared.distinct_count)}.",
             self._clean_sentence(),
         ]
         said += [f"{note}." for note in duplicates_notes(*both)]
@@ -121,7 +121,8 @@ class ComparisonText:
         rows = [(f"Mean of {len(compared.averaged)}", compared.overall), ("Clean", compared.clean)]
         for row in compared.corruptions:
             rows.append((label_with_extra(row.label, is_extra=row.corruption not in compared.averaged), row))
-        note = f"Accuracy in percent, and the difference in points with its {self.level} interval."
+        note = f"Accuracy in percent, and the difference in points with its {self.level} interval"
+        note += "; those of corruptions hold for all of them together." if len(compared.corruptions) > 1 else "."
         columns: tuple[str, ...] = ("Corruption", *COLUMNS)
         lines = [_line(name, row) for name, row in rows]
         if any(row.crossover for _, row in rows):

@@ -17,10 +17,9 @@ from failmodes.analysis.judging.cells import MissingCell, OnRecord, StatedCells,
 from failmodes.analysis.statistics.difference import Measured, ModelMetrics, Term, mean_of
 from failmodes.analysis.statistics.estimate import Estimate, Word
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey
-from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES, too_few_images
 from failmodes.ingest.statements import Statement
 from failmodes.warehouse.errors import StudyError, did_you_mean
-from failmodes.warehouse.metrics.metric import Metric
+from failmodes.warehouse.metrics.metric import FEWEST_IMAGES, Metric, too_few
 
 # The first of these that occurs is the verdict on several statements
 WORDS: tuple[Word, ...] = ("contradicted", "not_measurable", "inconclusive", "supported")
@@ -178,10 +177,12 @@ def plan_statement(statement: Statement, record: OnRecord, metrics: Mapping[str,
         place: of the statement in its file, for errors.
 
     Raises:
-        StudyError: the metric, score or corruption is unknown, the limit does not fit the metric, or a comparison has
-            no baseline.
+        StudyError: the metric, score or corruption is unknown, the metric cannot be judged, the limit does not fit it,
+            or a comparison has no baseline.
     """
     metric = _known_metric(statement, place, metrics)
+    if metric.refusal:
+        raise StudyError(f"{place}.metric: {metric.name} cannot be judged: {metric.refusal}")
     score = _known_score(statement, metric, place, metrics)
     if statement.is_relative and record.baseline is None:
         raise StudyError(f"{place}: {statement.relation} requires a baseline: name one, or use at_least or at_most")
@@ -336,7 +337,7 @@ def judge(
     distinct = measured.image_count * measured.independent
     if distinct < FEWEST_IMAGES:
         word: Word = "inconclusive"
-        reason = too_few_images(round(distinct))
+        reason = too_few(round(distinct))
     elif requirement.is_met(supporting):
         word = "supported"
     elif not requirement.is_met(opposing):

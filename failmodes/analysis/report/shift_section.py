@@ -17,7 +17,7 @@ from failmodes.analysis.statistics.shifts import FEWEST_MODELS, classes_note, sh
 COLUMNS = ("Shift", "Model", "Accuracy", "Clean", "Gap", "Images", "Clean images")
 NOTE = (
     "Accuracy under the shift and clean accuracy on the same classes in percent with exact 95% intervals; gap: clean "
-    "minus shifted accuracy in points, with Newcombe's 95% interval of independent samples."
+    "minus shifted accuracy in points, with its 95% interval of independent samples."
 )
 ROBUSTNESS_NOTE = (
     " Effective robustness (Taori et al. 2020): points above the line fitted on the logits of both accuracies over the "

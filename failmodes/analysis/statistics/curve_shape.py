@@ -5,8 +5,8 @@
 - `flat`: every severity within `flat_below` of clean;
 - `rise`, `recovers`, `up_and_down`: it turns. A turn is a change of direction by at least a quarter of the curve's
   range, and by at least `flat_below`. `rise` only rises, `recovers` drops and then rises, `up_and_down` is any other;
-- `near_linear`: on average (root mean square) within 12.5% of the drop from the straight line, or within `flat_below`
-  if that is more;
+- `near_linear`: on average (root mean square) within `flat_below` of the straight line; or within 12.5% of the drop,
+  unless its first half lies above the line and its second below by 7.5% of the drop on average;
 - `two_steps`: two steps with one between them make up 70% of the drop, each of them 30%;
 - `abrupt`: one step is 70% of the drop;
 - `late`, `early`: the curvature is at least `curvature_threshold`, or at most its negative;
@@ -50,11 +50,13 @@ FLAT, RISE, RECOVERS, UP_AND_DOWN, NEAR_LINEAR, TWO_STEPS, ABRUPT, LATE, EARLY, 
     len(SHAPES)
 )
 FALLING = ("near_linear", "two_steps", "abrupt", "late", "early", "middle")  # shapes of a curve that drops
+TURNING = ("recovers", "up_and_down")
 STEPPED = ("abrupt", "two_steps", "middle")  # shapes that name the place of a step
 STRIDE = 1.0  # length of a step in severities: the distance of two levels of the published grid
 MIN_POINTS = 3  # clean, at least one inner severity, the last
 TURN = 0.25  # share of the range by which a curve turns
 NEAR_CHORD = 0.125  # share of the drop
+SIGMOID = 0.075  # share of the drop: mean height of the first half above the chord, and of the second below it
 ABRUPT_STEP = 0.7  # share of the drop
 BOTH_STEPS, EACH_STEP = 0.7, 0.3  # shares of the drop
 EVEN_SHARES = 2  # an abrupt step is at least this many times that of a straight line: matters on coarse grids
@@ -239,7 +241,10 @@ def shapes_of(accuracy: ArrayLike, severities: ArrayLike, settings: ShapeSetting
     both, smaller, starts = _two_largest(steps, grid)
     even = np.maximum(STRIDE, grid[step_ends(grid)] - grid[:-1]) / (grid[-1] - grid[0])
     kappa, threshold = curvature(curve, grid), settings.curvature_threshold
-    from_line = np.sqrt((np.square(curve - chord(curve, grid))[..., 1:-1] * _weights(grid)).sum(axis=-1))
+    above = (curve - chord(curve, grid))[..., 1:-1]
+    from_line = np.sqrt((np.square(above) * _weights(grid)).sum(axis=-1))
+    half = np.sign((grid[0] + grid[-1]) / 2 - grid[1:-1])  # -1 of the second
+    is_sigmoid = (above * half * _weights(grid)).sum(axis=-1) >= SIGMOID * drop
     swings, goes_down = _swings(curve, np.maximum(least, TURN * np.ptp(curve, axis=-1)))
     falls = (swings == 1) & goes_down & (drop >= least)
     conditions = {
@@ -247,7 +252,7 @@ def shapes_of(accuracy: ArrayLike, severities: ArrayLike, settings: ShapeSetting
         RISE: (swings == 1) & ~goes_down & (-drop >= least),
         RECOVERS: (swings == 2) & goes_down,
         UP_AND_DOWN: swings >= 2,
-        NEAR_LINEAR: falls & (from_line <= np.maximum(least, NEAR_CHORD * drop)),
+        NEAR_LINEAR: falls & (from_line <= np.where(is_sigmoid, least, np.maximum(least, NEAR_CHORD * drop))),
         TWO_STEPS: falls & (both >= BOTH_STEPS) & (smaller >= EACH_STEP),
         ABRUPT: falls & (largest >= np.maximum(ABRUPT_STEP, EVEN_SHARES * even[start])),
         LATE: falls & (kappa >= threshold),
@@ -319,6 +324,7 @@ def describe_curve(
     paired: bool = True,
     groups: Groups | None = None,
     resampled: Float64Array | None = None,
+    curves: int = 1,
 ) -> CurveShape:
     """Describe one curve: its shape, drops and steps with intervals.
 
@@ -331,6 +337,8 @@ def describe_curve(
         paired: whether rows of `correct` are the same images at every severity.
         groups: (N,) of duplicates among the images; None if they are distinct.
         resampled: (B, S) of `resampled_curve`, if already computed.
+        curves: how many are described: a curve turns only if its largest change is shown among those of all curves,
+            since resamples of a flat one turn as often as the sample does.
 
     Raises:
         ValueError: fewer than three points, or severities that do not rise.
@@ -351,6 +359,11 @@ def describe_curve(
     lost_in_steps, changes = _intervals(steps, level, len(ends)), _intervals(adjacent, level)
     accuracy = np.vstack([is_correct.mean(axis=0), resampled])
     named = shapes_of(accuracy, grid, settings)
+    change = Estimate(
+        *_intervals(from_clean, level, (len(grid) - 1) * curves)[:, int(np.abs(lost[0]).argmax())].tolist()
+    )
+    if not (change.above_zero or change.below_zero):
+        named = named._replace(codes=np.where(np.isin(named.codes, (RECOVERS, UP_AND_DOWN)), INCONCLUSIVE, named.codes))
     code, *of_resamples = named.codes
     shares = np.bincount(of_resamples, minlength=len(SHAPES)) / len(resampled)
     starts = sorted(set(named.starts[0].tolist()), key=lambda start: -lost_in_steps[0, start])

@@ -38,13 +38,26 @@ from failmodes.analysis.statistics.run_rows import (
     RunRows,
     pair_images,
 )
-from failmodes.analysis.statistics.shares import POWER, count_pairs, newcombe_interval, newcombe_of_groups
+from failmodes.analysis.statistics.shares import POWER, count_pairs, difference_of_groups, newcombe_interval
 from failmodes.warehouse.metrics.accuracy import interval_of_share
 from failmodes.warehouse.metrics.cell_rows import Cell, NotStored
 from failmodes.warehouse.metrics.duplicates import Groups, independent_share, kept_groups
-from failmodes.warehouse.metrics.intervals import kept_weights, mean_with_made_up
-from failmodes.warehouse.metrics.metric import RESAMPLES, Evaluated, Metric, Weights, all_metrics, ends_of, evaluate
+from failmodes.warehouse.metrics.failure_prediction import NO_FAILURE
+from failmodes.warehouse.metrics.intervals import deviations, kept_weights, mean_with_made_up, skewness_of_mean
+from failmodes.warehouse.metrics.metric import (
+    RESAMPLES,
+    Evaluated,
+    Metric,
+    Weights,
+    all_metrics,
+    ends_of,
+    evaluate,
+    lacking,
+)
 
+MOST_SHIFT = 0.25  # standard errors: half a standard error leaves 11% wrong verdicts on a minimum over equal classes
+DEPENDS_ON_COUNT = "its value depends on the number of images, as a minimum over classes does"
+ONE_CELL_ALONE = "its interval holds for one model in one cell: use at_most or at_least over each cell"
 LEAST_VARIANCE = 1e-30  # if all images contribute the same: a test divides by it
 MOST_IMAGES = 10_000_000  # more than any dataset for image classification
 BISECTIONS = 60
@@ -74,39 +87,44 @@ class MeanError:
         variance: of the mean.
         freedom: degrees of freedom of the variance; of a sum the fewest of its parts.
         parts: independent errors that it is the sum of; empty if it is not a sum.
+        skewness: third standardized moment of the mean.
     """
 
     variance: float
     freedom: float = inf
     parts: tuple["MeanError", ...] = ()
+    skewness: float = 0.0
 
-    def one_sided(self, level: float = 0.95, *, comparisons: int = 1) -> float:
+    def one_sided(self, level: float = 0.95, *, comparisons: int = 1, is_upper: bool = False) -> float:
         """Distance of a one-sided bound of `level` from the mean; for all `comparisons` (Bonferroni)."""
-        return self._distance((1 - level) / comparisons)
+        return self._distance((1 - level) / comparisons, is_upper=is_upper)
 
     def p_value(self, distance: float) -> float:
-        """Two-sided p value of a true value at `distance` from the mean, by inversion of the interval."""
+        """Two-sided p value of a true value of 0 where the mean is `distance`, by inversion of the interval."""
         from scipy.special import stdtr  # here: it takes .2 s, and most charts do without
 
-        if not self.parts:
-            deviations = abs(distance) / sqrt(self.variance)
-            return erfc(deviations / sqrt(2)) if self.freedom == inf else 2 * float(stdtr(self.freedom, -deviations))
+        if not (self.parts or self.skewness):
+            errors = abs(distance) / sqrt(self.variance)
+            return erfc(errors / sqrt(2)) if self.freedom == inf else 2 * float(stdtr(self.freedom, -errors))
         low, high = -600.0, 0.0  # logarithms, for p values of any magnitude
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
-            low, high = (middle, high) if self._distance(np.exp(middle) / 2) > abs(distance) else (low, middle)
+            is_beyond = self._distance(np.exp(middle) / 2, is_upper=distance < 0) > abs(distance)
+            low, high = (middle, high) if is_beyond else (low, middle)
         return float(np.exp(high))
 
-    def _distance(self, tail: float) -> float:
-        """Distance from the mean that is exceeded with probability `tail` on one side."""
+    def _distance(self, tail: float, *, is_upper: bool) -> float:
+        """Distance from the mean that is exceeded with probability `tail` below it, or above."""
         errors = self.parts or (self,)
-        return sqrt(sum(_quantile(error.freedom, tail) ** 2 * error.variance for error in errors))
+        return sqrt(sum(error.deviations(tail, is_upper=is_upper) ** 2 * error.variance for error in errors))
 
+    def deviations(self, tail: float, *, is_upper: bool) -> float:
+        """The same in standard errors, of an error that is no sum."""
+        from scipy.special import stdtrit  # here: it takes .2 s, and most charts do without
 
-def _quantile(freedom: float, tail: float) -> float:
-    from scipy.special import stdtrit  # here: it takes .2 s, and most charts do without
-
-    return NormalDist().inv_cdf(tail) if freedom == inf else float(stdtrit(freedom, tail))
+        if self.freedom < inf:
+            return float(stdtrit(self.freedom, tail))
+        return deviations(-NormalDist().inv_cdf(tail), -self.skewness if is_upper else self.skewness)
 
 
 def error_over_seeds(values: ArrayLike) -> MeanError:
@@ -170,7 +188,7 @@ class Measured(NamedTuple):
         """One-sided upper bound of `level`, for all `comparisons` together."""
         if self.ends is not None:
             return self.ends(2 * level - 1, comparisons)[1]
-        return min(self.most, self.high_center + self.error.one_sided(level, comparisons=comparisons))
+        return min(self.most, self.high_center + self.error.one_sided(level, comparisons=comparisons, is_upper=True))
 
     def interval(self, level: float = 0.95, *, comparisons: int = 1) -> Estimate:
         """The value with its two-sided interval."""
@@ -263,17 +281,19 @@ class _Sample:
             (self.errors[0] + other.errors[0], self.errors[1] + other.errors[1]),
         )
 
-    def center_and_variance(self, image_range: tuple[float, float], made_up: float) -> tuple[float, float]:
-        """The sum with two added images, which contribute the least and the most possible, and its variance."""
+    def moments(self, image_range: tuple[float, float], made_up: float) -> tuple[float, float, float]:
+        """The sum with two added images, of the least and the most possible, its variance and third central moment."""
         low, high = image_range
         least, most = self.plus * low - self.minus * high, self.plus * high - self.minus * low
         if self.images is not None:
-            return mean_with_made_up(self.images, least, most, made_up, self.groups)
+            center, variance = mean_with_made_up(self.images, least, most, made_up, self.groups)
+            skewness = 0.0 if made_up else skewness_of_mean(self.images, self.groups)
+            return center, variance, skewness * variance**1.5
         assert self.replicates is not None
         count = self.count * independent_share(self.groups)
         center = (self.value * count + made_up * (least + most)) / (count + 2 * made_up)
         span = max(self.plus, self.minus) * (high - low)
-        return center, max(float(self.replicates.var(ddof=1)), max(self.errors) ** 2) + 2 * (span / count) ** 2
+        return center, max(float(self.replicates.var(ddof=1)), max(self.errors) ** 2) + 2 * (span / count) ** 2, 0.0
 
 
 class _Side(NamedTuple):
@@ -352,7 +372,11 @@ class ModelMetrics:
                 if isinstance(side, str):
                     return side
                 sides.append(side)
-        return self._measured(metric, terms, sides)
+        found = self._measured(metric, terms, sides)
+        shift = sum(sample.low_bias + sample.high_bias for side in sides for sample in side.samples.values())
+        if not metric.takes_weights and abs(shift) > MOST_SHIFT * sqrt(found.error.variance):
+            return DEPENDS_ON_COUNT
+        return found
 
     def mean(self, name: str, cells: Sequence[CellKey], score: str | None = None) -> Measured | str:
         """The candidate's mean over cells, each of equal weight."""
@@ -414,11 +438,12 @@ class ModelMetrics:
             samples += sides[1].samples.values()
         is_contrast = any(term.weight < 0 for term in terms)
         made_up = min(1.0, 2 / len(sides[0].samples)) * metric.added_images  # if cells differ in images, a part each
-        found = [sample.center_and_variance(metric.image_range, made_up) for sample in samples]
+        found = [sample.moments(metric.image_range, made_up) for sample in samples]
         value = sum(float(side.values.mean()) for side in sides)
-        center, variance = (sum(numbers) for numbers in zip(*found, strict=True))
+        center, variance, third = (sum(numbers) for numbers in zip(*found, strict=True))
         over_seeds = [error_over_seeds(side.values) for side in sides] if self.is_about_training else []
-        error = add_errors([*over_seeds, MeanError(max(variance, LEAST_VARIANCE))])
+        variance = max(variance, LEAST_VARIANCE)
+        error = add_errors([*over_seeds, MeanError(variance, skewness=third / variance**1.5)])
         low = min(value, center) - sum(sample.high_bias for sample in samples)
         high = max(value, center) - sum(sample.low_bias for sample in samples)
         middle = None
@@ -442,7 +467,9 @@ class ModelMetrics:
             self._read(self.candidate, metric, score)
             cell = self.candidate.runs[0].cell(terms[0].cell, None, self.cells)
             found = evaluate(metric, cell, score)
-            return None if isinstance(found, str) else _measured_cell(metric, cell, score, found)
+            if isinstance(found, str) or lacking(metric, cell, score, found):
+                return None
+            return _measured_cell(metric, cell, score, found)
         if sorted(weights) != [-1.0, 1.0] or not is_share_of_images(metric):
             return None
         shares: list[tuple[object, _Share]] = []
@@ -488,7 +515,7 @@ class ModelMetrics:
         """The sum of one side, resampled independently if it `is_apart`, with other images than the other side."""
         self._read(model, metric, score)
         count, known = model.image_count, self.cells
-        values, samples = np.zeros(len(model.runs)), dict[CellKey | None, _Sample]()
+        values, samples, has_failure = np.zeros(len(model.runs)), dict[CellKey | None, _Sample](), False
         for term in terms:
             stream = int(is_apart)
             if not model.shares_images:
@@ -500,10 +527,11 @@ class ModelMetrics:
                 if isinstance(found, str):
                     corruption, severity = term.cell
                     return f"{corruption} {severity:g}: {found}"
+                has_failure = has_failure or not cell.rows["correct"].all()
                 values[place] += term.weight * found.value
                 sample = samples.setdefault(None if model.shares_images else term.cell, _Sample(count, groups))
                 sample.add(found, term.weight / len(model.runs))
-        return _Side(values, samples)
+        return _Side(values, samples) if has_failure or not metric.takes_score else NO_FAILURE
 
     def _weights(self, count: int, stream: int, groups: Groups | None) -> Weights:
         """Weights of resampled images; shuffled for cells of other images, by group for duplicates."""
@@ -521,11 +549,15 @@ def _groups_of(model: ModelRows) -> Groups | None:
 
 
 def _evaluated(metric: Metric, cell: Cell, score: str | None, weights: Callable[[], Weights]) -> Evaluated | str:
-    """A metric with contributions, or else with replicates."""
+    """A metric with contributions, or else with replicates; why it has no error."""
     found = evaluate(metric, cell, score, weights() if metric.takes_weights else None)
-    if metric.takes_weights or isinstance(found, str) or found.images is not None:
+    if isinstance(found, str):
         return found
-    return evaluate(metric, cell, score, weights())
+    if metric.interval is not None and found.images is None:
+        return ONE_CELL_ALONE
+    if reason := lacking(metric, cell, score, found):
+        return reason
+    return found if metric.takes_weights or found.images is not None else evaluate(metric, cell, score, weights())
 
 
 def _measured_cell(metric: Metric, cell: Cell, score: str | None, found: Evaluated) -> Measured:
@@ -572,7 +604,7 @@ def _difference_of_shares(one: _Share, other: _Share, *, are_paired: bool) -> Me
         interval = partial(newcombe_interval, counts)
     else:
         variance = sum(share * (1 - share) / number for share, number in zip(shares, numbers, strict=True))
-        interval = partial(newcombe_of_groups, shares, numbers)
+        interval = partial(difference_of_groups, shares, numbers)
 
     def ends(level: float, comparisons: int) -> tuple[float, float]:
         low, high = interval(comparisons=comparisons, level=level)

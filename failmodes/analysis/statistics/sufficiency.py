@@ -14,12 +14,6 @@ from failmodes.warehouse.metrics.intervals import wilson_interval
 MOST_NON_FINITE = 0.01  # share of a cell's rows; beyond it shapes and drops are not reported
 NON_FINITE = f"more than {MOST_NON_FINITE:.0%} of predictions are not finite"
 AT_CHANCE = 0.05  # accuracy less than this above chance counts as chance
-FEWEST_IMAGES = 30  # with fewer there are values but no findings
-
-
-def too_few_images(count: int, least: int = FEWEST_IMAGES) -> str:
-    """The reason why a statement about so few images is not made."""
-    return f"{count:,} {'image is' if count == 1 else 'images are'} too few: at least {least} are needed"
 
 
 def non_finite_cells(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> list[tuple[str, float]]:

@@ -1,5 +1,6 @@
 -- One row per evaluation of a natural shift: accuracy beside the clean accuracy on the same classes, and the gap.
--- The gap has Newcombe's 95% interval of two independent samples (1998, Statistics in Medicine 17, 873-890, method 10).
+-- The exact limits of both accuracies give the 95% interval of the gap of two independent samples, combined as Newcombe
+-- combines Wilson's (1998, Statistics in Medicine 17, 873-890, method 10).
 -- Effective robustness (Taori et al. 2020) is the accuracy above that which a line predicts from the clean accuracy; it
 -- is fitted on the logits of both accuracies over all models of the shift, at least five.
 -- Source: shifts, evaluations, models, datasets, cell_metrics, cell_predictions.
@@ -11,9 +12,6 @@ with cells as (
         cell_metrics.high,
         cell_metrics.n as image_count,
         cell_metrics.n * cell_predictions.independent_share as effective_count,
-        pow(1.959963984540054, 2) / effective_count as z2,
-        (accuracy + z2 / 2) / (1 + z2) as wilson_center,
-        sqrt(z2 * (accuracy * (1 - accuracy) + z2 / 4)) / (1 + z2) as wilson_half,
         least(greatest(accuracy, 0.5 / effective_count), 1 - 0.5 / effective_count) as inner_accuracy,
         ln(inner_accuracy / (1 - inner_accuracy)) as logit
     from cell_metrics
@@ -43,14 +41,8 @@ paired as (
         reference.image_count as clean_image_count,
         reference.logit as clean_logit,
         reference.accuracy - own.accuracy as gap,
-        sqrt(
-            pow(reference.accuracy - (reference.wilson_center - reference.wilson_half), 2)
-            + pow(own.wilson_center + own.wilson_half - own.accuracy, 2)
-        ) as below,
-        sqrt(
-            pow(reference.wilson_center + reference.wilson_half - reference.accuracy, 2)
-            + pow(own.accuracy - (own.wilson_center - own.wilson_half), 2)
-        ) as above,
+        sqrt(pow(reference.accuracy - reference.low, 2) + pow(own.high - own.accuracy, 2)) as below,
+        sqrt(pow(reference.high - reference.accuracy, 2) + pow(own.accuracy - own.low, 2)) as above,
         [evaluations.dataset_id, evaluations.subset_id, clean_evaluations.dataset_id, clean_evaluations.subset_id]
             as images
     from shifts
@@ -84,8 +76,8 @@ select
     paired.clean_low as clean_accuracy_low, -- lower end of its exact 95% interval, 0-1
     paired.clean_high as clean_accuracy_high, -- upper end of its exact 95% interval, 0-1
     paired.gap, -- clean accuracy minus accuracy, -1 to 1
-    paired.gap - paired.below as gap_low, -- lower end of its 95% interval (Newcombe, independent samples), -1 to 1
-    paired.gap + paired.above as gap_high, -- upper end of its 95% interval (Newcombe, independent samples), -1 to 1
+    paired.gap - paired.below as gap_low, -- lower end of its 95% interval (independent samples), -1 to 1
+    paired.gap + paired.above as gap_high, -- upper end of its 95% interval (independent samples), -1 to 1
     paired.accuracy - 1 / (1 + exp(-(fitted.intercept + fitted.slope * paired.clean_logit)))
         as effective_robustness, -- accuracy above the line, -1 to 1; null for fewer than five models
     fitted.slope as line_slope, -- slope of the line, logit of accuracy per logit of clean accuracy, any number

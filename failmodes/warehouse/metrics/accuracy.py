@@ -128,8 +128,8 @@ def top_prediction_share(rows: CellRows, weights: Weights) -> Floats:
     return found
 
 
-@define("mean confidence", "mean of the largest softmax probability", columns=("confidence",), higher_is_better=None,
-        is_continuous=True)  # fmt: skip
+@define("mean confidence", "mean of the largest softmax probability", columns=("confidence",),
+        higher_is_better=None)  # fmt: skip
 def mean_confidence(rows: CellRows) -> NDArray[np.float32]:
     return rows["confidence"]
 

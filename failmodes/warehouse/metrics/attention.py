@@ -12,15 +12,20 @@ from numpy.typing import NDArray
 
 from failmodes.warehouse.metrics.cell_rows import CellRows, Undefined
 from failmodes.warehouse.metrics.duplicates import effective_counts, kept_groups
-from failmodes.warehouse.metrics.failure_prediction import auroc_contributions, rank
+from failmodes.warehouse.metrics.failure_prediction import FEWEST_IN_TAIL, auroc_contributions, rank
 from failmodes.warehouse.metrics.intervals import Floats, auroc_interval, exact_interval
-from failmodes.warehouse.metrics.metric import POSITIVE, UNBOUNDED, define
+from failmodes.warehouse.metrics.metric import POSITIVE, UNBOUNDED, Counted, define
 from failmodes.warehouse.schema import TARGETS
 
 Real = NDArray[np.float32]
 SUFFIXES = {"clean": "", "predicted": "_of_prediction"}
 OfTarget = Callable[[CellRows, str], Real | Floats]
-_WIDTHS: dict[str, Any] = {"unit": "image widths", "range": POSITIVE, "higher_is_better": None, "is_continuous": True}
+_WIDTHS: dict[str, Any] = {
+    "unit": "image widths",
+    "range": (0.0, 2**0.5),
+    "higher_is_better": None,
+    "is_continuous": True,
+}
 _SHARE: dict[str, Any] = {"higher_is_better": None, "is_continuous": True}
 _RATE: dict[str, Any] = {"higher_is_better": None}
 
@@ -107,7 +112,7 @@ _OF_MAPS: tuple[tuple[str, str, str, str, tuple[str, ...], dict[str, Any], OfTar
     ("mean_spread", "spread of attention", "mean over maps of the root mean square distance from the centroid", "",
      ("spread",), _WIDTHS, _column("spread")),
     ("mean_attention_entropy_nats", "entropy of attention", "mean over maps of -Σ m ln m of the map as a distribution",
-     "", ("attention_entropy_nats",), _WIDTHS | {"unit": "nats"}, _column("attention_entropy_nats")),
+     "", ("attention_entropy_nats",), _WIDTHS | {"unit": "nats", "range": POSITIVE}, _column("attention_entropy_nats")),
     ("mean_centroid_shift", "attention drift", "mean over maps of the distance of the centroid from the clean map's",
      "", ("centroid_shift",), _WIDTHS, _column("centroid_shift")),
     ("null_class_mean_centroid_shift", "null of attention drift",
@@ -252,9 +257,19 @@ def attention_consistency(rows: CellRows, clean: CellRows) -> Floats:
 def _interval_of_responsiveness(
     rows: CellRows, clean: CellRows, value: float, level: float, comparisons: int
 ) -> tuple[float, float]:
+    unchanged, changed = _change_counts(rows, clean)
+    return auroc_interval(value, changed, unchanged, comparisons=comparisons, level=level)
+
+
+def _counted_changes(rows: CellRows, clean: CellRows) -> Counted:
+    unchanged, changed = _change_counts(rows, clean)
+    return min(Counted(changed, "changed prediction"), Counted(unchanged, "unchanged prediction"))
+
+
+def _change_counts(rows: CellRows, clean: CellRows) -> list[float]:
+    """Effective numbers of predictions that stay, and that change."""
     changed, known = _changes(rows, clean)
-    negatives, positives = effective_counts(kept_groups(rows.groups, known), changed[known], 2).tolist()
-    return auroc_interval(value, positives, negatives, comparisons=comparisons, level=level)
+    return list(effective_counts(kept_groups(rows.groups, known), changed[known], 2))
 
 
 def _changes(rows: CellRows, clean: CellRows) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -264,7 +279,7 @@ def _changes(rows: CellRows, clean: CellRows) -> tuple[NDArray[np.bool_], NDArra
 
 @define("responsiveness of attention", "AUROC of attention drift for a changed prediction; .5 is chance",
         "Mann & Whitney 1947; interval: Newcombe 2006", columns=(*_OUTCOMES, *_DRIFT), unit="score",
-        interval=_interval_of_responsiveness)  # fmt: skip
+        interval=_interval_of_responsiveness, fewest=FEWEST_IN_TAIL, counted=_counted_changes)  # fmt: skip
 def attention_responsiveness(rows: CellRows, clean: CellRows) -> Floats:
     shift = _drift(rows, "centroid_shift", np.ones(len(rows), np.bool_))
     changed, known = _changes(rows, clean)

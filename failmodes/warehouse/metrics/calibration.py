@@ -17,6 +17,8 @@ WIDTHS = 2.0 ** (np.arange(-32, 1) / 4)  # 1/256 to 1 by quarters of a doubling
 NO_CONFIDENCE = "no image has finite logits"
 NOISE_DRAWS = 2_000
 P_VALUE_DRAWS = 20_000  # so that p values of one in a thousand are known to a fifth
+LOSS_RANGE = (0.0, 10.0)  # nats, of pseudo-images: the loss of a confident failure
+UNKNOWN_BIAS = "a sample's value is too large by an unknown amount: use ece"
 ROUNDING = 1e-9  # with few uncertain images errors tie except for rounding
 _CONFIDENCE = ("confidence", "label", "predicted")
 
@@ -27,7 +29,7 @@ def has_confidence(rows: CellRows) -> NDArray[np.bool_]:
 
 
 @define("negative log-likelihood", "mean of -ln p of the label", "Murphy 2012", columns=("confidence", "loss_nats"),
-        unit="nats", range=POSITIVE, higher_is_better=False)  # fmt: skip
+        unit="nats", range=POSITIVE, image_range=LOSS_RANGE, higher_is_better=False)  # fmt: skip
 def nll_nats(rows: CellRows) -> NDArray[np.float32]:
     return np.where(has_confidence(rows), rows["loss_nats"], np.float32(np.nan))
 
@@ -115,7 +117,7 @@ def overconfidence(rows: CellRows) -> Floats:
 
 @define("calibration error in bins of equal mass", f"as ECE, in {BINS} bins of equally many images; ties share the "
         "lowest bin", "Nguyen & O'Connor 2015", columns=_CONFIDENCE, higher_is_better=False,
-        is_stored_with_interval=False)  # fmt: skip
+        refusal=UNKNOWN_BIAS, is_stored_with_interval=False)  # fmt: skip
 def equal_mass_ece(rows: CellRows) -> Value:
     confidence, correct = _known(rows)
     count = len(confidence)
@@ -129,7 +131,7 @@ def equal_mass_ece(rows: CellRows) -> Value:
 
 @define("95% quantile of the ECE of a calibrated model", "of ECE where predictions are correct with the mean "
         "confidence of their bin", "Bröcker & Smith 2007", columns=_CONFIDENCE, higher_is_better=None,
-        is_stored_with_interval=False)  # fmt: skip
+        refusal="it falls with the number of images", is_stored_with_interval=False)  # fmt: skip
 def ece_noise_floor(rows: CellRows) -> Value:
     """Drawn (NOISE_DRAWS times, seed 0): a quantile from moments falls short where most confidences are nearly 1."""
     confidence, _ = _known(rows)
@@ -185,7 +187,7 @@ def _errors_of_chance(
 
 @define("SmoothECE", "mean absolute gap of confidence and accuracy, smoothed by a reflected Gaussian as wide as "
         "itself", "Błasiok & Nakkiran 2024", columns=_CONFIDENCE, higher_is_better=False,
-        is_stored_with_interval=False)  # fmt: skip
+        refusal=UNKNOWN_BIAS, is_stored_with_interval=False)  # fmt: skip
 def smooth_ece(rows: CellRows) -> Value:
     confidence, correct = _known(rows)
     return Value(smoothed_error(confidence, correct), len(confidence))

@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 from failmodes.warehouse.metrics.cell_rows import OF_ATTENTION, SCORES, CellRows, Undefined
 from failmodes.warehouse.metrics.duplicates import effective_counts, kept_groups
 from failmodes.warehouse.metrics.intervals import Floats, auroc_interval, exact_interval, quantile_interval
-from failmodes.warehouse.metrics.metric import Value, define
+from failmodes.warehouse.metrics.metric import Counted, Value, define
 
 NOT_STORED, NO_FAILURE, NO_CORRECT = "the score is not stored", "no failure", "no correct prediction"
 COVERAGE_PERCENT = tuple(range(5, 101, 5))
 FOUND = 0.95  # of the failures, for FPR95
+FEWEST = 10  # failures, and correct predictions, of a statement about an AUROC
+FEWEST_IN_TAIL = 20  # of one about the least certain 5% of failures, or about failures by group
 _COLUMNS = ("label", "predicted")
 _POSITIVE = "failures are positive, the least certain rank first"
 
@@ -99,9 +101,14 @@ def _effective_counts(rows: CellRows, ranking: Ranking) -> tuple[float, float]:
     return failures, correct
 
 
+def _counted_events(rows: CellRows, score: str) -> Counted:
+    failures, correct = _effective_counts(rows, ranking_of(rows, score))
+    return min(Counted(failures, "failure"), Counted(correct, "correct prediction"))
+
+
 @define("AUROC for failures", f"area under the ROC curve; {_POSITIVE}; .5 is chance",
         "Hendrycks & Gimpel 2017; interval: Newcombe 2006", columns=_COLUMNS, unit="score", scores=SCORES,
-        interval=_interval_of_auroc)  # fmt: skip
+        interval=_interval_of_auroc, fewest=FEWEST, counted=_counted_events)  # fmt: skip
 def auroc(rows: CellRows, score: str) -> Floats:
     return auroc_contributions(_ranking_of_both(rows, score), len(rows))
 
@@ -176,6 +183,7 @@ def aurc(rows: CellRows, score: str) -> Floats:
 
 @define("AUPR for failures", f"average precision; {_POSITIVE}; the share of failures is chance",
         "Hendrycks & Gimpel 2017", columns=_COLUMNS, unit="score", scores=SCORES,
+        refusal="a sample's value is too large by an unknown amount: use auroc",
         is_stored_with_interval=False)  # fmt: skip
 def aupr(rows: CellRows, score: str) -> Value:
     ranking = ranking_of(rows, score)
@@ -203,7 +211,7 @@ def _interval_of_fpr95(rows: CellRows, score: str, value: float, level: float, c
 
 @define("FPR at 95% TPR", "share of correct predictions among those at or beyond the threshold that finds 95% of "
         "failures", "Hendrycks & Gimpel 2017", columns=_COLUMNS, scores=SCORES, higher_is_better=False,
-        interval=_interval_of_fpr95)  # fmt: skip
+        interval=_interval_of_fpr95, fewest=FEWEST_IN_TAIL, counted=_counted_events)  # fmt: skip
 def fpr95(rows: CellRows, score: str) -> Value:
     ranking = _ranking_of_both(rows, score)
     failures, count = ranking.failure_count, len(ranking.places)
@@ -214,10 +222,15 @@ def fpr95(rows: CellRows, score: str) -> Value:
     return Value(float(correct - (ranking.starts[last] - ranking.failures_before[last])) / correct, count)
 
 
+def _counted_within(rows: CellRows, score: str) -> Counted:
+    return _counted_events(rows, "confidence")
+
+
 @define("AUROC for failures among images of like confidence", "area under the ROC curve over pairs of a failure and a "
         "correct prediction of one tenth by confidence; .5: the score adds nothing to confidence",
         "Janes & Pepe 2009", columns=(*_COLUMNS, "confidence"), unit="score",
-        scores=(*OF_ATTENTION, "empty_map"))  # fmt: skip
+        scores=(*OF_ATTENTION, "empty_map"), fewest=FEWEST_IN_TAIL, counted=_counted_within,
+        refusal="its error is unknown where a tenth holds few images: use auroc")  # fmt: skip
 def auroc_within(rows: CellRows, score: str) -> Floats:
     """The covariate-adjusted AUROC, each tenth weighted by its pairs.
 

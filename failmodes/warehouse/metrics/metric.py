@@ -41,6 +41,7 @@ from failmodes.warehouse.plugins import import_modules
 NO_IMAGE, NOT_FINITE = "no image takes part", "it is not a finite number"
 Weights = NDArray[np.floating[Any]]
 RESAMPLES, SEED = 200, 0  # of images: gives standard errors to 5%
+FEWEST_IMAGES = 30  # with fewer there are values but no statements
 PLAUSIBLE = 2.0  # standard errors within which two values count as equal
 _PAIRED = {"clean", "curve"}  # parameters that need clean images, image by image
 
@@ -63,6 +64,13 @@ class SamplingBias(NamedTuple):
     low: float = 0.0
     high: float = 0.0
     error: float = 0.0
+
+
+class Counted(NamedTuple):
+    """Images that a value rests on, and what they are, in the singular."""
+
+    images: float
+    noun: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +96,10 @@ class Metric:
         image_range: smallest and largest contribution of one image; default: `range` where finite.
         is_continuous: whether contributions are continuous, so that their spread is never 0 by chance: intervals then
             add no pseudo-images.
+        fewest: how many images a value needs to be comparable with a limit or with another model: with fewer it is not
+            measurable; default: as many as any statement where contributions are continuous, or for a quantile.
+        counted: (rows) to the number of images that `fewest` is about; default: those that take part.
+        refusal: why gates and claims refuse it; '' if they accept it.
         is_stored_with_interval: whether a load computes its interval, which takes 200 times as long without weights.
         preds: kind of `preds` for its function.
         is_users: whether it is defined outside this package.
@@ -110,6 +122,9 @@ class Metric:
     taking_part: Callable[[CellRows], NDArray[np.bool_]] | None = None
     image_range: tuple[float, float] = (0.0, 0.0)
     is_continuous: bool = False
+    fewest: int = 0
+    counted: Callable[..., Counted] | None = None
+    refusal: str = ""
     is_stored_with_interval: bool = True
     preds: Literal["classes", "probabilities"] = "classes"
     is_users: bool = False
@@ -122,6 +137,8 @@ class Metric:
             least, most = self.range
             made_up = (least if isfinite(least) else -1.0, most if isfinite(most) else 1.0)
             object.__setattr__(self, "image_range", made_up)
+        if not self.fewest and (self.is_continuous or self.quantile is not None):
+            object.__setattr__(self, "fewest", FEWEST_IMAGES)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Call the function itself."""
@@ -329,6 +346,20 @@ _PREDS = {"preds", "target"}
 USERS_PARAMETERS = (*_GIVEN, "preds", "target")
 
 
+def lacking(metric: Metric, cell: Cell, score: str | None, found: Evaluated) -> str:
+    """Why a metric of one cell rests on too few images for statements and intervals; '' if it does not."""
+    if metric.counted is None:
+        count, noun = Counted(found.n * cell.rows.independent_share(), "image")
+    else:
+        count, noun = metric.counted(**arguments_of(metric, parameters_of(metric.counted), cell, score))
+    return "" if count >= metric.fewest else too_few(round(count), noun, metric.fewest)
+
+
+def too_few(count: int, noun: str = "image", least: int = FEWEST_IMAGES) -> str:
+    """The reason why a statement about so few images is not made."""
+    return f"{count:,} {noun}{' is' if count == 1 else 's are'} too few: at least {least} are needed"
+
+
 def ends_of(
     metric: Metric, cell: Cell, score: str | None, found: Evaluated, *, level: float = 0.95, comparisons: int = 1
 ) -> tuple[float, float] | None:
@@ -345,10 +376,13 @@ def ends_of(
     if metric.interval is not None:
         given = arguments_of(metric, parameters_of(metric.interval), cell, score)
         return metric.interval(**given, value=found.value, level=level, comparisons=comparisons)
+    if lacking(metric, cell, score, found):
+        return None
     if found.values is not None and metric.quantile is not None:
         low, high = quantile_interval(
-            found.values, metric.quantile, comparisons=comparisons, level=level, independent=found.independent
-        )
+            found.values, metric.quantile, metric.range, comparisons=comparisons, level=level,
+            independent=found.independent,
+        )  # fmt: skip
         return min(low, found.value), max(high, found.value)
     if found.images is not None:
         scale = len(found.images) / found.n  # the same as in `_of_images`

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.warehouse.metrics.calibration import binned_error
+from failmodes.warehouse.metrics.calibration import LOSS_RANGE, binned_error
 from failmodes.warehouse.metrics.cell_rows import CellRows, Undefined
 from failmodes.warehouse.metrics.intervals import Floats
 from failmodes.warehouse.metrics.metric import POSITIVE, Value, define
@@ -20,6 +20,7 @@ from failmodes.warehouse.schema import SCALED_LOG_SUM_EXP, TEMPERATURES
 NO_LOGITS = "neither all logits nor their log-sum-exp at each temperature are stored"
 _COLUMNS = ("image_id", "label", "predicted", "finite", "confidence", "loss_nats", "logits", "logit_classes",
             SCALED_LOG_SUM_EXP)  # fmt: skip
+NO_ERROR = "the error of the fitted temperatures is unknown"  # why gates refuse what they scale
 _GUO = "Guo et al. 2017; Ovadia et al. 2019"
 
 
@@ -147,21 +148,22 @@ def _spread(known: NDArray[np.bool_], values: Floats) -> Floats:
 
 
 @define("negative log-likelihood with temperature scaling", "mean of -ln softmax(logits / T) of the label", _GUO,
-        columns=_COLUMNS, unit="nats", range=POSITIVE, higher_is_better=False)  # fmt: skip
+        columns=_COLUMNS, unit="nats", range=POSITIVE, image_range=LOSS_RANGE, higher_is_better=False,
+        refusal=NO_ERROR)  # fmt: skip
 def scaled_nll_nats(rows: CellRows, reference: CellRows | None) -> Floats:
     found = scaled(rows, reference)
     return _spread(found.known, found.loss)
 
 
 @define("mean confidence with temperature scaling", "mean of the largest softmax(logits / T)", _GUO, columns=_COLUMNS,
-        higher_is_better=None)  # fmt: skip
+        higher_is_better=None, refusal=NO_ERROR)  # fmt: skip
 def scaled_mean_confidence(rows: CellRows, reference: CellRows | None) -> Floats:
     found = scaled(rows, reference)
     return _spread(found.known, found.confidence)
 
 
 @define("calibration error (ECE) with temperature scaling", "as ECE, of softmax(logits / T)", _GUO, columns=_COLUMNS,
-        higher_is_better=False, is_stored_with_interval=False)  # fmt: skip
+        higher_is_better=False, refusal=NO_ERROR, is_stored_with_interval=False)  # fmt: skip
 def scaled_ece(rows: CellRows, reference: CellRows | None) -> Value:
     found = scaled(rows, reference)
     return Value(binned_error(found.confidence, rows["correct"][found.known]), len(found.loss))
@@ -179,12 +181,14 @@ _FITTED = "argmin over the grid of the mean negative log-likelihood of clean ima
 
 
 @define("temperature of images of even image_id", _FITTED.format("odd"), _GUO, columns=_COLUMNS, unit="temperature",
-        range=(TEMPERATURES[0], TEMPERATURES[-1]), higher_is_better=None, is_stored_with_interval=False)  # fmt: skip
+        range=(TEMPERATURES[0], TEMPERATURES[-1]), higher_is_better=None, refusal=NO_ERROR,
+        is_stored_with_interval=False)  # fmt: skip
 def even_temperature(rows: CellRows, reference: CellRows | None) -> Value:
     return _temperature(rows, reference, is_odd=False)
 
 
 @define("temperature of images of odd image_id", _FITTED.format("even"), _GUO, columns=_COLUMNS, unit="temperature",
-        range=(TEMPERATURES[0], TEMPERATURES[-1]), higher_is_better=None, is_stored_with_interval=False)  # fmt: skip
+        range=(TEMPERATURES[0], TEMPERATURES[-1]), higher_is_better=None, refusal=NO_ERROR,
+        is_stored_with_interval=False)  # fmt: skip
 def odd_temperature(rows: CellRows, reference: CellRows | None) -> Value:
     return _temperature(rows, reference, is_odd=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from failmodes.warehouse.metrics.accuracy import interval_of_share
 from failmodes.warehouse.metrics.cell_rows import CellRows, Undefined
 from failmodes.warehouse.metrics.intervals import exact_interval
-from failmodes.warehouse.metrics.metric import POSITIVE, define
+from failmodes.warehouse.metrics.metric import FEWEST_IMAGES, POSITIVE, define
 
 Flags = NDArray[np.bool_]
 Curve = tuple[CellRows, ...]
@@ -91,13 +91,13 @@ def _margin_before(curve: Curve, fails: bool) -> NDArray[np.float32]:
 
 
 @define("margin one severity before failure", "mean margin at the severity before, of images incorrect here for the "
-        "first time", columns=(*_LABELS, "margin"), is_continuous=True, higher_is_better=None)  # fmt: skip
+        "first time", columns=(*_LABELS, "margin"), higher_is_better=None, fewest=FEWEST_IMAGES)  # fmt: skip
 def failing_mean_margin_before(curve: Curve) -> NDArray[np.float32]:
     return _margin_before(curve, fails=True)
 
 
 @define("margin one severity before survival", "mean margin at the severity before, of images correct up to here",
-        columns=(*_LABELS, "margin"), is_continuous=True, higher_is_better=None)  # fmt: skip
+        columns=(*_LABELS, "margin"), higher_is_better=None, fewest=FEWEST_IMAGES)  # fmt: skip
 def surviving_mean_margin_before(curve: Curve) -> NDArray[np.float32]:
     return _margin_before(curve, fails=False)
 

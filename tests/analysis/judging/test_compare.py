@@ -45,6 +45,15 @@ def correct(crossing: Synthetic, model: str) -> np.ndarray:
     return np.concatenate([crossing.correct[model, corruption][1:] for corruption in CORRUPTIONS])
 
 
+def test_a_winner_under_a_corruption_is_one_under_all_of_them(crossing: Synthetic, compared: Comparison) -> None:
+    for row in compared.corruptions:
+        one, other = (crossing.correct[model, row.corruption][1:].mean(axis=0) for model in ("Beta", "Alpha"))
+        images = np.append(one - other, [1, -1])
+        half = stats.norm.ppf(1 - 0.05 / 2 / len(CORRUPTIONS)) * stats.sem(images, ddof=0)
+        assert row.estimate[1:] == pytest.approx((images.mean() - half, images.mean() + half))
+        assert bool(row.winner) == (abs(images.mean()) > half)
+
+
 def test_every_difference_is_the_second_minus_the_first(crossing: Synthetic, compared: Comparison) -> None:
     a, b = correct(crossing, "Alpha"), correct(crossing, "Beta")
     assert (compared.a.label, compared.b.label) == ("Alpha", "Beta")

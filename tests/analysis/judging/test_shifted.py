@@ -8,7 +8,7 @@ from synthetic_results import write_synthetic
 from synthetic_shifts import write_shift
 
 import failmodes
-from failmodes.analysis.statistics.shares import newcombe_of_groups
+from failmodes.analysis.statistics.shares import difference_of_groups
 from failmodes.warehouse.database.load import load
 
 V2 = {"metric": "accuracy", "shift": "V2"}
@@ -32,7 +32,7 @@ def test_a_gap_is_judged_by_newcombes_interval_of_independent_samples(shifted: P
     with failmodes.open(shifted) as warehouse:
         found = warehouse.claims([GAP | {"limit": 0.5, "model": "Alpha"}])[0]
         row = warehouse.table("accuracy_by_shift", shift="V2", model_label="Alpha")
-    low, high = newcombe_of_groups((row["clean_accuracy"][0], 0.7), (200, 200))
+    low, high = difference_of_groups((row["clean_accuracy"][0], 0.7), (200, 200))
     assert found.estimate == pytest.approx((row["clean_accuracy"][0] - 0.7, float(low), float(high)))
     assert row.select("gap", "gap_low", "gap_high").row(0) == pytest.approx(found.estimate)
     assert found.verdict == "supported"

@@ -282,6 +282,8 @@ def test_the_worst_inconclusive_cell_says_how_many_images() -> None:
         ({"metric": "ece", "score": "margin", "relation": "at_most"}, "ece takes no score: remove it"),
         ({"metric": "ece", "relation": "at_least"}, "ece is better if lower: use relation at_most (given: at_least)"),
         ({"metric": "accuracy", "relation": "at_most"}, "better if higher: use relation at_least (given: at_most)"),
+        ({"metric": "aupr", "relation": "at_least"}, "gate.rules.0.metric: aupr cannot be judged: a sample's value is"),
+        ({"metric": "even_temperature", "relation": "at_most"}, "even_temperature cannot be judged: the error of"),
         ({"metric": "ece", "relation": "worse_by_at_most"}, "worse_by_at_most requires a baseline: name one"),
     ],
 )  # fmt: skip

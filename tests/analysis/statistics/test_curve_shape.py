@@ -246,6 +246,24 @@ def test_flat_is_shown_by_many_images_and_inconclusive_for_few(correct, within) 
         assert within or shape.changes_within == pytest.approx(2.7055 / (images + 2.7055), rel=1e-3)
 
 
+@pytest.mark.parametrize("seed", [60, 242, 243, 254])
+def test_a_flat_curve_does_not_go_up_and_down(seed: int) -> None:
+    """Of 300 samples those whose resamples turn as they do in 98%."""
+    rng = np.random.default_rng(seed)
+    correct = 0.6 * rng.random((300, 1)) + 0.4 * rng.random((300, 6)) < 0.5
+    settings = ShapeSettings(resamples=1000)
+    assert shape_of_curve(correct.mean(axis=0), GRID, settings) == "up_and_down"
+    shape = describe_curve(correct, GRID, settings, curves=19)
+    assert (shape.shape, shape.shares["up_and_down"]) == ("inconclusive", 0)
+
+
+def test_a_curve_that_falls_most_in_the_middle_is_no_line() -> None:
+    curve = np.array([95, 92.5, 84, 69, 61, 58]) / 100  # .115 of the drop from the line on average
+    assert shape_of_curve(curve, GRID) == "middle"
+    assert shape_of_curve(0.3 * curve + 0.7 * np.linspace(0.95, 0.58, 6), GRID) == "near_linear"
+    assert shape_of_curve(0.9 + 0.05 * (curve - 0.95), GRID) == "flat"
+
+
 @pytest.mark.parametrize("grid", [[0, 1], [0, 2, 1]], ids=["two points", "not rising"])
 def test_refuses_a_grid_without_shape(grid: list[int]) -> None:
     with pytest.raises(ValueError, match="rising severities"):

@@ -1,5 +1,7 @@
 """Differences of two models: image by image, of different images, over training runs; bounds at any level."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from given_runs import CELLS, given_model, given_run, random_columns
@@ -16,7 +18,8 @@ from failmodes.analysis.statistics.difference import (
 )
 from failmodes.analysis.statistics.model_accuracy import accuracy_over, mean_corrupted
 from failmodes.analysis.statistics.run_rows import CellKey, ModelRows, RunRows, pair_images
-from failmodes.analysis.statistics.shares import count_pairs, newcombe_interval, newcombe_of_groups
+from failmodes.analysis.statistics.shares import count_pairs, difference_of_groups, newcombe_interval
+from failmodes.warehouse.metrics.custom import metric
 from failmodes.warehouse.metrics.intervals import exact_interval
 
 CORRUPTED: list[CellKey] = [("fog", 1.0), ("fog", 2.0), ("snow", 1.0)]
@@ -88,13 +91,53 @@ def test_a_single_cell_has_exact_and_newcombe_intervals(pair: ModelMetrics, comp
     assert (-high, -low) == pytest.approx(tuple(map(float, newcombe))), "as the accuracy's, with the other sign"
 
 
+def with_failures(count: int, images: int = 400) -> ModelMetrics:
+    """A model that is incorrect on some images of every cell."""
+    correct = np.repeat(np.arange(images)[:, None] >= count, len(CELLS), axis=1)
+    return ModelMetrics(given_model(given_run(correct, **random_columns(np.random.default_rng(3), correct))))
+
+
+@pytest.mark.parametrize(
+    ("name", "failures", "is_measured"),
+    [
+        ("auroc", 9, False), ("auroc", 10, True), ("auroc", 391, False), ("fpr95", 19, False), ("fpr95", 20, True),
+        ("augrc", 0, False), ("augrc", 1, True), ("aurc", 0, False), ("nll_nats", 0, True),
+    ],
+)  # fmt: skip
+def test_failure_prediction_requires_failures_and_correct_predictions(
+    name: str, failures: int, is_measured: bool
+) -> None:
+    score = None if name == "nll_nats" else "confidence"
+    found = with_failures(failures).mean(name, [("fog", 2.0)], score)
+    assert isinstance(found, Measured) == is_measured, found
+
+
+def test_a_false_positive_rate_is_measured_in_one_cell_alone() -> None:
+    models = with_failures(60)
+    assert "one cell" in str(models.mean("fpr95", CORRUPTED, "confidence"))
+    value, low, high = known(models.mean("fpr95", [("fog", 2.0)], "confidence")).interval()
+    assert 0 <= low <= value <= high == 1, "all failures lie above their 5% quantile in 5% of samples"
+
+
+@pytest.mark.parametrize(("statistic", "is_measured"), [(np.min, False), (np.ptp, False), (np.mean, True)])
+def test_a_users_extreme_is_not_measurable_and_a_mean_is(statistic: Any, is_measured: bool) -> None:
+    @metric(higher_is_better=True, range=(0, 1))
+    def own(preds: Any, target: Any) -> float:
+        return float(statistic(np.bincount(target, preds == target) / np.bincount(target)))
+
+    run = given_run(correct := np.random.default_rng(1).random((400, len(CELLS))) < 0.9,
+                    **random_columns(np.random.default_rng(2), correct, classes=10))  # fmt: skip
+    found = ModelMetrics(given_model(run), metrics={"own": own}).mean("own", [("fog", 2.0)])
+    assert isinstance(found, Measured) == is_measured
+
+
 def test_models_of_different_images_are_independent_samples() -> None:
     one, other = given_model(run_of(2, 0.6, images=150)), given_model(run_of(1, 0.7), dataset_id="other images")
     pair = ModelMetrics(one, other)
     assert pair.pairing.kind == "different"
     cell = difference(pair, "accuracy", [("snow", 1.0)])
     shares = [float(n.runs[0].accuracy[3]) for n in (one, other)]
-    ends = newcombe_of_groups((shares[0], shares[1]), (150, 200), level=0.9)
+    ends = difference_of_groups((shares[0], shares[1]), (150, 200), level=0.9)
     assert (cell.low(0.95), cell.high(0.95)) == pytest.approx(tuple(map(float, ends)))
     for name in ("accuracy", "ece", "brier"):
         found = difference(pair, name, CORRUPTED)

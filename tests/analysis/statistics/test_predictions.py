@@ -12,7 +12,7 @@ from failmodes.analysis.statistics.predictions import (
     class_gaps,
     collapse_by_corruption,
 )
-from failmodes.analysis.statistics.shares import newcombe_of_groups
+from failmodes.analysis.statistics.shares import difference_of_groups
 
 
 def test_the_most_collapsed_cell_is_found(collapsing: duckdb.DuckDBPyConnection) -> None:
@@ -48,7 +48,7 @@ def test_the_class_farthest_below_the_others_is_found(collapsing: duckdb.DuckDBP
         "select count(distinct (corruption, severity)) from outcomes where evaluation_id = ? and severity > 0",
         [beta.evaluation_id],
     ).fetchall()
-    low, high = newcombe_of_groups((1.0, 0.0), (120, 40), comparisons=cells * 4)
+    low, high = difference_of_groups((1.0, 0.0), (120, 40), comparisons=cells * 4)
     assert first.gap == pytest.approx((1.0, float(low), float(high)))
     assert [one.corruption for one in others] == ["contrast"]
     rows = collapsing.sql(

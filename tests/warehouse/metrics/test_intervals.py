@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
-from scipy.stats import binomtest, norm
+from scipy.stats import binom, binomtest, norm, skew
 
 from failmodes.warehouse.metrics.intervals import (
     auroc_interval,
+    deviations,
     exact_interval,
     image_weights,
     interval_of_mean,
@@ -18,6 +19,7 @@ from failmodes.warehouse.metrics.intervals import (
     mean_with_made_up,
     normal_quantile,
     quantile_interval,
+    skewness_of_mean,
     wilson_interval,
 )
 
@@ -63,10 +65,24 @@ def test_quantile_intervals_hold_the_quantile_as_often_as_they_say(share: float,
 
 def test_quantile_intervals_are_order_statistics_whose_chance_is_binomial() -> None:
     low, high = quantile_interval(np.random.default_rng(2).permutation(100).astype(float), 0.5)
-    assert (low, high) == (40, 60)
+    assert (low, high) == (39, 60)
     assert sum(comb(100, below) for below in range(41, 61)) / 2**100 > 0.95
-    assert quantile_interval(np.array([3.0]), 0.5) == (3, 3)
-    assert quantile_interval(np.array([1.0, 2.0, 3.0]), 0.5) == (1, 3)
+    assert quantile_interval(np.array([1.0, 2.0, 3.0]), 0.5, (0, 5)) == (0, 5)
+    assert quantile_interval(np.arange(150.0), 0.025, (-1, 200)) == (0, binom.ppf(0.975, 150, 0.025))
+    assert quantile_interval(np.arange(140.0), 0.025, (-1, 200))[0] == -1  # .975 ** 140 > .025
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_ends_of_skewed_means_are_where_halls_transformation_is_the_normal_quantile(sign: int) -> None:
+    values = sign * np.random.default_rng(5).exponential(size=100)
+    skewness = skewness_of_mean(values)
+    assert skewness == pytest.approx(skew(values) / 10)
+    value, low, high = interval_of_mean(values)
+    for t, quantile in (((value - low), norm.ppf(0.975)), (value - high, norm.ppf(0.025))):
+        errors = t / (values.std(ddof=1) / 10)
+        transformed = errors + skewness / 3 * errors**2 + skewness**2 / 27 * errors**3 + skewness / 6
+        assert transformed == pytest.approx(quantile)
+    assert deviations(1.5, 0.0) == 1.5
 
 
 @LEVELS

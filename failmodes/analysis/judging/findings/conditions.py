@@ -21,11 +21,12 @@ from failmodes.analysis.same_labels import differences
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_metrics
 from failmodes.analysis.statistics.duplicates import duplicate_images
 from failmodes.analysis.statistics.estimate import Estimate
-from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES, chance_of, too_few_images
+from failmodes.analysis.statistics.sufficiency import chance_of
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.sql import sql_literal
 from failmodes.warehouse.metrics.cell_rows import OTHER
 from failmodes.warehouse.metrics.class_order import Classes, far_better_order
+from failmodes.warehouse.metrics.metric import FEWEST_IMAGES, too_few
 from failmodes.warehouse.schema import CLEAN
 
 RELATION = "accuracy_by_severity"
@@ -79,7 +80,7 @@ def few_images(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation:
     """Fewer than FEWEST_IMAGES distinct images; copies count once."""
     distinct = duplicate_images(con, evaluation.evaluation_id).distinct
     if distinct < FEWEST_IMAGES:
-        yield Judged("supported", f"{too_few_images(distinct)}.", distinct, (float(distinct), None, None))
+        yield Judged("supported", f"{too_few(distinct)}.", distinct, (float(distinct), None, None))
 
 
 @kind(

@@ -11,7 +11,7 @@ from failmodes.analysis.render.formatting import MAX_LISTED, capitalize_first, f
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.estimate import Word
 from failmodes.analysis.statistics.shares import TITLE_ERROR
-from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
+from failmodes.warehouse.metrics.metric import FEWEST_IMAGES
 
 MOST_IN_TITLE = 2  # models that the title of a chart names one by one
 

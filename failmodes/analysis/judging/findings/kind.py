@@ -10,8 +10,8 @@ from failmodes.analysis.judging.wording import images_needed_text
 from failmodes.analysis.render.formatting import format_count, format_severity, lower_label
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.statistics.estimate import Estimate, Word, known_estimate
-from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES, too_few_images
 from failmodes.sql import sql_literal
+from failmodes.warehouse.metrics.metric import FEWEST_IMAGES, too_few
 from failmodes.warehouse.schema import CLEAN
 
 Section = Literal["accuracy", "predictions", "confidence", "failure-prediction", "attention"]  # of a report
@@ -172,7 +172,7 @@ class Kind:
         if not sentence.endswith("."):
             sentence = f"{sentence} ({format_count(n, 'image')})."
         if n < FEWEST_IMAGES and not self.is_condition:
-            verdict, sentence, p_value = "not_measurable", f"{too_few_images(n)}.", None
+            verdict, sentence, p_value = "not_measurable", f"{too_few(n)}.", None
         return Finding(
             self.name, claim or self.name, verdict, evaluation.evaluation_id, evaluation.label, corruption, *estimate,
             self.unit, n, sentence, query or rows_of(self.relation, evaluation, corruption),
