@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -23,9 +23,12 @@ from failmodes.evaluate.cli import (
     evaluate_models,
     import_,
     ingest,
+    ingest_images,
     init,
+    open_study,
     print_estimate,
     train,
+    train_models,
 )
 from failmodes.ingest.cli import corrupt, download
 from failmodes.status_command import status
@@ -38,6 +41,10 @@ from failmodes.warehouse.output_files import STDOUT, ForceOption, check_result, 
 from failmodes.warehouse.process import lift_limits, limit_command, query_memory
 from failmodes.warehouse.progress import stages_shown
 from failmodes.warehouse.terminal import named, note, say, suggest, without_suggestions
+
+if TYPE_CHECKING:
+    from failmodes.evaluate.study.study_schema import Study
+    from failmodes.ingest.datasets.dataset import Dataset
 
 IMAGES_S = 600  # for a filter, and for 200 images of the slowest corruption
 ResultsArgument = Annotated[
@@ -71,43 +78,39 @@ def run(
     strict: StrictOption = False,
 ) -> None:
     """Run the whole study (ingest, train, evaluate, load, analyze, report), skipping steps already done."""
-    from failmodes.evaluate.study.study_file import read_study
     from failmodes.warehouse.metrics.custom import read_metrics
 
     lift_limits()  # it only reads files that it wrote itself
-    study = read_study(study_file, require_models=False)
+    study, dataset = open_study(study_file, require_models=False)
     read_metrics(study.metrics, study_file.parent, str(study_file))  # else an error appears after hours
-    names_models = bool(study.models)  # without models, its predictions are imported
-    if names_models:
+    if study.models:  # without models, its predictions are imported
         require("evaluate", "`failmodes run`")
     if dry_run:
-        print_estimate(study, as_json=as_json)
+        print_estimate(study, dataset, as_json=as_json)
         return
+    ingest_images(study, dataset)
+    raised = _run_models(study, dataset, strict=strict, as_json=as_json) if study.models else None
     with without_suggestions():
-        raised = _run_stages(study_file, names_models, strict, as_json)
+        load(str(study_file))
+        report(study_file)
+    if not as_json:
+        print_findings(study_file)
     if raised is not None:
         raise raised
     if not as_json:
         suggest(f"failmodes query @worst_cells{named(study_file)}")
 
 
-def _run_stages(study_file: Path, names_models: bool, strict: bool, as_json: bool) -> IncompleteRunError | None:
-    """Run the stages in order; returns the error of a model that raised, since results of the others are reported."""
-    ingest(study_file)
-    raised: IncompleteRunError | None = None
-    if names_models:
-        train(study_file)
-        try:
-            evaluate_models(study_file, strict=strict, as_json=as_json, describe_images=False)
-        except IncompleteRunError as error:
-            if strict:
-                raise
-            raised = error
-    load(str(study_file))
-    report(study_file)
-    if not as_json:
-        print_findings(study_file)
-    return raised
+def _run_models(study: "Study", dataset: "Dataset", *, strict: bool, as_json: bool) -> IncompleteRunError | None:
+    """Train and evaluate; returns the error of a model that raised, since results of the others are reported."""
+    train_models(study, dataset)
+    try:
+        evaluate_models(study, dataset, strict=strict, as_json=as_json, describe_images=False)
+    except IncompleteRunError as error:
+        if strict:
+            raise
+        return error
+    return None
 
 
 def load(

@@ -16,7 +16,11 @@ from failmodes.warehouse.progress import ProgressBar
 from failmodes.warehouse.terminal import announce_output, named, note, print_json, say, suggest
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from failmodes.evaluate.study.study_schema import Study
+    from failmodes.ingest.datasets.dataset import Dataset
 
 StudyArgument = Annotated[Path, typer.Argument(help="Study file.", metavar="STUDY")]
 DEFAULT_STUDY = Path("study.toml")
@@ -50,20 +54,43 @@ def ingest(
     force: ForceOption = False,
 ) -> None:
     """Check the images: open and fingerprint the dataset and the corrupted dataset, and store both in the results."""
-    from failmodes.evaluate.evaluation_data import open_study_data
-    from failmodes.evaluate.study.study_file import read_study
-    from failmodes.ingest.datasets.dataset import record_dataset, write_image_list
-    from failmodes.ingest.datasets.opening import open_dataset
-    from failmodes.ingest.sources import record_corruptions, record_source
+    from failmodes.ingest.datasets.dataset import write_image_list
 
     check_result(images, (".csv",), force=force)
-    study = read_study(study_file, require_models=False)
+    study, dataset = open_study(study_file, require_models=False)
+    evaluated = ingest_images(study, dataset)
+    if images is not None:
+        with result_file(images, "images.csv") as path:
+            write_image_list(dataset, evaluated, path, force=force)
+    following = f"train{_named(study_file)}"
+    suggest(f"failmodes {following if study.models else f'import PREDICTIONS{_named(study_file)} --label NAME'}")
+
+
+def open_study(study_file: Path, *, require_models: bool = True) -> "tuple[Study, Dataset]":
+    """Read a study, print where it writes, and open its images.
+
+    Raises:
+        StudyError, DataError, StorageError: as the message says.
+    """
+    from failmodes.evaluate.study.study_file import read_study
+    from failmodes.ingest.datasets.opening import open_dataset
+
+    study = read_study(study_file, require_models=require_models)
     announce_output(study.output, study.results)
-    dataset = open_dataset(study.dataset, study.cache)
+    return study, open_dataset(study.dataset, study.cache)
+
+
+def ingest_images(study: "Study", dataset: "Dataset") -> "NDArray[np.int64]":
+    """Check and store the images of a study, print their description; returns the image_ids of the evaluated ones."""
+    from failmodes.evaluate.evaluation_data import open_study_data
+    from failmodes.ingest.datasets.dataset import record_dataset
+    from failmodes.ingest.sources import record_corruptions, record_source
+
     record_dataset(study.results_folder, dataset)
     record_corruptions(study.results_folder)
     note(dataset.describe())
-    for data in open_study_data(study, dataset):
+    opened = open_study_data(study, dataset)
+    for data in opened:
         if data.shift is not None:
             if data.is_shifted:
                 note(data.shift.describe())
@@ -74,30 +101,26 @@ def ingest(
         note(f"{source.row()['source_label']}: {paired}; {subset.description}")
         for one in source.notes:
             note(f"{'warning: ' * one.is_warning}{one.text}")
-    if images is not None:
-        with result_file(images, "images.csv") as path:
-            write_image_list(dataset, subset.clean_ids, path, force=force)
-    following = f"train{_named(study_file)}"
-    suggest(f"failmodes {following if study.models else f'import PREDICTIONS{_named(study_file)} --label NAME'}")
+    return opened[0].subset.clean_ids
 
 
 def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     """Train the models of a study that have no checkpoint yet. Training resumes from the last finished epoch."""
     require("evaluate", "`failmodes train`")
-    from failmodes.evaluate import stages
-    from failmodes.evaluate.study.study_file import read_study
-    from failmodes.ingest.datasets.opening import open_dataset
+    train_models(*open_study(study_file))
+    suggest(f"failmodes evaluate{_named(study_file)}")
 
-    study = read_study(study_file)
-    announce_output(study.output, study.results)
-    dataset = open_dataset(study.dataset, study.cache)
+
+def train_models(study: "Study", dataset: "Dataset") -> None:
+    """Train the models of a study that have no checkpoint yet, and print their checkpoints."""
+    from failmodes.evaluate import stages
+
     with interruptible("finished epochs are kept"):
         trained = stages.train(study, dataset)
     if not trained:
         note("nothing to train: all models have a checkpoint")
     for path in trained:
         note(f"trained {path}")
-    suggest(f"failmodes evaluate{_named(study_file)}")
 
 
 def _named(study_file: Path) -> str:
@@ -125,13 +148,15 @@ def evaluate(
     method. Clean images are evaluated first, and the predictions on them are checked. Warnings are stored in the
     results and printed again by every later call.
     """
-    evaluate_models(study_file, redo_damaged=redo_damaged, strict=strict, as_json=as_json)
+    require("evaluate", "`failmodes evaluate`")
+    evaluate_models(*open_study(study_file), redo_damaged=redo_damaged, strict=strict, as_json=as_json)
     if not as_json:
         suggest(f"failmodes load{_named(study_file)}")
 
 
 def evaluate_models(
-    study_file: Path,
+    study: "Study",
+    dataset: "Dataset",
     *,
     redo_damaged: bool = False,
     strict: bool = False,
@@ -143,17 +168,11 @@ def evaluate_models(
     Raises:
         IncompleteRunError: a model raised, or `strict` is set and there are warnings.
     """
-    require("evaluate", "`failmodes evaluate`")
     from failmodes.evaluate.stages import evaluate as evaluate_stage
-    from failmodes.evaluate.study.study_file import read_study
-    from failmodes.ingest.datasets.opening import open_dataset
     from failmodes.warehouse.errors import StudyError
 
-    study = read_study(study_file)
     if (study.results or "").startswith("memory:"):
         raise StudyError("results in memory are lost when the command ends: set `results` to a folder or another URL")
-    announce_output(study.output, study.results)
-    dataset = open_dataset(study.dataset, study.cache)
     with interruptible("finished shards are kept"):
         report = evaluate_stage(
             study, dataset, redo_damaged=redo_damaged, strict=strict, describe_images=describe_images
@@ -165,19 +184,17 @@ def evaluate_models(
     report.raise_if_incomplete("fix it and rerun the same command")
 
 
-def print_estimate(study: "Study", *, as_json: bool = False) -> None:
+def print_estimate(study: "Study", dataset: "Dataset", *, as_json: bool = False) -> None:
     """Print missing cells, estimated minutes and disk space of a run.
 
     Raises:
         StudyError: the study has no models.
     """
     from failmodes.evaluate.engine.estimate import estimate_run
-    from failmodes.ingest.datasets.opening import open_dataset
     from failmodes.warehouse.errors import StudyError
 
     if not study.models:
         raise StudyError("the study has no models: its predictions are imported, so there is nothing to evaluate")
-    dataset = open_dataset(study.dataset, study.cache)
     note(dataset.describe())
     estimate = estimate_run(study, dataset)
     if as_json:
@@ -227,12 +244,8 @@ def import_(
     """
     require("evaluate", "`failmodes import`")
     from failmodes.evaluate.import_predictions.importing import import_predictions
-    from failmodes.evaluate.study.study_file import read_study
-    from failmodes.ingest.datasets.opening import open_dataset
 
-    study = read_study(study_file, require_models=False)
-    announce_output(study.output, study.results)
-    dataset = open_dataset(study.dataset, study.cache)
+    study, dataset = open_study(study_file, require_models=False)
     with interruptible("finished cells are kept"), ProgressBar("import") as bar:
         report = import_predictions(
             study, dataset, predictions, label,
