@@ -14,7 +14,7 @@ INTRODUCTION = f"""# Tables and views
 
 Schema version {SCHEMA_VERSION}. `predictions` (a view of `prediction_facts`) and `attention` have one row per image and
 cell; dimension tables describe models, images and corruptions; a load stores metrics; views join them. Most queries
-start from a view.
+start from a view. In the Parquet files `severity` is a float64, in the warehouse a DECIMAL.
 
 In a terminal, run `failmodes query "from accuracy_by_severity limit 3" warehouse.duckdb`; in Python, `w.tables()` and
 `w.schema("predictions")`. In DuckDB's own shell, comments describe each table and column. The key of a table is

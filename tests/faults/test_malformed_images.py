@@ -274,9 +274,11 @@ SETS: dict[str, tuple[Make, str, str]] = {
     "image_ids without end": (
         of_set("arrays/manifest.json", manifest(image_ids="0-999999999999 1000000000000-20")), "arrays", "as ranges",
     ),
-    "a class that the data lack": (
-        of_set(f"tree/contrast/1/{NOT_UTF8}", lambda path: (path.mkdir(), (path / "1.png").write_bytes(encoded()))),
-        "tree", "has a class '\\udcff\\udcfe' that the clean dataset lacks",
+    "classes that the data lack": (
+        of_set(f"tree/contrast/1/{NOT_UTF8}", lambda path: [
+            one.rename(one.with_name(f"{NOT_UTF8}{one.name}")) for one in path.parent.iterdir()
+        ]),
+        "tree", "has a class '\\udcff\\udcfeeight' that the clean dataset lacks",
     ),
     "an archive beside arrays": (of_set("archives/fog.npz", b"PK\3\4" + bytes(99)), "archives", "not an .npz archive"),
     "a severity twice": (of_set("tree/contrast/1.0", Path.mkdir), "tree", "has severity 1 twice"),

@@ -39,7 +39,7 @@ def test_a_generated_source_corrupts_by_its_own_settings(sixty_digits: Dataset) 
     expected = corrupt(sixty_digits.images[ids], "fog", 2, seed=7, image_ids=ids, noise="independent")
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(source.labels(sixty_digits), sixty_digits.labels)
-    assert source.pairing == (True, None, None)
+    assert (source.pairing.paired, source.pairing.image_pairs) == (True, None)
     assert source.row()["source_label"] == "cifar-c recipe, seed 7, independent noise"
     with pytest.raises(DataError, match="corrupts clean images"):
         source.corrupted(None, "fog", 1, ids)

@@ -96,7 +96,7 @@ def recorded_ids(folder: Path, count: int) -> NDArray[np.int64] | None:
 def recorded_count(folder: Path) -> int | None:
     """Number of images at each severity, where a dataset's own manifest says so."""
     count = (_parsed(folder / MANIFEST_FILE) or {}).get("images")
-    return count if isinstance(count, int) else None
+    return count if isinstance(count, int) and count > 0 else None
 
 
 def recorded_origin(folder: Path) -> SetProvenance | None:

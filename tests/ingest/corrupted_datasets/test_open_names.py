@@ -238,9 +238,10 @@ def test_folders_named_by_parameters_are_severities_by_rank(tmp_path: Path) -> N
 
 FOLDERS: dict[str, tuple[str, int, str]] = {
     "from zero": ("0 1 2 3 4", 5, "severities are their ranks: fog 0/1/2/3/4"),
-    "from zero to five": ("0 1 2 3 4 5", 5, "fog/0/ (severities are above 0 and up to 5)"),
+    "from zero to five": ("0 1 2 3 4 5", 5, "fog/0/ (severities are above 0 and up to 5, to thousandths)"),
     "some of one to five": ("1 3 5", 3, "fog lacks severity 2, 4"),
     "even": ("2 4 6 8 10", 5, "severities are their ranks: fog 2/4/6/8/10"),
+    "halves": ("0.0625 0.125 0.25 0.5", 4, "severities are their ranks: fog 0.0625/0.125/0.25/0.5"),
     "more than five": ("0.1 0.2 0.3 0.4 0.5 0.6", 0, "has 6 folders named by numbers, 0.1, 0.2, 0.3 and 3 more"),
 }
 

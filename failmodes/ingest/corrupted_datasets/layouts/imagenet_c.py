@@ -37,7 +37,7 @@ from failmodes.ingest.corrupted_datasets.corrupted_dataset import (
 )
 from failmodes.ingest.corrupted_datasets.manifest import recorded_origin
 from failmodes.ingest.corrupted_datasets.set_writer import Fingerprints, ProgressCallback, SetPart, SetWriter
-from failmodes.ingest.corruptions.catalog import SEVERITIES, parse_severity, severity_text
+from failmodes.ingest.corruptions.catalog import SEVERITIES, THOUSANDTH, parse_severity, severity_text
 from failmodes.ingest.data_files import list_entries
 from failmodes.ingest.datasets.decoding import decode_opaque
 from failmodes.ingest.datasets.folder_listing import IMAGE_SUFFIXES, MOST_NAME_SHOWN, class_name_of, is_image
@@ -47,7 +47,7 @@ from failmodes.warehouse.storage.files import fsync
 
 JPEG, JPEG_QUALITY = "jpeg", 85  # as ImageNet-C was published
 GROUP_FOLDERS = ("noise", "blur", "weather", "digital", "extra")  # of the published archives
-NUMBER = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3})?")  # names a folder that may be of a severity
+NUMBER = re.compile(r"[0-9]{1,3}(\.[0-9]{1,9})?")  # names a folder that may be of a severity
 Cells = dict[str, dict[Decimal, Path]]
 FIX = f": {FETCH_AGAIN}"
 SHOWN = 3  # names in a message
@@ -291,8 +291,8 @@ def _severities(folder: Path, root: Path) -> tuple[dict[Decimal, Path], list[str
             )
         levels = {name: ranks[level] for name, level in levels.items()}
     for name, severity in levels.items():
-        if parse_severity(str(severity)) is None:
-            unread.append(f"{name}/ (severities are above 0 and up to 5)")
+        if parse_severity(str(severity)) is None or severity % THOUSANDTH:
+            unread.append(f"{name}/ (severities are above 0 and up to 5, to thousandths)")
         elif severity in found:
             raise DataError(f"{folder} has severity {severity_text(severity)} twice: remove one folder")
         else:
