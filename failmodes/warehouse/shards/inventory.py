@@ -137,7 +137,7 @@ def _read_footers(output: StorePath) -> list[ResultsFile | DamagedShardError]:
             footer = read_footer(path)
         except DamagedShardError as error:
             return error
-        check_version(footer["schema_version"], path, "run `failmodes evaluate STUDY` again")
+        check_version(footer["schema_version"], path, f"remove {output / RESULTS_FOLDER}, then run `failmodes run STUDY`")
         names = [footer["identity"][name] for name in PARTITIONS] if table in FACTS else [path.stem]
         key = (table.name, *names)
         return ResultsFile(output, path, table, key, footer["content_hash"], footer["row_count"], footer["facts"])
