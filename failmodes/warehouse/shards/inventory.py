@@ -137,7 +137,8 @@ def _read_footers(output: StorePath) -> list[ResultsFile | DamagedShardError]:
             footer = read_footer(path)
         except DamagedShardError as error:
             return error
-        check_version(footer["schema_version"], path, f"remove {output / RESULTS_FOLDER}, then run `failmodes run STUDY`")
+        fix = f"remove {output / RESULTS_FOLDER}, then run `failmodes run STUDY`"
+        check_version(footer["schema_version"], path, fix)
         names = [footer["identity"][name] for name in PARTITIONS] if table in FACTS else [path.stem]
         key = (table.name, *names)
         return ResultsFile(output, path, table, key, footer["content_hash"], footer["row_count"], footer["facts"])
