@@ -79,6 +79,7 @@ TITLES = {  # what is stated or covered, by kind
     "a gate fails any metric": "`gate`: a true rule on any metric fails",
     "a gate passes any metric": "`gate`: a false rule on any metric passes",
     "a gate on a user's metric": "`gate`: a rule on a user's metric of one number",
+    "a winner under a corruption": "`compare`: a model is more accurate under a corruption",
     "a straight line does not fit": "a straight line does not fit a curve",
     "interval of the accuracy gap of a class": "accuracy gap of a class",
     "interval of a difference of models": "accuracy difference of two checkpoints",
