@@ -59,7 +59,8 @@ def balanced_accuracy(rows: CellRows) -> Floats:
     present = counts > 0
     of_class = np.bincount(labels, correct) / np.maximum(counts, 1)
     mean, classes = float(of_class[present].mean()), int(present.sum())
-    return mean + len(labels) / classes / counts[labels] * (correct - of_class[labels])
+    weights = len(labels) / classes / np.sqrt(counts * np.maximum(counts - 1, 1))  # an unbiased variance of each class
+    return mean + weights[labels] * (correct - of_class[labels])
 
 
 def bias_of_worst_class(rows: CellRows) -> SamplingBias:
