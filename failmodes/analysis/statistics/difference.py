@@ -7,9 +7,11 @@ seeds too and the statement is about training, otherwise it is about these check
 
 Errors over images: for metrics with per-image contributions, the spread of their weighted sums with two added images,
 the least and the most that one can contribute (Bonett and Price 2012, Journal of Educational and Behavioral Statistics
-37, 479-488; for cells of different images Price and Bonett 2004, Computational Statistics & Data Analysis 45, 449-456),
-so that no error is 0; for others a bootstrap of images. A share in one cell has its exact interval, a difference of two
-shares Newcombe's. Exact duplicates count as one image (see `warehouse.metrics.duplicates`).
+37, 479-488; for cells of different images Price and Bonett 2004, Computational Statistics & Data Analysis 45,
+449-456), so that no error is 0, or corrected for skewness if contributions are continuous (see
+`intervals.deviations`); for others a bootstrap of images. A share in one cell has its exact interval, a difference of
+two shares Newcombe's. A value that rests on too few images or failures is not measured, nor one that resampled images
+shift. Exact duplicates count as one image (see `warehouse.metrics.duplicates`).
 
 Errors over training seeds: the Multi-Bootstrap (Sellam et al. 2022, arXiv 2106.16163) resamples seeds and images
 independently; with the usual two to ten seeds its variance is too small by (S - 1) / S, and it has no t quantile. Here

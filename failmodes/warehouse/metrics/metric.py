@@ -357,7 +357,9 @@ def lacking(metric: Metric, cell: Cell, score: str | None, found: Evaluated) -> 
 
 def too_few(count: int, noun: str = "image", least: int = FEWEST_IMAGES) -> str:
     """The reason why a statement about so few images is not made."""
-    return f"{count:,} {noun}{' is' if count == 1 else 's are'} too few: at least {least} are needed"
+    what, of, whole = noun.partition(" of ")
+    counted = f"{noun} is" if count == 1 else f"{what}s{of}{whole} are"
+    return f"{count:,} {counted} too few: at least {least} are needed"
 
 
 def ends_of(
