@@ -57,7 +57,7 @@ from failmodes.warehouse.metrics.metric import (
     lacking,
 )
 
-MOST_SHIFT = 0.25  # standard errors: half a standard error leaves 11% wrong verdicts on a minimum over equal classes
+MOST_BIAS = 0.6  # standard errors: twice as much leaves 11% wrong verdicts on a minimum over equal classes
 DEPENDS_ON_COUNT = "its value depends on the number of images, as a minimum over classes does"
 ONE_CELL_ALONE = "its interval holds for one model in one cell: use at_most or at_least over each cell"
 LEAST_VARIANCE = 1e-30  # if all images contribute the same: a test divides by it
@@ -375,8 +375,8 @@ class ModelMetrics:
                     return side
                 sides.append(side)
         found = self._measured(metric, terms, sides)
-        shift = sum(sample.low_bias + sample.high_bias for side in sides for sample in side.samples.values())
-        if not metric.takes_weights and abs(shift) > MOST_SHIFT * sqrt(found.error.variance):
+        bias = sum(sample.low_bias + sample.high_bias for side in sides for sample in side.samples.values())
+        if not metric.takes_weights and abs(bias) > MOST_BIAS * sqrt(found.error.variance):
             return DEPENDS_ON_COUNT
         return found
 
