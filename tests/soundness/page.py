@@ -15,13 +15,13 @@ measured on simulated data with exactly known truth by the code that judges real
 - **Whole reports.** {reports}
 - **Each kind of statement** is measured where it is most likely to be false: at the threshold of its rule, or where
   nothing differs. It may be false in at most 5% of samples, in 5.5% for a gate's limit of the gap under a shift, whose
-  bound is approximate (Newcombe 1998); {false_broken} of {false:,} cases exceed their limit.
+  bound combines two exact ones; {false_broken} of {false:,} cases exceed their limit.
 - **95% intervals** contain the true value in 93.5 to 97% of samples; {coverage_broken} of {coverage:,} cases violate
   their limit.
 - **Power**, how often a true statement is printed, has no limit: it grows with the number of images.
 
 Do not read these rates as those of your data: simulated images are independent, and their difficulty is normal and
-correlated over severities, corruptions and models. "Inconclusive" never counts as false.
+correlated over severities, corruptions and models. "Inconclusive" and "not measurable" never count as false.
 
 Data: [all {count:,} cases](soundness.csv) and [whole reports]({stored}). {made}
 
@@ -79,6 +79,7 @@ TITLES = {  # what is stated or covered, by kind
     "a gate fails any metric": "`gate`: a true rule on any metric fails",
     "a gate passes any metric": "`gate`: a false rule on any metric passes",
     "a gate on a user's metric": "`gate`: a rule on a user's metric of one number",
+    "a winner under a corruption": "`compare`: a model is more accurate under a corruption",
     "a straight line does not fit": "a straight line does not fit a curve",
     "interval of the accuracy gap of a class": "accuracy gap of a class",
     "interval of a difference of models": "accuracy difference of two checkpoints",
@@ -172,9 +173,9 @@ def interval_table(rows: Sequence[Row]) -> list[str]:
 
 
 def _by_kind(rows: Sequence[Row], measured: str) -> list[list[Row]]:
-    """The rows of one measure, in a list per kind."""
-    kinds = dict.fromkeys(row.kind for row in rows if row.measured == measured)
-    return [[row for row in rows if (row.kind, row.measured) == (kind, measured)] for kind in kinds]
+    """The rows of one measure, in a list per kind, without those that are measurable in no sample."""
+    own = [row for row in rows if row.measured == measured and row.samples]
+    return [[row for row in own if row.kind == kind] for kind in dict.fromkeys(row.kind for row in own)]
 
 
 def _worst_case(here: Sequence[Row]) -> tuple[str, str, str]:

@@ -1,5 +1,6 @@
 """Which of two models is right more often, where both are as often right; and cell by cell."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -9,7 +10,9 @@ from curves import draw_cells, straight
 from drops import matrix_of, model_of
 
 from failmodes.analysis.selection import EvaluationInfo
+from failmodes.analysis.statistics.difference import ModelMetrics, mean_of
 from failmodes.analysis.statistics.model_pairs import PairDifference, corrupted_difference
+from failmodes.analysis.statistics.run_rows import ModelRows
 from failmodes.analysis.statistics.shares import ALPHA, exact_mcnemar, holm
 from failmodes.analysis.trained_models import TrainedModel
 
@@ -88,5 +91,41 @@ def cell_jobs() -> list[Job]:
     ]  # fmt: skip
 
 
+WINNER = "a winner under a corruption"
+
+
+def has_winner(a: ModelRows, b: ModelRows, corruptions: Sequence[str]) -> bool:
+    """Whether `compare` names a more accurate model under some corruption, by intervals that hold for all."""
+    models, names = ModelMetrics(b, a), list(corruptions)
+    for name in names:
+        found = models.compared("accuracy", mean_of(cell for cell in models.cells if cell[0] == name))
+        assert not isinstance(found, str)
+        interval = found.difference.interval(comparisons=len(names))
+        if interval.above_zero or interval.below_zero:
+            return True
+    return False
+
+
+@answered
+def measure_winners(
+    curves: tuple[tuple[float, ...], ...], images: int, rng: np.random.Generator, samples: int
+) -> Answers:
+    """Whether one of two equal models is named more accurate under some corruption."""
+    names, columns = [f"{number:02}" for number in range(len(curves))], len(curves) * SEVERITIES
+    for correct in draw_cells(rng, (*curves, *curves), images, samples):
+        yield [has_winner(*(model_of(matrix_of(half)) for half in np.hsplit(correct, [columns])), names)]
+
+
+def winner_jobs() -> list[Job]:
+    found = []
+    for count, images in ((6, 100), (6, 500), (6, 2_000), (19, 500)):
+        for name, first, drop in (("near 98%", 0.99, 0.02), ("from 90%", 0.9, 0.4)):
+            truth = f"two equal models {name}, {count} corruptions"
+            claims = (Claim(WINNER, FALSE, truth, images, SEVERITIES, NEVER_FALSE, "any corruption"),)
+            curves = tuple(straight(first, drop * (1 + number) / count, SEVERITIES) for number in range(count))
+            found.append(Job(claims, partial(measure_winners, curves, images), samples=1_000))
+    return found
+
+
 def jobs() -> list[Job]:
-    return pair_jobs() + cell_jobs()
+    return pair_jobs() + cell_jobs() + winner_jobs()

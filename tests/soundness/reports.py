@@ -14,15 +14,17 @@ from functools import cache, partial
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+import duckdb
 import numpy as np
 from claims import NEVER_FALSE, share_interval
 from report_data import class_name, warehouse_of
 from report_scenarios import CLASSES, MODELS, SCENARIOS, Scenario, Statement, true_statements
 from running import in_processes
 
+from failmodes.analysis.judging.findings.headlines import chart_title
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.registry import all_kinds, selection_findings
-from failmodes.analysis.selection import select_one
+from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics import shape_tables
 from failmodes.analysis.statistics.shape_tables import update_shapes
 from failmodes.warehouse.database import stored_metrics
@@ -33,6 +35,7 @@ from failmodes.warehouse.metrics.metric import Metric, all_metrics
 ONLY = "reports"  # what `make soundness ONLY=` calls them
 REPORTS, QUICK_REPORTS = 300, 20  # of a scenario and a number of images
 PART = 10  # reports simulated at a time
+TITLED = ("overconfidence", "prediction_collapse", "early_warning")  # kinds that titles of charts name
 ALWAYS, UNDER_LARGEST = ("better_model", "largest_drop"), ("shape", "prediction_collapse")  # on the first screen
 # What findings read of `cell_metrics`; a report takes a third of the time without all else that a load computes, which
 # changes no finding (test_reports.py)
@@ -127,10 +130,21 @@ def first_screen(stated: Sequence[Statement]) -> list[Statement]:
     return found
 
 
-def judge_report(findings: Sequence[Finding], truth: frozenset[Statement]) -> Outcome:
-    """Hold what a report prints against everything that it may state."""
+def titled(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
+    """The findings that titles of charts name; other titles give figures, or count what findings state."""
+    found = []
+    for name in TITLED:
+        sentences = chart_title(con, selection, name, "").split(". ")
+        every = all_kinds()[name].of_selection(con, selection)
+        found += [finding for finding in every if finding.sentence.startswith(tuple(sentences))]
+    return found
+
+
+def judge_report(findings: Sequence[Finding], truth: frozenset[Statement], titles: Sequence[Finding] = ()) -> Outcome:
+    """Hold what a report prints, and what titles of its charts name, against everything that it may state."""
     stated = [statement_of(finding) for finding in printed(findings)]
-    false = [one for one in stated if one not in truth]
+    of_titles = [statement_of(finding) for finding in titles]
+    false = [one for one in [*stated, *of_titles] if one not in truth]
     told = {one.unit for one in stated if one in truth}
     units: dict[str, set[tuple[str, str, str]]] = {}
     for one in truth - {one for one in truth if one.word == "inconclusive"}:
@@ -138,15 +152,20 @@ def judge_report(findings: Sequence[Finding], truth: frozenset[Statement]) -> Ou
         if one.kind == "shape":
             units.setdefault(f"{one.kind}: {one.word}", set()).add(one.unit)
     return Outcome(
-        Counter(one.kind for one in stated),
+        Counter([*(one.kind for one in stated), *(f"title: {one.kind}" for one in of_titles)]),
         Counter(one.kind for one in false),
         any(one in false for one in first_screen(stated)),
         {name: (len(told & own), len(own)) for name, own in units.items()},
     )
 
 
-def simulate(scenario: Scenario, images: int, number: int, seed: int, *, whole: bool = False) -> list[Finding]:
-    """The findings of one report, which depend on the arguments alone; `whole`: with all that a load computes."""
+def simulate(
+    scenario: Scenario, images: int, number: int, seed: int, *, whole: bool = False
+) -> tuple[list[Finding], list[Finding]]:
+    """The findings of one report, and those that titles name; they depend on the arguments alone.
+
+    `whole`: with all that a load computes.
+    """
     name = zlib.crc32(f"{scenario.name}, {images}".encode())
     with warehouse_of(scenario, images, np.random.default_rng([seed, name, number])) as con:
         if whole:
@@ -156,7 +175,8 @@ def simulate(scenario: Scenario, images: int, number: int, seed: int, *, whole: 
             with _only_what_findings_read():
                 update_metrics(con)
                 update_shapes(con, stores=True)
-        return selection_findings(con, select_one(con))
+        selection = select_one(con)
+        return selection_findings(con, selection), titled(con, selection)
 
 
 @contextmanager
@@ -233,7 +253,8 @@ def measure_reports_part(part: tuple[int, int, int, int], seed: int) -> list[Out
     number, images, start, count = part
     truth = true_statements(SCENARIOS[number])
     reports = range(start, start + count)
-    return [judge_report(simulate(SCENARIOS[number], images, one, seed), truth) for one in reports]
+    found = (simulate(SCENARIOS[number], images, one, seed) for one in reports)
+    return [judge_report(findings, truth, titles) for findings, titles in found]
 
 
 def summarize(name: str, images: int, outcomes: Sequence[Outcome]) -> ReportRow:

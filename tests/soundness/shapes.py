@@ -20,11 +20,13 @@ from claims import (
     NEVER_FALSE,
     NO_LIMIT,
     POWER,
+    Answers,
     Claim,
     Job,
     Limit,
+    answered,
 )
-from curves import CORRELATION, GRIDS, Curve, Floats, bent, draw_outcomes, straight, through
+from curves import CORRELATION, GRIDS, Curve, Floats, bent, draw_cells, draw_outcomes, straight, through
 from scipy.special import ndtri
 from scipy.stats import multivariate_normal
 
@@ -47,6 +49,7 @@ RESAMPLES = 1000
 LARGE = 10_000  # images of which fewer samples are made
 SAMPLES_OF_LARGE = 2_000
 CHANCE = 0.1
+FLAT_CORRELATION = 0.7  # of an image at two severities: the less alike cells are, the more a flat curve turns
 KIND = "shape"
 
 # in percent, at severities 0 to 5: the words of the first and of the second curve meet somewhere between
@@ -206,6 +209,24 @@ def edge_jobs() -> list[Job]:
     return found
 
 
+def flat_jobs() -> list[Job]:
+    """Whether some of six flat curves that are described together is said to turn, rise or fall."""
+    found = []
+    for accuracy, images in ((0.5, 300), (0.5, 2_000), (0.9, 300)):
+        claim = Claim(KIND, FALSE, f"six curves flat at {100 * accuracy:g}%", images, 6, NEVER_FALSE, "any but flat")
+        found.append(Job((claim,), partial(measure_flat, accuracy, images), samples=1_000))
+    return found
+
+
+@answered
+def measure_flat(accuracy: float, images: int, rng: np.random.Generator, samples: int) -> Answers:
+    settings = ShapeSettings(resamples=RESAMPLES, seed=int(rng.integers(2**31)))
+    for cells in draw_cells(rng, [(accuracy,) * 6] * 6, images, samples, correlation=FLAT_CORRELATION, shared=0.5):
+        curves = [describe_curve(one, GRIDS[6], settings, curves=6) for one in np.hsplit(cells, 6)]
+        said = {word_said(Drawn(shape, np.full(6, accuracy), cells)) for shape in curves}
+        yield [bool(said - {"flat", "inconclusive"})]
+
+
 def step_jobs() -> list[Job]:
     """Steps that are equal: each is falsely said to be the largest."""
     equal = {"middle": (92, 90, 71, 52, 50, 48), "two_steps": (95, 95, 75, 75, 54, 53.9)}
@@ -324,5 +345,5 @@ def smallest_drop(clean: float, images: int) -> float:
 
 
 def jobs() -> list[Job]:
-    parts = (edge_jobs, step_jobs, power_jobs, remark_jobs, interval_jobs, smallest_jobs)
+    parts = (edge_jobs, flat_jobs, step_jobs, power_jobs, remark_jobs, interval_jobs, smallest_jobs)
     return [one for part in parts for one in part()]

@@ -132,9 +132,10 @@ def test_reports_of_a_scenario_are_summed_up() -> None:
 @pytest.mark.slow
 def test_a_report_is_judged_as_after_a_load_and_depends_on_its_number_alone() -> None:
     scenario = next(one for one in SCENARIOS if "collapse" in one.name)
-    found = simulate(scenario, 300, 3, seed=0)
-    assert found == simulate(scenario, 300, 3, seed=0, whole=True)
-    assert found != simulate(scenario, 300, 4, seed=0)
+    found, titles = simulate(scenario, 300, 3, seed=0)
+    assert (found, titles) == simulate(scenario, 300, 3, seed=0, whole=True)
+    assert found != simulate(scenario, 300, 4, seed=0)[0]
+    assert {one.kind for one in titles} == {"overconfidence", "prediction_collapse", "early_warning"}
     told = [headline for headline in headlines(found) if headline.verdict != "inconclusive"]
     assert sum(1 + headline.others for headline in told) == len(printed(found)) > 0
     outcome = judge_report(found, true_statements(scenario))

@@ -4,9 +4,11 @@ import csv
 from pathlib import Path
 
 import gates
+import metric_gates
 import numpy as np
 import pytest
 import shapes
+import shifts
 from claims import judge
 from running import all_jobs, measure_part
 
@@ -44,6 +46,9 @@ QUICK = {  # truths of a kind and how many images
     "permuted_outputs": ("10% of 10 classes, 20% with the best assignment", 500),
     "a gate passes a rule": ("accuracy, mean of 6 cells, one class falls by 20 points", 50),
     "a gate fails a rule": ("accuracy, each of 6 cells, all equally worse", 50),
+    "a gate passes any metric": ("became_incorrect_share, accuracy 98%", 100),
+    "a gate on a user's metric": ("minimum of the accuracies of 10 classes, one class 5 points below", 500),
+    "a winner under a corruption": ("two equal models from 90%, 6 corruptions", 500),
 }
 
 FACTS = (
@@ -80,6 +85,16 @@ def test_a_wrong_rule_is_found() -> None:
     assert not row.ok
 
 
+def test_every_metric_that_gates_accept_is_measured() -> None:
+    names = {claim.truth.partition(",")[0] for job in all_jobs("a gate passes any metric") for claim in job.claims}
+    assert names == set(metric_gates.judged_metrics())
+
+
+def test_a_gap_between_different_images_misses_in_at_most_5_5_percent() -> None:
+    """Exactly: the worst of 81 pairs of accuracies is 98% of 100 images against 10% of 100."""
+    assert shifts.worst_errors((100, 100), np.random.default_rng(0), 1) == pytest.approx(0.0537, abs=1e-4)
+
+
 def test_a_part_depends_on_the_seed_alone() -> None:
     job = all_jobs("interval of a mean accuracy drop")[0]
     first, again = (measure_part(job, 0, 20, seed=1).tolist() for _ in range(2))
@@ -98,9 +113,15 @@ def test_the_truth_of_a_gate_is_what_many_images_show() -> None:
 SENTENCES = [kind.name for kind in proposed() if kind.name not in FACTS]
 CLAIMS = [kind for kind in QUICK if kind.startswith("a claim")]
 GATES = ["a gate passes a rule", "a gate fails a rule"]
+OTHERS = [
+    "a gate passes any metric",
+    "a gate fails any metric",
+    "a gate on a user's metric",
+    "a winner under a corruption",
+]
 
 
-@pytest.mark.parametrize("kind", [*SENTENCES, *CLAIMS, *GATES])
+@pytest.mark.parametrize("kind", [*SENTENCES, *CLAIMS, *GATES, *OTHERS])
 def test_every_kind_was_measured(kind: str) -> None:
     with TABLE.open(encoding="utf-8", newline="") as file:
         false = [row for row in csv.DictReader(file) if (row["kind"], row["measured"]) == (kind, "false claim")]

@@ -1,5 +1,6 @@
 """Models of several training seeds: which is right more often, where both are as often right over seeds."""
 
+from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ import numpy as np
 from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Answers, Claim, Job, answered
 from curves import Bools, Floats, straight
 from drops import matrix_of, model_of
+from pairs import WINNER, has_winner
 from scipy.special import ndtri
 
 from failmodes.analysis.statistics.difference import ModelMetrics
@@ -48,15 +50,29 @@ class Trained(NamedTuple):
         return model_of(*map(matrix_of, runs))
 
 
-@answered
-def measure(a: Trained, b: Trained, images: int, rng: np.random.Generator, samples: int) -> Answers:
-    """Whether one is said to be right more often, and whether the intervals hold the true difference and accuracy."""
-    truth = a.corrupted - b.corrupted
+def draw_pairs(
+    a: Trained, b: Trained, images: int, rng: np.random.Generator, samples: int
+) -> Iterator[tuple[ModelRows, ModelRows]]:
+    """Both models on the same images."""
     for _ in range(samples):
         difficulty = np.sqrt(SHARED) * rng.standard_normal((images, 1), np.float32) + np.sqrt(
             OF_CELL
         ) * rng.standard_normal((images, len(CORRUPTIONS) * SEVERITIES), np.float32)
-        of_a, of_b = a.predictions(rng, difficulty), b.predictions(rng, difficulty)
+        yield a.predictions(rng, difficulty), b.predictions(rng, difficulty)
+
+
+@answered
+def measure_winners(a: Trained, b: Trained, images: int, rng: np.random.Generator, samples: int) -> Answers:
+    """Whether `compare` names one of two equal models more accurate under some corruption."""
+    for pair in draw_pairs(a, b, images, rng, samples):
+        yield [has_winner(*pair, CORRUPTIONS)]
+
+
+@answered
+def measure(a: Trained, b: Trained, images: int, rng: np.random.Generator, samples: int) -> Answers:
+    """Whether one is said to be right more often, and whether the intervals hold the true difference and accuracy."""
+    truth = a.corrupted - b.corrupted
+    for of_a, of_b in draw_pairs(a, b, images, rng, samples):
         difference = corrupted_difference(of_a, of_b, CORRUPTIONS)
         assert difference is not None
         interval = difference.interval()
@@ -85,6 +101,7 @@ def jobs() -> list[Job]:
         _job(Trained(curves, seeds[0], spreads[0]), Trained(curves, seeds[1], spreads[1]), images)
         for curves, seeds, spreads, images in cases
     ]
+    found += [_winners(Trained(falling, seeds, spread)) for seeds in (2, 3, 5) for spread in (0.03, 0.2)]
     return found + [_power(Trained(falling, seeds, 0.03), Trained(lower, seeds, 0.03)) for seeds in (2, 3, 5)]
 
 
@@ -97,6 +114,12 @@ def _job(a: Trained, b: Trained, images: int) -> Job:
         Claim("interval of an accuracy over seeds", COVERAGE, truth, images, SEVERITIES, COVERS_AT_LEAST, SQUARES),
     )
     return Job(claims, partial(measure, a, b, images))
+
+
+def _winners(model: Trained) -> Job:
+    truth = f"two equal models, {len(CORRUPTIONS)} corruptions, {_seeds(model, model)}"
+    claim = Claim(WINNER, FALSE, truth, 500, SEVERITIES, NEVER_FALSE, "any corruption")
+    return Job((claim,), partial(measure_winners, model, model, 500), samples=1_000)
 
 
 def _power(a: Trained, b: Trained) -> Job:

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from failmodes.analysis.judging.claims import judge_kind
 from failmodes.analysis.judging.shifted import Runs, plan_with_models
 from failmodes.analysis.judging.statement import (
+    NOT_EVALUATED,
     WORDS,
     Family,
     JudgedStatement,
@@ -161,8 +162,11 @@ class GateResult(Rendered):
     def _next_steps(self) -> list[str]:
         """What to do about rules that neither pass nor fail."""
         verdicts, steps = {rule.verdict for rule in self.rules}, []
-        if "not_measurable" in verdicts:
+        reasons = {one.reason for rule in self.rules for one in rule.verdicts if one.verdict == "not_measurable"}
+        if NOT_EVALUATED in reasons:
             steps.append("evaluate the missing cells, or exclude them from the rule")
+        if reasons - {NOT_EVALUATED}:
+            steps.append("evaluate on more images, or use another metric for what is not measurable")
         if "inconclusive" in verdicts:
             more = "more images, or training seeds" if self.is_about_training else "more images"
             stop = ", relax the limit, or let inconclusive rules pass with `--inconclusive pass`"

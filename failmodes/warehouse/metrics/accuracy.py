@@ -10,7 +10,15 @@ from scipy import sparse
 from failmodes.warehouse.metrics.cell_rows import OTHER, CellRows, Undefined
 from failmodes.warehouse.metrics.duplicates import effective_counts
 from failmodes.warehouse.metrics.intervals import Floats, exact_interval
-from failmodes.warehouse.metrics.metric import PLAUSIBLE, POSITIVE, SamplingBias, Weights, define
+from failmodes.warehouse.metrics.metric import (
+    FEWEST_IMAGES,
+    PLAUSIBLE,
+    POSITIVE,
+    Counted,
+    SamplingBias,
+    Weights,
+    define,
+)
 
 TOP = 5
 DRAWS, SEED = 400, 0  # of the extreme of many normal numbers
@@ -51,15 +59,22 @@ def top5_accuracy(rows: CellRows) -> NDArray[np.bool_]:
     return found
 
 
+def _of_smallest_class(rows: CellRows) -> Counted:
+    labels = rows["label"].astype(np.int64)
+    counts = effective_counts(rows.groups, labels, int(labels.max()) + 1)
+    return Counted(float(counts[counts > 0].min()), "image of the smallest class")
+
+
 @define("balanced accuracy", "mean over classes of the accuracy of their images", "Brodersen et al. 2010",
-        columns=("label", "predicted"))  # fmt: skip
+        columns=("label", "predicted"), fewest=FEWEST_IMAGES, counted=_of_smallest_class)  # fmt: skip
 def balanced_accuracy(rows: CellRows) -> Floats:
     correct, labels = rows["correct"].astype(np.float64), rows["label"].astype(np.int64)
     counts = np.bincount(labels)
     present = counts > 0
     of_class = np.bincount(labels, correct) / np.maximum(counts, 1)
     mean, classes = float(of_class[present].mean()), int(present.sum())
-    return mean + len(labels) / classes / counts[labels] * (correct - of_class[labels])
+    weights = len(labels) / classes / np.sqrt(counts * np.maximum(counts - 1, 1))  # an unbiased variance of each class
+    return mean + weights[labels] * (correct - of_class[labels])
 
 
 def bias_of_worst_class(rows: CellRows) -> SamplingBias:

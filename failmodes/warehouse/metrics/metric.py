@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from math import inf, isfinite, isnan
+from math import inf, isfinite, isnan, sqrt
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -42,6 +42,9 @@ NO_IMAGE, NOT_FINITE = "no image takes part", "it is not a finite number"
 Weights = NDArray[np.floating[Any]]
 RESAMPLES, SEED = 200, 0  # of images: gives standard errors to 5%
 FEWEST_IMAGES = 30  # with fewer there are values but no statements
+# Largest bias of a value, as a multiple of what resampling adds: of the minimum of alike classes, whose errors a
+# resample multiplies by the square root of 2; of smooth functions it is 1
+BIAS_OF_SHIFT = 1 / (sqrt(2) - 1)
 PLAUSIBLE = 2.0  # standard errors within which two values count as equal
 _PAIRED = {"clean", "curve"}  # parameters that need clean images, image by image
 
@@ -294,7 +297,7 @@ def _with_replicates(
     known = replicates[np.isfinite(replicates)]
     if len(known) < 2:
         raise Undefined("resampled images do not define it")
-    shift = float(known.mean()) - found.value  # the bias of a resample estimates that of the sample
+    shift = (float(known.mean()) - found.value) * BIAS_OF_SHIFT
     filled = np.where(np.isfinite(replicates), replicates, known.mean())
     return found._replace(replicates=filled, bias=SamplingBias(min(0.0, shift), max(0.0, shift)))
 
@@ -357,7 +360,9 @@ def lacking(metric: Metric, cell: Cell, score: str | None, found: Evaluated) -> 
 
 def too_few(count: int, noun: str = "image", least: int = FEWEST_IMAGES) -> str:
     """The reason why a statement about so few images is not made."""
-    return f"{count:,} {noun}{' is' if count == 1 else 's are'} too few: at least {least} are needed"
+    what, of, whole = noun.partition(" of ")
+    counted = f"{noun} is" if count == 1 else f"{what}s{of}{whole} are"
+    return f"{count:,} {counted} too few: at least {least} are needed"
 
 
 def ends_of(

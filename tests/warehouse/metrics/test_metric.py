@@ -212,11 +212,11 @@ def test_one_number_has_replicates_of_resampled_images() -> None:
     expected = [values[row > 0].max() for row in weights]
     assert (found.value, found.n) == (values.max(), 60)
     assert found.replicates == pytest.approx(expected)
-    shift = np.mean(expected) - found.value
-    assert shift < 0, "a largest value falls short, and more so resampled"
-    assert found.bias[:2] == (pytest.approx(shift), 0.0)
+    bias = (np.sqrt(2) + 1) * (np.mean(expected) - found.value)
+    assert bias < 0, "a largest value falls short, and more so resampled"
+    assert found.bias[:2] == (pytest.approx(bias), 0.0)
     half = 1.959964 * np.sqrt(np.var(expected, ddof=1) + 2 * (18 / 60) ** 2)  # with two made-up images, -9 and 9
-    ends = (found.value * 60 / 62 - half, found.value - shift + half)
+    ends = (found.value * 60 / 62 - half, found.value - bias + half)
     assert ends_of(metric, cell, None, found) == pytest.approx(ends)
     assert ends_of(metric, cell, None, found._replace(replicates=None)) is None, "without weights there is none"
 
