@@ -2,7 +2,7 @@
 
 from markdown_text import code, table
 
-from failmodes.analysis.chart_registry import chart_meaning, image_charts, warehouse_charts
+from failmodes.analysis.charts.registry import chart_meaning, image_charts, warehouse_charts
 from failmodes.analysis.report.report_charts import MORE_CHARTS, TOPICS
 from failmodes.sql import QUERIES, first_comment, read_sql
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from markdown_text import code, first_sentence, table
 
 import failmodes
-from failmodes.warehouse import errors
+from failmodes.runtime import errors
 
 INTRODUCTION = """# Exit codes and errors
 

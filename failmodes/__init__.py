@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from failmodes.analysis.opened_warehouse import Warehouse as Warehouse
+    from failmodes.analysis.results.opened_warehouse import Warehouse as Warehouse
     from failmodes.api import benchmark as benchmark
     from failmodes.api import gate as gate
     from failmodes.api import open as open
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
     from failmodes.ingest.corruptions.catalog import corruptions as corruptions
     from failmodes.ingest.corruptions.custom import CustomCorruption as CustomCorruption
     from failmodes.ingest.corruptions.transform import CorruptImage as CorruptImage
-    from failmodes.warehouse.errors import DamagedShardError as DamagedShardError
-    from failmodes.warehouse.errors import DataError as DataError
-    from failmodes.warehouse.errors import DownloadError as DownloadError
-    from failmodes.warehouse.errors import EvaluationWarning as EvaluationWarning
-    from failmodes.warehouse.errors import FailmodesError as FailmodesError
-    from failmodes.warehouse.errors import IncompleteRunError as IncompleteRunError
-    from failmodes.warehouse.errors import LimitError as LimitError
-    from failmodes.warehouse.errors import MissingExtraError as MissingExtraError
-    from failmodes.warehouse.errors import ModelError as ModelError
-    from failmodes.warehouse.errors import QueryError as QueryError
-    from failmodes.warehouse.errors import StorageError as StorageError
-    from failmodes.warehouse.errors import StudyError as StudyError
-    from failmodes.warehouse.errors import WarehouseError as WarehouseError
+    from failmodes.runtime.errors import DamagedShardError as DamagedShardError
+    from failmodes.runtime.errors import DataError as DataError
+    from failmodes.runtime.errors import DownloadError as DownloadError
+    from failmodes.runtime.errors import EvaluationWarning as EvaluationWarning
+    from failmodes.runtime.errors import FailmodesError as FailmodesError
+    from failmodes.runtime.errors import IncompleteRunError as IncompleteRunError
+    from failmodes.runtime.errors import LimitError as LimitError
+    from failmodes.runtime.errors import MissingExtraError as MissingExtraError
+    from failmodes.runtime.errors import ModelError as ModelError
+    from failmodes.runtime.errors import QueryError as QueryError
+    from failmodes.runtime.errors import StorageError as StorageError
+    from failmodes.runtime.errors import StudyError as StudyError
+    from failmodes.runtime.errors import WarehouseError as WarehouseError
     from failmodes.warehouse.metrics.custom import metric as metric
 
 __all__ = [
@@ -81,7 +81,7 @@ _PUBLIC = {
     "gate": "api",
     "open": "api",
     "run": "api",
-    "Warehouse": "analysis.opened_warehouse",
+    "Warehouse": "analysis.results.opened_warehouse",
     "corrupt": "ingest.corruptions.apply",
     "corruptions": "ingest.corruptions.catalog",
     "CorruptImage": "ingest.corruptions.transform",
@@ -89,7 +89,7 @@ _PUBLIC = {
     "Options": "evaluate.options",
     "CustomCorruption": "ingest.corruptions.custom",
     "metric": "warehouse.metrics.custom",
-    **{name: "warehouse.errors" for name in __all__ if name.endswith(("Error", "Warning"))},
+    **{name: "runtime.errors" for name in __all__ if name.endswith(("Error", "Warning"))},
 }
 
 

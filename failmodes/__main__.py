@@ -3,9 +3,9 @@
 import sys
 from contextlib import suppress
 
-from failmodes.warehouse.errors import BUG_EXIT_CODE, StorageError, printable, wants_traceback
-from failmodes.warehouse.process import begin_command, end_process, explain, ignore_stops, raise_if_stopped
-from failmodes.warehouse.terminal import finish_output, prepare_streams, without_commands
+from failmodes.runtime.errors import BUG_EXIT_CODE, StorageError, printable, wants_traceback
+from failmodes.runtime.process import begin_command, end_process, explain, ignore_stops, raise_if_stopped
+from failmodes.runtime.terminal import finish_output, prepare_streams, without_commands
 
 
 def main() -> None:

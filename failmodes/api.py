@@ -5,11 +5,11 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from failmodes.analysis.opened_warehouse import Warehouse
-from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.extras import require
-from failmodes.warehouse.storage.locations import STUDY_FILE, WAREHOUSE_FILE, find_warehouse, user_path
-from failmodes.warehouse.terminal import note
+from failmodes.analysis.results.opened_warehouse import Warehouse
+from failmodes.runtime.errors import StudyError
+from failmodes.runtime.extras import require
+from failmodes.runtime.storage.locations import STUDY_FILE, WAREHOUSE_FILE, find_warehouse, user_path
+from failmodes.runtime.terminal import note
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from failmodes.ingest.corruptions.custom import CustomCorruption
     from failmodes.ingest.datasets.dataset import Dataset
     from failmodes.ingest.statements import Statement
+    from failmodes.runtime.storage.files import StorePath
     from failmodes.warehouse.metrics.metric import Metric
-    from failmodes.warehouse.storage.files import StorePath
 
     Model = torch.nn.Module | Callable[[NDArray[np.uint8]], Any]
     Normalization = (
@@ -297,8 +297,8 @@ def _remove_superseded(
     show: bool,
 ) -> None:
     """Remove earlier evaluations of the same labels and images."""
+    from failmodes.analysis.evaluations.same_labels import differences
     from failmodes.analysis.judging.stored import DERIVATION
-    from failmodes.analysis.same_labels import differences
     from failmodes.warehouse.database.removal import Place, remove_evaluations, stored_evaluations
 
     place = Place(results, output / WAREHOUSE_FILE, output)

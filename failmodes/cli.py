@@ -9,11 +9,11 @@ import typer
 from typer.core import TyperCommand
 
 from failmodes import __version__
-from failmodes.analysis.cli import PairCommand, chart, claims, print_findings, report, shapes
-from failmodes.analysis.decision_commands import compare, export, gate, publish
+from failmodes.analysis.commands.decisions import compare, export, gate, publish
+from failmodes.analysis.commands.queries import SqlCommand, query, schema
+from failmodes.analysis.commands.remove import remove
+from failmodes.analysis.commands.report import PairCommand, chart, claims, print_findings, report, shapes
 from failmodes.analysis.explorer.serving import explore_warehouse
-from failmodes.analysis.query_commands import SqlCommand, query, schema
-from failmodes.analysis.remove_command import remove
 from failmodes.evaluate.cli import (
     DEFAULT_STUDY,
     JsonOption,
@@ -31,16 +31,16 @@ from failmodes.evaluate.cli import (
     train_models,
 )
 from failmodes.ingest.cli import corrupt, download
+from failmodes.runtime.errors import IncompleteRunError, printable
+from failmodes.runtime.extras import require
+from failmodes.runtime.process import lift_limits, limit_command, query_memory
+from failmodes.runtime.progress import stages_shown
+from failmodes.runtime.terminal import named, note, say, suggest, without_suggestions
 from failmodes.status_command import status
 from failmodes.warehouse.cli import TimeoutOption, WhereArgument
 from failmodes.warehouse.cli import load as load_results
 from failmodes.warehouse.completion import complete_corruption, complete_model
-from failmodes.warehouse.errors import IncompleteRunError, printable
-from failmodes.warehouse.extras import require
 from failmodes.warehouse.output_files import STDOUT, ForceOption, check_result, result_file
-from failmodes.warehouse.process import lift_limits, limit_command, query_memory
-from failmodes.warehouse.progress import stages_shown
-from failmodes.warehouse.terminal import named, note, say, suggest, without_suggestions
 
 if TYPE_CHECKING:
     from failmodes.evaluate.study.study_schema import Study
@@ -190,9 +190,9 @@ def images(
     """
     limit_command(timeout, query_memory(None))
     from failmodes.analysis.charts.style.figure import FORMATS
-    from failmodes.analysis.shown_images import find_images
+    from failmodes.analysis.results.shown_images import find_images
     from failmodes.evaluate.study_images import open_study_images
-    from failmodes.warehouse.storage.locations import find_warehouse
+    from failmodes.runtime.storage.locations import find_warehouse
 
     check_result(output, FORMATS, force=force)
     path = find_warehouse(where)
@@ -227,7 +227,7 @@ def explore(
     Click a point of a curve to see its cell. Needs the extra `explore` (marimo); requests nothing from other machines.
     """
     from failmodes.evaluate.study_images import open_study_images
-    from failmodes.warehouse.storage.locations import find_warehouse
+    from failmodes.runtime.storage.locations import find_warehouse
 
     path = find_warehouse(where)
     open_study = partial(open_study_images, where, path)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from failmodes.analysis.render.blocks import Cell, Sentence, Table
+from failmodes.runtime.errors import MissingExtraError, WarehouseError
+from failmodes.runtime.extras import require
+from failmodes.runtime.process import limit_command
+from failmodes.runtime.progress import stages_shown
+from failmodes.runtime.terminal import named, note, print_json, say, suggest
 from failmodes.warehouse.cli import READING_S, TimeoutOption, WhereArgument
-from failmodes.warehouse.errors import MissingExtraError, WarehouseError
-from failmodes.warehouse.extras import require
 from failmodes.warehouse.output_files import line_width
-from failmodes.warehouse.process import limit_command
-from failmodes.warehouse.progress import stages_shown
-from failmodes.warehouse.terminal import named, note, print_json, say, suggest
 
 if TYPE_CHECKING:
     from failmodes.analysis.render.blocks import Block
@@ -100,8 +100,8 @@ def status(
     """
     limit_command(timeout)
     from failmodes.analysis.judging.stored import DERIVATION
+    from failmodes.runtime.storage.locations import default_location, find_warehouse
     from failmodes.warehouse.database.status import warehouse_status
-    from failmodes.warehouse.storage.locations import default_location, find_warehouse
 
     where = where or default_location()
     study = _progress_or_note(where) if where.suffix == ".toml" else None

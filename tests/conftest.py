@@ -17,9 +17,9 @@ from warehouse_files import SECRET, SMALL_RECORD
 from failmodes.analysis.judging.stored import DERIVATION
 from failmodes.evaluate.study.study_file import read_study
 from failmodes.evaluate.study.study_schema import Study
+from failmodes.runtime.storage.files import as_store_path
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.storage.files import as_store_path
 
 TinyRun = tuple[Path, Study, dict[str, str]]
 COSTS = {"slow": 10.0, "browser": 5.0, "data": 1.0}  # about the seconds that a test with such a mark takes

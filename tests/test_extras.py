@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from synthetic_results import write_synthetic
 
-from failmodes.warehouse.errors import FailmodesError, MissingExtraError
-from failmodes.warehouse.extras import EXTRAS, require
+from failmodes.runtime.errors import FailmodesError, MissingExtraError
+from failmodes.runtime.extras import EXTRAS, require
 
 INSTALL = 'pip install "failmodes[evaluate]"'
 
@@ -124,7 +124,7 @@ def test_status_shows_the_warehouse_all_the_same(study_folder: Path, sound_wareh
 def test_only_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert issubclass(MissingExtraError, FailmodesError)
     installed = {"torch", "safetensors", "tomli_w", *EXTRAS["images"]}
-    monkeypatch.setattr("failmodes.warehouse.extras.find_spec", lambda name: name in installed or None)
+    monkeypatch.setattr("failmodes.runtime.extras.find_spec", lambda name: name in installed or None)
     expected = rf"^benchmark needs torchvision, grad-cam, not installed here: {INSTALL[:11]}"
     with pytest.raises(MissingExtraError, match=expected):
         require("evaluate", "benchmark")

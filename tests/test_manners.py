@@ -9,8 +9,8 @@ from installed_script import failmodes, failmodes_in_terminal
 from published_files import write_published_files
 from synthetic_results import write_synthetic
 
+from failmodes.runtime import errors
 from failmodes.status_command import KEYS
-from failmodes.warehouse import errors
 
 ROOT = Path(__file__).parents[1]
 

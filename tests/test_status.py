@@ -10,8 +10,8 @@ from tiny_study import write_tiny_study
 
 from failmodes.analysis.render.formats.text import render_blocks
 from failmodes.cli import status
+from failmodes.runtime.errors import WarehouseError
 from failmodes.status_command import EvaluationProgress, StudyProgress, progress_blocks
-from failmodes.warehouse.errors import WarehouseError
 
 
 def test_models_that_are_not_trained_are_run_not_loaded(tmp_path: Path) -> None:

@@ -29,9 +29,9 @@ from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, Location, dotted_key, validate
 from failmodes.ingest.statements import check_claims
 from failmodes.ingest.study_types import first_duplicate
-from failmodes.warehouse.errors import DataError, ModelError, StudyError
-from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.storage.locations import user_path
+from failmodes.runtime.errors import DataError, ModelError, StudyError
+from failmodes.runtime.hashing import identity_of
+from failmodes.runtime.storage.locations import user_path
 
 IMAGES_FOLDER, CACHE_FOLDER, MODELS_FOLDER = "images", "cache", "models"
 ARRAYS_LABEL = "Images given as arrays"

@@ -13,8 +13,8 @@ from contextlib import ExitStack, contextmanager
 from multiprocessing.context import SpawnContext
 from typing import Any
 
-from failmodes.warehouse.errors import LimitError
-from failmodes.warehouse.process import TERMINATIONS, unless_nohup
+from failmodes.runtime.errors import LimitError
+from failmodes.runtime.process import TERMINATIONS, unless_nohup
 
 FILES_OF_A_PROCESS = 8  # pipes and sockets that this process needs for a child, with a margin
 

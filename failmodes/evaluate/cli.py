@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from failmodes.warehouse.errors import printable
-from failmodes.warehouse.extras import require
+from failmodes.runtime.errors import printable
+from failmodes.runtime.extras import require
+from failmodes.runtime.process import interruptible
+from failmodes.runtime.progress import ProgressBar
+from failmodes.runtime.terminal import announce_output, named, note, print_json, say, suggest
 from failmodes.warehouse.output_files import STDOUT, ForceOption, check_result, result_file
-from failmodes.warehouse.process import interruptible
-from failmodes.warehouse.progress import ProgressBar
-from failmodes.warehouse.terminal import announce_output, named, note, print_json, say, suggest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +33,7 @@ def init(
 ) -> None:
     """Write a study file to start from, with comments on every key."""
     from failmodes.evaluate.study.study_file import templates
-    from failmodes.warehouse.errors import StudyError
+    from failmodes.runtime.errors import StudyError
     from failmodes.warehouse.output_files import write_output
 
     check_result(output, (".toml",), force=True)
@@ -169,7 +169,7 @@ def evaluate_models(
         IncompleteRunError: a model raised, or `strict` is set and there are warnings.
     """
     from failmodes.evaluate.stages import evaluate as evaluate_stage
-    from failmodes.warehouse.errors import StudyError
+    from failmodes.runtime.errors import StudyError
 
     if (study.results or "").startswith("memory:"):
         raise StudyError("results in memory are lost when the command ends: set `results` to a folder or another URL")
@@ -191,7 +191,7 @@ def print_estimate(study: "Study", dataset: "Dataset", *, as_json: bool = False)
         StudyError: the study has no models.
     """
     from failmodes.evaluate.engine.estimate import estimate_run
-    from failmodes.warehouse.errors import StudyError
+    from failmodes.runtime.errors import StudyError
 
     if not study.models:
         raise StudyError("the study has no models: its predictions are imported, so there is nothing to evaluate")

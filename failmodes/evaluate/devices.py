@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from failmodes.warehouse.errors import StudyError
+from failmodes.runtime.errors import StudyError
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
 

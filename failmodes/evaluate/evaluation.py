@@ -7,7 +7,7 @@ from typing import Any
 from failmodes.evaluate.cam.cam_method import CamMethod
 from failmodes.evaluate.evaluation_data import EvaluationData
 from failmodes.evaluate.models.model import CamUnavailable, Model
-from failmodes.warehouse.hashing import identity_of
+from failmodes.runtime.hashing import identity_of
 from failmodes.warehouse.null_pairs import NULL_SEED
 from failmodes.warehouse.schema import FULL_LOGITS_CLASSES, SCHEMA_VERSION
 

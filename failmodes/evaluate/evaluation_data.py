@@ -15,8 +15,8 @@ from failmodes.ingest.corruptions.image_checks import check_size
 from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
 from failmodes.ingest.datasets.shifts import Shift, of_classes, open_shift
 from failmodes.ingest.sources import GeneratedSource, NoCorruption, Source
-from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.hashing import fingerprint_of
+from failmodes.runtime.errors import StudyError
+from failmodes.runtime.hashing import fingerprint_of
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
 
 

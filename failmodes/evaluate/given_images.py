@@ -21,10 +21,10 @@ from failmodes.ingest.datasets.dataset import ImageArray
 from failmodes.ingest.datasets.decoding import decode, resize_and_crop
 from failmodes.ingest.datasets.image_files import preparation_note
 from failmodes.ingest.datasets.masks import check_mask_array
-from failmodes.warehouse.errors import DataError, first_line
-from failmodes.warehouse.hashing import fingerprint_of
-from failmodes.warehouse.storage.files import atomic_write, make_folder, storage_errors
-from failmodes.warehouse.storage.locations import user_path
+from failmodes.runtime.errors import DataError, first_line
+from failmodes.runtime.hashing import fingerprint_of
+from failmodes.runtime.storage.files import atomic_write, make_folder, storage_errors
+from failmodes.runtime.storage.locations import user_path
 
 # Usual names of columns, and the feature type that marks other columns of a Hugging Face dataset
 IMAGE_COLUMNS, IMAGE_FEATURE = ("image", "img", "images", "pixel_values"), "Image"

@@ -19,7 +19,8 @@ from failmodes.evaluate.evaluation_data import EvaluationData
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.outputs import NEAR_0, NEAR_1
 from failmodes.evaluate.models.preprocessing import UNIT_RANGE
-from failmodes.warehouse.errors import EvaluationWarning, IncompleteRunError
+from failmodes.runtime.errors import EvaluationWarning, IncompleteRunError
+from failmodes.runtime.storage.files import StorePath, exists
 from failmodes.warehouse.metrics.accuracy import accuracy
 from failmodes.warehouse.metrics.cell_rows import OTHER, Array, CellRows, column_of
 from failmodes.warehouse.metrics.class_order import far_better_order
@@ -33,7 +34,6 @@ from failmodes.warehouse.shards.format import (
     write_dimension,
 )
 from failmodes.warehouse.shards.inventory import read_rows
-from failmodes.warehouse.storage.files import StorePath, exists
 
 Step = Literal["settings", "clean", "corrupted"]
 

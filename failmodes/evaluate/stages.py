@@ -10,10 +10,10 @@ from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import StudyModel, train_missing
 from failmodes.evaluate.training import EpochMetrics
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.warehouse.errors import listed
-from failmodes.warehouse.progress import ProgressBar
+from failmodes.runtime.errors import listed
+from failmodes.runtime.progress import ProgressBar
+from failmodes.runtime.terminal import note
 from failmodes.warehouse.shards.format import ShardKey
-from failmodes.warehouse.terminal import note
 
 SHOWN = 6  # corruptions listed by name
 

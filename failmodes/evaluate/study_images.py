@@ -12,7 +12,7 @@ from failmodes.ingest.corruptions.apply import ImageIds
 from failmodes.ingest.corruptions.pixels import Images
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.warehouse.storage.locations import STUDY_FILE, default_location, read_toml
+from failmodes.runtime.storage.locations import STUDY_FILE, default_location, read_toml
 
 
 class StudyImages:

@@ -13,9 +13,9 @@ from failmodes.evaluate.study.study_schema import OWN_CODE, ModelSpec, Study
 from failmodes.evaluate.training import EpochMetrics, state_file, train_model
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.warehouse.errors import ModelError
-from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.storage.locks import RUN_LOCK, file_lock
+from failmodes.runtime.errors import ModelError
+from failmodes.runtime.hashing import identity_of
+from failmodes.runtime.storage.locks import RUN_LOCK, file_lock
 
 CHECKPOINT_FOLDER = "checkpoints"
 KEYS_WITHOUT_EFFECT_ON_WEIGHTS = {"label", "seeds", "attention", "attention_layer"}

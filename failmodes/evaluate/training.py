@@ -32,8 +32,8 @@ from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.models.sources import build_module
 from failmodes.evaluate.study.study_schema import BUILTIN, STEM, Augmentation, ModelSpec, Normalization, TrainingSpec
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray, balanced_subset
-from failmodes.warehouse.errors import ModelError, StorageError, StudyError, first_line
-from failmodes.warehouse.storage.files import atomic_write
+from failmodes.runtime.errors import ModelError, StorageError, StudyError, first_line
+from failmodes.runtime.storage.files import atomic_write
 
 STATE_SUFFIX = ".resume.pt"
 MAX_GRADIENT_NORM = 1.0

@@ -9,8 +9,8 @@ from failmodes.ingest.corruptions.custom import GivenCorruption
 from failmodes.ingest.corruptions.image_checks import check_size
 from failmodes.ingest.corruptions.sampling import NoiseMode
 from failmodes.ingest.corruptions.transform import CorruptImage
-from failmodes.warehouse.errors import DataError
-from failmodes.warehouse.extras import require
+from failmodes.runtime.errors import DataError
+from failmodes.runtime.extras import require
 
 try:
     import torch

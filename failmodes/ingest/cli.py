@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from failmodes.warehouse.errors import printable
-from failmodes.warehouse.extras import require
-from failmodes.warehouse.storage.locations import user_path
-from failmodes.warehouse.terminal import say, suggest
+from failmodes.runtime.errors import printable
+from failmodes.runtime.extras import require
+from failmodes.runtime.storage.locations import user_path
+from failmodes.runtime.terminal import say, suggest
 
 
 def complete_recipe(incomplete: str) -> list[tuple[str, str]]:

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.warehouse.errors import DataError, LimitError, StorageError, first_line
-from failmodes.warehouse.process import machine_memory
-from failmodes.warehouse.storage.files import check_regular, kind_of, make_folder, read_regular, reason_of
+from failmodes.runtime.errors import DataError, LimitError, StorageError, first_line
+from failmodes.runtime.process import machine_memory
+from failmodes.runtime.storage.files import check_regular, kind_of, make_folder, read_regular, reason_of
 
 MOST_JSON_BYTES = 16 << 20
 MOST_NAME_LETTERS = 1000  # of a class or a file

@@ -16,10 +16,10 @@ from typing import NamedTuple
 import httpx
 
 from failmodes.ingest.data_files import check_space
-from failmodes.warehouse.errors import DownloadError, StudyError, did_you_mean, first_line
-from failmodes.warehouse.progress import ProgressBar
-from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, make_folder, storage_errors
-from failmodes.warehouse.terminal import note
+from failmodes.runtime.errors import DownloadError, StudyError, did_you_mean, first_line
+from failmodes.runtime.progress import ProgressBar
+from failmodes.runtime.storage.files import TEMPORARY_PREFIX, make_folder, storage_errors
+from failmodes.runtime.terminal import note
 
 TIMEOUT_S = 30.0
 ATTEMPTS = 5  # in a row that bring no new byte

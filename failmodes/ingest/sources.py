@@ -22,13 +22,13 @@ from failmodes.ingest.corruptions.pixels import Images
 from failmodes.ingest.corruptions.sampling import NoiseMode
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.specification import CorruptionSpec
+from failmodes.runtime.errors import DataError
+from failmodes.runtime.extras import require
+from failmodes.runtime.hashing import identity_of
+from failmodes.runtime.storage.files import StorePath
 from failmodes.warehouse import schema
-from failmodes.warehouse.errors import DataError
-from failmodes.warehouse.extras import require
-from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.schema import NO_CORRUPTION
 from failmodes.warehouse.shards.format import write_dimension
-from failmodes.warehouse.storage.files import StorePath
 
 # Increase it when a fix changes the pixels of a corruption: it is part of the identity of a generated source
 ENGINE_REVISION = 2

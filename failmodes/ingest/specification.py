@@ -28,7 +28,7 @@ from failmodes.ingest.study_types import (
     UserPath,
     unique_values,
 )
-from failmodes.warehouse.errors import StudyError, did_you_mean, shown
+from failmodes.runtime.errors import StudyError, did_you_mean, shown
 
 Split = Literal["train", "test"]
 Model = TypeVar("Model", bound=BaseModel)

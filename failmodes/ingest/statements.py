@@ -23,10 +23,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from failmodes.ingest.corruptions.catalog import find_corruption_name, unknown_corruption
 from failmodes.ingest.specification import StrictModel, exact_severities, validate
 from failmodes.ingest.study_types import PRINTABLE, REAL, Flag, Name, unique_values
+from failmodes.runtime.errors import StudyError
+from failmodes.runtime.storage.locations import read_toml, study_files
 from failmodes.warehouse.database_schema import MOST_CLAIMS
-from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.schema import CLEAN
-from failmodes.warehouse.storage.locations import read_toml, study_files
 
 MOST_RULES = 1000
 MOST_CORRUPTIONS = 1000

@@ -15,9 +15,9 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
 
-from failmodes.warehouse.errors import StudyError, shown, spelt_out
-from failmodes.warehouse.storage.files import is_url
-from failmodes.warehouse.storage.locations import user_path
+from failmodes.runtime.errors import StudyError, shown, spelt_out
+from failmodes.runtime.storage.files import is_url
+from failmodes.runtime.storage.locations import user_path
 
 MAX_INT32, MAX_INT64 = 2**31 - 1, 2**63 - 1
 LARGEST_SIDE_PX = 8192  # no published model takes more than 4,096; such an image has 0.2 GB, and 0.8 GB as float32

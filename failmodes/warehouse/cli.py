@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from failmodes.warehouse.process import interruptible, limit_command
-from failmodes.warehouse.progress import stages_shown
-from failmodes.warehouse.terminal import announce_output, named, note, print_json, suggest
+from failmodes.runtime.process import interruptible, limit_command
+from failmodes.runtime.progress import stages_shown
+from failmodes.runtime.terminal import announce_output, named, note, print_json, suggest
 
 if TYPE_CHECKING:
+    from failmodes.runtime.storage.files import StorePath
     from failmodes.warehouse.database.load import LoadReport
     from failmodes.warehouse.database.tables import StatedClaim
     from failmodes.warehouse.database.updates import Derivation
     from failmodes.warehouse.metrics.metric import Metric
     from failmodes.warehouse.published_layout import PublishedSet
-    from failmodes.warehouse.storage.files import StorePath
 
 WhereArgument = Annotated[
     Path | None,
@@ -53,10 +53,10 @@ def load(
         derivation: computes the derived tables.
     """
     limit_command(None)
+    from failmodes.runtime.storage.locations import find_results, find_warehouse, study_files
     from failmodes.warehouse.metrics.custom import metrics_of_studies
     from failmodes.warehouse.published_layout import read_published
     from failmodes.warehouse.shards.inventory import has_results
-    from failmodes.warehouse.storage.locations import find_results, find_warehouse, study_files
 
     sets = [read_published(path, published_of) for path in published]  # errors of these files come first
     target = find_warehouse(into or where)

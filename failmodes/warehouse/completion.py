@@ -75,9 +75,9 @@ def complete_corruption(incomplete: str) -> Offers:
 
 def _offers(tables: list[str], query: str, incomplete: str) -> Offers:
     """The names from a query that begin with the word, in the shell's form."""
+    from failmodes.runtime.errors import FailmodesError
+    from failmodes.runtime.storage.locations import find_warehouse
     from failmodes.warehouse.database.connection import open_warehouse
-    from failmodes.warehouse.errors import FailmodesError
-    from failmodes.warehouse.storage.locations import find_warehouse
 
     try:
         with open_warehouse(find_warehouse(_named_warehouse()), tables) as con:

@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from failmodes.warehouse.errors import StorageError, StudyError
-from failmodes.warehouse.storage.files import atomic_write, kind_of, reason_of, temporary_folder
+from failmodes.runtime.errors import StorageError, StudyError
+from failmodes.runtime.storage.files import atomic_write, kind_of, reason_of, temporary_folder
 
 STDOUT = Path("-")  # as an output file
 TEXT_SUFFIXES = {  # of --json, --junit and --markdown; GitHub's file of a job summary has none

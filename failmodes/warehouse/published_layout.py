@@ -13,10 +13,10 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
-from failmodes.warehouse.errors import DataError, StorageError, StudyError, first_line, printable, shown
+from failmodes.runtime.errors import DataError, StorageError, StudyError, first_line, printable, shown
+from failmodes.runtime.storage.files import read_text
 from failmodes.warehouse.output_files import write_output
 from failmodes.warehouse.schema import CLEAN
-from failmodes.warehouse.storage.files import read_text
 
 LAYOUT_HINT = (
     "expected RobustBench's layout: a row of corruptions, a row of severities, one row per model with accuracies 0-1"

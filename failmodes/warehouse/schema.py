@@ -7,7 +7,7 @@ refused with the command that recreates them. No library is loaded.
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from failmodes.warehouse.errors import WarehouseError
+from failmodes.runtime.errors import WarehouseError
 
 if TYPE_CHECKING:
     import pyarrow as pa

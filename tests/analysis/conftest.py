@@ -18,9 +18,9 @@ from synthetic_results import Synthetic, write_synthetic
 from synthetic_shifts import write_shift
 from warehouse_files import ensure_shapes
 
+from failmodes.analysis.evaluations.selection import Selection, select_one
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.registry import selection_findings
-from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load

@@ -6,10 +6,10 @@ import pytest
 from checkpoint_comparisons import of_kind
 from opened_results import opened
 
-from failmodes.analysis.chart_registry import draw_selection, warehouse_charts
+from failmodes.analysis.charts.registry import draw_selection, warehouse_charts
+from failmodes.analysis.evaluations.selection import select_one
 from failmodes.analysis.judging.findings.registry import selection_findings
 from failmodes.analysis.report.report_tables import tables
-from failmodes.analysis.selection import select_one
 from failmodes.analysis.statistics.model_accuracy import drop_rankings
 
 

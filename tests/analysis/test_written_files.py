@@ -8,8 +8,8 @@ import pytest
 from precious_files import FILES, NO_FILES, copy_of, holdings
 
 import failmodes
-from failmodes.analysis.opened_warehouse import Warehouse
-from failmodes.warehouse.errors import StudyError
+from failmodes.analysis.results.opened_warehouse import Warehouse
+from failmodes.runtime.errors import StudyError
 
 METHODS: dict[str, tuple[str, Callable[..., object]]] = {
     "report": (".html", lambda made, path, **more: made["w"].report(path, **more)),

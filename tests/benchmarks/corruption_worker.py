@@ -36,7 +36,7 @@ def main() -> None:
 
 def _ours(recipe):
     from failmodes.ingest.corruptions.apply import corrupt
-    from failmodes.warehouse.errors import FailmodesError
+    from failmodes.runtime.errors import FailmodesError
 
     def run(images, name, severity, seed):
         return corrupt(images, name, severity, recipe=recipe, seed=seed)

@@ -11,7 +11,7 @@ from synthetic_shifts import write_shift
 from synthetic_thumbnails import write_thumbnails
 
 import failmodes
-from failmodes.analysis.chart_registry import warehouse_charts
+from failmodes.analysis.charts.registry import warehouse_charts
 from failmodes.warehouse.database.load import load
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

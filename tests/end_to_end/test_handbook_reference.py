@@ -11,7 +11,7 @@ import typer
 from pydantic import BaseModel
 
 import failmodes
-from failmodes.analysis.chart_registry import image_charts, warehouse_charts
+from failmodes.analysis.charts.registry import image_charts, warehouse_charts
 from failmodes.cli import app
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.sql import QUERIES, read_sql

@@ -13,11 +13,11 @@ pytest.importorskip("torch")
 from import_files import import_into, invoke, small_frame, write_as
 
 from failmodes.__main__ import main
+from failmodes.analysis.evaluations.selection import select_one
 from failmodes.analysis.judging.findings.collection import limitations
 from failmodes.analysis.report.provenance import model_provenance
-from failmodes.analysis.selection import select_one
+from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.errors import WarehouseError
 
 
 def test_from_import_to_warehouse_without_any_model(fresh_study, exported_predictions, tmp_path) -> None:

@@ -25,7 +25,7 @@ from tiny_study import hashes, write_tiny_study
 from failmodes.evaluate.engine.run import evaluate_study
 from failmodes.evaluate.study.study_file import read_study
 from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.warehouse.errors import DataError, StudyError
+from failmodes.runtime.errors import DataError, StudyError
 
 pytestmark = pytest.mark.slow
 RAISING = """
@@ -47,7 +47,7 @@ class Raising(nn.Module):
 SLOW = RAISING.replace("Raising", "Slow").replace('raise ValueError("three batches are enough")', "time.sleep(60)")
 OF_WORKERS = """
 import multiprocessing, os
-from failmodes.warehouse.errors import StudyError
+from failmodes.runtime.errors import StudyError
 
 def fault(images, parameters):
     if multiprocessing.parent_process():
@@ -58,7 +58,7 @@ def fault(images, parameters):
 """
 # A process that kills itself in a write of results: after the temporary file, before the rename
 IN_A_WRITE = """
-import os, signal, sys, failmodes.__main__, failmodes.warehouse.storage.files as files
+import os, signal, sys, failmodes.__main__, failmodes.runtime.storage.files as files
 left, real = [{writes}], os.replace
 def replace(a, b):
     left[0] -= 'results' in str(b) and 'evaluation_id' in str(b)

@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 from failmodes.cli import app
 from failmodes.evaluate.study.study_file import read_study
+from failmodes.runtime.storage.locations import find_results, find_warehouse
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.storage.locations import find_results, find_warehouse
 
 STUDY = """
 name = "x"

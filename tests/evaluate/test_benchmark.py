@@ -17,7 +17,7 @@ from failmodes.evaluate.options import Options
 from failmodes.evaluate.study.study_file import read_study
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.statements import Statement
-from failmodes.warehouse.errors import DataError, FailmodesError, ModelError, StudyError
+from failmodes.runtime.errors import DataError, FailmodesError, ModelError, StudyError
 
 LABELS = np.arange(len(IMAGES)) % 3
 MEAN, STD = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))

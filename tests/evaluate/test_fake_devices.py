@@ -26,7 +26,7 @@ from failmodes.evaluate.engine import executors, worker
 from failmodes.evaluate.engine.executors import run_here, run_in_processes
 from failmodes.evaluate.engine.worker import make_worker
 from failmodes.evaluate.study.study_schema import EvaluationSpec
-from failmodes.warehouse.errors import StudyError
+from failmodes.runtime.errors import StudyError
 
 CUDA = torch.device("cuda")
 

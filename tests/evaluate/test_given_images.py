@@ -17,7 +17,7 @@ from torch.utils.data import (
 from torchvision.transforms import v2
 
 from failmodes.evaluate.given_images import read_given_images
-from failmodes.warehouse.errors import DataError
+from failmodes.runtime.errors import DataError
 
 
 def read(tmp_path: Path, images, labels=None, **options):

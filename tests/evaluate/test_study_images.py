@@ -9,7 +9,7 @@ import pytest
 from failmodes.evaluate.study_images import StudyImages, open_study_images
 from failmodes.ingest.corruptions.catalog import registered
 from failmodes.ingest.datasets.layouts.digits import open_digits
-from failmodes.warehouse.errors import StudyError
+from failmodes.runtime.errors import StudyError
 
 STUDY = """
 name = "digits"

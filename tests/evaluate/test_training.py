@@ -25,7 +25,7 @@ from failmodes.evaluate.training import (
 )
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.layouts.digits import open_digits
-from failmodes.warehouse.errors import ModelError
+from failmodes.runtime.errors import ModelError
 
 CPU = torch.device("cpu")
 SIDE = 8

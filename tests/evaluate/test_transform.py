@@ -12,7 +12,7 @@ from torchvision.datasets import FakeData
 from torchvision.transforms import v2
 
 from failmodes import CorruptImage, CorruptTransform
-from failmodes.warehouse.errors import DataError
+from failmodes.runtime.errors import DataError
 
 IMAGES = np.random.default_rng(5).integers(0, 256, (6, 20, 24, 3), dtype=np.uint8)
 FIRST = torch.from_numpy(IMAGES).permute(0, 3, 1, 2).contiguous()

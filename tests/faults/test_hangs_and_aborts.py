@@ -19,8 +19,8 @@ from fault_trials import WITH_TORCH_S, Trial, attempt, check_refusal, half_writt
 from synthetic_results import write_synthetic
 from synthetic_thumbnails import write_thumbnails
 
+from failmodes.runtime.extras import require
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.extras import require
 
 COUNT = ("query", "select count(*) from models")
 FORBIDDEN = "\x1b[2J\x01\x0b\ufffe\uffff"  # by XML

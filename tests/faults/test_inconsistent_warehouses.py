@@ -14,9 +14,9 @@ from warehouse_files import ensure_shapes
 
 import failmodes
 from failmodes.analysis.statistics.shape_tables import open_current
+from failmodes.runtime.errors import DamagedShardError, WarehouseError
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.status import warehouse_status
-from failmodes.warehouse.errors import DamagedShardError, WarehouseError
 from failmodes.warehouse.schema import MODELS, THUMBNAILS
 from failmodes.warehouse.shards.format import list_results_files, read_verified, write_dimension
 

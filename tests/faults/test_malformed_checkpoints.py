@@ -25,7 +25,7 @@ from failmodes.evaluate.models.checkpoints import read_checkpoint, save_checkpoi
 from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.models.sources.builtin import ARCHITECTURES
 from failmodes.evaluate.study.study_schema import ModelSpec
-from failmodes.warehouse.errors import FailmodesError, ModelError, StorageError
+from failmodes.runtime.errors import FailmodesError, ModelError, StorageError
 
 DIGITS = dataset_of(32, tuple("0123456789"))
 NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}

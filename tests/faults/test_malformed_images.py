@@ -23,7 +23,7 @@ from failmodes.evaluate.study.study_file import read_study
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.datasets.layouts.digits import open_digits
 from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.warehouse.errors import FailmodesError
+from failmodes.runtime.errors import FailmodesError
 
 CANARY = "opened-by-a-pickle"  # a file that code in a pickle would make
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)

@@ -17,7 +17,7 @@ from fault_trials import WITH_TORCH_S, refused
 from import_files import LOGITS, SMALL_STUDY, import_into, small_frame
 
 from failmodes.evaluate.import_predictions.predictions_file import MOST_CELLS
-from failmodes.warehouse.errors import DataError, StorageError, StudyError
+from failmodes.runtime.errors import DataError, StorageError, StudyError
 
 Maker = Callable[[Path], object]
 HEAD = ("image_id,corruption,severity," + ",".join(LOGITS) + "\n").encode()

@@ -14,8 +14,8 @@ import pytest
 from fault_trials import refused
 from warehouse_files import write_small_results
 
-from failmodes.warehouse.errors import DamagedShardError, FailmodesError, StorageError
-from failmodes.warehouse.hashing import identity_of
+from failmodes.runtime.errors import DamagedShardError, FailmodesError, StorageError
+from failmodes.runtime.hashing import identity_of
 from failmodes.warehouse.schema import MODELS, PREDICTION_FACTS
 from failmodes.warehouse.shards.format import (
     FOOTER_HASH_KEY,

@@ -8,8 +8,8 @@ import pytest
 from fault_trials import attempt, listing, refused
 
 import failmodes
-from failmodes.warehouse.errors import FailmodesError, StudyError
-from failmodes.warehouse.storage.locations import find_output, read_toml
+from failmodes.runtime.errors import FailmodesError, StudyError
+from failmodes.runtime.storage.locations import find_output, read_toml
 
 TOP = 'name = "x"\noutput = "out"\n'
 DIGITS = '[dataset]\nkind = "digits"\nimages = 20\n'

@@ -12,8 +12,8 @@ from malformed_warehouses import ACCEPTED, CANARY, HELD_BY_TABLES, REFUSED, RUN_
 from synthetic_results import write_synthetic
 
 import failmodes
+from failmodes.runtime.errors import FailmodesError, WarehouseError
 from failmodes.warehouse.database.status import warehouse_status
-from failmodes.warehouse.errors import FailmodesError, WarehouseError
 
 ASKED = ("from evaluation_labels", "from accuracy_by_severity", "@worst_cells", "show tables")
 COMMANDS = (

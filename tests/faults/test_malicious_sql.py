@@ -17,7 +17,7 @@ from fault_trials import attempt, check_refusal
 from warehouse_files import SECRET
 
 import failmodes
-from failmodes.warehouse.errors import QueryError
+from failmodes.runtime.errors import QueryError
 
 CANARY = f"{SECRET}: canary"
 

@@ -24,8 +24,8 @@ from failmodes.evaluate.study.study_file import read_study
 from failmodes.evaluate.study_models import study_models, train_missing
 from failmodes.evaluate.training import STATE_SUFFIX, Trainer
 from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.warehouse.errors import ModelError, StorageError, WarehouseError
-from failmodes.warehouse.storage.locks import RUN_LOCK, file_lock
+from failmodes.runtime.errors import ModelError, StorageError, WarehouseError
+from failmodes.runtime.storage.locks import RUN_LOCK, file_lock
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc, as Linux alone has it")

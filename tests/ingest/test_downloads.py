@@ -17,7 +17,7 @@ import pytest
 
 from failmodes.ingest import cli, downloads
 from failmodes.ingest.downloads import ARCHIVES, Archive, RemoteFile, download_dataset
-from failmodes.warehouse.errors import DownloadError, StorageError, StudyError
+from failmodes.runtime.errors import DownloadError, StorageError, StudyError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, 300_000, dtype=np.uint8).tobytes()
 

@@ -16,8 +16,8 @@ from failmodes.ingest.corruptions.custom import CustomCorruption, register
 from failmodes.ingest.datasets.dataset import Dataset, record_dataset
 from failmodes.ingest.sources import GeneratedSource, record_corruptions, record_source, stored_versions
 from failmodes.ingest.specification import CorruptionSpec
+from failmodes.runtime.errors import DataError
 from failmodes.warehouse import schema
-from failmodes.warehouse.errors import DataError
 
 
 def test_its_code_and_levels_are_part_of_the_source(corruption_module: str, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from failmodes.ingest.statements import (
     stored_form,
     stored_rows,
 )
-from failmodes.warehouse.errors import StudyError
+from failmodes.runtime.errors import StudyError
 
 FOG: dict[str, Any] = {"metric": "accuracy", "corruptions": ["fog"]}
 NOISE = {"corruptions": ["gaussian_noise"]}

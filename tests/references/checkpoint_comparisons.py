@@ -8,13 +8,13 @@ import numpy as np
 from scipy import stats
 from synthetic_results import Synthetic
 
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
+from failmodes.analysis.evaluations.trained_models import TrainedModel
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.registry import all_kinds
-from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_pairs import PairDifference
 from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR
-from failmodes.analysis.trained_models import TrainedModel
 
 
 def of_kind(findings: Iterable[Finding], kind: str, **facts: object) -> list[Finding]:

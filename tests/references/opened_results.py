@@ -11,7 +11,7 @@ from built_once import built_once
 from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import ensure_shapes
 
-from failmodes.analysis.selection import EvaluationInfo, Selection, select_one
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load

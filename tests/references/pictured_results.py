@@ -11,9 +11,9 @@ from failmodes.ingest.datasets.dataset import Dataset, record_dataset
 from failmodes.ingest.datasets.thumbnails import record_thumbnails
 from failmodes.ingest.distortion import rmse
 from failmodes.ingest.sources import Source, record_corruptions, record_source
+from failmodes.runtime.hashing import identity_of
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell, ShardKey, write_dimension, write_shard
 
 CLASSES = ("cat", "dog")

@@ -14,8 +14,8 @@ from synthetic_exemplars import ImagePredictions, write_coarse_exemplars, write_
 from synthetic_many_classes import columns_of_many_classes
 
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
+from failmodes.runtime.hashing import identity_of
 from failmodes.warehouse import schema
-from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell, ShardKey, write_dimension, write_shard
 
 CLASSES = ("zero", "one", "two", "three")

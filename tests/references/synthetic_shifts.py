@@ -8,8 +8,8 @@ import numpy as np
 from synthetic_results import CLASSES, Texts, _write_cell, _write_evaluation, _write_shared_dimensions
 
 from failmodes.ingest.sources import NoCorruption, record_source
+from failmodes.runtime.hashing import identity_of
 from failmodes.warehouse import schema
-from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.shards.format import CLEAN_CELL, ShardKey, list_results_files, write_dimension
 from failmodes.warehouse.shards.inventory import read_rows
 

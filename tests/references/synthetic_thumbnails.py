@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from failmodes.warehouse.hashing import identity_of
+from failmodes.runtime.hashing import identity_of
 from failmodes.warehouse.schema import THUMBNAILS
 from failmodes.warehouse.shards.format import write_dimension
 

@@ -9,12 +9,12 @@ from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWE
 from curves import draw_cells, straight
 from drops import matrix_of, model_of
 
-from failmodes.analysis.selection import EvaluationInfo
+from failmodes.analysis.evaluations.selection import EvaluationInfo
+from failmodes.analysis.evaluations.trained_models import TrainedModel
 from failmodes.analysis.statistics.difference import ModelMetrics, mean_of
 from failmodes.analysis.statistics.model_pairs import PairDifference, corrupted_difference
 from failmodes.analysis.statistics.run_rows import ModelRows
 from failmodes.analysis.statistics.shares import ALPHA, exact_mcnemar, holm
-from failmodes.analysis.trained_models import TrainedModel
 
 MODEL_A, MODEL_B = (TrainedModel(label, (EvaluationInfo(label, label, {}),)) for label in "AB")
 CORRUPTIONS = ("00", "01", "02")

@@ -21,10 +21,10 @@ from report_data import class_name, warehouse_of
 from report_scenarios import CLASSES, MODELS, SCENARIOS, Scenario, Statement, true_statements
 from running import in_processes
 
+from failmodes.analysis.evaluations.selection import Selection, select_one
 from failmodes.analysis.judging.findings.headlines import chart_title
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.registry import all_kinds, selection_findings
-from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics import shape_tables
 from failmodes.analysis.statistics.shape_tables import update_shapes
 from failmodes.warehouse.database import stored_metrics

@@ -8,8 +8,8 @@ from synthetic_results import Synthetic
 from typer.testing import CliRunner
 from warehouse_files import run_query_command
 
+from failmodes.runtime.errors import StudyError
 from failmodes.warehouse.database.saved_queries import saved_queries, saved_query
-from failmodes.warehouse.errors import StudyError
 
 
 def test_command_prints_data_to_stdout_and_notes_to_stderr(app: typer.Typer, query_here: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from precious_files import FILES, NO_FILES, STUDY
 
-from failmodes.warehouse.errors import StudyError
+from failmodes.runtime.errors import StudyError
 from failmodes.warehouse.output_files import NO_SUFFIX, atomic_output, check_output, write_output
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from published_files import CLEAN, CURVES, write_published_files
 
-from failmodes.warehouse.errors import DataError, StudyError
+from failmodes.runtime.errors import DataError, StudyError
 from failmodes.warehouse.published_layout import (
     CLEAN_CELL,
     PublishedModel,

@@ -9,9 +9,9 @@ from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame, PlotAxis
 from failmodes.analysis.charts.style.series import corruption_dash, group_color, with_groups
+from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.judging.findings.headlines import chart_title
 from failmodes.analysis.render.formatting import MAX_LISTED, join_names
-from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.attention import drift_cells
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_phrase
 

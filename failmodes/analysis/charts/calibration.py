@@ -7,11 +7,11 @@ import polars as pl
 from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
+from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.judging.findings.headlines import chart_title
-from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.calibration import pooled_reliability
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_phrase
-from failmodes.warehouse.errors import WarehouseError
+from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse.metrics.cell_rows import BINS
 
 MIN_PREDICTIONS = 10  # bins with fewer predictions are omitted

@@ -11,6 +11,7 @@ from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame, small_multiples, text_width
 from failmodes.analysis.charts.style.heat_map import DARK_FROM, WHOLE_PX, number_layers
 from failmodes.analysis.charts.style.theme import SOURCE_PX
+from failmodes.analysis.evaluations.selection import Selection, corruption_labels, read_for_selection
 from failmodes.analysis.images.rows import NO_PREDICTION
 from failmodes.analysis.render.formatting import (
     MAX_LISTED,
@@ -20,8 +21,7 @@ from failmodes.analysis.render.formatting import (
     join_names,
     lower_label,
 )
-from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
-from failmodes.warehouse.errors import WarehouseError
+from failmodes.runtime.errors import WarehouseError
 
 MAX_CLASSES = 12  # of more, the matrix shows those in the most frequent confusions
 MAX_NAME_PX, ROW_PX, MIN_ROW_PX = 110, 22, 12

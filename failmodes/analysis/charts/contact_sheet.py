@@ -11,6 +11,7 @@ from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame, evenly_spaced
 from failmodes.analysis.charts.style.image_grid import Cell, Row, image_grid, picture_urls
 from failmodes.analysis.charts.style.theme import GROUPS
+from failmodes.analysis.images.sample_images import CorruptionRequest, one_image
 from failmodes.analysis.render.formatting import (
     format_number,
     format_severity,
@@ -18,11 +19,10 @@ from failmodes.analysis.render.formatting import (
     label_with_extra,
     lower_label,
 )
-from failmodes.analysis.sample_images import CorruptionRequest, one_image
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS, SEVERITIES
 from failmodes.ingest.corruptions.corruption import Corruption
 from failmodes.ingest.distortion import rmse
-from failmodes.warehouse.errors import FailmodesError, StudyError
+from failmodes.runtime.errors import FailmodesError, StudyError
 
 CLEAN, NARROW_LEVELS = format_severity(0), 3  # beside clean
 

@@ -14,10 +14,10 @@ from failmodes.analysis.charts.style.frame import PAGE, Frame, Panels
 from failmodes.analysis.charts.style.published import PUBLISHED, published_behind
 from failmodes.analysis.charts.style.series import OTHERS, ModelColors, by_largest_drop, model_colors
 from failmodes.analysis.charts.style.theme import GRAY, LABEL_PX, TEXT_SHADES
+from failmodes.analysis.evaluations.selection import Selection, corruption_names, read_for_selection
 from failmodes.analysis.judging.findings.largest_drop import largest_drop_sentence
 from failmodes.analysis.judging.findings.shape import shape_label
 from failmodes.analysis.render.formatting import format_count, format_interval, format_number, format_percent
-from failmodes.analysis.selection import Selection, corruption_names, read_for_selection
 from failmodes.analysis.statistics.curve_shape import chord
 from failmodes.analysis.statistics.model_accuracy import seed_curves
 from failmodes.warehouse.database_schema import SHAPE_LABELS

@@ -14,13 +14,13 @@ from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.charts.style.series import model_colors
 from failmodes.analysis.charts.style.theme import GRAY, MODEL_COLORS
+from failmodes.analysis.evaluations.selection import LABELS, Selection
+from failmodes.analysis.evaluations.trained_models import TrainedModel, trained_models
 from failmodes.analysis.judging.compare import Comparison, Difference, compare_models
 from failmodes.analysis.judging.compare_text import ComparisonText, crossover_text
 from failmodes.analysis.render.formatting import format_count, format_percent, format_points_interval
-from failmodes.analysis.selection import LABELS, Selection
 from failmodes.analysis.statistics.opened_models import OpenedModel
-from failmodes.analysis.trained_models import TrainedModel, trained_models
-from failmodes.warehouse.errors import StudyError
+from failmodes.runtime.errors import StudyError
 from failmodes.warehouse.schema import CLEAN
 
 MAX_COLUMNS, HEIGHT_PX, MIN_RANGE = 5, 100, 0.02

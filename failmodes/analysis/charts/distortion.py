@@ -14,18 +14,18 @@ from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.charts.style.series import name_with_extra
 from failmodes.analysis.charts.style.theme import DARK_GRAY, LABEL_PX, MID_GRAY
+from failmodes.analysis.evaluations.selection import Selection, read_for_selection
+from failmodes.analysis.images.sample_images import CorruptionRequest, many_images
 from failmodes.analysis.render.formatting import (
     format_number,
     format_severity,
     join_names,
     lower_label,
 )
-from failmodes.analysis.sample_images import CorruptionRequest, many_images
-from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.ingest.distortion import rmse, ssim
-from failmodes.warehouse.errors import FailmodesError, StudyError, WarehouseError
-from failmodes.warehouse.hashing import fingerprint_with_rows
+from failmodes.runtime.errors import FailmodesError, StudyError, WarehouseError
+from failmodes.runtime.hashing import fingerprint_with_rows
 from failmodes.warehouse.metrics.duplicates import number_groups
 from failmodes.warehouse.metrics.intervals import interval_of_mean
 

@@ -8,12 +8,12 @@ from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame, PlotAxis
 from failmodes.analysis.charts.style.series import OTHERS, model_colors
+from failmodes.analysis.evaluations.selection import Selection, corruption_names, read_for_selection
 from failmodes.analysis.render.formatting import capitalize_first, format_count, format_percent
-from failmodes.analysis.selection import Selection, corruption_names, read_for_selection
 from failmodes.analysis.statistics.curve_shape import RMSE_AXIS, SEVERITY_AXIS, SSIM_AXIS, stored_settings
 from failmodes.analysis.statistics.estimate import Word
+from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse.database_schema import SHAPE_LABELS
-from failmodes.warehouse.errors import WarehouseError
 
 AXIS_NAMES = {SEVERITY_AXIS: "severity", RMSE_AXIS: "RMSE", SSIM_AXIS: "1\u00a0\u2212\u00a0SSIM"}
 MEANINGS: dict[Word, str] = {

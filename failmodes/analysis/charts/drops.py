@@ -7,8 +7,8 @@ import polars as pl
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.charts.style.heat_map import heat_map
+from failmodes.analysis.evaluations.selection import Selection, read_for_selection
 from failmodes.analysis.judging.findings.largest_drop import largest_drop_sentence
-from failmodes.analysis.selection import Selection, read_for_selection
 
 TOOLTIPS = (
     alt.Tooltip("name:N", title="corruption"), alt.Tooltip("severity:Q", title="severity"),

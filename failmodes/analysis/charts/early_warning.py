@@ -8,14 +8,14 @@ from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.charts.style.theme import DARK_GRAY, GRAY
+from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.judging.findings.early_warning import PREDICTOR_NAMES
 from failmodes.analysis.judging.findings.headlines import chart_title
 from failmodes.analysis.render.formatting import MAX_LISTED, format_count, join_names
-from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.early_warning import early_warning, is_found
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_phrase
 from failmodes.analysis.statistics.shares import TITLE_ERROR
-from failmodes.warehouse.errors import WarehouseError
+from failmodes.runtime.errors import WarehouseError
 
 MAX_COLUMNS, ROW_PX = 4, 22
 SMALLEST_SHARE = 0.01  # the axis reaches it at both ends, so that small effects look small

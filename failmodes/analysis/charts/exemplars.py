@@ -6,10 +6,10 @@ import polars as pl
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame, evenly_spaced
 from failmodes.analysis.charts.style.image_grid import Row, curve_row, image_grid
+from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.images.exemplars import exemplar_images, exemplar_rows
 from failmodes.analysis.render.formatting import format_count, format_severity, lower_label
-from failmodes.analysis.selection import Selection
-from failmodes.warehouse.errors import WarehouseError
+from failmodes.runtime.errors import WarehouseError
 
 WIDE_COLUMNS, NARROW_COLUMNS = 6, 4
 

@@ -10,9 +10,9 @@ from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.charts.style.theme import DARK_GRAY, MID_GRAY
+from failmodes.analysis.evaluations.selection import Selection, read_for_selection
 from failmodes.analysis.judging.findings.headlines import MOST_IN_TITLE
 from failmodes.analysis.render.formatting import format_count, join_names
-from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.failure_prediction import (
     CHANCE,
     averaged,
@@ -22,7 +22,7 @@ from failmodes.analysis.statistics.failure_prediction import (
 )
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_phrase
 from failmodes.analysis.statistics.shares import TITLE_ERROR
-from failmodes.warehouse.errors import WarehouseError
+from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse.metrics.failure_prediction import FEWEST
 
 SOFTMAX, LOGITS, ATTENTION = (DARK_GRAY, [1, 0]), (MID_GRAY, [5, 2]), (DARK_GRAY, [2, 2])

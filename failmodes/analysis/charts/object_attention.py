@@ -9,11 +9,11 @@ from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.charts.style.series import OTHERS, ModelColors, by_largest_drop, model_colors
 from failmodes.analysis.charts.style.theme import GRAY
+from failmodes.analysis.evaluations.selection import Selection, corruption_names, read_for_selection
 from failmodes.analysis.judging.findings.attention_off_object import object_word
 from failmodes.analysis.judging.findings.headlines import chart_title
 from failmodes.analysis.render.formatting import join_names
-from failmodes.analysis.selection import Selection, corruption_names, read_for_selection
-from failmodes.warehouse.errors import WarehouseError
+from failmodes.runtime.errors import WarehouseError
 
 MAX_COLUMNS, HEIGHT_PX = 5, 120
 PAD = 0.05  # of the range of shares, above and below it

@@ -9,6 +9,7 @@ from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.charts.style.series import corruption_dash, group_color, with_groups
+from failmodes.analysis.evaluations.selection import Selection, read_for_selection
 from failmodes.analysis.judging.findings.headlines import MOST_IN_TITLE
 from failmodes.analysis.render.formatting import (
     MAX_LISTED,
@@ -17,10 +18,9 @@ from failmodes.analysis.render.formatting import (
     format_severity,
     lower_label,
 )
-from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.duplicates import share_of_independent
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_phrase
-from failmodes.warehouse.errors import WarehouseError
+from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse.metrics.intervals import exact_interval
 
 MAX_COLUMNS, HEIGHT_PX, NAME_PX = 2, 260, 13

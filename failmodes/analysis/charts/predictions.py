@@ -7,10 +7,10 @@ import polars as pl
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.charts.style.heat_map import heat_map
+from failmodes.analysis.evaluations.selection import Selection, read_for_selection
 from failmodes.analysis.judging.findings.headlines import chart_title
 from failmodes.analysis.render.formatting import format_percent
-from failmodes.analysis.selection import Selection, read_for_selection
-from failmodes.warehouse.errors import WarehouseError
+from failmodes.runtime.errors import WarehouseError
 
 TOOLTIPS = (
     alt.Tooltip("name:N", title="corruption"), alt.Tooltip("severity:Q", title="severity"),

@@ -11,6 +11,8 @@ from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.charts.style.series import ModelColors, model_colors
 from failmodes.analysis.charts.style.theme import MODEL_COLORS, SOURCE_PX
+from failmodes.analysis.evaluations.selection import Selection, corruption_names
+from failmodes.analysis.evaluations.trained_models import TrainedModel
 from failmodes.analysis.render.formatting import (
     MAX_LISTED,
     format_count,
@@ -19,12 +21,10 @@ from failmodes.analysis.render.formatting import (
     format_percent_interval,
     join_names,
 )
-from failmodes.analysis.selection import Selection, corruption_names
 from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import MeanAccuracy, lowest_first, model_accuracies, run_accuracies
-from failmodes.analysis.trained_models import TrainedModel
-from failmodes.warehouse.errors import WarehouseError
+from failmodes.runtime.errors import WarehouseError
 
 ROW_PX, NEXT_PX, VALUE_PX, MAX_NAME_SHARE = 17, 12, 28, 0.46  # the last: of a row's name, of the width
 Accuracies = dict[TrainedModel, MeanAccuracy]

@@ -7,6 +7,7 @@ import polars as pl
 from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
+from failmodes.analysis.evaluations.selection import Selection, read_for_selection
 from failmodes.analysis.judging.findings.headlines import MOST_IN_TITLE
 from failmodes.analysis.render.formatting import (
     format_number,
@@ -15,7 +16,6 @@ from failmodes.analysis.render.formatting import (
     format_points,
     join_names,
 )
-from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.failure_prediction import KEPT_SHARE, averaged, predict_failures
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_phrase
 

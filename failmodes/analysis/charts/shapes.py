@@ -12,11 +12,11 @@ from failmodes.analysis.charts.style.frame import PAGE, Frame, PlotAxis
 from failmodes.analysis.charts.style.published import PUBLISHED, published_behind
 from failmodes.analysis.charts.style.series import OTHERS, model_colors
 from failmodes.analysis.charts.style.theme import GRAY, SHAPE_SYMBOLS
+from failmodes.analysis.evaluations.selection import Selection, corruption_names, read_for_selection
 from failmodes.analysis.render.formatting import format_count, format_percent, join_names
-from failmodes.analysis.selection import Selection, corruption_names, read_for_selection
 from failmodes.analysis.statistics.curve_shape import stored_settings
+from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse.database_schema import SHAPE_LABELS
-from failmodes.warehouse.errors import WarehouseError
 
 AXIS_TITLE = "\u2190 drops early\u00a0\u00a0\u00a0curvature \u03ba\u00a0\u00a0\u00a0drops late \u2192"
 

@@ -9,10 +9,10 @@ from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.charts.style.series import model_colors
+from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.render.formatting import MAX_LISTED, format_count, format_number, join_names
-from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.shifts import FEWEST_MODELS, classes_note, shift_rows
-from failmodes.warehouse.errors import WarehouseError
+from failmodes.runtime.errors import WarehouseError
 
 MAX_COLUMNS, HEIGHT_PX = 3, 220
 LEAST_SHARE = 0.005  # of the line: the logit of 0 is infinite

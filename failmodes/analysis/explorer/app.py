@@ -16,16 +16,16 @@ with app.setup:
     import marimo as mo
     import polars as pl
 
-    from failmodes.analysis.chart_registry import draw_from_warehouse
+    from failmodes.analysis.charts.registry import draw_from_warehouse
     from failmodes.analysis.charts.style.frame import PAGE
     from failmodes.analysis.charts.style.series import model_colors
-    from failmodes.analysis.comparison_result import ComparisonResult
+    from failmodes.analysis.evaluations.selection import corruption_names, particulars, select
     from failmodes.analysis.explorer import cells, elements, plots
     from failmodes.analysis.explorer.serving import explored_warehouse
     from failmodes.analysis.judging.compare import compare_named
     from failmodes.analysis.render.blocks import Sentence
-    from failmodes.analysis.selection import corruption_names, particulars, select
-    from failmodes.analysis.shown_images import ImageSheet
+    from failmodes.analysis.results.comparison import ComparisonResult
+    from failmodes.analysis.results.shown_images import ImageSheet
     from failmodes.warehouse.database.connection import open_warehouse
     from failmodes.warehouse.database.query import run_query
     from failmodes.warehouse.database.saved_queries import saved_queries

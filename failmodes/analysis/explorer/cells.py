@@ -11,6 +11,7 @@ import polars as pl
 import polars.selectors as cs
 
 from failmodes.analysis.charts.confusion import cell_confusions
+from failmodes.analysis.evaluations.selection import Selection, corruption_names, read_for_selection
 from failmodes.analysis.images.attention import missing_map_reason
 from failmodes.analysis.images.clean_images import OpenStudy
 from failmodes.analysis.images.collection import Pictures, pictures_of_rows
@@ -26,9 +27,8 @@ from failmodes.analysis.render.formatting import (
     format_severity,
     lower_label,
 )
-from failmodes.analysis.selection import Selection, corruption_names, read_for_selection
+from failmodes.runtime.errors import QueryError, StudyError
 from failmodes.warehouse.database.query import run_query
-from failmodes.warehouse.errors import QueryError, StudyError
 from failmodes.warehouse.metrics.duplicates import independent_share, number_groups
 from failmodes.warehouse.metrics.intervals import exact_interval
 from failmodes.warehouse.schema import CLEAN

@@ -15,7 +15,7 @@ from failmodes.analysis.images.rows import NO_PREDICTION, OTHER_CLASS
 from failmodes.analysis.render.blocks import Block
 from failmodes.analysis.render.formats.html import render_blocks
 from failmodes.analysis.render.formatting import format_severity
-from failmodes.warehouse.errors import FailmodesError
+from failmodes.runtime.errors import FailmodesError
 
 URL = re.compile("(https?|data):", re.IGNORECASE)
 

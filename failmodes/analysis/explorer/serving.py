@@ -6,10 +6,10 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from failmodes.warehouse.errors import StudyError, printable
-from failmodes.warehouse.extras import require
-from failmodes.warehouse.process import leave_threads, limit_command, query_memory
-from failmodes.warehouse.terminal import say
+from failmodes.runtime.errors import StudyError, printable
+from failmodes.runtime.extras import require
+from failmodes.runtime.process import leave_threads, limit_command, query_memory
+from failmodes.runtime.terminal import say
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -63,7 +63,7 @@ def explore_warehouse(path: Path, open_study: "OpenStudy", *, host: str, port: i
 
     limit_command(None, query_memory(None))
     require("explore", "`failmodes explore`")
-    from failmodes.analysis.selection import select
+    from failmodes.analysis.evaluations.selection import select
     from failmodes.warehouse.database.checks import RELATED, refuse_broken_relations
     from failmodes.warehouse.database.connection import open_warehouse
 

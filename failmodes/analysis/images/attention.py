@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.analysis.images.rows import PictureRow
+from failmodes.runtime.errors import WarehouseError, printable
 from failmodes.warehouse.database.connection import REBUILD_HINT
-from failmodes.warehouse.errors import WarehouseError, printable
 from failmodes.warehouse.schema import CLEAN
 
 AttentionMap = NDArray[np.float64]  # (h, w), not negative

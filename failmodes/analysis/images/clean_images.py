@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from failmodes.ingest.corruptions.apply import ImageIds
 from failmodes.ingest.corruptions.pixels import Images
 from failmodes.ingest.datasets.decoding import decode
+from failmodes.runtime.errors import DataError, WarehouseError
 from failmodes.warehouse.database.connection import REBUILD_HINT
-from failmodes.warehouse.errors import DataError, WarehouseError
 from failmodes.warehouse.shards.inventory import MOST_STORED_PIXELS, png_size
 
 Pixels = NDArray[np.uint8]  # one image, (H, W, 3)

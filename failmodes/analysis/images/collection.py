@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import duckdb
 
+from failmodes.analysis.evaluations.selection import select_one
 from failmodes.analysis.images.attention import missing_map_reason, stored_attention
 from failmodes.analysis.images.clean_images import GIVE_THE_STUDY, OpenStudy, no_study
 from failmodes.analysis.images.regeneration import Picture, describe_differences, make_pictures
 from failmodes.analysis.images.rows import PictureRow, curve_rows, matching_rows, rows_to_cells
 from failmodes.analysis.render.formatting import format_count, format_severity, join_names, lower_label
-from failmodes.analysis.selection import select_one
+from failmodes.runtime.errors import FailmodesError, StudyError, WarehouseError
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.errors import FailmodesError, StudyError, WarehouseError
 
 # Relations that are read once the rows are found; other views are not created
 _RELATIONS = (

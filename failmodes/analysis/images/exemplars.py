@@ -10,8 +10,8 @@ from failmodes.analysis.images.clean_images import decode_stored
 from failmodes.analysis.images.regeneration import Picture
 from failmodes.analysis.images.rows import NO_PREDICTION, OTHER_CLASS, PictureRow
 from failmodes.analysis.render.formatting import REASON_NAMES
+from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse.database.connection import REBUILD_HINT
-from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.schema import EXEMPLAR_REASONS
 
 SERIES = ("evaluation_id", "corruption", "image_id")  # key of the rows from clean to the last severity

@@ -13,8 +13,8 @@ from failmodes.analysis.render.formatting import join_names
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS, registered
 from failmodes.ingest.distortion import rmse
 from failmodes.ingest.sources import GeneratedSource, dependency_hashes, stored_versions
-from failmodes.warehouse.errors import StudyError, WarehouseError
-from failmodes.warehouse.extras import require
+from failmodes.runtime.errors import StudyError, WarehouseError
+from failmodes.runtime.extras import require
 from failmodes.warehouse.schema import CLEAN
 
 # The RMSE of the same image is the same to the last digit of float32 on any machine: squares are whole numbers

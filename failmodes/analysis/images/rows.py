@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import duckdb
 
+from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.render.formatting import format_percent, format_severity
-from failmodes.analysis.selection import Selection
+from failmodes.runtime.errors import QueryError, StudyError
 from failmodes.warehouse.database.query import first_rows, run_query
-from failmodes.warehouse.errors import QueryError, StudyError
 from failmodes.warehouse.schema import CLEAN
 
 DEFAULT_PICTURES = 24  # if a filter has no limit

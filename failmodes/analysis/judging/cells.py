@@ -3,11 +3,11 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from failmodes.analysis.selection import averaged_severities
+from failmodes.analysis.evaluations.selection import averaged_severities
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey
 from failmodes.ingest.corruptions.catalog import ALIASES, CORRUPTIONS, registered
 from failmodes.ingest.statements import NAMES_OF_MANY, CellsOf, Statement
-from failmodes.warehouse.errors import StudyError, did_you_mean
+from failmodes.runtime.errors import StudyError, did_you_mean
 from failmodes.warehouse.schema import CLEAN
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
 
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, particulars, read_for_selection, select
+from failmodes.analysis.evaluations.trained_models import TrainedModel, UnknownModelError, named_model, trained_models
 from failmodes.analysis.judging.cells import OnRecord, named_corruptions
 from failmodes.analysis.judging.findings.kind import Finding, rows_of
 from failmodes.analysis.judging.findings.registry import all_kinds
@@ -35,18 +37,16 @@ from failmodes.analysis.render.formatting import (
     format_points_interval,
     join_names,
 )
-from failmodes.analysis.selection import EvaluationInfo, Selection, particulars, read_for_selection, select
 from failmodes.analysis.statistics.curve_shape import FALLING, SHAPES, stored_settings
 from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.analysis.statistics.estimate import Estimate, Word, known_estimate
 from failmodes.analysis.statistics.model_accuracy import rows_of as model_rows
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.analysis.statistics.sufficiency import NON_FINITE, non_finite_cells
-from failmodes.analysis.trained_models import TrainedModel, UnknownModelError, named_model, trained_models
 from failmodes.ingest.statements import Statement, from_stored
+from failmodes.runtime.errors import StudyError, did_you_mean, printable, shown
 from failmodes.sql import sql_literal
 from failmodes.warehouse.database_schema import SHAPE_LABELS
-from failmodes.warehouse.errors import StudyError, did_you_mean, printable, shown
 from failmodes.warehouse.metrics.metric import Metric, known_metrics
 from failmodes.warehouse.schema import CLEAN
 

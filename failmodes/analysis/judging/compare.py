@@ -10,14 +10,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from failmodes.analysis.evaluations.selection import averaged_severities, corruption_labels
 from failmodes.analysis.judging.statement import DEFAULT_SCORE, Family, Requirement, judge, worst_of
-from failmodes.analysis.selection import averaged_severities, corruption_labels
 from failmodes.analysis.statistics.difference import Compared, ModelMetrics, Term, mean_of
 from failmodes.analysis.statistics.estimate import Estimate, Word
 from failmodes.analysis.statistics.opened_models import SEPARATOR, SUFFIX, DescribedModel, OpenedModel, open_models
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, ImagePairing, RunRows
 from failmodes.analysis.statistics.shares import exact_mcnemar, holm
-from failmodes.warehouse.errors import StudyError, did_you_mean, shown
+from failmodes.runtime.errors import StudyError, did_you_mean, shown
 from failmodes.warehouse.metrics.cell_rows import OTHER
 from failmodes.warehouse.metrics.metric import FEWEST_IMAGES, Metric, known_metrics
 from failmodes.warehouse.schema import CLEAN

@@ -48,11 +48,11 @@ from failmodes.analysis.statistics.opened_models import (
 from failmodes.analysis.statistics.run_rows import ImagePairing
 from failmodes.analysis.statistics.shape_tables import open_current
 from failmodes.ingest.statements import GateSpec, check_gate
-from failmodes.warehouse.errors import StudyError, printable
+from failmodes.runtime.errors import StudyError, printable
+from failmodes.runtime.storage.locations import find_warehouse, read_toml, user_path
+from failmodes.runtime.terminal import named, without_commands
 from failmodes.warehouse.metrics.custom import KEY, read_metrics, user_metrics
 from failmodes.warehouse.metrics.metric import known_metrics
-from failmodes.warehouse.storage.locations import find_warehouse, read_toml, user_path
-from failmodes.warehouse.terminal import named, without_commands
 
 FROM_PROGRAM = "failmodes.gate"  # the origin of rules that are a mapping
 PASSED, FAILED, NOT_SHOWN = 0, 1, 3  # exit codes; an error is 2

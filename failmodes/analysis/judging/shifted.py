@@ -5,16 +5,16 @@ from typing import NamedTuple
 
 import duckdb
 
+from failmodes.analysis.evaluations.selection import EvaluationInfo
 from failmodes.analysis.judging.cells import OnRecord
 from failmodes.analysis.judging.statement import Plan, plan_statement
 from failmodes.analysis.render.formatting import format_count
-from failmodes.analysis.selection import EvaluationInfo
 from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.analysis.statistics.run_rows import ModelRows, read_run
 from failmodes.analysis.statistics.shifts import classes_note
 from failmodes.ingest.statements import Statement
+from failmodes.runtime.errors import StudyError, did_you_mean
 from failmodes.warehouse.database.connection import fetch_first
-from failmodes.warehouse.errors import StudyError, did_you_mean
 
 # Of the shifted evaluations of a model, the one that is compared with the evaluation itself, else the latest
 _SHIFTED = """

@@ -18,7 +18,7 @@ from failmodes.analysis.statistics.difference import Measured, ModelMetrics, Ter
 from failmodes.analysis.statistics.estimate import Estimate, Word
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey
 from failmodes.ingest.statements import Statement
-from failmodes.warehouse.errors import StudyError, did_you_mean
+from failmodes.runtime.errors import StudyError, did_you_mean
 from failmodes.warehouse.metrics.metric import FEWEST_IMAGES, Metric, too_few
 
 # The first of these that occurs is the verdict on several statements

@@ -8,26 +8,26 @@ from typing import Any
 
 import duckdb
 
-from failmodes.analysis.derived_rows import Made, derived_rows, evaluation_inputs, replace_rows
+from failmodes.analysis.evaluations.connection_cache import read_once
+from failmodes.analysis.evaluations.selection import Selection, select
 from failmodes.analysis.judging.claims import ClaimRow, judge_claims, judge_stored
 from failmodes.analysis.judging.findings.collection import Findings, collect
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.registry import all_kinds, selection_findings
 from failmodes.analysis.judging.statement import WORDS
-from failmodes.analysis.once import read_once
-from failmodes.analysis.selection import Selection, select
 from failmodes.analysis.statistics.curve_shape import stored_settings
+from failmodes.analysis.statistics.derived_rows import Made, derived_rows, evaluation_inputs, replace_rows
 from failmodes.analysis.statistics.run_rows import read_run
 from failmodes.analysis.statistics.shape_tables import due_shapes, open_current, say_computed, update_shapes
 from failmodes.ingest.statements import Statement, stored_rows
+from failmodes.runtime.errors import WarehouseError
+from failmodes.runtime.hashing import identity_of, source_hash
 from failmodes.warehouse.database.checks import refuse_broken_relations
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse
 from failmodes.warehouse.database.stored_metrics import OF_USERS
 from failmodes.warehouse.database.tables import StatedClaim, claim_rows, stored_claims
 from failmodes.warehouse.database.updates import Derivation, changed_database
 from failmodes.warehouse.database_schema import CLAIMS, FINDINGS, STATED_CLAIMS
-from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.hashing import identity_of, source_hash
 from failmodes.warehouse.metrics.metric import Metric
 
 SOURCES = (  # packages whose code determines the statements

@@ -9,11 +9,11 @@ from typing import Any
 
 import duckdb
 
+from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.render.formats.json import as_json
 from failmodes.analysis.render.formatting import format_count, join_names
-from failmodes.analysis.selection import Selection
+from failmodes.runtime.errors import printable
 from failmodes.warehouse.database.connection import fetch_first
-from failmodes.warehouse.errors import printable
 from failmodes.warehouse.output_files import write_output
 from failmodes.warehouse.schema import (
     ATTENTION,

@@ -7,16 +7,16 @@ from typing import NamedTuple
 
 import duckdb
 
+from failmodes.analysis.evaluations.selection import Selection, select_one
 from failmodes.analysis.publishing.croissant import write_croissant
 from failmodes.analysis.publishing.model_card import write_model_card
 from failmodes.analysis.publishing.robustbench_table import write_robustbench
-from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.shape_tables import open_current
-from failmodes.warehouse.errors import StudyError
+from failmodes.runtime.errors import StudyError
+from failmodes.runtime.storage.files import is_url
+from failmodes.runtime.storage.locations import user_path
 from failmodes.warehouse.output_files import check_output
 from failmodes.warehouse.published_layout import clean_file_of
-from failmodes.warehouse.storage.files import is_url
-from failmodes.warehouse.storage.locations import user_path
 
 
 class Written(NamedTuple):

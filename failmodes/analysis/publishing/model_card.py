@@ -8,15 +8,15 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, averaged_severities, read_for_selection
 from failmodes.analysis.render.blocks import Cell, Table
 from failmodes.analysis.render.formats.json import as_json
 from failmodes.analysis.render.formats.markdown import escape, table_lines
 from failmodes.analysis.render.formatting import format_interval, format_number, format_severity, join_names
-from failmodes.analysis.selection import EvaluationInfo, Selection, averaged_severities, read_for_selection
 from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import MeanAccuracy, run_accuracies
-from failmodes.warehouse.errors import printable
+from failmodes.runtime.errors import printable
 from failmodes.warehouse.output_files import write_output
 
 DIGITS = 4  # of shares 0-1

@@ -6,9 +6,9 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from failmodes.analysis.evaluations.selection import Selection, read_for_selection
 from failmodes.analysis.render.formatting import format_count, join_names
-from failmodes.analysis.selection import Selection, read_for_selection
-from failmodes.warehouse.errors import WarehouseError, printable
+from failmodes.runtime.errors import WarehouseError, printable
 from failmodes.warehouse.published_layout import CLEAN_CELL, MOST_LETTERS, PublishedModel, write_published
 
 

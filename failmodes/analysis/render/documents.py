@@ -11,9 +11,9 @@ from types import ModuleType
 
 from failmodes.analysis.render import formats
 from failmodes.analysis.render.blocks import Document
-from failmodes.warehouse.errors import StudyError, did_you_mean
+from failmodes.runtime.errors import StudyError, did_you_mean
+from failmodes.runtime.terminal import say, stdout_console
 from failmodes.warehouse.output_files import NO_SUFFIX, check_output, write_output
-from failmodes.warehouse.terminal import say, stdout_console
 
 USUAL_WIDTH = 110  # characters per line, in formats that wrap
 

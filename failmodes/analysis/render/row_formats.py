@@ -15,10 +15,10 @@ from rich.table import Table
 from failmodes.analysis.render.formats import markdown
 from failmodes.analysis.render.formats.json import as_json, plain
 from failmodes.analysis.render.formats.text import lay_out, plain_console
+from failmodes.runtime.errors import QueryError, printable, spelt_out
+from failmodes.runtime.terminal import without_commands
 from failmodes.warehouse.database.query import unshowable_values
-from failmodes.warehouse.errors import QueryError, printable, spelt_out
 from failmodes.warehouse.output_files import NO_SUFFIX, atomic_output
-from failmodes.warehouse.terminal import without_commands
 
 if TYPE_CHECKING:
     import polars as pl

@@ -8,6 +8,8 @@ import duckdb
 
 from failmodes.analysis.charts.differences import draw
 from failmodes.analysis.charts.style.series import model_colors
+from failmodes.analysis.evaluations.selection import Selection
+from failmodes.analysis.evaluations.trained_models import trained_models
 from failmodes.analysis.images.collection import changed_pictures
 from failmodes.analysis.images.strips import picture_strip
 from failmodes.analysis.judging.compare import ChangedImages, compare_models
@@ -15,11 +17,9 @@ from failmodes.analysis.judging.compare_text import ComparisonText
 from failmodes.analysis.render.blocks import Block, Gallery, Section, Sentence
 from failmodes.analysis.render.formatting import format_count
 from failmodes.analysis.report.report_charts import IN_COMPARISON, report_chart
-from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.opened_models import OpenedModel, find_model, opened_model
 from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR
-from failmodes.analysis.trained_models import trained_models
-from failmodes.warehouse.errors import StudyError
+from failmodes.runtime.errors import StudyError
 from failmodes.warehouse.schema import CLEAN
 
 MAX_PICTURES = 8  # newly incorrect images, and newly correct ones

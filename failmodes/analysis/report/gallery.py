@@ -2,11 +2,11 @@
 
 import duckdb
 
+from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.images.exemplars import SERIES, exemplar_images, exemplar_rows
 from failmodes.analysis.images.strips import picture_strip
 from failmodes.analysis.render.blocks import Gallery, ImageStrip
 from failmodes.analysis.render.formatting import REASON_MEANINGS, capitalize_first
-from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.model_accuracy import lowest_first, run_accuracies
 
 MAX_BYTES = 4_000_000  # of all strips of a selection; base64 adds a third

@@ -6,8 +6,8 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.render.formatting import format_number, format_percent, join_names
-from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.warehouse.database.connection import fetch_first
 

@@ -12,6 +12,8 @@ import vl_convert
 from markupsafe import Markup
 
 from failmodes.analysis.charts.style.theme import DARK, DARK_COLORS, LIGHT, vega_config
+from failmodes.analysis.evaluations.selection import Selection, corruption_labels, select
+from failmodes.analysis.evaluations.trained_models import trained_models
 from failmodes.analysis.images.strips import viewer
 from failmodes.analysis.judging.claims import claim_groups, claim_table, counts_sentence
 from failmodes.analysis.judging.findings.collection import Findings
@@ -35,20 +37,18 @@ from failmodes.analysis.render.formats.html import environment
 from failmodes.analysis.render.formatting import MAX_LISTED, format_count, join_names, lower_label
 from failmodes.analysis.report.comparison_section import Pair, comparison_sections, pairs_by_selection
 from failmodes.analysis.report.gallery import CORRUPTION, MODEL, gallery
+from failmodes.analysis.report.main_findings import ERROR_RATES, main_findings
 from failmodes.analysis.report.provenance import model_provenance, shared_provenance
 from failmodes.analysis.report.report_charts import FINDINGS, FIRST_SCREEN, MORE_CHARTS, TOPICS, draw_charts
 from failmodes.analysis.report.report_tables import pair_tables, published_tables, tables
 from failmodes.analysis.report.shift_section import shift_limitations, shift_sections
-from failmodes.analysis.report.verdict import ERROR_RATES, verdict_sentences
-from failmodes.analysis.selection import Selection, corruption_labels, select
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, drop_rankings, left_out_sentence
 from failmodes.analysis.statistics.shape_tables import open_current
-from failmodes.analysis.trained_models import trained_models
 from failmodes.ingest.statements import Statement
+from failmodes.runtime.progress import counted
 from failmodes.warehouse.glossary import glossary
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.output_files import check_output, write_output
-from failmodes.warehouse.progress import counted
 
 REPORT_FILE = "report.html"
 DRAWN = (FIRST_SCREEN, *(topic.chart for topic in TOPICS), *MORE_CHARTS)
@@ -66,7 +66,7 @@ class ReportPart(NamedTuple):
 
     title: str
     lead: str
-    verdict: tuple[Block, ...]
+    findings: tuple[Block, ...]
     ranking: tuple[Block, ...]
     sections: tuple[Section, ...]
 
@@ -180,8 +180,8 @@ def report_part(
     return ReportPart(
         title=f"How {models} {verb} on {selection.shared['dataset_label']}",
         lead=f"{format_count(selection.image_count, 'image')}, clean and under {corruptions}.{left_out}",
-        verdict=(*map(Sentence, dict.fromkeys(finding.sentence for finding in found if finding.kind == "warning")),
-                 *(Sentence(one, "lead") for one in verdict_sentences(con, selection)), Sentence(ERROR_RATES, "note"),
+        findings=(*map(Sentence, dict.fromkeys(finding.sentence for finding in found if finding.kind == "warning")),
+                 *(Sentence(one, "lead") for one in main_findings(con, selection)), Sentence(ERROR_RATES, "note"),
                  *_strip(con, selection, images)),
         ranking=_charts(drawn, [FIRST_SCREEN]),
         sections=(*sections, _folded("Details", f"details-{number}", *details)),

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import duckdb
 
-from failmodes.analysis.chart_registry import draw_selection
+from failmodes.analysis.charts.registry import draw_selection
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import FRAMES
+from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.render.blocks import Chart
-from failmodes.analysis.selection import Selection
-from failmodes.warehouse.errors import WarehouseError
+from failmodes.runtime.errors import WarehouseError
 
 
 class Topic(NamedTuple):

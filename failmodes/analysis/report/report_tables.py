@@ -8,6 +8,14 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.style.published import other_images_phrase
+from failmodes.analysis.evaluations.selection import (
+    Selection,
+    corruption_labels,
+    corruption_names,
+    read_for_selection,
+    select,
+)
+from failmodes.analysis.evaluations.trained_models import TrainedModel, noun_of_runs, trained_models
 from failmodes.analysis.judging.findings.shape import shape_label
 from failmodes.analysis.render.blocks import EMPTY, Block, Cell, Document, Section, Table, severity_table
 from failmodes.analysis.render.formatting import (
@@ -21,14 +29,12 @@ from failmodes.analysis.render.formatting import (
     join_names,
     lower_label,
 )
-from failmodes.analysis.selection import Selection, corruption_labels, corruption_names, read_for_selection, select
 from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.failure_order import AT_LAST
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, seed_curves, shown_phrase
 from failmodes.analysis.statistics.model_pairs import compare_models_of, compare_pairs, rank_by_wins
 from failmodes.analysis.statistics.published import PublishedComparison, compare_with_published
-from failmodes.analysis.trained_models import TrainedModel, noun_of_runs, trained_models
 from failmodes.warehouse.database_schema import SHAPE_LABELS
 from failmodes.warehouse.schema import CLEAN
 

@@ -7,11 +7,11 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from failmodes.analysis.chart_registry import draw_selection
+from failmodes.analysis.charts.registry import draw_selection
+from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.render.blocks import Block, Cell, Section, Sentence, Table
 from failmodes.analysis.report.report_charts import OF_SHIFTS, report_chart
 from failmodes.analysis.report.report_tables import figure
-from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.shifts import FEWEST_MODELS, classes_note, shift_rows
 
 COLUMNS = ("Shift", "Model", "Accuracy", "Clean", "Gap", "Images", "Clean images")

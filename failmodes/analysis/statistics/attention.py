@@ -14,12 +14,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from failmodes.analysis.once import read_once
-from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
+from failmodes.analysis.evaluations.connection_cache import read_once
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.duplicates import copies_of
 from failmodes.analysis.statistics.estimate import Estimate, Float64Array
 from failmodes.analysis.statistics.shares import p_by_inversion
-from failmodes.warehouse.errors import WarehouseError
+from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse.metrics.duplicates import Groups, independent_share, kept_groups
 from failmodes.warehouse.metrics.intervals import mean_with_made_up, wilson_interval
 from failmodes.warehouse.null_pairs import NullPairs, sample_null_pairs

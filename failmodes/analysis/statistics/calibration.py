@@ -16,8 +16,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from failmodes.analysis.once import read_once
-from failmodes.analysis.selection import EvaluationInfo, Selection, read_metrics
+from failmodes.analysis.evaluations.connection_cache import read_once
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, read_metrics
 from failmodes.analysis.statistics.duplicates import share_of_independent
 from failmodes.analysis.statistics.estimate import Estimate, Float64Array, Word
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, RunRows, read_run

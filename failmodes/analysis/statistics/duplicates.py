@@ -2,7 +2,7 @@
 
 import duckdb
 
-from failmodes.analysis.once import read_once
+from failmodes.analysis.evaluations.connection_cache import read_once
 from failmodes.warehouse.metrics.duplicates import (
     Copies,
     DuplicateImages,

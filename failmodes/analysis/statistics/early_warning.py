@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from failmodes.analysis.once import read_once
-from failmodes.analysis.selection import EvaluationInfo, Selection
+from failmodes.analysis.evaluations.connection_cache import read_once
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.duplicates import copies_of
 from failmodes.analysis.statistics.estimate import Estimate, Float64Array, estimate_of, interval_columns
 from failmodes.analysis.statistics.shares import ALPHA, holm

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from failmodes.analysis.selection import averaged_severities
+from failmodes.analysis.evaluations.selection import averaged_severities
 from failmodes.analysis.statistics.difference import ModelMetrics, Term, mean_of
 from failmodes.analysis.statistics.estimate import Estimate, Float64Array
 from failmodes.analysis.statistics.model_accuracy import accuracy_over

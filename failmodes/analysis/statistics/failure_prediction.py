@@ -9,13 +9,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
-from failmodes.analysis.once import read_once
-from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
+from failmodes.analysis.evaluations.connection_cache import read_once
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, read_for_selection
+from failmodes.analysis.evaluations.trained_models import TrainedModel
 from failmodes.analysis.statistics.difference import Measured, ModelMetrics
 from failmodes.analysis.statistics.duplicates import share_of_independent
 from failmodes.analysis.statistics.estimate import Estimate, Word
 from failmodes.analysis.statistics.model_accuracy import rows_of
-from failmodes.analysis.trained_models import TrainedModel
 from failmodes.warehouse.metrics.failure_prediction import FEWEST
 from failmodes.warehouse.metrics.intervals import auroc_error, auroc_interval, exact_interval
 from failmodes.warehouse.schema import CLEAN

@@ -8,15 +8,15 @@ from typing import NamedTuple
 import duckdb
 import polars as pl
 
-from failmodes.analysis.once import read_once
-from failmodes.analysis.selection import EvaluationInfo, Selection, averaged_severities
+from failmodes.analysis.evaluations.connection_cache import read_once
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, averaged_severities
+from failmodes.analysis.evaluations.trained_models import TrainedModel, trained_models
 from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.difference import Measured, ModelMetrics, Term, mean_of
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, ModelRows, read_run
 from failmodes.analysis.statistics.shares import LARGEST_DROP_ERROR, holm
 from failmodes.analysis.statistics.sufficiency import non_finite_cells
-from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.warehouse.schema import CLEAN
 
 MOST_SHOWN = 10  # training runs that a report shows individually

@@ -8,15 +8,15 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from failmodes.analysis.once import read_once
-from failmodes.analysis.selection import Selection
+from failmodes.analysis.evaluations.connection_cache import read_once
+from failmodes.analysis.evaluations.selection import Selection
+from failmodes.analysis.evaluations.trained_models import TrainedModel, pairs_of_models, trained_models
 from failmodes.analysis.statistics.difference import Measured, ModelMetrics
 from failmodes.analysis.statistics.duplicates import share_of_independent
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import accuracy_over, mean_corrupted, rows_of
 from failmodes.analysis.statistics.run_rows import ModelRows
 from failmodes.analysis.statistics.shares import ALPHA, BETTER_MODEL_ERROR, exact_mcnemar, holm
-from failmodes.analysis.trained_models import TrainedModel, pairs_of_models, trained_models
 from failmodes.warehouse.schema import CLEAN
 
 

@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 import duckdb
 
-from failmodes.analysis.selection import Selection, selection_of
+from failmodes.analysis.evaluations.selection import Selection, selection_of
+from failmodes.analysis.evaluations.trained_models import TrainedModel, named_model, trained_models
 from failmodes.analysis.statistics.duplicates import duplicate_images
 from failmodes.analysis.statistics.model_accuracy import rows_of
 from failmodes.analysis.statistics.run_rows import ModelRows
-from failmodes.analysis.trained_models import TrainedModel, named_model, trained_models
+from failmodes.runtime.errors import StudyError
+from failmodes.runtime.storage.locations import find_warehouse
 from failmodes.warehouse.database.checks import RELATED, refuse_broken_relations
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.metrics.duplicates import duplicates_note
-from failmodes.warehouse.storage.locations import find_warehouse
 
 SUFFIX, SEPARATOR = ".duckdb", "::"
 NEEDED = (

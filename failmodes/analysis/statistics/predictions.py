@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import duckdb
 import polars as pl
 
-from failmodes.analysis.once import read_once
-from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
+from failmodes.analysis.evaluations.connection_cache import read_once
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.duplicates import share_of_independent
 from failmodes.analysis.statistics.estimate import Estimate, Word
 from failmodes.analysis.statistics.shares import difference_of_groups, p_by_inversion

@@ -10,9 +10,9 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from failmodes.analysis.derived_rows import Made, derived_rows, replace_rows
-from failmodes.analysis.once import read_once
-from failmodes.analysis.selection import Selection, averaged_severities
+from failmodes.analysis.evaluations.connection_cache import read_once
+from failmodes.analysis.evaluations.selection import Selection, averaged_severities
+from failmodes.analysis.evaluations.trained_models import TrainedModel
 from failmodes.analysis.statistics.curve_shape import (
     MIN_POINTS,
     ShapeSettings,
@@ -20,12 +20,12 @@ from failmodes.analysis.statistics.curve_shape import (
     shape_of_curve,
     total_drop,
 )
+from failmodes.analysis.statistics.derived_rows import Made, derived_rows, replace_rows
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import model_accuracies
-from failmodes.analysis.trained_models import TrainedModel
+from failmodes.runtime.hashing import identity_of, source_hash
 from failmodes.warehouse.database.published import published_of
 from failmodes.warehouse.database_schema import PUBLISHED_SHAPES
-from failmodes.warehouse.hashing import identity_of, source_hash
 from failmodes.warehouse.schema import CLEAN
 
 _SOUND = "accuracy between 0 and 1 and severity between 0 and 5"  # a warehouse from outside may contain anything

@@ -13,12 +13,12 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.analysis.once import read_once
+from failmodes.analysis.evaluations.connection_cache import read_once
 from failmodes.analysis.statistics.duplicates import copies_of, image_groups
 from failmodes.analysis.statistics.estimate import Float64Array
+from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse.database.connection import REBUILD_HINT, fetch_first
 from failmodes.warehouse.database.stored_metrics import select_facts
-from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.metrics.cell_rows import Cell, CellRows, NotStored, column_of, decode_pattern
 from failmodes.warehouse.metrics.duplicates import Groups, independent_share, kept_groups
 from failmodes.warehouse.schema import CLEAN

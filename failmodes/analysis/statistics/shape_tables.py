@@ -12,9 +12,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from failmodes.analysis.derived_rows import Made, derived_rows, evaluation_inputs, replace_rows
-from failmodes.analysis.once import read_once
-from failmodes.analysis.selection import read_metrics
+from failmodes.analysis.evaluations.connection_cache import read_once
+from failmodes.analysis.evaluations.selection import read_metrics
 from failmodes.analysis.statistics.curve_fits import (
     FEWEST_CHANGING,
     ChangePoint,
@@ -40,6 +39,7 @@ from failmodes.analysis.statistics.curve_shape import (
     shapes_over_axes,
     stored_settings,
 )
+from failmodes.analysis.statistics.derived_rows import Made, derived_rows, evaluation_inputs, replace_rows
 from failmodes.analysis.statistics.early_warning import early_warning_rows, measure_early_warning
 from failmodes.analysis.statistics.estimate import Float64Array, interval_columns
 from failmodes.analysis.statistics.failure_order import (
@@ -60,16 +60,16 @@ from failmodes.analysis.statistics.sufficiency import (
     is_below_chance,
     non_finite_cells,
 )
+from failmodes.runtime.errors import WarehouseError
+from failmodes.runtime.hashing import identity_of, source_hash
+from failmodes.runtime.progress import counted
+from failmodes.runtime.terminal import note
 from failmodes.warehouse.database.checks import refuse_broken_relations
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse
 from failmodes.warehouse.database_schema import CURVE_TABLES, EARLY_WARNING, SHAPE_LABELS, SHAPE_SWEEP, STEPS
 from failmodes.warehouse.database_schema import SHAPES as SHAPE_TABLE
-from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.hashing import identity_of, source_hash
 from failmodes.warehouse.metrics.metric import FEWEST_IMAGES, too_few
-from failmodes.warehouse.progress import counted
 from failmodes.warehouse.schema import CLEAN, OTHER_GROUP
-from failmodes.warehouse.terminal import note
 
 TABLES = (SHAPE_TABLE, STEPS, SHAPE_SWEEP, EARLY_WARNING, *CURVE_TABLES)
 FLAT_SWEEP = (0.01, 0.02, 0.05)

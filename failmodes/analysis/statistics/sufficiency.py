@@ -6,7 +6,7 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from failmodes.analysis.selection import read_metrics
+from failmodes.analysis.evaluations.selection import read_metrics
 from failmodes.analysis.statistics.estimate import Float64Array
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.metrics.intervals import wilson_interval

@@ -19,8 +19,8 @@ from failmodes.evaluate.cam.methods.closed_form import ClosedFormCam, find_poole
 from failmodes.evaluate.cam.probe import ActivationHook, probe_inputs, run_probe
 from failmodes.evaluate.cam.reshape_transform import ReshapeTransform, image_grids, infer_reshape_transform
 from failmodes.evaluate.models.model import CamUnavailable, Model
-from failmodes.warehouse.errors import ModelError, StudyError, did_you_mean, first_line, printable
-from failmodes.warehouse.plugins import import_modules
+from failmodes.runtime.errors import ModelError, StudyError, did_you_mean, first_line, printable
+from failmodes.runtime.plugins import import_modules
 
 AUTO, NONE, GRAD_CAM = "auto", "none", "grad-cam"
 CHOICES = {

@@ -9,7 +9,7 @@ from torch import nn
 
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.outputs import describe_forward_error
-from failmodes.warehouse.errors import ModelError
+from failmodes.runtime.errors import ModelError
 
 PROBE_IMAGES = 3
 PROBE_SEED = 0

@@ -26,7 +26,7 @@ from failmodes.ingest.corruptions.corruption import Corruption
 from failmodes.ingest.datasets.dataset import Dataset as ImageDataset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.distortion import rmse, ssim
-from failmodes.warehouse.errors import DataError, FailmodesError
+from failmodes.runtime.errors import DataError, FailmodesError
 from failmodes.warehouse.shards.format import Cell
 
 BATCH_BYTES = 4 << 20  # pixels of a batch: enough to corrupt many images at once in little memory

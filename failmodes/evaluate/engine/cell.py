@@ -26,6 +26,8 @@ from failmodes.evaluate.engine.statistics import (
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.models.model import CamUnavailable, Model
 from failmodes.evaluate.self_check import NOT_FINITE_ROWS, Note, clean_notes, clean_rows, record_notes
+from failmodes.runtime.storage.files import StorePath
+from failmodes.runtime.versions import library_versions
 from failmodes.warehouse.null_pairs import sample_null_pairs
 from failmodes.warehouse.schema import (
     ATTENTION,
@@ -39,8 +41,6 @@ from failmodes.warehouse.schema import (
     Table,
 )
 from failmodes.warehouse.shards.format import Cell, ShardKey, write_shard
-from failmodes.warehouse.storage.files import StorePath
-from failmodes.warehouse.versions import library_versions
 
 MASK_PIXELS = 1 << 21  # of masks, and of enlarged maps of each target, processed at a time
 

@@ -12,11 +12,11 @@ import torch
 
 from failmodes.evaluate.engine.statistics import drift_between
 from failmodes.evaluate.evaluation import Evaluation
+from failmodes.runtime.storage.files import StorePath
 from failmodes.warehouse.null_pairs import sample_null_pairs
 from failmodes.warehouse.schema import CLEAN_MAPS
 from failmodes.warehouse.shards.format import damage_of, dimension_path, write_dimension
 from failmodes.warehouse.shards.inventory import read_rows
-from failmodes.warehouse.storage.files import StorePath
 
 COMPARED_IMAGES = 512  # clean images to compare a lower precision with float32
 

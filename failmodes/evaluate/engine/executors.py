@@ -27,9 +27,9 @@ from failmodes.evaluate.engine.tasks import Executor, RunCallbacks, RunResult, T
 from failmodes.evaluate.engine.worker import Worker, make_worker, open_worker
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.warehouse.errors import FailmodesError, LimitError, ModelError, StudyError, first_line
-from failmodes.warehouse.extras import require
-from failmodes.warehouse.storage.files import remove_stale_temporaries
+from failmodes.runtime.errors import FailmodesError, LimitError, ModelError, StudyError, first_line
+from failmodes.runtime.extras import require
+from failmodes.runtime.storage.files import remove_stale_temporaries
 
 POLL_S = 0.1  # interval between reading messages of processes
 RETRIES = 2  # of a cell after its actor died

@@ -19,7 +19,8 @@ from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.models.model import CamUnavailable
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.datasets.thumbnails import encode_png
-from failmodes.warehouse.errors import DamagedShardError
+from failmodes.runtime.errors import DamagedShardError
+from failmodes.runtime.storage.files import StorePath, exists
 from failmodes.warehouse.schema import EXEMPLAR_REASONS, EXEMPLARS, PREDICTION_FACTS
 from failmodes.warehouse.shards.format import (
     CLEAN_CELL,
@@ -30,7 +31,6 @@ from failmodes.warehouse.shards.format import (
     write_dimension,
 )
 from failmodes.warehouse.shards.inventory import read_rows
-from failmodes.warehouse.storage.files import StorePath, exists
 
 PER_REASON = 2
 

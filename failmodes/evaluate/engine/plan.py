@@ -15,7 +15,8 @@ from failmodes.evaluate.study_models import load_study_models
 from failmodes.ingest.datasets.dataset import Dataset, record_dataset
 from failmodes.ingest.datasets.thumbnails import record_thumbnails
 from failmodes.ingest.sources import record_corruptions, record_source
-from failmodes.warehouse.errors import DamagedShardError, StudyError
+from failmodes.runtime.errors import DamagedShardError, StudyError
+from failmodes.runtime.storage.files import StorePath, delete, exists
 from failmodes.warehouse.schema import (
     CLEAN_MAPS,
     EVALUATION_NOTES,
@@ -36,7 +37,6 @@ from failmodes.warehouse.shards.format import (
     write_dimension,
 )
 from failmodes.warehouse.shards.inventory import read_rows
-from failmodes.warehouse.storage.files import StorePath, delete, exists
 
 
 def plan_evaluations(study: Study, dataset: Dataset, device: torch.device) -> list[list[Evaluation]]:

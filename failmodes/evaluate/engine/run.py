@@ -20,9 +20,9 @@ from failmodes.evaluate.self_check import (
 )
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.runtime.storage.files import exists, remove_stale_temporaries
+from failmodes.runtime.storage.locks import run_lock
 from failmodes.warehouse.shards.format import CLEAN_CELL
-from failmodes.warehouse.storage.files import exists, remove_stale_temporaries
-from failmodes.warehouse.storage.locks import run_lock
 
 
 @freed_memory_kept()

@@ -8,9 +8,9 @@ from failmodes.evaluate.engine.clean_baseline import COMPARED_IMAGES
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.self_check import Note
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.warehouse.errors import IncompleteRunError
+from failmodes.runtime.errors import IncompleteRunError
+from failmodes.runtime.storage.files import StorePath
 from failmodes.warehouse.shards.format import Cell, ShardKey
-from failmodes.warehouse.storage.files import StorePath
 
 
 class Task(NamedTuple):

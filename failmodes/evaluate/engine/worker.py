@@ -30,7 +30,7 @@ from failmodes.evaluate.engine.tasks import Failure, RunCallbacks, RunResult, Ta
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.models.outputs import raised_at
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.warehouse.errors import DamagedShardError, DataError, StorageError, first_line
+from failmodes.runtime.errors import DamagedShardError, DataError, StorageError, first_line
 from failmodes.warehouse.shards.format import Cell
 
 NOT_MODEL_ERRORS = (StorageError, DamagedShardError, DataError)

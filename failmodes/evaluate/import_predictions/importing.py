@@ -36,8 +36,10 @@ from failmodes.evaluate.study.study_schema import OutputKind, Study
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.specification import StrictModel, validate
 from failmodes.ingest.study_types import PRINTABLE
-from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.hashing import fingerprint_of, identity_of
+from failmodes.runtime.errors import StudyError
+from failmodes.runtime.hashing import fingerprint_of, identity_of
+from failmodes.runtime.storage.files import remove_stale_temporaries
+from failmodes.runtime.versions import library_versions
 from failmodes.warehouse.schema import (
     FULL_LOGITS_CLASSES,
     IMPORTED_FAMILY,
@@ -46,8 +48,6 @@ from failmodes.warehouse.schema import (
     SCALED_LOG_SUM_EXP,
 )
 from failmodes.warehouse.shards.format import Cell, ShardKey, write_shard
-from failmodes.warehouse.storage.files import remove_stale_temporaries
-from failmodes.warehouse.versions import library_versions
 
 PREDICTIONS_ONLY = CamUnavailable("predictions were made elsewhere")
 

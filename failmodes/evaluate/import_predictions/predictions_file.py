@@ -26,10 +26,10 @@ from failmodes.evaluate.study.study_schema import OutputKind
 from failmodes.ingest.corruptions.catalog import find_corruption_name, unknown_corruption
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.study_types import first_duplicate
-from failmodes.warehouse.errors import DataError, StorageError, StudyError, did_you_mean, first_line, listed
+from failmodes.runtime.errors import DataError, StorageError, StudyError, did_you_mean, first_line, listed
+from failmodes.runtime.storage.files import check_regular, make_folder, reason_of, storage_errors
 from failmodes.warehouse.schema import CLEAN
 from failmodes.warehouse.shards.format import Cell
-from failmodes.warehouse.storage.files import check_regular, make_folder, reason_of, storage_errors
 
 pc: Any = pyarrow.compute  # its functions are generated on import, so type checkers do not know them
 

@@ -20,8 +20,8 @@ from failmodes.evaluate.models.model import stated_seed
 from failmodes.evaluate.models.sources import build_module, resolve_architecture
 from failmodes.evaluate.models.sources.own_code import accepts_class_count
 from failmodes.evaluate.study.study_schema import BUILTIN, OWN_CODE, ModelSpec
-from failmodes.warehouse.errors import FailmodesError, ModelError, StudyError, did_you_mean, first_line, shown
-from failmodes.warehouse.storage.files import atomic_write_bytes, check_regular
+from failmodes.runtime.errors import FailmodesError, ModelError, StudyError, did_you_mean, first_line, shown
+from failmodes.runtime.storage.files import atomic_write_bytes, check_regular
 
 Tensors = dict[str, torch.Tensor]
 MAX_CONTAINERS = 5  # nesting depth

@@ -36,8 +36,8 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from failmodes.warehouse.errors import ModelError
-from failmodes.warehouse.hashing import identity_of
+from failmodes.runtime.errors import ModelError
+from failmodes.runtime.hashing import identity_of
 
 PLAIN = {bool, int, str, float, complex, bytes, type(None)}
 HOOKS = ("forward", "forward_pre", "backward", "backward_pre")  # the last two change gradients

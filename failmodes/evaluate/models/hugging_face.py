@@ -27,9 +27,9 @@ from failmodes.evaluate.models.preprocessing import (
     own_preprocessing,
 )
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
-from failmodes.warehouse.errors import ModelError, StudyError, first_line, listed
-from failmodes.warehouse.extras import require
-from failmodes.warehouse.hashing import identity_of
+from failmodes.runtime.errors import ModelError, StudyError, first_line, listed
+from failmodes.runtime.extras import require
+from failmodes.runtime.hashing import identity_of
 
 WEIGHTS = ("*.safetensors",)
 BESIDE_WEIGHTS = ("*.json", "*.txt", "*.model")  # configurations, tokenizers, image processors

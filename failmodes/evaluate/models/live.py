@@ -20,8 +20,8 @@ from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.outputs import as_plain_module, try_model, unwrapped
 from failmodes.evaluate.models.preprocessing import INSIDE_THE_FUNCTION, UNIT_RANGE, Preprocessing, own_preprocessing
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
-from failmodes.warehouse.errors import ModelError, first_line
-from failmodes.warehouse.hashing import identity_of
+from failmodes.runtime.errors import ModelError, first_line
+from failmodes.runtime.hashing import identity_of
 
 CALL_IT = "call it, and pass the model that it returns"
 

@@ -26,7 +26,7 @@ from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.imagenet_classes import imagenet_names
 from failmodes.ingest.datasets.layout import is_restricted
 from failmodes.ingest.study_types import LARGEST_SIDE_PX, first_duplicate
-from failmodes.warehouse.errors import ModelError, StudyError, listed, shown
+from failmodes.runtime.errors import ModelError, StudyError, listed, shown
 
 ClassMap = Mapping[str, int | str]  # class of the dataset → output, by index, name or WordNet id
 SHOWN = 3  # classes listed in an error

@@ -19,8 +19,8 @@ from failmodes.evaluate.models.outputs import LogitsHook
 from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.study.study_schema import PUBLISHED_WIDTH, STEM, ClassProtocol, ModelSpec, OutputKind, Precision
 from failmodes.ingest.study_types import MAX_INT32
-from failmodes.warehouse.errors import ModelError
-from failmodes.warehouse.hashing import fingerprint_of, identity_of
+from failmodes.runtime.errors import ModelError
+from failmodes.runtime.hashing import fingerprint_of, identity_of
 
 if TYPE_CHECKING:
     from failmodes.evaluate.cam.cam_method import CamMethod

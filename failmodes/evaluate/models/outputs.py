@@ -15,7 +15,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from failmodes.evaluate.study.study_schema import OutputKind
-from failmodes.warehouse.errors import FailmodesError, ModelError, StudyError, did_you_mean, first_line, listed
+from failmodes.runtime.errors import FailmodesError, ModelError, StudyError, did_you_mean, first_line, listed
 
 if TYPE_CHECKING:
     from failmodes.evaluate.models.model import Model

@@ -13,8 +13,8 @@ from torch.nn.functional import interpolate
 
 from failmodes.evaluate.models.code_identity import code_hash
 from failmodes.evaluate.study.study_schema import Normalization
-from failmodes.warehouse.errors import ModelError, first_line
-from failmodes.warehouse.hashing import identity_of
+from failmodes.runtime.errors import ModelError, first_line
+from failmodes.runtime.hashing import identity_of
 
 UNIT_RANGE = Normalization(mean=(0, 0, 0), std=(1, 1, 1))  # values / 255, unchanged
 PIXEL_VALUES = "pixel_values"  # key of the result of Hugging Face image processors

@@ -5,8 +5,8 @@ from pathlib import Path
 from torch import nn
 
 from failmodes.evaluate.study.study_schema import ModelSpec
-from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.storage.files import check_regular
+from failmodes.runtime.errors import StudyError
+from failmodes.runtime.storage.files import check_regular
 
 KEYS_OF_OTHERS = ("weights", "options", "stem", "attention_layer")  # keys that have no meaning for a program
 

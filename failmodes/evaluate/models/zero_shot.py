@@ -17,8 +17,8 @@ from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.study.study_schema import ModelSpec
 from failmodes.ingest.datasets.folder_listing import class_name_of
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
-from failmodes.warehouse.errors import ModelError, first_line
-from failmodes.warehouse.hashing import identity_of
+from failmodes.runtime.errors import ModelError, first_line
+from failmodes.runtime.hashing import identity_of
 
 DEFAULT_PROMPT = "a photo of a {}"
 TEXTS_AT_ONCE = 256

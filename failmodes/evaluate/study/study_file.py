@@ -12,9 +12,9 @@ from failmodes.ingest.corruptions.catalog import add_corruption_of_set, name_in_
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec, Location, StrictModel, dotted_key, validate
 from failmodes.ingest.statements import as_table
-from failmodes.warehouse.errors import DataError, FailmodesError, StorageError, StudyError
-from failmodes.warehouse.storage.files import as_store_path, atomic_write_bytes, check_regular, is_url, read_regular
-from failmodes.warehouse.storage.locations import MOST_STUDY_BYTES, STUDY_FILE, parse_toml, read_toml, user_path
+from failmodes.runtime.errors import DataError, FailmodesError, StorageError, StudyError
+from failmodes.runtime.storage.files import as_store_path, atomic_write_bytes, check_regular, is_url, read_regular
+from failmodes.runtime.storage.locations import MOST_STUDY_BYTES, STUDY_FILE, parse_toml, read_toml, user_path
 
 TEMPLATES = Path(__file__).parent / "templates"
 HEADER = "# Written by failmodes.benchmark: the next call with this folder overwrites it."

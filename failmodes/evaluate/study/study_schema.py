@@ -10,10 +10,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, field_
 from failmodes.ingest import study_types
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, ShiftSpec, StrictModel
 from failmodes.ingest.statements import GateSpec, StudyClaims
-from failmodes.warehouse.errors import did_you_mean
+from failmodes.runtime.errors import did_you_mean
+from failmodes.runtime.storage.files import StorePath, as_store_path
+from failmodes.runtime.storage.locations import user_path
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
-from failmodes.warehouse.storage.files import StorePath, as_store_path
-from failmodes.warehouse.storage.locations import user_path
 
 if TYPE_CHECKING:
     from failmodes.evaluate.models.model import Model

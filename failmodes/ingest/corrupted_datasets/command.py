@@ -32,10 +32,10 @@ from failmodes.ingest.datasets.dataset import balanced_subset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.sources import GeneratedSource
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, Location, first_problem
-from failmodes.warehouse.errors import DataError, StorageError, StudyError, did_you_mean
-from failmodes.warehouse.process import interruptible
-from failmodes.warehouse.progress import ProgressBar
-from failmodes.warehouse.storage.files import (
+from failmodes.runtime.errors import DataError, StorageError, StudyError, did_you_mean
+from failmodes.runtime.process import interruptible
+from failmodes.runtime.progress import ProgressBar
+from failmodes.runtime.storage.files import (
     TEMPORARY_PREFIX,
     atomic_write_bytes,
     check_regular,
@@ -43,8 +43,8 @@ from failmodes.warehouse.storage.files import (
     make_folder,
     storage_errors,
 )
-from failmodes.warehouse.storage.locks import file_lock
-from failmodes.warehouse.terminal import note
+from failmodes.runtime.storage.locks import file_lock
+from failmodes.runtime.terminal import note
 
 HIDDEN_FOLDER = ".failmodes"
 LOCK_FILE = "lock"

@@ -33,10 +33,10 @@ from failmodes.ingest.corruptions.catalog import (
 from failmodes.ingest.data_files import file_stamp, list_entries, read_json
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.study_types import first_duplicate
-from failmodes.warehouse.errors import DataError, StudyError, listed, printable
-from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.plugins import import_modules
-from failmodes.warehouse.storage.files import atomic_write_bytes
+from failmodes.runtime.errors import DataError, StudyError, listed, printable
+from failmodes.runtime.hashing import identity_of
+from failmodes.runtime.plugins import import_modules
+from failmodes.runtime.storage.files import atomic_write_bytes
 
 FETCH_AGAIN = "download the dataset again, for example with `failmodes download`"
 MOST_NAMES = 1000  # of corruptions in one dataset

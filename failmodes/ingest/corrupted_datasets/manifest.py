@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.ingest.data_files import read_json
-from failmodes.warehouse.errors import DataError, StudyError, printable
-from failmodes.warehouse.storage.files import atomic_write_bytes
+from failmodes.runtime.errors import DataError, StudyError, printable
+from failmodes.runtime.storage.files import atomic_write_bytes
 
 MANIFEST_FILE = "manifest.json"
 MADE_BY = "failmodes corrupt"

@@ -20,8 +20,8 @@ from failmodes.ingest.datasets.folder_listing import class_name_of
 from failmodes.ingest.sources import ImagePairs, Pairing, SourceNote
 from failmodes.ingest.specification import CorruptionSpec
 from failmodes.ingest.study_types import first_duplicate
-from failmodes.warehouse.errors import DataError, listed, printable
-from failmodes.warehouse.hashing import identity_of
+from failmodes.runtime.errors import DataError, listed, printable
+from failmodes.runtime.hashing import identity_of
 
 # Correlation of an image and its own corrupted version, among 500 CIFAR-10 images at severity 1: median 0.97 to 0.999,
 # minimum 0.79; with that of another image of its class: median 0.08 (CIFAR-10), 0.87 (digits). Hence two conditions.

@@ -26,8 +26,8 @@ from failmodes.ingest.corruptions.custom import GivenCorruption, resolve_corrupt
 from failmodes.ingest.corruptions.gray import check_gray, in_gray, same_in_channels
 from failmodes.ingest.corruptions.image_checks import check_images
 from failmodes.ingest.corruptions.pixels import Images, Levels, Parameters
-from failmodes.warehouse.errors import DataError, StudyError, shown
-from failmodes.warehouse.extras import require
+from failmodes.runtime.errors import DataError, StudyError, shown
+from failmodes.runtime.extras import require
 
 ImageIds = Sequence[int] | NDArray[np.integer]
 BLOCK_VALUES = 1 << 18  # values corrupted at a time: temporary arrays stay at a few megabytes, mostly in cache

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from failmodes.ingest.corruptions.corruption import RECIPES, Corruption, Recipe, default_label, defined
 from failmodes.ingest.corruptions.pixels import Images, Parameters
-from failmodes.warehouse.errors import StudyError, did_you_mean
-from failmodes.warehouse.plugins import import_modules
+from failmodes.runtime.errors import StudyError, did_you_mean
+from failmodes.runtime.plugins import import_modules
 from failmodes.warehouse.schema import OTHER_GROUP
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from failmodes.ingest.corruptions.pixels import Images, Levels, RecipeLevels
 from failmodes.ingest.corruptions.sampling import RandomVariable
-from failmodes.warehouse.hashing import identity_of
+from failmodes.runtime.hashing import identity_of
 
 HEADLINE_COUNT = 15
 LAST = 1000  # the order of corruptions that state none

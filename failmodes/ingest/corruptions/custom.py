@@ -31,8 +31,8 @@ from failmodes.ingest.corruptions.catalog import (
 from failmodes.ingest.corruptions.corruption import GROUPS, RECIPES, Corruption, default_label, source_of
 from failmodes.ingest.corruptions.pixels import Images, Parameters
 from failmodes.ingest.corruptions.sampling import RandomVariable
-from failmodes.warehouse.errors import FailmodesError, StudyError
-from failmodes.warehouse.hashing import identity_of
+from failmodes.runtime.errors import FailmodesError, StudyError
+from failmodes.runtime.hashing import identity_of
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 IDENTITY_LEVELS: tuple[Parameters, ...] = tuple((s,) for s in SEVERITIES)

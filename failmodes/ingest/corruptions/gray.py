@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from failmodes.ingest.corruptions.pixels import Images
 from failmodes.ingest.corruptions.sampling import Samples
-from failmodes.warehouse.errors import DataError
+from failmodes.runtime.errors import DataError
 
 # ITU-R BT.601's luma in 65,536ths, as Pillow's mode L has it: their sum is 65,536, so that gray values are unchanged
 LUMA_WEIGHTS = np.array([19_595, 38_470, 7_471], np.uint32)

@@ -6,7 +6,7 @@ Model inputs, often passed by mistake, differ in all of these.
 import numpy as np
 
 from failmodes.ingest.corruptions.catalog import nearest_recipe, recipe_of
-from failmodes.warehouse.errors import DataError
+from failmodes.runtime.errors import DataError
 
 
 def check_images(images: object, recipe: str | None) -> None:

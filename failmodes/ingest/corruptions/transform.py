@@ -17,8 +17,8 @@ from failmodes.ingest.corruptions.image_checks import check_image
 from failmodes.ingest.corruptions.kernels.frost import frost_folder
 from failmodes.ingest.corruptions.pixels import Images
 from failmodes.ingest.corruptions.sampling import MAX_IMAGE_ID, NoiseMode
-from failmodes.warehouse.errors import DataError
-from failmodes.warehouse.hashing import fingerprint_of
+from failmodes.runtime.errors import DataError
+from failmodes.runtime.hashing import fingerprint_of
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from failmodes.ingest.data_files import check_memory
 from failmodes.ingest.datasets.dataset import ImageArray
 from failmodes.ingest.datasets.decoding import decode_to_cache
-from failmodes.warehouse.errors import DataError, StorageError, first_line
-from failmodes.warehouse.storage.files import check_regular
+from failmodes.runtime.errors import DataError, StorageError, first_line
+from failmodes.runtime.storage.files import check_regular
 
 BLOCK_BYTES = 1 << 25  # read at a time
 

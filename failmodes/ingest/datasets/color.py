@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from failmodes.warehouse.errors import DataError
+from failmodes.runtime.errors import DataError
 
 Color = tuple[int, int, int]  # red, green and blue, 0 to 255
 WHITE: Color = (255, 255, 255)

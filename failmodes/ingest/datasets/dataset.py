@@ -13,14 +13,14 @@ from pyarrow import csv
 
 from failmodes.ingest.data_files import check_memory, check_names
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
+from failmodes.runtime.errors import DataError, StudyError
+from failmodes.runtime.hashing import fingerprint_of, fingerprint_with_rows, identity_text
+from failmodes.runtime.storage.files import StorePath
 from failmodes.warehouse import schema
-from failmodes.warehouse.errors import DataError, StudyError
-from failmodes.warehouse.hashing import fingerprint_of, fingerprint_with_rows, identity_text
 from failmodes.warehouse.metrics.class_order import occurrences
 from failmodes.warehouse.metrics.duplicates import duplicates_note
 from failmodes.warehouse.output_files import atomic_output
 from failmodes.warehouse.shards.format import write_dimension
-from failmodes.warehouse.storage.files import StorePath
 
 MAX_CLASSES = 2**15 - 1  # results store class indices in 16 bits
 MAX_IMAGES = 2**31 - 1  # and image_ids in 32

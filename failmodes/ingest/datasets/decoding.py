@@ -23,9 +23,9 @@ from failmodes.ingest.datasets.color import (
     Color,
     to_rgb,
 )
-from failmodes.warehouse.errors import DataError, StorageError, first_line
-from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.storage.files import atomic_write, atomic_write_bytes, check_regular
+from failmodes.runtime.errors import DataError, StorageError, first_line
+from failmodes.runtime.hashing import identity_of
+from failmodes.runtime.storage.files import atomic_write, atomic_write_bytes, check_regular
 
 DECODER = 2  # increase it when decoding changes pixels
 MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)  # of one image: Pillow's own limit, 13,377 squared

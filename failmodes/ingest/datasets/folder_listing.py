@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from failmodes.ingest.data_files import Entries, check_names, list_entries
 from failmodes.ingest.datasets.dataset import MAX_CLASSES
-from failmodes.warehouse.errors import DataError, listed, printable
-from failmodes.warehouse.storage.files import reason_of
+from failmodes.runtime.errors import DataError, listed, printable
+from failmodes.runtime.storage.files import reason_of
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg"}  # of published datasets
 READ_SUFFIXES = IMAGE_SUFFIXES | {".bmp", ".gif", ".tif", ".tiff", ".webp"}

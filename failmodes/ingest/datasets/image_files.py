@@ -19,7 +19,7 @@ from failmodes.ingest.datasets.dataset import KEPT_GRAY, Dataset
 from failmodes.ingest.datasets.decoding import decode, decode_to_cache, resize_and_crop
 from failmodes.ingest.datasets.layout import Request
 from failmodes.ingest.datasets.masks import open_mask_folder
-from failmodes.warehouse.errors import DataError
+from failmodes.runtime.errors import DataError
 
 MOST_UNREAD = 0.01  # share of skipped images in a folder above which they matter
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.warehouse.errors import DataError
-from failmodes.warehouse.plugins import import_modules
+from failmodes.runtime.errors import DataError
+from failmodes.runtime.plugins import import_modules
 
 if TYPE_CHECKING:
     from failmodes.ingest.specification import DatasetSpec

@@ -18,7 +18,7 @@ from failmodes.ingest.data_files import list_entries, map_npy
 from failmodes.ingest.datasets.color import EMPTY_MASK
 from failmodes.ingest.datasets.decoding import decode_mask, decode_to_cache, resize_and_crop, upright_size
 from failmodes.ingest.datasets.folder_listing import is_image
-from failmodes.warehouse.errors import DataError, StudyError
+from failmodes.runtime.errors import DataError, StudyError
 
 if TYPE_CHECKING:
     from failmodes.ingest.datasets.image_files import ImageFiles

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from failmodes.ingest.corruptions.gray import check_gray
 from failmodes.ingest.datasets.dataset import BLOCK_IMAGES, KEPT_GRAY, Dataset
 from failmodes.ingest.datasets.layout import Request, layouts
-from failmodes.warehouse.errors import StudyError
+from failmodes.runtime.errors import StudyError
 
 if TYPE_CHECKING:
     from failmodes.ingest.specification import DatasetSpec

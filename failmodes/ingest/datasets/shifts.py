@@ -14,7 +14,7 @@ from failmodes.ingest.datasets.folder_listing import class_name_of
 from failmodes.ingest.datasets.imagenet_classes import SHARED_NAMES, by_wordnet_id
 from failmodes.ingest.datasets.layout import layouts
 from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.warehouse.errors import DataError, StudyError, listed
+from failmodes.runtime.errors import DataError, StudyError, listed
 
 if TYPE_CHECKING:
     from failmodes.ingest.specification import DatasetSpec, ShiftSpec

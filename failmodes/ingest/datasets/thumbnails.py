@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.warehouse.errors import DamagedShardError
+from failmodes.runtime.errors import DamagedShardError
+from failmodes.runtime.storage.files import StorePath
 from failmodes.warehouse.schema import THUMBNAILS
 from failmodes.warehouse.shards.format import dimension_path, write_dimension
 from failmodes.warehouse.shards.inventory import read_rows
-from failmodes.warehouse.storage.files import StorePath
 
 # Per subset of a dataset, so that the warehouse stays small enough to send. The test images of CIFAR-10 take 25 MB as
 # PNGs; of photographs of 224 pixels 640 are stored, which take about 60 MB.

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import duckdb
 import pyarrow as pa
 
+from failmodes.runtime.errors import WarehouseError
+from failmodes.runtime.hashing import identity_of
+from failmodes.runtime.progress import counted
 from failmodes.sql import CHECKS, STAGING, first_comment, read_sql, sql_literal
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database.stored_metrics import read_inputs
 from failmodes.warehouse.database.tables import upsert
 from failmodes.warehouse.database_schema import COMPUTED, SHARDS
-from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.progress import counted
 from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PREDICTION_FACTS, Table
 
 if TYPE_CHECKING:

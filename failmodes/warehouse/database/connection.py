@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from failmodes.sql import sql_literal
-from failmodes.warehouse.database.views import relation_names, view_definitions, with_sources
-from failmodes.warehouse.database_schema import COMPUTED_TABLES, TABLES
-from failmodes.warehouse.errors import (
+from failmodes.runtime.errors import (
     LimitError,
     StudyError,
     WarehouseError,
     WarehouseInUseError,
     first_line,
 )
-from failmodes.warehouse.process import database_memory, interrupt_when_stopped
+from failmodes.runtime.process import database_memory, interrupt_when_stopped
+from failmodes.runtime.storage.files import check_regular
+from failmodes.sql import sql_literal
+from failmodes.warehouse.database.views import relation_names, view_definitions, with_sources
+from failmodes.warehouse.database_schema import COMPUTED_TABLES, TABLES
 from failmodes.warehouse.schema import FACTS, Column, Table, check_version, moment
-from failmodes.warehouse.storage.files import check_regular
 
 if TYPE_CHECKING:
     import pyarrow as pa

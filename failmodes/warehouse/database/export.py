@@ -12,13 +12,13 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa
 
+from failmodes.runtime.errors import StudyError, WarehouseError
 from failmodes.warehouse.database.checks import read_checks, update_checks
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.stored_metrics import update_metrics
 from failmodes.warehouse.database.tables import create_tables, insert_rows, write_info
 from failmodes.warehouse.database.updates import staged_database, writer_lock
 from failmodes.warehouse.database_schema import SHARDS
-from failmodes.warehouse.errors import StudyError, WarehouseError
 from failmodes.warehouse.output_files import check_output
 from failmodes.warehouse.schema import (
     CLASSES,

@@ -17,6 +17,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute
 
+from failmodes.runtime.errors import DamagedShardError, StorageError, WarehouseError, WarehouseInUseError
+from failmodes.runtime.progress import counted
+from failmodes.runtime.storage.files import StorePath
 from failmodes.warehouse.database.checks import update_checks
 from failmodes.warehouse.database.connection import open_warehouse, was_warehouse
 from failmodes.warehouse.database.stored_metrics import OF_USERS, update_metrics
@@ -33,10 +36,8 @@ from failmodes.warehouse.database.tables import (
 )
 from failmodes.warehouse.database.updates import Derivation, staged_database, writer_lock
 from failmodes.warehouse.database_schema import LOADED_DIMENSIONS, SHARDS, STATED_CLAIMS, TABLES
-from failmodes.warehouse.errors import DamagedShardError, StorageError, WarehouseError, WarehouseInUseError
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.output_files import check_output
-from failmodes.warehouse.progress import counted
 from failmodes.warehouse.schema import (
     ATTENTION,
     DIMENSIONS,
@@ -59,7 +60,6 @@ from failmodes.warehouse.shards.inventory import (
     read_verified_rows,
     scan_results,
 )
-from failmodes.warehouse.storage.files import StorePath
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 

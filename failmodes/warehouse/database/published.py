@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
+from failmodes.runtime.errors import StudyError
 from failmodes.warehouse.database.tables import upsert
 from failmodes.warehouse.database_schema import PUBLISHED_ACCURACY
-from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.published_layout import PublishedSet
 
 if TYPE_CHECKING:

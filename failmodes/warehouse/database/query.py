@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
 
+from failmodes.runtime.errors import LimitError, QueryError, did_you_mean, shown
+from failmodes.runtime.process import interrupt, stop_behind
 from failmodes.sql import sql_identifier
 from failmodes.warehouse.database.connection import NUMBERS, OUT_OF_MEMORY, arrow_reader, open_warehouse
 from failmodes.warehouse.database.saved_queries import give_parameters, relations_of_names, saved_query
 from failmodes.warehouse.database.views import check_known
-from failmodes.warehouse.errors import LimitError, QueryError, did_you_mean, shown
-from failmodes.warehouse.process import interrupt, stop_behind
 
 if TYPE_CHECKING:
     import polars as pl

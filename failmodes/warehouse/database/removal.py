@@ -13,10 +13,20 @@ from typing import Any, NamedTuple
 
 import duckdb
 
+from failmodes.runtime.errors import StudyError
+from failmodes.runtime.storage.files import (
+    StorePath,
+    delete,
+    delete_folder,
+    is_url,
+    list_published,
+    size_of,
+)
+from failmodes.runtime.storage.locations import default_location, find_output, find_results, find_warehouse
+from failmodes.runtime.storage.locks import run_lock
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.updates import Derivation, changed_database
 from failmodes.warehouse.database_schema import ALL_TABLES, LOADED_DIMENSIONS
-from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.schema import (
     CLASSES,
@@ -38,16 +48,6 @@ from failmodes.warehouse.schema import (
 )
 from failmodes.warehouse.shards.format import RESULTS_FOLDER, dimension_path, list_results_files, read_footer
 from failmodes.warehouse.shards.inventory import has_results, read_rows
-from failmodes.warehouse.storage.files import (
-    StorePath,
-    delete,
-    delete_folder,
-    is_url,
-    list_published,
-    size_of,
-)
-from failmodes.warehouse.storage.locations import default_location, find_output, find_results, find_warehouse
-from failmodes.warehouse.storage.locks import run_lock
 
 _NAMED = (
     EVALUATION_NOTES,

@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from failmodes.runtime.errors import QueryError, did_you_mean, shown
 from failmodes.sql import QUERIES, first_comment, read_sql
-from failmodes.warehouse.errors import QueryError, did_you_mean, shown
 
 if TYPE_CHECKING:
     import duckdb

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
+from failmodes.runtime.errors import listed
 from failmodes.warehouse.database.connection import LOCKED, NUMBERS, count_rows, open_warehouse
 from failmodes.warehouse.database.tables import create_tables
 from failmodes.warehouse.database.views import check_known, install_views, relation_names
 from failmodes.warehouse.database_schema import TABLES
-from failmodes.warehouse.errors import listed
 
 if TYPE_CHECKING:
     import polars as pl

@@ -17,10 +17,11 @@ import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
+from failmodes.runtime.hashing import identity_of
+from failmodes.runtime.progress import counted
 from failmodes.warehouse import database_schema as tables
 from failmodes.warehouse.database.tables import insert_rows, keyed_rows, upsert
 from failmodes.warehouse.database_schema import COMPUTED
-from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.metrics import cell_tables
 from failmodes.warehouse.metrics.cell_rows import (
     Cell,
@@ -31,7 +32,6 @@ from failmodes.warehouse.metrics.cell_rows import (
 from failmodes.warehouse.metrics.duplicates import Copies, read_copies
 from failmodes.warehouse.metrics.intervals import kept_weights
 from failmodes.warehouse.metrics.metric import RESAMPLES, SEED, Metric, all_metrics, definitions_hash, ends_of, evaluate
-from failmodes.warehouse.progress import counted
 from failmodes.warehouse.schema import ATTENTION, CLEAN, PREDICTION_FACTS, TARGETS, Table
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them

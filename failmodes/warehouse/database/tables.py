@@ -8,13 +8,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from failmodes.runtime.hashing import identity_of
+from failmodes.runtime.versions import library_versions, now_utc
 from failmodes.warehouse.database.connection import duckdb_type, fetch_first, reading_order
 from failmodes.warehouse.database.views import comments, install_views, view_definitions
 from failmodes.warehouse.database_schema import ALL_TABLES, MOST_CLAIMS, STATED_CLAIMS, WAREHOUSE_INFO
-from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.metrics.metric import definitions_hash
 from failmodes.warehouse.schema import SCHEMA_VERSION, Table
-from failmodes.warehouse.versions import library_versions, now_utc
 
 
 def create_tables(con: duckdb.DuckDBPyConnection) -> None:

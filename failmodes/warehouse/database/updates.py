@@ -16,6 +16,11 @@ from typing import Any, NamedTuple
 
 import duckdb
 
+from failmodes.runtime.errors import StorageError, WarehouseError, listed
+from failmodes.runtime.process import database_memory
+from failmodes.runtime.storage.files import TEMPORARY_PREFIX, atomic_write, reason_of, storage_errors
+from failmodes.runtime.storage.locks import file_lock
+from failmodes.runtime.terminal import note
 from failmodes.sql import sql_identifier
 from failmodes.warehouse.database.checks import update_checks
 from failmodes.warehouse.database.connection import (
@@ -32,12 +37,7 @@ from failmodes.warehouse.database.stored_metrics import update_metrics
 from failmodes.warehouse.database.tables import create_tables, write_info
 from failmodes.warehouse.database.views import view_definitions
 from failmodes.warehouse.database_schema import TABLES
-from failmodes.warehouse.errors import StorageError, WarehouseError, listed
 from failmodes.warehouse.metrics.metric import Metric
-from failmodes.warehouse.process import database_memory
-from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, atomic_write, reason_of, storage_errors
-from failmodes.warehouse.storage.locks import file_lock
-from failmodes.warehouse.terminal import note
 
 WRITER_BYTES = 5 * 10**8  # more does not speed up a load of millions of rows, and DuckDB uses all that it may
 BLOCK_BYTES = 262_144  # DuckDB's own

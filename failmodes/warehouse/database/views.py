@@ -11,9 +11,9 @@ from functools import cache
 
 import duckdb
 
+from failmodes.runtime.errors import QueryError, did_you_mean, shown
 from failmodes.sql import MARTS, STAGING, first_comment, read_sql, sql_identifier, sql_literal
 from failmodes.warehouse.database_schema import TABLES
-from failmodes.warehouse.errors import QueryError, did_you_mean, shown
 
 _COLUMN = re.compile(r"(?:^|[\s.])(\w+),?\s+--\s+(\S.*)$")
 _READ: dict[str, set[str]] = {}  # sources of each view: DuckDB needs a tenth of a second to parse them all

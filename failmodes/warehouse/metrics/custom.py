@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from failmodes.warehouse.errors import StudyError, did_you_mean, shown
+from failmodes.runtime.errors import StudyError, did_you_mean, shown
+from failmodes.runtime.storage.locations import read_toml, study_files
 from failmodes.warehouse.metrics.metric import (
     UNBOUNDED,
     USERS_PARAMETERS,
@@ -20,7 +21,6 @@ from failmodes.warehouse.metrics.metric import (
     known_metrics,
     parameters_of,
 )
-from failmodes.warehouse.storage.locations import read_toml, study_files
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 KEY = "metrics"  # of a study file, and of a file of a gate's rules

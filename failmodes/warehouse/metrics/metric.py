@@ -26,9 +26,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from failmodes.runtime.errors import StudyError
+from failmodes.runtime.hashing import source_hash
+from failmodes.runtime.plugins import import_modules
 from failmodes.warehouse import metrics as package
-from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.hashing import source_hash
 from failmodes.warehouse.metrics.cell_rows import CERTAINTY, OTHER, Cell, CellRows, Undefined
 from failmodes.warehouse.metrics.intervals import (
     Floats,
@@ -36,7 +37,6 @@ from failmodes.warehouse.metrics.intervals import (
     normal_quantile,
     quantile_interval,
 )
-from failmodes.warehouse.plugins import import_modules
 
 NO_IMAGE, NOT_FINITE = "no image takes part", "it is not a finite number"
 Weights = NDArray[np.floating[Any]]

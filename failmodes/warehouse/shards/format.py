@@ -28,9 +28,19 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
+from failmodes.runtime.errors import DamagedShardError, StorageError, first_line
+from failmodes.runtime.hashing import identity_of
+from failmodes.runtime.storage.files import (
+    StorePath,
+    atomic_write,
+    check_regular,
+    exists,
+    list_published,
+    read_bytes,
+    reason_of,
+)
+from failmodes.runtime.versions import now_utc
 from failmodes.warehouse.database_schema import SHARDS
-from failmodes.warehouse.errors import DamagedShardError, StorageError, first_line
-from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.schema import (
     ATTENTION,
     CLEAN,
@@ -41,16 +51,6 @@ from failmodes.warehouse.schema import (
     SHARDED,
     Table,
 )
-from failmodes.warehouse.storage.files import (
-    StorePath,
-    atomic_write,
-    check_regular,
-    exists,
-    list_published,
-    read_bytes,
-    reason_of,
-)
-from failmodes.warehouse.versions import now_utc
 
 if TYPE_CHECKING:
     from upath import UPath

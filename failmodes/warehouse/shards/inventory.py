@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from failmodes.warehouse.errors import DamagedShardError, StorageError, WarehouseError
+from failmodes.runtime.errors import DamagedShardError, StorageError, WarehouseError
+from failmodes.runtime.storage.files import StorePath, is_folder
 from failmodes.warehouse.schema import (
     ATTENTION,
     DIMENSIONS,
@@ -31,7 +32,6 @@ from failmodes.warehouse.shards.format import (
     read_footer,
     read_verified,
 )
-from failmodes.warehouse.storage.files import StorePath, is_folder
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 

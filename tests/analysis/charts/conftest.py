@@ -3,7 +3,7 @@
 import duckdb
 import pytest
 
-from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.evaluations.selection import Selection, select_one
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,11 @@ from PIL import Image
 
 from failmodes.analysis.charts.contact_sheet import chart_of_images
 from failmodes.analysis.charts.style.figure import Figure
-from failmodes.analysis.sample_images import CorruptionRequest, one_image
+from failmodes.analysis.images.sample_images import CorruptionRequest, one_image
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.ingest.distortion import rmse
-from failmodes.warehouse.errors import FailmodesError
+from failmodes.runtime.errors import FailmodesError
 
 THREE = ("fog", "glass_blur", "saturate")
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from failmodes.analysis.charts.distortion import chart_of_images, measured_distortion
-from failmodes.analysis.sample_images import CorruptionRequest, many_images
+from failmodes.analysis.images.sample_images import CorruptionRequest, many_images
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.distortion import rmse, ssim
 

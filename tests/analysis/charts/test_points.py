@@ -10,13 +10,13 @@ from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix
 from synthetic_results import Synthetic
 
-from failmodes.analysis.chart_registry import draw_selection
 from failmodes.analysis.charts import curves, exemplars, onset
+from failmodes.analysis.charts.registry import draw_selection
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAPER
-from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.evaluations.selection import Selection, select_one
+from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.schema import EXEMPLAR_REASONS
 
 

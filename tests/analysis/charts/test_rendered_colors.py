@@ -7,9 +7,9 @@ import duckdb
 import pytest
 from color_vision import contrast, over, rgb
 
-from failmodes.analysis.chart_registry import draw_selection, warehouse_charts
+from failmodes.analysis.charts.registry import draw_selection, warehouse_charts
 from failmodes.analysis.charts.style.theme import THEMES
-from failmodes.analysis.selection import select_one
+from failmodes.analysis.evaluations.selection import select_one
 
 MARKS = ("mark-line", "mark-symbol", "mark-rule")
 HEAT_MAPS = ("drops", "predictions")

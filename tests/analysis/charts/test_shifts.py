@@ -8,15 +8,15 @@ import pytest
 from synthetic_results import write_synthetic
 from synthetic_shifts import write_shift
 
-from failmodes.analysis.chart_registry import draw_selection
+from failmodes.analysis.charts.registry import draw_selection
 from failmodes.analysis.charts.style.frame import FRAMES
+from failmodes.analysis.evaluations.selection import select_one
 from failmodes.analysis.report.shift_section import shift_limitations, shift_sections, shift_table
-from failmodes.analysis.selection import select_one
 from failmodes.analysis.statistics.shape_tables import open_current
 from failmodes.analysis.statistics.shifts import shift_rows
+from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.errors import WarehouseError
 
 NAMES = ("A", "B", "C", "D", "E")
 

@@ -10,7 +10,7 @@ from failmodes.analysis.charts import curves, ranking
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.series import model_colors
 from failmodes.analysis.charts.style.theme import MODEL_COLORS
-from failmodes.analysis.selection import Selection
+from failmodes.analysis.evaluations.selection import Selection
 
 RUNS = [f"{label}, seed {seed}" for label in ("Fir", "Oak") for seed in range(3)]
 

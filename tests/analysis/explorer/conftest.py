@@ -8,8 +8,8 @@ import pytest
 from synthetic_results import write_synthetic
 from synthetic_thumbnails import write_thumbnails
 
+from failmodes.analysis.evaluations.selection import select
 from failmodes.analysis.explorer.cells import Cell, cells_of, read_curves
-from failmodes.analysis.selection import select
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 

@@ -13,6 +13,7 @@ from PIL import Image
 from scipy.stats import binomtest
 from synthetic_results import CURVES, Synthetic
 
+from failmodes.analysis.evaluations.selection import select
 from failmodes.analysis.explorer.cells import (
     BINS,
     Cell,
@@ -24,8 +25,7 @@ from failmodes.analysis.explorer.cells import (
     read_images,
     strip_of,
 )
-from failmodes.analysis.selection import select
-from failmodes.warehouse.errors import QueryError, StudyError
+from failmodes.runtime.errors import QueryError, StudyError
 
 
 def test_points_are_those_of_the_stored_cells(con: duckdb.DuckDBPyConnection, synthetic: Synthetic) -> None:

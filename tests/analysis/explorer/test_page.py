@@ -9,7 +9,7 @@ from failmodes.analysis.charts.style.frame import Frame
 from failmodes.analysis.explorer import serving
 from failmodes.analysis.explorer.plots import View, view_of
 from failmodes.analysis.render.blocks import Sentence
-from failmodes.warehouse.errors import QueryError
+from failmodes.runtime.errors import QueryError
 
 pytest.importorskip("marimo")
 

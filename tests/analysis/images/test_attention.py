@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from failmodes.analysis.images.attention import centroid, stored_map
-from failmodes.warehouse.errors import WarehouseError
+from failmodes.runtime.errors import WarehouseError
 
 
 def test_centroid_by_hand() -> None:

@@ -12,9 +12,9 @@ from synthetic_results import write_synthetic
 from failmodes.analysis.images.collection import changed_pictures, find_curves, find_pictures
 from failmodes.analysis.images.rows import matching_rows
 from failmodes.ingest.sources import GeneratedSource
+from failmodes.runtime.errors import LimitError, QueryError, StudyError
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.errors import LimitError, QueryError, StudyError
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 

@@ -14,7 +14,7 @@ from failmodes.analysis.images.collection import find_pictures
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.ingest.corruptions.custom import CustomCorruption, register
 from failmodes.ingest.sources import GeneratedSource
-from failmodes.warehouse.errors import FailmodesError, StudyError
+from failmodes.runtime.errors import FailmodesError, StudyError
 
 SOURCES = {
     "paired": {},

@@ -6,7 +6,7 @@ import pytest
 
 from failmodes.analysis.judging.cells import MissingCell, OnRecord, StatedCells, find_cells
 from failmodes.ingest.statements import Statement
-from failmodes.warehouse.errors import StudyError
+from failmodes.runtime.errors import StudyError
 
 CLEAN = ("none", 0.0)
 FOG = [("fog", 1.0), ("fog", 2.0)]

@@ -14,10 +14,10 @@ from warehouse_files import ensure_shapes
 from failmodes.analysis.judging.claims import ClaimRow, judge_claims, judge_stored, verdict_of_shares
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.ingest.statements import SHAPES, Statement, check_claims, stored_form
+from failmodes.runtime.errors import StudyError
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.query import run_query
-from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.metrics.metric import all_metrics
 
 Keys = dict[str, Any]

@@ -11,9 +11,9 @@ from synthetic_results import Synthetic, write_synthetic
 from failmodes.analysis.judging.compare import Comparison, compare_models
 from failmodes.analysis.statistics.opened_models import find_model, open_models
 from failmodes.analysis.statistics.shares import holm
+from failmodes.runtime.errors import StudyError
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.errors import StudyError
 
 IMAGES, SEVERITIES = 200, (1, 2, 3, 4, 5)
 CORRUPTIONS = ("fog", "contrast")

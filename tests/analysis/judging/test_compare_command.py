@@ -9,10 +9,10 @@ import pytest
 from synthetic_results import write_synthetic
 from typer.testing import CliRunner, Result
 
-from failmodes.analysis.opened_warehouse import Warehouse
+from failmodes.analysis.results.opened_warehouse import Warehouse
 from failmodes.cli import build_app
+from failmodes.runtime.errors import FailmodesError
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.errors import FailmodesError
 
 
 @pytest.fixture(scope="module")

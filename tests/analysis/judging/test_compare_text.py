@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 import pytest
 from model_comparisons import compared, few_images, inconclusive, of_different_images, over_seeds
 
-from failmodes.analysis.comparison_result import ComparisonResult
 from failmodes.analysis.judging.compare import Comparison
 from failmodes.analysis.judging.compare_text import ComparisonText
+from failmodes.analysis.results.comparison import ComparisonResult
 from failmodes.analysis.statistics.estimate import Estimate
 
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "comparing.md"

@@ -8,7 +8,7 @@ from installed_script import SCRIPT, failmodes
 from typer import Typer
 from typer.testing import CliRunner
 
-from failmodes.analysis.decision_commands import gate
+from failmodes.analysis.commands.decisions import gate
 
 RULES = """
 [gate]

@@ -20,7 +20,7 @@ from failmodes.analysis.judging.statement import (
 from failmodes.analysis.statistics.difference import MeanError, Measured, Term
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.ingest.statements import GateSpec, Statement
-from failmodes.warehouse.errors import StudyError
+from failmodes.runtime.errors import StudyError
 from failmodes.warehouse.metrics.metric import all_metrics
 
 CORRUPTED: list[CellKey] = [("snow", 1.0), ("fog", 1.0), ("fog", 2.0)]  # in the order of publication

@@ -9,20 +9,20 @@ import pytest
 from checkpoint_comparisons import of_kind
 from synthetic_results import write_synthetic
 
+from failmodes.analysis.evaluations.selection import select
 from failmodes.analysis.judging import stored
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.registry import selection_findings
 from failmodes.analysis.judging.stored import DERIVATION, change_settings, warehouse_claims, warehouse_findings
-from failmodes.analysis.opened_warehouse import Warehouse
 from failmodes.analysis.report import rendering
 from failmodes.analysis.report.rendering import write_report
-from failmodes.analysis.selection import select
+from failmodes.analysis.results.opened_warehouse import Warehouse
 from failmodes.analysis.statistics.shape_tables import open_current
 from failmodes.ingest.statements import Statement, check_claims, stored_form, stored_rows
+from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.query import run_query
-from failmodes.warehouse.errors import WarehouseError
 
 SMALL = {"images": 60, "corruptions": ("fog", "contrast"), "severities": (2, 5)}
 MALICIOUS = "<script>alert('A')</script>"

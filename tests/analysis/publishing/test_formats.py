@@ -13,10 +13,10 @@ from markdown_it import MarkdownIt
 from synthetic_results import Synthetic, Texts, write_synthetic
 
 from failmodes.analysis.publishing.formats import FORMATS, publish_results
+from failmodes.runtime.errors import StudyError, WarehouseError
+from failmodes.runtime.storage.files import TEMPORARY_PREFIX
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.errors import StudyError, WarehouseError
 from failmodes.warehouse.published_layout import CLEAN_CELL, read_published
-from failmodes.warehouse.storage.files import TEMPORARY_PREFIX
 
 MALICIOUS = ("=1+1|x", '"---\nname: [evil]', "a](http://x) <script>")
 

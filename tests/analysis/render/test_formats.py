@@ -15,8 +15,8 @@ from page_elements import Elements
 from failmodes.analysis.render.blocks import Case, Cell, Document, Section, Sentence, Table
 from failmodes.analysis.render.documents import Rendered, output_formats, render
 from failmodes.analysis.render.formats.markdown import escape, table_lines
-from failmodes.warehouse.errors import StudyError, printable
-from failmodes.warehouse.terminal import without_commands
+from failmodes.runtime.errors import StudyError, printable
+from failmodes.runtime.terminal import without_commands
 
 HOSTILE = {
     "markup": "a|b <img src=x onerror=alert(1)> <script>alert(1)</script> `code` *x* _y_ ~~z~~ [x](e) ![](y)",

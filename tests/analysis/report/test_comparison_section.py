@@ -10,12 +10,12 @@ from report_blocks import blocks_of
 from synthetic_results import Synthetic
 from typer.testing import CliRunner
 
+from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.render.blocks import Gallery, Sentence
 from failmodes.analysis.report.comparison_section import comparison_sections, pairs_by_selection
 from failmodes.analysis.report.rendering import write_report
-from failmodes.analysis.selection import Selection
 from failmodes.cli import build_app
-from failmodes.warehouse.errors import StudyError
+from failmodes.runtime.errors import StudyError
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.render.blocks import ImageStrip
 from failmodes.analysis.report import gallery as module
 from failmodes.analysis.report.gallery import gallery
-from failmodes.analysis.selection import Selection
 
 
 def pixels_of(url: str) -> np.ndarray:

@@ -9,8 +9,8 @@ import pytest
 from checkpoint_comparisons import FALLS
 from synthetic_results import Synthetic
 
+from failmodes.analysis.evaluations.selection import Selection, select_one
 from failmodes.analysis.report.report_tables import NO_CELLS, pair_tables
-from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics import model_accuracy
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, drop_rankings, run_accuracies
 from failmodes.analysis.statistics.model_pairs import compare_pairs

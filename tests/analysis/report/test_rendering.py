@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from synthetic_results import write_synthetic
 
-from failmodes.analysis.chart_registry import draw_selection, warehouse_charts
+from failmodes.analysis.charts.registry import draw_selection, warehouse_charts
+from failmodes.analysis.evaluations.selection import select_one
 from failmodes.analysis.judging.findings.registry import all_kinds
 from failmodes.analysis.report.rendering import vega_bundle, write_report
 from failmodes.analysis.report.report_charts import (
@@ -17,7 +18,6 @@ from failmodes.analysis.report.report_charts import (
     OF_SHIFTS,
     TOPICS,
 )
-from failmodes.analysis.selection import select_one
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.schema import SCHEMA_VERSION

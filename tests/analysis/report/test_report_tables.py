@@ -9,8 +9,8 @@ from checkpoint_comparisons import decided_cells, decided_pairs
 from published_files import CURVES, write_published_files
 from synthetic_results import Synthetic, write_synthetic
 
+from failmodes.analysis.evaluations.selection import Selection, select_one
 from failmodes.analysis.report.report_tables import _summary, pair_tables, published_tables
-from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.published import compare_with_published
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.warehouse.database.connection import open_warehouse

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from failmodes.analysis.selection import EvaluationInfo, Selection
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.attention import (
     LARGEST_CORRELATION,
     attention_at_last,

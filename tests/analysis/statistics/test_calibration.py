@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.stats import binomtest
 from synthetic_results import Synthetic
 
-from failmodes.analysis.selection import Selection, read_for_selection
+from failmodes.analysis.evaluations.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.calibration import (
     accuracy_interval,
     clean_calibration,

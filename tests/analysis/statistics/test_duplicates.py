@@ -15,7 +15,7 @@ import pytest
 from given_runs import CELLS, given_model, given_run, random_columns
 from numpy.typing import NDArray
 
-from failmodes.analysis.selection import EvaluationInfo, Selection, select_one
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, select_one
 from failmodes.analysis.statistics.attention import attention_at_last
 from failmodes.analysis.statistics.calibration import overconfidence_by_corruption
 from failmodes.analysis.statistics.difference import ModelMetrics, Term, mean_of

@@ -12,7 +12,7 @@ from opened_results import opened
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
-from failmodes.analysis.selection import Selection
+from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.statistics.early_warning import (
     COMPARED,
     FEWEST,

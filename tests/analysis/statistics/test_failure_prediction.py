@@ -9,9 +9,9 @@ from opened_results import opened
 from scipy import stats
 
 from failmodes.analysis.charts import failure_prediction
-from failmodes.analysis.selection import Selection
+from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.statistics.failure_prediction import KEPT_SHARE, mean_auroc, predict_failures
-from failmodes.warehouse.errors import WarehouseError
+from failmodes.runtime.errors import WarehouseError
 
 
 def test_the_band_of_a_mean_is_as_wide_as_a_bootstrap_of_images(

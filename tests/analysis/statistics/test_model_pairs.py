@@ -10,7 +10,7 @@ from given_runs import CELLS, given_model, given_run
 from scipy import stats
 from synthetic_results import Synthetic
 
-from failmodes.analysis.selection import Selection
+from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.statistics.difference import Measured
 from failmodes.analysis.statistics.model_pairs import (
     compare_models_of,

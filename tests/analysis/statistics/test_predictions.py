@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from scipy.stats import binomtest
 
-from failmodes.analysis.selection import select_one
+from failmodes.analysis.evaluations.selection import select_one
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.predictions import (
     Collapse,

@@ -9,7 +9,7 @@ from published_files import CLEAN, CURVES, write_published_files
 from synthetic_results import Synthetic
 from warehouse_files import ensure_shapes
 
-from failmodes.analysis.selection import select_one
+from failmodes.analysis.evaluations.selection import select_one
 from failmodes.analysis.statistics.published import compare_with_published
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.published import store_published

@@ -8,10 +8,10 @@ import pytest
 from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.statistics.run_rows import read_run
+from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.shards.format import Cell, ShardKey, read_verified, shard_path, write_shard
 
 

@@ -16,7 +16,7 @@ from failmodes.evaluate.models.sources.builtin import ARCHITECTURES
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
-from failmodes.warehouse.errors import ModelError
+from failmodes.runtime.errors import ModelError
 
 
 @pytest.mark.parametrize("name", CLOSED)

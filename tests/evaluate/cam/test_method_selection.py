@@ -26,7 +26,7 @@ from failmodes.evaluate.cam.method_selection import (
     select_cam_method,
 )
 from failmodes.evaluate.models.model import CamUnavailable
-from failmodes.warehouse.errors import StudyError
+from failmodes.runtime.errors import StudyError
 
 
 @pytest.mark.parametrize(("name", "layer"), [("resnet18", "layer3"), ("torchvision swin", "features.2")])

@@ -12,7 +12,7 @@ from tiny_study import hashes, run_study, write_tiny_study
 from failmodes.evaluate.engine.executors import actor_resources, choose_executor
 from failmodes.evaluate.engine.tasks import RunCallbacks
 from failmodes.evaluate.study.study_file import read_study
-from failmodes.warehouse.errors import LimitError, MissingExtraError, StudyError
+from failmodes.runtime.errors import LimitError, MissingExtraError, StudyError
 from failmodes.warehouse.shards.format import ShardKey
 
 

@@ -18,9 +18,9 @@ from failmodes.evaluate.study.study_file import read_study
 from failmodes.ingest.datasets.layouts.arrays import write_arrays
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
+from failmodes.runtime.errors import StudyError
 from failmodes.status_command import study_progress
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.errors import StudyError
 
 SHIFTS = """
 [[shifts]]

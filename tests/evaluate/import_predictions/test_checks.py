@@ -9,7 +9,7 @@ import pytest
 from import_files import LOGITS, import_into, labeled, sixty_digits_images, small_frame, stored_rows
 from scipy.special import softmax
 
-from failmodes.warehouse.errors import DataError
+from failmodes.runtime.errors import DataError
 
 
 def test_rows_that_are_not_finite_are_stored_and_counted(small_import, tmp_path) -> None:

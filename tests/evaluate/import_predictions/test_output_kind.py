@@ -10,7 +10,7 @@ from import_files import LOGITS, import_into, invoke, sixty_digits_images, small
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 
-from failmodes.warehouse.errors import DataError
+from failmodes.runtime.errors import DataError
 
 EPS = np.finfo(np.float32).eps  # scikit-learn clips probabilities of single precision to it
 

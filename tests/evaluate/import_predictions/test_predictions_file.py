@@ -6,7 +6,7 @@ import pytest
 from import_files import LOGITS, import_into
 
 from failmodes.evaluate.import_predictions.predictions_file import find_columns
-from failmodes.warehouse.errors import DataError
+from failmodes.runtime.errors import DataError
 
 HEADER = b"image_id,corruption,severity,"
 

@@ -13,7 +13,7 @@ from torch import nn
 import failmodes
 from failmodes.evaluate.cam.method_selection import select_cam_method
 from failmodes.evaluate.models.load import load_model
-from failmodes.warehouse.errors import ModelError, StudyError
+from failmodes.runtime.errors import ModelError, StudyError
 
 TWO = ("cat", "dog")
 

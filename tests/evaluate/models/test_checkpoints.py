@@ -13,7 +13,7 @@ from failmodes.evaluate.models.checkpoints import read_checkpoint, save_checkpoi
 from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.models.sources import build_module
 from failmodes.evaluate.study.study_schema import Normalization
-from failmodes.warehouse.errors import ModelError, StudyError
+from failmodes.runtime.errors import ModelError, StudyError
 from failmodes.warehouse.schema import MODELS
 
 NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}

@@ -19,7 +19,7 @@ from code_samples import CHANGES, HEAD, MODEL_CHANGES, SAME, STABLE, Change
 from torch import nn
 
 from failmodes.evaluate.models.code_identity import code_hash
-from failmodes.warehouse.errors import ModelError
+from failmodes.runtime.errors import ModelError
 
 
 def identity(thing: object) -> str:

@@ -20,7 +20,7 @@ from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.preprocessing import own_preprocessing
 from failmodes.evaluate.self_check import model_warnings
-from failmodes.warehouse.errors import ModelError, StudyError
+from failmodes.runtime.errors import ModelError, StudyError
 
 hf = pytest.importorskip("transformers")
 

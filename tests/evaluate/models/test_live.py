@@ -29,7 +29,7 @@ from torch import nn
 from torchvision.models import resnet18
 
 from failmodes.evaluate.models.preprocessing import UNIT_RANGE
-from failmodes.warehouse.errors import ModelError, StudyError
+from failmodes.runtime.errors import ModelError, StudyError
 
 
 class Locked(Net):

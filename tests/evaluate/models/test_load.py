@@ -7,7 +7,7 @@ from torchvision.models._meta import _IMAGENET_CATEGORIES
 from failmodes.evaluate.models.load import load_model, map_classes
 from failmodes.evaluate.study.study_schema import Normalization
 from failmodes.ingest.datasets.imagenet_classes import SHARED_NAMES, by_wordnet_id, imagenet_names
-from failmodes.warehouse.errors import ModelError, StudyError
+from failmodes.runtime.errors import ModelError, StudyError
 
 NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 

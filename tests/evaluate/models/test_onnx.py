@@ -24,7 +24,7 @@ from torch import nn
 from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.study.study_file import check_study
-from failmodes.warehouse.errors import ModelError, StudyError
+from failmodes.runtime.errors import ModelError, StudyError
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

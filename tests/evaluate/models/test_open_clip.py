@@ -12,7 +12,7 @@ from tiny_hub_models import IMAGES, NAMES, save_open_clip
 from failmodes.evaluate.cam.method_selection import select_cam_method
 from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.models.model import Model
-from failmodes.warehouse.errors import ModelError, StudyError
+from failmodes.runtime.errors import ModelError, StudyError
 
 open_clip = pytest.importorskip("open_clip")
 

@@ -15,7 +15,7 @@ from torchvision.transforms.v2.functional import resize
 
 from failmodes.evaluate.models.preprocessing import own_preprocessing
 from failmodes.evaluate.study.study_schema import Normalization
-from failmodes.warehouse.errors import ModelError
+from failmodes.runtime.errors import ModelError
 
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 40, 36, 3), dtype=np.uint8)

@@ -14,7 +14,7 @@ from failmodes.evaluate.cam.method_selection import select_cam_method
 from failmodes.evaluate.models.checkpoints import read_checkpoint
 from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.models.model import CamUnavailable, Model
-from failmodes.warehouse.errors import FailmodesError, ModelError, StudyError
+from failmodes.runtime.errors import FailmodesError, ModelError, StudyError
 
 CPU = torch.device("cpu")
 IMAGES = pixels()

@@ -14,7 +14,7 @@ from torchvision.models import SqueezeNet1_1_Weights, squeezenet1_1
 
 from failmodes.evaluate.models.load import load_model
 from failmodes.ingest.datasets.imagenet_classes import imagenet_names
-from failmodes.warehouse.errors import ModelError, StudyError
+from failmodes.runtime.errors import ModelError, StudyError
 
 VIT = {"img_size": 16, "patch_size": 4, "depth": 1, "embed_dim": 24, "num_heads": 3}
 

@@ -10,7 +10,7 @@ from model_specs import BUILDERS_MODULE, untrained_spec
 from failmodes.evaluate.models.model import family_of
 from failmodes.evaluate.models.sources import build_module, resolve_architecture
 from failmodes.evaluate.models.sources.own_code import definition
-from failmodes.warehouse.errors import ModelError, StudyError
+from failmodes.runtime.errors import ModelError, StudyError
 
 VIT = {"img_size": 16, "patch_size": 4, "depth": 1, "embed_dim": 24, "num_heads": 3}
 

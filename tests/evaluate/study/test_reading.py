@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from failmodes.evaluate.study.study_file import read_study, templates
-from failmodes.warehouse.errors import StudyError
+from failmodes.runtime.errors import StudyError
 
 GOOD = """
 name = "x"

@@ -13,8 +13,8 @@ from failmodes.evaluate.study.study_file import (
     write_study_file,
 )
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.storage.locations import find_results, find_warehouse
+from failmodes.runtime.errors import StudyError
+from failmodes.runtime.storage.locations import find_results, find_warehouse
 
 HARD = 'a "b" \\ \'\'\' # größer\n[[models]]\nlabel = "evil"\r\x00\x7f\u2028\u0085…'
 LABEL = 'a "b" \\ \'\'\' # größer [[models]] label = "evil"…'  # as hard as a label may be: printable

@@ -14,7 +14,7 @@ from failmodes.ingest.corrupted_datasets import set_writer
 from failmodes.ingest.corrupted_datasets.command import locked_work_folder, write_corrupted_dataset
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.ingest.specification import DatasetSpec
-from failmodes.warehouse.errors import Interrupted, StorageError, StudyError
+from failmodes.runtime.errors import Interrupted, StorageError, StudyError
 
 
 def test_two_writers_at_once_are_refused(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from failmodes.ingest.corruptions.catalog import corruptions_of_sets, name_in_se
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.layouts.arrays import write_arrays as write_dataset
 from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.warehouse.errors import DataError, FailmodesError, StudyError
+from failmodes.runtime.errors import DataError, FailmodesError, StudyError
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (12, 16, 16, 3)).astype(np.uint8)

@@ -13,7 +13,7 @@ from failmodes.ingest.corrupted_datasets.published_source import PublishedSource
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
 from failmodes.ingest.specification import CorruptionSpec
-from failmodes.warehouse.errors import DataError
+from failmodes.runtime.errors import DataError
 
 
 @pytest.mark.parametrize(("layout", "encoding"), [("cifar-c", None), ("imagenet-c", "jpeg"), ("imagenet-c", "png")])

@@ -14,7 +14,7 @@ from failmodes.ingest.corruptions.apply import MixtureComponent, corrupt, mixtur
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS, SEVERITIES, as_severity
 from failmodes.ingest.corruptions.corruption import RECIPES
 from failmodes.ingest.distortion import rmse
-from failmodes.warehouse.errors import DataError, FailmodesError, StudyError
+from failmodes.runtime.errors import DataError, FailmodesError, StudyError
 
 ALL = tuple(CORRUPTIONS)
 IMAGES = np.random.default_rng(3).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)

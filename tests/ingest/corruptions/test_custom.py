@@ -10,7 +10,7 @@ from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.corruptions.custom import CustomCorruption, register
 from failmodes.ingest.corruptions.sampling import uniform
 from failmodes.ingest.specification import CorruptionSpec
-from failmodes.warehouse.errors import StudyError
+from failmodes.runtime.errors import StudyError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
 

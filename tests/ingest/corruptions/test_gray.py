@@ -9,7 +9,7 @@ from PIL import Image
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.ingest.corruptions.gray import in_gray
-from failmodes.warehouse.errors import DataError
+from failmodes.runtime.errors import DataError
 
 RNG = np.random.default_rng(0)
 COLOR = RNG.integers(0, 256, (3, 40, 36, 3), dtype=np.uint8)

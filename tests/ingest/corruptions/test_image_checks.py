@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from failmodes.ingest.corruptions.apply import corrupt
-from failmodes.warehouse.errors import DataError
+from failmodes.runtime.errors import DataError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 12, 16, 3), dtype=np.uint8)
 

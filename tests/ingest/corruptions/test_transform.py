@@ -14,7 +14,7 @@ import failmodes
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.ingest.corruptions.kernels.frost import FOLDER_VARIABLE
 from failmodes.ingest.corruptions.transform import CorruptImage
-from failmodes.warehouse.errors import DataError, FailmodesError, StudyError
+from failmodes.runtime.errors import DataError, FailmodesError, StudyError
 
 IMAGES = np.random.default_rng(5).integers(0, 256, (6, 20, 24, 3), dtype=np.uint8)
 ONE = IMAGES[0]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from failmodes.ingest.datasets.decoding import decode
-from failmodes.warehouse.errors import DataError
+from failmodes.runtime.errors import DataError
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (12, 9, 3), dtype=np.uint8)

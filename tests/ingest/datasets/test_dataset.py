@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
-from failmodes.warehouse.errors import DataError, StudyError
-from failmodes.warehouse.hashing import fingerprint_of
+from failmodes.runtime.errors import DataError, StudyError
+from failmodes.runtime.hashing import fingerprint_of
 
 
 def test_labels_must_name_classes() -> None:
@@ -24,7 +24,7 @@ def test_labels_must_name_classes() -> None:
 
 
 def test_copies_have_equal_hashes_and_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("failmodes.warehouse.hashing.BLOCK_ROWS", 3)
+    monkeypatch.setattr("failmodes.runtime.hashing.BLOCK_ROWS", 3)
     stack = np.concatenate([IMAGES, IMAGES[[2, 5, 2]]])
     dataset = Dataset("x", "X", "test", stack, np.zeros(COUNT + 3, np.int64), ("a",))
     hashes = dataset.pixel_hashes.tolist()

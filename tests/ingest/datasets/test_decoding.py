@@ -10,7 +10,7 @@ from cifar_files import write_parquet
 
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
-from failmodes.warehouse.errors import StorageError
+from failmodes.runtime.errors import StorageError
 
 
 def test_a_changed_source_is_decoded_again(tmp_path: Path) -> None:

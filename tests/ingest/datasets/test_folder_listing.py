@@ -12,7 +12,7 @@ from PIL import Image
 from failmodes.ingest.datasets.folder_listing import READ_SUFFIXES, class_name_of, list_images
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
-from failmodes.warehouse.errors import DataError
+from failmodes.runtime.errors import DataError
 
 
 def put(root: Path, *names: str) -> Path:

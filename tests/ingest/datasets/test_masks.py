@@ -10,7 +10,7 @@ from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.layouts.arrays import write_arrays
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
-from failmodes.warehouse.errors import DataError
+from failmodes.runtime.errors import DataError
 
 SHAPE = np.zeros((20, 30), np.bool_)
 SHAPE[4:12, 6:20] = True

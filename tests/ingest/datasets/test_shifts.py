@@ -12,7 +12,7 @@ from failmodes.ingest.datasets.layouts.arrays import write_arrays
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.datasets.shifts import Shift, match_classes, of_classes, open_shift
 from failmodes.ingest.specification import DatasetSpec, ShiftSpec, validate
-from failmodes.warehouse.errors import DataError, FailmodesError, StudyError
+from failmodes.runtime.errors import DataError, FailmodesError, StudyError
 
 NAMES = ("cat", "dog", "frog", "owl")
 

@@ -9,9 +9,9 @@ import duckdb
 import pytest
 from warehouse_files import SECRET
 
+from failmodes.runtime.errors import QueryError, WarehouseError
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.query import run_query
-from failmodes.warehouse.errors import QueryError, WarehouseError
 
 WRITES = [
     "copy (select 1) to 'out.csv'",

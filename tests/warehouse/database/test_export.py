@@ -11,11 +11,11 @@ from synthetic_results import Synthetic, write_synthetic
 from synthetic_shifts import write_shift
 from warehouse_files import python_in_background, value
 
+from failmodes.runtime.errors import FailmodesError, StudyError, WarehouseError
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.export import KEPT_COLUMNS, export_evaluations
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.status import warehouse_status
-from failmodes.warehouse.errors import FailmodesError, StudyError, WarehouseError
 from failmodes.warehouse.schema import PARTITIONS, PREDICTION_FACTS
 
 

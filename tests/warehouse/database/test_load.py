@@ -15,10 +15,10 @@ import pytest
 from synthetic_results import Synthetic
 from warehouse_files import python_in_background, value, write_small_results
 
+from failmodes.runtime.errors import DamagedShardError, WarehouseError
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.errors import DamagedShardError, WarehouseError
 from failmodes.warehouse.shards.format import (
     Cell,
     ShardKey,

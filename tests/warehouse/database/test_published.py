@@ -10,10 +10,10 @@ from published_files import CURVES, write_published_files
 from synthetic_results import Synthetic
 from typer.testing import CliRunner
 
+from failmodes.runtime.errors import DataError, StudyError, WarehouseError
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.published import is_of, store_published
-from failmodes.warehouse.errors import DataError, StudyError, WarehouseError
 from failmodes.warehouse.published_layout import read_published
 from failmodes.warehouse.schema import SCHEMA_VERSION
 

@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from failmodes.runtime.errors import LimitError, QueryError
 from failmodes.warehouse.database.query import first_rows, read_rows, run_query
-from failmodes.warehouse.errors import LimitError, QueryError
 
 
 @pytest.mark.parametrize(

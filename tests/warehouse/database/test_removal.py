@@ -10,16 +10,16 @@ from synthetic_results import Synthetic, write_synthetic
 from synthetic_shifts import write_shift
 
 from failmodes.analysis.judging.stored import DERIVATION
+from failmodes.runtime.errors import StudyError, WarehouseError
+from failmodes.runtime.storage.locks import run_lock
 from failmodes.warehouse.database import removal
 from failmodes.warehouse.database.checks import refuse_broken_relations
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.removal import find_place, remove_evaluations, stored_evaluations
 from failmodes.warehouse.database_schema import ALL_TABLES
-from failmodes.warehouse.errors import StudyError, WarehouseError
 from failmodes.warehouse.schema import EVALUATIONS, MODELS
 from failmodes.warehouse.shards.format import dimension_path, write_dimension
-from failmodes.warehouse.storage.locks import run_lock
 
 
 class Killed(BaseException):
@@ -143,7 +143,7 @@ def test_a_second_removal_finishes_what_a_killed_one_left(
 
                 patch.setattr(removal, name, step)
             if instant == "swap" and at is not None:
-                patch.setattr("failmodes.warehouse.storage.files.os.replace", _kill)
+                patch.setattr("failmodes.runtime.storage.files.os.replace", _kill)
             remove_evaluations(find_place(folder), [gone])
 
     remove_until(undisturbed, None)

@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from failmodes.runtime.errors import QueryError
 from failmodes.warehouse.database.query import query_batches, run_query
 from failmodes.warehouse.database.saved_queries import saved_queries
-from failmodes.warehouse.errors import QueryError
 
 QUERIES = saved_queries()
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from failmodes.runtime.errors import QueryError
 from failmodes.warehouse.database.schema_listing import column_rows, list_columns, list_relations, relation_rows
 from failmodes.warehouse.database.views import relation_names, view_definitions
-from failmodes.warehouse.errors import QueryError
 
 
 def measured_meaning(relation: str, column: str) -> tuple[str, str, str]:

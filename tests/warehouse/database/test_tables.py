@@ -8,11 +8,11 @@ import pytest
 from synthetic_results import Synthetic
 from warehouse_files import value
 
+from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.connection import reading_order
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database_schema import DERIVED, SHARDS
-from failmodes.warehouse.errors import WarehouseError
 
 
 @pytest.mark.slow

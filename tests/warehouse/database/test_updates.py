@@ -8,10 +8,10 @@ import pytest
 from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import python_in_background, write_a_step
 
+from failmodes.runtime.errors import StudyError, WarehouseError
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.updates import writer_lock
 from failmodes.warehouse.database_schema import TABLES
-from failmodes.warehouse.errors import StudyError, WarehouseError
 
 
 def changed(path: Path, sql: str) -> Path:

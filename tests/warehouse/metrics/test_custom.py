@@ -11,7 +11,7 @@ from given_cells import contribution_error, given_rows, random_cell, without_log
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 import failmodes
-from failmodes.warehouse.errors import StudyError
+from failmodes.runtime.errors import StudyError
 from failmodes.warehouse.metrics.cell_rows import Cell, CellRows
 from failmodes.warehouse.metrics.custom import metric, metrics_of_studies, named_metrics, read_metrics, user_metrics
 from failmodes.warehouse.metrics.intervals import image_weights

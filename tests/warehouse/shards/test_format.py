@@ -14,9 +14,10 @@ from fsspec.implementations.memory import MemoryFileSystem
 from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import FILES, SMALL_RECORD, failing
 
+from failmodes.runtime.errors import DamagedShardError, StorageError
+from failmodes.runtime.storage.files import StorePath, as_store_path, delete
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.errors import DamagedShardError, StorageError
 from failmodes.warehouse.shards.format import (
     Cell,
     ShardKey,
@@ -29,7 +30,6 @@ from failmodes.warehouse.shards.format import (
     write_dimension,
     write_shard,
 )
-from failmodes.warehouse.storage.files import StorePath, as_store_path, delete
 
 FOG = Cell("fog", Decimal("2.000"))
 

@@ -9,12 +9,12 @@ from fsspec.implementations.memory import MemoryFileSystem
 from synthetic_results import Synthetic
 from warehouse_files import FILES
 
+from failmodes.runtime.errors import DamagedShardError, WarehouseError
+from failmodes.runtime.storage.files import as_store_path, list_published, remove_stale_temporaries
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.errors import DamagedShardError, WarehouseError
 from failmodes.warehouse.shards.format import Cell, ShardKey, read_verified, shard_path, write_shard
 from failmodes.warehouse.shards.inventory import png_size, scan_results
-from failmodes.warehouse.storage.files import as_store_path, list_published, remove_stale_temporaries
 
 FOG, CONTRAST = (Cell(corruption, Decimal("3.000")) for corruption in ("fog", "contrast"))
 

@@ -25,7 +25,7 @@ from failmodes.analysis.charts.style.theme import (
     vega_config,
 )
 from failmodes.analysis.render.formatting import valid_in_xml
-from failmodes.warehouse.errors import StudyError
+from failmodes.runtime.errors import StudyError
 from failmodes.warehouse.output_files import atomic_output
 
 FORMATS = {".svg": "svg", ".png": "png", ".pdf": "pdf", ".html": "html", ".json": "json"}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from failmodes.analysis.charts.style.theme import GRAY, LABEL_PX, MID_GRAY, PANEL_TITLE_PX, RAMP
 from failmodes.analysis.render.formatting import format_severity, valid_in_xml
-from failmodes.warehouse.errors import StudyError
+from failmodes.runtime.errors import StudyError
 
 MM = {"mm": 1.0, "cm": 10.0, "in": 25.4, "px": 25.4 / 96, "pt": 25.4 / 72}
 MIN_WIDTH_MM, MAX_WIDTH_MM, MAX_HEIGHT_MM = 60, 600, 240

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import duckdb
 import polars as pl
 
+from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.render.formatting import format_count, join_names
-from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.curve_shape import FALLING
 from failmodes.analysis.statistics.published import published_curves, published_shapes
 

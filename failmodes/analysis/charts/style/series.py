@@ -12,10 +12,10 @@ import polars as pl
 
 from failmodes.analysis.charts.style.frame import Frame, series_color
 from failmodes.analysis.charts.style.theme import GRAY, GROUP_COLORS, MODEL_COLORS, MODEL_DASHES
+from failmodes.analysis.evaluations.selection import Selection, corruption_names
+from failmodes.analysis.evaluations.trained_models import TrainedModel, trained_models
 from failmodes.analysis.render.formatting import format_percent, label_with_extra
-from failmodes.analysis.selection import Selection, corruption_names
 from failmodes.analysis.statistics.model_accuracy import model_accuracies
-from failmodes.analysis.trained_models import TrainedModel, trained_models
 
 OTHERS = "other models"
 DASHES = ([1, 0], [6, 2], [2, 2], [7, 2, 2, 2], [1, 3], [10, 3])  # of corruptions of one group

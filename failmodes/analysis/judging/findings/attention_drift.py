@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import duckdb
 
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.judging.findings.kind import BOTH, Judged, kind, rows_of, where
 from failmodes.analysis.render.formatting import format_percent_interval
-from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.attention import (
     CHANCE,
     LOST_WITHIN,

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import duckdb
 
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.judging.findings.kind import BOTH, Judged, kind, where
 from failmodes.analysis.render.formatting import format_points_interval
-from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.attention import attention_at_last
 from failmodes.analysis.statistics.estimate import Estimate
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import duckdb
 
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.judging.findings.attention_off_object import object_word
 from failmodes.analysis.judging.findings.kind import Judged, kind, where
 from failmodes.analysis.render.formatting import format_points_interval
-from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.attention import attention_at_last
 
 

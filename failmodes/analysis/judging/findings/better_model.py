@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import duckdb
 
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
+from failmodes.analysis.evaluations.trained_models import TrainedModel
 from failmodes.analysis.judging.findings.kind import Judged, images_that_decide, kind
 from failmodes.analysis.judging.wording import accuracy_comparison
 from failmodes.analysis.render.formatting import format_count, format_points_interval
-from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_pairs import PairDifference, compare_models_of
-from failmodes.analysis.trained_models import TrainedModel
 from failmodes.sql import sql_literal
 
 

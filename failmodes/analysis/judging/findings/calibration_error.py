@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import duckdb
 
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.judging.findings.kind import Judged, kind, rows_of
 from failmodes.analysis.render.formatting import format_count, format_number, format_number_interval
-from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.calibration import clean_calibration
 from failmodes.analysis.statistics.shares import ALPHA
 from failmodes.warehouse.schema import CLEAN

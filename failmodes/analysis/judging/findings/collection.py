@@ -7,18 +7,18 @@ from typing import Self
 import duckdb
 import polars as pl
 
+from failmodes.analysis.evaluations.selection import Selection, read_metrics
+from failmodes.analysis.evaluations.trained_models import TrainedModel, trained_models
 from failmodes.analysis.judging.findings.correction import BESIDE, FIRST_SCREEN, OTHERS
 from failmodes.analysis.judging.findings.headlines import Headline, headlines
 from failmodes.analysis.judging.findings.kind import Finding, Limitation
 from failmodes.analysis.render.blocks import Document, Sentence
 from failmodes.analysis.render.documents import Rendered
 from failmodes.analysis.render.formatting import MAX_LISTED, format_count, format_percent, join_names
-from failmodes.analysis.selection import Selection, read_metrics
 from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.shape_tables import FALSE_SHAPES
 from failmodes.analysis.statistics.shares import ALPHA
 from failmodes.analysis.statistics.sufficiency import NON_FINITE
-from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.schema import IMPORTED_FAMILY
 

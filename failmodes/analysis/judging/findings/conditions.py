@@ -9,6 +9,9 @@ from collections.abc import Iterator, Sequence
 import duckdb
 import numpy as np
 
+from failmodes.analysis.evaluations.same_labels import differences
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, read_metrics
+from failmodes.analysis.evaluations.trained_models import TrainedModel, trained_models
 from failmodes.analysis.judging.findings.kind import EVERY, Judged, kind, rows_of
 from failmodes.analysis.render.formatting import (
     format_count,
@@ -17,12 +20,9 @@ from failmodes.analysis.render.formatting import (
     format_percent_interval,
     format_points_interval,
 )
-from failmodes.analysis.same_labels import differences
-from failmodes.analysis.selection import EvaluationInfo, Selection, read_metrics
 from failmodes.analysis.statistics.duplicates import duplicate_images
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.sufficiency import chance_of
-from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.sql import sql_literal
 from failmodes.warehouse.metrics.cell_rows import OTHER
 from failmodes.warehouse.metrics.class_order import Classes, far_better_order

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import duckdb
 
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.judging.findings.kind import Judged, kind, rows_of, where
 from failmodes.analysis.render.formatting import format_number_interval
-from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.failure_prediction import CellAuroc, predict_failures
 
 RELATION = "failure_prediction"

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import duckdb
 
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.judging.findings.kind import Judged, kind
 from failmodes.analysis.render.formatting import capitalize_first, format_percent_interval
-from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.early_warning import BEYOND_MARGIN, early_warning, is_found
 
 PREDICTOR_NAMES = {

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import duckdb
 
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.judging.findings.kind import Finding, Judged, Kind
 from failmodes.analysis.judging.findings.registry import all_kinds
 from failmodes.analysis.render.formatting import MAX_LISTED, capitalize_first, format_count
-from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.estimate import Word
 from failmodes.analysis.statistics.shares import TITLE_ERROR
 from failmodes.warehouse.metrics.metric import FEWEST_IMAGES

@@ -6,9 +6,9 @@ from typing import Any, Literal, NamedTuple
 
 import duckdb
 
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.judging.wording import images_needed_text
 from failmodes.analysis.render.formatting import format_count, format_severity, lower_label
-from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.statistics.estimate import Estimate, Word, known_estimate
 from failmodes.sql import sql_literal
 from failmodes.warehouse.metrics.metric import FEWEST_IMAGES, too_few

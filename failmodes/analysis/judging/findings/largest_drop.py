@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import duckdb
 
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, corruption_labels
+from failmodes.analysis.evaluations.trained_models import noun_of_runs
 from failmodes.analysis.judging.findings.kind import Judged, images_that_decide, kind, rows_of
 from failmodes.analysis.render.formatting import (
     MAX_LISTED,
@@ -15,11 +17,9 @@ from failmodes.analysis.render.formatting import (
     join_names,
     lower_label,
 )
-from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import CorruptionDrop, DropRanking, drop_rankings
 from failmodes.analysis.statistics.sufficiency import NON_FINITE
-from failmodes.analysis.trained_models import noun_of_runs
 
 
 @kind(

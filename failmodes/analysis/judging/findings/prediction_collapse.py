@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import duckdb
 
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.judging.findings.kind import Judged, kind, where
 from failmodes.analysis.render.formatting import format_count, format_percent_interval
-from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.predictions import Collapse, collapse_by_corruption
 
 

@@ -5,12 +5,12 @@ from functools import cache
 
 import duckdb
 
+from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.judging import findings as package
 from failmodes.analysis.judging.findings.correction import corrected
 from failmodes.analysis.judging.findings.kind import KINDS, Finding, Kind
-from failmodes.analysis.selection import Selection
-from failmodes.warehouse.plugins import import_modules
-from failmodes.warehouse.progress import counted
+from failmodes.runtime.plugins import import_modules
+from failmodes.runtime.progress import counted
 
 
 @cache

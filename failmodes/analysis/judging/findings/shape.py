@@ -5,13 +5,13 @@ from typing import Any
 
 import duckdb
 
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.judging.findings.kind import Judged, kind, where
 from failmodes.analysis.render.formatting import (
     format_points,
     format_points_interval,
     format_severity,
 )
-from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.curve_shape import FALLING, SMALL
 from failmodes.analysis.statistics.estimate import estimate_of
 from failmodes.analysis.statistics.shape_tables import p_of_shape

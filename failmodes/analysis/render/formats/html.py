@@ -9,8 +9,8 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from failmodes.analysis.render.blocks import Block, Document
-from failmodes.warehouse.errors import printable
-from failmodes.warehouse.terminal import xml_without_commands
+from failmodes.runtime.errors import printable
+from failmodes.runtime.terminal import xml_without_commands
 
 SUFFIX = ".html"
 _UNBROKEN, _NO_WRAP = re.compile(r"\b\w+-\d+"), r'<span style="white-space:nowrap">\g<0></span>'

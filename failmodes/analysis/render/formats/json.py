@@ -10,8 +10,8 @@ from typing import Any
 
 from failmodes.analysis.render.blocks import Document
 from failmodes.analysis.render.formatting import NO_BREAK
-from failmodes.warehouse.errors import spelt_out
-from failmodes.warehouse.terminal import json_without_commands
+from failmodes.runtime.errors import spelt_out
+from failmodes.runtime.terminal import json_without_commands
 
 SUFFIX = ".json"
 

@@ -5,8 +5,8 @@ from xml.etree.ElementTree import Element, SubElement
 
 from failmodes.analysis.render.blocks import Case, Document
 from failmodes.analysis.render.formatting import NO_BREAK, valid_in_xml
-from failmodes.warehouse.errors import StudyError, printable
-from failmodes.warehouse.terminal import xml_without_commands
+from failmodes.runtime.errors import StudyError, printable
+from failmodes.runtime.terminal import xml_without_commands
 
 SUFFIX = ".xml"
 

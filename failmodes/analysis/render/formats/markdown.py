@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 
 from failmodes.analysis.render.blocks import Block, Chart, Document, Gallery, ImageStrip, Section, Sentence, Table
 from failmodes.analysis.render.formatting import NO_BREAK
-from failmodes.warehouse.errors import printable
-from failmodes.warehouse.terminal import without_commands
+from failmodes.runtime.errors import printable
+from failmodes.runtime.terminal import without_commands
 
 SUFFIX = ".md"
 MAX_CHARACTERS = 2000  # characters of a sentence or cell

@@ -8,8 +8,8 @@ from rich.table import Table as RichTable
 
 from failmodes.analysis.render.blocks import Block, Chart, Document, Gallery, ImageStrip, Section, Sentence, Table
 from failmodes.analysis.render.formatting import NO_BREAK
-from failmodes.warehouse.errors import printable
-from failmodes.warehouse.terminal import without_commands
+from failmodes.runtime.errors import printable
+from failmodes.runtime.terminal import without_commands
 
 SUFFIX = ".txt"
 MIN_WIDTH = 40  # characters per line

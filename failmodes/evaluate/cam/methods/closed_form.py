@@ -19,7 +19,7 @@ from failmodes.evaluate.cam.reshape_transform import (
 )
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.study.study_schema import Precision
-from failmodes.warehouse.errors import ModelError
+from failmodes.runtime.errors import ModelError
 
 # Largest allowed |map sum + bias − logit|, relative to the largest |logit| of the batch (at least 1). Logits are
 # rounded to 2⁻²⁴ per step in float32 over sums of ~1,000 terms, to 2⁻⁹ in bfloat16 and 2⁻¹¹ in float16.

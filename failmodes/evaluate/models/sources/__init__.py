@@ -17,7 +17,7 @@ from torch import nn
 
 from failmodes.evaluate.models.outputs import unwrapped
 from failmodes.evaluate.study.study_schema import BUILTIN, EXPECTED_ARCHITECTURE, OWN_CODE, ModelSpec, named_source
-from failmodes.warehouse.errors import (
+from failmodes.runtime.errors import (
     FailmodesError,
     MissingExtraError,
     ModelError,

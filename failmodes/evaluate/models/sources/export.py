@@ -13,8 +13,8 @@ from failmodes.evaluate.models.model import UNSTATED, Model
 from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.models.program_files import ProgramModule, program_path
 from failmodes.evaluate.study.study_schema import ModelSpec
-from failmodes.warehouse.errors import ModelError, first_line
-from failmodes.warehouse.hashing import file_digest, identity_of
+from failmodes.runtime.errors import ModelError, first_line
+from failmodes.runtime.hashing import file_digest, identity_of
 
 
 class ExportedModule(ProgramModule):

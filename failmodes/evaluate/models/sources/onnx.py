@@ -19,10 +19,10 @@ from failmodes.evaluate.models.model import UNSTATED, Model
 from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.models.program_files import ProgramModule, program_path
 from failmodes.evaluate.study.study_schema import ModelSpec, OutputKind, Precision
-from failmodes.warehouse.errors import ModelError, StudyError, first_line, shown
-from failmodes.warehouse.extras import require
-from failmodes.warehouse.hashing import file_digest, identity_of
-from failmodes.warehouse.storage.files import check_regular
+from failmodes.runtime.errors import ModelError, StudyError, first_line, shown
+from failmodes.runtime.extras import require
+from failmodes.runtime.hashing import file_digest, identity_of
+from failmodes.runtime.storage.files import check_regular
 
 DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 OF_PROBABILITIES = {"Softmax", "Sigmoid"}  # last nodes of outputs that are probabilities

@@ -19,8 +19,8 @@ from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.preprocessing import Preprocessing, pil_preprocessing
 from failmodes.evaluate.models.zero_shot import DEFAULT_PROMPT, zero_shot_model
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
-from failmodes.warehouse.errors import ModelError, StudyError, did_you_mean, first_line, listed
-from failmodes.warehouse.extras import require
+from failmodes.runtime.errors import ModelError, StudyError, did_you_mean, first_line, listed
+from failmodes.runtime.extras import require
 
 __all__ = ["DEFAULT_PROMPT", "load", "to_download"]
 HUB = "hf-hub:"

@@ -12,8 +12,8 @@ from torch import nn
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.sources import build_module
 from failmodes.evaluate.study.study_schema import ModelSpec
-from failmodes.warehouse.errors import StudyError, first_line
-from failmodes.warehouse.hashing import identity_of
+from failmodes.runtime.errors import StudyError, first_line
+from failmodes.runtime.hashing import identity_of
 
 LIBRARIES = {"failmodes", "torch", "torchvision", "timm"}  # identified by version, not by source text
 

@@ -13,8 +13,8 @@ from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.preprocessing import Preprocessing, pil_preprocessing
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.ingest.datasets.imagenet_classes import IMAGENET_1K, imagenet_names
-from failmodes.warehouse.errors import ModelError, StudyError, did_you_mean, first_line
-from failmodes.warehouse.extras import require
+from failmodes.runtime.errors import ModelError, StudyError, did_you_mean, first_line
+from failmodes.runtime.extras import require
 
 HUB = "hf-hub:"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")

@@ -16,7 +16,7 @@ from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.ingest.datasets.imagenet_classes import IMAGENET_1K, imagenet_names
-from failmodes.warehouse.errors import ModelError, StudyError, first_line
+from failmodes.runtime.errors import ModelError, StudyError, first_line
 
 WARN_WITHOUT_INIT_WEIGHTS = {"googlenet", "inception_v3"}  # unless init_weights is given
 

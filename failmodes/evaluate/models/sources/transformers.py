@@ -14,7 +14,7 @@ from failmodes.evaluate.models.hugging_face import (
 )
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.study.study_schema import ModelSpec
-from failmodes.warehouse.hashing import identity_of
+from failmodes.runtime.hashing import identity_of
 
 __all__ = ["load", "to_download"]
 

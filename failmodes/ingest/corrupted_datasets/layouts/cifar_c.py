@@ -32,9 +32,9 @@ from failmodes.ingest.corrupted_datasets.set_writer import Fingerprints, Progres
 from failmodes.ingest.corruptions.catalog import SEVERITIES, severity_text
 from failmodes.ingest.data_files import map_npy, map_npy_if_whole, write_npy
 from failmodes.ingest.datasets.dataset import MAX_IMAGES, class_indices
-from failmodes.warehouse.errors import DataError
-from failmodes.warehouse.hashing import fingerprint_of, identity_of
-from failmodes.warehouse.storage.files import fsync
+from failmodes.runtime.errors import DataError
+from failmodes.runtime.hashing import fingerprint_of, identity_of
+from failmodes.runtime.storage.files import fsync
 
 LABELS_FILE = "labels.npy"
 FIX = f": {FETCH_AGAIN}"

@@ -41,9 +41,9 @@ from failmodes.ingest.corruptions.catalog import SEVERITIES, THOUSANDTH, parse_s
 from failmodes.ingest.data_files import list_entries
 from failmodes.ingest.datasets.decoding import decode_opaque
 from failmodes.ingest.datasets.folder_listing import IMAGE_SUFFIXES, MOST_NAME_SHOWN, class_name_of, is_image
-from failmodes.warehouse.errors import DataError, listed, printable
-from failmodes.warehouse.hashing import DIGEST_BYTES, file_digest, identity_of
-from failmodes.warehouse.storage.files import fsync
+from failmodes.runtime.errors import DataError, listed, printable
+from failmodes.runtime.hashing import DIGEST_BYTES, file_digest, identity_of
+from failmodes.runtime.storage.files import fsync
 
 JPEG, JPEG_QUALITY = "jpeg", 85  # as ImageNet-C was published
 GROUP_FOLDERS = ("noise", "blur", "weather", "digital", "extra")  # of the published archives

@@ -37,9 +37,9 @@ from failmodes.ingest.corrupted_datasets.layouts.cifar_c import (
 )
 from failmodes.ingest.corrupted_datasets.set_writer import Fingerprints, ProgressCallback, SetPart
 from failmodes.ingest.datasets.archives import array_names, images_shape, map_images, read_array
-from failmodes.warehouse.errors import DataError, listed
-from failmodes.warehouse.hashing import file_digest
-from failmodes.warehouse.storage.files import fsync
+from failmodes.runtime.errors import DataError, listed
+from failmodes.runtime.hashing import file_digest
+from failmodes.runtime.storage.files import fsync
 
 IMAGES, LABELS = "test_images", "test_labels"
 TRAIN = "train"

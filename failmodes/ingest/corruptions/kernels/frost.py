@@ -16,8 +16,8 @@ import numpy as np
 from failmodes.ingest.corruptions.corruption import corruption
 from failmodes.ingest.corruptions.pixels import Float32Array, Images, Parameters
 from failmodes.ingest.corruptions.sampling import uniform
-from failmodes.warehouse.errors import DataError
-from failmodes.warehouse.hashing import identity_of
+from failmodes.runtime.errors import DataError
+from failmodes.runtime.hashing import identity_of
 
 FOLDER_VARIABLE = "FAILMODES_FROST_PHOTOGRAPHS"
 FROST_PACKAGES = (("corrupt_tta", "assets/frost"), ("imagecorruptions", "frost"))

@@ -18,8 +18,8 @@ from failmodes.ingest.datasets.dataset import BLOCK_IMAGES, Dataset, ImageArray,
 from failmodes.ingest.datasets.layout import Request, layout, refuse_other_split
 from failmodes.ingest.datasets.masks import count_empty, open_mask_array
 from failmodes.ingest.study_types import first_duplicate
-from failmodes.warehouse.errors import DataError, StorageError, printable
-from failmodes.warehouse.storage.files import atomic_write, atomic_write_bytes, delete, make_folder, read_text
+from failmodes.runtime.errors import DataError, StorageError, printable
+from failmodes.runtime.storage.files import atomic_write, atomic_write_bytes, delete, make_folder, read_text
 
 IMAGES_FILE, LABELS_FILE, CLASSES_FILE = "images.npy", "labels.npy", "classes.json"
 NOTE_FILE, LEFT_OUT_FILE = "note.txt", "left_out.txt"

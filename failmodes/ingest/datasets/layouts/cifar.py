@@ -19,8 +19,8 @@ from failmodes.ingest.data_files import check_memory
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray, class_indices
 from failmodes.ingest.datasets.decoding import decode_opaque, decode_to_cache
 from failmodes.ingest.datasets.layout import Request, layout
-from failmodes.warehouse.errors import DataError, StorageError, first_line
-from failmodes.warehouse.storage.files import check_regular
+from failmodes.runtime.errors import DataError, StorageError, first_line
+from failmodes.runtime.storage.files import check_regular
 
 CIFAR_HOME = "https://www.cs.toronto.edu/~kriz/cifar.html"
 SIDE = 32

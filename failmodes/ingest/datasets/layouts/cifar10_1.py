@@ -7,7 +7,7 @@ from failmodes.ingest.data_files import map_npy
 from failmodes.ingest.datasets.dataset import Dataset, class_indices
 from failmodes.ingest.datasets.layout import Protocol, Request, layout, refuse_other_split
 from failmodes.ingest.datasets.layouts.cifar import CIFAR10_CLASSES
-from failmodes.warehouse.errors import DataError
+from failmodes.runtime.errors import DataError
 
 VERSIONS = ("v6", "v4")  # the first that a folder holds is opened
 

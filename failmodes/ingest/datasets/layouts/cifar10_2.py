@@ -9,7 +9,7 @@ from failmodes.ingest.datasets.archives import in_color, map_images, read_array
 from failmodes.ingest.datasets.dataset import Dataset, class_indices
 from failmodes.ingest.datasets.layout import Protocol, Request, layout
 from failmodes.ingest.datasets.layouts.cifar import CIFAR10_CLASSES
-from failmodes.warehouse.errors import DataError
+from failmodes.runtime.errors import DataError
 
 
 @layout(

@@ -10,7 +10,7 @@ from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.folder_listing import list_beside, list_images
 from failmodes.ingest.datasets.image_files import ImageFiles, open_image_files
 from failmodes.ingest.datasets.layout import Request, layout
-from failmodes.warehouse.errors import DataError, printable
+from failmodes.runtime.errors import DataError, printable
 
 
 @layout(

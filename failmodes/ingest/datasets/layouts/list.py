@@ -18,8 +18,8 @@ from failmodes.ingest.data_files import MOST_NAME_LETTERS, check_memory
 from failmodes.ingest.datasets.dataset import MAX_CLASSES, MAX_IMAGES, Dataset
 from failmodes.ingest.datasets.image_files import ImageFiles, open_image_files
 from failmodes.ingest.datasets.layout import Request, layout, refuse_other_split
-from failmodes.warehouse.errors import DataError, StorageError, first_line, listed, printable
-from failmodes.warehouse.storage.files import check_regular, is_url
+from failmodes.runtime.errors import DataError, StorageError, first_line, listed, printable
+from failmodes.runtime.storage.files import check_regular, is_url
 
 PATH, LABEL, SPLIT = "path", "label", "split"
 SUFFIXES = (".csv", ".parquet", ".pq")

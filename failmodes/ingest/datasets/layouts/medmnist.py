@@ -9,7 +9,7 @@ import re
 from failmodes.ingest.datasets.archives import in_color, map_images, read_array
 from failmodes.ingest.datasets.dataset import KEPT_GRAY, Dataset, class_indices
 from failmodes.ingest.datasets.layout import Request, layout
-from failmodes.warehouse.errors import DataError, printable
+from failmodes.runtime.errors import DataError, printable
 
 _ORGANS = (
     "bladder", "femur-left", "femur-right", "heart", "kidney-left", "kidney-right", "liver", "lung-left", "lung-right",

@@ -23,8 +23,8 @@ from failmodes.ingest.datasets.image_files import ImageFiles, open_image_files
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
 from failmodes.ingest.datasets.layout import Protocol, Request, layout, refuse_other_split
 from failmodes.ingest.datasets.layouts.wordnet_folders import IMAGENET_VALIDATION, TAKES
-from failmodes.warehouse.errors import DataError, StorageError, printable
-from failmodes.warehouse.storage.files import read_text
+from failmodes.runtime.errors import DataError, StorageError, printable
+from failmodes.runtime.storage.files import read_text
 
 BORDER_PX = 2
 FOLDERS_FILE, CLASSES_FILE = "folder_to_objectnet_label.json", "objectnet_to_imagenet_1k.json"

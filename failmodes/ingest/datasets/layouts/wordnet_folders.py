@@ -14,7 +14,7 @@ from failmodes.ingest.datasets.folder_listing import class_name_of, list_images
 from failmodes.ingest.datasets.image_files import ImageFiles, open_image_files
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
 from failmodes.ingest.datasets.layout import Protocol, Request, layout, refuse_other_split
-from failmodes.warehouse.errors import DataError, printable
+from failmodes.runtime.errors import DataError, printable
 
 IMAGENET_VALIDATION = "the ImageNet validation set"
 TAKES = {"image_size", "resize", "background"}

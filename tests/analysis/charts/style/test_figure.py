@@ -11,12 +11,12 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from failmodes.analysis.chart_registry import draw_of_images, draw_selection, image_charts, warehouse_charts
+from failmodes.analysis.charts.registry import draw_of_images, draw_selection, image_charts, warehouse_charts
 from failmodes.analysis.charts.style.figure import VEGA_LITE, Figure
 from failmodes.analysis.charts.style.frame import MAX_HEIGHT_MM, PAGE, Frame, frame_of
-from failmodes.analysis.sample_images import CorruptionRequest
-from failmodes.analysis.selection import Selection, select_one
-from failmodes.warehouse.errors import StudyError
+from failmodes.analysis.evaluations.selection import Selection, select_one
+from failmodes.analysis.images.sample_images import CorruptionRequest
+from failmodes.runtime.errors import StudyError
 
 ALL = [*warehouse_charts(), *(f"{name} of images" for name in image_charts())]
 SVG_SIZE = re.compile(r'<svg [^>]*?width="([\d.]+)mm" height="([\d.]+)mm" viewBox="0 0 ([\d.]+)')

@@ -11,8 +11,8 @@ from checkpoint_comparisons import judged
 from opened_results import opened
 from synthetic_results import Synthetic
 
+from failmodes.analysis.evaluations.selection import select_one
 from failmodes.analysis.judging.findings import attention_drift
-from failmodes.analysis.selection import select_one
 from failmodes.analysis.statistics.attention import AttentionAtLast
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.warehouse.schema import ATTENTION, PARTITIONS

@@ -3,10 +3,10 @@
 import duckdb
 import pytest
 
+from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.judging.findings.collection import Findings, collect
 from failmodes.analysis.judging.findings.headlines import Headline
 from failmodes.analysis.judging.findings.kind import Finding, Limitation
-from failmodes.analysis.selection import Selection
 from failmodes.warehouse.database_schema import FINDINGS
 
 

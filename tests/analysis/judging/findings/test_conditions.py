@@ -11,11 +11,11 @@ from rewritten_shards import cell_of, reply_with
 from scipy.stats import binomtest
 from synthetic_results import Synthetic
 
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, select_one
 from failmodes.analysis.judging.findings import conditions
 from failmodes.analysis.judging.findings.conditions import permuted_outputs
 from failmodes.analysis.judging.findings.kind import Judged
 from failmodes.analysis.judging.findings.registry import all_kinds
-from failmodes.analysis.selection import EvaluationInfo, Selection, select_one
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.warehouse.metrics.duplicates import DuplicateImages
 

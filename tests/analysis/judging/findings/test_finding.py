@@ -9,8 +9,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.judging.findings.kind import Finding, Judged, Kind, rows_of
-from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.estimate import Word
 
 ROOT = Path(__file__).parents[4]
@@ -79,7 +79,7 @@ sys.path.append(".handbook")
 from reference_findings import findings_page
 from failmodes.analysis.judging.findings.headlines import headlines
 from failmodes.analysis.judging.findings.registry import proposed, selection_findings
-from failmodes.analysis.selection import select_one
+from failmodes.analysis.evaluations.selection import select_one
 from failmodes.warehouse.database.connection import open_warehouse
 
 with open_warehouse(Path(sys.argv[1])) as con:

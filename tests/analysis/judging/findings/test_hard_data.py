@@ -15,12 +15,12 @@ from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import ensure_shapes
 
 from failmodes.analysis.charts.style.frame import PAGE
+from failmodes.analysis.evaluations.selection import Selection, select
 from failmodes.analysis.judging.stored import findings_of
 from failmodes.analysis.render.blocks import Chart, Sentence, Table
 from failmodes.analysis.report import report_charts
 from failmodes.analysis.report.comparison_section import pairs_by_selection
 from failmodes.analysis.report.rendering import report_part
-from failmodes.analysis.selection import Selection, select
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.analysis.statistics.shape_tables import open_current
 from failmodes.warehouse.database.load import load

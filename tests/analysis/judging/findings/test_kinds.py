@@ -9,11 +9,11 @@ from checkpoint_comparisons import decided_pairs, judged, of_kind
 from scipy import stats
 from synthetic_results import Synthetic
 
+from failmodes.analysis.evaluations.selection import Selection, select_one
 from failmodes.analysis.judging.findings import early_warning
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.registry import selection_findings
 from failmodes.analysis.report.report_tables import tables
-from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.attention import attention_at_last
 from failmodes.analysis.statistics.calibration import clean_calibration, overconfidence_by_corruption
 from failmodes.analysis.statistics.early_warning import COMPARED, PredictorGain

@@ -8,9 +8,9 @@ from opened_results import opened
 from rewritten_shards import cell_of, make_non_finite
 from synthetic_results import Synthetic
 
+from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.judging.findings.collection import limitations
 from failmodes.analysis.judging.findings.kind import Limitation
-from failmodes.analysis.selection import Selection
 
 
 def by_topic(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, Limitation]:

@@ -5,9 +5,9 @@ import pytest
 from checkpoint_comparisons import of_kind
 from synthetic_results import Synthetic
 
+from failmodes.analysis.evaluations.selection import Selection, read_for_selection
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.shape import shape_label, shape_phrase
-from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.shape_tables import MOST_P
 
 SHAPES = {"fog": "abrupt", "motion_blur": "inconclusive", "contrast": "near_linear", "gaussian_noise": "up_and_down",

@@ -13,7 +13,7 @@ from failmodes.ingest.corrupted_datasets.corrupted_dataset import open_corrupted
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
 from failmodes.ingest.sources import GeneratedSource
-from failmodes.warehouse.errors import DataError, FailmodesError, StudyError
+from failmodes.runtime.errors import DataError, FailmodesError, StudyError
 
 
 def test_published_rows_are_severity_by_severity(tmp_path: Path, sixty_digits: Dataset) -> None:

@@ -14,7 +14,7 @@ from failmodes.ingest.corrupted_datasets.command import write_corrupted_dataset
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
 from failmodes.ingest.specification import DatasetSpec
-from failmodes.warehouse.errors import DataError, FailmodesError
+from failmodes.runtime.errors import DataError, FailmodesError
 
 SIDE = 64
 

@@ -15,7 +15,7 @@ from failmodes.ingest.datasets.layouts.arrays import (
 )
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
-from failmodes.warehouse.errors import DataError
+from failmodes.runtime.errors import DataError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 9, 8, 3), dtype=np.uint8)
 LABELS = np.array([0, 1, 0, 1, 1, 0])

@@ -14,7 +14,7 @@ from cifar_files import COUNT, IMAGES, LABELS, encoded, write_parquet
 from failmodes.ingest.datasets.layouts.cifar import CIFAR10_CLASSES, VARIANTS, read_pickle
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
-from failmodes.warehouse.errors import DataError
+from failmodes.runtime.errors import DataError
 
 
 def planes(images: np.ndarray) -> np.ndarray:

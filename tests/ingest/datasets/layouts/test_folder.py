@@ -10,7 +10,7 @@ from sklearn.datasets import load_sample_images
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
-from failmodes.warehouse.errors import DataError
+from failmodes.runtime.errors import DataError
 
 RNG = np.random.default_rng(0)
 

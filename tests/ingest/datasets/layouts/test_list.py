@@ -10,8 +10,8 @@ from PIL import Image
 from failmodes.ingest.datasets.dataset import Dataset, record_dataset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
+from failmodes.runtime.errors import DataError, FailmodesError, StudyError
 from failmodes.warehouse import schema
-from failmodes.warehouse.errors import DataError, FailmodesError, StudyError
 from failmodes.warehouse.shards.format import dimension_path, read_verified
 
 RNG = np.random.default_rng(0)

@@ -12,7 +12,7 @@ from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
 from failmodes.ingest.datasets.layout import layouts
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
-from failmodes.warehouse.errors import DataError, FailmodesError
+from failmodes.runtime.errors import DataError, FailmodesError
 
 RNG = np.random.default_rng(0)
 SMALL = RNG.integers(0, 256, (10, 32, 32, 3)).astype(np.uint8)

@@ -1,0 +1,188 @@
+"""Charts by name: one module each in `charts`, drawn from a warehouse or from images.
+
+The docstring of a module says what the chart shows. Its function `chart(con, selection, *, frame)` draws a selection;
+its function `chart_of_images(request, *, frame)` corrupts images itself. Both return a `Figure`.
+"""
+
+import ast
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from importlib import import_module
+from importlib.resources import files
+from inspect import signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from failmodes.runtime.errors import StudyError, WarehouseError
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from failmodes.analysis.charts.style.figure import Figure
+    from failmodes.analysis.charts.style.frame import Frame
+    from failmodes.analysis.evaluations.selection import Selection
+    from failmodes.analysis.images.sample_images import CorruptionRequest
+
+OF_CORRUPTIONS = ("corruption", "corruption_group")  # columns of `corruptions` that a chart can be split by
+PARTS_ABREAST = 2
+NO_CHARTS = {"--init--", "registry"}
+
+
+@cache
+def _texts() -> dict[str, str]:
+    """The source of each chart, read instead of imported, since importing takes a second."""
+    found = (file for file in files("failmodes.analysis.charts").iterdir() if file.name.endswith(".py"))
+    texts = {file.name.removesuffix(".py").replace("_", "-"): file.read_text("utf-8") for file in found}
+    return {name: text for name, text in sorted(texts.items()) if name not in NO_CHARTS}
+
+
+def warehouse_charts() -> list[str]:
+    """Names of charts of a warehouse."""
+    return [name for name, text in _texts().items() if "\ndef chart(" in text]
+
+
+def image_charts() -> list[str]:
+    """Names of charts that corrupt images themselves."""
+    return [name for name, text in _texts().items() if "\ndef chart_of_images(" in text]
+
+
+def chart_meaning(name: str) -> str:
+    """Description of a chart: the first line of its module."""
+    return (ast.get_docstring(ast.parse(_texts()[name])) or "").split("\n")[0]
+
+
+def complete_chart(incomplete: str) -> list[tuple[str, str]]:
+    """Charts, for shell completion."""
+    return [(name, chart_meaning(name)) for name in _texts() if name.startswith(incomplete)]
+
+
+def _function(name: str, function: str) -> Callable[..., "Figure"]:
+    """The function of a chart.
+
+    Raises:
+        StudyError: unknown chart.
+    """
+    known = warehouse_charts() if function == "chart" else image_charts()
+    if name not in [*_texts()]:  # a list, since the name may not be hashable
+        raise StudyError(f"no chart {name!r}: choose among {', '.join(_texts())}")
+    if name not in known:
+        what = "a warehouse" if function == "chart" else "images"
+        raise StudyError(f"the chart {name!r} is not drawn from {what}: choose among {', '.join(known)}")
+    module = import_module(f"failmodes.analysis.charts.{name.replace('-', '_')}")
+    found: Callable[..., Figure] = getattr(module, function)
+    return found
+
+
+def draw_of_images(name: str, request: "CorruptionRequest", frame: "Frame") -> "Figure":
+    """Draw a chart that corrupts images itself.
+
+    Raises:
+        StudyError, DataError: unknown chart, or images that cannot be read or corrupted.
+    """
+    return _function(name, "chart_of_images")(request, frame=frame)
+
+
+def draw_selection(name: str, con: "duckdb.DuckDBPyConnection", selection: "Selection", **options: Any) -> "Figure":
+    """Draw a chart of a selection; needs shapes.
+
+    Raises:
+        StudyError: unknown chart.
+        WarehouseError: the warehouse lacks its data.
+    """
+    return _function(name, "chart")(con, selection, **options)
+
+
+def draw_from_warehouse(
+    path: Path,
+    name: str,
+    *,
+    frame: "Frame",
+    models: Sequence[str] = (),
+    evaluations: Sequence[str] = (),
+    corruptions: Sequence[str] = (),
+    published: bool | None = None,
+    by: str | None = None,
+) -> "Figure":
+    """Draw one chart from a warehouse, with current shapes (see `open_current`).
+
+    Args:
+        path: the DuckDB file.
+        name: one of `warehouse_charts`.
+        frame: its frame.
+        models: only these models, by label; for `differences` baseline first.
+        evaluations: only these evaluations, by ID or its start; after the models where order matters.
+        corruptions: only these corruptions.
+        published: draw published models behind; None: if the warehouse has any.
+        by: a column of `corruptions` or `evaluation_labels`: draw one part per value.
+
+    Raises:
+        StudyError: an unknown chart, column, model, evaluation or corruption, or `published` for a chart without
+            published models.
+        WarehouseError: the warehouse cannot be read, or lacks the data of the chart.
+    """
+    from failmodes.analysis.evaluations.selection import select_one
+    from failmodes.analysis.statistics.published import published_curves
+    from failmodes.analysis.statistics.shape_tables import open_current
+
+    known = signature(_function(name, "chart")).parameters
+    if published is not None and "published" not in known:
+        raise StudyError(f"chart {name!r} shows no published models: leave out --published")
+    options: dict[str, Any] = {"named": (*models, *evaluations)} if "named" in known else {}
+    with open_current(path) as con:
+        selection = select_one(con, models=models, evaluations=evaluations, corruptions=corruptions)
+        if published is not None:
+            options["published"] = published
+        if published and published_curves(con, selection).is_empty():
+            raise WarehouseError(
+                f"no published models on {selection.shared['dataset_label']} under these corruptions: load some with "
+                "`failmodes load … --published FILE.csv`; --published-of names their dataset"
+            )
+        whole = draw_selection(name, con, selection, frame=frame, **options)
+        return whole if by is None else _split(whole, name, con, selection, by, frame, options)
+
+
+def _split(
+    whole: "Figure", name: str, con: "duckdb.DuckDBPyConnection", selection: "Selection", by: str, frame: "Frame",
+    options: dict[str, Any],
+) -> "Figure":  # fmt: skip
+    """The chart once per value of a column, with one title and caption."""
+    import altair as alt
+
+    from failmodes.analysis.charts.style.frame import GAP_PX, Frame
+    from failmodes.analysis.charts.style.theme import TITLE_PX
+
+    parts = parts_by(con, selection, by)
+    columns = PARTS_ABREAST if frame.is_wide else 1
+    width = (frame.width_px - GAP_PX * (columns - 1)) / columns
+    plots = [
+        draw_selection(name, con, part, frame=Frame(width, number), **options).plot.properties(
+            title=alt.Title(value, fontSize=TITLE_PX, anchor="start")
+        )
+        for number, (value, part) in enumerate(parts.items())
+    ]
+    plot = alt.concat(*plots, columns=columns, spacing=GAP_PX)
+    return replace(whole, plot=plot, subtitle=f"By {by.replace('_', ' ')}. {whole.subtitle}")
+
+
+def parts_by(con: "duckdb.DuckDBPyConnection", selection: "Selection", by: str) -> dict[str, "Selection"]:
+    """The parts of a selection by the value of a column, of its corruptions or of its evaluations.
+
+    Raises:
+        StudyError: an unknown column, or one with a single value.
+    """
+    value_of: dict[Any, str]
+    if by in OF_CORRUPTIONS:
+        stored = dict(con.sql(f"select corruption, {by} from corruptions").fetchall())
+        field, value_of = "corruptions", {corruption: str(stored[corruption]) for corruption in selection.corruptions}
+    elif by in selection.shared:
+        field, value_of = "evaluations", {one: str(one.facts[by]) for one in selection.evaluations}
+    else:
+        raise StudyError(f"no column {by!r}: choose among {', '.join((*OF_CORRUPTIONS, *selection.shared))}")
+    own: dict[str, Any] = {
+        value: {field: tuple(one for one in value_of if value_of[one] == value)} for value in value_of.values()
+    }
+    parts = {value: replace(selection, **changes) for value, changes in own.items()}
+    if len(parts) < 2:
+        raise StudyError(f"nothing to split by {by!r}: its only value in this chart is {next(iter(parts))}")
+    return parts

@@ -1,0 +1,153 @@
+"""Models of a selection (evaluations of several training seeds are one model), and models by name."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from failmodes.analysis.evaluations.selection import EvaluationInfo
+from failmodes.analysis.render.formatting import format_count, join_names
+from failmodes.runtime.errors import StudyError, did_you_mean, shown
+
+# Facts that runs of one model share, besides selection and recipe; as in sql/marts/accuracy_by_model.sql
+_SHARED_FACTS = ("model_name", "architecture", "variant", "precision", "class_protocol")
+MIN_ID_CHARACTERS = 4  # of an evaluation ID
+
+
+class UnknownModelError(StudyError):
+    """A name matches no model, or several."""
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """One model: one or more evaluations, one per training seed.
+
+    Attributes:
+        label: its label; with several runs the label without training seed.
+        runs: its evaluations, by training seed.
+    """
+
+    label: str
+    runs: tuple[EvaluationInfo, ...]
+
+    @property
+    def has_several_seeds(self) -> bool:
+        """Whether conclusions extend to other training seeds."""
+        return len(self.runs) > 1
+
+    @property
+    def label_with_seeds(self) -> str:
+        """Its label, with the number of seeds if there are several: Fir (3 seeds)."""
+        return f"{self.label} ({format_count(len(self.runs), 'seed')})" if self.has_several_seeds else self.label
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Training seeds of the runs; empty if the only run states none."""
+        return tuple(run.facts["training_seed"] for run in self.runs if run.facts["training_seed"] is not None)
+
+
+def trained_models(evaluations: Iterable[EvaluationInfo]) -> list[TrainedModel]:
+    """The models of evaluations of the same images and corruptions, in the order of their first run.
+
+    Runs form one model if label (without seed), architecture, recipe and precision agree and their training seeds
+    differ. Checkpoints without a seed, or with equal seeds, stay separate, since nothing shows that they are training
+    runs of one recipe. Labels are distinct.
+    """
+    given = list(evaluations)
+    groups: dict[tuple[object, ...], list[EvaluationInfo]] = {}
+    for evaluation in given:
+        shared = (_recipe(evaluation), *(evaluation.facts[name] for name in _SHARED_FACTS))
+        groups.setdefault(shared, []).append(evaluation)
+    found = []
+    for runs in groups.values():
+        seeds = [run.facts["training_seed"] for run in runs]
+        if len(runs) > 1 and None not in seeds and len(set(seeds)) == len(seeds):
+            ordered = tuple(sorted(runs, key=lambda run: int(run.facts["training_seed"])))
+            found.append(TrainedModel(runs[0].facts["model_name"], ordered))
+        else:
+            found += [TrainedModel(run.label, (run,)) for run in runs]
+    found.sort(key=lambda model: min(map(given.index, model.runs)))
+    return _distinctly_labeled(found)
+
+
+def noun_of_runs(evaluations: Iterable[EvaluationInfo]) -> str:
+    """The noun for an evaluation in a count: "model", or "training run" if a model has several."""
+    several = any(model.has_several_seeds for model in trained_models(evaluations))
+    return "training run" if several else "model"
+
+
+def pairs_of_models(evaluations: Iterable[EvaluationInfo]) -> list[tuple[EvaluationInfo, EvaluationInfo]]:
+    """Pairs of evaluations of different models."""
+    given = list(evaluations)
+    models = {run: model for model in trained_models(given) for run in model.runs}
+    return [(a, b) for a, b in combinations(given, 2) if models[a] != models[b]]
+
+
+def _distinctly_labeled(models: list[TrainedModel]) -> list[TrainedModel]:
+    """The models; shared labels get precision, architecture or ID in parentheses."""
+    for column in ("precision", "architecture", "evaluation_id"):
+        counts = Counter(model.label for model in models)
+        models = [
+            replace(model, label=f"{model.label} ({model.runs[0].facts[column]})")
+            if counts[model.label] > 1 and model.has_several_seeds
+            else model
+            for model in models
+        ]
+    return models
+
+
+def _recipe(evaluation: EvaluationInfo) -> str | None:
+    """The training recipe as the checkpoint states it, without a seed at its end."""
+    recipe, seed = evaluation.facts["training_recipe"], evaluation.facts["training_seed"]
+    return recipe if recipe is None or seed is None else re.sub(rf"[,\s]+seed {seed}\Z", "", recipe)
+
+
+def named_model(
+    models: Sequence[TrainedModel], name: str, place: str = "was evaluated", known: str = "evaluated are"
+) -> TrainedModel:
+    """The model that a name matches.
+
+    A name is, in this order: a label (of a model or of a training run), a label without training seed, an evaluation ID
+    or its start, or the architecture of a single model.
+
+    Args:
+        models: the candidates, of one selection or several.
+        name: the user's input.
+        place: end of the error message, "no model 'X' <place>".
+        known: text before the list of all labels.
+
+    Returns:
+        A model with all its training runs, or one of the runs as a model.
+
+    Raises:
+        UnknownModelError: no model or several models match.
+    """
+    runs = [TrainedModel(run.label, (run,)) for model in models for run in model.runs]
+    called = [TrainedModel(name, (r,)) for m in models if m.label != name for r in m.runs if r.label == name]
+    ways = (
+        [*(one for one in models if name == one.label), *called],
+        [one for one in runs if name == one.runs[0].facts["model_label"]],
+        [one for one in runs if len(name) >= MIN_ID_CHARACTERS and one.runs[0].evaluation_id.startswith(name)],
+        [one for one in models if name.lower() == str(one.runs[0].facts["architecture"] or "").lower()],
+    )
+    found = next((way for way in ways if way), [])
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UnknownModelError(f"{shown(name)} matches several models: {_distinguished(found)}")
+    labels = list(dict.fromkeys(one.label for one in (*models, *runs)))
+    architectures = {str(one.runs[0].facts["architecture"]) for one in models if one.runs[0].facts["architecture"]}
+    hint = did_you_mean(name, [*labels, *sorted(architectures)], f"{known} {', '.join(map(repr, labels))}")
+    raise UnknownModelError(f"no model {shown(name)} {place}: {hint}")
+
+
+def _distinguished(found: Sequence[TrainedModel]) -> str:
+    """Models by label, or by ID if labels are not distinct, with how to name one."""
+    if len({one.label for one in found}) == len(found):
+        return f"{join_names(one.label for one in found)}; name one by its label"
+    facts = [(one.runs[0].evaluation_id, one.runs[0].facts) for one in found]
+    ids = (
+        f"{key} ({one['image_count']:,} images of {one['dataset_label']}, {one['source_label']})" for key, one in facts
+    )
+    return f"{join_names(ids)}; name one by its ID"

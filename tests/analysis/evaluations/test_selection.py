@@ -1,0 +1,47 @@
+"""Selections of evaluations that one chart may compare: filters, and what they refuse."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from synthetic_results import write_synthetic
+
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, select, select_one
+from failmodes.runtime.errors import StudyError
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+
+
+def test_selection_filters_and_refuses_what_is_not_there(shaped_warehouse: Path) -> None:
+    with open_warehouse(shaped_warehouse) as con:
+        (selection,) = select(con, models=["Beta"], corruptions=["fog", "contrast"])
+        assert list(selection.labels.values()) == ["Beta"]
+        assert selection.corruptions == ("fog", "contrast")
+        with pytest.raises(StudyError, match="no model 'Gamma'.*Alpha and Beta"):
+            select(con, models=["Gamma"])
+        with pytest.raises(StudyError, match="no corruption 'snow'"):
+            select(con, corruptions=["snow"])
+
+
+def test_evaluations_of_other_images_do_not_share_a_chart(tmp_path: Path) -> None:
+    for images in (40, 30):
+        write_synthetic(tmp_path / f"{images}", images=images, models=("Alpha",), corruptions=("fog",), severities=(5,))
+    load([tmp_path / "40", tmp_path / "30"], tmp_path / "w.duckdb")
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        assert [selection.image_count for selection in select(con)] == [40, 30]
+        with pytest.raises(StudyError, match="name one evaluation"):
+            select_one(con)
+
+
+def test_chance_is_among_all_that_may_be_the_prediction() -> None:
+    facts = [
+        {"class_protocol": protocol, "class_count": 4, "output_count": 1000} for protocol in ("subset", "all", None)
+    ]
+    one, all_, none = (
+        Selection((EvaluationInfo(str(index), str(index), fact),), ("fog",), None) for index, fact in enumerate(facts)
+    )
+    assert (one.chance, all_.chance, none.chance) == (0.25, 0.001, 0.25)
+    assert replace(one, evaluations=one.evaluations + none.evaluations).chance == 0.25
+    assert replace(one, evaluations=one.evaluations + all_.evaluations).chance is None
+    facts[1]["output_count"] = None
+    assert all_.chance is None
