@@ -73,7 +73,9 @@ def balanced_accuracy(rows: CellRows) -> Floats:
     present = counts > 0
     of_class = np.bincount(labels, correct) / np.maximum(counts, 1)
     mean, classes = float(of_class[present].mean()), int(present.sum())
-    weights = len(labels) / classes / np.sqrt(counts * np.maximum(counts - 1, 1))  # an unbiased variance of each class
+    effective = effective_counts(rows.groups, labels, len(counts))
+    unbiased = np.sqrt(effective / np.maximum(effective - 1, 1))  # as the variance of each class
+    weights = len(labels) / classes / np.maximum(counts, 1) * unbiased
     return mean + weights[labels] * (correct - of_class[labels])
 
 
