@@ -140,7 +140,7 @@ def test_many_rows_of_others_are_left_out_and_endless_ones_refused(small_import:
     report = import_into(small_import, tmp_path / "p.parquet", only_study=True)
     assert (report.written, report.left_out) == (5, len(others))
     same_rows(MOST_CELLS * 500 + 101, "fog")(tmp_path / "endless.parquet")  # of 500 images
-    with pytest.raises(DataError, match="more than .* rows, and the study asks for 100"):
+    with pytest.raises(DataError, match="more than .* rows, but the study has 100"):
         import_into(small_import, tmp_path / "endless.parquet", only_study=True)
 
 
