@@ -25,7 +25,7 @@ from failmodes.evaluate.cli import (
     ingest,
     ingest_images,
     init,
-    open_study,
+    open_images,
     print_estimate,
     train,
     train_models,
@@ -78,13 +78,15 @@ def run(
     strict: StrictOption = False,
 ) -> None:
     """Run the whole study (ingest, train, evaluate, load, analyze, report), skipping steps already done."""
+    from failmodes.evaluate.study.study_file import read_study
     from failmodes.warehouse.metrics.custom import read_metrics
 
     lift_limits()  # it only reads files that it wrote itself
-    study, dataset = open_study(study_file, require_models=False)
+    study = read_study(study_file, require_models=False)
     read_metrics(study.metrics, study_file.parent, str(study_file))  # else an error appears after hours
     if study.models:  # without models, its predictions are imported
         require("evaluate", "`failmodes run`")
+    dataset = open_images(study)
     if dry_run:
         print_estimate(study, dataset, as_json=as_json)
         return

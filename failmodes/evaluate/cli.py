@@ -67,17 +67,23 @@ def ingest(
 
 
 def open_study(study_file: Path, *, require_models: bool = True) -> "tuple[Study, Dataset]":
-    """Read a study, print where it writes, and open its images.
+    """Read a study and open its images.
 
     Raises:
         StudyError, DataError, StorageError: as the message says.
     """
     from failmodes.evaluate.study.study_file import read_study
-    from failmodes.ingest.datasets.opening import open_dataset
 
     study = read_study(study_file, require_models=require_models)
+    return study, open_images(study)
+
+
+def open_images(study: "Study") -> "Dataset":
+    """Print where a study writes, and open its images."""
+    from failmodes.ingest.datasets.opening import open_dataset
+
     announce_output(study.output, study.results)
-    return study, open_dataset(study.dataset, study.cache)
+    return open_dataset(study.dataset, study.cache)
 
 
 def ingest_images(study: "Study", dataset: "Dataset") -> "NDArray[np.int64]":

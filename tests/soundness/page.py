@@ -27,8 +27,9 @@ Data: [all {count:,} cases](soundness.csv) and [whole reports]({stored}). {made}
 
 ## Whole reports
 
-Two models, 6 corruptions, 5 severities. At most 5% of printed statements may be false on average, and at most 5% of
-first screens may contain a false statement. A share of 5% of 100 reports has a standard error of 2.2 points.
+Two models, 6 corruptions, 5 severities; every finding, sentence and chart title of a report is read. At most 5% of
+printed statements may be false on average, and at most 5% of first screens may contain a false statement. A share of 5%
+of 100 reports has a standard error of 2.2 points.
 
 {scenarios}
 

@@ -1,56 +1,41 @@
 """Whole reports of two models whose truth is known: how much of what each prints is false, and how much of it is said.
 
-A report prints every finding whose verdict its kind prints, one by one or counted as "more like it"; that something is
-inconclusive is never false. Its first screen says which model is better, which corruption hurts each model most, and,
-where every model has one, the shape of that curve and whether predictions collapse there.
+A report prints every finding whose verdict its kind prints, one by one or counted as "more like it", and every sentence
+and chart title of its page, each of which is read; that something is inconclusive is never false.
 """
 
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from functools import cache, partial
-from typing import Any, NamedTuple
-from unittest.mock import patch
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
-import duckdb
 import numpy as np
 from claims import NEVER_FALSE, share_interval
+from page_sentences import is_true, page_statements
 from report_data import class_name, warehouse_of
-from report_scenarios import CLASSES, MODELS, SCENARIOS, Scenario, Statement, true_statements
+from report_scenarios import CLASSES, SCENARIOS, Scenario, Statement, true_statements
 from running import in_processes
 
-from failmodes.analysis.evaluations.selection import Selection, select_one
-from failmodes.analysis.judging.findings.headlines import chart_title
+from failmodes.analysis.evaluations.selection import select_one
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.registry import all_kinds, selection_findings
-from failmodes.analysis.statistics import shape_tables
-from failmodes.analysis.statistics.shape_tables import update_shapes
-from failmodes.warehouse.database import stored_metrics
+from failmodes.analysis.judging.stored import DERIVATION
+from failmodes.analysis.report.rendering import report_part
 from failmodes.warehouse.database.stored_metrics import update_metrics
-from failmodes.warehouse.metrics.cell_rows import Undefined
-from failmodes.warehouse.metrics.metric import Metric, all_metrics
 
 ONLY = "reports"  # what `make soundness ONLY=` calls them
-REPORTS, QUICK_REPORTS = 300, 20  # of a scenario and a number of images
+REPORTS, QUICK_REPORTS = 100, 5  # of a scenario and a number of images
 PART = 10  # reports simulated at a time
-TITLED = ("overconfidence", "prediction_collapse", "early_warning")  # kinds that titles of charts name
-ALWAYS, UNDER_LARGEST = ("better_model", "largest_drop"), ("shape", "prediction_collapse")  # on the first screen
-# What findings read of `cell_metrics`; a report takes a third of the time without all else that a load computes, which
-# changes no finding (test_reports.py)
-READ_METRICS = ("accuracy", "non_finite_share", "top_prediction_share", "mean_rmse", "mean_ssim", "mean_confidence",
-                "overconfidence", "auroc", "augrc")  # fmt: skip
-READ_WHEN_CLEAN = ("ece", "ece_noise_floor")
 
 
 class Outcome(NamedTuple):
     """One report.
 
     Attributes:
-        printed: findings that it prints, by kind.
+        printed: findings that it prints, and what its page states besides, by kind.
         false: those of them that are false.
-        is_first_screen_false: whether one of these stands on the first screen.
+        is_first_screen_false: whether its first screen states something false.
         said: by what might be said, how much of it is said, and how much is true; of words of curves by word too.
     """
 
@@ -121,93 +106,47 @@ def statement_of(finding: Finding) -> Statement:
     return Statement(kind, model, about, word)
 
 
-def first_screen(stated: Sequence[Statement]) -> list[Statement]:
-    """Those of the statements of a report that its first screen makes."""
-    found = [one for one in stated if one.kind in ALWAYS]
-    largest = {(one.model, one.about) for one in found if one.kind == "largest_drop"}
-    if len(largest) == len(MODELS):
-        found += [one for one in stated if one.kind in UNDER_LARGEST and (one.model, one.about) in largest]
-    return found
+def judge_report(
+    findings: Sequence[Finding], scenario: Scenario, first_screen: Sequence[Statement], below: Sequence[Statement]
+) -> Outcome:
+    """Hold what a report prints against everything that it may state.
 
-
-def titled(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """The findings that titles of charts name; other titles give figures, or count what findings state."""
-    found = []
-    for name in TITLED:
-        sentences = chart_title(con, selection, name, "").split(". ")
-        every = all_kinds()[name].of_selection(con, selection)
-        found += [finding for finding in every if finding.sentence.startswith(tuple(sentences))]
-    return found
-
-
-def judge_report(findings: Sequence[Finding], truth: frozenset[Statement], titles: Sequence[Finding] = ()) -> Outcome:
-    """Hold what a report prints, and what titles of its charts name, against everything that it may state."""
-    stated = [statement_of(finding) for finding in printed(findings)]
-    of_titles = [statement_of(finding) for finding in titles]
-    false = [one for one in [*stated, *of_titles] if one not in truth]
-    told = {one.unit for one in stated if one in truth}
+    Args:
+        findings: all of its findings.
+        scenario: what is true.
+        first_screen: what its first screen states.
+        below: what its other sentences and chart titles state.
+    """
+    truth, of_findings = true_statements(scenario), [statement_of(finding) for finding in printed(findings)]
+    stated = [*of_findings, *({*first_screen, *below} - {*of_findings})]
+    false = [one for one in stated if not is_true(one, scenario, truth)]
+    told = {one.unit for one in stated if one not in false}
     units: dict[str, set[tuple[str, str, str]]] = {}
     for one in truth - {one for one in truth if one.word == "inconclusive"}:
         units.setdefault(one.kind, set()).add(one.unit)
         if one.kind == "shape":
             units.setdefault(f"{one.kind}: {one.word}", set()).add(one.unit)
     return Outcome(
-        Counter([*(one.kind for one in stated), *(f"title: {one.kind}" for one in of_titles)]),
+        Counter(one.kind for one in stated),
         Counter(one.kind for one in false),
-        any(one in false for one in first_screen(stated)),
+        any(one in false for one in first_screen),
         {name: (len(told & own), len(own)) for name, own in units.items()},
     )
 
 
 def simulate(
-    scenario: Scenario, images: int, number: int, seed: int, *, whole: bool = False
-) -> tuple[list[Finding], list[Finding]]:
-    """The findings of one report, and those that titles name; they depend on the arguments alone.
+    scenario: Scenario, images: int, number: int, seed: int
+) -> tuple[list[Finding], list[Statement], list[Statement]]:
+    """The findings of one report, and what its first screen and the rest of its page state.
 
-    `whole`: with all that a load computes.
+    They depend on the arguments alone.
     """
     name = zlib.crc32(f"{scenario.name}, {images}".encode())
     with warehouse_of(scenario, images, np.random.default_rng([seed, name, number])) as con:
-        if whole:
-            update_metrics(con)
-            update_shapes(con, stores=True)
-        else:
-            with _only_what_findings_read():
-                update_metrics(con)
-                update_shapes(con, stores=True)
+        update_metrics(con)
+        DERIVATION.store(con, ())
         selection = select_one(con)
-        return selection_findings(con, selection), titled(con, selection)
-
-
-@contextmanager
-def _only_what_findings_read() -> Iterator[None]:
-    with patch.object(stored_metrics, "all_metrics", _read_metrics), patch.object(shape_tables, "_fit_rows", _no_fits):
-        yield
-
-
-@cache
-def _read_metrics() -> Mapping[str, Metric]:
-    found = {name: all_metrics()[name] for name in READ_METRICS}
-    found |= {name: _when_clean(all_metrics()[name]) for name in READ_WHEN_CLEAN}
-    return {name: replace(one, scores=("confidence",)) if one.scores else one for name, one in found.items()}
-
-
-def _when_clean(metric: Metric) -> Metric:
-    def with_weights(rows: Any, weights: Any) -> Any:
-        if not rows.is_clean:
-            raise Undefined("not read")
-        return metric.function(rows, weights)
-
-    def alone(rows: Any) -> Any:
-        if not rows.is_clean:
-            raise Undefined("not read")
-        return metric.function(rows)
-
-    return replace(metric, function=with_weights if metric.takes_weights else alone)
-
-
-def _no_fits(found: Any) -> list[Any]:
-    return []
+        return selection_findings(con, selection), *page_statements(report_part(con, selection))
 
 
 def report_jobs() -> list[tuple[int, int]]:
@@ -251,10 +190,9 @@ def measure_reports(
 def measure_reports_part(part: tuple[int, int, int, int], seed: int) -> list[Outcome]:
     """Some reports: a scenario's number, images, the first report's number, and how many."""
     number, images, start, count = part
-    truth = true_statements(SCENARIOS[number])
-    reports = range(start, start + count)
-    found = (simulate(SCENARIOS[number], images, one, seed) for one in reports)
-    return [judge_report(findings, truth, titles) for findings, titles in found]
+    scenario, reports = SCENARIOS[number], range(start, start + count)
+    found = (simulate(scenario, images, one, seed) for one in reports)
+    return [judge_report(findings, scenario, *page) for findings, *page in found]
 
 
 def summarize(name: str, images: int, outcomes: Sequence[Outcome]) -> ReportRow:

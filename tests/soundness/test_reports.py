@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from page import markdown
+from page_sentences import is_true, read
 from report_data import CELLS, draw_rows
 from report_page import read_reports
 from report_scenarios import CLASSES, FALLING, SCENARIOS, TIED, ModelTruth, Scenario, Statement, true_statements
-from reports import Outcome, judge_report, printed, simulate, summarize
+from reports import Outcome, judge_report, printed, simulate, statement_of, summarize
 from stored_rows import read_rows
 
 from failmodes.analysis.judging.findings.headlines import headlines
@@ -91,7 +92,7 @@ def test_what_is_printed_is_held_against_the_truth() -> None:
         finding("overconfidence", corruption="fog", verdict="contradicted"),
         finding("early_warning", claim="margin"),
     ]
-    outcome = judge_report(found, true_statements(two_models()))
+    outcome = judge_report(found, two_models(), [Statement("better_model", "alder")], [])
     assert outcome.printed == {"better_model": 1, "largest_drop": 1, "overconfidence": 1, "early_warning": 1}
     assert outcome.false == {"better_model": 1, "overconfidence": 1}
     assert outcome.is_first_screen_false
@@ -99,15 +100,61 @@ def test_what_is_printed_is_held_against_the_truth() -> None:
     assert outcome.said["early_warning"] == (1, 6)
 
 
-def test_the_first_screen_names_a_shape_where_each_model_has_a_largest_drop() -> None:
-    false = finding("shape", claim="near_linear", corruption="gaussian_noise")
-    elsewhere = finding("shape", claim="near_linear", corruption="fog")
-    one = finding("largest_drop", corruption="gaussian_noise")
-    both = [one, finding("largest_drop", "birch", corruption="gaussian_noise")]
-    true = true_statements(two_models())
-    assert judge_report([*both, false], true).is_first_screen_false
-    assert not judge_report([*both, elsewhere], true).is_first_screen_false
-    assert not judge_report([one, false], true).is_first_screen_false
+SENTENCES = {
+    "Alder degrades most under fog: it drops late, from 89.6% clean to 18.6% at severity 5 (71.0 points [66.6, 74.7]), "
+    "where it predicts “class-3” for 375 of 500 images.": {
+        Statement("largest_drop", "alder", "fog"), Statement("shape", "alder", "fog", "late"),
+        Statement("prediction_collapse", "alder", "fog", "3 at 5"),
+    },
+    "Both models degrade most under contrast: Alder drops late, from 90.0% clean to 40.5% at severity 5 (49.4 points "
+    "[47.1, 51.6]); Birch drops from 87.3% clean to 39.6% at severity 5 (47.7 points [45.4, 49.9]).": {
+        Statement("largest_drop", "alder", "contrast"), Statement("largest_drop", "birch", "contrast"),
+        Statement("shape", "alder", "contrast", "late"),
+    },
+    "Under fog, Birch drops in two steps, between severity 1 and 2 and between severity 3 and 4: 50.3 points "
+    "[48.1, 52.5] from clean to severity 5 (500 images). (and 2 similar)": {
+        Statement("shape", "birch", "fog", "two_steps")
+    },
+    "Alder shows no prediction collapse. Birch is 2.7 points [0.7, 4.7] more accurate than Alder, averaged over "
+    "corruptions (500 images).": {Statement("better_model", "birch")},
+    "Confidence predicts failures better than chance in 0 and worse in 0 of 30 cells of Alder and better than chance "
+    "in 3 and worse in 0 of 30 cells of Birch": {Statement("confidence_predicts", "birch", "", "better")},
+    "Which corruption hurts Alder most at severity 5 is inconclusive: fog and contrast differ by 1.1 points "
+    "[−0.3, 2.5]; about 900 images would decide it": set(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", SENTENCES)
+def test_a_sentence_is_read_for_all_that_it_states(text: str) -> None:
+    assert set(read(text)) == SENTENCES[text]
+
+
+def test_a_sentence_of_no_known_form_is_an_error() -> None:
+    with pytest.raises(AssertionError, match="no known form: Alder is splendid"):
+        list(read("Mean accuracy over 6 corruptions: Alder 71.9% [69.3, 74.3]. Alder is splendid."))
+
+
+def test_what_is_read_is_held_against_the_curves() -> None:
+    scenario = two_models()
+    true = true_statements(scenario)
+
+    def holds(*parts: str) -> bool:
+        return is_true(Statement(*parts), scenario, true)
+
+    assert holds("shape", "birch", "brightness", "flat")
+    assert holds("margin", "birch", "brightness", "0.1")
+    assert not holds("margin", "birch", "jpeg_compression", "10.0")  # it drops by 10 points
+    assert holds("margin", "birch", "jpeg_compression", "10.1")
+    assert holds("confidence_predicts", "alder", "", "better")
+    assert not holds("confidence_predicts", "alder", "", "worse")
+
+
+def test_what_only_the_page_states_counts_once() -> None:
+    scenario, false = two_models(), Statement("largest_drop", "alder", "fog")
+    outcome = judge_report([finding("largest_drop", corruption="gaussian_noise")], scenario, [false], [false])
+    assert (outcome.printed, outcome.false) == ({"largest_drop": 2}, {"largest_drop": 1})
+    assert outcome.is_first_screen_false
+    assert not judge_report([], scenario, [], [false]).is_first_screen_false
 
 
 def test_reports_of_a_scenario_are_summed_up() -> None:
@@ -130,16 +177,17 @@ def test_reports_of_a_scenario_are_summed_up() -> None:
 
 
 @pytest.mark.slow
-def test_a_report_is_judged_as_after_a_load_and_depends_on_its_number_alone() -> None:
+def test_a_report_depends_on_its_number_alone_and_states_its_findings() -> None:
     scenario = next(one for one in SCENARIOS if "collapse" in one.name)
-    found, titles = simulate(scenario, 300, 3, seed=0)
-    assert (found, titles) == simulate(scenario, 300, 3, seed=0, whole=True)
-    assert found != simulate(scenario, 300, 4, seed=0)[0]
-    assert {one.kind for one in titles} == {"overconfidence", "prediction_collapse", "early_warning"}
+    found, first_screen, below = simulate(scenario, 300, 3, seed=0)
+    assert (found, first_screen, below) == simulate(scenario, 300, 3, seed=0)
     told = [headline for headline in headlines(found) if headline.verdict != "inconclusive"]
     assert sum(1 + headline.others for headline in told) == len(printed(found)) > 0
-    outcome = judge_report(found, true_statements(scenario))
-    assert {"largest_drop", "early_warning", "prediction_collapse"} <= set(outcome.printed)
+    stated = {statement_of(one) for one in printed(found)}
+    assert {one.kind for one in first_screen} >= {"largest_drop", "prediction_collapse"}
+    besides = {one.kind for one in {*first_screen, *below} - stated}
+    assert besides <= {"confidence_predicts", "margin", "prediction_collapse", "early_warning", "shape"}
+    outcome = judge_report(found, scenario, first_screen, below)
     assert outcome.said["prediction_collapse"] == (1, 1)
 
 

@@ -38,11 +38,12 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     """Stored distortion, of the first evaluation, since all evaluations of a selection share their pixels.
 
     Raises:
-        WarehouseError: corrupted images do not pair with clean ones.
+        WarehouseError: corrupted images do not pair with clean ones, or their distance is not stored.
     """
     rows = read_for_selection(con, "distortion_by_severity", selection.only(selection.evaluations[0]))
+    rows = rows.drop_nulls(["mean_rmse", "mean_ssim", "rmse_q95", "ssim_q05"])
     if rows.is_empty():
-        raise WarehouseError("no distortion to show: corrupted images do not pair with clean images")
+        raise WarehouseError("no distortion to show: images do not pair with clean ones, or it is not stored")
     rows = rows.sort("corruption_order", "severity")
     return _figure(rows, selection.images, "", selection.source_line, frame)
 

@@ -103,7 +103,7 @@ def test_a_report_and_findings_are_made_and_every_figure_is_a_number(
 ) -> None:
     monkeypatch.setattr(report_charts, "FRAMES", {"page": PAGE})
     part = report_part(con, selections[name], *pairs_by_selection(con, Path("w.duckdb"), [selections[name]]))
-    blocks = [*part.verdict, *part.ranking, *blocks_of(part.sections)]
+    blocks = [*part.findings, *part.ranking, *blocks_of(part.sections)]
     texts = [block.text for block in blocks if isinstance(block, Sentence)]
     texts += [block.finding for block in blocks if isinstance(block, Chart)]
     rows = [row for block in blocks if isinstance(block, Table) for row in block.rows]
