@@ -379,10 +379,10 @@ def _outputs_one_by_one(model: "Model", hook: LogitsHook, images: np.ndarray) ->
 
 
 def _check_single_label(module: nn.Module, subject: str) -> None:
-    """Refuse a model whose own settings state that it is no classifier with one label per image.
+    """Refuse a model whose configuration states several labels per image.
 
     Raises:
-        StudyError: it has several labels per image, or no classifier.
+        StudyError: it does.
     """
     configs = (vars(part).get("config") for part in module.modules())
     if any(getattr(config, "problem_type", None) == MULTI_LABEL for config in configs):
