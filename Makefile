@@ -110,9 +110,10 @@ soak: $(INSTALLED)
 	$(BIN)/python -m tests.faults $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
 
-# How often each kind of statement is false and each interval holds, and how much of whole simulated reports is false, each
-# an hour or so on two cores (extrapolated); ONLY=shape or ONLY=reports, SEED=1 JSON=path QUICK=1. A whole run of
-# seed 0 writes docs/soundness.md and the data beside it; PAGE=docs/soundness.md brings it up to date by what ONLY measured
+# How often each kind of statement is false and each interval holds, and how much of whole simulated reports is false: on
+# two cores 55 minutes for the reports, 50 for the rest (extrapolated from two samples of each case); ONLY=shape, ONLY=rows or
+# ONLY=reports, SEED=1 JSON=path QUICK=1. A whole run of seed 0 writes docs/soundness.md and the data beside it;
+# PAGE=docs/soundness.md brings it up to date by what ONLY measured
 soundness: $(INSTALLED)
 	$(BIN)/python -m tests.soundness $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only "$(ONLY)") \
 		$(if $(SEED),--seed $(SEED)) $(if $(QUICK),--quick) \

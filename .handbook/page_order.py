@@ -37,6 +37,7 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
             "masks.md",
             "published.md",
             "figures.md",
+            "gallery.md",
             "recipes.md",
             "extending.md",
         ),

@@ -100,7 +100,7 @@ def _write_how_to(opened: failmodes.Warehouse) -> list[Path]:
     """Write what the how-to pages show at their top: an image along severity, a column of a paper, attention on ink."""
     folder = DOCS / "images"
     opened.images(image=17, corruption="fog").save(folder / "howto-images.png")
-    column = opened.chart("curves", corruption=["contrast", "fog"], width="85mm", title=False, caption=False)
+    column = opened.chart("curves", corruption=["contrast", "fog"], width="85mm")
     column.save(folder / "howto-figures.png")
     opened.chart("object-attention", corruption=["fog", "gaussian_noise"]).save(folder / "howto-masks.png")
     return [folder / f"howto-{name}.png" for name in ("images", "figures", "masks")]

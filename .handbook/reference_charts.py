@@ -20,7 +20,7 @@ starting point for your own query.
 
 def charts_page() -> str:
     """Return Markdown with one row per chart."""
-    titles = {topic.chart: topic.title for topic in TOPICS} | dict.fromkeys(MORE_CHARTS, "Details")
+    titles = {name: topic.title for topic in TOPICS for name in topic.charts} | dict.fromkeys(MORE_CHARTS, "Details")
     of_warehouses = [(code(name), chart_meaning(name), titles.get(name, "")) for name in warehouse_charts()]
     of_images = [(code(name), chart_meaning(name)) for name in image_charts()]
     return "\n".join(

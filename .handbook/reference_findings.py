@@ -2,7 +2,7 @@
 
 from markdown_text import code, table
 
-from failmodes.analysis.judging.findings.registry import all_kinds
+from failmodes.analysis.judging.findings.kind import all_kinds
 
 INTRODUCTION = """# Kinds of finding
 

@@ -45,7 +45,7 @@ def metrics_page() -> str:
         rows = [_row(metric, [view for name, view in columns if name == metric.name and view in views])
                 for metric in metrics]  # fmt: skip
         parts.append(table(HEADER, rows))
-    slow = [code(metric.name) for metric in all_metrics().values() if not metric.is_stored_with_interval]
+    slow = [code(metric.name) for metric in all_metrics().values() if not metric.interval.is_stored]
     parts.append(f"{NO_INTERVAL}{', '.join(slow)}.\n")
     return "\n".join(parts)
 

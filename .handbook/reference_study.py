@@ -8,15 +8,17 @@ from pydantic import BaseModel
 
 from failmodes.evaluate.cam.method_selection import method_meanings
 from failmodes.evaluate.study.study_schema import EvaluationSpec, ModelSpec, Normalization, Study, TrainingSpec
-from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, ShiftSpec, StrictModel
-from failmodes.ingest.statements import CellsOf, GateSpec, Statement
+from failmodes.ingest.datasets.layout import DatasetSpec, ShiftSpec
+from failmodes.ingest.specification import CorruptionSpec
+from failmodes.ingest.statements import FORMS, CellsOf, GateSpec
+from failmodes.ingest.study_types import StrictModel
 
 INTRODUCTION = """# The study file
 
 A study is one TOML file. `failmodes init digits`, `failmodes init folder` and `failmodes init cifar10` write one with
 every common key explained. Paths are relative to the file. An unknown key is an error that names the nearest valid key.
 """
-TABLES: dict[str, type[BaseModel]] = {
+TABLES: dict[str, type[BaseModel] | tuple[type[BaseModel], ...]] = {  # of several forms, all their keys
     "Top-level keys": Study,
     "[dataset]": DatasetSpec,
     "[corruptions]": CorruptionSpec,
@@ -26,7 +28,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "[models.training]": TrainingSpec,
     "[evaluation]": EvaluationSpec,
     "[gate]": GateSpec,
-    "[[claims]] and [[gate.rules]]": Statement,
+    "[[claims]] and [[gate.rules]]": FORMS,
     "other of a claim or rule": CellsOf,
 }
 ATTENTION = """## attention of `[evaluation]` and of a model
@@ -41,7 +43,8 @@ def study_page() -> str:
     parts = [INTRODUCTION]
     for title, model in TABLES.items():
         parts.append(f"## {code(title) if '[' in title else title}\n")
-        parts.append(table(("key", "value", "default", "meaning"), key_rows(model)))
+        rows = _rows_of_forms(model) if isinstance(model, tuple) else key_rows(model)
+        parts.append(table(("key", "value", "default", "meaning"), rows))
     parts.append(ATTENTION)
     parts.append(table(("name", "map"), [(code(name), meaning) for name, meaning in method_meanings().items()]))
     return "\n".join(parts)
@@ -58,6 +61,19 @@ def key_rows(model: type[BaseModel]) -> list[tuple[str, str, str, str]]:
         (code(key), _value(described, definitions), _default(described, key in needed), meanings.get(key, ""))
         for key, described in schema["properties"].items()
     ]
+
+
+def _rows_of_forms(forms: tuple[type[BaseModel], ...]) -> list[tuple[str, str, str, str]]:
+    """Return the rows of all keys that a table of one of these forms may have; no key is required in each."""
+    rows: dict[str, list[tuple[str, str, str, str]]] = {}
+    for form in forms:
+        for row in key_rows(form):
+            rows.setdefault(row[0], []).append(row)
+    return [
+        (key, " or ".join(dict.fromkeys(choice for row in of_key for choice in row[1].split(" or "))),
+         "" if of_key[0][2] == NEEDED else of_key[0][2], of_key[0][3])
+        for key, of_key in rows.items()
+    ]  # fmt: skip
 
 
 def _default(described: dict[str, Any], needed: bool) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from failmodes.analysis.results.opened_warehouse import Warehouse
 from failmodes.runtime.errors import StudyError
-from failmodes.runtime.extras import require
-from failmodes.runtime.storage.locations import STUDY_FILE, WAREHOUSE_FILE, find_warehouse, user_path
+from failmodes.runtime.packages import require
+from failmodes.runtime.storage.locations import STUDY_FILE, default_location, find_warehouse, user_path
 from failmodes.runtime.terminal import note
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from failmodes.analysis.images.stored_images import AttentionOf
     from failmodes.analysis.judging.gate import GateResult
     from failmodes.evaluate.options import Options
     from failmodes.evaluate.study.study_schema import Study
     from failmodes.evaluate.study_images import StudyImages
     from failmodes.ingest.corruptions.custom import CustomCorruption
     from failmodes.ingest.datasets.dataset import Dataset
-    from failmodes.ingest.statements import Statement
-    from failmodes.runtime.storage.files import StorePath
+    from failmodes.ingest.statements import AnyStatement
     from failmodes.warehouse.metrics.metric import Metric
 
     Model = torch.nn.Module | Callable[[NDArray[np.uint8]], Any]
@@ -85,22 +85,23 @@ def run(study: "str | PathLike[str] | Mapping[str, Any]", *, strict: bool = Fals
             it.
     """
     from failmodes.evaluate.study.study_file import check_study, read_study
-    from failmodes.ingest.datasets.opening import open_dataset
+    from failmodes.ingest.datasets.layout import open_dataset
     from failmodes.warehouse.metrics.custom import read_metrics
 
     if isinstance(study, Mapping):
-        folder, origin = Path.cwd(), "study"
-        read = check_study(study, folder, "failmodes.run", require_models=False)
+        checked = check_study(study, Path.cwd(), "failmodes.run", require_models=False)
+        metrics = read_metrics(checked.metrics, Path.cwd(), "study")
     else:
         path = user_path(study)
         path = path / STUDY_FILE if path.is_dir() else path
-        read, folder, origin = read_study(path, require_models=False), path.parent, str(path)
-    metrics = read_metrics(read.metrics, folder, origin)
-    if not read.models:  # its predictions are imported: nothing to evaluate
-        path = _load(read, read.claims, metrics)
-        return _opened(path, path)
+        checked = read_study(path, require_models=False)
+        metrics = read_metrics(checked.metrics, path.parent, str(path))
+    if not checked.models:  # its predictions are imported: nothing to evaluate
+        _load(checked, checked.claims, metrics)
+        return _opened(checked.warehouse, checked.warehouse)
     require("evaluate", "failmodes.run")
-    return _run(read, open_dataset(read.dataset, read.cache), read.claims, metrics, strict=strict, show=progress)
+    dataset = open_dataset(checked.dataset, checked.cache)
+    return _run(checked, dataset, checked.claims, metrics, strict=strict, show=progress)
 
 
 def gate(
@@ -252,20 +253,24 @@ def benchmark(
     )  # fmt: skip
     study, dataset = study_of(asked)
     stated = None if claims is None else study.claims
-    return _run(study, dataset, stated, own_metrics, replace=replace, strict=asked.options.strict, show=progress)
+    return _run(
+        study, dataset, stated, own_metrics, replace=replace, adds_models=True, strict=asked.options.strict,
+        show=progress,
+    )  # fmt: skip
 
 
 def _run(
     study: "Study",
     dataset: "Dataset",
-    claims: "Sequence[Statement] | None",
+    claims: "Sequence[AnyStatement] | None",
     metrics: "Sequence[Metric] | None",
     *,
     replace: bool = False,
+    adds_models: bool = False,
     strict: bool = False,
     show: bool,
 ) -> Warehouse:
-    """Train, evaluate and load a study with models.
+    """Train, evaluate and load a study with models; `adds_models` puts these behind earlier ones.
 
     Raises:
         IncompleteRunError: a model raised, or `strict` is set and there are warnings.
@@ -277,51 +282,53 @@ def _run(
         report = evaluate(study, dataset, strict=strict, show=show)
         for line in report.describe() if show else ():
             note(line)
-        path = _load(study, claims, metrics)
+        _load(study, claims, metrics, adds_models=adds_models)
         report.raise_if_incomplete(f"results of the other models: failmodes.open({str(study.output)!r})")
         if replace:
-            _remove_superseded(report.evaluation_ids, study.results_folder, study.output, metrics, show=show)
+            _remove_superseded(report.evaluation_ids, study, metrics, show=show)
     except KeyboardInterrupt:
         if show:
             note("interrupted: finished cells are kept; repeat the call to resume")
         raise
-    return _opened(path, path)
+    return _opened(study.warehouse, study.warehouse)
 
 
 def _remove_superseded(
-    evaluations: Sequence[str],
-    results: "StorePath",
-    output: Path,
-    metrics: "Sequence[Metric] | None",
-    *,
-    show: bool,
+    evaluation_ids: Sequence[str], study: "Study", metrics: "Sequence[Metric] | None", *, show: bool
 ) -> None:
     """Remove earlier evaluations of the same labels and images."""
     from failmodes.analysis.evaluations.same_labels import differences
-    from failmodes.analysis.judging.stored import DERIVATION
+    from failmodes.analysis.judging.derivation import DERIVATION
     from failmodes.warehouse.database.removal import Place, remove_evaluations, stored_evaluations
 
-    place = Place(results, output / WAREHOUSE_FILE, output)
+    place = Place(study.results_folder, study.warehouse, study.output)
     stored = stored_evaluations(place)
-    new = {(one.label, one.images): one for one in stored if one.evaluation_id in evaluations}
-    former = [one for one in stored if one.evaluation_id not in evaluations and (one.label, one.images) in new]
+    new = {(row.label, row.images): row for row in stored if row.evaluation_id in evaluation_ids}
+    former = [row for row in stored if row.evaluation_id not in evaluation_ids and (row.label, row.images) in new]
     if former:
-        remove_evaluations(place, [one.evaluation_id for one in former], DERIVATION, metrics or ())
-    for one in former if show else ():
-        facts = new[one.label, one.images].facts, one.facts
-        note(f"{one.label}: replaced the earlier evaluation, which differs in {differences(facts)}")
+        remove_evaluations(place, [row.evaluation_id for row in former], DERIVATION, metrics or ())
+    for row in former if show else ():
+        facts = new[row.label, row.images].facts, row.facts
+        note(f"{row.label}: replaced the earlier evaluation, which differs in {differences(facts)}")
 
 
-def _load(study: "Study", claims: "Sequence[Statement] | None", metrics: "Sequence[Metric] | None") -> Path:
+def _load(
+    study: "Study",
+    claims: "Sequence[AnyStatement] | None",
+    metrics: "Sequence[Metric] | None",
+    *,
+    adds_models: bool = False,
+) -> None:
     """Load the results of a study into its warehouse; claims or metrics of None keep the stored ones."""
-    from failmodes.analysis.judging.stored import DERIVATION
-    from failmodes.ingest.statements import stored_rows
-    from failmodes.warehouse.database.load import load as load_results
+    from failmodes.analysis.judging.derivation import DERIVATION
+    from failmodes.analysis.judging.statement import stored_rows
+    from failmodes.warehouse.database.load import load
 
-    path = study.output / WAREHOUSE_FILE
     stated = None if claims is None else stored_rows(claims)
-    load_results([study.results_folder], path, claims=stated, metrics=metrics, derivation=DERIVATION)
-    return path
+    load(
+        [study.results_folder], study.warehouse, claims=stated, models=study.stated_models, adds_models=adds_models,
+        metrics=metrics, derivation=DERIVATION,
+    )  # fmt: skip
 
 
 def _opened(path: Path, location: Path | None) -> Warehouse:
@@ -332,4 +339,14 @@ def _opened(path: Path, location: Path | None) -> Warehouse:
 
         return open_study_images(location, path)
 
-    return Warehouse(path, open_study=open_study)
+    study_file = location or default_location()
+    if study_file.suffix != ".toml":
+        return Warehouse(path, open_study=open_study)
+
+    def load_models() -> "AttentionOf":
+        require("evaluate", "attention=True")
+        from failmodes.evaluate.stages import attention_of_study
+
+        return attention_of_study(study_file)
+
+    return Warehouse(path, open_study=open_study, load_models=load_models)

@@ -6,13 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from typer.core import TyperCommand
 
 from failmodes import __version__
 from failmodes.analysis.commands.decisions import compare, export, gate, publish
 from failmodes.analysis.commands.queries import SqlCommand, query, schema
 from failmodes.analysis.commands.remove import remove
-from failmodes.analysis.commands.report import PairCommand, chart, claims, print_findings, report, shapes
+from failmodes.analysis.commands.report import (
+    PairCommand,
+    chart,
+    claims,
+    print_findings,
+    report,
+    save_report,
+    shapes,
+)
 from failmodes.analysis.explorer.serving import explore_warehouse
 from failmodes.evaluate.cli import (
     DEFAULT_STUDY,
@@ -32,17 +39,17 @@ from failmodes.evaluate.cli import (
 )
 from failmodes.ingest.cli import corrupt, download
 from failmodes.runtime.errors import IncompleteRunError, printable
-from failmodes.runtime.extras import require
-from failmodes.runtime.process import lift_limits, limit_command, query_memory
+from failmodes.runtime.packages import require
+from failmodes.runtime.process import interruptible, lift_limits, limit_command, query_memory
 from failmodes.runtime.progress import stages_shown
-from failmodes.runtime.terminal import named, note, say, suggest, without_suggestions
+from failmodes.runtime.terminal import announce_output, named, note, print_json, say, shown_path, suggest
 from failmodes.status_command import status
-from failmodes.warehouse.cli import TimeoutOption, WhereArgument
-from failmodes.warehouse.cli import load as load_results
+from failmodes.warehouse.cli import Command, TimeoutOption, WhereArgument, load_outputs, load_published, load_summary
 from failmodes.warehouse.completion import complete_corruption, complete_model
 from failmodes.warehouse.output_files import STDOUT, ForceOption, check_result, result_file
 
 if TYPE_CHECKING:
+    from failmodes.analysis.images.stored_images import AttentionOf
     from failmodes.evaluate.study.study_schema import Study
     from failmodes.ingest.datasets.dataset import Dataset
 
@@ -78,12 +85,14 @@ def run(
     strict: StrictOption = False,
 ) -> None:
     """Run the whole study (ingest, train, evaluate, load, analyze, report), skipping steps already done."""
+    from failmodes.analysis.judging.derivation import DERIVATION
+    from failmodes.analysis.judging.statement import stored_rows
     from failmodes.evaluate.study.study_file import read_study
     from failmodes.warehouse.metrics.custom import read_metrics
 
     lift_limits()  # it only reads files that it wrote itself
     study = read_study(study_file, require_models=False)
-    read_metrics(study.metrics, study_file.parent, str(study_file))  # else an error appears after hours
+    metrics = read_metrics(study.metrics, study_file.parent, str(study_file))  # else an error appears after hours
     if study.models:  # without models, its predictions are imported
         require("evaluate", "`failmodes run`")
     dataset = open_images(study)
@@ -92,11 +101,14 @@ def run(
         return
     ingest_images(study, dataset)
     raised = _run_models(study, dataset, strict=strict, as_json=as_json) if study.models else None
-    with without_suggestions():
-        load(str(study_file))
-        report(study_file)
+    warehouse = shown_path(study.warehouse)
+    load_outputs(
+        [study.results_folder], warehouse, claims=stored_rows(study.claims), models=study.stated_models,
+        metrics=metrics, derivation=DERIVATION,
+    )  # fmt: skip
+    save_report(warehouse, claims=study.claims, metrics=metrics)
     if not as_json:
-        print_findings(study_file)
+        print_findings(warehouse)
     if raised is not None:
         raise raised
     if not as_json:
@@ -133,18 +145,47 @@ def load(
 ) -> None:
     """Load evaluated cells into the warehouse: only new files, each verified by its hash.
 
+    A warehouse alone, without its results, is a WHERE for --rebuild too: everything derived from its rows is derived
+    again.
+
     Keys of --json: warehouse, shards (new, replaced, kept, dropped), rows, is_changed, measured_evaluations, elapsed_s;
     and published: name, models, dataset, has_clean and is_drawn of each table. Keys about results are null if no
     results were loaded.
     """
-    from failmodes.analysis.judging.stored import DERIVATION
-    from failmodes.ingest.statements import claims_of_studies, stored_rows
+    limit_command(None)
+    from failmodes.analysis.judging.derivation import DERIVATION, derive_again
+    from failmodes.analysis.judging.statement import stored_rows
+    from failmodes.ingest.statements import claims_of_studies
+    from failmodes.runtime.storage.locations import find_results, find_warehouse, study_files
+    from failmodes.warehouse.metrics.custom import metrics_of_studies
+    from failmodes.warehouse.published_layout import read_published
+    from failmodes.warehouse.shards.inventory import has_results
+    from failmodes.warehouse.stated_models import models_of_studies
 
-    claims = claims_of_studies([where, *(more or [])])
-    load_results(
-        where, more or [], into=into, rebuild=rebuild, published=published or [], published_of=published_of,
-        as_json=as_json, claims=None if claims is None else stored_rows(claims), derivation=DERIVATION,
-    )  # fmt: skip
+    locations = [where, *(more or [])]
+    claims = claims_of_studies(locations)
+    models = models_of_studies(locations)
+    sets = [read_published(path, published_of) for path in published or []]
+    target = find_warehouse(into or where)
+    if into is None and study_files([where]):
+        announce_output(target.parent)
+    outputs = [find_results(location) for location in locations]
+    loaded = None
+    is_alone = into is None and not more and not study_files([where]) and target.exists()
+    if rebuild and is_alone and not has_results(outputs[0]):
+        with stages_shown("load"), interruptible("the warehouse is unchanged"):
+            derive_again(target)
+        note(f"{target}: all results derived from its rows are derived again")
+    elif not sets or rebuild or not target.exists() or any(map(has_results, outputs)):
+        loaded = load_outputs(
+            outputs, target, rebuild=rebuild, claims=None if claims is None else stored_rows(claims),
+            models=models, metrics=metrics_of_studies(locations), derivation=DERIVATION,
+        )  # fmt: skip
+    shown = load_published(sets, target, DERIVATION) if sets else []
+    if as_json:
+        print_json(load_summary(target, loaded, shown))
+    else:
+        suggest(f"failmodes report{named(into or where)}")
 
 
 def images(
@@ -172,6 +213,10 @@ def images(
     evaluation: Annotated[
         list[str] | None, typer.Option(help="With --image: only this evaluation, by ID. Repeatable.")
     ] = None,
+    attention: Annotated[
+        bool,
+        typer.Option("--attention", help="Compute attention maps that are not stored; needs the study file."),
+    ] = False,
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="Output file: .png, .svg, .pdf, .html or .json (- for SVG on stdout)."),
@@ -197,11 +242,13 @@ def images(
     from failmodes.runtime.storage.locations import find_warehouse
 
     check_result(output, FORMATS, force=force)
+    attention_of = _attention_of(where) if attention else None
     path = find_warehouse(where)
     with stages_shown("images"):
         sheet = find_images(
             path, condition, images=image or (), corruptions=corruption or (), models=model or (),
-            evaluations=evaluation or (), open_study=partial(open_study_images, where, path), timeout_s=timeout,
+            evaluations=evaluation or (), open_study=partial(open_study_images, where, path),
+            attention_of=attention_of, timeout_s=timeout,
         )  # fmt: skip
         with result_file(output, "images.svg") as file:
             sheet.save(file, layout=layout, width=width, theme=theme, force=force)
@@ -210,6 +257,20 @@ def images(
     if output != STDOUT:
         say(printable(str(output)))
         suggest(f"failmodes report{named(where)}")
+
+
+def _attention_of(where: Path | None) -> "AttentionOf | None":
+    """Computes attention by the models of the study file that the user names; a line says how if none is named."""
+    from failmodes.runtime.storage.locations import default_location
+
+    study_file = where or default_location()
+    if study_file.suffix != ".toml":
+        note("--attention needs the models of a study: name its file, as in `failmodes images STUDY.toml --attention`")
+        return None
+    require("evaluate", "--attention")
+    from failmodes.evaluate.stages import attention_of_study
+
+    return attention_of_study(study_file)
 
 
 def explore(
@@ -275,7 +336,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by section of the hel
     },
     DECISIONS: {"compare": compare, "gate": gate, "export": export, "publish": publish},
 }
-PARSERS: dict[str, type[TyperCommand]] = {"query": SqlCommand, "report": PairCommand}  # commands with their own parser
+PARSERS: dict[str, type[Command]] = {"query": SqlCommand, "report": PairCommand}  # commands with their own parser
 
 
 def build_app(first_word: str | None = None) -> typer.Typer:
@@ -291,7 +352,7 @@ def build_app(first_word: str | None = None) -> typer.Typer:
     for part, commands in COMMANDS.items():
         for name, command in commands.items():
             if only in (None, name):
-                app.command(name, cls=PARSERS.get(name, TyperCommand), rich_help_panel=part)(command)
+                app.command(name, cls=PARSERS.get(name, Command), rich_help_panel=part)(command)
     return app
 
 

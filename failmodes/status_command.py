@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from failmodes.analysis.render.blocks import Cell, Sentence, Table
+from failmodes.analysis.render.blocks import Sentence, Table, TableCell
 from failmodes.runtime.errors import MissingExtraError, WarehouseError
-from failmodes.runtime.extras import require
+from failmodes.runtime.packages import require
 from failmodes.runtime.process import limit_command
 from failmodes.runtime.progress import stages_shown
 from failmodes.runtime.terminal import named, note, print_json, say, suggest
@@ -69,7 +69,7 @@ class StudyProgress(NamedTuple):
             return f"{count:,} model{'s' if count > 1 else ''} not trained yet: {resume}"
         if count := len(self.not_downloaded):
             return f"{count:,} model{'s' if count > 1 else ''} not downloaded yet: {resume}, which downloads them"
-        missing = sum(one.missing_count for one in self.evaluations)
+        missing = sum(evaluation.missing_count for evaluation in self.evaluations)
         return f"{missing:,} shard{'s' if missing > 1 else ''} not evaluated yet: {resume}" if missing else ""
 
     def as_json(self) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class StudyProgress(NamedTuple):
             "name": self.name,
             "untrained": self.untrained,
             "not_downloaded": self.not_downloaded,
-            "evaluations": [one._asdict() for one in self.evaluations],
+            "evaluations": [evaluation._asdict() for evaluation in self.evaluations],
             "unfinished": self.unfinished or None,
         }
 
@@ -99,7 +99,7 @@ def status(
     breaking_rows) and out_of_date.
     """
     limit_command(timeout)
-    from failmodes.analysis.judging.stored import DERIVATION
+    from failmodes.analysis.judging.derivation import DERIVATION
     from failmodes.runtime.storage.locations import default_location, find_warehouse
     from failmodes.warehouse.database.status import warehouse_status
 
@@ -115,12 +115,12 @@ def status(
             print_json(progress | dict.fromkeys(KEYS))
         raise WarehouseError(f"no warehouse yet at {path}: {unfinished}")
     with stages_shown("status"):
-        found = warehouse_status(path, full=full, derivation=DERIVATION)
+        status = warehouse_status(path, full=full, derivation=DERIVATION)
     if as_json:
-        print_json(progress | _as_json(path, found))
+        print_json(progress | _as_json(path, status))
     else:
-        _print([*([Sentence(unfinished)] if unfinished else []), *warehouse_blocks(path, found)])
-    if not all(check.passed for check in found.checks):
+        _print([*([Sentence(unfinished)] if unfinished else []), *warehouse_blocks(path, status)])
+    if not all(check.passed for check in status.checks):
         raise typer.Exit(1)
     if not as_json:
         suggest(f"failmodes {'run' if unfinished else 'report'}{named(where)}")
@@ -156,8 +156,8 @@ def _as_json(path: Path, status: "WarehouseStatus") -> dict[str, Any]:
         "shifts": status.shifts.to_dicts(),
         "warnings": status.warnings.to_dicts(),
         "checks": [
-            {"name": one.name, "invariant": one.invariant, "passed": one.passed, "breaking_rows": one.row_count}
-            for one in status.checks
+            {"name": check.name, "invariant": check.invariant, "passed": check.passed, "breaking_rows": check.row_count}
+            for check in status.checks
         ],
         "out_of_date": status.stale_derived,
     }
@@ -171,16 +171,16 @@ def progress_blocks(study: StudyProgress) -> Iterator["Block"]:
         yield Sentence(f"{study.name}: {label} is not downloaded: `{command}`", "lead")
     if study.untrained or study.not_downloaded:
         return
-    missing = sum(one.missing_count for one in study.evaluations)
-    cells = sum(one.cell_count for one in study.evaluations)
+    missing = sum(evaluation.missing_count for evaluation in study.evaluations)
+    cells = sum(evaluation.cell_count for evaluation in study.evaluations)
     yield Sentence(f"{study.name}: {cells - missing:,} of {cells:,} cells evaluated", "lead")
     rows = tuple(
-        (Cell(one.model_label), Cell(one.source_label), Cell(one.evaluation_id), Cell(f"{one.cell_count:,}"),
-         Cell(f"{one.missing_count:,}"))
-        for one in study.evaluations
-    )  # fmt: skip
+        (row.model_label, row.source_label, row.evaluation_id, f"{row.cell_count:,}", f"{row.missing_count:,}")
+        for row in study.evaluations
+    )
     columns = ("model", "source", "evaluation", "cells", "missing")
-    yield Table("Progress", "", columns, rows, texts=("source", "evaluation"))
+    cells_of_rows = tuple(tuple(map(TableCell, row)) for row in rows)
+    yield Table("Progress", "", columns, cells_of_rows, texts=("source", "evaluation"))
 
 
 def warehouse_blocks(path: Path, status: "WarehouseStatus") -> Iterator["Block"]:
@@ -202,18 +202,18 @@ def warehouse_blocks(path: Path, status: "WarehouseStatus") -> Iterator["Block"]
     evaluations = list(status.evaluations.iter_rows(named=True))
     names = ("evaluation_id", "model_label", "dataset_label", "subset", "source_label")
     rows = tuple(
-        (*(Cell(str(row[name])) for name in names[:-1]),
-         Cell(str(row["source_label"]), "" if row["paired"] else "(not paired with clean images)"),
-         Cell(f"{row['cell_count']:,}"), Cell(f"{row['attention_cell_count']:,}"))
+        (*(TableCell(str(row[name])) for name in names[:-1]),
+         TableCell(str(row["source_label"]), "" if row["paired"] else "(not paired with clean images)"),
+         TableCell(f"{row['cell_count']:,}"), TableCell(f"{row['attention_cell_count']:,}"))
         for row in evaluations
     )  # fmt: skip
     texts = ("model", "dataset", "images", "source")
     yield Table("Evaluations", "", ("evaluation", *texts, "cells", "with attention"), rows, texts=texts)
     if status.shifts.height:
         shifts = tuple(
-            (Cell(row["shift"]), Cell(row["model_label"]), Cell(f"{row['image_count']:,}"),
-             Cell(f"{row['class_count']:,} of {row['clean_class_count']:,}"),
-             Cell("these classes" if row["restricted"] else "all classes"))
+            (TableCell(row["shift"]), TableCell(row["model_label"]), TableCell(f"{row['image_count']:,}"),
+             TableCell(f"{row['class_count']:,} of {row['clean_class_count']:,}"),
+             TableCell("these classes" if row["restricted"] else "all classes"))
             for row in status.shifts.iter_rows(named=True)
         )  # fmt: skip
         columns = ("shift", "model", "images", "classes", "predictions among")
@@ -248,7 +248,7 @@ def study_progress(study_file: Path) -> StudyProgress | None:
     from failmodes.evaluate.devices import choose_device
     from failmodes.evaluate.engine.plan import missing_cells, plan_evaluations
     from failmodes.evaluate.study_models import study_models
-    from failmodes.ingest.datasets.opening import open_dataset
+    from failmodes.ingest.datasets.layout import open_dataset
 
     dataset = open_dataset(study.dataset, study.cache)
     models = list(study_models(study, dataset))
@@ -259,13 +259,13 @@ def study_progress(study_file: Path) -> StudyProgress | None:
     planned = plan_evaluations(study, dataset, choose_device(study.evaluation.device))
     evaluations = [
         EvaluationProgress(
-            one.model.label,
-            one.data.title,
-            one.evaluation_id,
-            len(one.data.cells(study)),
-            len(missing_cells(study, one)),
+            evaluation.model.label,
+            evaluation.data.title,
+            evaluation.evaluation_id,
+            len(evaluation.data.cells(study)),
+            len(missing_cells(study, evaluation)),
         )
         for group in planned
-        for one in group
+        for evaluation in group
     ]
     return StudyProgress(study_file, study.name, [], {}, evaluations)

@@ -11,10 +11,11 @@ import polars as pl
 import pytest
 import typer
 from built_once import built_once
+from hypothesis import settings
 from synthetic_results import Synthetic, write_synthetic
-from warehouse_files import SECRET, SMALL_RECORD
+from warehouse_files import SECRET, SMALL_RECORD, change_file
 
-from failmodes.analysis.judging.stored import DERIVATION
+from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.evaluate.study.study_file import read_study
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.runtime.storage.files import as_store_path
@@ -22,6 +23,8 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
 TinyRun = tuple[Path, Study, dict[str, str]]
+settings.register_profile("any machine", deadline=None)  # a busy machine takes any time for an example
+settings.load_profile("any machine")
 COSTS = {"slow": 10.0, "browser": 5.0, "data": 1.0}  # about the seconds that a test with such a mark takes
 
 
@@ -67,10 +70,11 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def sound_warehouse(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sound warehouse; copy it before you change it."""
-    folder, _ = built_once(
-        tmp_path_factory, "sound", lambda folder: load([synthetic.output], folder / "warehouse.duckdb")
-    )
-    return folder / "warehouse.duckdb"
+
+    def build(folder: Path) -> None:
+        load([synthetic.output], folder / "warehouse.duckdb", derivation=DERIVATION)
+
+    return built_once(tmp_path_factory, "sound", build)[0] / "warehouse.duckdb"
 
 
 @pytest.fixture
@@ -127,8 +131,7 @@ def query_folder(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory
         ensure_shapes(folder / "warehouse.duckdb", ShapeSettings(resamples=50))  # saved queries read what is derived
         (folder / "secret.csv").write_text(f"{SECRET}\n")
         duckdb.sql("select 1 as a").write_parquet(str(folder / "secret.parquet"))
-        with duckdb.connect(str(folder / "other.duckdb")) as con:
-            con.execute("create table secrets as select 1 as a")
+        change_file(folder / "other.duckdb", "create table secrets as select 1 as a")
         (folder / "warehouse.duckdb.tmp").mkdir()
 
     return built_once(tmp_path_factory, "query", build)[0]

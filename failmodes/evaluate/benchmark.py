@@ -15,23 +15,24 @@ from failmodes.evaluate.models.checkpoints import save_checkpoint
 from failmodes.evaluate.models.code_identity import code_hash
 from failmodes.evaluate.models.live import architecture_of, live_model
 from failmodes.evaluate.models.load import load_model, output_names
-from failmodes.evaluate.models.model import Model, tensor_hashes
-from failmodes.evaluate.models.outputs import TRIAL_IMAGES, unwrapped
+from failmodes.evaluate.models.model import Model, tensor_hashes, unwrapped
 from failmodes.evaluate.models.preprocessing import INSIDE_THE_FUNCTION
+from failmodes.evaluate.models.trial import TRIAL_IMAGES
 from failmodes.evaluate.options import Options
 from failmodes.evaluate.study.study_file import check_study, check_study_file, claims_of_folder, write_study_file
 from failmodes.evaluate.study.study_schema import EvaluationSpec, ModelSpec, Study
-from failmodes.ingest.corruptions.catalog import add_corruption, corruption_info, nearest_recipe
+from failmodes.ingest.corruptions.catalog import add_corruption, corruption_info
 from failmodes.ingest.corruptions.custom import CustomCorruption, GivenCorruption, register, register_from
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray
+from failmodes.ingest.datasets.layout import DatasetSpec, open_dataset
 from failmodes.ingest.datasets.layouts.arrays import CLASSES_FILE, IMAGES_FILE, write_arrays
-from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, Location, dotted_key, validate
-from failmodes.ingest.statements import check_claims
+from failmodes.ingest.specification import CorruptionSpec, Location, dotted_key, validate
+from failmodes.ingest.statements import check_claims, stored_form
 from failmodes.ingest.study_types import first_duplicate
 from failmodes.runtime.errors import DataError, ModelError, StudyError
 from failmodes.runtime.hashing import identity_of
 from failmodes.runtime.storage.locations import user_path
+from failmodes.runtime.terminal import note
 
 IMAGES_FOLDER, CACHE_FOLDER, MODELS_FOLDER = "images", "cache", "models"
 ARRAYS_LABEL = "Images given as arrays"
@@ -68,11 +69,11 @@ def study_of(asked: Benchmark) -> tuple[Study, Dataset]:
     """
     check_study_file(asked.to)
     options = asked.options
-    names, own = _corruption_names(asked.corruptions, options.version)
+    names, import_paths = _corruption_names(asked.corruptions, options.version)
     sampling = {"names": names, "severities": _listed(asked.severities)} | options.keys_of("corruptions")
-    evaluation = {"workers": _workers(own)} | options.keys_of("evaluation")
-    for part, given in (CorruptionSpec, sampling), (EvaluationSpec, _given(evaluation)):
-        validate(part, given, "benchmark", _argument_name)  # before reading images, which may take long
+    evaluation = {"workers": _workers(import_paths)} | options.keys_of("evaluation")
+    for part, table in (CorruptionSpec, sampling), (EvaluationSpec, _given(evaluation)):
+        validate(part, table, "benchmark", _argument_name)  # before reading images, which may take long
     if asked.claims is not None:
         check_claims(asked.claims, "benchmark", known_corruptions=True)
     specs = model_specs(asked)
@@ -81,14 +82,14 @@ def study_of(asked: Benchmark) -> tuple[Study, Dataset]:
         "name": options.name or asked.to.name,
         "output": str(asked.to),
         "dataset": keys,
-        "corruptions": {"recipe": nearest_recipe(*dataset.images.shape[1:3])} | sampling,
+        "corruptions": sampling,
         "shifts": _shifts(asked, dataset),
         "models": models,
         "claims": claims_of_folder(asked.to) if asked.claims is None else asked.claims,
         "evaluation": _given(evaluation),
     }
     study = check_study(content, asked.to, "benchmark", describe_location=_argument_name)
-    _write_study(study, own)
+    _write_study(study, import_paths)
     return study, dataset
 
 
@@ -111,11 +112,15 @@ def model_specs(asked: Benchmark) -> dict[str, ModelSpec]:
     }
 
 
-def _normalization(given: Any) -> Any:
+def _normalization(normalization: Any) -> Any:
     """Mean and std in the form of a study, as lists; other values unchanged, to be refused by validation."""
-    if isinstance(given, tuple | list) and len(given) == 2:
-        given = {"mean": given[0], "std": given[1]}
-    return {key: np.asarray(value).tolist() for key, value in given.items()} if isinstance(given, Mapping) else given
+    if isinstance(normalization, tuple | list) and len(normalization) == 2:
+        normalization = {"mean": normalization[0], "std": normalization[1]}
+    return (
+        {key: np.asarray(value).tolist() for key, value in normalization.items()}
+        if isinstance(normalization, Mapping)
+        else normalization
+    )
 
 
 def _open_images(asked: Benchmark, specs: dict[str, ModelSpec]) -> tuple[dict[str, Any], Dataset, list[ModelSpec]]:
@@ -129,24 +134,25 @@ def _open_images(asked: Benchmark, specs: dict[str, ModelSpec]) -> tuple[dict[st
     if "background" in of_images:
         of_images["background"] = tuple(of_images["background"])
     column = asked.options.label_column
-    given = read_given_images(asked.images, asked.labels, asked.to / CACHE_FOLDER, label_column=column, **of_images)
-    models = _live_models(asked, specs, given.images)
-    names = check_names("label_names", asked.options.label_names) or given.label_names
+    labeled = read_given_images(asked.images, asked.labels, asked.to / CACHE_FOLDER, label_column=column, **of_images)
+    models = _live_models(asked, specs, labeled.images)
+    names = check_names("label_names", asked.options.label_names) or labeled.label_names
     names = names or output_names(models[0].class_names)
     if names is None:  # labels are indices of outputs
-        live = models[0].live
-        assert live is not None
-        own = live.config_names
-        numbers = tuple(map(str, range(live.output_count or 0)))
-        names = own if own is not None and first_duplicate(own) is None else numbers
+        live = _live(models[0])
+        names = live.config_names
+        if names is None or first_duplicate(names) is not None:
+            names = tuple(map(str, range(live.output_count or 0)))
     twice = first_duplicate(names)
     if twice is not None:
         raise StudyError(f"benchmark: two labels have the name {twice!r}: set distinct label_names=")
-    path = _store(given, tuple(names), asked.to)
+    path = _store(labeled, tuple(names), asked.to)
     keys = {"kind": "arrays", "path": str(path), "images": asked.image_count, **given_keys}
     keys["label"] = asked.options.dataset_label or ARRAYS_LABEL
+    if asked.options.dataset_label is None:
+        note(f"titles call the images {ARRAYS_LABEL!r}: dataset_label= names them")
     if asked.masks is not None:
-        keys["masks"] = str(stored_masks(asked.masks, given.images.shape, path))
+        keys["masks"] = str(stored_masks(asked.masks, labeled.images.shape, path))
     dataset = _dataset(keys, asked.to)
     return _given(keys), dataset, [_as_named(asked, spec, dataset) for spec in models]
 
@@ -174,15 +180,19 @@ def _open_folder(
 
 def _shifts(asked: Benchmark, dataset: Dataset) -> list[dict[str, Any]]:
     """The tables of natural shifts; images in memory are stored as arrays."""
-    given = asked.shifts
-    if given is None:
+    shifts = asked.shifts
+    if shifts is None:
         return []
-    if isinstance(given, Mapping):
-        return [_shift(asked, dataset, label, images) for label, images in given.items()]
-    if isinstance(given, Sequence) and not isinstance(given, str) and all(isinstance(one, Mapping) for one in given):
-        return [{**one} for one in given]
+    if isinstance(shifts, Mapping):
+        return [_shift(asked, dataset, label, images) for label, images in shifts.items()]
+    if (
+        isinstance(shifts, Sequence)
+        and not isinstance(shifts, str)
+        and all(isinstance(table, Mapping) for table in shifts)
+    ):
+        return [{**table} for table in shifts]
     raise StudyError(
-        f"benchmark: shifts is {repr(given)[:60]}: expected a dict of images by label, or a list of tables as in a "
+        f"benchmark: shifts is {repr(shifts)[:60]}: expected a dict of images by label, or a list of tables as in a "
         "study"
     )
 
@@ -227,6 +237,12 @@ def _live_models(asked: Benchmark, specs: dict[str, ModelSpec], images: ImageArr
     ]
 
 
+def _live(spec: ModelSpec) -> Model:
+    """The model in memory of a specification."""
+    assert isinstance(spec.live, Model)
+    return spec.live
+
+
 def _as_named(asked: Benchmark, spec: ModelSpec, dataset: Dataset) -> ModelSpec:
     """The specification of a model with `architecture=`, which rebuilds it from its stored tensors.
 
@@ -234,10 +250,11 @@ def _as_named(asked: Benchmark, spec: ModelSpec, dataset: Dataset) -> ModelSpec:
         StudyError: a study file cannot name the model, or its normalization is unknown.
         ModelError: the architecture builds another model.
     """
-    architecture, live = asked.options.architecture, spec.live
-    if architecture is None or live is None:
+    architecture = asked.options.architecture
+    if architecture is None:
         return spec
-    if asked.preprocess is not None or not live.module.state_dict():
+    live = _live(spec)
+    if asked.preprocess is not None or not live.torch_module.state_dict():
         raise StudyError(
             f"benchmark: model {spec.label!r}: architecture= requires a torch module and normalization=, not a "
             "function or preprocess=, which a study file cannot name"
@@ -247,19 +264,21 @@ def _as_named(asked: Benchmark, spec: ModelSpec, dataset: Dataset) -> ModelSpec:
             f"benchmark: model {spec.label!r}: architecture= requires normalization= for the study file: "
             '"imagenet", another name or (mean, std) as in training, or "none" for values in [0, 1]'
         )
-    tensors = identity_of(tensor_hashes(live.module))
+    tensors = identity_of(tensor_hashes(live.torch_module))
     path = asked.to / MODELS_FOLDER / f"{spec.slug or 'model'}-{tensors[:8]}.safetensors"
     if not path.exists():
-        save_checkpoint(path, live.module, {})
-    names = load_model(spec, dataset).output_names  # these, too, may come from the model's configuration
+        save_checkpoint(path, live.torch_module, {})
+    model = load_model(spec, dataset)
+    names = model.output_names  # these, too, may come from the model's configuration
     normalization = live.preprocessing.normalization
     keys = _given({"normalization": normalization, "class_names": None if names is None else list(names)})
     keys |= spec.model_dump(exclude_unset=True)
     keys |= {"architecture": architecture, "checkpoint": path}
     named = validate(ModelSpec, keys, f"benchmark: model {spec.label!r}")
     sample = np.asarray(dataset.images[:2])
-    given, built = live.predict(sample), load_model(named, dataset, path).predict(sample)
-    if given.shape != built.shape or (given - built).abs().max() > SAME_OUTPUTS * given.abs().max():
+    expected = model.predict(sample)
+    built = load_model(named, dataset, path).predict(sample)
+    if expected.shape != built.shape or (expected - built).abs().max() > SAME_OUTPUTS * expected.abs().max():
         raise ModelError(
             f"model {spec.label!r} is not a {architecture}: this architecture with the same tensors returns different "
             "outputs; remove architecture=, or set it to the function that builds the model"
@@ -267,13 +286,13 @@ def _as_named(asked: Benchmark, spec: ModelSpec, dataset: Dataset) -> ModelSpec:
     return named
 
 
-def _store(given: GivenImages, names: tuple[str, ...], output: Path) -> Path:
+def _store(images: GivenImages, names: tuple[str, ...], output: Path) -> Path:
     """The folder of arrays with these images, written if missing and named after its content."""
-    dataset = Dataset("arrays", ARRAYS_LABEL, "test", given.images, given.labels, names)
-    lines = filter(None, [given.note, given.left_out])
+    dataset = Dataset("arrays", ARRAYS_LABEL, "test", images.images, images.labels, names)
+    lines = filter(None, [images.note, images.left_out])
     path = output / IMAGES_FOLDER / identity_of([dataset.dataset_id, list(names), *lines])
     if not (path / CLASSES_FILE).exists():
-        write_arrays(path, given.images, given.labels, names, given.note, given.left_out)
+        write_arrays(path, images.images, images.labels, names, images.note, images.left_out)
     return path
 
 
@@ -283,27 +302,28 @@ def _corruption_names(
     """Names of corruptions in a study, and import paths of custom ones (None if not importable)."""
     several = corruptions if isinstance(corruptions, Sequence) and not isinstance(corruptions, str) else [corruptions]
     names: list[str] = []
-    own: dict[str, str | None] = {}
-    for one in several:
-        if isinstance(one, str):
-            names.append(one)
+    import_paths: dict[str, str | None] = {}
+    for corruption in several:
+        if isinstance(corruption, str):
+            names.append(corruption)
             continue
-        path = _import_path(one)
-        made = register_from(path) if path else _register_live(one, version)
-        own[made.name] = path
-        names.append(path or made.name)
-    return names, own
+        path = _import_path(corruption)
+        custom = register_from(path) if path else _register_live(corruption, version)
+        import_paths[custom.name] = path
+        names.append(path or custom.name)
+    return names, import_paths
 
 
-def _workers(own: Mapping[str, str | None]) -> int | None:
+def _workers(import_paths: Mapping[str, str | None]) -> int | None:
     """Number of processes that corrupt images ahead of a GPU: 0 if they would rerun the caller's script."""
     is_script = getattr(sys.modules["__main__"], "__file__", None) is not None
-    return 0 if is_script or None in own.values() else None
+    return 0 if is_script or None in import_paths.values() else None
 
 
 def _import_path(corruption: object) -> str | None:
     """`module:name` of an importable function; None for one of a script, a notebook or a closure."""
-    module, name = getattr(corruption, "__module__", None), getattr(corruption, "__qualname__", None)
+    module = getattr(corruption, "__module__", None)
+    name = getattr(corruption, "__qualname__", None)
     if module in (None, "__main__") or name is None or getattr(sys.modules.get(module), name, None) is not corruption:
         return None
     return f"{module}:{name}"
@@ -313,27 +333,27 @@ def _register_live(corruption: Any, version: str | None) -> CustomCorruption:
     """Register a corruption in memory, identified by its code and captured values."""
     name = getattr(corruption, "__name__", None)
     if isinstance(corruption, CustomCorruption):
-        made = register(corruption)
+        custom = register(corruption)
     elif callable(corruption) and name not in (None, "<lambda>"):
-        made = register(CustomCorruption(str(name), cast(Any, corruption)))
+        custom = register(CustomCorruption(str(name), cast(Any, corruption)))
     else:
         raise StudyError(
             f"benchmark: corruptions: {'a lambda' if name else f'a {type(corruption).__name__}'} is not a corruption: "
             'expected a name, a list of names, a named function, or CustomCorruption("mine", function)'
         )
-    subject = f"corruption {made.name!r}"
+    subject = f"corruption {custom.name!r}"
     definition = identity_of({"version": version}) if version else code_hash(corruption, subject=subject)
-    add_corruption(replace(corruption_info(made.name), definition=definition))
-    return made
+    add_corruption(replace(corruption_info(custom.name), definition=definition))
+    return custom
 
 
-def _write_study(study: Study, own: Mapping[str, str | None]) -> None:
-    unnamed = {name for name in own if not own[name]}
-    notes = [f"{spec.label}: {why_unnamed(spec.live)}" for spec in study.models if spec.live is not None]
-    notes += [f"{name}: a corruption in memory of the calling program" for name in own if name in unnamed]
+def _write_study(study: Study, import_paths: Mapping[str, str | None]) -> None:
+    unnamed = {name for name in import_paths if not import_paths[name]}
+    notes = [f"{spec.label}: {why_unnamed(_live(spec))}" for spec in study.models if spec.live is not None]
+    notes += [f"{name}: a corruption in memory of the calling program" for name in import_paths if name in unnamed]
     claims = [claim for claim in study.claims if not unnamed & set(claim.all_corruptions)]
-    notes += [f"claim: {claim.title}" for claim in study.claims if claim not in claims]
-    named = [own.get(name, name) for name in study.corruptions.names]
+    notes += [f"claim: {claim.name or stored_form(claim)}" for claim in study.claims if claim not in claims]
+    named = [import_paths.get(name, name) for name in study.corruptions.names]
     parts: dict[str, Any] = {
         "models": [spec for spec in study.models if spec.live is None],
         "evaluation": study.evaluation.model_copy(update={"workers": None}),
@@ -347,8 +367,9 @@ def why_unnamed(model: Model) -> str:
     """Why a study file cannot name a model, and how it could."""
     is_function = model.preprocessing == INSIDE_THE_FUNCTION
     kind = "function" if is_function else model.architecture.partition(":")[2]
-    own = " with custom preprocessing" if model.preprocessing.function and not is_function else ""
-    return f"a {kind} in memory of the calling program{own}; set Options(architecture=…) to the function that builds it"
+    preprocessing = " with custom preprocessing" if model.preprocessing.function and not is_function else ""
+    memory = f"a {kind} in memory of the calling program{preprocessing}"
+    return f"{memory}; set Options(architecture=…) to the function that builds it"
 
 
 def check_names(argument: str, names: Any) -> list[str] | None:
@@ -368,14 +389,14 @@ def check_names(argument: str, names: Any) -> list[str] | None:
 
 def label_of(model: object) -> str:
     """The default label of a model: the name of its class or function."""
-    given = unwrapped(model)
-    return str(getattr(given, "__name__", type(given).__name__))
+    original = unwrapped(model)
+    return str(getattr(original, "__name__", type(original).__name__))
 
 
 def _seed_in(label: str) -> int | None:
     """The training seed in a label such as "ResNet-18, seed 3"."""
-    found = re.search(r", seed (0|[1-9][0-9]{0,8})$", label)
-    return int(found[1]) if found else None
+    match = re.search(r", seed (0|[1-9][0-9]{0,8})$", label)
+    return int(match[1]) if match else None
 
 
 def _listed(values: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from failmodes.runtime.errors import printable
-from failmodes.runtime.extras import require
+from failmodes.runtime.packages import require
 from failmodes.runtime.process import interruptible
 from failmodes.runtime.progress import ProgressBar
 from failmodes.runtime.terminal import announce_output, named, note, print_json, say, suggest
@@ -80,7 +80,7 @@ def open_study(study_file: Path, *, require_models: bool = True) -> "tuple[Study
 
 def open_images(study: "Study") -> "Dataset":
     """Print where a study writes, and open its images."""
-    from failmodes.ingest.datasets.opening import open_dataset
+    from failmodes.ingest.datasets.layout import open_dataset
 
     announce_output(study.output, study.results)
     return open_dataset(study.dataset, study.cache)
@@ -101,12 +101,12 @@ def ingest_images(study: "Study", dataset: "Dataset") -> "NDArray[np.int64]":
             if data.is_shifted:
                 note(data.shift.describe())
             continue
-        source, subset = data.source, data.subset
+        source = data.source
         record_source(study.results_folder, source)
         paired = f"{'' if source.pairing.paired else 'not '}paired with the clean images"
-        note(f"{source.row()['source_label']}: {paired}; {subset.description}")
-        for one in source.notes:
-            note(f"{'warning: ' * one.is_warning}{one.text}")
+        note(f"{source.row()['source_label']}: {paired}; {data.subset.description}")
+        for source_note in source.notes:
+            note(source_note.line)
     return opened[0].subset.clean_ids
 
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from failmodes.evaluate.cam.cam_method import CamMethod
+from failmodes.evaluate.cam.cam_method import CamMethod, CamUnavailable
 from failmodes.evaluate.evaluation_data import EvaluationData
-from failmodes.evaluate.models.model import CamUnavailable, Model
+from failmodes.evaluate.models.model import Model
 from failmodes.runtime.hashing import identity_of
 from failmodes.warehouse.null_pairs import NULL_SEED
 from failmodes.warehouse.schema import FULL_LOGITS_CLASSES, SCHEMA_VERSION
@@ -18,20 +18,17 @@ class Evaluation:
 
     Attributes:
         study: the study's name.
-        model: the model on its device, with class map and CAM method.
+        model: the model on its device, with its map to the classes of the images.
+        attention: the CAM method of the model, or the reason why there is none.
         data: the images.
         all_logits: whether the study stores every logit.
     """
 
     study: str
     model: Model
+    attention: CamMethod | CamUnavailable
     data: EvaluationData
     all_logits: bool = False
-
-    @property
-    def attention(self) -> CamMethod | CamUnavailable:
-        """The CAM method of the model, or the reason why there is none."""
-        return self.model.attention
 
     @cached_property
     def evaluation_id(self) -> str:
@@ -53,8 +50,8 @@ class Evaluation:
                 facts["masks"] = dataset.masks_id
         if self.keeps_logits:
             facts["logits"] = "all"
-        if self.model.whole is not None:
-            facts["classes"] = [self.model.class_outputs, self.model.protocol]
+        if self.model.is_partial:
+            facts["classes"] = [self.model.output_map.classes, self.model.output_map.protocol]
         return identity_of(facts)
 
     @property
@@ -65,7 +62,7 @@ class Evaluation:
     @property
     def logit_count(self) -> int:
         """Number of logits per image: of the classes, and of other outputs if these compete."""
-        return len(self.model.logit_outputs or self.data.dataset.class_names)
+        return len(self.model.output_map.logits)
 
     @property
     def keeps_logits(self) -> bool:
@@ -82,7 +79,8 @@ class Evaluation:
 
     def row(self) -> dict[str, Any]:
         """The row of `evaluations`."""
-        (dataset, source, subset, _), method = self.data, self.attention
+        (dataset, source, subset, _) = self.data
+        method = self.attention
         return {
             "evaluation_id": self.evaluation_id,
             "study": self.study,

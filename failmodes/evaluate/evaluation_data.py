@@ -11,7 +11,6 @@ import numpy as np
 
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.corrupted_datasets.published_source import PublishedSource
-from failmodes.ingest.corruptions.image_checks import check_size
 from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
 from failmodes.ingest.datasets.shifts import Shift, of_classes, open_shift
 from failmodes.ingest.sources import GeneratedSource, NoCorruption, Source
@@ -100,18 +99,18 @@ def open_study_data(study: Study, dataset: Dataset) -> list[EvaluationData]:
     Raises:
         StudyError, DataError: see `open_evaluation_data` and `open_shift`; or two shifts hold the same images.
     """
-    found = list(open_evaluation_data(study, dataset))
+    opened = list(open_evaluation_data(study, dataset))
     known: dict[tuple[str, str], str] = {}
     for spec in study.shifts:
         shift = open_shift(spec, study.dataset, dataset, study.cache)
-        own = EvaluationData(shift.dataset, NoCorruption(), _all_or_fewer(shift.dataset, spec.images), shift)
-        other = known.setdefault((shift.dataset.dataset_id, own.subset.subset_id), shift.label)
+        shifted = EvaluationData(shift.dataset, NoCorruption(), _all_or_fewer(shift.dataset, spec.images), shift)
+        other = known.setdefault((shift.dataset.dataset_id, shifted.subset.subset_id), shift.label)
         if other != shift.label:
             raise StudyError(f"shifts {other!r} and {shift.label!r} hold the same images: remove one of them")
-        found.append(own)
-        if shift.needs_own_clean and not any(one.is_clean_of(shift) for one in found):
-            found.append(_clean_of(shift, dataset, found[0].subset))
-    return found
+        opened.append(shifted)
+        if shift.needs_own_clean and not any(data.is_clean_of(shift) for data in opened):
+            opened.append(_clean_of(shift, dataset, opened[0].subset))
+    return opened
 
 
 def _clean_of(shift: Shift, dataset: Dataset, evaluated: Subset) -> EvaluationData:
@@ -143,13 +142,10 @@ def open_evaluation_data(
         DataError: the corrupted dataset is missing or damaged, or images are too small for the recipe.
     """
     spec = study.corruptions
-    if spec.published is None:
-        height, width = dataset.images.shape[1:3]
-        check_size(height, width, spec.recipe)  # report it now, not in the first cell
     every = spec.seeds if spec.published is None else spec.seeds[:1]
     for seed in every if seeds is None else seeds:
         source: Source = (
-            GeneratedSource.from_spec(spec, seed, gray=dataset.gray)
+            GeneratedSource.from_spec(spec, seed, dataset)
             if spec.published is None
             else PublishedSource.from_spec(spec, dataset, study.cache)
         )

@@ -116,18 +116,19 @@ def read_given_images(
         source = source.dataset  # of a DataLoader or a Subset
     described = getattr(source, "features", None)
     features = described if isinstance(described, Mapping) else {}  # of Hugging Face
-    split = partial(_split, features=features, labels_apart=labels is not None, label_column=label_column)
+    split = partial(_split, features=features, has_labels_argument=labels is not None, label_column=label_column)
     items = partial(_prepared_items, images, split, image_size, resize, background)
-    pixels, found = _spool(items(), scratch)
+    pixels, items_read = _spool(items(), scratch)
     if not isinstance(images, Iterator):  # an iterator cannot be read again
         _check_same(pixels, items())
-    columns = found[0].columns
+    columns = items_read[0].columns
     notes = [f"labels are the column {columns[0]!r}"] if label_column is not None or len(columns) > 1 else []
-    notes += describe_changes(Counter(chain.from_iterable(item.changes for item in found)), background)
+    notes += describe_changes(Counter(chain.from_iterable(item.changes for item in items_read)), background)
     note = preparation_note(image_size, resize or image_size, notes)
-    given = [item.label for item in found] if labels is None else labels
-    names, left_out = _label_names(source, features, columns), _left_out(images, len(pixels))
-    return GivenImages(pixels, _labels(given, len(pixels)), names, note, left_out)
+    image_labels = [item.label for item in items_read] if labels is None else labels
+    names = _label_names(source, features, columns)
+    left_out = _left_out(images, len(pixels))
+    return GivenImages(pixels, _labels(image_labels, len(pixels)), names, note, left_out)
 
 
 def stored_masks(masks: Any, shape: tuple[int, ...], folder: Path) -> Path:
@@ -156,7 +157,8 @@ def stored_masks(masks: Any, shape: tuple[int, ...], folder: Path) -> Path:
 def _array(images: Any) -> NDArray[np.uint8]:
     """An array or tensor as (N, H, W, 3), without copying memory maps."""
     is_tensor = isinstance(images, torch.Tensor)
-    dtype, shape = str(images.dtype).removeprefix("torch."), tuple(images.shape)
+    dtype = str(images.dtype).removeprefix("torch.")
+    shape = tuple(images.shape)
     if dtype != "uint8":
         raise DataError(f"images are {dtype}: {FLOATS}")
     pixels: NDArray[np.uint8] = images.detach().cpu().numpy() if is_tensor else images
@@ -186,7 +188,8 @@ def _of_loader(loader: "DataLoader[Any]", split: Callable[[Any], _Item]) -> Iter
     """Single items of a DataLoader."""
     sampler = getattr(loader.batch_sampler, "sampler", loader.sampler)
     is_stream = isinstance(loader.dataset, IterableDataset)
-    size, drops = getattr(loader.batch_sampler, "batch_size", 1), getattr(loader.batch_sampler, "drop_last", False)
+    size = getattr(loader.batch_sampler, "batch_size", 1)
+    drops = getattr(loader.batch_sampler, "drop_last", False)
     total = 0 if is_stream or not isinstance(sampler, Sized) else len(sampler)
     if drops and (is_stream or total % size):
         count = "the images" if is_stream else f"{total % size:,} of {total:,} images"
@@ -233,11 +236,11 @@ def _one_by_one(images: Any) -> Iterator[Any]:
         ) from error
 
 
-def _split(item: Any, features: Mapping[str, Any], labels_apart: bool, label_column: str | None) -> _Item:
+def _split(item: Any, features: Mapping[str, Any], has_labels_argument: bool, label_column: str | None) -> _Item:
     """Image and label of an item or a batch."""
     is_mapping = isinstance(item, Mapping)
     parts = item if isinstance(item, tuple | list) else (item,)
-    if labels_apart:
+    if has_labels_argument:
         has_labels = is_mapping and _candidates(item, features, LABEL_COLUMNS, LABEL_FEATURE)
         if label_column is not None or has_labels or len(parts) != 1:
             raise DataError("labels are given twice: by the items of the images and as labels=; remove the latter")
@@ -248,9 +251,9 @@ def _split(item: Any, features: Mapping[str, Any], labels_apart: bool, label_col
         return _Item(item[_columns(item, features, IMAGE_COLUMNS, IMAGE_FEATURE)[0]], item[columns[0]], columns)
     if len(parts) == 2 and label_column is None:
         return _Item(*parts)
-    given = type(item).__name__ + (f" of {len(item)}" if isinstance(item, tuple | list) else "")
+    kind = type(item).__name__ + (f" of {len(item)}" if isinstance(item, tuple | list) else "")
     expected = "(image, label), or a mapping with both" if label_column is None else f"a mapping with {label_column!r}"
-    raise DataError(f"an item of the images is a {given}: expected {expected}; for images without labels set labels=")
+    raise DataError(f"an item of the images is a {kind}: expected {expected}; for images without labels set labels=")
 
 
 def _candidates(
@@ -265,13 +268,13 @@ def _columns(
     item: Mapping[str, Any], features: Mapping[str, Any], usual: tuple[str, ...], feature: str
 ) -> tuple[str, ...]:
     """The candidate columns, the chosen one first: that with a usual name, otherwise the only one."""
-    found = _candidates(item, features, usual, feature)
-    if not found:
+    candidates = _candidates(item, features, usual, feature)
+    if not candidates:
         raise DataError(f"an item has the keys {', '.join(map(str, item))}: expected one of {', '.join(usual)}")
-    if len(found) > 1 and found[0] not in usual:
+    if len(candidates) > 1 and candidates[0] not in usual:
         fix = "choose one with label_column=" if feature == LABEL_FEATURE else "rename the one to evaluate to image"
-        raise DataError(f"several columns have the type {feature} ({', '.join(found)}): {fix}")
-    return found
+        raise DataError(f"several columns have the type {feature} ({', '.join(candidates)}): {fix}")
+    return candidates
 
 
 def _label_names(source: Any, features: Mapping[str, Any], columns: tuple[str, ...]) -> tuple[str, ...] | None:
@@ -348,9 +351,9 @@ def _labels(labels: Any, count: int) -> NDArray[np.int64]:
     if labels is None:
         raise DataError("labels are missing: set labels=, one integer per image")
     try:
-        found = np.asarray(labels.detach().cpu() if isinstance(labels, torch.Tensor) else labels)
+        array = np.asarray(labels.detach().cpu() if isinstance(labels, torch.Tensor) else labels)
     except (ValueError, TypeError, RuntimeError) as error:  # of different lengths
         raise DataError(f"labels must be {count:,} integers, one per image: {first_line(error)}") from error
-    if found.shape not in ((count,), (count, 1)) or not np.issubdtype(found.dtype, np.integer):
-        raise DataError(f"labels must be {count:,} integers, one per image, not {found.dtype} {found.shape}")
-    return found.reshape(count).astype(np.int64)
+    if array.shape not in ((count,), (count, 1)) or not np.issubdtype(array.dtype, np.integer):
+        raise DataError(f"labels must be {count:,} integers, one per image, not {array.dtype} {array.shape}")
+    return array.reshape(count).astype(np.int64)

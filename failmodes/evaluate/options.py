@@ -88,9 +88,9 @@ class Options:
 
     def keys_of(self, table: str) -> dict[str, Any]:
         """The given options that are keys of one table of a study; sequences as lists."""
-        given = {key: getattr(self, key) for key in TABLES[table]}
+        options = {key: getattr(self, key) for key in TABLES[table]}
         return {
             key: list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
-            for key, value in given.items()
+            for key, value in options.items()
             if value is not None
         }

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.evaluation_data import EvaluationData
 from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.models.outputs import NEAR_0, NEAR_1
 from failmodes.evaluate.models.preprocessing import UNIT_RANGE
+from failmodes.evaluate.models.trial import NEAR_0, NEAR_1
 from failmodes.runtime.errors import EvaluationWarning, IncompleteRunError
 from failmodes.runtime.storage.files import StorePath, exists
 from failmodes.warehouse.metrics.accuracy import accuracy
@@ -39,10 +39,10 @@ Step = Literal["settings", "clean", "corrupted"]
 
 CHECKED_IMAGES = 512  # images whose pixels are checked before a run
 NARROW = 64  # gray levels, a quarter of the range: images with a smaller range were probably scaled by mistake
-MOST_COPIES = 0.05  # share of duplicate images above which they are unlikely to belong to the dataset
+MAX_COPIES = 0.05  # share of duplicate images above which they are unlikely to belong to the dataset
 FAR = 2.0  # standard deviations between the mean of the normalization and the mean pixel, in each channel
 FEWEST_IMAGES = 10  # for which shares of predictions are meaningful
-ONE_CLASS, MOST_OF_CLASS = 0.99, 0.9  # share of predictions of one class, and share of labels that would explain it
+ONE_CLASS, MAX_OF_CLASS = 0.99, 0.9  # share of predictions of one class, and share of labels that would explain it
 LOW_CONFIDENCE = 0.5  # accuracy − confidence of outputs in -1 to 1 above which they may be unscaled cosine similarities
 SHOWN = 4  # reordered classes listed by name
 SMALLEST_LOGIT = "smallest_logit"
@@ -83,22 +83,25 @@ def settings_notes(evaluations: Sequence[Evaluation]) -> list[list[Note]]:
     """
     data = evaluations[0].data
     if data.shift is not None:  # its models are those of the study, whose notes say the rest
-        found = image_warnings(data, _sample(data)) if data.is_shifted else ()
-        of_shift = [note._replace(text=f"shift {data.shift.label}: {note.text}") for note in found]
+        warnings_of_images = image_warnings(data, _sample(data)) if data.is_shifted else ()
+        of_shift = [note._replace(text=f"shift {data.shift.label}: {note.text}") for note in warnings_of_images]
         of_shift[:0] = [Note("shift", data.shift.describe(), level="note")] * data.is_shifted
         return [of_shift for _ in evaluations]
     pixels = _sample(data)
     of_images = [
         *image_warnings(data, pixels),
-        *(Note(one.topic, one.text, level="warning" if one.is_warning else "note") for one in data.source.notes),
+        *(
+            Note(source_note.topic, source_note.text, level="warning" if source_note.is_warning else "note")
+            for source_note in data.source.notes
+        ),
     ]
     return [
         [
             *of_images,
-            *model_warnings(one.model, pixels),
-            *(Note(topic, text, one.model.label, "note") for topic, text in one.assumptions().items()),
+            *model_warnings(evaluation.model, pixels),
+            *(Note(topic, text, evaluation.model.label, "note") for topic, text in evaluation.assumptions().items()),
         ]
-        for one in evaluations
+        for evaluation in evaluations
     ]
 
 
@@ -126,7 +129,7 @@ def image_warnings(data: EvaluationData, pixels: NDArray[np.uint8]) -> Iterator[
         yield Note("left_out", data.dataset.left_out)
     hashes = data.dataset.pixel_hashes[data.subset.clean_ids]
     copies = len(hashes) - len(np.unique(hashes))
-    if copies > MOST_COPIES * len(hashes):
+    if copies > MAX_COPIES * len(hashes):
         yield Note(
             "repeated_images",
             f"{copies:,} of {len(hashes):,} images are exact duplicates: intervals and findings count each image "
@@ -141,17 +144,18 @@ _RESCALE = (
 
 def model_warnings(model: Model, pixels: NDArray[np.uint8]) -> Iterator[Note]:
     """Warnings about the input of a model, given some images (n, H, W, 3)."""
-    given, label = model.preprocessing, model.label
-    if given.is_assumed:
+    preprocessing = model.preprocessing
+    label = model.label
+    if preprocessing.is_assumed:
         yield Note(
             "normalization",
             'no normalization was given, so the model gets values in [0, 1]: set normalization="imagenet", another '
             'name or (mean, std) if it was trained with one, "none" if not',
             label,
         )
-    elif given.normalization not in (None, UNIT_RANGE):
+    elif preprocessing.normalization not in (None, UNIT_RANGE):
         mean = pixels.mean((0, 1, 2)) / 255
-        nearest = np.abs((mean - given.normalization.mean) / np.asarray(given.normalization.std)).min()
+        nearest = np.abs((mean - preprocessing.normalization.mean) / np.asarray(preprocessing.normalization.std)).min()
         if nearest > FAR:
             yield Note(
                 "mean_pixel",
@@ -161,15 +165,15 @@ def model_warnings(model: Model, pixels: NDArray[np.uint8]) -> Iterator[Note]:
                 label,
             )
     height, width = pixels.shape[1:3]
-    side = given.input_side_px
-    if side is not None and height != width and not given.description:
+    side = preprocessing.input_side_px
+    if side is not None and height != width and not preprocessing.description:
         yield Note(
             "aspect_ratio",
             f"images of {width}×{height} px are squashed to {side}×{side} for the model: set `image_size` (and "
             "`resize`) to crop them to squares instead",
             label,
         )
-    if given.crops and (side is None or min(height, width) <= side):  # a library crops larger images on purpose
+    if preprocessing.crops and (side is None or min(height, width) <= side):  # a library crops larger images on purpose
         fix = (
             "remove Resize and CenterCrop from it, or pass uncropped images"
             if side is None
@@ -177,7 +181,8 @@ def model_warnings(model: Model, pixels: NDArray[np.uint8]) -> Iterator[Note]:
         )
         yield Note(
             "cropping",
-            f"{given.description} crops: the model does not see the border of images of {width}×{height} px; {fix}",
+            f"{preprocessing.description} crops: the model does not see the border of images of {width}×{height} px; "
+            f"{fix}",
             label,
         )
 
@@ -192,10 +197,13 @@ def clean_notes(evaluation: Evaluation, rows: CellRows) -> list[Note]:
         evaluation: the evaluation.
         rows: from `clean_rows`.
     """
-    shift, not_finite = evaluation.data.shift, _not_finite(evaluation, int((~rows["finite"]).sum()), len(rows), "clean")
+    shift = evaluation.data.shift
+    not_finite = _not_finite(evaluation, int((~rows["finite"]).sum()), len(rows), "clean")
     if shift is not None:
-        found = [*not_finite, *_order_warnings(evaluation, rows)] if evaluation.data.is_shifted else not_finite
-        return [note._replace(text=f"shift {shift.label}: {note.text}") for note in found]
+        warnings_of_shift = (
+            [*not_finite, *_order_warnings(evaluation, rows)] if evaluation.data.is_shifted else not_finite
+        )
+        return [note._replace(text=f"shift {shift.label}: {note.text}") for note in warnings_of_shift]
     return [
         *_accuracy_notes(evaluation, rows),
         *not_finite,
@@ -225,42 +233,49 @@ def _not_finite(evaluation: Evaluation, count: int, total: int, kind: str) -> li
 
 
 def _accuracy_notes(evaluation: Evaluation, rows: CellRows) -> Iterator[Note]:
-    model, count = evaluation.model, len(evaluation.data.dataset.class_names)
-    correct, total = float(np.mean(accuracy(rows))), f"n = {len(rows):,}"
-    protocol = ""
-    if model.protocol is not None:
-        among = {"all": f"all {model.output_count:,} outputs", "subset": f"the {count:,} classes of the dataset"}
-        (other,) = among.keys() - {model.protocol}
-        change = f'`classes = "{model.protocol}"`; "{other}" is among {among[other]}'
-        protocol = f", predicting among {among[model.protocol]} ({change})"
-    yield Note("clean_accuracy", f"clean accuracy {correct:.1%} ({total}){protocol}", model.label, "note")
+    model = evaluation.model
+    count = len(evaluation.data.dataset.class_names)
+    correct = float(np.mean(accuracy(rows)))
+    total = f"n = {len(rows):,}"
+    protocol = model.output_map.protocol
+    predicting = ""
+    if protocol is not None:
+        among = {"all": f"all {model.output_map.count:,} outputs", "subset": f"the {count:,} classes of the dataset"}
+        (other,) = among.keys() - {protocol}
+        predicting = (
+            f', predicting among {among[protocol]} (`classes = "{protocol}"`; "{other}" is among {among[other]})'
+        )
+    yield Note("clean_accuracy", f"clean accuracy {correct:.1%} ({total}){predicting}", model.label, "note")
 
 
 def _class_warnings(evaluation: Evaluation, rows: CellRows) -> Iterator[Note]:
-    model, names = evaluation.model, evaluation.data.dataset.class_names
-    correct, finite, chance = accuracy(rows), rows["finite"], 1 / len(names)
+    names = evaluation.data.dataset.class_names
+    correct = accuracy(rows)
+    finite = rows["finite"]
+    chance = 1 / len(names)
     if finite.any() and float(np.mean(correct[finite])) <= chance:
         yield Note(
             "chance",
             f"clean accuracy is {float(np.mean(correct)):.1%}, at or below chance ({chance:.1%}; n = {len(rows):,}): "
             "check the order of its outputs (`class_names`), its normalization and the labels",
-            model.label,
+            evaluation.model.label,
         )
-    predicted, of_class = _largest_share(rows["predicted"]), _largest_share(rows["label"])
-    if len(rows) >= FEWEST_IMAGES and predicted[1] >= ONE_CLASS and of_class[1] < MOST_OF_CLASS:
+    predicted = _largest_share(rows["predicted"])
+    of_class = _largest_share(rows["label"])
+    if len(rows) >= FEWEST_IMAGES and predicted[1] >= ONE_CLASS and of_class[1] < MAX_OF_CLASS:
         yield Note(
             "one_class",
             f"{predicted[1]:.1%} of clean images are predicted as {names[predicted[0]]} (n = {len(rows):,}): "
             "check its normalization, and that its weights were loaded",
-            model.label,
+            evaluation.model.label,
         )
     yield from _order_warnings(evaluation, rows)
 
 
 def _order_warnings(evaluation: Evaluation, rows: CellRows) -> Iterator[Note]:
-    model, names = evaluation.model, evaluation.data.dataset.class_names
+    names = evaluation.data.dataset.class_names
     if better := far_better_order(rows["label"].astype(np.int64), rows["predicted"].astype(np.int64), len(names)):
-        outputs = model.class_outputs or range(len(names))
+        outputs = evaluation.model.output_map.classes
         moved = [f"{names[i]} = {outputs[j]}" for i, j in enumerate(better.outputs) if i != j]
         more = ", …" if len(moved) > SHOWN else ""
         measured = "clean accuracy" if evaluation.data.shift is None else "accuracy"
@@ -269,16 +284,19 @@ def _order_warnings(evaluation: Evaluation, rows: CellRows) -> Iterator[Note]:
             f"with its outputs in another order ({', '.join(moved[:SHOWN])}{more}) {measured} would be "
             f"{better.matched:.1%} instead of {better.actual:.1%} (n = {better.images:,} images not used to find the "
             "order): if that order is correct, set `class_names` or `class_map`",
-            model.label,
+            evaluation.model.label,
         )
 
 
 def _output_warnings(evaluation: Evaluation, rows: CellRows) -> Iterator[Note]:
-    label, finite, total = evaluation.model.label, rows["finite"], f"n = {len(rows):,}"
+    label = evaluation.model.label
+    finite = rows["finite"]
+    total = f"n = {len(rows):,}"
     if not finite.any():
         return
     least, greatest = float(rows[SMALLEST_LOGIT][finite].min()), float(rows["max_logit"][finite].max())
-    confidence, correct = float(rows["confidence"][finite].mean()), float(np.mean(accuracy(rows)))
+    confidence = float(rows["confidence"][finite].mean())
+    correct = float(np.mean(accuracy(rows)))
     if 0 <= least <= NEAR_0 and NEAR_1 <= greatest <= 1:
         yield Note(
             "outputs_range",
@@ -327,7 +345,9 @@ def stored_notes(output: StorePath, evaluation: Evaluation, step: Step) -> list[
 
 def warn(notes: Iterable[Note]) -> None:
     """Issue warnings with Python's `warnings`, attributed to the line that called failmodes."""
-    depth, frame, outermost = 1, sys._getframe(1), 1
+    depth = 1
+    frame = sys._getframe(1)
+    outermost = 1
     while frame is not None:
         if frame.f_globals.get("__name__", "").partition(".")[0] == "failmodes":
             outermost = depth

@@ -11,7 +11,7 @@ from failmodes.ingest.corrupted_datasets.published_source import PublishedSource
 from failmodes.ingest.corruptions.apply import ImageIds
 from failmodes.ingest.corruptions.pixels import Images
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.datasets.layout import open_dataset
 from failmodes.runtime.storage.locations import STUDY_FILE, default_location, read_toml
 
 

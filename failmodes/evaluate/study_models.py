@@ -12,7 +12,7 @@ from failmodes.evaluate.models.sources import resolve_architecture, to_download
 from failmodes.evaluate.study.study_schema import OWN_CODE, ModelSpec, Study
 from failmodes.evaluate.training import EpochMetrics, state_file, train_model
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.datasets.layout import open_dataset
 from failmodes.runtime.errors import ModelError
 from failmodes.runtime.hashing import identity_of
 from failmodes.runtime.storage.locks import RUN_LOCK, file_lock
@@ -55,10 +55,10 @@ def study_models(study: Study, dataset: Dataset) -> Iterator[StudyModel]:
             yield StudyModel(spec, None, spec.checkpoint)
             continue
         # without defaults, so that a new key of the study does not retrain models
-        given = spec.model_dump(mode="json", exclude=KEYS_WITHOUT_EFFECT_ON_WEIGHTS, exclude_defaults=True)
+        recipe_keys = spec.model_dump(mode="json", exclude=KEYS_WITHOUT_EFFECT_ON_WEIGHTS, exclude_defaults=True)
         architecture = resolve_architecture(spec.architecture)
         code = [architecture.module.definition(architecture.name)] if spec.source == OWN_CODE else []
-        recipe = identity_of([given, dataset.dataset_id, *code])
+        recipe = identity_of([recipe_keys, dataset.dataset_id, *code])
         for seed in spec.seeds:
             file = f"{spec.slug or spec.architecture}-{recipe[:8]}-seed{seed}.safetensors"
             yield StudyModel(spec, seed, study.output / CHECKPOINT_FOLDER / file)

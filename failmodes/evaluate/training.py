@@ -59,7 +59,10 @@ class _AugmentedImages(Items[Batch]):
     """
 
     def __init__(self, images: ImageArray, labels: NDArray[np.int64], augmentation: Augmentation, seed: int) -> None:
-        self.images, self.labels, self.policy, self.seed = images, labels, POLICIES.get(augmentation), seed
+        self.images = images
+        self.labels = labels
+        self.policy = POLICIES.get(augmentation)
+        self.seed = seed
 
     def __getitem__(self, batch: BatchIndices) -> Batch:
         epoch, image_ids = batch
@@ -191,8 +194,9 @@ def train_model(
         ModelError: training diverged (the state of the last good epoch remains beside `path`), that state is damaged,
             or a worker died.
     """
-    trainer, state_path = Trainer(spec, seed, train_set, device), state_file(path)
-    recipe, normalization = trainer.recipe, trainer.normalization
+    trainer = Trainer(spec, seed, train_set, device)
+    state_path = state_file(path)
+    recipe = trainer.recipe
     epochs = range(trainer.resume(state_path), recipe.epochs)
     batches = training_batches(
         train_set, recipe.augmentation, seed, trainer.batch_indices(epochs),
@@ -201,14 +205,14 @@ def train_model(
     for epoch in epochs:
         on_epoch(trainer.run_epoch(epoch, islice(batches, trainer.batch_count)))
         trainer.save(state_path, epoch + 1)
-    preprocessing = Preprocessing(normalization)
+    preprocessing = Preprocessing(trainer.normalization)
     model = Model(module=trainer.module, spec=spec, architecture=spec.architecture, preprocessing=preprocessing)
     metadata = {
         "architecture": spec.architecture,
         **({"width": str(spec.width), "stem": STEM} if spec.source == BUILTIN else {}),
         "classes": str(len(train_set.class_names)),
         "class_names": json.dumps(train_set.class_names),
-        "normalization": normalization.model_dump_json(),
+        "normalization": trainer.normalization.model_dump_json(),
         "recipe": recipe.model_dump_json(),
         "augmentation": recipe.augmentation_in_words,
         "seed": str(seed),
@@ -234,7 +238,11 @@ class Trainer:
 
     def __init__(self, spec: ModelSpec, seed: int, dataset: Dataset, device: torch.device) -> None:
         assert spec.training is not None
-        self.spec, self.recipe, self.seed, self.dataset, self.device = spec, spec.training, seed, dataset, device
+        self.spec = spec
+        self.recipe = spec.training
+        self.seed = seed
+        self.dataset = dataset
+        self.device = device
         self.image_ids, _ = balanced_subset(dataset.labels, self.recipe.images)
         self.normalization = spec.normalization or channel_mean_std(dataset, self.image_ids)
         # the last, smaller batch is skipped: batch norm needs many images
@@ -271,7 +279,8 @@ class Trainer:
         self.module.train()
         _, generator = self._shuffled(epoch)
         torch.manual_seed(generator.initial_seed())  # for dropout: a resumed run equals an uninterrupted one
-        losses, hits = [], []
+        losses = []
+        hits = []
         for images, targets in batches:
             pixels, labels = (torch.from_numpy(values).to(self.device) for values in (images, targets))
             inputs = functional.normalize(
@@ -295,11 +304,11 @@ class Trainer:
 
     def _check_logits(self, logits: Any, count: int) -> None:
         expected = (count, len(self.dataset.class_names))
-        given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
-        if given != expected:
+        returned = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
+        if returned != expected:
             raise StudyError(
-                f"model {self.spec.label!r}: {self.spec.architecture} returns {given}, but training needs one tensor "
-                f"of logits {expected}: switch off its auxiliary outputs, or choose another architecture"
+                f"model {self.spec.label!r}: {self.spec.architecture} returns {returned}, but training needs one "
+                f"tensor of logits {expected}: switch off its auxiliary outputs, or choose another architecture"
             )
 
     def _check_finite(self, loss_nats: float, number: int) -> None:
@@ -353,17 +362,18 @@ def build_optimizer(module: nn.Module, recipe: TrainingSpec) -> torch.optim.Opti
     AdamW (Loshchilov & Hutter 2019) does not decay norms, biases, positions, class tokens and parameters that a timm
     model exempts, as is usual for transformers (Touvron et al. 2021); momentum is β₁, and β₂ is 0.999.
     """
-    rate, decay, momentum = recipe.peak_learning_rate, recipe.weight_decay, recipe.momentum
+    rate = recipe.peak_learning_rate
+    momentum = recipe.momentum
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(
-            module.parameters(), lr=rate, momentum=momentum, nesterov=momentum > 0, weight_decay=decay
+            module.parameters(), lr=rate, momentum=momentum, nesterov=momentum > 0, weight_decay=recipe.weight_decay
         )
     no_weight_decay = getattr(module, "no_weight_decay", None)  # a method of timm models
     of_timm = set(cast(Any, no_weight_decay)()) if callable(no_weight_decay) else set()
     named = list(module.named_parameters())
     exempt = {n for n, p in named if p.ndim <= 1 or n in of_timm or n.rsplit(".", 1)[-1] in NO_WEIGHT_DECAY}
     groups = [
-        {"params": [parameter for name, parameter in named if name not in exempt], "weight_decay": decay},
+        {"params": [parameter for name, parameter in named if name not in exempt], "weight_decay": recipe.weight_decay},
         {"params": [parameter for name, parameter in named if name in exempt], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=rate, betas=(momentum, 0.999))

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from failmodes.ingest.corruptions.apply import check_size
 from failmodes.ingest.corruptions.catalog import Severity
 from failmodes.ingest.corruptions.custom import GivenCorruption
-from failmodes.ingest.corruptions.image_checks import check_size
 from failmodes.ingest.corruptions.sampling import NoiseMode
 from failmodes.ingest.corruptions.transform import CorruptImage
 from failmodes.runtime.errors import DataError
-from failmodes.runtime.extras import require
+from failmodes.runtime.packages import require
 
 try:
     import torch

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from failmodes.runtime.errors import printable
-from failmodes.runtime.extras import require
+from failmodes.runtime.packages import require
 from failmodes.runtime.storage.locations import user_path
 from failmodes.runtime.terminal import say, suggest
 
@@ -15,7 +15,7 @@ def complete_recipe(incomplete: str) -> list[tuple[str, str]]:
     """Published corruptions, for shell completion."""
     from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 
-    return [(name, one.label) for name, one in CORRUPTIONS.items() if name.startswith(incomplete)]
+    return [(name, corruption.label) for name, corruption in CORRUPTIONS.items() if name.startswith(incomplete)]
 
 
 def complete_layout(incomplete: str) -> list[str]:
@@ -36,7 +36,7 @@ def complete_download(incomplete: str) -> list[tuple[str, str]]:
     """Public datasets, for shell completion."""
     from failmodes.ingest.downloads import ARCHIVES
 
-    return [(name, one.label) for name, one in ARCHIVES.items() if name.startswith(incomplete)]
+    return [(name, archive.label) for name, archive in ARCHIVES.items() if name.startswith(incomplete)]
 
 
 def download(
@@ -104,8 +104,8 @@ def corrupt(
     recipe: Annotated[
         Literal["cifar-c", "imagenet-c"] | None,
         typer.Option(
-            help="Published parameters: cifar-c (for 32 pixels) or imagenet-c (for 224). Default: imagenet-c for a"
-            " folder, else cifar-c.",
+            help="Published parameters: cifar-c (for 32 pixels) or imagenet-c (for 224). Default: those of the"
+            " nearest image size.",
             metavar="RECIPE",
         ),
     ] = None,
@@ -172,7 +172,7 @@ def corrupt(
 
     require("images", "`failmodes corrupt`", ["cv2"])
     from failmodes.ingest.corrupted_datasets.command import parse_options, validate, write_corrupted_dataset
-    from failmodes.ingest.specification import DatasetSpec
+    from failmodes.ingest.datasets.layout import DatasetSpec
 
     if any(":" in name for name in corruption or ()):
         sys.path.append(str(Path.cwd()))  # to find a user's own corruption in the current folder

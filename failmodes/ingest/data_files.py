@@ -6,19 +6,20 @@ Images that must be decoded go through `failmodes.ingest.datasets.decoding`.
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.runtime.errors import DataError, LimitError, StorageError, first_line
+from failmodes.runtime.errors import DataError, FailmodesError, LimitError, StorageError, first_line, translated
 from failmodes.runtime.process import machine_memory
 from failmodes.runtime.storage.files import check_regular, kind_of, make_folder, read_regular, reason_of
 
-MOST_JSON_BYTES = 16 << 20
-MOST_NAME_LETTERS = 1000  # of a class or a file
+MAX_JSON_BYTES = 16 << 20
+MAX_NAME_LETTERS = 1000  # of a class or a file
 
 
 class Entries(NamedTuple):
@@ -27,6 +28,35 @@ class Entries(NamedTuple):
     folders: list[str]
     files: list[str]
     hidden: list[str]
+
+
+def data_errors(
+    subject: object,
+    problem: str,
+    fix: str = "",
+    *,
+    missing_passes: bool = False,
+    reason: Callable[[Exception], str] = first_line,
+) -> AbstractContextManager[None]:
+    """Turn any error of reading a file of a dataset into a DataError: "{subject} {problem} ({reason}){fix}".
+
+    Args:
+        subject: the file, in the error.
+        problem: what is wrong with it.
+        fix: how to fix it.
+        missing_passes: leave a FileNotFoundError to the caller, who names the dataset.
+        reason: the cause, by the error.
+    """
+
+    def into(error: Exception) -> Exception:
+        if isinstance(error, StorageError):
+            return DataError(f"{error}{fix}")
+        is_missing = isinstance(error, FileNotFoundError)
+        if isinstance(error, FailmodesError | MemoryError) or (missing_passes and is_missing):
+            return error
+        return DataError(f"{subject} is missing{fix}" if is_missing else f"{subject} {problem} ({reason(error)}){fix}")
+
+    return translated(Exception, into)  # a malicious header raises ValueError, TokenError, KeyError, RecursionError …
 
 
 def map_npy(path: Path, *, says: str = "is not a readable array", fix: str = "") -> NDArray[Any]:
@@ -41,17 +71,11 @@ def map_npy(path: Path, *, says: str = "is not a readable array", fix: str = "")
         FileNotFoundError: it does not exist.
         DataError: it is not a regular file or an array, holds Python objects, or its size differs from its header.
     """
-    try:
+    with data_errors(path, says, fix, missing_passes=True):
         size = check_regular(path)
         array = np.lib.format.open_memmap(path, mode="r")  # refuses Python objects
         if array.offset + array.nbytes != size:
             raise ValueError(f"it has {size:,} bytes, expected {array.offset + array.nbytes:,}")
-    except FileNotFoundError:
-        raise
-    except StorageError as error:
-        raise DataError(f"{error}{fix}") from error
-    except Exception as error:  # a malicious header raises ValueError, TokenError, KeyError, RecursionError …
-        raise DataError(f"{path} {says}: {first_line(error)}{fix}") from error
     return array
 
 
@@ -92,15 +116,11 @@ def read_json(path: Path) -> Any:
 
     Raises:
         FileNotFoundError: it does not exist.
-        DataError: it is not a regular file, larger than MOST_JSON_BYTES, or not valid JSON.
+        DataError: it is not a regular file, larger than MAX_JSON_BYTES, or not valid JSON.
     """
-    try:
-        content = json.loads(read_regular(path, MOST_JSON_BYTES))
+    with data_errors(path, "is not valid JSON", missing_passes=True):
+        content = json.loads(read_regular(path, MAX_JSON_BYTES))
         json.dumps(content, ensure_ascii=False).encode()  # refuses unpaired surrogates
-    except StorageError as error:
-        raise DataError(str(error)) from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not valid JSON: {first_line(error)}") from error
     return content
 
 
@@ -112,8 +132,8 @@ def list_entries(folder: Path, fix: str = "") -> Entries:
     """
     entries = Entries([], [], [])
     try:
-        with os.scandir(folder) as found:
-            for entry in found:
+        with os.scandir(folder) as scanned:
+            for entry in scanned:
                 is_folder = _is_folder(entry)
                 if entry.name.startswith("."):
                     entries.hidden.append(f"{entry.name}/" if is_folder else entry.name)
@@ -145,13 +165,11 @@ def check_names(names: Sequence[str], location: str) -> None:
     """Check names for charts and tables.
 
     Raises:
-        DataError: one is not valid UTF-8, or longer than MOST_NAME_LETTERS.
+        DataError: one is not valid UTF-8, or longer than MAX_NAME_LETTERS.
     """
     for name in names:
-        if len(name) > MOST_NAME_LETTERS:
-            raise DataError(
-                f"{location} has a name of {len(name):,} characters: expected at most {MOST_NAME_LETTERS:,}"
-            )
+        if len(name) > MAX_NAME_LETTERS:
+            raise DataError(f"{location} has a name of {len(name):,} characters: expected at most {MAX_NAME_LETTERS:,}")
     try:
         "\n".join(names).encode()
     except UnicodeEncodeError as error:

@@ -90,10 +90,10 @@ def _similarity(
     n = WINDOW**2
     c1, c2 = (K1 * DATA_RANGE) ** 2 * n * n, (K2 * DATA_RANGE) ** 2 * n * (n - 1)
     means = 2 * sums_a * sums_b
-    apart = (sums_a - sums_b) ** 2
+    squared_difference = (sums_a - sums_b) ** 2
     covariances = 2 * n * products - means
-    variances = n * squares - apart + covariances
-    return (means + c1) * (covariances + c2) / ((apart + means + c1) * (variances + c2))
+    variances = n * squares - squared_difference + covariances
+    return (means + c1) * (covariances + c2) / ((squared_difference + means + c1) * (variances + c2))
 
 
 def _window_sums(values: NDArray[np.unsignedinteger]) -> NDArray[np.int32]:

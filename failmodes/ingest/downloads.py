@@ -210,8 +210,10 @@ def download_dataset(name: str, folder: Path) -> Path:
 
 
 def _download(url: str, path: Path, label: str) -> None:
-    partial, tag = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.part.tag")
-    failures, most = 0, _size(partial)
+    partial = path.with_name(f"{path.name}.part")
+    tag = path.with_name(f"{path.name}.part.tag")
+    failures = 0
+    most = _size(partial)
     with (
         ProgressBar(f"download {label}", "MB") as bar,
         httpx.Client(timeout=TIMEOUT_S, follow_redirects=True) as client,
@@ -288,13 +290,13 @@ def _verify(path: Path, file: RemoteFile, *, by_hand: bool) -> None:
         return
     kind, _, expected = file.checksum.partition(":")
     with storage_errors(path), path.open("rb") as opened:
-        found = hashlib.file_digest(opened, kind).hexdigest()
-    if found == expected:
+        checksum = hashlib.file_digest(opened, kind).hexdigest()
+    if checksum == expected:
         return
     fix = "remove it and run" if by_hand else "it was removed; run"
     if not by_hand:
         path.unlink()
-    raise DownloadError(f"{path} has checksum {found}, expected {expected}: {fix} the same command again")
+    raise DownloadError(f"{path} has checksum {checksum}, expected {expected}: {fix} the same command again")
 
 
 def _unpack(paths: Sequence[Path], target: Path) -> None:

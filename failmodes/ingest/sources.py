@@ -9,12 +9,14 @@ import PIL
 import scipy
 from numpy.typing import NDArray
 
-from failmodes.ingest.corruptions.apply import ImageIds, check_settings, corrupt, move_masks
+from failmodes.ingest.corruptions.apply import ImageIds, check_settings, check_size, corrupt, move_masks
 from failmodes.ingest.corruptions.catalog import (
     CORRUPTIONS,
     Severity,
     corruption_info,
     corruptions_of_sets,
+    nearest_recipe,
+    recipe_of,
     registered,
 )
 from failmodes.ingest.corruptions.kernels.frost import custom_frost_hash
@@ -23,8 +25,8 @@ from failmodes.ingest.corruptions.sampling import NoiseMode
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.specification import CorruptionSpec
 from failmodes.runtime.errors import DataError
-from failmodes.runtime.extras import require
 from failmodes.runtime.hashing import identity_of
+from failmodes.runtime.packages import require
 from failmodes.runtime.storage.files import StorePath
 from failmodes.warehouse import schema
 from failmodes.warehouse.schema import NO_CORRUPTION
@@ -58,17 +60,23 @@ class Pairing(NamedTuple):
 
 
 class SourceNote(NamedTuple):
-    """What readers of results must know about a published corrupted dataset.
+    """What readers of results must know about corrupted images.
 
     Attributes:
         topic: the subject.
         text: one line.
-        is_warning: whether something of the dataset is missing or unread although the study asks for all of it.
+        is_warning: whether it is a likely mistake: a published dataset lacks something although the study asks for all
+            of it, or the recipe is not for images of this size.
     """
 
     topic: str
     text: str
     is_warning: bool = False
+
+    @property
+    def line(self) -> str:
+        """The note as printed."""
+        return f"{'warning: ' * self.is_warning}{self.text}"
 
 
 class Source(Protocol):
@@ -119,10 +127,10 @@ class GeneratedSource:
         dependencies: hashes, by name, of what else shapes the pixels.
         gray: whether images are gray and stay so.
         versions: versions and hashes that shape the pixels besides the recipe: engine, libraries, users' code.
+        notes: a warning if another recipe is nearer to the size of the images.
     """
 
     pairing = Pairing(True)
-    notes = ()
 
     def __init__(
         self,
@@ -137,9 +145,12 @@ class GeneratedSource:
         require("images", "corrupting images", ["cv2"])
         import cv2
 
-        self.recipe, self.seed, self.across_switches = recipe, seed, across_switches
+        self.recipe = recipe
+        self.seed = seed
+        self.across_switches = across_switches
         self.noise: NoiseMode = noise
         self.gray = gray
+        self.notes: tuple[SourceNote, ...] = ()
         self.versions = {
             "engine": str(ENGINE_REVISION),
             "numpy": np.__version__,
@@ -150,10 +161,28 @@ class GeneratedSource:
         }
 
     @classmethod
-    def from_spec(cls, spec: CorruptionSpec, seed: int, *, gray: bool = False) -> "GeneratedSource":
-        """The recipe that a study names, with one of its seeds; `gray` where its dataset is."""
+    def from_spec(cls, spec: CorruptionSpec, seed: int, dataset: Dataset) -> "GeneratedSource":
+        """The recipe that a study names, or the nearest to the size of its images, with one of its seeds.
+
+        Raises:
+            DataError: the images are too small for the recipe.
+        """
+        height, width = dataset.images.shape[1:3]
+        nearest = nearest_recipe(height, width)
+        recipe = spec.recipe or nearest
+        check_size(height, width, recipe)
         hashes = dependency_hashes(spec.names)
-        return cls(spec.recipe, seed, spec.noise, across_switches=spec.across_switches, dependencies=hashes, gray=gray)
+        source = cls(
+            recipe, seed, spec.noise, across_switches=spec.across_switches, dependencies=hashes, gray=dataset.gray
+        )
+        if recipe != nearest:
+            side = recipe_of(recipe).side_px
+            text = (
+                f"recipe {recipe!r} is for images of about {side}×{side} pixels, these have {width}×{height}: "
+                f"{nearest!r}, the default, is for this size"
+            )
+            source.notes = (SourceNote("recipe", text, is_warning=True),)
+        return source
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "GeneratedSource":
@@ -165,9 +194,9 @@ class GeneratedSource:
         Raises:
             DataError: its versions are not valid JSON.
         """
-        made = cls(row["recipe"], row["seed"], row["noise"], across_switches=True, gray=True)
-        made.versions = stored_versions(row)
-        gray = made.source_id == row["source_id"]
+        source = cls(row["recipe"], row["seed"], row["noise"], across_switches=True, gray=True)
+        source.versions = stored_versions(row)
+        gray = source.source_id == row["source_id"]
         return cls(row["recipe"], row["seed"], row["noise"], across_switches=True, gray=gray)
 
     @property

@@ -7,8 +7,9 @@
     relation = "at_least"
     limit = 0.30
 
-Metrics, scores and kinds of findings are defined elsewhere, and a user may add some: their names are checked where
-statements are judged, and so are names of corruptions, which a results folder may hold of its own.
+The keys of a table decide which form of statement it is; `as_statement` finds the form. Metrics, scores and kinds of
+findings are defined elsewhere, and a user may add some: their names are checked where statements are judged, and so are
+names of corruptions, which a results folder may hold of its own.
 """
 
 import json
@@ -16,45 +17,32 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from failmodes.ingest.corruptions.catalog import find_corruption_name, unknown_corruption
-from failmodes.ingest.specification import StrictModel, exact_severities, validate
-from failmodes.ingest.study_types import PRINTABLE, REAL, Flag, Name, unique_values
+from failmodes.ingest.specification import exact_severities, validate
+from failmodes.ingest.study_types import PRINTABLE, REAL, Flag, Name, StrictModel, unique_values
 from failmodes.runtime.errors import StudyError
 from failmodes.runtime.storage.locations import read_toml, study_files
-from failmodes.warehouse.database_schema import MOST_CLAIMS
+from failmodes.warehouse.curve_shapes import ClaimedShape
+from failmodes.warehouse.database_schema import MAX_CLAIMS
 from failmodes.warehouse.schema import CLEAN
 
-MOST_RULES = 1000
-MOST_CORRUPTIONS = 1000
+MAX_RULES = 1000
+MAX_CORRUPTIONS = 1000
 NAMES_OF_MANY = ("headline", "all")  # corruptions: the 15 of the headline metrics, and all
-
-Relation = Literal[
-    "at_least", "at_most", "more_than", "less_than", "drop_at_least", "drop_at_most",
-    "worse_by_at_most", "better_by_at_least", "largest_drop", "gap_at_least", "gap_at_most",
-]  # fmt: skip
-Shape = Literal[
-    "flat", "rise", "recovers", "up_and_down", "near_linear", "two_steps", "abrupt", "late", "early", "middle"
-]  # fmt: skip
-RELATIONS: tuple[Relation, ...] = get_args(Relation)
-SHAPES: tuple[Shape, ...] = get_args(Shape)
 NEEDS_LIMIT = ("at_least", "at_most", "drop_at_least", "drop_at_most", "gap_at_least", "gap_at_most")
-DROPS = ("drop_at_least", "drop_at_most")
-GAPS = ("gap_at_least", "gap_at_most")
-WITH_BASELINE = ("worse_by_at_most", "better_by_at_least")
-WITH_OTHER = ("more_than", "less_than")
-OF_EVERY_STATEMENT = {"name", "model"}  # keys
+SUBJECTS = ("metric", "shape", "kind")  # keys, of which a statement has one
 
 
-def _severities(given: object) -> object:
-    if given is None or given == "last":
-        return given
-    if not isinstance(given, list | tuple) or not given:
+def _severities(severities: object) -> object:
+    if severities is None or severities == "last":
+        return severities
+    if not isinstance(severities, list | tuple) or not severities:
         raise ValueError('expected a list of severities such as [3, 4, 5], or "last"')
-    exact = exact_severities(list(given))
+    exact = exact_severities(list(severities))
     if Decimal(0) in exact:
         raise ValueError('severity 0 is clean: write corruptions = ["none"] instead')
     return exact
@@ -62,7 +50,7 @@ def _severities(given: object) -> object:
 
 GivenName = Annotated[Name, Field(min_length=1)]
 UNIQUE_NAMES = AfterValidator(partial(unique_values, subject="corruption"))
-Corruptions = Annotated[list[GivenName], Field(min_length=1, max_length=MOST_CORRUPTIONS), UNIQUE_NAMES]
+Corruptions = Annotated[list[GivenName], Field(min_length=1, max_length=MAX_CORRUPTIONS), UNIQUE_NAMES]
 Severities = Annotated[list[Decimal] | Literal["last"] | None, BeforeValidator(_severities)]
 # Metrics are shares, or nats and severities of one or two digits
 LimitValue = Annotated[float, Field(strict=True, ge=-1e6, le=1e6, allow_inf_nan=False), REAL]
@@ -94,130 +82,315 @@ class Statement(StrictModel):
 
     Attributes:
         name: its name in reports.
-        metric: the metric, such as "accuracy", "ece", "augrc" or "worst_class_accuracy".
-        score: the score that predicts failures, for metrics of failure prediction: "confidence", "margin" …
-        corruptions: names, "headline" for the 15 of the headline metrics, "all" for all, "none" for clean images;
-            default: every stored corruption.
-        severities: above 0 and up to 5, or "last"; default: the whole ones.
-        shift: label of a natural shift, in place of corruptions and severities: the metric on its images.
-        over: "mean" of the chosen cells, each of equal weight; or "each" cell by itself.
-        relation: the relation of the metric to its limit.
-        limit: in the unit of the metric; shares are 0-1.
-        other: of more_than and less_than, the cells whose metric is subtracted.
-        shape: in place of a metric, the shape of the accuracy curve.
-        kind: in place of a metric, a kind of finding, or "attention_on_object".
-        negate: of a kind, that the finding does not hold.
         model: label (with or without its training seed), first letters of an evaluation's identity, or architecture;
             default: every model. Claims only.
-        baseline: the model to compare with, named likewise. Claims only: a gate names its own in [gate].
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200), PRINTABLE] | None = None
-    metric: GivenName | None = None
-    score: GivenName | None = None
-    corruptions: Corruptions | None = None
-    severities: Severities = None
-    shift: GivenName | None = None
-    over: Literal["mean", "each"] = "mean"
-    relation: Relation | None = None
-    limit: LimitValue | None = None
-    other: CellsOf | None = None
-    shape: Shape | None = None
-    kind: GivenName | None = None
-    negate: Flag = False
     model: GivenName | None = None
-    baseline: GivenName | None = None
 
     @property
-    def is_relative(self) -> bool:
-        """Whether it compares with a baseline."""
-        return self.relation in WITH_BASELINE
+    def is_over_each(self) -> bool:
+        """Whether it is about each of its cells by itself."""
+        return False
 
     @property
-    def is_drop(self) -> bool:
-        """Whether its value is how much the metric worsens from clean images."""
-        return self.relation in DROPS
+    def all_corruptions(self) -> list[str]:
+        """All corruptions that it names."""
+        return []
+
+
+class MetricStatement(Statement):
+    """A statement about a metric.
+
+    Attributes:
+        metric: the metric, such as "accuracy", "ece", "augrc" or "worst_class_accuracy".
+        score: the score that predicts failures, for metrics of failure prediction: "confidence", "margin" …
+        relation: the relation of the metric to its limit.
+    """
+
+    metric: GivenName
+    score: GivenName | None = None
+    relation: str
 
     @property
-    def is_gap(self) -> bool:
-        """Whether its value is how much the metric is worse under a shift than on clean images."""
-        return self.relation in GAPS
+    def is_of_accuracy(self) -> bool:
+        """Whether its metric is named as an accuracy, which is a share."""
+        return self.metric.endswith("accuracy")
+
+
+class WithLimit(MetricStatement):
+    """A metric, or a difference of two, against a limit.
+
+    Attributes:
+        limit: in the unit of the metric; shares are 0-1.
+    """
+
+    takes_margin: ClassVar[bool] = False  # a limit below 0 makes no sense
+
+    limit: LimitValue = 0.0
+
+    @model_validator(mode="after")
+    def _limit_fits(self) -> "WithLimit":
+        if self.takes_margin and self.limit < 0:
+            raise ValueError(f"limit: {self.relation} takes a margin of 0 or more (given: {self.limit})")
+        if self.is_of_accuracy:
+            check_share_limit(self)
+        return self
+
+
+class OfCorruptions(Statement):
+    """A statement about corruptions.
+
+    Attributes:
+        corruptions: names, "headline" for the 15 of the headline metrics, "all" for all, "none" for clean images;
+            default: every stored corruption.
+    """
+
+    corruptions: Corruptions | None = None
 
     @property
-    def bound(self) -> float:
-        """The limit; default: 0."""
-        return self.limit or 0.0
+    def all_corruptions(self) -> list[str]:
+        """All corruptions that it names."""
+        return self.corruptions or []
+
+
+class InCells(OfCorruptions):
+    """A statement about cells.
+
+    Attributes:
+        severities: above 0 and up to 5, or "last"; default: the whole ones.
+    """
+
+    severities: Severities = None
+
+    @model_validator(mode="after")
+    def _clean_has_no_severity(self) -> "InCells":
+        _refuse_clean_severities(self.corruptions, self.severities)
+        return self
+
+
+class OverCells(InCells, WithLimit):
+    """A statement about the mean of a metric over cells, or about each of them.
+
+    Attributes:
+        over: "mean" of the chosen cells, each of equal weight; or "each" cell by itself.
+    """
+
+    over: Literal["mean", "each"] = "mean"
 
     @property
-    def title(self) -> str:
-        """Its name in reports, else its English text."""
-        return self.name or statement_text(self)
+    def is_over_each(self) -> bool:
+        """Whether it is about each of its cells by itself."""
+        return self.over == "each"
+
+
+class UnderShift(WithLimit):
+    """A statement about the images of a natural shift.
+
+    Attributes:
+        shift: label of a natural shift, in place of corruptions and severities: the metric on its images.
+    """
+
+    shift: GivenName
+
+
+class Value(WithLimit):
+    """A metric against a limit."""
+
+    relation: Literal["at_least", "at_most", "more_than", "less_than"]
+
+
+class CellValue(Value, OverCells):
+    """A metric in cells against a limit."""
+
+
+class ShiftValue(Value, UnderShift):
+    """A metric under a shift against a limit."""
+
+
+class CellDifference(OverCells):
+    """A metric in cells minus that in others, against a limit.
+
+    Attributes:
+        other: of more_than and less_than, the cells whose metric is subtracted.
+    """
+
+    relation: Literal["more_than", "less_than"]
+    other: CellsOf
 
     @property
     def all_corruptions(self) -> list[str]:
         """All corruptions that it names, those of `other` included."""
-        return [*(self.corruptions or ()), *((self.other and self.other.corruptions) or ())]
+        return [*(self.corruptions or ()), *(self.other.corruptions or ())]
 
     @model_validator(mode="after")
-    def _one_subject(self) -> "Statement":
-        given = [key for key in ("metric", "shape", "kind") if getattr(self, key) is not None]
-        if len(given) != 1:
-            raise ValueError(f"give exactly one of metric, shape and kind (given: {' and '.join(given) or 'none'})")
-        if self.metric is not None and self.relation is None:
-            raise ValueError(f"a metric needs a relation: one of {', '.join(RELATIONS)}")
-        if self.is_gap and self.shift is None:
-            raise ValueError(f'{self.relation} is of a natural shift: write shift = "LABEL", or use drop_at_most')
-        if self.shift is not None and (self.is_drop or self.relation == "largest_drop"):
-            raise ValueError(f"{self.relation} is of corruptions: write gap_at_least or gap_at_most for a shift")
-        subject, takes = self._takes()
-        for key, field in type(self).model_fields.items():
-            if key not in takes and getattr(self, key) != field.default:
-                raise ValueError(f"{key} does not go with {subject}: leave it out")
-        return self
-
-    def _takes(self) -> tuple[str, set[str]]:
-        """What it is about, and the keys that go with that."""
-        if self.shape is not None:
-            return "a shape", OF_EVERY_STATEMENT | {"shape", "corruptions"}
-        if self.kind is not None:
-            return "a kind", OF_EVERY_STATEMENT | {"kind", "negate", "corruptions", "severities"}
-        takes = OF_EVERY_STATEMENT | {"metric", "score", "relation"}
-        takes |= {"corruptions", "severities"} if self.shift is None else {"shift"}
-        takes |= {"limit"} if self.relation != "largest_drop" else set()
-        takes |= {"over"} if self.shift is None and self.relation != "largest_drop" else set()
-        takes |= {"other"} if self.shift is None and self.relation in WITH_OTHER else set()
-        takes |= {"baseline"} if self.is_relative else set()
-        return f"{self.relation}{' of a shift' if self.shift is not None else ''}", takes
-
-    @model_validator(mode="after")
-    def _cells_fit(self) -> "Statement":
-        _refuse_clean_severities(self.corruptions, self.severities)
-        if self.shape is not None or self.relation == "largest_drop":
-            subject = "a shape" if self.shape is not None else "largest_drop"
-            names = self.corruptions or []
-            if len(names) != 1 or names[0] in (CLEAN, *NAMES_OF_MANY):
-                raise ValueError(f'{subject} is of one corruption: write corruptions = ["fog"]')
-        if self.relation == "largest_drop" and self.severities not in (None, "last"):
-            raise ValueError('largest_drop is of the mean over severities, or of severities = "last"')
-        if self.is_drop and CLEAN in (self.corruptions or ()):
-            raise ValueError(f'{self.relation} compares with clean images: leave "none" out of corruptions')
-        own, other = (self.corruptions, self.severities), self.other
-        if other is not None and (other.corruptions or own[0], other.severities or own[1]) == own:
+    def _cells_differ(self) -> "CellDifference":
+        cells = (self.corruptions, self.severities)
+        if (self.other.corruptions or cells[0], self.other.severities or cells[1]) == cells:
             raise ValueError("other names the cells of the statement itself: name others")
         return self
 
+
+class Drop(OverCells):
+    """How much a metric worsens from clean images to cells, against a limit."""
+
+    takes_margin = True
+
+    relation: Literal["drop_at_least", "drop_at_most"]
+
     @model_validator(mode="after")
-    def _limit_fits(self) -> "Statement":
-        if self.relation in NEEDS_LIMIT and self.limit is None:
-            raise ValueError(f"{self.relation} needs a limit, such as limit = 0.3")
-        if (self.is_drop or self.is_gap or self.is_relative) and self.bound < 0:
-            raise ValueError(f"limit: {self.relation} takes a margin of 0 or more (given: {self.limit})")
-        if _is_share(self) and abs(self.bound) > 1:
-            hint = f"write {self.bound / 100:g} for {self.bound:g}%"
-            raise ValueError(f"limit: {self.metric} is a share, and shares are 0 to 1: {hint}")
+    def _is_corrupted(self) -> "Drop":
+        if CLEAN in (self.corruptions or ()):
+            raise ValueError(f'{self.relation} compares with clean images: leave "none" out of corruptions')
+        return self
+
+
+class ModelDifference(WithLimit):
+    """How much better or worse a metric of a model is than that of a baseline, against a limit.
+
+    Attributes:
+        baseline: the model to compare with, named likewise. Claims only: a gate names its own in [gate].
+    """
+
+    takes_margin = True
+
+    relation: Literal["worse_by_at_most", "better_by_at_least", "better_by_at_most"]
+    baseline: GivenName | None = None
+
+    @model_validator(mode="after")
+    def _models_differ(self) -> "ModelDifference":
         if self.baseline is not None and self.baseline == self.model:
             raise ValueError(f"model and baseline are both {self.baseline!r}: name two models")
         return self
+
+
+class CellModelDifference(ModelDifference, OverCells):
+    """How much better or worse a model is than a baseline in cells."""
+
+
+class ShiftModelDifference(ModelDifference, UnderShift):
+    """How much better or worse a model is than a baseline under a shift."""
+
+
+class LargestDrop(InCells, MetricStatement):
+    """That a metric worsens from clean images under one corruption, and more than under each other."""
+
+    relation: Literal["largest_drop"]
+
+    @model_validator(mode="after")
+    def _is_of_one_curve(self) -> "LargestDrop":
+        _require_one_corruption(self.relation, self.corruptions)
+        if self.severities not in (None, "last"):
+            raise ValueError('largest_drop is of the mean over severities, or of severities = "last"')
+        return self
+
+
+class Gap(UnderShift):
+    """How much worse a metric is under a shift than on clean images, against a limit."""
+
+    takes_margin = True
+
+    relation: Literal["gap_at_least", "gap_at_most"]
+
+
+class Shape(OfCorruptions):
+    """The shape of an accuracy curve.
+
+    Attributes:
+        shape: in place of a metric, the shape of the accuracy curve.
+    """
+
+    shape: ClaimedShape
+
+    @model_validator(mode="after")
+    def _is_of_one_curve(self) -> "Shape":
+        _require_one_corruption("a shape", self.corruptions)
+        return self
+
+
+class KindOfFinding(InCells):
+    """A finding of a kind.
+
+    Attributes:
+        kind: in place of a metric, a kind of finding, or "attention_on_object".
+        negate: of a kind, that the finding does not hold.
+    """
+
+    kind: GivenName
+    negate: Flag = False
+
+
+OF_METRICS = (
+    CellValue, CellDifference, Drop, CellModelDifference, LargestDrop, ShiftValue, ShiftModelDifference, Gap,
+)  # fmt: skip
+FORMS: tuple[type[Statement], ...] = (*OF_METRICS, Shape, KindOfFinding)
+KEYS = {key: field for form in FORMS for key, field in form.model_fields.items()}
+RELATIONS: tuple[str, ...] = tuple(
+    dict.fromkeys(name for form in OF_METRICS for name in get_args(form.model_fields["relation"].annotation))
+)
+
+
+def as_statement(content: object) -> Statement:
+    """The statement of a table, in the form that its keys give it.
+
+    Args:
+        content: keys and values, as TOML gives them; None is a key that is left out. Or a statement.
+
+    Raises:
+        ValidationError: of pydantic, with the key, where a key is unknown or a value is invalid.
+        ValueError: the keys do not go together.
+    """
+    if isinstance(content, Statement):
+        return content
+    if not isinstance(content, Mapping):
+        raise _problem("dict_type", (), content)
+    keys = {key: value for key, value in content.items() if value is not None}
+    for key in keys:
+        if key not in KEYS:
+            raise _problem("extra_forbidden", (key,), keys[key])
+    form, subject = _form_of(keys)
+    for key, value in keys.items():
+        if key not in form.model_fields and value != KEYS[key].default:
+            raise ValueError(f"{key} does not go with {subject}: leave it out")
+    if keys.get("relation") in NEEDS_LIMIT and "limit" not in keys:
+        raise ValueError(f"{keys['relation']} needs a limit, such as limit = 0.3")
+    return form.model_validate({key: value for key, value in keys.items() if key in form.model_fields})
+
+
+def _form_of(keys: Mapping[str, Any]) -> tuple[type[Statement], str]:
+    """The form of a statement with these keys, and what it is about."""
+    subjects = [key for key in SUBJECTS if key in keys]
+    if len(subjects) != 1:
+        raise ValueError(f"give exactly one of metric, shape and kind (given: {' and '.join(subjects) or 'none'})")
+    if subjects != ["metric"]:
+        return (Shape if subjects == ["shape"] else KindOfFinding), f"a {subjects[0]}"
+    relation = keys.get("relation")
+    if relation is None:
+        raise ValueError(f"a metric needs a relation: one of {', '.join(RELATIONS)}")
+    if relation not in RELATIONS:
+        raise _problem("literal_error", ("relation",), relation, expected=" or ".join(map(repr, RELATIONS)))
+    forms = [form for form in OF_METRICS if relation in get_args(form.model_fields["relation"].annotation)]
+    is_shifted = "shift" in keys
+    fitting = [form for form in forms if issubclass(form, UnderShift) == is_shifted]
+    if not fitting and is_shifted:
+        raise ValueError(f"{relation} is of corruptions: write gap_at_least or gap_at_most for a shift")
+    if not fitting:
+        raise ValueError(f'{relation} is of a natural shift: write shift = "LABEL", or use drop_at_most')
+    has_other = "other" in keys and CellDifference in fitting
+    return (CellDifference if has_other else fitting[0]), f"{relation}{' of a shift' if is_shifted else ''}"
+
+
+def _problem(kind: str, location: tuple[str, ...], given: object, **context: str) -> ValidationError:
+    problem: Any = {"type": kind, "loc": location, "input": given, "ctx": context}
+    return ValidationError.from_exception_data("statement", [problem])
+
+
+AnyStatement = Annotated[
+    CellValue | CellDifference | Drop | CellModelDifference | LargestDrop | ShiftValue | ShiftModelDifference | Gap
+    | Shape | KindOfFinding,
+    BeforeValidator(as_statement),
+]  # fmt: skip
 
 
 def _refuse_clean_severities(corruptions: list[str] | None, severities: object) -> None:
@@ -225,38 +398,43 @@ def _refuse_clean_severities(corruptions: list[str] | None, severities: object) 
         raise ValueError('corruptions = ["none"] is clean, which has no severities: leave them out')
 
 
-def _as_table(given: object) -> object:
-    if isinstance(given, str):
+def _require_one_corruption(subject: str, corruptions: list[str] | None) -> None:
+    if corruptions is None or len(corruptions) != 1 or corruptions[0] in (CLEAN, *NAMES_OF_MANY):
+        raise ValueError(f'{subject} is of one corruption: write corruptions = ["fog"]')
+
+
+def _as_table(content: object) -> object:
+    if isinstance(content, str):
         raise ValueError("a claim is a table, not a sentence: write [[claims]] with a metric, a relation and a limit")
-    return given
+    return content
 
 
 def _as_claim(statement: Statement) -> Statement:
-    if statement.is_relative and statement.baseline is None:
+    if isinstance(statement, ModelDifference) and statement.baseline is None:
         raise ValueError(f'{statement.relation} compares with a model: write baseline = "LABEL"')
     return statement
 
 
 def _as_rule(statement: Statement) -> Statement:
-    if statement.model is not None or statement.baseline is not None:
+    if statement.model is not None or (isinstance(statement, ModelDifference) and statement.baseline is not None):
         raise ValueError("a gate names its models in [gate], as baseline and candidate: leave out model and baseline")
     return statement
 
 
-def _of_known_corruptions(statements: list[Statement]) -> list[Statement]:
+def _of_known_corruptions(statements: list[AnyStatement]) -> list[AnyStatement]:
     for name in (name for statement in statements for name in statement.all_corruptions):
         if name not in (CLEAN, *NAMES_OF_MANY) and find_corruption_name(name) is None:
             raise ValueError(unknown_corruption(name))
     return statements
 
 
-def _each_once(statements: list[Statement]) -> list[Statement]:
+def _each_once(statements: list[AnyStatement]) -> list[AnyStatement]:
     return list({stored_form(statement): statement for statement in statements}.values())
 
 
 Claims = Annotated[
-    list[Annotated[Statement, BeforeValidator(_as_table), AfterValidator(_as_claim)]],
-    Field(max_length=MOST_CLAIMS),
+    list[Annotated[AnyStatement, BeforeValidator(_as_table), AfterValidator(_as_claim)]],
+    Field(max_length=MAX_CLAIMS),
     AfterValidator(_each_once),
 ]
 # Of a study, whose own corruptions are registered by the time
@@ -279,7 +457,7 @@ class GateSpec(StrictModel):
     baseline: GivenName | None = None
     candidate: GivenName | None = None
     level: Level = 0.95
-    rules: Annotated[list[Annotated[Statement, AfterValidator(_as_rule)]], Field(min_length=1, max_length=MOST_RULES)]
+    rules: Annotated[list[Annotated[AnyStatement, AfterValidator(_as_rule)]], Field(min_length=1, max_length=MAX_RULES)]
 
 
 class _RulesFile(StrictModel):
@@ -318,11 +496,11 @@ def check_gate(content: Mapping[str, Any], origin: str) -> GateSpec:
 
 def check_claims(
     content: Sequence[Mapping[str, Any] | Statement], origin: str, *, known_corruptions: bool = False
-) -> list[Statement]:
+) -> list[AnyStatement]:
     """Validate claims, in their order; a repeated claim counts once.
 
     Args:
-        content: a table each, as TOML gives them, at most MOST_CLAIMS.
+        content: a table each, as TOML gives them, at most MAX_CLAIMS.
         origin: where they come from, for errors.
         known_corruptions: refuse corruptions that are neither published nor registered; a warehouse may hold others.
 
@@ -333,7 +511,7 @@ def check_claims(
     return validate(model, {"claims": content}, origin).claims
 
 
-def claims_file(path: str | Path) -> list[Statement]:
+def claims_file(path: str | Path) -> list[AnyStatement]:
     """The claims of a file of [[claims]] tables, or of a study file, whose other keys are ignored.
 
     Raises:
@@ -346,7 +524,7 @@ def claims_file(path: str | Path) -> list[Statement]:
     return validate(_ClaimsFile, {"claims": content["claims"]} if is_study else content, str(path)).claims
 
 
-def claims_of_studies(locations: Iterable[str | Path | None]) -> list[Statement] | None:
+def claims_of_studies(locations: Iterable[str | Path | None]) -> list[AnyStatement] | None:
     """The claims of the study files among some locations; None where none of them is a study file.
 
     No code of a study is run: where it brings its own corruptions, or a published dataset, its claims may name any.
@@ -361,7 +539,7 @@ def claims_of_studies(locations: Iterable[str | Path | None]) -> list[Statement]
     return [claim for path in studies for claim in _claims_of_study(path)] if studies else None
 
 
-def _claims_of_study(path: Path) -> list[Statement]:
+def _claims_of_study(path: Path) -> list[AnyStatement]:
     content = read_toml(path)
     corruptions = content.get("corruptions")
     part = corruptions if isinstance(corruptions, Mapping) else {}
@@ -378,172 +556,35 @@ def as_table(statement: Statement) -> dict[str, Any]:
 
 def stored_form(statement: Statement) -> str:
     """A statement as JSON of the keys that it gives, in the order of the fields; equal statements give equal texts."""
-    return json.dumps(statement.model_dump(exclude_defaults=True), default=_number, ensure_ascii=False)
+    keys = statement.model_dump(exclude_defaults=True)
+    if isinstance(statement, WithLimit) and statement.relation in NEEDS_LIMIT:
+        keys["limit"] = statement.limit
+    return json.dumps(keys, default=_number, ensure_ascii=False)
 
 
-def stored_rows(claims: Iterable[Statement]) -> list[tuple[str, str]]:
-    """Claims as a load stores them: what each is called, and its JSON."""
-    return [(claim.title, stored_form(claim)) for claim in claims]
-
-
-def from_stored(text: str) -> Statement:
-    """The statement that `stored_form` wrote.
+def from_stored(text: str) -> AnyStatement:
+    """The claim that `stored_form` wrote.
 
     Raises:
-        StudyError: it is not a statement.
+        StudyError: it is not a claim.
     """
     try:
         content = json.loads(text)
     except ValueError as error:
         raise StudyError(f"a stored statement is not valid JSON: {error}") from error
-    return validate(Statement, content, "a stored statement")
+    return check_claims([content], "a stored statement")[0]
 
 
 def _number(value: Decimal) -> int | float:
     return int(value) if value == int(value) else float(value)
 
 
-_SHAPE_WORDS: dict[Shape, str] = {
-    "flat": "is flat",
-    "rise": "rises",
-    "near_linear": "is near-linear",
-    "late": "drops late",
-    "early": "drops early",
-    "middle": "drops most steeply in the middle",
-    "abrupt": "drops abruptly",
-    "two_steps": "drops in two steps",
-    "recovers": "drops and recovers",
-    "up_and_down": "goes up and down",
-}
-_ATTENTION_WORDS = {  # kind: as stated, and negated
-    "attention_on_object": ("is on the object", "is not on the object"),
-    "attention_off_object": ("leaves the object", "does not leave the object"),
-    "attention_drift": ("stays near its clean location", "loses its clean location"),
-}
+def check_share_limit(statement: WithLimit) -> None:
+    """Refuse the limit of a share outside 0 to 1, such as a percentage.
 
-
-def statement_text(statement: Statement, title: str | None = None, *, is_share: bool | None = None) -> str:
-    """A statement in English, such as "accuracy under fog at severity 5 is at least 30%"; nothing reads it back.
-
-    Args:
-        statement: the statement.
-        title: title of its metric; default: its name.
-        is_share: whether values of the metric are shares; default: accuracies are.
+    Raises:
+        ValueError: it is outside.
     """
-    of = f' of "{statement.model}"' if statement.model else ""
-    where = _where(statement, statement.over if statement.metric else None)
-    if statement.shape is not None:
-        return f"the accuracy curve{of} {where} {_SHAPE_WORDS[statement.shape]}"
-    if statement.kind in _ATTENTION_WORDS:
-        return f"attention{of} {where} {_ATTENTION_WORDS[statement.kind][statement.negate]}"
-    if statement.kind is not None:
-        return f"{'no ' * statement.negate}{_spaced(statement.kind)}{of} {where}"
-    score = f" by {_spaced(statement.score)}" if statement.score else ""
-    metric = f"{title or _spaced(str(statement.metric))}{score}{of}"
-    return _of_metric(statement, metric, where, is_share=_is_share(statement) if is_share is None else is_share)
-
-
-def _of_metric(statement: Statement, metric: str, where: str, *, is_share: bool) -> str:
-    margin = _amount(statement.bound, is_share=is_share, is_difference=True)
-    if statement.other is not None:
-        return _compared(statement, metric, margin)
-    words = _spaced(str(statement.relation))
-    if statement.relation == "largest_drop":
-        return f"{metric} drops most {where}"
-    if statement.is_drop:
-        verb = "drops" if _is_share(statement) else "worsens from clean images"
-        return f"{metric} {verb} by {words.removeprefix('drop ')} {margin} {where}"
-    if statement.is_gap:
-        extent = "at most" if statement.relation == "gap_at_most" else "at least"
-        return f"{metric} is {extent} {margin} worse {where} than on clean images"
-    if statement.is_relative:
-        named = "the baseline" if statement.baseline is None else f'"{statement.baseline}"'
-        is_worse = statement.relation == "worse_by_at_most"
-        if statement.bound == 0:
-            return f"{metric} {where} is {'no worse' if is_worse else 'better'} than that of {named}"
-        extent = "at most" if is_worse else "at least"
-        return f"{metric} {where} is {extent} {margin} {'worse' if is_worse else 'better'} than that of {named}"
-    return f"{metric} {where} is {words} {_amount(statement.bound, is_share=is_share)}"
-
-
-def _compared(statement: Statement, metric: str, margin: str) -> str:
-    """A statement that compares cells with others; severities that are those of both are said once."""
-    given = statement.other or CellsOf(severities="last")
-    corruptions = given.corruptions or statement.corruptions
-    severities = None if corruptions == [CLEAN] else given.severities or statement.severities
-    one, other = statement, statement.model_copy(update={"corruptions": corruptions, "severities": severities})
-    over, at = statement.over, ""
-    if CLEAN not in (one.corruptions or ())[:1] and corruptions != [CLEAN] and one.severities == other.severities:
-        places = _under(one, over), _under(other, over)
-        at = f" {_at(one, over)}".rstrip()
-    else:
-        places = _where(one, over), _where(other, over)
-    if statement.bound == 0:
-        word = "higher" if statement.relation == "more_than" else "lower"
-        return f"{metric} is {word} {places[0]} than {places[1]}{at}"
-    return f"{metric} {places[0]} minus that {places[1]} is {_spaced(str(statement.relation))} {margin}{at}"
-
-
-def _where(statement: Statement, over: str | None) -> str:
-    return f"{_under(statement, over)} {_at(statement, over)}".rstrip()
-
-
-def _under(statement: Statement, over: str | None) -> str:
-    corruptions = statement.corruptions
-    if statement.shift is not None:
-        return f"under the shift {statement.shift}"
-    if corruptions == [CLEAN]:
-        return "on clean images"
-    is_many = corruptions is None or len(corruptions) > 1 or corruptions[0] in NAMES_OF_MANY
-    names = "corruptions" if corruptions is None else _listed(corruptions)
-    if is_many and over == "mean":
-        return f"on average over {names}"
-    if corruptions is None:
-        return "under each corruption" if over else "under corruption"
-    return f"under {'each of ' if is_many and over else ''}{names}"
-
-
-def _at(statement: Statement, over: str | None) -> str:
-    corruptions, severities = statement.corruptions, statement.severities
-    if statement.shift is not None:
-        return ""
-    if severities == "last":
-        return "at the last severity"
-    if severities is not None:
-        levels = [f"{_number(level):g}" for level in severities]
-        return f"at severit{'y' if len(levels) == 1 else 'ies'} {_joined(levels)}"
-    if over == "each":
-        return "at each severity"
-    is_one = corruptions is not None and len(corruptions) == 1 and corruptions[0] not in (CLEAN, *NAMES_OF_MANY)
-    return "on average over severities" if over and is_one else ""
-
-
-def _listed(corruptions: Sequence[str]) -> str:
-    names = {CLEAN: "clean images", "headline": "the headline corruptions", "all": "all corruptions"}
-    return _joined(
-        [
-            names.get(name) or _spaced(name).replace("jpeg", "JPEG").replace("gaussian", "Gaussian")
-            for name in corruptions
-        ]
-    )
-
-
-def _joined(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-
-
-def _spaced(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _is_share(statement: Statement) -> bool:
-    return str(statement.metric).endswith("accuracy")
-
-
-def _amount(value: float, *, is_share: bool, is_difference: bool = False) -> str:
-    if not is_share:
-        return f"{value:.10g}"
-    amount = f"{100 * value:.10g}"
-    if not is_difference:
-        return f"{amount}%"
-    return f"{amount} point" if amount == "1" else f"{amount} points"
+    if abs(statement.limit) > 1:
+        hint = f"write {statement.limit / 100:g} for {statement.limit:g}%"
+        raise ValueError(f"limit: {statement.metric} is a share, and shares are 0 to 1: {hint}")

@@ -11,9 +11,9 @@ from collections.abc import Hashable, Iterable
 from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from failmodes.runtime.errors import StudyError, shown, spelt_out
 from failmodes.runtime.storage.files import is_url
@@ -21,13 +21,19 @@ from failmodes.runtime.storage.locations import user_path
 
 MAX_INT32, MAX_INT64 = 2**31 - 1, 2**63 - 1
 LARGEST_SIDE_PX = 8192  # no published model takes more than 4,096; such an image has 0.2 GB, and 0.8 GB as float32
-LEAST_STD = 1e-6  # of pixel values / 255, whose steps are 4e-3
-MOST_OPTIONS, DEEPEST_OPTION = 10_000, 20
-MOST_MODELS, MOST_SEEDS = 10_000, 10_000  # timm has some 1,700 checkpoints in all
-MOST_HERE = 256  # processes on one machine: as many as its cores
+MIN_STD = 1e-6  # of pixel values / 255, whose steps are 4e-3
+MAX_OPTIONS, DEEPEST_OPTION = 10_000, 20
+MAX_MODELS, MAX_SEEDS = 10_000, 10_000  # timm has some 1,700 checkpoints in all
+MAX_HERE = 256  # processes on one machine: as many as its cores
 _OVERRIDING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # turn the direction of what follows
 
 Value = TypeVar("Value", bound=Hashable)
+
+
+class StrictModel(BaseModel):
+    """A part of a study: frozen; unknown keys are errors."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
 
 def first_duplicate(values: Iterable[Value]) -> Value | None:
@@ -101,8 +107,8 @@ def _bounded_options(options: dict[str, JsonValue]) -> dict[str, JsonValue]:
             ):
                 raise ValueError(f"{shown(value)} is not a finite number of 64 bits")
         level, count = inner, count + len(inner)
-        if count > MOST_OPTIONS:
-            raise ValueError(f"they have more than {MOST_OPTIONS:,} values")
+        if count > MAX_OPTIONS:
+            raise ValueError(f"they have more than {MAX_OPTIONS:,} values")
         if not level:
             return options
     raise ValueError(f"they are nested more than {DEEPEST_OPTION} deep")
@@ -116,9 +122,9 @@ Count = Annotated[int, Field(strict=True, ge=1, le=MAX_INT32), WHOLE]  # of imag
 SidePx = Annotated[int, Field(strict=True, ge=8, le=LARGEST_SIDE_PX), WHOLE]
 ChannelValue = Annotated[int, Field(strict=True, ge=0, le=255), WHOLE]
 CorruptionSeed = Annotated[int, Field(strict=True, ge=0, le=MAX_INT64), WHOLE]  # sources.seed
-CorruptionSeeds = Annotated[list[CorruptionSeed], Field(min_length=1, max_length=MOST_SEEDS), UNIQUE_SEEDS]
+CorruptionSeeds = Annotated[list[CorruptionSeed], Field(min_length=1, max_length=MAX_SEEDS), UNIQUE_SEEDS]
 TrainingSeed = Annotated[int, Field(strict=True, ge=0, le=MAX_INT32), WHOLE]  # models.training_seed
-TrainingSeeds = Annotated[list[TrainingSeed], Field(min_length=1, max_length=MOST_SEEDS), UNIQUE_SEEDS]
+TrainingSeeds = Annotated[list[TrainingSeed], Field(min_length=1, max_length=MAX_SEEDS), UNIQUE_SEEDS]
 Epochs = Annotated[int, Field(strict=True, ge=1, le=100_000), WHOLE]
 # The largest batches in use, 32,768 and 65,536, are spread over hundreds of devices
 BatchSize = Annotated[int, Field(strict=True, ge=1, le=1 << 16), WHOLE]
@@ -127,13 +133,13 @@ Width = Annotated[int, Field(strict=True, ge=8, le=512, multiple_of=8), WHOLE]
 # A crop shifted by the whole side of its image shows nothing of it
 PaddingPx = Annotated[int, Field(strict=True, ge=0, le=256), WHOLE]
 Processes = Annotated[int, Field(strict=True, ge=1, le=4096), WHOLE]  # of a cluster of Ray
-Workers = Annotated[int, Field(strict=True, ge=0, le=MOST_HERE), WHOLE]
+Workers = Annotated[int, Field(strict=True, ge=0, le=MAX_HERE), WHOLE]
 OutputIndex = Annotated[int, Field(strict=True, ge=0, le=1 << 20)]
 # Learning rates and the like: the largest in use are some 30 (LARS, on batches of 32,768)
 Rate = Annotated[float, Field(strict=True, gt=0, le=1e4, allow_inf_nan=False), REAL]
 RateOrZero = Annotated[float, Field(strict=True, ge=0, le=1e4, allow_inf_nan=False), REAL]
 PixelMean = Annotated[float, Field(strict=True, ge=-1e4, le=1e4, allow_inf_nan=False), REAL]
-PixelStd = Annotated[float, Field(strict=True, ge=LEAST_STD, le=1e4, allow_inf_nan=False), REAL]
+PixelStd = Annotated[float, Field(strict=True, ge=MIN_STD, le=1e4, allow_inf_nan=False), REAL]
 # Names that a file or a library gave, such as a class's or a layer's: shown unchanged
 Name = Annotated[str, Field(max_length=1000)]
 UserPath = Annotated[Path, BeforeValidator(_path)]

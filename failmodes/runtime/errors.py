@@ -7,13 +7,15 @@ given, what was expected and how to fix it.
 import difflib
 import os
 import unicodedata
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
+from typing import Any
 
 TRACEBACK = "FAILMODES_TRACEBACK"  # environment variable: show tracebacks
 BUG_EXIT_CODE = 70  # of unhandled errors: EX_SOFTWARE of BSD's sysexits.h
-MOST_REASON_LETTERS = 500  # of a library's error within one of ours
-MOST_ERROR_LETTERS = 2000  # of an error: text from a malicious file may be as long as the file
+MAX_REASON_LETTERS = 500  # of a library's error within one of ours
+MAX_ERROR_LETTERS = 2000  # of an error: text from a malicious file may be as long as the file
 
 # Control characters (Cc), bidirectional formatting (in Cf), unpaired surrogates (Cs), and line and paragraph
 # separators: a terminal may act on them.
@@ -102,12 +104,31 @@ class Interrupted(FailmodesError):
     exit_code = 130
 
 
+@contextmanager
+def translated(
+    kinds: type[BaseException] | tuple[type[BaseException], ...], into: Callable[[Any], BaseException]
+) -> Iterator[None]:
+    """Raise `into(error)` in place of an error of a library or the system, which becomes its cause.
+
+    Args:
+        kinds: classes of errors.
+        into: the error to raise; the error itself if it needs no translation.
+    """
+    try:
+        yield
+    except kinds as error:
+        translation = into(error)
+        if translation is error:
+            raise
+        raise translation from error
+
+
 def wants_traceback() -> bool:
     """Whether the user requested tracebacks."""
     return bool(os.environ.get(TRACEBACK))
 
 
-def printable(text: str, most: int = MOST_ERROR_LETTERS) -> str:
+def printable(text: str, most: int = MAX_ERROR_LETTERS) -> str:
     """Untrusted text as one line without control characters.
 
     Args:
@@ -145,7 +166,7 @@ def shown(value: object, most: int = 80) -> str:
 def first_line(error: BaseException) -> str:
     """First line of an error's message that is not empty, cut if it is long; the name of its class if there is none."""
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return line if len(line) <= MOST_REASON_LETTERS else f"{line[:MOST_REASON_LETTERS]}…"
+    return line if len(line) <= MAX_REASON_LETTERS else f"{line[:MAX_REASON_LETTERS]}…"
 
 
 def listed(names: Collection[object], most: int) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 READING_MEMORY = 0.8  # of the machine's, for a command
 QUERY_MEMORY = 0.5  # of the machine's, for a user's SQL
 DATABASE_SHARE = 0.7  # of the rest, for DuckDB: Python, Arrow and threads need memory too
-LEAST_DATABASE_MEMORY = 16 << 20
+MIN_DATABASE_MEMORY = 16 << 20
 FEW_FILES = 64  # open at a time: libraries fail with their own errors below that
 AGAIN_S = 0.05  # until a stop is raised again
 GRACE_S = 5.0  # from a stop of a command with a time limit to its end, for functions of libraries that do not return
@@ -85,7 +85,7 @@ def begin_command() -> None:
 
 def unless_nohup(numbers: Collection[signal.Signals]) -> list[signal.Signals]:
     """The signals without SIGHUP if that is ignored, as under `nohup`: it stays so."""
-    return [one for one in numbers if one.name != "SIGHUP" or signal.getsignal(one) is not signal.SIG_IGN]
+    return [number for number in numbers if number.name != "SIGHUP" or signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def ignore_stops() -> None:
@@ -263,7 +263,8 @@ def _scarcity() -> str | None:
         return None
     import resource
 
-    memory, files = resource.getrlimit(resource.RLIMIT_AS)[0], resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    memory = resource.getrlimit(resource.RLIMIT_AS)[0]
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if memory != resource.RLIM_INFINITY:
         return f"this process is limited to {memory / 1e9:,.3g} GB of memory (ulimit -v)"
     if files != resource.RLIM_INFINITY and files <= FEW_FILES:
@@ -333,7 +334,7 @@ def database_memory() -> int | None:
     held = (("VmData:", resource.RLIMIT_DATA), ("VmSize:", resource.RLIMIT_AS))
     limits = [(field, resource.getrlimit(kind)[0]) for field, kind in held]
     left = [limit - _status_bytes(field) for field, limit in limits if limit != resource.RLIM_INFINITY]
-    return max(int(DATABASE_SHARE * min(left)), LEAST_DATABASE_MEMORY) if left else None
+    return max(int(DATABASE_SHARE * min(left)), MIN_DATABASE_MEMORY) if left else None
 
 
 def _limit_memory(more_bytes: int) -> None:

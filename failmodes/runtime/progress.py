@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 WAIT_S = 2.0  # before a bar begins
-LOG_LINE_S, NOTEBOOK_LINE_S = 60.0, 0.2  # at least, between two lines
+LOG_LINE_S = 60.0  # at least, between two lines
+NOTEBOOK_LINE_S = 0.2
 SPEED_S = 600.0  # over which speed and time left are estimated
 
 
@@ -35,9 +36,11 @@ class ProgressBar:
             unit: counted unit, if the speed is to be shown.
             show: whether anything is shown.
         """
-        self._name, self._unit = name, unit
+        self._name = name
+        self._unit = unit
         self._progress = _progress() if show else None
-        self._is_terminal, self._is_notebook = sys.stderr.isatty(), in_notebook()
+        self._is_terminal = sys.stderr.isatty()
+        self._is_notebook = in_notebook()
         wait_s = WAIT_S if self._is_terminal else 0 if self._is_notebook else LOG_LINE_S
         self._due = monotonic() + wait_s
         self._write: Callable[[str], None] = _notebook_line() if self._is_notebook else note

@@ -12,8 +12,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -33,12 +32,6 @@ _SHARP = re.compile(rf"#(?=[{_IGNORED}]*#[\w.{_IGNORED}-]*\[)")
 
 
 _ANNOUNCED: set[Path] = set()  # output folders
-
-
-class _Suggestions:
-    """Whether commands suggest the next one; not inside a command that runs several."""
-
-    are_made: bool = True
 
 
 def without_commands(text: str) -> str:
@@ -105,6 +98,12 @@ def announce_output(folder: Path, results: str | None = None) -> None:
         note(f"output folder: {resolved}{f', results: {results}' if results else ''}")
 
 
+def shown_path(path: Path) -> Path:
+    """A path as it is printed: relative to the current folder if it is inside."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def print_json(content: dict[str, Any]) -> None:
     """Print a command's result to stdout as JSON, not escaped to ASCII."""
     import json
@@ -114,7 +113,7 @@ def print_json(content: dict[str, Any]) -> None:
 
 def suggest(command: str) -> None:
     """Suggest the next command on stderr, if that is a terminal."""
-    if _Suggestions.are_made and sys.stderr.isatty():
+    if sys.stderr.isatty():
         with suppress(OSError):  # importing rich would take longer than a query
             print(without_commands(f"next: {printable(command)}"), file=sys.stderr)
 
@@ -125,16 +124,6 @@ def named(where: object | None) -> str:
     Quoted, since its name is untrusted and the line may be pasted into a shell.
     """
     return "" if where is None else f" {quote(str(where))}"
-
-
-@contextmanager
-def without_suggestions() -> Iterator[None]:
-    """Suppress suggestions of commands that another one runs."""
-    _Suggestions.are_made = False
-    try:
-        yield
-    finally:
-        _Suggestions.are_made = True
 
 
 def in_notebook() -> bool:

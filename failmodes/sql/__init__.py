@@ -10,21 +10,21 @@ STAGING, MARTS, CHECKS, QUERIES = "staging", "marts", "checks", "queries"
 
 def read_sql(folder: str) -> dict[str, str]:
     """SQL text by file name without suffix, of `sql/<folder>`, in alphabetical order."""
-    found = files("failmodes.sql").joinpath(folder).iterdir()
-    texts = {f.name.removesuffix(".sql"): f.read_text(encoding="utf-8") for f in found if f.name.endswith(".sql")}
+    entries = files("failmodes.sql").joinpath(folder).iterdir()
+    texts = {f.name.removesuffix(".sql"): f.read_text(encoding="utf-8") for f in entries if f.name.endswith(".sql")}
     return dict(sorted(texts.items()))
 
 
 def first_comment(sql: str) -> str:
     """The first comment, which describes the result: lines up to the end of a sentence; empty if there is none."""
-    found: list[str] = []
+    lines: list[str] = []
     for line in sql.lstrip().splitlines():
         if not line.startswith("--"):
             break
-        found.append(line.removeprefix("--").strip())
-        if found[-1].endswith((".", "?")):
+        lines.append(line.removeprefix("--").strip())
+        if lines[-1].endswith((".", "?")):
             break
-    return " ".join(found)
+    return " ".join(lines)
 
 
 def sql_literal(text: str) -> str:

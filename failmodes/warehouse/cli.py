@@ -1,14 +1,17 @@
-"""`failmodes load`, and options that commands over a warehouse share."""
+"""What `failmodes load` prints, and options that commands over a warehouse share."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperArgument, TyperCommand
 
-from failmodes.runtime.process import interruptible, limit_command
+from failmodes.runtime.errors import did_you_mean, shown
+from failmodes.runtime.process import interruptible
 from failmodes.runtime.progress import stages_shown
-from failmodes.runtime.terminal import announce_output, named, note, print_json, suggest
+from failmodes.runtime.terminal import note
+from failmodes.warehouse.completion import complete_corruption
 
 if TYPE_CHECKING:
     from failmodes.runtime.storage.files import StorePath
@@ -17,6 +20,22 @@ if TYPE_CHECKING:
     from failmodes.warehouse.database.updates import Derivation
     from failmodes.warehouse.metrics.metric import Metric
     from failmodes.warehouse.published_layout import PublishedSet
+    from failmodes.warehouse.stated_models import StatedModel
+
+
+class Command(TyperCommand):
+    """A command whose help shows arguments in capitals and flags without a type."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """All parameters, with their form in the help."""
+        params = super().get_params(ctx)
+        for param in params:
+            if isinstance(param, TyperArgument):
+                param.metavar = param.metavar or str(param.name).upper()
+            elif getattr(param, "is_bool_flag", False):
+                param.display_type_rich = lambda ctx: None  # type: ignore[attr-defined]  # noqa: ARG005
+        return params
+
 
 WhereArgument = Annotated[
     Path | None,
@@ -24,59 +43,15 @@ WhereArgument = Annotated[
 ]
 
 TimeoutOption = Annotated[float, typer.Option("--timeout", help="Time limit in seconds.", min=0.001)]
+CorruptionOption = Annotated[
+    list[str] | None,
+    typer.Option("--corruption", help="Only this corruption. Repeatable.", autocompletion=complete_corruption),
+]
 READING_S = 3600  # default: a report of many models takes minutes
 
 
-def load(
-    where: str | None,
-    more: Sequence[str],
-    *,
-    into: Path | None,
-    rebuild: bool,
-    published: Sequence[Path],
-    published_of: str | None,
-    as_json: bool,
-    claims: "Sequence[StatedClaim] | None",
-    derivation: "Derivation",
-) -> None:
-    """Run `failmodes load`.
-
-    Args:
-        where: study file, output folder or URL.
-        more: further ones.
-        into: the warehouse.
-        rebuild: rebuild the warehouse from only the given inputs.
-        published: files of published accuracies.
-        published_of: their dataset.
-        as_json: print the result as JSON.
-        claims: those of the studies; None keeps those of the warehouse.
-        derivation: computes the derived tables.
-    """
-    limit_command(None)
-    from failmodes.runtime.storage.locations import find_results, find_warehouse, study_files
-    from failmodes.warehouse.metrics.custom import metrics_of_studies
-    from failmodes.warehouse.published_layout import read_published
-    from failmodes.warehouse.shards.inventory import has_results
-
-    sets = [read_published(path, published_of) for path in published]  # errors of these files come first
-    target = find_warehouse(into or where)
-    if into is None and study_files([where]):
-        announce_output(target.parent)
-    outputs = [find_results(location) for location in (where, *more)]
-    report, published_sets = None, []
-    if not sets or rebuild or not target.exists() or any(map(has_results, outputs)):
-        metrics = metrics_of_studies([where, *more])
-        report = _load_results(outputs, target, rebuild=rebuild, claims=claims, metrics=metrics, derivation=derivation)
-    if sets:
-        published_sets = _load_published(sets, target, derivation)
-    if as_json:
-        print_json(_as_json(target, report, published_sets))
-        return
-    suggest(f"failmodes report{named(into or where)}")
-
-
-def _as_json(target: Path, report: "LoadReport | None", published: list[dict[str, Any]]) -> dict[str, Any]:
-    """The result of a load, with the keys of its help."""
+def load_summary(target: Path, report: "LoadReport | None", published: list[dict[str, Any]]) -> dict[str, Any]:
+    """The result of a load as JSON, with the keys of its help."""
     shards = None
     if report is not None:
         shards = {
@@ -96,7 +71,7 @@ def _as_json(target: Path, report: "LoadReport | None", published: list[dict[str
     }
 
 
-def _load_published(sets: list["PublishedSet"], target: Path, derivation: "Derivation") -> list[dict[str, Any]]:
+def load_published(sets: list["PublishedSet"], target: Path, derivation: "Derivation") -> list[dict[str, Any]]:
     """Store published accuracies, and print whether charts show them beside the warehouse's models."""
     from failmodes.warehouse.database.connection import open_warehouse
     from failmodes.warehouse.database.published import is_of, store_published
@@ -106,37 +81,42 @@ def _load_published(sets: list["PublishedSet"], target: Path, derivation: "Deriv
     with open_warehouse(target, ["datasets"]) as con:
         datasets = con.execute("select dataset_name, dataset_label from datasets").fetchall()
     published_sets = []
-    for one in sets:
-        clean = "" if one.has_clean else ", without clean accuracies and shapes"
-        shown = f"shown beside models on {one.dataset}"
-        if one.dataset is None:
+    for table in sets:
+        clean = "" if table.has_clean else ", without clean accuracies and shapes"
+        shown = f"shown beside models on {table.dataset}"
+        if table.dataset is None:
             shown = "not shown because their dataset is not stated: load them again with --published-of"
-        elif not any(is_of(one.dataset, *row) for row in datasets):
-            shown = f"not shown because no dataset here is {one.dataset}: name one with --published-of NAME"
-        note(f"{target}: {len(one.models):,} published models ({one.name}){clean}; {shown}")
+        elif not any(is_of(table.dataset, *row) for row in datasets):
+            shown = f"not shown because no dataset here is {table.dataset}: name one with --published-of NAME"
+        note(f"{target}: {len(table.models):,} published models ({table.name}){clean}; {shown}")
         published_sets.append({
-            "name": one.name,
-            "models": len(one.models),
-            "dataset": one.dataset,
-            "has_clean": one.has_clean,
-            "is_drawn": one.dataset is not None and any(is_of(one.dataset, *row) for row in datasets),
+            "name": table.name,
+            "models": len(table.models),
+            "dataset": table.dataset,
+            "has_clean": table.has_clean,
+            "is_drawn": table.dataset is not None and any(is_of(table.dataset, *row) for row in datasets),
         })  # fmt: skip
     return published_sets
 
 
-def _load_results(
+def load_outputs(
     outputs: list["StorePath"],
     target: Path,
     *,
-    rebuild: bool,
+    rebuild: bool = False,
     claims: "Sequence[StatedClaim] | None",
+    models: "Sequence[StatedModel] | None",
     metrics: "list[Metric] | None",
     derivation: "Derivation",
 ) -> "LoadReport":
-    from failmodes.warehouse.database.load import load as load_results
+    """Load results with progress display, and print how many shards and rows are new."""
+    from failmodes.warehouse.database.load import load
 
     with stages_shown("load"), interruptible("the warehouse is unchanged"):
-        report = load_results(outputs, target, rebuild=rebuild, claims=claims, metrics=metrics, derivation=derivation)
+        report = load(
+            outputs, target, rebuild=rebuild, claims=claims, models=models, metrics=metrics, derivation=derivation
+        )
+    _note_unknown_baseline(target, models or ())
     counts = [
         f"{report.new_shards:,} new",
         f"{report.replaced_shards:,} replaced",
@@ -149,3 +129,16 @@ def _load_results(
         state = f"metrics recomputed for {report.measured_evaluations:,} evaluations; {state}"
     note(f"{target}: shards {', '.join(counts)}; {state}")
     return report
+
+
+def _note_unknown_baseline(target: Path, models: "Sequence[StatedModel]") -> None:
+    """Print a note about a baseline that the warehouse lacks."""
+    baseline = next((model.label for model in models if model.is_baseline), None)
+    if baseline is None:
+        return
+    from failmodes.warehouse.database.connection import open_warehouse
+
+    with open_warehouse(target, ["models"]) as con:
+        labels = [label for (label,) in con.execute("select distinct model_label from models").fetchall()]
+    if not any(model.label in labels for model in models if model.is_baseline):
+        note(f"the baseline {shown(baseline)} was not evaluated: {did_you_mean(baseline, labels)}")

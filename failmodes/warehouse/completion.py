@@ -28,17 +28,20 @@ def completed_words() -> list[str]:
 
 def join_saved_query() -> None:
     """Join `@` and `worst`, which bash splits although a completion replaces both."""
-    words, cursor = os.environ.get(_WORDS, "").split("\n"), os.environ.get(_CURSOR, "")
+    words = os.environ.get(_WORDS, "").split("\n")
+    cursor = os.environ.get(_CURSOR, "")
     if not _is_bash() or not cursor.isdigit():
         return
-    place, joined = int(cursor), words[:1]
+    place = int(cursor)
+    joined = words[:1]
     for number, word in enumerate(words[1:], 1):
         if joined[-1] == "@":
             joined[-1] = f"@{word}"
             place -= number <= int(cursor)
         else:
             joined.append(word)
-    os.environ[_WORDS], os.environ[_CURSOR] = "\n".join(joined), str(place)
+    os.environ[_WORDS] = "\n".join(joined)
+    os.environ[_CURSOR] = str(place)
 
 
 def complete_relation(incomplete: str) -> Offers:
@@ -81,10 +84,10 @@ def _offers(tables: list[str], query: str, incomplete: str) -> Offers:
 
     try:
         with open_warehouse(find_warehouse(_named_warehouse()), tables) as con:
-            found = con.execute(query).fetchall()
+            rows = con.execute(query).fetchall()
     except (FailmodesError, OSError):
         return []
-    names = [(str(name), str(said)) for name, said in found if str(name).startswith(incomplete.strip("'\""))]
+    names = [(str(name), str(said)) for name, said in rows if str(name).startswith(incomplete.strip("'\""))]
     return [(_word(name), said if _is_harmless(said) else "") for name, said in names if _is_harmless(name)]
 
 

@@ -3,6 +3,7 @@
 No library is loaded.
 """
 
+from failmodes.warehouse.curve_shapes import NO_SHAPE, SHAPE_NAMES
 from failmodes.warehouse.schema import (
     CELL_COLUMNS,
     CLEAN,
@@ -46,20 +47,12 @@ LOADED_DIMENSIONS = Table.of(
     Column("content_hash", text, "hash of its rows, which the file's footer carries"),
 )
 
-SHAPE_LABELS = {
-    "flat": "flat", "rise": "rise", "recovers": "recovers", "up_and_down": "up and down", "near_linear": "near-linear",
-    "two_steps": "two steps", "abrupt": "abrupt", "late": "late", "early": "early", "middle": "middle",
-    "inconclusive": "inconclusive",
-}  # fmt: skip  # words for a curve, first match first, as `failmodes.analysis.statistics.curve_shape` defines them
-SHAPE_NAMES = tuple(SHAPE_LABELS)
-
 SHAPES = Table.of(
     "shapes",
     "one row per evaluation and corruption: shape of the accuracy curve from clean to the last severity",
     ("evaluation_id", "corruption"),
     *CURVE_COLUMNS,
-    Column("shape", text, "flat, rise, recovers, up_and_down, near_linear, two_steps, abrupt, late, early, middle, or "
-           "inconclusive"),
+    Column("shape", text, f"{', '.join(SHAPE_NAMES[:-1])}, or {NO_SHAPE}"),
     Column("reason", text, "reason, if it is inconclusive", True),
     Column("sample_shape", text, "the shape that the sample's own curve has"),
     Column("stability", double, "share of resamples with the sample's shape, at the same step where it has one, 0-1; "
@@ -272,6 +265,17 @@ CELL_PREDICTIONS = Table.of(
     Column("correct_images", text, "one character per image: 1 correct, 0 incorrect"),
 )
 
+CLEAN_PREDICTIONS = Table.of(
+    "clean_predictions",
+    "one row per evaluation and clean image: its prediction, beside those of the corrupted image",
+    ("evaluation_id", "image_id"),
+    *CELL_COLUMNS,
+    IMAGE_COLUMN,
+    Column("predicted", int16, "predicted class index; null outside the dataset's classes, or not finite", True),
+    Column("finite", flag, "all logits are finite"),
+    Column("correct", flag, "the class predicted is the label"),
+)
+
 IMAGE_ONSETS = Table.of(
     "image_onsets",
     "one row per evaluation, corruption and image, of paired evaluations: first severity at which it is incorrect",
@@ -315,11 +319,21 @@ PAIR_CELLS = Table.of(
 )
 
 OF_EVALUATION = (
-    CELL_METRICS, CELL_CONFIDENCE_BINS, CELL_CONFUSION, CELL_PREDICTIONS, IMAGE_ONSETS, SELECTIVE_RISKS,
+    CELL_METRICS, CELL_CONFIDENCE_BINS, CELL_CONFUSION, CELL_PREDICTIONS, CLEAN_PREDICTIONS, IMAGE_ONSETS,
+    SELECTIVE_RISKS,
 )  # fmt: skip
 COMPUTED_TABLES = (*OF_EVALUATION, PAIR_CELLS)
 
-MOST_CLAIMS = 100  # of a study
+MAIN_FINDINGS = Table.of(
+    "main_findings",
+    "one row per sentence of the first screen of a report",
+    ("position",),
+    Column("position", int32, "order, from 1"),
+    Column("evaluation_id", text, "first of the evaluations that the sentence is about"),
+    Column("sentence", text, "where the models degrade most, and which one is better"),
+)
+
+MAX_CLAIMS = 100  # of a study
 
 STATED_CLAIMS = Table.of(
     "stated_claims",
@@ -328,6 +342,15 @@ STATED_CLAIMS = Table.of(
     Column("position", int32, "order in the study, from 1"),
     Column("claim", text, "the claim in words: its name, else its table in English"),
     Column("statement", text, "the table that states it, as JSON: its keys are those of docs/claims.md"),
+)
+
+STATED_MODELS = Table.of(
+    "stated_models",
+    "one row per model that the study states, or training run of one",
+    ("position",),
+    Column("position", int32, "order in the study, from 1"),
+    Column("model_label", text, "its name on charts"),
+    Column("is_baseline", flag, "whether the study names it as its baseline"),
 )
 
 CLAIMS = Table.of(
@@ -452,7 +475,7 @@ CLASS_RANKS = Table.of(
 
 CURVE_TABLES = (SHAPES_OVER_DISTORTION, CHANGE_POINTS, CURVE_FITS, CORRUPTION_RANKS, CLASS_RANKS)
 
-DERIVED = (SHAPES, STEPS, SHAPE_SWEEP, EARLY_WARNING, FINDINGS, CLAIMS, PUBLISHED_SHAPES, *CURVE_TABLES)
+DERIVED = (SHAPES, STEPS, SHAPE_SWEEP, EARLY_WARNING, FINDINGS, MAIN_FINDINGS, CLAIMS, PUBLISHED_SHAPES, *CURVE_TABLES)
 
 SHARDS = Table.of(
     "shards",
@@ -511,6 +534,7 @@ ALL_TABLES = (
     *DERIVED,
     PUBLISHED_ACCURACY,
     STATED_CLAIMS,
+    STATED_MODELS,
     LOADED_DIMENSIONS,
     WAREHOUSE_INFO,
 )

@@ -6,6 +6,8 @@ formula and source from the registry of metrics, which is loaded only when terms
 
 from typing import NamedTuple
 
+from failmodes.warehouse.curve_shapes import SHAPE_NAMES
+
 
 class Term(NamedTuple):
     """A term of the glossary.
@@ -402,8 +404,8 @@ GLOSSARY = (
     ),
     Term(
         "shape",
-        "how a curve goes from clean to the last severity, in one word: flat, near_linear, early, late, middle, "
-        "abrupt, two_steps, recovers, up_and_down or rise",
+        "how a curve goes from clean to the last severity, in one word: "
+        f"{', '.join(SHAPE_NAMES[:-2])} or {SHAPE_NAMES[-2]}",
         column="shapes.shape",
     ),
     Term(

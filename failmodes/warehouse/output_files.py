@@ -24,7 +24,8 @@ TEXT_SUFFIXES = {  # of --json, --junit and --markdown; GitHub's file of a job s
 WIDTH_OF_FILES = 1000  # characters per line if output goes to a file
 NO_SUFFIX = ""  # among suffixes: allowed if an option states the format
 
-_HEAD_BYTES, _FOOTER_BYTES = 1 << 16, 1 << 22
+_HEAD_BYTES = 1 << 16
+_FOOTER_BYTES = 1 << 22
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # a path keeps only one slash
 # A pattern, since a damaged study counts too, and parsing TOML may take minutes
 _OF_STUDY = re.compile(rb"""^\s*(?:\[{1,2}\s*)?["']?(?:dataset|models|corruptions|gate)["']?\s*[\].=]""", re.MULTILINE)

@@ -22,7 +22,8 @@ LAYOUT_HINT = (
     "expected RobustBench's layout: a row of corruptions, a row of severities, one row per model with accuracies 0-1"
 )
 MODEL, CLEAN_ACCURACY, ARCHITECTURE, PAPER = "model", "clean_accuracy_percent", "architecture", "paper"
-MOST_BYTES, MOST_LETTERS = 16_000_000, 300
+MAX_BYTES = 16_000_000
+MAX_LETTERS = 300
 KNOWN_FILES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}  # by RobustBench's names
 
 _FORMULA = ("=", "+", "-", "@", "'")  # a spreadsheet runs cells that begin so, except after the last
@@ -35,8 +36,8 @@ def _not_clean(corruption: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    if len(text) > MOST_LETTERS or printable(text) != text:
-        raise ValueError(f"expected one printable line of at most {MOST_LETTERS} letters")
+    if len(text) > MAX_LETTERS or printable(text) != text:
+        raise ValueError(f"expected one printable line of at most {MAX_LETTERS} letters")
     return text
 
 
@@ -164,16 +165,16 @@ def _read_clean(path: Path) -> dict[str, PublishedModel]:
     head = rows[0][1] if rows else []
     if not {MODEL, CLEAN_ACCURACY} <= set(head) or len(set(head)) < len(head):
         raise DataError(f"{path}: its first row has no columns {MODEL} and {CLEAN_ACCURACY}, or one of them twice")
-    found: dict[str, PublishedModel] = {}
+    models: dict[str, PublishedModel] = {}
     for location, cells in rows[1:]:
         values = dict(zip(head, cells, strict=True))
-        name = _new_name(values[MODEL], found, location)
+        name = _new_name(values[MODEL], models, location)
         percent = _checked(_PERCENT, {CLEAN_ACCURACY: values[CLEAN_ACCURACY]}, f"{location} ({shown(name)})")
         notes = {column: _unguarded(values.get(column, "")) for column in (ARCHITECTURE, PAPER)}
         lines = _checked(_LINES, notes, location)
         accuracies = {CLEAN_CELL: float(percent[CLEAN_ACCURACY] / 100)}
-        found[name] = PublishedModel(name, accuracies, lines[ARCHITECTURE] or None, lines[PAPER] or None)
-    return found
+        models[name] = PublishedModel(name, accuracies, lines[ARCHITECTURE] or None, lines[PAPER] or None)
+    return models
 
 
 def _new_name(text: str, known: Mapping[str, PublishedModel], location: str) -> str:
@@ -196,13 +197,13 @@ def _checked(kind: TypeAdapter[dict[str, Value]], cells: dict[str, Any], locatio
     except ValidationError as error:
         first = error.errors()[0]
         problem = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
-        raise DataError(f"{location}, {first['loc'][0]}: {shown(first['input'])}: {problem}; {LAYOUT_HINT}") from error
+        raise DataError(f"{location}, {first['loc'][0]}: {shown(first['input'])}: {problem}; {LAYOUT_HINT}") from None
 
 
 def _read_rows(path: Path) -> list[tuple[str, list[str]]]:
     """The rows of a CSV file that are not blank, all as long as the first, each with its location for errors."""
     try:
-        text = read_text(path, MOST_BYTES)
+        text = read_text(path, MAX_BYTES)
     except FileNotFoundError as error:
         raise StudyError(f"no file at {path}: name a CSV file of published accuracies") from error
     except StorageError as error:
@@ -210,8 +211,8 @@ def _read_rows(path: Path) -> list[tuple[str, list[str]]]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: list[tuple[str, list[str]]] = []
     try:
-        for given in reader:
-            cells = [cell.strip() for cell in given]
+        for row in reader:
+            cells = [cell.strip() for cell in row]
             if any(cells):
                 rows.append((f"{path}, line {reader.line_num}", cells))
     except csv.Error as error:

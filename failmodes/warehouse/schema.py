@@ -4,6 +4,7 @@ Parquet, SQL, Polars and charts all use these names. A change increases `SCHEMA_
 refused with the command that recreates them. No library is loaded.
 """
 
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,16 +16,24 @@ if TYPE_CHECKING:
 # Arrow's names of types; Arrow is not imported here: that takes longer than a short query.
 text, flag, binary = "string", "bool", "binary"
 int16, int32, int64, half, real, double = "int16", "int32", "int64", "halffloat", "float32", "float64"
-moment, SEVERITY = "timestamp[s, UTC]", "decimal128(4, 3)"
+moment = "timestamp[s, UTC]"
+SEVERITY = "decimal128(4, 3)"
 
 
-MOST_LABEL_LETTERS, MOST_NOTE_LETTERS = 1_000, 100_000  # of a text, in every table except the facts
+SHARE, DIFFERENCE_OF_SHARES = "share", "difference of shares"  # units, 0-1 and -1 to 1
+MAX_LABEL_LETTERS = 1_000  # of a text, in every table except the facts
+MAX_NOTE_LETTERS = 100_000
 
 # Columns of long texts; all others hold names, identities and short values
 _NOTES = frozenset({
     "note", "variant", "training_recipe", "training_data", "subset", "recipe", "versions", "attention_note",
     "pairing_note", "reason", "sentence", "query", "claim", "text", "paper", "formula", "source",
 })  # fmt: skip
+
+
+def now_utc() -> datetime:
+    """The current time as a `moment`: in UTC, to the second."""
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 def list_of(kind: str) -> str:
@@ -45,7 +54,7 @@ class Column(NamedTuple):
         """Maximum length of its texts; None for other types."""
         if self.type not in (text, list_of(text)):
             return None
-        return MOST_NOTE_LETTERS if self.name in _NOTES else MOST_LABEL_LETTERS
+        return MAX_NOTE_LETTERS if self.name in _NOTES else MAX_LABEL_LETTERS
 
 
 class Table(NamedTuple):
@@ -100,6 +109,7 @@ def check_version(version: str, subject: object, hint: str) -> None:
 
 
 OTHER_GROUP = "other"  # of corruptions that only published datasets hold
+WHOLE = "all"  # the split of a dataset without splits
 CLEAN = "none"  # the clean images, stored once per evaluation as corruption 'none' at severity 0
 
 NO_CORRUPTION = "none"  # kind of the source of evaluations of clean images only: those of natural shifts
@@ -268,7 +278,7 @@ DATASETS = Table.of(
     Column("dataset_id", text, "hash of the clean images and labels, in their full order"),
     Column("dataset_name", text, "kind of dataset, such as cifar10"),
     Column("dataset_label", text, "the dataset's name on charts, which names what is special about this copy"),
-    Column("split", text, "train or test"),
+    Column("split", text, f"train or test; {WHOLE} of a source without splits"),
     Column("image_count", int32, "number of images in full"),
     Column("class_count", int32, "number of classes"),
     Column("height_px", int32, "image height, pixels"),

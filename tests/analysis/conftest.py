@@ -16,11 +16,11 @@ from rewritten_shards import cell_of, reply_with
 from seeded_results import write_seeded
 from synthetic_results import Synthetic, write_synthetic
 from synthetic_shifts import write_shift
-from warehouse_files import ensure_shapes
+from warehouse_files import derive
 
 from failmodes.analysis.evaluations.selection import Selection, select_one
+from failmodes.analysis.judging.findings.correction import selection_findings
 from failmodes.analysis.judging.findings.kind import Finding
-from failmodes.analysis.judging.findings.registry import selection_findings
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
@@ -103,7 +103,7 @@ def shaped_warehouse(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFact
         shutil.copytree(synthetic.output, folder, dirs_exist_ok=True)
         write_shift(folder, "V2", dict.fromkeys(synthetic.evaluations, 120), clean=synthetic.evaluations)
         load([folder], folder / "warehouse.duckdb")
-        ensure_shapes(folder / "warehouse.duckdb", QUICK)
+        derive(folder / "warehouse.duckdb", resamples=QUICK.resamples)
 
     return built_once(tmp_path_factory, "shaped", build)[0] / "warehouse.duckdb"
 

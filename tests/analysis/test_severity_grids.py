@@ -8,7 +8,7 @@ from opened_results import opened
 
 from failmodes.analysis.charts.registry import draw_selection, warehouse_charts
 from failmodes.analysis.evaluations.selection import select_one
-from failmodes.analysis.judging.findings.registry import selection_findings
+from failmodes.analysis.judging.findings.correction import selection_findings
 from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.statistics.model_accuracy import drop_rankings
 
@@ -27,7 +27,8 @@ def test_everything_takes_any_grid(tmp_path: Path, severities: list[float], whol
         for name in set(warehouse_charts()) - {"shifts"}:  # whose images have no severity
             draw_selection(name, it.con, it.selection if name == "differences" else alone)
         accuracy = next(table for table in tables(it.con, alone) if table.caption.startswith("Accuracy"))
-        found, (ranking,) = selection_findings(it.con, alone), drop_rankings(it.con, alone).values()
+        found = selection_findings(it.con, alone)
+        (ranking,) = drop_rankings(it.con, alone).values()
         errors = it.con.sql("select model_label, corruption, mean_error from corruption_error_by_model").fetchall()
         onsets = it.con.sql("select distinct severity from onset_by_corruption order by severity").pl()
     assert len(accuracy.columns) == min(len(severities), 5) + 2

@@ -31,7 +31,7 @@ def made(shaped_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> di
     return {
         "w": opened,
         "path": path,
-        "chart": opened.chart("drops"),
+        "chart": opened.chart("accuracy"),
         "comparison": opened.compare("Alpha", "Beta"),
         "claims": opened.claims({"shape": "flat", "corruptions": ["fog"]}),
     }

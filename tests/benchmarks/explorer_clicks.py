@@ -19,6 +19,7 @@ from measure import Result, Skipped
 from synthetic_thumbnails import write_thumbnails
 from warehouse_questions import CLASSES, IMAGES, write_facts
 
+from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.warehouse.database.load import load
 
@@ -40,7 +41,7 @@ def measure_explorer() -> Iterator[Result | Skipped]:
         folder = Path(name)
         write_facts(folder, range(MODELS), IMAGES, CLASSES)
         write_thumbnails(folder, IMAGES)
-        load([folder], folder / "warehouse.duckdb")
+        load([folder], folder / "warehouse.duckdb", derivation=DERIVATION)
         with launched(executable) as browser:
             yield from measure_clicks(browser, folder / "warehouse.duckdb")
 

@@ -11,6 +11,7 @@ from statistics import median
 from measure import Result
 from synthetic_results import write_synthetic
 
+from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.warehouse.database.load import load
 
 ROUNDS = 7
@@ -24,7 +25,7 @@ def measure_startup() -> Iterator[Result]:
     """All lines of this file: median CPU (user and system) of whole processes."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        load([write_synthetic(folder, images=100).output], folder / "warehouse.duckdb")
+        load([write_synthetic(folder, images=100).output], folder / "warehouse.duckdb", derivation=DERIVATION)
         python, query = [sys.executable, "-c"], [SCRIPT, "query", "select 1"]
         import_s = _cpu_s([*python, "import failmodes"], folder) - _cpu_s([*python, "pass"], folder)
         help_s, query_s = _cpu_s([SCRIPT, "--help"], folder), _cpu_s(query, folder)

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ from failmodes.evaluate.engine.tasks import RunCallbacks, Task
 from failmodes.evaluate.engine.worker import Worker
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.evaluation_data import EvaluationData, Subset
-from failmodes.evaluate.models.model import Model
+from failmodes.evaluate.models.model import Model, OutputMap
 from failmodes.evaluate.models.sources.builtin import ARCHITECTURES
 from failmodes.evaluate.study.study_schema import Normalization, Precision
 from failmodes.ingest.datasets.dataset import Dataset
@@ -132,17 +133,18 @@ def make_bench(
     shape = (subject.side_px, subject.side_px, 3)
     model_runs = [ModelRun(e, batch_size or choose_batch_size(e.model, shape)) for e in evaluations]
     study = SimpleNamespace(results_folder=folder, output=folder)
-    stream = BatchStream([data], threads=os.cpu_count() or 1)
+    stream = BatchStream([data], study, threads=os.cpu_count() or 1)
     return Bench(
-        Worker(study, model_runs, stream, RunCallbacks()),
+        Worker(model_runs, stream, RunCallbacks()),
         evaluations, images, folder,
     )  # fmt: skip
 
 
 def _evaluation(model: Model, data: EvaluationData) -> Evaluation:
-    model.class_names, model.output_count = data.dataset.class_names, CLASSES
-    model.attention = select_cam_method(model, data.dataset.images.shape[1:3])
-    return Evaluation("bench", model, data)
+    output_map = OutputMap(tuple(range(CLASSES)), count=CLASSES)
+    named = replace(model, class_names=data.dataset.class_names, output_map=output_map)
+    identified = replace(named, model_id=named.identity())
+    return Evaluation("bench", identified, select_cam_method(identified, data.dataset.images.shape[1:3]), data)
 
 
 def mapped_images(folder: Path, count: int, side_px: int) -> np.ndarray:

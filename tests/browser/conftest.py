@@ -11,7 +11,7 @@ from malicious_names import MALICIOUS
 from report_pages import Visit, open_report, unfold
 from synthetic_results import Texts, write_synthetic
 
-from failmodes.analysis.judging.stored import DERIVATION
+from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.analysis.report.rendering import write_report
 from failmodes.warehouse.database.load import load
 

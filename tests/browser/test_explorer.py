@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
 import polars as pl
 import pytest
 from chromium import Theme
@@ -25,7 +24,9 @@ from malicious_names import MALICIOUS
 from report_pages import barriers, screens
 from synthetic_results import Texts, write_synthetic
 from synthetic_thumbnails import write_thumbnails
+from warehouse_files import change_file
 
+from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.warehouse.database.load import load
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Explorer]:
     folder = tmp_path_factory.mktemp("explorer")
     write_synthetic(folder, images=200, classes=10, falls={"Beta": 0.5})
     write_thumbnails(folder, 200)
-    load([folder], folder / "warehouse.duckdb")
+    load([folder], folder / "warehouse.duckdb", derivation=DERIVATION)
     with explorer(folder / "warehouse.duckdb") as running:
         yield running
 
@@ -201,9 +202,8 @@ def test_names_of_whoever_means_harm_and_addresses_are_text(browser: "Browser", 
     models = (" ".join(MALICIOUS[:4]), "".join(MALICIOUS[8:]))
     write_synthetic(tmp_path, images=100, models=models, classes=len(texts.classes), corruptions=("fog",), texts=texts)
     write_thumbnails(tmp_path, 100)
-    load([tmp_path], tmp_path / "warehouse.duckdb")
-    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as con:
-        con.execute(f"update images set file = 'http://{host}/' || image_id || '.jpg'")
+    load([tmp_path], tmp_path / "warehouse.duckdb", derivation=DERIVATION)
+    change_file(tmp_path / "warehouse.duckdb", f"update images set file = 'http://{host}/' || image_id || '.jpg'")
     with explorer(tmp_path / "warehouse.duckdb") as running:
         visit = open_explorer(browser, running, 1400, "light")
         response = visit.page.request.get(running.address)

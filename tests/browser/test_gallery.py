@@ -158,9 +158,45 @@ def test_everything_goes_by_keyboard_alone(gallery: Gallery) -> None:
     assert gallery.severity() == LAST
     assert len({picture for _, picture in seen}) == LAST + 1
     assert len({prediction for prediction, _ in seen}) > 1
+    switch = gallery.viewer.locator("input[name=attention]")
+    assert not switch.is_checked(), "the image comes first without the map"
+    press("a")
+    assert switch.is_checked()
+    assert gallery.picture() != seen[-1][1]
+    press("a")
+    assert gallery.picture() == seen[-1][1]
     press("Escape")
     gallery.viewer.wait_for(state="detached")
     assert gallery.page.evaluate("card => document.activeElement === card", card)
+
+
+def test_buttons_of_severity_do_what_their_keys_do(gallery: Gallery) -> None:
+    gallery.open_first()
+    gallery.viewer.locator("button.lower").click()
+    assert gallery.severity() == LAST - 1
+    gallery.page.keyboard.press("ArrowLeft")
+    assert gallery.severity() == LAST - 2
+    gallery.viewer.locator("button.higher").click()
+    assert gallery.severity() == LAST - 1
+
+
+def test_a_cell_of_the_heat_map_opens_its_images_or_shows_the_command(gallery: Gallery) -> None:
+    plot = gallery.page.locator(".plot[data-name=accuracy]")
+    plot.scroll_into_view_if_needed()
+    cell = plot.locator(".mark-rect path").last  # of the last severity
+    cell.click(force=True)
+    gallery.viewer.wait_for()
+    name = gallery.viewer.locator(".name").inner_text()
+    assert gallery.severity() == LAST
+    gallery.page.keyboard.press("Escape")
+    gallery.page.evaluate(
+        'document.querySelectorAll(\'.card\').forEach((card) => { card.dataset.labels = \'["", "", ""]\' })'
+    )
+    cell.click(force=True)
+    command = gallery.page.locator(".command code").inner_text()
+    assert command.startswith("failmodes images --filter \"evaluation_id = '")
+    assert "severity = 5" in command
+    assert name.split(",")[0].lower().replace(" ", "_") in command
 
 
 def test_buttons_and_keys_lead_to_the_previous_and_next_image(gallery: Gallery) -> None:

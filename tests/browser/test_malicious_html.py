@@ -4,14 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 from synthetic_results import write_synthetic
 from synthetic_shifts import write_shift
 from synthetic_thumbnails import write_thumbnails
+from warehouse_files import change_file
 
 import failmodes
 from failmodes.analysis.charts.registry import warehouse_charts
+from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.warehouse.database.load import load
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -30,6 +31,8 @@ update evaluations set study = 'ATTACK', subset = 'ATTACK', attention_note = 'AT
 update sources set source_label = 'ATTACK' || coalesce(seed, -1);
 update shifts set shift = 'ATTACK', clean = 'ATTACK', source = 'ATTACK', note = 'ATTACK';
 update exemplars set reason = 'ATTACK' where reason = 'first_to_fail';
+update findings set sentence = 'ATTACK' || sentence, model_label = 'ATTACK', query = 'ATTACK';
+update main_findings set sentence = 'ATTACK' || sentence;
 """.replace("ATTACK", ATTACK.replace("'", "''"))
 
 
@@ -41,10 +44,8 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = write_synthetic(folder / "results", images=60, **options)
     write_shift(folder / "results", "V2", dict.fromkeys(made.evaluations, 30), images=60, clean=made.evaluations)
     write_thumbnails(folder / "results", 60)
-    load([folder / "results"], folder / "w.duckdb")
-    failmodes.open(folder / "w.duckdb").findings()  # derived tables, which are then read as they are
-    with duckdb.connect(str(folder / "w.duckdb")) as con:
-        con.execute(TEXTS)
+    load([folder / "results"], folder / "w.duckdb", derivation=DERIVATION)
+    change_file(folder / "w.duckdb", TEXTS)
     return folder
 
 
@@ -59,7 +60,7 @@ def text_of(make: Callable[[Any], str]) -> Callable[[Any, Path], str]:
 def within_another(w: Any) -> str:
     import altair as alt
 
-    charts = [w.chart(name).to_altair() for name in ("curves", "drops")]
+    charts = [w.chart(name).to_altair() for name in ("curves", "accuracy")]
     for chart in charts:
         chart.config = chart.usermeta = alt.Undefined  # which belong to a whole chart
     return alt.hconcat(*charts).to_html(inline=True)

@@ -10,7 +10,7 @@ from report_pages import CUT_TEXTS, NOT_DRAWN, wait_without_scrolling
 pytestmark = pytest.mark.browser
 
 WIDTH, HEIGHT = 688, 1017  # an A4 sheet without the margins that the report's style sheet sets, CSS pixels
-MOST_SHEETS = 12
+MAX_SHEETS = 12
 # Figures that may part from their title, or that are larger than a sheet
 PARTED = """([width, height]) => [...document.querySelectorAll("figure")].filter((each) => each.checkVisibility())
   .filter((each) => {
@@ -23,7 +23,7 @@ def test_every_chart_is_printed_on_one_sheet_with_its_title(report: Path, open_p
     page = open_page(report).page
     wait_without_scrolling(page)
     pdf = page.pdf(format="A4", prefer_css_page_size=True)
-    assert 1 < len(re.findall(rb"/Type\s*/Page\b", pdf)) <= MOST_SHEETS
+    assert 1 < len(re.findall(rb"/Type\s*/Page\b", pdf)) <= MAX_SHEETS
     page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
     page.emulate_media(media="print", color_scheme="light")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")

@@ -8,7 +8,7 @@ import pytest
 from report_pages import NOT_DRAWN, wait_without_scrolling
 from synthetic_results import write_synthetic
 
-from failmodes.analysis.judging.stored import DERIVATION
+from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.analysis.report.rendering import write_report
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.warehouse.database.load import load

@@ -7,6 +7,7 @@ import pytest
 from installed_script import failmodes
 from synthetic_results import write_synthetic
 
+from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.warehouse.database.load import load
 
 HALF = """
@@ -72,22 +73,22 @@ def test_a_claim_names_a_metric_of_its_own_file_or_study(folder: Path, tmp_path:
     (tmp_path / "mine.toml").write_text('metrics = ["half.py"]\n' + claim)
     failmodes("load", str(folder / "out" / "results"), "--into", "w.duckdb", folder=tmp_path)
     found = failmodes("claims", "w.duckdb", "--claims", "mine.toml", "--json", "-", folder=tmp_path).stdout
-    rows = json.loads(found)["claims"]
+    rows = json.loads(found)["verdicts"]
     query = "select accuracy from accuracy_by_severity where corruption = 'fog' and severity = 0 order by model_label"
     clean = json.loads(failmodes("query", query, "w.duckdb", "--format", "json", folder=tmp_path).stdout)
-    assert [row["value"] for row in rows] == pytest.approx([row["accuracy"] / 2 for row in clean])
+    assert [row["decisions"][0]["value"] for row in rows] == pytest.approx([row["accuracy"] / 2 for row in clean])
 
 
 @pytest.mark.slow
 def test_the_claims_of_a_file_are_judged_and_not_stored(folder: Path, tmp_path: Path) -> None:
-    load([folder / "out" / "results"], tmp_path / "w.duckdb")
+    load([folder / "out" / "results"], tmp_path / "w.duckdb", derivation=DERIVATION)
     assert failmodes("claims", "w.duckdb", folder=tmp_path).stdout == "No claims.\n"
     (tmp_path / "mine.toml").write_text(FLAT + FLAT.replace("fog", "snow"))
     arguments = ("claims", "w.duckdb", "--claims", "mine.toml")
-    rows = json.loads(failmodes(*arguments, "--json", "-", folder=tmp_path).stdout)["claims"]
-    assert [row["claim"].split()[4] for row in rows] == ["fog"] * 2 + ["snow"] * 2
-    assert rows[2]["reason"] == "snow was not evaluated"
+    rows = json.loads(failmodes(*arguments, "--json", "-", folder=tmp_path).stdout)["verdicts"]
+    assert [row["statement"].split()[4] for row in rows] == ["fog"] * 2 + ["snow"] * 2
+    assert rows[2]["decisions"][0]["reason"] == "snow was not evaluated"
     failmodes(*arguments, "--json", "a.json", "--markdown", "a.md", folder=tmp_path)
-    assert json.loads((tmp_path / "a.json").read_text())["claims"] == rows
+    assert json.loads((tmp_path / "a.json").read_text())["verdicts"] == rows
     assert "| the accuracy curve under fog is flat | Alpha |" in (tmp_path / "a.md").read_text()
     assert failmodes("claims", "w.duckdb", folder=tmp_path).stdout == "No claims.\n"

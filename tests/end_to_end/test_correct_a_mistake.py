@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import pytest
+from warehouse_files import stored_rows
 
 pytest.importorskip("torch")
 
@@ -40,8 +40,7 @@ def benchmark(folder: Path, model: Net | None = None, **options) -> package.Ware
 
 def evaluations(folder: Path) -> dict[str, str]:
     """Whether each evaluation of the warehouse is normalized, and its identity."""
-    with duckdb.connect(str(folder / "warehouse.duckdb"), read_only=True) as con:
-        rows = con.execute("select input_mean[1] > 0, evaluation_id from evaluation_labels").fetchall()
+    rows = stored_rows(folder / "warehouse.duckdb", "select input_mean[1] > 0, evaluation_id from evaluation_labels")
     return {CORRECTED if is_normalized else MISTAKE: key for is_normalized, key in rows}
 
 

@@ -16,7 +16,7 @@ from failmodes.evaluate.study.study_file import read_study
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.corrupted_datasets.command import write_corrupted_dataset
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.datasets.layout import open_dataset
 from failmodes.warehouse.schema import ATTENTION, EVALUATIONS, EXEMPLARS, PREDICTION_FACTS, Table
 from failmodes.warehouse.shards.format import list_results_files, read_verified
 

@@ -15,6 +15,7 @@ from study_tables import QUERIES, ROOT, STUDY, TABLES, aggregate, with_tables
 from synthetic_results import write_synthetic
 
 import failmodes
+from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.warehouse.database.load import load
 
 PAGE = ROOT / "docs" / "founding-study.md"
@@ -35,7 +36,7 @@ def of_models(table: pl.DataFrame, column: str) -> dict[tuple[str, str], np.ndar
 def test_every_aggregate_is_what_its_query_gives(tmp_path: Path) -> None:
     """Its columns are, of any warehouse."""
     write_synthetic(tmp_path / "results", images=30, corruptions=("fog", "contrast"))
-    load([tmp_path / "results"], tmp_path / "w.duckdb")
+    load([tmp_path / "results"], tmp_path / "w.duckdb", derivation=DERIVATION)
     opened, queries = failmodes.open(tmp_path / "w.duckdb"), list(QUERIES.glob("*.sql"))
     for query in queries:
         columns = opened.sql(query.read_text(encoding="utf-8")).columns

@@ -1,12 +1,21 @@
 """Pictures of a warehouse through the installed script, in a folder of its own."""
 
+import json
+import re
 import shutil
+from html import unescape
 from pathlib import Path
 
-import duckdb
+import numpy as np
 import pytest
 from installed_script import failmodes
 from PIL import Image
+from synthetic_results import write_synthetic
+from synthetic_thumbnails import write_thumbnails
+from warehouse_files import change_file
+
+from failmodes.analysis.judging.derivation import DERIVATION
+from failmodes.warehouse.database.load import load
 
 FOGGY = "corruption = 'contrast' and severity = 5 and not correct order by confidence desc limit 12"
 
@@ -34,9 +43,11 @@ def test_a_warehouse_alone_shows_any_image(study: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_pictures_that_differ_and_images_that_are_missing_are_said(study: Path) -> None:
-    with duckdb.connect(str(study / "out" / "warehouse.duckdb")) as con:
-        con.execute("update prediction_facts set rmse = rmse + 0.01 where image_id < 2 and corruption <> 'none'")
-        con.execute("delete from thumbnails")
+    change_file(
+        study / "out" / "warehouse.duckdb",
+        "update prediction_facts set rmse = rmse + 0.01 where image_id < 2 and corruption <> 'none'",
+        "delete from thumbnails",
+    )
     condition = "corruption = 'contrast' and severity = 5 and image_id < 4"
     done = failmodes("images", "study.toml", "--filter", condition, folder=study)
     assert done.stderr.startswith("2 of 4 images differ from those evaluated: ")
@@ -45,3 +56,70 @@ def test_pictures_that_differ_and_images_that_are_missing_are_said(study: Path) 
     assert refused.stderr.startswith("failmodes: the warehouse has no clean pixels of 4")
     assert len(refused.stderr.splitlines()) == 1
     assert not (study / "no.png").exists()
+
+
+@pytest.mark.slow
+def test_attention_of_any_image_is_computed_by_the_models_of_a_named_study(study: Path) -> None:
+    """Maps are those that are stored of exemplars; a warehouse alone says in one line what it needs."""
+    pytest.importorskip("torch")
+    from failmodes.analysis.results.shown_images import find_images
+    from failmodes.api import open as opened
+    from failmodes.runtime.errors import StudyError
+
+    condition = "corruption = 'contrast' and severity = 5 limit 6"
+    done = failmodes("images", "study.toml", "--attention", "--filter", condition, "-o", "a.html", folder=study)
+    assert "known for 6 of 6" in (study / "a.html").read_text("utf-8")
+    assert "--attention" not in done.stderr
+    alone = failmodes("images", "out", "--attention", "--filter", condition, "-o", "b.html", folder=study)
+    assert [line for line in alone.stderr.splitlines() if "images STUDY.toml --attention" in line]
+    warehouse = study / "out" / "warehouse.duckdb"
+    stored = find_images(warehouse, condition)._pictures.all
+    change_file(warehouse, "update exemplars set map_f16 = null, map_height = null, map_width = null")
+    computed = opened(study / "study.toml").images(condition, attention=True)._pictures.all
+    with pytest.raises(StudyError, match=r"attention=True needs the models of a study: failmodes.open"):
+        opened(warehouse).images(condition, attention=True)
+    pairs = [(a.attention, b.attention) for a, b in zip(stored, computed, strict=True) if a.attention is not None]
+    assert pairs
+    for kept, again in pairs:
+        np.testing.assert_allclose(kept, again, rtol=2e-3, atol=1e-3 * kept.max())
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the warehouse of two models on 40 photographs, which are files."""
+    folder = tmp_path_factory.mktemp("photographs")
+    write_synthetic(folder, images=40, corruptions=("fog", "contrast"), exemplars_per_reason=1)
+    write_thumbnails(folder, images=40)
+    load([folder], folder / "warehouse.duckdb", derivation=DERIVATION)
+    change_file(folder / "warehouse.duckdb", "update images set file = format('cat & dog/{}.jpg', image_id)")
+    return folder
+
+
+def test_a_grid_names_files_and_lists_their_paths(photographs: Path) -> None:
+    condition = "corruption = 'fog' and severity = 5 and model_label = 'Alpha' order by image_id limit 6"
+    failmodes("images", "--filter", condition, "--output", "sheet.html", folder=photographs)
+    failmodes("images", "--filter", condition, "--output", "sheet.svg", folder=photographs)
+    names = [f"cat & dog/{number}.jpg" for number in range(6)]
+    page, drawn = (unescape((photographs / name).read_text("utf-8")) for name in ("sheet.html", "sheet.svg"))
+    assert re.findall(r"<bdi>(cat & dog/.*?)</bdi>", page) == names
+    (listed,) = re.findall(r"<pre.*?>(.*?)</pre>", page, re.DOTALL)
+    assert listed.strip().splitlines() == names
+    assert all(name in drawn for name in names)
+
+
+def test_curves_comparison_and_report_name_files(photographs: Path) -> None:
+    failmodes("images", "--image", 3, "--corruption", "fog", "--output", "curve.svg", folder=photographs)
+    assert "cat & dog/3.jpg" in unescape((photographs / "curve.svg").read_text("utf-8"))
+    compared = json.loads(failmodes("compare", "Alpha", "Beta", "--format", "json", folder=photographs).stdout)
+    changed = compared["newly_incorrect"]["images"]
+    assert changed
+    assert {image["file"] == f"cat & dog/{image['image_id']}.jpg" for image in changed} == {True}
+    assert (
+        f"{changed[0]['image_id']} {changed[0]['file']}"
+        in failmodes("compare", "Alpha", "Beta", folder=photographs).stdout
+    )
+    failmodes("report", folder=photographs)
+    page = unescape((photographs / "report.html").read_text("utf-8"))
+    strips = re.findall(r'data-title="[^"]*image (\d+),[^"]*" data-file="(.*?)"', page)
+    assert strips
+    assert all(file == f"cat & dog/{number}.jpg" for number, file in strips)

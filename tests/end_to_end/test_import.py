@@ -15,7 +15,7 @@ from import_files import import_into, invoke, small_frame, write_as
 from failmodes.__main__ import main
 from failmodes.analysis.evaluations.selection import select_one
 from failmodes.analysis.judging.findings.collection import limitations
-from failmodes.analysis.report.provenance import model_provenance
+from failmodes.analysis.report.sections import model_provenance
 from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse.database.connection import open_warehouse
 

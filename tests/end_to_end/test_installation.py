@@ -15,7 +15,7 @@ import pytest
 from installed_script import failmodes as run_failmodes
 
 import failmodes
-from failmodes.runtime.extras import EXTRAS
+from failmodes.runtime.packages import EXTRAS
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(failmodes.__file__).parent

@@ -24,7 +24,7 @@ from tiny_study import hashes, write_tiny_study
 
 from failmodes.evaluate.engine.run import evaluate_study
 from failmodes.evaluate.study.study_file import read_study
-from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.datasets.layout import open_dataset
 from failmodes.runtime.errors import DataError, StudyError
 
 pytestmark = pytest.mark.slow

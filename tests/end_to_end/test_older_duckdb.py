@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from synthetic_results import Synthetic
+from warehouse_files import change_file
 
 from failmodes.sql import sql_literal
 from failmodes.warehouse.database.connection import open_warehouse
@@ -33,9 +34,9 @@ print(connection.execute("select count(*) from accuracy_by_severity").fetchall()
 LOAD = """
 import sys
 from pathlib import Path
+from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.database.query import run_query
-load([Path(sys.stdin.read())], Path(sys.argv[1]))
+load([Path(sys.stdin.read())], Path(sys.argv[1]), derivation=DERIVATION)
 """
 QUERY = """
 import sys
@@ -112,9 +113,9 @@ def test_a_file_of_newer_storage_is_brought_to_the_older_one(synthetic: Syntheti
         con.execute(f"attach '{path}' as w (read_only)")
         con.execute(f"attach {sql_literal(str(newer))} as n (storage_version 'latest')")
         con.execute("copy from database w to n")
-    with duckdb.connect(str(newer)) as con:
-        con.execute("update warehouse_info set views_fingerprint = 'before'")
-        con.execute("create table mine as select 7 as seven")
+    change_file(
+        newer, "update warehouse_info set views_fingerprint = 'before'", "create table mine as select 7 as seven"
+    )
     former = newer.read_bytes()[12]
     load([synthetic.output], newer)
     assert path.read_bytes()[12:20] == newer.read_bytes()[12:20] == (65).to_bytes(8, "little")

@@ -13,8 +13,7 @@ from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
-from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.specification import DatasetSpec
+from failmodes.ingest.datasets.layout import DatasetSpec, open_dataset
 
 # What draws nothing equals the published outputs pixel by pixel (test_corruptions_witness): minutes saved here
 RANDOM = [name for name in CORRUPTIONS if CORRUPTIONS[name].samples]

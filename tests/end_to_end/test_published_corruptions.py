@@ -12,8 +12,7 @@ from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.ingest.corruptions.kernels.blur import apply_motion_kernel
 from failmodes.ingest.corruptions.sampling import NoiseMode
-from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.specification import DatasetSpec
+from failmodes.ingest.datasets.layout import DatasetSpec, open_dataset
 
 pytestmark = pytest.mark.data
 DETERMINISTIC = [name for name in CORRUPTIONS if not CORRUPTIONS[name].samples]

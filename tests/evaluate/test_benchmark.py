@@ -15,8 +15,8 @@ from failmodes.evaluate.benchmark import Benchmark, study_of
 from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.options import Options
 from failmodes.evaluate.study.study_file import read_study
-from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.statements import Statement
+from failmodes.ingest.datasets.layout import open_dataset
+from failmodes.ingest.statements import as_statement
 from failmodes.runtime.errors import DataError, FailmodesError, ModelError, StudyError
 
 LABELS = np.arange(len(IMAGES)) % 3
@@ -114,7 +114,7 @@ def test_masks_of_arrays_lie_beside_the_images_and_in_the_study(request_of, tmp_
 
 def test_claims_stay_until_others_are_given(request_of, tmp_path: Path) -> None:
     stated = [request_of(**changes)[0].claims for changes in ({"claims": [FLAT]}, {}, {"claims": []}, {})]
-    assert stated == [[Statement(**FLAT)], [Statement(**FLAT)], [], []]
+    assert stated == [[as_statement(FLAT)], [as_statement(FLAT)], [], []]
     assert read_study(tmp_path / "out" / "study.toml", require_models=False).claims == []
 
 

@@ -90,11 +90,10 @@ def test_beside_a_gpu_batches_are_made_ahead_and_pinned(
     monkeypatch, device: str, cores: int, workers: int | None, process_count: int, expected: dict[str, Any]
 ) -> None:
     given: dict[str, Any] = {}
-    monkeypatch.setattr(worker, "BatchStream", lambda _data, _spec, **options: given.update(options))
+    monkeypatch.setattr(worker, "BatchStream", lambda _data, _study, **options: given.update(options))
     monkeypatch.setattr(worker, "make_model_runs", lambda _study, _groups: [SimpleNamespace(batch_size=32)])
     monkeypatch.setattr(worker, "limit_workers", lambda requested, _bytes: requested)
     monkeypatch.setattr(worker, "Worker", lambda *_: None)
-    monkeypatch.setattr(worker.WorkerSpec, "of", lambda _study: None)
     monkeypatch.setattr(worker.os, "cpu_count", lambda: cores)
     study: Any = SimpleNamespace(evaluation=SimpleNamespace(workers=workers))
     images = SimpleNamespace(images=np.zeros((1, 32, 32, 3), np.uint8))

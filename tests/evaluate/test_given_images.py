@@ -1,11 +1,11 @@
 """Labeled images in memory are converted to one array; other inputs than uint8 pixels are refused with a fix."""
 
-import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from encoded_files import encoded
 from image_sources import LABELS, PIL, PIXELS, TENSORS, ClassLabel, HuggingFace, Images, NotInMemory, Stream, loader
 from PIL import Image
 from torch.utils.data import (
@@ -91,16 +91,12 @@ def test_transparent_images_are_composited_on_the_background(tmp_path: Path) -> 
     assert (on_red.images[1] == (255, 0, 0)).all()
 
 
-def png(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "png")
-    return file.getvalue()
-
-
 def test_encoded_images_are_decoded(tmp_path: Path) -> None:
     """As Hugging Face gives them with Image(decode=False): bytes, or the path of a file."""
-    (tmp_path / "6.png").write_bytes(png(PIL[6]))
-    cells = [{"bytes": png(image), "path": None} for image in PIL[:6]] + [{"bytes": None, "path": tmp_path / "6.png"}]
+    (tmp_path / "6.png").write_bytes(encoded(PIL[6]))
+    cells = [{"bytes": encoded(image), "path": None} for image in PIL[:6]] + [
+        {"bytes": None, "path": tmp_path / "6.png"}
+    ]
     np.testing.assert_array_equal(read(tmp_path, [{"image": cell} for cell in cells], LABELS).images, PIXELS)
     with pytest.raises(DataError, match=r"image 0 cannot be decoded .not an image"):
         read(tmp_path, [b"GIF"], LABELS[:1])

@@ -17,6 +17,7 @@ import failmodes
 from failmodes.evaluate.engine.cell import fact_rows
 from failmodes.evaluate.engine.statistics import prediction_columns, prediction_statistics
 from failmodes.evaluate.models.live import live_model
+from failmodes.evaluate.models.model import OutputMap
 from failmodes.evaluate.self_check import clean_notes, clean_rows, image_warnings, model_warnings
 from failmodes.evaluate.study.study_schema import ModelSpec
 from failmodes.ingest.datasets.dataset import Dataset
@@ -113,7 +114,8 @@ def test_a_preprocessing_that_crops_what_is_cropped_already(crops: bool, steps: 
 def notes_of(logits: np.ndarray, labels: np.ndarray) -> dict[str, str]:
     """Warnings about a model that gives these logits (N, C)."""
     count = logits.shape[1]
-    model = SimpleNamespace(label="Net", protocol=None, class_outputs=None, output_count=count, precision="float32")
+    output_map = OutputMap(tuple(range(count)), count=count)
+    model = SimpleNamespace(label="Net", output_map=output_map, precision="float32")
     names = tuple(f"class {number}" for number in range(count))
     evaluation: Any = SimpleNamespace(
         model=model, data=SimpleNamespace(dataset=SimpleNamespace(class_names=names), shift=None)

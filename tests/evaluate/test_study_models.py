@@ -12,7 +12,7 @@ from failmodes.evaluate.study.study_file import read_study
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import load_study_models, study_models, train_missing
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.datasets.layout import open_dataset
 
 NET = """
 from torch import nn
@@ -54,7 +54,10 @@ def test_models_of_every_kind_run_in_one_study(tmp_path: Path, monkeypatch: pyte
     study, dataset = study_of(tmp_path, MODELS)
     assert train_missing(study, dataset) == []
     _, mobile = load_study_models(study, dataset)
-    assert (mobile.checkpoint_note, mobile.class_outputs) == ("prefix 'module.' stripped", list(range(10, 0, -1)))
+    assert (mobile.checkpoint_note, mobile.output_map.class_outputs) == (
+        "prefix 'module.' stripped",
+        list(range(10, 0, -1)),
+    )
     evaluate_study(study, dataset)
     rows = rows_of(study.output)
     assert rows.num_rows == 2 * 5 * 10

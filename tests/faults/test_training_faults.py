@@ -23,7 +23,7 @@ from tiny_study import hashes, write_tiny_study
 from failmodes.evaluate.study.study_file import read_study
 from failmodes.evaluate.study_models import study_models, train_missing
 from failmodes.evaluate.training import STATE_SUFFIX, Trainer
-from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.datasets.layout import open_dataset
 from failmodes.runtime.errors import ModelError, StorageError, WarehouseError
 from failmodes.runtime.storage.locks import RUN_LOCK, file_lock
 

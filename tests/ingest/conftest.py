@@ -7,8 +7,7 @@ import pytest
 
 from failmodes.ingest.corruptions import catalog
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.specification import DatasetSpec
+from failmodes.ingest.datasets.layout import DatasetSpec, open_dataset
 
 # A user's own corruptions, as the text of a module
 CUSTOM_CORRUPTIONS = """

@@ -17,7 +17,7 @@ def pairs(seed: int, size: tuple[int, int], noise: float) -> tuple[np.ndarray, n
     return clean, noisy
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 999), height=st.integers(7, 40), width=st.integers(7, 40), noise=st.floats(0, 200))
 def test_ssim_is_scikit_images(seed: int, height: int, width: int, noise: float) -> None:
     clean, noisy = pairs(seed, (height, width), noise)

@@ -20,20 +20,21 @@ from failmodes.runtime.errors import DataError
 from failmodes.warehouse import schema
 
 
-def test_its_code_and_levels_are_part_of_the_source(corruption_module: str, tmp_path: Path) -> None:
+def test_its_code_and_levels_are_part_of_the_source(corruption_module: str, sixty_digits: Dataset) -> None:
 
     plain, own = (
-        GeneratedSource.from_spec(CorruptionSpec(names=n), 0) for n in (["fog"], ["fog", f"{corruption_module}:DIM"])
+        GeneratedSource.from_spec(CorruptionSpec(names=n), 0, sixty_digits)
+        for n in (["fog"], ["fog", f"{corruption_module}:DIM"])
     )
     assert plain.source_id == GeneratedSource().source_id != own.source_id
     assert "corruption dim" in own.row()["versions"]
     held = registered()["dim"]
     register(CustomCorruption("dim", held.apply, levels=((2,), (3,), (4,), (5,), (6,))))
-    assert GeneratedSource.from_spec(CorruptionSpec(names=["fog", "dim"]), 0).source_id != own.source_id
+    assert GeneratedSource.from_spec(CorruptionSpec(names=["fog", "dim"]), 0, sixty_digits).source_id != own.source_id
 
 
 def test_a_generated_source_corrupts_by_its_own_settings(sixty_digits: Dataset) -> None:
-    source = GeneratedSource.from_spec(CorruptionSpec(noise="independent"), 7)
+    source = GeneratedSource.from_spec(CorruptionSpec(noise="independent"), 7, sixty_digits)
     ids = np.array([5, 3])
     found = source.corrupted(sixty_digits.images[ids], "fog", Decimal("2.000"), ids)
     expected = corrupt(sixty_digits.images[ids], "fog", 2, seed=7, image_ids=ids, noise="independent")
@@ -43,6 +44,25 @@ def test_a_generated_source_corrupts_by_its_own_settings(sixty_digits: Dataset) 
     assert source.row()["source_label"] == "cifar-c recipe, seed 7, independent noise"
     with pytest.raises(DataError, match="corrupts clean images"):
         source.corrupted(None, "fog", 1, ids)
+
+
+@pytest.mark.parametrize(
+    ("stated", "side_px", "used", "is_warned_of"),
+    [
+        (None, 32, "cifar-c", False),
+        (None, 224, "imagenet-c", False),
+        ("cifar-c", 32, "cifar-c", False),
+        ("cifar-c", 224, "cifar-c", True),
+        ("imagenet-c", 64, "imagenet-c", True),
+    ],
+)
+def test_the_recipe_is_that_of_the_nearest_size_and_another_one_is_a_warning(
+    sixty_digits: Dataset, stated: str | None, side_px: int, used: str, is_warned_of: bool
+) -> None:
+    dataset = replace(sixty_digits, images=np.zeros((60, side_px, side_px, 3), np.uint8))
+    source = GeneratedSource.from_spec(CorruptionSpec(recipe=stated), 0, dataset)
+    assert source.recipe == used
+    assert [note.is_warning for note in source.notes] == [True] * is_warned_of
 
 
 def test_all_that_shapes_pixels_is_in_the_identity(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +122,9 @@ def test_a_class_that_is_called_by_its_wordnet_id_has_its_name_beside(tmp_path: 
 
 
 def test_gray_is_part_of_the_identity_only_where_it_is_said(sixty_digits: Dataset) -> None:
-    plain, gray = (GeneratedSource.from_spec(CorruptionSpec(), 0, gray=gray) for gray in (False, True))
+    plain, gray = (
+        GeneratedSource.from_spec(CorruptionSpec(), 0, replace(sixty_digits, gray=gray)) for gray in (False, True)
+    )
     assert plain.source_id == GeneratedSource().source_id != gray.source_id
     assert (plain.row()["source_label"], gray.row()["source_label"]) == (
         "cifar-c recipe, seed 0",

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, first_problem
+from failmodes.ingest.datasets.layout import DatasetSpec
+from failmodes.ingest.specification import CorruptionSpec, first_problem
 
 BAD_SPECS: dict[str, tuple[type, dict[str, Any], str]] = {
     "unknown key": (DatasetSpec, {"kind": "digits", "color": 1}, "Extra inputs are not permitted"),

@@ -10,8 +10,7 @@ from synthetic_results import Synthetic
 
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.evaluations.trained_models import TrainedModel
-from failmodes.analysis.judging.findings.kind import Finding
-from failmodes.analysis.judging.findings.registry import all_kinds
+from failmodes.analysis.judging.findings.kind import Finding, all_kinds
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_pairs import PairDifference
 from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR
@@ -88,4 +87,4 @@ def evaluation(label: str) -> EvaluationInfo:
 def difference(a: str, b: str, value: float, p: float = 0.001) -> PairDifference:
     """Mean corrupted accuracy of a minus that of b, with an interval of .02 to either side."""
     models = [TrainedModel(label, (evaluation(label),)) for label in (a, b)]
-    return PairDifference(*models, Estimate(value, value - 0.02, value + 0.02), p, 100, p)
+    return PairDifference(*models, Estimate(value, value - 0.02, value + 0.02, n=100, p_value=p), p)

@@ -1,13 +1,12 @@
 """A small data set in the layouts of CIFAR."""
 
-import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
+from encoded_files import encoded
 
 from failmodes.ingest.datasets.layouts.cifar import VARIANTS
 
@@ -15,12 +14,6 @@ RNG = np.random.default_rng(0)
 COUNT = 20
 IMAGES = RNG.integers(0, 256, (COUNT, 32, 32, 3), dtype=np.uint8)
 LABELS = {"cifar10": np.arange(COUNT) % 10, "cifar100": RNG.permutation(100)[:COUNT]}
-
-
-def encoded(image: np.ndarray, kind: str = "PNG") -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, kind)
-    return buffer.getvalue()
 
 
 def write_parquet(folder: Path, kind: str, split: str = "test", *, image: str = "img", jpegs: int = 0) -> Path:

@@ -14,7 +14,8 @@ from failmodes.ingest.corrupted_datasets.corrupted_dataset import image_names
 from failmodes.ingest.corrupted_datasets.published_source import PublishedSource
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.ingest.specification import CorruptionSpec, DatasetSpec
+from failmodes.ingest.datasets.layout import DatasetSpec
+from failmodes.ingest.specification import CorruptionSpec
 from failmodes.warehouse import schema
 from failmodes.warehouse.shards.format import dimension_path, read_verified
 

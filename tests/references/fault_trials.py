@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from installed_script import SCRIPT
 
-MOST_S, MOST_MB = 10, 2000
+MAX_S, MAX_MB = 10, 2000
 WITH_TORCH_S = 40
 HANGS_AFTER_S = 300.0
 CONTROLS = "\x1b\x00\x07\x9b"  # what a terminal acts on
@@ -84,7 +84,7 @@ def refused(
     folder: Path,
     says: str = "",
     code: int | None = None,
-    most_s: float = MOST_S,
+    most_s: float = MAX_S,
     **options,
 ) -> Trial:
     """What must be refused: exit code not 0, one line with `says` in it, soon, in little memory, nothing left behind.
@@ -95,7 +95,7 @@ def refused(
     trial = attempt(*arguments, folder=folder, **options)
     check_refusal(trial, says, code)
     assert trial.elapsed_s < most_s, trial
-    assert trial.peak_mb < MOST_MB, trial
+    assert trial.peak_mb < MAX_MB, trial
     assert not half_written(folder), half_written(folder)
     assert {path: size for path, size in listing(folder).items() if path in before} == before
     return trial

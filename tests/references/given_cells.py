@@ -7,31 +7,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, logsumexp
 
-from failmodes.warehouse.metrics.cell_rows import OTHER, Cell, CellRows, NotStored
+from failmodes.warehouse.metrics.cell_rows import OTHER, CellRows, ComparedCell
 from failmodes.warehouse.metrics.metric import Evaluated, Metric, Weights, all_metrics, evaluate
 from failmodes.warehouse.schema import TARGETS, TEMPERATURES
 
 Array = NDArray[Any]
 Columns = Mapping[str, Array]
-KINDS = {
-    "image_id": np.int32, "label": np.int16, "predicted": np.int16, "label_rank": np.int16,
-    "predicted_output": np.int32, "finite": np.bool_, "logit_classes": np.bool_, "has_map": np.bool_,
-    "empty": np.bool_, "target_class": np.int16, "correct": np.bool_,
-}  # fmt: skip
 NAN = np.float32(np.nan)
-
-
-def given_rows(columns: Mapping[str, ArrayLike], severity: float = 1.0, corruption: str = "fog") -> CellRows:
-    """Rows with these columns, in the types of a record, and no others."""
-    typed = {name: np.asarray(values, KINDS.get(name.rpartition(".")[2], np.float32))
-             for name, values in columns.items()}  # fmt: skip
-
-    def read(name: str) -> Array:
-        if name not in typed:
-            raise NotStored(name)
-        return typed[name]
-
-    return CellRows(corruption if severity else "none", severity, len(next(iter(typed.values()))), read)
 
 
 def outcome_rows(correct: ArrayLike, severity: float = 1.0, **columns: ArrayLike) -> CellRows:
@@ -40,12 +22,12 @@ def outcome_rows(correct: ArrayLike, severity: float = 1.0, **columns: ArrayLike
     count = len(wrong)
     finite = {} if "finite" in columns else {"finite": np.ones(count, np.bool_)}
     own = {"image_id": np.arange(count), "label": np.zeros(count), "predicted": wrong}
-    return given_rows(own | finite | columns, severity)
+    return CellRows.of(own | finite | columns, severity)
 
 
-def paired(*curve: CellRows) -> Cell:
+def paired(*curve: CellRows) -> ComparedCell:
     """The last of these rows, compared with those before, from clean on."""
-    return Cell(curve[-1], curve[0], curve, curve[0])
+    return ComparedCell(curve[-1], curve[0], curve, curve[0])
 
 
 def reading_only(rows: CellRows, names: Collection[str]) -> CellRows:
@@ -58,26 +40,30 @@ def reading_only(rows: CellRows, names: Collection[str]) -> CellRows:
     return CellRows(rows.corruption, rows.severity, len(rows), read)
 
 
-def found_of(name: str, cell: Cell | CellRows, score: str | None = None, weights: Weights | None = None) -> Evaluated:
+def found_of(
+    name: str, cell: ComparedCell | CellRows, score: str | None = None, weights: Weights | None = None
+) -> Evaluated:
     """A metric of a cell where it is defined."""
-    found = evaluate(all_metrics()[name], cell if isinstance(cell, Cell) else Cell(cell), score, weights)
+    found = evaluate(
+        all_metrics()[name], cell if isinstance(cell, ComparedCell) else ComparedCell(cell), score, weights
+    )
     assert not isinstance(found, str), found
     return found
 
 
-def value_of(name: str, cell: Cell | CellRows, score: str | None = None) -> float:
+def value_of(name: str, cell: ComparedCell | CellRows, score: str | None = None) -> float:
     """The value of a metric where it is defined."""
     return found_of(name, cell, score).value
 
 
-def reason_of(name: str, cell: Cell | CellRows, score: str | None = None) -> str:
+def reason_of(name: str, cell: ComparedCell | CellRows, score: str | None = None) -> str:
     """Why a metric is not defined."""
-    found = evaluate(all_metrics()[name], cell if isinstance(cell, Cell) else Cell(cell), score)
+    found = evaluate(all_metrics()[name], cell if isinstance(cell, ComparedCell) else ComparedCell(cell), score)
     assert isinstance(found, str), found
     return found
 
 
-def jackknife_error(metric: Metric, cell: Cell, score: str | None = None) -> float:
+def jackknife_error(metric: Metric, cell: ComparedCell, score: str | None = None) -> float:
     """Standard error of a metric from its values without one image each (Tukey 1958)."""
     count = len(cell.rows)
     found = [evaluate(metric, cell.taken(np.delete(np.arange(count), place)), score) for place in range(count)]
@@ -93,11 +79,11 @@ def contribution_error(images: Array) -> float:
 
 def random_cell(
     images: int = 300, classes: int = 4, severities: Sequence[float] = (0, 1, 3), seed: int = 0, non_finite: int = 0
-) -> Cell:
+) -> ComparedCell:
     """A cell at the last severity with its curve: all columns of a record, ties, and maps that lack something."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, classes, images)
-    curve = [given_rows(random_columns(rng, labels, classes, severity, non_finite), severity)
+    curve = [CellRows.of(random_columns(rng, labels, classes, severity, non_finite), severity)
              for severity in severities]  # fmt: skip
     return paired(*curve)
 

@@ -13,8 +13,7 @@ from failmodes.cli import app
 from failmodes.evaluate.import_predictions.importing import ImportReport, import_predictions
 from failmodes.evaluate.study.study_file import read_study
 from failmodes.ingest.datasets.dataset import balanced_subset
-from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.specification import DatasetSpec
+from failmodes.ingest.datasets.layout import DatasetSpec, open_dataset
 from failmodes.warehouse.schema import PREDICTION_FACTS
 from failmodes.warehouse.shards.format import list_results_files, read_verified
 

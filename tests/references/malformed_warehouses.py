@@ -5,6 +5,7 @@ import struct
 from pathlib import Path
 
 import duckdb
+from warehouse_files import change_file
 
 from failmodes.warehouse.database_schema import TABLES
 
@@ -113,6 +114,5 @@ def malformed_copy(sound: Path, folder: Path, statements: str) -> Path:
     canary = folder / "canary.txt"
     canary.write_text(CANARY)
     path = Path(shutil.copy(sound, folder / "warehouse.duckdb"))
-    with duckdb.connect(str(path)) as con:
-        con.execute(statements.format(canary=canary, canary_text=f"'{CANARY}'"))
+    change_file(path, statements.format(canary=canary, canary_text=f"'{CANARY}'"))
     return path

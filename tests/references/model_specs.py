@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from failmodes.evaluate.models.model import Model
+from failmodes.evaluate.models.model import Model, OutputMap
 from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.study.study_schema import ModelSpec
 
@@ -91,6 +91,7 @@ def ready_model(
 ) -> Model:
     """A module of a test where it runs, without classes."""
     return Model(
-        module=module, spec=model_spec("tests:net", label=label), architecture=architecture, class_outputs=outputs,
+        module=module, spec=model_spec("tests:net", label=label), architecture=architecture,
+        output_map=OutputMap() if outputs is None else OutputMap(tuple(outputs), count=max(outputs) + 2),
         preprocessing=Preprocessing(normalization, input_side_px),
     ).to(device, precision)  # fmt: skip

@@ -9,10 +9,9 @@ import duckdb
 import pytest
 from built_once import built_once
 from synthetic_results import Synthetic, write_synthetic
-from warehouse_files import ensure_shapes
+from warehouse_files import derive
 
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, select_one
-from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
@@ -42,12 +41,12 @@ def loaded(
     write: Callable[..., Synthetic] = write_synthetic,
     **options: object,
 ) -> Synthetic:
-    """Write a record with some options, change it, load it into `w.duckdb`, store shapes of so many resamples."""
+    """Write a record with some options, change it, load it into `w.duckdb`, derive results with so many resamples."""
     made = write(folder, **options)
     change(made)
     load([made.output], made.output / "w.duckdb")
     if resamples:
-        ensure_shapes(made.output / "w.duckdb", ShapeSettings(resamples=resamples))
+        derive(made.output / "w.duckdb", resamples=resamples)
     return made
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.ingest.datasets.dataset import Dataset, record_dataset
 from failmodes.ingest.datasets.thumbnails import record_thumbnails
 from failmodes.ingest.distortion import rmse
@@ -70,7 +71,7 @@ def pictured(
         for (name, severity), pixels in made.items():
             key = ShardKey(evaluation_id, Cell(name, severity.quantize(Decimal("0.001"))))
             _cell(output, key, ids, labels, np.eye(classes)[(labels + 1) % classes], rmse(clean, pixels))
-    load([output], output / "warehouse.duckdb")
+    load([output], output / "warehouse.duckdb", derivation=DERIVATION)
     return Pictured(output / "warehouse.duckdb", dataset, made)
 
 

@@ -7,15 +7,12 @@ from typing import Any
 
 import polars as pl
 
+from failmodes.warehouse.curve_shapes import SHAPE_LABELS
+
 ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "docs" / "study"
 QUERIES = STUDY / "queries"
 TABLE = re.compile(r"(<!-- study: (\w+) -->\n\n)((?:\|.*\n)+)")
-SHAPES = {
-    "flat": "flat", "rise": "rise", "recovers": "recovers", "up_and_down": "up and down", "near_linear": "near-linear",
-    "two_steps": "two steps", "abrupt": "abrupt", "late": "late", "early": "early", "middle": "middle",
-    "inconclusive": "inconclusive",
-}  # fmt: skip
 TEXTS = {"correctness_pattern": pl.String}  # of digits
 UNITS = {"accuracy": "{} points {}", "share of images": "{}% {} of images", "curvature": "curvature {} {}"}
 ENDS = ("", "_low", "_high")
@@ -85,7 +82,7 @@ def shapes() -> str:
         for axis in ("severity", "rmse", "1-ssim"):
             (found,) = axes.filter(of_curve, axis=axis).rows(named=True)
             curvature = with_interval(*(found[f"curvature{end}"] for end in ENDS), digits=2)
-            cells.append(f"{SHAPES[found['shape']]} {curvature}".strip())
+            cells.append(f"{SHAPE_LABELS[found['shape']]} {curvature}".strip())
         rows.append(cells)
     header = ("corruption", "model", "drop at severity 5, points",
               "over severity (curvature)", "over RMSE", "over 1 − SSIM")  # fmt: skip
@@ -136,7 +133,8 @@ def dense() -> str:
         at = f", at {point['break_at']:.2f} [{point['break_from']:.2f}, {point['break_to']:.2f}]"
         curvatures = (with_interval(*(curve[f"curvature{end}"] for end in ENDS), digits=2) for curve in (coarse, row))
         found = [
-            f"{SHAPES[curve['shape']]} {curvature}" for curve, curvature in zip((coarse, row), curvatures, strict=True)
+            f"{SHAPE_LABELS[curve['shape']]} {curvature}"
+            for curve, curvature in zip((coarse, row), curvatures, strict=True)
         ]
         threshold = point["threshold"] + (at if point["break_at"] is not None else "")
         rows.append([row["corruption"], row["model_label"], *found, threshold])

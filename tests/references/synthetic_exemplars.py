@@ -1,12 +1,12 @@
 """Exemplars of a synthetic record: coarse pictures, one for each reason, or noisy ones as many as a run writes."""
 
-import io
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from encoded_files import encoded
 from PIL import Image
 
 from failmodes.ingest.corruptions.apply import corrupt
@@ -45,7 +45,7 @@ def write_coarse_exemplars(
                     "evaluation_id": evaluation_id, "corruption": corruption, "severity": Decimal(str(level)),
                     "image_id": image_id, "reason": reason, "reason_rank": 1, "label": image_id % classes,
                     "predicted": (image_id + (level > 3)) % classes, "confidence": 0.9 - 0.1 * level,
-                    "png": _png((base * (1 - 0.1 * level)).astype(np.uint8)), **_map_columns(np.outer(heat, heat)),
+                    "png": encoded((base * (1 - 0.1 * level)).astype(np.uint8)), **_map_columns(np.outer(heat, heat)),
                 })  # fmt: skip
         write_dimension(output, schema.EXEMPLARS, f"{evaluation_id}-{corruption}", rows)
 
@@ -71,7 +71,7 @@ def write_exemplars(
                 "evaluation_id": evaluation_id, "corruption": corruption, "severity": Decimal(str(level)),
                 "image_id": image_id, "reason": reason, "reason_rank": rank, "label": int(predictions.labels[image_id]),
                 "predicted": int(predictions.predicted[row, image_id]),
-                "confidence": float(predictions.confidence[row, image_id]), "png": _png(pixels),
+                "confidence": float(predictions.confidence[row, image_id]), "png": encoded(pixels),
                 **_map_columns(np.random.default_rng([image_id, row]).gamma(1, 1, (MAP, MAP))),
             })  # fmt: skip
     write_dimension(output, schema.EXEMPLARS, f"{evaluation_id}-{corruption}", rows)
@@ -103,9 +103,3 @@ def _picture(image_id: int) -> np.ndarray:
 
 def _map_columns(heat: np.ndarray) -> dict[str, Any]:
     return {"map_f16": heat.astype("<f2").tobytes(), "map_height": heat.shape[0], "map_width": heat.shape[1]}
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()

@@ -1,11 +1,10 @@
 """Clean pictures for a synthetic record, so that its images can be made again: patterns, of no class in particular."""
 
-import io
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image
+from encoded_files import encoded
 
 from failmodes.runtime.hashing import identity_of
 from failmodes.warehouse.schema import THUMBNAILS
@@ -32,6 +31,4 @@ def _png(number: int) -> bytes:
     y, x = np.mgrid[:SIDE_PX, :SIDE_PX]
     wave = np.sin(x / (2 + number % 7) + y / (3 + number % 5) + number) * 100 + 127
     pixels = np.stack([wave, np.roll(wave, number, 0), 255 - wave], axis=-1).astype(np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
+    return encoded(pixels)

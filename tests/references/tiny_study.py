@@ -10,7 +10,7 @@ from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.study.study_file import read_study
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import train_missing
-from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.datasets.layout import open_dataset
 from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, EXEMPLARS, PREDICTION_FACTS
 from failmodes.warehouse.shards.format import list_results_files, read_verified
 

@@ -1,5 +1,6 @@
 """Views of outcomes, accuracy, classes and corruption error, and of pairs of models, computed without SQL."""
 
+from decimal import Decimal
 from typing import Any
 
 import duckdb
@@ -34,12 +35,22 @@ def compare_outcomes(con: duckdb.DuckDBPyConnection, view: str = "outcomes") -> 
 def compare_predictions(con: duckdb.DuckDBPyConnection) -> None:
     compare_outcomes(con, "predictions")
     labels, classes = rows_of(con, "evaluation_labels", ["evaluation_id"]), class_names(con)
+    files = rows_of(con, "images", ["dataset_id", "image_id"])
+    cleans = {
+        (row["evaluation_id"], row["image_id"]): row
+        for row in con.table("predictions").pl().rows(named=True) if row["corruption"] == "none"
+    }  # fmt: skip
     for row in con.table("predictions").pl().rows(named=True):
         evaluation = labels[(row["evaluation_id"],)]
         other = "another class" if row["finite"] else None
         predicted = other if row["predicted"] is None else classes.get((evaluation["dataset_id"], row["predicted"]))
         assert (row["model_label"], row["predicted_name"]) == (evaluation["model_label"], predicted)
         assert row["label_name"] == classes.get((evaluation["dataset_id"], row["label"]))
+        clean = cleans[row["evaluation_id"], row["image_id"]]
+        expected = (clean["correct"], clean["predicted_name"]) if evaluation["paired"] else (None, None)
+        assert (row["clean_correct"], row["clean_predicted_name"]) == expected
+        is_known = evaluation["paired"] or not row["severity"]
+        assert row["file"] == (files[evaluation["dataset_id"], row["image_id"]]["file"] if is_known else None)
 
 
 def compare_evaluation_labels(con: duckdb.DuckDBPyConnection) -> None:
@@ -103,20 +114,29 @@ def compare_accuracy_by_model(con: duckdb.DuckDBPyConnection) -> None:
     compare_rows(points_of(con, "accuracy_by_model"), expected)
 
 
-def _errors(cells: Cells) -> dict[Key, tuple[float, list[float]]]:
-    """Clean error and errors at whole severities, at all where none is whole, by evaluation and corruption."""
+def _errors(cells: Cells) -> dict[Key, tuple[float, dict[Decimal, float]]]:
+    """Clean error and errors at whole severities, at all where none is whole, by evaluation and corruption.
+
+    They are at the severities of every evaluation of the same images; at its own where there are none.
+    """
     found = {}
+    own: dict[Key, set[Decimal]] = {}
+    for evaluation_id, _, (_, *keys) in cells.curves():
+        own.setdefault(evaluation_id, set()).update(key[2] for key in keys)
+    images = {e: tuple(cells.evaluations[e][name] for name in ("dataset_id", "source_id", "subset_id")) for e in own}
     for evaluation_id, corruption, (clean, *keys) in cells.curves():
-        averaged = [key for key in keys if key[2] in (1, 2, 3, 4, 5)] or keys
-        levels = [1 - correctness(cells.predictions[key]).mean() for key in averaged]
+        shared = set.intersection(*(own[other] for other in own if images[other] == images[evaluation_id]))
+        kept = [key for key in keys if key[2] in (shared or own[evaluation_id])]
+        averaged = [key for key in kept if key[2] in (1, 2, 3, 4, 5)] or kept
+        levels = {key[2]: 1 - correctness(cells.predictions[key]).mean() for key in averaged}
         found[evaluation_id, corruption] = (1 - correctness(cells.predictions[clean]).mean(), levels)
     return found
 
 
 def compare_corruption_error_by_model(con: duckdb.DuckDBPyConnection) -> None:
     expected = {
-        key: {"mean_error": np.mean(levels), "relative_error": np.mean(levels) - clean, "worst_error": max(levels),
-              "severity_count": len(levels)}
+        key: {"mean_error": np.mean([*levels.values()]), "relative_error": np.mean([*levels.values()]) - clean,
+              "worst_error": max(levels.values()), "severity_count": len(levels), "severities": [*levels]}
         for key, (clean, levels) in _errors(read_cells(con)).items()
     }  # fmt: skip
     compare_rows(rows_of(con, "corruption_error_by_model", ["evaluation_id", "corruption"]), expected)
@@ -127,11 +147,12 @@ def compare_robustness_by_model(con: duckdb.DuckDBPyConnection) -> None:
     headline = dict(con.sql("select corruption, headline from corruptions").pl().iter_rows())
     for evaluation_id in {key[0] for key in errors}:
         mine = {c: (clean, levels) for (e, c), (clean, levels) in errors.items() if e == evaluation_id}
-        counted = [np.mean(levels) for c, (_, levels) in mine.items() if headline[c]]
+        counted = [np.mean([*levels.values()]) for c, (_, levels) in mine.items() if headline[c]]
         expected[(evaluation_id,)] = {
             "corruption_count": len(counted), "extra_corruption_count": len(mine) - len(counted),
             "mean_corruption_error": np.mean(counted), "mean_corrupted_accuracy": 1 - np.mean(counted),
             "severity_count": max(len(levels) for _, levels in mine.values()),
+            "severities": max(([*levels] for _, levels in mine.values()), key=len),
             "clean_accuracy": 1 - next(iter(mine.values()))[0],
         }  # fmt: skip
     compare_rows(rows_of(con, "robustness_by_model", ["evaluation_id"]), expected)
@@ -156,16 +177,22 @@ def compare_confusion_by_severity(con: duckdb.DuckDBPyConnection) -> None:
 
 def compare_accuracy_by_class(con: duckdb.DuckDBPyConnection) -> None:
     cells, names, expected = read_cells(con), class_names(con), {}
+    clean: dict[tuple[str, int], float] = {}
     for point, key in cells.points().items():
         label, prediction = _labels_and_predictions(cells, key)
         for index in sorted({*label, *prediction} - {-1}):
             of_class, taken = label == index, prediction == index
             correct = int((of_class & taken).sum())
             ends = binomtest(correct, int(of_class.sum())).proportion_ci(method="wilson") if of_class.any() else None
+            accuracy = correct / of_class.sum() if ends else None
+            if not point[2]:
+                clean[point[0], index] = accuracy
+            before = clean.get((point[0], index))
             expected[(*point, index)] = {
                 "class_name": names[cells.evaluations[key[0]]["dataset_id"], index],
                 "image_count": of_class.sum(), "correct_count": correct, "predicted_count": taken.sum(),
-                "accuracy": correct / of_class.sum() if ends else None,
+                "accuracy": accuracy,
+                "accuracy_drop": None if accuracy is None or before is None else before - accuracy,
                 "accuracy_low": ends and ends.low, "accuracy_high": ends and ends.high,
                 "class_precision": correct / taken.sum() if taken.any() else None,
                 "label_share": of_class.mean(), "predicted_share": taken.mean(),

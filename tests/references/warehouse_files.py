@@ -5,12 +5,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pyarrow as pa
 import typer
 from synthetic_results import Synthetic, write_synthetic
 from typer.testing import CliRunner
 
+from failmodes.analysis.judging.derivation import store
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.analysis.statistics.shape_tables import update_shapes
 from failmodes.warehouse.database.connection import open_warehouse
@@ -22,7 +25,13 @@ from failmodes.warehouse.database_schema import STEPS
 def ensure_shapes(path: Path, settings: ShapeSettings | None = None) -> bool:
     """Store shapes, of these settings if any are given, and nothing else that is derived; whether any were due."""
     with changed_database(path) as con:
-        return update_shapes(con, settings, stores=True)
+        return update_shapes(con, settings)
+
+
+def derive(path: Path, **settings: object) -> None:
+    """Store all that a load derives, with these settings of the shapes."""
+    with changed_database(path) as con:
+        store(con, settings=settings)
 
 
 def write_a_step(path: Path) -> None:
@@ -37,6 +46,20 @@ def write_a_step(path: Path) -> None:
 def write_small_results(folder: Path, model: str) -> Synthetic:
     """A record of 11 cells (2 corruptions) of 40 images."""
     return write_synthetic(folder, images=40, models=(model,), corruptions=("fog", "contrast"))
+
+
+def change_file(path: Path, *statements: str) -> Path:
+    """Change a warehouse by DuckDB alone, as another program does."""
+    with duckdb.connect(str(path)) as con:
+        for sql in statements:
+            con.execute(sql)
+    return path
+
+
+def stored_rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
+    """The rows of a query that DuckDB alone answers."""
+    with duckdb.connect(str(path), read_only=True) as con:
+        return con.execute(sql).fetchall()
 
 
 def value(path: Path, sql: str) -> object:

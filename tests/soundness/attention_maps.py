@@ -93,7 +93,7 @@ def share_outcomes(truth: AttentionTruth, images: int, rng: np.random.Generator,
     """Whether the interval of the share holds the truth."""
     expected = true_share(truth)
     for _ in range(samples):
-        _, low, high = compare(draw_distances(truth, images, rng)).share
+        _, low, high = compare(draw_distances(truth, images, rng)).share[:3]
         yield [low <= expected <= high]
 
 

@@ -24,7 +24,7 @@ def draw_confidence(rng: np.random.Generator, mean: float, concentration: float,
 
 
 def verdict(estimate: Estimate) -> str:
-    return CellConfidence("none", 0.0, 1, estimate, 1.0).verdict
+    return CellConfidence("none", 0.0, estimate).verdict
 
 
 @answered
@@ -105,7 +105,7 @@ def auroc_of_cell(confidence: Floats, failed: Bools, cells: int) -> CellAuroc:
     auroc = float(auroc_contributions(rank(confidence.astype(np.float32), failed), len(failed)).mean())
     failures = int(failed.sum())
     interval = Estimate(auroc, *auroc_interval(auroc, failures, len(failed) - failures, comparisons=cells))
-    return CellAuroc("any", 1.0, interval, len(failed), 1.0, 1.0)
+    return CellAuroc("any", 1.0, interval._replace(n=len(failed)))
 
 
 @answered
@@ -119,7 +119,7 @@ def measure_auroc(images: int, failures: int, cells: int, ties: str, rng: np.ran
         if ties == "nine tenths are 1":
             confidence = np.where(confidence < 0.9, 1.0, confidence)
         verdicts = [auroc_of_cell(row, failed, cells).verdict for row in confidence]
-        _, low, high = auroc_of_cell(confidence[0], failed, 1).auroc
+        _, low, high = auroc_of_cell(confidence[0], failed, 1).auroc[:3]
         yield ("supported" in verdicts, "contradicted" in verdicts, low <= 0.5 <= high)
 
 

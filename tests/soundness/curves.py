@@ -13,7 +13,7 @@ from scipy.special import ndtri
 GRIDS = {6: np.arange(6.0), 21: np.arange(21) / 4}  # severities by their number
 CORRELATION = 0.9  # of the latent numbers of an image at two severities
 SHARED = 0.7  # of the same at two corruptions
-MOST_NUMBERS = 4_000_000  # latent numbers in memory at a time
+MAX_NUMBERS = 4_000_000  # latent numbers in memory at a time
 Floats = NDArray[np.float64]
 Curve = tuple[float, ...]
 Bools = NDArray[np.bool_]
@@ -38,7 +38,7 @@ def draw_cells(
     limits = ndtri(np.asarray(accuracy)).astype(np.float32)
     curves, severities = limits.shape
     weights = [np.float32(weight) ** np.float32(0.5) for weight in (shared, correlation - shared, 1 - correlation)]
-    batch = max(1, MOST_NUMBERS // (images * limits.size))
+    batch = max(1, MAX_NUMBERS // (images * limits.size))
     for start in range(0, samples, batch):
         count = min(batch, samples - start)
         latent = rng.standard_normal((count, images, curves, severities), np.float32)

@@ -18,7 +18,7 @@ from failmodes.analysis.statistics.curve_shape import (
     shapes_over_axes,
 )
 from failmodes.analysis.statistics.estimate import Word
-from failmodes.analysis.statistics.shape_tables import MOST_P, p_of_shape
+from failmodes.analysis.statistics.shape_tables import MAX_P, p_of_shape
 
 RESAMPLES = 1000
 KIND = "shape_over_distortion"
@@ -61,7 +61,7 @@ def _word_over(axis: Axis, place: int, curve: Curve) -> str:
 
 
 def _said(over: ShapeOverAxis) -> str:
-    return over.shape if p_of_shape(over.stability, RESAMPLES) <= MOST_P else "inconclusive"
+    return over.shape if p_of_shape(over.stability, RESAMPLES) <= MAX_P else "inconclusive"
 
 
 def _is_false(verdict: Word, said: list[str], true: list[str]) -> bool:

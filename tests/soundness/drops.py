@@ -79,7 +79,7 @@ def measure_average(
     curve = straight(clean, drop, SEVERITIES)
     truth = curve[0] - np.mean(curve[1:])
     for correct in draw_outcomes(rng, curve, images, samples, 0.9 if paired else 0.0):
-        _, low, high = mean_cost(model_of(matrix_of(correct, paired=paired)), "00")
+        _, low, high = mean_cost(model_of(matrix_of(correct, paired=paired)), "00")[:3]
         yield [low <= truth <= high]
 
 
@@ -89,7 +89,7 @@ def measure_average_lead(drops: Sequence[float], images: int, rng: np.random.Gen
     curves = [straight(0.9, drop, SEVERITIES) for drop in drops]
     truth = float(np.mean(curves[1][1:]) - np.mean(curves[0][1:]))
     for correct in draw_cells(rng, curves, images, samples):
-        _, low, high = mean_cost(model_of(matrix_of(correct)), "00", "01")
+        _, low, high = mean_cost(model_of(matrix_of(correct)), "00", "01")[:3]
         yield [low <= truth <= high]
 
 

@@ -15,10 +15,10 @@ from curves import Floats
 from scipy.special import ndtr, ndtri
 
 from failmodes.analysis.judging.gate import judge_rules
-from failmodes.analysis.judging.statement import worst_of
+from failmodes.analysis.judging.judge import worst_of
 from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.analysis.statistics.run_rows import CellKey, ModelRows, RunRows
-from failmodes.ingest.statements import GateSpec, Statement
+from failmodes.ingest.statements import AnyStatement, GateSpec, as_statement
 
 PASSES, STOPS = "a gate passes a rule", "a gate fails a rule"
 CELLS: list[CellKey] = [(name, severity) for name in ("contrast", "fog", "snow") for severity in (1.0, 2.0)]
@@ -29,7 +29,7 @@ ATOMS, SHARES = (
 CLASSES = 10
 MEASURES = ("accuracy", "ece", "augrc", "worst_class_accuracy")
 LEVEL = 0.95
-MOST_SAMPLES = {50: 1_000, 500: 1_000, 2_000: 500}  # by images; but of accuracy, a draw takes as long as hundreds
+MAX_SAMPLES = {50: 1_000, 500: 1_000, 2_000: 500}  # by images; but of accuracy, a draw takes as long as hundreds
 SEED_SPREAD = 0.02  # standard deviation of the accuracy of training runs
 
 
@@ -117,23 +117,24 @@ def _draw_run(side: Truth, scenario: Scenario, common: Floats, rng: np.random.Ge
     return RunRows("run", True, CELLS, ndtr(of_correct) < chance, hashes, columns=columns)
 
 
-def rule_at_limit(scenario: Scenario, measure: str, over: str, cell: int | None = None) -> Statement:
+def rule_at_limit(scenario: Scenario, measure: str, over: str, cell: int | None = None) -> AnyStatement:
     """The rule whose limit is the truth: of the mean, or of one cell (the first, where all are alike)."""
     candidate = scenario.candidate.measures()[measure]
     value = float(candidate.mean() if over == "mean" else candidate[cell or 0])
     is_higher_better = "accuracy" in measure
     content: dict[str, Any] = {"metric": measure, "over": over}
     if scenario.baseline is None:
-        return Statement(**content, relation="at_least" if is_higher_better else "at_most", limit=value)
+        relation = "at_least" if is_higher_better else "at_most"
+        return as_statement(content | {"relation": relation, "limit": value})
     baseline = scenario.baseline.measures()[measure]
     other = float(baseline.mean() if over == "mean" else baseline[cell or 0])
     worse = other - value if is_higher_better else value - other
-    return Statement(**content, relation="worse_by_at_most", limit=max(0.0, round(worse, 12)))
+    return as_statement(content | {"relation": "worse_by_at_most", "limit": max(0.0, round(worse, 12))})
 
 
 @answered
 def measure_gates(
-    scenario: Scenario, gates: Sequence[Sequence[Statement]], images: int, rng: np.random.Generator, samples: int
+    scenario: Scenario, gates: Sequence[Sequence[AnyStatement]], images: int, rng: np.random.Generator, samples: int
 ) -> Answers:
     """(samples, gates * 2) whether each gate is said to hold, and to fail; its rules stop it together."""
     specs = [GateSpec(baseline="B", level=LEVEL, rules=list(rules)) for rules in gates]
@@ -149,7 +150,7 @@ def _job(truth: str, scenario: Scenario, over: str, images: int, measure: str) -
         Claim(kind, FALSE, f"{measure}, {over} of 6 cells, {truth}", images, 0, NEVER_FALSE) for kind in (PASSES, STOPS)
     )
     gates = [[rule_at_limit(scenario, measure, over)]]
-    samples = None if measure == "accuracy" else MOST_SAMPLES[images]
+    samples = None if measure == "accuracy" else MAX_SAMPLES[images]
     return Job(claims, partial(measure_gates, scenario, gates, images), samples)
 
 
@@ -190,7 +191,7 @@ def whole_gate_job(images: int) -> Job:
               NEVER_FALSE, "any rule" if kind == STOPS else "all rules")
         for kind in (PASSES, STOPS)
     )  # fmt: skip
-    return Job(claims, partial(measure_gates, scenario, [rules], images), MOST_SAMPLES[images])
+    return Job(claims, partial(measure_gates, scenario, [rules], images), MAX_SAMPLES[images])
 
 
 def jobs() -> list[Job]:

@@ -22,7 +22,7 @@ def measure_collapse(
     worst = counts.argmax(axis=1)
     for draw, cell in enumerate(worst):
         estimate = Estimate(counts[draw, cell] / images, low[draw, cell], high[draw, cell])
-        outcomes = Collapse("any", 1.0, "any", counts[draw, cell], images, estimate, label_share)
+        outcomes = Collapse("any", 1.0, "any", counts[draw, cell], estimate, label_share)
         yield (outcomes.verdict == "supported", alone[0][draw] <= share <= alone[1][draw])
 
 
@@ -68,9 +68,7 @@ def measure_gaps(
     for draw in range(samples):
         widest = differences[draw].argmax(axis=1)
         places = [(draw, corruption, one) for corruption, one in enumerate(widest)]
-        outcomes = [
-            ClassGap("any", 1.0, "any", 1, 0.0, Estimate(differences[p], low[p], high[p])).verdict for p in places
-        ]
+        outcomes = [ClassGap("any", 1.0, "any", 0.0, Estimate(differences[p], low[p], high[p])).verdict for p in places]
         first = (draw, 0, 0)
         yield ("supported" in outcomes, alone[0][first] <= gap <= alone[1][first])
 

@@ -14,7 +14,8 @@ from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, Answers, Claim
 from curves import Floats
 from scipy.special import logsumexp, softmax
 
-from failmodes.analysis.judging.statement import Family, Requirement, judge
+from failmodes.analysis.judging.judge import decide
+from failmodes.analysis.judging.statement import Requirement
 from failmodes.analysis.statistics.difference import ModelMetrics, Term
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, ModelRows, RunRows
 from failmodes.warehouse.metrics.metric import Metric, all_metrics, evaluate
@@ -28,7 +29,6 @@ OF_BASELINE = {0.5: 0.9, 0.9: 0.98, 0.98: 0.98}  # accuracy of the baseline
 SHARED = 0.7  # correlation of margins of two models
 TRUTH_PARTS, TRUTH_IMAGES = 4, 200_000
 SAMPLES = 400  # a metric takes as long as a hundred samples of other rows
-FAMILY = Family(0.95)
 PASSES, FAILS, INTERVAL = "a gate passes any metric", "a gate fails any metric", "interval of a metric"
 EACH_METHOD = (
     "became_incorrect_share", "overconfidence",  # exact
@@ -206,11 +206,11 @@ def _outcomes(models: ModelMetrics, metric: Metric, truth: Floats) -> Iterator[f
     if isinstance(alone, str):
         yield float("nan")
     else:
-        _, low, high = alone.interval()
+        _, low, high = alone.interval()[:3]
         yield float(low <= truth[0] <= high)
     for rule in rules_of(metric):
         measured, limit = found[rule.is_relative], truth[0] - truth[1] * rule.is_relative
-        word = "" if isinstance(measured, str) else judge(measured, Requirement(limit, rule.is_least), FAMILY).verdict
+        word = "" if isinstance(measured, str) else decide(measured, Requirement(limit, rule.is_least)).verdict
         yield from (float(word == "supported"), float(word == "contradicted"))
 
 

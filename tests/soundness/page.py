@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from claims import COVERAGE, FALSE, Row
 from report_page import ReportSet, power_of, scenario_table, shape_power, table_lines
 
-from failmodes.analysis.judging.findings.registry import all_kinds
+from failmodes.analysis.judging.findings.kind import all_kinds
 
 PAGE = """# Error rates of statements
 

@@ -87,18 +87,13 @@ def _curve(about: str, model: str, words: str) -> Iterator[Statement]:
         yield from _described(about, (model, words, None, None))
 
 
-def _predicts(better: str, worse: str, model: str) -> Iterator[Statement]:
-    named = {"better": better, "worse": worse}
-    yield from (Statement("confidence_predicts", _model(model), "", word) for word in named if named[word] != "0")
-
-
 def _sure(about: str | None, model: str, direction: str) -> Iterator[Statement]:
     verdict = "supported" if direction == "over" else "contradicted"
     yield Statement("overconfidence", _model(model), _about(about) if about else CLEAN, verdict)
 
 
 _DROP = (
-    r"(drops[^;(]*?),? from {N} clean to {N} at severity {S} \({N} points {I}\)"
+    r"(drops[^;(]*?),? from {N} clean to {N} at severity {S}(?: \({N} points {I}\))?"
     "(?:, where it predicts {C} for {N} of {N} images)?"
 )
 CLAIMS: tuple[tuple[re.Pattern[str], Callable[..., Iterator[Statement]]], ...] = tuple(
@@ -132,19 +127,21 @@ CLAIMS: tuple[tuple[re.Pattern[str], Callable[..., Iterator[Statement]]], ...] =
          lambda score, model: [Statement("early_warning", _model(model), score.lower().replace(" ", "_"))]),
     )
 )  # fmt: skip
-OF_CELLS = _form(r"better than chance in (\d+) and worse in (\d+) of {N} cells of {M}")
 FIGURES = tuple(
     _form(text)
     for text in (
         # of the sample, with an interval or as a count
         "Mean accuracy over {N} corruptions: .*",
+        "Accuracy by corruption",
         "Lowest accuracy: .*",
         "{M} has an accuracy of {N} {I} on clean images, .*",
         "{M} keeps {N} {I} of its correct predictions under .*",
         "Error rate at the last severity without .*",
+        "AUROC of confidence for failures at severity {S}: .*",
         "Shapes of {N} curves? that drop: .*",  # counts what findings state
-        "{M} drops by {N} points {I} under {K} and by {N} points {I} under {K} .*: which drop .* is inconclusive .*",
+        "The largest drops of {M} at severity {S} are those under .*; the data do not separate .*",
         # not conclusive
+        "The data do not show .*",
         ".* (?:is|are) inconclusive(?:[ :].*)?",
         "Inconclusive: .*",
         "Not significant after correction for multiple testing: .*",
@@ -185,13 +182,10 @@ def read(text: str) -> Iterator[Statement]:
     for sentence in SENTENCES.split(text.replace("\u00a0", " ")):
         plain = ENDS.sub("", sentence)
         claim = next(((form.fullmatch(plain), of) for form, of in CLAIMS if form.fullmatch(plain)), None)
-        cells = OF_CELLS.findall(plain)
         if claim is not None:
             found, of = claim
             assert found is not None
             yield from of(*found.groups())
-        elif cells:
-            yield from (one for parts in cells for one in _predicts(*parts))
         else:
             assert any(form.fullmatch(plain) for form in FIGURES), f"a sentence of no known form: {sentence}"
 
@@ -202,6 +196,4 @@ def is_true(one: Statement, scenario: Scenario, truth: frozenset[Statement]) -> 
     if one.kind == "margin":
         curve = model.curves[one.about]
         return max(abs(accuracy - curve[0]) for accuracy in curve) + NEAR < float(one.word) / 100
-    if one.kind == "confidence_predicts":
-        return model.insight > 0 if one.word == "better" else model.insight < 0
     return one in truth

@@ -44,7 +44,7 @@ def measure_pair(pair: Pair, images: int, paired: bool, rng: np.random.Generator
         difference = corrupted_difference(a, b, CORRUPTIONS)
         assert difference is not None
         estimate = difference.interval()
-        judged = PairDifference(MODEL_A, MODEL_B, estimate, difference.p_value, images, difference.p_value)
+        judged = PairDifference(MODEL_A, MODEL_B, estimate, difference.p_value)
         yield (judged.winner is not None, estimate.low <= pair.difference <= estimate.high)
 
 

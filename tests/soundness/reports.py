@@ -18,14 +18,14 @@ from report_scenarios import CLASSES, SCENARIOS, Scenario, Statement, true_state
 from running import in_processes
 
 from failmodes.analysis.evaluations.selection import select_one
-from failmodes.analysis.judging.findings.kind import Finding
-from failmodes.analysis.judging.findings.registry import all_kinds, selection_findings
-from failmodes.analysis.judging.stored import DERIVATION
+from failmodes.analysis.judging.derivation import DERIVATION
+from failmodes.analysis.judging.findings.correction import selection_findings
+from failmodes.analysis.judging.findings.kind import Finding, all_kinds
 from failmodes.analysis.report.rendering import report_part
 from failmodes.warehouse.database.stored_metrics import update_metrics
 
 ONLY = "reports"  # what `make soundness ONLY=` calls them
-REPORTS, QUICK_REPORTS = 100, 5  # of a scenario and a number of images
+REPORTS, QUICK_REPORTS = 70, 5  # of a scenario and a number of images
 PART = 10  # reports simulated at a time
 
 

@@ -29,7 +29,7 @@ import user_metrics
 from claims import Job, Row, judge
 from curves import Floats
 
-from failmodes.analysis.judging.findings.registry import all_kinds
+from failmodes.analysis.judging.findings.kind import all_kinds
 
 MODULES = (
     drops, ranks, shapes, distortion_axes, breaks, given_predictions, confidences, predictors, attentions, pairs,

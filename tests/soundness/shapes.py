@@ -32,7 +32,6 @@ from scipy.stats import multivariate_normal
 
 from failmodes.analysis.statistics.curve_shape import (
     SMALL,
-    STEPPED,
     STRIDE,
     CurveShape,
     ShapeSettings,
@@ -41,9 +40,10 @@ from failmodes.analysis.statistics.curve_shape import (
     shapes_of,
 )
 from failmodes.analysis.statistics.estimate import Estimate
-from failmodes.analysis.statistics.shape_tables import MOST_P, p_of_shape
+from failmodes.analysis.statistics.shape_tables import MAX_P, p_of_shape
 from failmodes.analysis.statistics.shares import smallest_detectable_difference
 from failmodes.analysis.statistics.sufficiency import AT_CHANCE, chance_from, is_below_chance
+from failmodes.warehouse.curve_shapes import STEPPED
 
 RESAMPLES = 1000
 LARGE = 10_000  # images of which fewer samples are made
@@ -118,7 +118,7 @@ class Question(NamedTuple):
 
 def word_said(drawn: Drawn) -> str:
     """The word that a report says of the draw, were it the only curve; `inconclusive` where it says none."""
-    is_said = p_of_shape(drawn.shape.stability, RESAMPLES) <= MOST_P
+    is_said = p_of_shape(drawn.shape.stability, RESAMPLES) <= MAX_P
     return drawn.shape.shape if is_said else "inconclusive"
 
 

@@ -10,15 +10,13 @@ from curves import Curve, Floats, draw_cells, draw_outcomes, straight, through
 from drops import SEVERITIES, matrix_of, model_of
 from shapes import EDGES, describe_draws, edge_between, word_of
 
-from failmodes.analysis.judging.cells import OnRecord
+from failmodes.analysis.judging.cells import EvaluatedCells
 from failmodes.analysis.judging.claims import verdict_of_shares
-from failmodes.analysis.judging.statement import Family, judge_plan, plan_statement
+from failmodes.analysis.judging.judge import judge, question_of
 from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, ModelRows, RunRows
-from failmodes.ingest.statements import Statement
-from failmodes.warehouse.metrics.metric import all_metrics
+from failmodes.ingest.statements import as_statement
 
-FAMILY = Family(0.95, is_two_sided=True)
 PLACES: tuple[dict[str, Any], ...] = ({"severities": [5]}, {})  # at the last severity, on average over all
 FALLING = straight(0.9, 0.4, SEVERITIES)
 GOOD = straight(0.99, 0.02, SEVERITIES)
@@ -34,9 +32,9 @@ def _notes() -> tuple[str, str]:
 def _decided(matrices: Sequence[RunRows], **keys: Any) -> bool:
     """Whether a claim about a model, or about two, is supported or contradicted."""
     models = ModelMetrics(*map(model_of, matrices))
-    record = OnRecord(models.candidate.cells, models.baseline and models.baseline.cells)
-    plan = plan_statement(Statement(metric="accuracy", **keys), record, all_metrics(), "claim")
-    return judge_plan(plan, models, FAMILY).verdict != "inconclusive"
+    record = EvaluatedCells(models.candidate.cells, models.baseline and models.baseline.cells)
+    question = question_of(as_statement({"metric": "accuracy", **keys}), record, models, "claim")
+    return judge([question], is_two_sided=True)[0].verdict != "inconclusive"
 
 
 @answered
@@ -122,15 +120,15 @@ def measure_gap(
         rng: of the draws.
         samples: number of draws.
     """
-    statement = Statement(metric="accuracy", shift="S", relation="gap_at_most", limit=round(clean - shifted, 12))
+    keys = {"metric": "accuracy", "shift": "S", "relation": "gap_at_most", "limit": round(clean - shifted, 12)}
     for _ in range(samples):
         sides = [
             ModelRows((RunRows("simulated", True, [CLEAN_CELL], rng.random((count, 1)) < share, ("",)),), str(place))
             for place, (share, count) in enumerate(zip((clean, shifted), images, strict=True))
         ]
         models = ModelMetrics(*sides)
-        plan = plan_statement(statement, OnRecord([CLEAN_CELL]), all_metrics(), "claim")
-        claim, rule = (judge_plan(plan, models, family).verdict for family in (FAMILY, Family(0.95)))
+        question = question_of(as_statement(keys), EvaluatedCells([CLEAN_CELL]), models, "claim")
+        claim, rule = (judge([question], is_two_sided=is_claim)[0].verdict for is_claim in (True, False))
         yield [claim != "inconclusive", rule == "supported", rule == "contradicted"]
 
 

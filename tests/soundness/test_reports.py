@@ -14,8 +14,7 @@ from reports import Outcome, judge_report, printed, simulate, statement_of, summ
 from stored_rows import read_rows
 
 from failmodes.analysis.judging.findings.headlines import headlines
-from failmodes.analysis.judging.findings.kind import Finding
-from failmodes.analysis.judging.findings.registry import proposed
+from failmodes.analysis.judging.findings.kind import Finding, proposed
 
 DOCS = Path(__file__).parents[2] / "docs"
 STATED = ("better_model", "largest_drop", "shape", "abrupt_drop", "flat", "rise", "prediction_collapse",
@@ -117,8 +116,7 @@ SENTENCES = {
     },
     "Alder shows no prediction collapse. Birch is 2.7 points [0.7, 4.7] more accurate than Alder, averaged over "
     "corruptions (500 images).": {Statement("better_model", "birch")},
-    "Confidence predicts failures better than chance in 0 and worse in 0 of 30 cells of Alder and better than chance "
-    "in 3 and worse in 0 of 30 cells of Birch": {Statement("confidence_predicts", "birch", "", "better")},
+    "AUROC of confidence for failures at severity 5: 0.56 [0.51, 0.61] for Alder": set(),
     "Which corruption hurts Alder most at severity 5 is inconclusive: fog and contrast differ by 1.1 points "
     "[−0.3, 2.5]; about 900 images would decide it": set(),
 }  # fmt: skip
@@ -145,8 +143,6 @@ def test_what_is_read_is_held_against_the_curves() -> None:
     assert holds("margin", "birch", "brightness", "0.1")
     assert not holds("margin", "birch", "jpeg_compression", "10.0")  # it drops by 10 points
     assert holds("margin", "birch", "jpeg_compression", "10.1")
-    assert holds("confidence_predicts", "alder", "", "better")
-    assert not holds("confidence_predicts", "alder", "", "worse")
 
 
 def test_what_only_the_page_states_counts_once() -> None:
@@ -186,7 +182,7 @@ def test_a_report_depends_on_its_number_alone_and_states_its_findings() -> None:
     stated = {statement_of(one) for one in printed(found)}
     assert {one.kind for one in first_screen} >= {"largest_drop", "prediction_collapse"}
     besides = {one.kind for one in {*first_screen, *below} - stated}
-    assert besides <= {"confidence_predicts", "margin", "prediction_collapse", "early_warning", "shape"}
+    assert besides <= {"margin", "prediction_collapse", "early_warning", "shape"}
     outcome = judge_report(found, scenario, first_screen, below)
     assert outcome.said["prediction_collapse"] == (1, 1)
 

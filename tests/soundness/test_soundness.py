@@ -12,7 +12,7 @@ import shifts
 from claims import judge
 from running import all_jobs, measure_part
 
-from failmodes.analysis.judging.findings.registry import proposed
+from failmodes.analysis.judging.findings.kind import proposed
 
 HERE = Path(__file__).parent
 TABLE = HERE.parents[1] / "docs" / "soundness.csv"

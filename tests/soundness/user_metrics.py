@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from claims import FALSE, NEVER_FALSE, NO_LIMIT, POWER, Answers, Claim, Job, answered
 from curves import Floats
-from metric_gates import FAMILY
 
-from failmodes.analysis.judging.statement import Requirement, judge
+from failmodes.analysis.judging.judge import decide
+from failmodes.analysis.judging.statement import Requirement
 from failmodes.analysis.statistics.difference import ModelMetrics, Term
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, ModelRows, RunRows
 from failmodes.warehouse.metrics.custom import metric
@@ -57,7 +57,7 @@ def measure_gate(
         }
         run = RunRows("run", True, [CLEAN_CELL], correct[:, None], ("",), columns=columns)
         found = ModelMetrics(ModelRows((run,)), metrics={"own": own}).measure("own", [Term(CLEAN_CELL, 1.0)])
-        word = "" if isinstance(found, str) else judge(found, Requirement(limit, True), FAMILY).verdict
+        word = "" if isinstance(found, str) else decide(found, Requirement(limit, True)).verdict
         yield word == "supported", word == "contradicted", bool(word)
 
 

@@ -7,7 +7,7 @@ import pytest
 from rewritten_shards import be_confident, cell_of
 from synthetic_results import Synthetic, write_synthetic
 
-from failmodes.analysis.judging.stored import DERIVATION
+from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.database.saved_queries import saved_queries

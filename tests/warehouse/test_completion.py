@@ -36,7 +36,7 @@ def test_commands_tables_queries_and_charts_are_offered_anywhere(tmp_path: Path)
     assert bash(tmp_path, "schema", "accuracy_") == [name for name in relation_names() if name.startswith("accuracy_")]
     assert bash(tmp_path, "query", "@", "wor") == ["@worst_cells"], "as bash splits it"
     assert bash(tmp_path, "query", "@") == [f"@{name}" for name in saved_queries()]
-    assert bash(tmp_path, "chart", "d") == ["differences", "distortion", "distortion-shapes", "drops"]
+    assert bash(tmp_path, "chart", "d") == ["differences", "distortion", "distortion-shapes"]
     assert bash(tmp_path, "corrupt", "digits", "--corruption", "gl") == ["glass_blur"]
     assert "accuracy_by_class\tOne row per" in other_shell(tmp_path, "fish", "failmodes schema accuracy_by_c")
     assert '"accuracy_by_class":"One row per' in other_shell(tmp_path, "zsh", "failmodes schema accuracy_by_c")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from failmodes.warehouse.null_pairs import sample_null_pairs
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60))
 def test_partners_are_derangements_within_their_bounds(labels: list[int]) -> None:
     labels_array = np.array(labels)

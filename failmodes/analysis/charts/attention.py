@@ -43,13 +43,19 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     without = f" No attention maps: {join_names(missing)}." if missing else ""
     return Figure(
         style.small_multiples(layers, _with_names(rows, *axes), "label", labels, panels, height),
-        chart_title(con, selection, "attention_drift", "has no conclusive attention drift"),
+        chart_title(
+            con,
+            selection,
+            "attention_drift",
+            "has no conclusive attention drift",
+            "Shift of attention against accuracy",
+        ),
         "Median shift of the attention centroid from the clean image, in image widths, against accuracy, from clean "
         f"to the last severity; {selection.images}. Diamonds: null, the shift from another image\u2019s clean map. "
         f"Gray: shift between clean maps of different images, median and middle 95%.{without} "
         f"{shown_phrase(chosen)}".rstrip(),
         selection.source_line,
-        frame.width_px,
+        frame,
     )
 
 
@@ -63,7 +69,8 @@ def _with_names(rows: pl.DataFrame, x: PlotAxis, y: PlotAxis) -> pl.DataFrame:
 
 def _layers(rows: pl.DataFrame, frame: Frame, x_axis: PlotAxis, y_axis: PlotAxis) -> list[alt.Chart]:
     """The clean null, the null of each end, paths with points, and names."""
-    focus, scale = style.focus_on("corruption", frame), style.fixed_scale(y_axis.low, y_axis.high)
+    focus = style.focus_on("corruption", frame)
+    scale = style.fixed_scale(y_axis.low, y_axis.high)
     ticks = max(2, int(x_axis.length_px / TICK_PX))
     shares = alt.Axis(labelExpr=f"datum.value > 1 ? '' : {style.PERCENT}", tickCount=ticks, ticks=False, grid=False)
     base = alt.Chart().encode(

@@ -42,9 +42,11 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     worst = cells.sort("accuracy", "severity", "corruption").unique("label", keep="first", maintain_order=True)
     if worst.is_empty():
         raise WarehouseError("no confusion matrix to show: there is no corrupted cell")
-    counts, phrases = [], []
+    counts = []
+    phrases = []
     for row in worst.head(MAX_LISTED).rows(named=True):
-        corruption, severity = lower_label(names[row["corruption"]]), format_severity(row["severity"])
+        corruption = lower_label(names[row["corruption"]])
+        severity = format_severity(row["severity"])
         counts.append(cell_confusions(con, row).with_columns(panel=pl.lit(f"{row['label']}: {corruption} {severity}")))
         phrases.append(f"{row['label']} {format_percent(row['accuracy'])} under {corruption} at severity {severity}")
     rows = pl.concat(counts)
@@ -57,20 +59,20 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
         "Confusion matrix of each model in its cell of lowest accuracy: true class (rows) against predicted class "
         f"(columns), in percent of the true class{which}. {selection.images}.",
         selection.source_line,
-        frame.width_px,
+        frame,
     )
 
 
 def cell_confusions(con: duckdb.DuckDBPyConnection, cell: dict[str, Any]) -> pl.DataFrame:
     """Confusions of one cell: label_name, prediction, image_count, share_of_label."""
     prediction = f"coalesce(predicted_name, '{NO_PREDICTION}')"
-    found: pl.DataFrame = con.sql(
+    rows: pl.DataFrame = con.sql(
         f"select label, label_name, {prediction} as prediction, coalesce(predicted, 32767) as place, image_count, "
         "share_of_label from confusion_by_severity where evaluation_id = $1 and corruption = $2 and severity = $3 "
         "order by label, place, prediction",
         params=[cell["evaluation_id"], cell["corruption"], Decimal(str(cell["severity"]))],
     ).pl()
-    return found
+    return rows
 
 
 def confusion_matrices(counts: pl.DataFrame, frame: Frame) -> alt.FacetChart:
@@ -102,4 +104,4 @@ def _shown(counts: pl.DataFrame, name: str, place: str) -> list[str]:
     names = counts.sort(place)[name].unique(maintain_order=True).to_list()
     incorrect = counts.filter(pl.col("label_name") != pl.col("prediction")).sort("image_count", descending=True)
     kept = names if len(names) <= MAX_CLASSES else list(dict.fromkeys(incorrect[name]))[:MAX_CLASSES]
-    return [one for one in names if one in kept]
+    return [name for name in names if name in kept]

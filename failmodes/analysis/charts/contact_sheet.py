@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame, evenly_spaced
-from failmodes.analysis.charts.style.image_grid import Cell, Row, image_grid, picture_urls
+from failmodes.analysis.charts.style.image_grid import GridCell, Row, image_grid, picture_urls
 from failmodes.analysis.charts.style.theme import GROUPS
 from failmodes.analysis.images.sample_images import CorruptionRequest, one_image
 from failmodes.analysis.render.formatting import (
@@ -56,24 +56,24 @@ def chart_of_images(request: CorruptionRequest, *, frame: Frame = PAGE) -> Figur
     if not frame.is_wide and not request.severities:
         levels = evenly_spaced(levels, NARROW_LEVELS)
     every = [_series(request, name, levels, sample.images) for name in request.names()]
-    made = sorted((one for one in every if one.images), key=lambda one: GROUPS.index(one.info.group))
+    made = sorted((row for row in every if row.images), key=lambda row: GROUPS.index(row.info.group))
     if not made:
         raise StudyError(every[0].reason)
     columns = [format_severity(float(level)) for level in levels]
-    last = next(level for level in reversed(columns) if any(level in one.images for one in made))
-    far = sorted((one for one in made if last in one.images), key=lambda one: -one.images[last][1])
-    most, least = (format_number(one.images[last][1], 3) for one in (far[0], far[-1]))
+    last = next(level for level in reversed(columns) if any(level in row.images for row in made))
+    far = sorted((row for row in made if last in row.images), key=lambda row: -row.images[last][1])
+    most, least = (format_number(row.images[last][1], 3) for row in (far[0], far[-1]))
     title = f"{far[0].info.label} distorts this image most at severity {last}: RMSE {most}"
     if len(far) > 1:
         title += f"; {lower_label(far[-1].info.label)} least: {least}"
     return Figure(
-        image_grid([_row(one, columns, sample.images[0]) for one in made], [CLEAN, *columns], frame),
+        image_grid([_row(row, columns, sample.images[0]) for row in made], [CLEAN, *columns], frame),
         title,
         f"One image ({sample.label}, {request.side_px} \u00d7 {request.side_px} pixels) by severity; a row "
         "shares its random seed. Below each image: root mean square error from clean (RMSE, values / 255)."
-        f"{''.join(_note(one, columns) for one in every if one.reason)}",
+        f"{''.join(_note(row, columns) for row in every if row.reason)}",
         f"Image: {sample.credit}; {request.description}.",
-        frame.width_px,
+        frame,
     )
 
 
@@ -95,14 +95,14 @@ def _row(series: Series, columns: Sequence[str], clean: NDArray[np.uint8]) -> Ro
     shown = {CLEAN: (clean, 0.0)} | series.images
     urls = dict(zip(shown, picture_urls([(pixels, None, None) for pixels, _ in shown.values()]), strict=True))
     cells = {
-        level: Cell(
+        level: GridCell(
             urls.get(level),
             f"{name}, severity {level}",
             [format_number(shown[level][1], 3) if level in shown else "\u2013"],
         )
         for level in columns
     }
-    return Row({CLEAN: Cell(urls[CLEAN], CLEAN)} | cells, name, (series.info.group,))
+    return Row({CLEAN: GridCell(urls[CLEAN], CLEAN)} | cells, name, (series.info.group,))
 
 
 def _note(series: Series, columns: Sequence[str]) -> str:

@@ -10,19 +10,27 @@ import polars as pl
 
 from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
-from failmodes.analysis.charts.style.frame import PAGE, Frame, Panels
-from failmodes.analysis.charts.style.published import PUBLISHED, published_behind
-from failmodes.analysis.charts.style.series import OTHERS, ModelColors, by_largest_drop, model_colors
+from failmodes.analysis.charts.style.frame import PAGE, Frame
+from failmodes.analysis.charts.style.series import (
+    OTHER_MODELS,
+    PUBLISHED,
+    ModelColors,
+    by_largest_drop,
+    model_colors,
+    published_behind,
+)
 from failmodes.analysis.charts.style.theme import GRAY, LABEL_PX, TEXT_SHADES
 from failmodes.analysis.evaluations.selection import Selection, corruption_names, read_for_selection
+from failmodes.analysis.judging.findings.headlines import is_judged
 from failmodes.analysis.judging.findings.largest_drop import largest_drop_sentence
 from failmodes.analysis.judging.findings.shape import shape_label
-from failmodes.analysis.render.formatting import format_count, format_interval, format_number, format_percent
-from failmodes.analysis.statistics.curve_shape import chord
+from failmodes.analysis.render.formatting import format_count, format_number, format_percent, join_names
+from failmodes.analysis.statistics.curve_shape import chord, stored_settings
 from failmodes.analysis.statistics.model_accuracy import seed_curves
-from failmodes.warehouse.database_schema import SHAPE_LABELS
+from failmodes.warehouse.curve_shapes import NO_SHAPE, SHAPE_LABELS
 
-MAX_COLUMNS, HEIGHT_PX, LINE_PX = 5, 120, 13
+MAX_COLUMNS, LINE_PX = 5, 13
+MIN_HEIGHT_PX, MAX_HEIGHT_PX, ASPECT = 92, 150, 0.75  # of a panel; height by width
 MIN_FOLDED = 4  # with fewer panels, flat ones are drawn too
 
 
@@ -31,7 +39,7 @@ def chart(
 ) -> Figure:
     """Small multiples, one panel per corruption, by total drop; of more than four models only two have a color.
 
-    The caption names corruptions under which every model stays flat.
+    A line below names corruptions under which every model stays within the margin of a flat curve.
 
     Args:
         con: the warehouse, with shapes.
@@ -39,19 +47,25 @@ def chart(
         frame: where it is drawn.
         published: draw published models on the dataset behind, if the warehouse has any.
     """
-    models, others = model_colors(con, selection), published_behind(con, selection, shown=published)
-    names, shapes = corruption_names(con, selection), read_for_selection(con, "shapes", selection)
+    models = model_colors(con, selection)
+    others = published_behind(con, selection, shown=published)
+    names = corruption_names(con, selection)
+    shapes = read_for_selection(con, "shapes", selection)
     points = _points(con, selection, models)
-    flat = _flat_corruptions(shapes, len(names))
+    margin = stored_settings(con).flat_below
+    flat = _flat_corruptions(points, margin)
     by_drop = sorted(by_largest_drop(points, "accuracy"), key=selection.extras.__contains__)  # extras last
-    order = [names[one] for one in by_drop if one not in flat]
+    order = [names[corruption] for corruption in by_drop if corruption not in flat]
     low = style.share_floor(min([*points["accuracy_low"].drop_nulls(), *others.curves["accuracy"]]))
     last = max(points["severity"])
     panels = frame.panels(len(order), MAX_COLUMNS, right_px=32)
-    lines = max(1, len(models.colors))
-    height = panels.height(HEIGHT_PX, style.PANEL_HEAD_PX + LINE_PX * lines)
+    words = _shape_rows(shapes.filter(~pl.col("corruption").is_in(flat)), models, panels.width)
+    usual = min(MAX_HEIGHT_PX, max(MIN_HEIGHT_PX, ASPECT * panels.width))
+    last_line = max(words["line"], default=0)
+    height = panels.height(usual, style.PANEL_HEAD_PX + LINE_PX * (last_line + 1))
+    words = words.with_columns(above=1 + (4 + LINE_PX * (last_line - pl.col("line"))) / height * (1 - low))
     behind = others.curves.with_columns(series=pl.lit(PUBLISHED))
-    rows = pl.concat([behind, models.with_series(points), _shape_rows(shapes, models, panels)], how="diagonal_relaxed")
+    rows = pl.concat([behind, models.with_series(points), words], how="diagonal_relaxed")
     rows = _with_last_values(rows, models, LABEL_PX / height * (1 - low), low).with_columns(
         corruption=pl.col("corruption").replace_strict(names, default=None, return_dtype=pl.String)
     )
@@ -60,7 +74,7 @@ def chart(
         models,
         frame,
         [PUBLISHED] if others.phrase else [],
-        style.severity_axis(last, title="severity" if panels.rows <= style.FEW_ROWS else None),
+        style.severity_axis(last),
         alt.Y("accuracy:Q", title="accuracy", scale=style.fixed_scale(low, 1), axis=style.percent_axis(height)),
         chance,
         style.point_size(points),
@@ -71,12 +85,16 @@ def chart(
     steady = "" if chance is None else f"dotted: chance ({format_percent(chance)}); "
     return Figure(
         plot,
-        largest_drop_sentence(con, selection),
+        largest_drop_sentence(con, selection) if is_judged(con, selection) else "Accuracy by severity",
         f"Accuracy from clean (0) to severity {last:g} on {selection.images}; {_band_phrase(models)}; gray "
         f"dashes: linear drop; {models.phrase(selection.averaged_phrase)}{others.phrase}{steady}above each panel: "
-        f"shape of each curve.{_flat_text(shapes, flat, names)}",
+        "shape of each curve, if it is conclusive.",
         selection.source_line,
-        frame.width_px,
+        frame,
+        f"Within {format_number(100 * margin, 0)} points of clean accuracy at every severity, not drawn: "
+        f"{join_names(names[corruption] for corruption in flat)}."
+        if flat
+        else "",
     )
 
 
@@ -101,44 +119,38 @@ def _points(con: duckdb.DuckDBPyConnection, selection: Selection, models: ModelC
     return pl.concat([points.with_columns(chord=pl.concat(chords)), runs], how="diagonal_relaxed")
 
 
-def _flat_corruptions(shapes: pl.DataFrame, count: int) -> list[str]:
-    """Corruptions that are flat for every model, largest drop first; empty if all are, or if there are few panels."""
-    rows = shapes.group_by("corruption").agg((pl.col("shape") == "flat").all(), pl.col("total_drop").max())
-    flat = rows.filter("shape").sort("total_drop", "corruption", descending=[True, False])["corruption"].to_list()
-    return flat if len(flat) < count and count >= MIN_FOLDED else []
+def _flat_corruptions(points: pl.DataFrame, margin: float) -> list[str]:
+    """Corruptions under which every model stays within `margin` of its clean accuracy, largest change first.
 
-
-def _flat_text(shapes: pl.DataFrame, flat: Sequence[str], names: dict[str, str]) -> str:
-    """Each flat corruption with the largest drop over models and its interval."""
-    if not flat:
-        return ""
-    largest = shapes.sort("total_drop", descending=True).unique("corruption", keep="first", maintain_order=True)
-    of = {row["corruption"]: row for row in largest.rows(named=True)}
-    drops = (
-        f"{names[one]} ({format_number(100 * of[one]['total_drop'])} "
-        f"{format_interval(of[one]['total_drop_low'], of[one]['total_drop_high'])})"
-        for one in flat
+    Empty if there are few corruptions, or no other.
+    """
+    curves = points.filter(pl.col("run").is_null()).sort("severity").group_by("corruption", "label")
+    changes = curves.agg(change=(pl.col("accuracy") - pl.col("accuracy").first()).abs().max())
+    largest = (
+        changes.group_by("corruption").agg(pl.max("change")).sort("change", "corruption", descending=[True, False])
     )
-    margin = format_number(100 * shapes["flat_below"][0], 0)
-    return f" Flat within {margin} points, not drawn (largest total drop in points): {', '.join(drops)}."
+    flat = largest.filter(pl.col("change") <= margin)["corruption"].to_list()
+    return flat if MIN_FOLDED <= len(largest) != len(flat) else []
 
 
-def _shape_rows(shapes: pl.DataFrame, models: ModelColors, panels: Panels) -> pl.DataFrame:
-    """One row per corruption and colored model, with its `shape_text`."""
+def _shape_rows(shapes: pl.DataFrame, models: ModelColors, width: float) -> pl.DataFrame:
+    """The `shape_text` of each corruption and colored model with a shape, and its `line` below the title.
+
+    Models with the same text share one, whose `series` is null. A panel without a shape has an empty line.
+    """
     labeled = shapes.with_columns(label=pl.col("label").replace_strict(models.of_runs, return_dtype=pl.String))
-    groups = labeled.filter(pl.col("label").is_in(list(models.colors))).partition_by(
-        "label", "corruption", as_dict=True, maintain_order=True
-    )
-    return pl.DataFrame(
-        [
-            {
-                "corruption": corruption,
-                "series": models.series[label],
-                "shape_text": shape_line(rows.rows(named=True), panels.width + 30),
-            }
-            for (label, corruption), rows in groups.items()
+    rows = []
+    for (corruption,), panel in labeled.partition_by("corruption", as_dict=True, maintain_order=True).items():
+        lines = {label: shape_line(panel.filter(label=label).rows(named=True), width + 30) for label in models.colors}
+        texts: dict[str | None, str] = {models.series[label]: line for label, line in lines.items() if line}
+        if len(texts) == len(lines) > 1 and len(set(texts.values())) == 1:
+            texts = {None: texts.popitem()[1]}
+        rows += [
+            {"corruption": corruption, "series": series, "shape_text": text, "line": line}
+            for line, (series, text) in enumerate((texts or {None: "\u00a0"}).items())
         ]
-    )
+    schema = {"corruption": pl.String, "series": pl.String, "shape_text": pl.String, "line": pl.Int64}
+    return pl.DataFrame(rows, schema, orient="row")
 
 
 def _with_last_values(rows: pl.DataFrame, models: ModelColors, gap: float, low: float) -> pl.DataFrame:
@@ -172,27 +184,24 @@ def _layers(
     point_size: int,
 ) -> list[alt.Chart]:
     """Lines with intervals and chords, last values at their right and shapes above."""
-    focus, color = style.focus_on("label", frame), models.color(frame, *((name, GRAY) for name in behind))
+    focus = style.focus_on("label", frame)
+    color = models.color(frame, *((name, GRAY) for name in behind))
     faded = style.faded(focus)
     base = alt.Chart().encode(x=severity, y=accuracy, color=color, detail=["label:N", "run:N"])
-    front = base.transform_filter(f"isValid(datum.chord) && datum.series !== '{OTHERS}'")
+    front = base.transform_filter(f"isValid(datum.chord) && datum.series !== '{OTHER_MODELS}'")
     tips = [
         alt.Tooltip("label:N", title="model"),
         alt.Tooltip("severity:Q", title="severity"),
         *style.interval_tips("accuracy", ".1%", "accuracy", "accuracy_low", "accuracy_high"),
     ]
     shades = [TEXT_SHADES.get(color, color) for color in models.colors.values()]
-    words = [
-        alt.Chart()
-        .transform_filter("isValid(datum.shape_text)")
-        .transform_filter(alt.FieldEqualPredicate(field="series", equal=models.series[label]))
-        .mark_text(align="left", baseline="bottom", color=shade)
-        .encode(text="shape_text:N", x=alt.value(0), y=alt.value(-4 - LINE_PX * (len(shades) - 1 - place)))
-        for place, (label, shade) in enumerate(zip(models.colors, shades, strict=True))
+    of_series: list[tuple[Any, dict[str, Any]]] = [
+        (alt.FieldEqualPredicate(field="series", equal=models.series[label]), {"color": shade})
+        for label, shade in zip(models.colors, shades, strict=True)
     ]
     return [
         *([] if chance is None else [style.rule_at(chance, strokeDash=[1, 3])]),
-        base.transform_filter(alt.FieldOneOfPredicate("series", [*behind, OTHERS])).mark_line(
+        base.transform_filter(alt.FieldOneOfPredicate("series", [*behind, OTHER_MODELS])).mark_line(
             strokeWidth=0.7, opacity=0.6
         ),
         front.mark_line(strokeDash=[3, 3], strokeWidth=1, style="muted-line").encode(y="chord:Q", color=alt.Color()),
@@ -203,12 +212,19 @@ def _layers(
         front.mark_line(strokeWidth=1.8).encode(strokeDash=models.dash(), opacity=faded),
         front.mark_point(size=point_size, filled=True).encode(tooltip=tips, opacity=faded).add_params(focus),
         *(
-            front.transform_filter(alt.FieldEqualPredicate(field="series", equal=models.series[label]))
-            .mark_text(align="left", dx=6, fontWeight="bold", color=shade)
+            front.transform_filter(is_one)
+            .mark_text(align="left", dx=6, fontWeight="bold", **shade)
             .encode(y="place:Q", text="text:N", opacity=faded, color=alt.Color())
-            for label, shade in zip(models.colors, shades, strict=True)
+            for is_one, shade in of_series
         ),
-        *words,
+        *(
+            alt.Chart()
+            .transform_filter("isValid(datum.shape_text)")
+            .transform_filter(is_one)
+            .mark_text(align="left", baseline="bottom", **shade)
+            .encode(text="shape_text:N", x=alt.value(0), y="above:Q")
+            for is_one, shade in [*of_series, ("!isValid(datum.series)", {"style": "muted"})]
+        ),
     ]
 
 
@@ -223,17 +239,21 @@ def _band_phrase(models: ModelColors) -> str:
 
 
 def shape_line(rows: Sequence[dict[str, Any]], available_px: float) -> str:
-    """The shape of a model's training runs under one corruption, as one line that fits the panel.
+    """The shape of a model's training runs under one corruption, as one line that fits the panel; "" if inconclusive.
 
     Args:
         rows: of the table `shapes`, one per training run.
         available_px: width of the panel.
     """
-    (shape, most), *others = Counter(row["shape"] for row in rows).most_common()
+    (shape, most), *others = Counter(row["shape"] for row in rows).most_common() or [(NO_SHAPE, 0)]
+    if shape == NO_SHAPE:
+        return ""
     if len(rows) == 1:
-        long, short = shape_label(rows[0]), SHAPE_LABELS[shape]
+        long = shape_label(rows[0])
+        short = SHAPE_LABELS[shape]
     elif any(count == most for _, count in others):
-        long, short = "shapes differ by seed", "shapes differ"
+        long = "shapes differ by seed"
+        short = "shapes differ"
     elif others:
         long, short = (
             f"{SHAPE_LABELS[shape]} in {most} of {len(rows)} seeds",

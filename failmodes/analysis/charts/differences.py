@@ -14,7 +14,7 @@ from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.charts.style.series import model_colors
 from failmodes.analysis.charts.style.theme import GRAY, MODEL_COLORS
-from failmodes.analysis.evaluations.selection import LABELS, Selection
+from failmodes.analysis.evaluations.selection import LABELS, Selection, is_id
 from failmodes.analysis.evaluations.trained_models import TrainedModel, trained_models
 from failmodes.analysis.judging.compare import Comparison, Difference, compare_models
 from failmodes.analysis.judging.compare_text import ComparisonText, crossover_text
@@ -45,8 +45,8 @@ def chart(
     """
     models = sorted(trained_models(selection.evaluations), key=lambda model: _place(model, named))
     if len(models) != 2:
-        found = format_count(len(models), "model")
-        raise StudyError(f"differences: expected two models, found {found}: name two with --model A --model B")
+        count = format_count(len(models), "model")
+        raise StudyError(f"differences: expected two models, found {count}: name two with --model A --model B")
     a, b = (OpenedModel(con, Path(), model, replace(selection, evaluations=model.runs)) for model in models)
     comparison = compare_models(a, b, corruptions=selection.corruptions)
     return draw(comparison, selection.images, colors=model_colors(con, selection).colors, frame=frame)
@@ -58,7 +58,7 @@ def _place(model: TrainedModel, named: Sequence[str]) -> int:
         (
             place
             for place, name in enumerate(named)
-            if any(name in map(run.facts.get, LABELS) or run.evaluation_id.startswith(name) for run in model.runs)
+            if any(name in map(run.facts.get, LABELS) or is_id(name, run.evaluation_id) for run in model.runs)
         ),
         len(named),
     )
@@ -75,26 +75,43 @@ def draw(
         colors: color by model label; by default the first two of the theme.
         frame: where it is drawn.
     """
-    labels = (comparison.a.label, comparison.b.label)
-    given = [(colors or {}).get(label, GRAY) for label in labels]
-    is_told_apart = GRAY not in given and given[0] != given[1]
-    ahead = {
-        f"{label} higher": color for label, color in zip(labels, given if is_told_apart else MODEL_COLORS, strict=False)
-    }
-    order = [one.label for one in comparison.corruptions]
+    ahead = _colors_ahead(comparison, colors or {})
+    winners = dict(zip("ab", ahead, strict=True))
+    order = [corruption.label for corruption in comparison.corruptions]
     rows = pl.DataFrame(
         [
-            {"panel": one.label} | row
-            for one in comparison.corruptions
-            for row in _rows(comparison, one, dict(zip("ab", ahead, strict=True)))
+            {"panel": corruption.label} | row
+            for corruption in comparison.corruptions
+            for row in _rows(comparison, corruption, winners)
         ],
         infer_schema_length=None,
     )
-    margin = comparison.margin
-    low, high = style.domain_of([*rows["low"], *rows["high"], -margin, margin, -MIN_RANGE, MIN_RANGE], 0.05)
     last = max(cell.severity or 0.0 for cell in comparison.cells)
     color = style.series_color(ahead | {INCONCLUSIVE: GRAY}, frame, "winner", **style.POINTS)
     panels = frame.panels(len(order), MAX_COLUMNS)
+    layers = _layers(comparison, rows, color, last)
+    return Figure(
+        style.small_multiples(layers, rows, "panel", order, panels, panels.height(HEIGHT_PX)),
+        ComparisonText(comparison).headline,
+        _subtitle(comparison, images or format_count(comparison.pair.pairing.image_count, "image"), last),
+        " ".join(dict.fromkeys((comparison.a.source_line, comparison.b.source_line))),
+        frame,
+    )
+
+
+def _colors_ahead(comparison: Comparison, colors: Mapping[str, str]) -> dict[str, str]:
+    """The color of a cell in which each model has the higher accuracy, by its name in the legend."""
+    labels = (comparison.a.label, comparison.b.label)
+    of_models = [colors.get(label, GRAY) for label in labels]
+    is_distinct = GRAY not in of_models and of_models[0] != of_models[1]
+    chosen = of_models if is_distinct else MODEL_COLORS
+    return {f"{label} higher": color for label, color in zip(labels, chosen, strict=False)}
+
+
+def _layers(comparison: Comparison, rows: pl.DataFrame, color: alt.Color, last: float) -> list[alt.Chart]:
+    """The margin, the line of no difference, cells with intervals, and crossovers."""
+    margin = comparison.margin
+    low, high = style.domain_of([*rows["low"], *rows["high"], -margin, margin, -MIN_RANGE, MIN_RANGE], 0.05)
     y = alt.Y(
         "difference:Q",
         title="difference, points",
@@ -102,15 +119,16 @@ def draw(
         axis=style.y_axis(labelExpr=POINTS_LABEL),
     )
     base = alt.Chart().encode(x=style.severity_axis(last), y=y)
-    cells, crossing = base.transform_filter("isValid(datum.low)"), base.transform_filter("isValid(datum.crossover)")
+    cells = base.transform_filter("isValid(datum.low)")
+    crossing = base.transform_filter("isValid(datum.crossover)")
     tips = [
         alt.Tooltip("severity:Q", title="severity"),
         alt.Tooltip("text:N", title="difference"),
-        alt.Tooltip("a:Q", format=".1%", title=labels[0]),
-        alt.Tooltip("b:Q", format=".1%", title=labels[1]),
+        alt.Tooltip("a:Q", format=".1%", title=comparison.a.label),
+        alt.Tooltip("b:Q", format=".1%", title=comparison.b.label),
         alt.Tooltip("winner:N", title="verdict"),
     ]
-    layers = [
+    return [
         style.once().mark_rect(style="band", opacity=0.5).encode(y=alt.datum(-margin), y2=alt.datum(margin)),
         style.rule_at(0, strokeDash=[1, 0]),
         cells.mark_line(style="muted-line", strokeWidth=1),
@@ -121,16 +139,9 @@ def draw(
             tooltip=alt.Tooltip("crossover:N", title="curves cross at severity")
         ),
     ]
-    return Figure(
-        style.small_multiples(layers, rows, "panel", order, panels, panels.height(HEIGHT_PX)),
-        ComparisonText(comparison).headline,
-        _subtitle(comparison, images or format_count(comparison.pairing.image_count, "image"), last),
-        " ".join(dict.fromkeys((comparison.a.source_line, comparison.b.source_line))),
-        frame.width_px,
-    )
 
 
-def _rows(comparison: Comparison, one: Difference, winners: Mapping[str, str]) -> list[dict[str, Any]]:
+def _rows(comparison: Comparison, corruption: Difference, winners: Mapping[str, str]) -> list[dict[str, Any]]:
     """Cells of a corruption, clean included, and its crossover."""
     rows: list[dict[str, Any]] = [
         {
@@ -141,13 +152,13 @@ def _rows(comparison: Comparison, one: Difference, winners: Mapping[str, str]) -
             "a": cell.a,
             "b": cell.b,
             "text": format_points_interval(cell.estimate, signed=True),
-            "winner": winners.get(cell.winner if comparison.has_verdict else "", INCONCLUSIVE),
+            "winner": winners.get(cell.winner if comparison.pair.has_verdict else "", INCONCLUSIVE),
         }
         for cell in sorted(comparison.cells, key=lambda cell: cell.severity or 0.0)
-        if cell.corruption in (CLEAN, one.corruption)
+        if cell.corruption in (CLEAN, corruption.corruption)
     ]
-    if one.crossover and comparison.has_verdict:
-        at = one.crossover
+    if corruption.crossover and comparison.pair.has_verdict:
+        at = corruption.crossover
         rows.append(
             {"severity": at.at, "difference": 0.0, "from": at.low, "to": at.high, "crossover": crossover_text(at)}
         )
@@ -157,9 +168,9 @@ def _rows(comparison: Comparison, one: Difference, winners: Mapping[str, str]) -
 def _subtitle(comparison: Comparison, images: str, last: float) -> str:
     text = ComparisonText(comparison)
     verdict = f"color: verdict over all {len(comparison.cells)} cells ({text.cell_test}, Holm correction); "
-    crossing = "diamond: crossover; " if any(one.crossover for one in comparison.corruptions) else ""
+    crossing = "diamond: crossover; " if any(row.crossover for row in comparison.corruptions) else ""
     return (
         f"Accuracy of {comparison.b.label} minus accuracy of {comparison.a.label} in percentage points, from clean (0) "
         f"to severity {last:g}, on {images}. Bars: {format_percent(comparison.level, 0)} interval of each cell, "
-        f"uncorrected; {verdict + crossing if comparison.has_verdict else ''}band: margin of \u00b1{text.margin}."
+        f"uncorrected; {verdict + crossing if comparison.pair.has_verdict else ''}band: margin of \u00b1{text.margin}."
     )

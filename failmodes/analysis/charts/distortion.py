@@ -76,7 +76,7 @@ def _figure(rows: pl.DataFrame, images: str, without: str, source: str, frame: F
         "Distance from the clean image by severity: root mean square error (RMSE, values / 255) and one minus "
         f"structural similarity (SSIM); line: mean over {images}; band: 5th to 95th percentile.{without}",
         source,
-        frame.width_px,
+        frame,
     )
 
 
@@ -132,7 +132,8 @@ def distortion_sentence(rows: pl.DataFrame) -> str:
     """
     last = rows.filter(pl.col("severity") == pl.col("severity").max().over("corruption"))
     first = last.sort("mean_rmse", descending=True).row(0, named=True)
-    severity, rmse = format_severity(first["severity"]), format_number(first["mean_rmse"], 2)
+    severity = format_severity(first["severity"])
+    rmse = format_number(first["mean_rmse"], 2)
     most = f"{first['corruption_label']} distorts the images most: RMSE {rmse} at severity {severity}"
     falls = rows.filter(pl.col("rmse_change_high") < 0)["corruption_label"].unique(maintain_order=True)
     uneven = [lower_label(label) for label in falls]
@@ -165,9 +166,11 @@ def measured_distortion(request: CorruptionRequest, clean: NDArray[np.uint8]) ->
 
 def _curve(request: CorruptionRequest, name: str, clean: NDArray[np.uint8]) -> list[dict[str, Any]]:
     """Rows of one corruption from clean to the last severity; the change is from the previous severity."""
-    info, severities = CORRUPTIONS[name], request.levels() or DENSE_GRID
+    info = CORRUPTIONS[name]
+    severities = request.levels() or DENSE_GRID
     rows: list[dict[str, Any]] = []
-    before, groups = None, number_groups(fingerprint_with_rows(clean)[1])
+    before = None
+    groups = number_groups(fingerprint_with_rows(clean)[1])
     for severity in [Decimal(0), *(s for s in severities if info.interpolable or not s % 1)]:
         images = request.images_at(name, severity, clean)
         distances = rmse(clean, images).astype(np.float64)

@@ -1,5 +1,7 @@
 """Curvature of each curve over measured distortion (RMSE, 1 − SSIM) against its curvature over severity."""
 
+from collections.abc import Sequence
+
 import altair as alt
 import duckdb
 import polars as pl
@@ -7,13 +9,13 @@ import polars as pl
 from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame, PlotAxis
-from failmodes.analysis.charts.style.series import OTHERS, model_colors
+from failmodes.analysis.charts.style.series import OTHER_MODELS, model_colors
 from failmodes.analysis.evaluations.selection import Selection, corruption_names, read_for_selection
 from failmodes.analysis.render.formatting import capitalize_first, format_count, format_percent
 from failmodes.analysis.statistics.curve_shape import RMSE_AXIS, SEVERITY_AXIS, SSIM_AXIS, stored_settings
 from failmodes.analysis.statistics.estimate import Word
 from failmodes.runtime.errors import WarehouseError
-from failmodes.warehouse.database_schema import SHAPE_LABELS
+from failmodes.warehouse.curve_shapes import SHAPE_LABELS
 
 AXIS_NAMES = {SEVERITY_AXIS: "severity", RMSE_AXIS: "RMSE", SSIM_AXIS: "1\u00a0\u2212\u00a0SSIM"}
 MEANINGS: dict[Word, str] = {
@@ -32,45 +34,28 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     Raises:
         WarehouseError: no curve that drops has measured distortion that increases with severity.
     """
-    names, models, settings = corruption_names(con, selection), model_colors(con, selection), stored_settings(con)
+    models = model_colors(con, selection)
+    settings = stored_settings(con)
     pairs = axis_pairs(con, selection)
     if pairs.is_empty():
         raise WarehouseError(
             "no curve that drops has measured distortion that increases with severity: see the reasons in the table "
             "shapes_over_distortion"
         )
-    panel = pl.format("Over {}", pl.col("axis").replace_strict(AXIS_NAMES))
-    labels = pl.col("shape", "shape_over_severity").replace_strict(SHAPE_LABELS, return_dtype=pl.String)
-    verdicts = [MEANINGS[axes_verdict(*shapes)] for shapes in pairs.select("shape_over_severity", "shape").rows()]
-    name = pl.col("corruption").replace_strict(names)
-    curvatures = pl.col("^curvature.*$")
-    points = models.with_series(
-        pairs.select("label", "corruption", labels, curvatures, panel=panel, name=name, verdict=pl.Series(verdicts))
+    threshold = settings.curvature_threshold
+    points = models.with_series(_points(pairs, corruption_names(con, selection)))
+    low, high = style.domain_of(
+        [*points["curvature"], *points["curvature_over_severity"], -1.5 * threshold, 1.5 * threshold], 0.15
     )
     panel_names = [f"Over {AXIS_NAMES[axis]}" for axis in AXIS_NAMES if axis in pairs["axis"]]
     panels = frame.panels(len(panel_names), 2)
     side = panels.height(min(MAX_SIDE_PX, panels.width))
-    threshold = settings.curvature_threshold
-    low, high = style.domain_of(
-        [*points["curvature"], *points["curvature_over_severity"], -1.5 * threshold, 1.5 * threshold], 0.15
+    points = _with_names(
+        points,
+        PlotAxis("curvature_over_severity", low, high, panels.width),
+        PlotAxis("curvature", low, high, side),
     )
-    named = [
-        style.without_overlap(
-            part.with_columns(
-                name=pl.when(pl.col("series") != OTHERS, pl.col("verdict") == MEANINGS["supported"]).then("name")
-            ),
-            PlotAxis("curvature_over_severity", low, high, panels.width),
-            PlotAxis("curvature", low, high, side),
-        ).select("panel", "label", "corruption", shown_name="name")
-        for part in points.partition_by("panel")
-    ]
-    points = points.join(pl.concat(named), on=["panel", "label", "corruption"], how="left", maintain_order="left")
-    squares = pl.DataFrame(
-        {"panel": name, "x": start, "x_end": end}
-        for name in panel_names
-        for start, end in ((low, -threshold), (-threshold, threshold), (threshold, high))
-    )
-    rows = pl.concat([squares, points], how="diagonal_relaxed")
+    rows = pl.concat([_squares(panel_names, threshold, low, high), points], how="diagonal_relaxed")
     return Figure(
         style.small_multiples(
             _layers(models.color(frame, **style.POINTS), frame, low, high), rows, "panel", panel_names, panels, side
@@ -83,7 +68,39 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
         "Labels, where they fit: different shape over distortion. "
         f"{capitalize_first(models.phrase(selection.averaged_phrase))}".rstrip(),
         selection.source_line,
-        frame.width_px,
+        frame,
+    )
+
+
+def _points(pairs: pl.DataFrame, names: dict[str, str]) -> pl.DataFrame:
+    """Rows of `axis_pairs` with their panel, the names of corruption and shapes, and whether the shapes differ."""
+    verdicts = [MEANINGS[axes_verdict(*shapes)] for shapes in pairs.select("shape_over_severity", "shape").rows()]
+    return pairs.select(
+        "label",
+        "corruption",
+        pl.col("shape", "shape_over_severity").replace_strict(SHAPE_LABELS, return_dtype=pl.String),
+        pl.col("^curvature.*$"),
+        panel=pl.format("Over {}", pl.col("axis").replace_strict(AXIS_NAMES)),
+        name=pl.col("corruption").replace_strict(names),
+        verdict=pl.Series(verdicts),
+    )
+
+
+def _with_names(points: pl.DataFrame, x: PlotAxis, y: PlotAxis) -> pl.DataFrame:
+    """The points with `shown_name`, where it fits and the shapes of a colored model differ."""
+    is_named = (pl.col("series") != OTHER_MODELS) & (pl.col("verdict") == MEANINGS["supported"])
+    candidates = points.with_columns(name=pl.when(is_named).then("name"))
+    named = [style.without_overlap(panel, x, y) for panel in candidates.partition_by("panel")]
+    keys = ["panel", "label", "corruption"]
+    return points.join(pl.concat(named).select(*keys, shown_name="name"), on=keys, how="left", maintain_order="left")
+
+
+def _squares(panel_names: Sequence[str], threshold: float, low: float, high: float) -> pl.DataFrame:
+    """The squares of each panel in which curves drop early, near-linearly or late over both axes."""
+    return pl.DataFrame(
+        {"panel": name, "x": start, "x_end": end}
+        for name in panel_names
+        for start, end in ((low, -threshold), (-threshold, threshold), (threshold, high))
     )
 
 

@@ -7,19 +7,20 @@ import polars as pl
 from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
-from failmodes.analysis.charts.style.theme import DARK_GRAY, GRAY
+from failmodes.analysis.charts.style.theme import DARK_GRAY, GRAY, MID_GRAY
 from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.judging.findings.early_warning import PREDICTOR_NAMES
-from failmodes.analysis.judging.findings.headlines import chart_title
+from failmodes.analysis.judging.findings.headlines import chart_title, is_judged
+from failmodes.analysis.judging.findings.kind import read_findings
 from failmodes.analysis.render.formatting import MAX_LISTED, format_count, join_names
-from failmodes.analysis.statistics.early_warning import early_warning, is_found
+from failmodes.analysis.statistics.early_warning import early_warning
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_phrase
-from failmodes.analysis.statistics.shares import TITLE_ERROR
 from failmodes.runtime.errors import WarehouseError
 
 MAX_COLUMNS, ROW_PX = 4, 22
 SMALLEST_SHARE = 0.01  # the axis reaches it at both ends, so that small effects look small
 VERDICTS = {"supported": DARK_GRAY, "not supported": GRAY}
+NOT_JUDGED = {"not judged": MID_GRAY}
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
@@ -38,27 +39,39 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     name_px = 12 + max(map(style.text_width, names))
     panels = frame.panels(len(labels), MAX_COLUMNS, left_px=name_px, right_px=8)
     domain = (min([-SMALLEST_SHARE, *rows["low"]]), max([SMALLEST_SHARE, *rows["high"]]))
-    layers = _layers(frame, domain, names, name_px, int(panels.width / 60))
+    colors = VERDICTS if is_judged(con, selection) else NOT_JUDGED
+    layers = _layers(frame, domain, names, colors, name_px, int(panels.width / 60))
     return Figure(
         style.small_multiples(layers, rows, "label", labels, panels, panels.height(ROW_PX * len(names))),
-        chart_title(con, selection, "early_warning", "has no score that is supported as an early warning"),
+        chart_title(
+            con,
+            selection,
+            "early_warning",
+            "has no score that is supported as an early warning",
+            "Early warning of failures at the next severity",
+        ),
         f"{_subtitle(selection, every)} {shown_phrase(chosen)}".rstrip(),
         selection.source_line,
-        frame.width_px,
+        frame,
     )
 
 
 def _rows(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
     """One row per model and score: its reduction with interval (null if not available) and counts."""
-    missing, supported = list(VERDICTS)[::-1]
+    scores = read_findings(con, selection.ids, "early_warning") if is_judged(con, selection) else []
+    supported, other = VERDICTS
+    verdicts = {
+        (score.evaluation_id, score.claim): supported if score.verdict == "supported" else other for score in scores
+    }
     return pl.DataFrame(
         [
-            {"label": evaluation.label, "name": PREDICTOR_NAMES[name], "share": one.share and one.share.value,
-             "low": one.share and one.share.low, "high": one.share and one.share.high,
-             "series": supported if is_found(one, TITLE_ERROR) else missing, "gain": one.gain and one.gain.value,
-             "p": one.adjusted_p, "images": one.images, "steps": one.rows, "failures": one.events, "reason": one.reason}
+            {"label": evaluation.label, "name": PREDICTOR_NAMES[name], "share": gain.share and gain.share.value,
+             "low": gain.share and gain.share.low, "high": gain.share and gain.share.high,
+             "series": verdicts.get((evaluation.evaluation_id, name), "not judged"),
+             "gain": gain.gain and gain.gain.value, "p": gain.adjusted_p, "images": gain.images,
+             "steps": gain.rows, "failures": gain.events, "reason": gain.reason}
             for evaluation in selection.evaluations
-            for name, one in early_warning(con, selection, evaluation).items()
+            for name, gain in early_warning(con, selection, evaluation).items()
         ],
         schema_overrides={**dict.fromkeys(("share", "low", "high", "gain", "p"), pl.Float64), "reason": pl.String},
     )  # fmt: skip
@@ -82,7 +95,9 @@ def _subtitle(selection: Selection, rows: pl.DataFrame) -> str:
     )
 
 
-def _layers(frame: Frame, domain: tuple[float, float], names: list[str], name_px: float, ticks: int) -> list[alt.Chart]:
+def _layers(
+    frame: Frame, domain: tuple[float, float], names: list[str], colors: dict[str, str], name_px: float, ticks: int
+) -> list[alt.Chart]:
     """Zero, intervals and points."""
     scale = style.fixed_scale(*domain)
     x_axis = alt.Axis(labelExpr=style.PERCENT, tickCount=max(2, ticks), grid=False)
@@ -90,7 +105,7 @@ def _layers(frame: Frame, domain: tuple[float, float], names: list[str], name_px
     base = alt.Chart().encode(
         x=alt.X("share:Q", title="log-loss reduction", scale=scale, axis=x_axis),
         y=alt.Y("name:N", title=None, sort=names, axis=y_axis),
-        color=style.series_color(VERDICTS, frame, symbolType="circle", symbolSize=60),
+        color=style.series_color(colors, frame, symbolType="circle", symbolSize=60),
     )
     tips = [alt.Tooltip("name:N", title="score"), *style.interval_tips("share", ".2%", "log-loss reduction"),
             alt.Tooltip("gain:Q", format=".2~g", title="nats per step"),

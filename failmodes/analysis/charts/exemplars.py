@@ -7,7 +7,7 @@ from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame, evenly_spaced
 from failmodes.analysis.charts.style.image_grid import Row, curve_row, image_grid
 from failmodes.analysis.evaluations.selection import Selection
-from failmodes.analysis.images.exemplars import exemplar_images, exemplar_rows
+from failmodes.analysis.images.collection import exemplar_images, exemplar_rows
 from failmodes.analysis.render.formatting import format_count, format_severity, lower_label
 from failmodes.runtime.errors import WarehouseError
 
@@ -32,11 +32,13 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
         pl.col("image_id") == pl.col("image_id").first().over("corruption"), pl.col("severity").is_in(levels)
     ).partition_by("corruption", as_dict=True)
     series = [first[name,] for name in selection.corruptions if (name,) in first]
-    plot = image_grid([_row(one) for one in series], [format_severity(float(one)) for one in levels], frame)
-    incorrect = sum(not one["correct"][-1] for one in series)
-    reasons = sorted({lower_label(one["reason_name"][0]) for one in series})
+    plot = image_grid(
+        [_row(exemplar) for exemplar in series], [format_severity(float(level)) for level in levels], frame
+    )
+    incorrect = sum(not exemplar["correct"][-1] for exemplar in series)
+    reasons = sorted({lower_label(exemplar["reason_name"][0]) for exemplar in series})
     attention = "No attention is stored."
-    if any(one["map_f16"].count() for one in series):
+    if any(exemplar["map_f16"].count() for exemplar in series):
         attention = (
             "Orange: Grad-CAM for the class predicted on the clean image, scaled within a row; dot and line: its "
             "centroid and the centroid's path from clean."
@@ -48,7 +50,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
         "correct (tick) or incorrect (cross), and confidence. Illustration, not evidence: "
         f"{format_count(len(series), 'image')} of {selection.image_count:,}. {attention}",
         selection.source_line,
-        frame.width_px,
+        frame,
     )
 
 

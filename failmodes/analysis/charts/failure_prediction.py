@@ -11,17 +11,15 @@ from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.charts.style.theme import DARK_GRAY, MID_GRAY
 from failmodes.analysis.evaluations.selection import Selection, read_for_selection
-from failmodes.analysis.judging.findings.headlines import MOST_IN_TITLE
-from failmodes.analysis.render.formatting import format_count, join_names
+from failmodes.analysis.judging.findings.headlines import MAX_IN_TITLE
+from failmodes.analysis.render.formatting import format_interval, format_number, format_severity, join_names
 from failmodes.analysis.statistics.failure_prediction import (
     CHANCE,
     averaged,
     enough,
     mean_auroc,
-    predict_failures,
 )
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_phrase
-from failmodes.analysis.statistics.shares import TITLE_ERROR
 from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse.metrics.failure_prediction import FEWEST
 
@@ -52,12 +50,12 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     hindsight = " Attention drift needs the clean image." if "attention drift" in rows["series"] else ""
     return Figure(
         plot,
-        _title(con, selection),
+        _title(rows),
         f"AUROC of each score for misclassification detection, mean over {selection.averaged_phrase} with at least "
         f"{FEWEST} incorrect and {FEWEST} correct predictions; {selection.images}. Band: 95% interval of confidence "
         f"over images; dashed: chance (0.5).{hindsight} {shown_phrase(chosen)}".rstrip(),
         selection.source_line,
-        frame.width_px,
+        frame,
     )
 
 
@@ -104,17 +102,14 @@ def _layers(rows: pl.DataFrame, frame: Frame) -> list[alt.Chart]:
     ]
 
 
-def _title(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    """In how many cells confidence predicts failures better, and in how many worse, than chance."""
-    every = {evaluation.label: predict_failures(con, selection, evaluation) for evaluation in selection.evaluations}
-    found = {label: list(one.cells) for label, one in every.items() if one}
-    if not found:
+def _title(rows: pl.DataFrame) -> str:
+    """The mean AUROC of confidence at the last severity of each of up to two models, else of the lowest and highest."""
+    bands = rows.drop_nulls("low").filter(pl.col("severity") == pl.col("severity").max())
+    means = {label: format_number(auroc, 2) for label, auroc in bands.sort("auroc").select("label", "auroc").rows()}
+    intervals = {row["label"]: format_interval(row["low"], row["high"], 2) for row in bands.rows(named=True)}
+    if not means:
         return "Failure prediction: too few failures or correct predictions"
-    if len(found) > MOST_IN_TITLE:
-        found = {format_count(len(found), "model"): [cell for cells in found.values() for cell in cells]}
-    counts = (
-        f"better than chance in {sum(cell.p_above <= TITLE_ERROR for cell in cells):,} and worse in "
-        f"{sum(cell.p_value <= TITLE_ERROR for cell in cells):,} of {format_count(len(cells), 'cell')} of {label}"
-        for label, cells in found.items()
-    )
-    return f"Confidence predicts failures {join_names(counts)}"
+    shown = list(means) if len(means) <= MAX_IN_TITLE else [list(means)[0], list(means)[-1]]
+    among = "" if len(shown) == len(means) else f", lowest and highest of {len(means)} models"
+    listed = join_names(f"{means[label]} {intervals[label]} for {label}" for label in shown)
+    return f"AUROC of confidence for failures at severity {format_severity(bands['severity'][0])}{among}: {listed}"

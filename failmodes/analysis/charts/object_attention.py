@@ -7,7 +7,7 @@ import polars as pl
 from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
-from failmodes.analysis.charts.style.series import OTHERS, ModelColors, by_largest_drop, model_colors
+from failmodes.analysis.charts.style.series import OTHER_MODELS, ModelColors, by_largest_drop, model_colors
 from failmodes.analysis.charts.style.theme import GRAY
 from failmodes.analysis.evaluations.selection import Selection, corruption_names, read_for_selection
 from failmodes.analysis.judging.findings.attention_off_object import object_word
@@ -30,12 +30,10 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     if points.filter(pl.col("severity") > 0).is_empty():
         reasons = every.filter(pl.col("severity") > 0)["reason"].unique().drop_nulls().sort()
         raise WarehouseError(f"no attention on objects to show: {'; '.join(reasons)}")
-    models, names, word = (
-        model_colors(con, selection),
-        corruption_names(con, selection),
-        object_word(selection.evaluations[0]),
-    )
-    order = [names[one] for one in by_largest_drop(points, "mean_mask_share") if one in names]
+    models = model_colors(con, selection)
+    names = corruption_names(con, selection)
+    word = object_word(selection.evaluations[0])
+    order = [names[corruption] for corruption in by_largest_drop(points, "mean_mask_share") if corruption in names]
     rows = models.with_series(points).with_columns(corruption=pl.col("corruption").replace_strict(names, default=None))
     panels = frame.panels(len(order), MAX_COLUMNS, right_px=10)
     plot = style.small_multiples(
@@ -47,13 +45,19 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     null = "band: 95% interval of the difference from the null, around the line" if has_null else "band: 95% interval"
     return Figure(
         plot,
-        chart_title(con, selection, "attention_off_object", f"has no conclusive change of attention on {word}"),
+        chart_title(
+            con,
+            selection,
+            "attention_off_object",
+            f"has no conclusive change of attention on {word}",
+            f"Attention on {word}",
+        ),
         f"Mean share of the attention map on {word}, for the class predicted on the clean image; {selection.images}. "
         f"{'Diamond: null, another image’s map of the same cell; ' if has_null else ''}{null}; dotted: uniform map; "
         f"{models.phrase(selection.averaged_phrase)}".rstrip("; ")
         + f".{f' No masks or attention maps: {join_names(missing)}.' if missing else ''}",
         selection.source_line,
-        frame.width_px,
+        frame,
     )
 
 
@@ -89,9 +93,9 @@ def _layers(rows: pl.DataFrame, models: ModelColors, frame: Frame, word: str) ->
             alt.Tooltip("object_count:Q", title="images")]  # fmt: skip
     x = style.severity_axis(max(rows["severity"]))
     base = alt.Chart().encode(x=x, y=y("mean_mask_share"), color=models.color(frame), detail="label:N")
-    front = base.transform_filter(f"datum.series !== '{OTHERS}'")
+    front = base.transform_filter(f"datum.series !== '{OTHER_MODELS}'")
     null = front.mark_point(shape="diamond", size=30, style="hollow", opacity=1)
-    behind = base.transform_filter(f"datum.series === '{OTHERS}'").mark_line(strokeWidth=0.7, color=GRAY)
+    behind = base.transform_filter(f"datum.series === '{OTHER_MODELS}'").mark_line(strokeWidth=0.7, color=GRAY)
     return [
         alt.Chart().mark_line(style="muted-line", strokeDash=[1, 3]).encode(
             x=x, y=alt.Y("mean(even_mask_share):Q", scale=scale)

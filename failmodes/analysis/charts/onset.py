@@ -10,7 +10,7 @@ from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.charts.style.series import corruption_dash, group_color, with_groups
 from failmodes.analysis.evaluations.selection import Selection, read_for_selection
-from failmodes.analysis.judging.findings.headlines import MOST_IN_TITLE
+from failmodes.analysis.judging.findings.headlines import MAX_IN_TITLE
 from failmodes.analysis.render.formatting import (
     MAX_LISTED,
     format_percent,
@@ -18,13 +18,12 @@ from failmodes.analysis.render.formatting import (
     format_severity,
     lower_label,
 )
-from failmodes.analysis.statistics.duplicates import share_of_independent
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_phrase
+from failmodes.analysis.statistics.run_rows import share_of_independent
 from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse.metrics.intervals import exact_interval
 
 MAX_COLUMNS, HEIGHT_PX, NAME_PX = 2, 260, 13
-HALF = 0.5
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
@@ -54,7 +53,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
         f"denser severity grid); {selection.images}. Color: corruption group; labels: the lowest curves. "
         f"{shown_phrase(chosen)}".rstrip(),
         selection.source_line,
-        frame.width_px,
+        frame,
     )
 
 
@@ -69,8 +68,8 @@ def _with_names(rows: pl.DataFrame, most: int, low: float) -> pl.DataFrame:
     gap = (1 - low) / most
     ends = rows.group_by("label", "corruption", maintain_order=True).last().sort("surviving_share", maintain_order=True)
     parts = []
-    for own in ends.partition_by("label"):
-        lowest = own.head(most)
+    for panel in ends.partition_by("label"):
+        lowest = panel.head(most)
         shares = lowest["surviving_share"].to_list()
         texts = [f"{name} {format_percent(share, 0)}" for name, share in zip(lowest["name"], shares, strict=True)]
         place = pl.Series(style.spread_apart(shares, gap, low, 1))
@@ -80,7 +79,8 @@ def _with_names(rows: pl.DataFrame, most: int, low: float) -> pl.DataFrame:
 
 def _layers(rows: pl.DataFrame, frame: Frame, low: float) -> list[alt.Chart]:
     """Steps with points, and names at their ends."""
-    focus, scale = style.focus_on("corruption", frame), style.fixed_scale(low, 1)
+    focus = style.focus_on("corruption", frame)
+    scale = style.fixed_scale(low, 1)
     base = alt.Chart().encode(
         x=style.severity_axis(max(rows["severity"])),
         y=alt.Y("surviving_share:Q", title="still correct", scale=scale, axis=style.percent_axis()),
@@ -98,7 +98,7 @@ def _layers(rows: pl.DataFrame, frame: Frame, low: float) -> list[alt.Chart]:
 
 
 def _title(con: duckdb.DuckDBPyConnection, selection: Selection, rows: pl.DataFrame) -> str:
-    """For each model the corruption with the fewest images still correct; of many, how many keep less than half.
+    """The corruption with the fewest images still correct, for each model; of many, for the lowest and the highest.
 
     Intervals are exact and hold jointly over the corruptions of a model, since the lowest is selected.
     """
@@ -107,16 +107,21 @@ def _title(con: duckdb.DuckDBPyConnection, selection: Selection, rows: pl.DataFr
         pl.last("severity", "surviving_share", "corruption_label", "evaluation_id"), clean=pl.first("at_risk_count")
     )
     ends = ends.filter(pl.col("clean") > 0).sort("surviving_share", maintain_order=True)
-    independent = np.array([share_of_independent(con, one) for one in ends["evaluation_id"]]) * ends["clean"].to_numpy()
+    independent = (
+        np.array([share_of_independent(con, evaluation_id) for evaluation_id in ends["evaluation_id"]])
+        * ends["clean"].to_numpy()
+    )
     kept = ends["surviving_share"].to_numpy() * independent
     low, high = exact_interval(kept, independent, comparisons=len(selection.corruptions))
     bounded = ends.with_columns(low=pl.Series(low), high=pl.Series(high))
     lowest = {row["label"]: row for row in reversed(bounded.rows(named=True))}
-    if len(lowest) > MOST_IN_TITLE:
-        few = sum(row["high"] < HALF for row in lowest.values())
-        return f"{few} of {len(lowest)} models keep less than half of their correct predictions under some corruption"
-    return ". ".join(
-        f"{label} keeps {format_percent_interval((one['surviving_share'], one['low'], one['high']))} of its correct "
-        f"predictions under {lower_label(one['corruption_label'])} up to severity {format_severity(one['severity'])}"
-        for label, one in sorted(lowest.items())
+    among = ""
+    if len(lowest) > MAX_IN_TITLE:
+        among = f"Lowest and highest of {len(lowest)} models: "
+        ordered = sorted(lowest.values(), key=lambda row: row["surviving_share"])
+        lowest = {row["label"]: row for row in (ordered[0], ordered[-1])}
+    return among + ". ".join(
+        f"{label} keeps {format_percent_interval((row['surviving_share'], row['low'], row['high']))} of its correct "
+        f"predictions under {lower_label(row['corruption_label'])} up to severity {format_severity(row['severity'])}"
+        for label, row in (lowest if among else dict(sorted(lowest.items()))).items()
     )

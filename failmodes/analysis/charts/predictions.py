@@ -24,7 +24,7 @@ TOOLTIPS = (
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
-    """Share of the most frequent prediction: corruption (by group, then mean share, extras last) against severity.
+    """Share of the most frequent prediction: corruption (by mean share, extras last) against severity.
 
     Raises:
         WarehouseError: no prediction is finite.
@@ -36,9 +36,15 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     plot, which = heat_map(cells, selection.labels.values(), "top_prediction_share", 1, frame, TOOLTIPS)
     return Figure(
         plot,
-        chart_title(con, selection, "prediction_collapse", "shows no prediction collapse"),
+        chart_title(
+            con,
+            selection,
+            "prediction_collapse",
+            "shows no prediction collapse",
+            "Share of the most frequent predicted class",
+        ),
         f"Share of the most frequent predicted class, in percent, from clean (0) on; that class is "
         f"{format_percent(share)} of the labels on average. {selection.images}{which}.",
         selection.source_line,
-        frame.width_px,
+        frame,
     )

@@ -10,7 +10,7 @@ from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.charts.style.series import ModelColors, model_colors
-from failmodes.analysis.charts.style.theme import MODEL_COLORS, SOURCE_PX
+from failmodes.analysis.charts.style.theme import SOURCE_PX
 from failmodes.analysis.evaluations.selection import Selection, corruption_names
 from failmodes.analysis.evaluations.trained_models import TrainedModel
 from failmodes.analysis.render.formatting import (
@@ -36,17 +36,16 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     Raises:
         WarehouseError: there are many models, and none was evaluated on all corruptions.
     """
-    found, models = model_accuracies(con, selection), model_colors(con, selection)
-    is_by_corruption = len(found) <= len(MODEL_COLORS)
-    rows = _by_corruption(con, selection, found) if is_by_corruption else _by_model(con, selection, found)
+    accuracies = model_accuracies(con, selection)
+    models = model_colors(con, selection)
+    is_by_corruption = not models.has_others
+    rows = _by_corruption(con, selection, accuracies) if is_by_corruption else _by_model(con, selection, accuracies)
     data = models.with_series(pl.DataFrame(rows, infer_schema_length=None))
     data = data.with_columns(
         end=pl.max_horizontal("value", "high").max().over("name", "series" if is_by_corruption else "name")
     )
     level = format_percent(stored_settings(con).interval_level, 0)
     seeds = ", and over training seeds if there are several (ticks: individual seeds)" if models.trained else ""
-    lacking = [model.label for model, one in found.items() if one.corrupted is None]
-    without = f" No mean, since corruptions are missing: {join_names(lacking)}." if lacking else ""
     order = (
         "lowest first"
         if is_by_corruption
@@ -54,48 +53,52 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     )
     return Figure(
         _plot(data, rows, models, frame, is_by_corruption=is_by_corruption),
-        _title(found, selection),
+        _title(accuracies, selection),
         f"Accuracy under each corruption, averaged over its severities, {order}; bars: {level} intervals over "
-        f"images{seeds}. {selection.images}.{without}",
+        f"images{seeds}. {selection.images}.",
         selection.source_line,
-        frame.width_px,
+        frame,
     )
 
 
-def _by_corruption(con: duckdb.DuckDBPyConnection, selection: Selection, found: Accuracies) -> list[dict[str, Any]]:
+def _by_corruption(
+    con: duckdb.DuckDBPyConnection, selection: Selection, accuracies: Accuracies
+) -> list[dict[str, Any]]:
     """Clean, the mean, then corruptions by mean accuracy over models, lowest first and extras last; runs at the end."""
-    names, of_runs = corruption_names(con, selection), run_accuracies(con, selection)
-    order = sorted(lowest_first(found.values()), key=lambda corruption: corruption in selection.extras)
+    names = corruption_names(con, selection)
+    of_runs = run_accuracies(con, selection)
+    order = sorted(lowest_first(accuracies.values()), key=lambda corruption: corruption in selection.extras)
 
-    def rows_of(label: str, one: MeanAccuracy, **run: str) -> list[dict[str, Any]]:
+    def rows_of(label: str, accuracy: MeanAccuracy, **run: str) -> list[dict[str, Any]]:
         estimates = {
-            "Clean": one.clean,
-            f"Mean of {format_count(len(selection.averaged), 'corruption')}": one.corrupted,
+            "Clean": accuracy.clean,
+            f"Mean of {format_count(len(selection.averaged), 'corruption')}": accuracy.corrupted,
         }
-        estimates |= {names[corruption]: one.by_corruption.get(corruption) for corruption in order}
+        estimates |= {names[corruption]: accuracy.by_corruption.get(corruption) for corruption in order}
         return [_row(name, label, estimate, **run) for name, estimate in estimates.items() if estimate is not None]
 
-    rows = [row for model, one in found.items() for row in rows_of(model.label, one)]
-    several = [model for model in found if model.has_several_seeds]
+    rows = [row for model, accuracy in accuracies.items() for row in rows_of(model.label, accuracy)]
+    several = [model for model in accuracies if model.has_several_seeds]
     return rows + [row for m in several for run in m.runs for row in rows_of(m.label, of_runs[run], run=run.label)]
 
 
-def _by_model(con: duckdb.DuckDBPyConnection, selection: Selection, found: Accuracies) -> list[dict[str, Any]]:
+def _by_model(con: duckdb.DuckDBPyConnection, selection: Selection, accuracies: Accuracies) -> list[dict[str, Any]]:
     """Models by mean corrupted accuracy, highest first, with clean and the lowest corruption; runs at the end."""
-    names, of_runs = corruption_names(con, selection), run_accuracies(con, selection)
-    means = {model: one.corrupted for model, one in found.items() if one.corrupted is not None}
+    names = corruption_names(con, selection)
+    of_runs = run_accuracies(con, selection)
+    means = {model: accuracy.corrupted for model, accuracy in accuracies.items() if accuracy.corrupted is not None}
     if not means:
         raise WarehouseError("no ranking to show: no model was evaluated on all corruptions")
     rows = []
     for model in sorted(means, key=lambda model: -means[model].value):
-        one = found[model]
-        lowest = one.by_corruption[one.worst].value
+        accuracy = accuracies[model]
+        lowest = accuracy.by_corruption[accuracy.worst].value
         rows.append(
             _row(model.label, model.label, means[model])
             | {
-                "clean": one.clean.value,
+                "clean": accuracy.clean.value,
                 "lowest": lowest,
-                "lowest_text": f"{names[one.worst]} {format_percent(lowest, 0)}",
+                "lowest_text": f"{names[accuracy.worst]} {format_percent(lowest, 0)}",
             }
         )
         runs = model.runs if model.has_several_seeds else ()
@@ -148,14 +151,15 @@ def _plot(
         *style.interval_tips("value", ".1%", "accuracy"),
     ]
     base = alt.Chart().encode(x=x, y=y, color=color, **offset)
-    means, runs = base.transform_filter("isValid(datum.text)"), base.transform_filter("isValid(datum.run)")
+    means = base.transform_filter("isValid(datum.text)")
+    runs = base.transform_filter("isValid(datum.run)")
     muted = means.encode(color=alt.Color())
     layers = [
         means.mark_rule(strokeWidth=1.6).encode(x=alt.X("low:Q", scale=scale), x2="high:Q"),
         runs.mark_tick(orient="vertical", size=9, thickness=1.2, opacity=0.8).encode(tooltip=tips),
         means.mark_point(filled=True, size=48, opacity=1).encode(tooltip=tips),
         muted.mark_text(align="left", dx=6, fontSize=SOURCE_PX, style="muted").encode(
-            x=alt.X("end:Q", scale=scale), text="text:N"
+            x=alt.X("end:Q", scale=scale) if is_by_corruption else alt.value(panel.width), text="text:N"
         ),
     ]
     if not is_by_corruption:
@@ -170,14 +174,18 @@ def _plot(
     return alt.layer(*layers, data=data, width=panel.width, height=height)
 
 
-def _title(found: Accuracies, selection: Selection) -> str:
+def _title(accuracies: Accuracies, selection: Selection) -> str:
     """Mean corrupted accuracy with its interval, of up to four models, else of the highest and the lowest."""
-    known = {model.label_with_seeds: one.corrupted for model, one in found.items() if one.corrupted is not None}
+    known = {
+        model.label_with_seeds: accuracy.corrupted
+        for model, accuracy in accuracies.items()
+        if accuracy.corrupted is not None
+    }
     count = format_count(len(selection.averaged), "corruption")
     if not known:
         return f"No model was evaluated on all {count}"
     ordered = sorted(known, key=lambda label: -known[label].value)
     shown = ordered if len(ordered) <= MAX_LISTED else [ordered[0], ordered[-1]]
-    accuracies = join_names(f"{label} {format_percent_interval(known[label])}" for label in shown)
     among = "" if shown == ordered else f", highest and lowest of {len(ordered)} models"
-    return f"Mean accuracy over {count}{among}: {accuracies}"
+    listed = join_names(f"{label} {format_percent_interval(known[label])}" for label in shown)
+    return f"Mean accuracy over {count}{among}: {listed}"

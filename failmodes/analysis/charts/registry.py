@@ -14,7 +14,7 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from failmodes.runtime.errors import StudyError, WarehouseError
+from failmodes.runtime.errors import StudyError, WarehouseError, did_you_mean
 
 if TYPE_CHECKING:
     import duckdb
@@ -32,8 +32,8 @@ NO_CHARTS = {"--init--", "registry"}
 @cache
 def _texts() -> dict[str, str]:
     """The source of each chart, read instead of imported, since importing takes a second."""
-    found = (file for file in files("failmodes.analysis.charts").iterdir() if file.name.endswith(".py"))
-    texts = {file.name.removesuffix(".py").replace("_", "-"): file.read_text("utf-8") for file in found}
+    paths = (file for file in files("failmodes.analysis.charts").iterdir() if file.name.endswith(".py"))
+    texts = {file.name.removesuffix(".py").replace("_", "-"): file.read_text("utf-8") for file in paths}
     return {name: text for name, text in sorted(texts.items()) if name not in NO_CHARTS}
 
 
@@ -52,9 +52,14 @@ def chart_meaning(name: str) -> str:
     return (ast.get_docstring(ast.parse(_texts()[name])) or "").split("\n")[0]
 
 
+def chart_meanings() -> dict[str, str]:
+    """Every chart with its description."""
+    return {name: chart_meaning(name) for name in _texts()}
+
+
 def complete_chart(incomplete: str) -> list[tuple[str, str]]:
     """Charts, for shell completion."""
-    return [(name, chart_meaning(name)) for name in _texts() if name.startswith(incomplete)]
+    return [(name, meaning) for name, meaning in chart_meanings().items() if name.startswith(incomplete)]
 
 
 def _function(name: str, function: str) -> Callable[..., "Figure"]:
@@ -65,13 +70,13 @@ def _function(name: str, function: str) -> Callable[..., "Figure"]:
     """
     known = warehouse_charts() if function == "chart" else image_charts()
     if name not in [*_texts()]:  # a list, since the name may not be hashable
-        raise StudyError(f"no chart {name!r}: choose among {', '.join(_texts())}")
+        raise StudyError(f"no chart {name!r}: {did_you_mean(str(name), _texts())}")
     if name not in known:
         what = "a warehouse" if function == "chart" else "images"
         raise StudyError(f"the chart {name!r} is not drawn from {what}: choose among {', '.join(known)}")
     module = import_module(f"failmodes.analysis.charts.{name.replace('-', '_')}")
-    found: Callable[..., Figure] = getattr(module, function)
-    return found
+    draw: Callable[..., Figure] = getattr(module, function)
+    return draw
 
 
 def draw_of_images(name: str, request: "CorruptionRequest", frame: "Frame") -> "Figure":
@@ -122,8 +127,9 @@ def draw_from_warehouse(
         WarehouseError: the warehouse cannot be read, or lacks the data of the chart.
     """
     from failmodes.analysis.evaluations.selection import select_one
+    from failmodes.analysis.judging.stored import open_current
     from failmodes.analysis.statistics.published import published_curves
-    from failmodes.analysis.statistics.shape_tables import open_current
+    from failmodes.runtime.terminal import note
 
     known = signature(_function(name, "chart")).parameters
     if published is not None and "published" not in known:
@@ -139,7 +145,10 @@ def draw_from_warehouse(
                 "`failmodes load … --published FILE.csv`; --published-of names their dataset"
             )
         whole = draw_selection(name, con, selection, frame=frame, **options)
-        return whole if by is None else _split(whole, name, con, selection, by, frame, options)
+        drawn = whole if by is None else _split(whole, name, con, selection, by, frame, options)
+    for sentence in selection.exclusions:
+        note(sentence)
+    return replace(drawn, subtitle=" ".join([drawn.subtitle, *selection.exclusions]))
 
 
 def _split(
@@ -149,16 +158,16 @@ def _split(
     """The chart once per value of a column, with one title and caption."""
     import altair as alt
 
-    from failmodes.analysis.charts.style.frame import GAP_PX, Frame
+    from failmodes.analysis.charts.style.frame import GAP_PX, lettered
     from failmodes.analysis.charts.style.theme import TITLE_PX
 
     parts = parts_by(con, selection, by)
     columns = PARTS_ABREAST if frame.is_wide else 1
     width = (frame.width_px - GAP_PX * (columns - 1)) / columns
     plots = [
-        draw_selection(name, con, part, frame=Frame(width, number), **options).plot.properties(
-            title=alt.Title(value, fontSize=TITLE_PX, anchor="start")
-        )
+        draw_selection(
+            name, con, part, frame=frame._replace(width_px=width, part=number, has_letters=False), **options
+        ).plot.properties(title=alt.Title(lettered(value, number, frame), fontSize=TITLE_PX, anchor="start"))
         for number, (value, part) in enumerate(parts.items())
     ]
     plot = alt.concat(*plots, columns=columns, spacing=GAP_PX)
@@ -174,15 +183,18 @@ def parts_by(con: "duckdb.DuckDBPyConnection", selection: "Selection", by: str) 
     value_of: dict[Any, str]
     if by in OF_CORRUPTIONS:
         stored = dict(con.sql(f"select corruption, {by} from corruptions").fetchall())
-        field, value_of = "corruptions", {corruption: str(stored[corruption]) for corruption in selection.corruptions}
+        field = "corruptions"
+        value_of = {corruption: str(stored[corruption]) for corruption in selection.corruptions}
     elif by in selection.shared:
-        field, value_of = "evaluations", {one: str(one.facts[by]) for one in selection.evaluations}
+        field = "evaluations"
+        value_of = {evaluation: str(evaluation.facts[by]) for evaluation in selection.evaluations}
     else:
         raise StudyError(f"no column {by!r}: choose among {', '.join((*OF_CORRUPTIONS, *selection.shared))}")
-    own: dict[str, Any] = {
-        value: {field: tuple(one for one in value_of if value_of[one] == value)} for value in value_of.values()
+    filters: dict[str, Any] = {
+        value: {field: tuple(evaluation for evaluation in value_of if value_of[evaluation] == value)}
+        for value in value_of.values()
     }
-    parts = {value: replace(selection, **changes) for value, changes in own.items()}
+    parts = {value: replace(selection, **changes) for value, changes in filters.items()}
     if len(parts) < 2:
         raise StudyError(f"nothing to split by {by!r}: its only value in this chart is {next(iter(parts))}")
     return parts

@@ -8,7 +8,7 @@ from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.evaluations.selection import Selection, read_for_selection
-from failmodes.analysis.judging.findings.headlines import MOST_IN_TITLE
+from failmodes.analysis.judging.findings.headlines import MAX_IN_TITLE
 from failmodes.analysis.render.formatting import (
     format_number,
     format_percent,
@@ -41,7 +41,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
         "A line that does not fall toward the left: confidence does not separate failures from correct predictions. "
         f"{shown_phrase(chosen)}".rstrip(),
         selection.source_line,
-        frame.width_px,
+        frame,
     )
 
 
@@ -59,18 +59,21 @@ def _layers(colors: dict[str, str], frame: Frame, most: float) -> list[alt.Chart
 def _title(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     """Error rate at the last severity without the least confident images; for many models, the range of changes."""
     every = {evaluation.label: predict_failures(con, selection, evaluation) for evaluation in selection.evaluations}
-    found = {label: one for label, one in every.items() if one}
-    if not found:
+    predictions = {label: prediction for label, prediction in every.items() if prediction}
+    if not predictions:
         return "Selective prediction: too few failures or correct predictions"
     unsure = f"the {format_percent(1 - KEPT_SHARE, 0)} least confident images"
-    if len(found) > MOST_IN_TITLE:
-        changes = sorted(one.error_rate_kept.value - one.error_rate.value for one in found.values())
-        low, high = format_number(100 * changes[0], signed=True), format_points(changes[-1], signed=True)
-        change = f"changes the error rate at the last severity by {low} to {high} in {len(found)} models"
+    if len(predictions) > MAX_IN_TITLE:
+        changes = sorted(
+            prediction.error_rate_kept.value - prediction.error_rate.value for prediction in predictions.values()
+        )
+        low = format_number(100 * changes[0], signed=True)
+        high = format_points(changes[-1], signed=True)
+        change = f"changes the error rate at the last severity by {low} to {high} in {len(predictions)} models"
         return f"Abstaining on {unsure} {change}"
     each = (
-        f"{format_percent_interval(one.error_rate_kept)} for {label} "
-        f"(all images: {format_percent(one.error_rate.value)})"
-        for label, one in found.items()
+        f"{format_percent_interval(prediction.error_rate_kept)} for {label} "
+        f"(all images: {format_percent(prediction.error_rate.value)})"
+        for label, prediction in predictions.items()
     )
     return f"Error rate at the last severity without {unsure}: {join_names(each)}"

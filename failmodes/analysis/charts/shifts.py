@@ -15,7 +15,7 @@ from failmodes.analysis.statistics.shifts import FEWEST_MODELS, classes_note, sh
 from failmodes.runtime.errors import WarehouseError
 
 MAX_COLUMNS, HEIGHT_PX = 3, 220
-LEAST_SHARE = 0.005  # of the line: the logit of 0 is infinite
+MIN_SHARE = 0.005  # of the line: the logit of 0 is infinite
 BEYOND = 0.05  # of the clean accuracies of its models: farther, nothing supports it
 LINE_POINTS = 41  # of the fitted line, which is a curve on the scale of accuracy
 
@@ -39,23 +39,26 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     height = panels.height(min(HEIGHT_PX, panels.width))
     color = models.color(frame, **style.POINTS)
     plot = style.small_multiples(_layers(domain, color, height), data, "shift", shifts, panels, height)
-    return Figure(plot, _title(rows, shifts), _subtitle(rows, shifts), selection.source_line, frame.width_px)
+    return Figure(plot, _title(rows, shifts), _subtitle(rows, shifts), selection.source_line, frame)
 
 
 def _lines(rows: pl.DataFrame, domain: tuple[float, float]) -> pl.DataFrame:
     """Points (`line_x`, `line_y`) of the fitted line of each shift that has one."""
-    found = []
+    lines = []
     for row in rows.unique("shift", maintain_order=True).drop_nulls("line_slope").rows(named=True):
-        own = sorted(rows.filter(shift=row["shift"])["clean_accuracy"].to_list())
-        ends = max(domain[0], LEAST_SHARE, own[0] - BEYOND), min(domain[1], 1 - LEAST_SHARE, own[-1] + BEYOND)
+        clean_accuracies = sorted(rows.filter(shift=row["shift"])["clean_accuracy"].to_list())
+        ends = (
+            max(domain[0], MIN_SHARE, clean_accuracies[0] - BEYOND),
+            min(domain[1], 1 - MIN_SHARE, clean_accuracies[-1] + BEYOND),
+        )
         clean = np.linspace(*ends, LINE_POINTS)
         logit = row["line_intercept"] + row["line_slope"] * np.log(clean / (1 - clean))
         line = pl.DataFrame({"line_x": clean, "line_y": 1 / (1 + np.exp(-logit))}).with_columns(
             shift=pl.lit(row["shift"])
         )
-        found.append(line.filter(pl.col("line_y") >= domain[0]))
+        lines.append(line.filter(pl.col("line_y") >= domain[0]))
     empty = pl.DataFrame(schema={"line_x": pl.Float64, "line_y": pl.Float64, "shift": pl.String})
-    return pl.concat([empty, *found])
+    return pl.concat([empty, *lines])
 
 
 def _layers(domain: tuple[float, float], color: alt.Color, height: float) -> list[alt.Chart]:

@@ -10,8 +10,8 @@ from failmodes.runtime.errors import StudyError, printable
 from failmodes.runtime.process import errors_exit_with, interruptible, limit_command
 from failmodes.runtime.progress import stages_shown
 from failmodes.runtime.terminal import finish_output, named, note, say, suggest
-from failmodes.warehouse.cli import READING_S, TimeoutOption, WhereArgument
-from failmodes.warehouse.completion import complete_corruption, complete_model
+from failmodes.warehouse.cli import READING_S, CorruptionOption, TimeoutOption, WhereArgument
+from failmodes.warehouse.completion import complete_model
 from failmodes.warehouse.output_files import STDOUT, ForceOption, check_result, check_texts, result_file, write_texts
 
 
@@ -50,10 +50,7 @@ def compare(
         float, typer.Option(help="Smallest relevant difference of mean corrupted accuracy; 0.01 is one point.")
     ] = 0.01,
     level: Annotated[float, typer.Option(help="Confidence level of intervals and decisions, 0.5 to 0.999.")] = 0.95,
-    corruption: Annotated[
-        list[str] | None,
-        typer.Option(help="Only this corruption. Repeatable.", autocompletion=complete_corruption),
-    ] = None,
+    corruption: CorruptionOption = None,
     metric: Annotated[
         list[str] | None,
         typer.Option(help="Also compare this metric (a name), or the metrics of a Python file. Repeatable."),
@@ -79,8 +76,10 @@ def compare(
     check_result(output, suffixes_of(format), force=force)
     with stages_shown("compare"):
         metrics = named_metrics(metric or [], where)
-        found = compare_named(a, b, where, margin=margin, level=level, corruptions=corruption or (), metrics=metrics)
-        document = ComparisonResult(found).document
+        comparison = compare_named(
+            a, b, where, margin=margin, level=level, corruptions=corruption or (), metrics=metrics
+        )
+        document = ComparisonResult(comparison).document
     if output not in (None, STDOUT):
         say(printable(str(write(document, output, format, force=force))))
         return

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from typer.core import TyperCommand
 
 from failmodes.runtime.errors import StudyError
 from failmodes.runtime.process import limit_command, query_memory
 from failmodes.runtime.terminal import named, note, say, suggest
-from failmodes.warehouse.cli import READING_S, TimeoutOption, WhereArgument
+from failmodes.warehouse.cli import READING_S, Command, TimeoutOption, WhereArgument
 from failmodes.warehouse.completion import complete_corruption, complete_model, complete_query, complete_relation
 from failmodes.warehouse.output_files import STDOUT, ForceOption, check_result, line_width, result_file
 
@@ -47,7 +46,7 @@ VerticalOption = Annotated[
 ]
 
 
-class SqlCommand(TyperCommand):
+class SqlCommand(Command):
     """A command whose argument is SQL: a text that begins with a comment, "-- all of fog", is not an option."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -122,11 +121,19 @@ def query(
         _show_table(path, sql, parameters, limit or TABLE_ROWS, vertical, timeout)
         suggest("failmodes query --list" if not sql.startswith("@") else f"failmodes schema{named(where)}")
         return
+    _give_all(path, sql, parameters, limit, timeout, output_format, output, force=force)
+
+
+def _give_all(
+    path: Path, sql: str, parameters: dict[str, object], limit: int | None, timeout_s: float,
+    output_format: Format | None, output: Path | None, *, force: bool,
+) -> None:  # fmt: skip
+    """Write all rows, or the first `limit`."""
     from failmodes.warehouse.database.query import query_batches
 
     most = None if limit is None else limit + 1  # one more row shows whether there are more
     seen = 0
-    with query_batches(path, sql, parameters, most=most, timeout_s=timeout) as batches:
+    with query_batches(path, sql, parameters, most=most, timeout_s=timeout_s) as batches:
 
         def first_rows() -> Iterator["pl.DataFrame"]:
             nonlocal seen
@@ -136,6 +143,8 @@ def query(
                 seen += rows.height
 
         give_batches(first_rows(), output_format, output, force=force)
+    if not seen:
+        _note_unknown(path, sql, parameters)
     if limit is not None and seen > limit:
         note(f"first {limit:,} rows of more: leave out --limit for all rows")
 
@@ -147,21 +156,30 @@ def _show_table(
 
     first = first_rows(path, sql, most, parameters, timeout_s=timeout_s)
     print_table(first.columns, first.rows, vertical=vertical)
+    if not first.rows:
+        _note_unknown(path, sql, parameters)
     if first.row_count is None or first.row_count > most:
         count = "more" if first.row_count is None else f"{first.row_count:,} rows"
         note(f"first {most:,} of {count}; --limit N for more, --format csv or --output FILE for all")
+
+
+def _note_unknown(path: Path, sql: str, parameters: dict[str, object]) -> None:
+    from failmodes.warehouse.database.query import unknown_values
+
+    for hint in unknown_values(path, sql, parameters):
+        note(hint)
 
 
 def _parameters(
     sql: str, model: list[str] | None, corruption: list[str] | None, param: list[str] | None, limit: int | None
 ) -> dict[str, object]:
     """Values of a query's parameters, by name; `limit` sets the parameter `rows` of a saved query that has one."""
-    found: dict[str, object] = {}
+    values: dict[str, object] = {}
     for text in param or []:
         name, sign, value = text.partition("=")
         if not sign or not name.isidentifier():
             raise StudyError(f"--param {text!r}: expected NAME=VALUE, such as --param confidence=0.95")
-        found[name] = _value(value)
+        values[name] = _value(value)
     filters = {name: names for name, names in (("model", model), ("corruption", corruption)) if names}
     if not sql.startswith("@"):
         if filters:
@@ -170,12 +188,12 @@ def _parameters(
                 f"--{option} is for saved queries (see --list): in SQL, write `where {option} = ${option}` and give "
                 f"--param {option}=…"
             )
-        return found
+        return values
     from failmodes.warehouse.database.saved_queries import ROWS, saved_query
 
     if limit is not None and ROWS in saved_query(sql[1:]).parameters:
-        found.setdefault(ROWS, limit)
-    return found | filters
+        values.setdefault(ROWS, limit)
+    return values | filters
 
 
 def _value(text: str) -> object:
@@ -192,17 +210,26 @@ def _list_queries(output_format: Format | None, output: Path | None, *, force: b
     options = {"model": "--model", "corruption": "--corruption", ROWS: "--limit"}
     rows = [
         (
-            f"@{one.name}",
-            one.purpose,
-            " ".join(options.get(name, f"--param {name}=…") for name in one.parameters),
+            f"@{query.name}",
+            query.purpose,
+            " ".join(options.get(name, f"--param {name}=…") for name in query.parameters),
         )
-        for one in saved_queries().values()
+        for query in saved_queries().values()
     ]
-    if output_format is None and output is None and not sys.stdout.isatty():
+    if output_format is None and output is None:
+        give_list(("query", "question", "options"), rows)
+    else:
+        give_rows(("query", "question", "options"), rows, output_format, output, force=force)
+    if sys.stdout.isatty():
+        suggest(f"failmodes query {rows[-1][0]}")
+
+
+def give_list(columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print a list of names: a table in a terminal, else tab-separated lines."""
+    if sys.stdout.isatty():
+        give_rows(columns, rows, None, None)
+    else:
         say("\n".join("\t".join(row) for row in rows))
-        return
-    give_rows(("query", "question", "options"), rows, output_format, output, force=force)
-    suggest(f"failmodes query {rows[-1][0]}")
 
 
 def schema(
@@ -231,7 +258,8 @@ def schema(
     For a metric: its title, formula, unit, range, direction and source. `failmodes query "from metrics"` lists all.
     """
     if name is not None and where is None and ("." in name or "/" in name):  # `failmodes schema warehouse.duckdb`
-        where, name = Path(name), None
+        where = Path(name)
+        name = None
     check_format(output_format, output, force=force)
     limit_command(timeout)
     from failmodes.warehouse.database.schema_listing import column_rows, metric_facts, relation_rows
@@ -240,16 +268,21 @@ def schema(
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
     if name is not None and (facts := metric_facts(path, name)):
-        columns, rows, vertical = ("field", "value"), [*facts], False
+        columns = ("field", "value")
+        rows = [*facts]
+        vertical = False
         following = f"failmodes query \"from cell_metrics where metric = '{name}'\"{named(where)}"
     elif name is not None:
-        columns, rows = ("column", "type", "unit", "range", "meaning"), [row[1:] for row in column_rows(path, name)]
+        columns = ("column", "type", "unit", "range", "meaning")
+        rows = [row[1:] for row in column_rows(path, name)]
         following = f'failmodes query "from {name} limit 10"{named(where)}'
     else:
         listed = relation_rows(path)
-        columns, rows = ("name", "kind", "rows", "meaning"), [(x.name, x.kind, x.row_count, x.meaning) for x in listed]
+        columns = ("name", "kind", "rows", "meaning")
+        rows = [(x.name, x.kind, x.row_count, x.meaning) for x in listed]
         if path is None:  # no row counts
-            columns, rows = ("name", "kind", "meaning"), [(x.name, x.kind, x.meaning) for x in listed]
+            columns = ("name", "kind", "meaning")
+            rows = [(x.name, x.kind, x.meaning) for x in listed]
         following = f"failmodes schema accuracy_by_severity{named(where)}"
     give_rows(columns, rows, output_format, output, vertical=vertical, force=force)
     if output is None and output_format in (None, "table"):

@@ -44,7 +44,7 @@ def remove(
     is removed too; images and checkpoints are kept. Write the report again afterwards.
     """
     limit_command(None)
-    from failmodes.analysis.judging.stored import DERIVATION
+    from failmodes.analysis.judging.derivation import DERIVATION
     from failmodes.analysis.render.formats.text import render_blocks
     from failmodes.warehouse.database.removal import find_place, remove_evaluations, stored_evaluations
     from failmodes.warehouse.metrics.custom import metrics_of_studies
@@ -52,8 +52,8 @@ def remove(
     place = find_place(where)
     labels = labeled(stored_evaluations(place))
     chosen = named_evaluations(labels, name)
-    kept = [label for one, label in labels if one not in chosen]
-    going = [(one, label) for one, label in labels if one in chosen]
+    kept = [label for evaluation, label in labels if evaluation not in chosen]
+    going = [(evaluation, label) for evaluation, label in labels if evaluation in chosen]
     say(render_blocks(_sentences(going, kept, place), line_width()), end="")
     if not yes:
         if not sys.stdin.isatty():
@@ -62,10 +62,10 @@ def remove(
             note("nothing was removed")
             return
     with stages_shown("remove"), interruptible("run the same command again to remove the rest"):
-        identities = {one.evaluation_id for one in chosen}
+        identities = {evaluation.evaluation_id for evaluation in chosen}
         remove_evaluations(place, identities, DERIVATION, metrics_of_studies([where]) or ())
     note(f"removed {format_count(len(chosen), 'evaluation')}")
-    if not all(one.in_results for one in chosen):
+    if not all(evaluation.in_results for evaluation in chosen):
         note("other results may still contain it: loading them restores it")
     if place.warehouse is None:
         note("warehouses loaded from these results still contain it: remove it from them too")
@@ -75,8 +75,8 @@ def remove(
 
 def labeled(evaluations: Sequence["StoredEvaluation"]) -> list[tuple["StoredEvaluation", str]]:
     """Evaluations with labels, by label, newest first; labels of the same images state what differs."""
-    by_id = {one.evaluation_id: one for one in evaluations}
-    ordered = newest_first([one.facts for one in evaluations])
+    by_id = {evaluation.evaluation_id: evaluation for evaluation in evaluations}
+    ordered = newest_first([evaluation.facts for evaluation in evaluations])
     labels = labels_by_evaluation(ordered)
     return [(by_id[row["evaluation_id"]], labels[row["evaluation_id"]]) for row in ordered]
 
@@ -89,25 +89,27 @@ def named_evaluations(labels: Sequence[tuple["StoredEvaluation", str]], name: st
     Raises:
         StudyError: there is none, or several IDs begin with the name.
     """
-    from failmodes.analysis.evaluations.trained_models import MIN_ID_CHARACTERS
+    from failmodes.analysis.evaluations.selection import is_id
 
-    left = [one for one, _ in labels if one.label is None]
+    left = [evaluation for evaluation, _ in labels if evaluation.label is None]
     ways = (
-        [one for one, _ in labels if one.label == name],
-        [one for one, label in labels if label == name],
-        [one for one, _ in labels if len(name) >= MIN_ID_CHARACTERS and one.evaluation_id.startswith(name)],
+        [evaluation for evaluation, _ in labels if evaluation.label == name],
+        [evaluation for evaluation, label in labels if label == name],
+        [evaluation for evaluation, _ in labels if is_id(name, evaluation.evaluation_id)],
     )
-    found = next((way for way in ways if way), [])
-    if found and found is ways[2] and len(found) > 1:
-        several = join_names(f"{one.evaluation_id} ({label})" for one, label in labels if one in found)
+    matching = next((way for way in ways if way), [])
+    if matching and matching is ways[2] and len(matching) > 1:
+        several = join_names(
+            f"{evaluation.evaluation_id} ({label})" for evaluation, label in labels if evaluation in matching
+        )
         raise StudyError(f"several evaluations begin with {shown(name)}: {several}; give more characters")
-    if not found and not left:
+    if not matching and not left:
         known = list(dict.fromkeys(label for _, label in labels))
         hint = did_you_mean(
             name, known, f"choose among {join_names(map(repr, known))}" if known else "there are no evaluations"
         )
         raise StudyError(f"no evaluation {shown(name)}: {hint}")
-    return [*found, *(one for one in left if one not in found)]
+    return [*matching, *(evaluation for evaluation in left if evaluation not in matching)]
 
 
 def _sentences(chosen: Sequence[tuple["StoredEvaluation", str]], kept: Sequence[str], place: "Place") -> list[Sentence]:
@@ -115,18 +117,21 @@ def _sentences(chosen: Sequence[tuple["StoredEvaluation", str]], kept: Sequence[
     places = [str(path) for path in (place.results, place.warehouse) if path]
     return [
         Sentence(f"To remove from {join_names(places)}:", "lead"),
-        *(Sentence(_described(one, label), "item") for one, label in chosen),
+        *(Sentence(_described(evaluation, label), "item") for evaluation, label in chosen),
         Sentence(f"Kept: {join_names(kept)}." if kept else "There are no other evaluations."),
     ]
 
 
-def _described(one: "StoredEvaluation", label: str) -> str:
-    facts, made = one.facts, one.facts["evaluated_at"]
+def _described(evaluation: "StoredEvaluation", label: str) -> str:
+    facts = evaluation.facts
+    made = evaluation.facts["evaluated_at"]
     parts = (
         f"{format_count(facts['image_count'], 'image')} of {facts['dataset_label']}, {facts['source_label']}",
         f"evaluated {made:%Y-%m-%d %H:%M}" if made else "",
-        format_count(one.cell_count, "cell"),
-        f"{format_count(one.file_count, 'file')} ({one.size_bytes / 1e6:,.1f} MB)" if one.in_results else "no files",
-        f"evaluation {one.evaluation_id}",
+        format_count(evaluation.cell_count, "cell"),
+        f"{format_count(evaluation.file_count, 'file')} ({evaluation.size_bytes / 1e6:,.1f} MB)"
+        if evaluation.in_results
+        else "no files",
+        f"evaluation {evaluation.evaluation_id}",
     )
-    return f"{label if one.label else 'left by an interrupted removal'}: {'; '.join(filter(None, parts))}"
+    return f"{label if evaluation.label else 'left by an interrupted removal'}: {'; '.join(filter(None, parts))}"

@@ -1,32 +1,38 @@
 """The commands claims, shapes, chart and report, and the findings that `failmodes run` prints."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from failmodes.analysis.charts.registry import (
+    chart_meanings,
     complete_chart,
     draw_from_warehouse,
     draw_of_images,
     image_charts,
     warehouse_charts,
 )
+from failmodes.analysis.commands.queries import give_list
 from failmodes.runtime.errors import StudyError, printable
 from failmodes.runtime.process import limit_command
 from failmodes.runtime.progress import stages_shown
 from failmodes.runtime.storage.locations import default_location, find_warehouse, study_files
 from failmodes.runtime.terminal import announce_output, named, say, suggest
-from failmodes.warehouse.cli import READING_S, TimeoutOption, WhereArgument
-from failmodes.warehouse.completion import complete_corruption, complete_model
+from failmodes.warehouse.cli import READING_S, Command, CorruptionOption, TimeoutOption, WhereArgument
+from failmodes.warehouse.completion import complete_model
 from failmodes.warehouse.output_files import STDOUT, ForceOption, check_result, check_texts, result_file, write_texts
+
+if TYPE_CHECKING:
+    from failmodes.ingest.statements import AnyStatement
+    from failmodes.warehouse.metrics.metric import Metric
 
 LOOKS, ROWS, IMAGES = "Appearance", "From a warehouse", "From images, without a warehouse"  # panels of the help
 
 
-class PairCommand(TyperCommand):
+class PairCommand(Command):
     """A command whose `--pair` takes two names, which an option of typer cannot: each name becomes one option."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -79,10 +85,10 @@ def claims(
 
     outputs = {"json": json_file, "markdown": markdown_file}
     check_texts(outputs, force=force)
-    given = read_claims(claims_file) if claims_file is not None else []
+    stated = read_claims(claims_file) if claims_file is not None else []
     path = find_warehouse(where)
     metrics = metrics_of_studies([claims_file or where]) or []
-    result = ClaimsResult(warehouse_claims(path, given, None if given else claims_of_studies([where]), metrics))
+    result = ClaimsResult(warehouse_claims(path, stated, None if stated else claims_of_studies([where]), metrics))
     if not write_texts({"json": result.to_json, "markdown": result.to_markdown}, outputs, force=force):
         print_document(result.document)
 
@@ -106,17 +112,17 @@ def shapes(
 
     Options change the stored settings of shapes and recompute everything derived from them.
     """
-    from failmodes.analysis.judging.stored import change_settings
+    from failmodes.analysis.judging.derivation import change_settings
+    from failmodes.analysis.judging.stored import open_current
     from failmodes.analysis.render.documents import print_document
     from failmodes.analysis.report.report_tables import shapes_document
-    from failmodes.analysis.statistics.shape_tables import open_current
 
     limit_command(timeout)
     path = find_warehouse(where)
-    given: dict[str, Any] = {"flat_below": flat_below, "curvature_threshold": curvature_threshold,
+    settings: dict[str, Any] = {"flat_below": flat_below, "curvature_threshold": curvature_threshold,
                              "resamples": resamples, "seed": seed, "interval_level": level}  # fmt: skip
     with stages_shown("shapes"):
-        change_settings(path, {name: value for name, value in given.items() if value is not None})
+        change_settings(path, {name: value for name, value in settings.items() if value is not None})
         with open_current(path) as con:
             document = shapes_document(con)
     print_document(document)
@@ -125,13 +131,13 @@ def shapes(
 
 def chart(
     name: Annotated[
-        str,
+        str | None,
         typer.Argument(
             help=f"From a warehouse: {', '.join(warehouse_charts())}. From images alone: {', '.join(image_charts())} "
             "(distortion: if an option for images is given).",
             autocompletion=complete_chart,
         ),
-    ],
+    ] = None,
     where: WhereArgument = None,
     output: Annotated[
         Path | None,
@@ -144,22 +150,26 @@ def chart(
     ] = None,
     force: ForceOption = False,
     layout: Annotated[
-        str, typer.Option(help="page (180 mm, two columns) or paper (85 mm, one column).", rich_help_panel=LOOKS)
+        str,
+        typer.Option(
+            help="page (180 mm, for a screen) or paper (85 mm, texts of 5 to 7 points).", rich_help_panel=LOOKS
+        ),
     ] = "page",
     width: Annotated[
         str | None,
-        typer.Option(help="Width, such as 85mm, 18cm, 7in, 480pt or 680px; overrides --layout.", rich_help_panel=LOOKS),
+        typer.Option(help="Paper of this width, such as 85mm, 18cm, 7in, 480pt or 680px.", rich_help_panel=LOOKS),
     ] = None,
     theme: Annotated[str, typer.Option(help="light or dark.", rich_help_panel=LOOKS)] = "light",
-    title: Annotated[bool, typer.Option(help="Draw the title.", rich_help_panel=LOOKS)] = True,
     caption: Annotated[
-        bool,
-        typer.Option(help="Draw the caption; --no-caption prints it for LaTeX.", rich_help_panel=LOOKS),
-    ] = True,
-    corruption: Annotated[
-        list[str] | None,
-        typer.Option(help="Only this corruption. Repeatable.", autocompletion=complete_corruption),
+        bool | None,
+        typer.Option(
+            "--caption/--no-caption",
+            help="Draw title and caption; without them, they are printed for LaTeX. Default: only on a page.",
+            rich_help_panel=LOOKS,
+        ),
     ] = None,
+    letters: Annotated[bool, typer.Option("--letters", help="Letter the panels.", rich_help_panel=LOOKS)] = False,
+    corruption: CorruptionOption = None,
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -202,15 +212,22 @@ def chart(
         list[float] | None,
         typer.Option(min=0, max=5, help="Only this severity and clean. Repeatable.", rich_help_panel=IMAGES),
     ] = None,
+    list_charts: Annotated[bool, typer.Option("--list", help="List the charts and what they show.")] = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:
     """Draw a chart and save it in the format of the file suffix (default: NAME.svg in the current folder)."""
+    if list_charts:
+        give_list(("chart", "what it shows"), [*chart_meanings().items()])
+        return
+    if name is None:
+        raise StudyError("chart: expected the name of a chart, such as curves (see --list)")
     limit_command(timeout)
     from failmodes.analysis.charts.style.figure import FORMATS
     from failmodes.analysis.charts.style.frame import frame_of
     from failmodes.analysis.render.row_formats import latex_caption
 
-    frame, written = frame_of(layout, width), output or Path(f"{name}.svg")
+    frame = frame_of(layout, width, has_letters=letters)
+    written = output or Path(f"{name}.svg")
     check_result(written, FORMATS, force=force)
     of_images = {"--image": image, "--recipe": recipe, "--seed": seed, "--severity": severity}
     of_warehouse = {"WHERE": where, "--model": model, "--evaluation": evaluation, "--by": by, "--published": published}
@@ -228,20 +245,21 @@ def chart(
                 find_warehouse(where or default_location()), name, frame=frame, models=model or (),
                 evaluations=evaluation or (), corruptions=corruption or (), published=published, by=by,
             )  # fmt: skip
-        drawn = replace(drawn.with_theme(theme), has_title=title, has_caption=caption)
+        drawn = drawn.with_theme(theme)
+        drawn = drawn if caption is None else replace(drawn, has_caption=caption)
         with result_file(written, "chart.svg") as path:
             drawn.save(path, force=force)
     if written != STDOUT:
         say(printable(str(written)))
-        if not caption:
+        if not drawn.has_caption:
             say(printable(latex_caption(drawn.title, drawn.caption)))
         suggest(f"failmodes report{named(where)}")
 
 
 def _refuse(name: str, because: str, options: dict[str, Any]) -> None:
-    given = [option for option, value in options.items() if value is not None]
-    if given:
-        raise StudyError(f"chart {name!r} {because}: leave out {', '.join(given)}")
+    options_set = [option for option, value in options.items() if value is not None]
+    if options_set:
+        raise StudyError(f"chart {name!r} {because}: leave out {', '.join(options_set)}")
 
 
 def report(
@@ -255,15 +273,14 @@ def report(
         list[str] | None,
         typer.Option(
             metavar="A B",
-            help="Compare these two models, named by label or evaluation ID. Repeatable. Default: where a dataset has "
-            "exactly two models, those two.",
+            help="Compare these two models, named by label or evaluation ID. Repeatable. Default: two models, or "
+            "of more each with the baseline of the study.",
         ),
     ] = None,
     timeout: TimeoutOption = READING_S,
 ) -> None:
     """Write the report: findings, charts, tables and provenance in one self-contained HTML file."""
     limit_command(timeout)
-    from failmodes.analysis.report.rendering import REPORT_FILE, write_report
     from failmodes.ingest.statements import claims_of_studies
     from failmodes.warehouse.metrics.custom import metrics_of_studies
 
@@ -271,26 +288,43 @@ def report(
     if len(names) % 2:
         raise StudyError("--pair expects two models: --pair A B")
     pairs = list(zip(names[::2], names[1::2], strict=True))
-    claims, metrics = claims_of_studies([where]), metrics_of_studies([where]) or []
+    claims = claims_of_studies([where])
+    metrics = metrics_of_studies([where]) or []
     warehouse = find_warehouse(where)
-    written = output or warehouse.parent / REPORT_FILE
     if output is None and study_files([where]):
         announce_output(warehouse.parent)
+    save_report(warehouse, output, pairs=pairs, claims=claims, metrics=metrics, force=force)
+    if output != STDOUT:
+        suggest(f"failmodes query @worst_cells{named(where)}")
+
+
+def save_report(
+    warehouse: Path,
+    output: Path | None = None,
+    *,
+    pairs: Sequence[tuple[str, str]] = (),
+    claims: "Sequence[AnyStatement] | None",
+    metrics: "Sequence[Metric]",
+    force: bool = False,
+) -> None:
+    """Write the report with progress display, next to the warehouse by default, and print its path."""
+    from failmodes.analysis.report.rendering import REPORT_FILE, write_report
+
+    written = output or warehouse.parent / REPORT_FILE
     with stages_shown("report"), result_file(written, REPORT_FILE) as path:
         write_report(warehouse, path, pairs=pairs, claims=claims, metrics=metrics, force=force)
     if written != STDOUT:
         say(printable(str(written)))
-        suggest(f"failmodes query @worst_cells{named(where)}")
 
 
-def print_findings(where: Path) -> None:
+def print_findings(warehouse: Path) -> None:
     """Print the findings of the report and the verdicts on the study's claims."""
     from failmodes.analysis.judging.claims import counts_sentence
     from failmodes.analysis.judging.stored import warehouse_claims, warehouse_findings
     from failmodes.analysis.render.blocks import Sentence
     from failmodes.analysis.render.documents import print_document
 
-    path = find_warehouse(where)
-    document, claims = warehouse_findings(path).document, warehouse_claims(path)
+    document = warehouse_findings(warehouse).document
+    claims = warehouse_claims(warehouse)
     sentences = [Sentence(f"{counts_sentence(claims)} `failmodes claims` lists them.")] if claims else []
     print_document(replace(document, blocks=(*document.blocks, *sentences)))

@@ -69,7 +69,8 @@ def newest_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows by label, then training seed, then newest first."""
 
     def order(row: Facts) -> tuple[Any, ...]:
-        seed, made = row["training_seed"], row["evaluated_at"]
+        seed = row["training_seed"]
+        made = row["evaluated_at"]
         return (
             str(row["model_label"]),
             seed is not None,
@@ -87,8 +88,8 @@ def differences(rows: Sequence[Facts]) -> str:
     Args:
         rows: at least two.
     """
-    found = {facet.topic: [text for text, _ in facet.texts(rows)] for facet in _FACETS}
-    topics = {topic: values for topic, values in found.items() if len(set(values)) > 1}
+    texts = {facet.topic: [text for text, _ in facet.texts(rows)] for facet in _FACETS}
+    topics = {topic: values for topic, values in texts.items() if len(set(values)) > 1}
     if len(topics) > 1:
         topics.pop(_IDENTITY.topic, None)
     names = [topic if len(topics) > MAX_WITH_VALUES else f"{topic} ({' / '.join(v)})" for topic, v in topics.items()]
@@ -100,7 +101,7 @@ def differences(rows: Sequence[Facts]) -> str:
 def _shared(labels: Sequence[tuple[str, ...]]) -> list[list[int]]:
     """Positions of each label that occurs more than once."""
     counts = Counter(labels)
-    return [[p for p, one in enumerate(labels) if one == label] for label in counts if counts[label] > 1]
+    return [[p for p, other in enumerate(labels) if other == label] for label in counts if counts[label] > 1]
 
 
 def _column(
@@ -137,8 +138,8 @@ def _normalization(rows: Sequence[Facts]) -> list[tuple[str, str]]:
     In parentheses: normalized or no normalization, with the values if several normalizations differ.
     """
     scales = [(row["input_mean"] or [], row["input_std"] or []) for row in rows]
-    given = [(mean, std) for mean, std in scales if _is_normalized(mean, std)]
-    means, deviations = ({tuple(scale[place]) for scale in given} for place in (0, 1))
+    stated = [(mean, std) for mean, std in scales if _is_normalized(mean, std)]
+    means, deviations = ({tuple(scale[place]) for scale in stated} for place in (0, 1))
     name, place = ("std", 1) if len(means) == 1 and len(deviations) > 1 else ("mean", 0)
     values = [
         "not stated"
@@ -157,7 +158,7 @@ def _normalization(rows: Sequence[Facts]) -> list[tuple[str, str]]:
 
 def _is_normalized(mean: Sequence[float], std: Sequence[float]) -> bool:
     """Whether values are shifted or scaled: mean is not 0 or standard deviation not 1."""
-    return any(mean) or any(one != 1 for one in std)
+    return any(mean) or any(deviation != 1 for deviation in std)
 
 
 def _channels(values: Sequence[float]) -> str:
@@ -169,7 +170,7 @@ def _dates(rows: Sequence[Facts]) -> list[tuple[str, str]]:
     """Dates; with minutes if dates are equal, with seconds if minutes are too."""
     made: list[datetime | None] = [row["evaluated_at"] for row in rows]
     for form in ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"):
-        dates = [format(one, form) if one else "no date" for one in made]
+        dates = [format(day, form) if day else "no date" for day in made]
         if len(set(dates)) == len(dates):
             break
     return [(date, date) for date in dates]

@@ -1,6 +1,6 @@
 """Selections: evaluations of the same images and corruptions, which one chart or report part may compare."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -9,13 +9,15 @@ import duckdb
 import polars as pl
 import polars.selectors as cs
 
-from failmodes.analysis.evaluations.connection_cache import read_once
 from failmodes.analysis.evaluations.same_labels import distinct_labels, groups_of, labels_by_evaluation, newest_first
+from failmodes.analysis.evaluations.shared_cells import CellKey, LeftOut, covered, excluded, shared_cells, uneven
 from failmodes.analysis.render.formatting import format_count, join_names, label_with_extra
-from failmodes.runtime.errors import StudyError, WarehouseError
+from failmodes.runtime.errors import StudyError, WarehouseError, did_you_mean, shown
+from failmodes.warehouse.database.connection import read_once
 from failmodes.warehouse.schema import CLEAN, OTHER_GROUP
 
 LABELS = ("model_label", "model_name")  # labels of an evaluation: its own, and that of all training runs
+MIN_ID_CHARACTERS = 4  # of an evaluation ID
 
 
 @dataclass(frozen=True)
@@ -31,18 +33,27 @@ class EvaluationInfo:
 class Selection:
     """Evaluations that share dataset, subset and source, with the corruptions to consider, in published order.
 
-    `extras` are the corruptions outside the headline metrics, none if a published dataset has names of its own;
-    `left_out` are labels of incomplete evaluations of the same images: they raised an error or were interrupted.
-    `picked_from` are the evaluations from which these were selected by their results, if they were: tests are corrected
-    for all of them.
+    Attributes:
+        evaluations: in their order.
+        corruptions: to consider.
+        made_at: when the last of them was evaluated.
+        extras: corruptions outside the headline metrics, none if a published dataset has names of its own.
+        left_out: evaluations of the same images that have no cell to compare.
+        picked_from: the evaluations from which these were selected by their results, if they were: tests are corrected
+            for all of them.
+        shared_cells: corrupted cells that averages and comparisons are over: those at severities that the evaluations
+            share.
+        uneven: which cells averages leave out, and which models have no average, in sentences.
     """
 
     evaluations: tuple[EvaluationInfo, ...]
     corruptions: tuple[str, ...]
     made_at: datetime | None
     extras: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
     picked_from: tuple[EvaluationInfo, ...] = ()
+    shared_cells: tuple[CellKey, ...] = ()
+    uneven: tuple[str, ...] = ()
 
     @property
     def ids(self) -> list[str]:
@@ -52,12 +63,27 @@ class Selection:
     @property
     def averaged(self) -> tuple[str, ...]:
         """Corruptions of rankings and averages: without extras, unless there are only extras."""
-        return tuple(c for c in self.corruptions if c not in self.extras) or self.corruptions
+        shared = {corruption for corruption, _ in self.shared_cells} or self.corruptions
+        return _without_extras([c for c in self.corruptions if c in shared], self.extras)
 
     @property
     def averaged_phrase(self) -> str:
         """The subject of averages: "corruptions", or "the 15 headline corruptions" if there are extras."""
         return "corruptions" if self.averaged == self.corruptions else f"the {len(self.averaged)} headline corruptions"
+
+    @property
+    def severities(self) -> list[float]:
+        """Severities above clean that averages and comparisons are over."""
+        return sorted({severity for corruption, severity in self.shared_cells if corruption in self.corruptions})
+
+    @property
+    def exclusions(self) -> list[str]:
+        """What is left out of averages, comparisons and charts, and why, in sentences."""
+        return [*self.uneven, *(evaluation.sentence for evaluation in self.left_out)]
+
+    def averaged_cells(self, cells: Iterable[CellKey]) -> list[CellKey]:
+        """Those of a model's cells that averages are over: under each corruption all shared ones, or none."""
+        return covered(set(cells), self.shared_cells)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -126,7 +152,7 @@ def select(
     Args:
         con: the warehouse.
         models: labels, short or full; a label without training seed matches all its runs.
-        evaluations: evaluation IDs, or their start.
+        evaluations: evaluation IDs, or their start (see `is_id`).
         corruptions: corruption names.
 
     Raises:
@@ -136,32 +162,31 @@ def select(
     rows = con.sql("from evaluation_labels order by model_label, evaluation_id").pl().rows(named=True)
     if not rows:
         raise WarehouseError("the warehouse has no evaluations: run `failmodes evaluate`, then `failmodes load`")
-    partial = _partial(con)
     cells = con.execute("select distinct corruption from shards where table_name = 'prediction_facts'").fetchall()
-    shown = labels_by_evaluation(_newest_first(con, rows)) if models else {}
+    full_labels = labels_by_evaluation(_in_order(con, rows)) if models else {}
     called = {
-        row["evaluation_id"]: {*(row[name] for name in LABELS), shown.get(row["evaluation_id"], "")} for row in rows
+        row["evaluation_id"]: {*(row[name] for name in LABELS), full_labels.get(row["evaluation_id"], "")}
+        for row in rows
     }
-    _refuse_unknown("model", models, {one for own in called.values() for one in own} - {""})
-    _refuse_unknown("evaluation", evaluations, {row["evaluation_id"] for row in rows}, prefix=True)
+    _refuse_unknown("model", models, {name for names in called.values() for name in names} - {""})
+    _refuse_unknown("evaluation", evaluations, {row["evaluation_id"] for row in rows}, are_ids=True)
     _refuse_unknown("corruption", corruptions, {corruption for (corruption,) in cells} - {CLEAN})
     chosen = [
         row
         for row in rows
         if (not models or not called[row["evaluation_id"]].isdisjoint(models))
-        and (not evaluations or row["evaluation_id"].startswith(tuple(evaluations)))
+        and (not evaluations or any(is_id(name, row["evaluation_id"]) for name in evaluations))
     ]
-    found = [
-        selection_of(
-            con, complete, corruptions, tuple(r["model_label"] for r in group if r["evaluation_id"] in partial)
-        )
-        for group in groups_of(chosen)
-        if (complete := [row for row in group if row["evaluation_id"] not in partial])
-    ]
-    if not found:
-        names = join_names(sorted({row["model_label"] for row in chosen}))
-        raise WarehouseError(f"incomplete evaluations: {names}; run `failmodes evaluate`, then `failmodes load`")
-    return sorted(found, key=lambda s: (-len(s.evaluations), -s.image_count, s.ids))
+    left_out: list[LeftOut] = []
+    selections = []
+    for group in groups_of(chosen):
+        kept, others = _split(con, group, corruptions)
+        left_out += others
+        selections += [selection_of(con, kept, corruptions, others)] if kept else []
+    if not selections:
+        reasons = "; ".join(f"{evaluation.label}: {evaluation.reason}" for evaluation in left_out)
+        raise WarehouseError(f"no evaluation to show: {reasons}; run `failmodes evaluate`, then `failmodes load`")
+    return sorted(selections, key=lambda s: (-len(s.evaluations), -s.image_count, s.ids))
 
 
 def select_one(con: duckdb.DuckDBPyConnection, **filters: Sequence[str]) -> Selection:
@@ -170,16 +195,16 @@ def select_one(con: duckdb.DuckDBPyConnection, **filters: Sequence[str]) -> Sele
     Raises:
         StudyError: several match, which one chart must not mix; the message lists them.
     """
-    found = select(con, **filters)
-    if len(found) > 1:
+    selections = select(con, **filters)
+    if len(selections) > 1:
         groups = "; ".join(
             f"{join_names(s.labels.values())} on {s.images}, {particulars(s)}"
             + (f", evaluated {s.made_at:%Y-%m-%d %H:%M}" if s.made_at else "")
             + f" (evaluation {s.ids[0]})"
-            for s in found
+            for s in selections
         )
         raise StudyError(f"these models do not share images and corruptions; name one evaluation: {groups}")
-    return found[0]
+    return selections[0]
 
 
 @read_once
@@ -215,7 +240,10 @@ def corruption_labels(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
 def corruption_names(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, str]:
     """Label by corruption of a selection; extras are marked."""
     names = corruption_labels(con)
-    return {one: label_with_extra(names[one], is_extra=one in selection.extras) for one in selection.corruptions}
+    return {
+        corruption: label_with_extra(names[corruption], is_extra=corruption in selection.extras)
+        for corruption in selection.corruptions
+    }
 
 
 def averaged_severities(severities: Iterable[float]) -> list[float]:
@@ -229,62 +257,81 @@ def particulars(selection: Selection) -> str:
     return f"{selection.shared['subset']}; {selection.shared['source_label']}"
 
 
-def _partial(con: duckdb.DuckDBPyConnection) -> set[str]:
-    """Evaluations without a clean cell, without corrupted cells, or without severities that others have."""
+def _without_extras(corruptions: Sequence[str], extras: Collection[str]) -> tuple[str, ...]:
+    return tuple(corruption for corruption in corruptions if corruption not in extras) or tuple(corruptions)
+
+
+def _cells(con: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> dict[str, set[CellKey]]:
+    """Cells by evaluation ID, in the order of the IDs."""
+    cells: dict[str, set[CellKey]] = {evaluation_id: set() for evaluation_id in ids}
     rows = con.execute(
-        """
-        with cells as (
-            select evaluation_id, dataset_id, source_id, subset_id, corruption, severity
-            from shards inner join evaluations using (evaluation_id) where table_name = 'prediction_facts'
-        ),
-        expected as (
-            select distinct mine.evaluation_id, theirs.corruption, theirs.severity
-            from cells as mine inner join cells as theirs using (dataset_id, source_id, subset_id, corruption)
-        )
-        select evaluation_id from expected anti join cells using (evaluation_id, corruption, severity)
-        union
-        select evaluation_id from evaluations
-        where evaluation_id not in (select evaluation_id from cells where corruption = $clean)
-            or evaluation_id not in (select evaluation_id from cells where corruption <> $clean)
-        """,
-        {"clean": CLEAN},
+        "select evaluation_id, corruption, severity::double from shards "
+        "where table_name = 'prediction_facts' and evaluation_id = any(?)",
+        [list(ids)],
     ).fetchall()
-    return {evaluation_id for (evaluation_id,) in rows}
+    for evaluation_id, *cell in rows:
+        cells[evaluation_id].add(tuple(cell))
+    return cells
+
+
+def _split(
+    con: duckdb.DuckDBPyConnection, rows: Sequence[dict[str, Any]], corruptions: Sequence[str]
+) -> tuple[list[dict[str, Any]], tuple[LeftOut, ...]]:
+    """Those of some rows of `evaluation_labels` of the same images that have cells to compare, and the others."""
+    labels = {row["evaluation_id"]: row["model_label"] for row in rows}
+    cells = _cells(con, list(labels))
+    known, extras = _corruptions(con, list(labels), corruptions)
+    has_clean = {key for key, own in cells.items() if (CLEAN, 0.0) in own}
+    corrupted = {key: {cell for cell in own if cell[0] in known} for key, own in cells.items()}
+    reasons = excluded(corrupted, has_clean, _without_extras(known, extras), corruption_labels(con))
+    left_out = tuple(LeftOut(labels[key], reason) for key, reason in reasons.items())
+    return [row for row in rows if row["evaluation_id"] not in reasons], left_out
+
+
+def _corruptions(
+    con: duckdb.DuckDBPyConnection, ids: Sequence[str], corruptions: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The corruptions of some evaluations in published order, and the extras among them."""
+    held = con.execute(
+        "select corruption, headline, corruption_group from corruptions semi join "
+        "(from shards where table_name = 'prediction_facts' and evaluation_id = any($1)) using (corruption) "
+        "where corruption <> $2 and (corruption = any($3) or len($3) = 0) order by corruption_order, corruption",
+        [list(ids), CLEAN, list(corruptions)],
+    ).fetchall()
+    has_own_names = any(group == OTHER_GROUP for *_, group in held)
+    headline = {corruption: is_headline or has_own_names for corruption, is_headline, _ in held}
+    return tuple(headline), tuple(corruption for corruption, is_headline in headline.items() if not is_headline)
 
 
 def selection_of(
     con: duckdb.DuckDBPyConnection,
     rows: list[dict[str, Any]],
     corruptions: Sequence[str] = (),
-    left_out: tuple[str, ...] = (),
+    left_out: tuple[LeftOut, ...] = (),
 ) -> Selection:
-    """The selection of rows of `evaluation_labels` that share dataset, subset and source, newest first."""
-    ids = [row["evaluation_id"] for row in rows]
-    dated = _newest_first(con, rows)
+    """The selection of rows of `evaluation_labels` that share dataset, subset and source."""
+    dated = _in_order(con, rows)
     evaluations = tuple(
         EvaluationInfo(row["evaluation_id"], label, row)
         for label, row in zip(distinct_labels(dated), dated, strict=True)
     )
-    held = con.execute(
-        "select corruption, headline, corruption_group from corruptions semi join "
-        "(from shards where table_name = 'prediction_facts' and evaluation_id = any($1)) using (corruption) "
-        "where corruption <> $2 and (corruption = any($3) or len($3) = 0) order by corruption_order, corruption",
-        [ids, CLEAN, list(corruptions)],
-    ).fetchall()
-    has_own_names = any(group == OTHER_GROUP for *_, group in held)
-    headline = {corruption: is_headline or has_own_names for corruption, is_headline, _ in held}
-    extras = tuple(corruption for corruption, is_headline in headline.items() if not is_headline)
-    return Selection(
+    labels = {evaluation.evaluation_id: evaluation.label for evaluation in evaluations}
+    known, extras = _corruptions(con, list(labels), corruptions)
+    cells = {key: {cell for cell in own if cell[0] in known} for key, own in _cells(con, list(labels)).items()}
+    shared = shared_cells(cells, _without_extras(known, extras))
+    selection = Selection(
         evaluations,
-        tuple(headline),
+        known,
         max((row["evaluated_at"] for row in dated if row["evaluated_at"]), default=None),
         extras,
         left_out,
+        shared_cells=tuple(sorted(shared)),
     )
+    return replace(selection, uneven=uneven(cells, shared, selection.averaged, corruption_labels(con), labels))
 
 
-def _newest_first(con: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of `evaluation_labels` with `evaluated_at`, in the order of their labels."""
+def _in_order(con: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of `evaluation_labels` with `evaluated_at`, `model_place` and `is_baseline`, in the order of the models."""
     made = dict(
         con.execute(
             "select evaluation_id, max(created_at) at time zone 'UTC' from shards where evaluation_id = any(?) "
@@ -292,10 +339,38 @@ def _newest_first(con: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]]) ->
             [[row["evaluation_id"] for row in rows]],
         ).fetchall()
     )
-    return newest_first([row | {"evaluated_at": made.get(row["evaluation_id"])} for row in rows])
+    places = _model_places(con)
+    dated = [
+        row
+        | {"evaluated_at": made.get(row["evaluation_id"])}
+        | dict(zip(("model_place", "is_baseline"), places[row["model_name"]], strict=True))
+        for row in rows
+    ]
+    return sorted(newest_first(dated), key=lambda row: row["model_place"])
 
 
-def _refuse_unknown(kind: str, requested: Sequence[str], known: set[str], *, prefix: bool = False) -> None:
+@read_once
+def _model_places(con: duckdb.DuckDBPyConnection) -> dict[str | None, tuple[int, bool]]:
+    """Place of each model in the warehouse, by name, and whether it is the baseline.
+
+    The baseline is at 0, others from 1 on: as in the study, then by when they were first evaluated.
+    """
+    rows = con.execute(
+        "select model_name, coalesce(bool_or(is_baseline), false) as baseline from evaluation_labels "
+        "left join stated_models using (model_label) left join shards using (evaluation_id) group by model_name "
+        "order by baseline desc, min(position) nulls last, min(created_at), model_name"
+    ).fetchall()
+    count = sum(is_baseline for _, is_baseline in rows)
+    return {name: (max(0, place - count + 1), baseline) for place, (name, baseline) in enumerate(rows)}
+
+
+def is_id(name: str, evaluation_id: str) -> bool:
+    """Whether a name is an evaluation ID, or a start of it with at least MIN_ID_CHARACTERS."""
+    return len(name) >= MIN_ID_CHARACTERS and evaluation_id.startswith(name)
+
+
+def _refuse_unknown(kind: str, requested: Sequence[str], known: set[str], *, are_ids: bool = False) -> None:
     for name in requested:
-        if not any(k.startswith(name) if prefix else k == name for k in known):
-            raise StudyError(f"no {kind} {name!r} in this warehouse: it has {join_names(sorted(known))}")
+        if not (any(is_id(name, evaluation_id) for evaluation_id in known) if are_ids else name in known):
+            hint = did_you_mean(name, known, f"it has {join_names(sorted(known))}")
+            raise StudyError(f"no {kind} {shown(name)} in this warehouse: {hint}")

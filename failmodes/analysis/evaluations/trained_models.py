@@ -6,13 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from failmodes.analysis.evaluations.selection import EvaluationInfo
+from failmodes.analysis.evaluations.selection import EvaluationInfo, is_id
 from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.runtime.errors import StudyError, did_you_mean, shown
 
 # Facts that runs of one model share, besides selection and recipe; as in sql/marts/accuracy_by_model.sql
 _SHARED_FACTS = ("model_name", "architecture", "variant", "precision", "class_protocol")
-MIN_ID_CHARACTERS = 4  # of an evaluation ID
 
 
 class UnknownModelError(StudyError):
@@ -54,21 +53,21 @@ def trained_models(evaluations: Iterable[EvaluationInfo]) -> list[TrainedModel]:
     differ. Checkpoints without a seed, or with equal seeds, stay separate, since nothing shows that they are training
     runs of one recipe. Labels are distinct.
     """
-    given = list(evaluations)
+    in_order = list(evaluations)
     groups: dict[tuple[object, ...], list[EvaluationInfo]] = {}
-    for evaluation in given:
+    for evaluation in in_order:
         shared = (_recipe(evaluation), *(evaluation.facts[name] for name in _SHARED_FACTS))
         groups.setdefault(shared, []).append(evaluation)
-    found = []
+    models = []
     for runs in groups.values():
         seeds = [run.facts["training_seed"] for run in runs]
         if len(runs) > 1 and None not in seeds and len(set(seeds)) == len(seeds):
             ordered = tuple(sorted(runs, key=lambda run: int(run.facts["training_seed"])))
-            found.append(TrainedModel(runs[0].facts["model_name"], ordered))
+            models.append(TrainedModel(runs[0].facts["model_name"], ordered))
         else:
-            found += [TrainedModel(run.label, (run,)) for run in runs]
-    found.sort(key=lambda model: min(map(given.index, model.runs)))
-    return _distinctly_labeled(found)
+            models += [TrainedModel(run.label, (run,)) for run in runs]
+    models.sort(key=lambda model: min(map(in_order.index, model.runs)))
+    return _distinctly_labeled(models)
 
 
 def noun_of_runs(evaluations: Iterable[EvaluationInfo]) -> str:
@@ -79,9 +78,9 @@ def noun_of_runs(evaluations: Iterable[EvaluationInfo]) -> str:
 
 def pairs_of_models(evaluations: Iterable[EvaluationInfo]) -> list[tuple[EvaluationInfo, EvaluationInfo]]:
     """Pairs of evaluations of different models."""
-    given = list(evaluations)
-    models = {run: model for model in trained_models(given) for run in model.runs}
-    return [(a, b) for a, b in combinations(given, 2) if models[a] != models[b]]
+    in_order = list(evaluations)
+    models = {run: model for model in trained_models(in_order) for run in model.runs}
+    return [(a, b) for a, b in combinations(in_order, 2) if models[a] != models[b]]
 
 
 def _distinctly_labeled(models: list[TrainedModel]) -> list[TrainedModel]:
@@ -99,7 +98,8 @@ def _distinctly_labeled(models: list[TrainedModel]) -> list[TrainedModel]:
 
 def _recipe(evaluation: EvaluationInfo) -> str | None:
     """The training recipe as the checkpoint states it, without a seed at its end."""
-    recipe, seed = evaluation.facts["training_recipe"], evaluation.facts["training_seed"]
+    recipe = evaluation.facts["training_recipe"]
+    seed = evaluation.facts["training_seed"]
     return recipe if recipe is None or seed is None else re.sub(rf"[,\s]+seed {seed}\Z", "", recipe)
 
 
@@ -126,28 +126,31 @@ def named_model(
     runs = [TrainedModel(run.label, (run,)) for model in models for run in model.runs]
     called = [TrainedModel(name, (r,)) for m in models if m.label != name for r in m.runs if r.label == name]
     ways = (
-        [*(one for one in models if name == one.label), *called],
-        [one for one in runs if name == one.runs[0].facts["model_label"]],
-        [one for one in runs if len(name) >= MIN_ID_CHARACTERS and one.runs[0].evaluation_id.startswith(name)],
-        [one for one in models if name.lower() == str(one.runs[0].facts["architecture"] or "").lower()],
+        [*(model for model in models if name == model.label), *called],
+        [model for model in runs if name == model.runs[0].facts["model_label"]],
+        [model for model in runs if is_id(name, model.runs[0].evaluation_id)],
+        [model for model in models if name.lower() == str(model.runs[0].facts["architecture"] or "").lower()],
     )
-    found = next((way for way in ways if way), [])
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise UnknownModelError(f"{shown(name)} matches several models: {_distinguished(found)}")
-    labels = list(dict.fromkeys(one.label for one in (*models, *runs)))
-    architectures = {str(one.runs[0].facts["architecture"]) for one in models if one.runs[0].facts["architecture"]}
+    matching = next((way for way in ways if way), [])
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        raise UnknownModelError(f"{shown(name)} matches several models: {_distinguished(matching)}")
+    labels = list(dict.fromkeys(model.label for model in (*models, *runs)))
+    architectures = {
+        str(model.runs[0].facts["architecture"]) for model in models if model.runs[0].facts["architecture"]
+    }
     hint = did_you_mean(name, [*labels, *sorted(architectures)], f"{known} {', '.join(map(repr, labels))}")
     raise UnknownModelError(f"no model {shown(name)} {place}: {hint}")
 
 
-def _distinguished(found: Sequence[TrainedModel]) -> str:
+def _distinguished(models: Sequence[TrainedModel]) -> str:
     """Models by label, or by ID if labels are not distinct, with how to name one."""
-    if len({one.label for one in found}) == len(found):
-        return f"{join_names(one.label for one in found)}; name one by its label"
-    facts = [(one.runs[0].evaluation_id, one.runs[0].facts) for one in found]
+    if len({model.label for model in models}) == len(models):
+        return f"{join_names(model.label for model in models)}; name one by its label"
+    facts = [(model.runs[0].evaluation_id, model.runs[0].facts) for model in models]
     ids = (
-        f"{key} ({one['image_count']:,} images of {one['dataset_label']}, {one['source_label']})" for key, one in facts
+        f"{evaluation_id} ({run['image_count']:,} images of {run['dataset_label']}, {run['source_label']})"
+        for evaluation_id, run in facts
     )
     return f"{join_names(ids)}; name one by its ID"

@@ -35,13 +35,19 @@ with app.setup:
 
 @app.cell(column=0)
 def _opened() -> Any:
-    (path, open_study), address = explored_warehouse(), elements.Address(mo.query_params())
+    (path, open_study) = explored_warehouse()
+    address = elements.Address(mo.query_params())
     _request = mo.app_meta().request
     view = plots.view_of(dict(_request.cookies) if _request else {})
     kept = ExitStack()  # the connection stays open with the page, since opening one is too slow for a click
     con = kept.enter_context(open_warehouse(path))
-    _groups = {f"{one.images} ({particulars(one)}; {one.ids[0]})": one for one in select(con)}
-    _asked = next((name for name, one in _groups.items() if one.ids[0] == address.value("images")), next(iter(_groups)))
+    _groups = {
+        f"{selection.images} ({particulars(selection)}; {selection.ids[0]})": selection for selection in select(con)
+    }
+    _asked = next(
+        (name for name, selection in _groups.items() if selection.ids[0] == address.value("images")),
+        next(iter(_groups)),
+    )
     group = mo.ui.dropdown(_groups, value=_asked, label="Images and models", allow_select_none=False)
     mo.vstack([group] if len(_groups) > 1 else [])
     return address, con, group, kept, open_study, path, view
@@ -49,14 +55,16 @@ def _opened() -> Any:
 
 @app.cell
 def _what_is_shown(address: Any, con: Any, group: Any) -> Any:
-    labels, _names = list(group.value.labels.values()), corruption_names(con, group.value)
+    labels = list(group.value.labels.values())
+    _names = corruption_names(con, group.value)
     _models = [label for label in address.values("model") if label in labels] or labels[:MAX_MODELS]
-    _chosen = [name for one, name in _names.items() if one in address.values("corruption")]
+    _chosen = [name for corruption, name in _names.items() if corruption in address.values("corruption")]
     models = mo.ui.multiselect(labels, value=_models, label="Models", full_width=True)
     _text = "Corruptions (default: all)"
-    _options = {name: one for one, name in _names.items()}
+    _options = {name: corruption for corruption, name in _names.items()}
     corruptions = mo.ui.multiselect(_options, value=_chosen, label=_text, full_width=True)
-    mo.vstack([elements.titled("Failmodes explorer", group.value.source_line, level=1), models, corruptions], gap=0.5)
+    _line = " ".join([group.value.source_line, *group.value.exclusions])
+    mo.vstack([elements.titled("Failmodes explorer", _line, level=1), models, corruptions], gap=0.5)
     return corruptions, labels, models
 
 
@@ -131,23 +139,29 @@ def _slice_choice(con: Any, get_slice: Any, group: Any) -> Any:
 
 @app.cell
 def _images(cell: Any, con: Any, path: Any, slice_form: Any) -> Any:
-    found = elements.attempt(lambda: cells.read_images(con, path, cell, cells.Slice(**slice_form.value)))
+    slice_images = elements.attempt(lambda: cells.read_images(con, path, cell, cells.Slice(**slice_form.value)))
     _text = "Most confident misclassifications first; select rows to show their images"
-    image_table = elements.table(found.table, selection="multi", page_size=10, show_data_types=False, label=_text)
-    return found, image_table
+    image_table = elements.table(
+        slice_images.table, selection="multi", page_size=10, show_data_types=False, label=_text
+    )
+    return slice_images, image_table
 
 
 @app.cell
 def _pictures(
-    address: Any, cell: Any, con: Any, found: Any, found_cells: Any, image_table: Any, open_study: Any
+    address: Any, cell: Any, con: Any, slice_images: Any, found_cells: Any, image_table: Any, open_study: Any
 ) -> Any:
-    _chosen = list(image_table.value["image"]) if len(image_table.value) else found.chosen["image_id"][:MAX_IMAGES]
-    _rows = found.chosen.filter(pl.col("image_id").is_in(list(_chosen))).head(2 * MAX_IMAGES)
-    _made = elements.attempt(lambda: cells.pictures_of(con, open_study, found, _rows))
+    _chosen = (
+        list(image_table.value["image"]) if len(image_table.value) else slice_images.chosen["image_id"][:MAX_IMAGES]
+    )
+    _rows = slice_images.chosen.filter(pl.col("image_id").is_in(list(_chosen))).head(2 * MAX_IMAGES)
+    _made = elements.attempt(lambda: cells.pictures_of(con, open_study, slice_images, _rows))
     _ids = [str(picture.row.image_id) for picture in _made.all]
     _asked = address.value("image")
     image_choice = mo.ui.dropdown(_ids, value=_asked if _asked in _ids else None, label="Open image")
-    _severities = sorted({one.severity for one in found_cells.values() if one.corruption == cell.corruption})
+    _severities = sorted(
+        {shown_cell.severity for shown_cell in found_cells.values() if shown_cell.corruption == cell.corruption}
+    )
     _facts = {"of": cell.name, "images": ",".join(_ids), "step": _severities.index(cell.severity)}
     _shown = elements.role("pictures", mo.Html(ImageSheet(_made).to_html("h3")), **_facts)
     _named = _made._replace(headline=f"{cell.name}: {_made.headline}")  # which the page shows once, above
@@ -166,8 +180,8 @@ def _image_strip(cell: Any, con: Any, image_choice: Any, open_study: Any, select
 
 
 @app.cell
-def _slice_and_rest(found: Any, image_table: Any) -> Any:
-    mo.vstack([elements.shown(Sentence(found.comparison)), image_table])
+def _slice_and_rest(slice_images: Any, image_table: Any) -> Any:
+    mo.vstack([elements.shown(Sentence(slice_images.comparison)), image_table])
     return
 
 
@@ -186,7 +200,11 @@ def _state_in_address(
 
 @app.cell
 def _comparison_choice(cell: Any, group: Any) -> Any:
-    _others = {label: one for one, label in group.value.labels.items() if one != cell.evaluation_id}
+    _others = {
+        label: evaluation_id
+        for evaluation_id, label in group.value.labels.items()
+        if evaluation_id != cell.evaluation_id
+    }
     baseline = mo.ui.dropdown(_others, label=f"Compare {cell.label} with the baseline")
     mo.vstack([baseline] if _others else [])
     return (baseline,)
@@ -202,7 +220,7 @@ def _comparison(baseline: Any, cell: Any, path: Any) -> Any:
 
 @app.cell
 def _query_choice() -> Any:
-    saved = mo.ui.dropdown({name: one.sql for name, one in saved_queries().items()}, label="Saved query")
+    saved = mo.ui.dropdown({name: query.sql for name, query in saved_queries().items()}, label="Saved query")
     _text = "Any read-only statement; `show tables` lists tables and views, `describe NAME` the columns of one."
     mo.vstack([elements.titled("SQL", _text), saved], gap=0.5)
     return (saved,)

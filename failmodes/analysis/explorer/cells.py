@@ -12,10 +12,9 @@ import polars.selectors as cs
 
 from failmodes.analysis.charts.confusion import cell_confusions
 from failmodes.analysis.evaluations.selection import Selection, corruption_names, read_for_selection
-from failmodes.analysis.images.attention import missing_map_reason
-from failmodes.analysis.images.clean_images import OpenStudy
 from failmodes.analysis.images.collection import Pictures, pictures_of_rows
 from failmodes.analysis.images.rows import PICTURES, PictureRow, curve_rows
+from failmodes.analysis.images.stored_images import OpenStudy, missing_map_reason
 from failmodes.analysis.images.strips import picture_strip
 from failmodes.analysis.render.blocks import ImageStrip
 from failmodes.analysis.render.formatting import (
@@ -66,7 +65,7 @@ order by in_slice desc, correct, confidence desc nulls last, image_id
 """
 
 
-class Cell(NamedTuple):
+class ModelCell(NamedTuple):
     """One model under one corruption at one severity; clean is severity 0 of any corruption.
 
     Attributes:
@@ -203,7 +202,7 @@ def narrowed(selection: Selection, labels: Sequence[str], corruptions: Sequence[
     Raises:
         StudyError: no model or no corruption is left.
     """
-    evaluations = tuple(one for one in selection.evaluations if one.label in labels)
+    evaluations = tuple(evaluation for evaluation in selection.evaluations if evaluation.label in labels)
     kept = tuple(name for name in selection.corruptions if name in corruptions)
     if not evaluations or not kept:
         raise StudyError("select at least one model and one corruption")
@@ -215,31 +214,31 @@ def read_curves(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.Data
     """The points of the curves of a selection.
 
     Returns:
-        One row per point: the fields of its `Cell`, accuracy with accuracy_low and accuracy_high (exact 95% interval,
-        0-1), image_count; corruptions by their largest drop over models.
+        One row per point: the fields of its `ModelCell`, accuracy with accuracy_low and accuracy_high (exact 95%
+        interval, 0-1), image_count; corruptions by their largest drop over models.
     """
     names = corruption_names(con, selection)
-    found = read_for_selection(con, "accuracy_by_severity", selection).with_columns(
+    points = read_for_selection(con, "accuracy_by_severity", selection).with_columns(
         corruption_label=pl.col("corruption").replace_strict(names, return_dtype=pl.String),
         worst=pl.col("accuracy_drop").max().over("corruption"),
     )
-    order = found.sort("worst", "corruption", "label", "severity", descending=[True, False, False, False])
-    return order.select(*Cell._fields, "accuracy", "accuracy_low", "accuracy_high", "image_count")
+    order = points.sort("worst", "corruption", "label", "severity", descending=[True, False, False, False])
+    return order.select(*ModelCell._fields, "accuracy", "accuracy_low", "accuracy_high", "image_count")
 
 
-def cells_of(points: pl.DataFrame) -> dict[str, Cell]:
+def cells_of(points: pl.DataFrame) -> dict[str, ModelCell]:
     """The cells of points by key, lowest accuracy first."""
-    rows = points.sort("accuracy", maintain_order=True).select(Cell._fields).iter_rows()
-    return {cell.key: cell for cell in map(Cell._make, rows)}
+    rows = points.sort("accuracy", maintain_order=True).select(ModelCell._fields).iter_rows()
+    return {cell.key: cell for cell in map(ModelCell._make, rows)}
 
 
-def nearest_cell(cells: Iterable[Cell], evaluation_id: str, corruption: str, severity: float) -> Cell:
+def nearest_cell(cells: Iterable[ModelCell], evaluation_id: str, corruption: str, severity: float) -> ModelCell:
     """The cell of this model and corruption with the nearest severity."""
-    of_curve = (one for one in cells if (one.evaluation_id, one.corruption) == (evaluation_id, corruption))
-    return min(of_curve, key=lambda one: abs(one.severity - severity))
+    of_curve = (cell for cell in cells if (cell.evaluation_id, cell.corruption) == (evaluation_id, corruption))
+    return min(of_curve, key=lambda cell: abs(cell.severity - severity))
 
 
-def read_figures(con: duckdb.DuckDBPyConnection, cell: Cell) -> CellFigures:
+def read_figures(con: duckdb.DuckDBPyConnection, cell: ModelCell) -> CellFigures:
     """The stored metrics of a cell."""
     severity = Decimal(str(cell.severity))
     stored = [cell.evaluation_id, cell.stored_corruption, severity]
@@ -259,7 +258,7 @@ def class_names(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[st
     return list(dict.fromkeys(name for (name,) in con.execute(statement, [selection.shared["dataset_id"]]).fetchall()))
 
 
-def read_images(con: duckdb.DuckDBPyConnection, path: Path, cell: Cell, which: Slice) -> CellImages:
+def read_images(con: duckdb.DuckDBPyConnection, path: Path, cell: ModelCell, which: Slice) -> CellImages:
     """The images of a cell, those in a slice first.
 
     Args:
@@ -291,7 +290,8 @@ def read_images(con: duckdb.DuckDBPyConnection, path: Path, cell: Cell, which: S
 def accuracy_of(rows: pl.DataFrame) -> tuple[float, float, float]:
     """Accuracy of one or more images of a cell, with its exact 95% interval, which counts duplicates once."""
     hashes = rows.select(pl.coalesce("pixel_hash", pl.format("image {}", "image_id"))).to_series()
-    independent, correct = independent_share(number_groups(hashes.to_numpy())), int(rows["correct"].sum())
+    independent = independent_share(number_groups(hashes.to_numpy()))
+    correct = int(rows["correct"].sum())
     low, high = exact_interval(correct * independent, rows.height * independent)
     return correct / rows.height, float(low), float(high)
 
@@ -307,12 +307,12 @@ def pictures_of(
     """
     if rows.is_empty():
         raise StudyError("no image of this cell is in the slice: relax the filter")
-    found = [PictureRow(*row) for row in rows.select(PictureRow._fields).iter_rows()]
-    return pictures_of_rows(con, found, f"{rows.height} of {images.headline}", open_study=open_study)
+    picture_rows = [PictureRow(*row) for row in rows.select(PictureRow._fields).iter_rows()]
+    return pictures_of_rows(con, picture_rows, f"{rows.height} of {images.headline}", open_study=open_study)
 
 
 def strip_of(
-    con: duckdb.DuckDBPyConnection, open_study: OpenStudy | None, selection: Selection, cell: Cell, image_id: int
+    con: duckdb.DuckDBPyConnection, open_study: OpenStudy | None, selection: Selection, cell: ModelCell, image_id: int
 ) -> ImageStrip:
     """One image from clean to the last severity of the corruption of a cell, with attention if stored.
 

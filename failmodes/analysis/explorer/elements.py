@@ -10,7 +10,7 @@ from typing import Any
 import marimo as mo
 import polars as pl
 
-from failmodes.analysis.explorer.cells import Cell, Slice, nearest_cell
+from failmodes.analysis.explorer.cells import ModelCell, Slice, nearest_cell
 from failmodes.analysis.images.rows import NO_PREDICTION, OTHER_CLASS
 from failmodes.analysis.render.blocks import Block
 from failmodes.analysis.render.formats.html import render_blocks
@@ -39,7 +39,7 @@ class Address:
         """Write values by key; keys without values are removed."""
         for key, value in state.items():
             values = [value] if isinstance(value, str) else list(value or ())
-            if (kept := [one for one in values if one]) != self.values(key):
+            if (kept := [value for value in values if value]) != self.values(key):
                 self._parameters[key] = kept
 
     @property
@@ -101,11 +101,11 @@ def downloads(name: str, draw: Callable[[], Any]) -> list[Any]:
     ]
 
 
-def cell_form(cells: Mapping[str, Cell], chosen: Cell, choose: Callable[[Cell], Any]) -> Any:
+def cell_form(cells: Mapping[str, ModelCell], chosen: ModelCell, choose: Callable[[ModelCell], Any]) -> Any:
     """Dropdowns for model, corruption and severity, which select the nearest cell."""
-    models = {one.label: one.evaluation_id for one in cells.values()}
-    corruptions = {one.corruption_label: one.corruption for one in cells.values()}
-    severities = {format_severity(one): one for one in sorted({one.severity for one in cells.values()})}
+    models = {known.label: known.evaluation_id for known in cells.values()}
+    corruptions = {known.corruption_label: known.corruption for known in cells.values()}
+    severities = {format_severity(level): level for level in sorted({known.severity for known in cells.values()})}
     parts: dict[str, tuple[dict[str, Any], str, str]] = {
         "evaluation_id": (models, chosen.label, "Model"),
         "corruption": (corruptions, chosen.corruption_label, "Corruption"),

@@ -12,7 +12,7 @@ from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.charts.style.series import ModelColors
 from failmodes.analysis.charts.style.theme import DARK_COLORS, DARK_GRAY, GRAY, THEMES, vega_config
-from failmodes.analysis.explorer.cells import Cell, CellFigures
+from failmodes.analysis.explorer.cells import CellFigures, ModelCell
 
 COOKIE = "failmodes_view"  # which explorer.js sets
 EMBED_OPTIONS = {"renderer": "svg", "actions": False}  # text for screen readers; no link to another host
@@ -50,7 +50,7 @@ def view_of(cookies: Mapping[str, str]) -> View:
     return View(theme, Frame(int(width))) if is_known else View()
 
 
-def curve_plot(points: pl.DataFrame, colors: ModelColors, marked: Cell, view: View) -> alt.FacetChart:
+def curve_plot(points: pl.DataFrame, colors: ModelColors, marked: ModelCell, view: View) -> alt.FacetChart:
     """Accuracy by severity, one panel per corruption; a click selects the nearest point.
 
     Args:
@@ -59,8 +59,10 @@ def curve_plot(points: pl.DataFrame, colors: ModelColors, marked: Cell, view: Vi
         marked: the cell whose point is marked at first.
         view: of the page.
     """
-    points, frame = _parsable(points, "corruption_label"), view.frame
-    rows, shaded = colors.with_series(points), {label: view.shade(color) for label, color in colors.colors.items()}
+    points = _parsable(points, "corruption_label")
+    frame = view.frame
+    rows = colors.with_series(points)
+    shaded = {label: view.shade(color) for label, color in colors.colors.items()}
     order = points["corruption_label"].unique(maintain_order=True).to_list()
     panels = frame.panels(len(order), MAX_COLUMNS)
     lowest, usual = HEIGHTS_PX
@@ -71,7 +73,8 @@ def curve_plot(points: pl.DataFrame, colors: ModelColors, marked: Cell, view: Vi
     axis = style.percent_axis(tickCount=5 if height > lowest else 3)
     y = alt.Y("accuracy:Q", title="accuracy", scale=style.fixed_scale(floor, 1), axis=axis)
     last = max(points["severity"])
-    ink, paper = THEMES[view.theme].ink, THEMES[view.theme].background
+    ink = THEMES[view.theme].ink
+    paper = THEMES[view.theme].background
 
     def clicked(this: float | str, other: float | str) -> Any:
         return alt.when(click, empty=False).then(alt.value(this)).otherwise(alt.value(other))
@@ -97,7 +100,8 @@ def cell_plots(of: CellFigures, view: View) -> list[Any]:
 
     A click on the matrix selects a true and a predicted class.
     """
-    left, right = view.frame, view.frame
+    left = view.frame
+    right = view.frame
     if view.frame.is_wide:
         left = Frame(view.frame.width_px * MATRIX_SHARE)
         right = Frame(view.frame.width_px - left.width_px - style.GAP_PX)
@@ -109,11 +113,11 @@ def cell_plots(of: CellFigures, view: View) -> list[Any]:
     return [matrix, _confidence_plot(of.bins, width, view), *risks]
 
 
-def cell_figure(of: CellFigures, cell: Cell, source: str) -> Figure:
+def cell_figure(of: CellFigures, cell: ModelCell, source: str) -> Figure:
     """The charts of a cell as a figure of page width, with its name as title."""
     matrix, *others = cell_plots(of, View(frame=PAGE))
     plot = alt.hconcat(matrix, alt.vconcat(*others), spacing=style.GAP_PX)
-    return Figure(plot, cell.name, of.summary, source, PAGE.width_px)
+    return Figure(plot, cell.name, of.summary, source, PAGE)
 
 
 def _confidence_plot(bins: pl.DataFrame, width: float, view: View) -> alt.Chart:

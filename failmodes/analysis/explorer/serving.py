@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from failmodes.runtime.errors import StudyError, printable
-from failmodes.runtime.extras import require
+from failmodes.runtime.packages import require
 from failmodes.runtime.process import leave_threads, limit_command, query_memory
 from failmodes.runtime.terminal import say
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from failmodes.analysis.images.clean_images import OpenStudy
+    from failmodes.analysis.images.stored_images import OpenStudy
 
 FIRST_PORT, TRIED_PORTS = 2718, 50  # marimo's own first port
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
@@ -26,7 +26,7 @@ POLICY = (
     "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; connect-src 'self' data: blob:; "
     "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
-_SELECTING = ("corruptions", "evaluation_labels", "evaluations", "shards")
+_SELECTING = ("corruptions", "evaluation_labels", "evaluations", "shards", "stated_models")
 
 EXPLORED: "list[tuple[Path, OpenStudy | None]]" = []  # the page runs in the same process and shows the last one
 
@@ -70,7 +70,8 @@ def explore_warehouse(path: Path, open_study: "OpenStudy", *, host: str, port: i
     with open_warehouse(path, [*_SELECTING, *RELATED]) as con:
         refuse_broken_relations(con)
         select(con)  # report errors here, not in the page
-    listening, token = bound_socket(host, port), secrets.token_urlsafe(16)
+    listening = bound_socket(host, port)
+    token = secrets.token_urlsafe(16)
     EXPLORED.append((path.absolute(), open_study))
     address = page_address(host, listening.getsockname()[1], token)
     say(printable(f"{path}: {address}"))

@@ -1,4 +1,4 @@
-"""Reproduced images with their text: a contact sheet of those that match a filter, or images along their curves."""
+"""Images with their text: a contact sheet of those that match a filter, images along their curves, stored exemplars."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -6,23 +6,61 @@ from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
+import numpy as np
+import polars as pl
 
 from failmodes.analysis.evaluations.selection import select_one
-from failmodes.analysis.images.attention import missing_map_reason, stored_attention
-from failmodes.analysis.images.clean_images import GIVE_THE_STUDY, OpenStudy, no_study
 from failmodes.analysis.images.regeneration import Picture, describe_differences, make_pictures
-from failmodes.analysis.images.rows import PictureRow, curve_rows, matching_rows, rows_to_cells
-from failmodes.analysis.render.formatting import format_count, format_severity, join_names, lower_label
+from failmodes.analysis.images.rows import (
+    NO_PREDICTION,
+    OTHER_CLASS,
+    PictureRow,
+    curve_rows,
+    matching_rows,
+    rows_to_cells,
+)
+from failmodes.analysis.images.stored_images import (
+    GIVE_THE_STUDY,
+    AttentionOf,
+    OpenStudy,
+    centroid,
+    decode_stored,
+    missing_map_reason,
+    no_study,
+    stored_attention,
+    stored_map,
+)
+from failmodes.analysis.render.formatting import REASON_NAMES, format_count, format_severity, join_names, lower_label
 from failmodes.runtime.errors import FailmodesError, StudyError, WarehouseError
-from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.connection import REBUILD_HINT, open_warehouse
+from failmodes.warehouse.database.query import unknown_values
+from failmodes.warehouse.schema import EXEMPLAR_REASONS
 
 # Relations that are read once the rows are found; other views are not created
 _RELATIONS = (
-    "attention", "classes", "corruptions", "evaluation_labels", "evaluations", "exemplars", "images", "outcomes",
-    "shards", "sources", "thumbnails",
+    "attention", "classes", "corruptions", "evaluation_labels", "evaluations", "exemplars", "images", "predictions",
+    "shards", "sources", "stated_models", "thumbnails",
 )  # fmt: skip
 MAX_HEADLINE, MAX_WORD = 400, 30  # letters
 _KEEP = "evaluate again with thumbnails (stored unless the study has `thumbnails = false`)"
+SERIES = ("evaluation_id", "corruption", "image_id")  # key of the rows from clean to the last severity
+MAX_SERIES_PIXELS = 2**27  # decoded at once: 400 MB
+_ROWS = f"""
+select
+    e.*, datasets.dataset_id, datasets.height_px, datasets.width_px, labels.model_label, labels.source_id,
+    corruptions.corruption_label, coalesce(a.class_name, e.label::varchar) as label_name,
+    coalesce(b.class_name, if(e.confidence is null, '{NO_PREDICTION}', '{OTHER_CLASS}')) as predicted_name,
+    e.predicted is not distinct from e.label as correct, null as rmse, images.file
+from exemplars as e
+inner join datasets on datasets.dataset_id = $3
+inner join evaluation_labels as labels using (evaluation_id)
+inner join corruptions using (corruption)
+left join classes as a on a.dataset_id = $3 and a.class_index = e.label
+left join classes as b on b.dataset_id = $3 and b.class_index = e.predicted
+left join images on images.dataset_id = $3 and images.image_id = e.image_id
+where e.evaluation_id = any($1) and e.corruption = any($2)
+order by list_position($4, e.reason), e.reason_rank, e.image_id, e.severity
+"""
 
 
 class Pictures(NamedTuple):
@@ -49,9 +87,19 @@ class Pictures(NamedTuple):
         """All images, row by row."""
         return [picture for row in self.rows for picture in row]
 
+    @property
+    def files(self) -> list[str]:
+        """The files of the images, each once, in the order shown; those of arrays have none."""
+        return list(dict.fromkeys(picture.row.file for picture in self.all if picture.row.file))
+
 
 def find_pictures(
-    path: Path, condition: str, *, open_study: OpenStudy | None = None, timeout_s: float | None = 60
+    path: Path,
+    condition: str,
+    *,
+    open_study: OpenStudy | None = None,
+    attention_of: AttentionOf | None = None,
+    timeout_s: float | None = 60,
 ) -> Pictures:
     """The images that match an SQL condition.
 
@@ -59,6 +107,7 @@ def find_pictures(
         path: the warehouse.
         condition: as for `matching_rows`.
         open_study: opens the study.
+        attention_of: computes attention maps that are not stored.
         timeout_s: time limit in seconds.
 
     Raises:
@@ -68,13 +117,16 @@ def find_pictures(
         WarehouseError: the warehouse cannot be read, or no clean image is available.
         DataError: images are damaged or missing.
     """
-    found = matching_rows(path, condition, timeout_s=timeout_s)
-    if not found.rows:
-        raise StudyError(f"no evaluated image matches the filter: {condition.strip()}")
-    matching = f"{format_count(found.matching, 'image')} {'matches' if found.matching == 1 else 'match'}"
-    cut = [f"{matching}, {found.cut}"] if found.cut else []
+    matching = matching_rows(path, condition, timeout_s=timeout_s)
+    if not matching.rows:
+        hints = unknown_values(path, f"from predictions where {condition}")
+        raise StudyError("; ".join([f"no evaluated image matches the filter: {condition.strip()}", *hints]))
+    count = f"{format_count(matching.matching, 'image')} {'matches' if matching.matching == 1 else 'match'}"
+    cut = [f"{count}, {matching.cut}"] if matching.cut else []
     with open_warehouse(path, _RELATIONS) as con:
-        return pictures_of_rows(con, found.rows, f"{matching}: {condition}", notes=cut, open_study=open_study)
+        return pictures_of_rows(
+            con, matching.rows, f"{count}: {condition}", notes=cut, open_study=open_study, attention_of=attention_of
+        )
 
 
 def pictures_of_rows(
@@ -84,6 +136,7 @@ def pictures_of_rows(
     *,
     notes: Sequence[str] = (),
     open_study: OpenStudy | None = None,
+    attention_of: AttentionOf | None = None,
 ) -> Pictures:
     """The images of given rows, reproduced.
 
@@ -93,13 +146,14 @@ def pictures_of_rows(
         headline: what is shown.
         notes: warnings about the choice of rows.
         open_study: opens the study.
+        attention_of: computes attention maps that are not stored.
 
     Raises:
         StudyError: a study is needed.
         WarehouseError: no clean image is available.
         DataError: images are damaged or missing.
     """
-    pictures, lacking = _pictures(con, rows, open_study)
+    pictures, lacking = _pictures(con, rows, open_study, attention_of)
     all_notes = [*notes, *lacking]
     return Pictures(
         [pictures],
@@ -108,7 +162,7 @@ def pictures_of_rows(
         details=_sentences(
             f"{len(pictures)} shown, reproduced from the clean image. Below: predicted class, correct (tick) or "
             "incorrect (cross), confidence, true class, corruption and severity, model",
-            _attention_sentence(con, pictures),
+            _attention_sentence(con, pictures, is_computed=attention_of is not None),
             *all_notes,
         ),
         source=_source_line(con, pictures),
@@ -124,6 +178,7 @@ def find_curves(
     models: Sequence[str] = (),
     evaluations: Sequence[str] = (),
     open_study: OpenStudy | None = None,
+    attention_of: AttentionOf | None = None,
 ) -> Pictures:
     """Images along their curves: one row per image, corruption and model, from clean to the last severity.
 
@@ -134,6 +189,7 @@ def find_curves(
         models: only these models, by label.
         evaluations: only these evaluations, by ID or its start.
         open_study: opens the study.
+        attention_of: computes attention maps that are not stored.
 
     Raises:
         StudyError: no corruption is given, an image was not evaluated, or a study is needed.
@@ -146,7 +202,7 @@ def find_curves(
         curves = curve_rows(con, selection, list(dict.fromkeys(image_ids)))
         labels = selection.labels
         named = [[row._replace(model_label=labels[row.evaluation_id]) for row in curve] for curve in curves]
-        pictures, notes = _pictures(con, [row for curve in named for row in curve], open_study)
+        pictures, notes = _pictures(con, [row for curve in named for row in curve], open_study, attention_of)
         by_row = {picture.row: picture for picture in pictures}
         rows = [kept for curve in named if (kept := [by_row[row] for row in curve if row in by_row])]
         return Pictures(
@@ -156,7 +212,9 @@ def find_curves(
             details=_sentences(
                 "From clean to the last severity, reproduced from the clean image. Below: predicted class, "
                 "correct (tick) or incorrect (cross), and confidence",
-                _attention_sentence(con, pictures, "; line: path of the centroid from clean"),
+                _attention_sentence(
+                    con, pictures, is_computed=attention_of is not None, line="; line: path of the centroid from clean"
+                ),
                 *notes,
             ),
             source=selection.source_line,
@@ -181,12 +239,17 @@ def changed_pictures(
         made = make_pictures(con, rows_to_cells(con, evaluation_id, cells), no_study)
     except FailmodesError as error:  # a published dataset, code of a study, no OpenCV
         return {}, str(error)
-    strips = {image_id: [one for one in made if one and one.row.image_id == image_id] for image_id in cells}
+    strips = {
+        image_id: [picture for picture in made if picture and picture.row.image_id == image_id] for image_id in cells
+    }
     return {image_id: strip for image_id, strip in strips.items() if strip}, ""
 
 
 def _pictures(
-    con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow], open_study: OpenStudy | None
+    con: duckdb.DuckDBPyConnection,
+    rows: Sequence[PictureRow],
+    open_study: OpenStudy | None,
+    attention_of: AttentionOf | None,
 ) -> tuple[list[Picture], list[str]]:
     """The images that can be reproduced, and notes on those that cannot or differ.
 
@@ -194,18 +257,40 @@ def _pictures(
         WarehouseError: none can be reproduced.
     """
     made = make_pictures(con, rows, cache(open_study or no_study))
-    if missing := [row for row, one in zip(rows, made, strict=True) if one is None]:
+    if missing := [row for row, picture in zip(rows, made, strict=True) if picture is None]:
         images = len({(row.dataset_id, row.image_id) for row in missing})
         lack = f"the warehouse has no clean pixels of {format_count(images, 'image')}, such as {missing[0].image_name}"
         if len(missing) == len(rows):
             raise WarehouseError(f"{lack}: {_KEEP}; or {GIVE_THE_STUDY}")
-    known = [one for one in made if one is not None]
-    attention = stored_attention(con, [one.row for one in known])
+    known = [picture for picture in made if picture is not None]
+    attention = stored_attention(con, [picture.row for picture in known])
     pictures = [
-        one._replace(attention=map_of, center=center) for one, (map_of, center) in zip(known, attention, strict=True)
+        picture._replace(attention=map_of, center=center)
+        for picture, (map_of, center) in zip(known, attention, strict=True)
     ]
+    if attention_of is not None:
+        pictures = _with_computed_attention(pictures, attention_of)
     notes = [f"{format_count(len(missing), 'image')} not shown: {lack}"] if missing else []
     return pictures, [*notes, *filter(None, [describe_differences(con, known)])]
+
+
+def _with_computed_attention(pictures: Sequence[Picture], attention_of: AttentionOf) -> list[Picture]:
+    """The images with attention maps and centroids computed where none are stored, by evaluation."""
+    found = list(pictures)
+    for evaluation_id in dict.fromkeys(picture.row.evaluation_id for picture in pictures):
+        lacking = [
+            (place, picture.pixels, picture.clean)
+            for place, picture in enumerate(pictures)
+            if picture.row.evaluation_id == evaluation_id and picture.attention is None and picture.clean is not None
+        ]
+        if not lacking:
+            continue
+        places, pixels, clean = zip(*lacking, strict=True)
+        maps = attention_of(evaluation_id, np.stack(pixels), np.stack(clean))
+        for place, map_of in zip(places, maps if maps is not None else (), strict=False):
+            center = found[place].center or centroid(map_of.astype(np.float64))
+            found[place] = found[place]._replace(attention=map_of.astype(np.float64), center=center)
+    return found
 
 
 def _headline(text: str) -> str:
@@ -215,15 +300,19 @@ def _headline(text: str) -> str:
     return " ".join(" ".join(words).split("\n"))
 
 
-def _attention_sentence(con: duckdb.DuckDBPyConnection, pictures: Sequence[Picture], line: str = "") -> str:
+def _attention_sentence(
+    con: duckdb.DuckDBPyConnection, pictures: Sequence[Picture], *, is_computed: bool, line: str = ""
+) -> str:
     """The attention that is drawn, the number of images with it, and why others lack it; `line` explains a line."""
+    known = "known" if is_computed else "stored"
     without = [picture.row for picture in pictures if picture.attention is None]
-    maps, dots = len(pictures) - len(without), sum(picture.center is not None for picture in pictures)
+    maps = len(pictures) - len(without)
+    dots = sum(picture.center is not None for picture in pictures)
     why = f" ({missing_map_reason(con, without)})" if without else ""
     empty = sum(picture.has_empty_map for picture in pictures)
-    maps_text = f"stored for {maps} of {len(pictures)}{why}" + (f", {empty} of them empty" if empty else "")
+    maps_text = f"{known} for {maps} of {len(pictures)}{why}" + (f", {empty} of them empty" if empty else "")
     drawn = [f"orange: its map, {maps_text}"] if maps else []
-    drawn += [f"dot: its centroid, stored for {dots} of {len(pictures)}{line}"] if dots else []
+    drawn += [f"dot: its centroid, {known} for {dots} of {len(pictures)}{line}"] if dots else []
     if not drawn:
         return f"No attention is stored{why}"
     return f"Attention for the class predicted on the clean image: {'; '.join(drawn)}{'' if maps else f'; no map{why}'}"
@@ -243,7 +332,8 @@ def _curve_headline(rows: Sequence[Sequence[Picture]]) -> str:
 
 
 def _first_error(curve: Sequence[Picture]) -> str:
-    label, incorrect = curve[0].row.model_label, [picture.row.severity for picture in curve if not picture.row.correct]
+    label = curve[0].row.model_label
+    incorrect = [picture.row.severity for picture in curve if not picture.row.correct]
     if not incorrect:
         return f"{label} classifies it correctly at every severity"
     where = f"at severity {format_severity(float(incorrect[0]))}" if incorrect[0] else "when clean"
@@ -262,3 +352,34 @@ def _source_line(con: duckdb.DuckDBPyConnection, pictures: Sequence[Picture]) ->
 
 def _sentences(*parts: str) -> str:
     return " ".join(f"{part[:1].upper()}{part[1:]}." for part in parts if part)
+
+
+def exemplar_rows(
+    con: duckdb.DuckDBPyConnection, evaluation_ids: Sequence[str], corruptions: Sequence[str], dataset_id: str
+) -> pl.DataFrame:
+    """Rows of `exemplars` with the columns of `PictureRow` and `reason_name`; first choices first, then by severity."""
+    values = [list(evaluation_ids), list(corruptions), dataset_id, list(EXEMPLAR_REASONS)]
+    rows: pl.DataFrame = con.sql(_ROWS, params=values).pl()
+    return rows.with_columns(reason_name=pl.col("reason").replace(REASON_NAMES))
+
+
+def exemplar_images(rows: pl.DataFrame) -> list[Picture]:
+    """Rows of `exemplar_rows` of one image with pixels and maps decoded.
+
+    Raises:
+        WarehouseError: an image or map is invalid or has another size, or images are too large together.
+    """
+    first = rows.row(0, named=True)
+    if rows.height * first["height_px"] * first["width_px"] > MAX_SERIES_PIXELS:
+        raise WarehouseError(
+            f"image {first['image_id']} under {first['corruption']}: {rows.height:,} images of "
+            f"{first['width_px']:,}\u00d7{first['height_px']:,} pixels are too large to show, expected at most "
+            f"{MAX_SERIES_PIXELS:,} pixels in all; {REBUILD_HINT}, of smaller images"
+        )
+    pictures = []
+    for row in rows.rows(named=True):
+        attention = None if row["map_f16"] is None else stored_map(row["map_f16"], row["map_height"], row["map_width"])
+        pixels = decode_stored(row["png"], (row["height_px"], row["width_px"]), row["image_id"])
+        picture_row = PictureRow(**{name: row[name] for name in PictureRow._fields})
+        pictures.append(Picture(picture_row, pixels, None, None, attention, centroid(attention)))
+    return pictures

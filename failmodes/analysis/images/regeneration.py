@@ -6,15 +6,14 @@ from typing import Any, NamedTuple
 import duckdb
 import numpy as np
 
-from failmodes.analysis.images.attention import AttentionMap, Point
-from failmodes.analysis.images.clean_images import GIVE_THE_STUDY, OpenStudy, Pixels, clean_images
 from failmodes.analysis.images.rows import PictureRow
+from failmodes.analysis.images.stored_images import GIVE_THE_STUDY, AttentionMap, OpenStudy, Pixels, Point, clean_images
 from failmodes.analysis.render.formatting import join_names
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS, registered
 from failmodes.ingest.distortion import rmse
 from failmodes.ingest.sources import GeneratedSource, dependency_hashes, stored_versions
 from failmodes.runtime.errors import StudyError, WarehouseError
-from failmodes.runtime.extras import require
+from failmodes.runtime.packages import require
 from failmodes.warehouse.schema import CLEAN
 
 # The RMSE of the same image is the same to the last digit of float32 on any machine: squares are whole numbers
@@ -79,7 +78,9 @@ def make_pictures(
         if _is_paired(row) or sources[row.source_id]["source_kind"] == "generated"
     }
     clean: dict[str, dict[int, Pixels]] = {
-        dataset: clean_images(con, dataset, sorted(image_id for own, image_id in needed if own == dataset), open_study)
+        dataset: clean_images(
+            con, dataset, sorted(image_id for of_dataset, image_id in needed if of_dataset == dataset), open_study
+        )
         for dataset in {row.dataset_id for row in rows}
     }
     made: dict[tuple[_Cell, int], Pixels] = {}
@@ -118,11 +119,11 @@ def _sources(con: duckdb.DuckDBPyConnection, source_ids: Iterable[str]) -> dict[
     Raises:
         WarehouseError: a row is missing.
     """
-    found = con.sql("from sources where source_id = any($1)", params=[list(source_ids)]).pl().rows(named=True)
-    rows = {row["source_id"]: row for row in found}
-    if missing := sorted(set(source_ids) - rows.keys()):
+    rows = con.sql("from sources where source_id = any($1)", params=[list(source_ids)]).pl().rows(named=True)
+    sources = {row["source_id"]: row for row in rows}
+    if missing := sorted(set(source_ids) - sources.keys()):
         raise WarehouseError(f"the warehouse has no source {missing[0]} of corrupted images: evaluate and load again")
-    return rows
+    return sources
 
 
 def _made(
@@ -163,7 +164,8 @@ def _check_known(corruption: str, open_study: OpenStudy) -> None:
 def _picture(row: PictureRow, pixels: Pixels | None, clean: dict[int, Pixels]) -> Picture | None:
     if pixels is None:
         return None
-    before, differs = clean.get(row.image_id) if _is_paired(row) else None, None
+    before = clean.get(row.image_id) if _is_paired(row) else None
+    differs = None
     if row.rmse is not None and before is not None and row.corruption != CLEAN:
         stored = np.float32(row.rmse)
         distance = rmse(before[None], pixels[None])[0]
@@ -180,7 +182,8 @@ def _version_changes(source: dict[str, Any], corruptions: set[str]) -> list[str]
     """Versions that determine these pixels and differ today: opencv 4.11, now 4.12."""
     if source["source_kind"] != "generated":
         return []
-    stored, hashes = stored_versions(source), dependency_hashes(sorted(corruptions))
+    stored = stored_versions(source)
+    hashes = dependency_hashes(sorted(corruptions))
     today = GeneratedSource(dependencies=hashes).versions
     # hashes of the code of other corruptions do not matter here
     names = [name for name in today | stored if " " not in name or name in hashes]

@@ -24,31 +24,21 @@ select
     evaluation_id, model_label, dataset_id, source_id, corruption, corruption_label, severity, image_id, label,
     label_name, predicted_name, correct, confidence, rmse, file
 """
-# Rows of `outcomes` with the names of model, corruption and classes; a condition follows
+# Rows of `predictions` with the names of corruption and source; a condition follows
 PICTURES = f"""
 from (
     select
-        outcomes.*, evaluation_labels.model_label, evaluation_labels.dataset_id, evaluation_labels.source_id,
-        evaluation_labels.dataset_label, evaluation_labels.source_label, evaluation_labels.seed,
-        coalesce(corruptions.corruption_label, outcomes.corruption) as corruption_label,
-        corruptions.corruption_group, images.file, images.pixel_hash,
-        case when evaluation_labels.paired then clean.correct end as clean_correct,
-        coalesce(true_class.class_name, outcomes.label::varchar) as label_name,
-        coalesce(
-            predicted_class.class_name, if(outcomes.confidence is null, '{NO_PREDICTION}', '{OTHER_CLASS}')
-        ) as predicted_name
-    from outcomes
-    inner join evaluation_labels on outcomes.evaluation_id = evaluation_labels.evaluation_id
-    left join outcomes as clean
-        on outcomes.evaluation_id = clean.evaluation_id and outcomes.image_id = clean.image_id
-        and clean.corruption = 'none'
-    left join corruptions on outcomes.corruption = corruptions.corruption
-    left join classes as true_class
-        on evaluation_labels.dataset_id = true_class.dataset_id and outcomes.label = true_class.class_index
-    left join classes as predicted_class
-        on evaluation_labels.dataset_id = predicted_class.dataset_id
-        and outcomes.predicted = predicted_class.class_index
-    left join images on evaluation_labels.dataset_id = images.dataset_id and outcomes.image_id = images.image_id
+        predictions.* replace (
+            coalesce(predictions.label_name, predictions.label::varchar) as label_name,
+            coalesce(predicted_name, if(confidence is null, '{NO_PREDICTION}', '{OTHER_CLASS}')) as predicted_name
+        ),
+        evaluation_labels.source_id, evaluation_labels.source_label, evaluation_labels.seed,
+        coalesce(corruptions.corruption_label, predictions.corruption) as corruption_label,
+        corruptions.corruption_group, images.pixel_hash
+    from predictions
+    inner join evaluation_labels on predictions.evaluation_id = evaluation_labels.evaluation_id
+    left join corruptions on predictions.corruption = corruptions.corruption
+    left join images on predictions.dataset_id = images.dataset_id and predictions.image_id = images.image_id
 ) as pictures
 where
 """
@@ -97,7 +87,7 @@ class PictureRow(NamedTuple):
 
     @property
     def notes(self) -> list[str]:
-        """The lines below the prediction on a contact sheet."""
+        """The lines below the prediction on a contact sheet, above the file."""
         lines = f"{self.confidence_text}, true: {self.label_name}", self.short_cell_name, self.model_label
         return [lines[0].removeprefix(", "), *lines[1:], f"image {self.image_id}"]
 
@@ -136,13 +126,14 @@ def matching_rows(path: Path, condition: str, *, timeout_s: float | None = 60) -
             "the filter adds another SELECT: expected a condition with order and limit, such as "
             "\"corruption = 'fog' and not correct order by confidence desc limit 24\""
         )
-    found = first_rows(path, statement, MAX_PICTURES, timeout_s=timeout_s)
-    rows, cut = [PictureRow(*row) for row in found.rows], ""
+    matching = first_rows(path, statement, MAX_PICTURES, timeout_s=timeout_s)
+    rows = [PictureRow(*row) for row in matching.rows]
+    cut = ""
     if not any(modifier["type"].startswith("LIMIT") for modifier in select["modifiers"]):
         if len(rows) > DEFAULT_PICTURES:
             cut = f"the first {DEFAULT_PICTURES} are shown: end the filter with `limit N` for more"
         rows = rows[:DEFAULT_PICTURES]
-    elif found.row_count != len(rows):
+    elif matching.row_count != len(rows):
         cut = f"the first {len(rows)} are shown, the maximum"
     select["modifiers"] = []  # order and limit
     count = "select count(*) from json_execute_serialized_sql($statement)"
@@ -161,8 +152,8 @@ def curve_rows(
     cells = [*selection.corruptions, CLEAN]
     condition = "evaluation_id = any($1) and image_id = any($2) and corruption = any($3) order by severity"
     statement = _COLUMNS + PICTURES + condition
-    found = con.execute(statement, [selection.ids, list(image_ids), cells]).fetchall()
-    rows = [PictureRow(*row) for row in found]
+    stored = con.execute(statement, [selection.ids, list(image_ids), cells]).fetchall()
+    rows = [PictureRow(*row) for row in stored]
     for image_id in image_ids:
         if not any(row.image_id == image_id for row in rows):
             raise StudyError(f"image {image_id} was not evaluated: {_evaluated(con, selection)}")
@@ -189,10 +180,10 @@ def rows_to_cells(
     """
     condition = "evaluation_id = $1 and image_id = any($2) and corruption = any($3) order by image_id, severity"
     names = [CLEAN, *(corruption for corruption, _ in cells.values())]
-    found = con.execute(_COLUMNS + PICTURES + condition, [evaluation_id, list(cells), names]).fetchall()
+    rows = con.execute(_COLUMNS + PICTURES + condition, [evaluation_id, list(cells), names]).fetchall()
     return [
         row
-        for row in map(PictureRow._make, found)
+        for row in map(PictureRow._make, rows)
         if row.corruption in (CLEAN, cells[row.image_id][0])
         and (not row.severity % 1 or float(row.severity) == cells[row.image_id][1])
     ]

@@ -15,7 +15,7 @@ from failmodes.ingest.corruptions.catalog import CORRUPTIONS, as_severity, corru
 from failmodes.ingest.datasets.decoding import decode, resize_and_crop
 from failmodes.ingest.datasets.folder_listing import IMAGE_SUFFIXES
 from failmodes.runtime.errors import StudyError
-from failmodes.runtime.extras import require
+from failmodes.runtime.packages import require
 
 PHOTOGRAPHS = {"china.jpg": "danielbuechele", "flower.jpg": "vultilion"}  # 640×427 pixels; photographer by file
 SHIPPED = "shipped with scikit-learn, CC BY 2.0"
@@ -111,9 +111,9 @@ def many_images(files: Sequence[Path], side_px: int) -> SampleImages:
         DataError: a file is not an image.
     """
     if files:
-        found = [image for file in files for image in _images_of(file)]
-        label = f"{format_count(len(found), 'image')} from {', '.join(file.name or str(file) for file in files)}"
-        return SampleImages(_read(found, side_px), label, label)
+        images = [image for file in files for image in _images_of(file)]
+        label = f"{format_count(len(images), 'image')} from {', '.join(file.name or str(file) for file in files)}"
+        return SampleImages(_read(images, side_px), label, label)
     tiles = np.concatenate([_tiles(_photograph(name), side_px) for name in PHOTOGRAPHS])
     credit = " and ".join(f"{name} by {photographer}" for name, photographer in PHOTOGRAPHS.items())
     return SampleImages(tiles, f"{format_count(len(tiles), 'tile')} of two photographs", f"{credit} ({SHIPPED})")
@@ -138,10 +138,10 @@ def _photograph(name: str) -> Image.Image:
 def _images_of(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    found = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES)
-    if not found:
+    images = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES)
+    if not images:
         raise StudyError(f"{path} has no images: expected files that end in {', '.join(sorted(IMAGE_SUFFIXES))}")
-    return found
+    return images
 
 
 def _read(files: Sequence[Path], side_px: int) -> Images:

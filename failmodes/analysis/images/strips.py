@@ -8,8 +8,8 @@ from importlib.resources import files
 import numpy as np
 from PIL import Image
 
-from failmodes.analysis.images.attention import AttentionMap
 from failmodes.analysis.images.regeneration import Picture
+from failmodes.analysis.images.stored_images import AttentionMap
 from failmodes.analysis.render.blocks import ImageStrip, StripFrame
 from failmodes.analysis.render.formatting import capitalize_first, format_severity
 
@@ -37,7 +37,8 @@ def picture_strip(
         image = Image.fromarray(picture.pixels)
         small = image if share == 1 else image.resize(size, Image.Resampling.LANCZOS)
         strip.paste(small, (place * size[0], 0))
-    buffer, kind = io.BytesIO(), "png" if is_lossless and share == 1 else "webp"
+    buffer = io.BytesIO()
+    kind = "png" if is_lossless and share == 1 else "webp"
     strip.save(buffer, kind, **({} if kind == "png" else {"quality": QUALITY, "method": 2}))
     last = pictures[-1].row
     return ImageStrip(
@@ -51,13 +52,14 @@ def picture_strip(
             for row in (picture.row for picture in pictures)
         ),
         *_encoded([picture.attention for picture in pictures]),
+        file=last.file or "",
     )
 
 
 def _encoded(maps: Sequence[AttentionMap | None]) -> tuple[str, tuple[int, int]]:
     """Maps in base64, scaled by their largest value, and their columns and rows; empty if a map is missing."""
-    known = [one for one in maps if one is not None]
-    if not known or len(known) < len(maps) or len({one.shape for one in known}) > 1:
+    known = [attention for attention in maps if attention is not None]
+    if not known or len(known) < len(maps) or len({attention.shape for attention in known}) > 1:
         return "", (0, 0)
     values = np.stack(known)
     top = float(values.max())

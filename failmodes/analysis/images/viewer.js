@@ -4,7 +4,7 @@ const all = (selector, within = document) => [...within.querySelectorAll(selecto
 const made = (name, properties = {}) => Object.assign(document.createElement(name), properties);
 
 // Returns a function that opens the viewer at one of several cards. `load` returns the element with the data of a strip
-// (data-strip, data-title, data-note and an img): the card itself, unless its strip is created on demand.
+// (data-strip, data-title, data-file, data-note and an img): the card itself, unless its strip is created on demand.
 function viewer(dialog, load = (card) => card) {
   const HEAT = [213, 94, 0];
   const STRONGEST = 0.6;
@@ -81,19 +81,22 @@ function viewer(dialog, load = (card) => card) {
     image.loading = "eager";
     await image.decode();
     part(".name").textContent = card.dataset.title;
+    part(".file").textContent = card.dataset.file;
     part(".note").textContent = card.dataset.note;
     part(".number").textContent = `${place + 1} of ${strips.length}`;
     part(".previous").disabled = place === 0;
     part(".next").disabled = place === strips.length - 1;
     for (const button of [part(".previous"), part(".next")]) button.hidden = strips.length === 1;
     attention.closest("label").hidden = !strip.maps;
-    const keys = [strip.frames.length > 1 ? "\u2190 \u2192 severity" : "", strips.length > 1 ? "\u2191 \u2193 previous and next image" : "", "Esc close"];
+    part(".turn").hidden = strip.frames.length === 1;
+    const keys = [strip.frames.length > 1 ? "\u2190 \u2192 severity" : "", strips.length > 1 ? "\u2191 \u2193 previous and next image" : "", strip.maps ? "A attention" : "", "Esc close"];
     part(".keys").textContent = `Keys: ${keys.filter(Boolean).join(", ")}.`;
     fillSteps();
     select(Math.min(step, strip.frames.length - 1));
-    if (dialog.open && document.activeElement === document.body) focusStep();  // focus was on a step of the previous strip
+    keepFocus();
   }
 
+  const keepFocus = () => { if (dialog.open && document.activeElement === document.body) focusStep(); };  // it was on a step that is gone
   const focusStep = () => part("[name=severity]:checked").focus();
   const stepNow = () => Number(part("[name=severity]:checked").value);
   function go(by) {
@@ -102,20 +105,23 @@ function viewer(dialog, load = (card) => card) {
     open(stepNow());
   }
   function turn(by) {
-    if (strip.frames.length === 1) return go(by);
+    if (strip.frames.length === 1) return;
     select(Math.max(0, Math.min(strip.frames.length - 1, stepNow() + by)));
     focusStep();
   }
-  const keys = { ArrowLeft: () => turn(-1), ArrowRight: () => turn(1), ArrowUp: () => go(-1), ArrowDown: () => go(1) };
+  const tint = () => { if (strip.maps) attention.click(); };
+  const keys = { ArrowLeft: () => turn(-1), ArrowRight: () => turn(1), ArrowUp: () => go(-1), ArrowDown: () => go(1), a: tint, A: tint };
   dialog.addEventListener("keydown", (event) => {
-    if (!keys[event.key]) return;
+    if (!keys[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     keys[event.key]();
   });
   part(".previous").addEventListener("click", () => go(-1));
   part(".next").addEventListener("click", () => go(1));
+  part(".lower").addEventListener("click", () => turn(-1));
+  part(".higher").addEventListener("click", () => turn(1));
   part(".close").addEventListener("click", () => dialog.close());
-  attention.addEventListener("change", () => { const step = stepNow(); fillSteps(); select(step); });
+  attention.addEventListener("change", () => { const step = stepNow(); fillSteps(); select(step); keepFocus(); });
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
   return async (card, among, step = Infinity) => {
     strips = among;

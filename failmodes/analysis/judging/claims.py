@@ -5,7 +5,7 @@ states them before it sees its data.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,52 +13,56 @@ import duckdb
 
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, particulars, read_for_selection, select
 from failmodes.analysis.evaluations.trained_models import TrainedModel, UnknownModelError, named_model, trained_models
-from failmodes.analysis.judging.cells import OnRecord, named_corruptions
-from failmodes.analysis.judging.findings.kind import Finding, rows_of
-from failmodes.analysis.judging.findings.registry import all_kinds
-from failmodes.analysis.judging.shifted import Runs, plan_with_models
-from failmodes.analysis.judging.statement import WORDS, Family, JudgedStatement, Verdict, judge_plan
+from failmodes.analysis.judging.cells import EvaluatedCells, Runs, named_corruptions
+from failmodes.analysis.judging.findings.kind import Finding, Kind, all_kinds, rows_of
+from failmodes.analysis.judging.judge import WORDS, Decision, Verdict, ask, judge
+from failmodes.analysis.judging.statement import title_of
 from failmodes.analysis.judging.wording import (
     CASE_OUTCOMES,
     MARKS,
     english,
     estimate_text,
+    json_decision,
+    json_head,
     not_evaluated_text,
     tally_verdicts,
     where_text,
 )
-from failmodes.analysis.render.blocks import EMPTY, Case, Cell, Document, Sentence, Table
+from failmodes.analysis.render.blocks import EMPTY, Case, Document, Sentence, Table, TableCell
 from failmodes.analysis.render.documents import Rendered
 from failmodes.analysis.render.formatting import (
     format_count,
-    format_number_interval,
+    format_estimate,
     format_percent,
-    format_percent_interval,
-    format_points_interval,
     join_names,
 )
-from failmodes.analysis.statistics.curve_shape import FALLING, SHAPES, stored_settings
+from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.analysis.statistics.estimate import Estimate, Word, known_estimate
 from failmodes.analysis.statistics.model_accuracy import rows_of as model_rows
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.analysis.statistics.sufficiency import NON_FINITE, non_finite_cells
-from failmodes.ingest.statements import Statement, from_stored
+from failmodes.ingest.statements import (
+    AnyStatement,
+    KindOfFinding,
+    MetricStatement,
+    ModelDifference,
+    Shape,
+    from_stored,
+)
 from failmodes.runtime.errors import StudyError, did_you_mean, printable, shown
 from failmodes.sql import sql_literal
-from failmodes.warehouse.database_schema import SHAPE_LABELS
+from failmodes.warehouse.curve_shapes import FALLING, SHAPE_LABELS, SHAPE_NAMES
 from failmodes.warehouse.metrics.metric import Metric, known_metrics
 from failmodes.warehouse.schema import CLEAN
 
 if TYPE_CHECKING:
     import polars as pl
 
-STABLE = 0.99  # a claimed shape is supported from this share of resamples on
+MIN_STABILITY = 0.99  # a claimed shape is supported from this share of resamples on
 NEGATED: dict[Word, Word] = {"supported": "contradicted", "contradicted": "supported"}
-MOST_LETTERS = 200  # of an invalid claim
+MAX_LETTERS = 200  # of an invalid claim
 PLACE = "claims"  # for errors, which name the claim
-POINTS = ("difference of shares", "accuracy", "share of attention", "confidence minus accuracy")
-SHARES = ("share", "share of images", "share of predictions", "share of log-loss")
 TEXTS = ("Model", "Verdict", "Value")  # columns of words
 
 
@@ -104,11 +108,11 @@ class ClaimRow(NamedTuple):
     @property
     def estimate(self) -> Estimate | None:
         """The value with its interval, or None."""
-        return known_estimate(self.value, self.low, self.high)
+        return known_estimate(self.value, self.low, self.high, n=self.n or 0, unit=self.unit)
 
 
 def judge_claims(
-    con: duckdb.DuckDBPyConnection, claims: Sequence[Statement], metrics: Sequence[Metric] = ()
+    con: duckdb.DuckDBPyConnection, claims: Sequence[AnyStatement], metrics: Sequence[Metric] = ()
 ) -> list[ClaimRow]:
     """Judge the given claims.
 
@@ -135,18 +139,19 @@ def judge_stored(
         claims: in their order.
         metrics: that claims may name, beside those of this package.
     """
-    found: list[ClaimRow] = []
-    selections, known = select(con), known_metrics(metrics)
+    rows: list[ClaimRow] = []
+    selections = select(con)
+    known = known_metrics(metrics)
     for number, text in enumerate(claims, start=1):
-        named = printable(text, MOST_LETTERS)
+        named = printable(text, MAX_LETTERS)
         try:
             claim = from_stored(text)
-            named = claim.title
-            found += _judged(con, selections, number, claim, known)
+            named = title_of(claim)
+            rows += _judged(con, selections, number, claim, known)
         except StudyError as error:
             reason = printable(str(error))
             sentence = f"Not measurable: {reason}."
-            found.append(
+            rows.append(
                 ClaimRow(
                     number,
                     named,
@@ -157,14 +162,14 @@ def judge_stored(
                     query="from stated_claims",
                 )
             )
-    return found
+    return rows
 
 
 def _judged(
     con: duckdb.DuckDBPyConnection,
     selections: Sequence[Selection],
     number: int,
-    claim: Statement,
+    claim: AnyStatement,
     metrics: Mapping[str, Metric],
 ) -> list[ClaimRow]:
     """A claim for every selection; selections without its cells are listed only if no selection has them.
@@ -172,7 +177,8 @@ def _judged(
     Raises:
         StudyError: it names something that no selection has.
     """
-    by_selection, refused = [], list[StudyError]()
+    by_selection = []
+    refused = list[StudyError]()
     for selection in selections:
         try:
             rows = list(_rows(con, selection, number, claim, metrics))
@@ -182,9 +188,9 @@ def _judged(
             by_selection.append((selection, rows))
     if not by_selection:
         refused.sort(key=lambda error: isinstance(error, UnknownModelError))  # other errors are more informative
-        raise StudyError(f"claim {shown(claim.title)}: {refused[0]}")
+        raise StudyError(f"claim {shown(title_of(claim))}: {refused[0]}")
     labels = Counter(label for _, rows in by_selection for label in {row.model_label for row in rows})
-    found = [
+    named = [
         [
             row._replace(model_label=f"{row.model_label} ({particulars(selection)})")
             if labels[row.model_label] > 1
@@ -193,31 +199,35 @@ def _judged(
         ]
         for selection, rows in by_selection
     ]
-    having = [rows for rows in found if any(row.n for row in rows)]
-    return [row for rows in having or found[:1] for row in rows]
+    having = [rows for rows in named if any(row.n for row in rows)]
+    return [row for rows in having or named[:1] for row in rows]
 
 
 def _rows(
     con: duckdb.DuckDBPyConnection,
     selection: Selection,
     number: int,
-    claim: Statement,
+    claim: AnyStatement,
     metrics: Mapping[str, Metric],
 ) -> Iterator[ClaimRow]:
     """One row per model, or per pair of models, of a selection."""
     stated = ClaimRow(
         number,
-        claim.title,
-        claim.kind or claim.shape or str(claim.relation),
+        title_of(claim),
+        claim.relation
+        if isinstance(claim, MetricStatement)
+        else claim.shape
+        if isinstance(claim, Shape)
+        else claim.kind,
         "inconclusive",
     )
-    if claim.metric is None:
+    if not isinstance(claim, MetricStatement):
         for run in _runs(selection, claim.model):
-            yield _of_kind(stated, run, *_found(con, selection, run, claim, PLACE))
+            yield _of_kind(stated, run, *_deciding_findings(con, selection, run, claim, PLACE))
         return
     candidates = [TrainedModel(run.label, (run,)) for run in _runs(selection, claim.model)]
     baseline = None
-    if claim.baseline is not None:
+    if isinstance(claim, ModelDifference) and claim.baseline is not None:
         baseline = _model(selection, claim.baseline)
         candidates = [_model(selection, claim.model)] if claim.model else trained_models(selection.evaluations)
         if claim.model is None:
@@ -235,28 +245,28 @@ def _of_metric(
     stated: ClaimRow,
     model: TrainedModel,
     baseline: TrainedModel | None,
-    claim: Statement,
+    claim: MetricStatement,
     metrics: Mapping[str, Metric],
     level: float,
 ) -> ClaimRow:
-    rows = [model_rows(con, one) for one in (model, baseline) if one is not None]
+    rows = [model_rows(con, side) for side in (model, baseline) if side is not None]
     models = ModelMetrics(*rows, metrics=metrics)
     label = model.label if baseline is None else f"{model.label} and {baseline.label}"
-    sides = [None if one is None else Runs(con, one.runs) for one in (model, baseline)]
-    plan, models = plan_with_models(claim, models, sides[0], sides[1], selection.extras, PLACE)
-    judged = judge_plan(plan, models, Family(level, plan.decision_count, is_two_sided=True))
+    sides = [None if side is None else Runs(con, side.runs) for side in (model, baseline)]
+    question, models = ask(claim, models, PLACE, candidate=sides[0], baseline=sides[1], extras=selection.extras)
+    (judged,) = judge([question], level, is_two_sided=True)
     deciding = judged.deciding[0]
-    cells = {term.cell for question in plan.questions for term in question.terms}
-    names = {corruption for corruption, _ in cells} - {CLEAN}
-    runs = [run for one in (model, baseline) if one is not None for run in one.runs]
-    measured = [run.evaluation_id for one in (models.candidate, models.baseline) if one is not None for run in one.runs]
-    reason = _non_finite(con, measured, cells) or deciding.reason or None
+    names = {corruption for corruption, _ in question.measured} - {CLEAN}
+    runs = [run for side in (model, baseline) if side is not None for run in side.runs]
+    measured = [
+        run.evaluation_id for side in (models.candidate, models.baseline) if side is not None for run in side.runs
+    ]
+    reason = _non_finite(con, measured, question.measured) or deciding.reason or None
     verdict = "inconclusive" if reason and judged.verdict != "not_measurable" else judged.verdict
     row = stated._replace(
         verdict=verdict, evaluation_id=runs[0].evaluation_id, model_label=label,
         other_evaluation_id=baseline.runs[0].evaluation_id if baseline else None,
-        unit="difference of shares" if plan.is_difference and plan.metric.unit == "share" else plan.metric.unit,
-        query=_query(measured, plan.metric, names),
+        unit=question.unit, query=_query(measured, question.metric, names),
     )  # fmt: skip
     if deciding.estimate is None:
         reason = not_evaluated_text(judged.deciding)
@@ -265,17 +275,18 @@ def _of_metric(
     over = (
         "" if baseline is None else ", over training seeds" if models.is_about_training else ", these checkpoints only"
     )
-    where = "" if len(judged.verdicts) == 1 else f"{where_text(deciding)}: "
+    where = "" if len(judged.decisions) == 1 else f"{where_text(deciding)}: "
+    value, low, high, _, n, *_ = deciding.estimate
     return row._replace(
-        **deciding.estimate._asdict(), n=deciding.n, images_needed=judged.images_needed, reason=reason,
-        sentence=f"{of}: {english(judged)}: {where}{estimate_text(plan, deciding.estimate)}{over} "
-        f"({plan.note or format_count(deciding.n, 'image')}).",
+        value=value, low=low, high=high, n=n, images_needed=judged.images_needed, reason=reason,
+        sentence=f"{of}: {english(judged)}: {where}{estimate_text(question, deciding.estimate)}{over} "
+        f"({question.note or format_count(n, 'image')}).",
     )  # fmt: skip
 
 
 def judge_kind(
-    con: duckdb.DuckDBPyConnection, selection: Selection, statement: Statement, place: str
-) -> JudgedStatement:
+    con: duckdb.DuckDBPyConnection, selection: Selection, statement: Shape | KindOfFinding, place: str
+) -> Verdict:
     """A statement about a shape, or a kind of finding, for every evaluation of a selection: all must support it.
 
     Args:
@@ -287,48 +298,60 @@ def judge_kind(
     Raises:
         StudyError: an unknown kind or corruption.
     """
-    verdicts: list[Verdict] = []
+    decisions: list[Decision] = []
     for run in selection.evaluations:
-        found, reason = _found(con, selection, run, statement, place)
-        for one in found:
-            cell = [] if one.corruption is None else [(one.corruption, one.severity)]
-            verdicts.append(Verdict(one.verdict, tuple(cell), one.estimate, one.n, reason=one.sentence))
-        if not found:
-            verdicts.append(Verdict("not_measurable", (), reason=reason or ""))
-    return JudgedStatement(statement, tuple(verdicts))
+        findings, reason = _deciding_findings(con, selection, run, statement, place)
+        for finding in findings:
+            cell = [] if finding.corruption is None else [(finding.corruption, finding.severity)]
+            decisions.append(Decision(finding.verdict, tuple(cell), finding.estimate, reason=finding.sentence))
+        if not findings:
+            decisions.append(Decision("not_measurable", reason=reason or ""))
+    return Verdict(statement, tuple(decisions))
 
 
-def _found(
-    con: duckdb.DuckDBPyConnection, selection: Selection, run: EvaluationInfo, claim: Statement, place: str
+def _deciding_findings(
+    con: duckdb.DuckDBPyConnection, selection: Selection, run: EvaluationInfo, claim: Shape | KindOfFinding, place: str
 ) -> tuple[list[Finding], str | None]:
     """The findings that decide a statement about a shape or kind, and why they are inconclusive or missing."""
-    kind = "shape" if claim.shape else _known_kind(str(claim.kind), place)
-    record = OnRecord([(name, 1.0) for name in selection.corruptions])
-    wanted = claim.corruptions and named_corruptions(claim.corruptions, record, place)
-    lacking = [name for name in wanted or () if name not in (CLEAN, *selection.corruptions)]
-    severities = claim.severities
-    if wanted and all_kinds()[kind].section == "attention":  # its intervals hold for all given corruptions together
-        own = tuple(name for name in selection.corruptions if name in wanted)
-        selection = replace(selection, corruptions=own or selection.corruptions[:1], extras=())
-    found = [
-        one
-        for one in all_kinds()[kind].of_evaluation(con, selection, run)
-        if (wanted is None or one.corruption in wanted)
-        and (not isinstance(severities, list) or one.severity in [float(severity) for severity in severities])
-    ]
+    kind = all_kinds()["shape" if isinstance(claim, Shape) else _known_kind(claim.kind, place)]
+    evaluated = EvaluatedCells([(name, 1.0) for name in selection.corruptions])
+    corruptions = claim.corruptions and named_corruptions(claim.corruptions, evaluated, place)
+    severities = claim.severities if isinstance(claim, KindOfFinding) else None
+    findings = _findings_in_cells(con, selection, run, kind, corruptions, severities)
     reason = None
-    if claim.shape and found:
-        rows = read_for_selection(con, "shapes", selection)
-        (row,) = rows.filter(evaluation_id=run.evaluation_id, corruption=found[0].corruption).rows(named=True)
-        found = [_of_shape(claim.shape, found[0], row)]
-        reason = row["reason"] if found[0].verdict == "inconclusive" else None
-    if claim.negate:
-        found = [one._replace(verdict=NEGATED.get(one.verdict, one.verdict)) for one in found]
-    if lacking and not any(one.verdict == "contradicted" for one in found):
+    if isinstance(claim, Shape) and findings:
+        finding, reason = _judged_shape(con, selection, claim.shape, findings[0])
+        findings = [finding]
+    if isinstance(claim, KindOfFinding) and claim.negate:
+        findings = [finding._replace(verdict=NEGATED.get(finding.verdict, finding.verdict)) for finding in findings]
+    lacking = [name for name in corruptions or () if name not in (CLEAN, *selection.corruptions)]
+    if lacking and not any(finding.verdict == "contradicted" for finding in findings):
         return [], f"{join_names(lacking)} {'was' if len(lacking) == 1 else 'were'} not evaluated"
-    if not found and claim.shape:
-        reason = "a curve with fewer than three severities, clean included, has no shape"
-    return found, reason if found or claim.shape else "the warehouse has no values for it"
+    if findings:
+        return findings, reason
+    if isinstance(claim, Shape):
+        return [], "a curve with fewer than three severities, clean included, has no shape"
+    return [], "the warehouse has no values for it"
+
+
+def _findings_in_cells(
+    con: duckdb.DuckDBPyConnection,
+    selection: Selection,
+    run: EvaluationInfo,
+    kind: Kind,
+    corruptions: Sequence[str] | None,
+    severities: object,
+) -> list[Finding]:
+    """The findings of a kind about an evaluation under the stated corruptions and severities."""
+    if corruptions and kind.section == "attention":  # its intervals hold for all given corruptions together
+        stated = tuple(name for name in selection.corruptions if name in corruptions)
+        selection = replace(selection, corruptions=stated or selection.corruptions[:1], extras=())
+    return [
+        finding
+        for finding in kind.of_evaluation(con, selection, run)
+        if (corruptions is None or finding.corruption in corruptions)
+        and (not isinstance(severities, list) or finding.severity in [float(severity) for severity in severities])
+    ]
 
 
 def _known_kind(name: str, place: str) -> str:
@@ -338,12 +361,18 @@ def _known_kind(name: str, place: str) -> str:
     return name
 
 
-def _of_shape(shape: str, finding: Finding, row: Mapping[str, Any]) -> Finding:
-    shares = {name: row[f"share_{name}"] for name in SHAPES}
+def _judged_shape(
+    con: duckdb.DuckDBPyConnection, selection: Selection, shape: str, finding: Finding
+) -> tuple[Finding, str | None]:
+    """The finding about the shape of a curve, judged for the stated shape, and why it is inconclusive."""
+    rows = read_for_selection(con, "shapes", selection)
+    (row,) = rows.filter(evaluation_id=finding.evaluation_id, corruption=finding.corruption).rows(named=True)
+    shares = {name: row[f"share_{name}"] for name in SHAPE_NAMES}
     if shares[shape] is None:
-        return finding._replace(verdict="inconclusive")
+        return finding._replace(verdict="inconclusive"), row["reason"]
+    verdict = verdict_of_shares(shape, shares)
     sentence = f"{finding.sentence[:-1]}; {SHAPE_LABELS[shape]} in {format_percent(shares[shape], 0)} of resamples."
-    return finding._replace(verdict=verdict_of_shares(shape, shares), sentence=sentence)
+    return finding._replace(verdict=verdict, sentence=sentence), row["reason"] if verdict == "inconclusive" else None
 
 
 def verdict_of_shares(shape: str, shares: Mapping[str, float]) -> Word:
@@ -352,23 +381,23 @@ def verdict_of_shares(shape: str, shares: Mapping[str, float]) -> Word:
     A shape that does not drop is also contradicted if nearly all resamples drop. A shape that hardly any resample has
     is not contradicted by that alone: with few images resamples vary so much that hardly any of a flat curve is flat.
     """
-    if shares[shape] >= STABLE:
+    if shares[shape] >= MIN_STABILITY:
         return "supported"
     drops = 0.0 if shape in FALLING else sum(shares[name] for name in FALLING)
-    is_another_shown = max(drops, *(share for name, share in shares.items() if name != shape)) >= STABLE
+    is_another_shown = max(drops, *(share for name, share in shares.items() if name != shape)) >= MIN_STABILITY
     return "contradicted" if is_another_shown else "inconclusive"
 
 
-def _of_kind(stated: ClaimRow, run: EvaluationInfo, found: Sequence[Finding], reason: str | None) -> ClaimRow:
+def _of_kind(stated: ClaimRow, run: EvaluationInfo, findings: Sequence[Finding], reason: str | None) -> ClaimRow:
     row = stated._replace(evaluation_id=run.evaluation_id, model_label=run.label)
-    if not found:
+    if not findings:
         return row._replace(
             verdict="not_measurable",
             reason=reason,
             sentence=f"Not measurable: {reason}.",
             query=rows_of("evaluations", run),
         )
-    first = min(found, key=lambda one: WORDS.index(one.verdict))
+    first = min(findings, key=lambda finding: WORDS.index(finding.verdict))
     return row._replace(
         verdict=first.verdict, value=first.value, low=first.low, high=first.high, unit=first.unit, n=first.n,
         reason=reason, sentence=first.sentence, query=first.query, other_evaluation_id=first.other_evaluation_id,
@@ -384,12 +413,13 @@ def _model(selection: Selection, name: str) -> TrainedModel:
     try:
         return named_model(trained_models(selection.evaluations), name)
     except UnknownModelError:
-        if name in selection.left_out:
-            raise UnknownModelError(f"the evaluation of {shown(name)} is not finished: run `failmodes run`") from None
+        for evaluation in selection.left_out:
+            if evaluation.label == name:
+                raise UnknownModelError(f"{shown(name)} is left out: {evaluation.reason}") from None
         raise
 
 
-def _non_finite(con: duckdb.DuckDBPyConnection, evaluations: Sequence[str], cells: set[CellKey]) -> str | None:
+def _non_finite(con: duckdb.DuckDBPyConnection, evaluations: Sequence[str], cells: Collection[CellKey]) -> str | None:
     """That too many predictions in one of some cells are not finite; None if they are."""
     for evaluation_id in evaluations:
         for corruption, severity in non_finite_cells(con, evaluation_id):
@@ -418,16 +448,7 @@ def claim_groups(claims: Sequence[ClaimRow]) -> list[list[ClaimRow]]:
 
 def number_text(row: ClaimRow) -> str:
     """The value that decides with its interval in its unit, such as 43.1 points [40.1, 45.0]; an en dash for none."""
-    estimate = row.estimate
-    if estimate is None:
-        return EMPTY
-    if row.unit in SHARES:
-        return format_percent_interval(estimate)
-    if row.unit in POINTS:
-        return format_points_interval(estimate)
-    if row.unit == "curvature":
-        return f"curvature {format_number_interval(estimate, 2)}"
-    return format_number_interval(estimate)
+    return EMPTY if row.estimate is None else format_estimate(row.estimate, row.unit)
 
 
 def counts_sentence(claims: Sequence[ClaimRow]) -> str:
@@ -442,11 +463,11 @@ def claim_table(claims: Sequence[ClaimRow]) -> Table:
     """A row for each claim and model; the claim is in the first of its rows, a reason below the value."""
     rows = [
         (
-            Cell("" if place else row.claim),
-            Cell(row.model_label or EMPTY),
-            Cell(f"{MARKS[row.verdict]} {row.verdict.replace('_', ' ')}"),
-            Cell(number_text(row), row.reason or ""),
-            Cell(EMPTY if row.n is None else f"{row.n:,}"),
+            TableCell("" if place else row.claim),
+            TableCell(row.model_label or EMPTY),
+            TableCell(f"{MARKS[row.verdict]} {row.verdict.replace('_', ' ')}"),
+            TableCell(number_text(row), row.reason or ""),
+            TableCell(EMPTY if row.n is None else f"{row.n:,}"),
         )
         for group in claim_groups(claims)
         for place, row in enumerate(group)
@@ -480,7 +501,7 @@ class ClaimsResult(Rendered, tuple[ClaimRow, ...]):
 
     @property
     def document(self) -> Document:
-        """The counts and a table; its data are `claims`, the rows of the table `claims`; each row is a test case."""
+        """The counts and a table; docs/gate.md lists the keys of its data; each row is a test case."""
         table = (claim_table(self),) if self else ()
         cases = tuple(
             Case(
@@ -492,5 +513,16 @@ class ClaimsResult(Rendered, tuple[ClaimRow, ...]):
             )
             for row in self
         )
-        data = {"claims": [row._asdict() for row in self]}
+        data = {**json_head("claims", None), "verdicts": [_json(row) for row in self]}
         return Document("Claims", (Sentence(counts_sentence(self), "lead"), *table), data, cases)
+
+
+def _json(row: ClaimRow) -> dict[str, Any]:
+    """A row as a verdict with one decision; what the table `claims` does not have is null."""
+    decision = Decision(row.verdict, (), row.estimate, row.images_needed, row.reason or "")
+    return {
+        "name": None, "statement": row.claim, "keys": None, "verdict": row.verdict, "result": row.sentence,
+        "score": None, "better": None, "images_needed": row.images_needed, "decisions": [json_decision(decision)],
+        "claim_number": row.claim_number, "model_label": row.model_label, "evaluation_id": row.evaluation_id,
+        "other_evaluation_id": row.other_evaluation_id, "query": row.query,
+    }  # fmt: skip

@@ -8,7 +8,7 @@ from failmodes.analysis.judging.wording import (
     images_text,
     listed_cells,
 )
-from failmodes.analysis.render.blocks import EMPTY, MAX_LEVELS, Cell, Table, severity_table, text_table
+from failmodes.analysis.render.blocks import EMPTY, MAX_LEVELS, Table, TableCell, severity_table
 from failmodes.analysis.render.formatting import (
     NO_BREAK,
     capitalize_first,
@@ -25,7 +25,7 @@ from failmodes.analysis.render.formatting import (
 )
 from failmodes.analysis.statistics.opened_models import duplicates_notes
 from failmodes.warehouse.metrics.metric import too_few
-from failmodes.warehouse.schema import CLEAN
+from failmodes.warehouse.schema import CLEAN, SHARE
 
 DECIDED = "*"  # after a significant difference
 COLUMNS = ("Baseline", "Candidate", "Difference")
@@ -46,8 +46,10 @@ class ComparisonText:
     """
 
     def __init__(self, comparison: Comparison, *, is_summary: bool = False) -> None:
-        self.comparison, self.is_summary = comparison, is_summary
-        self.a, self.b = comparison.a.label, comparison.b.label
+        self.comparison = comparison
+        self.is_summary = is_summary
+        self.a = comparison.a.label
+        self.b = comparison.b.label
         self.level = format_percent(comparison.level, 0)
 
     @property
@@ -55,26 +57,27 @@ class ComparisonText:
         """Which model is more accurate and on which images, the margin, clean accuracy, missing cells, crossovers."""
         compared = self.comparison
         both = (compared.a, compared.b)
-        images = images_text(compared.pairing, *both)
+        images = images_text(compared.pair.pairing, *both)
         said = [
-            f"{self.headline}, on {images}; {about_text(compared.is_about_training, *both)}.",
-            self._margin_sentence() if compared.has_verdict else f"{too_few(compared.distinct_count)}.",
+            f"{self.headline}, on {images}; {about_text(compared.pair.is_about_training, *both)}.",
+            self._margin_sentence() if compared.pair.has_verdict else f"{too_few(compared.pair.distinct_count)}.",
             self._clean_sentence(),
         ]
         said += [f"{note}." for note in duplicates_notes(*both)]
-        if compared.missing_cells:
-            said.append(f"Excluded, evaluated for one model only: {listed_cells(compared.missing_cells)}.")
+        if compared.pair.missing_cells:
+            said.append(f"Excluded, evaluated for one model only: {listed_cells(compared.pair.missing_cells)}.")
         said += [self._crossover(row.label, row.crossover) for row in compared.corruptions if row.crossover]
         return [*said, f"Baseline: {self.a}. Candidate: {self.b}. Differences are candidate \u2212 baseline."]
 
     @property
     def headline(self) -> str:
         """Which model is more accurate under corruption, and by how much; without a full stop."""
-        overall, averaged = self.comparison.overall, format_count(len(self.comparison.averaged), "corruption")
+        overall = self.comparison.overall
+        averaged = format_count(len(self.comparison.pair.averaged), "corruption")
         if overall.winner:
             return accuracy_comparison(self.b, self.a, overall.estimate, averaged)
         size = format_points_interval(overall.estimate, signed=True)
-        if self.comparison.has_verdict:
+        if self.comparison.pair.has_verdict:
             said = f"Whether {self.b} or {self.a} is more accurate under corruption is inconclusive: {size}"
         else:
             said = f"Accuracy of {self.b} minus that of {self.a} under corruption: {size}"
@@ -107,20 +110,20 @@ class ComparisonText:
     def tables(self) -> list[Table]:
         """All tables: by corruption, other metrics, cells, classes, and images that change either way."""
         compared = self.comparison
-        found = [self._corruption_table(), self._metric_table(), self._cell_table()]
-        found += [self._class_table()] if compared.classes else []
+        tables = [self._corruption_table(), self._metric_table(), self._cell_table()]
+        tables += [self._class_table()] if compared.classes else []
         changes = (
             (compared.newly_incorrect, "Newly incorrect", "The baseline is correct, the candidate is not"),
             (compared.newly_correct, "Newly correct", "The candidate is correct, the baseline is not"),
         )
-        return found + [self._image_table(changed, title, note) for changed, title, note in changes if changed]
+        return tables + [self._image_table(changed, title, note) for changed, title, note in changes if changed]
 
     def _corruption_table(self) -> Table:
         """Accuracy clean, on average, and under each corruption, the largest drop of the candidate first."""
         compared = self.comparison
-        rows = [(f"Mean of {len(compared.averaged)}", compared.overall), ("Clean", compared.clean)]
+        rows = [(f"Mean of {len(compared.pair.averaged)}", compared.overall), ("Clean", compared.clean)]
         for row in compared.corruptions:
-            rows.append((label_with_extra(row.label, is_extra=row.corruption not in compared.averaged), row))
+            rows.append((label_with_extra(row.label, is_extra=row.corruption not in compared.pair.averaged), row))
         note = f"Accuracy in percent, and the difference in points with its {self.level} interval"
         note += "; those of corruptions hold for all of them together." if len(compared.corruptions) > 1 else "."
         columns: tuple[str, ...] = ("Corruption", *COLUMNS)
@@ -129,7 +132,7 @@ class ComparisonText:
             note += " Crossover: the severity at which the curves cross, between the last severity at which one model "
             note += "is shown to be more accurate and the first at which the other is."
             columns = (*columns, CROSSOVER)
-            crossed = (Cell(crossover_text(row.crossover) if row.crossover else EMPTY) for _, row in rows)
+            crossed = (TableCell(crossover_text(row.crossover) if row.crossover else EMPTY) for _, row in rows)
             lines = [(*line, cell) for line, cell in zip(lines, crossed, strict=True)]
         return Table("Accuracy by corruption", note, columns, tuple(lines), texts=(CROSSOVER,))
 
@@ -138,8 +141,8 @@ class ComparisonText:
         lines = []
         for row in self.comparison.metrics:
             better = row.reason or ("" if row.metric.better == "neither" else WINNERS[row.winner])
-            unit = ", %" if row.metric.unit == "share" else ""
-            lines.append((*_line(f"{capitalize_first(row.cells)}: {row.title}{unit}", row), Cell(better)))
+            unit = ", %" if row.metric.unit == SHARE else ""
+            lines.append((*_line(f"{capitalize_first(row.scope)}: {row.title}{unit}", row), TableCell(better)))
         return Table(
             "Other metrics",
             "Corrupted: the mean over corruptions of the mean over their severities. Differences of percentages are "
@@ -165,63 +168,69 @@ class ComparisonText:
             text, small = _line("", row)[-1]
             if row.corruption and row.severity:
                 mark = DECIDED if row.winner else ""
-                cells[row.corruption, row.severity] = Cell(f"{text}{mark}", "" if self.is_summary else small)
+                cells[row.corruption, row.severity] = TableCell(f"{text}{mark}", "" if self.is_summary else small)
         names = {row.corruption: row.label for row in compared.corruptions if row.corruption}
         most = SUMMARY_LEVELS if self.is_summary else MAX_LEVELS
         return severity_table("Difference in every cell", note, names, cells, "JSON", most)
 
     def _class_table(self) -> Table:
         """Classes by the difference, the largest drop of the candidate first."""
-        every = rows = self.comparison.classes
+        rows = every = self.comparison.classes
         if self.is_summary:
             losing = [row for row in every if row.estimate.value < 0][:SUMMARY_CLASSES]
-            rows = (*losing, *[row for row in every if row.estimate.value > 0][-SUMMARY_CLASSES:])
+            rows = losing + [row for row in every if row.estimate.value > 0][-SUMMARY_CLASSES:]
         cut = f" The largest drops and gains, {len(rows)} of {len(every)}." if len(rows) < len(every) else ""
         return Table(
             "Accuracy by class",
             f"Mean accuracy under corruption in percent; intervals hold for all classes together.{cut}",
             ("Class", "Images", *COLUMNS),
-            tuple((Cell(row.label), Cell(f"{row.image_count:,}"), *_line("", row)[1:]) for row in rows),
+            tuple((TableCell(row.label), TableCell(f"{row.estimate.n:,}"), *_line("", row)[1:]) for row in rows),
         )
 
     def _image_table(self, changed: ChangedImages, title: str, meaning: str) -> Table:
         """Images that become incorrect, or correct, with both predictions in the mildest cell."""
         images = changed.images[:SUMMARY_IMAGES] if self.is_summary else changed.images
         rest = format_count(len(changed.images) - len(images), "more image")
-        lines = (
-            (str(one.image_id), one.label_name, str(one.cell_count), self.cell(one.corruption, one.severity),
-             one.predicted_a or "another class", one.predicted_b or "another class")
-            for one in images
+        texts = (
+            (image.label_name, str(image.cell_count), self.cell(image.corruption, image.severity),
+             image.predicted_a or "another class", image.predicted_b or "another class")
+            for image in images
         )  # fmt: skip
+        names = (TableCell(str(image.image_id), image.file or "") for image in images)
+        lines = tuple((name, *map(TableCell, row)) for name, row in zip(names, texts, strict=True))
         note = (
             f"{meaning}: {format_count(changed.clean_count, 'clean image')} and {format_percent(changed.share)} of "
             "corrupted images. Listed are images that change in most cells, with both predictions in the mildest cell."
             f"{f' JSON has {rest}.' if len(images) < len(changed.images) else ''}"
         )
-        return text_table(title, IMAGE_COLUMNS, lines, note)
+        return Table(title, note, IMAGE_COLUMNS, lines, texts=IMAGE_COLUMNS)
 
     def _margin_sentence(self) -> str:
-        compared, margin, one_sided = self.comparison, self.margin, f"(one-sided, {self.level})"
+        compared = self.comparison
+        margin = self.margin
+        one_sided = f"(one-sided, {self.level})"
+        not_worse, _ = compared.within_margin
         low, high = (format_points(bound, signed=True) for bound in compared.bounds)
-        has_seeds = max(len(one.evaluation_ids) for one in (compared.a, compared.b)) > 1
-        needed = images_needed_text(compared.images_needed, has_seeds=has_seeds)
-        not_worse = {
+        has_seeds = max(len(model.evaluation_ids) for model in (compared.a, compared.b)) > 1
+        needed = images_needed_text(not_worse.images_needed, has_seeds=has_seeds)
+        worse = {
             "supported": f"{self.b} is at most {margin} worse: the difference is above {low} {one_sided}",
             "contradicted": f"{self.b} is more than {margin} worse: the difference is below {high} {one_sided}",
             "inconclusive": f"Whether {self.b} is more than {margin} worse is inconclusive: {needed}",
-        }[compared.not_worse]
+        }[not_worse.verdict]
         equivalent = {
             "supported": f"the two differ by less than {margin} either way",
             "contradicted": f"the two differ by more than {margin}",
             "inconclusive": f"whether the two differ by less than {margin} either way is inconclusive",
         }[compared.equivalent]
-        return f"{not_worse}; {equivalent}."
+        return f"{worse}; {equivalent}."
 
     def _clean_sentence(self) -> str:
-        clean, size = self.comparison.clean, format_points_interval(self.comparison.clean.estimate, signed=True)
+        clean = self.comparison.clean
+        size = format_points_interval(self.comparison.clean.estimate, signed=True)
         of_a, of_b = (format_percent(share) for share in (clean.a, clean.b) if share is not None)
         decided = {"b": ", higher", "a": ", lower", "": ", inconclusive"}[clean.winner]
-        decided = decided if self.comparison.has_verdict else ""
+        decided = decided if self.comparison.pair.has_verdict else ""
         return f"Clean accuracy: {self.b} {of_b}, {self.a} {of_a} ({size}{decided})."
 
     def _crossover(self, label: str, crossover: Crossover) -> str:
@@ -239,12 +248,14 @@ def crossover_text(crossover: Crossover) -> str:
     return f"{format_number(crossover.at)} [{low},{NO_BREAK}{high}]"
 
 
-def _line(name: str, row: Difference) -> tuple[Cell, ...]:
+def _line(name: str, row: Difference) -> tuple[TableCell, ...]:
     """The cells of a row: name, both values, and the difference with its interval."""
     digits, scale = precision(row.metric.unit)
-    values = (Cell(EMPTY if one is None else format_number(scale * one, digits)) for one in (row.a, row.b))
+    values = (
+        TableCell(EMPTY if accuracy is None else format_number(scale * accuracy, digits)) for accuracy in (row.a, row.b)
+    )
     if row.difference is None:
-        return Cell(name), *values, Cell(EMPTY)
-    value, low, high = row.difference
+        return TableCell(name), *values, TableCell(EMPTY)
+    value, low, high = row.difference[:3]
     text = format_number(scale * value, digits, signed=True)
-    return Cell(name), *values, Cell(text, format_interval(low, high, digits, scale))
+    return TableCell(name), *values, TableCell(text, format_interval(low, high, digits, scale))

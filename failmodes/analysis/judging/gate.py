@@ -1,7 +1,7 @@
 """A gate: the rules of a file judged for a candidate, the exit code for a pipeline, and the output."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
 from shlex import quote
@@ -9,17 +9,10 @@ from typing import Any, Literal
 
 from threadpoolctl import threadpool_limits
 
+from failmodes.analysis.judging.cells import Runs
 from failmodes.analysis.judging.claims import judge_kind
-from failmodes.analysis.judging.shifted import Runs, plan_with_models
-from failmodes.analysis.judging.statement import (
-    NOT_EVALUATED,
-    WORDS,
-    Family,
-    JudgedStatement,
-    Plan,
-    Verdict,
-    judge_plan,
-)
+from failmodes.analysis.judging.judge import NOT_EVALUATED, WORDS, Decision, Question, Verdict, ask, judge
+from failmodes.analysis.judging.stored import open_current
 from failmodes.analysis.judging.wording import (
     CASE_OUTCOMES,
     GATE_WORDS,
@@ -28,6 +21,8 @@ from failmodes.analysis.judging.wording import (
     english,
     gate_word,
     images_text,
+    json_head,
+    json_verdict,
     result_text,
     tally_verdicts,
     title_text,
@@ -46,8 +41,7 @@ from failmodes.analysis.statistics.opened_models import (
     open_models,
 )
 from failmodes.analysis.statistics.run_rows import ImagePairing
-from failmodes.analysis.statistics.shape_tables import open_current
-from failmodes.ingest.statements import GateSpec, check_gate
+from failmodes.ingest.statements import GateSpec, MetricStatement, check_gate
 from failmodes.runtime.errors import StudyError, printable
 from failmodes.runtime.storage.locations import find_warehouse, read_toml, user_path
 from failmodes.runtime.terminal import named, without_commands
@@ -85,7 +79,7 @@ class GateResult(Rendered):
     is_about_training: bool
     level: float
     inconclusive: Inconclusive
-    rules: tuple[JudgedStatement, ...]
+    rules: tuple[Verdict, ...]
     next_command: str
 
     @property
@@ -126,7 +120,7 @@ class GateResult(Rendered):
             text_table("Rules", ("Verdict", "Rule", "Result"), rows),
             *(Sentence(f"Next: {step}.", "item") for step in self._next_steps()),
         )
-        cases = tuple(self._case(rule, one) for rule in self.rules for one in rule.verdicts)
+        cases = tuple(self._case(rule, decision) for rule in self.rules for decision in rule.decisions)
         return Document(f"failmodes gate: {self._title}", blocks, self._data(images), cases)
 
     @property
@@ -161,8 +155,9 @@ class GateResult(Rendered):
 
     def _next_steps(self) -> list[str]:
         """What to do about rules that neither pass nor fail."""
-        verdicts, steps = {rule.verdict for rule in self.rules}, []
-        reasons = {one.reason for rule in self.rules for one in rule.verdicts if one.verdict == "not_measurable"}
+        verdicts = {rule.verdict for rule in self.rules}
+        steps = []
+        reasons = {one.reason for rule in self.rules for one in rule.decisions if one.verdict == "not_measurable"}
         if NOT_EVALUATED in reasons:
             steps.append("evaluate the missing cells, or exclude them from the rule")
         if reasons - {NOT_EVALUATED}:
@@ -173,34 +168,34 @@ class GateResult(Rendered):
             steps.append(f"evaluate on {more}{stop if self.inconclusive == 'stop' else ', or relax the limit'}")
         return steps
 
-    def _case(self, rule: JudgedStatement, one: Verdict) -> Case:
+    def _case(self, rule: Verdict, decision: Decision) -> Case:
         """A decision as a test case: a failure if it fails, an error if it is not measurable.
 
         An inconclusive one is a failure if it stops the pipeline, otherwise it is skipped.
         """
-        stops = one.verdict == "inconclusive" and self.inconclusive == "stop"
+        stops = decision.verdict == "inconclusive" and self.inconclusive == "stop"
         return Case(
-            name=where_text(one) if rule.statement.over == "each" or len(rule.verdicts) > 1 else "mean",
+            name=where_text(decision) if rule.statement.is_over_each or len(rule.decisions) > 1 else "mean",
             group=f"failmodes.gate.{_name(rule)}",
-            outcome="failure" if stops else CASE_OUTCOMES[one.verdict],
-            message=f"{english(rule)}: {result_text(replace(rule, verdicts=(one,)))}",
-            kind=GATE_WORDS[one.verdict],
+            outcome="failure" if stops else CASE_OUTCOMES[decision.verdict],
+            message=f"{english(rule)}: {result_text(replace(rule, decisions=(decision,)))}",
+            kind=GATE_WORDS[decision.verdict],
         )
 
     def _data(self, images: str) -> dict[str, Any]:
-        """Values as in the warehouse (shares are 0-1); differences are candidate minus baseline."""
+        """What docs/gate.md lists; differences are candidate minus baseline."""
         return {
+            **json_head("gate", self.level),
             "passed": self.passed,
             "exit_code": self.exit_code,
             "inconclusive": self.inconclusive,
             "rules_from": self.origin,
-            "level": self.level,
-            "candidate": _model(self.candidate),
-            "baseline": self.baseline and _model(self.baseline),
+            "candidate": asdict(self.candidate),
+            "baseline": self.baseline and asdict(self.baseline),
             "images": images,
-            "images_paired": self.pairing and self.pairing.is_paired,
-            "about": "training" if self.is_about_training else "checkpoints",
-            "rules": [_rule(rule) for rule in self.rules],
+            "pairing": self.pairing and asdict(self.pairing),
+            "is_about_training": self.is_about_training,
+            "verdicts": [json_verdict(rule) for rule in self.rules],
         }
 
 
@@ -234,11 +229,11 @@ def run_gate(
     content, folder, origin, study = _content(rules)
     gate = check_gate(content, origin)
     path = user_path(where) if where is not None else study if "output" in content else None
-    own = user_metrics([*read_metrics(content.get(KEY) or [], folder, origin), *metrics])
+    user_defined = user_metrics([*read_metrics(content.get(KEY) or [], folder, origin), *metrics])
     judged = candidate or _anchored(gate.candidate, folder) or str(find_warehouse(path).absolute())  # its one model
     against = baseline or _anchored(gate.baseline, folder)
     with open_models([judged, *filter(None, [against])], path) as opened:
-        models = ModelMetrics(*(one.rows() for one in opened), metrics=known_metrics(own))
+        models = ModelMetrics(*(model.rows() for model in opened), metrics=known_metrics(user_defined))
         return GateResult(
             origin,
             opened[0].described,
@@ -258,7 +253,7 @@ def judge_rules(
     candidate: OpenedModel | None,
     origin: str,
     baseline: OpenedModel | None = None,
-) -> tuple[JudgedStatement, ...]:
+) -> tuple[Verdict, ...]:
     """Judge each rule of a gate.
 
     Args:
@@ -272,34 +267,30 @@ def judge_rules(
         StudyError: a rule has an unknown metric, corruption or kind, or a relation that does not fit its metric.
     """
     extras = () if candidate is None else candidate.selection.extras
-    sides = [None if one is None else Runs(one.con, one.model.runs) for one in (candidate, baseline)]
-    plans: list[tuple[Plan, ModelMetrics] | None] = []  # None of a rule about a shape or a kind of finding
-    for number, rule in enumerate(gate.rules):
-        if rule.metric is None:
-            plans.append(None)
-            continue
-        plan, measured = plan_with_models(rule, models, sides[0], sides[1], extras, _place(origin, number))
-        better = {"higher": "at_least", "lower": "at_most"}.get(plan.metric.better)
-        if better and rule.relation in ("at_least", "at_most") and rule.relation != better:
-            raise StudyError(  # the worst model would pass
-                f"{_place(origin, number)}: {plan.metric.name} is better if {plan.metric.better}: use relation "
-                f"{better} (given: {rule.relation})"
-            )
-        plans.append((plan, measured))
-    family, found = Family(gate.level, sum(planned[0].decision_count if planned else 1 for planned in plans)), []
+    sides = [None if side is None else Runs(side.con, side.model.runs) for side in (candidate, baseline)]
+    asked: list[Question | Verdict] = []
     with threadpool_limits(1):  # many small products: more threads mostly wait
-        for number, (rule, planned) in enumerate(zip(gate.rules, plans, strict=True)):
-            if planned is not None:
-                found.append(judge_plan(*planned, family))
+        for number, rule in enumerate(gate.rules):
+            place = f"{origin}: gate.rules.{number}"
+            if isinstance(rule, MetricStatement):
+                question, _ = ask(rule, models, place, candidate=sides[0], baseline=sides[1], extras=extras)
+                _refuse_wrong_side(question, place)
+                asked.append(question)
                 continue
             assert candidate is not None, "a rule about a shape or a finding requires a warehouse"
             with open_current(candidate.path) as con:
-                found.append(judge_kind(con, candidate.selection, rule, _place(origin, number)))
-    return tuple(found)
+                asked.append(judge_kind(con, candidate.selection, rule, place))
+        return tuple(judge(asked, gate.level))
 
 
-def _place(origin: str, number: int) -> str:
-    return f"{origin}: gate.rules.{number}"
+def _refuse_wrong_side(question: Question, place: str) -> None:
+    """Refuse a limit on the side that the worst model would pass."""
+    metric, relation = question.metric, question.statement.relation
+    better = {"higher": "at_least", "lower": "at_most"}.get(metric.better)
+    if better and relation in ("at_least", "at_most") and relation != better:
+        raise StudyError(
+            f"{place}: {metric.name} is better if {metric.better}: use relation {better} (given: {relation})"
+        )
 
 
 def _next_command(candidate: str, baseline: str | None, where: str) -> str:
@@ -328,61 +319,13 @@ def _anchored(name: str | None, folder: Path) -> str | None:
     return f"{folder / file}{separator}{label}" if file.endswith(SUFFIX) else name
 
 
-def _model(model: DescribedModel) -> dict[str, Any]:
-    return {
-        "label": model.label,
-        "evaluations": list(model.evaluation_ids),
-        "training_seeds": list(model.seeds),
-        "images": model.image_count,
-        "distinct_images": model.distinct_count,
-        "source": model.source_line,
-    }
-
-
-def _rule(judged: JudgedStatement) -> dict[str, Any]:
-    plan, statement = judged.plan, judged.statement
-    metric = plan and plan.metric
-    return {
-        "name": statement.name,
-        "statement": english(judged),
-        "verdict": GATE_WORDS[judged.verdict],
-        "shown": result_text(judged),
-        "metric": metric and metric.name,
-        "score": plan and plan.score,
-        "better": metric and metric.better,
-        "unit": metric and metric.unit,
-        "shift": statement.shift,
-        "shape": statement.shape,
-        "kind": statement.kind,
-        "over": statement.over,
-        "relation": statement.relation,
-        "limit": statement.limit,
-        "images_needed": judged.images_needed,
-        "decisions": [_decision(one) for one in judged.verdicts],
-    }
-
-
-def _decision(one: Verdict) -> dict[str, Any]:
-    value, low, high = one.estimate or (None, None, None)
-    return {
-        "verdict": GATE_WORDS[one.verdict],
-        "cells": [{"corruption": cell[0], "severity": cell[1]} for cell in one.cells],
-        "value": value,
-        "low": low,
-        "high": high,
-        "images": one.n,
-        "images_needed": one.images_needed,
-        "reason": one.reason,
-    }
-
-
-def _first_decision(judged: JudgedStatement) -> str:
+def _first_decision(judged: Verdict) -> str:
     """The worst decision, and the limit."""
     first = judged.deciding[0]
-    is_one = judged.plan is None or (judged.statement.over == "mean" and len(judged.verdicts) == 1)
-    return f"{'' if is_one else f'{where_text(first)}: '}{result_text(replace(judged, verdicts=(first,)))}"
+    is_one = judged.question is None or (len(judged.decisions) == 1 and not judged.statement.is_over_each)
+    return f"{'' if is_one else f'{where_text(first)}: '}{result_text(replace(judged, decisions=(first,)))}"
 
 
-def _name(judged: JudgedStatement) -> str:
+def _name(judged: Verdict) -> str:
     """The statement's own name, else its English."""
     return judged.statement.name or english(judged)

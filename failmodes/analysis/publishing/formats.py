@@ -8,10 +8,10 @@ from typing import NamedTuple
 import duckdb
 
 from failmodes.analysis.evaluations.selection import Selection, select_one
+from failmodes.analysis.judging.stored import open_current
 from failmodes.analysis.publishing.croissant import write_croissant
 from failmodes.analysis.publishing.model_card import write_model_card
 from failmodes.analysis.publishing.robustbench_table import write_robustbench
-from failmodes.analysis.statistics.shape_tables import open_current
 from failmodes.runtime.errors import StudyError
 from failmodes.runtime.storage.files import is_url
 from failmodes.runtime.storage.locations import user_path
@@ -87,4 +87,4 @@ def publish_results(
         check_output(file, (chosen.suffix,), force=force)
     with open_current(warehouse) as con:
         selection = select_one(con, models=models, evaluations=evaluations)
-        return Written(files, tuple(chosen.write(con, warehouse, selection, path, force)))
+        return Written(files, (*chosen.write(con, warehouse, selection, path, force), *selection.exclusions))

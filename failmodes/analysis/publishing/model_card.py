@@ -9,7 +9,7 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, averaged_severities, read_for_selection
-from failmodes.analysis.render.blocks import Cell, Table
+from failmodes.analysis.render.blocks import Table, TableCell
 from failmodes.analysis.render.formats.json import as_json
 from failmodes.analysis.render.formats.markdown import escape, table_lines
 from failmodes.analysis.render.formatting import format_interval, format_number, format_severity, join_names
@@ -31,22 +31,22 @@ def write_model_card(
     Raises:
         StorageError: the file cannot be written.
     """
-    means, level = run_accuracies(con, selection), stored_settings(con).interval_level
+    means = run_accuracies(con, selection)
+    level = stored_settings(con).interval_level
     points = read_for_selection(con, "accuracy_by_severity", selection)
     labels = points.select("corruption", "corruption_label").unique().rows()
     names = {corruption: printable(label) for corruption, label in labels}
-    levels = averaged_severities(points["severity"].unique().sort().to_list())
-    severities = join_names(map(format_severity, levels))
-    index = [_index_entry(selection, e, one, names, severities, level) for e, one in means.items()]
+    severities = join_names(map(format_severity, averaged_severities(selection.severities)))
+    index = [_index_entry(selection, e, accuracy, names, severities, level) for e, accuracy in means.items()]
     lines = ["---", "model-index:", indent(as_json(index, indent=2), "  "), "---", ""]  # JSON is YAML
-    for evaluation, one in means.items():
-        lines += [*_table(selection, evaluation, one, points, names, severities, level), ""]
+    for evaluation, accuracy in means.items():
+        lines += [*_table(selection, evaluation, accuracy, points, names, severities, level), ""]
     write_output(path, "\n".join(lines).encode(), (".md",), force=force)
     return ["merge its metadata into the metadata of your card: a card has one block between --- lines"]
 
 
 def _index_entry(
-    selection: Selection, evaluation: EvaluationInfo, one: MeanAccuracy, names: dict[str, str], severities: str,
+    selection: Selection, evaluation: EvaluationInfo, accuracy: MeanAccuracy, names: dict[str, str], severities: str,
     level: float,
 ) -> dict[str, Any]:  # fmt: skip
     """One model of `model-index`: a result on clean and one on corrupted images."""
@@ -60,13 +60,15 @@ def _index_entry(
         "args": args | {"corruptions": facts["source_label"], "severities": severities},
     }
     metrics = []
-    if one.corrupted is not None:
-        metrics.append(_metric(f"mean accuracy over {selection.averaged_phrase}", one.corrupted, level))
-    metrics += [_metric(f"accuracy, {names[corruption]}", value, level) for corruption, value in _ordered(one, names)]
+    if accuracy.corrupted is not None:
+        metrics.append(_metric(f"mean accuracy over {selection.averaged_phrase}", accuracy.corrupted, level))
+    metrics += [
+        _metric(f"accuracy, {names[corruption]}", value, level) for corruption, value in _ordered(accuracy, names)
+    ]
     return {
         "name": printable(evaluation.label),
         "results": [
-            {"task": TASK, "dataset": clean, "metrics": [_metric("accuracy", one.clean, level)]},
+            {"task": TASK, "dataset": clean, "metrics": [_metric("accuracy", accuracy.clean, level)]},
             {"task": TASK, "dataset": corrupted, "metrics": metrics},
         ],
     }
@@ -78,30 +80,30 @@ def _metric(name: str, estimate: Estimate, level: float) -> dict[str, Any]:
     return {"type": "accuracy", "name": name, "value": round(estimate.value, DIGITS), "args": args}
 
 
-def _ordered(one: MeanAccuracy, names: dict[str, str]) -> list[tuple[str, Estimate]]:
+def _ordered(accuracy: MeanAccuracy, names: dict[str, str]) -> list[tuple[str, Estimate]]:
     """Corruptions by mean accuracy, lowest first."""
-    return sorted(one.by_corruption.items(), key=lambda item: (item[1].value, names[item[0]]))
+    return sorted(accuracy.by_corruption.items(), key=lambda item: (item[1].value, names[item[0]]))
 
 
 def _table(
-    selection: Selection, evaluation: EvaluationInfo, one: MeanAccuracy, points: pl.DataFrame, names: dict[str, str],
-    severities: str, level: float,
+    selection: Selection, evaluation: EvaluationInfo, accuracy: MeanAccuracy, points: pl.DataFrame,
+    names: dict[str, str], severities: str, level: float,
 ) -> Iterator[str]:  # fmt: skip
     """Heading, table, and the data behind it."""
     last = points.filter(evaluation_id=evaluation.evaluation_id).sort("severity")
-    rows = [("clean", _shown(one.clean), "")]
-    for corruption, value in _ordered(one, names):
+    rows = [("clean", _shown(accuracy.clean), "")]
+    for corruption, value in _ordered(accuracy, names):
         row = last.filter(corruption=corruption).row(-1, named=True)
         at_last = _shown(Estimate(row["accuracy"], row["accuracy_low"], row["accuracy_high"]))
         rows.append((names[corruption], _shown(value), f"{at_last} at {format_severity(row['severity'])}"))
-    if one.corrupted is not None:
-        rows.append((f"mean over {selection.averaged_phrase}", _shown(one.corrupted), ""))
+    if accuracy.corrupted is not None:
+        rows.append((f"mean over {selection.averaged_phrase}", _shown(accuracy.corrupted), ""))
     columns = ("images", f"mean over severities {severities}, %", "at the last severity, %")
     yield f"### Accuracy of {escape(evaluation.label)} under corruption"
     yield ""
-    yield from table_lines(Table("", "", columns, tuple(tuple(map(Cell, row)) for row in rows)))
+    yield from table_lines(Table("", "", columns, tuple(tuple(map(TableCell, row)) for row in rows)))
     yield ""
-    source = escape(selection.source_line.removeprefix("Data: ").rstrip("."))
+    source = escape(" ".join([selection.source_line.removeprefix("Data: "), *selection.uneven]).rstrip("."))
     yield (
         f"{100 * level:g}% intervals over {selection.image_count:,} images in brackets. Data: {source}. "
         "Not comparable with results on other images."

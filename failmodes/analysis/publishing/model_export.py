@@ -4,6 +4,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import NamedTuple
 
+from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.analysis.statistics.opened_models import NEEDED, find_model
 from failmodes.runtime.errors import StudyError
 from failmodes.runtime.storage.files import is_url
@@ -41,5 +42,6 @@ def export_model(warehouse: Path, name: str, target: "str | PathLike[str]", *, f
     check_target(warehouse, path, force=force)
     with open_warehouse(warehouse, NEEDED) as con:
         model = find_model(con, warehouse, name).model
-    report = export_evaluations(warehouse, [run.evaluation_id for run in model.runs], path, force=force)
+    runs = [run.evaluation_id for run in model.runs]
+    report = export_evaluations(warehouse, runs, path, force=force, derivation=DERIVATION)
     return ModelExport(path, model.label, len(model.runs), report)

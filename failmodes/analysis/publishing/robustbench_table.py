@@ -9,7 +9,7 @@ import polars as pl
 from failmodes.analysis.evaluations.selection import Selection, read_for_selection
 from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.runtime.errors import WarehouseError, printable
-from failmodes.warehouse.published_layout import CLEAN_CELL, MOST_LETTERS, PublishedModel, write_published
+from failmodes.warehouse.published_layout import CLEAN_CELL, MAX_LETTERS, PublishedModel, write_published
 
 
 def write_robustbench(
@@ -48,4 +48,4 @@ def _model(label: str, architecture: str, points: pl.DataFrame) -> PublishedMode
 
 def _one_line(text: str) -> str:
     """A text on one line, within the limit of the layout."""
-    return printable(text, MOST_LETTERS - 1).strip()
+    return printable(text, MAX_LETTERS - 1).strip()

@@ -14,7 +14,7 @@ EMPTY = "\u2013"
 MAX_LEVELS = 11  # severity columns
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
     """A value in a table, with its interval or note in smaller type."""
 
     text: str
@@ -37,7 +37,7 @@ class Table(NamedTuple):
     caption: str
     note: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[TableCell, ...], ...]
     model: str = ""
     texts: tuple[str, ...] = ()
 
@@ -80,6 +80,11 @@ class Chart(NamedTuple):
     specs: Mapping[str, Mapping[str, Any]]
     source: str = ""
 
+    @property
+    def text(self) -> str:
+        """The chart in words."""
+        return f"{self.finding}. {self.subtitle}"
+
 
 class StripFrame(NamedTuple):
     """One image of a strip: severity, prediction, confidence, and whether the prediction is correct."""
@@ -102,6 +107,7 @@ class ImageStrip(NamedTuple):
         frames: one per image, in order.
         maps: attention of each image as 8-bit values, row by row, scaled by the largest, in base64; or "".
         map_size: columns and rows of a map.
+        file: path of the image within its dataset, or "".
     """
 
     title: str
@@ -112,6 +118,12 @@ class ImageStrip(NamedTuple):
     frames: tuple[StripFrame, ...]
     maps: str = ""
     map_size: tuple[int, int] = (0, 0)
+    file: str = ""
+
+    @property
+    def text(self) -> str:
+        """The image in words."""
+        return ". ".join(filter(None, (self.title, self.file, self.note)))
 
 
 class Gallery(NamedTuple):
@@ -126,6 +138,11 @@ class Gallery(NamedTuple):
     strips: tuple[ImageStrip, ...]
     note: str
     labels: Mapping[str, tuple[str, ...]] = {}
+
+    @property
+    def files(self) -> list[str]:
+        """The files of the images, each once."""
+        return list(dict.fromkeys(strip.file for strip in self.strips if strip.file))
 
 
 class Section(NamedTuple):
@@ -186,7 +203,7 @@ def severity_table(
     caption: str,
     note: str,
     names: Mapping[str, str],
-    cells: Mapping[tuple[str, float], Cell],
+    cells: Mapping[tuple[str, float], TableCell],
     whole: str,
     most: int = MAX_LEVELS,
 ) -> Table:
@@ -206,7 +223,7 @@ def severity_table(
         note += f" Whole severities only; all {len(levels)} are in {whole}."
     present = {corruption for corruption, _ in cells}
     rows = (
-        (Cell(name), *(cells.get((corruption, level), Cell(EMPTY)) for level in shown))
+        (TableCell(name), *(cells.get((corruption, level), TableCell(EMPTY)) for level in shown))
         for corruption, name in names.items()
         if corruption in present
     )
@@ -215,4 +232,4 @@ def severity_table(
 
 def text_table(caption: str, columns: tuple[str, ...], rows: Iterable[Sequence[str]], note: str = "") -> Table:
     """A table of text."""
-    return Table(caption, note, columns, tuple(tuple(map(Cell, row)) for row in rows), texts=columns)
+    return Table(caption, note, columns, tuple(tuple(map(TableCell, row)) for row in rows), texts=columns)

@@ -57,7 +57,7 @@ def suffixes_of(format: str | None) -> tuple[str, ...]:
         StudyError: unknown format.
     """
     if format is None:
-        return tuple(one.SUFFIX for one in output_formats().values())
+        return tuple(module.SUFFIX for module in output_formats().values())
     return _format(format).SUFFIX, NO_SUFFIX
 
 
@@ -76,7 +76,7 @@ def write(document: Document, path: Path, format: str | None = None, *, force: b
     """
     suffixes = suffixes_of(format)
     check_output(path, suffixes, force=force)
-    by_suffix = {one.SUFFIX: name for name, one in output_formats().items()}
+    by_suffix = {module.SUFFIX: name for name, module in output_formats().items()}
     text = render(document, format or by_suffix[path.suffix.lower()])
     write_output(path, text.encode(), suffixes, force=force)
     return path

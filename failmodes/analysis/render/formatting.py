@@ -2,10 +2,16 @@
 
 import re
 from collections.abc import Iterable
+from typing import Any
+
+from failmodes.warehouse.schema import DIFFERENCE_OF_SHARES, SHARE
 
 NO_BREAK = "\u00a0"
 MINUS = "\u2212"
 MAX_LISTED = 4  # models that a sentence lists; of more, it gives the number
+
+PERCENT_UNITS = (SHARE, "share of images", "share of predictions", "share of log-loss")  # shown in percent
+POINT_UNITS = (DIFFERENCE_OF_SHARES, "accuracy", "share of attention", "confidence minus accuracy")  # shown in points
 
 REASON_NAMES = {
     "first_to_fail": "first to fail",
@@ -23,7 +29,7 @@ REASON_MEANINGS = {
 
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
-ValueAndInterval = tuple[float, float, float]  # value, low and high, as an Estimate
+ValueAndInterval = tuple[Any, ...]  # value, low and high, as an Estimate begins
 
 
 def valid_in_xml(text: str) -> str:
@@ -56,22 +62,44 @@ def format_interval(low: float, high: float, digits: int = 1, scale: float = 100
 
 def format_points_interval(estimate: ValueAndInterval, *, signed: bool = False) -> str:
     """A difference of shares with its interval: 43.1 points [40.1, 45.0]."""
-    return f"{format_points(estimate[0], signed=signed)} {format_interval(*estimate[1:])}"
+    return f"{format_points(estimate[0], signed=signed)} {format_interval(estimate[1], estimate[2])}"
 
 
 def format_percent_interval(estimate: ValueAndInterval) -> str:
     """A share with its interval: 94.8% [93.9, 95.6]."""
-    return f"{format_percent(estimate[0])} {format_interval(*estimate[1:])}"
+    return f"{format_percent(estimate[0])} {format_interval(estimate[1], estimate[2])}"
 
 
 def format_number_interval(estimate: ValueAndInterval, digits: int = 3) -> str:
     """A number with its interval: 0.530 [0.463, 0.597]."""
-    return f"{format_number(estimate[0], digits)} {format_interval(*estimate[1:], digits, 1)}"
+    return f"{format_number(estimate[0], digits)} {format_interval(estimate[1], estimate[2], digits, 1)}"
 
 
 def precision(unit: str) -> tuple[int, float]:
-    """Digits and factor for values in a metric's unit: shares 0-1 are shown in percent or points."""
-    return (1, 100.0) if unit == "share" else (2 if unit == "severity" else 3, 1.0)
+    """Digits and factor for values in a unit: shares 0-1 are shown in percent or points."""
+    if unit in PERCENT_UNITS or unit in POINT_UNITS:
+        return 1, 100.0
+    return (2 if unit in ("severity", "curvature") else 3), 1.0
+
+
+def format_value(value: float, unit: str, *, more_digits: int = 0, signed: bool = False) -> str:
+    """A value with the sign or word of its unit: 94.8%, 43.1 points, 0.530 nats."""
+    digits, scale = precision(unit)
+    number = format_number(scale * value, digits + more_digits, signed=signed)
+    if unit in PERCENT_UNITS:
+        return f"{number}%"
+    if unit in POINT_UNITS:
+        return f"{number}{NO_BREAK}points"
+    if unit == "nats":
+        return f"{number}{NO_BREAK}nats"
+    return f"curvature {number}" if unit == "curvature" else number
+
+
+def format_estimate(estimate: ValueAndInterval, unit: str, *, more_digits: int = 0, signed: bool = False) -> str:
+    """A value with its interval, in its unit: 43.1 points [40.1, 45.0]."""
+    digits, scale = precision(unit)
+    ends = format_interval(estimate[1], estimate[2], digits + more_digits, scale)
+    return f"{format_value(estimate[0], unit, more_digits=more_digits, signed=signed)} {ends}"
 
 
 def round_up(count: int) -> int:

@@ -37,27 +37,56 @@ def format_rows(
 ) -> str:
     r"""Rows as lines of at most `width` characters, ending in a line break.
 
+    Where a table would break words, columns with the same value in all rows become one line below it.
+
     Args:
         columns: names.
         rows: values by column.
         width: characters per line.
-        vertical: one record per row with one line per column, as `\x` in psql. Default: if a table would break words.
+        vertical: one record per row with one line per column, as `\x` in psql. Default: if a table would break words
+            even so.
     """
-    names, texts = list(map(printable, columns)), [[cell_text(value) for value in row] for row in rows]
+    names = list(map(printable, columns))
+    texts = [[cell_text(value) for value in row] for row in rows]
+    if vertical:
+        return _vertical(names, texts, width)
+    table, constants = _table(names, texts), ""
+    if not (fits := _fits(table, width)) and len(texts) > 1:
+        kept = [place for place in range(len(names)) if len({row[place] for row in texts}) > 1]
+        shared = [
+            f"{name} {text}"
+            for place, (name, text) in enumerate(zip(names, texts[0], strict=True))
+            if place not in kept
+        ]
+        if kept and shared:
+            names, texts = [names[place] for place in kept], [[row[place] for place in kept] for row in texts]
+            constants = f"in all rows: {', '.join(shared)}"
+            table = _table(names, texts)
+            fits = _fits(table, width)
+    if vertical is None and not fits:
+        return _vertical(names, texts, width) + (lay_out([constants], width) if constants else "")
+    for column, cells in zip(table.columns, zip(names, *texts, strict=True), strict=True):
+        column.no_wrap = fits and not any(map(str.isspace, "".join(cells)))  # else rich may break words
+    return lay_out([table, *filter(None, [constants])], width)
+
+
+def _table(names: list[str], rows: list[list[str]]) -> Table:
     table = Table(box=box.SQUARE_DOUBLE_HEAD, header_style="")
     for name in names:
         table.add_column(name, overflow="fold")
-    for row in texts:
+    for row in rows:
         table.add_row(*row)
+    return table
+
+
+def _fits(table: Table, width: int) -> bool:
+    """Whether a table breaks no word."""
     console = plain_console(sys.maxsize)
-    fits = Measurement.get(console, console.options, table).minimum <= width
-    if vertical is None:
-        vertical = not fits
-    if vertical:
-        return lay_out(_records(names, texts), width) if texts else "no rows\n"
-    for column, cells in zip(table.columns, zip(names, *texts, strict=True), strict=True):
-        column.no_wrap = fits and not any(map(str.isspace, "".join(cells)))  # else rich may break words
-    return lay_out([table], width)
+    return Measurement.get(console, console.options, table).minimum <= width
+
+
+def _vertical(names: list[str], rows: list[list[str]], width: int) -> str:
+    return lay_out(_records(names, rows), width) if rows else "no rows\n"
 
 
 def _records(names: list[str], rows: list[list[str]]) -> Iterable[RenderableType]:
@@ -102,8 +131,8 @@ def suffixes_of(output_format: str | None) -> tuple[str, ...]:
     """The suffixes of a format, or of all formats for None."""
     if output_format is None:
         return tuple(SUFFIXES)
-    own = [suffix for suffix in SUFFIXES if SUFFIXES[suffix] == output_format]
-    return (*own, NO_SUFFIX) if output_format == "parquet" else (*own, ".txt", NO_SUFFIX)
+    suffixes = [suffix for suffix in SUFFIXES if SUFFIXES[suffix] == output_format]
+    return (*suffixes, NO_SUFFIX) if output_format == "parquet" else (*suffixes, ".txt", NO_SUFFIX)
 
 
 def print_rows(batches: Iterable["pl.DataFrame"], file: TextIO, output_format: str) -> int:
@@ -221,7 +250,8 @@ def _write_parquet(batches: Iterable["pl.DataFrame"], path: Path) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    count, writer = 0, None
+    count = 0
+    writer = None
     try:
         for rows in batches:
             with unshowable_values():

@@ -15,44 +15,61 @@ from failmodes.analysis.charts.style.theme import DARK, DARK_COLORS, LIGHT, vega
 from failmodes.analysis.evaluations.selection import Selection, corruption_labels, select
 from failmodes.analysis.evaluations.trained_models import trained_models
 from failmodes.analysis.images.strips import viewer
-from failmodes.analysis.judging.claims import claim_groups, claim_table, counts_sentence
+from failmodes.analysis.judging.claims import ClaimRow, claim_groups, claim_table, counts_sentence
 from failmodes.analysis.judging.findings.collection import Findings
-from failmodes.analysis.judging.findings.correction import FIRST_SCREEN as ON_FIRST_SCREEN
+from failmodes.analysis.judging.findings.correction import MAIN_ERRORS
 from failmodes.analysis.judging.findings.headlines import Headline
-from failmodes.analysis.judging.findings.registry import all_kinds
-from failmodes.analysis.judging.stored import findings_of, judged_claims, update_claims
+from failmodes.analysis.judging.findings.kind import all_kinds
+from failmodes.analysis.judging.main_findings import ERROR_RATES
+from failmodes.analysis.judging.stored import claims_of, findings_of, open_current, stored_main_findings
 from failmodes.analysis.judging.wording import tally_verdicts
 from failmodes.analysis.render.blocks import (
     Block,
-    Cell,
     Chart,
     Gallery,
     ImageStrip,
     Section,
     Sentence,
     Table,
+    TableCell,
     text_table,
 )
 from failmodes.analysis.render.formats.html import environment
-from failmodes.analysis.render.formatting import MAX_LISTED, format_count, join_names, lower_label
-from failmodes.analysis.report.comparison_section import Pair, comparison_sections, pairs_by_selection
-from failmodes.analysis.report.gallery import CORRUPTION, MODEL, gallery
-from failmodes.analysis.report.main_findings import ERROR_RATES, main_findings
-from failmodes.analysis.report.provenance import model_provenance, shared_provenance
+from failmodes.analysis.render.formatting import (
+    MAX_LISTED,
+    format_count,
+    format_interval,
+    format_number,
+    join_names,
+    lower_label,
+)
 from failmodes.analysis.report.report_charts import FINDINGS, FIRST_SCREEN, MORE_CHARTS, TOPICS, draw_charts
 from failmodes.analysis.report.report_tables import pair_tables, published_tables, tables
-from failmodes.analysis.report.shift_section import shift_limitations, shift_sections
-from failmodes.analysis.statistics.model_accuracy import best_and_worst, drop_rankings, left_out_sentence
-from failmodes.analysis.statistics.shape_tables import open_current
-from failmodes.ingest.statements import Statement
+from failmodes.analysis.report.sections import (
+    CORRUPTION,
+    MODEL,
+    Pair,
+    comparison_sections,
+    gallery,
+    model_provenance,
+    pairs_by_selection,
+    shared_provenance,
+    shift_limitations,
+    shift_sections,
+)
+from failmodes.analysis.statistics.model_accuracy import best_and_worst, left_out_sentence, model_accuracies
+from failmodes.ingest.statements import AnyStatement
 from failmodes.runtime.progress import counted
+from failmodes.runtime.terminal import note
 from failmodes.warehouse.glossary import glossary
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.output_files import check_output, write_output
 
 REPORT_FILE = "report.html"
-DRAWN = (FIRST_SCREEN, *(topic.chart for topic in TOPICS), *MORE_CHARTS)
+DRAWN = (FIRST_SCREEN, *(name for topic in TOPICS for name in topic.charts), *MORE_CHARTS)
+BY_CORRUPTION = "Accuracy by corruption"  # of the heat map, whose finding stands above the curves
 BESIDE_SHIFTS = "accuracy"  # the section that natural shifts follow
+MAX_MODELS = 12  # whose numbers the first screen has
 MAX_NAMED = 8  # corruptions named in the first line; of more, it gives the number
 READING = (
     "Intervals are in square brackets. For each kind and model, the strongest finding is listed; the table findings of "
@@ -76,7 +93,7 @@ def write_report(
     output: Path | None = None,
     *,
     pairs: Sequence[Sequence[str]] = (),
-    claims: Sequence[Statement] | None = None,
+    claims: Sequence[AnyStatement] | None = None,
     metrics: Sequence[Metric] = (),
     force: bool = False,
 ) -> Path:
@@ -85,7 +102,8 @@ def write_report(
     Args:
         warehouse: the DuckDB file.
         output: the HTML file. Default: report.html next to the warehouse.
-        pairs: pairs of model names to compare. Default: the two models, if there are exactly two.
+        pairs: pairs of model names to compare. Default: the two models, if there are exactly two;
+            of more, each with the baseline, if the study names one.
         claims: the current claims of the study; None: those of the warehouse.
         metrics: custom metrics that claims may name.
         force: see `check_output`.
@@ -101,19 +119,22 @@ def write_report(
     path = output or warehouse.parent / REPORT_FILE
     check_output(path, (".html",), force=force)
     with open_current(warehouse) as con:
-        update_claims(con, claims, metrics, stores=False)
-        page = render(con, warehouse, pairs)
+        page = render(con, warehouse, pairs, claims_of(con, claims, metrics))
     write_output(path, page.encode(), (".html",), force=force)
     return path
 
 
-def render(con: duckdb.DuckDBPyConnection, path: Path, pairs: Sequence[Sequence[str]] = ()) -> str:
-    """The report as HTML; needs current shapes and claims, and uses stored findings if they are current."""
+def render(
+    con: duckdb.DuckDBPyConnection, path: Path, pairs: Sequence[Sequence[str]] = (), claims: Sequence[ClaimRow] = ()
+) -> str:
+    """The report as HTML, with stored findings and the given verdicts on claims."""
     selections = select(con)
+    for sentence in dict.fromkeys(chain.from_iterable(selection.exclusions for selection in selections)):
+        note(sentence)
     compared = pairs_by_selection(con, path, selections, pairs)
     parts = [
-        report_part(con, one, own, number)
-        for number, (one, own) in enumerate(zip(selections, compared, strict=True), start=1)
+        report_part(con, selection, pairs_of_part, claims, number)
+        for number, (selection, pairs_of_part) in enumerate(zip(selections, compared, strict=True), start=1)
     ]
     title = f"Failure report: {format_count(len(parts), 'set')} of evaluations"
     return environment().get_template("template.html.j2").render(
@@ -128,7 +149,11 @@ def render(con: duckdb.DuckDBPyConnection, path: Path, pairs: Sequence[Sequence[
 
 
 def report_part(
-    con: duckdb.DuckDBPyConnection, selection: Selection, pairs: Sequence[Pair] = (), number: int = 1
+    con: duckdb.DuckDBPyConnection,
+    selection: Selection,
+    pairs: Sequence[Pair] = (),
+    claims: Sequence[ClaimRow] = (),
+    number: int = 1,
 ) -> ReportPart:
     """First screen, sections and Details of one selection.
 
@@ -136,6 +161,7 @@ def report_part(
         con: the warehouse.
         selection: of the part.
         pairs: models to compare.
+        claims: verdicts on claims, of all parts.
         number: of the part, from 1; the first has claims without an evaluation, and the glossary.
     """
     names = corruption_labels(con)
@@ -145,15 +171,18 @@ def report_part(
     corruptions = format_count(len(selection.corruptions), "corruption")
     if len(selection.corruptions) <= MAX_NAMED:
         corruptions = join_names(lower_label(names[c]) for c in selection.corruptions)
-    shown, found = best_and_worst(con, selection), findings_of(con, selection)
-    images, left_out = gallery(con, shown), left_out_sentence(shown)
+    shown = best_and_worst(con, selection)
+    findings = findings_of(con, selection)
+    images = gallery(con, shown)
+    left_out = left_out_sentence(shown)
     charts, missing = draw_charts(con, selection, counted("charts", DRAWN))
     drawn = {chart.name: chart for chart in charts}
     sections: list[Section] = []
     for topic in TOPICS:
-        charts_of = _charts(drawn, [topic.chart])
+        charts_of = _charts(drawn, topic.charts)
         titles = " ".join(chart.finding for chart in charts_of)
-        blocks: list[Block] = [*charts_of, *_strongest(found, topic.key, titles)]
+        charts_of = (*charts_of[:1], *(chart._replace(finding=BY_CORRUPTION) for chart in charts_of[1:]))
+        blocks: list[Block] = [*charts_of, *_strongest(findings, topic.key, titles)]
         blocks += [images] if topic.key == "predictions" else []
         sections += [Section(topic.title, tuple(blocks), anchor=f"{topic.key}-{number}")] if blocks else []
         sections += shift_sections(con, selection, number) if topic.key == BESIDE_SHIFTS else []
@@ -161,51 +190,56 @@ def report_part(
         comparison_sections(con, selection, pair, f"comparison-{number}-{place}", is_only=len(pairs) == 1)
         for place, pair in enumerate(pairs, start=1)
     ]
-    claims = claims_sections(con, selection, number)
+    stated = claims_sections(selection, claims, number)
     more = (Section(chart.finding, (chart,), is_folded=True) for chart in _charts(drawn, MORE_CHARTS))
     not_drawn = [Sentence(f"Not drawn: {'; '.join(missing)}.", "note")] if missing else []
     of_shifts = map(Sentence, shift_limitations(con, selection))
-    limits = ((Sentence(one.sentence), Sentence(one.detail, "note")) for one in found.limitations)
+    limits = (
+        (Sentence(limitation.sentence), Sentence(limitation.detail, "note")) for limitation in findings.limitations
+    )
     details = [
-        _folded("Findings", f"findings-{number}", Sentence(READING, "note"), *_findings(found.headlines)),
+        _folded("Findings", f"findings-{number}", Sentence(READING, "note"), *_findings(findings.headlines)),
         _folded("Further charts", f"charts-{number}", *more, *not_drawn),
         *(behind for _, behind in compared),
-        *claims[1:],
+        *stated[1:],
         _folded("Tables", f"tables-{number}", *_tables(con, selection)),
         _folded("Limitations", f"limits-{number}", *chain.from_iterable(limits), *of_shifts),
         _folded("How this report was made", f"making-{number}", *_making(con, selection)),
         *([_folded("Glossary", "glossary", _glossary())] if number == 1 else []),
     ]
-    sections += [*(section for section, _ in compared), *claims[:1]]
+    sections += [*(section for section, _ in compared), *stated[:1]]
     return ReportPart(
         title=f"How {models} {verb} on {selection.shared['dataset_label']}",
         lead=f"{format_count(selection.image_count, 'image')}, clean and under {corruptions}.{left_out}",
-        findings=(*map(Sentence, dict.fromkeys(finding.sentence for finding in found if finding.kind == "warning")),
-                 *(Sentence(one, "lead") for one in main_findings(con, selection)), Sentence(ERROR_RATES, "note"),
-                 *_strip(con, selection, images)),
+        findings=(*map(Sentence, dict.fromkeys(finding.sentence for finding in findings if finding.kind == "warning")),
+                 *_numbers(con, selection),
+                 *(Sentence(sentence, "lead") for sentence in stored_main_findings(con, selection)),
+                 *(Sentence(sentence, "note") for sentence in selection.exclusions),
+                 Sentence(ERROR_RATES, "note"), *_strip(con, findings, images)),
         ranking=_charts(drawn, [FIRST_SCREEN]),
         sections=(*sections, _folded("Details", f"details-{number}", *details)),
     )  # fmt: skip
 
 
-def claims_sections(con: duckdb.DuckDBPyConnection, selection: Selection, number: int = 1) -> list[Section]:
+def claims_sections(selection: Selection, claims: Sequence[ClaimRow], number: int = 1) -> list[Section]:
     """Claims about a selection's evaluations: the section, and its part of Details; empty without claims.
 
     Args:
-        con: the warehouse, with current claims.
         selection: of the part.
+        claims: verdicts on claims, of all parts.
         number: of the part; the first also has claims without an evaluation.
     """
     ids = [*selection.ids, *([None] if number == 1 else [])]
-    rows = [row for row in judged_claims(con) if row.evaluation_id in ids]
+    rows = [row for row in claims if row.evaluation_id in ids]
     if not rows:
         return []
-    groups, table = claim_groups(rows), claim_table(rows)
+    groups = claim_groups(rows)
+    table = claim_table(rows)
     behind: list[Block] = [Sentence(row.sentence, "item", row.query) for row in rows]
     if max(map(len, groups)) > MAX_LISTED:  # one row per claim; Details has all rows
         behind.insert(0, table)
-        tallies = (Cell(tally_verdicts([row.verdict for row in group])) for group in groups)
-        lines = tuple((Cell(group[0].claim), tally) for group, tally in zip(groups, tallies, strict=True))
+        tallies = (TableCell(tally_verdicts([row.verdict for row in group])) for group in groups)
+        lines = tuple((TableCell(group[0].claim), tally) for group, tally in zip(groups, tallies, strict=True))
         table = Table("Claims", table.note, ("Claim", "Verdicts"), lines, texts=("Verdicts",))
     return [
         Section("Claims", (Sentence(counts_sentence(rows)), table), anchor=f"claims-{number}"),
@@ -221,42 +255,46 @@ def _charts(drawn: Mapping[str, Chart], names: Iterable[str]) -> tuple[Chart, ..
     return tuple(drawn[name] for name in names if name in drawn)
 
 
-def _strongest(found: Findings, key: str, titles: str) -> list[Sentence]:
+def _strongest(findings: Findings, key: str, titles: str) -> list[Sentence]:
     """The first conclusive finding of a section that is not on the first screen, and one of another kind or model.
 
     Findings in the titles of its charts are skipped.
     """
-    kinds, models = all_kinds(), {finding.sentence: finding.evaluation_id for finding in found}
-    own = [
+    kinds = all_kinds()
+    models = {finding.sentence: finding.evaluation_id for finding in findings}
+    sentences = [
         headline
-        for headline in found.headlines
+        for headline in findings.headlines
         if kinds[headline.kind].section == key
         and headline.verdict != "inconclusive"
-        and headline.kind not in ON_FIRST_SCREEN
+        and headline.kind not in MAIN_ERRORS
         and not kinds[headline.kind].is_condition
         and headline.sentence.rpartition(" (")[0] not in titles
     ]
 
     def differences(other: Headline) -> int:
-        return (other.kind != own[0].kind) + (models.get(other.sentence) != models.get(own[0].sentence))
+        return (other.kind != sentences[0].kind) + (models.get(other.sentence) != models.get(sentences[0].sentence))
 
-    return [Sentence(one.sentence) for one in [*own[:1], *sorted(own[1:], key=differences, reverse=True)[:1]]]
+    return [
+        Sentence(sentence.sentence)
+        for sentence in [*sentences[:1], *sorted(sentences[1:], key=differences, reverse=True)[:1]]
+    ]
 
 
 def _findings(headlines: Sequence[Headline]) -> Iterator[Section]:
     """Findings by section, with queries."""
     for key, title in FINDINGS.items():
-        own = (headline for headline in headlines if all_kinds()[headline.kind].section == key)
-        items = tuple(Sentence(headline.text, "item", headline.query) for headline in own)
+        of_section = (headline for headline in headlines if all_kinds()[headline.kind].section == key)
+        items = tuple(Sentence(headline.text, "item", headline.query) for headline in of_section)
         if items:
             yield Section(title, items)
 
 
 def _tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator[Section]:
     """All tables, folded; grouped by model if there are many."""
-    found = [*tables(con, selection), *published_tables(con, selection), *pair_tables(con, selection)]
+    groups = [*tables(con, selection), *published_tables(con, selection), *pair_tables(con, selection)]
     is_grouped = len(selection.ids) > MAX_LISTED
-    for model, group in groupby(found, key=lambda table: table.model if is_grouped else ""):
+    for model, group in groupby(groups, key=lambda table: table.model if is_grouped else ""):
         folded = tuple(Section(table.caption, (table,), is_folded=True) for table in group)
         yield from [Section(model, folded, is_folded=True)] if model else folded
 
@@ -274,13 +312,38 @@ def _glossary() -> Table:
     return text_table("Glossary", ("Term", "Meaning", "Formula", "Source", "Column"), rows)
 
 
-def _strip(con: duckdb.DuckDBPyConnection, selection: Selection, images: Gallery) -> Iterator[ImageStrip]:
+def _numbers(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator[Table]:
+    """Accuracy of up to MAX_MODELS models on clean and on corrupted images, and the drop between them."""
+    accuracies = model_accuracies(con, selection)
+    rows = [
+        (
+            TableCell(model.label_with_seeds),
+            *(
+                TableCell(format_number(100 * mean.value), format_interval(mean.low, mean.high))
+                for mean in (accuracy.clean, accuracy.corrupted)
+            ),
+            TableCell(format_number(100 * (accuracy.clean.value - accuracy.corrupted.value))),
+        )
+        for model, accuracy in accuracies.items()
+        if accuracy.corrupted is not None
+    ]
+    if rows and len(accuracies) <= MAX_MODELS:
+        averaged = format_count(len(selection.averaged), "corruption")
+        note = f"Accuracy in percent, corrupted: mean over {averaged}; drop in points."
+        yield Table("Accuracy", note, ("Model", "Clean", "Corrupted", "Drop"), tuple(rows))
+
+
+def _strip(con: duckdb.DuckDBPyConnection, findings: Findings, images: Gallery) -> Iterator[ImageStrip]:
     """The image strip of the first screen: under the largest drop, else the first stored one."""
-    names, rankings = corruption_labels(con), drop_rankings(con, selection)
-    drops = ((e.label, ranking.drops[0]) for e, ranking in rankings.items() if ranking.drops)
-    label, drop = max(drops, key=lambda pair: pair[1].at_last.value, default=("", None))
+    names = corruption_labels(con)
+    drops = [
+        (finding.value, finding.model_label, names.get(finding.corruption or "", ""))
+        for finding in findings
+        if finding.kind == "largest_drop" and finding.value is not None
+    ]
+    (_, label, corruption) = max(drops, default=(0.0, "", ""))
+    wanted = (label, corruption)
     labels = [*zip(images.labels.get(MODEL, ()), images.labels.get(CORRUPTION, ()), strict=True)]
-    wanted = (label, names[drop.corruption] if drop else "")
     for strip in images.strips[labels.index(wanted) if wanted in labels else 0 :][:1]:
         yield strip._replace(note=f"{strip.note}. An illustration, not evidence.")
 

@@ -5,7 +5,7 @@
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const shown = new Map();
   function chartOf(plot) {
-    const layout = plot.clientWidth < 600 ? "paper" : "page";
+    const layout = plot.clientWidth < 600 ? "narrow" : plot.clientWidth < 1120 ? "page" : "wide";
     const theme = dark.matches ? "dark" : "light";
     const read = (part) => {
       const stored = plot.parentElement.querySelector(`script.${part}`).textContent;
@@ -20,7 +20,8 @@
     if (shown.get(plot) === kind) return;
     shown.set(plot, kind);
     try {
-      await vegaEmbed(plot, spec(), options);
+      const { view } = await vegaEmbed(plot, spec(), options);
+      if (plot.dataset.name === "accuracy") view.addEventListener("click", (_, item) => item?.datum?.command && openCell(plot, item.datum));
       plot.querySelector("svg").setAttribute("aria-hidden", "true");  // the plot has a label, tables have the values
     } catch (error) {
       plot.textContent = `This chart could not be drawn: ${error.message}`;
@@ -112,6 +113,21 @@
     });
   }
 
+  // A cell of the heat map opens its stored image, else shows the command that shows its images
+  function openCell(plot, cell) {
+    const images = document.getElementById(plot.closest("section").id.replace("accuracy", "predictions"));
+    const cards = (images ? all(".card", images) : []).filter((card) => {
+      const [model, corruption] = JSON.parse(card.dataset.labels);
+      return model === cell.label && corruption === cell.corruption_label;
+    });
+    const levels = cards.length ? JSON.parse(cards[0].dataset.strip).frames.map(([level]) => level) : [];
+    const step = levels.findIndex((level) => Number(level) === cell.severity || (level === "clean" && !cell.severity));
+    if (cards.length && (cell.severity === undefined || step >= 0)) return show(cards[0], cards, step < 0 ? undefined : step);
+    const line = plot.parentElement.querySelector(".command") ?? made("p", { className: "command" });
+    line.replaceChildren(made("small", { textContent: `${cell.label}, ${cell.corruption_label}: no image is stored in this report; show them with ` }), made("code", { textContent: cell.command }));
+    plot.after(line);
+  }
+
   // Images: filters of a gallery; viewer.js enlarges strips
   const PAGE = 8;
   const show = viewer(document.querySelector("dialog"));
@@ -120,7 +136,7 @@
     const cards = all(".card", root);
     const filters = all("select", root);
     const more = made("button", { type: "button", className: "show-more", textContent: "Show more" });
-    root.append(more);
+    root.querySelector(".cards").after(more);
     let room = PAGE;
     let fitting = cards;
     const filter = () => {

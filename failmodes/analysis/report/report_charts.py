@@ -9,37 +9,38 @@ import duckdb
 
 from failmodes.analysis.charts.registry import draw_selection
 from failmodes.analysis.charts.style.figure import Figure
-from failmodes.analysis.charts.style.frame import FRAMES
+from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.render.blocks import Chart
 from failmodes.runtime.errors import WarehouseError
 
 
 class Topic(NamedTuple):
-    """A section of a report with a chart and its strongest findings.
+    """A section of a report with charts and its strongest findings.
 
     Attributes:
         key: its name in links, and the section of its kinds of finding.
         title: its heading.
-        chart: name of the chart.
+        charts: names of its charts.
     """
 
     key: str
     title: str
-    chart: str
+    charts: tuple[str, ...]
 
 
+LAYOUTS = {"wide": Frame(1120), "page": PAGE, "narrow": Frame(340)}  # report.js chooses by the width of the column
 FIRST_SCREEN = "ranking"  # the chart of the first screen
 IN_COMPARISON = "differences"  # the chart of each comparison
 OF_SHIFTS = "shifts"  # the chart of natural shifts, drawn if there are any
 
 TOPICS = (
-    Topic("accuracy", "Accuracy curves", "curves"),
-    Topic("predictions", "Confusion and images", "confusion"),
-    Topic("confidence", "Confidence and calibration", "calibration"),
+    Topic("accuracy", "Accuracy curves", ("curves", "accuracy")),
+    Topic("predictions", "Confusion and images", ("confusion",)),
+    Topic("confidence", "Confidence and calibration", ("calibration",)),
 )
 MORE_CHARTS = (  # in Details
-    "shapes", "distortion-shapes", "drops", "distortion", "predictions", "early-warning", "onset",
+    "shapes", "distortion-shapes", "distortion", "predictions", "early-warning", "onset",
     "failure-prediction", "risk-coverage", "attention", "object-attention",
 )  # fmt: skip
 FINDINGS = {  # headings in Details by the section of kinds of finding
@@ -52,7 +53,8 @@ def draw_charts(
     con: duckdb.DuckDBPyConnection, selection: Selection, names: Iterable[str]
 ) -> tuple[list[Chart], list[str]]:
     """Charts that can be drawn, and the reasons for the others."""
-    charts, missing = [], []
+    charts = []
+    missing = []
     for name in names:
         try:
             charts.append(report_chart(name, partial(draw_selection, name, con, selection)))
@@ -63,11 +65,8 @@ def draw_charts(
 
 def report_chart(name: str, draw: Callable[..., Figure]) -> Chart:
     """A chart in every layout of the page; `draw(frame=…)` draws it."""
-    figures = {layout: draw(frame=frame) for layout, frame in FRAMES.items()}
-    specs = {
-        layout: replace(figure, has_title=False, has_caption=False).to_dict(has_theme=False)
-        for layout, figure in figures.items()
-    }
+    figures = {layout: draw(frame=frame) for layout, frame in LAYOUTS.items()}
+    specs = {layout: replace(figure, has_caption=False).to_dict(has_theme=False) for layout, figure in figures.items()}
     datasets = {key: rows for spec in specs.values() for key, rows in spec.pop("datasets", {}).items()}
     for spec in specs.values():
         del spec["usermeta"]

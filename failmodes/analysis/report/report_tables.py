@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from failmodes.analysis.charts.style.published import other_images_phrase
+from failmodes.analysis.charts.style.series import other_images_phrase
 from failmodes.analysis.evaluations.selection import (
     Selection,
     corruption_labels,
@@ -17,7 +17,7 @@ from failmodes.analysis.evaluations.selection import (
 )
 from failmodes.analysis.evaluations.trained_models import TrainedModel, noun_of_runs, trained_models
 from failmodes.analysis.judging.findings.shape import shape_label
-from failmodes.analysis.render.blocks import EMPTY, Block, Cell, Document, Section, Table, severity_table
+from failmodes.analysis.render.blocks import EMPTY, Block, Document, Section, Sentence, Table, TableCell, severity_table
 from failmodes.analysis.render.formatting import (
     NO_BREAK,
     format_count,
@@ -32,10 +32,16 @@ from failmodes.analysis.render.formatting import (
 from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.failure_order import AT_LAST
-from failmodes.analysis.statistics.model_accuracy import best_and_worst, seed_curves, shown_phrase
+from failmodes.analysis.statistics.model_accuracy import (
+    MeanAccuracy,
+    best_and_worst,
+    run_accuracies,
+    seed_curves,
+    shown_phrase,
+)
 from failmodes.analysis.statistics.model_pairs import compare_models_of, compare_pairs, rank_by_wins
 from failmodes.analysis.statistics.published import PublishedComparison, compare_with_published
-from failmodes.warehouse.database_schema import SHAPE_LABELS
+from failmodes.warehouse.curve_shapes import SHAPE_LABELS
 from failmodes.warehouse.schema import CLEAN
 
 ATTENTION_COLUMNS = {  # heading and digits by column of the view
@@ -73,29 +79,31 @@ def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Table]:
     """Tables of a selection in report order: all models, then each model; of many, the best and the worst."""
     names = {CLEAN: corruption_labels(con)[CLEAN]} | corruption_names(con, selection)
     shown = best_and_worst(con, selection)
-    found = [_summary(con, selection)]
-    found += [_over_seeds(con, selection, n, names) for n in trained_models(shown.evaluations) if n.has_several_seeds]
+    made = [_summary(con, selection)]
+    made += [_over_seeds(con, selection, n, names) for n in trained_models(shown.evaluations) if n.has_several_seeds]
     for evaluation in shown.evaluations:
         of_model = _tables_of_model(con, selection.only(evaluation), evaluation.label, names)
-        found += [table._replace(model=evaluation.label) for table in of_model if table.rows]
-    return found
+        made += [table._replace(model=evaluation.label) for table in of_model if table.rows]
+    return made
 
 
-def figure(row: Mapping[str, Any], column: str, digits: int = 1, *, scale: float = 100, signed: bool = False) -> Cell:
+def figure(
+    row: Mapping[str, Any], column: str, digits: int = 1, *, scale: float = 100, signed: bool = False
+) -> TableCell:
     """A scaled column of a row with the interval of its columns _low and _high; a dash for null."""
     if row[column] is None:
-        return Cell(EMPTY)
+        return TableCell(EMPTY)
     text = format_number(scale * row[column], digits, signed=signed)
     if f"{column}_low" not in row:
-        return Cell(text)
-    return Cell(text, format_interval(row[f"{column}_low"], row[f"{column}_high"], digits, scale))
+        return TableCell(text)
+    return TableCell(text, format_interval(row[f"{column}_low"], row[f"{column}_high"], digits, scale))
 
 
-def shape_cells(row: Row) -> tuple[Cell, ...]:
+def shape_cells(row: Row) -> tuple[TableCell, ...]:
     """The cells of SHAPE_COLUMNS of a row of the table `shapes`."""
     return (
-        Cell(shape_label(row)),
-        Cell(EMPTY if row["stability"] is None else format_percent(row["stability"], 0)),
+        TableCell(shape_label(row)),
+        TableCell(EMPTY if row["stability"] is None else format_percent(row["stability"], 0)),
         figure(row, "total_drop"),
         figure(row, "curvature", 2, scale=1, signed=True),
         figure(row, "largest_step")._replace(small=f"({_between(row, 'largest_step_from', 'largest_step_to')})"),
@@ -108,7 +116,8 @@ def shapes_document(con: duckdb.DuckDBPyConnection) -> Document:
     Args:
         con: the warehouse, with current shapes.
     """
-    names, settings = corruption_labels(con), stored_settings(con)
+    names = corruption_labels(con)
+    settings = stored_settings(con)
     note = (
         f"Drops and steps in points. Flat below {settings.flat_below:g}; curvature threshold "
         f"{settings.curvature_threshold:g}; {settings.resamples:,} resamples with seed {settings.seed}; intervals "
@@ -118,40 +127,41 @@ def shapes_document(con: duckdb.DuckDBPyConnection) -> Document:
     blocks: list[Block] = []
     data: list[dict[str, Any]] = []
     for selection in select(con):
-        found = read_for_selection(con, "shapes", selection).sort("label", "total_drop", descending=[False, True])
-        rows = found.rows(named=True)
+        shapes = read_for_selection(con, "shapes", selection).sort("total_drop", descending=True)
+        rows = sorted(shapes.rows(named=True), key=lambda row: selection.ids.index(row["evaluation_id"]))
         data += rows
-        cells = tuple((Cell(row["label"]), Cell(names[row["corruption"]]), *shape_cells(row)) for row in rows)
-        blocks.append(Section(selection.images, (Table("Shapes", note, columns, cells, texts=columns[:3]),)))
+        cells = tuple((TableCell(row["label"]), TableCell(names[row["corruption"]]), *shape_cells(row)) for row in rows)
+        left_out = (Sentence(evaluation.sentence, "note") for evaluation in selection.left_out)
+        table = Table("Shapes", note, columns, cells, texts=columns[:3])
+        blocks.append(Section(selection.images, (table, *left_out)))
     return Document("Shapes", tuple(blocks), {"shapes": data})
 
 
 def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> Table:
-    rows = con.sql("from robustness_by_model where evaluation_id = any(?)", params=[selection.ids]).pl()
-    by_id = {row["evaluation_id"]: row for row in rows.rows(named=True)}
-    models, lines = trained_models(selection.evaluations), []
+    accuracies = run_accuracies(con, selection)
+    lines = []
     normalized = _normalized(con, selection)
-    for model in models:
-        of_runs = [by_id[run.evaluation_id] for run in model.runs]
+    for model in trained_models(selection.evaluations):
         if model.has_several_seeds:
-            blank = (Cell(EMPTY),) * bool(normalized)
-            lines.append((Cell(model.label_with_seeds), *_seed_cells(of_runs), *blank))
+            blank = (TableCell(EMPTY),) * bool(normalized)
+            of_runs = [accuracies[run] for run in model.runs]
+            lines.append((TableCell(model.label_with_seeds), *_seed_cells(of_runs, selection), *blank))
         lines += [
-            (Cell(run.label), *_summary_cells(row), *normalized.get(run.evaluation_id, ()))
-            for run, row in zip(model.runs, of_runs, strict=True)
+            (TableCell(run.label), *_summary_cells(accuracies[run], selection), *normalized.get(run.evaluation_id, ()))
+            for run in model.runs
         ]
     over_seeds = " Rows of several training seeds: mean \u00b1 standard deviation over seeds."
     return Table(
         "Models",
         f"Accuracy on clean images and averaged over {selection.averaged_phrase} and whole severities, and plain mean "
         "corruption error: the mean of the errors, not divided by a baseline's. In percent."
-        f"{NORMALIZED_NOTE if normalized else ''}{over_seeds if len(lines) > len(by_id) else ''}",
+        f"{NORMALIZED_NOTE if normalized else ''}{over_seeds if len(lines) > len(accuracies) else ''}",
         ("Model", "Clean", "Mean corrupted", "Mean corruption error", "Corruptions", *["mCE"] * bool(normalized)),
         tuple(lines),
     )
 
 
-def _normalized(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, tuple[Cell]]:
+def _normalized(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, tuple[TableCell]]:
     """Normalized mean corruption error with AlexNet as published, by evaluation; empty unless one has it."""
     rows = con.execute(
         "select evaluation_id, mce, reason from mce_by_baseline where baseline_id is null and evaluation_id = any(?)",
@@ -160,29 +170,40 @@ def _normalized(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[st
     if not any(mce is not None for _, mce, _ in rows):
         return {}
     return {
-        key: (Cell(EMPTY, reason or "") if mce is None else Cell(format_number(100 * mce)),)
+        key: (TableCell(EMPTY, reason or "") if mce is None else TableCell(format_number(100 * mce)),)
         for key, mce, reason in rows
     }
 
 
-def _seed_cells(rows: Sequence[Row]) -> Iterable[Cell]:
+def _seed_cells(runs: Sequence[MeanAccuracy], selection: Selection) -> Iterable[TableCell]:
     """Means and standard deviations over training runs."""
-    for column in ("clean_accuracy", "mean_corrupted_accuracy", "mean_corruption_error"):
-        values = [row[column] for row in rows]
-        if None in values:
-            yield Cell(EMPTY)
+    clean = [run.clean.value for run in runs]
+    corrupted = [run.corrupted.value for run in runs if run.corrupted is not None]
+    for values in (clean, corrupted, [1 - value for value in corrupted]):
+        if len(values) < len(runs):
+            yield TableCell(EMPTY)
         else:
-            yield Cell(format_number(100 * mean(values)), f"\u00b1 {format_number(100 * stdev(values))}")
-    yield Cell(str(min(row["corruption_count"] for row in rows)))
+            yield TableCell(format_number(100 * mean(values)), f"\u00b1 {format_number(100 * stdev(values))}")
+    yield TableCell(str(min(len(_of(run, selection.averaged)) for run in runs)))
 
 
-def _summary_cells(row: Row) -> Iterable[Cell]:
+def _summary_cells(accuracy: MeanAccuracy, selection: Selection) -> Iterable[TableCell]:
     """Values of one model; the error of extra corruptions is separate."""
-    extra, extras = row["mean_extra_corruption_error"], row["extra_corruption_count"]
-    yield figure(row, "clean_accuracy")
-    yield figure(row, "mean_corrupted_accuracy")
-    yield figure(row, "mean_corruption_error")._replace(small=f"extras {format_number(100 * extra)}" if extras else "")
-    yield Cell(str(row["corruption_count"]), f"and {extras} extra" if extras else "")
+    averaged = _of(accuracy, selection.averaged)
+    extras = _of(accuracy, [name for name in selection.corruptions if name not in selection.averaged])
+    mean_value = accuracy.corrupted and accuracy.corrupted.value
+    yield TableCell(format_number(100 * accuracy.clean.value))
+    yield TableCell(EMPTY if mean_value is None else format_number(100 * mean_value))
+    yield TableCell(
+        EMPTY if mean_value is None else format_number(100 * (1 - mean_value)),
+        f"extras {format_number(100 * (1 - mean(extras)))}" if extras else "",
+    )
+    yield TableCell(str(len(averaged)), f"and {len(extras)} extra" if extras else "")
+
+
+def _of(accuracy: MeanAccuracy, corruptions: Iterable[str]) -> list[float]:
+    """The mean accuracies under some corruptions, of those that have one."""
+    return [accuracy.by_corruption[name].value for name in corruptions if name in accuracy.by_corruption]
 
 
 def _over_seeds(con: duckdb.DuckDBPyConnection, selection: Selection, model: TrainedModel, names: Names) -> Table:
@@ -219,7 +240,7 @@ def _tables_of_model(con: duckdb.DuckDBPyConnection, selection: Selection, label
             "Most frequent prediction and its share; small: class of lowest accuracy. In percent.",
             "predictions_by_severity",
             names,
-            lambda row: Cell(
+            lambda row: TableCell(
                 f"{row['top_prediction_name'] or ''} {figure(row, 'top_prediction_share').text}".strip(),
                 f"lowest: {row['worst_class_name']} {figure(row, 'worst_class_accuracy').text}",
             ),
@@ -237,14 +258,15 @@ def _tables_of_model(con: duckdb.DuckDBPyConnection, selection: Selection, label
     ]
 
 
-def _calibration_cell(row: Row) -> Cell:
+def _calibration_cell(row: Row) -> TableCell:
     """ECE with its interval; then overconfidence."""
-    error, gap = figure(row, "ece", 3, scale=1), figure(row, "overconfidence", signed=True).text
+    error = figure(row, "ece", 3, scale=1)
+    gap = figure(row, "overconfidence", signed=True).text
     return error._replace(small=f"{error.small}; {gap}" if error.small else gap)
 
 
 def _by_severity(
-    rows: pl.DataFrame, caption: str, note: str, view: str, names: Names, cell: Callable[[Row], Cell]
+    rows: pl.DataFrame, caption: str, note: str, view: str, names: Names, cell: Callable[[Row], TableCell]
 ) -> Table:
     cells = {(row["corruption"], row["severity"]): cell(row) for row in rows.rows(named=True)}
     return severity_table(caption, note, names, cells, f"the view {view}")
@@ -259,11 +281,11 @@ def _shapes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, na
     rank_cells = {row["corruption"]: _rank(row) for row in ranks.filter(measure=AT_LAST).rows(named=True)}
     rows = (
         (
-            Cell(names[row["corruption"]]),
-            Cell(shape_label(row), row["reason"] or ""),
+            TableCell(names[row["corruption"]]),
+            TableCell(shape_label(row), row["reason"] or ""),
             *shape_cells(row)[1:],
-            rank_cells.get(row["corruption"], Cell(EMPTY)),
-            thresholds.get(row["corruption"], Cell(EMPTY)),
+            rank_cells.get(row["corruption"], TableCell(EMPTY)),
+            thresholds.get(row["corruption"], TableCell(EMPTY)),
             _settings(row["sample_shape"], sweep.filter(corruption=row["corruption"])["shape"]),
         )
         for row in shapes.sort("total_drop", descending=True).rows(named=True)
@@ -272,24 +294,24 @@ def _shapes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, na
     return Table(f"Shapes of {label}", SHAPES_NOTE, columns, tuple(rows), texts=("Shape", "Threshold", "Settings"))
 
 
-def _rank(row: Row) -> Cell:
+def _rank(row: Row) -> TableCell:
     if row["rank"] is None:
-        return Cell(EMPTY, f"not ranked: {row['reason']}")
-    return Cell(f"{row['rank']} of {row['ranked_count']}", f"{row['rank_low']} to {row['rank_high']}")
+        return TableCell(EMPTY, f"not ranked: {row['reason']}")
+    return TableCell(f"{row['rank']} of {row['ranked_count']}", f"{row['rank_low']} to {row['rank_high']}")
 
 
-def _threshold(row: Row) -> Cell:
+def _threshold(row: Row) -> TableCell:
     """The verdict on a row of `change_points`, with its reason, or where the curve breaks."""
     if row["reason"]:
-        return Cell(row["threshold"], row["reason"])
+        return TableCell(row["threshold"], row["reason"])
     where = "no break" if row["break_at"] is None else f"break between {_between(row, 'break_from', 'break_to', 'and')}"
-    return Cell(row["threshold"], f"{where}, p{NO_BREAK}{format_p(row['adjusted_p_value'])}")
+    return TableCell(row["threshold"], f"{where}, p{NO_BREAK}{format_p(row['adjusted_p_value'])}")
 
 
-def _settings(shape: str, found: pl.Series) -> Cell:
+def _settings(shape: str, shapes: pl.Series) -> TableCell:
     """Number of settings that give a curve the same shape, and the shapes of the others."""
-    others = (SHAPE_LABELS[other] for other in found.unique(maintain_order=True) if other != shape)
-    return Cell(f"{(found == shape).sum()} of {len(found)}", ", ".join(others))
+    others = (SHAPE_LABELS[other] for other in shapes.unique(maintain_order=True) if other != shape)
+    return TableCell(f"{(shapes == shape).sum()} of {len(shapes)}", ", ".join(others))
 
 
 def _between(row: Row, start: str, end: str, word: str = "to") -> str:
@@ -306,7 +328,10 @@ def _attention(con: duckdb.DuckDBPyConnection, selection: Selection, label: str,
         ATTENTION_NOTE,
         ("Corruption", *(heading for heading, _ in ATTENTION_COLUMNS.values())),
         tuple(
-            (Cell(name), *(figure(row, column, digits, scale=1) for column, (_, digits) in ATTENTION_COLUMNS.items()))
+            (
+                TableCell(name),
+                *(figure(row, column, digits, scale=1) for column, (_, digits) in ATTENTION_COLUMNS.items()),
+            )
             for corruption, name in names.items()
             if (row := by_corruption.get(corruption))
         ),
@@ -316,26 +341,29 @@ def _attention(con: duckdb.DuckDBPyConnection, selection: Selection, label: str,
 def published_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Table]:
     """One table per published corrupted dataset of the selection's dataset."""
     names = corruption_labels(con)
-    return [_table(one, selection, names) for one in compare_with_published(con, selection)]
+    return [_table(comparison, selection, names) for comparison in compare_with_published(con, selection)]
 
 
 def _table(comparison: PublishedComparison, selection: Selection, names: dict[str, str]) -> Table:
     """Published models and those of the selection (marked), sorted by accuracy."""
     count = len(comparison.published)
     rows = [
-        (one.corrupted, (Cell(one.model), Cell(one.architecture or EMPTY),
-         Cell(EMPTY if one.clean is None else format_number(100 * one.clean)),
-         Cell(format_number(100 * one.corrupted)), Cell("")))
-        for one in comparison.published
+        (model.corrupted, (TableCell(model.model), TableCell(model.architecture or EMPTY),
+         TableCell(EMPTY if model.clean is None else format_number(100 * model.clean)),
+         TableCell(format_number(100 * model.corrupted)), TableCell("")))
+        for model in comparison.published
     ]  # fmt: skip
     rows += [
-        (one.corrupted.value, (Cell(f"\u2192 {one.model.label_with_seeds}"),
-         Cell(one.model.runs[0].facts["architecture"]), _with_interval(one.clean), _with_interval(one.corrupted),
-         Cell(str(one.rank), f"[{one.best}, {one.worst}]")))
-        for one in comparison.standings
+        (standing.corrupted.value, (TableCell(f"\u2192 {standing.model.label_with_seeds}"),
+         TableCell(standing.model.runs[0].facts["architecture"]), _with_interval(standing.clean),
+         _with_interval(standing.corrupted),
+         TableCell(str(standing.rank), f"[{standing.best}, {standing.worst}]")))
+        for standing in comparison.standings
     ]  # fmt: skip
     over = join_names(lower_label(names[corruption]) for corruption in comparison.corruptions)
-    seeds = " and over training seeds" if any(one.model.has_several_seeds for one in comparison.standings) else ""
+    seeds = (
+        " and over training seeds" if any(standing.model.has_several_seeds for standing in comparison.standings) else ""
+    )
     return Table(
         f"Among {format_count(count, 'published model')} ({comparison.published_set})",
         f"Accuracy in percent, clean and averaged over {over} at severities "
@@ -348,8 +376,8 @@ def _table(comparison: PublishedComparison, selection: Selection, names: dict[st
     )
 
 
-def _with_interval(estimate: Estimate) -> Cell:
-    return Cell(format_number(100 * estimate.value), format_interval(estimate.low, estimate.high))
+def _with_interval(estimate: Estimate) -> TableCell:
+    return TableCell(format_number(100 * estimate.value), format_interval(estimate.low, estimate.high))
 
 
 def pair_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Table]:
@@ -361,7 +389,8 @@ def pair_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Ta
     cells = compare_pairs(con, selection)
     if len(trained_models(selection.evaluations)) < 3 or cells.is_empty():
         return []
-    ranked, shown = rank_by_wins(compare_models_of(con, selection)), best_and_worst(con, selection)
+    ranked = rank_by_wins(compare_models_of(con, selection))
+    shown = best_and_worst(con, selection)
     pairs = cells.group_by("a", "b").agg(
         count=pl.len(), won=(pl.col("winner") == pl.col("a")).sum(), lost=(pl.col("winner") == pl.col("b")).sum()
     )
@@ -389,6 +418,6 @@ def pair_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Ta
             "Models against each other, image by image",
             " ".join(filter(None, (note, shown_phrase(shown), of_runs))),
             ("Model", "Ahead of", "Behind", *(str(rank) for rank, *_ in order)),
-            tuple(tuple(map(Cell, row)) for row in rows),
+            tuple(tuple(map(TableCell, row)) for row in rows),
         )
     ]

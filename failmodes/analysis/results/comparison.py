@@ -1,12 +1,13 @@
 """The result of a comparison: sentences, data frames, a chart, and all output formats."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
 from failmodes.analysis.judging.compare import ChangedImages, Comparison, Difference
 from failmodes.analysis.judging.compare_text import ComparisonText
-from failmodes.analysis.judging.wording import CASE_OUTCOMES
+from failmodes.analysis.judging.wording import CASE_OUTCOMES, json_head, json_verdict
 from failmodes.analysis.render.blocks import Block, Case, Document, Section, Sentence
 from failmodes.analysis.render.documents import Rendered
 
@@ -32,6 +33,7 @@ COLUMNS: dict[str, dict[str, pl.DataType]] = {
     "images": {
         "change": _TEXT, "image_id": _WHOLE, "label": _WHOLE, "label_name": _TEXT, "cell_count": _WHOLE,
         "corruption": _TEXT, "severity": pl.Float64(), "predicted_a": _TEXT, "predicted_b": _TEXT,
+        "file": _TEXT,
     },
 }  # fmt: skip
 
@@ -98,11 +100,16 @@ class ComparisonResult(Rendered):
 
         Its test case checks that the candidate is worse by at most the margin.
         """
-        comparison, text = self.comparison, ComparisonText(self.comparison, is_summary=True)
+        comparison = self.comparison
+        text = ComparisonText(self.comparison, is_summary=True)
         headline, *rest = text.sentences
         by_corruption, *tables = text.tables()
         notes = dict.fromkeys((text.no_images, comparison.a.source_line, comparison.b.source_line))
-        blocks: list[Block] = [Sentence(headline, "lead"), *(Sentence(one, "item") for one in rest), by_corruption]
+        blocks: list[Block] = [
+            Sentence(headline, "lead"),
+            *(Sentence(sentence, "item") for sentence in rest),
+            by_corruption,
+        ]
         blocks += [Section(table.caption, (table,), is_folded=True) for table in tables]
         blocks += [Sentence(note, "note") for note in notes if note]
         outcome = CASE_OUTCOMES[comparison.not_worse]
@@ -135,23 +142,24 @@ def as_rows(comparison: Comparison, name: str) -> list[dict[str, Any]]:
             for change, changed in _changed(comparison).items()
             for image in (changed.images if changed else ())
         ]
-    of_metrics = (comparison.overall, comparison.clean, *comparison.metrics)
+    of_metrics = [comparison.overall, comparison.clean, *comparison.metrics]
     rows = map(_facts, of_metrics if name == "metrics" else getattr(comparison, name))
     return [{column: facts[column] for column in COLUMNS[name]} for facts in rows]
 
 
 def _data(comparison: Comparison) -> dict[str, Any]:
-    """All results; docs/comparing.md lists the keys."""
+    """What docs/gate.md and docs/comparing.md list."""
+    pair = comparison.pair
     return {
+        **json_head("compare", comparison.level),
         "sentences": ComparisonText(comparison).sentences,
-        "has_verdict": comparison.has_verdict,
-        **{name: value for name, value in vars(comparison).items() if name not in ("overall", "clean")},
-        "a": vars(comparison.a),
-        "b": vars(comparison.b),
-        "pairing": vars(comparison.pairing),
-        "missing_cells": [{"corruption": c, "severity": severity} for c, severity in comparison.missing_cells],
-        "bounds": dict(zip(("low", "high"), comparison.bounds, strict=True)),
-        **{name: as_rows(comparison, name) for name in COLUMNS if name != "images"},
+        "not_worse": comparison.not_worse,
+        "equivalent": comparison.equivalent,
+        "margin": comparison.margin,
+        **asdict(pair),
+        "missing_cells": [{"corruption": c, "severity": severity} for c, severity in pair.missing_cells],
+        "has_verdict": pair.has_verdict,
+        "verdicts": [_verdict(row) for row in comparison.verdicts],
         **{
             change: changed and {**changed._asdict(), "images": [image._asdict() for image in changed.images]}
             for change, changed in _changed(comparison).items()
@@ -159,14 +167,37 @@ def _data(comparison: Comparison) -> dict[str, Any]:
     }
 
 
+def _verdict(row: Difference) -> dict[str, Any]:
+    """A verdict with both values, and with what its scope adds."""
+    return json_verdict(
+        row.verdict,
+        scope=row.scope,
+        label=row.label or None,
+        class_index=row.class_index,
+        a=row.a,
+        b=row.b,
+        winner=row.winner,
+        only_a=row.only_a,
+        only_b=row.only_b,
+        crossover=row.crossover and row.crossover._asdict(),
+    )
+
+
 def _changed(comparison: Comparison) -> dict[str, ChangedImages | None]:
     return {"newly_incorrect": comparison.newly_incorrect, "newly_correct": comparison.newly_correct}
 
 
 def _facts(row: Difference) -> dict[str, Any]:
-    metric = row.metric
-    what = {"metric": metric.name, "title": row.title, "unit": metric.unit, "better": metric.better}
-    estimate = dict(zip(("difference", "low", "high"), row.difference or (None,) * 3, strict=True))
+    """The values of a row by every column that some frame has."""
+    metric, estimate = row.metric, row.difference
+    value, low, high = estimate[:3] if estimate else (None,) * 3
     names = ("crossover", "crossover_low", "crossover_high", "ahead_first")
-    crossed = dict(zip(names, row.crossover or (None,) * 4, strict=True))
-    return {**vars(row), **what, **estimate, **crossed, "corruption_label": row.label, "class_name": row.label}
+    return {
+        "metric": metric.name, "score": row.question.score, "title": row.title, "unit": metric.unit,
+        "better": metric.better, "cells": row.scope, "a": row.a, "b": row.b,
+        "difference": value, "low": low, "high": high, "winner": row.winner, "reason": row.reason,
+        "corruption": row.corruption, "corruption_label": row.label, "severity": row.severity,
+        "only_a": row.only_a, "only_b": row.only_b, "adjusted_p": estimate and estimate.p_value,
+        "class_index": row.class_index, "class_name": row.label, "image_count": estimate and estimate.n,
+        **dict(zip(names, row.crossover or (None,) * 4, strict=True)),
+    }  # fmt: skip

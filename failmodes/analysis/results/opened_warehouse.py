@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from failmodes.runtime.errors import FailmodesError, StudyError, listed, shown
+from failmodes.runtime.terminal import note
 
 if TYPE_CHECKING:
     import polars as pl
 
     from failmodes.analysis.charts.style.figure import Figure
-    from failmodes.analysis.images.clean_images import OpenStudy
+    from failmodes.analysis.images.stored_images import AttentionOf, OpenStudy
     from failmodes.analysis.judging.claims import ClaimsResult
     from failmodes.analysis.judging.findings.collection import Findings
     from failmodes.analysis.results.comparison import ComparisonResult
@@ -28,8 +29,8 @@ class Warehouse:
     Altair charts; PyTorch is not needed.
 
     SQL can neither change the warehouse nor read another file, and no method writes to it. Charts, findings and the
-    report need derived rows, such as the shapes of curves, which a load stores; if they are missing or out of date,
-    the call computes them, with a note on stderr.
+    report show derived rows, such as the shapes of curves, which a load stores; a note on stderr says if another
+    version of failmodes derived them.
 
     Examples:
         >>> import failmodes
@@ -46,12 +47,19 @@ class Warehouse:
         >>> w.report("report.html")
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, open_study: "OpenStudy | None" = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        open_study: "OpenStudy | None" = None,
+        load_models: "Callable[[], AttentionOf] | None" = None,
+    ) -> None:
         """Open a warehouse; `failmodes.open` also finds the one of a study or of an output folder.
 
         Args:
             path: the DuckDB file.
             open_study: opens the study, for images that the file does not store; `failmodes.open` sets it.
+            load_models: loads the study's models, for attention that the file does not store; likewise.
 
         Raises:
             WarehouseError: the file is missing, not a warehouse, of another schema version, or being written.
@@ -60,6 +68,7 @@ class Warehouse:
 
         self._path = Path(path).absolute()
         self._open_study = open_study
+        self._load_models = load_models
         with open_warehouse(self._path, ()):
             pass  # checks that it is a warehouse of this version
 
@@ -70,6 +79,8 @@ class Warehouse:
 
     def sql(self, query: str, /, *, timeout_s: float | None = 60, **parameters: object) -> "pl.DataFrame":
         """Run one SQL statement, read-only.
+
+        If no row matches, a line on stderr names texts in it that its columns nowhere have.
 
         Args:
             query: one statement in DuckDB's dialect, or the name of a saved query, such as "@worst_cells" (listed by
@@ -87,14 +98,18 @@ class Warehouse:
             >>> w.sql("from hardest_images where model_label = any($models)", models=["ResNet-18", "ViT"])
             >>> w.sql("@worst_cells", corruption="fog", rows=5)
         """
-        from failmodes.warehouse.database.query import run_query
+        from failmodes.warehouse.database.query import run_query, unknown_values
 
-        return run_query(self._path, query, parameters, timeout_s=timeout_s)
+        rows = run_query(self._path, query, parameters, timeout_s=timeout_s)
+        for hint in unknown_values(self._path, query, parameters) if rows.is_empty() else ():
+            note(hint)
+        return rows
 
     def table(self, name: str, /, **filters: object) -> "pl.DataFrame":
         """Rows of a table or view that match all filters, sorted by model, corruption and severity.
 
-        The rows of `predictions` and `attention`, one per image, keep their stored order.
+        The rows of `predictions` and `attention`, one per image, keep their stored order. If no row matches, a line on
+        stderr names texts that the columns nowhere have.
 
         Args:
             name: a table or view (see `tables`).
@@ -108,9 +123,12 @@ class Warehouse:
             >>> w.table("accuracy_by_severity", model_label="ResNet-18", corruption=["fog", "snow"])
             >>> w.table("predictions", corruption="fog", severity=2.5, predicted=None)
         """
-        from failmodes.warehouse.database.query import read_rows
+        from failmodes.warehouse.database.query import read_rows, unknown_filters
 
-        return read_rows(self._path, name, filters)
+        rows = read_rows(self._path, name, filters)
+        for hint in unknown_filters(self._path, name, filters) if rows.is_empty() else ():
+            note(hint)
+        return rows
 
     def tables(self) -> "pl.DataFrame":
         """All tables and views: name, kind ('table' or 'view'), meaning, row_count (null for views)."""
@@ -140,27 +158,27 @@ class Warehouse:
         theme: Literal["light", "dark"] = "light",
         published: bool | None = None,
         by: str | None = None,
-        title: bool = True,
-        caption: bool = True,
+        caption: bool | None = None,
+        letters: bool = False,
     ) -> "Figure":
         """Draw a chart, as `failmodes chart` does; notebooks display it, `.save("chart.svg")` writes it.
 
         Args:
-            name: attention, calibration, confusion, curves, differences, distortion, distortion-shapes, drops,
+            name: accuracy, attention, calibration, confusion, curves, differences, distortion, distortion-shapes,
                 early-warning, exemplars, failure-prediction, object-attention, onset, predictions, ranking,
                 risk-coverage or shapes.
             model: only these models, by label; for `differences` baseline first, as in `compare`.
             corruption: only these corruptions.
             evaluation: only these evaluations, by ID or its start.
-            layout: 'page' (680 px, or 180 mm) or 'paper' (85 mm, one column).
-            width: width of the figure, such as "85mm" (or cm, in, pt, px); overrides the layout.
+            layout: 'page' (680 px, or 180 mm) or 'paper' (85 mm, texts of 5 to 7 points).
+            width: a paper of this width, such as "85mm" (or cm, in, pt, px).
             theme: 'light' or 'dark'.
             published: draw published models behind yours (curves, shapes); None: if the warehouse has any of the
                 dataset.
             by: draw the chart once per value of a column: corruption, corruption_group, or a column of
                 evaluation_labels such as architecture.
-            title: draw the title.
-            caption: draw subtitle and source; `.caption` has them as text.
+            caption: draw title, subtitle and source, which `.title` and `.caption` have as text; None: only on a page.
+            letters: begin the title of each panel with a letter.
 
         Raises:
             StudyError: an unknown chart, column, layout, width, theme, model, corruption or evaluation, or evaluations
@@ -170,17 +188,18 @@ class Warehouse:
         Examples:
             >>> w.chart("curves").save("curves.png")                # or .svg, .pdf, .html
             >>> w.chart("shapes", width="85mm").save("shapes.pdf")  # exactly a column wide
-            >>> w.chart("drops", model=["ResNet-18", "ViT"], theme="dark").save("drops.html")
+            >>> w.chart("accuracy", model=["ResNet-18", "ViT"], theme="dark").save("accuracy.html")
             >>> w.chart("calibration", by="corruption_group").to_altair()   # an Altair chart to change further
         """
         from failmodes.analysis.charts.registry import draw_from_warehouse
         from failmodes.analysis.charts.style.frame import frame_of
 
         figure = draw_from_warehouse(
-            self._path, name, frame=frame_of(layout, width), models=_names(model), evaluations=_names(evaluation),
-            corruptions=_names(corruption), published=published, by=by,
+            self._path, name, frame=frame_of(layout, width, has_letters=letters), models=_names(model),
+            evaluations=_names(evaluation), corruptions=_names(corruption), published=published, by=by,
         )  # fmt: skip
-        return replace(figure.with_theme(theme), has_title=title, has_caption=caption)
+        figure = figure.with_theme(theme)
+        return figure if caption is None else replace(figure, has_caption=caption)
 
     def images(
         self,
@@ -190,6 +209,7 @@ class Warehouse:
         corruption: str | Sequence[str] | None = None,
         model: str | Sequence[str] | None = None,
         evaluation: str | Sequence[str] | None = None,
+        attention: bool = False,
         timeout_s: float | None = 60,
     ) -> "ImageSheet":
         """Reproduce evaluated images from their clean images, as they were evaluated; no model is needed.
@@ -200,18 +220,19 @@ class Warehouse:
         Args:
             filter: an SQL condition with order and limit (default limit 24, at most 200 images). Columns: model_label,
                 corruption, severity, image_id, label_name, predicted_name, correct, clean_correct (whether the clean
-                image is classified correctly), confidence, all other columns of `outcomes`, `file`,
-                `corruption_group` and `dataset_label`.
+                image is classified correctly), confidence, all other columns of `predictions`, and
+                `corruption_group`.
             image: instead of a filter: these images from clean to the last severity, one row per model.
             corruption: with `image`: under these corruptions.
             model: with `image`: only these models, by label.
             evaluation: with `image`: only these evaluations, by ID or its start.
+            attention: compute attention maps that are not stored, with the models of the study that was opened.
             timeout_s: time limit in seconds; None for no limit.
 
         Raises:
             QueryError: the filter is not a condition, or names an unknown column.
             LimitError: out of time or memory.
-            StudyError: no image matches, or only a study has the images or corruptions.
+            StudyError: no image matches, or only a study has the images, corruptions or models.
             WarehouseError, DataError: a clean image is missing or damaged.
 
         Examples:
@@ -220,9 +241,12 @@ class Warehouse:
         """
         from failmodes.analysis.results.shown_images import find_images
 
+        if attention and self._load_models is None:
+            raise StudyError('attention=True needs the models of a study: failmodes.open("study.toml")')
         return find_images(
             self._path, filter, images=_numbers(image), corruptions=_names(corruption), models=_names(model),
-            evaluations=_names(evaluation), open_study=self._open_study, timeout_s=timeout_s,
+            evaluations=_names(evaluation), open_study=self._open_study,
+            attention_of=self._load_models() if attention and self._load_models else None, timeout_s=timeout_s,
         )  # fmt: skip
 
     def findings(self) -> "Findings":
@@ -271,11 +295,11 @@ class Warehouse:
         from failmodes.ingest.statements import check_claims
         from failmodes.warehouse.metrics.custom import user_metrics
 
-        own = user_metrics(metrics)
+        user_defined = user_metrics(metrics)
         if claims is None:
-            return ClaimsResult(warehouse_claims(self._path, metrics=own))
-        given = check_claims([claims] if isinstance(claims, Mapping) else claims, "claims()")
-        return ClaimsResult(warehouse_claims(self._path, given, metrics=own) if given else ())
+            return ClaimsResult(warehouse_claims(self._path, metrics=user_defined))
+        stated = check_claims([claims] if isinstance(claims, Mapping) else claims, "claims()")
+        return ClaimsResult(warehouse_claims(self._path, stated, metrics=user_defined) if stated else ())
 
     def compare(
         self,
@@ -314,11 +338,11 @@ class Warehouse:
         from failmodes.analysis.results.comparison import ComparisonResult
         from failmodes.warehouse.metrics.custom import named_metrics
 
-        found = compare_named(
+        comparison = compare_named(
             a, b, self._path, margin=margin, level=level, corruptions=_names(corruption),
             metrics=named_metrics(metrics),
         )  # fmt: skip
-        return ComparisonResult(found)
+        return ComparisonResult(comparison)
 
     def report(
         self,
@@ -478,19 +502,19 @@ def _listed(names: list[str]) -> str:
     return f"{len(names)}: {listed(names, MAX_LISTED)}" if names else "none"
 
 
-def _names(given: str | Sequence[str] | None) -> list[str]:
+def _names(names: str | Sequence[str] | None) -> list[str]:
     """One name, several or none, as a list.
 
     Raises:
         StudyError: it is neither a string nor a list.
     """
-    if not isinstance(given, str | Iterable | None):
-        raise StudyError(f"expected a name or a list of names (given: {shown(given)})")
-    return [given] if isinstance(given, str) else list(given or ())
+    if not isinstance(names, str | Iterable | None):
+        raise StudyError(f"expected a name or a list of names (given: {shown(names)})")
+    return [names] if isinstance(names, str) else list(names or ())
 
 
-def _numbers(given: Any) -> list[Any]:
+def _numbers(numbers: Any) -> list[Any]:
     """One number, several or none, as a list; `find_images` refuses anything else."""
-    if given is None:
+    if numbers is None:
         return []
-    return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    return list(numbers) if isinstance(numbers, Iterable) and not isinstance(numbers, str) else [numbers]

@@ -16,9 +16,9 @@ from failmodes.analysis.charts.style.figure import FORMATS, Figure
 from failmodes.analysis.charts.style.frame import Frame, evenly_spaced, frame_of
 from failmodes.analysis.charts.style.image_grid import Row, curve_row, image_grid, picture_cell, picture_urls
 from failmodes.analysis.charts.style.theme import DARK, LIGHT, THEMES
-from failmodes.analysis.images.clean_images import OpenStudy
 from failmodes.analysis.images.collection import Pictures, find_curves, find_pictures
 from failmodes.analysis.images.regeneration import Picture
+from failmodes.analysis.images.stored_images import AttentionOf, OpenStudy
 from failmodes.analysis.render.formats.html import environment
 from failmodes.analysis.render.formatting import format_severity, join_names
 from failmodes.ingest.study_types import MAX_INT32
@@ -37,6 +37,7 @@ def find_images(
     models: Sequence[str] = (),
     evaluations: Sequence[str] = (),
     open_study: OpenStudy | None = None,
+    attention_of: AttentionOf | None = None,
     timeout_s: float | None = 60,
 ) -> "ImageSheet":
     """Find the images that match a filter, or given images from clean to the last severity of corruptions.
@@ -49,6 +50,7 @@ def find_images(
         models: with `images`: only these models, by label.
         evaluations: with `images`: only these evaluations, by ID or its start.
         open_study: opens the study.
+        attention_of: computes attention maps that are not stored.
         timeout_s: time limit of the filter in seconds.
 
     Raises:
@@ -59,18 +61,24 @@ def find_images(
         raise StudyError("no images selected: give either a filter, or an image ID and a corruption")
     if not isinstance(condition, str | None):
         raise StudyError(f"expected a filter such as 'not correct limit 12' (given: {shown(condition)})")
-    given = {"corruptions": corruptions, "models": models, "evaluations": evaluations}
+    filters = {"corruptions": corruptions, "models": models, "evaluations": evaluations}
     if condition is None:
         for number in images:
             if not isinstance(number, Integral) or isinstance(number, bool) or not 0 <= number <= MAX_INT32:
                 raise StudyError(f"image {shown(number)}: expected an image ID from 0 to {MAX_INT32:,}")
-        return ImageSheet(find_curves(path, [int(number) for number in images], **given, open_study=open_study))
-    if names := [name for name, values in given.items() if values]:
+        return ImageSheet(
+            find_curves(
+                path, [int(number) for number in images], **filters, open_study=open_study, attention_of=attention_of
+            )
+        )
+    if names := [name for name, values in filters.items() if values]:
         raise StudyError(
             f"{join_names(names)} cannot be combined with a filter: add a condition, as in \"corruption = 'fog' and "
             "model_label = 'ResNet-18'\""
         )
-    return ImageSheet(find_pictures(path, condition, open_study=open_study, timeout_s=timeout_s))
+    return ImageSheet(
+        find_pictures(path, condition, open_study=open_study, attention_of=attention_of, timeout_s=timeout_s)
+    )
 
 
 class ImageSheet:
@@ -97,13 +105,13 @@ class ImageSheet:
         """
         numbers = ("severity", "confidence", "rmse", "attention_x", "attention_y")
         types = dict.fromkeys(numbers, pl.Float64) | {"file": pl.String, "differs": pl.Boolean}
-        found = [
+        rows = [
             picture.row._asdict()
             | {"severity": float(picture.row.severity), "differs": picture.differs}
             | dict(zip(("attention_x", "attention_y"), picture.center or (None, None), strict=True))
             for picture in self._pictures.all
         ]
-        return pl.DataFrame(found, schema_overrides=types)
+        return pl.DataFrame(rows, schema_overrides=types)
 
     @property
     def pixels(self) -> list[NDArray[np.uint8]]:
@@ -191,18 +199,25 @@ def _figure(pictures: Pictures, frame: Frame) -> Figure:
         levels = evenly_spaced(every, CURVE_COLUMNS[not frame.is_wide])
         if len(levels) < len(every):
             details += f" {len(levels)} of {len(every)} severities are shown, clean included."
-        rows, columns = [_curve(row, levels) for row in pictures.rows], [format_severity(float(one)) for one in levels]
+        rows = [_curve(row, levels) for row in pictures.rows]
+        columns = [format_severity(float(severity)) for severity in levels]
     else:
         columns = [str(place) for place in range(SHEET_COLUMNS[not frame.is_wide])]
-        cells = [picture_cell(one.row, picture_urls([one.layers])[0], one.row.notes) for one in pictures.all]
+        cells = [
+            picture_cell(picture.row, picture_urls([picture.layers])[0], picture.row.notes)._replace(
+                file=picture.row.file or ""
+            )
+            for picture in pictures.all
+        ]
         starts = range(0, len(cells), len(columns))
         rows = [Row(dict(zip(columns, cells[start:], strict=False))) for start in starts]
     plot = image_grid(rows, columns, frame, has_names=pictures.is_curves)
-    return Figure(plot, pictures.headline, details, pictures.source, frame.width_px)
+    return Figure(plot, pictures.headline, details, pictures.source, frame)
 
 
 def _curve(row: Sequence[Picture], levels: Sequence[Decimal]) -> Row:
-    first, last = row[0].row, row[-1].row
+    first = row[0].row
+    last = row[-1].row
     lines = (f"true: {first.label_name}", f"image {first.image_id}", last.corruption_label)
     return curve_row([picture for picture in row if picture.row.severity in levels], first.model_label, lines)
 

@@ -14,14 +14,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from failmodes.analysis.evaluations.connection_cache import read_once
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, read_for_selection
-from failmodes.analysis.statistics.duplicates import copies_of
 from failmodes.analysis.statistics.estimate import Estimate, Float64Array
+from failmodes.analysis.statistics.run_rows import copies_of
 from failmodes.analysis.statistics.shares import p_by_inversion
 from failmodes.runtime.errors import WarehouseError
+from failmodes.warehouse.database.connection import read_once
 from failmodes.warehouse.metrics.duplicates import Groups, independent_share, kept_groups
-from failmodes.warehouse.metrics.intervals import mean_with_made_up, wilson_interval
+from failmodes.warehouse.metrics.intervals import mean_with_pseudo_images, wilson_interval
 from failmodes.warehouse.null_pairs import NullPairs, sample_null_pairs
 from failmodes.warehouse.schema import CLEAN
 
@@ -40,19 +40,17 @@ class OwnMapTest(NamedTuple):
 
     Attributes:
         corruption: at its last severity.
-        image_count: images whose other image has a distance from its own clean map.
-        missing_count: those of them without a distance: their corrupted or clean map is empty.
+        missing_count: images of `share` without a distance: their corrupted or clean map is empty.
         median_shift: median distance of the centroid from the own clean map's, image widths.
         median_null: median distance from the other image's clean map, image widths.
-        share: of `image_count`, images closer to their own, with its interval; ties and images without a distance
-            count one half, and 1/2 is chance.
+        share: of the images whose other image has a distance from its own clean map, those closer to their own, with
+            its interval; ties and images without a distance count one half, and 1/2 is chance.
         worst_case: the same if no image without a distance were closer to its own.
         p_nearer: of not being closer, whatever images without a distance would have shown.
         p_lost: of a share that is not LOST_WITHIN chance or below it.
     """
 
     corruption: str
-    image_count: int
     missing_count: int
     median_shift: float
     median_null: float
@@ -82,7 +80,6 @@ class AttentionAtLast(NamedTuple):
             fewer than two images that have another of their class, or without any distance, are excluded.
         mask_changes: mean change from clean of the mask share minus its null, by corruption in the given order; their
             intervals hold together.
-        mask_p_values: of no such change, by corruption, for all of them together.
         over_null: mean of the mask share minus its null, by corruption and for clean images; the intervals of
             corruptions hold together. Empty without masks or without that null.
         has_mask_null: whether that null is another image's map, of the same cell, inside this image's mask; the null is
@@ -91,7 +88,6 @@ class AttentionAtLast(NamedTuple):
 
     own_maps: list[OwnMapTest]
     mask_changes: dict[str, Estimate]
-    mask_p_values: dict[str, float]
     over_null: dict[str, Estimate]
     has_mask_null: bool
 
@@ -153,10 +149,11 @@ def attention_at_last(
     assume the largest correlation that was measured (`LARGEST_CORRELATION`).
     """
     values, has_class_other, following, groups = read_last_rows(con, evaluation, corruptions)
-    own, null = values["centroid_shift"], values["null_class_centroid_shift"]
+    shift = values["centroid_shift"]
+    null = values["null_class_centroid_shift"]
     tests = [
         compare_with_null(
-            own[place], null[place], has_class_other & ~np.isnan(values["is_there"][place]),
+            shift[place], null[place], has_class_other & ~np.isnan(values["is_there"][place]),
             following and following.same_class, corruption=corruption, comparisons=len(corruptions), groups=groups,
         )
         for place, corruption in enumerate(corruptions)
@@ -174,9 +171,11 @@ def attention_at_last(
 
     return AttentionAtLast(
         own_maps=sorted((test for test in tests if test), key=lambda test: -test.median_shift),
-        mask_changes={name: mean(change, len(changes)) for name, change in changes.items()},
-        mask_p_values={
-            name: p_of_share_change(one, len(changes), inflation(one), groups) for name, one in changes.items()
+        mask_changes={
+            name: mean(shares, len(changes))._replace(
+                n=len(shares), p_value=p_of_share_change(shares, len(changes), inflation(shares), groups)
+            )
+            for name, shares in changes.items()
         },
         over_null={name: mean(share, 1 if name == CLEAN else len(over_null) - 1) for name, share in over_null.items()},
         has_mask_null=has_mask_null,
@@ -220,7 +219,7 @@ def _with_two_images(names: tuple[str, ...], values: Float64Array) -> dict[str, 
 
 
 def compare_with_null(
-    own: Float64Array,
+    shift: Float64Array,
     other: Float64Array,
     has_other: NDArray[np.bool_],
     following: Following | None,
@@ -237,7 +236,7 @@ def compare_with_null(
     count one half; 1/2 is then chance, whatever determines which maps are empty.
 
     Args:
-        own: (N,) distance from the image's own clean map, or NaN.
+        shift: (N,) distance from the image's own clean map, or NaN.
         other: (N,) distance from the next image's clean map, or NaN.
         has_other: (N,) whether there is a next image.
         following: (N,) the next image; None if unknown: γ1 is then assumed to be LARGEST_CORRELATION γ0, and only
@@ -246,21 +245,22 @@ def compare_with_null(
         comparisons: Bonferroni's correction: how many intervals hold at once.
         groups: (N,) of duplicates among the images; None if they are distinct.
     """
-    missing = np.isnan(own)
+    missing = np.isnan(shift)
     compared = has_other & (missing | ~np.isnan(other) if following is None else ~missing[following])
-    images, lacking = int(compared.sum()), int((compared & missing).sum())
+    images = int(compared.sum())
+    lacking = int((compared & missing).sum())
     if images < 2 or lacking == images:
         return None
-    nearer = np.where(own < other, 1.0, np.where(own > other, 0.0, CHANCE))
+    nearer = np.where(shift < other, 1.0, np.where(shift > other, 0.0, CHANCE))
     shares = [
         partial(interval_on_cycle, *mean_on_cycle(np.where(compared, values, np.nan), following, groups), comparisons)
         for values in (nearer, np.where(missing, 0.0, nearer))
     ]
     p_nearer = p_by_inversion(lambda level: all(interval(level).low > CHANCE for interval in shares))
     p_lost = p_by_inversion(lambda level: shares[0](level).high < CHANCE + LOST_WITHIN)
-    medians = (float(np.nanmedian(own)), float(np.nanmedian(other)))
+    medians = (float(np.nanmedian(shift)), float(np.nanmedian(other)))
     share, worst_case = (interval() for interval in shares)
-    return OwnMapTest(corruption, images, lacking, *medians, share, worst_case, p_nearer, p_lost)
+    return OwnMapTest(corruption, lacking, *medians, share._replace(n=images), worst_case, p_nearer, p_lost)
 
 
 def interval_on_cycle(value: float, effective_count: float, comparisons: int = 1, level: float = 0.95) -> Estimate:
@@ -284,10 +284,13 @@ def mean_on_cycle(
         groups: (N,) of duplicates among the images; None if they are distinct.
     """
     is_known = ~np.isnan(values)
-    known, independent = values[is_known], independent_share(kept_groups(groups, is_known))
+    known = values[is_known]
+    independent = independent_share(kept_groups(groups, is_known))
     images = len(known) * independent
-    value, count = float(known.mean()), images / variance_inflation(values, following)
-    simple, halves = value * (1 - value), float((known == CHANCE).sum()) * independent / (images + DECIDED_BEFORE)
+    value = float(known.mean())
+    count = images / variance_inflation(values, following)
+    simple = value * (1 - value)
+    halves = float((known == CHANCE).sum()) * independent / (images + DECIDED_BEFORE)
     return value, count * simple / (simple - halves / 4) if simple else count
 
 
@@ -326,8 +329,9 @@ def mean_share_change(
     from scipy.special import stdtrit  # here: it takes .2 s, and most charts do without
 
     is_known = ~np.isnan(values)
-    known, of_known = values[is_known], kept_groups(groups, is_known)
-    center, variance = mean_with_made_up(known, -1.0, 1.0, groups=of_known)
+    known = values[is_known]
+    of_known = kept_groups(groups, is_known)
+    center, variance = mean_with_pseudo_images(known, -1.0, 1.0, groups=of_known)
     count = len(known) * independent_share(of_known) + 2
     half = float(stdtrit(count - 1, 1 - 0.025 / comparisons)) * (variance * inflation * count / (count - 1)) ** 0.5
     return Estimate(float(known.mean()), max(-1.0, center - half), min(1.0, center + half))
@@ -339,7 +343,7 @@ def p_of_share_change(
     """Two-sided p value of no change, by inversion of the interval of `mean_share_change`."""
 
     def is_shown(level: float) -> bool:
-        found = mean_share_change(values, comparisons * 0.05 / (1 - level), inflation, groups)
-        return found.low > 0 or found.high < 0
+        share_change = mean_share_change(values, comparisons * 0.05 / (1 - level), inflation, groups)
+        return share_change.low > 0 or share_change.high < 0
 
     return p_by_inversion(is_shown)

@@ -16,12 +16,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from failmodes.analysis.evaluations.connection_cache import read_once
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, read_metrics
-from failmodes.analysis.statistics.duplicates import share_of_independent
 from failmodes.analysis.statistics.estimate import Estimate, Float64Array, Word
-from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, RunRows, read_run
+from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, RunRows, read_run, share_of_independent
 from failmodes.analysis.statistics.shares import p_by_inversion
+from failmodes.warehouse.database.connection import read_once
 from failmodes.warehouse.metrics.calibration import overconfidence_interval, p_of_error
 from failmodes.warehouse.metrics.cell_rows import BINS, NotStored, bins_of
 from failmodes.warehouse.metrics.duplicates import Groups, group_sums
@@ -39,18 +38,14 @@ class CellConfidence(NamedTuple):
     Attributes:
         corruption: its name, or 'none' for the clean images.
         severity: of the cell.
-        image_count: images with finite logits.
         overconfidence: mean confidence minus accuracy of the same images, -1 to 1. Its interval is mean confidence
-            minus the exact interval of accuracy, or that of the images' differences if it is wider, and holds for all
-            listed cells of the evaluation together.
-        p_value: two-sided, of a model that is neither over- nor underconfident, for all these cells together.
+            minus the exact interval of accuracy, or that of the images' differences if it is wider. Interval and
+            p value (two-sided, of 0) hold for all listed cells of the evaluation together; n: with finite logits.
     """
 
     corruption: str
     severity: float
-    image_count: int
     overconfidence: Estimate
-    p_value: float
 
     @property
     def verdict(self) -> Word:
@@ -84,15 +79,17 @@ def overconfidence_by_corruption(
         return []
     cells = chosen.pivot("metric", index=["corruption", "severity", "n"], values="value")
     ordered = cells.sort(pl.col("overconfidence").abs(), "corruption", descending=[True, False])
-    independent, spreads = share_of_independent(con, evaluation.evaluation_id), _spreads(con, evaluation)
-    found = []
+    independent = share_of_independent(con, evaluation.evaluation_id)
+    spreads = _spreads(con, evaluation)
+    gaps = []
     for row in ordered.rows(named=True):
         corruption, severity, count, mean = (row[name] for name in ("corruption", "severity", "n", "mean_confidence"))
         correct = round((mean - row["overconfidence"]) * count)
         spread = spreads.get((corruption, severity), 0.0)  # a data check reports a cell without rows
         interval = partial(overconfidence, mean, correct, count, len(cells), independent, spread)
-        found.append(CellConfidence(corruption, severity, count, interval(), _p_of_zero(interval)))
-    return found
+        gap = interval()._replace(n=count, p_value=_p_of_zero(interval))
+        gaps.append(CellConfidence(corruption, severity, gap))
+    return gaps
 
 
 def _p_of_zero(interval: Callable[..., Estimate]) -> float:
@@ -135,18 +132,19 @@ def clean_calibration(
 ) -> CleanCalibration | None:
     """Calibration error on clean images; None if no logits are finite."""
     rows = read_metrics(con, [evaluation.evaluation_id], ["ece", "ece_noise_floor"]).filter(corruption=CLEAN)
-    found = {metric: row for metric, *row in rows.select("metric", "value", "low", "high", "n").rows()}
-    if not found:
+    metrics = {metric: row for metric, *row in rows.select("metric", "value", "low", "high", "n").rows()}
+    if not metrics:
         return None
     bins = con.execute(
         "select image_count, confidence_sum from cell_confidence_bins "
         "where evaluation_id = ? and corruption = ? order by bin_index",
         [evaluation.evaluation_id, CLEAN],
     ).fetchnumpy()
-    ece, low, high, count = found["ece"]
-    counts, sums = np.asarray(bins["image_count"], np.int64), np.asarray(bins["confidence_sum"], np.float64)
+    ece, low, high, count = metrics["ece"]
+    counts = np.asarray(bins["image_count"], np.int64)
+    sums = np.asarray(bins["confidence_sum"], np.float64)
     p_value = p_of_error(ece, counts, sums, share_of_independent(con, evaluation.evaluation_id))
-    return CleanCalibration(ece, found["ece_noise_floor"][0], count, p_value, low, high)
+    return CleanCalibration(ece, metrics["ece_noise_floor"][0], count, p_value, low, high)
 
 
 @read_once
@@ -157,14 +155,14 @@ def pooled_reliability(con: duckdb.DuckDBPyConnection, selection: Selection) -> 
         A row per evaluation (`label`), severity from clean on and `bin_index` (of `BINS` equal bins, from 0): `count`
         (predictions with finite logits), `mean_confidence`, `accuracy` and the ends of its 95% interval, 0-1.
     """
-    found = []
+    rows = []
     for evaluation in selection.evaluations:
         run = read_run(con, evaluation.evaluation_id)
         cells = [cell for cell in run.cells if cell == CLEAN_CELL or cell[0] in selection.averaged]
         for severity in sorted({severity for _, severity in cells}):
             bins = _bins_of_cells(run, [cell for cell in cells if cell[1] == severity])
-            found += [(evaluation.label, severity, *row) for row in bins]
-    return pl.DataFrame(found, _BIN_COLUMNS, orient="row")
+            rows += [(evaluation.label, severity, *row) for row in bins]
+    return pl.DataFrame(rows, _BIN_COLUMNS, orient="row")
 
 
 def _bins_of_cells(run: RunRows, cells: list[CellKey]) -> list[tuple[int, int, float, float, float, float]]:
@@ -176,15 +174,15 @@ def _bins_of_cells(run: RunRows, cells: list[CellKey]) -> list[tuple[int, int, f
     confidence, correct = (np.stack(values, axis=1) for values in zip(*columns, strict=True))
     is_known = np.isfinite(confidence)
     index = np.where(is_known, bins_of(np.where(is_known, confidence, 0)), BINS)
-    found = []
+    bins = []
     for place in np.unique(index[is_known]).tolist():
         inside = index == place
         groups = run.groups if run.shares_images else None
         low, high = accuracy_interval(inside, correct, groups, shares_images=run.shares_images)
-        found.append(
+        bins.append(
             (place, int(inside.sum()), float(confidence[inside].mean()), float(correct[inside].mean()), low, high)
         )
-    return found
+    return bins
 
 
 def accuracy_interval(
@@ -202,9 +200,11 @@ def accuracy_interval(
     accuracy = float(correct[inside].mean())
     effective = float(count)
     if shares_images:
-        totals, hits = inside.sum(axis=1), (correct & inside).sum(axis=1)
+        totals = inside.sum(axis=1)
+        hits = (correct & inside).sum(axis=1)
         if groups is not None:
-            totals, hits = group_sums(totals, groups), group_sums(hits, groups)
+            totals = group_sums(totals, groups)
+            hits = group_sums(hits, groups)
         effective = min(count, _effective_count(totals, hits, accuracy))
     low, high = wilson_interval(accuracy, effective)
     return float(low), float(high)
@@ -218,7 +218,8 @@ def _effective_count(totals: NDArray[Any], correct: NDArray[Any], accuracy: floa
         correct: (N,) those of them that are correct.
         accuracy: of all of them.
     """
-    count, images = totals.sum(), int(np.count_nonzero(totals))
+    count = totals.sum()
+    images = int(np.count_nonzero(totals))
     gaps: Float64Array = correct - accuracy * totals
     variance = float(np.square(gaps).sum()) / count**2  # of a ratio of sums over images, linearized
     if not 0 < accuracy < 1:

@@ -23,7 +23,7 @@ from failmodes.warehouse.metrics.duplicates import Groups, group_sums, independe
 
 STEEPER = 2  # beyond a threshold, accuracy drops at least this many times as fast as before
 FEWEST_CHANGING = 10  # images that are correct at some severities only; with fewer no break is tested
-MADE_UP = 2  # images, one at each end
+PSEUDO_IMAGES = 2  # images, one at each end
 BEFORE, AFTER, CHANGE, EXCESS = range(4)  # parameters of a break, in the order of `_contrasts`
 FARTHEST = 12.0  # bound of the free parameters
 NEAREST = 1e-9  # of a fitted accuracy to 0 and 1
@@ -93,10 +93,12 @@ def find_change_point(
         paired: whether rows of `correct` are the same images at every severity.
         groups: (N,) of duplicates among the images; None if they are distinct.
     """
-    is_correct, replicates = np.asarray(correct, dtype=bool), np.asarray(resampled, dtype=np.float64)
+    is_correct = np.asarray(correct, dtype=bool)
+    replicates = np.asarray(resampled, dtype=np.float64)
     contrasts = _contrasts(np.asarray(severities, dtype=np.float64))
     _, places, _ = contrasts.shape
-    values, of_replicates = contrasts @ is_correct.mean(axis=0), np.einsum("fks,bs->bfk", contrasts, replicates)
+    values = contrasts @ is_correct.mean(axis=0)
+    of_replicates = np.einsum("fks,bs->bfk", contrasts, replicates)
     covariance = covariance_of_means(is_correct, paired=paired, groups=groups)
     errors = np.sqrt(np.einsum("fks,st,fkt->fk", contrasts, covariance, contrasts))
     independent = independent_share(groups)
@@ -142,16 +144,18 @@ def covariance_of_means(correct: ArrayLike, *, paired: bool = True, groups: Grou
     change (see `statistics.difference`). Images of one group of duplicates, (N,) `groups`, are summed first, and an
     added image counts as a group of the effective size.
     """
-    is_correct, size = np.asarray(correct, dtype=np.float64), 1 / independent_share(groups)
-    images, shares = len(is_correct), is_correct.mean(axis=0)
+    is_correct = np.asarray(correct, dtype=np.float64)
+    size = 1 / independent_share(groups)
+    images = len(is_correct)
+    shares = is_correct.mean(axis=0)
     if paired:
         deviations = is_correct - shares
         sums = deviations if groups is None else group_sums(deviations, groups)
         spread = np.einsum("gs,gt->st", sums, sums)
     else:
         spread = np.diag(shares * (1 - shares)) * images * size
-    added = MADE_UP * size**2 * np.eye(len(shares))
-    covariance: Float64Array = (spread + added) / (images + MADE_UP * size) ** 2
+    added = PSEUDO_IMAGES * size**2 * np.eye(len(shares))
+    covariance: Float64Array = (spread + added) / (images + PSEUDO_IMAGES * size) ** 2
     return covariance
 
 
@@ -211,8 +215,11 @@ def fit_curve(
         paired: whether rows of `correct` are the same images at every severity.
         groups: (N,) of duplicates among the images, which count with their effective number; None if distinct.
     """
-    is_correct, grid = np.asarray(correct, dtype=bool), np.asarray(severities, dtype=np.float64)
-    covariance, floor, fits = covariance_of_means(is_correct, paired=paired, groups=groups), chance or 0.0, []
+    is_correct = np.asarray(correct, dtype=bool)
+    grid = np.asarray(severities, dtype=np.float64)
+    covariance = covariance_of_means(is_correct, paired=paired, groups=groups)
+    floor = chance or 0.0
+    fits = []
     images = len(is_correct) * independent_share(groups)
     for name, starts in STARTS.items():
         left = len(grid) - len(starts[0])
@@ -256,12 +263,12 @@ def _fit(
     from scipy.optimize import least_squares  # here: it takes .3 s, and most charts do without
 
     accuracy = correct.mean(axis=0)
-    own = np.clip(accuracy, NEAREST, 1 - NEAREST)
+    clipped = np.clip(accuracy, NEAREST, 1 - NEAREST)
 
     def residuals(numbers: Float64Array) -> Float64Array:
         fitted = np.clip(_accuracy(name, numbers, share, chance), NEAREST, 1 - NEAREST)
-        lost = accuracy * np.log(own / fitted) + (1 - accuracy) * np.log((1 - own) / (1 - fitted))
-        signed: Float64Array = np.sign(own - fitted) * np.sqrt(2 * images * np.maximum(lost, 0))
+        lost = accuracy * np.log(clipped / fitted) + (1 - accuracy) * np.log((1 - clipped) / (1 - fitted))
+        signed: Float64Array = np.sign(clipped - fitted) * np.sqrt(2 * images * np.maximum(lost, 0))
         return signed
 
     nearest = sorted(STARTS[name], key=lambda start: float(np.square(residuals(np.array(start))).sum()))[:2]
@@ -290,7 +297,8 @@ def _lack_of_fit(
     movements = np.asarray(approx_fprime(numbers, lambda tried: _accuracy(name, tried, share, chance)), np.float64)
     directions, sizes, _ = np.linalg.svd(movements, full_matrices=True)
     able = int((sizes > STILL * sizes[0]).sum())  # a parameter at its bound no longer moves the curve
-    left, across = len(share) - able, directions[:, able:]
+    left = len(share) - able
+    across = directions[:, able:]
     if images <= left + 1:
         return None
     spread = np.einsum("sp,st,tq->pq", across, covariance, across)
@@ -304,14 +312,17 @@ def _figures(
 ) -> tuple[float, float | None, float | None, float]:
     """Upper accuracy, floor, location and slope of a fitted curve, in units of severity."""
     _, second, third = [*numbers.tolist(), 0.0][:3]
-    (upper, floor), width = _ends(name, numbers, chance), exp(third)
+    (upper, floor) = _ends(name, numbers, chance)
+    width = exp(third)
     if name == LINEAR:
         return upper, None, None, (floor - upper) / last
     if name == LOGISTIC:
-        location, steepness = second, 1 / 4 / width
+        location = second
+        steepness = 1 / 4 / width
     elif name == WEIBULL:
         location = max(exp(second) * log(2) ** (1 / width), NEAREST)  # 0 of a flat curve, whose width is near 0
         steepness = width * log(2) / 2 / location
     else:
-        location, steepness = width * log(2), 1 / 2 / width
+        location = width * log(2)
+        steepness = 1 / 2 / width
     return upper, floor, location * last, (floor - upper) * steepness / last

@@ -40,18 +40,10 @@ from failmodes.analysis.statistics.shares import (
     newcombe_interval,
     smallest_detectable_difference,
 )
+from failmodes.warehouse.curve_shapes import FALLING, NO_SHAPE, SHAPE_NAMES, STEPPED, TURNING
 from failmodes.warehouse.database.connection import fetch_first
-from failmodes.warehouse.database_schema import SHAPE_NAMES
 from failmodes.warehouse.metrics.duplicates import Groups, independent_share
 
-SHAPES = SHAPE_NAMES
-
-FLAT, RISE, RECOVERS, UP_AND_DOWN, NEAR_LINEAR, TWO_STEPS, ABRUPT, LATE, EARLY, MIDDLE, INCONCLUSIVE = range(
-    len(SHAPES)
-)
-FALLING = ("near_linear", "two_steps", "abrupt", "late", "early", "middle")  # shapes of a curve that drops
-TURNING = ("recovers", "up_and_down")
-STEPPED = ("abrupt", "two_steps", "middle")  # shapes that name the place of a step
 STRIDE = 1.0  # length of a step in severities: the distance of two levels of the published grid
 MIN_POINTS = 3  # clean, at least one inner severity, the last
 TURN = 0.25  # share of the range by which a curve turns
@@ -62,8 +54,9 @@ BOTH_STEPS, EACH_STEP = 0.7, 0.3  # shares of the drop
 EVEN_SHARES = 2  # an abrupt step is at least this many times that of a straight line: matters on coarse grids
 SMALL = 0.1  # drops shown to be smaller are called small
 EQUIVALENCE_LEVEL = 0.9  # both one-sided tests at 5% (Schuirmann 1987), as an interval
+_NO_SHAPE = SHAPE_NAMES.index(NO_SHAPE)
 SETTINGS = "resamples, bootstrap_seed, interval_level, flat_below, curvature_threshold"  # columns, as in ShapeSettings
-MOST_RESAMPLES = 100_000  # in stored settings
+MAX_RESAMPLES = 100_000  # in stored settings
 SEVERITY_AXIS, RMSE_AXIS, SSIM_AXIS = "severity", "rmse", "1-ssim"
 
 
@@ -96,18 +89,18 @@ def stored_settings(con: duckdb.DuckDBPyConnection) -> ShapeSettings:
     row = fetch_first(
         con,
         f"select {SETTINGS} from shapes "
-        f"where resamples between 1 and {MOST_RESAMPLES} and bootstrap_seed >= 0 and flat_below between 0 and 1 "
+        f"where resamples between 1 and {MAX_RESAMPLES} and bootstrap_seed >= 0 and flat_below between 0 and 1 "
         "and interval_level between 0.5 and 0.999 and curvature_threshold >= 0 and isfinite(curvature_threshold) "
         "limit 1",
     )
     return ShapeSettings(*(row or ()))
 
 
-class Named(NamedTuple):
-    """The shape of each of several curves, as positions in SHAPES, and the positions of their largest steps.
+class ShapesOfCurves(NamedTuple):
+    """The shape of each of several curves, as positions in SHAPE_NAMES, and the positions of their largest steps.
 
     Attributes:
-        codes: (…) positions in SHAPES.
+        codes: (…) positions in SHAPE_NAMES.
         starts: (…, 2) positions in the grid where the largest step begins, for `two_steps` where both begin.
     """
 
@@ -119,7 +112,7 @@ class CurveShape(NamedTuple):
     """One curve described.
 
     Attributes:
-        shape: of the sample's own curve, one of SHAPES.
+        shape: of the sample's own curve, one of SHAPE_NAMES.
         stability: share of resamples with the same shape and, if it names steps, with overlapping steps.
         shares: share of resamples by shape.
         drop: total drop, 0-1, with Newcombe's interval.
@@ -154,7 +147,7 @@ class ShapeOverAxis(NamedTuple):
     """The shape of one curve over one axis.
 
     Attributes:
-        shape: of the sample's own curve, one of SHAPES.
+        shape: of the sample's own curve, one of SHAPE_NAMES.
         stability: share of resamples with that shape.
         curvature: over this axis; None unless the curve drops.
         curvature_change: the curvature over this axis minus that over severity; None unless the curve drops.
@@ -202,7 +195,8 @@ def total_drop(accuracy: ArrayLike) -> Float64Array:
 
 def chord(accuracy: ArrayLike, severities: ArrayLike) -> Float64Array:
     """The straight line over severity between the end points of curves (…, S), shape (…, S)."""
-    curve, grid = np.asarray(accuracy, dtype=np.float64), np.asarray(severities, dtype=np.float64)
+    curve = np.asarray(accuracy, dtype=np.float64)
+    grid = np.asarray(severities, dtype=np.float64)
     position: Float64Array = (grid - grid[0]) / (grid[-1] - grid[0])
     return curve[..., :1] - total_drop(curve)[..., None] * position
 
@@ -226,7 +220,7 @@ def step_changes(accuracy: ArrayLike, severities: ArrayLike) -> Float64Array:
     return changes
 
 
-def shapes_of(accuracy: ArrayLike, severities: ArrayLike, settings: ShapeSettings) -> Named:
+def shapes_of(accuracy: ArrayLike, severities: ArrayLike, settings: ShapeSettings) -> ShapesOfCurves:
     """The shapes of curves without sampling error, as defined above.
 
     Args:
@@ -234,13 +228,17 @@ def shapes_of(accuracy: ArrayLike, severities: ArrayLike, settings: ShapeSetting
         severities: (S,) rising.
         settings: thresholds.
     """
-    curve, grid = np.asarray(accuracy, dtype=np.float64), np.asarray(severities, dtype=np.float64)
-    least, drop = settings.flat_below, total_drop(curve)
+    curve = np.asarray(accuracy, dtype=np.float64)
+    grid = np.asarray(severities, dtype=np.float64)
+    least = settings.flat_below
+    drop = total_drop(curve)
     steps = _shares_of_steps(curve, grid)
-    largest, start = steps.max(axis=-1), steps.argmax(axis=-1)
+    largest = steps.max(axis=-1)
+    start = steps.argmax(axis=-1)
     both, smaller, starts = _two_largest(steps, grid)
     even = np.maximum(STRIDE, grid[step_ends(grid)] - grid[:-1]) / (grid[-1] - grid[0])
-    kappa, threshold = curvature(curve, grid), settings.curvature_threshold
+    kappa = curvature(curve, grid)
+    threshold = settings.curvature_threshold
     above = (curve - chord(curve, grid))[..., 1:-1]
     from_line = np.sqrt((np.square(above) * _weights(grid)).sum(axis=-1))
     half = np.sign((grid[0] + grid[-1]) / 2 - grid[1:-1])  # -1 of the second
@@ -248,34 +246,41 @@ def shapes_of(accuracy: ArrayLike, severities: ArrayLike, settings: ShapeSetting
     swings, goes_down = _swings(curve, np.maximum(least, TURN * np.ptp(curve, axis=-1)))
     falls = (swings == 1) & goes_down & (drop >= least)
     conditions = {
-        FLAT: (np.abs(curve - curve[..., :1]) < least).all(axis=-1),
-        RISE: (swings == 1) & ~goes_down & (-drop >= least),
-        RECOVERS: (swings == 2) & goes_down,
-        UP_AND_DOWN: swings >= 2,
-        NEAR_LINEAR: falls & (from_line <= np.where(is_sigmoid, least, np.maximum(least, NEAR_CHORD * drop))),
-        TWO_STEPS: falls & (both >= BOTH_STEPS) & (smaller >= EACH_STEP),
-        ABRUPT: falls & (largest >= np.maximum(ABRUPT_STEP, EVEN_SHARES * even[start])),
-        LATE: falls & (kappa >= threshold),
-        EARLY: falls & (kappa <= -threshold),
-        MIDDLE: falls & (start > 0) & (step_ends(grid)[start] < len(grid) - 1),
+        "flat": (np.abs(curve - curve[..., :1]) < least).all(axis=-1),
+        "rise": (swings == 1) & ~goes_down & (-drop >= least),
+        "recovers": (swings == 2) & goes_down,
+        "up_and_down": swings >= 2,
+        "near_linear": falls & (from_line <= np.where(is_sigmoid, least, np.maximum(least, NEAR_CHORD * drop))),
+        "two_steps": falls & (both >= BOTH_STEPS) & (smaller >= EACH_STEP),
+        "abrupt": falls & (largest >= np.maximum(ABRUPT_STEP, EVEN_SHARES * even[start])),
+        "late": falls & (kappa >= threshold),
+        "early": falls & (kappa <= -threshold),
+        "middle": falls & (start > 0) & (step_ends(grid)[start] < len(grid) - 1),
     }
-    codes = np.select(list(conditions.values()), list(conditions), INCONCLUSIVE)
-    one = np.stack([start, start], axis=-1)
-    return Named(codes, np.where((codes == TWO_STEPS)[..., None], starts, one))
+    codes = np.select(list(conditions.values()), codes_of(*conditions), _NO_SHAPE)
+    is_two_steps = np.isin(codes, codes_of("two_steps"))
+    return ShapesOfCurves(codes, np.where(is_two_steps[..., None], starts, start[..., None]))
 
 
 def shape_of_curve(accuracy: ArrayLike, severities: ArrayLike, settings: ShapeSettings | None = None) -> str:
-    """The shape of one curve (S,) without sampling error, one of SHAPES."""
-    return SHAPES[int(shapes_of(accuracy, severities, settings or ShapeSettings()).codes)]
+    """The shape of one curve (S,) without sampling error, one of SHAPE_NAMES."""
+    return SHAPE_NAMES[int(shapes_of(accuracy, severities, settings or ShapeSettings()).codes)]
+
+
+def codes_of(*names: str) -> list[int]:
+    """The positions of shapes in SHAPE_NAMES."""
+    return [SHAPE_NAMES.index(name) for name in names]
 
 
 def _swings(curve: Float64Array, least: Float64Array) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """How often curves (…, S) change direction by `least` (…), the first time included, and whether that is down."""
     high = low = curve[..., 0]
     direction = np.zeros(high.shape, np.intp)
-    swings, goes_down = np.zeros_like(direction), np.zeros(high.shape, np.bool_)
+    swings = np.zeros_like(direction)
+    goes_down = np.zeros(high.shape, np.bool_)
     for point in np.moveaxis(curve, -1, 0):
-        down, up = (direction >= 0) & (high - point >= least), (direction <= 0) & (point - low >= least)
+        down = (direction >= 0) & (high - point >= least)
+        up = (direction <= 0) & (point - low >= least)
         goes_down |= down & (swings == 0)
         swings = swings + (down | up)
         direction = np.where(down, -1, np.where(up, 1, direction))
@@ -294,17 +299,20 @@ def _shares_of_steps(curve: Float64Array, grid: Float64Array) -> Float64Array:
 
 def _two_largest(steps: Float64Array, grid: Float64Array) -> tuple[Float64Array, Float64Array, NDArray[np.intp]]:
     """The two largest steps (…, S - 1) with a step between them: their sum, the smaller one, both positions."""
-    most, smaller = np.zeros(steps.shape[:-1]), np.zeros(steps.shape[:-1])
+    most = np.zeros(steps.shape[:-1])
+    smaller = np.zeros(steps.shape[:-1])
     starts = np.zeros((*steps.shape[:-1], 2), np.intp)
     ends = step_ends(grid)
     large = np.flatnonzero((steps >= EACH_STEP).reshape(-1, len(grid) - 1).any(axis=0))
-    for one, other in combinations(large.tolist(), 2):
-        if other <= ends[one] or grid[other] - grid[ends[one]] < STRIDE - 1e-9:
+    for first, second in combinations(large.tolist(), 2):
+        if second <= ends[first] or grid[second] - grid[ends[first]] < STRIDE - 1e-9:
             continue
-        least, both = np.minimum(steps[..., one], steps[..., other]), steps[..., one] + steps[..., other]
+        least = np.minimum(steps[..., first], steps[..., second])
+        both = steps[..., first] + steps[..., second]
         is_more = (both > most) & (least >= EACH_STEP)
-        most, smaller = np.where(is_more, both, most), np.where(is_more, least, smaller)
-        starts = np.where(is_more[..., None], (one, other), starts)
+        most = np.where(is_more, both, most)
+        smaller = np.where(is_more, least, smaller)
+        starts = np.where(is_more[..., None], (first, second), starts)
     return most, smaller, starts
 
 
@@ -312,8 +320,8 @@ def resampled_curve(accuracy: ArrayLike, covariance: ArrayLike, resampling: Shap
     """Normal samples (B, S) of a curve (S,) with the covariance (S, S) of its accuracies over images."""
     curve = np.asarray(accuracy, dtype=np.float64)
     draws = np.random.default_rng(resampling.seed).standard_normal((resampling.resamples, len(curve)))
-    found: Float64Array = curve + draws @ np.linalg.cholesky(np.asarray(covariance, dtype=np.float64)).T
-    return found
+    resampled: Float64Array = curve + draws @ np.linalg.cholesky(np.asarray(covariance, dtype=np.float64)).T
+    return resampled
 
 
 def describe_curve(
@@ -343,7 +351,8 @@ def describe_curve(
     Raises:
         ValueError: fewer than three points, or severities that do not rise.
     """
-    is_correct, grid = np.asarray(correct, dtype=bool), np.asarray(severities, dtype=np.float64)
+    is_correct = np.asarray(correct, dtype=bool)
+    grid = np.asarray(severities, dtype=np.float64)
     if len(grid) < MIN_POINTS or not (np.diff(grid) > 0).all():
         raise ValueError(f"a shape needs at least {MIN_POINTS} rising severities, not {grid.tolist()}")
     if resampled is None:
@@ -351,39 +360,43 @@ def describe_curve(
         resampled = resampled_curve(is_correct.mean(axis=0), covariance, settings)
     independent = independent_share(groups)
     pairs = partial(count_pairs, paired=paired, independent=independent)
-    level, ends = settings.interval_level, step_ends(grid)
+    level = settings.interval_level
+    ends = step_ends(grid)
     from_clean = pairs(is_correct[:, :1], is_correct[:, 1:])
-    steps = pairs(is_correct[:, :-1], is_correct[:, ends])
-    adjacent = pairs(is_correct[:, 1:], is_correct[:, :-1])
-    lost, lost_at_all = _intervals(from_clean, level), _intervals(from_clean, level, len(grid) - 1)
-    lost_in_steps, changes = _intervals(steps, level, len(ends)), _intervals(adjacent, level)
+    drops = _intervals(from_clean, level)
+    farthest = int(np.abs(drops[0]).argmax())
+    in_steps = _intervals(pairs(is_correct[:, :-1], is_correct[:, ends]), level, len(ends))
+    changes = _intervals(pairs(is_correct[:, 1:], is_correct[:, :-1]), level)
     accuracy = np.vstack([is_correct.mean(axis=0), resampled])
-    named = shapes_of(accuracy, grid, settings)
-    change = Estimate(
-        *_intervals(from_clean, level, (len(grid) - 1) * curves)[:, int(np.abs(lost[0]).argmax())].tolist()
-    )
+    shapes = shapes_of(accuracy, grid, settings)
+    change = Estimate(*_intervals(from_clean, level, (len(grid) - 1) * curves)[:, farthest].tolist())
     if not (change.above_zero or change.below_zero):
-        named = named._replace(codes=np.where(np.isin(named.codes, (RECOVERS, UP_AND_DOWN)), INCONCLUSIVE, named.codes))
-    code, *of_resamples = named.codes
-    shares = np.bincount(of_resamples, minlength=len(SHAPES)) / len(resampled)
-    starts = sorted(set(named.starts[0].tolist()), key=lambda start: -lost_in_steps[0, start])
-    places, most = [(start, int(ends[start])) for start in starts], int(np.abs(lost[0]).argmax())
+        shapes = _without_turns(shapes)
+    shape = SHAPE_NAMES[shapes.codes[0]]
+    starts = sorted(set(shapes.starts[0].tolist()), key=lambda start: -in_steps[0, start])
+    steps = [(start, int(ends[start])) for start in starts]
+    shares = np.bincount(shapes.codes[1:], minlength=len(SHAPE_NAMES)) / len(resampled)
     shown = smallest_detectable_difference(from_clean.discordant_share[-1], len(is_correct) * independent, level=level)
     return CurveShape(
-        shape=SHAPES[code],
-        stability=float(_is_same(named, grid).mean()),
-        shares=dict(zip(SHAPES, shares.tolist(), strict=True)),
-        drop=Estimate(*lost[:, -1].tolist()),
-        curvature=bootstrap_estimate(curvature(accuracy, grid), level) if SHAPES[code] in FALLING else None,
-        largest=Estimate(*lost_in_steps[:, starts[0]].tolist()),
-        largest_at=places[0],
-        other_at=places[1] if len(places) > 1 else None,
-        largest_change=Estimate(*lost_at_all[:, most].tolist()),
-        largest_change_at=most + 1,
+        shape=shape,
+        stability=float(_is_same(shapes, grid).mean()),
+        shares=dict(zip(SHAPE_NAMES, shares.tolist(), strict=True)),
+        drop=Estimate(*drops[:, -1].tolist()),
+        curvature=bootstrap_estimate(curvature(accuracy, grid), level) if shape in FALLING else None,
+        largest=Estimate(*in_steps[:, starts[0]].tolist()),
+        largest_at=steps[0],
+        other_at=steps[1] if len(steps) > 1 else None,
+        largest_change=Estimate(*_intervals(from_clean, level, len(grid) - 1)[:, farthest].tolist()),
+        largest_change_at=farthest + 1,
         changes_within=float(np.abs(_intervals(from_clean, EQUIVALENCE_LEVEL)[1:]).max()),
         changes=(changes[0], changes[1], changes[2]),
         smallest_shown=float(shown),
     )
+
+
+def _without_turns(shapes: ShapesOfCurves) -> ShapesOfCurves:
+    """The shapes, inconclusive where they turn."""
+    return shapes._replace(codes=np.where(np.isin(shapes.codes, codes_of(*TURNING)), _NO_SHAPE, shapes.codes))
 
 
 def _intervals(counts: PairedCounts, level: float, comparisons: int = 1) -> Float64Array:
@@ -391,11 +404,11 @@ def _intervals(counts: PairedCounts, level: float, comparisons: int = 1) -> Floa
     return np.stack([counts.difference, *newcombe_interval(counts, comparisons=comparisons, level=level)])
 
 
-def _is_same(named: Named, grid: Float64Array) -> NDArray[np.bool_]:
+def _is_same(shapes: ShapesOfCurves, grid: Float64Array) -> NDArray[np.bool_]:
     """Whether each curve but the first has the same shape, (B,), and overlapping steps if the shape names steps."""
-    is_same: NDArray[np.bool_] = named.codes[1:] == named.codes[0]
-    if SHAPES[named.codes[0]] in STEPPED:
-        far = np.abs(grid[named.starts[1:]] - grid[named.starts[0]]) >= STRIDE - 1e-9
+    is_same: NDArray[np.bool_] = shapes.codes[1:] == shapes.codes[0]
+    if SHAPE_NAMES[shapes.codes[0]] in STEPPED:
+        far = np.abs(grid[shapes.starts[1:]] - grid[shapes.starts[0]]) >= STRIDE - 1e-9
         is_same &= ~far.any(axis=-1)
     return is_same
 
@@ -418,19 +431,21 @@ def shapes_over_axes(
         axes: by name (S,) never decreasing, such as the mean distortion at each severity (see `axis_reason`).
         settings: thresholds and level.
     """
-    over_severity, level = curvature(accuracy, severities), settings.interval_level
+    over_severity = curvature(accuracy, severities)
     length = float(np.asarray(severities)[-1])
-    found = {}
+    shapes = {}
     for name, axis in axes.items():
         curves, values = _one_point_each(accuracy, axis)
         scaled = (values - values[0]) / (values[-1] - values[0]) * length
-        kappa, named = curvature(curves, values), shapes_of(curves, scaled, settings)
-        shape = SHAPES[named.codes[0]]
+        kappa = curvature(curves, values)
+        over_axis = shapes_of(curves, scaled, settings)
+        shape = SHAPE_NAMES[over_axis.codes[0]]
         estimates = [
-            bootstrap_estimate(one, level) if shape in FALLING else None for one in (kappa, kappa - over_severity)
+            bootstrap_estimate(curvatures, settings.interval_level) if shape in FALLING else None
+            for curvatures in (kappa, kappa - over_severity)
         ]
-        found[name] = ShapeOverAxis(shape, float(_is_same(named, scaled).mean()), *estimates)
-    return found
+        shapes[name] = ShapeOverAxis(shape, float(_is_same(over_axis, scaled).mean()), *estimates)
+    return shapes
 
 
 def _one_point_each(accuracy: Float64Array, axis: ArrayLike) -> tuple[Float64Array, Float64Array]:
@@ -452,7 +467,8 @@ def axis_reason(values: ArrayLike, severities: ArrayLike, name: str) -> str | No
         severities: (S,) rising.
         name: of the measure, for the reason.
     """
-    axis, grid = np.asarray(values, dtype=np.float64), np.asarray(severities, dtype=np.float64)
+    axis = np.asarray(values, dtype=np.float64)
+    grid = np.asarray(severities, dtype=np.float64)
     if not np.isfinite(axis).all():
         return "distortion was not measured: corrupted images do not pair with clean ones"
     falls = np.flatnonzero(np.diff(axis) < 0)

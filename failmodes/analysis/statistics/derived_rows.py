@@ -1,4 +1,4 @@
-"""Rows of derived tables: as Arrow, their inputs, and where they are stored."""
+"""Rows of derived tables: what they were derived from, and how they are replaced."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow as pa
 
-from failmodes.analysis.evaluations.connection_cache import read_once
 from failmodes.runtime.hashing import identity_of
+from failmodes.warehouse.database.connection import read_once
 from failmodes.warehouse.database.tables import insert_rows
 from failmodes.warehouse.database_schema import COMPUTED, COMPUTED_TABLES
 from failmodes.warehouse.schema import Table
@@ -30,7 +30,7 @@ order by labels.evaluation_id
 """
 
 
-class Made(NamedTuple):
+class DerivedTable(NamedTuple):
     """The code and inputs of derived rows.
 
     Attributes:
@@ -44,15 +44,10 @@ class Made(NamedTuple):
     definition: str
     inputs: Mapping[str, str]
 
-    def due(self, con: duckdb.DuckDBPyConnection, *, stores: bool) -> list[str]:
-        """Keys whose rows are missing, or come from other inputs or code.
-
-        Args:
-            con: the warehouse.
-            stores: whether rows will be stored; those that a load could not derive are not due then.
-        """
+    def due(self, con: duckdb.DuckDBPyConnection) -> list[str]:
+        """Keys whose rows are missing, or come from other inputs or code; not those that a load could not derive."""
         known = {
-            key: made_from.removeprefix(UNFIT) if stores else made_from
+            key: made_from.removeprefix(UNFIT)
             for key, made_from in con.execute(
                 "select evaluation_id, input_hash from computed where name = ? and definition = ?",
                 [self.name, self.definition],
@@ -68,7 +63,7 @@ class Made(NamedTuple):
             for key, made_from in self.inputs.items()
         ]
         names = [column.name for column in COMPUTED.columns]
-        insert_rows(con, COMPUTED, derived_rows((dict(zip(names, row, strict=True)) for row in rows), COMPUTED))
+        replace_rows(con, COMPUTED, (dict(zip(names, row, strict=True)) for row in rows), [])
 
 
 @read_once
@@ -78,33 +73,23 @@ def evaluation_inputs(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
     for name, relation in {"labels": "evaluation_labels", "classes": "classes", "corruptions": "corruptions"}.items():
         columns = sorted(con.sql(f"from {relation}").columns)  # readers see another order than writers
         texts[name] = f"row({', '.join(f'{name}.{column}' for column in columns)})::varchar"
-    found = con.execute(_INPUTS.format(**texts), [[table.name for table in COMPUTED_TABLES]]).fetchall()
-    return {key: identity_of(facts) for key, *facts in found}
+    rows = con.execute(_INPUTS.format(**texts), [[table.name for table in COMPUTED_TABLES]]).fetchall()
+    return {key: identity_of(facts) for key, *facts in rows}
 
 
 def replace_rows(
-    con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table, keys: Sequence[str] | None = None, *, stores: bool
+    con: duckdb.DuckDBPyConnection, table: Table, rows: Iterable[Mapping[str, Any]], keys: Sequence[str] | None = None
 ) -> None:
-    """Replace the rows of evaluations.
+    """Replace the rows of evaluations in a table; missing values are null.
 
     Args:
-        con: the warehouse.
+        con: the warehouse, which may be written.
         table: the table.
-        rows: its new rows.
+        rows: its new rows, by column.
         keys: evaluations whose old rows are deleted. Default: all rows.
-        stores: whether `con` may write; if not, the rows are visible only to `con` and hide the stored ones.
     """
-    gone = "true" if keys is None else "list_contains($1, evaluation_id)"
-    values = [] if keys is None else [keys]
-    if stores:
-        con.execute(f"delete from {table.name} where {gone}", values)
-        insert_rows(con, table, rows)
+    if keys is None:
+        con.execute(f"delete from {table.name}")
     else:
-        names = ", ".join(rows.schema.names)
-        kept = con.sql(f"select {names} from {table.name} where not {gone}", params=values).to_arrow_table()
-        con.register(table.name, pa.concat_tables([kept.cast(rows.schema), rows]))
-
-
-def derived_rows(rows: Iterable[Mapping[str, Any]], table: Table) -> pa.Table:
-    """The rows in the columns of a table; missing values are null."""
-    return pa.Table.from_pylist(list(rows), schema=table.arrow())
+        con.execute(f"delete from {table.name} where list_contains($1, evaluation_id)", [keys])
+    insert_rows(con, table, pa.Table.from_pylist(list(rows), schema=table.arrow()))

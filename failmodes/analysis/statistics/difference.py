@@ -41,27 +41,24 @@ from failmodes.analysis.statistics.run_rows import (
     pair_images,
 )
 from failmodes.analysis.statistics.shares import POWER, count_pairs, difference_of_groups, newcombe_interval
-from failmodes.warehouse.metrics.accuracy import interval_of_share
-from failmodes.warehouse.metrics.cell_rows import Cell, NotStored
+from failmodes.warehouse.metrics.cell_rows import ComparedCell, NotStored
 from failmodes.warehouse.metrics.duplicates import Groups, independent_share, kept_groups
 from failmodes.warehouse.metrics.failure_prediction import NO_FAILURE
-from failmodes.warehouse.metrics.intervals import deviations, kept_weights, mean_with_made_up, skewness_of_mean
+from failmodes.warehouse.metrics.intervals import deviations, kept_weights, mean_with_pseudo_images, skewness_of_mean
 from failmodes.warehouse.metrics.metric import (
     RESAMPLES,
     Evaluated,
     Metric,
     Weights,
     all_metrics,
-    ends_of,
     evaluate,
-    lacking,
 )
 
-MOST_BIAS = 0.45  # standard errors: with more, up to 14% of rules on the range of equal classes pass wrongly
+MAX_BIAS = 0.45  # standard errors: with more, up to 14% of rules on the range of equal classes pass wrongly
 DEPENDS_ON_COUNT = "its value depends on the number of images, as a minimum over classes does"
 ONE_CELL_ALONE = "its interval holds for one model in one cell: use at_most or at_least over each cell"
-LEAST_VARIANCE = 1e-30  # if all images contribute the same: a test divides by it
-MOST_IMAGES = 10_000_000  # more than any dataset for image classification
+MIN_VARIANCE = 1e-30  # if all images contribute the same: a test divides by it
+MAX_IMAGES = 10_000_000  # more than any dataset for image classification
 BISECTIONS = 60
 
 
@@ -167,6 +164,7 @@ class Measured(NamedTuple):
             which is more exact than that from the error; None otherwise.
         center: center of the two-sided interval of a mean of shares; None otherwise.
         independent: the effective number of images as a share of them; 1 without duplicates.
+        exact_p: p value of an exact test of 0, in place of the inverted interval.
     """
 
     value: float
@@ -179,6 +177,7 @@ class Measured(NamedTuple):
     ends: Callable[[float, int], tuple[float, float]] | None = None
     center: float | None = None
     independent: float = 1.0
+    exact_p: float | None = None
 
     def low(self, level: float = 0.95, *, comparisons: int = 1) -> float:
         """One-sided lower bound of `level`, for all `comparisons` together."""
@@ -194,17 +193,20 @@ class Measured(NamedTuple):
 
     def interval(self, level: float = 0.95, *, comparisons: int = 1) -> Estimate:
         """The value with its two-sided interval."""
-        own = self if self.center is None else self._replace(low_center=self.center, high_center=self.center)
+        centered = self if self.center is None else self._replace(low_center=self.center, high_center=self.center)
         one_sided = (1 + level) / 2
-        low, high = (bound(one_sided, comparisons=comparisons) for bound in (own.low, own.high))
-        return Estimate(self.value, low, high)
+        low, high = (bound(one_sided, comparisons=comparisons) for bound in (centered.low, centered.high))
+        return Estimate(self.value, low, high, level, self.image_count)
 
     @property
     def p_value(self) -> float:
-        """Two-sided p value of 0, by inversion of the interval."""
+        """Two-sided p value of 0, by inversion of the interval, or of an exact test."""
+        if self.exact_p is not None:
+            return self.exact_p
         if self.ends is None:
             return self.error.p_value((self.low_center + self.high_center) / 2)
-        inside, outside = 1 - 1e-15, 0.0
+        inside = 1 - 1e-15
+        outside = 0.0
         for _ in range(BISECTIONS):
             level = (inside + outside) / 2
             low, high = self.ends(level, 1)
@@ -214,7 +216,7 @@ class Measured(NamedTuple):
     def images_needed(self, limit: float, level: float = 0.95) -> int | None:
         """Images that would show the side of `limit` with a power of 80% if the true value is as measured.
 
-        None if it is on the limit, or if more than MOST_IMAGES are needed. Errors over training runs, which more images
+        None if it is on the limit, or if more than MAX_IMAGES are needed. Errors over training runs, which more images
         do not reduce, are assumed to shrink too: with several runs this is a lower bound.
         """
         distance = abs(self.value - limit)
@@ -222,7 +224,7 @@ class Measured(NamedTuple):
             return None
         quantiles = NormalDist().inv_cdf(level) + NormalDist().inv_cdf(POWER)
         needed = ceil(self.image_count * self.error.variance * (quantiles / distance) ** 2)
-        return needed if needed <= MOST_IMAGES else None
+        return needed if needed <= MAX_IMAGES else None
 
 
 @dataclass
@@ -255,20 +257,22 @@ class _Sample:
     errors: tuple[float, float] = (0.0, 0.0)
     scale: float = 1.0
 
-    def add(self, found: Evaluated, weight: float) -> None:
+    def add(self, evaluated: Evaluated, weight: float) -> None:
         """Add a metric of one cell and training run."""
-        self.plus, self.minus = self.plus + max(weight, 0.0), self.minus - min(weight, 0.0)
-        self.value += weight * found.value
-        if found.images is not None:
-            added = found.images * weight
-            self.scale = max(self.scale, len(found.images) / found.n)
+        self.plus = self.plus + max(weight, 0.0)
+        self.minus = self.minus - min(weight, 0.0)
+        self.value += weight * evaluated.value
+        if evaluated.images is not None:
+            added = evaluated.images * weight
+            self.scale = max(self.scale, len(evaluated.images) / evaluated.n)
             self.images = added if self.images is None else self.images + added
             return
-        drawn = np.zeros(RESAMPLES) if found.replicates is None else found.replicates * weight
+        drawn = np.zeros(RESAMPLES) if evaluated.replicates is None else evaluated.replicates * weight
         self.replicates = drawn if self.replicates is None else self.replicates + drawn
-        low, high = sorted((weight * found.bias.low, weight * found.bias.high))
-        self.low_bias, self.high_bias = self.low_bias + low, self.high_bias + high
-        error = weight * found.bias.error
+        low, high = sorted((weight * evaluated.bias.low, weight * evaluated.bias.high))
+        self.low_bias = self.low_bias + low
+        self.high_bias = self.high_bias + high
+        error = weight * evaluated.bias.error
         self.errors = self.errors[0] + max(error, 0.0), self.errors[1] - min(error, 0.0)
 
     def with_sample(self, other: "_Sample") -> "_Sample":
@@ -287,18 +291,18 @@ class _Sample:
             max(self.scale, other.scale),
         )
 
-    def moments(self, image_range: tuple[float, float], made_up: float) -> tuple[float, float, float]:
+    def moments(self, image_range: tuple[float, float], pseudo_images: float) -> tuple[float, float, float]:
         """The sum with two added images, of the least and the most possible, its variance and third central moment."""
         low, high = image_range
         least, most = self.plus * low - self.minus * high, self.plus * high - self.minus * low
         if self.images is not None:
             least, most = (self.value + self.scale * (end - self.value) for end in (least, most))
-            center, variance = mean_with_made_up(self.images, least, most, made_up, self.groups)
-            skewness = 0.0 if made_up else skewness_of_mean(self.images, self.groups)
+            center, variance = mean_with_pseudo_images(self.images, least, most, pseudo_images, self.groups)
+            skewness = 0.0 if pseudo_images else skewness_of_mean(self.images, self.groups)
             return center, variance, skewness * variance**1.5
         assert self.replicates is not None
         count = self.count * independent_share(self.groups)
-        center = (self.value * count + made_up * (least + most)) / (count + 2 * made_up)
+        center = (self.value * count + pseudo_images * (least + most)) / (count + 2 * pseudo_images)
         span = max(self.plus, self.minus) * (high - low)
         return center, max(float(self.replicates.var(ddof=1)), max(self.errors) ** 2) + 2 * (span / count) ** 2, 0.0
 
@@ -310,15 +314,10 @@ class _Side(NamedTuple):
     samples: dict[CellKey | None, _Sample]
 
 
-def is_share_of_images(metric: Metric) -> bool:
-    """Whether a metric is a share of all images of a cell, each of which contributes 0 or 1."""
-    return metric.interval is interval_of_share
-
-
 def mean_of(cells: Iterable[CellKey], weight: float = 1.0, *, of_baseline: bool = False) -> list[Term]:
     """Terms of the mean over cells, each of equal weight; a negative weight subtracts it."""
-    given = list(cells)
-    return [Term(cell, weight / len(given), of_baseline) for cell in given]
+    in_order = list(cells)
+    return [Term(cell, weight / len(in_order), of_baseline) for cell in in_order]
 
 
 class ModelMetrics:
@@ -341,7 +340,9 @@ class ModelMetrics:
         metrics: Mapping[str, Metric] | None = None,
         sums: dict[Hashable, _Side | str] | None = None,
     ) -> None:
-        self.candidate, self.baseline, self._seed = candidate, baseline, seed
+        self.candidate = candidate
+        self.baseline = baseline
+        self._seed = seed
         self.pairing = ImagePairing("same", candidate.image_count)  # images that are compared
         if baseline is not None:
             self.pairing, self.baseline, self.candidate = pair_images(baseline, candidate)
@@ -374,16 +375,16 @@ class ModelMetrics:
             return alone
         sides = []
         for is_baseline in (False, True):
-            if own := [term for term in terms if term.of_baseline == is_baseline]:
-                side = self._side(metric, own, score, is_baseline=is_baseline)
+            if side_terms := [term for term in terms if term.of_baseline == is_baseline]:
+                side = self._side(metric, side_terms, score, is_baseline=is_baseline)
                 if isinstance(side, str):
                     return side
                 sides.append(side)
-        found = self._measured(metric, terms, sides)
+        measured = self._measured(metric, terms, sides)
         bias = sum(sample.low_bias + sample.high_bias for side in sides for sample in side.samples.values())
-        if not metric.takes_weights and abs(bias) > MOST_BIAS * sqrt(found.error.variance):
+        if not metric.takes_weights and abs(bias) > MAX_BIAS * sqrt(measured.error.variance):
             return DEPENDS_ON_COUNT
-        return found
+        return measured
 
     def mean(self, name: str, cells: Sequence[CellKey], score: str | None = None) -> Measured | str:
         """The candidate's mean over cells, each of equal weight."""
@@ -396,8 +397,8 @@ class ModelMetrics:
         if isinstance(difference, str):
             return difference
         values = []
-        for own, is_baseline in ((other, True), (terms, False)):
-            side = self._side(self.metrics[name], own, score, is_baseline=is_baseline)
+        for side_terms, is_baseline in ((other, True), (terms, False)):
+            side = self._side(self.metrics[name], side_terms, score, is_baseline=is_baseline)
             assert isinstance(side, _Side)
             values.append(-float(side.values.mean()) if is_baseline else float(side.values.mean()))
         return Compared(difference, *values)
@@ -433,8 +434,8 @@ class ModelMetrics:
             sample = _Sample(len(images), groups, images, None, float(images.mean()), max(sign, 0.0), max(-sign, 0.0))
             sides.append(_Side(sign * np.array([values.mean() for values in of_runs]), {None: sample}))
         clean = [Term(("", 0.0), 1.0), Term(("", 0.0), -1.0, of_baseline=True)]
-        found = self._measured(metric, clean, sides)
-        return Compared(found, -float(sides[1].values.mean()), float(sides[0].values.mean()))
+        measured = self._measured(metric, clean, sides)
+        return Compared(measured, -float(sides[1].values.mean()), float(sides[0].values.mean()))
 
     def _measured(self, metric: Metric, terms: Sequence[Term], sides: Sequence[_Side]) -> Measured:
         """The value from the sums of both sides."""
@@ -444,17 +445,19 @@ class ModelMetrics:
         elif len(sides) > 1:
             samples += sides[1].samples.values()
         is_contrast = any(term.weight < 0 for term in terms)
-        made_up = min(1.0, 2 / len(sides[0].samples)) * metric.added_images  # if cells differ in images, a part each
-        found = [sample.moments(metric.image_range, made_up) for sample in samples]
+        pseudo_images = (
+            min(1.0, 2 / len(sides[0].samples)) * metric.interval.pseudo_images
+        )  # if cells differ in images, a part each
+        moments = [sample.moments(metric.image_range, pseudo_images) for sample in samples]
         value = sum(float(side.values.mean()) for side in sides)
-        center, variance, third = (sum(numbers) for numbers in zip(*found, strict=True))
+        center, variance, third = (sum(numbers) for numbers in zip(*moments, strict=True))
         over_seeds = [error_over_seeds(side.values) for side in sides] if self.is_about_training else []
-        variance = max(variance, LEAST_VARIANCE)
+        variance = max(variance, MIN_VARIANCE)
         error = add_errors([*over_seeds, MeanError(variance, skewness=third / variance**1.5)])
         low = min(value, center) - sum(sample.high_bias for sample in samples)
         high = max(value, center) - sum(sample.low_bias for sample in samples)
         middle = None
-        if is_share_of_images(metric):
+        if metric.is_share_of_images:
             middle = value if over_seeds else center
             if over_seeds or is_contrast:  # for a share itself the center, closer to 1/2, makes one bound too tight
                 low = high = middle
@@ -470,27 +473,27 @@ class ModelMetrics:
         models = [self._model(is_baseline=term.of_baseline) for term in terms]
         if len(terms) > 2 or any(len(model.runs) > 1 for model in models):
             return None
-        if weights == [1.0] and not terms[0].of_baseline and (metric.interval or metric.quantile is not None):
+        if weights == [1.0] and not terms[0].of_baseline and metric.interval.has_formula:
             self._read(self.candidate, metric, score)
             cell = self.candidate.runs[0].cell(terms[0].cell, None, self.cells)
-            found = evaluate(metric, cell, score)
-            if isinstance(found, str) or lacking(metric, cell, score, found):
+            evaluated = evaluate(metric, cell, score)
+            if isinstance(evaluated, str) or evaluated.lacking:
                 return None
-            return _measured_cell(metric, cell, score, found)
-        if sorted(weights) != [-1.0, 1.0] or not is_share_of_images(metric):
+            return _measured_cell(evaluated)
+        if sorted(weights) != [-1.0, 1.0] or not metric.is_share_of_images:
             return None
         shares: list[tuple[object, _Share]] = []
         for term in sorted(terms, key=lambda term: -term.weight):
             model = self._model(is_baseline=term.of_baseline)
             self._read(model, metric, score)
             cell = model.runs[0].cell(term.cell, model.kept, self.cells)
-            found = evaluate(metric, cell, score)
-            if isinstance(found, str) or found.images is None:
+            evaluated = evaluate(metric, cell, score)
+            if isinstance(evaluated, str) or evaluated.images is None:
                 return None
             key = (None if model.shares_images else term.cell, term.of_baseline and not self.pairing.is_paired)
-            shares.append((key, _Share(found.images, cell.rows.independent_share())))
-        (sample, one), (other_sample, other) = shares
-        return _difference_of_shares(one, other, are_paired=sample == other_sample)
+            shares.append((key, _Share(evaluated.images, cell.rows.independent_share())))
+        (sample, share), (other_sample, other_share) = shares
+        return _difference_of_shares(share, other_share, are_paired=sample == other_sample)
 
     def _model(self, *, is_baseline: bool) -> ModelRows:
         if not is_baseline:
@@ -500,7 +503,7 @@ class ModelMetrics:
 
     def _read(self, model: ModelRows, metric: Metric, score: str | None) -> None:
         """Read the columns of a metric for all cells at once; the metric itself reports missing ones."""
-        if is_share_of_images(metric) and set(metric.columns) <= {"label", "predicted"}:
+        if metric.is_share_of_images and set(metric.columns) <= {"label", "predicted"}:
             return  # correctness is already read
         for run in model.runs:
             with suppress(NotStored):
@@ -508,7 +511,8 @@ class ModelMetrics:
 
     def _side(self, metric: Metric, terms: Sequence[Term], score: str | None, *, is_baseline: bool) -> _Side | str:
         """The sum of one side; the reason if it is undefined."""
-        model, is_apart = self._model(is_baseline=is_baseline), is_baseline and not self.pairing.is_paired
+        model = self._model(is_baseline=is_baseline)
+        is_apart = is_baseline and not self.pairing.is_paired
         if model.kept is not None or metric.needs_pairs:
             return self._summed(metric, terms, score, model, is_apart=is_apart)
         key = (tuple(map(id, model.runs)), metric.name, score, tuple(terms), is_apart)
@@ -521,8 +525,11 @@ class ModelMetrics:
     ) -> _Side | str:
         """The sum of one side, resampled independently if it `is_apart`, with other images than the other side."""
         self._read(model, metric, score)
-        count, known = model.image_count, self.cells
-        values, samples, has_failure = np.zeros(len(model.runs)), dict[CellKey | None, _Sample](), False
+        count = model.image_count
+        known = self.cells
+        values = np.zeros(len(model.runs))
+        samples = dict[CellKey | None, _Sample]()
+        has_failure = False
         for term in terms:
             stream = int(is_apart)
             if not model.shares_images:
@@ -530,14 +537,14 @@ class ModelMetrics:
             for place, run in enumerate(model.runs):
                 cell = run.cell(term.cell, model.kept, known)
                 groups = cell.rows.groups
-                found = _evaluated(metric, cell, score, partial(self._weights, count, stream, groups))
-                if isinstance(found, str):
+                evaluated = _evaluated(metric, cell, score, partial(self._weights, count, stream, groups))
+                if isinstance(evaluated, str):
                     corruption, severity = term.cell
-                    return f"{corruption} {severity:g}: {found}"
+                    return f"{corruption} {severity:g}: {evaluated}"
                 has_failure = has_failure or not cell.rows["correct"].all()
-                values[place] += term.weight * found.value
+                values[place] += term.weight * evaluated.value
                 sample = samples.setdefault(None if model.shares_images else term.cell, _Sample(count, groups))
-                sample.add(found, term.weight / len(model.runs))
+                sample.add(evaluated, term.weight / len(model.runs))
         return _Side(values, samples) if has_failure or not metric.takes_score else NO_FAILURE
 
     def _weights(self, count: int, stream: int, groups: Groups | None) -> Weights:
@@ -555,35 +562,38 @@ def _groups_of(model: ModelRows) -> Groups | None:
     return kept_groups(model.runs[0].groups, model.kept)
 
 
-def _evaluated(metric: Metric, cell: Cell, score: str | None, weights: Callable[[], Weights]) -> Evaluated | str:
+def _evaluated(
+    metric: Metric, cell: ComparedCell, score: str | None, weights: Callable[[], Weights]
+) -> Evaluated | str:
     """A metric with contributions, or else with replicates; why it has no error."""
-    found = evaluate(metric, cell, score, weights() if metric.takes_weights else None)
-    if isinstance(found, str):
-        return found
-    if metric.interval is not None and found.images is None:
+    evaluated = evaluate(metric, cell, score, weights() if metric.takes_weights else None)
+    if isinstance(evaluated, str):
+        return evaluated
+    if metric.interval.has_formula and evaluated.images is None and evaluated.values is None:
         return ONE_CELL_ALONE
-    if reason := lacking(metric, cell, score, found):
+    if reason := evaluated.lacking:
         return reason
-    return found if metric.takes_weights or found.images is not None else evaluate(metric, cell, score, weights())
+    return (
+        evaluated if metric.takes_weights or evaluated.images is not None else evaluate(metric, cell, score, weights())
+    )
 
 
-def _measured_cell(metric: Metric, cell: Cell, score: str | None, found: Evaluated) -> Measured:
+def _measured_cell(evaluated: Evaluated) -> Measured:
     """A metric with an interval of its own, in a single cell of one training run."""
-    count = len(cell.rows)
-    effective_count = count * cell.rows.independent_share()
+    count = len(evaluated.cell.rows)
+    independent = evaluated.cell.rows.independent_share()
+    effective_count = count * independent
 
     def ends(level: float, comparisons: int) -> tuple[float, float]:
-        both = ends_of(metric, cell, score, found, level=level, comparisons=comparisons)
-        return (found.value, found.value) if both is None else both
+        return evaluated.ends(level, comparisons) or (evaluated.value, evaluated.value)
 
-    if found.images is not None:
-        variance = float(found.images.var()) / effective_count
+    if evaluated.images is not None:
+        variance = float(evaluated.images.var()) / effective_count
     else:
         low, high = ends(0.6827, 1)  # one standard error to each side
         variance = ((high - low) / 2) ** 2
     error = MeanError(max(variance, 1 / effective_count**2))
-    independent = cell.rows.independent_share()
-    return Measured(found.value, found.value, found.value, error, count, ends=ends, independent=independent)
+    return Measured(evaluated.value, evaluated.value, evaluated.value, error, count, ends=ends, independent=independent)
 
 
 class _Share(NamedTuple):
@@ -598,14 +608,14 @@ class _Share(NamedTuple):
         return len(self.images) * self.independent
 
 
-def _difference_of_shares(one: _Share, other: _Share, *, are_paired: bool) -> Measured:
+def _difference_of_shares(first: _Share, second: _Share, *, are_paired: bool) -> Measured:
     """A share of images minus another one with Newcombe's interval."""
-    shares = float(one.images.mean()), float(other.images.mean())
-    numbers = one.effective_count, other.effective_count
+    shares = float(first.images.mean()), float(second.images.mean())
+    numbers = first.effective_count, second.effective_count
     value = shares[0] - shares[1]
     if are_paired:
-        independent = min(one.independent, other.independent)
-        counts = count_pairs(one.images > 0.5, other.images > 0.5, independent=independent)
+        independent = min(first.independent, second.independent)
+        counts = count_pairs(first.images > 0.5, second.images > 0.5, independent=independent)
         value = float(counts.difference)  # from counts: no rounding error
         variance = (float(counts.discordant_share) - value**2) / float(counts.total)
         interval = partial(newcombe_interval, counts)
@@ -618,5 +628,6 @@ def _difference_of_shares(one: _Share, other: _Share, *, are_paired: bool) -> Me
         return float(low), float(high)
 
     error = MeanError(max(variance, 2 / numbers[0] ** 2))
-    count, independent = min(len(one.images), len(other.images)), min(one.independent, other.independent)
+    count = min(len(first.images), len(second.images))
+    independent = min(first.independent, second.independent)
     return Measured(value, value, value, error, count, ends=ends, independent=independent)

@@ -15,11 +15,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from failmodes.analysis.evaluations.connection_cache import read_once
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
-from failmodes.analysis.statistics.duplicates import copies_of
 from failmodes.analysis.statistics.estimate import Estimate, Float64Array, estimate_of, interval_columns
+from failmodes.analysis.statistics.run_rows import copies_of
 from failmodes.analysis.statistics.shares import ALPHA, holm
+from failmodes.warehouse.database.connection import read_once
 from failmodes.warehouse.metrics.intervals import normal_quantile
 from failmodes.warehouse.schema import CLEAN
 
@@ -34,7 +34,7 @@ FEWEST = 10  # images that fail, and images that do not, that a gain requires
 SLOPE_RIDGE = 1e-3  # λ of λ|β|²/2 beside the sum of log-losses: keeps β finite where a score separates all events
 PSEUDO_ROWS = 1.0  # rows added to each cell at x = 0, with the overall event rate: keeps α finite
 CONVERGED = 1e-3  # change of log-odds; the error of a Newton step is about its square
-MOST_STEPS = 100
+MAX_STEPS = 100
 
 Model = tuple[str, ...]  # names of its scores; empty for the cells alone
 # by predictor: the scores of the reference, and of the model that is compared with it, the predictor's own last
@@ -106,9 +106,9 @@ class PredictorGain(NamedTuple):
     reason: str | None = None
 
 
-def is_found(predictor: PredictorGain, error: float = ALPHA) -> bool:
+def is_found(predictor: PredictorGain) -> bool:
     """Whether its gain is significantly above 0, corrected for all predictors."""
-    return predictor.adjusted_p is not None and predictor.adjusted_p < error
+    return predictor.adjusted_p is not None and predictor.adjusted_p < ALPHA
 
 
 @read_once
@@ -162,21 +162,21 @@ def measure_early_warning(
     groups = None if copies is None else copies.groups_of(ids.to_numpy())
     if groups is not None:
         rows = rows.with_columns(group=pl.col("image_id").replace_strict(ids, pl.Series(groups)))
-    found = predictor_gains(rows)
-    if not found[DRIFT].rows and attention_note:
-        found |= dict.fromkeys((DRIFT, BEYOND_MARGIN), _nothing(attention_note))
-    return found
+    gains = predictor_gains(rows)
+    if not gains[DRIFT].rows and attention_note:
+        gains |= dict.fromkeys((DRIFT, BEYOND_MARGIN), _nothing(attention_note))
+    return gains
 
 
-def early_warning_rows(found: Mapping[str, PredictorGain], corruptions: Sequence[str]) -> list[dict[str, Any]]:
+def early_warning_rows(gains: Mapping[str, PredictorGain], corruptions: Sequence[str]) -> list[dict[str, Any]]:
     """The rows of the table `early_warning` of one evaluation."""
     return [
         {
-            "score": name, "corruptions": list(corruptions), "adjusted_p_value": one.adjusted_p,
-            "image_count": one.images, "step_count": one.rows, "failure_count": one.events, "reason": one.reason,
-            **interval_columns("gain", one.gain), **interval_columns("share", one.share),
+            "score": name, "corruptions": list(corruptions), "adjusted_p_value": gain.adjusted_p,
+            "image_count": gain.images, "step_count": gain.rows, "failure_count": gain.events, "reason": gain.reason,
+            **interval_columns("gain", gain.gain), **interval_columns("share", gain.share),
         }
-        for name, one in found.items()
+        for name, gain in gains.items()
     ]  # fmt: skip
 
 
@@ -196,40 +196,45 @@ def predictor_gains(rows: pl.DataFrame, seed: int = 0) -> dict[str, PredictorGai
     ids, image = np.unique(group, return_inverse=True)
     fold = np.random.default_rng(seed).permutation(len(ids)) % FOLDS
     numbers = pl.col("event", *SCORES).cast(pl.Float64)
-    own = pl.col("image_id")
-    rows = rows.select(pl.col("cell").cast(pl.Int64), own, numbers, image=image, fold=fold[image]).sort("cell")
+    rows = rows.select(pl.col("cell").cast(pl.Int64), pl.col("image_id"), numbers, image=image, fold=fold[image]).sort(
+        "cell"
+    )
     known = rows.filter(pl.all_horizontal(pl.col(OF_PREDICTION).is_finite()))
-    found = _gains(known, OF_PREDICTION) | _gains(known.filter(pl.col(DRIFT).is_finite()), (DRIFT, BEYOND_MARGIN))
-    p_values = {name: one.adjusted_p for name, one in found.items() if one.adjusted_p is not None}
+    gains = _gains(known, OF_PREDICTION) | _gains(known.filter(pl.col(DRIFT).is_finite()), (DRIFT, BEYOND_MARGIN))
+    p_values = {name: gain.adjusted_p for name, gain in gains.items() if gain.adjusted_p is not None}
     adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
-    return {name: one._replace(adjusted_p=adjusted.get(name)) for name, one in found.items()}
+    return {name: gain._replace(adjusted_p=adjusted.get(name)) for name, gain in gains.items()}
 
 
 def _gains(rows: pl.DataFrame, names: tuple[str, ...]) -> dict[str, PredictorGain]:
     """Gains of some predictors over the same rows, with uncorrected p values."""
-    image, event = rows["image"].to_numpy(), rows["event"].to_numpy()
-    counts, failures = np.bincount(image).astype(np.float64), np.bincount(image, event)
+    image = rows["image"].to_numpy()
+    event = rows["event"].to_numpy()
+    counts = np.bincount(image).astype(np.float64)
+    failures = np.bincount(image, event)
     sizes = (rows["image_id"].n_unique(), len(rows), int(event.sum()))
     reason = _too_few(int((failures > 0).sum()), int((counts > failures).sum()))
-    score, spread = pl.col(SCORES), pl.col(SCORES).std(ddof=0).over("cell")
+    score = pl.col(SCORES)
+    spread = pl.col(SCORES).std(ddof=0).over("cell")
     is_equal = (score.min() == score.max()).over("cell") | (spread == 0)
     standard = (score - score.mean().over("cell")) / spread
     rows = rows.with_columns(pl.when(is_equal).then(0.0).otherwise(standard).name.keep())
     losses: dict[Model, Float64Array] = {}
-    found = {}
+    gains = {}
     for name in names:
         reference, model = COMPARED[name]
         if reason or not (rows[model[-1]] != 0).any():
-            found[name] = _nothing(reason or "the score is the same for all images of each cell", *sizes)
+            gains[name] = _nothing(reason or "the score is the same for all images of each cell", *sizes)
             continue
-        for one in (reference, model):
-            if one not in losses:
-                losses[one] = np.bincount(image, held_out_losses(rows, one)).astype(np.float64)
+        for columns in (reference, model):
+            if columns not in losses:
+                losses[columns] = np.bincount(image, held_out_losses(rows, columns)).astype(np.float64)
         gained = losses[reference] - losses[model]
-        (gain, error), (share, share_error) = _ratio(gained, counts), _ratio(gained, losses[reference])
+        (gain, error) = _ratio(gained, counts)
+        (share, share_error) = _ratio(gained, losses[reference])
         p = erfc(gain / error / sqrt(2)) / 2 if error else 1.0
-        found[name] = PredictorGain(_interval(gain, error), _interval(share, share_error), p, *sizes)
-    return found
+        gains[name] = PredictorGain(_interval(gain, error), _interval(share, share_error), p, *sizes)
+    return gains
 
 
 def held_out_losses(rows: pl.DataFrame, model: Model) -> Float64Array:
@@ -241,9 +246,12 @@ def held_out_losses(rows: pl.DataFrame, model: Model) -> Float64Array:
     """
     cell, event, fold = (rows[name].to_numpy() for name in ("cell", "event", "fold"))
     scores = np.array([rows[name].to_numpy() for name in model]).reshape(len(model), len(rows))
-    odds, moved, beta = np.empty(len(rows)), np.zeros(cell[-1] + 1), np.zeros(len(model))
+    odds = np.empty(len(rows))
+    moved = np.zeros(cell[-1] + 1)
+    beta = np.zeros(len(model))
     for number in range(FOLDS):
-        held, others = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
+        held = np.flatnonzero(fold == number)
+        others = np.flatnonzero(fold != number)
         alpha, moved, beta = fit_hazard(cell[others], event[others], scores.take(others, axis=1), moved, beta)
         odds[held] = alpha[cell[held]] + np.einsum("p,pr->r", beta, scores.take(held, axis=1))
     losses: Float64Array = np.logaddexp(0, odds) - event * odds
@@ -271,30 +279,36 @@ def fit_hazard(
     """
     from scipy.special import expit  # here: it takes .2 s, and most charts do without
 
-    counts, cells = np.bincount(cell, minlength=len(moved)), len(moved)
+    counts = np.bincount(cell, minlength=len(moved))
+    cells = len(moved)
     firsts = (np.cumsum(counts) - counts)[counts > 0]
 
     def sums(values: Float64Array) -> Float64Array:
-        found = np.zeros(cells)
-        found[counts > 0] = np.add.reduceat(values, firsts)
-        return found
+        totals = np.zeros(cells)
+        totals[counts > 0] = np.add.reduceat(values, firsts)
+        return totals
 
-    share, ridge = (event.sum() + 0.5) / (len(event) + 1), SLOPE_RIDGE * np.eye(len(beta))
+    share = (event.sum() + 0.5) / (len(event) + 1)
+    ridge = SLOPE_RIDGE * np.eye(len(beta))
     alone = (sums(event) + PSEUDO_ROWS * share) / (counts + PSEUDO_ROWS)
     alone = np.log(alone / (1 - alone))
-    alpha, reach = alone + moved, np.abs(scores).max(axis=1, initial=0)
-    for _ in range(MOST_STEPS if len(beta) else 0):
-        chance, pseudo = expit(np.repeat(alpha, counts) + np.einsum("p,pr->r", beta, scores)), expit(alpha)
-        missed, weight = event - chance, chance * (1 - chance)
+    alpha = alone + moved
+    reach = np.abs(scores).max(axis=1, initial=0)
+    for _ in range(MAX_STEPS if len(beta) else 0):
+        chance = expit(np.repeat(alpha, counts) + np.einsum("p,pr->r", beta, scores))
+        pseudo = expit(alpha)
+        missed = event - chance
+        weight = chance * (1 - chance)
         rising = [sums(missed) + PSEUDO_ROWS * (share - pseudo), np.einsum("pr,r->p", scores, missed) - ridge @ beta]
         weighted = weight * scores
-        mixed = np.array([sums(one) for one in weighted])
-        own = np.diag(sums(weight) + PSEUDO_ROWS * pseudo * (1 - pseudo))
-        hessian = np.block([[own, mixed.T], [mixed, np.einsum("pr,qr->pq", weighted, scores) + ridge]])
+        mixed = np.array([sums(weights) for weights in weighted])
+        information = np.diag(sums(weight) + PSEUDO_ROWS * pseudo * (1 - pseudo))
+        hessian = np.block([[information, mixed.T], [mixed, np.einsum("pr,qr->pq", weighted, scores) + ridge]])
         step = np.linalg.solve(hessian, np.concatenate(rising))
         change = float(np.abs(step[:cells]).max() + reach @ np.abs(step[cells:]))
         step *= np.log1p(change) / change if change > 1 else 1.0
-        alpha, beta = alpha + step[:cells], beta + step[cells:]
+        alpha = alpha + step[:cells]
+        beta = beta + step[cells:]
         if change < CONVERGED:
             break
     return alpha, alpha - alone, beta
@@ -314,7 +328,8 @@ def _ratio(above: Float64Array, below: Float64Array) -> tuple[float, float]:
 
     Source: Cochran 1977, Sampling Techniques, chapter 6.
     """
-    count, total = np.count_nonzero(below), below.sum()
+    count = np.count_nonzero(below)
+    total = below.sum()
     ratio = above.sum() / total
     squares = np.square(above - ratio * below).sum()
     return float(ratio), float(WIDENED * np.sqrt(squares * count / (count - 1)) / total)

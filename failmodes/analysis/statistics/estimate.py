@@ -11,11 +11,27 @@ Word = Literal["supported", "contradicted", "inconclusive", "not_measurable"]  #
 
 
 class Estimate(NamedTuple):
-    """A value with the ends of its interval, in the unit of the value."""
+    """A value with its interval, and what is needed to judge and to format it.
+
+    Attributes:
+        value: in its unit.
+        low: lower end of the interval.
+        high: upper end.
+        level: of the interval, or of each of two one-sided bounds; None where it is not stated.
+        n: images of a cell; 0 where it is not stated.
+        unit: such as "share" (0-1), "difference of shares" (-1 to 1) or "nats".
+        p_value: of no effect, with the correction that its table states; None without a test.
+        seeds: training runs of each side that the interval covers too, the fewest; None if it is about checkpoints.
+    """
 
     value: float
     low: float
     high: float
+    level: float | None = None
+    n: int = 0
+    unit: str = ""
+    p_value: float | None = None
+    seeds: int | None = None
 
     @property
     def above_zero(self) -> bool:
@@ -33,17 +49,17 @@ class Estimate(NamedTuple):
 
     def __neg__(self) -> "Estimate":
         """The estimate with the other sign: an accuracy drop as a change, one model's lead as the other's."""
-        return Estimate(-self.value, -self.high, -self.low)
+        return self._replace(value=-self.value, low=-self.high, high=-self.low)
 
 
-def known_estimate(value: float | None, low: float | None, high: float | None) -> Estimate | None:
-    """The estimate of a value and both ends of its interval; None if any is missing."""
-    return None if value is None or low is None or high is None else Estimate(value, low, high)
+def known_estimate(value: float | None, low: float | None, high: float | None, **known: Any) -> Estimate | None:
+    """The estimate of a value and both ends of its interval, with more fields; None if any of the three is missing."""
+    return None if value is None or low is None or high is None else Estimate(value, low, high, **known)
 
 
-def interval_columns(name: str, estimate: tuple[float, ...] | None) -> dict[str, float | None]:
+def interval_columns(name: str, estimate: tuple[Any, ...] | None) -> dict[str, float | None]:
     """The columns `name`, `name_low` and `name_high` of an estimate; null for None."""
-    return dict(zip((name, f"{name}_low", f"{name}_high"), estimate or (None, None, None), strict=True))
+    return dict(zip((name, f"{name}_low", f"{name}_high"), (estimate or (None,) * 3)[:3], strict=True))
 
 
 def estimate_of(row: Mapping[str, Any], name: str) -> Estimate:

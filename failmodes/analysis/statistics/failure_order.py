@@ -20,7 +20,7 @@ from failmodes.analysis.statistics.model_accuracy import accuracy_over
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, ModelRows, RunRows
 from failmodes.analysis.statistics.shares import POWER
 from failmodes.warehouse.metrics.duplicates import Groups, independent_share, kept_groups
-from failmodes.warehouse.metrics.intervals import mean_with_made_up, normal_quantile
+from failmodes.warehouse.metrics.intervals import mean_with_pseudo_images, normal_quantile
 
 AT_LAST, ON_AVERAGE = MEASURES = ("at_last", "on_average")
 FEWEST_OF_CLASS = 10  # images; a class with fewer is not ranked
@@ -52,19 +52,22 @@ def rank_corruptions(run: RunRows, corruptions: Sequence[str], measure: str, lev
     columns = columns_of_drops(run, corruptions, measure)
     if not columns:
         return {}
-    correct, groups = run.correct, run.groups
-    left = np.stack([correct[:, own].mean(axis=1) for own in columns.values()])
+    correct = run.correct
+    groups = run.groups
+    left = np.stack([correct[:, cells].mean(axis=1) for cells in columns.values()])
     if run.shares_images:
         variance = np.array(
-            [[mean_with_made_up(one - other, -1, 1, groups=groups)[1] for other in left] for one in left]
+            [[mean_with_pseudo_images(first - second, -1, 1, groups=groups)[1] for second in left] for first in left]
         )
     else:  # variances of means over cells of different images add up
-        of_cell = np.array([mean_with_made_up(cell.astype(np.float64), 0, 1, groups=groups)[1] for cell in correct.T])
-        own_variance = np.array([of_cell[own].sum() / len(own) ** 2 for own in columns.values()])
+        of_cell = np.array(
+            [mean_with_pseudo_images(cell.astype(np.float64), 0, 1, groups=groups)[1] for cell in correct.T]
+        )
+        own_variance = np.array([of_cell[cells].sum() / len(cells) ** 2 for cells in columns.values()])
         variance = own_variance[:, None] + own_variance
     quantiles = quantiles_of_pairs(np.full(len(left), run.effective_count), level)
     metrics = ModelMetrics(ModelRows((run,)))
-    lost = [[Term(CLEAN_CELL, 1), *mean_of([run.cells[cell] for cell in own], -1)] for own in columns.values()]
+    lost = [[Term(CLEAN_CELL, 1), *mean_of([run.cells[cell] for cell in cells], -1)] for cells in columns.values()]
     drops = [accuracy_over(metrics, terms).interval(level) for terms in lost]
     return dict(zip(columns, _ranked(drops, -left.mean(axis=1), np.sqrt(variance), quantiles), strict=True))
 
@@ -91,14 +94,17 @@ def rank_classes(
         level: of all intervals.
         groups: (N,) of duplicates among the images; None if they are distinct.
     """
-    loss, label = np.asarray(losses, dtype=np.float64), np.asarray(labels)
+    loss = np.asarray(losses, dtype=np.float64)
+    label = np.asarray(labels)
     by_class = {int(index): (loss[label == index], kept_groups(groups, label == index)) for index in np.unique(label)}
-    counts = {index: len(own) * independent_share(of_own) for index, (own, of_own) in by_class.items()}
-    kept = {index: own for index, own in by_class.items() if counts[index] >= FEWEST_OF_CLASS}
+    counts = {index: len(losses_of) * independent_share(of_own) for index, (losses_of, of_own) in by_class.items()}
+    kept = {index: losses_of for index, losses_of in by_class.items() if counts[index] >= FEWEST_OF_CLASS}
     if not kept:
         return {}
-    means = np.array([own.mean() for own, _ in kept.values()])
-    center, variance = np.array([mean_with_made_up(own, -1, 1, groups=of_own) for own, of_own in kept.values()]).T
+    means = np.array([losses_of.mean() for losses_of, _ in kept.values()])
+    center, variance = np.array(
+        [mean_with_pseudo_images(losses_of, -1, 1, groups=of_own) for losses_of, of_own in kept.values()]
+    ).T
     half = normal_quantile(level) * np.sqrt(variance)
     drops = [Estimate(*ends) for ends in np.stack([means, center - half, center + half], axis=1).tolist()]
     quantiles = quantiles_of_pairs([counts[index] for index in kept], level)

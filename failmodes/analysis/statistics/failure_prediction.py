@@ -9,13 +9,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
-from failmodes.analysis.evaluations.connection_cache import read_once
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.evaluations.trained_models import TrainedModel
 from failmodes.analysis.statistics.difference import Measured, ModelMetrics
-from failmodes.analysis.statistics.duplicates import share_of_independent
 from failmodes.analysis.statistics.estimate import Estimate, Word
 from failmodes.analysis.statistics.model_accuracy import rows_of
+from failmodes.analysis.statistics.run_rows import share_of_independent
+from failmodes.warehouse.database.connection import read_once
 from failmodes.warehouse.metrics.failure_prediction import FEWEST
 from failmodes.warehouse.metrics.intervals import auroc_error, auroc_interval, exact_interval
 from failmodes.warehouse.schema import CLEAN
@@ -26,19 +26,20 @@ KEPT_SHARE = 0.8  # coverage in sentences
 
 def enough(independent: float = 1.0) -> pl.Expr:
     """Whether a cell has FEWEST failures and correct predictions, by the effective number of images."""
-    failures, count = pl.col("failures") * independent, pl.col("n") * independent
+    failures = pl.col("failures") * independent
+    count = pl.col("n") * independent
     return (failures >= FEWEST) & (count - failures >= FEWEST)
 
 
 class CellAuroc(NamedTuple):
-    """AUROC of confidence in one cell, with its 95% interval for all cells together (Bonferroni)."""
+    """AUROC of confidence in one cell.
+
+    Its 95% interval and its p value, one-sided, of not being below chance, hold for all cells together (Bonferroni).
+    """
 
     corruption: str
     severity: float
     auroc: Estimate
-    image_count: int
-    p_value: float  # one-sided, of not being below chance, for all cells together
-    p_above: float  # of not being above chance, likewise
 
     @property
     def verdict(self) -> Word:
@@ -84,21 +85,22 @@ def predict_failures(
     risks = read_for_selection(con, "risk_coverage", selection.only(evaluation)).filter(
         pl.col("corruption").is_in(selection.averaged), score="confidence"
     )
-    at_last = risks.filter(pl.col("severity") == pl.col("severity").max().over("corruption"))
+    shared = risks.filter(pl.col("severity").is_in(selection.severities))
+    at_last = shared.filter(pl.col("severity") == pl.col("severity").max().over("corruption"))
     error_rate, error_rate_kept = (
         mean_of_shares(
             at_last.filter(coverage=share)["selective_risk"].to_numpy(), share * selection.image_count * independent
         )
         for share in (1.0, KEPT_SHARE)
     )
-    found = []
+    predicted = []
     for corruption, severity, auroc, failures, count in cells.rows():
         counts = failures * independent, (count - failures) * independent
         ends = auroc_interval(auroc, *counts, comparisons=len(cells))
         deviations = (CHANCE - auroc) / auroc_error(CHANCE, *counts)
-        p_values = (min(1.0, len(cells) * erfc(sign * deviations / sqrt(2)) / 2) for sign in (1, -1))
-        found.append(CellAuroc(corruption, severity, Estimate(auroc, *ends), count, *p_values))
-    return FailurePrediction(tuple(found), error_rate, error_rate_kept)
+        p_value = min(1.0, len(cells) * erfc(deviations / sqrt(2)) / 2)
+        predicted.append(CellAuroc(corruption, severity, Estimate(auroc, *ends, n=count, p_value=p_value)))
+    return FailurePrediction(tuple(predicted), error_rate, error_rate_kept)
 
 
 @read_once
@@ -114,12 +116,12 @@ def mean_auroc(
         enough(), pl.col("corruption").is_in([CLEAN, *selection.averaged]), score="confidence"
     )
     metrics = ModelMetrics(rows_of(con, TrainedModel(evaluation.label, (evaluation,))))
-    found = {}
-    for (severity,), own in cells.sort("severity", "corruption").group_by("severity", maintain_order=True):
-        measured = metrics.mean("auroc", own.select("corruption", "severity").rows(), "confidence")
+    aurocs = {}
+    for (severity,), at_severity in cells.sort("severity", "corruption").group_by("severity", maintain_order=True):
+        measured = metrics.mean("auroc", at_severity.select("corruption", "severity").rows(), "confidence")
         assert isinstance(measured, Measured), "it is defined in every cell with failures and correct predictions"
-        found[float(severity)] = measured.interval()
-    return found
+        aurocs[float(severity)] = measured.interval()
+    return aurocs
 
 
 def mean_of_shares(shares: ArrayLike, count: float) -> Estimate:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import duckdb
 import polars as pl
 
-from failmodes.analysis.evaluations.connection_cache import read_once
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, averaged_severities
 from failmodes.analysis.evaluations.trained_models import TrainedModel, trained_models
 from failmodes.analysis.statistics.curve_shape import stored_settings
@@ -17,9 +16,10 @@ from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, ModelRows, read_run
 from failmodes.analysis.statistics.shares import LARGEST_DROP_ERROR, holm
 from failmodes.analysis.statistics.sufficiency import non_finite_cells
+from failmodes.warehouse.database.connection import read_once
 from failmodes.warehouse.schema import CLEAN
 
-MOST_SHOWN = 10  # training runs that a report shows individually
+MAX_SHOWN = 10  # training runs that a report shows individually
 
 
 class MeanAccuracy(NamedTuple):
@@ -28,7 +28,8 @@ class MeanAccuracy(NamedTuple):
     Attributes:
         clean: on clean images.
         corrupted: the mean over `Selection.averaged` of the mean over whole severities; None if one is missing.
-        by_corruption: the mean over whole severities of each evaluated corruption, extras included.
+        by_corruption: the mean over whole severities of each corruption that has all shared severities, extras
+            included.
     """
 
     clean: Estimate
@@ -94,11 +95,11 @@ def rows_of(con: duckdb.DuckDBPyConnection, model: TrainedModel) -> ModelRows:
 
 def severities_of(cells: Iterable[CellKey]) -> dict[str, list[float]]:
     """Severities above clean of each corruption, in order."""
-    found: dict[str, list[float]] = {}
+    severities: dict[str, list[float]] = {}
     for corruption, severity in cells:
         if corruption != CLEAN:
-            found.setdefault(corruption, []).append(severity)
-    return found
+            severities.setdefault(corruption, []).append(severity)
+    return severities
 
 
 def mean_corrupted(cells: Iterable[CellKey], corruptions: Iterable[str]) -> list[Term]:
@@ -110,19 +111,21 @@ def mean_corrupted(cells: Iterable[CellKey], corruptions: Iterable[str]) -> list
 
 def accuracy_over(metrics: ModelMetrics, terms: Sequence[Term]) -> Measured:
     """A weighted sum of accuracies, which is always defined."""
-    found = metrics.measure("accuracy", terms)
-    assert isinstance(found, Measured)
-    return found
+    measured = metrics.measure("accuracy", terms)
+    assert isinstance(measured, Measured)
+    return measured
 
 
 @read_once
 def accuracy_of(con: duckdb.DuckDBPyConnection, selection: Selection, model: TrainedModel) -> MeanAccuracy:
     """The mean accuracies of a model, with intervals of the stored shapes' level."""
-    level, metrics = stored_settings(con).interval_level, ModelMetrics(rows_of(con, model))
-    known = [corruption for corruption in severities_of(metrics.cells) if corruption in selection.corruptions]
+    level = stored_settings(con).interval_level
+    metrics = ModelMetrics(rows_of(con, model))
+    cells = selection.averaged_cells(metrics.cells)
+    known = [corruption for corruption in severities_of(cells) if corruption in selection.corruptions]
 
     def mean(corruptions: Sequence[str]) -> Estimate:
-        return accuracy_over(metrics, mean_corrupted(metrics.cells, corruptions)).interval(level)
+        return accuracy_over(metrics, mean_corrupted(cells, corruptions)).interval(level)
 
     return MeanAccuracy(
         accuracy_over(metrics, [Term(CLEAN_CELL, 1)]).interval(level),
@@ -145,14 +148,14 @@ def best_and_worst(con: duckdb.DuckDBPyConnection, selection: Selection, most: i
     """The part of a selection that a report shows model by model: the best and the worst of many training runs.
 
     Models are ranked by mean corrupted accuracy, those without one last. Each end has as many as have `most` / 2
-    training runs (by default MOST_SHOWN), at least one model.
+    training runs (by default MAX_SHOWN), at least one model.
     """
-    most = most or MOST_SHOWN
+    most = most or MAX_SHOWN
     if len(selection.evaluations) <= most:
         return selection
-    found = model_accuracies(con, selection)
-    means = {model: one.corrupted.value for model, one in found.items() if one.corrupted}
-    ranked = sorted(found, key=lambda model: -means.get(model, -1.0))
+    accuracies = model_accuracies(con, selection)
+    means = {model: accuracy.corrupted.value for model, accuracy in accuracies.items() if accuracy.corrupted}
+    ranked = sorted(accuracies, key=lambda model: -means.get(model, -1.0))
     with_mean = [model for model in reversed(ranked) if model in means] or ranked[::-1]
     shown = {run for end in (ranked, with_mean) for model in _first_of(end, most) for run in model.runs}
     runs = tuple(run for run in selection.evaluations if run in shown)
@@ -186,11 +189,11 @@ def left_out_sentence(shown: Selection) -> str:
     )
 
 
-def lowest_first(found: Iterable[MeanAccuracy]) -> list[str]:
+def lowest_first(accuracies: Iterable[MeanAccuracy]) -> list[str]:
     """Corruptions by mean accuracy over the models evaluated on them, the lowest first."""
     values: dict[str, list[float]] = {}
-    for one in found:
-        for corruption, estimate in one.by_corruption.items():
+    for accuracy in accuracies:
+        for corruption, estimate in accuracy.by_corruption.items():
             values.setdefault(corruption, []).append(estimate.value)
     return sorted(values, key=lambda corruption: sum(values[corruption]) / len(values[corruption]))
 
@@ -205,7 +208,7 @@ def seed_curves(con: duckdb.DuckDBPyConnection, selection: Selection, model: Tra
     """
     metrics = ModelMetrics(rows_of(con, model))
     rows = [
-        (corruption, severity, *accuracy_over(metrics, [Term(cell, 1)]).interval())
+        (corruption, severity, *accuracy_over(metrics, [Term(cell, 1)]).interval()[:3])
         for corruption, severities in severities_of(metrics.cells).items()
         if corruption in selection.corruptions
         for severity, cell in [(0.0, CLEAN_CELL), *((severity, (corruption, severity)) for severity in severities)]
@@ -220,22 +223,30 @@ def drop_rankings(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[
     if selection.picked_from:  # p values are corrected for all of these, since the data picked them
         of_all = drop_rankings(con, replace(selection, evaluations=selection.picked_from, picked_from=()))
         return {evaluation: of_all[evaluation] for evaluation in selection.evaluations}
-    level, found = stored_settings(con).interval_level, {}
+    level = stored_settings(con).interval_level
+    rankings = {}
     for evaluation in selection.evaluations:
         without = {corruption for corruption, _ in non_finite_cells(con, evaluation.evaluation_id)}
         measured = [c for c in selection.corruptions if not without & {CLEAN, c}]
         ranked = [c for c in selection.averaged if c in measured]
         withheld = tuple(c for c in selection.averaged if c not in measured)  # extras are not ranked
         rows = rows_of(con, TrainedModel(evaluation.label, (evaluation,)))
-        found[evaluation] = rank_drops(rows, measured, ranked, level)._replace(withheld=withheld)
-    adjusted = holm([one.p_value for one in found.values()])
+        cells = selection.averaged_cells(rows.cells)
+        rankings[evaluation] = rank_drops(rows, measured, ranked, level, cells)._replace(withheld=withheld)
+    adjusted = holm([ranking.p_value for ranking in rankings.values()])
     return {
-        evaluation: found[evaluation]._replace(p_value=p_value)
-        for evaluation, p_value in zip(found, adjusted, strict=True)
+        evaluation: rankings[evaluation]._replace(p_value=p_value)
+        for evaluation, p_value in zip(rankings, adjusted, strict=True)
     }
 
 
-def rank_drops(model: ModelRows, corruptions: Sequence[str], ranked: Sequence[str], level: float) -> DropRanking:
+def rank_drops(
+    model: ModelRows,
+    corruptions: Sequence[str],
+    ranked: Sequence[str],
+    level: float,
+    cells: Iterable[CellKey] | None = None,
+) -> DropRanking:
     """Rank corruptions by the drop of a model's accuracy.
 
     Args:
@@ -243,9 +254,11 @@ def rank_drops(model: ModelRows, corruptions: Sequence[str], ranked: Sequence[st
         corruptions: to measure.
         ranked: those of them to rank; the others are extras.
         level: of the intervals.
+        cells: whose last severities are ranked; None for all.
     """
     metrics = ModelMetrics(model)
-    last = {c: [(c, found[-1])] for c, found in severities_of(model.cells).items() if c in corruptions}
+    grids = severities_of(model.cells if cells is None else cells)
+    last = {c: [(c, grid[-1])] for c, grid in grids.items() if c in corruptions}
 
     def drop(corruption: str, other: str = CLEAN) -> Measured:
         """The accuracy under the other corruption minus that under the first."""
@@ -253,17 +266,17 @@ def rank_drops(model: ModelRows, corruptions: Sequence[str], ranked: Sequence[st
         return accuracy_over(metrics, [*mean_of(others), *mean_of(last[corruption], -1)])
 
     drops = {c: CorruptionDrop(c, cells[0][1], drop(c).interval(level)) for c, cells in last.items()}
-    by_size = sorted(drops.values(), key=lambda one: -one.at_last.value)
-    order = [one.corruption for one in by_size if one.corruption in ranked]
+    by_size = sorted(drops.values(), key=lambda known: -known.at_last.value)
+    order = [known.corruption for known in by_size if known.corruption in ranked]
     leads = [drop(order[0], other) for other in order[1:]]
     intervals = tuple(lead.interval(level) for lead in leads)
-    tested = [drop(one) for one in order[:1]]
+    tested = [drop(corruption) for corruption in order[:1]]
     if leads:  # the lead closest to 0 has the largest p value
         tested.append(leads[min(range(len(leads)), key=lambda place: intervals[place].low)])
     return DropRanking(
         tuple(drops[c] for c in order),
         intervals,
-        tuple(one for one in by_size if one.corruption not in order),
-        p_value=max((one.p_value if one.value > 0 else 1.0 for one in tested), default=1.0),
+        tuple(known for known in by_size if known.corruption not in order),
+        p_value=max((measured.p_value if measured.value > 0 else 1.0 for measured in tested), default=1.0),
         images_needed=tested[-1].images_needed(0, 1 - LARGEST_DROP_ERROR) if tested else None,
     )

@@ -1,6 +1,6 @@
 """Pairs of models: which is more accurate on average over corruptions, and in each cell (McNemar's test)."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
@@ -8,15 +8,15 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from failmodes.analysis.evaluations.connection_cache import read_once
 from failmodes.analysis.evaluations.selection import Selection
+from failmodes.analysis.evaluations.shared_cells import CellKey
 from failmodes.analysis.evaluations.trained_models import TrainedModel, pairs_of_models, trained_models
 from failmodes.analysis.statistics.difference import Measured, ModelMetrics
-from failmodes.analysis.statistics.duplicates import share_of_independent
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import accuracy_over, mean_corrupted, rows_of
-from failmodes.analysis.statistics.run_rows import ModelRows
+from failmodes.analysis.statistics.run_rows import ModelRows, share_of_independent
 from failmodes.analysis.statistics.shares import ALPHA, BETTER_MODEL_ERROR, exact_mcnemar, holm
+from failmodes.warehouse.database.connection import read_once
 from failmodes.warehouse.schema import CLEAN
 
 
@@ -29,10 +29,8 @@ class PairDifference(NamedTuple):
         a: the first.
         b: the second.
         difference: -1 to 1, the mean over the corruptions that both have of the mean over their whole severities, with
-            its 95% interval.
+            its 95% interval and its p value of 0, uncorrected.
         adjusted_p: of a difference of 0, with Holm's correction over all pairs.
-        image_count: images that both have.
-        p_value: of a difference of 0, uncorrected.
         images_needed: images that would detect the difference with a power of 80% if it is as measured; None if no
             number would.
     """
@@ -41,8 +39,6 @@ class PairDifference(NamedTuple):
     b: TrainedModel
     difference: Estimate
     adjusted_p: float
-    image_count: int
-    p_value: float
     images_needed: int | None = None
 
     @property
@@ -78,23 +74,33 @@ def compare_models_of(con: duckdb.DuckDBPyConnection, selection: Selection) -> l
     sums: dict[Hashable, Any] = {}
     models = trained_models(selection.evaluations)
     pairs = sorted(combinations(models, 2), key=lambda pair: not all(model.has_several_seeds for model in pair))
-    found = [
+    compared = [
         (a, b, difference)
         for a, b in pairs
-        if (difference := corrupted_difference(rows_of(con, a), rows_of(con, b), selection.averaged, sums))
+        if (difference := _shared_difference(rows_of(con, a), rows_of(con, b), selection, sums))
     ]
-    p_values = [difference.p_value for *_, difference in found]
+    p_values = [difference.p_value for *_, difference in compared]
     return [
         PairDifference(
-            a, b, difference.interval(), adjusted, selection.image_count, p_value,
+            a, b, difference.interval()._replace(n=selection.image_count, p_value=p_value), adjusted,
             difference.images_needed(0, 1 - BETTER_MODEL_ERROR),
         )
-        for (a, b, difference), p_value, adjusted in zip(found, p_values, holm(p_values), strict=True)
+        for (a, b, difference), p_value, adjusted in zip(compared, p_values, holm(p_values), strict=True)
     ]  # fmt: skip
 
 
+def _shared_difference(a: ModelRows, b: ModelRows, selection: Selection, sums: dict[Hashable, Any]) -> Measured | None:
+    """The same over the shared cells of a selection."""
+    both = selection.averaged_cells({*a.cells} & {*b.cells})
+    return corrupted_difference(a, b, selection.averaged, sums, both)
+
+
 def corrupted_difference(
-    a: ModelRows, b: ModelRows, corruptions: Sequence[str], sums: dict[Hashable, Any] | None = None
+    a: ModelRows,
+    b: ModelRows,
+    corruptions: Sequence[str],
+    sums: dict[Hashable, Any] | None = None,
+    cells: Iterable[CellKey] | None = None,
 ) -> Measured | None:
     """Mean corrupted accuracy of `a` minus that of `b`; None without a corruption that all runs of both have.
 
@@ -103,27 +109,28 @@ def corrupted_difference(
         b: those of another.
         corruptions: that the average is over, each with its whole severities.
         sums: shared by comparisons of many models (see `ModelMetrics`).
+        cells: that the average is over; None for all that both have.
     """
     metrics = ModelMetrics(a, b, sums=sums)
-    terms = mean_corrupted(metrics.cells, corruptions)
+    terms = mean_corrupted(metrics.cells if cells is None else cells, corruptions)
     others = [term._replace(weight=-term.weight, of_baseline=True) for term in terms]
     return accuracy_over(metrics, [*terms, *others]) if terms else None
 
 
 def rank_by_wins(differences: Sequence[PairDifference]) -> list[WinCount]:
     """Rank models by how many others they are more accurate than, then by how few are more accurate than them."""
-    found = []
+    counts = []
     for model in dict.fromkeys(model for pair in differences for model in (pair.a, pair.b)):
-        own = [pair for pair in differences if model in (pair.a, pair.b)]
-        won = sum(pair.winner == model for pair in own)
-        decided = sum(pair.winner is not None for pair in own)
-        found.append(WinCount(model, won, decided - won, len(own)))
-    return sorted(found, key=lambda count: (-count.won, count.lost))
+        pairs = [pair for pair in differences if model in (pair.a, pair.b)]
+        won = sum(pair.winner == model for pair in pairs)
+        decided = sum(pair.winner is not None for pair in pairs)
+        counts.append(WinCount(model, won, decided - won, len(pairs)))
+    return sorted(counts, key=lambda count: (-count.won, count.lost))
 
 
 @read_once
 def compare_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
-    """Exact McNemar tests of every pair of evaluations of different models in every cell that both have.
+    """Exact McNemar tests of every pair of evaluations of different models in every shared cell that both have.
 
     The clean cell counts once. Holm's correction is over the cells of all pairs: they are one family. Where corrupted
     images do not pair with clean ones, the two models still see the same images in a cell.
@@ -142,7 +149,8 @@ def compare_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.Da
     ids = [(a.evaluation_id, b.evaluation_id) for a, b in pairs_of_models(selection.evaluations)]
     pairs = pl.DataFrame(ids, {"a": pl.String, "b": pl.String}, orient="row")
     either_order = pl.concat([rows, swapped], how="diagonal")  # stored once, in the order of the IDs
-    cells = pairs.join(either_order, on=["a", "b"], maintain_order="left_right")
+    shared = either_order.filter(pl.col("severity").is_in([0.0, *selection.severities]))
+    cells = pairs.join(shared, on=["a", "b"], maintain_order="left_right")
     independent = np.array([share_of_independent(con, evaluation_id) for evaluation_id in cells["a"]], dtype=np.float64)
     p_values = exact_mcnemar(*(cells[name].to_numpy() * independent for name in ("only_a", "only_b")))
     adjusted = pl.Series(holm(p_values.tolist()), dtype=pl.Float64)

@@ -10,9 +10,8 @@ import duckdb
 
 from failmodes.analysis.evaluations.selection import Selection, selection_of
 from failmodes.analysis.evaluations.trained_models import TrainedModel, named_model, trained_models
-from failmodes.analysis.statistics.duplicates import duplicate_images
 from failmodes.analysis.statistics.model_accuracy import rows_of
-from failmodes.analysis.statistics.run_rows import ModelRows
+from failmodes.analysis.statistics.run_rows import ModelRows, duplicate_images
 from failmodes.runtime.errors import StudyError
 from failmodes.runtime.storage.locations import find_warehouse
 from failmodes.warehouse.database.checks import RELATED, refuse_broken_relations
@@ -32,6 +31,7 @@ NEEDED = (
     "images",
     "datasets",
     "shifts",
+    "stated_models",
 )
 
 
@@ -84,7 +84,9 @@ class OpenedModel(NamedTuple):
     @property
     def described(self) -> DescribedModel:
         """Its description."""
-        ids, seeds, selection = tuple(self.selection.ids), self.model.seeds, self.selection
+        ids = tuple(self.selection.ids)
+        seeds = self.model.seeds
+        selection = self.selection
         distinct = duplicate_images(self.con, ids[0]).distinct
         return DescribedModel(self.label, ids, seeds, selection.image_count, selection.source_line, distinct)
 
@@ -99,7 +101,7 @@ class OpenedModel(NamedTuple):
 
 def duplicates_notes(*models: DescribedModel | None) -> list[str]:
     """Notes on exact duplicates among the images of some models; one for each model if they differ."""
-    notes = {one.label: one.duplicates_note for one in models if one is not None and one.duplicates_note}
+    notes = {model.label: model.duplicates_note for model in models if model is not None and model.duplicates_note}
     if len(set(notes.values())) == 1:
         return [next(iter(notes.values()))]
     return [f"{label}: {note}" for label, note in notes.items()]
@@ -142,11 +144,11 @@ def find_model(con: duckdb.DuckDBPyConnection, path: Path, name: str | None) -> 
                 f"{path} contains {len(known)} models: name one, such as {path.name}{SEPARATOR}{known[0].label}"
             )
         return known[0]
-    found = named_model([one.model for one in known], name, f"in {path}", "it holds")
-    (one,) = (one for one in known if found.runs[0] in one.model.runs)
-    if found == one.model:
-        return one
-    return one._replace(model=found, selection=one.selection.only(found.runs[0]))
+    named = named_model([opened.model for opened in known], name, f"in {path}", "it holds")
+    (opened,) = (opened for opened in known if named.runs[0] in opened.model.runs)
+    if named == opened.model:
+        return opened
+    return opened._replace(model=named, selection=opened.selection.only(named.runs[0]))
 
 
 def opened_model(con: duckdb.DuckDBPyConnection, path: Path, model: TrainedModel) -> OpenedModel:
@@ -168,8 +170,8 @@ def _models(con: duckdb.DuckDBPyConnection, path: Path) -> list[OpenedModel]:
         "from evaluation_labels semi join (from shards where table_name = 'prediction_facts') using (evaluation_id) "
         "order by model_label, evaluation_id"
     ).pl()
-    found: list[OpenedModel] = []
+    models: list[OpenedModel] = []
     for group in rows.partition_by("dataset_id", "source_id", "subset_id"):
         evaluations = selection_of(con, group.to_dicts()).evaluations
-        found += [opened_model(con, path, model) for model in trained_models(evaluations)]
-    return found
+        models += [opened_model(con, path, model) for model in trained_models(evaluations)]
+    return models

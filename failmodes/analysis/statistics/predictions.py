@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import duckdb
 import polars as pl
 
-from failmodes.analysis.evaluations.connection_cache import read_once
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, read_for_selection
-from failmodes.analysis.statistics.duplicates import share_of_independent
 from failmodes.analysis.statistics.estimate import Estimate, Word
+from failmodes.analysis.statistics.run_rows import share_of_independent
 from failmodes.analysis.statistics.shares import difference_of_groups, p_by_inversion
+from failmodes.warehouse.database.connection import read_once
 from failmodes.warehouse.metrics.intervals import wilson_interval
 from failmodes.warehouse.schema import CLEAN
 
@@ -26,21 +26,17 @@ class Collapse(NamedTuple):
         severity: of the cell.
         class_name: the most frequent prediction.
         predicted_count: images with that prediction.
-        image_count: all images.
-        share: of the predictions within the dataset's classes, with its 95% Wilson interval for all cells of the
-            evaluation together.
+        share: of the predictions within the dataset's classes; its 95% Wilson interval and p value (one-sided, of no
+            collapse) hold for all cells of the evaluation together; n: all images.
         label_share: the class's share of the labels, 0-1.
-        p_value: one-sided, of no collapse, for all cells together.
     """
 
     corruption: str
     severity: float
     class_name: str
     predicted_count: int
-    image_count: int
     share: Estimate
     label_share: float
-    p_value: float = 1.0
 
     @property
     def limit(self) -> float:
@@ -56,17 +52,15 @@ class Collapse(NamedTuple):
 class ClassGap(NamedTuple):
     """The class and severity of a corruption with the largest gap to the accuracy of the other classes.
 
-    `gap` is the accuracy of the others minus that of the class, with its 95% interval for all classes and
-    corrupted cells of the evaluation together. `p_value` is that of a gap not above CLASS_GAP, for all of them too.
+    `gap` is the accuracy of the others minus that of the class; n is of the class. Its 95% interval and its p value, of
+    a gap not above CLASS_GAP, hold for all classes and corrupted cells of the evaluation together.
     """
 
     corruption: str
     severity: float
     class_name: str
-    image_count: int
     accuracy: float
     gap: Estimate
-    p_value: float = 1.0
 
     @property
     def verdict(self) -> Word:
@@ -85,22 +79,24 @@ def collapse_by_corruption(
     )
     cells = cells.unique(("corruption", "severity"), keep="first", maintain_order=True)
     worst = cells.sort("top_prediction_share", "severity", descending=True, maintain_order=True)
-    found, independent = [], share_of_independent(con, evaluation.evaluation_id)
+    collapses = []
+    independent = share_of_independent(con, evaluation.evaluation_id)
     for row in worst.unique("corruption", keep="first", maintain_order=True).rows(named=True):
-        share, count = row["top_prediction_share"], row["predicted_count"]
+        share = row["top_prediction_share"]
+        count = row["predicted_count"]
         interval = partial(wilson_interval, share, count * independent, comparisons=len(cells))
         low, high = interval()
-        one = Collapse(
+        collapse = Collapse(
             corruption=row["corruption"],
             severity=row["severity"],
             class_name=row["top_prediction_name"],
             predicted_count=round(share * count),
-            image_count=row["image_count"],
-            share=Estimate(share, float(low), float(high)),
+            share=Estimate(share, float(low), float(high), n=row["image_count"]),
             label_share=row["top_prediction_label_share"],
         )
-        found.append(one._replace(p_value=p_of_above(interval, one.limit)))
-    return found
+        share_tested = collapse.share._replace(p_value=p_of_above(interval, collapse.limit))
+        collapses.append(collapse._replace(share=share_tested))
+    return collapses
 
 
 def p_of_above(interval: Callable[..., tuple[Any, Any]], limit: float) -> float:
@@ -119,17 +115,16 @@ def class_gaps(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation:
     rows = rows.with_columns(others.name.prefix("other_")).filter(pl.col("other_image_count") > 0)
     rows = rows.with_columns(gap=pl.col("other_correct_count") / pl.col("other_image_count") - pl.col("accuracy"))
     widest = rows.sort("gap", descending=True, maintain_order=True)
-    found, independent = [], share_of_independent(con, evaluation.evaluation_id)
+    gaps = []
+    independent = share_of_independent(con, evaluation.evaluation_id)
     for row in widest.unique("corruption", keep="first", maintain_order=True).rows(named=True):
-        sizes, shares = (row["other_image_count"], row["image_count"]), (row["gap"] + row["accuracy"], row["accuracy"])
+        sizes = (row["other_image_count"], row["image_count"])
+        shares = (row["gap"] + row["accuracy"], row["accuracy"])
         effective = sizes[0] * independent, sizes[1] * independent
         interval = partial(difference_of_groups, shares, effective, comparisons=len(rows))
         low, high = interval()
-        name, gap = row["class_name"] or str(row["class_index"]), Estimate(row["gap"], float(low), float(high))
-        found.append(
-            ClassGap(
-                row["corruption"], row["severity"], name, row["image_count"], row["accuracy"], gap,
-                p_of_above(interval, CLASS_GAP),
-            )
-        )  # fmt: skip
-    return found
+        name = row["class_name"] or str(row["class_index"])
+        p_value = p_of_above(interval, CLASS_GAP)
+        gap = Estimate(row["gap"], float(low), float(high), n=row["image_count"], p_value=p_value)
+        gaps.append(ClassGap(row["corruption"], row["severity"], name, row["accuracy"], gap))
+    return gaps

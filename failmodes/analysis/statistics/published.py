@@ -10,7 +10,6 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from failmodes.analysis.evaluations.connection_cache import read_once
 from failmodes.analysis.evaluations.selection import Selection, averaged_severities
 from failmodes.analysis.evaluations.trained_models import TrainedModel
 from failmodes.analysis.statistics.curve_shape import (
@@ -20,10 +19,11 @@ from failmodes.analysis.statistics.curve_shape import (
     shape_of_curve,
     total_drop,
 )
-from failmodes.analysis.statistics.derived_rows import Made, derived_rows, replace_rows
+from failmodes.analysis.statistics.derived_rows import DerivedTable, replace_rows
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import model_accuracies
 from failmodes.runtime.hashing import identity_of, source_hash
+from failmodes.warehouse.database.connection import read_once
 from failmodes.warehouse.database.published import published_of
 from failmodes.warehouse.database_schema import PUBLISHED_SHAPES
 from failmodes.warehouse.schema import CLEAN
@@ -70,23 +70,22 @@ class PublishedComparison(NamedTuple):
     standings: tuple[Standing, ...]
 
 
-def published_made(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> Made:
+def published_made(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> DerivedTable:
     """The inputs of the shapes of published models."""
     rows = _sound_rows(con)
     inputs = {"": identity_of([rows, settings.flat_below, settings.curvature_threshold])} if rows else {}
-    return Made(PUBLISHED_SHAPES.name, source_hash("failmodes.analysis.statistics"), inputs)
+    return DerivedTable(PUBLISHED_SHAPES.name, source_hash("failmodes.analysis.statistics"), inputs)
 
 
-def update_published_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings, *, stores: bool) -> bool:
+def update_published_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> bool:
     """Describe published curves if the stored shapes are not current; see `update_shapes`."""
     made = published_made(con, settings)
-    if not made.due(con, stores=stores):
+    if not made.due(con):
         return False
     used = {"flat_below": settings.flat_below, "curvature_threshold": settings.curvature_threshold}
     shapes = [row | used for row in _shapes(_sound_rows(con), settings)]
-    replace_rows(con, PUBLISHED_SHAPES, derived_rows(shapes, PUBLISHED_SHAPES), stores=stores)
-    if stores:
-        made.record(con)
+    replace_rows(con, PUBLISHED_SHAPES, shapes)
+    made.record(con)
     return True
 
 
@@ -135,19 +134,20 @@ def compare_with_published(con: duckdb.DuckDBPyConnection, selection: Selection)
     Means are over the selection's averaged corruptions that are published at all of its averaged severities.
     """
     curves = published_curves(con, selection)
-    found = (_comparison(con, selection, one) for one in curves.partition_by("published_set", maintain_order=True))
-    return [comparison for comparison in found if comparison is not None]
+    comparisons = (
+        _comparison(con, selection, published)
+        for published in curves.partition_by("published_set", maintain_order=True)
+    )
+    return [comparison for comparison in comparisons if comparison is not None]
 
 
 def _comparison(
     con: duckdb.DuckDBPyConnection, selection: Selection, curves: pl.DataFrame
 ) -> PublishedComparison | None:
-    own = con.execute(
-        "select corruption, severity::double from shards where table_name = 'prediction_facts' and evaluation_id = ? "
-        "order by all",
-        [selection.ids[0]],
-    ).fetchall()
-    severities = {c: averaged_severities(s for name, s in own if name == c) for c in selection.averaged}
+    severities = {
+        c: averaged_severities(severity for name, severity in selection.shared_cells if name == c)
+        for c in selection.averaged
+    }
     published = set(curves.select("corruption", "severity").unique().rows())
     common = tuple(c for c in selection.averaged if all((c, s) in published for s in severities[c]))
     if not common:
@@ -161,17 +161,17 @@ def _comparison(
     listed = [PublishedMean(model, kind, clean.get(model), mean) for model, kind, mean in means.rows()]
     ours = model_accuracies(con, replace(selection, corruptions=common, extras=()))
     standings = []
-    for model, one in ours.items():
-        if one.corrupted is not None:
-            value, low, high = one.corrupted
+    for model, accuracy in ours.items():
+        if accuracy.corrupted is not None:
+            value, low, high = accuracy.corrupted[:3]
             ranks = (1 + sum(other.corrupted > bound for other in listed) for bound in (value, high, low))
-            standings.append(Standing(model, one.clean, one.corrupted, *ranks))
+            standings.append(Standing(model, accuracy.clean, accuracy.corrupted, *ranks))
     return PublishedComparison(
         published_set=curves["published_set"][0],
         corruptions=common,
         severities=tuple(sorted({s for c in common for s in severities[c]})),
-        published=tuple(sorted(listed, key=lambda one: (-one.corrupted, one.model))),
-        standings=tuple(sorted(standings, key=lambda one: (-one.corrupted.value, one.model.label))),
+        published=tuple(sorted(listed, key=lambda mean: (-mean.corrupted, mean.model))),
+        standings=tuple(sorted(standings, key=lambda standing: (-standing.corrupted.value, standing.model.label))),
     )
 
 
@@ -183,12 +183,13 @@ def _shapes(rows: list[tuple[str, str, str, float, float]], settings: ShapeSetti
         if corruption != CLEAN and (name, model) in clean:
             curve = curves.setdefault((name, model, corruption), {0.0: clean[name, model]})
             curve[severity] = accuracy
-    found = []
+    shapes = []
     for (name, model, corruption), curve in curves.items():
         if len(curve) >= MIN_POINTS:
-            accuracies, severities = np.array(list(curve.values())), np.array(list(curve))
+            accuracies = np.array(list(curve.values()))
+            severities = np.array(list(curve))
             drop = float(total_drop(accuracies))
-            found.append(
+            shapes.append(
                 {
                     "published_set": name,
                     "model": model,
@@ -199,4 +200,4 @@ def _shapes(rows: list[tuple[str, str, str, float, float]], settings: ShapeSetti
                     "severity_count": len(severities) - 1,
                 }
             )
-    return found
+    return shapes

@@ -13,17 +13,24 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.analysis.evaluations.connection_cache import read_once
-from failmodes.analysis.statistics.duplicates import copies_of, image_groups
+from failmodes.analysis.evaluations.shared_cells import CellKey as CellKey
 from failmodes.analysis.statistics.estimate import Float64Array
 from failmodes.runtime.errors import WarehouseError
-from failmodes.warehouse.database.connection import REBUILD_HINT, fetch_first
+from failmodes.warehouse.database.connection import REBUILD_HINT, fetch_first, read_once
 from failmodes.warehouse.database.stored_metrics import select_facts
-from failmodes.warehouse.metrics.cell_rows import Cell, CellRows, NotStored, column_of, decode_pattern
-from failmodes.warehouse.metrics.duplicates import Groups, independent_share, kept_groups
+from failmodes.warehouse.metrics.cell_rows import CellRows, ComparedCell, NotStored, column_of, decode_pattern
+from failmodes.warehouse.metrics.duplicates import (
+    Copies,
+    DuplicateImages,
+    Groups,
+    count_duplicates,
+    independent_share,
+    kept_groups,
+    read_copies,
+    read_groups,
+)
 from failmodes.warehouse.schema import CLEAN
 
-CellKey = tuple[str, float]  # corruption and severity
 Rows = NDArray[np.int64]
 Columns = dict[str, NDArray[Any]]
 CLEAN_CELL: CellKey = (CLEAN, 0.0)
@@ -80,18 +87,18 @@ class RunRows:
     def curves(self) -> dict[str, dict[float, int]]:
         """The column of each severity, from clean on, by corruption."""
         clean = self.cells.index(CLEAN_CELL)
-        found: dict[str, dict[float, int]] = {}
+        columns: dict[str, dict[float, int]] = {}
         for column, (corruption, severity) in enumerate(self.cells):
             if corruption != CLEAN:
-                found.setdefault(corruption, {0.0: clean})[severity] = column
-        return found
+                columns.setdefault(corruption, {0.0: clean})[severity] = column
+        return columns
 
     @property
     def image_ids(self) -> Rows:
         """(N,) of the first cell; of all cells if these share images."""
         self.read([IMAGE_ID])
-        found: Rows = self.columns[IMAGE_ID][:, 0]
-        return found
+        ids: Rows = self.columns[IMAGE_ID][:, 0]
+        return ids
 
     def ids_hash(self, cell: CellKey) -> str:
         """Hash of the image_ids of a cell."""
@@ -104,7 +111,8 @@ class RunRows:
 
     def rows(self, cell: CellKey, kept: Rows | None = None) -> CellRows:
         """The images of one cell, all or those in the rows `kept`."""
-        column, chosen = self.places[cell], slice(None) if kept is None else kept
+        column = self.places[cell]
+        chosen = slice(None) if kept is None else kept
 
         def read(name: str) -> NDArray[Any]:
             self.read([name])
@@ -119,16 +127,16 @@ class RunRows:
 
         If cells do not share images, groups follow from the image_id of each cell.
         """
-        found = self.groups
+        groups = self.groups
         if not self.shares_images and self.con is not None:
             copies = copies_of(self.con, self.evaluation_id)
             if copies is None:
                 return None
             self.read([IMAGE_ID])
-            found = copies.groups_of(self.columns[IMAGE_ID][:, self.places[cell]])
-        return kept_groups(found, kept)
+            groups = copies.groups_of(self.columns[IMAGE_ID][:, self.places[cell]])
+        return kept_groups(groups, kept)
 
-    def cell(self, cell: CellKey, kept: Rows | None = None, among: Collection[CellKey] | None = None) -> Cell:
+    def cell(self, cell: CellKey, kept: Rows | None = None, among: Collection[CellKey] | None = None) -> ComparedCell:
         """One cell with the cells that it is compared with.
 
         Args:
@@ -138,11 +146,11 @@ class RunRows:
         """
         reference = self.rows(CLEAN_CELL) if CLEAN_CELL in self.places else None
         if not self.shares_images or reference is None:
-            return Cell(self.rows(cell, kept), reference=reference)
-        milder = [one for one in self.cells if one[0] == cell[0] and 0 < one[1] < cell[1]]
-        known = [one for one in milder if among is None or one in among]
-        curve = tuple(self.rows(one, kept) for one in dict.fromkeys([CLEAN_CELL, *known, cell]))
-        return Cell(curve[-1], curve[0], curve, reference)
+            return ComparedCell(self.rows(cell, kept), reference=reference)
+        milder = [key for key in self.cells if key[0] == cell[0] and 0 < key[1] < cell[1]]
+        known = [key for key in milder if among is None or key in among]
+        curve = tuple(self.rows(key, kept) for key in dict.fromkeys([CLEAN_CELL, *known, cell]))
+        return ComparedCell(curve[-1], curve[0], curve, reference)
 
     def read(self, names: Sequence[str]) -> None:
         """Read columns that were not read before, (N, C) each, lists (N, C, K), in the order of image_id and cells.
@@ -154,18 +162,19 @@ class RunRows:
         missing = [name for name in dict.fromkeys(names) if name not in self.columns and name not in self._absent]
         if missing and self.con is not None:
             in_cells = "(corruption, severity) in (select (corruption, severity) from cell_predictions where {})"
-            own = "evaluation_id = $1"
-            found = self.con.sql(
-                select_facts([IMAGE_ID, *missing], f"{own} and {in_cells.format(own)}"), params=[self.evaluation_id]
+            condition = "evaluation_id = $1"
+            rows = self.con.sql(
+                select_facts([IMAGE_ID, *missing], f"{condition} and {in_cells.format(condition)}"),
+                params=[self.evaluation_id],
             ).to_arrow_table()
-            if found.num_rows != self.correct.size:
+            if rows.num_rows != self.correct.size:
                 raise WarehouseError(
-                    f"evaluation {self.evaluation_id} has {found.num_rows:,} predictions, expected "
+                    f"evaluation {self.evaluation_id} has {rows.num_rows:,} predictions, expected "
                     f"{self.correct.size:,}: the warehouse was changed; {REBUILD_HINT}"
                 )
             for name in missing:
                 with suppress(NotStored):
-                    values = column_of(found, name)
+                    values = column_of(rows, name)
                     shape = len(self.cells), self.image_count, *values.shape[1:]
                     self.columns[name] = np.swapaxes(values.reshape(shape), 0, 1)
         self._absent.update(name for name in missing if name not in self.columns)
@@ -182,10 +191,10 @@ def read_run(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> RunRows:
         WarehouseError: the evaluation is unknown, a cell is incomplete, the clean cell is missing, or the table is
             damaged.
     """
-    found = fetch_first(con, "select image_count, paired from evaluations where evaluation_id = ?", [evaluation_id])
-    if not found:
+    row = fetch_first(con, "select image_count, paired from evaluations where evaluation_id = ?", [evaluation_id])
+    if not row:
         raise WarehouseError(f"no evaluation {evaluation_id} in this warehouse")
-    expected, paired = found
+    expected, paired = row
     rows = con.execute(
         "select corruption, severity::double, row_count, image_count, image_ids_md5, correct_images "
         "from cell_predictions where evaluation_id = ? order by corruption, severity",
@@ -272,17 +281,43 @@ def pair_images(a: ModelRows, b: ModelRows) -> tuple[ImagePairing, ModelRows, Mo
     smaller = min(a.image_count, b.image_count)
     if a.dataset_id != b.dataset_id:
         return ImagePairing("different", smaller, "different datasets"), a, b
-    one, other = a.runs[0], b.runs[0]
-    both_share, same_source = a.shares_images and b.shares_images, a.source_id == b.source_id
-    shared = [cell for cell in a.cells if cell in other.places]
-    if (both_share or same_source) and all(one.ids_hash(cell) == other.ids_hash(cell) for cell in shared):
+    run = a.runs[0]
+    other_run = b.runs[0]
+    both_share = a.shares_images and b.shares_images
+    same_source = a.source_id == b.source_id
+    shared = [cell for cell in a.cells if cell in other_run.places]
+    if (both_share or same_source) and all(run.ids_hash(cell) == other_run.ids_hash(cell) for cell in shared):
         return ImagePairing("same", a.image_count, "" if same_source else OTHER_PIXELS), a, b
     if not both_share:
         note = "corrupted images do not pair with clean ones, and the cells have different images"
         return ImagePairing("different", smaller, note), a, b
-    common, rows_a, rows_b = np.intersect1d(one.image_ids, other.image_ids, return_indices=True)
+    common, rows_a, rows_b = np.intersect1d(run.image_ids, other_run.image_ids, return_indices=True)
     counts = f"{a.image_count:,} and {b.image_count:,} images, {len(common):,} in common"
     if 2 * len(common) < smaller:
         return ImagePairing("different", smaller, counts), a, b
     note = counts if same_source else f"{counts}; {OTHER_PIXELS}"
     return ImagePairing("common", len(common), note), a._replace(kept=rows_a), b._replace(kept=rows_b)
+
+
+@read_once
+def copies_of(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> Copies | None:
+    """The duplicates of the dataset of an evaluation; None if there are none, or if pixels are unknown."""
+    return read_copies(con, evaluation_id)
+
+
+@read_once
+def image_groups(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> Groups | None:
+    """(N,) groups of duplicates among the clean images of an evaluation by rising image_id; None if distinct."""
+    return read_groups(con, evaluation_id)
+
+
+@read_once
+def duplicate_images(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> DuplicateImages:
+    """How many clean images an evaluation has, and how many distinct ones."""
+    return count_duplicates(con, evaluation_id, image_groups(con, evaluation_id))
+
+
+@read_once
+def share_of_independent(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> float:
+    """Kish's effective number of clean images of an evaluation as a share of them: what closed-form intervals take."""
+    return independent_share(image_groups(con, evaluation_id))

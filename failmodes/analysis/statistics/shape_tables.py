@@ -1,10 +1,8 @@
 """Derived tables of curves: shapes, steps, other axes, breaks, fits, ranks and early warning."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, astuple, replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
@@ -12,7 +10,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from failmodes.analysis.evaluations.connection_cache import read_once
 from failmodes.analysis.evaluations.selection import read_metrics
 from failmodes.analysis.statistics.curve_fits import (
     FEWEST_CHANGING,
@@ -22,15 +19,13 @@ from failmodes.analysis.statistics.curve_fits import (
     fit_curve,
 )
 from failmodes.analysis.statistics.curve_shape import (
-    INCONCLUSIVE,
     MIN_POINTS,
     RMSE_AXIS,
     SETTINGS,
     SEVERITY_AXIS,
-    SHAPES,
     SSIM_AXIS,
-    TURNING,
     CurveShape,
+    ShapeOverAxis,
     ShapeSettings,
     axis_reason,
     describe_curve,
@@ -39,7 +34,7 @@ from failmodes.analysis.statistics.curve_shape import (
     shapes_over_axes,
     stored_settings,
 )
-from failmodes.analysis.statistics.derived_rows import Made, derived_rows, evaluation_inputs, replace_rows
+from failmodes.analysis.statistics.derived_rows import DerivedTable, evaluation_inputs, replace_rows
 from failmodes.analysis.statistics.early_warning import early_warning_rows, measure_early_warning
 from failmodes.analysis.statistics.estimate import Float64Array, interval_columns
 from failmodes.analysis.statistics.failure_order import (
@@ -63,10 +58,9 @@ from failmodes.analysis.statistics.sufficiency import (
 from failmodes.runtime.errors import WarehouseError
 from failmodes.runtime.hashing import identity_of, source_hash
 from failmodes.runtime.progress import counted
-from failmodes.runtime.terminal import note
-from failmodes.warehouse.database.checks import refuse_broken_relations
-from failmodes.warehouse.database.connection import fetch_first, open_warehouse
-from failmodes.warehouse.database_schema import CURVE_TABLES, EARLY_WARNING, SHAPE_LABELS, SHAPE_SWEEP, STEPS
+from failmodes.warehouse.curve_shapes import NO_SHAPE, SHAPE_LABELS, SHAPE_NAMES, TURNING
+from failmodes.warehouse.database.connection import fetch_first
+from failmodes.warehouse.database_schema import CURVE_TABLES, EARLY_WARNING, SHAPE_SWEEP, STEPS
 from failmodes.warehouse.database_schema import SHAPES as SHAPE_TABLE
 from failmodes.warehouse.metrics.metric import FEWEST_IMAGES, too_few
 from failmodes.warehouse.schema import CLEAN, OTHER_GROUP
@@ -74,10 +68,9 @@ from failmodes.warehouse.schema import CLEAN, OTHER_GROUP
 TABLES = (SHAPE_TABLE, STEPS, SHAPE_SWEEP, EARLY_WARNING, *CURVE_TABLES)
 FLAT_SWEEP = (0.01, 0.02, 0.05)
 CURVATURE_SWEEP = (0.10, 0.125, 0.15)
-INCONCLUSIVE_SHAPE = SHAPES[INCONCLUSIVE]
 FALSE_SHAPES = 0.05  # expected share of false ones among the named shapes of an evaluation
 # Largest p value of a named shape: at the boundary between shapes, about 1% of samples are named falsely
-MOST_P = 0.02
+MAX_P = 0.02
 AXIS_TITLES = {RMSE_AXIS: "mean RMSE", SSIM_AXIS: "mean 1 \u2212 SSIM"}
 Row = dict[str, Any]
 
@@ -118,89 +111,58 @@ class EvaluationCurves(NamedTuple):
         return round(self.run.effective_count)
 
 
-@contextmanager
-def open_current(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the warehouse for reading, with current shapes: missing ones are computed for this connection.
-
-    The file is never written: `failmodes load` stores derived tables. It works in one thread, so that results are
-    reproducible to the last digit.
-
-    Raises:
-        WarehouseError: it is missing or in use, its tables are inconsistent, or a cell is incomplete.
-    """
-    with open_warehouse(warehouse, one_thread=True) as con:
-        refuse_broken_relations(con)
-        if update_shapes(con, stores=False):
-            say_computed(con)
-        yield con
-
-
-@read_once
-def say_computed(con: duckdb.DuckDBPyConnection) -> None:
-    """Print a note, once for each connection, that it computes derived results that are not stored."""
-    note(
-        "results derived from the rows are missing from the warehouse, or other code or settings computed them: this "
-        "call recomputes them; `failmodes load` stores them"
-    )
-
-
 def due_shapes(con: duckdb.DuckDBPyConnection) -> list[str]:
     """The derived tables that a load would compute."""
     settings = stored_settings(con)
-    due = {"shapes": _due(con, shapes_made(con, settings), settings, stores=True)}
-    due["published_shapes"] = published_made(con, settings).due(con, stores=True)
+    due = {"shapes": _due(con, shapes_made(con, settings), settings)}
+    due["published_shapes"] = published_made(con, settings).due(con)
     return [name for name, keys in due.items() if keys]
 
 
-def update_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings | None = None, *, stores: bool) -> bool:
-    """Compute the shapes of evaluations, and of published models, whose stored shapes are not current.
+def update_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings | None = None) -> bool:
+    """Store the shapes of evaluations, and of published models, whose stored shapes are not current.
+
+    Incomplete evaluations have none: `open_current` gives the reason.
 
     Args:
-        con: the warehouse.
+        con: the warehouse, which may be written.
         settings: thresholds and resampling; None keeps those of the stored shapes, or takes the defaults.
-        stores: whether to write them to the warehouse, without incomplete evaluations; else only `con` has them.
 
     Returns:
         Whether anything was computed.
-
-    Raises:
-        WarehouseError: a cell is incomplete, and `stores` is false.
     """
     settings = settings or stored_settings(con)
-    published = update_published_shapes(con, settings, stores=stores)
+    published = update_published_shapes(con, settings)
     made = shapes_made(con, settings)
-    due = sorted({*_due(con, made, settings, stores=stores), *_without_rows(con)})
+    due = sorted({*_due(con, made, settings), *without_shapes(con)})
     if not due:
         return published
     rows: dict[str, list[Row]] = {table.name: [] for table in TABLES}
     unfit = []
     for evaluation_id in counted("shapes", due):
         try:
-            for name, own in shape_rows(con, evaluation_id, settings).items():
-                rows[name] += [{"evaluation_id": evaluation_id, **row} for row in own]
+            for name, table_rows in shape_rows(con, evaluation_id, settings).items():
+                rows[name] += [{"evaluation_id": evaluation_id, **row} for row in table_rows]
         except WarehouseError:  # raised before any row is computed
-            if not stores:
-                raise
             unfit.append(evaluation_id)
     replaced = None if len(due) == len(made.inputs) else due  # also removes rows of evaluations that no longer exist
     for table in TABLES:
-        replace_rows(con, table, derived_rows(rows[table.name], table), replaced, stores=stores)
-    if stores:
-        made.record(con, unfit)
+        replace_rows(con, table, rows[table.name], replaced)
+    made.record(con, unfit)
     return True
 
 
-def shapes_made(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> Made:
+def shapes_made(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> DerivedTable:
     """The inputs of the shapes of each evaluation."""
-    inputs = {key: identity_of([own, asdict(settings)]) for key, own in evaluation_inputs(con).items()}
-    return Made("shapes", source_hash("failmodes.analysis.statistics"), inputs)
+    inputs = {key: identity_of([inputs_hash, asdict(settings)]) for key, inputs_hash in evaluation_inputs(con).items()}
+    return DerivedTable("shapes", source_hash("failmodes.analysis.statistics"), inputs)
 
 
-def _due(con: duckdb.DuckDBPyConnection, made: Made, settings: ShapeSettings, *, stores: bool) -> list[str]:
-    return made.due(con, stores=stores) if _are_ours(con, settings) else list(made.inputs)
+def _due(con: duckdb.DuckDBPyConnection, made: DerivedTable, settings: ShapeSettings) -> list[str]:
+    return made.due(con) if are_ours(con, settings) else list(made.inputs)
 
 
-def _without_rows(con: duckdb.DuckDBPyConnection) -> list[str]:
+def without_shapes(con: duckdb.DuckDBPyConnection) -> list[str]:
     """Evaluations with corrupted cells but without stored rows, whatever `computed` says."""
     rows = con.execute(
         "select distinct evaluation_id from shards semi join evaluations using (evaluation_id) "
@@ -210,7 +172,7 @@ def _without_rows(con: duckdb.DuckDBPyConnection) -> list[str]:
     return [evaluation_id for (evaluation_id,) in rows]
 
 
-def _are_ours(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> bool:
+def are_ours(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> bool:
     """Whether the stored tables contain only rows that this program could have stored: a file may be malicious."""
     axes = [SEVERITY_AXIS, *AXIS_TITLES]
     if con.execute(f"select distinct {SETTINGS} from shapes").fetchall() not in ([], [astuple(settings)]):
@@ -220,7 +182,7 @@ def _are_ours(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> bool:
         "select (select count(*) from shapes where not (shape = any($1) and sample_shape = any($1))) "
         "+ (select count(*) from shapes_over_distortion where not (shape = any($1) and axis = any($2))) "
         "+ (select count(*) from change_points where not threshold = any($3))",
-        [list(SHAPES), axes, ["supported", "contradicted", "inconclusive"]],
+        [list(SHAPE_NAMES), axes, ["supported", "contradicted", "inconclusive"]],
     )
     curves = "select distinct evaluation_id, corruption from"
     over_axes = [f"(from shapes_over_distortion where axis = '{axis}')" for axis in axes]
@@ -243,25 +205,28 @@ def shape_rows(
     run = read_run(con, evaluation_id)
     chance = chance_of(con, evaluation_id)
     curves = _described(run, non_finite_cells(con, evaluation_id), settings)
-    found = EvaluationCurves(run, chance, settings, curves)
+    evaluation = EvaluationCurves(run, chance, settings, curves)
     rows = {table.name: list[Row]() for table in (SHAPE_TABLE, STEPS, SHAPE_SWEEP)}
     for curve in curves:
-        key, correct = {"corruption": curve.corruption}, run.correct[:, curve.columns]
+        key = {"corruption": curve.corruption}
+        correct = run.correct[:, curve.columns]
         swept = _sweep_rows(correct.mean(axis=0), curve.grid, settings)
-        rows["shapes"].append(key | _shape_row(curve, found))
+        rows["shapes"].append(key | _shape_row(curve, evaluation))
         rows["steps"] += [key | row for row in _step_rows(curve.shape, curve.grid)]
-        withheld = {"shape": INCONCLUSIVE_SHAPE} if curve.is_withheld else {}
+        withheld = {"shape": NO_SHAPE} if curve.is_withheld else {}
         rows["shape_sweep"] += [key | row | withheld for row in swept]
     distortion = _read_distortion(con, evaluation_id)
-    ranked, unranked = _ranked_corruptions(con, found)
-    averaged = _averaged_corruptions(con, found)
+    ranked, unranked = _ranked_corruptions(con, evaluation)
+    averaged = _averaged_corruptions(con, evaluation)
     return rows | {
         "early_warning": early_warning_rows(measure_early_warning(con, evaluation_id, averaged), averaged),
-        "shapes_over_distortion": [row for curve in found.curves for row in _axis_rows(curve, found, distortion)],
-        "change_points": _change_point_rows(found),
-        "curve_fits": _fit_rows(found),
-        "corruption_ranks": _corruption_rank_rows(found, ranked, unranked),
-        "class_ranks": _class_rank_rows(con, found, ranked),
+        "shapes_over_distortion": [
+            row for curve in evaluation.curves for row in _axis_rows(curve, evaluation, distortion)
+        ],
+        "change_points": _change_point_rows(evaluation),
+        "curve_fits": _fit_rows(evaluation),
+        "corruption_ranks": _corruption_rank_rows(evaluation, ranked, unranked),
+        "class_ranks": _class_rank_rows(con, evaluation, ranked),
     }
 
 
@@ -270,9 +235,11 @@ def _described(run: RunRows, unfinished: Sequence[tuple[str, float]], settings: 
 
     Benjamini and Hochberg's procedure (1995), over the curves of the evaluation.
     """
-    described, curves = [], {name: own for name, own in run.curves().items() if len(own) >= MIN_POINTS}
+    described = []
+    curves = {name: columns for name, columns in run.curves().items() if len(columns) >= MIN_POINTS}
     for corruption, column_of in curves.items():
-        grid, columns = np.array(list(column_of)), list(column_of.values())
+        grid = np.array(list(column_of))
+        columns = list(column_of.values())
         correct = run.correct[:, columns]
         covariance = covariance_of_means(correct, paired=run.shares_images, groups=run.groups)
         resampled = resampled_curve(correct.mean(axis=0), covariance, settings)
@@ -287,7 +254,7 @@ def _described(run: RunRows, unfinished: Sequence[tuple[str, float]], settings: 
     are_named = discoveries(p_values, FALSE_SHAPES)
     return [
         curve
-        if curve.reason or (is_named and p_value <= MOST_P)
+        if curve.reason or (is_named and p_value <= MAX_P)
         else curve._replace(reason=_reason(curve, settings.resamples))
         for curve, is_named, p_value in zip(described, are_named, p_values, strict=True)
     ]
@@ -295,7 +262,7 @@ def _described(run: RunRows, unfinished: Sequence[tuple[str, float]], settings: 
 
 def _p_value(curve: DescribedCurve, settings: ShapeSettings) -> float:
     """The p value of another shape than that of the sample; 1 if there is none to name."""
-    if curve.reason or curve.shape.shape == INCONCLUSIVE_SHAPE:
+    if curve.reason or curve.shape.shape == NO_SHAPE:
         return 1.0
     return p_of_shape(curve.shape.stability, settings.resamples)
 
@@ -319,22 +286,24 @@ def _reason(curve: DescribedCurve, resamples: int) -> str:
     """The most frequent shapes among resamples of an inconclusive curve, and the smallest margin that is shown."""
     likeliest = sorted(curve.shape.shares.items(), key=lambda item: -item[1])[:2]
     listed = " and ".join(f"{SHAPE_LABELS[name]} in {share:.0%}" for name, share in likeliest if share >= 0.005)
-    said = f"{listed} of resamples".replace(SHAPE_LABELS[INCONCLUSIVE_SHAPE], "no shape")
-    if p_of_shape(1.0, resamples) > MOST_P:
+    said = f"{listed} of resamples".replace(SHAPE_LABELS[NO_SHAPE], "no shape")
+    if p_of_shape(1.0, resamples) > MAX_P:
         return f"{said}; {resamples} resamples are too few"
     if curve.shape.drop.above_zero:
         return said
     return f"{said}; accuracy changes by less than {100 * curve.shape.changes_within:.1f} points at every severity"
 
 
-def _shape_row(curve: DescribedCurve, found: EvaluationCurves) -> Row:
-    shape, grid, settings = curve.shape, curve.grid, found.settings
-    correct = found.run.correct[:, curve.columns]
-    independent = found.run.independent_share
+def _shape_row(curve: DescribedCurve, evaluation: EvaluationCurves) -> Row:
+    shape = curve.shape
+    grid = curve.grid
+    settings = evaluation.settings
+    correct = evaluation.run.correct[:, curve.columns]
+    independent = evaluation.run.independent_share
     start, end = shape.largest_at
     other = shape.other_at and [_decimal(grid[place]) for place in shape.other_at]
     return {
-        "shape": INCONCLUSIVE_SHAPE if curve.reason else shape.shape,
+        "shape": NO_SHAPE if curve.reason else shape.shape,
         "reason": curve.reason,
         "sample_shape": shape.shape,
         "stability": None if curve.is_withheld else shape.stability,
@@ -343,8 +312,8 @@ def _shape_row(curve: DescribedCurve, found: EvaluationCurves) -> Row:
         **interval_columns("largest_change", shape.largest_change),
         "largest_change_at": _decimal(grid[shape.largest_change_at]),
         "changes_within": shape.changes_within,
-        "chance_from": chance_from(correct, grid, found.chance, settings.interval_level, independent),
-        "below_chance": is_below_chance(correct, found.chance, settings.interval_level, independent),
+        "chance_from": chance_from(correct, grid, evaluation.chance, settings.interval_level, independent),
+        "below_chance": is_below_chance(correct, evaluation.chance, settings.interval_level, independent),
         **interval_columns("curvature", shape.curvature),
         **interval_columns("largest_step", shape.largest),
         "largest_step_share": None if shape.curvature is None else shape.largest.value / shape.drop.value,
@@ -367,7 +336,7 @@ def _sweep_rows(curve: Float64Array, grid: Float64Array, settings: ShapeSettings
     for flat_below in sorted({*FLAT_SWEEP, settings.flat_below}):
         for threshold in sorted({*CURVATURE_SWEEP, settings.curvature_threshold}):
             tried = replace(settings, flat_below=flat_below, curvature_threshold=threshold)
-            shape = SHAPES[int(shapes_of(curve, grid, tried).codes)]
+            shape = SHAPE_NAMES[int(shapes_of(curve, grid, tried).codes)]
             yield {"flat_below": flat_below, "curvature_threshold": threshold, "shape": shape}
 
 
@@ -382,35 +351,42 @@ def _read_distortion(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> dict
 
 
 def _axis_rows(
-    curve: DescribedCurve, found: EvaluationCurves, distortion: dict[tuple[str, float], tuple[float, ...]]
+    curve: DescribedCurve, evaluation: EvaluationCurves, distortion: dict[tuple[str, float], tuple[float, ...]]
 ) -> Iterator[Row]:
     measured = [distortion.get((curve.corruption if s else CLEAN, s), (np.nan, np.nan)) for s in curve.grid.tolist()]
     axes = {SEVERITY_AXIS: curve.grid} | dict(zip(AXIS_TITLES, np.array(measured).T, strict=True))
     reasons = {name: axis_reason(axes[name], curve.grid, title) for name, title in AXIS_TITLES.items()}
     usable = {name: axis for name, axis in axes.items() if not reasons.get(name)}
-    accuracy = np.vstack([found.run.accuracy[curve.columns], curve.resampled])
-    shapes = shapes_over_axes(accuracy, curve.grid, usable, found.settings)
+    accuracy = np.vstack([evaluation.run.accuracy[curve.columns], curve.resampled])
+    shapes = shapes_over_axes(accuracy, curve.grid, usable, evaluation.settings)
     for name, axis in axes.items():
         end = float(axis[-1])
         row = {"corruption": curve.corruption, "axis": name, "axis_end": end if np.isfinite(end) else None}
-        row |= {"shape": INCONCLUSIVE_SHAPE, "reason": reasons.get(name) or curve.reason}
         if name in shapes and not curve.is_withheld:
-            own = shapes[name]
-            is_named = p_of_shape(own.stability, found.settings.resamples) <= MOST_P
-            is_named &= own.shape not in TURNING or curve.shape.shape in TURNING
-            if name == SEVERITY_AXIS:
-                is_named = curve.reason is None
-            row |= {"shape": own.shape if is_named else INCONCLUSIVE_SHAPE, "stability": own.stability, "reason": None}
-            if not is_named:
-                row |= {"reason": curve.reason or f"{SHAPE_LABELS[own.shape]} in {own.stability:.0%} of resamples"}
-            row |= interval_columns("curvature", own.curvature) | interval_columns(
-                "curvature_change", own.curvature_change
-            )
-        yield row
+            yield row | _shape_over_axis(curve, name, shapes[name], evaluation.settings.resamples)
+        else:
+            yield row | {"shape": NO_SHAPE, "reason": reasons.get(name) or curve.reason}
 
 
-def _change_point_rows(found: EvaluationCurves) -> list[Row]:
-    level, run = found.settings.interval_level, found.run
+def _shape_over_axis(curve: DescribedCurve, axis: str, shape: ShapeOverAxis, resamples: int) -> Row:
+    """The shape over an axis, or why none is named; over severity as in the table of shapes."""
+    is_named = p_of_shape(shape.stability, resamples) <= MAX_P
+    is_named &= shape.shape not in TURNING or curve.shape.shape in TURNING
+    if axis == SEVERITY_AXIS:
+        is_named = curve.reason is None
+    reason = curve.reason or f"{SHAPE_LABELS[shape.shape]} in {shape.stability:.0%} of resamples"
+    return {
+        "shape": shape.shape if is_named else NO_SHAPE,
+        "reason": None if is_named else reason,
+        "stability": shape.stability,
+        **interval_columns("curvature", shape.curvature),
+        **interval_columns("curvature_change", shape.curvature_change),
+    }
+
+
+def _change_point_rows(evaluation: EvaluationCurves) -> list[Row]:
+    level = evaluation.settings.interval_level
+    run = evaluation.run
     points = [
         None
         if curve.is_withheld
@@ -422,12 +398,12 @@ def _change_point_rows(found: EvaluationCurves) -> list[Row]:
             paired=run.shares_images,
             groups=run.groups,
         )
-        for curve in found.curves
+        for curve in evaluation.curves
     ]
     p_values = [point.p_value for point in points if point is not None and point.p_value is not None]
     adjusted = iter(holm(p_values))
     rows = []
-    for curve, point in zip(found.curves, points, strict=True):
+    for curve, point in zip(evaluation.curves, points, strict=True):
         row: Row = {"corruption": curve.corruption, "threshold": "inconclusive"}
         if point is None:
             row["reason"] = curve.reason
@@ -450,21 +426,21 @@ def _tested(point: ChangePoint, adjusted_p: float, grid: Float64Array, level: fl
     return row | interval_columns("slope_before", point.before) | interval_columns("slope_after", point.after)
 
 
-def _fit_rows(found: EvaluationCurves) -> list[Row]:
-    run = found.run
+def _fit_rows(evaluation: EvaluationCurves) -> list[Row]:
+    run = evaluation.run
     return [
         {"corruption": curve.corruption, **fit._asdict()}
-        for curve in found.curves
+        for curve in evaluation.curves
         if not curve.is_withheld
         for fit in fit_curve(
-            run.correct[:, curve.columns], curve.grid, found.chance, paired=run.shares_images, groups=run.groups
+            run.correct[:, curve.columns], curve.grid, evaluation.chance, paired=run.shares_images, groups=run.groups
         )
     ]
 
 
-def _averaged_corruptions(con: duckdb.DuckDBPyConnection, found: EvaluationCurves) -> list[str]:
+def _averaged_corruptions(con: duckdb.DuckDBPyConnection, evaluation: EvaluationCurves) -> list[str]:
     """The averaged corruptions of an evaluation: headline ones if there are any, all if some have no recipe."""
-    present = list(found.run.curves())
+    present = list(evaluation.run.curves())
     groups = con.execute("select corruption, headline, corruption_group from corruptions").fetchall()
     if any(name in present and group == OTHER_GROUP for name, _, group in groups):
         return present
@@ -472,38 +448,45 @@ def _averaged_corruptions(con: duckdb.DuckDBPyConnection, found: EvaluationCurve
     return [name for name in present if name in headline] or present
 
 
-def _ranked_corruptions(con: duckdb.DuckDBPyConnection, found: EvaluationCurves) -> tuple[list[str], dict[str, str]]:
+def _ranked_corruptions(
+    con: duckdb.DuckDBPyConnection, evaluation: EvaluationCurves
+) -> tuple[list[str], dict[str, str]]:
     """The ranked corruptions, and for each other one the reason."""
-    present, considered = list(found.run.curves()), _averaged_corruptions(con, found)
+    present = list(evaluation.run.curves())
+    considered = _averaged_corruptions(con, evaluation)
     reasons = {name: "extra corruptions are not ranked" for name in present if name not in considered}
-    reasons |= {curve.corruption: curve.reason for curve in found.curves if curve.is_withheld and curve.reason}
-    if found.image_count < FEWEST_IMAGES:
-        reasons = dict.fromkeys(present, too_few(found.image_count))
+    reasons |= {curve.corruption: curve.reason for curve in evaluation.curves if curve.is_withheld and curve.reason}
+    if evaluation.image_count < FEWEST_IMAGES:
+        reasons = dict.fromkeys(present, too_few(evaluation.image_count))
     return [name for name in considered if name not in reasons], reasons
 
 
-def _corruption_rank_rows(found: EvaluationCurves, ranked: Sequence[str], reasons: dict[str, str]) -> Iterator[Row]:
-    level = found.settings.interval_level
+def _corruption_rank_rows(
+    evaluation: EvaluationCurves, ranked: Sequence[str], reasons: dict[str, str]
+) -> Iterator[Row]:
+    level = evaluation.settings.interval_level
     for measure in MEASURES:
-        drops = rank_corruptions(found.run, ranked, measure, level)
-        others = rank_corruptions(found.run, list(reasons), measure, level)
+        drops = rank_corruptions(evaluation.run, ranked, measure, level)
+        others = rank_corruptions(evaluation.run, list(reasons), measure, level)
         for name, drop in (drops | others).items():
             row = {"corruption": name, "measure": measure, "ranked_count": len(drops)}
             yield row | _columns_of_drop(drop, reasons.get(name))
 
 
-def _class_rank_rows(con: duckdb.DuckDBPyConnection, found: EvaluationCurves, ranked: Sequence[str]) -> Iterator[Row]:
+def _class_rank_rows(
+    con: duckdb.DuckDBPyConnection, evaluation: EvaluationCurves, ranked: Sequence[str]
+) -> Iterator[Row]:
     """Rows of class ranks; none if images of cells do not pair, since their classes then differ too."""
-    run = found.run
+    run = evaluation.run
     if not run.shares_images or not ranked:
         return
     labels = _read_labels(con, run.evaluation_id)
     classes, counts = np.unique(labels, return_counts=True)
     clean = run.curves()[ranked[0]][0.0]
     for measure in MEASURES:
-        left = [run.correct[:, own].mean(axis=1) for own in columns_of_drops(run, ranked, measure).values()]
+        left = [run.correct[:, columns].mean(axis=1) for columns in columns_of_drops(run, ranked, measure).values()]
         losses = run.correct[:, clean] - np.mean(left, axis=0)
-        drops = rank_classes(losses, labels, found.settings.interval_level, run.groups)
+        drops = rank_classes(losses, labels, evaluation.settings.interval_level, run.groups)
         for index, count in zip(classes.tolist(), counts.tolist(), strict=True):
             row = {"class_index": index, "measure": measure, "image_count": count, "ranked_count": len(drops)}
             reason = too_few(count, least=FEWEST_OF_CLASS)

@@ -18,10 +18,9 @@ from failmodes.warehouse.metrics.intervals import exact_interval, normal_quantil
 ALPHA = 0.05
 BETTER_MODEL_ERROR = 0.02  # probability that a report is wrong about the better of any two models, see `correction`
 LARGEST_DROP_ERROR = 0.015  # probability that it is wrong about the largest drop of any model
-TITLE_ERROR = 0.0005  # of a decision that a chart's title names, for all cells of a model together
 POWER = 0.8  # with which the smallest detectable difference is detected
 BISECTIONS = 40  # precision 1e-12
-LEAST_P = 1e-12  # smallest reported p value
+MIN_P = 1e-12  # smallest reported p value
 
 
 class PairedCounts(NamedTuple):
@@ -45,8 +44,8 @@ class PairedCounts(NamedTuple):
     @property
     def difference(self) -> Float64Array:
         """Share correct in the first minus that in the second, -1 to 1."""
-        found: Float64Array = (self.only_first - self.only_second) / self.total
-        return found
+        shares: Float64Array = (self.only_first - self.only_second) / self.total
+        return shares
 
     @property
     def discordant_share(self) -> Float64Array:
@@ -68,9 +67,11 @@ def count_pairs(first: ArrayLike, second: ArrayLike, *, paired: bool = True, ind
         independent: factor of the counts, 0-1: the effective number of images as a share of them, such as
             `RunRows.independent_share`. Shares and differences do not change.
     """
-    one, other = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
-    both, correct_counts = (one & other).sum(axis=0), (one.sum(axis=0), other.sum(axis=0))
-    neither = len(one) - correct_counts[0] - correct_counts[1] + both
+    is_first = np.asarray(first, dtype=bool)
+    is_second = np.asarray(second, dtype=bool)
+    both = (is_first & is_second).sum(axis=0)
+    correct_counts = (is_first.sum(axis=0), is_second.sum(axis=0))
+    neither = len(is_first) - correct_counts[0] - correct_counts[1] + both
     as_float = [
         np.asarray(count, dtype=np.float64) * independent
         for count in (both, correct_counts[0] - both, correct_counts[1] - both, neither)
@@ -140,8 +141,8 @@ def _square_and_add(
     first, second = shares
     (first_low, first_high), (second_low, second_high) = limits
 
-    def length(one: Float64Array, other: Float64Array) -> Float64Array:
-        return np.sqrt(np.maximum(one**2 - 2 * correlation * one * other + other**2, 0))
+    def length(side: Float64Array, opposite: Float64Array) -> Float64Array:
+        return np.sqrt(np.maximum(side**2 - 2 * correlation * side * opposite + opposite**2, 0))
 
     low = first - second - length(first - first_low, second_high - second)
     high = first - second + length(first_high - first, second - second_low)
@@ -177,8 +178,10 @@ def smallest_detectable_difference(
     """
     share = np.asarray(discordant_share, dtype=np.float64)
     share = np.where(share > 0, share, wilson_interval(share, count, level=level)[1])
-    alpha, beta = normal_quantile(level), NormalDist().inv_cdf(power)
-    low, high = np.zeros_like(share), np.ones_like(share)
+    alpha = normal_quantile(level)
+    beta = NormalDist().inv_cdf(power)
+    low = np.zeros_like(share)
+    high = np.ones_like(share)
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         differing = np.maximum(share, middle)
@@ -203,8 +206,9 @@ def exact_mcnemar(only_a: ArrayLike, only_b: ArrayLike) -> Float64Array:
     """
     from scipy.special import bdtr, betainc  # here: it takes .2 s, and most charts do without
 
-    one, other = np.asarray(only_a), np.asarray(only_b)
-    fewer, both = np.minimum(one, other), one + other
+    first, second = np.asarray(only_a), np.asarray(only_b)
+    fewer = np.minimum(first, second)
+    both = first + second
     tails = bdtr(np.floor(fewer), np.floor(both).astype(np.int64), 0.5)
     if (is_part := (fewer % 1 != 0) | (both % 1 != 0)).any():  # the same tail, for fractional counts
         parts = betainc(np.where(is_part, both - fewer, 1), fewer + 1, 0.5)
@@ -238,7 +242,8 @@ def p_by_inversion(is_shown: Callable[[float], bool]) -> float:
     Args:
         is_shown: whether the interval of a level, 0-1, is significant.
     """
-    low, high = LEAST_P, 1.0
+    low = MIN_P
+    high = 1.0
     for _ in range(BISECTIONS):
         middle = sqrt(low * high)
         low, high = (low, middle) if is_shown(1 - middle) else (middle, high)

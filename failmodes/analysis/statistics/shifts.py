@@ -3,8 +3,8 @@
 import duckdb
 import polars as pl
 
-from failmodes.analysis.evaluations.connection_cache import read_once
 from failmodes.analysis.evaluations.selection import Selection
+from failmodes.warehouse.database.connection import read_once
 
 FEWEST_MODELS = 5  # of a line of effective robustness, as in the view
 

@@ -11,14 +11,14 @@ from failmodes.analysis.statistics.estimate import Float64Array
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.metrics.intervals import wilson_interval
 
-MOST_NON_FINITE = 0.01  # share of a cell's rows; beyond it shapes and drops are not reported
-NON_FINITE = f"more than {MOST_NON_FINITE:.0%} of predictions are not finite"
+MAX_NON_FINITE = 0.01  # share of a cell's rows; beyond it shapes and drops are not reported
+NON_FINITE = f"more than {MAX_NON_FINITE:.0%} of predictions are not finite"
 AT_CHANCE = 0.05  # accuracy less than this above chance counts as chance
 
 
 def non_finite_cells(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> list[tuple[str, float]]:
-    """Cells, as corruption and severity, in which more than MOST_NON_FINITE of the rows are not finite."""
-    shares = read_metrics(con, [evaluation_id], ["non_finite_share"]).filter(pl.col("value") > MOST_NON_FINITE)
+    """Cells, as corruption and severity, in which more than MAX_NON_FINITE of the rows are not finite."""
+    shares = read_metrics(con, [evaluation_id], ["non_finite_share"]).filter(pl.col("value") > MAX_NON_FINITE)
     return shares.select("corruption", "severity").sort("corruption", "severity").rows()
 
 

@@ -4,6 +4,7 @@ Maps are (N, T, h, w) float32 on the model's device; their statistics are comput
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -50,6 +51,15 @@ class TargetLayer(NamedTuple):
     single_position: bool = False
 
 
+@dataclass(frozen=True)
+class CamUnavailable:
+    """The reason why a model has no attention maps."""
+
+    reason: str
+    method: ClassVar[str] = "none"
+    layer: ClassVar[None] = None
+
+
 METHODS: dict[str, type["CamMethod"]] = {}  # by the name that a study gives
 
 
@@ -78,15 +88,21 @@ class CamMethod:
     reason: ClassVar[None] = None  # available, in contrast to `CamUnavailable`
 
     def __init__(self, model: Model, target: TargetLayer) -> None:
-        self.model, self.target, self.layer = model, target, target.layer
+        self.model = model
+        self.target = target
+        self.layer = target.layer
         self.listening = False
         self.captured: torch.Tensor | None = None
-        self.handle = model.module.get_submodule(target.layer).register_forward_hook(self._capture)
+        self.handle = model.torch_module.get_submodule(target.layer).register_forward_hook(self._capture)
 
     def __init_subclass__(cls, *, name: str = "", method: str = "") -> None:
         cls.method = method or name
         if name:
             METHODS[name] = cls
+
+    def for_model(self, model: Model) -> "CamMethod":
+        """This method at the same layer, for the same module with another output map."""
+        return self if model is self.model else type(self)(model, self.target)
 
     def class_maps(
         self, inputs: torch.Tensor, classes: torch.Tensor, features: torch.Tensor, gradients: torch.Tensor
@@ -124,8 +140,8 @@ class CamMethod:
                 total = logits.gather(1, classes[:, None]).sum()
                 (gradients,) = torch.autograd.grad(total, start, retain_graph=not all(is_same[column + 1 :]))
                 gradients = self.target.reshape_transform(gradients).float()
-            made = self.class_maps(inputs, classes, features, gradients)
-            maps.append(torch.where(same[:, column, None, None], maps[0] if maps else made, made))
+            class_maps = self.class_maps(inputs, classes, features, gradients)
+            maps.append(torch.where(same[:, column, None, None], maps[0] if maps else class_maps, class_maps))
         return CamOutput(logits.detach(), targets, torch.stack(maps, 1), None)
 
     def _forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -136,7 +152,8 @@ class CamMethod:
             assert self.captured is not None
             return logits, self.captured
         finally:
-            self.listening, self.captured = False, None
+            self.listening = False
+            self.captured = None
 
     def _capture(self, _module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor | None:
         if not self.listening:

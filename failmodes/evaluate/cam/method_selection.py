@@ -13,14 +13,14 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from failmodes.evaluate.cam.cam_method import METHODS, CamMethod, TargetLayer
+from failmodes.evaluate.cam.cam_method import METHODS, CamMethod, CamUnavailable, TargetLayer
 from failmodes.evaluate.cam.methods.backward import BackwardCam
 from failmodes.evaluate.cam.methods.closed_form import ClosedFormCam, find_pooled_layer
 from failmodes.evaluate.cam.probe import ActivationHook, probe_inputs, run_probe
 from failmodes.evaluate.cam.reshape_transform import ReshapeTransform, image_grids, infer_reshape_transform
-from failmodes.evaluate.models.model import CamUnavailable, Model
+from failmodes.evaluate.models.model import Model
 from failmodes.runtime.errors import ModelError, StudyError, did_you_mean, first_line, printable
-from failmodes.runtime.plugins import import_modules
+from failmodes.runtime.packages import import_modules
 
 AUTO, NONE, GRAD_CAM = "auto", "none", "grad-cam"
 CHOICES = {
@@ -32,7 +32,7 @@ SWITCHED_OFF = "switched off in the study"
 OPAQUE = "a function of pixels, not a model of layers"
 TORCH_SCRIPT = "its layers are TorchScript, which takes no hooks"
 QUANTIZED = "it has quantized layers, for which PyTorch computes no gradients"
-MOST_REASON_LETTERS = 150  # of an error of PyTorch
+MAX_REASON_LETTERS = 150  # of an error of PyTorch
 NO_SPATIAL_LAYER = "no layer that the logits depend on has spatial positions"
 
 
@@ -51,7 +51,7 @@ def method_meanings() -> dict[str, str]:
     return CHOICES | {name: (cam.__doc__ or "").split("\n")[0] for name, cam in cam_methods().items()}
 
 
-def parse_method(given: str) -> str:
+def parse_method(method: str) -> str:
     """The method of a study's `attention` or of `evaluations.attention_method`, case-insensitive.
 
     Raises:
@@ -59,12 +59,12 @@ def parse_method(given: str) -> str:
     """
     known = method_meanings()
     names = {name: name for name in known} | {cam.method.lower(): name for name, cam in cam_methods().items()}
-    name = given.strip().lower()
+    name = method.strip().lower()
     if name in names:
         return names[name]
     hint = did_you_mean(name, known, "")
     raise StudyError(
-        f"unknown attention method {given!r}{f' ({hint})' if hint else ''}: choose from {', '.join(known)}"
+        f"unknown attention method {method!r}{f' ({hint})' if hint else ''}: choose from {', '.join(known)}"
     )
 
 
@@ -86,7 +86,7 @@ def select_cam_method(
     method = parse_method(method)
     if method == NONE:
         return CamUnavailable(SWITCHED_OFF)
-    impossible = getattr(model.module, "no_attention", None)
+    impossible = getattr(model.torch_module, "no_attention", None)
     if isinstance(impossible, str):
         return _unavailable(model, method, impossible)
     inputs = probe_inputs(model, image_shape)
@@ -98,7 +98,7 @@ def select_cam_method(
     except _NoGradientError as error:
         return _unavailable(model, method, f"PyTorch cannot compute its gradients ({error})")
     if target is None:
-        return _unavailable(model, method, _why_no_layer(model.module))
+        return _unavailable(model, method, _why_no_layer(model.torch_module))
     cam = cam or (BackwardCam if target.head is None else ClosedFormCam)
     if cam.needs_head and target.head is None:
         raise StudyError(
@@ -116,11 +116,11 @@ def _target_layer(
     if pooled is not None and not pooled.single_position:
         return pooled
     if layer is None:
-        found = find_target_layer(model, inputs)
+        target = find_target_layer(model, inputs)
     else:
-        found = requested_target_layer(model, inputs, layer, needs_gradient=cam is None or cam.needs_gradient)
-    needs_pooled = found is None if cam is None else cam.needs_head  # a single position if there is no other layer
-    return pooled if pooled is not None and needs_pooled else found
+        target = requested_target_layer(model, inputs, layer, needs_gradient=cam is None or cam.needs_gradient)
+    needs_pooled = target is None if cam is None else cam.needs_head  # a single position if there is no other layer
+    return pooled if pooled is not None and needs_pooled else target
 
 
 def _unavailable(model: Model, method: str, reason: str) -> CamUnavailable:
@@ -168,20 +168,30 @@ def find_target_layer(model: Model, inputs: torch.Tensor) -> TargetLayer | None:
     Raises:
         ModelError: the model does not run on the probe.
     """
-    given = _hash_of(inputs)
-    seen = [one for one in _activations(model, inputs) if one.output_hash != given]
+    input_hash = _hash_of(inputs)
+    seen = [activation for activation in _activations(model, inputs) if activation.output_hash != input_hash]
     transforms = _feature_transforms(model, inputs, seen)
-    placed = [(one, transforms[one.layer](one.reached)) for one in reversed(seen) if one.layer in transforms]
-    reaching = [(one, on_grid) for one, on_grid in placed if on_grid.any()]
+    placed = [
+        (activation, transforms[activation.layer](activation.reached))
+        for activation in reversed(seen)
+        if activation.layer in transforms
+    ]
+    reaching = [(activation, on_grid) for activation, on_grid in placed if on_grid.any()]
     if not reaching:
         return None
     # of queries, keys and values, which only a class token reads, the norm before them is the feature
-    plain = (pair for pair in reaching if not isinstance(model.module.get_submodule(pair[0].layer), nn.Linear))
+    plain = (pair for pair in reaching if not isinstance(model.torch_module.get_submodule(pair[0].layer), nn.Linear))
     latest, positions = next(plain, reaching[0]) if reaching[0][0].reached.ndim == 3 else reaching[0]
     if latest.reached.ndim == 4:
-        maps = [one for one, on_grid in reaching if one.reached.ndim == 4 and on_grid.shape[2:] == positions.shape[2:]]
-        latest = next((one for one in maps if _passes_all_evidence(model, inputs, one.layer)), latest)
-    same = (one.layer for one in seen if one[1:3] == latest[1:3])
+        maps = [
+            activation
+            for activation, on_grid in reaching
+            if activation.reached.ndim == 4 and on_grid.shape[2:] == positions.shape[2:]
+        ]
+        latest = next(
+            (activation for activation in maps if _passes_all_evidence(model, inputs, activation.layer)), latest
+        )
+    same = (activation.layer for activation in seen if activation[1:3] == latest[1:3])
     layer = min(same, key=lambda name: name.count("."))
     return TargetLayer(layer, transforms[layer])
 
@@ -195,7 +205,7 @@ def requested_target_layer(
         StudyError: there is no such layer (with the nearest names), it does not run, has no positions, or the logits do
             not depend on them.
     """
-    names = [name for name, _ in model.module.named_modules() if name]
+    names = [name for name, _ in model.torch_module.named_modules() if name]
     if layer not in names:
         near = get_close_matches(layer, names, n=3, cutoff=0.4) or names[-3:]
         raise StudyError(
@@ -209,7 +219,7 @@ def requested_target_layer(
             f"{model.label}: no gradient of the logits reaches layer {layer!r} (they do not depend on its output, or a "
             f"later layer has no gradient in PyTorch, such as a quantized one): {fix}"
         )
-    image, patches = image_grids(model.module, inputs)
+    image, patches = image_grids(model.torch_module, inputs)
     reached = seen[0].reached
     transform = infer_reshape_transform(reached, image, patches)
     if transform is None or len(reached) != len(inputs):  # not split into windows
@@ -231,7 +241,7 @@ def _activations(model: Model, inputs: torch.Tensor, layer: str | None = None) -
     The forward pass continues with a copy of each output, so that it is not modified before its gradient is known.
     """
     hooks: dict[str, RemovableHandle] = {}
-    found: dict[str, LayerActivation] = {}
+    activations: dict[str, LayerActivation] = {}
 
     def watch(name: str, _source: torch.Tensor, output: torch.Tensor) -> torch.Tensor | None:
         if layer not in (None, name) or not output.requires_grad:
@@ -243,13 +253,13 @@ def _activations(model: Model, inputs: torch.Tensor, layer: str | None = None) -
 
     def keep(name: str, output_hash: str, gradient: torch.Tensor | None) -> None:
         if gradient is not None:  # None if a later operation has no derivative
-            found[name] = LayerActivation(name, output_hash, _hash_of(gradient), gradient != 0)
+            activations[name] = LayerActivation(name, output_hash, _hash_of(gradient), gradient != 0)
 
     def largest_logits(logits: torch.Tensor) -> torch.Tensor:
-        return (logits if model.outputs is None else logits[:, model.outputs]).amax(1)
+        return model.mapped(logits).amax(1)
 
     _input_gradient(model, inputs, watch, largest_logits)
-    return [found[name] for name in hooks if name in found]
+    return [activations[name] for name in hooks if name in activations]
 
 
 def _passes_all_evidence(model: Model, inputs: torch.Tensor, layer: str) -> bool:
@@ -286,7 +296,7 @@ def _input_gradient(
     except (RuntimeError, ModelError) as error:  # such as an operation in place on a tensor that a gradient needs
         with torch.no_grad():
             run_probe(model, inputs, lambda _name, _source, _output: None)
-        raise _NoGradientError(printable(first_line(error), MOST_REASON_LETTERS)) from error
+        raise _NoGradientError(printable(first_line(error), MAX_REASON_LETTERS)) from error
 
 
 def _hash_of(values: torch.Tensor) -> str:
@@ -297,14 +307,14 @@ def _hash_of(values: torch.Tensor) -> str:
 
 def _feature_transforms(model: Model, inputs: torch.Tensor, seen: list[LayerActivation]) -> dict[str, ReshapeTransform]:
     """Transforms of outputs that are features, not attention matrices, queries, keys or wider hidden layers."""
-    image, patches = image_grids(model.module, inputs)
-    whole = {one.layer: one.reached for one in seen if len(one.reached) == len(inputs)}
+    image, patches = image_grids(model.torch_module, inputs)
+    whole = {activation.layer: activation.reached for activation in seen if len(activation.reached) == len(inputs)}
     inferred = {layer: infer_reshape_transform(reached, image, patches) for layer, reached in whole.items()}
-    found = {layer: transform for layer, transform in inferred.items() if transform is not None}
-    tokens = [layer for layer in found if whole[layer].ndim == 3]
+    transforms = {layer: transform for layer, transform in inferred.items() if transform is not None}
+    tokens = [layer for layer in transforms if whole[layer].ndim == 3]
     lengths = {whole[layer].shape[1] for layer in tokens}
     # a projection may be the last output of tokens (keys and values of an attention pool) and have another width
-    plain = [layer for layer in tokens if not isinstance(model.module.get_submodule(layer), nn.Linear)]
+    plain = [layer for layer in tokens if not isinstance(model.torch_module.get_submodule(layer), nn.Linear)]
     width = whole[(plain or tokens)[-1]].shape[2] if tokens else 0
 
     def is_feature(reached: torch.Tensor) -> bool:
@@ -312,4 +322,4 @@ def _feature_transforms(model: Model, inputs: torch.Tensor, seen: list[LayerActi
             return reached.shape[2] == width
         return not (reached.shape[2] == reached.shape[3] and reached.shape[2] in lengths)
 
-    return {layer: transform for layer, transform in found.items() if is_feature(whole[layer])}
+    return {layer: transform for layer, transform in transforms.items() if is_feature(whole[layer])}

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.models.outputs import describe_forward_error
+from failmodes.evaluate.models.trial import describe_forward_error
 from failmodes.runtime.errors import ModelError
 
 PROBE_IMAGES = 3
@@ -25,7 +25,7 @@ def probe_inputs(model: Model, image_shape: tuple[int, int]) -> torch.Tensor:
 
 
 def run_probe(model: Model, inputs: torch.Tensor, watch: ActivationHook) -> torch.Tensor:
-    """Run the module in float32, without autocast; returns its output (N, outputs).
+    """Run the module in float32, without autocast; returns the logits (N, outputs) of all outputs.
 
     `watch` is called with the output of every module that returns one float tensor, except the root and TorchScript
     modules, which take no hooks.
@@ -33,12 +33,12 @@ def run_probe(model: Model, inputs: torch.Tensor, watch: ActivationHook) -> torc
     Raises:
         ModelError: the model does not run on such images, or does not return logits.
     """
-    named = [(name, part) for name, part in model.module.named_modules() if name]
+    named = [(name, part) for name, part in model.torch_module.named_modules() if name]
     watched = [(name, part) for name, part in named if not isinstance(part, torch.jit.ScriptModule)]
     handles = [part.register_forward_hook(partial(_show, watch, name)) for name, part in watched]
     try:
         with torch.compiler.set_stance("force_eager"):  # hooks would be compiled, too
-            output = model.module(inputs)
+            output = model.all_logits(inputs)
     except Exception as error:  # any error of a model
         seen = f"{inputs.shape[2]}×{inputs.shape[3]} px"  # a single image worked when the model was loaded
         raise ModelError(f"{model.label} {describe_forward_error(error, seen, len(inputs))}") from error
@@ -46,18 +46,18 @@ def run_probe(model: Model, inputs: torch.Tensor, watch: ActivationHook) -> torc
         for handle in handles:
             handle.remove()
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
-        found = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+        returned = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
         raise ModelError(
-            f"{model.label} returns {found} for {len(inputs)} images instead of one tensor of logits (images, "
+            f"{model.label} returns {returned} for {len(inputs)} images instead of one tensor of logits (images, "
             "classes): wrap it in a module that returns only the logits"
         )
     return output
 
 
 def _show(
-    watch: ActivationHook, name: str, _module: nn.Module, given: tuple[object, ...], output: object
+    watch: ActivationHook, name: str, _module: nn.Module, inputs: tuple[object, ...], output: object
 ) -> torch.Tensor | None:
     if not isinstance(output, torch.Tensor) or not output.is_floating_point():
         return None
-    source = given[0] if given and isinstance(given[0], torch.Tensor) else output
+    source = inputs[0] if inputs and isinstance(inputs[0], torch.Tensor) else output
     return watch(name, source, output)

@@ -72,7 +72,8 @@ def image_grids(module: nn.Module, inputs: torch.Tensor) -> tuple[Grid, Grid | N
     """Rows and columns of inputs (N, 3, h, w), and of the patches of the model (timm), if stated."""
     image: Grid = (inputs.shape[2], inputs.shape[3])
     for part in module.modules():
-        grid, size = getattr(part, "grid_size", None), getattr(part, "img_size", None)
+        grid = getattr(part, "grid_size", None)
+        size = getattr(part, "img_size", None)
         if isinstance(grid, tuple) and isinstance(size, tuple) and size == image and len(grid) == 2:
             return image, grid
     return image, None

@@ -6,6 +6,7 @@ batches are computed between forward passes, on all cores.
 """
 
 import os
+import pickle
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,9 +23,8 @@ from failmodes.evaluate.devices import keep_freed_memory
 from failmodes.evaluate.evaluation_data import EvaluationData, open_study_data
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.corruptions.catalog import add_corruption, registered
-from failmodes.ingest.corruptions.corruption import Corruption
 from failmodes.ingest.datasets.dataset import Dataset as ImageDataset
-from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.datasets.layout import open_dataset
 from failmodes.ingest.distortion import rmse, ssim
 from failmodes.runtime.errors import DataError, FailmodesError
 from failmodes.warehouse.shards.format import Cell
@@ -73,29 +73,23 @@ class CorruptedBatch(NamedTuple):
         return np.arange(self.slice.start, self.slice.stop)
 
 
-class WorkerSpec(NamedTuple):
-    """Everything that another process needs to open the same study, passed as a pickle.
+def pickle_study(study: Study) -> bytes:
+    """The study for another process, with its custom corruptions.
 
     Custom corruptions are pickled by reference, so that their module must be importable there; the folder of the study
     file is on the path of every process that `multiprocessing` starts.
     """
+    models = [spec for spec in study.models if spec.live is None]  # models in memory run in this process
+    corruptions = [corruption for name, corruption in registered().items() if name in study.corruptions.names]
+    return pickle.dumps((study.model_copy(update={"models": models}), corruptions))
 
-    study: Study
-    own_corruptions: tuple[Corruption, ...]
 
-    @classmethod
-    def of(cls, study: Study) -> "WorkerSpec":
-        """The specification of a study read in this process."""
-        names = set(study.corruptions.names)
-        # models in memory run in this process and are not passed
-        study = study.model_copy(update={"models": [spec for spec in study.models if spec.live is None]})
-        return cls(study, tuple(own for name, own in registered().items() if name in names))
-
-    def open(self) -> tuple[Study, ImageDataset]:
-        """Open the study in this process; images are memory-mapped, not copied."""
-        for corruption in self.own_corruptions:
-            add_corruption(corruption)
-        return self.study, open_dataset(self.study.dataset, self.study.cache)
+def open_pickled_study(content: bytes) -> tuple[Study, ImageDataset]:
+    """The study of `pickle_study` and its dataset, opened in this process; images are memory-mapped, not copied."""
+    study, corruptions = pickle.loads(content)
+    for corruption in corruptions:
+        add_corruption(corruption)
+    return study, open_dataset(study.dataset, study.cache)
 
 
 def images_per_batch(image_shape: tuple[int, ...], model_batch: int) -> int:
@@ -110,7 +104,9 @@ def count_images(data: EvaluationData, cell: Cell) -> int:
 
 def make_batch(data: EvaluationData, part: BatchSlice, *, threads: int = 1) -> CorruptedBatch:
     """Corrupt the images of a slice and measure their distance from the clean ones."""
-    subset, positions, cell = data.subset, slice(part.start, part.stop), part.cell
+    subset = data.subset
+    positions = slice(part.start, part.stop)
+    cell = part.cell
     if cell.is_clean:
         ids = subset.clean_ids[positions]
         zero = np.zeros(len(ids), np.float32)
@@ -137,14 +133,14 @@ class BatchStream:
 
     Attributes:
         data: of the study open in this process.
-        worker_spec: the study for worker processes; needed only with workers.
+        study: the study, for worker processes.
         workers: number of processes that prepare batches ahead; 0 computes them in this process, on demand.
         threads: number of threads that compute a batch in this process.
         pinned: put images into page-locked memory, which a GPU copies from while computing.
     """
 
     data: Sequence[EvaluationData]
-    worker_spec: WorkerSpec | None = None
+    study: Study
     workers: int = 0
     threads: int = 1
     pinned: bool = False
@@ -160,8 +156,8 @@ class BatchStream:
             return
         try:
             with interrupts_blocked():  # processes start here
-                made = iter(self._loader(slices))
-            for batch in made:
+                batches = iter(self._loader(slices))
+            for batch in batches:
                 if isinstance(batch, FailmodesError):
                     raise batch
                 yield batch
@@ -174,9 +170,8 @@ class BatchStream:
             ) from error
 
     def _loader(self, slices: Iterable[BatchSlice]) -> DataLoader[CorruptedBatch | FailmodesError]:
-        assert self.worker_spec is not None
         return DataLoader(
-            _WorkerBatches(self.worker_spec),
+            _WorkerBatches(pickle_study(self.study)),
             sampler=slices,
             batch_size=None,
             num_workers=self.workers,
@@ -199,14 +194,14 @@ def limit_workers(requested: int, batch_bytes: int) -> int:
 class _WorkerBatches(Dataset[CorruptedBatch | FailmodesError]):
     """The dataset of a worker process: opens the study once, then computes batches."""
 
-    def __init__(self, worker_spec: WorkerSpec) -> None:
-        self.worker_spec = worker_spec
+    def __init__(self, pickled_study: bytes) -> None:
+        self.pickled_study = pickled_study
         self.data: list[EvaluationData] | None = None
 
     def __getitem__(self, part: Any) -> CorruptedBatch | FailmodesError:
         try:
             if self.data is None:
-                self.data = open_study_data(*self.worker_spec.open())
+                self.data = open_study_data(*open_pickled_study(self.pickled_study))
             return make_batch(self.data[part.data], part)
         except FailmodesError as error:
             return error  # returned, since the DataLoader would replace a raised error by the text of its traceback
@@ -215,8 +210,8 @@ class _WorkerBatches(Dataset[CorruptedBatch | FailmodesError]):
 def _means_a_killed_worker(error: Exception) -> bool:
     """Torch reports a killed worker in the message; if it died while passing a batch, a pipe or socket ends instead."""
     text = str(error)
-    handing_over = isinstance(error, ConnectionError | FileNotFoundError | EOFError)
-    return text.startswith("DataLoader worker (pid") or (handing_over and not text.startswith("Caught "))
+    pipe_ended = isinstance(error, ConnectionError | FileNotFoundError | EOFError)
+    return text.startswith("DataLoader worker (pid") or (pipe_ended and not text.startswith("Caught "))
 
 
 def _tensor(images: np.ndarray) -> torch.Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from failmodes.evaluate.cam.cam_method import CamOutput
+from failmodes.evaluate.cam.cam_method import CamOutput, CamUnavailable
 from failmodes.evaluate.cam.methods.closed_form import check_logit_identity
 from failmodes.evaluate.devices import BATCH_SIZE, activation_budget, describe_device, is_out_of_memory
 from failmodes.evaluate.engine.batches import CorruptedBatch
@@ -24,10 +24,10 @@ from failmodes.evaluate.engine.statistics import (
     prediction_statistics,
 )
 from failmodes.evaluate.evaluation import Evaluation
-from failmodes.evaluate.models.model import CamUnavailable, Model
+from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.self_check import NOT_FINITE_ROWS, Note, clean_notes, clean_rows, record_notes
+from failmodes.runtime.packages import library_versions
 from failmodes.runtime.storage.files import StorePath
-from failmodes.runtime.versions import library_versions
 from failmodes.warehouse.null_pairs import sample_null_pairs
 from failmodes.warehouse.schema import (
     ATTENTION,
@@ -76,7 +76,8 @@ def fact_rows(table: Table, columns: dict[str, Any], without: Sequence[str] = ()
         columns: one NumPy array per column (masked entries are null); a column that is None or missing is null.
         without: nullable columns that the shard omits.
     """
-    schema, count = table.arrow(without=(*PARTITIONS, *without)), len(columns["image_id"])
+    schema = table.arrow(without=(*PARTITIONS, *without))
+    count = len(columns["image_id"])
     return pa.record_batch([to_arrow(columns.get(field.name), field.type, count) for field in schema], schema=schema)
 
 
@@ -95,17 +96,22 @@ class CellEvaluation:
 
     def __init__(self, run: ModelRun, cell: Cell) -> None:
         """Start without rows."""
-        self.run, self.evaluation, self.cell = run, run.evaluation, cell
-        evaluation, model, data = run.evaluation, run.evaluation.model, run.evaluation.data
-        self.key = ShardKey(evaluation.evaluation_id, cell)
+        self.run = run
+        self.evaluation = run.evaluation
+        self.cell = cell
+        model = run.evaluation.model
+        data = run.evaluation.data
+        self.key = ShardKey(run.evaluation.evaluation_id, cell)
         self.class_count = len(data.dataset.class_names)
-        self.outputs = np.array(model.logit_outputs) if model.protocol == "all" else None
+        self.outputs = np.array(model.output_map.logits) if model.output_map.competing else None
         self.omitted = [PREDICTED_OUTPUT] * (self.outputs is None)
-        self.omitted += [SCALED_LOG_SUM_EXP] * (evaluation.logit_count <= FULL_LOGITS_CLASSES)
+        self.omitted += [SCALED_LOG_SUM_EXP] * (run.evaluation.logit_count <= FULL_LOGITS_CLASSES)
         self.predictions: list[pa.RecordBatch] = []
         self.attention: list[pa.RecordBatch] = []
         self.logits: list[pa.RecordBatch] = []
-        self.images, self.not_finite, self.elapsed_s = 0, 0, 0.0
+        self.images = 0
+        self.not_finite = 0
+        self.elapsed_s = 0.0
         self.identity_error: float | None = None
         self.at = (0, 0)
         self.notes: list[Note] = []
@@ -162,8 +168,8 @@ class CellEvaluation:
             _, maps, targets = zip(*self._clean_maps, strict=True)
             baseline = CleanBaseline.of(self.evaluation, torch.cat(targets)[:, 0], torch.cat(maps))
             self.run.baseline = self.baseline = baseline
-            for positions, own, target in self._clean_maps:
-                self._add_attention(positions, own, target, baseline.known[positions])
+            for positions, maps, target in self._clean_maps:
+                self._add_attention(positions, maps, target, baseline.known[positions])
             self._clean_maps.clear()
         if self._masks is not None and self._maps:
             self._object_columns = self._measure_objects(self._masks)
@@ -218,7 +224,8 @@ class CellEvaluation:
 
     def _pass(self, images: torch.Tensor, positions: np.ndarray) -> CamOutput:
         """One forward pass of images (n, H, W, 3), with maps of one target in the clean cell, otherwise of two."""
-        model, cam_method = self.evaluation.model, self.evaluation.attention
+        model = self.evaluation.model
+        cam_method = self.evaluation.attention
         inputs = model.inputs(images)
         if isinstance(cam_method, CamUnavailable):
             with torch.inference_mode():
@@ -244,9 +251,11 @@ class CellEvaluation:
 
         A single target, as in the clean cell, is used for both rows.
         """
-        subset, count = self.evaluation.data.subset, len(TARGETS)
+        subset = self.evaluation.data.subset
+        count = len(TARGETS)
         ids = (subset.clean_ids if self.cell.is_clean else subset.corrupted_ids)[positions]
-        maps, targets = maps.expand(-1, count, -1, -1), targets.expand(-1, count)
+        maps = maps.expand(-1, count, -1, -1)
+        targets = targets.expand(-1, count)
         values = {"target_class": targets, **map_statistics(maps)}
         known = np.stack([finite, np.zeros_like(finite)], 1)
         if self.baseline is not None:
@@ -265,10 +274,11 @@ class CellEvaluation:
 
         Empty if the source does not define how the corruption moves objects.
         """
-        data, cell, device = self.evaluation.data, self.cell, self.evaluation.model.device
+        data = self.evaluation.data
+        device = self.evaluation.model.device
         maps = torch.cat([maps for maps, _ in self._maps])
         known = np.concatenate([known for _, known in self._maps])
-        ids, threads = data.subset.clean_ids, os.cpu_count() or 1
+        ids = data.subset.clean_ids
         others = sample_null_pairs(data.dataset.labels[ids]).any_image
         has_other = torch.from_numpy(others >= 0)[:, None, None, None]
         step = max(1, MASK_PIXELS // int(np.prod(data.dataset.images.shape[1:3])))
@@ -276,8 +286,9 @@ class CellEvaluation:
         for start in range(0, len(ids), step):
             block = slice(start, start + step)
             clean = np.asarray(clean_masks[ids[block]])
-            moved = (cell.corruption, cell.severity, ids[block])
-            masks = clean if cell.is_clean else data.source.moved_masks(clean, *moved, threads=threads)
+            moved = (self.cell.corruption, self.cell.severity, ids[block])
+            threads = os.cpu_count() or 1
+            masks = clean if self.cell.is_clean else data.source.moved_masks(clean, *moved, threads=threads)
             if masks is None:
                 return {}
             other_maps = torch.where(has_other[block], maps[others[block]], torch.nan)
@@ -322,15 +333,15 @@ def choose_batch_size(model: Model, image_shape: tuple[int, ...]) -> int:
 
 def largest_activation(model: Model, image_shape: tuple[int, ...]) -> int:
     """Bytes, in float32, of the largest tensor among a model's input and layer outputs for one image."""
-    found = [4 * int(np.prod(image_shape))]
+    sizes_bytes = [4 * int(np.prod(image_shape))]
 
     def measure(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
         if isinstance(output, torch.Tensor):
-            found.append(4 * output.numel())
+            sizes_bytes.append(4 * output.numel())
 
     with ExitStack() as hooks, torch.inference_mode():
-        for module in model.module.modules():
+        for module in model.torch_module.modules():
             hooks.callback(module.register_forward_hook(measure).remove)
         image = np.zeros((1, *image_shape), np.uint8)
-        model.module.forward(model.inputs(image))  # not a call, which might compile it with these hooks
-    return max(found)
+        model.torch_module.forward(model.inputs(image))  # not a call, which might compile it with these hooks
+    return max(sizes_bytes)

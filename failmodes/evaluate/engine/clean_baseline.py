@@ -106,7 +106,8 @@ def changed_predictions(evaluation: Evaluation, batch_size: int) -> float:
     at_once = max(1, batch_size // 2)
     lower = evaluation.model
     full = dataclasses.replace(lower, precision="float32")
-    ids, changed = evaluation.data.subset.clean_ids[:COMPARED_IMAGES], 0
+    ids = evaluation.data.subset.clean_ids[:COMPARED_IMAGES]
+    changed = 0
     for start in range(0, len(ids), at_once):
         images = evaluation.data.dataset.images[ids[start : start + at_once]]
         changed += int((lower.predict(images).argmax(1) != full.predict(images).argmax(1)).sum())

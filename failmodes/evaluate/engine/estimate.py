@@ -97,16 +97,12 @@ def estimate_run(study: Study, dataset: Dataset) -> RunEstimate:
     trained = [spec for spec in study.models if spec.label not in {model.spec.label for model in untrained}]
     groups = plan_evaluations(study.model_copy(update={"models": trained}), dataset, device) if trained else []
     data = open_study_data(study, dataset)
-    counts = [count_images(one, cell) for one in data for cell in one.cells(study)]
-    cells, images = len(counts), sum(counts)
-    models = [ModelEstimate(model.label, cells, cells, images, None) for model in untrained]
+    counts = [count_images(images, cell) for images in data for cell in images.cells(study)]
+    models = [ModelEstimate(model.label, len(counts), len(counts), sum(counts), None) for model in untrained]
     for evaluations in zip(*groups, strict=True):  # of one model, one per seed and shift
-        missing = [missing_cells(study, one) for one in evaluations]
-        count = sum(
-            count_images(one.data, cell) for one, cells in zip(evaluations, missing, strict=True) for cell in cells
-        )
-        seconds = count * _seconds_per_image(study, evaluations[0], len(trained)) if count else 0.0
-        models.append(ModelEstimate(evaluations[0].model.label, cells, sum(map(len, missing)), count, seconds))
+        missing = [count_images(e.data, cell) for e in evaluations for cell in missing_cells(study, e)]
+        seconds = sum(missing) * _seconds_per_image(study, evaluations[0], len(trained)) if missing else 0.0
+        models.append(ModelEstimate(evaluations[0].model.label, len(counts), len(missing), sum(missing), seconds))
     gpus = torch.cuda.device_count() if device.type == "cuda" and study.evaluation.executor != "here" else 1
     seconds = sum(model.seconds or 0 for model in models) / gpus
     disk_bytes = WITH_WAREHOUSE * ROW_BYTES * sum(model.images for model in models)
@@ -127,7 +123,7 @@ def _seconds_per_image(study: Study, evaluation: Evaluation, models: int) -> flo
     started = time.perf_counter()
     middle = {name: held[len(held) // 2] for name in study.corruptions.names if (held := study.severities_of(name))}
     few = [part._replace(cell=Cell(*cell), stop=min(8, part.stop)) for cell in middle.items()]
-    corrupted = sum(len(make_batch(data, one).labels) for one in few)
+    corrupted = sum(len(make_batch(data, batch_slice).labels) for batch_slice in few)
     corrupting_s = (time.perf_counter() - started) / max(1, corrupted)
     return timed.elapsed_s / part.stop + corrupting_s / models
 

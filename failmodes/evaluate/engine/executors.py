@@ -11,7 +11,6 @@ machine. Every host needs failmodes, the study's images and checkpoints at the s
 import math
 import multiprocessing
 import os
-import pickle
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -22,13 +21,13 @@ from typing import Any, ClassVar
 import torch
 
 from failmodes.evaluate.child_processes import begin_worker, interrupts_blocked, process_context
-from failmodes.evaluate.engine.batches import WorkerSpec
+from failmodes.evaluate.engine.batches import pickle_study
 from failmodes.evaluate.engine.tasks import Executor, RunCallbacks, RunResult, Task, waves
 from failmodes.evaluate.engine.worker import Worker, make_worker, open_worker
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.runtime.errors import FailmodesError, LimitError, ModelError, StudyError, first_line
-from failmodes.runtime.extras import require
+from failmodes.runtime.packages import require
 from failmodes.runtime.storage.files import remove_stale_temporaries
 
 POLL_S = 0.1  # interval between reading messages of processes
@@ -66,23 +65,23 @@ class RemoteWorker:
     """The worker of a process started for a run; it opens the study at its first task.
 
     Args:
-        worker_spec: pickled WorkerSpec of the study.
+        pickled_study: from `pickle_study`.
         send: sends a message to the main process, see `RunCallbacks.sent_by`.
         name: name of the process in errors.
         threads: number of threads of its models.
         shares: number of the process, and of all processes, on its machine, see `open_worker`.
 
     Attributes:
-        own: that of a process of `run_in_processes`.
+        of_process: that of a process of `run_in_processes`.
     """
 
-    own: ClassVar["RemoteWorker"]
+    of_process: ClassVar["RemoteWorker"]
 
     def __init__(
-        self, worker_spec: bytes, send: Callable[[tuple[str, Any]], None], name: str, *, threads: int, **shares: int
+        self, pickled_study: bytes, send: Callable[[tuple[str, Any]], None], name: str, *, threads: int, **shares: int
     ) -> None:
         self.name = name
-        self.open = partial(open_worker, worker_spec, RunCallbacks.sent_by(send), threads=threads, **shares)
+        self.open = partial(open_worker, pickled_study, RunCallbacks.sent_by(send), threads=threads, **shares)
         self.worker: Worker | None = None
 
     def run(self, tasks: Iterable[Task]) -> RunResult:
@@ -107,11 +106,13 @@ def run_in_processes(study: Study, count: int, tasks: Sequence[Task], progress: 
         LimitError: a process was killed.
         FailmodesError: a process raised it.
     """
-    context, result = process_context(), RunResult()
-    started, messages = context.Value("i", 0), context.SimpleQueue()
+    context = process_context()
+    result = RunResult()
+    started = context.Value("i", 0)
+    messages = context.SimpleQueue()
     others = multiprocessing.active_children()
-    worker_spec = pickle.dumps(WorkerSpec.of(study))
-    pool = ProcessPoolExecutor(count, context, _begin, (worker_spec, count, started, messages))
+    pickled_study = pickle_study(study)
+    pool = ProcessPoolExecutor(count, context, _begin, (pickled_study, count, started, messages))
     try:
         for wave in waves(tasks, result):
             with interrupts_blocked():  # processes start here
@@ -143,20 +144,20 @@ def _take_in(running: Iterable[Future[RunResult]], messages: Any, progress: RunC
             result.add(future.result())
 
 
-def _begin(worker_spec: bytes, count: int, started: Any, messages: Any) -> None:
+def _begin(pickled_study: bytes, count: int, started: Any, messages: Any) -> None:
     """Begin one of `count` processes; `started` counts them."""
     begin_worker()
     with started.get_lock():
         number = started.value
         started.value += 1
-    RemoteWorker.own = RemoteWorker(
-        worker_spec, messages.put, f"process {number + 1} of {count}",
+    RemoteWorker.of_process = RemoteWorker(
+        pickled_study, messages.put, f"process {number + 1} of {count}",
         threads=max(1, (os.cpu_count() or 1) // count), number=number, process_count=count,
     )  # fmt: skip
 
 
 def _work(tasks: Sequence[Task]) -> RunResult:
-    return RemoteWorker.own.run(tasks)
+    return RemoteWorker.of_process.run(tasks)
 
 
 def run_on_ray(study: Study, count: int | None, tasks: Sequence[Task], progress: RunCallbacks) -> RunResult:
@@ -173,7 +174,7 @@ def run_on_ray(study: Study, count: int | None, tasks: Sequence[Task], progress:
     try:
         actors, threads, gpu = actor_resources(ray.cluster_resources(), count)
         options = {"num_gpus": gpu, "num_cpus": 1, "max_restarts": -1, "max_task_retries": RETRIES}
-        arguments = pickle.dumps(WorkerSpec.of(study)), list(sys.path), threads
+        arguments = pickle_study(study), list(sys.path), threads
         actor = ray.remote(**options)(RayWorker)
         pool = ray.util.ActorPool([actor.remote(*arguments) for _ in range(min(actors, len(tasks)))])
         return _run_waves(pool, tasks, progress)
@@ -223,10 +224,10 @@ def actor_resources(resources: Mapping[str, float], requested: int | None) -> tu
 class RayWorker:
     """A Ray actor: opens the study and runs one cell per call."""
 
-    def __init__(self, worker_spec: bytes, search_path: list[str], threads: int) -> None:
+    def __init__(self, pickled_study: bytes, search_path: list[str], threads: int) -> None:
         sys.path[:0] = [folder for folder in search_path if folder not in sys.path]
         self.messages: list[tuple[str, Any]] = []
-        self.worker = RemoteWorker(worker_spec, self.messages.append, "a Ray worker", threads=threads)
+        self.worker = RemoteWorker(pickled_study, self.messages.append, "a Ray worker", threads=threads)
 
     def run(self, task: Task) -> tuple[list[tuple[str, Any]], RunResult | FailmodesError]:
         """Run a task; returns its messages in order, and its result or error (Ray would wrap a raised error)."""

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from failmodes.evaluate.cam.cam_method import CamUnavailable
 from failmodes.evaluate.engine.clean_baseline import CleanBaseline, load_clean_baseline
 from failmodes.evaluate.evaluation import Evaluation
-from failmodes.evaluate.models.model import CamUnavailable
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.datasets.thumbnails import encode_png
 from failmodes.runtime.errors import DamagedShardError
 from failmodes.runtime.storage.files import StorePath, exists
+from failmodes.warehouse.metrics.transitions import onsets
 from failmodes.warehouse.schema import EXEMPLAR_REASONS, EXEMPLARS, PREDICTION_FACTS
 from failmodes.warehouse.shards.format import (
     CLEAN_CELL,
@@ -98,7 +99,7 @@ def choose_exemplars(correct: np.ndarray, confidence: np.ndarray) -> list[tuple[
         (reason, rank from 1, position) of each chosen image.
     """
     last = len(correct) - 1
-    onset = np.where(correct.all(0), len(correct), (~correct).argmax(0))
+    onset = onsets(correct)
     mildest = -onset.astype(float) + confidence[np.minimum(onset, last), np.arange(correct.shape[1])]
     candidates = {
         "first_to_fail": (correct[0] & (onset <= last), mildest),
@@ -124,7 +125,8 @@ def _key(evaluation: Evaluation, corruption: str) -> str:
 def _predictions(output: StorePath, evaluation: Evaluation, cell: Cell) -> pa.Table:
     """The published predictions of a cell, in the order of the subset."""
     path = shard_path(output, PREDICTION_FACTS, ShardKey(evaluation.evaluation_id, cell))
-    rows, count = read_rows(path, PREDICTION_FACTS), len(evaluation.data.subset.clean_ids)
+    rows = read_rows(path, PREDICTION_FACTS)
+    count = len(evaluation.data.subset.clean_ids)
     if rows.num_rows != count:
         raise DamagedShardError(f"{path} is damaged: it has {rows.num_rows:,} images, the evaluation {count:,}")
     return rows

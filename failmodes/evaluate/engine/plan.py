@@ -5,10 +5,12 @@ from typing import Any, get_args
 
 import torch
 
+from failmodes.evaluate.cam.cam_method import CamMethod, CamUnavailable
 from failmodes.evaluate.cam.method_selection import select_cam_method
 from failmodes.evaluate.engine.clean_baseline import clean_baseline_path
 from failmodes.evaluate.evaluation import Evaluation
-from failmodes.evaluate.evaluation_data import open_study_data
+from failmodes.evaluate.evaluation_data import EvaluationData, open_study_data
+from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.self_check import Step, notes_path
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import load_study_models
@@ -56,16 +58,14 @@ def plan_evaluations(study: Study, dataset: Dataset, device: torch.device) -> li
     settings = study.evaluation
     shape = (int(dataset.images.shape[1]), int(dataset.images.shape[2]))
     images = open_study_data(study, dataset)
-    models, labels = load_study_models(study, dataset), dict[str, str]()
     groups: list[list[Evaluation]] = [[] for _ in images]
-    for model in models:
-        model.to(device, settings.precision)
+    labels: dict[str, str] = {}
+    for loaded in load_study_models(study, dataset):
+        model = loaded.to(device, settings.precision)
         method = model.spec.attention or settings.attention_method
-        model.attention = select_cam_method(model, shape, method, model.spec.attention_layer)
+        attention = select_cam_method(model, shape, method, model.spec.attention_layer)
         for data, group in zip(images, groups, strict=True):
-            shift = data.shift
-            own = model if shift is None else model.of_classes(data.dataset.class_names, restricted=shift.restricted)
-            group.append(Evaluation(study.name, own, data, settings.logits == "all"))
+            group.append(_evaluation(study, model, attention, data))
         if settings.compile:
             model.compile()  # after CAM methods have registered their hooks, which are compiled too
         known = labels.setdefault(model.model_id, model.label)
@@ -75,6 +75,15 @@ def plan_evaluations(study: Study, dataset: Dataset, device: torch.device) -> li
                 "remove one of them"
             )
     return groups
+
+
+def _evaluation(study: Study, model: Model, attention: CamMethod | CamUnavailable, data: EvaluationData) -> Evaluation:
+    """The evaluation of a model on some images: for a shift, among the classes of the shift."""
+    if data.shift is not None:
+        model = model.of_classes(data.dataset.class_names, restricted=data.shift.restricted)
+    if isinstance(attention, CamMethod):
+        attention = attention.for_model(model)
+    return Evaluation(study.name, model, attention, data, study.evaluation.logits == "all")
 
 
 def record_plan(study: Study, groups: list[list[Evaluation]]) -> None:
@@ -102,7 +111,7 @@ def _shift_rows(groups: list[list[Evaluation]]) -> Iterator[dict[str, Any]]:
     for order, group in enumerate(shifted, start=1):
         shift = group[0].data.shift
         assert shift is not None
-        clean = next(one for one in groups if one[0].data.is_clean_of(shift))
+        clean = next(evaluations for evaluations in groups if evaluations[0].data.is_clean_of(shift))
         for evaluation, reference in zip(group, clean, strict=True):
             yield {
                 "evaluation_id": evaluation.evaluation_id,
@@ -122,7 +131,8 @@ def _shift_rows(groups: list[list[Evaluation]]) -> Iterator[dict[str, Any]]:
 
 def missing_cells(study: Study, evaluation: Evaluation) -> list[Cell]:
     """Unpublished cells of an evaluation; also the clean cell if its maps or notes are missing."""
-    output, attention = study.results_folder, evaluation.has_attention
+    output = study.results_folder
+    attention = evaluation.has_attention
     published = published_cells(output, evaluation.evaluation_id, attention=attention, logits=evaluation.keeps_logits)
     missing = [cell for cell in evaluation.data.cells(study) if cell not in published]
     beside = [notes_path(output, evaluation, "clean"), *[clean_baseline_path(output, evaluation)] * attention]
@@ -133,7 +143,8 @@ def missing_cells(study: Study, evaluation: Evaluation) -> list[Cell]:
 
 def discard_damaged(study: Study, evaluation: Evaluation) -> Iterator[StorePath]:
     """Remove files of the evaluation that do not match their hash or schema; yields their paths."""
-    output, identity = study.results_folder, evaluation.evaluation_id
+    output = study.results_folder
+    identity = evaluation.evaluation_id
     keys = [ShardKey(identity, cell) for cell in evaluation.data.cells(study)]
     tables = SHARDED if evaluation.keeps_logits else FACTS
     files = [(table, shard_path(output, table, key)) for key in keys for table in tables]

@@ -22,7 +22,7 @@ from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.runtime.storage.files import exists, remove_stale_temporaries
 from failmodes.runtime.storage.locks import run_lock
-from failmodes.warehouse.shards.format import CLEAN_CELL
+from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
 
 
 @freed_memory_kept()
@@ -57,45 +57,53 @@ def evaluate_study(
             remove_stale_temporaries(folder)
         device = choose_device(study.evaluation.device)
         groups = plan_evaluations(study, dataset, device)
-        evaluations = [evaluation for group in groups for evaluation in group]
-        of_settings = [found for group in _noted_together(groups) for found in settings_notes(group)]
+        evaluations = list(chain.from_iterable(groups))
+        of_settings = [notes for group in _noted_together(groups) for notes in settings_notes(group)]
         notes = list(dict.fromkeys(chain.from_iterable(of_settings)))
         progress.plan(groups[0], notes)
         if strict:
             refuse_warnings(notes)
         record_plan(study, groups)
-        for evaluation, found in zip(evaluations, of_settings, strict=True):
-            record_notes(study.results_folder, evaluation, "settings", found)
+        for evaluation, evaluation_notes in zip(evaluations, of_settings, strict=True):
+            record_notes(study.results_folder, evaluation, "settings", evaluation_notes)
         rewritten = [path for e in evaluations for path in discard_damaged(study, e)] if redo_damaged else []
         missing = {e.evaluation_id: missing_cells(study, e) for e in evaluations}
-        shards = sum(len(cells) for cells in missing.values())
-        images = sum(count_images(e.data, cell) for e in evaluations for cell in missing[e.evaluation_id])
-        known = [e for e in evaluations if CLEAN_CELL not in missing[e.evaluation_id]]
-        result = RunResult(
-            evaluation_ids=[e.evaluation_id for e in evaluations],
-            existing=sum(len(e.data.cells(study)) for e in evaluations) - shards,
-            rewritten=rewritten,
-            notes=[note for e in known for note in stored_notes(study.results_folder, e, "clean")],
-        )
-        progress.notes(result.notes)
-        progress.begin(shards, images)
+        result = _begun(study, evaluations, missing, progress)
         _run_tasks(choose_executor(study, groups, device), make_tasks(study, groups, missing), result, strict, progress)
         for evaluation in evaluations:
             if evaluation.data.shift is None and (not result.failures or not missing_cells(study, evaluation)):
                 record_missing_exemplars(study, evaluation)
-        found_last = [
+        last_notes = [
             note for e in evaluations for note in _last_notes(study, e, is_new=bool(missing[e.evaluation_id]))
         ]
-        progress.notes(found_last)
+        progress.notes(last_notes)
         if strict:
-            refuse_warnings(found_last)
-    result.notes = [*notes, *result.notes, *found_last]
+            refuse_warnings(last_notes)
+    result.rewritten = rewritten
+    result.notes = [*notes, *result.notes, *last_notes]
+    return result
+
+
+def _begun(
+    study: Study, evaluations: list[Evaluation], missing: dict[str, list[Cell]], progress: RunCallbacks
+) -> RunResult:
+    """The result before the first task: existing shards, and the notes of clean cells that are not evaluated again."""
+    counts = [count_images(e.data, cell) for e in evaluations for cell in missing[e.evaluation_id]]
+    known = [e for e in evaluations if CLEAN_CELL not in missing[e.evaluation_id]]
+    result = RunResult(
+        evaluation_ids=[e.evaluation_id for e in evaluations],
+        existing=sum(len(e.data.cells(study)) for e in evaluations) - len(counts),
+        notes=[note for e in known for note in stored_notes(study.results_folder, e, "clean")],
+    )
+    progress.notes(result.notes)
+    progress.begin(len(counts), sum(counts))
     return result
 
 
 def _last_notes(study: Study, evaluation: Evaluation, *, is_new: bool) -> list[Note]:
     """Notes on the published corrupted cells of an evaluation; those of an earlier run if no cell is new."""
-    output, lacking = study.results_folder, missing_cells(study, evaluation)
+    output = study.results_folder
+    lacking = missing_cells(study, evaluation)
     if is_new or not exists(notes_path(output, evaluation, "corrupted")):
         cells = [cell for cell in evaluation.data.cells(study) if cell not in lacking]
         record_notes(output, evaluation, "corrupted", corrupted_notes(output, evaluation, cells))
@@ -104,7 +112,7 @@ def _last_notes(study: Study, evaluation: Evaluation, *, is_new: bool) -> list[N
 
 def _noted_together(groups: list[list[Evaluation]]) -> list[list[Evaluation]]:
     """Evaluations of the same clean images: of all corruption seeds, and of each shift."""
-    of_seeds = [one for group in groups if group[0].data.shift is None for one in group]
+    of_seeds = [evaluation for group in groups if group[0].data.shift is None for evaluation in group]
     return [of_seeds, *(group for group in groups if group[0].data.shift is not None)]
 
 
@@ -115,8 +123,8 @@ def _run_tasks(executor: Executor, tasks: list[Task], result: RunResult, strict:
         IncompleteRunError: `strict` is set and there are warnings.
     """
     clean = [task for task in tasks if task.cell.is_clean] if strict else []
-    for some in (clean, tasks[len(clean) :]):  # clean cells come first
-        left = without_failed(some, result)
+    for wave in (clean, tasks[len(clean) :]):  # clean cells come first
+        left = without_failed(wave, result)
         if left:
             result.add(executor(left, progress))
         if strict:

@@ -34,7 +34,7 @@ def prediction_statistics(logits: torch.Tensor, labels: np.ndarray) -> dict[str,
     p = log_p.exp()
     label_log_p = log_p.gather(1, label[:, None])[:, 0]
     top = (ordered[:, :2] - log_sum_exp[:, None]).exp()
-    found = {
+    statistics = {
         "label": label,
         "predicted": classes[:, 0],
         "runner_up": classes[:, 1],
@@ -50,9 +50,9 @@ def prediction_statistics(logits: torch.Tensor, labels: np.ndarray) -> dict[str,
         "finite": torch.isfinite(logits).all(1),
     }
     if logits.shape[1] <= FULL_LOGITS_CLASSES:
-        return {**found, "logits": logits}
+        return {**statistics, "logits": logits}
     return {
-        **found,
+        **statistics,
         "logits": ordered[:, :TOP_LOGITS],
         "logit_classes": classes[:, :TOP_LOGITS],
         "scaled_log_sum_exp": _scaled_log_sum_exp(ordered),
@@ -64,7 +64,8 @@ def map_statistics(maps: torch.Tensor) -> dict[str, torch.Tensor]:
 
     Each is (N, T); NaN for an empty map, except mass (0).
     """
-    mass, share = maps.sum((2, 3)), _shares(maps)
+    mass = maps.sum((2, 3))
+    share = _shares(maps)
     x, y = _centers(maps.shape[3], maps), _centers(maps.shape[2], maps)
     share_x, share_y = share.sum(2), share.sum(3)
     centroid_x, centroid_y = (share_x * x).sum(2), (share_y * y).sum(2)
@@ -89,7 +90,8 @@ def drift_between(maps: torch.Tensor, baseline: torch.Tensor) -> dict[str, torch
         maps: (N, T, h, w).
         baseline: (N, 1, h, w) or (N, T, h, w); NaN if missing.
     """
-    share, base = _shares(maps), _shares(baseline)
+    share = _shares(maps)
+    base = _shares(baseline)
     x, y = _centers(maps.shape[3], maps), _centers(maps.shape[2], maps)
     difference_x, difference_y = (share - base).sum(2), (share - base).sum(3)
     norms = share.square().sum((2, 3)).sqrt() * base.square().sum((2, 3)).sqrt()

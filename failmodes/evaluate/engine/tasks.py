@@ -171,6 +171,9 @@ def without_failed(tasks: Sequence[Task], result: RunResult) -> list[Task]:
     """Tasks without the models that raised so far."""
     raised = {failure.evaluation_id for failure in result.failures}
     left = [
-        task._replace(evaluation_ids=tuple(one for one in task.evaluation_ids if one not in raised)) for task in tasks
+        task._replace(
+            evaluation_ids=tuple(evaluation_id for evaluation_id in task.evaluation_ids if evaluation_id not in raised)
+        )
+        for task in tasks
     ]
     return [task for task in left if task.evaluation_ids]

@@ -5,7 +5,6 @@ disk, a damaged file, unreadable images) stop the worker; published shards remai
 """
 
 import os
-import pickle
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,17 +17,17 @@ from failmodes.evaluate.devices import choose_device, describe_device, is_out_of
 from failmodes.evaluate.engine.batches import (
     BatchSlice,
     BatchStream,
-    WorkerSpec,
     count_images,
     images_per_batch,
     limit_workers,
+    open_pickled_study,
 )
 from failmodes.evaluate.engine.cell import CellEvaluation, ModelRun, choose_batch_size
 from failmodes.evaluate.engine.clean_baseline import changed_predictions, load_clean_baseline
 from failmodes.evaluate.engine.plan import plan_evaluations
 from failmodes.evaluate.engine.tasks import Failure, RunCallbacks, RunResult, Task
 from failmodes.evaluate.evaluation import Evaluation
-from failmodes.evaluate.models.outputs import raised_at
+from failmodes.evaluate.models.trial import raised_at
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.runtime.errors import DamagedShardError, DataError, StorageError, first_line
 from failmodes.warehouse.shards.format import Cell
@@ -46,11 +45,10 @@ class Worker:
         excluded: model_ids of models that raised.
     """
 
-    def __init__(
-        self, study: Study, model_runs: Iterable[ModelRun], stream: BatchStream, progress: RunCallbacks
-    ) -> None:
-        self.stream, self.progress = stream, progress
-        self.output = study.results_folder
+    def __init__(self, model_runs: Iterable[ModelRun], stream: BatchStream, progress: RunCallbacks) -> None:
+        self.stream = stream
+        self.progress = progress
+        self.output = stream.study.results_folder
         self.model_runs = {run.evaluation.evaluation_id: run for run in model_runs}
         self.excluded: set[str] = set()
 
@@ -68,12 +66,13 @@ class Worker:
         with ThreadPoolExecutor(1) as writer:
             started = time.perf_counter()
             for batch in self.stream.batches(self._slices(tasks)):
-                making_s, part = time.perf_counter() - started, batch.slice
+                batch_s = time.perf_counter() - started
+                part = batch.slice
                 if part.start == 0:
                     cells = [self._begin(run, part.cell) for run in self._taking_part(part.evaluation_ids)]
                 is_last = part.stop == count_images(self.stream.data[part.data], part.cell)
                 for cell in cells:
-                    cell.elapsed_s += making_s
+                    cell.elapsed_s += batch_s
                     with self._model_errors_caught(cell, result):
                         cell.add(batch)
                         if is_last:
@@ -115,7 +114,8 @@ class Worker:
         except NOT_MODEL_ERRORS:
             raise
         except Exception as error:  # any error of a model
-            model_id, reason = cell.evaluation.model.model_id, _reason(error, cell)
+            model_id = cell.evaluation.model.model_id
+            reason = _reason(error, cell)
             self.excluded.add(model_id)
             evaluations = [run.evaluation for run in self.model_runs.values()]
             result.failures += [
@@ -124,10 +124,10 @@ class Worker:
 
     def _finish(self, cell: CellEvaluation, result: RunResult) -> None:
         cell.finish()
-        evaluation, label = cell.evaluation, cell.evaluation.model.label
-        if cell.cell.is_clean and evaluation.model.precision != "float32":
-            changed = changed_predictions(evaluation, cell.run.batch_size)
-            result.changed_predictions[label] = cell.facts["changed_predictions"] = changed
+        model = cell.evaluation.model
+        if cell.cell.is_clean and model.precision != "float32":
+            changed = changed_predictions(cell.evaluation, cell.run.batch_size)
+            result.changed_predictions[model.label] = cell.facts["changed_predictions"] = changed
         result.written += 1
         if cell.notes:
             result.notes += cell.notes
@@ -150,12 +150,12 @@ def _reason(error: Exception, cell: CellEvaluation) -> str:
 
 
 def open_worker(
-    worker_spec: bytes, progress: RunCallbacks, *, threads: int, number: int = 0, process_count: int = 1
+    pickled_study: bytes, progress: RunCallbacks, *, threads: int, number: int = 0, process_count: int = 1
 ) -> Worker:
     """Open the study in a process started for a run, and return its worker.
 
     Args:
-        worker_spec: pickled WorkerSpec of the study, unpickled here, where the user's modules can be imported.
+        pickled_study: from `pickle_study`.
         progress: callbacks for images and shards.
         threads: number of threads of the models.
         number: index of the process on its machine; processes are assigned to GPUs in turn.
@@ -163,7 +163,7 @@ def open_worker(
     """
     keep_freed_memory()
     torch.set_num_threads(threads)
-    study, dataset = pickle.loads(worker_spec).open()
+    study, dataset = open_pickled_study(pickled_study)
     device = choose_device(study.evaluation.device)
     if device.type == "cuda":
         device = torch.device("cuda", number % torch.cuda.device_count())
@@ -193,17 +193,18 @@ def make_worker(
     data = [group[0].data for group in groups]
     shape = data[0].dataset.images.shape[1:]
     batch_bytes = int(torch.Size(shape).numel()) * images_per_batch(shape, max(run.batch_size for run in model_runs))
-    cores, workers = os.cpu_count() or 1, study.evaluation.workers
+    cores = os.cpu_count() or 1
+    workers = study.evaluation.workers
     if workers is None:
         workers = 0 if device.type == "cpu" else min(MAX_WORKERS, max(1, cores // process_count - 1))
     stream = BatchStream(
         data,
-        WorkerSpec.of(study),
+        study,
         workers=limit_workers(workers * process_count, batch_bytes) // process_count,
         threads=max(1, cores // process_count),
         pinned=device.type == "cuda",
     )
-    return Worker(study, model_runs, stream, progress)
+    return Worker(model_runs, stream, progress)
 
 
 def make_model_runs(study: Study, groups: list[list[Evaluation]]) -> list[ModelRun]:

@@ -3,13 +3,14 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
 import torch
 from pydantic import Field
 
+from failmodes.evaluate.cam.cam_method import CamUnavailable
 from failmodes.evaluate.engine.batches import BatchSlice, images_per_batch, make_batch
 from failmodes.evaluate.engine.cell import fact_rows
 from failmodes.evaluate.engine.exemplars import record_missing_exemplars
@@ -18,9 +19,8 @@ from failmodes.evaluate.engine.statistics import prediction_columns, prediction_
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.import_predictions.predictions_file import Predictions, ProgressCallback, read_predictions
-from failmodes.evaluate.models.model import UNSTATED, CamUnavailable, Model
+from failmodes.evaluate.models.model import Model, OutputMap
 from failmodes.evaluate.models.outputs import FLOOR
-from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.self_check import (
     NOT_FINITE_ROWS,
     Note,
@@ -32,14 +32,14 @@ from failmodes.evaluate.self_check import (
     refuse_warnings,
     settings_notes,
 )
-from failmodes.evaluate.study.study_schema import OutputKind, Study
+from failmodes.evaluate.study.study_schema import ModelSpec, OutputKind, Study
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.ingest.specification import StrictModel, validate
-from failmodes.ingest.study_types import PRINTABLE
+from failmodes.ingest.specification import validate
+from failmodes.ingest.study_types import PRINTABLE, StrictModel
 from failmodes.runtime.errors import StudyError
 from failmodes.runtime.hashing import fingerprint_of, identity_of
+from failmodes.runtime.packages import library_versions
 from failmodes.runtime.storage.files import remove_stale_temporaries
-from failmodes.runtime.versions import library_versions
 from failmodes.warehouse.schema import (
     FULL_LOGITS_CLASSES,
     IMPORTED_FAMILY,
@@ -89,46 +89,11 @@ class ImportReport:
         return [*lines, *(note.line for note in shown)]
 
 
-class ImportedModel(StrictModel):
-    """The model of imported predictions.
-
-    Attributes:
-        label: name in charts.
-        architecture: architecture stated by the user.
-        class_count: number of classes.
-        identity: hash of predictions and classes, after reading them; independent of the label.
-    """
+class ImportNames(StrictModel):
+    """The names that the user gives to a model of imported predictions."""
 
     label: Annotated[str, Field(min_length=1, max_length=60), PRINTABLE]
     architecture: Annotated[str, Field(min_length=1, max_length=200), PRINTABLE]
-    class_count: int
-    identity: str = ""
-    precision: str = "as imported"
-    logit_outputs: None = None  # all, in order
-    class_outputs: None = None
-    protocol: None = None
-    whole: None = None
-    attention: CamUnavailable = PREDICTIONS_ONLY
-    preprocessing: Preprocessing = UNSTATED
-
-    @property
-    def model_id(self) -> str:
-        """Hash of predictions and classes."""
-        return self.identity
-
-    def assumptions(self, _image_shape: tuple[int, ...] | None = None) -> dict[str, str]:
-        """Assumptions before anything is read: text by topic."""
-        return {"model": f"predictions made elsewhere ({self.architecture})"}
-
-    def row(self) -> dict[str, Any]:
-        """The row of `models`; columns of models that run here are null."""
-        return {
-            "model_id": self.identity,
-            "model_label": self.label,
-            "architecture": self.architecture,
-            "family": IMPORTED_FAMILY,
-            "class_count": self.class_count,
-        }
 
 
 def import_predictions(
@@ -167,34 +132,29 @@ def import_predictions(
         StudyError: the dataset has one class, the seed is not in the study, or the label is empty or too long.
         StorageError: the output folder cannot be written.
     """
-    classes, output, cells, seeds = dataset.class_names, study.results_folder, study.cells, study.corruptions.seeds
-    if len(classes) < 2:
-        raise StudyError(f"{dataset.label} has one class, {', '.join(classes)}: expected two or more to predict")
-    names = {"label": label, "architecture": architecture, "class_count": len(classes)}
-    model = validate(ImportedModel, names, "import")
-    if seed is not None and (study.corruptions.published is not None or seed not in seeds):
-        known = (
-            "a published dataset has none" if study.corruptions.published else f"it has {', '.join(map(str, seeds))}"
+    cells = study.cells
+    if len(dataset.class_names) < 2:
+        raise StudyError(
+            f"{dataset.label} has one class, {', '.join(dataset.class_names)}: expected two or more to predict"
         )
-        raise StudyError(f"the study {study.name!r} has no corruption seed {seed}: {known}")
-    (data,) = open_evaluation_data(study, dataset, seeds[:1] if seed is None else [seed])
+    names = validate(ImportNames, {"label": label, "architecture": architecture}, "import")
+    (data,) = open_evaluation_data(study, dataset, [_chosen_seed(study, seed)])
     predictions = read_predictions(
         path, data, cells, study.output, on_progress, only_study=only_study, renormalize=renormalize
     )
-    content = {"imported": _fingerprint(predictions, cells), "kind": predictions.kind, "classes": classes}
-    model = model.model_copy(update={"identity": identity_of(content)})
-    # an evaluation only reads the attributes that ImportedModel has
-    evaluation = Evaluation(study.name, cast(Model, model), data)
+    model = _imported_model(names, dataset.class_names, predictions, cells)
+    evaluation = Evaluation(study.name, model, PREDICTIONS_ONLY, data)
     notes: dict[Step, list[Note]] = {
         "settings": _settings_notes(evaluation, predictions),
         "clean": _clean_notes(evaluation, predictions),
     }
     if strict:
         refuse_warnings([*notes["settings"], *notes["clean"]])
+    output = study.results_folder
     remove_stale_temporaries(output)
     record_plan(study, [[evaluation]])
-    for step, found in notes.items():
-        record_notes(output, evaluation, step, found)
+    for step, step_notes in notes.items():
+        record_notes(output, evaluation, step, step_notes)
     list(discard_damaged(study, evaluation))
     missing = missing_cells(study, evaluation)
     for number, cell in enumerate(missing, start=1):
@@ -211,8 +171,34 @@ def import_predictions(
         existing=len(cells) - len(missing),
         rows=predictions.row_count,
         left_out=predictions.row_count - len(predictions.rows),
-        notes=[note for found in notes.values() for note in found],
+        notes=[note for step_notes in notes.values() for note in step_notes],
     )
+
+
+def _chosen_seed(study: Study, seed: int | None) -> int:
+    """The corruption seed of the predictions: the first of the study by default.
+
+    Raises:
+        StudyError: the study does not have this seed.
+    """
+    spec = study.corruptions
+    if seed is not None and (spec.published is not None or seed not in spec.seeds):
+        known = "a published dataset has none" if spec.published else f"it has {', '.join(map(str, spec.seeds))}"
+        raise StudyError(f"the study {study.name!r} has no corruption seed {seed}: {known}")
+    return spec.seeds[0] if seed is None else seed
+
+
+def _imported_model(
+    names: ImportNames, class_names: tuple[str, ...], predictions: Predictions, cells: list[Cell]
+) -> Model:
+    """The model of imported predictions, identified by these and the classes; the identity is independent of names."""
+    content = {"imported": _fingerprint(predictions, cells), "kind": predictions.kind, "classes": class_names}
+    count = len(class_names)
+    return Model(
+        module=None, spec=ModelSpec.model_construct(label=names.label), architecture=names.architecture,
+        class_names=class_names, output_map=OutputMap(tuple(range(count)), count=count),
+        model_id=identity_of(content), precision="as imported",
+    )  # fmt: skip
 
 
 def _settings_notes(evaluation: Evaluation, predictions: Predictions) -> list[Note]:
@@ -232,21 +218,22 @@ def _settings_notes(evaluation: Evaluation, predictions: Predictions) -> list[No
 def _clean_notes(evaluation: Evaluation, predictions: Predictions) -> list[Note]:
     """Notes on the clean cell, which is the first."""
     _, logits = predictions.of_cell(0)
-    dataset, subset = evaluation.data.dataset, evaluation.data.subset
-    labels, tensor = dataset.labels[subset.clean_ids], torch.from_numpy(logits)
+    subset = evaluation.data.subset
+    labels = evaluation.data.dataset.labels[subset.clean_ids]
+    tensor = torch.from_numpy(logits)
     columns = prediction_columns(prediction_statistics(tensor, labels)) | {"image_id": subset.clean_ids}
     return clean_notes(evaluation, clean_rows([fact_rows(PREDICTION_FACTS, columns)], logits.min(axis=1)))
 
 
 def _of_zeros(predictions: Predictions) -> str:
     """The number of rows with probabilities of 0, and their replacement."""
-    count, half_step = int(predictions.rows["has_zeros"].sum()), predictions.half_step
+    count = int(predictions.rows["has_zeros"].sum())
     words = f"{count:,} of {len(predictions.rows):,} rows have probabilities of 0, whose loss would be infinite: "
-    if half_step is None:
+    if predictions.half_step is None:
         return f"{words}each is replaced by at most {FLOOR:.1e}"
     return (
         f"{words}all are rounded to {predictions.decimals} decimals, so those of a row together are replaced by half "
-        f"of that step, {half_step:.1g}; for exact losses, import unrounded probabilities or logits"
+        f"of that step, {predictions.half_step:.1g}; for exact losses, import unrounded probabilities or logits"
     )
 
 

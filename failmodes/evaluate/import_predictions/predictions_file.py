@@ -6,9 +6,9 @@ It is read in batches, so that a refused file is never in memory as a whole.
 import gzip
 import math
 import tempfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,8 +26,8 @@ from failmodes.evaluate.study.study_schema import OutputKind
 from failmodes.ingest.corruptions.catalog import find_corruption_name, unknown_corruption
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.study_types import first_duplicate
-from failmodes.runtime.errors import DataError, StorageError, StudyError, did_you_mean, first_line, listed
-from failmodes.runtime.storage.files import check_regular, make_folder, reason_of, storage_errors
+from failmodes.runtime.errors import DataError, StudyError, did_you_mean, listed
+from failmodes.runtime.storage.files import check_regular, make_folder, parsing_errors, storage_errors
 from failmodes.warehouse.schema import CLEAN
 from failmodes.warehouse.shards.format import Cell
 
@@ -43,16 +43,16 @@ EXPECTED = (
     "class names after the underscore; the predicted class alone is not enough"
 )
 TOLERANCE_IF_ROUNDED = 0.2  # for a sum of rounded probabilities
-MOST_DECIMALS = 6  # for detecting rounded probabilities; float32 has seven digits
+MAX_DECIMALS = 6  # for detecting rounded probabilities; float32 has seven digits
 NAMED = 5  # cells or images listed in a message
 COMPARED_NAMES = 2000  # column names searched for a hint
 
-MOST_CELLS = 2000  # limit for cells in a file that are not in the study
+MAX_CELLS = 2000  # limit for cells in a file that are not in the study
 BATCH_VALUES = 1 << 21  # logits per batch: 16 MiB in double precision
 CSV_BLOCK_BYTES = 1 << 22
 READ_BUFFER_BYTES = 1 << 20
-MOST_TEXT_BYTES = 1000  # for the name of a corruption or class, or a number as text
-MOST_COLUMNS = 100_000  # four per class of ImageNet-21k; Arrow takes a second for these
+MAX_TEXT_BYTES = 1000  # for the name of a corruption or class, or a number as text
+MAX_COLUMNS = 100_000  # four per class of ImageNet-21k; Arrow takes a second for these
 
 
 class PredictionColumns(NamedTuple):
@@ -78,7 +78,7 @@ class Predictions(NamedTuple):
         rows: ordered by cell and image: cell (its index in the study), image, finite, and stored, the row of its
             logits.
         logits: (N, C) float32; log p for probabilities, −inf for 0.
-        decimals: number of decimals of rounded probabilities, 0 if all are 0 or 1; None for more than MOST_DECIMALS,
+        decimals: number of decimals of rounded probabilities, 0 if all are 0 or 1; None for more than MAX_DECIMALS,
             and for logits.
     """
 
@@ -134,56 +134,78 @@ def read_predictions(
         DataError: the file is damaged, a column is missing, or a row (numbered from 1), cell or image is invalid.
         StorageError: the file cannot be read, or the folder cannot be written.
     """
-    (dataset, _, subset, _), class_count = data, len(data.dataset.class_names)
+    dataset = data.dataset
     columns, batches = _open(path, dataset.class_names)
     numbers = _numbers_of_files(path, dataset) if FILE in columns.keys else None
     images, study_cells = _expected(data, cells)
     asked = study_cells.join(images, on="clean").select("cell", "image")
-    most_rows = len(asked) + MOST_CELLS * len(dataset.labels)
-    facts = {
-        "images": len(subset.clean_ids),
-        "subset": subset.description,
-        "last_image": max(len(dataset.labels) - 1, *subset.corrupted_ids[-1:]),
-        "tolerance": TOLERANCE_IF_ROUNDED if renormalize else SUM_TOLERANCE,
-    }
-    count, parts, disguised = 0, [], columns.kind == "logits"
-    decimals = 0
+    facts = _check_facts(data, TOLERANCE_IF_ROUNDED if renormalize else SUM_TOLERANCE)
+    parts: list[pl.DataFrame] = []
+    value_format = _ValueFormat()
+    row_count = 0
     with storage_errors(scratch), tempfile.TemporaryFile(dir=make_folder(scratch)) as file:
         for keys, values in batches:
             logits, statistics = _logits(values, columns.kind)
             rows = _placed(keys, images, study_cells, numbers).with_columns(statistics)
             _check_rows(path, rows, columns.kind, facts, only_study=only_study)
-            count += len(rows)
-            on_progress("rows", count, None)
+            row_count += len(rows)
+            on_progress("rows", row_count, None)
             requested = rows["requested"].to_numpy()
             parts.append(rows.filter("requested").select("cell", "image", "file_row", "finite", "has_zeros"))
             file.write(logits[requested].data)
-            usable = values[requested & rows["finite"].to_numpy()]
-            disguised = disguised and are_probabilities(torch.from_numpy(usable))
-            while decimals <= MOST_DECIMALS and not _are_rounded(usable, decimals):
-                decimals += 1
+            value_format.update(values[requested & rows["finite"].to_numpy()])
             if sum(map(len, parts)) > len(asked):
                 break  # a duplicate image
-            if count > most_rows:
-                raise DataError(
-                    f"{path} has more than {most_rows:,} rows, but the study has {len(asked):,}, one per image and "
-                    "cell: remove the others"
-                )
-        if not count:
+            _check_row_count(path, row_count, len(asked), len(dataset.labels))
+        if not row_count:
             raise DataError(f"{path} has no rows")
         file.flush()
-        found = pl.concat(parts).with_row_index("stored").sort("cell", "image", "file_row")
-        _check_complete(path, found, asked, cells)
-        if not found["finite"].any():
-            raise DataError(f"{path} has no row of finite values, so no prediction is defined")
-        if disguised:
-            raise DataError(
-                f"{path} has probabilities in the columns of logits: each row is in 0 to 1 and sums to 1; name the "
-                "columns probability_… (a list: probabilities)"
-            )
-        stored = np.memmap(file, np.float32, "r", shape=(len(found), class_count))
-    are_rounded = columns.kind == "probabilities" and decimals <= MOST_DECIMALS
-    return Predictions(columns.kind, count, found, stored, decimals if are_rounded else None)
+        placed = pl.concat(parts).with_row_index("stored").sort("cell", "image", "file_row")
+        _check_complete(path, placed, asked, cells)
+        _check_values(path, placed, columns.kind, value_format)
+        stored = np.memmap(file, np.float32, "r", shape=(len(placed), len(dataset.class_names)))
+    are_rounded = columns.kind == "probabilities" and value_format.decimals <= MAX_DECIMALS
+    return Predictions(columns.kind, row_count, placed, stored, value_format.decimals if are_rounded else None)
+
+
+@dataclass
+class _ValueFormat:
+    """What the values of a file have in common, batch by batch.
+
+    Attributes:
+        decimals: number of decimals of all values; above MAX_DECIMALS if some have more.
+        are_probabilities: whether all rows are in 0 to 1 and sum to 1.
+    """
+
+    decimals: int = 0
+    are_probabilities: bool = True
+
+    def update(self, values: np.ndarray) -> None:
+        """Take in finite values (N, C)."""
+        self.are_probabilities = self.are_probabilities and are_probabilities(torch.from_numpy(values))
+        while self.decimals <= MAX_DECIMALS and not _are_rounded(values, self.decimals):
+            self.decimals += 1
+
+
+def _check_row_count(path: Path, row_count: int, asked_count: int, image_count: int) -> None:
+    """Refuse a file with far more rows than the study has, before it is read to its end."""
+    most_rows = asked_count + MAX_CELLS * image_count
+    if row_count > most_rows:
+        raise DataError(
+            f"{path} has more than {most_rows:,} rows, but the study has {asked_count:,}, one per image and cell: "
+            "remove the others"
+        )
+
+
+def _check_values(path: Path, rows: pl.DataFrame, kind: OutputKind, value_format: _ValueFormat) -> None:
+    """Refuse a file without finite values, or with probabilities in the columns of logits."""
+    if not rows["finite"].any():
+        raise DataError(f"{path} has no row of finite values, so no prediction is defined")
+    if kind == "logits" and value_format.are_probabilities:
+        raise DataError(
+            f"{path} has probabilities in the columns of logits: each row is in 0 to 1 and sums to 1; name the "
+            "columns probability_… (a list: probabilities)"
+        )
 
 
 def _open(
@@ -260,8 +282,8 @@ def _hint(name: str, known: Sequence[str]) -> str:
 def _open_csv(path: Path, class_names: tuple[str, ...]) -> tuple[PredictionColumns, Iterable[pa.RecordBatch]]:
     with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
         header = file.readline(CSV_BLOCK_BYTES)
-    if header.count(b",") >= MOST_COLUMNS:
-        raise DataError(f"{path} has more than {MOST_COLUMNS:,} columns: expected one per class")
+    if header.count(b",") >= MAX_COLUMNS:
+        raise DataError(f"{path} has more than {MAX_COLUMNS:,} columns: expected one per class")
     blocks = pyarrow.csv.ReadOptions(block_size=CSV_BLOCK_BYTES)
     with pyarrow.csv.open_csv(path, blocks) as reader:
         columns = find_columns(path, reader.schema.names, class_names, csv=True)
@@ -276,7 +298,7 @@ def _open_parquet(path: Path, class_names: tuple[str, ...]) -> tuple[PredictionC
         path,
         buffer_size=READ_BUFFER_BYTES,
         page_checksum_verification=True,
-        thrift_container_size_limit=MOST_COLUMNS,
+        thrift_container_size_limit=MAX_COLUMNS,
     )
     columns = find_columns(path, file.schema_arrow.names, class_names, csv=False)
     _check_types(path, columns, file.schema_arrow, len(class_names))
@@ -308,7 +330,7 @@ def _converted(
 ) -> Iterator[tuple[pl.DataFrame, np.ndarray]]:
     """Convert batches to file_row (from 1) with the keys, and logits or probabilities (N, C) float64.
 
-    Keys are integers, float64, text of at most MOST_TEXT_BYTES, or nulls; nulls among the values become NaN.
+    Keys are integers, float64, text of at most MAX_TEXT_BYTES, or nulls; nulls among the values become NaN.
     """
     first_row = 1
     with _readable(path):
@@ -319,9 +341,9 @@ def _converted(
                 if _plain(texts.type) == pa.string():
                     texts.validate(full=True)
                     longest = pc.max(pc.binary_length(texts.cast(pa.string()))).as_py() or 0
-                    if longest > MOST_TEXT_BYTES:
+                    if longest > MAX_TEXT_BYTES:
                         raise DataError(
-                            f"{path}: {name} has a text of {longest:,} bytes: expected at most {MOST_TEXT_BYTES:,}"
+                            f"{path}: {name} has a text of {longest:,} bytes: expected at most {MAX_TEXT_BYTES:,}"
                         )
             arrays = [column.cast(_plain(column.type)) for column in batch.columns]
             rows = pl.DataFrame(pa.table(arrays, batch.schema.names)).with_row_index("file_row", first_row)
@@ -353,23 +375,8 @@ def _values(path: Path, rows: pl.DataFrame, columns: PredictionColumns, class_co
     return filled.explode().to_numpy().reshape(-1, class_count)
 
 
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Convert errors of reading a damaged file into a DataError.
-
-    Raises:
-        DataError: the file is damaged.
-        StorageError: the system cannot read the file.
-        MemoryError: unchanged, since it is unrelated to the file.
-    """
-    try:
-        yield
-    except MemoryError:
-        raise
-    except (pa.ArrowException, OSError, EOFError, zlib.error, ValueError, LookupError, AttributeError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # errors of Arrow have no errno
-            raise StorageError(f"cannot read {path}: {reason_of(error)}") from error
-        raise DataError(f"{path} cannot be read as predictions: {first_line(error)}") from error
+def _readable(path: Path) -> AbstractContextManager[None]:
+    return parsing_errors(path, lambda reason: DataError(f"{path} cannot be read as predictions: {reason}"))
 
 
 def _logits(values: np.ndarray, kind: OutputKind) -> tuple[np.ndarray, pl.DataFrame]:
@@ -383,7 +390,8 @@ def _logits(values: np.ndarray, kind: OutputKind) -> tuple[np.ndarray, pl.DataFr
         values are finite, and whether it has probabilities of 0 (has_zeros).
     """
     with np.errstate(invalid="ignore", over="ignore"):
-        total, extreme = values.sum(1), values[np.arange(len(values)), np.abs(values - 0.5).argmax(1)]
+        total = values.sum(1)
+        extreme = values[np.arange(len(values)), np.abs(values - 0.5).argmax(1)]
         logits = log_probabilities(torch.tensor(values)).numpy() if kind == "probabilities" else values
         logits = logits.astype(np.float32)
     is_zero = np.isneginf(logits) & (kind == "probabilities")
@@ -400,7 +408,8 @@ def _are_rounded(values: np.ndarray, decimals: int) -> bool:
 
 def _expected(data: EvaluationData, cells: Sequence[Cell]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The images of a study, clean and corrupted, with their labels; and its cells by index."""
-    class_names, subset = pl.Series(data.dataset.class_names), data.subset
+    class_names = pl.Series(data.dataset.class_names)
+    subset = data.subset
     sides = [
         (True, subset.clean_ids, data.dataset.labels[subset.clean_ids]),
         (False, subset.corrupted_ids, subset.corrupted_labels),
@@ -452,15 +461,29 @@ def _placed(
         image=pl.col("number").cast(pl.Int64, strict=False),
         thousandths=(pl.col("level") * 1000).round().cast(pl.Int64, strict=False),
     )
-    given = keys["corruption"].unique().drop_nulls()
-    known = [CLEAN if name in (CLEAN, "clean") else find_corruption_name(name) for name in given]
-    names = pl.DataFrame({"corruption": given, "name": pl.Series(known, dtype=pl.String)})
+    corruptions = keys["corruption"].unique().drop_nulls()
+    known = [CLEAN if name in (CLEAN, "clean") else find_corruption_name(name) for name in corruptions]
+    names = pl.DataFrame({"corruption": corruptions, "name": pl.Series(known, dtype=pl.String)})
     return (
         keys.join(names, on="corruption", how="left", maintain_order="left")
         .join(cells, on=["name", "thousandths"], how="left", maintain_order="left")
         .join(images, on=["clean", "image"], how="left", maintain_order="left")
         .with_columns(requested=pl.col("true_label").is_not_null())
     )
+
+
+Check = tuple[pl.Expr, str]  # which rows are invalid, and the message about one of them
+
+
+def _check_facts(data: EvaluationData, tolerance: float) -> dict[str, Any]:
+    """Facts about the study and the file that checks and messages use beside the columns of a row."""
+    subset = data.subset
+    return {
+        "images": len(subset.clean_ids),
+        "subset": subset.description,
+        "last_image": max(len(data.dataset.labels) - 1, *subset.corrupted_ids[-1:]),
+        "tolerance": tolerance,
+    }
 
 
 def _check_rows(path: Path, rows: pl.DataFrame, kind: OutputKind, facts: dict[str, Any], *, only_study: bool) -> None:
@@ -470,91 +493,109 @@ def _check_rows(path: Path, rows: pl.DataFrame, kind: OutputKind, facts: dict[st
         path: the file.
         rows: from `_placed`, with the statistics of `_logits`.
         kind: kind of the values.
-        facts: further values for checks and messages.
+        facts: from `_check_facts`.
         only_study: allow rows that are not in the study.
     """
-    col, requested = pl.col, pl.col("requested")
-    checks = [
+    checks = _key_checks(rows, facts["last_image"])
+    if not only_study:
+        checks += STUDY_CHECKS
+    if LABEL in rows.columns:
+        checks += _label_checks(rows)
+    if kind == "probabilities":
+        checks += _probability_checks(facts["tolerance"])
+    for invalid, message in checks:
+        for row in rows.filter(invalid).head(1).iter_rows(named=True):
+            reason = message.format(**row, **facts, unknown=unknown_corruption(row["corruption"]))
+            raise DataError(f"{path}, row {row['file_row']:,}: {reason}")
+
+
+def _key_checks(rows: pl.DataFrame, last_image: int) -> list[Check]:
+    """Checks that image, corruption and severity are given, known and in their ranges."""
+    no_image = (
+        "file {file!r} is not in the dataset: expected its path within the folder, see `failmodes ingest "
+        "--images images.csv`"
+    )
+    return [
+        (pl.col("image_id").is_null(), no_image if FILE in rows.columns else "no image_id"),
+        (~(pl.col("image") == pl.col("number")).fill_null(False), "image_id {image_id!r}: expected an integer"),
+        (pl.col("corruption").is_null(), "no corruption"),
+        (pl.col("name").is_null(), "{unknown}"),
+        (pl.col("severity").is_null(), "no severity"),
+        (pl.col("level").is_null(), "severity {severity!r}: expected a number"),
+        (~pl.col("level").is_between(0, 5), "severity {level:g} is out of range: expected 0 (clean) to 5"),
         (
-            col("image_id").is_null(),
-            "file {file!r} is not in the dataset: expected its path within the folder, see `failmodes ingest "
-            "--images images.csv`"
-            if FILE in rows.columns
-            else "no image_id",
-        ),
-        (~(col("image") == col("number")).fill_null(False), "image_id {image_id!r}: expected an integer"),
-        (col("corruption").is_null(), "no corruption"),
-        (col("name").is_null(), "{unknown}"),
-        (col("severity").is_null(), "no severity"),
-        (col("level").is_null(), "severity {severity!r}: expected a number"),
-        (~col("level").is_between(0, 5), "severity {level:g} is out of range: expected 0 (clean) to 5"),
-        (
-            (col("name") == CLEAN) != (col("thousandths") == 0),
+            (pl.col("name") == CLEAN) != (pl.col("thousandths") == 0),
             "corruption {name!r} at severity {level:g}: clean images have corruption 'none' and severity 0, both or "
             "neither",
         ),
         (
-            ~col("image").is_between(0, facts["last_image"]),
+            ~pl.col("image").is_between(0, last_image),
             "image_id {image} is not in the dataset: expected 0 to {last_image:,}",
         ),
+    ]
+
+
+STUDY_CHECKS: list[Check] = [
+    (
+        pl.col("cell").is_null(),
+        "the study has no cell {name} at severity {level:g}: add it to the study's corruptions table, or ignore such "
+        "rows with --only-study",
+    ),
+    (
+        ~pl.col("requested"),
+        "image_id {image} is not among the {images:,} images of the study ({subset}): set `images` in the study's "
+        "dataset table, or ignore such rows with --only-study",
+    ),
+]
+
+
+def _label_checks(rows: pl.DataFrame) -> list[Check]:
+    """Checks that labels are those of the dataset, by index or by class name."""
+    true_label = pl.col("true_label" if rows[LABEL].dtype.is_numeric() else "class_name")
+    return [
+        (pl.col("requested") & pl.col(LABEL).is_null(), "no label"),
         (
-            col("cell").is_null() & (not only_study),
-            "the study has no cell {name} at severity {level:g}: add it to the study's corruptions table, or ignore "
-            "such rows with --only-study",
-        ),
-        (
-            ~requested & (not only_study),
-            "image_id {image} is not among the {images:,} images of the study ({subset}): set `images` in the study's "
-            "dataset table, or ignore such rows with --only-study",
+            pl.col("requested") & (pl.col(LABEL) != true_label),
+            "label {label!r} of image {image} differs from the dataset, {true_label} ({class_name}): check that "
+            "image_id is the index in the full dataset and that classes are in its order",
         ),
     ]
-    if LABEL in rows.columns:
-        true_label = col("true_label" if rows[LABEL].dtype.is_numeric() else "class_name")
-        checks += [
-            (requested & col(LABEL).is_null(), "no label"),
-            (
-                requested & (col(LABEL) != true_label),
-                "label {label!r} of image {image} differs from the dataset, {true_label} ({class_name}): check that "
-                "image_id is the index in the full dataset and that classes are in its order",
-            ),
-        ]
-    if kind == "probabilities":
-        summed = requested & col("total").is_finite()
-        checks += [
-            (
-                summed & ~col("extreme").is_between(-1e-6, 1 + 1e-6),  # single precision may round past 1
-                "probability {extreme:g} is outside 0 to 1: if these are logits, name the columns logit_…",
-            ),
-            (
-                summed & ((col("total") - 1).abs() > facts["tolerance"]),
-                "probabilities sum to {total:.6g}: expected 1 (± {tolerance:g}) over all classes; for rounded "
-                "probabilities use --renormalize",
-            ),
-        ]
-    for wrong, message in checks:
-        for row in rows.filter(wrong).head(1).iter_rows(named=True):
-            said = message.format(**row, **facts, unknown=unknown_corruption(row["corruption"]))
-            raise DataError(f"{path}, row {row['file_row']:,}: {said}")
 
 
-def _check_complete(path: Path, found: pl.DataFrame, asked: pl.DataFrame, cells: Sequence[Cell]) -> None:
+def _probability_checks(tolerance: float) -> list[Check]:
+    """Checks that probabilities are in 0 to 1 and sum to 1."""
+    summed = pl.col("requested") & pl.col("total").is_finite()
+    return [
+        (
+            summed & ~pl.col("extreme").is_between(-1e-6, 1 + 1e-6),  # single precision may round past 1
+            "probability {extreme:g} is outside 0 to 1: if these are logits, name the columns logit_…",
+        ),
+        (
+            summed & ((pl.col("total") - 1).abs() > tolerance),
+            "probabilities sum to {total:.6g}: expected 1 (± {tolerance:g}) over all classes; for rounded "
+            "probabilities use --renormalize",
+        ),
+    ]
+
+
+def _check_complete(path: Path, rows: pl.DataFrame, asked: pl.DataFrame, cells: Sequence[Cell]) -> None:
     """Refuse a file with duplicate or missing rows.
 
     Args:
         path: the file.
-        found: its rows in the study, ordered by cell and image.
+        rows: its rows in the study, ordered by cell and image.
         asked: all cells and images of the study.
         cells: the cells of the study.
     """
     names = [f"{cell.corruption} at severity {float(cell.severity):g}" for cell in cells]
-    twice = found.filter(pl.struct("cell", "image").is_duplicated()).head(2).rows(named=True)
+    twice = rows.filter(pl.struct("cell", "image").is_duplicated()).head(2).rows(named=True)
     if twice:
         first, again = twice
         raise DataError(
             f"{path}: duplicate image {first['image']} in {names[first['cell']]}, in rows {first['file_row']:,} and "
             f"{again['file_row']:,}: keep one"
         )
-    missing = asked.join(found, on=["cell", "image"], how="anti").sort("cell", "image")
+    missing = asked.join(rows, on=["cell", "image"], how="anti").sort("cell", "image")
     if len(missing):
         lacking = [
             f"{names[cell]} (image {listed(images, NAMED)}: {len(images):,} of {asked.filter(cell=cell).height:,})"

@@ -184,12 +184,12 @@ def build_with_tensors(
     module = build_module(spec, output_count)
     tensors, prefix = strip_prefix(tensors, module)
     takes_class_count = spec.source != OWN_CODE or accepts_class_count(spec.architecture)
-    found = _head_size(tensors, module, output_count) if takes_class_count else None
-    if found not in (None, output_count):
-        module = build_module(spec, found)
+    head_size = _head_size(tensors, module, output_count) if takes_class_count else None
+    if head_size not in (None, output_count):
+        module = build_module(spec, head_size)
     expected = module.state_dict()
-    own = [(name, tensors[name], tensor) for name, tensor in expected.items() if name in tensors]
-    problems = [f"{name} {why}" for name, given, tensor in own if (why := _misfit(given, tensor))]
+    shared = [name for name in expected if name in tensors]
+    problems = [f"{name} {why}" for name in shared if (why := _misfit(tensors[name], expected[name]))]
     missing = (name for name in expected if name not in tensors and not name.endswith(OPTIONAL_BUFFER))
     problems += [f"tensor {name} is missing" for name in missing]
     problems += [f"unexpected tensor {name}" for name in tensors if name not in expected]
@@ -201,7 +201,7 @@ def build_with_tensors(
         raise
     except Exception as error:  # errors of a user's module, or of a dtype that torch cannot copy
         raise ModelError(f"{file} cannot be loaded into {_described(spec)}: {first_line(error)}") from error
-    return module, found, prefix
+    return module, head_size, prefix
 
 
 def strip_prefix(tensors: Tensors, module: nn.Module) -> tuple[Tensors, str]:
@@ -260,7 +260,8 @@ def check_seed(spec: ModelSpec, metadata: dict[str, str], file: str) -> None:
 
 def _unpacked(content: Any, file: str, key: str | None) -> Checkpoint:
     """The state_dict in the requested container, or in the usual ones."""
-    top, wanted = content, key
+    top = content
+    wanted = key
     taken: list[str] = []
     others: list[str] = []
     for _ in range(MAX_CONTAINERS):  # a container may contain itself
@@ -310,17 +311,17 @@ def _is_state_dict(content: dict[Any, Any]) -> bool:
     return bool(content) and all(tensors)
 
 
-def _misfit(given: torch.Tensor, own: Any) -> str | None:
+def _misfit(tensor: torch.Tensor, expected: Any) -> str | None:
     """Why a tensor cannot replace that of the model; None if it can."""
-    if not isinstance(own, torch.Tensor):
+    if not isinstance(expected, torch.Tensor):
         return None  # extra state, which the module loads itself
-    if given.shape != own.shape:
-        return f"is {tuple(given.shape)} instead of {tuple(own.shape)}"
-    if given.layout != own.layout or given.is_meta:
+    if tensor.shape != expected.shape:
+        return f"is {tuple(tensor.shape)} instead of {tuple(expected.shape)}"
+    if tensor.layout != expected.layout or tensor.is_meta:
         return "is sparse or has no values: save dense tensors"
-    if own.is_floating_point() and not given.is_floating_point():
-        names = [str(tensor.dtype).removeprefix("torch.") for tensor in (given, own)]
-        return f"has dtype {names[0]} instead of {names[1]}: save the weights in floating point"
+    if expected.is_floating_point() and not tensor.is_floating_point():
+        dtype, expected_dtype = (str(values.dtype).removeprefix("torch.") for values in (tensor, expected))
+        return f"has dtype {dtype} instead of {expected_dtype}: save the weights in floating point"
     return None
 
 
@@ -332,15 +333,15 @@ def _head_size(tensors: Tensors, module: nn.Module, output_count: int) -> int:
     """
     counts = {
         tensors[name].shape[0]
-        for name, own in module.state_dict().items()
+        for name, expected in module.state_dict().items()
         if name in tensors
-        and isinstance(own, torch.Tensor)
-        and own.ndim == tensors[name].ndim > 0
-        and own.shape[0] == output_count != tensors[name].shape[0]
-        and own.shape[1:] == tensors[name].shape[1:]
+        and isinstance(expected, torch.Tensor)
+        and expected.ndim == tensors[name].ndim > 0
+        and expected.shape[0] == output_count != tensors[name].shape[0]
+        and expected.shape[1:] == tensors[name].shape[1:]
     }
-    found = counts.pop() if len(counts) == 1 else output_count
-    return found if found <= MAX_OUTPUTS else output_count
+    count = counts.pop() if len(counts) == 1 else output_count
+    return count if count <= MAX_OUTPUTS else output_count
 
 
 def _described(spec: ModelSpec) -> str:

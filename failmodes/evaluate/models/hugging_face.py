@@ -28,8 +28,8 @@ from failmodes.evaluate.models.preprocessing import (
 )
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.runtime.errors import ModelError, StudyError, first_line, listed
-from failmodes.runtime.extras import require
 from failmodes.runtime.hashing import identity_of
+from failmodes.runtime.packages import require
 
 WEIGHTS = ("*.safetensors",)
 BESIDE_WEIGHTS = ("*.json", "*.txt", "*.model")  # configurations, tokenizers, image processors
@@ -69,7 +69,7 @@ def hub_folder(spec: ModelSpec, name: str, revision: str | None = None, needed: 
         return folder
     hub: Any = importlib.import_module("huggingface_hub")
     try:
-        files = [one.rfilename for one in hub.model_info(name, revision=revision, timeout=ANSWER_S).siblings]
+        files = [sibling.rfilename for sibling in hub.model_info(name, revision=revision, timeout=ANSWER_S).siblings]
         weights = next((pattern for pattern in needed if any(Path(file).match(pattern) for file in files)), None)
         if weights is None:
             raise FileNotFoundError(f"the hub has no {' or '.join(needed)} of it")
@@ -142,8 +142,8 @@ def to_download(spec: ModelSpec, name: str) -> str | None:
 
 
 def _revision(spec: ModelSpec) -> str | None:
-    given = spec.options.get("revision")
-    return None if given is None else str(given)
+    revision = spec.options.get("revision")
+    return None if revision is None else str(revision)
 
 
 def load_module(spec: ModelSpec, name: str, loader: Any, needed: Sequence[str] = (), expected: str = "") -> nn.Module:
@@ -219,12 +219,14 @@ def processor_preprocessing(spec: ModelSpec, name: str) -> Preprocessing:
     def pixel_values(images: Any) -> Any:
         return processor(images, return_tensors="pt")
 
-    made = own_preprocessing(pixel_values, probe, subject=f"model {spec.label!r}", version=identity_of(settings))
-    assert made.function is not None
-    height, width = made.function(torch.from_numpy(probe).permute(0, 3, 1, 2)).shape[2:]
+    preprocessing = own_preprocessing(
+        pixel_values, probe, subject=f"model {spec.label!r}", version=identity_of(settings)
+    )
+    assert preprocessing.function is not None
+    height, width = preprocessing.function(torch.from_numpy(probe).permute(0, 3, 1, 2)).shape[2:]
     side = int(width) if height == width else None
     return replace(
-        made,
+        preprocessing,
         normalization=_plain_normalization(settings),
         input_side_px=side,
         name=f"{type(processor).__name__}: {', '.join([*_resize_in_words(settings), f'input of {width}×{height} px'])}",
@@ -274,13 +276,14 @@ def _plain_normalization(settings: Mapping[str, Any]) -> Normalization | None:
 
 def _size_in_words(size: Any, resample: str | None = None) -> str:
     """A size such as {"shortest_edge": 256} and the filter: `256 px (shorter side, bicubic)`."""
-    given = dict(size) if isinstance(size, Mapping) else {}
+    sides = dict(size) if isinstance(size, Mapping) else {}
     words = f"size {size}"
     details = [resample]
-    if "shortest_edge" in given:
-        words, details = f"{given['shortest_edge']} px", ["shorter side", resample]
-    elif {"height", "width"} <= given.keys():
-        words = f"{given['width']}×{given['height']} px"
+    if "shortest_edge" in sides:
+        words = f"{sides['shortest_edge']} px"
+        details = ["shorter side", resample]
+    elif {"height", "width"} <= sides.keys():
+        words = f"{sides['width']}×{sides['height']} px"
     named = ", ".join(filter(None, details))
     return f"{words} ({named})" if named else words
 
@@ -300,9 +303,9 @@ def _facts(settings: Mapping[str, Any], without: set[str]) -> dict[str, Any]:
 
     def plain(value: Any) -> Any:
         if isinstance(value, Mapping):
-            return {str(key): plain(one) for key, one in sorted(value.items(), key=lambda item: str(item[0]))}
+            return {str(key): plain(part) for key, part in sorted(value.items(), key=lambda item: str(item[0]))}
         if isinstance(value, list | tuple | set):
-            return [plain(one) for one in value]
+            return [plain(part) for part in value]
         value = getattr(value, "value", value)
         return value if isinstance(value, bool | int | float | str) or value is None else str(value)
 
@@ -314,7 +317,8 @@ def _facts(settings: Mapping[str, Any], without: set[str]) -> dict[str, Any]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without progress bars and log messages of libraries, which may install handlers; errors are raised."""
-    handlers, level = logging.root.handlers[:], logging.root.manager.disable
+    handlers = logging.root.handlers[:]
+    level = logging.root.manager.disable
     bars = importlib.import_module("transformers.utils.logging") if "transformers" in sys.modules else None
     shows_bars = bars is not None and bars.is_progress_bar_enabled()
     logging.disable(logging.CRITICAL)

@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -16,9 +17,9 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from failmodes.evaluate.models.code_identity import code_hash, program_file
 from failmodes.evaluate.models.load import names_in_config, output_names
-from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.models.outputs import as_plain_module, try_model, unwrapped
+from failmodes.evaluate.models.model import Model, as_plain_module, unwrapped
 from failmodes.evaluate.models.preprocessing import INSIDE_THE_FUNCTION, UNIT_RANGE, Preprocessing, own_preprocessing
+from failmodes.evaluate.models.trial import try_model
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.runtime.errors import ModelError, first_line
 from failmodes.runtime.hashing import identity_of
@@ -47,7 +48,7 @@ class FunctionModule(nn.Module):
 
 
 def live_model(
-    given: Any,
+    model_object: Any,
     spec: ModelSpec,
     images: np.ndarray,
     *,
@@ -57,8 +58,8 @@ def live_model(
     """Make a model of an object in memory, tried on some images; the object is not modified.
 
     Args:
-        given: a module in any mode, or a function from uint8 images (N, H, W, 3) to logits.
-        spec: the specification that a study would have; its architecture is `architecture_of(given)`.
+        model_object: a module in any mode, or a function from uint8 images (N, H, W, 3) to logits.
+        spec: the specification that a study would have; its architecture is `architecture_of(model_object)`.
         images: (N, H, W, 3) uint8, N ≥ 2, for `try_model`; the first two for `preprocess`.
         preprocess: the user's function from pixels to input, instead of normalization and size.
         version: replaces the hash of the code in the identity.
@@ -68,55 +69,74 @@ def live_model(
         ModelError: it is neither module nor function, cannot be copied or identified, fails on the images, or options
             conflict.
     """
-    subject, original = f"model {spec.label!r}", unwrapped(given)
+    subject = f"model {spec.label!r}"
+    original = unwrapped(model_object)
     is_module = isinstance(original, nn.Module)
     copied = _copied(original, spec.label) if is_module else FunctionModule(_function(original, spec.label))
     module = as_plain_module(copied).float().eval()
-    own_normalization, notes = None, {}
-    says_inputs = spec.normalization is not None or spec.input_side_px is not None
+    _check_input_options(spec, subject, is_module=is_module, has_preprocess=preprocess is not None)
+    model = Model(module=module, spec=spec, architecture=spec.architecture, output_names=output_names(spec.class_names))
     if not is_module:
-        if says_inputs or preprocess is not None:
-            raise ModelError(
-                f"{subject} is a function, which receives uint8 pixels: preprocess them inside it, and remove "
-                "normalization, preprocess and input_side_px"
-            )
-        preprocessing = INSIDE_THE_FUNCTION
+        model = replace(model, preprocessing=INSIDE_THE_FUNCTION)
     elif preprocess is not None:
-        if says_inputs:
-            raise ModelError(f"{subject}: preprocess= replaces normalization and input_side_px: use one or the other")
-        preprocessing = own_preprocessing(preprocess, images[:2], subject=subject, version=version)
+        applied = own_preprocessing(preprocess, images[:2], subject=subject, version=version)
+        model = replace(model, preprocessing=applied)
     else:
-        own_normalization = _timm_normalization(original) if spec.normalization is None else None
-        normalization = spec.normalization or own_normalization or UNIT_RANGE
-        is_assumed = spec.normalization is None and own_normalization is None
-        preprocessing = Preprocessing(normalization, spec.input_side_px, is_assumed=is_assumed)
-        notes = _unapplied_transform(original)
-    model = Model(
-        module=module, spec=spec, architecture=spec.architecture, preprocessing=preprocessing,
-        normalization_source=None if own_normalization is None else "its timm configuration",
-        output_names=output_names(spec.class_names), notes=notes,
-    )  # fmt: skip
+        model = _normalized(model, original)
     with _left_alone(original, subject):
-        try_model(model, images)
-    if spec.class_names is None:
-        model.config_names = names_in_config(module, model.output_count)
+        model = try_model(model, images)
     if version is not None:
-        model.definition = identity_of({"version": version, "label": spec.label})
+        definition = identity_of({"version": version, "label": spec.label})
     else:  # without the tensors that are part of the model's identity anyway, in float32
         state = module.state_dict(keep_vars=True)
         floats = {name: t for name, t in state.items() if isinstance(t, torch.Tensor) and t.is_floating_point()}
-        model.definition = code_hash(copied if is_module else original, subject=subject, apart=floats)
-    return model
+        definition = code_hash(copied if is_module else original, subject=subject, named_tensors=floats)
+    names = names_in_config(module, model.output_count) if spec.class_names is None else None
+    return replace(model, definition=definition, config_names=names)
 
 
-def architecture_of(given: Any) -> str:
+def _check_input_options(spec: ModelSpec, subject: str, *, is_module: bool, has_preprocess: bool) -> None:
+    """Refuse preprocessing of a function, which receives pixels, and two kinds of preprocessing of a module.
+
+    Raises:
+        ModelError: options conflict.
+    """
+    says_inputs = spec.normalization is not None or spec.input_side_px is not None
+    if not is_module and (says_inputs or has_preprocess):
+        raise ModelError(
+            f"{subject} is a function, which receives uint8 pixels: preprocess them inside it, and remove "
+            "normalization, preprocess and input_side_px"
+        )
+    if says_inputs and has_preprocess:
+        raise ModelError(f"{subject}: preprocess= replaces normalization and input_side_px: use one or the other")
+
+
+def _normalized(model: Model, original: nn.Module) -> Model:
+    """The model with the normalization of its specification, else of its timm configuration, else none."""
+    spec = model.spec
+    of_timm = _timm_normalization(original) if spec.normalization is None else None
+    normalization = spec.normalization or of_timm
+    is_assumed = normalization is None
+    return replace(
+        model,
+        preprocessing=Preprocessing(normalization or UNIT_RANGE, spec.input_side_px, is_assumed=is_assumed),
+        normalization_source=None if of_timm is None else "its timm configuration",
+        notes=_unapplied_transform(original),
+    )
+
+
+def architecture_of(model_object: Any) -> str:
     """`module:Name` of a model's class or of a function; for the results, not for importing."""
-    given = unwrapped(given)
-    if isinstance(given, torch.jit.ScriptModule):
-        return "torch.jit:" + re.sub(r"\W", "_", given.original_name)
-    while isinstance(given, functools.partial):
-        given = given.func
-    thing = type(given) if isinstance(given, nn.Module) or not hasattr(given, "__qualname__") else given
+    model_object = unwrapped(model_object)
+    if isinstance(model_object, torch.jit.ScriptModule):
+        return "torch.jit:" + re.sub(r"\W", "_", model_object.original_name)
+    while isinstance(model_object, functools.partial):
+        model_object = model_object.func
+    thing = (
+        type(model_object)
+        if isinstance(model_object, nn.Module) or not hasattr(model_object, "__qualname__")
+        else model_object
+    )
     home = (thing.__module__ or "builtins").split(".")
     words = [re.sub(r"\W", "_", part) for part in (*home, thing.__qualname__.split(".")[-1])]
     return f"{'.'.join(words[:-1])}:{words[-1]}"
@@ -125,10 +145,10 @@ def architecture_of(given: Any) -> str:
 @contextmanager
 def _left_alone(original: Any, subject: str) -> Iterator[None]:
     """Refuse a copy whose forward pass uses the original module, and could modify it."""
-    own = {id(part) for part in original.modules()} if isinstance(original, nn.Module) else set[int]()
+    parts = {id(part) for part in original.modules()} if isinstance(original, nn.Module) else set[int]()
 
     def check(module: nn.Module, _inputs: Any) -> None:
-        if id(module) in own:
+        if id(module) in parts:
             raise ModelError(
                 f"{subject} cannot be copied: its forward was replaced by a function that refers to the original "
                 "module; override forward in a subclass, or pass a function from pixels to logits"
@@ -212,22 +232,24 @@ def _parts(module: nn.Module) -> set[int]:
     return {id(part) for part in (*module.modules(), *module.parameters(), *module.buffers())}
 
 
-def _function(given: Any, label: str) -> Any:
-    if isinstance(given, type) or _builds_module(given):
-        kind = "class" if isinstance(given, type) else "function that builds a model"
-        raise ModelError(f"model {label!r} is the {kind} {given.__name__}: {CALL_IT}, such as {given.__name__}()")
-    if not callable(given):
+def _function(model_object: Any, label: str) -> Any:
+    if isinstance(model_object, type) or _builds_module(model_object):
+        kind = "class" if isinstance(model_object, type) else "function that builds a model"
         raise ModelError(
-            f"model {label!r} is a {type(given).__name__}: expected an instance of a torch module, or a function from "
-            "pixels to logits"
+            f"model {label!r} is the {kind} {model_object.__name__}: {CALL_IT}, such as {model_object.__name__}()"
         )
-    return given
+    if not callable(model_object):
+        raise ModelError(
+            f"model {label!r} is a {type(model_object).__name__}: expected an instance of a torch module, or a "
+            "function from pixels to logits"
+        )
+    return model_object
 
 
-def _builds_module(given: Any) -> bool:
+def _builds_module(function: Any) -> bool:
     """Whether a function states that it returns a torch module, as those of torchvision do."""
     try:
-        returned = get_type_hints(given).get("return")
+        returned = get_type_hints(function).get("return")
     except (TypeError, NameError, AttributeError):  # not a function, or hints that cannot be resolved
         return False
     return isinstance(returned, type) and issubclass(returned, nn.Module)

@@ -12,14 +12,21 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import torch
 from pydantic import AfterValidator, BeforeValidator, Field, StrictStr, TypeAdapter, ValidationError
 from torch import nn
 
-from failmodes.evaluate.models.checkpoints import build_with_tensors, check_architecture, check_seed, read_checkpoint
-from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.models.outputs import TRIAL_IMAGES, as_plain_module, try_model
+from failmodes.evaluate.models.checkpoints import (
+    Checkpoint,
+    build_with_tensors,
+    check_architecture,
+    check_seed,
+    read_checkpoint,
+)
+from failmodes.evaluate.models.model import Model, OutputMap, as_plain_module
 from failmodes.evaluate.models.preprocessing import Preprocessing
-from failmodes.evaluate.models.sources import Architecture, resolve_architecture
+from failmodes.evaluate.models.sources import Architecture, build_module, resolve_architecture
+from failmodes.evaluate.models.trial import TRIAL_IMAGES, try_model
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization, named_normalization
 from failmodes.ingest.datasets.class_index import ClassIndex
 from failmodes.ingest.datasets.dataset import Dataset
@@ -59,50 +66,83 @@ def load_model(spec: ModelSpec, dataset: Dataset, path: Path | None = None) -> M
         ModelError: it cannot be built or downloaded, its checkpoint does not match its architecture or training seed,
             or it fails on the first images.
     """
-    model = spec.live or _loaded(spec, dataset, path)
-    if spec.live is None:
-        _check_side(model, dataset)
-        stated = model.output_count
-        try_model(model, np.asarray(dataset.images[:TRIAL_IMAGES]))
-        if stated not in (None, model.output_count, 1 if model.logits_hook.single else None):
-            raise StudyError(f"model {model.label!r} returns {model.output_count} outputs, expected {stated}")
-        if model.output_names is None and spec.training is None:  # a model trained here has the dataset's order
-            model.config_names = names_in_config(model.module, model.output_count)
-    model.output_names, outputs = _matched(model, dataset)
-    model.class_names, model.class_outputs, model.protocol = dataset.class_names, outputs, None
-    if outputs is not None and len(outputs) != model.output_count:  # it has other outputs
-        model.protocol = spec.classes or ("subset" if spec.class_map or is_restricted(dataset.name) else "all")
-    return model
+    model = spec.live if isinstance(spec.live, Model) else _tried(_with_weights(spec, dataset, path), dataset)
+    names, classes = _matched(model, dataset)
+    protocol = spec.classes or ("subset" if spec.class_map or is_restricted(dataset.name) else "all")
+    outputs = range(model.output_count or 0)
+    competing = tuple(output for output in outputs if output not in set(classes)) if protocol == "all" else ()
+    output_map = OutputMap(classes, competing, len(outputs))
+    model = replace(model, output_names=names, class_names=dataset.class_names, output_map=output_map)
+    return replace(model, model_id=model.identity())
 
 
-def _loaded(spec: ModelSpec, dataset: Dataset, path: Path | None) -> Model:
-    """The model of a study with its weights."""
-    architecture, names = resolve_architecture(spec.architecture), output_names(spec.class_names)
+def _tried(model: Model, dataset: Dataset) -> Model:
+    """The model after its trial on the first images, checked against what its source states.
+
+    Raises:
+        StudyError: it expects another image size, or returns another number of outputs.
+    """
+    _check_side(model, dataset)
+    tried = try_model(model, np.asarray(dataset.images[:TRIAL_IMAGES]))
+    stated = model.output_count
+    if stated not in (None, tried.output_count, 1 if tried.output_format.is_single else None):
+        raise StudyError(f"model {model.label!r} returns {tried.output_count} outputs, expected {stated}")
+    if tried.output_names is not None or model.spec.training is not None:  # trained here: in the dataset's order
+        return tried
+    return replace(tried, config_names=names_in_config(tried.torch_module, tried.output_count))
+
+
+def _with_weights(spec: ModelSpec, dataset: Dataset, path: Path | None) -> Model:
+    """The model of a study with its weights, and what these and the study state about it."""
+    architecture = resolve_architecture(spec.architecture)
     _check_keys_of_source(spec, architecture)
+    names = output_names(spec.class_names)
     if path is None:
-        model: Model = architecture.module.load(spec, architecture.name, names or dataset.class_names)
+        model = _from_source(spec, architecture, names or dataset.class_names)
         subject = spec.architecture if model.checkpoint is None else f"{spec.architecture} ({model.checkpoint})"
         stated = {}
     else:
         subject = path.name
-        tensors, metadata, container = read_checkpoint(path, spec.checkpoint_key)
-        check_architecture(spec, metadata, subject)
-        check_seed(spec, metadata, subject)
-        stated = _stated_by_metadata(metadata, subject, spec)
+        checkpoint = read_checkpoint(path, spec.checkpoint_key)
+        check_architecture(spec, checkpoint.metadata, subject)
+        check_seed(spec, checkpoint.metadata, subject)
+        stated = _stated_by_metadata(checkpoint.metadata, subject, spec)
         expected = len(names or stated.get("class_names") or dataset.class_names)
-        module, count, prefix = build_with_tensors(spec, tensors, expected, subject)
-        stripped = f"prefix {prefix!r} stripped" if prefix else ""
-        model = Model(
-            module=module, spec=spec, architecture=architecture.canonical, output_count=count, metadata=metadata,
-            checkpoint=subject, checkpoint_note="; ".join(filter(None, [container, stripped])),
-        )  # fmt: skip
+        model = _from_checkpoint(spec, architecture, checkpoint, expected, subject)
+    definition = model.definition
     if hasattr(architecture.module, "definition"):  # the user's code
-        model.definition = architecture.module.definition(architecture.name, model.module)
-        stated = _stated_by_module(model.module, spec.architecture) | stated
-    model.module = as_plain_module(model.module).float().eval()
-    model.output_names = names or stated.get("class_names") or model.output_names
-    model.preprocessing = _overridden(model.preprocessing, spec, stated, subject)
-    return model
+        definition = architecture.module.definition(architecture.name, model.module)
+        stated = _stated_by_module(model.torch_module, spec.architecture) | stated
+    return replace(
+        model,
+        module=as_plain_module(model.torch_module).float().eval(),
+        output_names=names or stated.get("class_names") or model.output_names,
+        preprocessing=_overridden(model.preprocessing, spec, stated, subject),
+        definition=definition,
+    )
+
+
+def _from_source(spec: ModelSpec, architecture: Architecture, class_names: tuple[str, ...]) -> Model:
+    """The model with the weights that its source has; the user's function may draw its own, so it is seeded."""
+    if hasattr(architecture.module, "load"):
+        model: Model = architecture.module.load(spec, architecture.name, class_names)
+        return model
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = build_module(spec, len(class_names))
+    return Model(module=module, spec=spec, architecture=architecture.canonical)
+
+
+def _from_checkpoint(
+    spec: ModelSpec, architecture: Architecture, checkpoint: Checkpoint, output_count: int, file: str
+) -> Model:
+    """The model with the weights of a file, which has `output_count` outputs unless its tensors say otherwise."""
+    module, count, prefix = build_with_tensors(spec, checkpoint.tensors, output_count, file)
+    stripped = f"prefix {prefix!r} stripped" if prefix else ""
+    return Model(
+        module=module, spec=spec, architecture=architecture.canonical, output_count=count, metadata=checkpoint.metadata,
+        checkpoint=file, checkpoint_note="; ".join(filter(None, [checkpoint.container, stripped])),
+    )  # fmt: skip
 
 
 def _overridden(of_weights: Preprocessing, spec: ModelSpec, stated: Mapping[str, Any], subject: str) -> Preprocessing:
@@ -117,13 +157,13 @@ def _overridden(of_weights: Preprocessing, spec: ModelSpec, stated: Mapping[str,
             '"imagenet", or "none" for values in [0, 1]'
         )
     side = spec.input_side_px or stated.get("input_side_px")
-    made = (
+    preprocessing = (
         Preprocessing(normalization, side or of_weights.input_side_px)
         if side or of_weights.resize is None
         else replace(of_weights, normalization=normalization)
     )
-    is_stated = of_weights.normalization is not None and made != of_weights
-    return replace(made, replaced=of_weights.replaced or (of_weights.describe() if is_stated else ""))
+    is_stated = of_weights.normalization is not None and preprocessing != of_weights
+    return replace(preprocessing, replaced=of_weights.replaced or (of_weights.describe() if is_stated else ""))
 
 
 def _check_keys_of_source(spec: ModelSpec, architecture: Architecture) -> None:
@@ -140,9 +180,9 @@ def _check_keys_of_source(spec: ModelSpec, architecture: Architecture) -> None:
         raise StudyError(f"model {spec.label!r} is not a zero-shot model (clip:… or open_clip:…): remove `prompts`")
 
 
-def output_names(given: Any) -> tuple[str, ...] | None:
+def output_names(class_names: Any) -> tuple[str, ...] | None:
     """Names of a model's outputs from a study, in order; None without names."""
-    return imagenet_names() if given == "imagenet-1k" else None if given is None else tuple(given)
+    return imagenet_names() if class_names == "imagenet-1k" else None if class_names is None else tuple(class_names)
 
 
 def names_in_config(module: nn.Module, output_count: int | None) -> tuple[str, ...] | None:
@@ -151,34 +191,34 @@ def names_in_config(module: nn.Module, output_count: int | None) -> tuple[str, .
     None if no config has names for all outputs, if several configs differ, and for default names (LABEL_0).
     """
     numbers = range(output_count or 0)
-    found: list[tuple[str, ...]] = []
+    config_names: list[tuple[str, ...]] = []
     for part in module.modules():
         names = getattr(vars(part).get("config"), "id2label", None)
         if isinstance(names, dict) and set(names) == set(numbers):
-            found.append(tuple(names[number] for number in numbers))
-    first = found[0] if found else ()
+            config_names.append(tuple(names[number] for number in numbers))
+    first = config_names[0] if config_names else ()
     are_names = len(first) > 1 and all(isinstance(name, str) and name and name.isprintable() for name in first)
     is_default = first == tuple(f"LABEL_{number}" for number in numbers)
-    return first if are_names and not is_default and all(names == first for names in found) else None
+    return first if are_names and not is_default and all(names == first for names in config_names) else None
 
 
-def _matched(model: Model, dataset: Dataset) -> tuple[tuple[str, ...] | None, list[int] | None]:
+def _matched(model: Model, dataset: Dataset) -> tuple[tuple[str, ...] | None, tuple[int, ...]]:
     """The names of a model's outputs that are used, and the output of each class of a dataset.
 
     Names from its config are ignored if they do not match a dataset with as many classes, whose labels may have other
     names for the same outputs.
     """
     file = "" if model.checkpoint is None else f" ({model.checkpoint})"
-    if model.logits_hook.single and len(dataset.class_names) != 2:
+    if model.output_format.is_single and len(dataset.class_names) != 2:
         raise StudyError(
             f"model {model.label!r}{file} returns one number for an image, as a binary model does, but the dataset has "
             f"{len(dataset.class_names)} classes: expected two classes, or one output per class"
         )
 
-    def matched(names: tuple[str, ...] | None) -> tuple[tuple[str, ...] | None, list[int] | None]:
+    def matched(names: tuple[str, ...] | None) -> tuple[tuple[str, ...] | None, tuple[int, ...]]:
         return names, map_classes(
             f"model {model.label!r}{file}", dataset.class_names, model.spec.class_map,
-            output_count=model.output_count, output_names=names,
+            output_count=model.output_count or 0, output_names=names,
         )  # fmt: skip
 
     if model.config_names is None:
@@ -204,7 +244,7 @@ def _check_side(model: Model, dataset: Dataset) -> None:
         )
 
 
-def _stated_by_metadata(metadata: dict[str, str], file: str, spec: ModelSpec) -> dict[str, Any]:
+def _stated_by_metadata(metadata: Mapping[str, str], file: str, spec: ModelSpec) -> dict[str, Any]:
     """Facts in a checkpoint's metadata (JSON values) that the study does not state.
 
     Raises:
@@ -232,8 +272,8 @@ def _stated_by_metadata(metadata: dict[str, str], file: str, spec: ModelSpec) ->
 def _stated_by_module(module: nn.Module, subject: str) -> dict[str, Any]:
     """Facts in the attributes of a user's model; layers with such names are ignored."""
     attributes = {key: getattr(module, key, None) for key in STATED_TYPES}
-    given = {key: value for key, value in attributes.items() if value is not None and not isinstance(value, nn.Module)}
-    return {key: _checked(key, value, subject) for key, value in given.items()}
+    stated = {key: value for key, value in attributes.items() if value is not None and not isinstance(value, nn.Module)}
+    return {key: _checked(key, value, subject) for key, value in stated.items()}
 
 
 def _checked(key: str, value: Any, subject: str) -> Any:
@@ -247,10 +287,10 @@ def _checked(key: str, value: Any, subject: str) -> Any:
     adapter, expected = STATED_TYPES[key]
     try:
         return adapter.validate_python(value)
-    except ValidationError as error:
+    except ValidationError:
         raise ModelError(
             f"{subject} states an invalid {key}: {shown(value)}; expected {expected}; set `{key}` in the study instead"
-        ) from error
+        ) from None
 
 
 def map_classes(
@@ -258,16 +298,16 @@ def map_classes(
     class_names: tuple[str, ...],
     class_map: ClassMap,
     *,
-    output_count: int | None,
+    output_count: int,
     output_names: tuple[str, ...] | None,
-) -> list[int] | None:
-    """The output of each class of the dataset, in the dataset's order; None if these are all outputs in order.
+) -> tuple[int, ...]:
+    """The output of each class of the dataset, in the dataset's order.
 
     Args:
         subject: the model or its file, for errors.
         class_names: (C,) classes of the dataset.
         class_map: outputs that the study gives for some or all classes.
-        output_count: number of outputs, if known.
+        output_count: number of outputs.
         output_names: their names in order, if known.
 
     Raises:
@@ -275,25 +315,22 @@ def map_classes(
     """
     if output_names is None and not class_map:
         _check_count(subject, output_count, len(class_names))
-        return None
+        return tuple(range(output_count))
     _check_map(subject, class_map, class_names, has_names=output_names is not None)
-    if output_names is not None:
-        if output_count not in (None, len(output_names)):
-            raise StudyError(f"{subject} has {output_count} outputs, but {len(output_names)} class names")
-        if output_names == class_names and not class_map:
-            return None
-        output_count = len(output_names)
+    if output_names is not None and output_count != len(output_names):
+        raise StudyError(f"{subject} has {output_count} outputs, but {len(output_names)} class names")
+    if output_names == class_names and not class_map:
+        return tuple(range(output_count))
     index = ClassIndex(output_names or ())
     matches: dict[str, list[int]] = {}
     for name in class_names:
-        given = class_map.get(name, name)
-        matches[name] = index.find(given) if isinstance(given, str) else [given]
-        if isinstance(given, int) and output_count is not None and given >= output_count:
+        target = class_map.get(name, name)
+        matches[name] = index.find(target) if isinstance(target, str) else [target]
+        if isinstance(target, int) and target >= output_count:
             raise StudyError(
-                f"{subject}: class_map maps {name!r} to output {given}, but outputs are 0 to {output_count - 1}"
+                f"{subject}: class_map maps {name!r} to output {target}, but outputs are 0 to {output_count - 1}"
             )
-    outputs = _distinct_outputs(subject, matches, class_map, index)
-    return None if outputs == list(range(output_count or -1)) else outputs
+    return _distinct_outputs(subject, matches, class_map, index)
 
 
 def _check_map(subject: str, class_map: ClassMap, class_names: tuple[str, ...], *, has_names: bool) -> None:
@@ -310,8 +347,8 @@ def _check_map(subject: str, class_map: ClassMap, class_names: tuple[str, ...], 
         )
 
 
-def _check_count(subject: str, output_count: int | None, class_count: int) -> None:
-    if output_count in (None, class_count):
+def _check_count(subject: str, output_count: int, class_count: int) -> None:
+    if output_count == class_count:
         return
     hint = (
         'set `class_names = "imagenet-1k"` if these are its classes'
@@ -321,27 +358,30 @@ def _check_count(subject: str, output_count: int | None, class_count: int) -> No
     raise StudyError(f"{subject} has {output_count} outputs, but the dataset has {class_count} classes: {hint}")
 
 
-def _distinct_outputs(subject: str, matches: dict[str, list[int]], class_map: ClassMap, index: ClassIndex) -> list[int]:
+def _distinct_outputs(
+    subject: str, matches: dict[str, list[int]], class_map: ClassMap, index: ClassIndex
+) -> tuple[int, ...]:
     """The output of each class; refuses a class that matches several or none, and two that share one."""
-    for name, found in matches.items():
-        if len(found) > 1:
-            which = " and ".join(f"{output} ({index.names[output]})" for output in found[:SHOWN])
+    for name, outputs_of_class in matches.items():
+        if len(outputs_of_class) > 1:
+            which = " and ".join(f"{output} ({index.names[output]})" for output in outputs_of_class[:SHOWN])
             raise StudyError(
                 f"{subject}: class {str(class_map.get(name, name))!r} matches outputs {which}: choose with "
                 f"`class_map = {{ {_toml_key(name)} = … }}`"
             )
-    missing = [name for name, found in matches.items() if not found]
+    missing = [name for name, outputs_of_class in matches.items() if not outputs_of_class]
     if missing:
         names = [str(class_map.get(name, name)) for name in missing]
-        quoted, nearest = listed([repr(name) for name in names], SHOWN), ", ".join(index.nearest(names[0]))
+        quoted = listed([repr(name) for name in names], SHOWN)
+        nearest = ", ".join(index.nearest(names[0]))
         raise StudyError(
             f"{subject} has no output for {quoted} (of {len(matches)} classes; the nearest to the first: {nearest}): "
             f"set `class_map = {{ {_toml_key(missing[0])} = … }}` or `class_names`"
         )
-    outputs = [found[0] for found in matches.values()]
+    outputs = tuple(outputs_of_class[0] for outputs_of_class in matches.values())
     shared = first_duplicate(outputs)
     if shared is not None:
-        first, second, *_ = (name for name, found in matches.items() if found[0] == shared)
+        first, second, *_ = (name for name, outputs_of_class in matches.items() if outputs_of_class[0] == shared)
         raise StudyError(
             f"{subject}: classes {first!r} and {second!r} both match output {shared}: set distinct outputs with "
             "`class_map`"

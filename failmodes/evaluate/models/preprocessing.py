@@ -19,7 +19,7 @@ from failmodes.runtime.hashing import identity_of
 UNIT_RANGE = Normalization(mean=(0, 0, 0), std=(1, 1, 1))  # values / 255, unchanged
 PIXEL_VALUES = "pixel_values"  # key of the result of Hugging Face image processors
 TOLERANCE = 1e-3  # allowed difference between an image in a batch of one and of two
-MOST_NAME_LETTERS = 200  # of a function's name in the results
+MAX_NAME_LETTERS = 200  # of a function's name in the results
 TRIAL_SIZE = (96, 96)  # of an image that a library's transform is tried on, in pixels
 CALLS = 100  # to detect random results, even those that differ only once in twenty calls
 
@@ -88,11 +88,11 @@ class Preprocessing:
         return f"{text}; set in the study instead of: {self.replaced}" if self.replaced else text
 
 
-def describe_normalization(given: Normalization | None) -> str:
+def describe_normalization(normalization: Normalization | None) -> str:
     """Mean and std in words."""
-    if given in (None, UNIT_RANGE):
+    if normalization in (None, UNIT_RANGE):
         return "values in [0, 1]"
-    mean, std = ("/".join(f"{value:.4g}" for value in channels) for channels in (given.mean, given.std))
+    mean, std = ("/".join(f"{value:.4g}" for value in channels) for channels in (normalization.mean, normalization.std))
     return f"normalized by mean {mean}, std {std}"
 
 
@@ -184,14 +184,15 @@ def own_preprocessing(
     Raises:
         ModelError: neither works, it returns no floats, or the result for an image is random or depends on its batch.
     """
-    one = torch.from_numpy(np.array(images[:1])).permute(0, 3, 1, 2).contiguous()
-    two = torch.cat([one, 255 - one])  # two different images
+    image = torch.from_numpy(np.array(images[:1])).permute(0, 3, 1, 2).contiguous()
+    two = torch.cat([image, 255 - image])  # two different images
     problems = []
     for apply, taken in ((_of_batch, "a uint8 tensor (N, 3, H, W)"), (_of_pil_images, "one PIL image")):
         applied = torch.no_grad()(partial(apply, function))
         try:
-            result, alone = applied(two.clone()), applied(one.clone())
-            is_random = not all(_is_same(applied(one.clone()), alone) for _ in range(CALLS))
+            result = applied(two.clone())
+            alone = applied(image.clone())
+            is_random = not all(_is_same(applied(image.clone()), alone) for _ in range(CALLS))
         except Exception as error:  # any error of a user's function
             problems.append(f"given {taken}: {type(error).__name__}: {first_line(error)}")
             continue
@@ -211,9 +212,9 @@ def own_preprocessing(
             None,
             function=applied,
             identity=identity_of([code, taken]),
-            name=f"{name[:MOST_NAME_LETTERS]} to {side} px",
+            name=f"{name[:MAX_NAME_LETTERS]} to {side} px",
             description=f"preprocess {name} (of {taken}) to {side} px",
-            crops=_crops(applied, one, alone),
+            crops=_crops(applied, image, alone),
         )
     raise ModelError(
         f"{subject}: preprocess must take a uint8 tensor (N, 3, H, W) or one PIL image, and return floats: "
@@ -240,8 +241,8 @@ def _crops(apply: Callable[[torch.Tensor], torch.Tensor], image: torch.Tensor, r
     return _is_same(apply(other), result)
 
 
-def _is_same(one: torch.Tensor, other: torch.Tensor) -> bool:
-    return one.shape == other.shape and torch.allclose(one, other, atol=TOLERANCE, equal_nan=True)
+def _is_same(values: torch.Tensor, other: torch.Tensor) -> bool:
+    return values.shape == other.shape and torch.allclose(values, other, atol=TOLERANCE, equal_nan=True)
 
 
 def _floats(result: Any, count: int | None) -> torch.Tensor:
@@ -253,7 +254,7 @@ def _floats(result: Any, count: int | None) -> torch.Tensor:
     if isinstance(result, Mapping) and PIXEL_VALUES in result:
         result = result[PIXEL_VALUES]
     if isinstance(result, list | tuple) and result:
-        result = torch.stack([torch.as_tensor(one) for one in result])
+        result = torch.stack([torch.as_tensor(image) for image in result])
     values = torch.as_tensor(result)
     if count is None and values.ndim == 3:
         values = values[None]

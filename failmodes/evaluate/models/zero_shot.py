@@ -22,7 +22,7 @@ from failmodes.runtime.hashing import identity_of
 
 DEFAULT_PROMPT = "a photo of a {}"
 TEXTS_AT_ONCE = 256
-MOST_TEXTS_ON_CPU = 1000  # 80 prompts for each class of ImageNet take a CPU a quarter of an hour
+MAX_TEXTS_ON_CPU = 1000  # 80 prompts for each class of ImageNet take a CPU a quarter of an hour
 Encoder = Callable[[list[str], torch.device], torch.Tensor]
 SHOWN = 3  # class names in the assumptions of a model
 
@@ -41,7 +41,9 @@ class ZeroShotModule(nn.Module):
 
     def __init__(self, visual: nn.Module, embeddings: torch.Tensor, scale: float, bias: float) -> None:
         super().__init__()
-        self.visual, self.scale, self.bias = visual, scale, bias
+        self.visual = visual
+        self.scale = scale
+        self.bias = bias
         self.register_buffer("embeddings", embeddings, persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -88,7 +90,8 @@ def zero_shot_model(
     Raises:
         ModelError: the prompts cannot be encoded, for example because they are too long.
     """
-    templates, names = spec.prompts or [DEFAULT_PROMPT], [readable_name(name) for name in class_names]
+    templates = spec.prompts or [DEFAULT_PROMPT]
+    names = [readable_name(name) for name in class_names]
     try:
         embeddings = class_embeddings(encode, whole, templates, names)
     except Exception as error:  # any error of a tokenizer or text tower
@@ -101,7 +104,8 @@ def zero_shot_model(
         "prompts": list(templates),
         "names": names,
     }
-    scale, bias = whole.logit_scale.detach().exp(), getattr(whole, "logit_bias", None)
+    scale = whole.logit_scale.detach().exp()
+    bias = getattr(whole, "logit_bias", None)
     return Model(
         module=ZeroShotModule(visual, embeddings, float(scale), 0.0 if bias is None else float(bias.detach())),
         spec=spec,
@@ -121,7 +125,7 @@ def class_embeddings(encode: Encoder, whole: nn.Module, templates: Sequence[str]
     """One normalized text embedding per class, (C, D) float32 on the CPU: the mean over its prompts."""
     texts = [template.replace("{}", name) for name in names for template in templates]
     starts = range(0, len(texts), TEXTS_AT_ONCE)
-    device = choose_device("auto" if len(texts) > MOST_TEXTS_ON_CPU else "cpu")
+    device = choose_device("auto" if len(texts) > MAX_TEXTS_ON_CPU else "cpu")
     whole.to(device)
     make_exact(device)
     try:

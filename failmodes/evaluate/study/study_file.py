@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 from failmodes.evaluate.study.study_schema import ModelSpec, Study
 from failmodes.ingest.corrupted_datasets.corrupted_dataset import SetContents, recognize_layout
 from failmodes.ingest.corruptions.catalog import add_corruption_of_set, name_in_set
-from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.specification import DatasetSpec, Location, StrictModel, dotted_key, validate
+from failmodes.ingest.datasets.layout import DatasetSpec, open_dataset
+from failmodes.ingest.specification import Location, dotted_key, validate
 from failmodes.ingest.statements import as_table
+from failmodes.ingest.study_types import StrictModel
 from failmodes.runtime.errors import DataError, FailmodesError, StorageError, StudyError
 from failmodes.runtime.storage.files import as_store_path, atomic_write_bytes, check_regular, is_url, read_regular
-from failmodes.runtime.storage.locations import MOST_STUDY_BYTES, STUDY_FILE, parse_toml, read_toml, user_path
+from failmodes.runtime.storage.locations import MAX_STUDY_BYTES, STUDY_FILE, parse_toml, read_toml, user_path
 
 TEMPLATES = Path(__file__).parent / "templates"
 HEADER = "# Written by failmodes.benchmark: the next call with this folder overwrites it."
@@ -89,8 +90,8 @@ def _with_names_of_set(
     Raises:
         StudyError: all names of a damaged dataset are asked for, or it holds none that can be read.
     """
-    given = content.get("corruptions")
-    part = dict(given) if isinstance(given, Mapping) else {}
+    table = content.get("corruptions")
+    part = dict(table) if isinstance(table, Mapping) else {}
     if not isinstance(part.get("published"), str | Path):
         return dict(content), None
     several = part["names"] if isinstance(part.get("names"), list) else []
@@ -236,7 +237,7 @@ def _content(study: Study) -> dict[str, Any]:
     for shift in content.get("shifts", ()):
         shift |= {"path": _relative(shift["path"], study.output)} if "path" in shift else {}
     content["corruptions"]["severities"] = [_number(level) for level in study.corruptions.severities]
-    order = ("name", "output", "claims", "dataset", "corruptions", "shifts", "evaluation", "models")
+    order = ("name", "output", "baseline", "claims", "dataset", "corruptions", "shifts", "evaluation", "models")
     return {key: content[key] for key in order if key in content}
 
 
@@ -255,6 +256,6 @@ def _number(level: Any) -> int | float:
 
 def _earlier_text(path: Path) -> str:
     try:
-        return read_regular(path, MOST_STUDY_BYTES).decode(errors="replace")
+        return read_regular(path, MAX_STUDY_BYTES).decode(errors="replace")
     except (FileNotFoundError, StorageError):
         return ""

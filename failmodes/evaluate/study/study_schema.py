@@ -3,20 +3,20 @@
 import re
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
 from failmodes.ingest import study_types
-from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, ShiftSpec, StrictModel
+from failmodes.ingest.datasets.layout import DatasetSpec, ShiftSpec
+from failmodes.ingest.specification import CorruptionSpec
 from failmodes.ingest.statements import GateSpec, StudyClaims
-from failmodes.runtime.errors import did_you_mean
+from failmodes.ingest.study_types import StrictModel
+from failmodes.runtime.errors import StudyError, did_you_mean, translated
 from failmodes.runtime.storage.files import StorePath, as_store_path
-from failmodes.runtime.storage.locations import user_path
+from failmodes.runtime.storage.locations import WAREHOUSE_FILE, user_path
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
-
-if TYPE_CHECKING:
-    from failmodes.evaluate.models.model import Model
+from failmodes.warehouse.stated_models import StatedModel, run_label, stated_models
 
 Precision = Literal["float32", "bfloat16", "float16"]
 OutputKind = Literal["logits", "probabilities"]
@@ -56,9 +56,9 @@ KEYS_OF_GIVEN_WEIGHTS = (
     "input_side_px", "class_names", "prompts", "class_map", "classes", "output_key", "output_kind",
 )  # fmt: skip
 
-MOST_METRIC_FILES = 100
-MOST_PROMPTS = 1000  # the largest published ensembles have 80
-MOST_SHIFTS = 100
+MAX_METRIC_FILES = 100
+MAX_PROMPTS = 1000  # the largest published ensembles have 80
+MAX_SHIFTS = 100
 
 
 def named_source(architecture: str) -> str | None:
@@ -88,23 +88,23 @@ class Normalization(StrictModel):
         return self
 
 
-def named_normalization(given: Any) -> Any:
+def named_normalization(normalization: Any) -> Any:
     """Mean and std of a name such as "imagenet", as a mapping; other values unchanged.
 
     Raises:
         ValueError: unknown name.
     """
-    if not isinstance(given, str):
-        return given
-    if given not in NORMALIZATIONS:
-        hint = did_you_mean(given, NORMALIZATIONS, f"choose among {', '.join(NORMALIZATIONS)}")
-        raise ValueError(f"unknown normalization {given!r}: {hint} (or give mean and std)")
-    return dict(zip(("mean", "std"), NORMALIZATIONS[given], strict=True))
+    if not isinstance(normalization, str):
+        return normalization
+    if normalization not in NORMALIZATIONS:
+        hint = did_you_mean(normalization, NORMALIZATIONS, f"choose among {', '.join(NORMALIZATIONS)}")
+        raise ValueError(f"unknown normalization {normalization!r}: {hint} (or give mean and std)")
+    return dict(zip(("mean", "std"), NORMALIZATIONS[normalization], strict=True))
 
 
-def _as_list(given: Any) -> Any:
+def _as_list(prompts: Any) -> Any:
     """One text as a list; other values unchanged."""
-    return [given] if isinstance(given, str) else given
+    return [prompts] if isinstance(prompts, str) else prompts
 
 
 def _with_placeholder(prompt: str) -> str:
@@ -114,7 +114,7 @@ def _with_placeholder(prompt: str) -> str:
 
 
 Prompts = Annotated[
-    list[Annotated[study_types.Name, AfterValidator(_with_placeholder)]], Field(min_length=1, max_length=MOST_PROMPTS)
+    list[Annotated[study_types.Name, AfterValidator(_with_placeholder)]], Field(min_length=1, max_length=MAX_PROMPTS)
 ]
 
 
@@ -231,7 +231,7 @@ class ModelSpec(StrictModel):
 
     def label_of(self, seed: int | None) -> str:
         """The label, followed by the seed if several are trained."""
-        return self.label if len(self.seeds) == 1 or seed is None else f"{self.label}, seed {seed}"
+        return run_label(self.label, seed, self.seeds)
 
     @property
     def source(self) -> str | None:
@@ -244,12 +244,12 @@ class ModelSpec(StrictModel):
         return re.sub(r"[^a-z0-9]+", "-", self.label.lower()).strip("-")
 
     @property
-    def live(self) -> "Model | None":
-        """The model itself if it is an object of this process, which no file can name."""
-        live: Model | None = self._live
+    def live(self) -> object | None:
+        """The `Model` itself if it is an object of this process, which no file can name."""
+        live: object | None = self._live
         return live
 
-    def with_live(self, model: "Model") -> "ModelSpec":
+    def with_live(self, model: object) -> "ModelSpec":
         """A copy for a model that is an object of this process."""
         spec = self.model_copy()
         spec._live = model
@@ -286,15 +286,17 @@ class ModelSpec(StrictModel):
 
     @model_validator(mode="after")
     def _keys_fit_together(self) -> "ModelSpec":
-        is_builtin, is_own, is_trained = self.source == BUILTIN, self.source == OWN_CODE, self.training is not None
-        given = [key for key in ("checkpoint", "training", "weights") if getattr(self, key) is not None]
+        is_builtin = self.source == BUILTIN
+        is_own = self.source == OWN_CODE
+        is_trained = self.training is not None
+        weight_keys = [key for key in ("checkpoint", "training", "weights") if getattr(self, key) is not None]
         needs_weights = self.source in (BUILTIN, "torchvision", "timm", None) and not self.is_hub_name
         stated = [key for key in KEYS_OF_GIVEN_WEIGHTS if getattr(self, key)]
         reserved = [key for key in (RESERVED_OPTIONS[:1] if is_own else RESERVED_OPTIONS) if key in self.options]
         conflicts = (
             (
-                len(given) > 1 or (needs_weights and not given),
-                f"expected one of `checkpoint`, `training` or `weights` (given: {' and '.join(given) or 'none'})",
+                len(weight_keys) > 1 or (needs_weights and not weight_keys),
+                f"expected one of `checkpoint`, `training` or `weights` (given: {' and '.join(weight_keys) or 'none'})",
             ),
             (self.checkpoint_key and self.checkpoint is None, "`checkpoint_key` requires `checkpoint`"),
             (
@@ -372,8 +374,8 @@ class EvaluationSpec(StrictModel):
 
     @model_validator(mode="after")
     def _fits_one_machine(self) -> "EvaluationSpec":
-        if self.executor != "ray" and (self.processes or 0) > study_types.MOST_HERE:
-            raise ValueError(f"`processes`: at most {study_types.MOST_HERE} on one machine (given: {self.processes})")
+        if self.executor != "ray" and (self.processes or 0) > study_types.MAX_HERE:
+            raise ValueError(f"`processes`: at most {study_types.MAX_HERE} on one machine (given: {self.processes})")
         return self
 
     @property
@@ -395,6 +397,8 @@ class Study(StrictModel):
         corruptions: how they are corrupted.
         shifts: natural shifts, evaluated beside the clean images.
         models: the models; none if all predictions are imported.
+        baseline: label of the model that others are compared with: it is first and gray on charts, and the report
+            compares the others with it.
         evaluation: how models run.
         claims: claims about the models, one table each, evaluated in the report and by `failmodes claims`; they do not
             change the evaluation.
@@ -408,17 +412,23 @@ class Study(StrictModel):
     results: study_types.FolderOrUrl | None = None
     dataset: DatasetSpec
     corruptions: CorruptionSpec = CorruptionSpec()
-    shifts: Annotated[list[ShiftSpec], Field(max_length=MOST_SHIFTS)] = []
-    models: Annotated[list[ModelSpec], Field(max_length=study_types.MOST_MODELS)] = []
+    shifts: Annotated[list[ShiftSpec], Field(max_length=MAX_SHIFTS)] = []
+    models: Annotated[list[ModelSpec], Field(max_length=study_types.MAX_MODELS)] = []
+    baseline: study_types.Name | None = None
     evaluation: EvaluationSpec = EvaluationSpec()
     claims: StudyClaims = []
-    metrics: Annotated[list[str], Field(max_length=MOST_METRIC_FILES)] = []
+    metrics: Annotated[list[str], Field(max_length=MAX_METRIC_FILES)] = []
     gate: GateSpec | None = None
 
     @property
     def cache(self) -> Path:
         """Folder for decoded images and cached fingerprints."""
         return self.output / "cache"
+
+    @property
+    def warehouse(self) -> Path:
+        """The warehouse of the study, in its output folder."""
+        return self.output / WAREHOUSE_FILE
 
     @property
     def results_folder(self) -> StorePath:
@@ -439,6 +449,17 @@ class Study(StrictModel):
     def severities_of(self, corruption: str) -> list[Decimal]:
         """The severities of one corruption in ascending order: all but those that a published dataset lacks."""
         return [level for level in self.severities if (corruption, level) not in self.corruptions.absent]
+
+    @property
+    def stated_models(self) -> list[StatedModel]:
+        """Its models and training runs in their order, with the baseline."""
+        return stated_models({model.label: model.seeds for model in self.models}, self.baseline)
+
+    @model_validator(mode="after")
+    def _known_baseline(self) -> "Study":
+        with translated(StudyError, lambda error: ValueError(str(error))):
+            stated_models({model.label: model.seeds for model in self.models}, self.baseline)
+        return self
 
     @model_validator(mode="after")
     def _distinct_labels(self) -> "Study":

@@ -29,9 +29,9 @@ from failmodes.ingest.corrupted_datasets.set_writer import SetPart, SetWriter
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS, SEVERITIES, as_severity, severity_text
 from failmodes.ingest.corruptions.kernels.frost import frost_folder
 from failmodes.ingest.datasets.dataset import balanced_subset
-from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.datasets.layout import DatasetSpec, open_dataset
 from failmodes.ingest.sources import GeneratedSource
-from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, Location, first_problem
+from failmodes.ingest.specification import CorruptionSpec, Location, first_problem
 from failmodes.runtime.errors import DataError, StorageError, StudyError, did_you_mean
 from failmodes.runtime.process import interruptible
 from failmodes.runtime.progress import ProgressBar
@@ -88,7 +88,7 @@ def parse_options(
     Raises:
         StudyError: an option is wrong, or the layout cannot hold what is requested.
     """
-    default = "imagenet-c" if kind == "folder" else "cifar-c"  # both the layout and the recipe of such images
+    default = "imagenet-c" if kind == "folder" else "cifar-c"
     layout = layout or default
     writer = _writer_of(layout)
     levels = sorted(map(_level, severities)) or [Decimal(severity) for severity in SEVERITIES]
@@ -109,7 +109,7 @@ def parse_options(
         CorruptionSpec,
         names=list(corruptions) or [name for name in CORRUPTIONS if name not in left_out],
         severities=levels,
-        recipe=recipe or default,
+        recipe=recipe,
         seeds=[seed],
         noise=noise,
         across_switches=across_switches,
@@ -127,7 +127,7 @@ def validate(model: type[SpecModel], **values: Any) -> SpecModel:
         return model(**values)
     except ValidationError as error:
         message = first_problem(error, model, _option_at)
-        raise StudyError(re.sub(r"`(\w+)( = true)?`", lambda key: _option_at((key[1],)), message)) from error
+        raise StudyError(re.sub(r"`(\w+)( = true)?`", lambda key: _option_at((key[1],)), message)) from None
 
 
 def _option_at(location: Location) -> str:
@@ -182,11 +182,13 @@ def write_corrupted_dataset(spec: DatasetSpec, options: SetOptions, folder: Path
     _refuse_within(folder, spec)
     with interruptible("what is finished is kept"), locked_work_folder(folder) as work:
         dataset = open_dataset(spec, cache or work)
-        source = GeneratedSource.from_spec(options.corruptions, options.corruptions.seeds[0], gray=dataset.gray)
+        source = GeneratedSource.from_spec(options.corruptions, options.corruptions.seeds[0], dataset)
         image_ids, subset = balanced_subset(dataset.labels, spec.images)
         writer = options.writer(folder, dataset, image_ids, subset, source, options.encoding)
         manifest, existing, missing = _plan(writer, options)
         note(f"corrupt: {_describe(writer, options)}")
+        for source_note in source.notes:
+            note(source_note.line)
         for name, reason in options.left_out.items():
             note(f"corrupt: {name} is left out: {reason}")
         _write_parts(writer, manifest, missing, work)
@@ -205,7 +207,8 @@ def _refuse_within(folder: Path, spec: DatasetSpec) -> None:
 
 
 def _describe(writer: SetWriter, options: SetOptions) -> str:
-    dataset, spec = writer.dataset, options.corruptions
+    dataset = writer.dataset
+    spec = options.corruptions
     note = f" [{dataset.note}]" if dataset.note else ""
     return (
         f"{dataset.label}, {dataset.split}{note}: {writer.subset}; {len(spec.names)} corruptions ×"
@@ -255,9 +258,9 @@ def _plan(writer: SetWriter, options: SetOptions) -> tuple[Manifest, list[SetPar
         (existing if _is_done(manifest, writer, part) else missing).append(part)
     for part in missing:
         path = writer.path(part)
-        found = writer.folder / (path.parts[0] if stored is None else path)
-        if found.exists():
-            raise StudyError(f"{found} exists and `{MADE_BY}` did not write it: choose another folder with --to")
+        target = writer.folder / (path.parts[0] if stored is None else path)
+        if target.exists():
+            raise StudyError(f"{target} exists and `{MADE_BY}` did not write it: choose another folder with --to")
     for name, content in writer.other_files().items():
         path = writer.folder / name
         if path.exists() and (check_regular(path) != len(content) or path.read_bytes() != content):

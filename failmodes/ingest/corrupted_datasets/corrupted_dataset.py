@@ -35,11 +35,11 @@ from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.study_types import first_duplicate
 from failmodes.runtime.errors import DataError, StudyError, listed, printable
 from failmodes.runtime.hashing import identity_of
-from failmodes.runtime.plugins import import_modules
+from failmodes.runtime.packages import import_modules
 from failmodes.runtime.storage.files import atomic_write_bytes
 
 FETCH_AGAIN = "download the dataset again, for example with `failmodes download`"
-MOST_NAMES = 1000  # of corruptions in one dataset
+MAX_NAMES = 1000  # of corruptions in one dataset
 LISTED = 6  # names in a message
 TEXT_SUFFIXES = {".txt", ".md", ".json", ".csv", ".html", ".pdf"}  # that a publisher may add
 CellOfSet = tuple[str, Decimal]  # a corruption and a severity
@@ -78,7 +78,9 @@ class SetContents(NamedTuple):
     def absent(self, severities: Sequence[Severity]) -> frozenset[CellOfSet]:
         """The cells of its corruptions at these severities that it lacks."""
         exact = [Decimal(str(severity)) for severity in severities]
-        return frozenset((name, one) for name, held in self.severities.items() for one in exact if one not in held)
+        return frozenset(
+            (name, severity) for name, held in self.severities.items() for severity in exact if severity not in held
+        )
 
 
 class SetRequest(NamedTuple):
@@ -174,8 +176,8 @@ class CorruptedDataset(ABC):
             raise StudyError(f"{self.folder} has no {corruption!r}: it holds {', '.join(self.names)}")
         exact = held_severity(self.folder, name, self.severities[name], severity)
         if positions.size and (positions.min() < 0 or positions.max() >= self.image_count):
-            given = f"{positions.min()} to {positions.max()}"
-            raise DataError(f"{self.folder} holds images 0 to {self.image_count - 1}, not {given}")
+            requested = f"{positions.min()} to {positions.max()}"
+            raise DataError(f"{self.folder} holds images 0 to {self.image_count - 1}, not {requested}")
         return self._read(name, exact, positions)
 
     @abstractmethod
@@ -322,8 +324,12 @@ def open_corrupted_dataset(
         if name not in held:
             known = f"it holds {listed(held, LISTED)}" if held else contents.first_problem
             raise DataError(f'{folder} has no {name}: {known}; {FETCH_AGAIN}, or set names = ["all"]')
-        found = [held_severity(folder, name, held[name], one) for one in severities if (name, one) not in absent]
-        cells[name] = tuple(found) or held[name]
+        levels = [
+            held_severity(folder, name, held[name], severity)
+            for severity in severities
+            if (name, severity) not in absent
+        ]
+        cells[name] = tuple(levels) or held[name]
     if not cells:
         raise DataError(f"{folder} holds no corruption that can be read: {contents.first_problem}")
     return layout.open(SetRequest(folder, contents, cells, cache, every))
@@ -338,22 +344,22 @@ def named_entries(folder: Path, entries: Sequence[str], suffix: str = "") -> tup
         suffix: of the files.
 
     Raises:
-        DataError: two entries are of one corruption, or there are more than MOST_NAMES.
+        DataError: two entries are of one corruption, or there are more than MAX_NAMES.
     """
-    found: dict[str, str] = {}
+    entry_of_name: dict[str, str] = {}
     unnamed: list[str] = []
     for entry in entries:
         name = name_in_set(entry.removesuffix(suffix))
         if name is None:
             unnamed.append(f"{printable(entry, 60)} (the name of a corruption has up to 60 letters a-z, digits or _)")
-        elif name in found:
+        elif name in entry_of_name:
             kind = "files" if suffix else "folders"
-            raise DataError(f"{name} has two {kind}, {folder / found[name]} and {folder / entry}: remove one")
+            raise DataError(f"{name} has two {kind}, {folder / entry_of_name[name]} and {folder / entry}: remove one")
         else:
-            found[name] = entry
-    if len(found) > MOST_NAMES:
-        raise DataError(f"{folder} holds {len(found):,} corruptions: at most {MOST_NAMES:,} can be evaluated")
-    return found, unnamed
+            entry_of_name[name] = entry
+    if len(entry_of_name) > MAX_NAMES:
+        raise DataError(f"{folder} holds {len(entry_of_name):,} corruptions: at most {MAX_NAMES:,} can be evaluated")
+    return entry_of_name, unnamed
 
 
 def in_catalog_order(names: Iterable[str]) -> list[str]:

@@ -15,7 +15,7 @@ MANIFEST_FILE = "manifest.json"
 MADE_BY = "failmodes corrupt"
 Manifest = dict[str, Any]
 OTHER_SET_HINT = "choose another folder with --to, or use the options it was written with"
-MOST_ORIGIN_LETTERS = 200  # of the description of an origin
+MAX_ORIGIN_LETTERS = 200  # of the description of an origin
 
 
 class SetProvenance(NamedTuple):
@@ -106,7 +106,7 @@ def recorded_origin(folder: Path) -> SetProvenance | None:
         return None
     independent = ", independent noise" if manifest["noise"] == "independent" else ""
     description = f"by {MADE_BY}, {manifest['recipe']} recipe, seed {manifest['seed']}{independent}"
-    return SetProvenance(str(manifest["dataset"]["dataset_id"]), printable(description, MOST_ORIGIN_LETTERS))
+    return SetProvenance(str(manifest["dataset"]["dataset_id"]), printable(description, MAX_ORIGIN_LETTERS))
 
 
 def _parsed(path: Path) -> Manifest | None:
@@ -115,7 +115,7 @@ def _parsed(path: Path) -> Manifest | None:
         manifest = read_json(path)
         _compared(manifest)
         whole = manifest["made_by"] == MADE_BY and all(
-            isinstance(one, dict) for one in manifest["corruptions"].values()
+            isinstance(entry, dict) for entry in manifest["corruptions"].values()
         )
     except (FileNotFoundError, DataError, ValueError, KeyError, TypeError, AttributeError):
         return None

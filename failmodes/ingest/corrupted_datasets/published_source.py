@@ -25,12 +25,12 @@ from failmodes.runtime.hashing import identity_of
 
 # Correlation of an image and its own corrupted version, among 500 CIFAR-10 images at severity 1: median 0.97 to 0.999,
 # minimum 0.79; with that of another image of its class: median 0.08 (CIFAR-10), 0.87 (digits). Hence two conditions.
-LEAST_CORRELATION = 0.8
-LEAST_SHARE_NEAREST = 0.95
+MIN_CORRELATION = 0.8
+MIN_SHARE_NEAREST = 0.95
 
 # If the manifest names exactly these clean images, only chance (half) must be ruled out: under fog of the ImageNet-C
 # recipe, 224-pixel photographs have a median of 0.76, and 98% are nearest
-LEAST_SHARE_NEAREST_STORED = 0.75
+MIN_SHARE_NEAREST_STORED = 0.75
 CORRELATED_IMAGES = 500
 LISTED, SHOWN_CLASSES = 20, 3  # names of corruptions, and of classes, in a note
 
@@ -89,7 +89,8 @@ class PublishedSource:
 
     def row(self) -> dict[str, Any]:
         """Its row of `sources`; a dataset written by `failmodes corrupt` is not called published."""
-        origin, name = self.published.origin, printable(self.published.folder.name)
+        origin = self.published.origin
+        name = printable(self.published.folder.name)
         return {
             "source_id": self.source_id,
             "source_kind": "published",
@@ -121,9 +122,11 @@ def set_notes(spec: CorruptionSpec, published: CorruptedDataset) -> list[SourceN
         spec: the study's part about corruptions.
         published: the opened dataset.
     """
-    contents, every = published.request.contents, spec.takes_every
-    name, notes = printable(published.folder.name), []
-    others = [one for one in (*contents.severities, *contents.damaged) if one not in spec.names]
+    contents = published.request.contents
+    every = spec.takes_every
+    name = printable(published.folder.name)
+    notes = []
+    others = [held for held in (*contents.severities, *contents.damaged) if held not in spec.names]
     if others and not every:
         text = f"{name} also holds {len(others):,} corruption{'s' * (len(others) > 1)} that this study leaves out: "
         notes.append(SourceNote("corruptions_left_out", text + listed(others, LISTED)))
@@ -131,12 +134,12 @@ def set_notes(spec: CorruptionSpec, published: CorruptedDataset) -> list[SourceN
     if held != [str(severity) for severity in SEVERITIES]:
         text = f"{name} holds {'severity' if len(held) == 1 else 'severities'} {', '.join(held)} instead of 1 to 5"
         notes.append(SourceNote("severities", text))
-    if ranked := [f"{one} {'/'.join(contents.by_rank[one])}" for one in spec.names if one in contents.by_rank]:
+    if ranked := [f"{held} {'/'.join(contents.by_rank[held])}" for held in spec.names if held in contents.by_rank]:
         text = f"{name} names severities by parameters; severities are their ranks: {listed(ranked, LISTED)}"
         notes.append(SourceNote("severity_parameters", text))
     gaps = [reason for corruption, reason in contents.damaged.items() if every or corruption in spec.names]
     for corruption in spec.names:
-        lacking = sorted(severity for one, severity in spec.absent if one == corruption)
+        lacking = sorted(severity for absent, severity in spec.absent if absent == corruption)
         if lacking:
             gaps.append(f"{corruption} lacks severity {', '.join(map(severity_text, lacking))}")
     gaps += [published.left_out] if published.left_out else []
@@ -150,13 +153,16 @@ def set_notes(spec: CorruptionSpec, published: CorruptedDataset) -> list[SourceN
 
 def _pairing_notes(dataset: Dataset, published: CorruptedDataset, pairing: Pairing) -> Iterator[SourceNote]:
     """Which images and classes the clean and the published dataset share, and why they do not pair."""
-    name, names = printable(published.folder.name), dataset.class_names
+    name = printable(published.folder.name)
+    names = dataset.class_names
     held = {*published.labels_in(names).tolist()}
     absent = [names[label] for label in sorted({*dataset.labels.tolist()} - held)]
     if published.other_classes:
         text = f"; it has no image of {listed(absent, SHOWN_CLASSES)}" if absent else ""
         yield SourceNote("classes_left_out", f"{name}: {published.other_classes}{text}", is_warning=bool(absent))
-    pairs, clean, corrupted = pairing.image_pairs, len(dataset.labels), published.image_count
+    pairs = pairing.image_pairs
+    clean = len(dataset.labels)
+    corrupted = published.image_count
     if pairs is not None and (count := len(pairs.clean_ids)) < max(clean, corrupted):
         text = (
             f"{count:,} of {clean:,} clean images and of {corrupted:,} images of {name} pair: only these are evaluated"
@@ -235,15 +241,15 @@ def _pixel_mismatch(dataset: Dataset, published: CorruptedDataset, pairs: ImageP
     some = some[np.argsort(dataset.labels[pairs.clean_ids[some]], kind="stable")]
     clean = dataset.images[pairs.clean_ids[some]]
     corrupted = published.images(mildest, severity, pairs.set_positions[some])
-    own, other = correlations(clean, corrupted), correlations(clean, np.roll(corrupted, 1, axis=0))
-    known = np.isfinite(own) & np.isfinite(other)  # undefined for images of one color
+    paired, other = correlations(clean, corrupted), correlations(clean, np.roll(corrupted, 1, axis=0))
+    known = np.isfinite(paired) & np.isfinite(other)  # undefined for images of one color
     if not known.any():
         return "every compared image has a single color, so pixels cannot be matched"
-    median, nearest = float(np.median(own[known])), float((own > other)[known].mean())
+    median, nearest = float(np.median(paired[known])), float((paired > other)[known].mean())
     stored = published.origin is not None and published.origin.dataset_id == dataset.dataset_id
-    if stored and nearest >= LEAST_SHARE_NEAREST_STORED:
+    if stored and nearest >= MIN_SHARE_NEAREST_STORED:
         return None
-    if median >= LEAST_CORRELATION and nearest >= LEAST_SHARE_NEAREST:
+    if median >= MIN_CORRELATION and nearest >= MIN_SHARE_NEAREST:
         return None
     return (
         f"pixels do not match the clean images': in {mildest} {severity_text(severity)} the median correlation is"

@@ -98,7 +98,8 @@ class SetWriter(ABC):
 
     def manifest(self) -> dict[str, Any]:
         """The keys of the manifest that describe the images and their corruption."""
-        dataset, row = self.dataset, self.source.row()
+        dataset = self.dataset
+        row = self.source.row()
         count, height, width, _ = self.shape
         return {
             "recipe": row["recipe"],

@@ -23,11 +23,9 @@ from failmodes.ingest.corruptions import sampling
 from failmodes.ingest.corruptions.catalog import Severity, as_severity, nearest_recipe, recipe_of
 from failmodes.ingest.corruptions.corruption import RECIPES, Corruption
 from failmodes.ingest.corruptions.custom import GivenCorruption, resolve_corruption
-from failmodes.ingest.corruptions.gray import check_gray, in_gray, same_in_channels
-from failmodes.ingest.corruptions.image_checks import check_images
-from failmodes.ingest.corruptions.pixels import Images, Levels, Parameters
+from failmodes.ingest.corruptions.pixels import Images, Levels, Parameters, check_gray, in_gray, same_in_channels
 from failmodes.runtime.errors import DataError, StudyError, shown
-from failmodes.runtime.extras import require
+from failmodes.runtime.packages import require
 
 ImageIds = Sequence[int] | NDArray[np.integer]
 BLOCK_VALUES = 1 << 18  # values corrupted at a time: temporary arrays stay at a few megabytes, mostly in cache
@@ -187,7 +185,8 @@ def move_masks(
 
     Corruptions that move nothing, and users' own, return the masks unchanged.
     """
-    moves, mixture = settings.corruption.moves, settings.mixture_of(masks)
+    moves = settings.corruption.moves
+    mixture = settings.mixture_of(masks)
     (_, parameters), *others = mixture
     if moves is None or parameters is None or others:  # no corruption that moves objects mixes images
         return masks
@@ -229,7 +228,8 @@ def mixture_at(
 
 
 def _apply_mixture(images: Images, ids: NDArray[np.int64], settings: CorruptionSettings) -> Images:
-    corruption, mixture = settings.corruption, settings.mixture_of(images)
+    corruption = settings.corruption
+    mixture = settings.mixture_of(images)
     samples = sampling.sample(settings.stream, ids, (images.shape[1], images.shape[2]), corruption.samples)
     if settings.gray:
         samples = same_in_channels(samples, images.shape)
@@ -238,10 +238,13 @@ def _apply_mixture(images: Images, ids: NDArray[np.int64], settings: CorruptionS
         for component in mixture
     ]
     if settings.gray:
-        corrupted = [in_gray(one) for one in corrupted]
+        corrupted = [in_gray(component_images) for component_images in corrupted]
     if len(corrupted) == 1:
         return corrupted[0]
-    mixed = sum(np.float32(component.weight) * one for component, one in zip(mixture, corrupted, strict=True))
+    mixed = sum(
+        np.float32(component.weight) * component_images
+        for component, component_images in zip(mixture, corrupted, strict=True)
+    )
     return np.rint(mixed).astype(np.uint8)
 
 
@@ -265,3 +268,71 @@ def _checked_ids(image_ids: ImageIds, count: int) -> NDArray[np.int64]:
         problem = f"{ids.min()} is negative" if ids.min() < 0 else f"{ids.max()} exceeds 63 bits"
         raise DataError(f"image_ids are whole numbers from 0: {problem}")
     return ids.astype(np.int64)
+
+
+def check_images(images: object, recipe: str | None) -> None:
+    """Check a batch of images; model inputs, often passed by mistake, differ from them in all respects.
+
+    Raises:
+        DataError: it is not (N, H, W, 3) uint8, or its images are too small for the recipe.
+    """
+    _check_array("images", ("N", "height", "width", "3"), images, recipe)
+
+
+def check_image(image: object, recipe: str | None) -> None:
+    """Check one image.
+
+    Raises:
+        DataError: it is not (H, W, 3) uint8, or too small for the recipe.
+    """
+    _check_array("image", ("height", "width", "3"), image, recipe)
+
+
+def check_size(height: int, width: int, recipe: str | None) -> None:
+    """Check the size of images.
+
+    Raises:
+        DataError: a side is shorter than the recipe needs.
+    """
+    recipe = recipe or nearest_recipe(height, width)
+    needed = recipe_of(recipe)
+    if min(height, width) < needed.least_side_px:
+        raise DataError(
+            f"images of {width}×{height} pixels are too small for recipe {recipe!r}: expected at least"
+            f" {needed.least_side_px} pixels a side (it was published for {needed.side_px})"
+        )
+
+
+def _check_array(argument: str, dimensions: tuple[str, ...], array: object, recipe: str | None) -> None:
+    if isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.ndim == len(dimensions):
+        height, width, channels = array.shape[-3:]
+        if channels == 3 and height and width:
+            check_size(height, width, recipe)
+            return
+    raise DataError(
+        f"{argument} must be a uint8 array of shape ({', '.join(dimensions)}), values 0-255, not"
+        f" {_kind(array)}{_hint(argument, array)}"
+    )
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape}"
+    name = f"{type(value).__module__.split('.')[0]}.{type(value).__name__}".removeprefix("builtins.")
+    dtype = getattr(value, "dtype", None)
+    shape = getattr(value, "shape", None)
+    return name if dtype is None or shape is None else f"{name} {str(dtype).removeprefix('torch.')} {tuple(shape)}"
+
+
+def _hint(argument: str, value: object) -> str:
+    """What to pass instead of a common other kind of image; empty for others."""
+    if hasattr(value, "detach"):
+        return "; failmodes.CorruptTransform takes tensors"
+    if hasattr(value, "convert"):
+        return ': pass np.asarray(image.convert("RGB")), a batch with np.stack'
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or not value.size:
+        return ""
+    if value.min() < 0 or value.max() > 255:
+        return f" from {value.min():.3g} to {value.max():.3g}: corrupt images first, then normalize them"
+    factor = " * 255" if value.max() <= 1 else ""
+    return f": pass np.rint({argument}{factor}).astype(np.uint8)"

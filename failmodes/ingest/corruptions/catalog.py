@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from failmodes.ingest.corruptions.corruption import RECIPES, Corruption, Recipe, default_label, defined
 from failmodes.ingest.corruptions.pixels import Images, Parameters
 from failmodes.runtime.errors import StudyError, did_you_mean
-from failmodes.runtime.plugins import import_modules
+from failmodes.runtime.packages import import_modules
 from failmodes.warehouse.schema import OTHER_GROUP
 
 if TYPE_CHECKING:
@@ -73,12 +73,12 @@ def find_corruption_name(name: str) -> str | None:
     return name if name in CORRUPTIONS or name in _registered or name in _of_sets else None
 
 
-def name_in_set(given: str) -> str | None:
+def name_in_set(entry: str) -> str | None:
     """The corruption's name for a name in a published dataset; None if it cannot be one.
 
     Case, hyphens, dots and spaces do not matter; aliases become the published name: "Perlin-Noise" is perlin_noise.
     """
-    name = re.sub(r"[-. ]+", "_", given.lower())
+    name = re.sub(r"[-. ]+", "_", entry.lower())
     name = ALIASES.get(name, name)
     return name if SET_NAME.fullmatch(name) and name not in RESERVED_NAMES else None
 
@@ -146,15 +146,15 @@ def as_severity(severity: Severity) -> Decimal:
         StudyError: it is not a number from 0 to 5.
     """
     try:
-        given = str(severity)
+        text = str(severity)
     except ValueError:  # Python converts no whole number of more than 4,300 digits
-        given = "of thousands of digits"
+        text = "of thousands of digits"
     try:
-        exact = Decimal(given).quantize(THOUSANDTH, ROUND_HALF_EVEN)
+        exact = Decimal(text).quantize(THOUSANDTH, ROUND_HALF_EVEN)
     except InvalidOperation:
         exact = Decimal("nan")
     if not (exact.is_finite() and 0 <= exact <= SEVERITIES[-1]):
-        raise StudyError(f"severity {given[:60]} is out of range: expected a number from 0 (clean) to {SEVERITIES[-1]}")
+        raise StudyError(f"severity {text[:60]} is out of range: expected a number from 0 (clean) to {SEVERITIES[-1]}")
     return exact
 
 

@@ -150,8 +150,8 @@ def corruption(
 
 def defined() -> dict[str, Corruption]:
     """The corruptions defined by the decorator: published ones first, then others by name."""
-    found = sorted(_DEFINED.values(), key=lambda known: (known.order, known.name))
-    return {known.name: replace(known, order=order) for order, known in enumerate(found, start=1)}
+    corruptions = sorted(_DEFINED.values(), key=lambda known: (known.order, known.name))
+    return {known.name: replace(known, order=order) for order, known in enumerate(corruptions, start=1)}
 
 
 def source_of(kernel: Callable[..., Any]) -> str:

@@ -81,8 +81,8 @@ GivenCorruption = str | CustomCorruption | Callable[..., Images]
 
 def register(corruption: CustomCorruption) -> CustomCorruption:
     """Register a corruption in this process, replacing one of the same name."""
-    one, two, three, four, five = corruption.levels
-    levels = corruption.clean, one, two, three, four, five
+    first, second, third, fourth, fifth = corruption.levels
+    levels = corruption.clean, first, second, third, fourth, fifth
     names = [*registered(), corruption.name]
     add_corruption(
         Corruption(
@@ -109,17 +109,19 @@ def register_from(path: str) -> CustomCorruption:
     """
     module_name, _, attribute = path.partition(":")
     try:
-        found = getattr(importlib.import_module(module_name), attribute)
+        attribute_value = getattr(importlib.import_module(module_name), attribute)
     except Exception as error:  # importing a user's module may raise anything
         raise StudyError(
             f"corruption {path!r} cannot be imported ({type(error).__name__}: {error}): expected module:name, the"
             " module beside the study file or installed"
         ) from error
-    if isinstance(found, CustomCorruption):
-        return register(found)
-    if callable(found):
-        return register(CustomCorruption(attribute, cast("Callable[..., Images]", found)))
-    raise StudyError(f"corruption {path!r} is a {type(found).__name__}: expected a CustomCorruption or a function")
+    if isinstance(attribute_value, CustomCorruption):
+        return register(attribute_value)
+    if callable(attribute_value):
+        return register(CustomCorruption(attribute, cast("Callable[..., Images]", attribute_value)))
+    raise StudyError(
+        f"corruption {path!r} is a {type(attribute_value).__name__}: expected a CustomCorruption or a function"
+    )
 
 
 def resolve_corruptions(names: Sequence[str]) -> list[str]:
@@ -132,16 +134,16 @@ def resolve_corruptions(names: Sequence[str]) -> list[str]:
     Raises:
         StudyError: a name is unknown, or a path cannot be imported.
     """
-    found: list[str] = []
+    resolved: list[str] = []
     for name in names:
         if name in ("headline", "all"):
-            found += [c.name for c in CORRUPTIONS.values() if c.headline or name == "all"]
+            resolved += [c.name for c in CORRUPTIONS.values() if c.headline or name == "all"]
         else:
-            found.append(resolve_corruption(name).name)
-    return found
+            resolved.append(resolve_corruption(name).name)
+    return resolved
 
 
-def resolve_corruption(given: GivenCorruption) -> Corruption:
+def resolve_corruption(corruption: GivenCorruption) -> Corruption:
     """The corruption for a name, an import path (`module:name`), or a user's own corruption.
 
     Users' own are registered, replacing one of the same name.
@@ -149,18 +151,21 @@ def resolve_corruption(given: GivenCorruption) -> Corruption:
     Raises:
         StudyError: the name is unknown, or the path cannot be imported.
     """
-    if isinstance(given, str):
-        return corruption_info(register_from(given).name if ":" in given else given)
-    if isinstance(given, CustomCorruption):
-        return corruption_info(register(given).name)
-    if callable(given):
-        return corruption_info(register(CustomCorruption(getattr(given, "__name__", str(given)), given)).name)
-    raise StudyError(unknown_corruption(given))
+    if isinstance(corruption, str):
+        return corruption_info(register_from(corruption).name if ":" in corruption else corruption)
+    if isinstance(corruption, CustomCorruption):
+        return corruption_info(register(corruption).name)
+    if callable(corruption):
+        return corruption_info(
+            register(CustomCorruption(getattr(corruption, "__name__", str(corruption)), corruption)).name
+        )
+    raise StudyError(unknown_corruption(corruption))
 
 
 def _definition(corruption: CustomCorruption) -> str:
     """Hash of a corruption's levels and of the source of its file."""
-    levels, clean = [list(p) for p in corruption.levels], corruption.clean and list(corruption.clean)
+    levels = [list(p) for p in corruption.levels]
+    clean = corruption.clean and list(corruption.clean)
     return identity_of({"source": source_of(corruption.apply), "levels": levels, "clean": clean})
 
 

@@ -91,7 +91,8 @@ def sample(
     if not variables:
         return samples
     bits = np.random.Philox(key=stream.key)
-    generator, state = np.random.Generator(bits), bits.state
+    generator = np.random.Generator(bits)
+    state = bits.state
     for row, image_id in enumerate(image_ids.tolist()):
         state["state"]["counter"][:] = (0, 0, 0, image_id)
         bits.state = state  # seven times faster than a new generator per image

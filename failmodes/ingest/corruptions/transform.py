@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from failmodes.ingest.corruptions.apply import CorruptionSettings, apply_settings, check_settings
+from failmodes.ingest.corruptions.apply import CorruptionSettings, apply_settings, check_image, check_settings
 from failmodes.ingest.corruptions.catalog import Severity, add_corruption
 from failmodes.ingest.corruptions.custom import GivenCorruption
-from failmodes.ingest.corruptions.gray import check_gray
-from failmodes.ingest.corruptions.image_checks import check_image
 from failmodes.ingest.corruptions.kernels.frost import frost_folder
-from failmodes.ingest.corruptions.pixels import Images
+from failmodes.ingest.corruptions.pixels import Images, check_gray
 from failmodes.ingest.corruptions.sampling import MAX_IMAGE_ID, NoiseMode
 from failmodes.runtime.errors import DataError
 from failmodes.runtime.hashing import fingerprint_of
@@ -96,14 +94,14 @@ class CorruptImage:
     def __call__(self, image: Image.Image, /, *, image_id: int | None = None, **unused: Any) -> Image.Image: ...
     @overload
     def __call__(self, image: None = None, /, *, image_id: int | None = None, **sample: Any) -> dict[str, Any]: ...
-    def __call__(self, given: Any = None, /, *, image_id: int | None = None, **sample: Any) -> Any:
+    def __call__(self, image: Any = None, /, *, image_id: int | None = None, **sample: Any) -> Any:
         """Corrupt one image.
 
         Args:
-            given: (H, W, 3) uint8, RGB, or a PIL image; never changed. Keywords beside it are ignored: albumentations
+            image: (H, W, 3) uint8, RGB, or a PIL image; never changed. Keywords beside it are ignored: albumentations
                 gives some.
             image_id: the image's number, from 0; default: made from its pixels.
-            sample: without `given`, the sample's entries by name, the image as `image`.
+            sample: without `image`, the sample's entries by name, the image as `image`.
 
         Returns:
             The corrupted image, of the kind that was given; or the sample, with its image corrupted.
@@ -112,8 +110,8 @@ class CorruptImage:
             DataError: the image is of another type or shape, too small for the recipe, or not gray although `gray` is
                 set.
         """
-        if given is not None:
-            return self._corrupt_one(given, image_id)
+        if image is not None:
+            return self._corrupt_one(image, image_id)
         if "image" not in sample:
             raise DataError(f"no image to corrupt among {sorted(sample)}: give transform(image) or transform(image=…)")
         numbered = {} if image_id is None else {"image_id": image_id}
@@ -132,16 +130,16 @@ class CorruptImage:
         """
         if self.gray:
             check_gray(images)
-        return apply_settings(images, self._settings, np.array([self.image_id_of(one) for one in images], np.int64))
+        return apply_settings(images, self._settings, np.array([self.image_id_of(image) for image in images], np.int64))
 
-    def _corrupt_one(self, given: Any, image_id: int | None) -> Any:
-        if isinstance(given, Mapping):
+    def _corrupt_one(self, source: Any, image_id: int | None) -> Any:
+        if isinstance(source, Mapping):
             raise DataError("the sample is a dict: pass its entries by name, transform(**sample)")
-        is_pillow = isinstance(given, Image.Image)
-        is_one_channel = is_pillow and self.gray and given.mode == "L"
-        if is_pillow and given.mode != "RGB" and not is_one_channel:
-            raise DataError(f"image must be RGB, not a PIL image of mode {given.mode!r}: give image.convert('RGB')")
-        image: NDArray[np.uint8] = np.asarray(given.convert("RGB")) if is_pillow else given
+        is_pillow = isinstance(source, Image.Image)
+        is_one_channel = is_pillow and self.gray and source.mode == "L"
+        if is_pillow and source.mode != "RGB" and not is_one_channel:
+            raise DataError(f"image must be RGB, not a PIL image of mode {source.mode!r}: give image.convert('RGB')")
+        image: NDArray[np.uint8] = np.asarray(source.convert("RGB")) if is_pillow else source
         check_image(image, self.recipe)
         if self.gray:
             check_gray(image[None])

@@ -1,7 +1,6 @@
 """Arrays in `.npz` archives, which may be compressed and larger than memory; nothing in them is ever unpickled."""
 
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.data_files import check_memory
+from failmodes.ingest.data_files import check_memory, data_errors
 from failmodes.ingest.datasets.dataset import ImageArray
 from failmodes.ingest.datasets.decoding import decode_to_cache
-from failmodes.runtime.errors import DataError, StorageError, first_line
+from failmodes.runtime.errors import DataError
 from failmodes.runtime.storage.files import check_regular
 
 BLOCK_BYTES = 1 << 25  # read at a time
@@ -40,7 +39,7 @@ def read_array(path: Path, name: str, fix: str = "") -> NDArray[Any]:
         DataError: the archive is damaged, lacks the array, or holds another size.
         LimitError: it does not fit into memory.
     """
-    with _opened(path, fix) as archive, _member(archive, name) as (shape, dtype, stream):
+    with _opened(path, fix) as archive, _member(archive, name, fix) as (shape, dtype, stream):
         byte_count = int(np.prod(shape, dtype=object)) * dtype.itemsize
         check_memory(byte_count, f"{name} of {path}")
         return np.frombuffer(stream.read(byte_count), dtype).reshape(shape)  # refuses another size
@@ -71,7 +70,7 @@ def images_shape(path: Path, name: str, fix: str = "") -> tuple[int, ...]:
     Raises:
         DataError: the archive is damaged, lacks the array, or holds another size, type or shape.
     """
-    with _opened(path, fix) as archive, _member(archive, name) as (shape, dtype, _):
+    with _opened(path, fix) as archive, _member(archive, name, fix) as (shape, dtype, _):
         if dtype != np.uint8 or len(shape) not in (3, 4) or 0 in shape or (len(shape) == 4 and shape[3] != 3):
             raise DataError(f"{path}: {name} is {dtype} {shape}: expected uint8 (images, height, width) or (…, 3){fix}")
         return shape
@@ -100,7 +99,7 @@ def in_color(values: NDArray[np.uint8]) -> ImageArray:
 def _blocks(path: Path, name: str, shape: tuple[int, ...], fix: str) -> Iterator[NDArray[np.uint8]]:
     row_bytes = int(np.prod(shape[1:]))
     step = max(1, BLOCK_BYTES // row_bytes)
-    with _opened(path, fix) as archive, _member(archive, name) as (_, _, stream):
+    with _opened(path, fix) as archive, _member(archive, name, fix) as (_, _, stream):
         for start in range(0, shape[0], step):
             rows = min(step, shape[0] - start)
             yield np.frombuffer(stream.read(rows * row_bytes), np.uint8).reshape(rows, *shape[1:])
@@ -108,24 +107,18 @@ def _blocks(path: Path, name: str, shape: tuple[int, ...], fix: str) -> Iterator
 
 @contextmanager
 def _opened(path: Path, fix: str) -> Iterator[zipfile.ZipFile]:
-    try:
+    with data_errors(path, "is truncated or not an .npz archive", fix):
         check_regular(path)
         with zipfile.ZipFile(path) as archive:
             yield archive
-    except FileNotFoundError as error:
-        raise DataError(f"{path} is missing{fix}") from error
-    except StorageError as error:
-        raise DataError(f"{error}{fix}") from error
-    except DataError:
-        raise
-    except KeyError as error:
-        raise DataError(f"{path} lacks an array ({first_line(error)}){fix}") from error
-    except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, RuntimeError, SyntaxError) as error:
-        raise DataError(f"{path} is truncated or not an .npz archive: {first_line(error)}{fix}") from error
 
 
 @contextmanager
-def _member(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[tuple[int, ...], np.dtype[Any], IO[bytes]]]:
+def _member(
+    archive: zipfile.ZipFile, name: str, fix: str
+) -> Iterator[tuple[tuple[int, ...], np.dtype[Any], IO[bytes]]]:
+    if f"{name}.npy" not in archive.namelist():
+        raise DataError(f"{archive.filename} lacks an array named {name}{fix}")
     info = archive.getinfo(f"{name}.npy")
     with archive.open(info) as stream:
         version = np.lib.format.read_magic(stream)

@@ -29,13 +29,13 @@ class ClassIndex:
 
     def find(self, name: str) -> list[int]:
         """Indices of this name; of a WordNet id, those of its ImageNet name if none has the id."""
-        found = self.exact.get(name) or self.plain.get(normalize_class_name(name), [])
+        indices = self.exact.get(name) or self.plain.get(normalize_class_name(name), [])
         known = by_wordnet_id().get(name)
-        if found or known is None:
-            return found
+        if indices or known is None:
+            return indices
         names = known.name, SHARED_NAMES.get(known.output, known.name)
-        found = next(filter(None, (self.plain.get(normalize_class_name(one)) for one in names)), [])
-        return [known.output] if known.output in found else found  # two classes are called "crane"
+        indices = next(filter(None, (self.plain.get(normalize_class_name(synonym)) for synonym in names)), [])
+        return [known.output] if known.output in indices else indices  # two classes are called "crane"
 
     def nearest(self, name: str) -> list[str]:
         """Names similar to it, otherwise the first ones."""

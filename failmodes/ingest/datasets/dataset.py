@@ -71,6 +71,7 @@ class Dataset:
         gray: whether its images are gray and stay gray when corrupted.
         left_out: how many images of its source are not read, why, and how to change it, where that is a possible
             mistake; else None.
+        is_whole: whether its source has no splits, as a folder without train/ and test/.
         metadata: (N,) text values by name, such as the camera or the site of each image.
     """
 
@@ -86,6 +87,7 @@ class Dataset:
     empty_masks: int | None = None
     gray: bool = False
     left_out: str | None = None
+    is_whole: bool = False
     metadata: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -124,13 +126,15 @@ class Dataset:
     def describe(self) -> str:
         """One line: images, their number and size, classes, masks, note, dataset_id and duplicates."""
         count, height, width, _ = self.images.shape
-        classes, held = len(self.class_names), len(np.unique(self.labels))
+        classes = len(self.class_names)
+        held = len(np.unique(self.labels))
         without = "" if held == classes else f" ({classes - held:,} of them without images)"
         note = f" [{self.note}]" if self.note else ""
         masks = "" if self.empty_masks is None else f", object masks ({self.empty_masks or 'none'} of them empty)"
         duplicates = self.duplicates_note
+        of_split = "" if self.is_whole else f", {self.split}"
         return (
-            f"{self.label}, {self.split}: {count:,} images of {width}×{height} px, {classes:,} classes"
+            f"{self.label}{of_split}: {count:,} images of {width}×{height} px, {classes:,} classes"
             f"{without}{masks}{note}, dataset_id {self.dataset_id}{duplicates and f'; {duplicates}'}"
         )
 
@@ -217,7 +221,7 @@ def record_dataset(output: StorePath, dataset: Dataset) -> None:
         "dataset_id": dataset_id,
         "dataset_name": dataset.name,
         "dataset_label": dataset.label,
-        "split": dataset.split,
+        "split": schema.WHOLE if dataset.is_whole else dataset.split,
         "image_count": count,
         "class_count": len(dataset.class_names),
         "height_px": height,
@@ -248,7 +252,8 @@ def write_image_list(dataset: Dataset, image_ids: NDArray[np.int64], path: Path,
         StudyError: see `check_output`.
         StorageError: it cannot be written.
     """
-    labels, files = dataset.labels[image_ids], dataset.files
+    labels = dataset.labels[image_ids]
+    files = dataset.files
     columns = {
         "image_id": image_ids,
         "label": labels,

@@ -13,7 +13,15 @@ import PIL
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
-from failmodes.ingest.data_files import check_space, file_stamp, map_npy, map_npy_if_whole, read_json, write_npy
+from failmodes.ingest.data_files import (
+    check_space,
+    data_errors,
+    file_stamp,
+    map_npy,
+    map_npy_if_whole,
+    read_json,
+    write_npy,
+)
 from failmodes.ingest.datasets.color import (
     LARGEST_16_BIT,
     SCALED,
@@ -23,12 +31,12 @@ from failmodes.ingest.datasets.color import (
     Color,
     to_rgb,
 )
-from failmodes.runtime.errors import DataError, StorageError, first_line
+from failmodes.runtime.errors import DataError, first_line
 from failmodes.runtime.hashing import identity_of
 from failmodes.runtime.storage.files import atomic_write, atomic_write_bytes, check_regular
 
 DECODER = 2  # increase it when decoding changes pixels
-MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)  # of one image: Pillow's own limit, 13,377 squared
+MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)  # of one image: Pillow's own limit, 13,377 squared
 
 # The content decides, not the file name; other formats, such as PostScript, start other programs
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
@@ -71,7 +79,8 @@ def decode_to_cache(
             write_npy(temporary, shape, blocks)
             if changes is not None:  # before the images: cached images always have counts
                 atomic_write_bytes(counts_path, json.dumps(changes).encode())
-        images, known = map_npy(path), None
+        images = map_npy(path)
+        known = None
     if changes is not None and known is not None:
         changes.update(known)
     return images
@@ -89,7 +98,7 @@ def decode(
         changes: counts its conversions.
 
     Raises:
-        DataError: it is not a regular file or an image, is truncated, has more than MOST_PIXELS pixels, or is neither
+        DataError: it is not a regular file or an image, is truncated, has more than MAX_PIXELS pixels, or is neither
             of 8 bits per channel nor 16-bit gray.
     """
     with _opened(content, location) as image:
@@ -103,7 +112,7 @@ def decode_mask(path: Path, location: str) -> Image.Image:
     """Decode an object mask to an image of 0 and 255, by the rules of `failmodes.ingest.datasets.masks`.
 
     Raises:
-        DataError: it is not a regular file or an image, is truncated, has more than MOST_PIXELS pixels, another mode,
+        DataError: it is not a regular file or an image, is truncated, has more than MAX_PIXELS pixels, another mode,
             or ambiguous values.
     """
     with _opened(path, location) as opened:
@@ -115,21 +124,18 @@ def decode_mask(path: Path, location: str) -> Image.Image:
 
 @contextmanager
 def _opened(content: bytes | Path, location: str) -> Iterator[Image.Image]:
-    """Open an image for decoding; errors of decoders become DataErrors."""
-    try:
+    """Open an image for decoding."""
+    with data_errors(location, "cannot be decoded", ": replace or remove it", reason=_reason):
         if isinstance(content, Path):
             check_regular(content)
         with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS) as image:
             yield image
-    except (DataError, MemoryError):
-        raise
-    except StorageError as error:
-        raise DataError(str(error)) from error
-    except Image.DecompressionBombError as error:
-        raise DataError(f"{location} has more than {MOST_PIXELS:,} pixels: replace or remove it") from error
-    except Exception as error:  # a damaged or malicious file makes a decoder raise anything
-        reason = "not an image" if isinstance(error, PIL.UnidentifiedImageError) else f"damaged: {first_line(error)}"
-        raise DataError(f"{location} cannot be decoded ({reason}): replace or remove it") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it has more than {MAX_PIXELS:,} pixels"
+    return "not an image" if isinstance(error, PIL.UnidentifiedImageError) else f"damaged: {first_line(error)}"
 
 
 def upright_size(path: Path) -> tuple[int, int]:
@@ -179,11 +185,11 @@ def check_resized(width: int, height: int, location: str) -> None:
     """Check the target size of an image, pixels: resizing multiplies that of a long and thin image.
 
     Raises:
-        DataError: it would have more than MOST_PIXELS pixels.
+        DataError: it would have more than MAX_PIXELS pixels.
     """
-    if width * height > MOST_PIXELS:
+    if width * height > MAX_PIXELS:
         raise DataError(
-            f"{location} would be resized to {width:,}×{height:,} pixels, more than {MOST_PIXELS:,}: crop,"
+            f"{location} would be resized to {width:,}×{height:,} pixels, more than {MAX_PIXELS:,}: crop,"
             " replace or remove it"
         )
 
@@ -204,7 +210,8 @@ def resize_and_crop(
         DataError: the image is so long and thin that the resized one would be too large.
     """
     width, height = image.size
-    shorter, to = min(width, height), resize or side
+    shorter = min(width, height)
+    to = resize or side
     size = to * width // shorter, to * height // shorter
     check_resized(*size, location)
     resized = image.resize(size, resampling)

@@ -21,17 +21,17 @@ UNREAD_SUFFIXES = {".avif", ".heic", ".heif", ".jp2", ".jxl"}  # of images in fo
 FOLDER_HINT = "expected one folder per class with .png, .jpg or .jpeg images, such as cat/0001.png"
 
 NAMED_CLASSES, NAMED_FILES = 10, 2  # that a note lists
-MOST_NAME_SHOWN = 60  # letters of each
-MOST_COUNTED = 100_000  # files in folders within classes
+MAX_NAME_SHOWN = 60  # letters of each
+MAX_COUNTED = 100_000  # files in folders within classes
 WORDNET_FOLDER = re.compile(r"(n[0-9]{8})[-_ .,]")  # as in n01440764_tench
 
 SPLIT_FOLDERS = {"train", "test", "val", "valid", "validation"}
 
-NESTED, BESIDE, AT_ROOT, OTHER = "nested", "beside", "at the root", "other"
+NESTED, BESIDE_SPLIT, AT_ROOT, OTHER = "nested", "beside", "at the root", "other"
 HIDDEN, HIDDEN_FOLDER = "hidden", "hidden folder"
 LEFT_OUT_WORDS = {
     NESTED: ("file in a folder within a class", "files in folders within classes"),
-    BESIDE: ("folder beside the split's", "folders beside the split's"),
+    BESIDE_SPLIT: ("folder beside the split's", "folders beside the split's"),
     AT_ROOT: ("image at the root", "images at the root"),
     OTHER: ("file of another format", "files of other formats"),
     HIDDEN: ("hidden file", "hidden files"),
@@ -144,7 +144,7 @@ def list_beside(path: Path) -> list[LeftOut]:
     """
     here = list_entries(path)
     folders = [f"{name}/" for name in here.folders if name not in SPLIT_FOLDERS]
-    return [LeftOut(BESIDE, name) for name in folders] + _not_in_classes(here)
+    return [LeftOut(BESIDE_SPLIT, name) for name in folders] + _not_in_classes(here)
 
 
 def class_name_of(folder_name: str) -> str:
@@ -152,8 +152,8 @@ def class_name_of(folder_name: str) -> str:
 
     ImageNet models name their classes by id or by name, not by both in one.
     """
-    found = WORDNET_FOLDER.match(folder_name)
-    return found[1] if found else folder_name
+    match = WORDNET_FOLDER.match(folder_name)
+    return match[1] if match else folder_name
 
 
 def describe_left_out(left_out: Sequence[LeftOut]) -> str:
@@ -163,7 +163,7 @@ def describe_left_out(left_out: Sequence[LeftOut]) -> str:
         some = [entry for entry in left_out if entry.reason == reason]
         if some:
             count = sum(entry.file_count for entry in some)
-            more = " or more" if reason == NESTED and count >= MOST_COUNTED else ""
+            more = " or more" if reason == NESTED and count >= MAX_COUNTED else ""
             parts.append(f"{count:,}{more} {words[count > 1]} ({_some([entry.name for entry in some])})")
     return ", ".join(parts)
 
@@ -202,7 +202,7 @@ def _hidden(names: Sequence[str], within: str) -> list[LeftOut]:
 
 
 def _count_files(folder: Path) -> tuple[int, int]:
-    """Number of files in a folder and its subfolders, hidden ones excluded, up to MOST_COUNTED; and of images.
+    """Number of files in a folder and its subfolders, hidden ones excluded, up to MAX_COUNTED; and of images.
 
     Raises:
         DataError: one cannot be read.
@@ -211,18 +211,18 @@ def _count_files(folder: Path) -> tuple[int, int]:
     def refuse(error: OSError) -> None:
         raise DataError(f"{error.filename} cannot be read ({reason_of(error)})") from error
 
-    found = (
+    files = (
         name
         for _, _, names in os.walk(folder, onerror=refuse)  # follows no links, which may be circular
         for name in names
         if not name.startswith(".")
     )
-    names = list(islice(found, MOST_COUNTED))
+    names = list(islice(files, MAX_COUNTED))
     return len(names), sum(is_image(name, READ_SUFFIXES | UNREAD_SUFFIXES) for name in names)
 
 
 def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(printable(name, MOST_NAME_SHOWN) for name in names[:NAMED_FILES])
+    shown = ", ".join(printable(name, MAX_NAME_SHOWN) for name in names[:NAMED_FILES])
     return f"{shown}, …" if len(names) > NAMED_FILES else shown
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageOps
 
-from failmodes.ingest.corruptions.gray import is_gray
+from failmodes.ingest.corruptions.pixels import is_gray
 from failmodes.ingest.datasets.color import EMPTY_MASK, WHITE, Color, describe_changes
 from failmodes.ingest.datasets.dataset import KEPT_GRAY, Dataset
 from failmodes.ingest.datasets.decoding import decode, decode_to_cache, resize_and_crop
@@ -21,7 +21,7 @@ from failmodes.ingest.datasets.layout import Request
 from failmodes.ingest.datasets.masks import open_mask_folder
 from failmodes.runtime.errors import DataError
 
-MOST_UNREAD = 0.01  # share of skipped images in a folder above which they matter
+MAX_UNREAD = 0.01  # share of skipped images in a folder above which they matter
 
 
 class ImageFiles(NamedTuple):
@@ -73,7 +73,8 @@ def open_image_files(request: Request, images: ImageFiles, label: str) -> Datase
             `gray` is set, a mask that is missing or does not fit its image.
     """
     spec = request.spec
-    image_size, gray = spec.image_size, spec.gray
+    image_size = spec.image_size
+    gray = spec.gray
     red, green, blue = spec.background or WHITE
     background = red, green, blue
     size = (image_size, image_size) if image_size else _size(images)
@@ -86,10 +87,14 @@ def open_image_files(request: Request, images: ImageFiles, label: str) -> Datase
         request.cache, images.files, how, (len(images.files), *size, 3),
         (_prepared(images, file, size, shorter, background, changes, gray)[None] for file in images.files), changes,
     )  # fmt: skip
-    found, empty = None, Counter[str]()
+    masks = None
+    empty_masks: Counter[str] = Counter()
     if request.masks is not None:
-        found = open_mask_folder(request.masks, images, size, shorter, request.cache, empty)
-    kept, described = [KEPT_GRAY] if gray else [], describe_changes(changes, background)
+        of_split = request.masks / (images.split_folder or "")
+        folder = of_split if of_split.is_dir() else request.masks
+        masks = open_mask_folder(folder, images.files, images.root, size, shorter, request.cache, empty_masks)
+    kept = [KEPT_GRAY] if gray else []
+    described = describe_changes(changes, background)
     border = [f"{images.border_px} pixels at each edge removed"] if images.border_px else []
     return Dataset(
         name=spec.kind,
@@ -100,8 +105,8 @@ def open_image_files(request: Request, images: ImageFiles, label: str) -> Datase
         class_names=images.class_names,
         note=preparation_note(image_size, shorter, [*border, *kept, *described, *images.notes]),
         files=images.names,
-        masks=found,
-        empty_masks=None if found is None else empty[EMPTY_MASK],
+        masks=masks,
+        empty_masks=None if masks is None else empty_masks[EMPTY_MASK],
         gray=gray,
         left_out=_left_out(images),
         metadata=images.metadata,
@@ -109,9 +114,9 @@ def open_image_files(request: Request, images: ImageFiles, label: str) -> Datase
 
 
 def _left_out(images: ImageFiles) -> str | None:
-    """The warning about images that are not read, if they are more than MOST_UNREAD."""
+    """The warning about images that are not read, if they are more than MAX_UNREAD."""
     total = images.unread + len(images.files)
-    if images.unread <= MOST_UNREAD * total:
+    if images.unread <= MAX_UNREAD * total:
         return None
     return (
         f"{images.unread:,} of {total:,} images are skipped, because they are in subfolders of classes or in an "

@@ -29,4 +29,4 @@ def by_wordnet_id() -> dict[str, ImageNetClass]:
 @cache
 def imagenet_names() -> tuple[str, ...]:
     """(1000,) the names, each another."""
-    return tuple(one.name for one in by_wordnet_id().values())
+    return tuple(imagenet_class.name for imagenet_class in by_wordnet_id().values())

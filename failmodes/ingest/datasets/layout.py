@@ -1,19 +1,112 @@
-"""The registry of dataset layouts: opened by the `kind` of a study, with the optional keys that each takes."""
+"""The datasets of a study: their keys, the registry of layouts by `kind`, and opening one of any layout."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.runtime.errors import DataError
-from failmodes.runtime.plugins import import_modules
+from pydantic import Field, field_validator, model_validator
 
-if TYPE_CHECKING:
-    from failmodes.ingest.specification import DatasetSpec
+from failmodes.ingest.corruptions.pixels import check_gray
+from failmodes.ingest.datasets.dataset import BLOCK_IMAGES, KEPT_GRAY, Dataset
+from failmodes.ingest.study_types import PRINTABLE, ChannelValue, Count, Flag, Name, SidePx, StrictModel, UserPath
+from failmodes.runtime.errors import DataError, StudyError, did_you_mean
+from failmodes.runtime.packages import import_modules
 
 LAYOUTS_PACKAGE = "failmodes.ingest.datasets.layouts"
+Split = Literal["train", "test"]
+
+
+class DatasetSpec(StrictModel):
+    """A dataset of a study.
+
+    Attributes:
+        kind: its layout: digits (embedded), cifar10, cifar100, a folder of labeled images, arrays (images.npy,
+            labels.npy), or one that a module of `ingest/datasets/layouts` adds.
+        path: the folder that holds it; not for digits.
+        split: the part to evaluate.
+        images: how many of its images, balanced over classes; default: all.
+        image_size: side of the square that a folder's images are cropped to, pixels.
+        resize: length of their shorter side before the crop, pixels; default: image_size.
+        background: red, green and blue, 0 to 255, that a folder's transparent images are composited on; default:
+            white.
+        gray: its images are gray and stay gray when corrupted: the three channels stay equal; not for CIFAR.
+        masks: object masks: a folder of images under the names of a folder's images, or the .npy (N, H, W) of arrays.
+        label: its name on charts, instead of the built-in one.
+    """
+
+    kind: Name
+    path: UserPath | None = None
+    split: Split = "test"
+    images: Count | None = None
+    image_size: SidePx | None = None
+    resize: SidePx | None = None
+    background: Annotated[list[ChannelValue], Field(min_length=3, max_length=3)] | None = None
+    gray: Flag = False
+    masks: UserPath | None = None
+    label: Annotated[str, Field(min_length=1, max_length=200), PRINTABLE] | None = None
+
+    @field_validator("kind")
+    @classmethod
+    def _known_kind(cls, kind: str) -> str:
+        if kind not in layouts():
+            raise ValueError(f"unknown kind: {did_you_mean(kind, layouts())}")
+        return kind
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> "DatasetSpec":
+        known = layouts()[self.kind]
+        if known.expected is None and self.path is not None:
+            raise ValueError(f"kind {self.kind!r} comes with its images: leave out `path`")
+        if known.expected is not None and self.path is None:
+            raise ValueError(f"kind {self.kind!r} needs `path`, the folder that holds it")
+        for key in ("image_size", "background", "gray", "masks"):
+            if getattr(self, key) and key not in known.takes:
+                kinds = " or ".join(repr(layout.kind) for layout in layouts().values() if key in layout.takes)
+                raise ValueError(f"`{key}` is for kind {kinds}: leave it out with {self.kind!r}")
+        if self.resize is not None and not self.image_size:
+            raise ValueError("`resize` goes with `image_size`, the side to crop to, such as resize 256, image_size 224")
+        if self.resize is not None and self.image_size and self.resize < self.image_size:
+            raise ValueError(
+                f"`resize` {self.resize} is less than `image_size` {self.image_size}: it must be at least that"
+            )
+        return self
+
+
+class ShiftSpec(DatasetSpec):
+    """A natural shift: other images of the dataset's classes, evaluated beside its clean ones.
+
+    Its keys are those of a dataset. `image_size`, `resize` and `background` are by default those of the dataset.
+
+    Attributes:
+        masks: not for a shift.
+        label: required: its name on charts, in claims and in rules.
+    """
+
+    @model_validator(mode="after")
+    def _has_a_label(self) -> "ShiftSpec":
+        if self.label is None:
+            raise ValueError("a shift needs a `label`, its name on charts")
+        return self
+
+    @field_validator("masks")
+    @classmethod
+    def _no_masks(cls, masks: Any) -> None:
+        if masks is not None:
+            raise ValueError("a shift has no masks: leave them out")
+
+    def beside(self, dataset: DatasetSpec) -> DatasetSpec:
+        """The specification of its images beside a dataset."""
+        takes = layouts()[self.kind].takes
+        taken: dict[str, Any] = {}
+        if self.image_size is None and dataset.image_size is not None and "image_size" in takes:
+            taken |= {"image_size": dataset.image_size, "resize": dataset.resize}
+        if self.background is None and "background" in takes:
+            taken["background"] = dataset.background
+        if not self.gray and "gray" in takes:
+            taken["gray"] = dataset.gray
+        return self.model_copy(update=taken)
 
 
 class Request(NamedTuple):
@@ -27,7 +120,7 @@ class Request(NamedTuple):
         masks: path of the object masks of the split; None without masks.
     """
 
-    spec: "DatasetSpec"
+    spec: DatasetSpec
     path: Path
     split: str
     cache: Path
@@ -113,3 +206,40 @@ def is_restricted(kind: str) -> bool:
     """Whether the published protocol of a kind of dataset restricts predictions to the classes of the dataset."""
     known = layouts().get(kind)
     return known is not None and known.protocol is not None and known.protocol.restricted
+
+
+def open_dataset(spec: DatasetSpec, cache: Path, split: str | None = None) -> Dataset:
+    """Open one split of a dataset; nothing is copied that can be mapped.
+
+    Args:
+        spec: which dataset, and its path.
+        cache: folder for decoded images, kept as memory-mapped `.npy`.
+        split: "train" or "test"; default: that of the specification.
+
+    Returns:
+        The whole split, not the subset of the specification's `images`. Masks only for the specification's own split.
+
+    Raises:
+        StudyError: an unknown split, or the path does not exist.
+        DataError: it is damaged or of another kind, or an image is not gray although `gray` is set.
+    """
+    split = split or spec.split
+    if split not in ("train", "test"):
+        raise StudyError(f"unknown split {split!r}: expected 'train' or 'test'")
+    dataset = _read(spec, cache, split, spec.masks if split == spec.split else None)
+    if spec.gray and not dataset.gray:
+        for start in range(0, len(dataset.images), BLOCK_IMAGES):
+            check_gray(dataset.images[start : start + BLOCK_IMAGES], start)
+        note = "; ".join(filter(None, [KEPT_GRAY, dataset.note]))
+        dataset = replace(dataset, gray=True, note=note)
+    return replace(dataset, label=spec.label) if spec.label else dataset
+
+
+def _read(spec: DatasetSpec, cache: Path, split: str, masks: Path | None) -> Dataset:
+    layout = layouts()[spec.kind]
+    path = spec.path or Path()
+    if layout.expected is not None and not (path.is_file() if layout.is_file else path.is_dir()):
+        state = "is not a regular file" if layout.is_file else "is a file, not a folder"
+        state = state if path.exists() else "does not exist"
+        raise StudyError(f"{path} {state}: expected {layout.expected.format(path=path, parent=path.parent)}")
+    return layout.open(Request(spec, path, split, cache, masks))

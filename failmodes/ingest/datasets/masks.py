@@ -7,8 +7,8 @@ neighbor, cropped.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,21 +20,25 @@ from failmodes.ingest.datasets.decoding import decode_mask, decode_to_cache, res
 from failmodes.ingest.datasets.folder_listing import is_image
 from failmodes.runtime.errors import DataError, StudyError
 
-if TYPE_CHECKING:
-    from failmodes.ingest.datasets.image_files import ImageFiles
-
 Masks = NDArray[np.bool_]
 MASKS = 1  # increase it when the same file gives another mask than before
 
 
 def open_mask_folder(
-    path: Path, images: "ImageFiles", size: tuple[int, int], resize: int | None, cache: Path, changes: Counter[str]
+    folder: Path,
+    images: Sequence[Path],
+    image_folder: Path,
+    size: tuple[int, int],
+    resize: int | None,
+    cache: Path,
+    changes: Counter[str],
 ) -> Masks:
     """The masks (N, H, W) of a folder's images, mapped from the cache; decoded into it if they are not cached.
 
     Args:
-        path: the folder of masks; `path/<split>` is used if it exists and the images have a split folder.
-        images: their images.
+        folder: the folder of masks.
+        images: the image files.
+        image_folder: their folder.
         size: height and width of the prepared images, pixels.
         resize: length of their shorter side before the crop; None: not resized.
         cache: folder for decoded masks.
@@ -45,16 +49,15 @@ def open_mask_folder(
         DataError: a mask is missing, cannot be decoded, differs in size from its image, or has ambiguous values; or an
             image has two masks.
     """
-    inner = path / images.split_folder if images.split_folder else path
-    root = inner if inner.is_dir() else path
-    if not root.is_dir():
-        found = "is a file, not a folder" if root.exists() else "does not exist"
-        raise StudyError(f"masks: {path} {found}: expected masks under the names of the images, such as cat/0001.png")
-    files = _matched(root, images)
+    if not folder.is_dir():
+        state = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise StudyError(f"masks: {folder} {state}: expected masks under the names of the images, such as cat/0001.png")
+    files = _matched(folder, images, image_folder)
     how = {"masks": MASKS, "size": list(size), "resize": resize}
 
     def prepared(file: Path, image: Path) -> NDArray[np.uint8]:
-        mask, expected = decode_mask(file, f"masks: {file}"), upright_size(image)
+        mask = decode_mask(file, f"masks: {file}")
+        expected = upright_size(image)
         if mask.size != expected:
             raise DataError(
                 f"masks: {file} is {mask.width}×{mask.height} pixels and its image {expected[0]}×{expected[1]}: a mask"
@@ -66,8 +69,8 @@ def open_mask_folder(
         changes[EMPTY_MASK] += not pixels.any()
         return pixels
 
-    every = (prepared(file, image)[None] for file, image in zip(files, images.files, strict=True))
-    return decode_to_cache(cache, [*files, *images.files], how, (len(files), *size), every, changes).view(np.bool_)
+    every = (prepared(file, image)[None] for file, image in zip(files, images, strict=True))
+    return decode_to_cache(cache, [*files, *images], how, (len(files), *size), every, changes).view(np.bool_)
 
 
 def open_mask_array(path: Path, shape: tuple[int, ...]) -> Masks:
@@ -108,35 +111,34 @@ def count_empty(masks: Masks) -> int:
     return sum(not mask.any() for mask in masks)
 
 
-def _matched(root: Path, images: "ImageFiles") -> list[Path]:
+def _matched(folder: Path, images: Sequence[Path], image_folder: Path) -> list[Path]:
     """The mask of each image: the file of the same name, else the one that differs only in its suffix."""
-    known: dict[str, dict[str, list[str]]] = {}
+    masks_by_stem: dict[Path, dict[str, list[str]]] = {}
     files: list[Path] = []
     missing: list[str] = []
     owner: dict[Path, str] = {}
-    for image in images.files:
-        name = image.relative_to(images.root).as_posix()
-        folder = image.parent.relative_to(images.root).as_posix()
-        if folder not in known:
-            known[folder] = _by_stem(root / folder)
-        found = known[folder].get(image.stem, [])
-        found = [image.name] if image.name in found else found
-        if not found:
+    for image in images:
+        relative = image.relative_to(image_folder)
+        name = relative.as_posix()
+        parent = folder / relative.parent
+        if parent not in masks_by_stem:
+            masks_by_stem[parent] = _by_stem(parent)
+        matches = masks_by_stem[parent].get(image.stem, [])
+        matches = [image.name] if image.name in matches else matches
+        if not matches:
             missing.append(name)
             continue
-        mask = root / folder / found[0]
-        if len(found) > 1:
-            raise DataError(f"masks: {name} has the masks {found[0]} and {found[1]} in {mask.parent}: keep one of them")
+        mask = parent / matches[0]
+        if len(matches) > 1:
+            raise DataError(f"masks: {name} has the masks {matches[0]} and {matches[1]} in {parent}: keep one of them")
         if owner.setdefault(mask, name) != name:
             raise DataError(f"masks: {mask} matches both {owner[mask]} and {name}: rename one image")
         files.append(mask)
     if missing:
-        where = f"{root} has no mask of {missing[0]}"
+        where = f"{folder} has no mask of {missing[0]}"
         if not files:
             raise DataError(f"masks: {where}, nor of any other image: expected the names of the images, any suffix")
-        raise DataError(
-            f"masks: {where} ({len(missing):,} of {len(images.files):,} images have none): add the missing masks"
-        )
+        raise DataError(f"masks: {where} ({len(missing):,} of {len(images):,} images have none): add the missing masks")
     return files
 
 

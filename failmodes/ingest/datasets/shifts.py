@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,8 @@ from failmodes.ingest.datasets.class_index import ClassIndex
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray
 from failmodes.ingest.datasets.folder_listing import class_name_of
 from failmodes.ingest.datasets.imagenet_classes import SHARED_NAMES, by_wordnet_id
-from failmodes.ingest.datasets.layout import layouts
-from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.datasets.layout import DatasetSpec, ShiftSpec, layouts, open_dataset
 from failmodes.runtime.errors import DataError, StudyError, listed
-
-if TYPE_CHECKING:
-    from failmodes.ingest.specification import DatasetSpec, ShiftSpec
 
 SHOWN = 3  # classes listed by name
 
@@ -37,7 +33,7 @@ class Shift:
         note: of its protocol and its images.
     """
 
-    spec: "ShiftSpec"
+    spec: ShiftSpec
     dataset: Dataset
     clean_class_count: int
     restricted: bool
@@ -57,7 +53,8 @@ class Shift:
 
     def describe(self) -> str:
         """One line: the images, their classes, and what they are compared with."""
-        count, note = len(self.dataset.class_names), f"; {self.note}" if self.note else ""
+        count = len(self.dataset.class_names)
+        note = f"; {self.note}" if self.note else ""
         classes = "all" if count == self.clean_class_count else f"{count:,} of"
         among = ", predictions among these classes only" if self.restricted else ""
         return (
@@ -75,7 +72,8 @@ class SelectedImages:
     """
 
     def __init__(self, images: ImageArray, chosen: NDArray[np.integer]) -> None:
-        self._images, self._chosen = images, chosen
+        self._images = images
+        self._chosen = chosen
         self.shape = (len(chosen), *images.shape[1:])
         self.dtype = images.dtype
 
@@ -86,7 +84,7 @@ class SelectedImages:
         return np.asarray(self._images[self._chosen[rows]])
 
 
-def open_shift(spec: "ShiftSpec", beside: "DatasetSpec", clean: Dataset, cache: Path) -> Shift:
+def open_shift(spec: ShiftSpec, beside: DatasetSpec, clean: Dataset, cache: Path) -> Shift:
     """Open a shift of a dataset.
 
     Args:
@@ -102,16 +100,16 @@ def open_shift(spec: "ShiftSpec", beside: "DatasetSpec", clean: Dataset, cache: 
     opened = open_dataset(spec.beside(beside), cache)
     subject = f"shift {spec.label!r}"
     if opened.images.shape[1:] != clean.images.shape[1:]:
-        sizes = " and ".join(f"{one.shape[1]}×{one.shape[2]}" for one in (opened.images, clean.images))
+        sizes = " and ".join(f"{images.shape[1]}×{images.shape[2]}" for images in (opened.images, clean.images))
         raise StudyError(
             f"{subject}: its images and those of {clean.label} have {sizes} pixels, and a gap would measure the size "
             "too: set `image_size` (and `resize`) to crop both alike"
         )
-    own = match_classes(opened.class_names, clean.class_names, subject, clean.label)
-    if (counts := np.bincount(own)).max() > 1:
+    class_indices = match_classes(opened.class_names, clean.class_names, subject, clean.label)
+    if (counts := np.bincount(class_indices)).max() > 1:
         twice = clean.class_names[counts.argmax()]
         raise DataError(f"{subject} names the class {twice!r} twice: merge its images")
-    labels = own[opened.labels]
+    labels = class_indices[opened.labels]
     order = np.unique(labels)  # ascending: the clean dataset's order; classes without images do not take part
     dataset = replace(
         opened,
@@ -154,20 +152,20 @@ def match_classes(names: Sequence[str], known: Sequence[str], subject: str, owne
         DataError: the clean dataset lacks a class.
     """
     index = ClassIndex(tuple(known))
-    found = [
+    places_of_name = [
         next(filter(None, map(index.find, (name, class_name_of(name), _imagenet_name(name)))), []) for name in names
     ]
-    if missing := [name for name, places in zip(names, found, strict=True) if not places]:
+    if missing := [name for name, places in zip(names, places_of_name, strict=True) if not places]:
         near = ", ".join(index.nearest(missing[0]))
         raise DataError(
             f"{subject}: {owner} has no class {listed([repr(name) for name in missing], SHOWN)} (the nearest to the "
             f"first: {near}): name each class as there or by its WordNet id, or remove its images"
         )
-    for name, places in zip(names, found, strict=True):
+    for name, places in zip(names, places_of_name, strict=True):
         if len(places) > 1:
             which = " and ".join(repr(known[place]) for place in places[:SHOWN])
             raise DataError(f"{subject}: its class {name!r} is both {which} of {owner}: name it as there")
-    return np.array([place for (place,) in found], np.int64)
+    return np.array([place for (place,) in places_of_name], np.int64)
 
 
 def _imagenet_name(name: str) -> str:
@@ -189,8 +187,8 @@ def of_classes(dataset: Dataset, image_ids: NDArray[np.int64], names: Sequence[s
         StudyError: none of the chosen images is of these classes.
     """
     places = {name: index for index, name in enumerate(names)}
-    own = np.array([places.get(name, -1) for name in dataset.class_names])
-    kept = image_ids[own[dataset.labels[image_ids]] >= 0]
+    class_indices = np.array([places.get(name, -1) for name in dataset.class_names])
+    kept = image_ids[class_indices[dataset.labels[image_ids]] >= 0]
     if not len(kept):
         raise StudyError(
             f"shift {shift!r}: none of the {len(image_ids):,} evaluated images of {dataset.label} is of its classes: "
@@ -200,11 +198,11 @@ def of_classes(dataset: Dataset, image_ids: NDArray[np.int64], names: Sequence[s
         dataset,
         label=f"{dataset.label}, {len(names):,} classes",
         images=SelectedImages(dataset.images, kept),
-        labels=own[dataset.labels[kept]],
+        labels=class_indices[dataset.labels[kept]],
         class_names=tuple(names),
-        files=None if dataset.files is None else tuple(dataset.files[one] for one in kept),
+        files=None if dataset.files is None else tuple(dataset.files[image_id] for image_id in kept),
         masks=None,
         empty_masks=None,
         left_out=None,
-        metadata={name: [values[one] for one in kept] for name, values in dataset.metadata.items()},
+        metadata={name: [values[image_id] for image_id in kept] for name, values in dataset.metadata.items()},
     )

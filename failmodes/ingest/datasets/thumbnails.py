@@ -18,8 +18,8 @@ from failmodes.warehouse.shards.inventory import read_rows
 
 # Per subset of a dataset, so that the warehouse stays small enough to send. The test images of CIFAR-10 take 25 MB as
 # PNGs; of photographs of 224 pixels 640 are stored, which take about 60 MB.
-MOST_IMAGES = 10_000
-MOST_BYTES = 96_000_000  # of pixels
+MAX_IMAGES = 10_000
+MAX_BYTES = 96_000_000  # of pixels
 
 
 def record_thumbnails(output: StorePath, dataset: Dataset, image_ids: NDArray[np.int64], subset_id: str) -> None:
@@ -36,17 +36,16 @@ def record_thumbnails(output: StorePath, dataset: Dataset, image_ids: NDArray[np
     Raises:
         StorageError: the file cannot be written.
     """
-    dataset_id = dataset.dataset_id
-    key = f"{dataset_id}-{subset_id}"
+    key = f"{dataset.dataset_id}-{subset_id}"
     with suppress(DamagedShardError):  # missing or damaged: written again
         read_rows(dimension_path(output, THUMBNAILS, key), THUMBNAILS)
         return
     kept = stored_images(dataset, image_ids)
     height, width = dataset.images.shape[1:3]
     columns = {
-        "dataset_id": pa.array([dataset_id] * len(kept), pa.string()),
+        "dataset_id": pa.array([dataset.dataset_id] * len(kept), pa.string()),
         "image_id": pa.array(kept, pa.int32()),
-        "png": pa.array([encode_png(np.asarray(dataset.images[[one]])[0]) for one in kept], pa.binary()),
+        "png": pa.array([encode_png(np.asarray(dataset.images[[image_id]])[0]) for image_id in kept], pa.binary()),
         "height_px": pa.array([height] * len(kept), pa.int32()),
         "width_px": pa.array([width] * len(kept), pa.int32()),
     }
@@ -54,8 +53,8 @@ def record_thumbnails(output: StorePath, dataset: Dataset, image_ids: NDArray[np
 
 
 def stored_images(dataset: Dataset, image_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Those of `image_ids` (N,) that are stored: evenly spaced, at most MOST_IMAGES and MOST_BYTES of pixels."""
-    most = max(1, min(MOST_IMAGES, MOST_BYTES // math.prod(dataset.images.shape[1:])))
+    """Those of `image_ids` (N,) that are stored: evenly spaced, at most MAX_IMAGES and MAX_BYTES of pixels."""
+    most = max(1, min(MAX_IMAGES, MAX_BYTES // math.prod(dataset.images.shape[1:])))
     if len(image_ids) <= most:
         return image_ids
     return image_ids[np.linspace(0, len(image_ids) - 1, most).round().astype(np.int64)]

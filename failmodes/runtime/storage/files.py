@@ -12,13 +12,14 @@ import shutil
 import stat
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from failmodes.runtime.errors import StorageError, StudyError, first_line
-from failmodes.runtime.extras import require
+from failmodes.runtime.errors import FailmodesError, StorageError, StudyError, first_line, translated
+from failmodes.runtime.packages import require
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -178,20 +179,13 @@ def read_text(path: Path, most_bytes: int) -> str:
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
     """The descriptor of an open regular file; opening does not block on a pipe."""
-    handle = None
-    try:
+    with translated((OSError, ValueError), partial(_unreadable, path)):  # ValueError: a null character in the path
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        if kind := kind_of(os.fstat(handle).st_mode):
-            raise StorageError(f"cannot read {path}: it is a {kind}, expected a regular file")
-        yield handle
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {reason_of(error)}") from error
-    except ValueError as error:  # a path with a null character
-        raise StorageError(f"cannot read {path}: {first_line(error)}") from error
-    finally:
-        if handle is not None:
+        try:
+            if kind := kind_of(os.fstat(handle).st_mode):
+                raise StorageError(f"cannot read {path}: it is a {kind}, expected a regular file")
+            yield handle
+        finally:
             os.close(handle)
 
 
@@ -217,8 +211,8 @@ def list_published(folder: StorePath, suffix: str) -> list[StorePath]:
     if isinstance(folder, Path):
         return sorted(path for path in folder.rglob(f"*{suffix}") if not path.name.startswith("."))
     with suppress(FileNotFoundError), _driver_errors("read", folder):
-        found = folder.fs.find(folder.path)
-        names = sorted(name.removeprefix(folder.path).strip("/") for name in found if name.endswith(suffix))
+        paths = folder.fs.find(folder.path)
+        names = sorted(name.removeprefix(folder.path).strip("/") for name in paths if name.endswith(suffix))
         return [folder / name for name in names if not name.rsplit("/", 1)[-1].startswith(".")]
     return []
 
@@ -316,13 +310,33 @@ def reason_of(error: Exception) -> str:
     return next((words for number, words in _REASONS.items() if text.endswith(os.strerror(number))), text)
 
 
-@contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
+def storage_errors(path: Path) -> AbstractContextManager[None]:
     """Turn an operating system error while writing `path` into a StorageError with the fix."""
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {reason_of(error)}") from error
+    return translated(OSError, lambda error: StorageError(f"cannot write {path}: {reason_of(error)}"))
+
+
+def parsing_errors(path: object, damaged: Callable[[str], FailmodesError]) -> AbstractContextManager[None]:
+    """Turn errors of reading and parsing a file into one line.
+
+    Args:
+        path: the file.
+        damaged: the error for an invalid or missing file, by the reason. Where the system refuses to read a file,
+            whatever its content, it is a StorageError.
+    """
+
+    def into(error: Exception) -> Exception:
+        if isinstance(error, FailmodesError | MemoryError):  # Arrow's is of other classes too
+            return error
+        if isinstance(error, FileNotFoundError):
+            return damaged("it is missing")
+        is_refused = isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)  # Arrow's have no number
+        return _unreadable(path, error) if is_refused else damaged(first_line(error))
+
+    return translated(Exception, into)  # the errors of parsers have no base in common
+
+
+def _unreadable(path: object, error: Exception) -> Exception:
+    return error if isinstance(error, FileNotFoundError) else StorageError(f"cannot read {path}: {reason_of(error)}")
 
 
 def make_folder(path: Path) -> Path:
@@ -343,7 +357,8 @@ def fsync(path: Path) -> None:
 
 def _upload(source: Path, path: "UPath") -> None:
     """Upload the local file `source` to `path` atomically: by one put, or by put and rename."""
-    fs, target = path.fs, path.path
+    fs = path.fs
+    target = path.path
     with _driver_errors("write", path, missing="no such bucket or folder: create it, or correct the URL"):
         if path.protocol in _WHOLE_PUTS:
             fs.put_file(str(source), target)
@@ -362,18 +377,18 @@ def _upload(source: Path, path: "UPath") -> None:
 @contextmanager
 def _driver_errors(verb: str, path: StorePath, missing: str | None = None) -> Iterator[None]:
     """Turn any error of a driver into one line; FileNotFoundError only if `missing` describes it."""
-    try:
+
+    def into(error: Exception) -> Exception:
+        if isinstance(error, FileNotFoundError):
+            return error if missing is None else StorageError(f"cannot {verb} {path}: {missing}")
+        is_denied = isinstance(error, PermissionError)
+        reason = "access denied: check your credentials and permissions" if is_denied else first_line(error)
+        return StorageError(f"cannot {verb} {path}: {reason}")
+
+    with translated(Exception, into):  # the errors of drivers have no base in common
         if not isinstance(path, Path):
             path.fs.invalidate_cache()  # a cached listing of the driver misses other writers
         yield
-    except FileNotFoundError as error:
-        if missing is None:
-            raise
-        raise StorageError(f"cannot {verb} {path}: {missing}") from error
-    except PermissionError as error:
-        raise StorageError(f"cannot {verb} {path}: access denied: check your credentials and permissions") from error
-    except Exception as error:  # every driver has its own errors libraries, with no base in common
-        raise StorageError(f"cannot {verb} {path}: {first_line(error)}") from error
 
 
 def _is_alive(process: int) -> bool:

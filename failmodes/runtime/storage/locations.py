@@ -13,8 +13,8 @@ from failmodes.runtime.storage.files import StorePath, as_store_path, is_url, re
 
 WAREHOUSE_FILE = "warehouse.duckdb"
 STUDY_FILE = "study.toml"
-MOST_STUDY_BYTES = 2_000_000  # a study is a few kB; the names of 32,767 classes, the maximum, below 1 MB
-MOST_PATH_LETTERS = 4096  # PATH_MAX of Linux
+MAX_STUDY_BYTES = 2_000_000  # a study is a few kB; the names of 32,767 classes, the maximum, below 1 MB
+MAX_PATH_LETTERS = 4096  # PATH_MAX of Linux
 
 
 def find_warehouse(location: str | Path | None) -> Path:
@@ -98,10 +98,10 @@ def read_toml(study: Path) -> dict[str, Any]:
     """Keys and tables of a study file, not validated.
 
     Raises:
-        StudyError: it does not exist, is not a regular file of at most MOST_STUDY_BYTES bytes, or not TOML.
+        StudyError: it does not exist, is not a regular file of at most MAX_STUDY_BYTES bytes, or not TOML.
     """
     try:
-        return parse_toml(read_text(study, MOST_STUDY_BYTES))
+        return parse_toml(read_text(study, MAX_STUDY_BYTES))
     except FileNotFoundError as error:
         raise StudyError(f"study file {study} does not exist: write one with `failmodes init`") from error
     except StorageError as error:
@@ -135,8 +135,8 @@ def user_path(given: "str | PathLike[str]") -> Path:
         raise StudyError("a path is blank: name a folder or a file, such as runs/mine")
     if text == "-":
         raise StudyError("'-' means stdout, which cannot be used here: name a folder or a file, such as runs/mine")
-    if "\0" in text or len(text) > MOST_PATH_LETTERS:
-        kind = "contains a null character" if "\0" in text else f"is longer than {MOST_PATH_LETTERS:,} characters"
+    if "\0" in text or len(text) > MAX_PATH_LETTERS:
+        kind = "contains a null character" if "\0" in text else f"is longer than {MAX_PATH_LETTERS:,} characters"
         raise StudyError(f"the path {text[:60]!r} {kind}: name a folder or a file, such as runs/mine")
     try:
         return Path(text).expanduser()

@@ -67,6 +67,8 @@ select
     intervals.accuracy, -- share of the images of this class that are correct, 0-1; null without any
     intervals.accuracy_low, -- lower end of the Wilson 95% interval of accuracy, 0-1
     intervals.accuracy_high, -- upper end of the Wilson 95% interval of accuracy, 0-1
+    max(intervals.accuracy) filter (where curve_points.severity = 0) over curve - intervals.accuracy
+        as accuracy_drop, -- accuracy of the class on clean images minus accuracy, -1 to 1
     intervals.image_count, -- images of this class
     curve_points.model_label,
     intervals.class_index,
@@ -88,3 +90,4 @@ inner join intervals
 inner join evaluations on curve_points.evaluation_id = evaluations.evaluation_id
 left join classes
     on evaluations.dataset_id = classes.dataset_id and intervals.class_index = classes.class_index
+window curve as (partition by curve_points.evaluation_id, curve_points.corruption, intervals.class_index)

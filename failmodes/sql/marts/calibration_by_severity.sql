@@ -1,24 +1,12 @@
 -- One row per evaluation, corruption and severity from clean (0) on, over images with finite logits.
 -- Source: cell_metrics, cell_confidence_bins, curve_points.
 with cells as (
-    select
-        evaluation_id,
-        corruption,
-        severity,
-        max(value) filter (where metric = 'ece') as ece,
-        max(low) filter (where metric = 'ece') as ece_low,
-        max(high) filter (where metric = 'ece') as ece_high,
-        max(value) filter (where metric = 'ece_noise_floor') as ece_noise_floor,
-        max(value) filter (where metric = 'mean_confidence') as mean_confidence,
-        max(n) filter (where metric = 'mean_confidence') as image_count,
-        max(value) filter (where metric = 'overconfidence') as overconfidence,
-        max(low) filter (where metric = 'overconfidence') as overconfidence_low,
-        max(high) filter (where metric = 'overconfidence') as overconfidence_high,
-        max(value) filter (where metric = 'brier') as brier,
-        max(value) filter (where metric = 'nll_nats') as nll_nats,
-        max(value) filter (where metric = 'equal_mass_ece') as equal_mass_ece,
-        max(value) filter (where metric = 'smooth_ece') as smooth_ece
-    from cell_metrics
+    pivot cell_metrics
+    on metric in (
+        'ece', 'ece_noise_floor', 'mean_confidence', 'overconfidence', 'brier', 'nll_nats', 'equal_mass_ece',
+        'smooth_ece'
+    )
+    using max(value) as value, max(low) as low, max(high) as high, max(n) as n
     group by evaluation_id, corruption, severity
 ),
 
@@ -39,23 +27,24 @@ bins as ( -- the parts of the Brier score of confidence (Murphy 1973)
 select
     curve_points.corruption,
     curve_points.severity,
-    cells.ece, -- expected calibration error of the confidence, in bins of equal width, 0-1
+    cells.ece_value as ece, -- expected calibration error of the confidence, in bins of equal width, 0-1
     cells.ece_low, -- lower end of the 95% interval of ece over images, 0-1
     cells.ece_high, -- upper end of the 95% interval of ece over images, 0-1
-    cells.ece_noise_floor, -- 95% quantile of the ece of a calibrated model with these confidences, 0-1
-    cells.mean_confidence, -- mean confidence of the images with finite logits, 0-1
+    cells.ece_noise_floor_value
+        as ece_noise_floor, -- 95% quantile of the ece of a calibrated model with these confidences, 0-1
+    cells.mean_confidence_value as mean_confidence, -- mean confidence of the images with finite logits, 0-1
     bins.accuracy, -- share of the images with finite logits that are correct, 0-1
-    cells.image_count, -- images with finite logits
+    cells.mean_confidence_n as image_count, -- images with finite logits
     curve_points.model_label,
     bins.max_calibration_error, -- largest gap between confidence and accuracy of a bin, however few its images, 0-1
     bins.reliability, -- reliability of the Brier score of confidence for a correct prediction (Murphy 1973), in the
     -- same bins, 0-1: 0 is best
     bins.bin_count, -- bins of equal width that the errors are measured in
-    cells.brier, -- Brier score over all classes, 0-2
-    cells.nll_nats, -- mean cross-entropy against the label, nats
-    cells.equal_mass_ece, -- expected calibration error in 15 bins of equally many images, 0-1
-    cells.smooth_ece, -- SmoothECE, which needs no bins, 0-1
-    cells.overconfidence, -- mean confidence minus accuracy, -1 to 1
+    cells.brier_value as brier, -- Brier score over all classes, 0-2
+    cells.nll_nats_value as nll_nats, -- mean cross-entropy against the label, nats
+    cells.equal_mass_ece_value as equal_mass_ece, -- expected calibration error in 15 bins of equally many images, 0-1
+    cells.smooth_ece_value as smooth_ece, -- SmoothECE, which needs no bins, 0-1
+    cells.overconfidence_value as overconfidence, -- mean confidence minus accuracy, -1 to 1
     cells.overconfidence_low, -- lower end of the 95% interval of overconfidence, -1 to 1
     cells.overconfidence_high, -- upper end of the 95% interval of overconfidence, -1 to 1
     bins.mean_square_accuracy - bins.accuracy ** 2 as resolution, -- how far the accuracies of bins differ, as in the

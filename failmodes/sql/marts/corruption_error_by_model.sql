@@ -1,13 +1,17 @@
--- One row per evaluation and corruption: mean error over its whole severities, as published, not normalized by any
--- baseline; over all its severities if none is whole.
--- Source: accuracy_by_severity.
+-- One row per evaluation and corruption: mean error over whole severities, as published, not normalized by any
+-- baseline; over all severities if none is whole. Of several evaluations of the same images it is over the severities
+-- that they share.
+-- Source: accuracy_by_severity, shared_severities.
 with levels as (
     select
-        *,
-        severity = floor(severity) as is_whole,
-        bool_or(severity = floor(severity)) over (partition by evaluation_id, corruption) as has_whole
-    from accuracy_by_severity
-    where severity > 0
+        cells.*, -- noqa: AM04
+        cells.severity = floor(cells.severity) as is_whole,
+        bool_or(cells.severity = floor(cells.severity)) over (
+            partition by cells.evaluation_id, cells.corruption
+        ) as has_whole
+    from accuracy_by_severity as cells
+    inner join shared_severities as shared
+        on cells.evaluation_id = shared.evaluation_id and cells.severity = shared.severity
 )
 
 select
@@ -16,6 +20,7 @@ select
     avg(error) - (1 - min(clean_accuracy)) as relative_error, -- mean error minus the clean error, -1 to 1
     max(error) as worst_error, -- largest share of incorrect images at a severity, 0-1
     count(*) as severity_count, -- severities averaged over
+    list(severity order by severity) as severities, -- those that are averaged over
     model_label,
     corruption_label,
     corruption_group,

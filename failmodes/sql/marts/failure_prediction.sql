@@ -2,23 +2,12 @@
 -- 'none'.
 -- Source: cell_metrics, evaluation_labels, corruptions.
 with cells as (
-    select
-        evaluation_id,
-        corruption,
-        severity,
-        score,
-        max(value) filter (where metric = 'auroc') as auroc,
-        max(low) filter (where metric = 'auroc') as auroc_low,
-        max(high) filter (where metric = 'auroc') as auroc_high,
-        max(value) filter (where metric = 'augrc') as augrc,
-        max(low) filter (where metric = 'augrc') as augrc_low,
-        max(high) filter (where metric = 'augrc') as augrc_high,
-        max(value) filter (where metric = 'aurc') as aurc,
-        max(value) filter (where metric = 'aupr') as aupr,
-        max(value) filter (where metric = 'fpr95') as fpr95,
-        max(n) filter (where metric = 'augrc') as n
-    from cell_metrics
-    where score is not null and metric <> 'auroc_within'
+    pivot (
+        from cell_metrics
+        where score is not null and metric <> 'auroc_within'
+    )
+    on metric in ('auroc', 'augrc', 'aurc', 'aupr', 'fpr95')
+    using max(value) as value, max(low) as low, max(high) as high, max(n) as n
     group by evaluation_id, corruption, severity, score
 )
 
@@ -27,21 +16,21 @@ select
     cells.severity,
     cells.score, -- what images are ranked by: confidence, margin, entropy, energy, logit_gap, attention_spread
     -- or attention_drift
-    cells.auroc, -- area under the ROC curve, failures positive, 0-1, .5 is chance; null: see reason
+    cells.auroc_value as auroc, -- area under the ROC curve, failures positive, 0-1, .5 is chance; null: see reason
     cells.auroc_low, -- lower end of the 95% interval of auroc (Newcombe 2006), 0-1
     cells.auroc_high, -- upper end of the 95% interval of auroc (Newcombe 2006), 0-1
-    cells.augrc, -- area under the generalized risk-coverage curve, 0 to 0.5
+    cells.augrc_value as augrc, -- area under the generalized risk-coverage curve, 0 to 0.5
     cells.augrc_low, -- lower end of the 95% interval of augrc over images, 0 to 0.5
     cells.augrc_high, -- upper end of the 95% interval of augrc over images, 0 to 0.5
-    cells.aurc, -- area under the risk-coverage curve, 0-1
-    cells.n, -- images that have the score
-    round(cells.n * risks.selective_risk)::bigint as failures, -- images that have the score and are incorrect
+    cells.aurc_value as aurc, -- area under the risk-coverage curve, 0-1
+    cells.augrc_n as n, -- images that have the score
+    round(cells.augrc_n * risks.selective_risk)::bigint as failures, -- images that have the score and are incorrect
     evaluation_labels.model_label,
-    cells.aupr, -- average precision, failures positive, 0-1; the share of failures is chance
-    cells.fpr95, -- share of correct predictions held for failures where 95% of failures are found, 0-1
+    cells.aupr_value as aupr, -- average precision, failures positive, 0-1; the share of failures is chance
+    cells.fpr95_value as fpr95, -- share of correct predictions held for failures where 95% of failures are found, 0-1
     case
         when failures = 0 then 'no failure'
-        when failures = cells.n then 'no correct prediction'
+        when failures = cells.augrc_n then 'no correct prediction'
     end as reason, -- why metrics are null
     corruptions.corruption_label,
     evaluation_labels.dataset_label,

@@ -2,19 +2,9 @@
 -- beside the labels (one class for nearly all images is prediction collapse), and the class of the lowest accuracy.
 -- Source: cell_metrics, cell_confusion, curve_points, classes.
 with cells as (
-    select
-        evaluation_id,
-        corruption,
-        severity,
-        max(value) filter (where metric = 'accuracy') as accuracy,
-        max(n) filter (where metric = 'accuracy') as image_count,
-        max(value) filter (where metric = 'balanced_accuracy') as balanced_accuracy,
-        max(value) filter (where metric = 'worst_class_accuracy') as worst_class_accuracy,
-        max(low) filter (where metric = 'worst_class_accuracy') as worst_class_accuracy_low,
-        max(high) filter (where metric = 'worst_class_accuracy') as worst_class_accuracy_high,
-        max(value) filter (where metric = 'top_prediction_share') as top_prediction_share,
-        max(value) filter (where metric = 'mean_confidence') as mean_confidence
-    from cell_metrics
+    pivot cell_metrics
+    on metric in ('accuracy', 'balanced_accuracy', 'worst_class_accuracy', 'top_prediction_share', 'mean_confidence')
+    using max(value) as value, max(low) as low, max(high) as high, max(n) as n
     group by evaluation_id, corruption, severity
 ),
 
@@ -74,25 +64,27 @@ select
     curve_points.corruption,
     curve_points.severity,
     commonest.class_name as top_prediction_name, -- name of the most frequent predicted class
-    cells.top_prediction_share, -- share of the predictions that the most frequent class has, 0-1
+    cells.top_prediction_share_value
+        as top_prediction_share, -- share of the predictions that the most frequent class has, 0-1
     case
         when of_predictions.top_prediction is not null then coalesce(same.label_share, 0)
     end as top_prediction_label_share, -- share of the labels that the most frequent predicted class has, 0-1
-    cells.accuracy, -- share of images that are correct, 0-1
-    cells.balanced_accuracy, -- mean of the classes' accuracies, 0-1
+    cells.accuracy_value as accuracy, -- share of images that are correct, 0-1
+    cells.balanced_accuracy_value as balanced_accuracy, -- mean of the classes' accuracies, 0-1
     worst.class_name as worst_class_name, -- name of the class of the lowest accuracy
-    cells.worst_class_accuracy, -- accuracy of the worst class, 0-1; the lowest of several, so by chance lower than
+    cells.worst_class_accuracy_value
+        as worst_class_accuracy, -- accuracy of the worst class, 0-1; the lowest of several, so by chance lower than
     -- each of them is expected
     cells.worst_class_accuracy_low, -- lower end of its 95% interval, which allows for that, 0-1
     cells.worst_class_accuracy_high, -- upper end of its 95% interval, which allows for that, 0-1
-    cells.image_count, -- images
+    cells.accuracy_n as image_count, -- images
     curve_points.model_label,
     of_labels.class_count, -- classes that occur as label
     of_predictions.top_prediction, -- class index of the most frequent prediction; null where no class of the dataset
     -- was predicted
     of_predictions.prediction_entropy_nats, -- entropy of the predictions over classes, nats; 0: one class for all
     of_labels.label_entropy_nats, -- entropy of the labels over classes, nats
-    cells.mean_confidence, -- mean of the largest softmax probability, 0-1
+    cells.mean_confidence_value as mean_confidence, -- mean of the largest softmax probability, 0-1
     of_labels.worst_class, -- class index of the class of the lowest accuracy; of equal ones the first
     coalesce(of_predictions.predicted_count, 0) as predicted_count, -- images for which a class of the dataset is
     -- predicted

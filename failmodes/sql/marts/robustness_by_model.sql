@@ -16,7 +16,8 @@ errors as (
         avg(mean_error) filter (where not is_averaged) as mean_extra_corruption_error,
         count(*) filter (where is_averaged) as corruption_count,
         count(*) filter (where not is_averaged) as extra_corruption_count,
-        max(severity_count) as severity_count
+        max(severity_count) as severity_count,
+        arg_max(severities, severity_count) as severities
     from corruptions_of_model
     group by evaluation_id
 )
@@ -29,6 +30,7 @@ select
     -- severities, 0-1, not divided by a baseline's as mce_by_baseline is
     errors.mean_extra_corruption_error, -- mean error over corruptions outside the headline 15, 0-1
     errors.severity_count, -- severities averaged over, of the corruption that has most
+    errors.severities, -- these severities: those that all evaluations of the images share
     coalesce(errors.corruption_count, 0) as corruption_count, -- headline corruptions averaged over
     coalesce(errors.extra_corruption_count, 0) as extra_corruption_count, -- corruptions outside the headline 15
     evaluation_labels.dataset_label,

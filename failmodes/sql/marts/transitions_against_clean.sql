@@ -1,25 +1,36 @@
 -- One row per evaluation, corruption and severity above clean (paired evaluations): correctness changes since clean.
 -- Source: curve_metrics.
+with points as (
+    pivot (
+        from curve_metrics
+        where paired and severity > 0
+    )
+    on metric in (
+        'stayed_correct_share', 'became_incorrect_share', 'became_correct_share', 'stayed_incorrect_share',
+        'changed_share'
+    )
+    using max(value) as value, max(n) as n
+    group by evaluation_id, corruption, severity, model_label, corruption_label, dataset_label
+)
+
 select
     corruption,
     severity,
-    round(max(value * n) filter (where metric = 'stayed_correct_share'))::bigint
+    round(stayed_correct_share_value * stayed_correct_share_n)::bigint
         as stayed_correct_count, -- images correct when clean and here
-    round(max(value * n) filter (where metric = 'became_incorrect_share'))::bigint
+    round(became_incorrect_share_value * became_incorrect_share_n)::bigint
         as became_incorrect_count, -- images correct when clean, incorrect here
-    round(max(value * n) filter (where metric = 'became_correct_share'))::bigint
+    round(became_correct_share_value * became_correct_share_n)::bigint
         as became_correct_count, -- images incorrect when clean, correct here
-    round(max(value * n) filter (where metric = 'stayed_incorrect_share'))::bigint
+    round(stayed_incorrect_share_value * stayed_incorrect_share_n)::bigint
         as stayed_incorrect_count, -- images incorrect when clean and here
-    round(max(value * n) filter (where metric = 'changed_share'))::bigint
+    round(changed_share_value * changed_share_n)::bigint
         as changed_count, -- images whose prediction differs from the clean one
-    max(value) filter (where metric = 'changed_share')
+    changed_share_value
         as changed_share, -- share of the images whose prediction differs from the clean one, 0-1
-    max(n) filter (where metric = 'changed_share') as image_count, -- images
+    changed_share_n as image_count, -- images
     model_label,
     corruption_label,
     dataset_label,
     evaluation_id
-from curve_metrics
-where paired and severity > 0
-group by all
+from points

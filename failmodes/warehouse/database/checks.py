@@ -162,9 +162,9 @@ def _count_rows(con: duckdb.DuckDBPyConnection, checks: Mapping[str, str], evalu
     if not checks:
         return {}
     (database,) = fetch_first(con, "select current_database()") or ("",)
-    own = f"evaluation_id = {sql_literal(evaluation_id)}"
+    of_evaluation = f"evaluation_id = {sql_literal(evaluation_id)}"
     for table in FACTS:  # a view takes no bound values; an identity is a folder name
-        con.execute(f'create temp view {table.name} as from "{database}".main.{table.name} where {own}')
+        con.execute(f'create temp view {table.name} as from "{database}".main.{table.name} where {of_evaluation}')
     try:
         counts = {
             name: con.execute(f"select count(*) from ({sql}\n) where evaluation_id = ?", [evaluation_id]).fetchall()

@@ -10,19 +10,23 @@ more if all views are created.
 import errno
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import duckdb
 
 from failmodes.runtime.errors import (
+    FailmodesError,
     LimitError,
     StudyError,
     WarehouseError,
     WarehouseInUseError,
     first_line,
+    translated,
 )
 from failmodes.runtime.process import database_memory, interrupt_when_stopped
 from failmodes.runtime.storage.files import check_regular
@@ -67,6 +71,11 @@ LOCKED: dict[str, Any] = {
 _OPEN_HERE = "is already attached by database"  # an error of another class in DuckDB 1
 _LOCK_CONFLICT = "Could not set lock on file"  # DuckDB's message; a damaged "block" is another error
 OUT_OF_MEMORY = "out of memory: aggregate more or select less; queries do not spill to disk"
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+Reader = Callable[Concatenate[duckdb.DuckDBPyConnection, Arguments], Result]
+
+_RESULTS: "WeakKeyDictionary[duckdb.DuckDBPyConnection, dict[Hashable, Any]]" = WeakKeyDictionary()
 
 
 @contextmanager
@@ -105,22 +114,21 @@ def was_warehouse(path: Path) -> bool:
         return False
 
 
-@contextmanager
-def reading_errors(path: Path) -> Iterator[None]:
+def reading_errors(path: Path) -> AbstractContextManager[None]:
     """Turn errors of DuckDB while a warehouse is read into one line.
 
     Raises:
         LimitError: out of memory.
         WarehouseError: anything else, such as a damaged block.
     """
-    try:
-        yield
-    except duckdb.OutOfMemoryException as error:
-        raise LimitError(OUT_OF_MEMORY) from error
-    except duckdb.Error as error:
-        raise WarehouseError(
-            f"{path} is damaged, or was not written by failmodes ({first_line(error)}): {REBUILD_HINT}"
-        ) from error
+    return translated(duckdb.Error, partial(reading_error, path))
+
+
+def reading_error(path: Path, error: duckdb.Error) -> FailmodesError:
+    """The one-line error for an error of DuckDB while a warehouse is read."""
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return LimitError(OUT_OF_MEMORY)
+    return WarehouseError(f"{path} is damaged, or was not written by failmodes ({first_line(error)}): {REBUILD_HINT}")
 
 
 def attach_read_only(path: Path, *, one_thread: bool = False) -> duckdb.DuckDBPyConnection:
@@ -144,11 +152,11 @@ def attach_read_only(path: Path, *, one_thread: bool = False) -> duckdb.DuckDBPy
     held: dict[str, Any] = {} if memory is None else {"memory_limit": f"{memory}B"}
     if one_thread:
         held["threads"] = 1
-    with _opening_errors(path):
+    with translated(duckdb.Error, partial(_opening_error, path)):
         con = duckdb.connect(config=LOCKED | held)
     interrupt_when_stopped(con)
     try:
-        with _opening_errors(path):
+        with translated(duckdb.Error, partial(_opening_error, path)):
             con.execute(attach_statement(path))
             con.execute("set enable_external_access = false")
             # Otherwise SQL could detach the file and attach it for writing
@@ -222,9 +230,9 @@ def check_table(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> dic
     Raises:
         WarehouseError: a column is missing, has an expression behind it, or another type than the schema.
     """
-    found = con.execute(f"select name, type, dflt_value from pragma_table_info('warehouse.main.{table.name}')")
+    columns = con.execute(f"select name, type, dflt_value from pragma_table_info('warehouse.main.{table.name}')")
     types: dict[str, str] = {}
-    for name, kind, expression in found.fetchall():
+    for name, kind, expression in columns.fetchall():
         types[name] = kind
         if expression is not None:
             raise _changed(path, f"{table.name}.{name} is computed by an expression")
@@ -259,20 +267,20 @@ def checked_select(con: duckdb.DuckDBPyConnection, table: Table, stored: Collect
 
 def _check_values(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> None:
     """Refuse nulls in required columns, dates outside Python's range, and texts too long to show."""
-    found = []  # SQL of a number that is 0 or null if all is well, and the message otherwise
+    conditions = []  # SQL of a number that is 0 or null if all is well, and the message otherwise
     for column in table.columns:
         name, most = column.name, column.most_letters
         if not column.nullable:
-            found.append((f"count(*) - count({name})", f"{name} is null in {{:,}} rows"))
+            conditions.append((f"count(*) - count({name})", f"{name} is null in {{:,}} rows"))
         if column.type == moment:
             is_outside = f"{name}::timestamp not between '1970-01-01' and '2199-12-31'"
-            found.append((f"count_if({is_outside})", f"{name} has a date outside the years 1970 to 2199"))
+            conditions.append((f"count_if({is_outside})", f"{name} has a date outside the years 1970 to 2199"))
         if most:
             letters = f"max({_letters_of(column)})"
             problem = f"{name} has a text of {{:,}} characters, expected at most {most:,}"
-            found.append((f"if({letters} > {most}, {letters}, null)", problem))
-    row = fetch_first(con, f"select {', '.join(sql for sql, _ in found)} from warehouse.main.{table.name}") or ()
-    for number, (_, problem) in zip(row, found, strict=True):
+            conditions.append((f"if({letters} > {most}, {letters}, null)", problem))
+    row = fetch_first(con, f"select {', '.join(sql for sql, _ in conditions)} from warehouse.main.{table.name}") or ()
+    for number, (_, problem) in zip(row, conditions, strict=True):
         if number:
             raise _changed(path, f"{table.name}.{problem.format(number)}")
 
@@ -284,13 +292,13 @@ def _letters_of(column: Column) -> str:
     return f"length({column.name}::varchar)"
 
 
-def _fits(column: Column, found: str) -> bool:
+def _fits(column: Column, stored: str) -> bool:
     kind = column.type
     if kind.startswith("list<"):
-        if not found.endswith("[]"):
+        if not stored.endswith("[]"):
             return False
-        kind, found = kind.removeprefix("list<").removesuffix(">"), found.removesuffix("[]")
-    return re.fullmatch(_TYPES[kind][1], found, re.DOTALL) is not None
+        kind, stored = kind.removeprefix("list<").removesuffix(">"), stored.removesuffix("[]")
+    return re.fullmatch(_TYPES[kind][1], stored, re.DOTALL) is not None
 
 
 def duckdb_type(kind: str) -> str:
@@ -334,24 +342,36 @@ def read_version(con: duckdb.DuckDBPyConnection, path: Path) -> str:
     return str(row[0])
 
 
-@contextmanager
-def _opening_errors(path: Path) -> Iterator[None]:
-    """Turn errors of DuckDB while it opens `path` into a WarehouseError."""
-    try:
-        yield
-    except duckdb.Error as error:
-        reason = first_line(error)
-        if isinstance(error, duckdb.OutOfMemoryException):
-            raise LimitError(OUT_OF_MEMORY) from error
-        if os.strerror(errno.EMFILE) in reason:
-            raise LimitError(f"{path} cannot be opened: too many open files (ulimit -n)") from error
-        if _OPEN_HERE in reason:
-            message = f"{path} is open for writing in this process: close that connection first"
-            raise WarehouseInUseError(message) from error
-        if _LOCK_CONFLICT in reason:
-            message = f"{path} is open for writing in another program: close it there and try again"
-            raise WarehouseInUseError(message) from error
-        raise WarehouseError(
-            f"{path} cannot be opened as a DuckDB database ({reason}): name a warehouse; or move the file away, and "
-            f"create one with {_MAKE}"
-        ) from error
+def _opening_error(path: Path, error: duckdb.Error) -> FailmodesError:
+    """The one-line error for an error of DuckDB while it opens a warehouse."""
+    reason = first_line(error)
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return LimitError(OUT_OF_MEMORY)
+    if os.strerror(errno.EMFILE) in reason:
+        return LimitError(f"{path} cannot be opened: too many open files (ulimit -n)")
+    if _OPEN_HERE in reason:
+        return WarehouseInUseError(f"{path} is open for writing in this process: close that connection first")
+    if _LOCK_CONFLICT in reason:
+        return WarehouseInUseError(f"{path} is open for writing in another program: close it there and try again")
+    return WarehouseError(
+        f"{path} cannot be opened as a DuckDB database ({reason}): name a warehouse; or move the file away, and "
+        f"create one with {_MAKE}"
+    )
+
+
+def read_once(reader: Reader[Arguments, Result]) -> Reader[Arguments, Result]:
+    """Cache a reader by its arguments for the lifetime of its connection.
+
+    Arguments must be hashable, and callers must not change results.
+    """
+
+    @wraps(reader)
+    def reading(con: duckdb.DuckDBPyConnection, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        results = _RESULTS.setdefault(con, {})
+        key = (reader, args, tuple(sorted(kwargs.items())))
+        if key not in results:
+            results[key] = reader(con, *args, **kwargs)
+        found: Result = results[key]
+        return found
+
+    return cast("Reader[Arguments, Result]", reading)

@@ -1,8 +1,8 @@
 """Export the predictions of chosen evaluations as a small warehouse of their own.
 
 It contains only what comparisons and checks read: no images, no names of image files, no attention, no logits.
-Metrics and checks are recomputed. Identities stay; hashes of shards are of the exported rows, so that a load of the
-full results into the file replaces them.
+Metrics, checks and derived tables are computed again. Identities stay; hashes of shards are of the exported rows, so
+that a load of the full results into the file replaces them.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from failmodes.warehouse.database.checks import read_checks, update_checks
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.stored_metrics import update_metrics
 from failmodes.warehouse.database.tables import create_tables, insert_rows, write_info
-from failmodes.warehouse.database.updates import staged_database, writer_lock
+from failmodes.warehouse.database.updates import Derivation, staged_database, writer_lock
 from failmodes.warehouse.database_schema import SHARDS
 from failmodes.warehouse.output_files import check_output
 from failmodes.warehouse.schema import (
@@ -117,7 +117,12 @@ def check_target(warehouse: Path, target: Path, *, force: bool = False) -> None:
 
 
 def export_evaluations(
-    warehouse: Path, evaluation_ids: Sequence[str], target: Path, *, force: bool = False
+    warehouse: Path,
+    evaluation_ids: Sequence[str],
+    target: Path,
+    *,
+    force: bool = False,
+    derivation: Derivation | None = None,
 ) -> ExportReport:
     """Write the predictions of some evaluations to a warehouse of their own, completely or not at all.
 
@@ -128,6 +133,7 @@ def export_evaluations(
         evaluation_ids: their identities, whole.
         target: the file to write, FILE.duckdb.
         force: replace an existing file.
+        derivation: computes the derived tables of the file; None leaves them empty.
 
     Raises:
         StudyError: see `check_target`.
@@ -153,6 +159,8 @@ def export_evaluations(
         update_metrics(new)
         update_checks(new)
         _refuse_broken(new, warehouse)
+        if derivation is not None:
+            derivation.store(new, ())
     return ExportReport(cell_count, row_count, target.stat().st_size)
 
 
@@ -161,7 +169,8 @@ def _copy_predictions(
 ) -> tuple[int, int]:
     """Copy cell by cell, in the order of a load; returns the number of cells and rows."""
     shards = cast_to_table(con.sql(_SHARDS, params=[list(evaluation_ids)]).to_arrow_table(), SHARDS, warehouse)
-    hashes, row_count = [], 0
+    hashes = []
+    row_count = 0
     for cell in zip(*(shards[name].to_pylist() for name in PARTITIONS), strict=True):
         rows = cast_to_table(con.sql(_CELL_ROWS, params=list(cell)).to_arrow_table(), PREDICTION_FACTS, warehouse)
         insert_rows(new, PREDICTION_FACTS, rows)

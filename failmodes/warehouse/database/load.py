@@ -29,13 +29,15 @@ from failmodes.warehouse.database.tables import (
     create_tables,
     delete_matching,
     insert_rows,
+    model_rows,
     stored_claims,
+    stored_models,
     upsert,
     views_fingerprint,
     write_info,
 )
 from failmodes.warehouse.database.updates import Derivation, staged_database, writer_lock
-from failmodes.warehouse.database_schema import LOADED_DIMENSIONS, SHARDS, STATED_CLAIMS, TABLES
+from failmodes.warehouse.database_schema import LOADED_DIMENSIONS, SHARDS, STATED_CLAIMS, STATED_MODELS, TABLES
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.output_files import check_output
 from failmodes.warehouse.schema import (
@@ -52,7 +54,7 @@ from failmodes.warehouse.schema import (
 from failmodes.warehouse.shards.format import FACTS_KEPT
 from failmodes.warehouse.shards.inventory import (
     HEADER_BYTES,
-    MOST_STORED_PIXELS,
+    MAX_STORED_PIXELS,
     FileKey,
     LoadError,
     ResultsFile,
@@ -60,12 +62,13 @@ from failmodes.warehouse.shards.inventory import (
     read_verified_rows,
     scan_results,
 )
+from failmodes.warehouse.stated_models import StatedModel
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 
 
 class LoadedState(NamedTuple):
-    """The state of a warehouse: hashes of the loaded files by key, installed views, claims, users' metrics.
+    """The state of a warehouse: hashes of the loaded files by key, installed views, claims, users' metrics, models.
 
     `due` names derived tables that are out of date.
     """
@@ -75,6 +78,7 @@ class LoadedState(NamedTuple):
     claims: tuple[StatedClaim, ...] = ()
     metrics: frozenset[tuple[str, str]] = frozenset()
     due: tuple[str, ...] = ()
+    models: tuple[StatedModel, ...] = ()
 
 
 EMPTY_STATE = LoadedState({}, "")
@@ -102,6 +106,8 @@ def load(
     *,
     rebuild: bool = False,
     claims: Sequence[StatedClaim] | None = None,
+    models: Sequence[StatedModel] | None = None,
+    adds_models: bool = False,
     metrics: Sequence[Metric] | None = None,
     derivation: Derivation | None = None,
 ) -> LoadReport:
@@ -112,6 +118,8 @@ def load(
         warehouse: the DuckDB file, created if missing.
         rebuild: start from an empty file, with default settings, without results of other folders.
         claims: the claims of the study, as text and JSON, in place of the stored ones; None keeps these.
+        models: the models of the study in their order, in place of the stored ones; None keeps these.
+        adds_models: put the models behind the stored ones instead.
         metrics: the user's own metrics, in place of the stored ones; None keeps their values, except for evaluations
             whose shards have changed.
         derivation: computes the derived tables of the new file; None leaves them unchanged.
@@ -127,18 +135,25 @@ def load(
     with writer_lock(warehouse):
         former = _read_loaded_state(warehouse, rebuild, derivation)
         loaded = EMPTY_STATE if rebuild else former
-        found, damaged = scan_results(outputs)
-        files = [found[key] for key in sorted(found, key=_place) if loaded.hashes.get(key) != found[key].content_hash]
+        stored, damaged = scan_results(outputs)
+        files = [
+            stored[key] for key in sorted(stored, key=_place) if loaded.hashes.get(key) != stored[key].content_hash
+        ]
         measured: list[str] = []
         restated = claims is not None and tuple(dict.fromkeys(claims)) != loaded.claims
-        remeasured = metrics is not None and {(one.name, one.version) for one in metrics} != loaded.metrics
-        changed = bool(files or damaged or loaded.due) or restated or remeasured
+        if models is not None and adds_models:
+            models = [*former.models, *(m for m in models if m.label not in {other.label for other in former.models})]
+        reordered = models is not None and tuple(dict.fromkeys(models)) != loaded.models
+        remeasured = metrics is not None and {(metric.name, metric.version) for metric in metrics} != loaded.metrics
+        changed = bool(files or damaged or loaded.due) or restated or reordered or remeasured
         swap = changed or loaded.views_fingerprint != views_fingerprint()
         if swap:
             with staged_database(warehouse, empty=rebuild or not warehouse.exists()) as con:
                 measured = _fill(con, files, loaded, [*damaged], metrics)
                 if claims is not None and restated:
-                    _state_claims(con, claims)
+                    _state(con, STATED_CLAIMS, claim_rows(claims))
+                if models is not None and reordered:
+                    _state(con, STATED_MODELS, model_rows(models))
                 if derivation is not None:
                     derivation.store(con, metrics or ())
     shards = [file for file in files if file.table in FACTS]
@@ -146,8 +161,8 @@ def load(
     return LoadReport(
         new_shards=len(shards) - replaced,
         replaced_shards=replaced,
-        kept_shards=_count_shards(found.keys()) - len(shards),
-        dropped_shards=_count_shards(former.hashes.keys() - found.keys()) if rebuild else 0,
+        kept_shards=_count_shards(stored.keys()) - len(shards),
+        dropped_shards=_count_shards(former.hashes.keys() - stored.keys()) if rebuild else 0,
         row_count=sum(file.row_count for file in shards),
         swapped=swap,
         elapsed_s=time.monotonic() - start,
@@ -177,6 +192,7 @@ def _loaded_state(warehouse: Path, derivation: Derivation | None) -> LoadedState
         shards = con.execute(f"select table_name, {keys}, content_hash from shards").fetchall()
         files = con.execute("select table_name, file_key, content_hash from loaded_dimensions").fetchall()
         claims = tuple(stored_claims(con))
+        models = tuple(stored_models(con))
         stored = con.execute(
             "select name, definition, count(*) = (select count(distinct evaluation_id) from shards) from computed "
             "where starts_with(name, ?) group by name, definition",
@@ -186,7 +202,7 @@ def _loaded_state(warehouse: Path, derivation: Derivation | None) -> LoadedState
     metrics = frozenset(
         (name.removeprefix(OF_USERS), version if is_whole else "") for name, version, is_whole in stored
     )
-    return LoadedState({row[:-1]: row[-1] for row in (*shards, *files)}, fingerprint, claims, metrics, due)
+    return LoadedState({row[:-1]: row[-1] for row in (*shards, *files)}, fingerprint, claims, metrics, due, models)
 
 
 def _place(key: FileKey) -> tuple[str, ...]:
@@ -227,9 +243,10 @@ def _fill(
     return measured
 
 
-def _state_claims(con: duckdb.DuckDBPyConnection, claims: Sequence[StatedClaim]) -> None:
-    con.execute(f"delete from {STATED_CLAIMS.name}")
-    insert_rows(con, STATED_CLAIMS, claim_rows(claims))
+def _state(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table) -> None:
+    """Replace what the study states."""
+    con.execute(f"delete from {table.name}")
+    insert_rows(con, table, rows)
 
 
 # Common columns of files that are replaced as a whole; other dimensions are a union of rows
@@ -282,12 +299,12 @@ def _check_images(con: duckdb.DuckDBPyConnection, file: ResultsFile, rows: pa.Ta
         sizes = [tuple(known.get(evaluation_id, (0, 0))) for evaluation_id in rows["evaluation_id"].to_pylist()]
     headers = pc.binary_slice(rows["png"], 0, HEADER_BYTES).to_pylist()
     for header, size, image_id in zip(headers, sizes, rows["image_id"].to_pylist(), strict=True):
-        found = png_size(header)
-        if found is None or found != size or found[0] * found[1] > MOST_STORED_PIXELS:
-            what = "is not a PNG" if found is None else f"has {found[1]:,}×{found[0]:,} pixels"
+        stated = png_size(header)
+        if stated is None or stated != size or stated[0] * stated[1] > MAX_STORED_PIXELS:
+            what = "is not a PNG" if stated is None else f"has {stated[1]:,}×{stated[0]:,} pixels"
             raise DamagedShardError(
                 f"{file.path}: stored image {image_id} {what}, expected {size[1]:,}×{size[0]:,}, at most "
-                f"{MOST_STORED_PIXELS:,} in all: remove the file and run `failmodes evaluate STUDY` again"
+                f"{MAX_STORED_PIXELS:,} in all: remove the file and run `failmodes evaluate STUDY` again"
             )
 
 

@@ -27,10 +27,12 @@ def store_published(warehouse: Path, sets: Sequence[PublishedSet], derivation: "
     """
     from failmodes.warehouse.database.updates import changed_database  # here: readers need no locks
 
-    names = [one.name for one in sets]
+    names = [published.name for published in sets]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise StudyError(f"two files of published accuracies are called {twice!r}: rename one, or omit it")
-    rows = pa.Table.from_pylist([row for one in sets for row in _rows(one)], schema=PUBLISHED_ACCURACY.arrow())
+    rows = pa.Table.from_pylist(
+        [row for published in sets for row in _rows(published)], schema=PUBLISHED_ACCURACY.arrow()
+    )
     with changed_database(warehouse) as con:
         upsert(con, PUBLISHED_ACCURACY, rows, ("published_set",))
         if derivation is not None:
@@ -47,10 +49,10 @@ def _rows(published: PublishedSet) -> Iterable[dict[str, Any]]:
 
 def published_of(con: duckdb.DuckDBPyConnection, dataset_name: str, dataset_label: str) -> list[str]:
     """Names of the published tables of a dataset, by its kind (such as cifar10) and label."""
-    found = con.execute(
+    rows = con.execute(
         "select distinct published_set, dataset from published_accuracy where dataset is not null order by all"
     ).fetchall()
-    return [name for name, stated in found if is_of(stated, dataset_name, dataset_label)]
+    return [name for name, stated in rows if is_of(stated, dataset_name, dataset_label)]
 
 
 def is_of(stated: str, dataset_name: str, dataset_label: str) -> bool:

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
 
-from failmodes.runtime.errors import LimitError, QueryError, did_you_mean, shown
+from failmodes.runtime.errors import LimitError, QueryError, did_you_mean, listed, shown, translated
 from failmodes.runtime.process import interrupt, stop_behind
 from failmodes.sql import sql_identifier
 from failmodes.warehouse.database.connection import NUMBERS, OUT_OF_MEMORY, arrow_reader, open_warehouse
@@ -44,6 +44,13 @@ _INDIRECT = re.compile(
 # DuckDB's messages for an unknown column, with and without a table name
 _MISSING_COLUMN = re.compile(r'Referenced column "(\w+)" not found|does not have a column named "(\w+)"')
 
+
+# A column that must equal a text or a parameter, or one of several: only hints read it
+_EQUALS = re.compile(
+    r"(\w+)\s*(?:=|\bin\b)\s*(?:any\s*)?\(?\s*((?:'(?:[^']|'')*'|\$\w+)(?:\s*,\s*(?:'(?:[^']|'')*'|\$\w+))*)", re.I
+)
+_TEXT_OR_PARAMETER = re.compile(r"'((?:[^']|'')*)'|\$(\w+)")
+MAX_KNOWN, MAX_NAMED = 1000, 20  # values of a column that are searched for a near one; that a hint lists
 
 # Types of columns that identify a row: names, classes, images, severities; counts and metrics are longer
 _IDENTIFYING = ("VARCHAR", "ENUM", "TINYINT", "SMALLINT", "INTEGER", "DECIMAL")
@@ -152,7 +159,8 @@ def read_rows(path: Path, name: str, filters: Mapping[str, object]) -> "pl.DataF
                 raise QueryError(f"{name} has no column {column!r}: {hint}")
             wanted = value if isinstance(value, list | tuple | set | frozenset) else [value]
             known = [_fitting(item, types[column], f"{name}.{column}") for item in wanted if item is not None]
-            quoted, parameter = sql_identifier(column), f"value_{position}"
+            quoted = sql_identifier(column)
+            parameter = f"value_{position}"
             choices = [f"{quoted} = any(${parameter})"] if known else []
             choices += [f"{quoted} is null"] if None in wanted else []
             conditions.append(f"({' or '.join(choices) or 'false'})")
@@ -162,6 +170,62 @@ def read_rows(path: Path, name: str, filters: Mapping[str, object]) -> "pl.DataF
             rows = to_polars(con.sql(f"from {sql_identifier(name)}{where}", params=values or None))
     keys = [column for column, kind in types.items() if kind.startswith(_IDENTIFYING)]
     return rows if name in _UNSORTED else rows.sort(sorted(keys, key=lambda column: column != "model_label"))
+
+
+def unknown_values(path: Path, sql: str, parameters: Mapping[str, object] | None = None) -> list[str]:
+    """Hints for a statement without rows: texts that it compares with columns which nowhere have them.
+
+    Args:
+        path: the DuckDB file.
+        sql: the statement, which has run.
+        parameters: the value of each `$name` in it.
+
+    Raises:
+        WarehouseError: the warehouse cannot be opened.
+    """
+    wanted: list[tuple[str, object]] = []
+    for column, values in _EQUALS.findall(sql):
+        for text, name in _TEXT_OR_PARAMETER.findall(values):
+            given = (parameters or {}).get(name) if name else text.replace("''", "'")
+            wanted += [(column, value) for value in (given if isinstance(given, list | tuple | set) else [given])]
+    named: list[str] = []
+
+    def names(con: duckdb.DuckDBPyConnection) -> Collection[str]:
+        named.extend(_named_relations(con, re.sub(r"\$\w+", "null", sql)) or ())  # DuckDB refuses parameters here
+        return named
+
+    with open_warehouse(path, names) as con:
+        return [hint for column, value in wanted for hint in _unknown_value(con, named, column, value)]
+
+
+def unknown_filters(path: Path, name: str, filters: Mapping[str, object]) -> list[str]:
+    """Hints for filters of `read_rows` without rows, as of `unknown_values`."""
+    wanted = [
+        (column, value)
+        for column, values in filters.items()
+        for value in (values if isinstance(values, list | tuple | set | frozenset) else [values])
+    ]
+    with open_warehouse(path, [name]) as con:
+        return [hint for column, value in wanted for hint in _unknown_value(con, [name], column, value)]
+
+
+def _unknown_value(
+    con: duckdb.DuckDBPyConnection, relations: Collection[str], column: str, value: object
+) -> Iterator[str]:
+    """A hint for the first relation that has the column, as text, if none of its rows has the value."""
+    for relation in relations if isinstance(value, str) else ():
+        types = dict(
+            con.execute(f"select column_name, column_type from (describe {sql_identifier(relation)})").fetchall()
+        )
+        if types.get(column, "").partition("(")[0] not in ("VARCHAR", "ENUM"):
+            continue
+        quoted = sql_identifier(column)
+        values = f"select distinct {quoted}::varchar from {sql_identifier(relation)} where {quoted} is not null"
+        known = [text for (text,) in con.execute(f"{values} order by 1 limit {MAX_KNOWN + 1}").fetchall()]
+        if known and value not in known and len(known) <= MAX_KNOWN:
+            hint = did_you_mean(str(value), known, f"expected {listed(known, MAX_NAMED)}")
+            yield f"no row of {relation} has {column} {shown(value)}: {hint}"
+        return
 
 
 def to_polars(relation: duckdb.DuckDBPyRelation) -> "pl.DataFrame":
@@ -180,15 +244,14 @@ def to_polars(relation: duckdb.DuckDBPyRelation) -> "pl.DataFrame":
     return rows.with_columns(pl.col(severities).cast(pl.Float64))
 
 
-@contextmanager
-def unshowable_values() -> Iterator[None]:
+def unshowable_values() -> AbstractContextManager[None]:
     """Turn errors of Polars and Python for values out of their range, such as the year 20000, into a QueryError."""
     from polars.exceptions import PanicException, PolarsError
 
-    try:
-        yield
-    except (PolarsError, PanicException, OverflowError, TypeError, ValueError) as error:
-        raise QueryError(f"a column cannot be shown, cast it to varchar: {_one_line(error)}") from error
+    return translated(
+        (PolarsError, PanicException, OverflowError, TypeError, ValueError),
+        lambda error: QueryError(f"a column cannot be shown, cast it to varchar: {_one_line(error)}"),
+    )
 
 
 def bindable(value: object) -> object:
@@ -205,22 +268,21 @@ def bindable(value: object) -> object:
     return value.item() if is_scalar else value  # type: ignore[attr-defined]
 
 
-@contextmanager
-def query_errors(timeout_s: float | None = None) -> Iterator[None]:
+def query_errors(timeout_s: float | None = None) -> AbstractContextManager[None]:
     """Turn errors of DuckDB into a QueryError or LimitError of one line; `timeout_s` is for the message."""
-    try:
-        yield
-    except duckdb.InterruptException as error:
-        raise _stopped(timeout_s) from error
-    except (duckdb.OutOfMemoryException, MemoryError) as error:
-        raise LimitError(OUT_OF_MEMORY) from error
-    except duckdb.Error as error:
+
+    def into(error: Exception) -> BaseException:
+        if isinstance(error, duckdb.InterruptException):
+            return _stopped(timeout_s)
+        if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
+            return LimitError(OUT_OF_MEMORY)
+        if not isinstance(error, duckdb.Error):
+            return stop_behind(error) or error
         if isinstance(error, _OF_THE_FILE) or type(error) is duckdb.Error:  # DuckDB's error for wrong checksums
-            raise  # not an error of the statement: `open_warehouse` reports a damaged file
-        raise QueryError(_with_place(_one_line(error))) from error
-    except RuntimeError as error:
-        stop = stop_behind(error)
-        raise (error if stop is None else stop) from None
+            return error  # not an error of the statement: `open_warehouse` reports a damaged file
+        return QueryError(_with_place(_one_line(error)))
+
+    return translated((duckdb.Error, MemoryError, RuntimeError), into)
 
 
 @contextmanager
@@ -285,10 +347,10 @@ def _batches(relation: duckdb.DuckDBPyRelation, timeout_s: float | None) -> Iter
     _check_types(relation)
     with unshowable_values():  # Arrow has its own bound on lists within lists
         reader = arrow_reader(relation, BATCH_ROWS)
-    given = 0
+    batch_count = 0
     try:
         for batch in reader:
-            given += 1
+            batch_count += 1
             with unshowable_values():
                 rows = pl.DataFrame(batch)
                 _check_dates(rows)
@@ -298,7 +360,7 @@ def _batches(relation: duckdb.DuckDBPyRelation, timeout_s: float | None) -> Iter
         if "Out of Memory" in text:
             raise LimitError(OUT_OF_MEMORY) from error
         raise (_stopped(timeout_s) if "nterrupted" in text else QueryError(text)) from error
-    if not given:
+    if not batch_count:
         with unshowable_values():
             yield pl.DataFrame(reader.schema.empty_table())
 
@@ -339,7 +401,7 @@ def _stopped(timeout_s: float | None) -> LimitError:
 
 def _reading_statement(con: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
     statements = con.extract_statements(sql)
-    if len(statements) == 2 and not any(one.query for one in statements):  # DuckDB 1 parses a PIVOT so
+    if len(statements) == 2 and not any(statement.query for statement in statements):  # DuckDB 1 parses a PIVOT so
         statements = statements[1:]
     if len(statements) != 1:
         raise QueryError(f"{len(statements)} statements, expected one: run them one by one")
@@ -352,15 +414,15 @@ def _reading_statement(con: duckdb.DuckDBPyConnection, sql: str) -> duckdb.State
     return statements[0]
 
 
-def _check_parameters(given: Mapping[str, object], named: set[str]) -> None:
+def _check_parameters(parameters: Mapping[str, object], named: set[str]) -> None:
     """Refuse a parameter without a value, and a value without its parameter."""
     if any(name.isdigit() for name in named):
         raise QueryError("the query has a parameter without a name: write it as $name, and pass its value by that name")
     known = ", ".join(f"${name}" for name in sorted(named)) or "none"
-    for name in given:
+    for name in parameters:
         if name not in named:
             raise QueryError(f"no parameter ${name} in the query: {did_you_mean(name, named, f'it has {known}')}")
-    if missing := sorted(named - given.keys()):
+    if missing := sorted(named - parameters.keys()):
         raise QueryError(
             f"no value for {', '.join(f'${name}' for name in missing)}: pass one for each parameter, "
             f"as in sql(query, {missing[0]}=…)"
@@ -384,7 +446,8 @@ def _one_line(error: Exception) -> str:
 
 def _fitting(value: object, kind: str, column: str) -> object:
     """A value for comparison with a column of type `kind`; floats become decimals with their written digits."""
-    value, family = bindable(value), kind.partition("(")[0]
+    value = bindable(value)
+    family = kind.partition("(")[0]
     is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
     fits = {
         "VARCHAR": isinstance(value, str),

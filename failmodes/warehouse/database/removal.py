@@ -5,13 +5,13 @@ that is killed in between leaves evaluations in both or only in the warehouse, n
 next load would restore them. An evaluation's own row is the last of its files: the same call completes a killed one.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import nullcontext
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
+import pyarrow as pa
 
 from failmodes.runtime.errors import StudyError
 from failmodes.runtime.storage.files import (
@@ -24,9 +24,11 @@ from failmodes.runtime.storage.files import (
 )
 from failmodes.runtime.storage.locations import default_location, find_output, find_results, find_warehouse
 from failmodes.runtime.storage.locks import run_lock
-from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.connection import LOCKED, open_warehouse
+from failmodes.warehouse.database.tables import create_statement, insert_rows
 from failmodes.warehouse.database.updates import Derivation, changed_database
-from failmodes.warehouse.database_schema import ALL_TABLES, LOADED_DIMENSIONS
+from failmodes.warehouse.database.views import view_definitions
+from failmodes.warehouse.database_schema import ALL_TABLES, LOADED_DIMENSIONS, SHARDS
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.schema import (
     CLASSES,
@@ -38,7 +40,6 @@ from failmodes.warehouse.schema import (
     IMAGE_METADATA,
     IMAGES,
     MODELS,
-    NO_CORRUPTION,
     PREDICTION_FACTS,
     SHARDED,
     SHIFTS,
@@ -49,19 +50,41 @@ from failmodes.warehouse.schema import (
 from failmodes.warehouse.shards.format import RESULTS_FOLDER, dimension_path, list_results_files, read_footer
 from failmodes.warehouse.shards.inventory import has_results, read_rows
 
-_NAMED = (
-    EVALUATION_NOTES,
-    EXEMPLARS,
-    CLEAN_MAPS,
-    SHIFTS,
-)  # tables whose file names begin with an evaluation's identity
-_OWN = (*SHARDED, *_NAMED)
+_NAMED = (EVALUATION_NOTES, EXEMPLARS, CLEAN_MAPS, SHIFTS)  # file names begin with an evaluation's identity
 _SHARED = {  # removed with the last evaluation that names them; the model last, whose label a second call needs
     "dataset_id": (THUMBNAILS, IMAGE_METADATA, IMAGES, CLASSES, DATASETS),
     "source_id": (SOURCES,),
     "model_id": (MODELS,),
 }
 _IDENTITIES = {"evaluation_id", "other_evaluation_id", "evaluation_id_a", "evaluation_id_b", "clean_evaluation_id"}
+
+_EVALUATIONS = """
+select evaluation_labels.*, cells.* exclude (evaluation_id)
+from evaluation_labels
+left join (
+    select
+        evaluation_id,
+        max(created_at) at time zone 'UTC' as evaluated_at,
+        count(*) filter (table_name = 'prediction_facts') as cell_count
+    from shards
+    group by evaluation_id
+) as cells using (evaluation_id)
+order by evaluation_id
+"""
+
+_SHIFTS_OF = """
+with labeled as (
+    select evaluation_id, model_id, source_kind is not distinct from 'none' as is_shift
+    from evaluations left join sources using (source_id)
+)
+select evaluation_id from labeled
+where
+    is_shift
+    and model_id in (select model_id from labeled where evaluation_id = any($1))
+    and model_id not in (select model_id from labeled where not is_shift and evaluation_id <> all($1))
+union
+select evaluation_id from shifts where clean_evaluation_id = any($1)
+"""
 
 
 class Place(NamedTuple):
@@ -120,19 +143,19 @@ def find_place(where: str | Path | None) -> Place:
     Raises:
         StudyError: the location is none of these; neither exists, or the named warehouse does not.
     """
+    results = find_results(where)
+    stored = results if has_results(results) else None
     if isinstance(where, str) and is_url(where):
-        results, warehouse, output = find_results(where), None, None
+        place = Place(stored, None, None)
     else:
         where = Path(where) if where else default_location()
-        results, warehouse, output = find_results(where), find_warehouse(where), find_output(where)
-    found = Place(
-        results if has_results(results) else None, warehouse if warehouse and warehouse.exists() else None, output
-    )
-    is_missing = warehouse is not None and warehouse == where and found.warehouse is None
-    if is_missing or (found.results is None and found.warehouse is None):
-        state = "does not exist" if is_missing else "holds neither results nor a warehouse"
-        raise StudyError(f"{where} {state}: nothing can be removed")
-    return found
+        warehouse = find_warehouse(where)
+        place = Place(stored, warehouse if warehouse.exists() else None, find_output(where))
+        if warehouse == where and place.warehouse is None:
+            raise StudyError(f"{where} does not exist: nothing can be removed")
+    if place.results is None and place.warehouse is None:
+        raise StudyError(f"{where} holds neither results nor a warehouse: nothing can be removed")
+    return place
 
 
 def stored_evaluations(place: Place) -> list[StoredEvaluation]:
@@ -141,16 +164,14 @@ def stored_evaluations(place: Place) -> list[StoredEvaluation]:
     Raises:
         DamagedShardError, StorageError, WarehouseError: they cannot be read.
     """
-    in_results = {} if place.results is None else _of_results(place.results)
-    in_warehouse = {} if place.warehouse is None else _of_warehouse(place.warehouse)
-    found = []
-    for key in sorted(in_results | in_warehouse):
-        own, loaded = in_results.get(key), in_warehouse.get(key)
-        if own and loaded:  # after an interrupted removal the results are incomplete
-            facts = own.facts | {name: value for name, value in loaded.facts.items() if value is not None}
-            own = own._replace(facts=facts, cell_count=max(own.cell_count, loaded.cell_count), in_warehouse=True)
-        found.append(own or loaded)
-    return [one for one in found if one]
+    evaluations = {} if place.results is None else _of_results(place.results)
+    for key, loaded in ({} if place.warehouse is None else _of_warehouse(place.warehouse)).items():
+        if stored := evaluations.get(key):  # after an interrupted removal the results are incomplete
+            facts = stored.facts | {name: value for name, value in loaded.facts.items() if value is not None}
+            cell_count = max(stored.cell_count, loaded.cell_count)
+            loaded = stored._replace(facts=facts, cell_count=cell_count, in_warehouse=True)
+        evaluations[key] = loaded
+    return [evaluations[key] for key in sorted(evaluations)]
 
 
 def remove_evaluations(
@@ -176,110 +197,85 @@ def remove_evaluations(
     """
     with nullcontext() if place.results is None or place.output is None else run_lock(place.output):
         loaded = set() if place.warehouse is None else _of_warehouse(place.warehouse).keys()
-        shifted = _shifts_of_results(place.results, identities)
         if place.warehouse is None or loaded.isdisjoint(identities):
-            _remove_files(place.results, shifted)
             _remove_files(place.results, identities)
             return
         with changed_database(place.warehouse) as con:
-            _delete_rows(con, [*identities, *_shifts_of_warehouse(con, identities)])
+            _delete_rows(con, [*identities, *_shifts_of(con, identities)])
             if derivation is not None:
                 derivation.store(con, metrics)
-            _remove_files(place.results, shifted)  # first, since only the evaluations themselves are listed
             _remove_files(place.results, identities)
 
 
-def _shifts_of_results(results: "StorePath | None", identities: Collection[str]) -> set[str]:
-    """Evaluations of shifts in the results that are removed with some evaluations."""
-    if results is None:
-        return set()
-    sources = _rows_by_key(results, SOURCES)
-    clean_only = {key for key, row in sources.items() if row["source_kind"] == NO_CORRUPTION}
-    evaluations = {
-        key: (row["model_id"], row["source_id"] in clean_only)
-        for key, row in _rows_by_key(results, EVALUATIONS).items()
-    }
-    references = {key: row["clean_evaluation_id"] for key, row in _rows_by_key(results, SHIFTS).items()}
-    return _shifts_of(evaluations, references, identities)
-
-
-def _shifts_of_warehouse(con: duckdb.DuckDBPyConnection, identities: Collection[str]) -> set[str]:
-    """Evaluations of shifts in a warehouse that are removed with some evaluations."""
-    rows = con.execute(
-        "select evaluation_id, model_id, source_kind = ? from evaluations inner join sources using (source_id)",
-        [NO_CORRUPTION],
-    ).fetchall()
-    references = dict(con.execute("select evaluation_id, clean_evaluation_id from shifts").fetchall())
-    return _shifts_of({key: (model, clean_only) for key, model, clean_only in rows}, references, identities)
-
-
-def _shifts_of(
-    evaluations: Mapping[str, tuple[str, bool]], references: Mapping[str, str], identities: Collection[str]
-) -> set[str]:
-    """Evaluations of shifts that are removed with some evaluations.
-
-    Args:
-        evaluations: model of each evaluation, and whether it has only clean images, as those of shifts.
-        references: evaluation that each evaluation of a shift is compared with.
-        identities: the evaluations to remove.
-    """
-    kept = {model for key, (model, clean_only) in evaluations.items() if not clean_only and key not in identities}
-    gone = {evaluations[key][0] for key in identities if key in evaluations} - kept
-    found = {key for key, (model, clean_only) in evaluations.items() if clean_only and model in gone}
-    return found | {key for key, reference in references.items() if reference in identities}
-
-
 def _of_results(results: StorePath) -> dict[str, StoredEvaluation]:
-    rows = {table: _rows_by_key(results, table) for table in (EVALUATIONS, MODELS, DATASETS, SOURCES)}
-    found = {}
-    clean_only = {key for key, row in rows[SOURCES].items() if row["source_kind"] == NO_CORRUPTION}
-    for key, evaluation in rows[EVALUATIONS].items():
-        if evaluation["source_id"] in clean_only:
-            continue  # of a shift
-        evaluation["evaluation_id"] = key  # never from a row: folders are removed by it
-        parts = [
-            rows[table].get(evaluation[table.key[0]], dict.fromkeys(column.name for column in table.columns))
-            for table in (DATASETS, SOURCES, MODELS)
-        ]
-        files = _files_of(results, key)
-        cells = [path for table, path in files if table is PREDICTION_FACTS]
-        made = [datetime.fromisoformat(read_footer(path)["facts"]["created_at"]) for path in cells]
-        facts = {name: value for part in (*parts, evaluation) for name, value in part.items()}
-        facts["evaluated_at"] = max(made).astimezone(UTC).replace(tzinfo=None) if made else None
-        size = sum(size_of(path) for _, path in files)
-        found[key] = StoredEvaluation(facts, len(cells), len(files), size, in_results=True)
-    return found
+    with _results_as_tables(results) as con:
+        keys = [key for (key,) in con.execute("select evaluation_id from evaluation_labels").fetchall()]
+        files = {key: _files_of(results, key) for key in keys}
+        for key in keys:
+            for path in (path for table, path in files[key] if table is PREDICTION_FACTS):
+                row = [PREDICTION_FACTS.name, key, read_footer(path)["facts"]["created_at"]]
+                con.execute("insert into shards (table_name, evaluation_id, created_at) values (?, ?, ?)", row)
+        return {
+            key: stored._replace(
+                file_count=len(files[key]), size_bytes=sum(size_of(path) for _, path in files[key]), in_results=True
+            )
+            for key, stored in _read_evaluations(con).items()
+        }
 
 
 def _of_warehouse(warehouse: Path) -> dict[str, StoredEvaluation]:
     with open_warehouse(warehouse, ["evaluation_labels", "shards"]) as con:
-        rows = con.sql(
-            "select evaluation_labels.*, cells.* exclude (evaluation_id) from evaluation_labels left join ("
-            "select evaluation_id, max(created_at) at time zone 'UTC' as evaluated_at, "
-            "count(*) filter (table_name = 'prediction_facts') as cell_count from shards group by evaluation_id"
-            ") as cells using (evaluation_id)"
-        ).pl()
+        return {key: stored._replace(in_warehouse=True) for key, stored in _read_evaluations(con).items()}
+
+
+@contextmanager
+def _results_as_tables(results: StorePath) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database in memory with the dimensions of evaluations in results, so that the SQL for warehouses reads both."""
+    with duckdb.connect(config=LOCKED) as con:
+        con.execute(create_statement(SHARDS))
+        for table in (EVALUATIONS, MODELS, DATASETS, SOURCES, SHIFTS):
+            con.execute(create_statement(table))
+            for path in list_results_files(results, table):
+                rows = read_rows(path, table)
+                if table is EVALUATIONS:  # by the file's name, never from a row: folders are removed by it
+                    place = rows.schema.get_field_index("evaluation_id")
+                    rows = rows.set_column(place, "evaluation_id", pa.array([path.stem] * rows.num_rows, pa.string()))
+                insert_rows(con, table, rows)
+        con.execute(f"create view evaluation_labels as {view_definitions()['evaluation_labels']}")
+        yield con
+
+
+def _read_evaluations(con: duckdb.DuckDBPyConnection) -> dict[str, StoredEvaluation]:
+    relation = con.sql(_EVALUATIONS)
+    rows = [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+    return {row["evaluation_id"]: StoredEvaluation(row, row.pop("cell_count") or 0) for row in rows}
+
+
+def _shifts_of(con: duckdb.DuckDBPyConnection, identities: Collection[str]) -> list[str]:
+    """Evaluations of natural shifts that are removed with some evaluations."""
+    return [key for (key,) in con.execute(_SHIFTS_OF, [list(identities)]).fetchall()]
+
+
+def _unused(con: duckdb.DuckDBPyConnection, identities: Collection[str]) -> dict[str, list[str]]:
+    """Datasets, sources and models that only some evaluations name, by column."""
+    names = "select {0} from evaluations where evaluation_id = any($1)"
+    others = "select {0} from evaluations where evaluation_id <> all($1)"
+    sql = f"{names} except {others}"
     return {
-        row["evaluation_id"]: StoredEvaluation(row, row.pop("cell_count") or 0, in_warehouse=True)
-        for row in rows.iter_rows(named=True)
+        column: [value for (value,) in con.execute(sql.format(column), [list(identities)]).fetchall()]
+        for column in _SHARED
     }
-
-
-def _rows_by_key(results: StorePath, table: Table) -> dict[str, dict[str, Any]]:
-    """Rows of a dimension with one row per file, by file name."""
-    files = list_results_files(results, table)
-    return {path.stem: row for path in files for row in read_rows(path, table).to_pylist()}
 
 
 def _files_of(results: StorePath, evaluation_id: str) -> list[tuple[Table, StorePath]]:
     """The published files of an evaluation that no other one uses."""
-    found = [
+    files = [
         (table, path)
         for table in SHARDED
         for path in list_published(_folder(results, table, evaluation_id), ".parquet")
     ]
-    found += [(table, path) for table in _NAMED for path in _named(results, table, {evaluation_id})]
-    return [*found, (EVALUATIONS, dimension_path(results, EVALUATIONS, evaluation_id))]
+    files += [(table, path) for table in _NAMED for path in _named(results, table, {evaluation_id})]
+    return [*files, (EVALUATIONS, dimension_path(results, EVALUATIONS, evaluation_id))]
 
 
 def _folder(results: StorePath, table: Table, evaluation_id: str) -> StorePath:
@@ -292,17 +288,23 @@ def _named(results: StorePath, table: Table, identities: Collection[str]) -> lis
 
 
 def _remove_files(results: "StorePath | None", identities: Collection[str]) -> None:
-    """Remove the files of evaluations; those of a dataset, source or model with the last one that names them."""
+    """Remove the files of evaluations and of their shifts; those of a dataset, source or model with the last one."""
     if results is None:
         return
-    rows = _rows_by_key(results, EVALUATIONS)
-    gone, kept = ([row for key, row in rows.items() if (key in identities) is is_gone] for is_gone in (True, False))
-    for key in rows.keys() & set(identities):
+    with _results_as_tables(results) as con:
+        for evaluation_ids in (_shifts_of(con, identities), identities):  # shifts first: only the others are listed
+            _remove_files_of(results, con, evaluation_ids)
+            con.execute("delete from evaluations where evaluation_id = any($1)", [list(evaluation_ids)])
+
+
+def _remove_files_of(results: StorePath, con: duckdb.DuckDBPyConnection, identities: Collection[str]) -> None:
+    stored = con.execute("select evaluation_id from evaluations where evaluation_id = any($1)", [list(identities)])
+    for (key,) in stored.fetchall():
         for table in SHARDED:
             delete_folder(_folder(results, table, key))
-    unused = {name: {row[name] for row in gone} - {row[name] for row in kept} for name in _SHARED}
+    unused = _unused(con, identities)
     removed = [(table, identities) for table in _NAMED]
-    removed += [(table, unused[name]) for name, tables in _SHARED.items() for table in tables]
+    removed += [(table, unused[column]) for column, tables in _SHARED.items() for table in tables]
     for table, names in (*removed, (EVALUATIONS, identities)):
         for path in _named(results, table, names):
             delete(path)
@@ -310,22 +312,15 @@ def _remove_files(results: "StorePath | None", identities: Collection[str]) -> N
 
 def _delete_rows(con: duckdb.DuckDBPyConnection, identities: list[str]) -> None:
     """Delete the rows of evaluations in the warehouse, which may hold evaluations of other folders."""
-    gone = "select {} from evaluations where evaluation_id = any($1)"
-    unused = {
-        name: con.execute(
-            f"{gone.format(name)} except select {name} from evaluations where evaluation_id <> all($1)", [identities]
-        ).fetchall()
-        for name in _SHARED
-    }
+    unused = _unused(con, identities)
     for table in ALL_TABLES:
         for column in _IDENTITIES.intersection(column.name for column in table.columns):
             con.execute(f"delete from {table.name} where {column} = any($1)", [identities])
-    _forget(con, (*_OWN, EVALUATIONS), identities)
-    for name, tables in _SHARED.items():
-        values = [value for (value,) in unused[name]]
+    _forget(con, (*SHARDED, *_NAMED, EVALUATIONS), identities)
+    for column, tables in _SHARED.items():
         for table in tables:
-            con.execute(f"delete from {table.name} where {name} = any($1)", [values])
-        _forget(con, tables, values)
+            con.execute(f"delete from {table.name} where {column} = any($1)", [unused[column]])
+        _forget(con, tables, unused[column])
 
 
 def _forget(con: duckdb.DuckDBPyConnection, tables: Sequence[Table], identities: list[str]) -> None:

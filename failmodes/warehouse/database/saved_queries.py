@@ -82,7 +82,7 @@ def give_parameters(con: "duckdb.DuckDBPyConnection", query: SavedQuery, paramet
             continue
         if name in _NAMES:
             value = value if isinstance(value, list | tuple | set | frozenset) else [value]
-            value = [_known_name(con, name, one) for one in value]
+            value = [_known_name(con, name, item) for item in value]
         elif name == ROWS and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
             raise QueryError(f"{ROWS} is {shown(value)}: expected a whole number from 1")
         con.execute(f"set variable {name} = $value", {"value": value})
@@ -91,7 +91,7 @@ def give_parameters(con: "duckdb.DuckDBPyConnection", query: SavedQuery, paramet
 def _known_name(con: "duckdb.DuckDBPyConnection", parameter: str, name: object) -> str:
     """Check that the warehouse has a name."""
     noun, _, query = _NAMES[parameter]
-    known = [one for (one,) in con.execute(query).fetchall()]
+    known = [label for (label,) in con.execute(query).fetchall()]
     if name in known:
         return str(name)
     raise QueryError(f"no {noun} {shown(name)} here: {did_you_mean(str(name), known)}")

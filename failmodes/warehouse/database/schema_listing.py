@@ -22,7 +22,7 @@ from failmodes.warehouse.database_schema import TABLES
 if TYPE_CHECKING:
     import polars as pl
 
-MOST_NAMED = 4  # relations that a hint names
+MAX_NAMED = 4  # relations that a hint names
 
 # A range is written as 0-1, -1 to 1, 0 to infinity or `0 (clean) to 5`; a unit follows a comma, or comes first
 _END = r"(-?\d+(?:\.\d+)?|infinity)(?: \([^)]*\))?"
@@ -71,13 +71,13 @@ def contract() -> Contract:
             "select table_name, 'table', comment, null from duckdb_tables() where not internal "
             "union all select view_name, 'view', comment, null from duckdb_views() where not internal"
         ).fetchall()
-        found = con.execute(
+        columns_of_all = con.execute(
             "select table_name, column_name, data_type, comment from duckdb_columns() where not internal "
             "order by table_name, column_index"
         ).fetchall()
     columns: dict[str, list[ColumnRow]] = {}
-    for table, own in groupby(found, lambda row: row[0]):
-        rows = list(own)
+    for table, of_table in groupby(columns_of_all, lambda row: row[0]):
+        rows = list(of_table)
         meanings = {column: meaning for _, column, _, meaning in rows}
         columns[table] = [
             ColumnRow(table, column, kind, *measured(column, kind, meanings), meaning)
@@ -138,7 +138,7 @@ def column_rows(path: Path | None, name: str | None = None) -> list[ColumnRow]:
         with open_warehouse(path, None if name is None else [name]):
             pass
     columns = contract().columns
-    return columns[name] if name is not None else [row for own in columns.values() for row in own]
+    return columns[name] if name is not None else [row for rows in columns.values() for row in rows]
 
 
 def list_relations(path: Path) -> "pl.DataFrame":
@@ -172,14 +172,14 @@ def list_columns(path: Path, name: str | None = None) -> "pl.DataFrame":
 
 def relations_with(column: str) -> tuple[str, ...]:
     """Views, then tables, that have a column of this name."""
-    found = [name for name, rows in contract().columns.items() if column.lower() in {row.column for row in rows}]
-    return tuple(sorted(found, key=lambda name: (name in TABLES, name)))
+    names = (name for name, rows in contract().columns.items() if column.lower() in {row.column for row in rows})
+    return tuple(sorted(names, key=lambda name: (name in TABLES, name)))
 
 
 def where_columns_are(column: str) -> str:
     """A hint such as `'correct' is a column of outcomes, predictions`; empty if no table or view has it."""
     names = relations_with(column)
-    return f"{column!r} is a column of {listed(names, MOST_NAMED)}" if names else ""
+    return f"{column!r} is a column of {listed(names, MAX_NAMED)}" if names else ""
 
 
 _DIRECTIONS = {True: "higher is better", False: "lower is better", None: "neither is better"}
@@ -196,7 +196,8 @@ def metric_facts(path: Path | None, name: str) -> list[tuple[str, str]]:
     from failmodes.warehouse.database.stored_metrics import metric_row
     from failmodes.warehouse.metrics.metric import all_metrics
 
-    own, row = all_metrics().get(name), None
+    own = all_metrics().get(name)
+    row = None
     if own is not None:
         row = metric_row(own)
     elif path is not None:

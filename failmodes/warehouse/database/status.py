@@ -113,8 +113,8 @@ def warehouse_status(path: Path, *, full: bool = False, derivation: Derivation |
 
 def _stale_metrics(con: duckdb.DuckDBPyConnection) -> list[str]:
     """Names of computed tables with other definitions than the current ones."""
-    found = con.execute(
+    rows = con.execute(
         "select distinct name from computed where list_contains(?, name) and definition <> ? order by name",
         [[table.name for table in COMPUTED_TABLES], definitions_hash()],
     ).fetchall()
-    return [name for (name,) in found]
+    return [name for (name,) in rows]

@@ -24,14 +24,14 @@ from failmodes.warehouse.database.tables import insert_rows, keyed_rows, upsert
 from failmodes.warehouse.database_schema import COMPUTED
 from failmodes.warehouse.metrics import cell_tables
 from failmodes.warehouse.metrics.cell_rows import (
-    Cell,
     CellRows,
+    ComparedCell,
     column_of,
     paired_cell,
 )
 from failmodes.warehouse.metrics.duplicates import Copies, read_copies
 from failmodes.warehouse.metrics.intervals import kept_weights
-from failmodes.warehouse.metrics.metric import RESAMPLES, SEED, Metric, all_metrics, definitions_hash, ends_of, evaluate
+from failmodes.warehouse.metrics.metric import RESAMPLES, SEED, Metric, all_metrics, definitions_hash, evaluate
 from failmodes.warehouse.schema import ATTENTION, CLEAN, PREDICTION_FACTS, TARGETS, Table
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
@@ -208,7 +208,7 @@ def _compute(
         for severity, rows in _cells(facts, corruption, copies):
             curve.append(rows)
             clean = rows if corruption == CLEAN else clean
-            cell = paired_cell(curve) if is_paired and clean is not None else Cell(rows, reference=clean)
+            cell = paired_cell(curve) if is_paired and clean is not None else ComparedCell(rows, reference=clean)
             key = {"evaluation_id": evaluation_id, "corruption": corruption, "severity": severity}
             parts[tables.CELL_METRICS].append(metric_rows(key, cell, metrics, rows))
             for table, of_cell in _OF_CELLS.items() if is_whole else ():
@@ -236,11 +236,12 @@ _OF_CELLS = {
     tables.CELL_CONFIDENCE_BINS: cell_tables.confidence_bins,
     tables.CELL_CONFUSION: cell_tables.confusion,
     tables.CELL_PREDICTIONS: cell_tables.predictions,
+    tables.CLEAN_PREDICTIONS: cell_tables.clean_predictions,
     tables.SELECTIVE_RISKS: cell_tables.risks,
 }
 
 
-def metric_rows(key: Mapping[str, Any], paired: Cell, metrics: Sequence[Metric], rows: CellRows) -> pa.Table:
+def metric_rows(key: Mapping[str, Any], paired: ComparedCell, metrics: Sequence[Metric], rows: CellRows) -> pa.Table:
     """Rows of cell_metrics of one cell, for the metrics that are defined there.
 
     Args:
@@ -249,20 +250,20 @@ def metric_rows(key: Mapping[str, Any], paired: Cell, metrics: Sequence[Metric],
         metrics: the metrics to compute.
         rows: all images of the cell; `paired` may have fewer.
     """
-    alone = paired if paired.rows is rows else Cell(rows, reference=paired.reference)
+    alone = paired if paired.rows is rows else ComparedCell(rows, reference=paired.reference)
     found: list[tuple[str, str | None, float, float | None, float | None, int]] = []
     for metric in metrics:
         if metric.needs_pairs and rows.is_clean:
             continue
         cell = paired if metric.needs_pairs else alone
-        has_replicates = metric.is_stored_with_interval and metric.interval is None and metric.quantile is None
+        has_replicates = metric.interval.is_stored and not metric.interval.has_formula
         weights = None
         if has_replicates and (metric.takes_weights or metric.is_users):
             weights = kept_weights(len(cell.rows), RESAMPLES, SEED, cell.rows.groups)
         for score in metric.scores or (None,):
             measured = evaluate(metric, cell, score, weights)
             if not isinstance(measured, str):
-                low, high = ends_of(metric, cell, score, measured) or (None, None)
+                low, high = measured.ends() or (None, None)
                 found.append((metric.name, score, measured.value, low, high, measured.n))
     names, scores, values, lows, highs, counts = zip(*found, strict=True) if found else [()] * 6
     columns = {"metric": names, "score": scores, "value": values, "low": lows, "high": highs, "n": counts}

@@ -9,12 +9,13 @@ import duckdb
 import pyarrow as pa
 
 from failmodes.runtime.hashing import identity_of
-from failmodes.runtime.versions import library_versions, now_utc
+from failmodes.runtime.packages import library_versions
 from failmodes.warehouse.database.connection import duckdb_type, fetch_first, reading_order
 from failmodes.warehouse.database.views import comments, install_views, view_definitions
-from failmodes.warehouse.database_schema import ALL_TABLES, MOST_CLAIMS, STATED_CLAIMS, WAREHOUSE_INFO
+from failmodes.warehouse.database_schema import ALL_TABLES, MAX_CLAIMS, STATED_CLAIMS, STATED_MODELS, WAREHOUSE_INFO
 from failmodes.warehouse.metrics.metric import definitions_hash
-from failmodes.warehouse.schema import SCHEMA_VERSION, Table
+from failmodes.warehouse.schema import SCHEMA_VERSION, Table, now_utc
+from failmodes.warehouse.stated_models import StatedModel
 
 
 def create_tables(con: duckdb.DuckDBPyConnection) -> None:
@@ -115,4 +116,19 @@ def claim_rows(claims: Sequence[StatedClaim]) -> pa.Table:
 def stored_claims(con: duckdb.DuckDBPyConnection) -> list[StatedClaim]:
     """The claims of a warehouse, in their order."""
     query = f"select claim, statement from {STATED_CLAIMS.name} order by position limit ?"
-    return con.execute(query, [MOST_CLAIMS]).fetchall()
+    return con.execute(query, [MAX_CLAIMS]).fetchall()
+
+
+def model_rows(models: Sequence[StatedModel]) -> pa.Table:
+    """Models in their order as rows of `stated_models`, without repetitions."""
+    rows = [
+        {"position": place, "model_label": model.label, "is_baseline": model.is_baseline}
+        for place, model in enumerate(dict.fromkeys(models), start=1)
+    ]
+    return pa.Table.from_pylist(rows, schema=STATED_MODELS.arrow())
+
+
+def stored_models(con: duckdb.DuckDBPyConnection) -> list[StatedModel]:
+    """The stated models of a warehouse, in their order."""
+    rows = con.execute(f"select model_label, is_baseline from {STATED_MODELS.name} order by position").fetchall()
+    return [StatedModel(*row) for row in rows]

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from failmodes.runtime.errors import StorageError, WarehouseError, listed
+from failmodes.runtime.errors import StorageError, WarehouseError, listed, translated
 from failmodes.runtime.process import database_memory
 from failmodes.runtime.storage.files import TEMPORARY_PREFIX, atomic_write, reason_of, storage_errors
 from failmodes.runtime.storage.locks import file_lock
@@ -31,7 +31,7 @@ from failmodes.warehouse.database.connection import (
     checked_select,
     fetch_first,
     open_warehouse,
-    reading_errors,
+    reading_error,
 )
 from failmodes.warehouse.database.stored_metrics import update_metrics
 from failmodes.warehouse.database.tables import create_tables, write_info
@@ -44,7 +44,7 @@ BLOCK_BYTES = 262_144  # DuckDB's own
 STORAGE = "v1.2.0"  # readable by DuckDB 1.2 and later
 UNTRIED = "fsst,rle"  # compressions that DuckDB would try on every column without making files smaller
 
-MOST_NAMED = 5  # of dropped objects
+MAX_NAMED = 5  # of dropped objects
 
 # Allowed types of a user's own tables: built-in types and lists of them.
 _PLAIN = re.compile(
@@ -104,7 +104,7 @@ def left_out(con: duckdb.DuckDBPyConnection) -> list[str]:
     """
     functions = "select distinct function_name from duckdb_functions() where database_name = 'system'"
     known = set(con.execute(functions).fetchall())
-    found = []
+    dropped = []
     for function, what in _FOREIGN.items():
         if (function,) in known:
             internal = "and not internal" if function in _HAS_INTERNAL else ""
@@ -112,14 +112,14 @@ def left_out(con: duckdb.DuckDBPyConnection) -> list[str]:
                 f"select distinct {what} as what from {function}() where database_name = 'warehouse' {internal} "
                 "order by what"
             ).fetchall()
-            found += [what for (what,) in rows]
+            dropped += [what for (what,) in rows]
     for name in sorted(base_tables(con)):
-        found += _left_of_table(con, name)
+        dropped += _left_of_table(con, name)
     views = con.execute(
         "select view_name from duckdb_views() where database_name = 'warehouse' and schema_name = 'main' "
         "and not internal order by view_name"
     ).fetchall()
-    return found + [f"a view {name}" for (name,) in views if name.lower() not in view_definitions()]
+    return dropped + [f"a view {name}" for (name,) in views if name.lower() not in view_definitions()]
 
 
 def carry_over(con: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
@@ -135,24 +135,23 @@ def carry_over(con: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
     """
     create_tables(con)
     stored = base_tables(con)
-    try:
+
+    def into(error: duckdb.Error) -> Exception:  # an IOException is usually of the new file
+        return error if isinstance(error, duckdb.IOException) else reading_error(warehouse, error)
+
+    with translated(duckdb.Error, into):
         for name, table in TABLES.items():
             con.execute(f"insert into {name} by name {checked_select(con, table, stored, warehouse)}")
         for name in sorted(stored):
             if _is_carried(con, name):
                 con.execute(f"create table {sql_identifier(name)} as from warehouse.main.{sql_identifier(name)}")
-    except duckdb.IOException:
-        raise  # usually of the new file
-    except duckdb.Error:
-        with reading_errors(warehouse):
-            raise
 
 
 def _left_of_table(con: duckdb.DuckDBPyConnection, name: str) -> list[str]:
     """Dropped parts of a table: all of it, or columns that are not in the schema."""
     if table := TABLES.get(name):
-        own = {column.name for column in table.columns}
-        return [f"a column {name}.{column}" for column in _columns(con, name) if column not in own]
+        known = {column.name for column in table.columns}
+        return [f"a column {name}.{column}" for column in _columns(con, name) if column not in known]
     return [] if _is_carried(con, name) else [f"a table {name}"]
 
 
@@ -199,7 +198,7 @@ def staged_database(
     dropped = ""
     if not empty:
         with open_warehouse(warehouse, TABLES) as con:
-            dropped = listed(left_out(con), MOST_NAMED)
+            dropped = listed(left_out(con), MAX_NAMED)
     if dropped and keeps_all:
         raise WarehouseError(
             f"{warehouse} holds {dropped}, which failmodes did not create and would drop: `failmodes load STUDY` does "

@@ -52,20 +52,21 @@ def with_sources(con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> list[s
         con: a connection without these views, since DuckDB would resolve them.
         names: in any case.
     """
-    definitions, found = view_definitions(), dict[str, None]()
+    definitions = view_definitions()
+    ordered = dict[str, None]()
 
     def add(name: str) -> None:
-        if name in definitions and name not in found:
+        if name in definitions and name not in ordered:
             if name not in _READ:
                 _READ[name] = con.get_table_names(definitions[name])
             for source in sorted(_READ[name]):
                 add(source)
         if name in definitions or name in TABLES:
-            found[name] = None
+            ordered[name] = None
 
     for name in names:
         add(name.lower())
-    return list(found)
+    return list(ordered)
 
 
 def install_views(con: duckdb.DuckDBPyConnection) -> None:
@@ -95,14 +96,15 @@ def comments(kind: str, name: str, meaning: str, columns: Iterable[str], meaning
 
 def _own_meanings(sql: str) -> dict[str, str]:
     """Meanings of columns in a view's file."""
-    found: dict[str, str] = {}
+    meanings: dict[str, str] = {}
     name = ""
     for line in sql[sql.rfind("\nselect") :].partition("\nfrom ")[0].splitlines():
         if line.strip().startswith("--"):
             if name:
-                found[name] += f" {line.strip().removeprefix('--').strip()}"
+                meanings[name] += f" {line.strip().removeprefix('--').strip()}"
         elif match := _COLUMN.search(line):
-            name, found[match[1]] = match[1], match[2]
+            name = match[1]
+            meanings[match[1]] = match[2]
         else:
             name = ""
-    return found
+    return meanings

@@ -9,12 +9,16 @@ from scipy import sparse
 
 from failmodes.warehouse.metrics.cell_rows import OTHER, CellRows, Undefined
 from failmodes.warehouse.metrics.duplicates import effective_counts
-from failmodes.warehouse.metrics.intervals import Floats, exact_interval
+from failmodes.warehouse.metrics.intervals import Floats
 from failmodes.warehouse.metrics.metric import (
+    CONTINUOUS,
     FEWEST_IMAGES,
     PLAUSIBLE,
     POSITIVE,
+    Bootstrap,
     Counted,
+    ExactShare,
+    Interval,
     SamplingBias,
     Weights,
     define,
@@ -31,43 +35,65 @@ def has_class(rows: CellRows) -> NDArray[np.bool_]:
     return found
 
 
-def interval_of_share(rows: CellRows, value: float, level: float, comparisons: int) -> tuple[float, float]:
-    """The exact interval of a share of all images of a cell, of duplicates with the effective number of images."""
-    independent = rows.independent_share()
-    correct, count = round(value * len(rows)) * independent, len(rows) * independent
-    low, high = exact_interval(correct, count, comparisons=comparisons, level=level)
-    return float(low), float(high)
-
-
-@define("accuracy", "mean of [predicted = label]; an image without a prediction is incorrect",
-        "Hendrycks & Dietterich 2019" + _EXACT, columns=("label", "predicted"), interval=interval_of_share)  # fmt: skip
+@define(
+    "accuracy", source="Hendrycks & Dietterich 2019" + _EXACT, columns=("label", "predicted"), interval=ExactShare()
+)
 def accuracy(rows: CellRows) -> NDArray[np.bool_]:
+    """Mean of [predicted = label]; an image without a prediction is incorrect.
+
+    >>> accuracy(CellRows.of({"label": [3, 3, 5], "predicted": [3, 5, 5]})).tolist()
+    [True, False, True]
+    """
     return rows["correct"]
 
 
-@define("error rate", "1 - accuracy", "Hendrycks & Dietterich 2019" + _EXACT, columns=("label", "predicted"),
-        higher_is_better=False, interval=interval_of_share)  # fmt: skip
+@define(
+    "error rate",
+    source="Hendrycks & Dietterich 2019" + _EXACT,
+    columns=("label", "predicted"),
+    higher_is_better=False,
+    interval=ExactShare(),
+)
 def error(rows: CellRows) -> NDArray[np.bool_]:
+    """1 - accuracy.
+
+    >>> error(CellRows.of({"label": [3, 3, 5], "predicted": [3, 5, 5]})).tolist()
+    [False, True, False]
+    """
     return ~rows["correct"]
 
 
-@define(f"top-{TOP} accuracy", f"mean of [rank of the label among the logits ≤ {TOP}]", "Russakovsky et al. 2015",
-        columns=("label_rank",), interval=interval_of_share)  # fmt: skip
+@define(f"top-{TOP} accuracy", source="Russakovsky et al. 2015", columns=("label_rank",), interval=ExactShare())
 def top5_accuracy(rows: CellRows) -> NDArray[np.bool_]:
+    """Mean of [rank of the label among the logits ≤ 5].
+
+    >>> top5_accuracy(CellRows.of({"label_rank": [1, 5, 6]})).tolist()
+    [True, True, False]
+    """
     ranks = rows["label_rank"]
     found: NDArray[np.bool_] = (ranks != OTHER) & (ranks <= TOP)
     return found
 
 
-def _of_smallest_class(rows: CellRows) -> Counted:
+def _smallest_class(rows: CellRows) -> list[Counted]:
     labels = rows["label"].astype(np.int64)
     counts = effective_counts(rows.groups, labels, int(labels.max()) + 1)
-    return Counted(float(counts[counts > 0].min()), "image of the smallest class")
+    return [Counted(float(counts[counts > 0].min()), "image of the smallest class")]
 
 
-@define("balanced accuracy", "mean over classes of the accuracy of their images", "Brodersen et al. 2010",
-        columns=("label", "predicted"), fewest=FEWEST_IMAGES, counted=_of_smallest_class)  # fmt: skip
+@define(
+    "balanced accuracy",
+    source="Brodersen et al. 2010",
+    columns=("label", "predicted"),
+    interval=Interval(minimum=FEWEST_IMAGES, counted=_smallest_class),
+)
 def balanced_accuracy(rows: CellRows) -> Floats:
+    """Mean over classes of the accuracy of their images.
+
+    >>> rows = CellRows.of({"label": [0, 0, 0, 1], "predicted": [0, 0, 1, 1]})
+    >>> round(float(balanced_accuracy(rows).mean()), 4)  # (2/3 + 1) / 2
+    0.8333
+    """
     correct, labels = rows["correct"].astype(np.float64), rows["label"].astype(np.int64)
     counts = np.bincount(labels)
     present = counts > 0
@@ -118,9 +144,14 @@ def _noise(count: int) -> Floats:
     return np.random.default_rng(SEED).standard_normal((DRAWS, count))
 
 
-@define("accuracy of the worst class", "min over classes of the accuracy of their images; below each class's "
-        "expectation by chance", columns=("label", "predicted"), bias=bias_of_worst_class)  # fmt: skip
+@define("accuracy of the worst class", columns=("label", "predicted"), interval=Bootstrap(bias=bias_of_worst_class))
 def worst_class_accuracy(rows: CellRows, weights: Weights) -> Floats:
+    """Min over classes of the accuracy of their images; below each class's expectation by chance.
+
+    >>> rows = CellRows.of({"label": [0, 0, 1, 1], "predicted": [0, 0, 0, 1]})
+    >>> worst_class_accuracy(rows, weights=np.ones((1, 4))).tolist()
+    [0.5]
+    """
     labels = rows["label"].astype(np.int64)
     classes = int(labels.max()) + 1
     places = labels + classes * rows["correct"]  # correct predictions follow the incorrect ones of all classes
@@ -131,10 +162,18 @@ def worst_class_accuracy(rows: CellRows, weights: Weights) -> Floats:
     return found
 
 
-@define("share of the most frequent prediction", "max over classes of the share of predictions",
-        columns=("predicted",), higher_is_better=False, bias=bias_of_top_prediction,
-        taking_part=has_class)  # fmt: skip
+@define(
+    "share of the most frequent prediction",
+    columns=("predicted",),
+    higher_is_better=False,
+    interval=Bootstrap(bias=bias_of_top_prediction, taking_part=has_class),
+)
 def top_prediction_share(rows: CellRows, weights: Weights) -> Floats:
+    """Max over classes of the share of predictions.
+
+    >>> top_prediction_share(CellRows.of({"predicted": [2, 2, 2, 7]}), weights=np.ones((1, 4))).tolist()
+    [0.75]
+    """
     known = has_class(rows)
     if not known.any():
         raise Undefined("no class of the dataset is predicted")
@@ -145,21 +184,41 @@ def top_prediction_share(rows: CellRows, weights: Weights) -> Floats:
     return found
 
 
-@define("mean confidence", "mean of the largest softmax probability", columns=("confidence",),
-        higher_is_better=None)  # fmt: skip
+@define("mean confidence", columns=("confidence",), higher_is_better=None)
 def mean_confidence(rows: CellRows) -> NDArray[np.float32]:
+    """Mean of the largest softmax probability.
+
+    >>> mean_confidence(CellRows.of({"confidence": [0.25, 0.75]})).tolist()
+    [0.25, 0.75]
+    """
     return rows["confidence"]
 
 
-@define("mean entropy", "mean of -Σ p ln p over classes", "Shannon 1948", columns=("entropy_nats",), unit="nats",
-        range=POSITIVE, higher_is_better=None, is_continuous=True)  # fmt: skip
+@define(
+    "mean entropy",
+    source="Shannon 1948",
+    columns=("entropy_nats",),
+    unit="nats",
+    range=POSITIVE,
+    higher_is_better=None,
+    interval=CONTINUOUS,
+)
 def mean_entropy_nats(rows: CellRows) -> NDArray[np.float32]:
+    """Mean of -Σ p ln p over classes.
+
+    >>> mean_entropy_nats(CellRows.of({"entropy_nats": [0.5, 1.5]})).tolist()
+    [0.5, 1.5]
+    """
     return rows["entropy_nats"]
 
 
-@define("share of images with non-finite logits", "mean of [a logit is not a finite number]", columns=("finite",),
-        higher_is_better=False, interval=interval_of_share)  # fmt: skip
+@define("share of images with non-finite logits", columns=("finite",), higher_is_better=False, interval=ExactShare())
 def non_finite_share(rows: CellRows) -> NDArray[np.bool_]:
+    """Mean of [a logit is not a finite number].
+
+    >>> non_finite_share(CellRows.of({"finite": [True, False]})).tolist()
+    [False, True]
+    """
     return ~rows["finite"]
 
 

@@ -13,8 +13,18 @@ from numpy.typing import NDArray
 from failmodes.warehouse.metrics.cell_rows import CellRows, Undefined
 from failmodes.warehouse.metrics.duplicates import effective_counts, kept_groups
 from failmodes.warehouse.metrics.failure_prediction import FEWEST_IN_TAIL, auroc_contributions, rank
-from failmodes.warehouse.metrics.intervals import Floats, auroc_interval, exact_interval
-from failmodes.warehouse.metrics.metric import POSITIVE, UNBOUNDED, Counted, define
+from failmodes.warehouse.metrics.intervals import Floats
+from failmodes.warehouse.metrics.metric import (
+    CONTINUOUS,
+    POSITIVE,
+    UNBOUNDED,
+    Counted,
+    ExactShare,
+    Interval,
+    NewcombeAuroc,
+    OrderStatistic,
+    define,
+)
 from failmodes.warehouse.schema import TARGETS
 
 Real = NDArray[np.float32]
@@ -24,10 +34,17 @@ _WIDTHS: dict[str, Any] = {
     "unit": "image widths",
     "range": (0.0, 2**0.5),
     "higher_is_better": None,
-    "is_continuous": True,
+    "interval": CONTINUOUS,
 }
-_SHARE: dict[str, Any] = {"higher_is_better": None, "is_continuous": True}
+_SHARE: dict[str, Any] = {"higher_is_better": None, "interval": CONTINUOUS}
 _RATE: dict[str, Any] = {"higher_is_better": None}
+
+
+def _quantile(share: float) -> dict[str, Any]:
+    return _WIDTHS | {"interval": OrderStatistic(quantile=share, is_continuous=True)}
+
+
+_MEDIAN = _quantile(0.5)
 
 
 def shown(rows: CellRows, target: str) -> NDArray[np.bool_]:
@@ -102,55 +119,55 @@ _NULL, _NULL_CLASS = "clean map of another image", "clean map of another image o
 _ZHANG = "Zhang et al. 2018, pointing game"
 _MASKS = ("mask_share", "mask_area", "null_mask_share", "pointing_hit", "null_pointing_hit")
 _AREAS = (*_MASKS, "images.mask_area")
-_ABOVE: dict[str, Any] = {"range": (-1.0, 1.0), "higher_is_better": True, "is_continuous": True}
+_ABOVE: dict[str, Any] = {"range": (-1.0, 1.0), "higher_is_better": True, "interval": CONTINUOUS}
 _HIGHER: dict[str, Any] = {"higher_is_better": True}
 _OF_MAPS: tuple[tuple[str, str, str, str, tuple[str, ...], dict[str, Any], OfTarget], ...] = (
-    ("empty_share", "share of empty maps", "of images with a class to explain, those whose map is zero", "", (), _RATE,
+    ("empty_share", "share of empty maps", "Of images with a class to explain, those whose map is zero", "", (), _RATE,
      _empty),
-    ("mean_mass", "mass of the map", "mean over maps, empty ones too, of the sum of the map", "", ("mass",),
+    ("mean_mass", "mass of the map", "Mean over maps, empty ones too, of the sum of the map", "", ("mass",),
      _WIDTHS | {"unit": "logits", "range": UNBOUNDED}, _mass),
-    ("mean_spread", "spread of attention", "mean over maps of the root mean square distance from the centroid", "",
+    ("mean_spread", "spread of attention", "Mean over maps of the root mean square distance from the centroid", "",
      ("spread",), _WIDTHS, _column("spread")),
-    ("mean_attention_entropy_nats", "entropy of attention", "mean over maps of -Σ m ln m of the map as a distribution",
+    ("mean_attention_entropy_nats", "entropy of attention", "Mean over maps of -Σ m ln m of the map as a distribution",
      "", ("attention_entropy_nats",), _WIDTHS | {"unit": "nats", "range": POSITIVE}, _column("attention_entropy_nats")),
-    ("mean_centroid_shift", "attention drift", "mean over maps of the distance of the centroid from the clean map's",
+    ("mean_centroid_shift", "attention drift", "Mean over maps of the distance of the centroid from the clean map's",
      "", ("centroid_shift",), _WIDTHS, _column("centroid_shift")),
     ("null_class_mean_centroid_shift", "null of attention drift",
-     f"mean over maps of the distance of the centroid from that of the {_NULL_CLASS}", "",
+     f"Mean over maps of the distance of the centroid from that of the {_NULL_CLASS}", "",
      ("null_class_centroid_shift",), _WIDTHS, _column("null_class_centroid_shift")),
-    ("median_centroid_shift", "median attention drift", "median over maps of the distance of the centroid from the "
-     "clean map's", "", ("centroid_shift",), _WIDTHS | {"quantile": 0.5}, _column("centroid_shift")),
-    ("null_median_centroid_shift", f"median distance from the {_NULL}", f"median over maps of the distance from the "
-     f"{_NULL}", "", ("null_centroid_shift",), _WIDTHS | {"quantile": 0.5}, _column("null_centroid_shift")),
+    ("median_centroid_shift", "median attention drift", "Median over maps of the distance of the centroid from the "
+     "clean map's", "", ("centroid_shift",), _MEDIAN, _column("centroid_shift")),
+    ("null_median_centroid_shift", f"median distance from the {_NULL}", f"Median over maps of the distance from the "
+     f"{_NULL}", "", ("null_centroid_shift",), _MEDIAN, _column("null_centroid_shift")),
     ("null_q025_centroid_shift", f"2.5% quantile of the distance from the {_NULL}", "2.5% quantile over maps", "",
-     ("null_centroid_shift",), _WIDTHS | {"quantile": 0.025}, _column("null_centroid_shift")),
+     ("null_centroid_shift",), _quantile(0.025), _column("null_centroid_shift")),
     ("null_q975_centroid_shift", f"97.5% quantile of the distance from the {_NULL}", "97.5% quantile over maps", "",
-     ("null_centroid_shift",), _WIDTHS | {"quantile": 0.975}, _column("null_centroid_shift")),
-    ("mean_cosine", "cosine to the clean map", "mean over maps of the cosine similarity to the clean map", "",
+     ("null_centroid_shift",), _quantile(0.975), _column("null_centroid_shift")),
+    ("mean_cosine", "cosine to the clean map", "Mean over maps of the cosine similarity to the clean map", "",
      ("cosine",), _SHARE, _column("cosine")),
-    ("null_mean_cosine", "null of the cosine", f"mean over maps of the cosine similarity to the {_NULL}", "",
+    ("null_mean_cosine", "null of the cosine", f"Mean over maps of the cosine similarity to the {_NULL}", "",
      ("null_cosine",), _SHARE, _column("null_cosine")),
     ("null_class_mean_cosine", "null of the cosine, within the class",
-     f"mean over maps of the cosine similarity to the {_NULL_CLASS}", "", ("null_class_cosine",), _SHARE,
+     f"Mean over maps of the cosine similarity to the {_NULL_CLASS}", "", ("null_class_cosine",), _SHARE,
      _column("null_class_cosine")),
-    ("mean_mask_share", "share of attention on the object", "mean over maps of the share of their mass in the mask", "",
-     ("mask_share",), _HIGHER | {"is_continuous": True}, _column("mask_share")),
-    ("null_mean_mask_share", "null of the share on the object", "mean over maps of the share in the mask of another "
+    ("mean_mask_share", "share of attention on the object", "Mean over maps of the share of their mass in the mask", "",
+     ("mask_share",), _HIGHER | {"interval": CONTINUOUS}, _column("mask_share")),
+    ("null_mean_mask_share", "null of the share on the object", "Mean over maps of the share in the mask of another "
      "image's map, of the same cell", "", ("null_mask_share",), _SHARE, _column("null_mask_share")),
-    ("mean_mask_area", "share of the image that is object", "mean of the mask's share of the image", "", _AREAS, _SHARE,
+    ("mean_mask_area", "share of the image that is object", "Mean of the mask's share of the image", "", _AREAS, _SHARE,
      area),
-    ("even_mask_share", "share of an even map on the object", "mean of the mask's share of the image, over images with "
+    ("even_mask_share", "share of an even map on the object", "Mean of the mask's share of the image, over images with "
      "a map and an object", "", _AREAS, _SHARE, _even_share),
-    ("mean_over_even", "share of attention on the object above an even map's", "mean of the share in the mask - the "
+    ("mean_over_even", "share of attention on the object above an even map's", "Mean of the share in the mask - the "
      "mask's share of the image", "", _AREAS, _ABOVE, _over_even),
-    ("mean_over_null", "share of attention on the object above its null", "mean of the share in the mask - that of "
+    ("mean_over_null", "share of attention on the object above its null", "Mean of the share in the mask - that of "
      "another image's map", "", _MASKS, _ABOVE, _over_null),
-    ("pointing_accuracy", "pointing game", "share of maps whose maximum lies in the mask", _ZHANG, _MASKS, _HIGHER,
+    ("pointing_accuracy", "pointing game", "Share of maps whose maximum lies in the mask", _ZHANG, _MASKS, _HIGHER,
      _hits),
-    ("null_pointing_accuracy", "null of the pointing game", "share of other images' maps whose maximum lies in this "
+    ("null_pointing_accuracy", "null of the pointing game", "Share of other images' maps whose maximum lies in this "
      "image's mask", _ZHANG, _MASKS, _RATE, _null_hits),
-    ("pointing_over_null", "pointing game above its null", "mean of [own map hits] - [another image's map hits]",
-     _ZHANG, _MASKS, _ABOVE | {"is_continuous": False}, _hits_over_null),
+    ("pointing_over_null", "pointing game above its null", "Mean of [own map hits] - [another image's map hits]",
+     _ZHANG, _MASKS, _ABOVE | {"interval": Interval()}, _hits_over_null),
 )  # fmt: skip
 
 
@@ -160,7 +177,7 @@ def _define_of_target(target: str) -> None:
     for name, title, formula, source, columns, options, function in _OF_MAPS:
         own = [column if "." in column else f"{target}.{column}" for column in columns]
         define(
-            f"{title} ({explained})", formula, source, name=name + SUFFIXES[target],
+            f"{title} ({explained})", formula=formula, source=source, name=name + SUFFIXES[target],
             columns=(f"{target}.has_map", f"{target}.target_class", f"{target}.empty", *own), **options,
         )(_bound(function, target))  # fmt: skip
 
@@ -185,91 +202,109 @@ def _drift(rows: CellRows, column: str, chosen: NDArray[np.bool_]) -> Real:
     return np.where(chosen & rows["clean.has_map"], rows[f"clean.{column}"], np.float32(np.nan))
 
 
-@define("median attention drift where correct", "median distance of the centroid from the clean map's, of correct "
-        "predictions", columns=(*_OUTCOMES, *_DRIFT), quantile=0.5, **_WIDTHS)  # fmt: skip
+@define("median attention drift where correct", columns=(*_OUTCOMES, *_DRIFT), **_MEDIAN)
 def correct_median_centroid_shift(rows: CellRows, clean: CellRows) -> Real:
+    """Median distance of the centroid from the clean map's, of correct predictions.
+
+    >>> rows = CellRows.of({"correct": [1, 0], "clean.has_map": [True, True], "clean.centroid_shift": [0.25, 0.5]})
+    >>> correct_median_centroid_shift(rows, clean=rows).tolist()
+    [0.25, nan]
+    """
     return _drift(rows, "centroid_shift", rows["correct"])
 
 
-@define("median attention drift where incorrect", "median distance of the centroid from the clean map's, of incorrect "
-        "predictions", columns=(*_OUTCOMES, *_DRIFT), quantile=0.5, **_WIDTHS)  # fmt: skip
+@define("median attention drift where incorrect", columns=(*_OUTCOMES, *_DRIFT), **_MEDIAN)
 def incorrect_median_centroid_shift(rows: CellRows, clean: CellRows) -> Real:
+    """Median distance of the centroid from the clean map's, of incorrect predictions.
+
+    >>> rows = CellRows.of({"correct": [1, 0], "clean.has_map": [True, True], "clean.centroid_shift": [0.25, 0.5]})
+    >>> incorrect_median_centroid_shift(rows, clean=rows).tolist()
+    [nan, 0.5]
+    """
     return _drift(rows, "centroid_shift", ~rows["correct"])
 
 
-@define("cosine to the clean map where correct", "mean cosine similarity to the clean map, of correct predictions",
-        columns=(*_OUTCOMES, "clean.has_map", "clean.cosine"), **_SHARE)  # fmt: skip
+@define("cosine to the clean map where correct", columns=(*_OUTCOMES, "clean.has_map", "clean.cosine"), **_SHARE)
 def correct_mean_cosine(rows: CellRows, clean: CellRows) -> Real:
+    """Mean cosine similarity to the clean map, of correct predictions.
+
+    >>> rows = CellRows.of({"correct": [1, 0], "clean.has_map": [True, True], "clean.cosine": [0.25, 0.5]})
+    >>> correct_mean_cosine(rows, clean=rows).tolist()
+    [0.25, nan]
+    """
     return _drift(rows, "cosine", rows["correct"])
 
 
-@define("cosine to the clean map where incorrect", "mean cosine similarity to the clean map, of incorrect predictions",
-        columns=(*_OUTCOMES, "clean.has_map", "clean.cosine"), **_SHARE)  # fmt: skip
+@define("cosine to the clean map where incorrect", columns=(*_OUTCOMES, "clean.has_map", "clean.cosine"), **_SHARE)
 def incorrect_mean_cosine(rows: CellRows, clean: CellRows) -> Real:
+    """Mean cosine similarity to the clean map, of incorrect predictions.
+
+    >>> rows = CellRows.of({"correct": [1, 0], "clean.has_map": [True, True], "clean.cosine": [0.25, 0.5]})
+    >>> incorrect_mean_cosine(rows, clean=rows).tolist()
+    [nan, 0.5]
+    """
     return _drift(rows, "cosine", ~rows["correct"])
 
 
-@define("median attention drift where the prediction stays", "median distance of the centroid from the clean map's, of "
-        "images with the prediction of the clean one", columns=(*_OUTCOMES, *_DRIFT), quantile=0.5,
-        **_WIDTHS)  # fmt: skip
+@define("median attention drift where the prediction stays", columns=(*_OUTCOMES, *_DRIFT), **_MEDIAN)
 def stayed_median_centroid_shift(rows: CellRows, clean: CellRows) -> Real:
+    """Median distance of the centroid from the clean map's, of images with the prediction of the clean one.
+
+    >>> rows = CellRows.of({"output": [0, 1], "clean.has_map": [True, True], "clean.centroid_shift": [0.25, 0.5]})
+    >>> stayed_median_centroid_shift(rows, CellRows.of({"output": [0, 0]})).tolist()
+    [0.25, nan]
+    """
     return _drift(rows, "centroid_shift", rows["output"] == clean["output"])
 
 
-@define("median attention drift where the prediction changes", "median distance of the centroid from the clean map's, "
-        "of images with another prediction than the clean one", columns=(*_OUTCOMES, *_DRIFT), quantile=0.5,
-        **_WIDTHS)  # fmt: skip
+@define("median attention drift where the prediction changes", columns=(*_OUTCOMES, *_DRIFT), **_MEDIAN)
 def changed_median_centroid_shift(rows: CellRows, clean: CellRows) -> Real:
+    """Median distance of the centroid from the clean map's, of images whose prediction changes.
+
+    >>> rows = CellRows.of({"output": [0, 1], "clean.has_map": [True, True], "clean.centroid_shift": [0.25, 0.5]})
+    >>> changed_median_centroid_shift(rows, CellRows.of({"output": [0, 0]})).tolist()
+    [nan, 0.5]
+    """
     return _drift(rows, "centroid_shift", rows["output"] != clean["output"])
 
 
 _NULL_COLUMNS = (*_OUTCOMES, *_DRIFT, "clean.null_class_centroid_shift")
 
 
-@define(f"median distance from the {_NULL_CLASS}", f"median distance of the centroid from that of the {_NULL_CLASS}",
-        columns=_NULL_COLUMNS, quantile=0.5, **_WIDTHS)  # fmt: skip
+@define(f"median distance from the {_NULL_CLASS}", columns=_NULL_COLUMNS, **_MEDIAN)
 def null_class_median_centroid_shift(rows: CellRows, clean: CellRows) -> Real:
+    """Median distance of the centroid from that of the clean map of another image of the class.
+
+    >>> shifts = {"clean.centroid_shift": [0.25, 0.5], "clean.null_class_centroid_shift": [0.5, 0.5]}
+    >>> rows = CellRows.of({"output": [0, 1], "clean.has_map": [True, True], **shifts})
+    >>> null_class_median_centroid_shift(rows, rows).tolist()
+    [0.5, 0.5]
+    """
     shift = _drift(rows, "centroid_shift", np.ones(len(rows), np.bool_))
     return _drift(rows, "null_class_centroid_shift", ~np.isnan(shift))
 
 
-def _interval_of_consistency(
-    rows: CellRows, clean: CellRows, value: float, level: float, comparisons: int
-) -> tuple[float, float]:
-    shares = attention_consistency.function(rows, clean)
-    is_known = ~np.isnan(shares)
-    count, independent = int(np.count_nonzero(is_known)), rows.independent_share(is_known)
-    hits = round(2 * value * count) / 2
-    ends = np.array([np.floor(hits), np.ceil(hits)]) * independent
-    low, high = exact_interval(ends, count * independent, comparisons=comparisons, level=level)
-    return float(low[0]), float(high[1])
-
-
-@define("consistency of attention", "of images whose prediction stays, the share whose map is closer to its clean "
-        f"map than to the {_NULL_CLASS}; ties count half; .5 is chance", columns=_NULL_COLUMNS,
-        interval=_interval_of_consistency)  # fmt: skip
+@define("consistency of attention", columns=_NULL_COLUMNS, interval=ExactShare(of_all=False))
 def attention_consistency(rows: CellRows, clean: CellRows) -> Floats:
+    """Share of maps closer to their own clean map than to that of another image of the class; .5 is chance.
+
+    Of images whose prediction stays; ties count half.
+
+    >>> shifts = {"clean.centroid_shift": [0.25, 0.5], "clean.null_class_centroid_shift": [0.5, 0.5]}
+    >>> rows = CellRows.of({"output": [0, 1], "clean.has_map": [True, True], **shifts})
+    >>> attention_consistency(rows, rows).tolist()  # closer; a tie
+    [1.0, 0.5]
+    """
     shift = _drift(rows, "centroid_shift", rows["output"] == clean["output"])
     null = rows["clean.null_class_centroid_shift"]
     return np.where(np.isnan(shift) | np.isnan(null), np.nan, (shift < null) + (shift == null) / 2)
 
 
-def _interval_of_responsiveness(
-    rows: CellRows, clean: CellRows, value: float, level: float, comparisons: int
-) -> tuple[float, float]:
-    unchanged, changed = _change_counts(rows, clean)
-    return auroc_interval(value, changed, unchanged, comparisons=comparisons, level=level)
-
-
-def _counted_changes(rows: CellRows, clean: CellRows) -> Counted:
-    unchanged, changed = _change_counts(rows, clean)
-    return min(Counted(changed, "changed prediction"), Counted(unchanged, "unchanged prediction"))
-
-
-def _change_counts(rows: CellRows, clean: CellRows) -> list[float]:
-    """Effective numbers of predictions that stay, and that change."""
+def _counted_changes(rows: CellRows, clean: CellRows) -> list[Counted]:
+    """Effective numbers of predictions that change, and that stay."""
     changed, known = _changes(rows, clean)
-    return list(effective_counts(kept_groups(rows.groups, known), changed[known], 2))
+    stay, change = effective_counts(kept_groups(rows.groups, known), changed[known], 2).tolist()
+    return [Counted(change, "changed prediction"), Counted(stay, "unchanged prediction")]
 
 
 def _changes(rows: CellRows, clean: CellRows) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -277,10 +312,20 @@ def _changes(rows: CellRows, clean: CellRows) -> tuple[NDArray[np.bool_], NDArra
     return rows["output"] != clean["output"], known
 
 
-@define("responsiveness of attention", "AUROC of attention drift for a changed prediction; .5 is chance",
-        "Mann & Whitney 1947; interval: Newcombe 2006", columns=(*_OUTCOMES, *_DRIFT), unit="score",
-        interval=_interval_of_responsiveness, fewest=FEWEST_IN_TAIL, counted=_counted_changes)  # fmt: skip
+@define(
+    "responsiveness of attention",
+    source="Mann & Whitney 1947; interval: Newcombe 2006",
+    columns=(*_OUTCOMES, *_DRIFT),
+    unit="score",
+    interval=NewcombeAuroc(minimum=FEWEST_IN_TAIL, counted=_counted_changes),
+)
 def attention_responsiveness(rows: CellRows, clean: CellRows) -> Floats:
+    """AUROC of attention drift for a changed prediction; .5 is chance.
+
+    >>> rows = CellRows.of({"output": [0, 1], "clean.has_map": [True, True], "clean.centroid_shift": [0.25, 0.5]})
+    >>> attention_responsiveness(rows, CellRows.of({"output": [0, 0]})).tolist()  # it drifts more where it changes
+    [1.0, 1.0]
+    """
     shift = _drift(rows, "centroid_shift", np.ones(len(rows), np.bool_))
     changed, known = _changes(rows, clean)
     positives, count = int(np.count_nonzero(changed & known)), int(np.count_nonzero(known))

@@ -10,7 +10,18 @@ from numpy.typing import NDArray
 from failmodes.warehouse.metrics.accuracy import drawn, of_images, totals
 from failmodes.warehouse.metrics.cell_rows import BINS, CellRows, Undefined, bins_of
 from failmodes.warehouse.metrics.intervals import Floats, exact_interval, normal_quantile
-from failmodes.warehouse.metrics.metric import PLAUSIBLE, POSITIVE, SamplingBias, Value, Weights, define
+from failmodes.warehouse.metrics.metric import (
+    PLAUSIBLE,
+    POSITIVE,
+    Bootstrap,
+    Formula,
+    Interval,
+    SamplingBias,
+    Unstored,
+    Value,
+    Weights,
+    define,
+)
 
 POINTS = 256  # of [0, 1], on which SmoothECE smooths
 WIDTHS = 2.0 ** (np.arange(-32, 1) / 4)  # 1/256 to 1 by quarters of a doubling
@@ -28,16 +39,38 @@ def has_confidence(rows: CellRows) -> NDArray[np.bool_]:
     return np.isfinite(rows["confidence"])
 
 
-@define("negative log-likelihood", "mean of -ln p of the label", "Murphy 2012", columns=("confidence", "loss_nats"),
-        unit="nats", range=POSITIVE, image_range=LOSS_RANGE, higher_is_better=False)  # fmt: skip
+@define(
+    "negative log-likelihood",
+    source="Murphy 2012",
+    columns=("confidence", "loss_nats"),
+    unit="nats",
+    range=POSITIVE,
+    interval=Interval(image_range=LOSS_RANGE),
+    higher_is_better=False,
+)
 def nll_nats(rows: CellRows) -> NDArray[np.float32]:
+    """Mean of -ln p of the label.
+
+    >>> nll_nats(CellRows.of({"confidence": [0.5, np.nan], "loss_nats": [0.25, np.nan]})).tolist()
+    [0.25, nan]
+    """
     return np.where(has_confidence(rows), rows["loss_nats"], np.float32(np.nan))
 
 
-@define("Brier score", "mean over images of Σ over classes of (p - [class = label])²", "Brier 1950",
-        columns=("confidence", "sum_p2", "label_probability"), unit="score", range=(0.0, 2.0),
-        higher_is_better=False)  # fmt: skip
+@define(
+    "Brier score",
+    source="Brier 1950",
+    columns=("confidence", "sum_p2", "label_probability"),
+    unit="score",
+    range=(0.0, 2.0),
+    higher_is_better=False,
+)
 def brier(rows: CellRows) -> Floats:
+    """Mean over images of Σ over classes of (p - [class = label])².
+
+    >>> brier(CellRows.of({"confidence": [0.75], "sum_p2": [0.625], "label_probability": [0.75]})).tolist()
+    [0.125]
+    """
     values = rows["sum_p2"].astype(np.float64) - 2 * rows["label_probability"].astype(np.float64) + 1
     return np.where(has_confidence(rows), values, np.nan)
 
@@ -60,10 +93,20 @@ def bias_of_ece(rows: CellRows) -> SamplingBias:
     return SamplingBias(high=float((folded - least).sum()))
 
 
-@define("calibration error (ECE)", f"Σ over {BINS} bins of equal width of (images / N) |mean confidence - accuracy|",
-        "Naeini et al. 2015; Guo et al. 2017", columns=_CONFIDENCE, higher_is_better=False, bias=bias_of_ece,
-        taking_part=has_confidence)  # fmt: skip
+@define(
+    "calibration error (ECE)",
+    source="Naeini et al. 2015; Guo et al. 2017",
+    columns=_CONFIDENCE,
+    higher_is_better=False,
+    interval=Bootstrap(bias=bias_of_ece, taking_part=has_confidence),
+)
 def ece(rows: CellRows, weights: Weights) -> Floats:
+    """Σ over 15 bins of equal width of (images / N) |mean confidence - accuracy|.
+
+    >>> rows = CellRows.of({"confidence": [0.75, 0.75], "label": [0, 0], "predicted": [0, 1]})
+    >>> ece(rows, weights=np.ones((1, 2))).tolist()  # |0.75 - 0.5|
+    [0.25]
+    """
     confidence, correct = _known(rows)
     kept = of_images(weights, has_confidence(rows))
     gaps = totals(kept, bins_of(confidence), correct - confidence, BINS)
@@ -108,17 +151,37 @@ def _interval_of_overconfidence(rows: CellRows, value: float, level: float, comp
     return overconfidence_interval(value + correct / count, *counts, spread, comparisons=comparisons, level=level)
 
 
-@define("overconfidence", "mean confidence - accuracy", "interval: Hoeffding 1956; Clopper & Pearson 1934; or normal",
-        columns=_CONFIDENCE, range=(-1.0, 1.0), higher_is_better=None,
-        interval=_interval_of_overconfidence)  # fmt: skip
+@define(
+    "overconfidence",
+    source="interval: Hoeffding 1956; Clopper & Pearson 1934; or normal",
+    columns=_CONFIDENCE,
+    range=(-1.0, 1.0),
+    higher_is_better=None,
+    interval=Formula(formula=_interval_of_overconfidence),
+)
 def overconfidence(rows: CellRows) -> Floats:
+    """Mean confidence - accuracy.
+
+    >>> overconfidence(CellRows.of({"confidence": [0.75, 0.75], "label": [0, 0], "predicted": [0, 1]})).tolist()
+    [-0.25, 0.75]
+    """
     return rows["confidence"].astype(np.float64) - rows["correct"]
 
 
-@define("calibration error in bins of equal mass", f"as ECE, in {BINS} bins of equally many images; ties share the "
-        "lowest bin", "Nguyen & O'Connor 2015", columns=_CONFIDENCE, higher_is_better=False,
-        refusal=UNKNOWN_BIAS, is_stored_with_interval=False)  # fmt: skip
+@define(
+    "calibration error in bins of equal mass",
+    source="Nguyen & O'Connor 2015",
+    columns=_CONFIDENCE,
+    higher_is_better=False,
+    refusal=UNKNOWN_BIAS,
+    interval=Unstored(),
+)
 def equal_mass_ece(rows: CellRows) -> Value:
+    """As ECE, in 15 bins of equally many images; ties share the lowest bin.
+
+    >>> equal_mass_ece(CellRows.of({"confidence": [0.75, 0.75], "label": [0, 0], "predicted": [0, 1]})).value
+    0.25
+    """
     confidence, correct = _known(rows)
     count = len(confidence)
     order = np.argsort(confidence, kind="stable")
@@ -129,11 +192,22 @@ def equal_mass_ece(rows: CellRows) -> Value:
     return Value(float(np.abs(np.diff(sums[edges])).sum()) / count, count)
 
 
-@define("95% quantile of the ECE of a calibrated model", "of ECE where predictions are correct with the mean "
-        "confidence of their bin", "Bröcker & Smith 2007", columns=_CONFIDENCE, higher_is_better=None,
-        refusal="it falls with the number of images", is_stored_with_interval=False)  # fmt: skip
+@define(
+    "95% quantile of the ECE of a calibrated model",
+    source="Bröcker & Smith 2007",
+    columns=_CONFIDENCE,
+    higher_is_better=None,
+    refusal="it falls with the number of images",
+    interval=Unstored(),
+)
 def ece_noise_floor(rows: CellRows) -> Value:
-    """Drawn (NOISE_DRAWS times, seed 0): a quantile from moments falls short where most confidences are nearly 1."""
+    """Of ECE where predictions are correct with the mean confidence of their bin.
+
+    Drawn (NOISE_DRAWS times, seed 0): a quantile from moments falls short where most confidences are nearly 1.
+
+    >>> ece_noise_floor(CellRows.of({"confidence": [0.5] * 4, "label": [0] * 4, "predicted": [0] * 4})).value
+    0.5
+    """
     confidence, _ = _known(rows)
     independent = rows.independent_share(has_confidence(rows))
     bins = bins_of(confidence)
@@ -185,10 +259,21 @@ def _errors_of_chance(
     return found
 
 
-@define("SmoothECE", "mean absolute gap of confidence and accuracy, smoothed by a reflected Gaussian as wide as "
-        "itself", "Błasiok & Nakkiran 2024", columns=_CONFIDENCE, higher_is_better=False,
-        refusal=UNKNOWN_BIAS, is_stored_with_interval=False)  # fmt: skip
+@define(
+    "SmoothECE",
+    source="Błasiok & Nakkiran 2024",
+    columns=_CONFIDENCE,
+    higher_is_better=False,
+    refusal=UNKNOWN_BIAS,
+    interval=Unstored(),
+)
 def smooth_ece(rows: CellRows) -> Value:
+    """Mean absolute gap of confidence and accuracy, smoothed by a reflected Gaussian as wide as itself.
+
+    >>> rows = CellRows.of({"confidence": [0.75, 0.75], "label": [0, 0], "predicted": [0, 1]})
+    >>> round(smooth_ece(rows).value, 3)
+    0.25
+    """
     confidence, correct = _known(rows)
     return Value(smoothed_error(confidence, correct), len(confidence))
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from failmodes.warehouse.metrics.duplicates import Groups, independent_share, kept_groups
 
@@ -24,6 +24,11 @@ CERTAINTY = {  # of each score: the column, and its sign such that larger is mor
     "attention_spread": ("predicted.spread", -1),
     "attention_drift": ("clean.centroid_shift", -1),
 }
+_TYPES = {  # of columns that are not float32
+    "image_id": np.int32, "label": np.int16, "predicted": np.int16, "label_rank": np.int16,
+    "predicted_output": np.int32, "output": np.int32, "finite": np.bool_, "logit_classes": np.bool_,
+    "has_map": np.bool_, "empty": np.bool_, "target_class": np.int16, "correct": np.bool_,
+}  # fmt: skip
 SCORES = tuple(CERTAINTY)
 OF_ATTENTION = tuple(score for score, (column, _) in CERTAINTY.items() if "." in column)
 OF_LOGITS = tuple(score for score in SCORES if score not in OF_ATTENTION)
@@ -66,10 +71,29 @@ class CellRows:
         given: Mapping[str, Array] | None = None,
         groups: Callable[[], Groups | None] | None = None,
     ) -> None:
-        self.corruption, self.severity, self.count = corruption, severity, count
+        self.corruption: str = corruption
+        self.severity: float = severity
+        self.count: int = count
         self._read, self._groups = read, groups
         self._columns: dict[str, Array] = dict(given or {})
         self._derived: dict[Any, Any] = {}
+
+    @classmethod
+    def of(cls, columns: Mapping[str, ArrayLike], severity: float = 1.0, corruption: str = "fog") -> "CellRows":
+        """Rows of these columns alone, in the types of the results, as for an example.
+
+        >>> CellRows.of({"label": [3, 3], "predicted": [3, 5]})["correct"].tolist()
+        [True, False]
+        """
+        typed: dict[str, Array] = {
+            name: np.asarray(values, _TYPES.get(name.rpartition(".")[2], np.float32))
+            for name, values in columns.items()
+        }
+
+        def read(name: str) -> Array:
+            raise NotStored(name)
+
+        return cls(corruption if severity else "none", severity, len(next(iter(typed.values()))), read, typed)
 
     def __len__(self) -> int:
         return self.count
@@ -121,7 +145,7 @@ class CellRows:
         return self.once(("certainty", score), lambda: _certainty(self, score))
 
 
-class Cell(NamedTuple):
+class ComparedCell(NamedTuple):
     """A cell with the cells it is compared with.
 
     Attributes:
@@ -136,25 +160,25 @@ class Cell(NamedTuple):
     curve: tuple[CellRows, ...] | None = None
     reference: CellRows | None = None
 
-    def taken(self, places: NDArray[np.intp]) -> "Cell":
+    def taken(self, places: NDArray[np.intp]) -> "ComparedCell":
         """The cell with some of the images."""
         rows = self.rows.taken(places)
         if self.curve is None:
-            return Cell(rows, reference=self.reference)
+            return ComparedCell(rows, reference=self.reference)
         curve = (*(one.taken(places) for one in self.curve[:-1]), rows)
-        return Cell(rows, curve[0], curve, self.reference)
+        return ComparedCell(rows, curve[0], curve, self.reference)
 
 
-def paired_cell(curve: Sequence[CellRows]) -> Cell:
+def paired_cell(curve: Sequence[CellRows]) -> ComparedCell:
     """A cell of paired images: those in all cells of its curve, from clean on."""
     ids = [one["image_id"] for one in curve]
     if all(own is ids[0] or np.array_equal(own, ids[0]) for own in ids):
-        return Cell(curve[-1], curve[0], tuple(curve), curve[0])
+        return ComparedCell(curve[-1], curve[0], tuple(curve), curve[0])
     common = ids[0]
     for own in ids[1:]:
         common = np.intersect1d(common, own)
     kept = tuple(one.taken(np.searchsorted(own, np.unique(common))) for one, own in zip(curve, ids, strict=True))
-    return Cell(kept[-1], kept[0], kept, curve[0])
+    return ComparedCell(kept[-1], kept[0], kept, curve[0])
 
 
 def _correct(rows: CellRows) -> NDArray[np.bool_]:

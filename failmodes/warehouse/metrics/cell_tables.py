@@ -1,4 +1,4 @@
-"""Tables of a cell or a curve that are not metrics: bins, confusion, predictions, onsets, risks."""
+"""Tables of a cell or a curve that are not metrics: bins, confusion, predictions, clean predictions, onsets, risks."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -72,6 +72,18 @@ def predictions(rows: CellRows) -> Columns:
     }
 
 
+def clean_predictions(rows: CellRows) -> Columns:
+    """Columns of clean_predictions; no row of a corrupted cell."""
+    kept = slice(None if rows.is_clean else 0)
+    predicted = rows["predicted"][kept]
+    return {
+        "image_id": pa.array(rows["image_id"][kept]),
+        "predicted": pa.array(predicted, mask=predicted == OTHER),
+        "finite": pa.array(rows["finite"][kept]),
+        "correct": pa.array(rows["correct"][kept]),
+    }
+
+
 def risks(rows: CellRows) -> Columns:
     """Columns of selective_risks."""
     found = {}
@@ -92,8 +104,9 @@ def image_onsets(curve: Sequence[CellRows]) -> Columns:
     Args:
         curve: the same images from clean to the last severity.
     """
-    onset, count, points = onsets(tuple(curve)), len(curve[0]), len(curve)
     correct = np.stack([rows["correct"] for rows in curve], axis=1)
+    count, points = correct.shape
+    onset = onsets(correct.T)
     last_correct = np.where(correct.any(axis=1), points - 1 - correct[:, ::-1].argmax(axis=1), -1)
     severities = [Decimal(str(rows.severity)) for rows in curve]
     levels = pa.array([*severities, None], IMAGE_ONSETS.arrow().field("onset_severity").type)

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.warehouse.metrics.cell_rows import OTHER
-from failmodes.warehouse.metrics.intervals import mean_with_made_up, normal_quantile
+from failmodes.warehouse.metrics.intervals import mean_with_pseudo_images, normal_quantile
 
-LEAST_RISE = 0.1  # of accuracy on held-out images with reassigned classes, below its whole interval
-LEAST_FACTOR = 2.0  # by which reassigned classes must multiply accuracy …
-MOST_ERRORS_LEFT = 0.25  # … or the largest share of errors that may remain, for few swapped classes
-MOST_CLASSES = 2000  # more would take minutes
+MIN_RISE = 0.1  # of accuracy on held-out images with reassigned classes, below its whole interval
+MIN_FACTOR = 2.0  # by which reassigned classes must multiply accuracy …
+MAX_ERRORS_LEFT = 0.25  # … or the largest share of errors that may remain, for few swapped classes
+MAX_CLASSES = 2000  # more would take minutes
 Classes = NDArray[np.int64]
 
 
@@ -40,7 +40,7 @@ class ClassOrder(NamedTuple):
 def far_better_order(labels: Classes, predictions: Classes, classes: int) -> ClassOrder | None:
     """The assignment that is far better than the given one; None if there is none.
 
-    It needs a rise of LEAST_RISE, interval included, larger than any bias of a model between two classes. Every other
+    It needs a rise of MIN_RISE, interval included, larger than any bias of a model between two classes. Every other
     image of a class, in the given order, chooses the assignment; the rest test it.
 
     Args:
@@ -49,12 +49,12 @@ def far_better_order(labels: Classes, predictions: Classes, classes: int) -> Cla
         classes: their number.
     """
     is_held_out = occurrences(labels) % 2 == 1
-    if classes > MOST_CLASSES or not is_held_out.any():
+    if classes > MAX_CLASSES or not is_held_out.any():
         return None
     held_out, given = labels[is_held_out], predictions[is_held_out]
     actual = given == held_out
     best = _confusion(held_out, given, classes).max(axis=0).sum() / len(held_out)
-    if best - actual.mean() <= LEAST_RISE:  # an upper bound: an assignment may not repeat
+    if best - actual.mean() <= MIN_RISE:  # an upper bound: an assignment may not repeat
         return None
     from scipy.optimize import linear_sum_assignment  # here: 20 MB, needed for few models
 
@@ -63,15 +63,15 @@ def far_better_order(labels: Classes, predictions: Classes, classes: int) -> Cla
     _, outputs = linear_sum_assignment(weights + np.eye(classes) / 2, maximize=True)
     matched = given == outputs[held_out]
     gains = matched.astype(np.float64) - actual
-    center, variance = mean_with_made_up(gains, -1, 1)
+    center, variance = mean_with_pseudo_images(gains, -1, 1)
     half = normal_quantile() * variance**0.5
     found = ClassOrder(
         outputs, float(actual.mean()), float(matched.mean()), float(gains.mean()), center - half, center + half,
         len(held_out),
     )  # fmt: skip
-    leaves_few_errors = 1 - found.matched <= MOST_ERRORS_LEFT * (1 - found.actual)
-    is_large = found.matched >= LEAST_FACTOR * found.actual or leaves_few_errors
-    return found if found.low > LEAST_RISE and is_large else None
+    leaves_few_errors = 1 - found.matched <= MAX_ERRORS_LEFT * (1 - found.actual)
+    is_large = found.matched >= MIN_FACTOR * found.actual or leaves_few_errors
+    return found if found.low > MIN_RISE and is_large else None
 
 
 def occurrences(labels: Classes) -> NDArray[np.int64]:

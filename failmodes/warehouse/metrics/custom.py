@@ -16,8 +16,10 @@ from failmodes.runtime.storage.locations import read_toml, study_files
 from failmodes.warehouse.metrics.metric import (
     UNBOUNDED,
     USERS_PARAMETERS,
+    Interval,
     Metric,
     all_metrics,
+    described_by,
     known_metrics,
     parameters_of,
 )
@@ -85,8 +87,8 @@ def metric(
     return Metric(
         own, title or own.replace("_", " "), function, unit=unit, higher_is_better=higher_is_better,
         range=(least, most), columns=("label", "logits" if preds == "probabilities" else "predicted"),
-        formula=formula or " ".join((inspect.getdoc(_unbound(function)) or "").split("\n\n")[0].split()), source=source,
-        preds=preds, is_continuous=not (math.isfinite(least) and math.isfinite(most)), is_users=True,
+        formula=formula or described_by(_unbound(function)), source=source,
+        preds=preds, interval=Interval(is_continuous=not (math.isfinite(least) and math.isfinite(most))), is_users=True,
         version=_version_of(function),
     )  # fmt: skip
 

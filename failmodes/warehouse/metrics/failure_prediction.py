@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from failmodes.warehouse.metrics.cell_rows import OF_ATTENTION, SCORES, CellRows, Undefined
 from failmodes.warehouse.metrics.duplicates import effective_counts, kept_groups
-from failmodes.warehouse.metrics.intervals import Floats, auroc_interval, exact_interval, quantile_interval
-from failmodes.warehouse.metrics.metric import Counted, Value, define
+from failmodes.warehouse.metrics.intervals import Floats, exact_interval, quantile_interval
+from failmodes.warehouse.metrics.metric import Counted, Formula, Interval, NewcombeAuroc, Unstored, Value, define
 
 NOT_STORED, NO_FAILURE, NO_CORRECT = "the score is not stored", "no failure", "no correct prediction"
 COVERAGE_PERCENT = tuple(range(5, 101, 5))
@@ -89,11 +89,6 @@ def _ranking_of_both(rows: CellRows, score: str) -> Ranking:
     return ranking
 
 
-def _interval_of_auroc(rows: CellRows, score: str, value: float, level: float, comparisons: int) -> tuple[float, float]:
-    failures, correct = _effective_counts(rows, ranking_of(rows, score))
-    return auroc_interval(value, failures, correct, comparisons=comparisons, level=level)
-
-
 def _effective_counts(rows: CellRows, ranking: Ranking) -> tuple[float, float]:
     """Effective numbers of failures and of correct predictions among the ranked images (see `duplicates`)."""
     groups = kept_groups(rows.groups, ranking.places)
@@ -101,15 +96,26 @@ def _effective_counts(rows: CellRows, ranking: Ranking) -> tuple[float, float]:
     return failures, correct
 
 
-def _counted_events(rows: CellRows, score: str) -> Counted:
+def _events(rows: CellRows, score: str) -> list[Counted]:
     failures, correct = _effective_counts(rows, ranking_of(rows, score))
-    return min(Counted(failures, "failure"), Counted(correct, "correct prediction"))
+    return [Counted(failures, "failure"), Counted(correct, "correct prediction")]
 
 
-@define("AUROC for failures", f"area under the ROC curve; {_POSITIVE}; .5 is chance",
-        "Hendrycks & Gimpel 2017; interval: Newcombe 2006", columns=_COLUMNS, unit="score", scores=SCORES,
-        interval=_interval_of_auroc, fewest=FEWEST, counted=_counted_events)  # fmt: skip
+@define(
+    "AUROC for failures",
+    source="Hendrycks & Gimpel 2017; interval: Newcombe 2006",
+    columns=_COLUMNS,
+    unit="score",
+    scores=SCORES,
+    interval=NewcombeAuroc(minimum=FEWEST, counted=_events),
+)
 def auroc(rows: CellRows, score: str) -> Floats:
+    """Area under the ROC curve; failures are positive, the least certain rank first; .5 is chance.
+
+    >>> rows = CellRows.of({"confidence": [0.9, 0.8, 0.6, 0.7], "finite": [True] * 4, "correct": [1, 1, 1, 0]})
+    >>> round(float(auroc(rows, "confidence").mean()), 4)  # one of three correct predictions is less certain
+    0.6667
+    """
     return auroc_contributions(_ranking_of_both(rows, score), len(rows))
 
 
@@ -143,14 +149,25 @@ def _placements(ranking: Ranking) -> tuple[Floats, Floats]:
     return above[ranking.group], below[ranking.group]
 
 
-@define("AUGRC", "area under the generalized risk-coverage curve: mean over coverages of failures kept / N",
-        "Traub et al. 2024", columns=_COLUMNS, unit="score", scores=SCORES, higher_is_better=False, range=(0.0, 0.5),
-        image_range=(0.0, 1.0))  # fmt: skip
+@define(
+    "AUGRC",
+    source="Traub et al. 2024",
+    columns=_COLUMNS,
+    unit="score",
+    scores=SCORES,
+    higher_is_better=False,
+    range=(0.0, 0.5),
+    interval=Interval(image_range=(0.0, 1.0)),
+)
 def augrc(rows: CellRows, score: str) -> Floats:
-    """Contributions to the mean over pairs (i, j) of f_j K(i, j).
+    """Area under the generalized risk-coverage curve: mean over coverages of failures kept / N.
 
-    f is 1 of a failure, K is 1 where i is less certain than j and 1/2 where they tie. An image contributes as i and as
-    j.
+    Contributions to the mean over pairs (i, j) of f_j K(i, j): f is 1 of a failure, K is 1 where i is less certain than
+    j and 1/2 where they tie. An image contributes as i and as j.
+
+    >>> rows = CellRows.of({"confidence": [0.9, 0.8, 0.6, 0.7], "finite": [True] * 4, "correct": [1, 1, 1, 0]})
+    >>> float(augrc(rows, "confidence").mean())
+    0.09375
     """
     ranking = ranking_of(rows, score)
     count = len(ranking.places)
@@ -160,14 +177,25 @@ def augrc(rows: CellRows, score: str) -> Floats:
     return ranking.spread(as_failure + as_other - float(as_failure.mean()), len(rows))
 
 
-@define("AURC", "area under the risk-coverage curve: mean over coverages 1/N … N/N of the error rate of the images "
-        "kept", "Geifman & El-Yaniv 2017; Geifman et al. 2019", columns=_COLUMNS, unit="score", scores=SCORES,
-        higher_is_better=False)  # fmt: skip
+@define(
+    "AURC",
+    source="Geifman & El-Yaniv 2017; Geifman et al. 2019",
+    columns=_COLUMNS,
+    unit="score",
+    scores=SCORES,
+    higher_is_better=False,
+)
 def aurc(rows: CellRows, score: str) -> Floats:
-    """The mean over random orders where images tie.
+    """Area under the risk-coverage curve: mean over coverages 1/N … N/N of the error rate of the images kept.
+
+    The mean over random orders where images tie.
 
     The image of rank r is kept at coverages r/N … 1: it changes the error rate of each, and the error rate at its own
     rank is one of those that are averaged.
+
+    >>> rows = CellRows.of({"confidence": [0.9, 0.8, 0.6, 0.7], "finite": [True] * 4, "correct": [1, 1, 1, 0]})
+    >>> round(float(aurc(rows, "confidence").mean()), 4)  # (0 + 0 + 1/3 + 1/4) / 4
+    0.1458
     """
     ranking = ranking_of(rows, score)
     count, group, starts = len(ranking.places), ranking.group, ranking.starts
@@ -181,11 +209,22 @@ def aurc(rows: CellRows, score: str) -> Floats:
     return ranking.spread(float(risk.mean()) + influence - float(influence.mean()), len(rows))
 
 
-@define("AUPR for failures", f"average precision; {_POSITIVE}; the share of failures is chance",
-        "Hendrycks & Gimpel 2017", columns=_COLUMNS, unit="score", scores=SCORES,
-        refusal="a sample's value is too large by an unknown amount: use auroc",
-        is_stored_with_interval=False)  # fmt: skip
+@define(
+    "AUPR for failures",
+    source="Hendrycks & Gimpel 2017",
+    columns=_COLUMNS,
+    unit="score",
+    scores=SCORES,
+    refusal="a sample's value is too large by an unknown amount: use auroc",
+    interval=Unstored(),
+)
 def aupr(rows: CellRows, score: str) -> Value:
+    """Average precision; failures are positive, the least certain rank first; the share of failures is chance.
+
+    >>> rows = CellRows.of({"confidence": [0.9, 0.8, 0.6, 0.7], "finite": [True] * 4, "correct": [1, 1, 1, 0]})
+    >>> aupr(rows, "confidence").value  # one failure among the two least certain
+    0.5
+    """
     ranking = ranking_of(rows, score)
     failures, count = ranking.failure_count, len(ranking.places)
     if not failures:
@@ -209,10 +248,21 @@ def _interval_of_fpr95(rows: CellRows, score: str, value: float, level: float, c
     return float(low[0]), float(high[1])
 
 
-@define("FPR at 95% TPR", "share of correct predictions among those at or beyond the threshold that finds 95% of "
-        "failures", "Hendrycks & Gimpel 2017", columns=_COLUMNS, scores=SCORES, higher_is_better=False,
-        interval=_interval_of_fpr95, fewest=FEWEST_IN_TAIL, counted=_counted_events)  # fmt: skip
+@define(
+    "FPR at 95% TPR",
+    source="Hendrycks & Gimpel 2017",
+    columns=_COLUMNS,
+    scores=SCORES,
+    higher_is_better=False,
+    interval=Formula(formula=_interval_of_fpr95, minimum=FEWEST_IN_TAIL, counted=_events),
+)
 def fpr95(rows: CellRows, score: str) -> Value:
+    """Share of correct predictions among those at or beyond the threshold that finds 95% of failures.
+
+    >>> rows = CellRows.of({"confidence": [0.9, 0.8, 0.6, 0.7], "finite": [True] * 4, "correct": [1, 1, 1, 0]})
+    >>> round(fpr95(rows, "confidence").value, 4)
+    0.3333
+    """
     ranking = _ranking_of_both(rows, score)
     failures, count = ranking.failure_count, len(ranking.places)
     missed = failures - ceil(FOUND * failures)
@@ -222,19 +272,29 @@ def fpr95(rows: CellRows, score: str) -> Value:
     return Value(float(correct - (ranking.starts[last] - ranking.failures_before[last])) / correct, count)
 
 
-def _counted_within(rows: CellRows, score: str) -> Counted:
-    return _counted_events(rows, "confidence")
+def _events_with_confidence(rows: CellRows) -> list[Counted]:
+    return _events(rows, "confidence")
 
 
-@define("AUROC for failures among images of like confidence", "area under the ROC curve over pairs of a failure and a "
-        "correct prediction of one tenth by confidence; .5: the score adds nothing to confidence",
-        "Janes & Pepe 2009", columns=(*_COLUMNS, "confidence"), unit="score",
-        scores=(*OF_ATTENTION, "empty_map"), fewest=FEWEST_IN_TAIL, counted=_counted_within,
-        refusal="its error is unknown where a tenth holds few images: use auroc")  # fmt: skip
+@define(
+    "AUROC for failures among images of like confidence",
+    source="Janes & Pepe 2009",
+    columns=(*_COLUMNS, "confidence"),
+    unit="score",
+    scores=(*OF_ATTENTION, "empty_map"),
+    interval=Interval(minimum=FEWEST_IN_TAIL, counted=_events_with_confidence),
+    refusal="its error is unknown where a tenth holds few images: use auroc",
+)
 def auroc_within(rows: CellRows, score: str) -> Floats:
-    """The covariate-adjusted AUROC, each tenth weighted by its pairs.
+    """AUROC over pairs in one tenth of the images by confidence; .5: the score adds nothing to confidence.
 
+    The covariate-adjusted AUROC over pairs of a failure and a correct prediction, each tenth weighted by its pairs.
     Tenths of fewer than two failures or two correct predictions take no part.
+
+    >>> maps = {"predicted.has_map": [True] * 40, "predicted.spread": np.tile([0.2, 0.2, 0.4, 0.4], 10)}
+    >>> rows = CellRows.of({"confidence": [0.9] * 40, "correct": np.tile([1, 1, 0, 0], 10), **maps})
+    >>> float(auroc_within(rows, "attention_spread").mean())  # failures have the wider maps
+    1.0
     """
     certainty, failed = _certainty(rows, score), ~rows["correct"]
     tenths = rows.once("tenths", lambda: _tenths(rows["confidence"]))

@@ -138,8 +138,8 @@ def quantile_interval(
     )
 
 
-def mean_with_made_up(
-    values: Floats, least: float, most: float, added: float = 1.0, groups: Groups | None = None
+def mean_with_pseudo_images(
+    values: Floats, least: float, most: float, pseudo_images: float = 1.0, groups: Groups | None = None
 ) -> tuple[float, float]:
     """Mean of images and two pseudo-images, of the smallest and largest possible contribution, and its variance.
 
@@ -150,26 +150,28 @@ def mean_with_made_up(
         values: (N,) contributions of images.
         least: smallest contribution of one image.
         most: largest one.
-        added: pseudo-images at each end.
+        pseudo_images: pseudo-images at each end.
         groups: of duplicates (see `duplicates`), whose contributions are summed first; a pseudo-image then counts as a
             group of the effective size.
     """
     if groups is not None:
-        return _mean_of_groups(values, least, most, added, groups)
-    total = len(values) + 2 * added
-    center = (float(values.sum()) + added * (least + most)) / total
-    squares = (float(np.square(values).sum()) + added * (least**2 + most**2)) / total
+        return _mean_of_groups(values, least, most, pseudo_images, groups)
+    total = len(values) + 2 * pseudo_images
+    center = (float(values.sum()) + pseudo_images * (least + most)) / total
+    squares = (float(np.square(values).sum()) + pseudo_images * (least**2 + most**2)) / total
     return center, max(squares - center**2, 0.0) / total  # rounding may make it negative
 
 
-def _mean_of_groups(values: Floats, least: float, most: float, added: float, groups: Groups) -> tuple[float, float]:
-    """As `mean_with_made_up`, with the cluster-robust variance; the same for groups of one image."""
+def _mean_of_groups(
+    values: Floats, least: float, most: float, pseudo_images: float, groups: Groups
+) -> tuple[float, float]:
+    """As `mean_with_pseudo_images`, with the cluster-robust variance; the same for groups of one image."""
     size = 1 / independent_share(groups)
-    total = len(values) + 2 * added * size
-    center = (float(values.sum()) + added * size * (least + most)) / total
+    total = len(values) + 2 * pseudo_images * size
+    center = (float(values.sum()) + pseudo_images * size * (least + most)) / total
     squares = float(np.square(group_sums(values - center, groups)).sum())
-    made_up = added * size**2 * ((least - center) ** 2 + (most - center) ** 2)
-    return center, (squares + made_up) / total**2
+    pseudo_squares = pseudo_images * size**2 * ((least - center) ** 2 + (most - center) ** 2)
+    return center, (squares + pseudo_squares) / total**2
 
 
 def interval_of_mean(
@@ -178,27 +180,27 @@ def interval_of_mean(
     *,
     comparisons: int = 1,
     level: float = 0.95,
-    added: float = 0.0,
+    pseudo_images: float = 0.0,
     count: float | None = None,
     groups: Groups | None = None,
 ) -> tuple[float, float, float]:
     """The mean of images with its interval: corrected for skewness, or normal with pseudo-images.
 
-    See `deviations` and `mean_with_made_up`.
+    See `deviations` and `mean_with_pseudo_images`.
 
     Args:
         values: (N,) contributions of images.
         image_range: smallest and largest contribution of one image.
         comparisons: Bonferroni's correction: how many intervals hold at once.
         level: with this chance.
-        added: pseudo-images at each end of the range.
+        pseudo_images: pseudo-images at each end of the range.
         count: number of images that take part, at least 2 for an interval; default: all.
-        groups: of duplicates, see `mean_with_made_up`.
+        groups: of duplicates, see `mean_with_pseudo_images`.
     """
     value = float(values.mean())
-    center, variance = mean_with_made_up(values, *image_range, added, groups)
-    skewness = 0.0 if added else skewness_of_mean(values, groups)
-    if not added:
+    center, variance = mean_with_pseudo_images(values, *image_range, pseudo_images, groups)
+    skewness = 0.0 if pseudo_images else skewness_of_mean(values, groups)
+    if not pseudo_images:
         known = (len(values) if count is None else count) * independent_share(groups)
         variance *= known / (known - 1) if known > 1 else nan
     below, above = (

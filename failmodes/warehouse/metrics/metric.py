@@ -1,38 +1,40 @@
-"""The metric class: a definition, and one function of a cell that computes it.
+"""The metric class: a definition, one function of a cell that computes it, and how its interval is computed.
 
 A function requests its inputs by the names of its parameters:
 
 - `rows`: the images of the cell (`CellRows`); `clean`: the same images when clean; `curve`: those from clean up to
   here; `reference`: the clean images of the evaluation, the same or others;
 - `score`: the confidence score, for a metric of several scores;
-- `weights`: (B, N) how often each image counts, for a metric of the whole cell that is fast to resample;
+- `weights`: (B, N) how often each image counts, for a statistic that is fast to resample;
 - `preds` and `target`: as in torchmetrics, (N,) predicted and true classes; `preds` are (N, C) softmax probabilities
   if the metric requests them.
 
-It returns the contribution of each image, (N,) with NaN for those that take no part, whose mean is the metric; or one
-`Value` of the cell; or, given `weights`, (B,) numbers. If it is not defined it raises `Undefined` with the reason.
-From this follow its value, standard error and interval, its mean over cells, its difference between two models, and its
-error over training seeds.
+It returns the contribution of each image, (N,) with NaN for those that take no part, whose mean is the metric; or a
+statistic of the cell: one `Value`, or, given `weights`, (B,) numbers. If it is not defined it raises `Undefined` with
+the reason. From this and its `Interval` follow its value, standard error and interval, its mean over cells, its
+difference between two models, and its error over training seeds.
 """
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from math import inf, isfinite, isnan, sqrt
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.runtime.errors import StudyError
 from failmodes.runtime.hashing import source_hash
-from failmodes.runtime.plugins import import_modules
+from failmodes.runtime.packages import import_modules
 from failmodes.warehouse import metrics as package
-from failmodes.warehouse.metrics.cell_rows import CERTAINTY, OTHER, Cell, CellRows, Undefined
+from failmodes.warehouse.metrics.cell_rows import CERTAINTY, OTHER, CellRows, ComparedCell, Undefined
 from failmodes.warehouse.metrics.intervals import (
     Floats,
+    auroc_interval,
+    exact_interval,
     interval_of_mean,
     normal_quantile,
     quantile_interval,
@@ -40,6 +42,7 @@ from failmodes.warehouse.metrics.intervals import (
 
 NO_IMAGE, NOT_FINITE = "no image takes part", "it is not a finite number"
 Weights = NDArray[np.floating[Any]]
+Ends = tuple[float, float]
 RESAMPLES, SEED = 200, 0  # of images: gives standard errors to 5%
 FEWEST_IMAGES = 30  # with fewer there are values but no statements
 # Largest bias of a value, as a multiple of what resampling adds: of the minimum of alike classes, whose errors a
@@ -47,6 +50,13 @@ FEWEST_IMAGES = 30  # with fewer there are values but no statements
 BIAS_OF_SHIFT = 1 / (sqrt(2) - 1)
 PLAUSIBLE = 2.0  # standard errors within which two values count as equal
 _PAIRED = {"clean", "curve"}  # parameters that need clean images, image by image
+
+
+class Value(NamedTuple):
+    """The result of a function of a cell if not all of its images take part."""
+
+    value: float
+    n: int
 
 
 class SamplingBias(NamedTuple):
@@ -76,6 +86,158 @@ class Counted(NamedTuple):
     noun: str
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Interval:
+    """The interval of a metric: here of the mean of contributions, or by bootstrap if it is a statistic of the cell.
+
+    Attributes:
+        image_range: smallest and largest contribution of one image, of which a pseudo-image each is added; default:
+            the metric's range where finite, else 1 away from 0.
+        is_continuous: whether contributions are continuous, so that their spread is never 0 by chance: the interval
+            is then corrected for skewness, and no pseudo-images are added.
+        minimum: how many images a value needs to be comparable with a limit or with another model: with fewer it is
+            not measurable; default: as many as any statement where contributions are continuous.
+        counted: (parameters as the metric's) to the numbers of images that `minimum` is about; default: the images
+            that take part.
+    """
+
+    image_range: tuple[float, float] | None = None
+    is_continuous: bool = False
+    minimum: int = 0
+    counted: Callable[..., Sequence[Counted]] | None = None
+    has_formula: ClassVar[bool] = False  # of a single cell, which is more exact than one from an error
+    is_stored: ClassVar[bool] = True  # whether a load computes it
+
+    @property
+    def pseudo_images(self) -> float:
+        """Pseudo-images at each end of the range of contributions."""
+        return 0.0 if self.is_continuous else 1.0
+
+    def counts(self, evaluated: "Evaluated") -> Sequence[Counted]:
+        """The numbers of images that `minimum` is about."""
+        if self.counted is None:
+            return [Counted(evaluated.effective_n, "image")]
+        counts: Sequence[Counted] = evaluated.ask(self.counted)
+        return counts
+
+    def lacking(self, evaluated: "Evaluated") -> str:
+        """Why a value rests on too few images for statements; '' if it does not."""
+        minimum = self.minimum or (FEWEST_IMAGES if self.is_continuous else 0)
+        count, noun = min(self.counts(evaluated))
+        return "" if count >= minimum else too_few(round(count), noun, minimum)
+
+    def ends(self, evaluated: "Evaluated", level: float, comparisons: int) -> Ends | None:
+        """Both ends, which hold for all `comparisons` together (Bonferroni); None if there is no interval."""
+        if self.lacking(evaluated):
+            return None
+        if evaluated.replicates is not None:
+            return _bootstrap_ends(evaluated, evaluated.replicates, level, comparisons)
+        if evaluated.images is None:
+            return None
+        scale = len(evaluated.images) / evaluated.n  # the same as in `_of_images`
+        least, most = (evaluated.value + (end - evaluated.value) * scale for end in evaluated.metric.image_range)
+        _, low, high = interval_of_mean(
+            evaluated.images,
+            (least, most),
+            comparisons=comparisons,
+            level=level,
+            pseudo_images=self.pseudo_images,
+            count=evaluated.n,
+            groups=evaluated.cell.rows.groups,
+        )
+        return evaluated.within_range(low, high)
+
+
+class Unstored(Interval):
+    """A bootstrap by computing a statistic of each resample: too slow for a load, which stores the value alone."""
+
+    is_stored = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Bootstrap(Interval):
+    """A bootstrap of a statistic with weights.
+
+    Attributes:
+        bias: (rows) to bounds of the bias of a sample's value; default: none.
+        taking_part: (rows) to (N,) bool, which images take part; default: all.
+    """
+
+    bias: Callable[[CellRows], SamplingBias] | None = None
+    taking_part: Callable[[CellRows], NDArray[np.bool_]] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ExactShare(Interval):
+    """Clopper and Pearson's exact interval of a share of images, each of which contributes 0, 1, or 1/2 for a tie.
+
+    Attributes:
+        of_all: whether all images of the cell take part.
+    """
+
+    of_all: bool = True
+    has_formula = True
+
+    def ends(self, evaluated: "Evaluated", level: float, comparisons: int) -> Ends:
+        """Both ends; of duplicates with the effective number of images."""
+        hits = round(2 * evaluated.value * evaluated.n) / 2
+        whole = np.array([np.floor(hits), np.ceil(hits)]) * evaluated.independent
+        low, high = exact_interval(whole, evaluated.effective_n, comparisons=comparisons, level=level)
+        return float(low[0]), float(high[1])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OrderStatistic(Interval):
+    """Order statistics as the interval of a quantile of contributions.
+
+    Attributes:
+        quantile: 0-1.
+    """
+
+    quantile: float
+    has_formula = True
+    minimum: int = FEWEST_IMAGES
+
+    def ends(self, evaluated: "Evaluated", level: float, comparisons: int) -> Ends | None:
+        """Both ends, the range of the metric where no order statistic is one."""
+        if self.lacking(evaluated) or evaluated.values is None:
+            return None
+        low, high = quantile_interval(
+            evaluated.values, self.quantile, evaluated.metric.range, comparisons=comparisons, level=level,
+            independent=evaluated.independent,
+        )  # fmt: skip
+        return min(low, evaluated.value), max(high, evaluated.value)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NewcombeAuroc(Interval):
+    """Newcombe's interval of an AUROC; `counted` gives the positive and the negative images."""
+
+    has_formula = True
+
+    def ends(self, evaluated: "Evaluated", level: float, comparisons: int) -> Ends:
+        """Both ends."""
+        positives, negatives = (count.images for count in self.counts(evaluated))
+        return auroc_interval(evaluated.value, positives, negatives, comparisons=comparisons, level=level)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Formula(Interval):
+    """An interval of one metric alone.
+
+    Attributes:
+        formula: (parameters as the metric's, value, level, comparisons) to both ends.
+    """
+
+    formula: Callable[..., Ends]
+    has_formula = True
+
+    def ends(self, evaluated: "Evaluated", level: float, comparisons: int) -> Ends:
+        """Both ends."""
+        low, high = evaluated.ask(self.formula, value=evaluated.value, level=level, comparisons=comparisons)
+        return low, high
+
+
 @dataclass(frozen=True, eq=False)
 class Metric:
     """One metric.
@@ -91,19 +253,8 @@ class Metric:
         formula: in plain characters.
         source: paper or standard that defines it.
         scores: the scores of a metric of several scores.
-        quantile: 0-1, for a metric that is a quantile of contributions instead of their mean.
-        interval: (parameters as those of `function`, value, level, comparisons) to both ends, if the spread of the
-            contributions gives no valid interval.
-        bias: bounds of the bias of a sample's value.
-        taking_part: for a metric with weights, (N,) bool, which images take part; default: all.
-        image_range: smallest and largest contribution of one image; default: `range` where finite.
-        is_continuous: whether contributions are continuous, so that their spread is never 0 by chance: intervals then
-            add no pseudo-images.
-        fewest: how many images a value needs to be comparable with a limit or with another model: with fewer it is not
-            measurable; default: as many as any statement where contributions are continuous, or for a quantile.
-        counted: (rows) to the number of images that `fewest` is about; default: those that take part.
+        interval: how its interval is computed.
         refusal: why gates and claims refuse it; '' if they accept it.
-        is_stored_with_interval: whether a load computes its interval, which takes 200 times as long without weights.
         preds: kind of `preds` for its function.
         is_users: whether it is defined outside this package.
         version: for a user's metric, a hash of its source.
@@ -119,16 +270,8 @@ class Metric:
     formula: str = ""
     source: str = ""
     scores: tuple[str, ...] = ()
-    quantile: float | None = None
-    interval: Callable[..., tuple[float, float]] | None = None
-    bias: Callable[..., SamplingBias] | None = None
-    taking_part: Callable[[CellRows], NDArray[np.bool_]] | None = None
-    image_range: tuple[float, float] = (0.0, 0.0)
-    is_continuous: bool = False
-    fewest: int = 0
-    counted: Callable[..., Counted] | None = None
+    interval: Interval = Interval()
     refusal: str = ""
-    is_stored_with_interval: bool = True
     preds: Literal["classes", "probabilities"] = "classes"
     is_users: bool = False
     version: str = ""
@@ -136,12 +279,6 @@ class Metric:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parameters", parameters_of(self.function))
-        if self.image_range == (0.0, 0.0) and not self.is_continuous:
-            least, most = self.range
-            made_up = (least if isfinite(least) else -1.0, most if isfinite(most) else 1.0)
-            object.__setattr__(self, "image_range", made_up)
-        if not self.fewest and (self.is_continuous or self.quantile is not None):
-            object.__setattr__(self, "fewest", FEWEST_IMAGES)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Call the function itself."""
@@ -153,9 +290,19 @@ class Metric:
         return "neither" if self.higher_is_better is None else "higher" if self.higher_is_better else "lower"
 
     @property
-    def added_images(self) -> float:
-        """Pseudo-images at each end of `image_range` in intervals."""
-        return 0.0 if self.is_continuous else 1.0
+    def image_range(self) -> tuple[float, float]:
+        """Smallest and largest contribution of a pseudo-image; zeros where none is added."""
+        if self.interval.image_range is not None:
+            return self.interval.image_range
+        if self.interval.is_continuous:
+            return 0.0, 0.0
+        least, most = self.range
+        return (least if isfinite(least) else -1.0), (most if isfinite(most) else 1.0)
+
+    @property
+    def is_share_of_images(self) -> bool:
+        """Whether it is a share of all images of a cell, each of which contributes 0 or 1."""
+        return isinstance(self.interval, ExactShare) and self.interval.of_all
 
     @property
     def takes_score(self) -> bool:
@@ -175,7 +322,7 @@ class Metric:
     @cached_property
     def takes_tensors(self) -> bool:
         """Whether parameters of its function are annotated as torch.Tensor."""
-        hints = (one.annotation for one in inspect.signature(self.function).parameters.values())
+        hints = (parameter.annotation for parameter in inspect.signature(self.function).parameters.values())
         return any(str(getattr(hint, "__name__", hint)).rpartition(".")[2] == "Tensor" for hint in hints)
 
     def columns_of(self, score: str | None) -> tuple[str, ...]:
@@ -185,36 +332,65 @@ class Metric:
         return (*self.columns, *(("finite", CERTAINTY[score][0]) if score else ()))
 
 
-class Value(NamedTuple):
-    """The result of a function of a cell if not all of its images take part."""
-
-    value: float
-    n: int
-
-
-class Evaluated(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Evaluated:
     """A metric of one cell.
 
     Attributes:
+        metric: the metric.
+        cell: its rows.
+        score: of a metric of several scores.
         value: of all images.
         n: images that take part.
+        independent: the effective number of them as a share of `n`; 1 without duplicates.
         images: (N,) contributions, the mean for images that take no part; None without contributions.
         replicates: (B,) values of resampled images; None with contributions or without weights.
         values: (n,) contributions to a quantile; None for other metrics.
         bias: bounds of the bias of `value`.
-        independent: for metrics without contributions, the effective number of images as a share of `n`.
     """
 
+    metric: Metric
+    cell: ComparedCell
+    score: str | None
     value: float
     n: int
+    independent: float
     images: Floats | None = None
     replicates: Floats | None = None
     values: Floats | None = None
     bias: SamplingBias = SamplingBias()
-    independent: float = 1.0
+
+    @property
+    def effective_n(self) -> float:
+        """Kish's effective number of the images that take part."""
+        return self.n * self.independent
+
+    @property
+    def lacking(self) -> str:
+        """Why the value rests on too few images for statements and intervals; '' if it does not."""
+        return self.metric.interval.lacking(self)
+
+    def ends(self, level: float = 0.95, comparisons: int = 1) -> Ends | None:
+        """Both ends of the interval; None if there is none.
+
+        Args:
+            level: of the interval.
+            comparisons: Bonferroni's correction: how many intervals hold at once.
+        """
+        return self.metric.interval.ends(self, level, comparisons)
+
+    def ask(self, function: Callable[..., Any], **others: Any) -> Any:
+        """The result of a function of the cell with parameters as those of a metric, and others."""
+        return function(**arguments_of(self.metric, parameters_of(function), self.cell, self.score), **others)
+
+    def within_range(self, low: float, high: float) -> Ends | None:
+        """Ends cut to the range of the metric; None if they are not numbers."""
+        return None if isnan(low) else (max(self.metric.range[0], low), min(self.metric.range[1], high))
 
 
-def evaluate(metric: Metric, cell: Cell, score: str | None = None, weights: Weights | None = None) -> Evaluated | str:
+def evaluate(
+    metric: Metric, cell: ComparedCell, score: str | None = None, weights: Weights | None = None
+) -> Evaluated | str:
     """Compute a metric of one cell, or return the reason why it is not defined there.
 
     Args:
@@ -232,28 +408,101 @@ def evaluate(metric: Metric, cell: Cell, score: str | None = None, weights: Weig
         return str(error)
 
 
-def _evaluate(metric: Metric, cell: Cell, score: str | None, weights: Weights | None) -> Evaluated:
-    given = arguments_of(metric, metric.parameters, cell, score)
+def _evaluate(metric: Metric, cell: ComparedCell, score: str | None, weights: Weights | None) -> Evaluated:
+    arguments = arguments_of(metric, metric.parameters, cell, score)
     if metric.takes_weights:
-        return _weighted(metric, cell, given, weights)
-    found = _users_value(metric, given, cell) if metric.is_users else metric.function(**given)
-    if isinstance(found, Value) or not np.ndim(found):
-        alone = found if isinstance(found, Value) else Value(float(found), len(cell.rows))
-        own = Evaluated(*alone, independent=cell.rows.independent_share())
-        return _with_replicates(metric, cell, score, own, weights)
-    images = np.asarray(found)
-    if metric.quantile is None:
-        return _of_images(images)
-    is_known = ~np.isnan(images)
-    values = images[is_known]
+        return _weighted(metric, cell, score, arguments, weights)
+    result = _users_value(metric, arguments, cell) if metric.is_users else metric.function(**arguments)
+    if isinstance(result, Value) or not np.ndim(result):
+        value, n = result if isinstance(result, Value) else (float(result), len(cell.rows))
+        independent = cell.rows.independent_share()
+        evaluated = Evaluated(metric, cell, score, value, n, independent)
+        return _with_replicates(evaluated, weights)
+    contributions = np.asarray(result)
+    if isinstance(metric.interval, OrderStatistic):
+        return _with_replicates(_of_quantile(metric, cell, score, contributions, metric.interval.quantile), weights)
+    return _of_images(metric, cell, score, contributions)
+
+
+def _of_quantile(
+    metric: Metric, cell: ComparedCell, score: str | None, contributions: NDArray[Any], quantile: float
+) -> Evaluated:
+    is_known = ~np.isnan(contributions)
+    values = contributions[is_known]
     if not len(values):
         raise Undefined(NO_IMAGE)
-    quantile = float(np.quantile(values.astype(np.float64), metric.quantile))
-    own = Evaluated(quantile, len(values), values=values, independent=cell.rows.independent_share(is_known))
-    return _with_replicates(metric, cell, score, own, weights)
+    value = float(np.quantile(values.astype(np.float64), quantile))
+    return Evaluated(metric, cell, score, value, len(values), cell.rows.independent_share(is_known), values=values)
 
 
-def _users_value(metric: Metric, given: dict[str, Any], cell: Cell) -> Any:
+def _of_images(metric: Metric, cell: ComparedCell, score: str | None, contributions: NDArray[Any]) -> Evaluated:
+    is_known = ~np.isnan(contributions) if contributions.dtype.kind == "f" else np.ones(len(contributions), np.bool_)
+    n = int(np.count_nonzero(is_known))
+    if not n:
+        raise Undefined(NO_IMAGE)
+    images = contributions.astype(np.float64)
+    mean = float(images.mean() if n == len(images) else images[is_known].mean())
+    if not isfinite(mean):
+        raise Undefined(NOT_FINITE)
+    if n < len(images):
+        images = np.where(is_known, images - mean, 0) * (len(images) / n) + mean
+    independent = cell.rows.independent_share(None if n == len(images) else is_known)
+    return Evaluated(metric, cell, score, mean, n, independent, images)
+
+
+def _weighted(
+    metric: Metric, cell: ComparedCell, score: str | None, arguments: dict[str, Any], weights: Weights | None
+) -> Evaluated:
+    value = float(metric.function(**arguments, weights=np.ones((1, len(cell.rows))))[0])
+    method = metric.interval
+    assert isinstance(method, Bootstrap), f"{metric.name} takes weights"
+    bias = SamplingBias() if method.bias is None else method.bias(cell.rows)
+    taking_part = None if method.taking_part is None else method.taking_part(cell.rows)
+    n = len(cell.rows) if taking_part is None else int(np.count_nonzero(taking_part))
+    evaluated = Evaluated(metric, cell, score, value, n, cell.rows.independent_share(taking_part), bias=bias)
+    if weights is None:
+        return evaluated
+    replicates = np.asarray(metric.function(**arguments, weights=weights), np.float64)
+    return replace(evaluated, replicates=np.nan_to_num(replicates, nan=value))  # resamples in which no image takes part
+
+
+def _with_replicates(evaluated: Evaluated, weights: Weights | None) -> Evaluated:
+    """Add values of resampled images, if weights are given."""
+    if not np.isfinite(evaluated.value):
+        raise Undefined(NOT_FINITE)
+    if weights is None:
+        return evaluated
+    replicates = np.array([_resampled(evaluated, row) for row in weights])
+    known = replicates[np.isfinite(replicates)]
+    if len(known) < 2:
+        raise Undefined("resampled images do not define it")
+    shift = (float(known.mean()) - evaluated.value) * BIAS_OF_SHIFT
+    replicates = np.where(np.isfinite(replicates), replicates, known.mean())
+    return replace(evaluated, replicates=replicates, bias=SamplingBias(min(0.0, shift), max(0.0, shift)))
+
+
+def _resampled(evaluated: Evaluated, counts: Weights) -> float:
+    resample = evaluated.cell.taken(np.repeat(np.arange(len(evaluated.cell.rows)), counts.astype(np.int64)))
+    try:
+        again = evaluate(evaluated.metric, resample, evaluated.score)
+    except StudyError:  # a user's function may need every class, and a resample may lack one
+        return np.nan
+    return np.nan if isinstance(again, str) else again.value
+
+
+def _bootstrap_ends(evaluated: Evaluated, replicates: Floats, level: float, comparisons: int) -> Ends | None:
+    """A normal interval with the variance of replicates, pseudo-images, and the bounds of the bias."""
+    least, most = evaluated.metric.image_range
+    added, count = evaluated.metric.interval.pseudo_images, evaluated.effective_n
+    center = (evaluated.value * count + added * (least + most)) / (count + 2 * added)
+    spread = max(float(replicates.var(ddof=1)), evaluated.bias.error**2)
+    half = normal_quantile(level, comparisons) * sqrt(spread + 2 * ((most - least) / count) ** 2)
+    low = min(evaluated.value, center) - evaluated.bias.high - half
+    high = max(evaluated.value, center) - evaluated.bias.low + half
+    return evaluated.within_range(low, high)
+
+
+def _users_value(metric: Metric, arguments: dict[str, Any], cell: ComparedCell) -> Any:
     """The result of a user's function; images without `preds` take no part.
 
     Raises:
@@ -266,18 +515,18 @@ def _users_value(metric: Metric, given: dict[str, Any], cell: Cell) -> Any:
         usable = usable_images(rows, metric.preds)
     count = int(np.count_nonzero(usable))
     try:
-        found = metric.function(**given)
-        shape = () if isinstance(found, str | Value) else tuple(np.shape(found))
-        if isinstance(found, str):
-            raise Undefined(found)
-        if isinstance(found, Value):
-            return found
+        result = metric.function(**arguments)
+        shape = () if isinstance(result, str | Value) else tuple(np.shape(result))
+        if isinstance(result, str):
+            raise Undefined(result)
+        if isinstance(result, Value):
+            return result
         if shape == ():
-            return Value(float(found), count)
+            return Value(float(result), count)
         if shape == (count,):
-            spread = np.full(len(rows), np.nan)
-            spread[usable] = np.asarray(found, np.float64)
-            return spread
+            contributions = np.full(len(rows), np.nan)
+            contributions[usable] = np.asarray(result, np.float64)
+            return contributions
     except Undefined:
         raise
     except Exception as error:
@@ -285,35 +534,18 @@ def _users_value(metric: Metric, given: dict[str, Any], cell: Cell) -> Any:
     raise StudyError(f"{where}: it returned shape {shape}, expected a number or one per image, ({count},)")
 
 
-def _with_replicates(
-    metric: Metric, cell: Cell, score: str | None, found: Evaluated, weights: Weights | None
-) -> Evaluated:
-    """Add values of resampled images, if weights are given."""
-    if not np.isfinite(found.value):
-        raise Undefined(NOT_FINITE)
-    if weights is None:
-        return found
-    replicates = np.array([_resampled(metric, cell, score, row) for row in weights])
-    known = replicates[np.isfinite(replicates)]
-    if len(known) < 2:
-        raise Undefined("resampled images do not define it")
-    shift = (float(known.mean()) - found.value) * BIAS_OF_SHIFT
-    filled = np.where(np.isfinite(replicates), replicates, known.mean())
-    return found._replace(replicates=filled, bias=SamplingBias(min(0.0, shift), max(0.0, shift)))
-
-
-def arguments_of(metric: Metric, parameters: tuple[str, ...], cell: Cell, score: str | None) -> dict[str, Any]:
+def arguments_of(metric: Metric, parameters: tuple[str, ...], cell: ComparedCell, score: str | None) -> dict[str, Any]:
     """The arguments of a function of a metric, by the names of its parameters."""
-    found = {name: _GIVEN[name](cell, score) for name in parameters if name in _GIVEN}
+    arguments = {name: _ARGUMENTS[name](cell, score) for name in parameters if name in _ARGUMENTS}
     if _PREDS.isdisjoint(parameters):
-        return found
+        return arguments
     usable = usable_images(cell.rows, metric.preds)
     preds = cell.rows["predicted"].astype(np.int64) if metric.preds == "classes" else _probabilities(cell.rows)
-    own = {"preds": preds, "target": cell.rows["label"].astype(np.int64)}
+    both = {"preds": preds, "target": cell.rows["label"].astype(np.int64)}
     for name in _PREDS & set(parameters):
-        values = own[name] if usable.all() else own[name][usable]
-        found[name] = as_tensor(values) if metric.takes_tensors else values
-    return found
+        values = both[name] if usable.all() else both[name][usable]
+        arguments[name] = as_tensor(values) if metric.takes_tensors else values
+    return arguments
 
 
 def usable_images(rows: CellRows, preds: str) -> NDArray[np.bool_]:
@@ -338,7 +570,7 @@ def as_tensor(values: NDArray[Any]) -> Any:
     return sys.modules["torch"].from_numpy(np.ascontiguousarray(values))
 
 
-_GIVEN: Mapping[str, Callable[[Cell, str | None], Any]] = {
+_ARGUMENTS: Mapping[str, Callable[[ComparedCell, str | None], Any]] = {
     "rows": lambda cell, _: cell.rows,
     "clean": lambda cell, _: cell.clean,
     "curve": lambda cell, _: cell.curve,
@@ -346,16 +578,7 @@ _GIVEN: Mapping[str, Callable[[Cell, str | None], Any]] = {
     "score": lambda _, score: score,
 }
 _PREDS = {"preds", "target"}
-USERS_PARAMETERS = (*_GIVEN, "preds", "target")
-
-
-def lacking(metric: Metric, cell: Cell, score: str | None, found: Evaluated) -> str:
-    """Why a metric of one cell rests on too few images for statements and intervals; '' if it does not."""
-    if metric.counted is None:
-        count, noun = Counted(found.n * cell.rows.independent_share(), "image")
-    else:
-        count, noun = metric.counted(**arguments_of(metric, parameters_of(metric.counted), cell, score))
-    return "" if count >= metric.fewest else too_few(round(count), noun, metric.fewest)
+USERS_PARAMETERS = (*_ARGUMENTS, "preds", "target")
 
 
 def too_few(count: int, noun: str = "image", least: int = FEWEST_IMAGES) -> str:
@@ -365,103 +588,12 @@ def too_few(count: int, noun: str = "image", least: int = FEWEST_IMAGES) -> str:
     return f"{count:,} {counted} too few: at least {least} are needed"
 
 
-def ends_of(
-    metric: Metric, cell: Cell, score: str | None, found: Evaluated, *, level: float = 0.95, comparisons: int = 1
-) -> tuple[float, float] | None:
-    """Both ends of the interval of a metric in one cell; None if it has none.
-
-    Args:
-        metric: the metric.
-        cell: its cell.
-        score: for a metric of several scores.
-        found: the result of `evaluate`.
-        level: of the interval.
-        comparisons: Bonferroni's correction: how many intervals hold at once.
-    """
-    if metric.interval is not None:
-        given = arguments_of(metric, parameters_of(metric.interval), cell, score)
-        return metric.interval(**given, value=found.value, level=level, comparisons=comparisons)
-    if lacking(metric, cell, score, found):
-        return None
-    if found.values is not None and metric.quantile is not None:
-        low, high = quantile_interval(
-            found.values, metric.quantile, metric.range, comparisons=comparisons, level=level,
-            independent=found.independent,
-        )  # fmt: skip
-        return min(low, found.value), max(high, found.value)
-    if found.images is not None:
-        scale = len(found.images) / found.n  # the same as in `_of_images`
-        least, most = (found.value + (end - found.value) * scale for end in metric.image_range)
-        _, low, high = interval_of_mean(
-            found.images,
-            (least, most),
-            comparisons=comparisons,
-            level=level,
-            added=metric.added_images,
-            count=found.n,
-            groups=cell.rows.groups,
-        )
-    elif found.replicates is not None:
-        center, variance = of_replicates(found, found.replicates, metric, found.n * found.independent)
-        half = normal_quantile(level, comparisons) * float(np.sqrt(variance))
-        low = min(found.value, center) - found.bias.high - half
-        high = max(found.value, center) - found.bias.low + half
-    else:
-        return None
-    return None if isnan(low) else (max(metric.range[0], low), min(metric.range[1], high))
-
-
-def of_replicates(found: Evaluated, replicates: Floats, metric: Metric, count: float) -> tuple[float, float]:
-    """Center and variance of a resampled metric, with pseudo-images beside `count` effective ones."""
-    least, most = metric.image_range
-    center = (found.value * count + metric.added_images * (least + most)) / (count + 2 * metric.added_images)
-    spread = max(float(replicates.var(ddof=1)), found.bias.error**2)
-    return center, spread + 2 * ((most - least) / count) ** 2
-
-
-def _of_images(contributions: NDArray[Any]) -> Evaluated:
-    known = ~np.isnan(contributions) if contributions.dtype.kind == "f" else np.ones(len(contributions), np.bool_)
-    n = int(np.count_nonzero(known))
-    if not n:
-        raise Undefined(NO_IMAGE)
-    values = contributions.astype(np.float64)
-    mean = float(values.mean() if n == len(values) else values[known].mean())
-    if not isfinite(mean):
-        raise Undefined(NOT_FINITE)
-    if n == len(values):
-        return Evaluated(mean, n, values)
-    spread = np.where(known, values - mean, 0) * (len(values) / n)
-    return Evaluated(mean, n, spread + mean)
-
-
-def _weighted(metric: Metric, cell: Cell, given: dict[str, Any], weights: Weights | None) -> Evaluated:
-    found = metric.function(**given, weights=np.ones((1, len(cell.rows))))
-    bias = SamplingBias() if metric.bias is None else metric.bias(cell.rows)
-    taking_part = None if metric.taking_part is None else metric.taking_part(cell.rows)
-    n = len(cell.rows) if taking_part is None else int(np.count_nonzero(taking_part))
-    independent = cell.rows.independent_share(taking_part)
-    if weights is None:
-        return Evaluated(float(found[0]), n, bias=bias, independent=independent)
-    replicates = np.asarray(metric.function(**given, weights=weights), np.float64)
-    filled = np.nan_to_num(replicates, nan=float(found[0]))  # for resamples without images that take part
-    return Evaluated(float(found[0]), n, replicates=filled, bias=bias, independent=independent)
-
-
-def _resampled(metric: Metric, cell: Cell, score: str | None, counts: Weights) -> float:
-    drawn = cell.taken(np.repeat(np.arange(len(cell.rows)), counts.astype(np.int64)))
-    try:
-        found = evaluate(metric, drawn, score)
-    except StudyError:  # a user's function may need every class, and a resample may lack one
-        return np.nan
-    return np.nan if isinstance(found, str) else found.value
-
-
 def _probabilities(rows: CellRows) -> NDArray[np.float64]:
     """(N, C) softmax of all logits."""
     logits = rows["logits"].astype(np.float64)
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    found: NDArray[np.float64] = odds / odds.sum(axis=1, keepdims=True)
-    return found
+    probabilities: NDArray[np.float64] = odds / odds.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 @cache
@@ -469,29 +601,42 @@ def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
     """The names of those parameters that have no default."""
     return tuple(
         name
-        for name, one in inspect.signature(function).parameters.items()
-        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     )
 
 
 METRICS: dict[str, Metric] = {}  # those of this package, by name
 
 
-def define(
-    title: str, formula: str, source: str = "", *, name: str = "", columns: tuple[str, ...] = (), **options: Any
-) -> Callable[[Callable[..., Any]], Metric]:
-    """Register a function as a metric in METRICS, under the function's name; see `Metric`."""
+def define(title: str, *, name: str = "", formula: str = "", **options: Any) -> Callable[[Callable[..., Any]], Metric]:
+    """Register a function as a metric in METRICS, under its name; the formula is the start of its docstring.
+
+    Args:
+        title: of the metric, see `Metric`.
+        name: default: that of the function.
+        formula: default: the first paragraph of the function's docstring.
+        options: other fields of `Metric`.
+    """
 
     def register(function: Callable[..., Any]) -> Metric:
-        own = name or function.__name__
-        metric = Metric(own, title, function, formula=formula, source=source, columns=columns, **options)
-        assert own not in METRICS, f"{own} is defined twice"
-        METRICS[own] = metric
+        metric = Metric(
+            name or function.__name__, title, function, formula=formula or described_by(function), **options
+        )
+        assert metric.name not in METRICS, f"{metric.name} is defined twice"
+        METRICS[metric.name] = metric
         return metric
 
     return register
 
 
+def described_by(function: Any) -> str:
+    """The first paragraph of a function's docstring, without its final period."""
+    return " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split()).removesuffix(".")
+
+
+CONTINUOUS = Interval(is_continuous=True)
 UNBOUNDED = (-inf, inf)
 POSITIVE = (0.0, inf)
 
@@ -506,9 +651,9 @@ def all_metrics() -> Mapping[str, Metric]:
     return dict(sorted(METRICS.items(), key=lambda item: _place(item[1])))
 
 
-def known_metrics(own: Iterable[Metric] = ()) -> dict[str, Metric]:
+def known_metrics(users: Iterable[Metric] = ()) -> dict[str, Metric]:
     """Every metric by name, with a user's own, which may replace one of this package."""
-    return {**all_metrics(), **{metric.name: metric for metric in own}}
+    return {**all_metrics(), **{metric.name: metric for metric in users}}
 
 
 def _place(metric: Metric) -> tuple[int, str]:

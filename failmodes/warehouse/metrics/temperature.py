@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from failmodes.warehouse.metrics.calibration import LOSS_RANGE, binned_error
 from failmodes.warehouse.metrics.cell_rows import CellRows, Undefined
 from failmodes.warehouse.metrics.intervals import Floats
-from failmodes.warehouse.metrics.metric import POSITIVE, Value, define
+from failmodes.warehouse.metrics.metric import POSITIVE, Interval, Unstored, Value, define
 from failmodes.warehouse.schema import SCALED_LOG_SUM_EXP, TEMPERATURES
 
 NO_LOGITS = "neither all logits nor their log-sum-exp at each temperature are stored"
@@ -147,24 +147,59 @@ def _spread(known: NDArray[np.bool_], values: Floats) -> Floats:
     return found
 
 
-@define("negative log-likelihood with temperature scaling", "mean of -ln softmax(logits / T) of the label", _GUO,
-        columns=_COLUMNS, unit="nats", range=POSITIVE, image_range=LOSS_RANGE, higher_is_better=False,
-        refusal=NO_ERROR)  # fmt: skip
+@define(
+    "negative log-likelihood with temperature scaling",
+    source=_GUO,
+    columns=_COLUMNS,
+    unit="nats",
+    range=POSITIVE,
+    interval=Interval(image_range=LOSS_RANGE),
+    higher_is_better=False,
+    refusal=NO_ERROR,
+)
 def scaled_nll_nats(rows: CellRows, reference: CellRows | None) -> Floats:
+    """Mean of -ln softmax(logits / T) of the label.
+
+    >>> logits = {"logits": [[2, 0]] * 2, "confidence": [0.88] * 2, "loss_nats": [0.13] * 2, "finite": [True] * 2}
+    >>> rows = CellRows.of({"image_id": [0, 1], "label": [0, 0], "correct": [1, 1], **logits})
+    >>> scaled_nll_nats(rows, reference=rows).round(3).tolist()  # at T = 1/2
+    [0.018, 0.018]
+    """
     found = scaled(rows, reference)
     return _spread(found.known, found.loss)
 
 
-@define("mean confidence with temperature scaling", "mean of the largest softmax(logits / T)", _GUO, columns=_COLUMNS,
-        higher_is_better=None, refusal=NO_ERROR)  # fmt: skip
+@define(
+    "mean confidence with temperature scaling", source=_GUO, columns=_COLUMNS, higher_is_better=None, refusal=NO_ERROR
+)
 def scaled_mean_confidence(rows: CellRows, reference: CellRows | None) -> Floats:
+    """Mean of the largest softmax(logits / T).
+
+    >>> logits = {"logits": [[2, 0]] * 2, "confidence": [0.88] * 2, "loss_nats": [0.13] * 2, "finite": [True] * 2}
+    >>> rows = CellRows.of({"image_id": [0, 1], "label": [0, 0], "correct": [1, 1], **logits})
+    >>> scaled_mean_confidence(rows, reference=rows).round(3).tolist()  # at T = 1/2
+    [0.982, 0.982]
+    """
     found = scaled(rows, reference)
     return _spread(found.known, found.confidence)
 
 
-@define("calibration error (ECE) with temperature scaling", "as ECE, of softmax(logits / T)", _GUO, columns=_COLUMNS,
-        higher_is_better=False, refusal=NO_ERROR, is_stored_with_interval=False)  # fmt: skip
+@define(
+    "calibration error (ECE) with temperature scaling",
+    source=_GUO,
+    columns=_COLUMNS,
+    higher_is_better=False,
+    refusal=NO_ERROR,
+    interval=Unstored(),
+)
 def scaled_ece(rows: CellRows, reference: CellRows | None) -> Value:
+    """As ECE, of softmax(logits / T).
+
+    >>> logits = {"logits": [[2, 0]] * 2, "confidence": [0.88] * 2, "loss_nats": [0.13] * 2, "finite": [True] * 2}
+    >>> rows = CellRows.of({"image_id": [0, 1], "label": [0, 0], "correct": [1, 1], **logits})
+    >>> round(scaled_ece(rows, reference=rows).value, 3)
+    0.018
+    """
     found = scaled(rows, reference)
     return Value(binned_error(found.confidence, rows["correct"][found.known]), len(found.loss))
 
@@ -177,18 +212,36 @@ def _temperature(rows: CellRows, reference: CellRows | None, is_odd: bool) -> Va
     return Value(TEMPERATURES[places[is_odd]], len(found.loss))
 
 
-_FITTED = "argmin over the grid of the mean negative log-likelihood of clean images of {} image_id"
+_FITTED: dict[str, Any] = {
+    "source": _GUO,
+    "columns": _COLUMNS,
+    "unit": "temperature",
+    "range": (TEMPERATURES[0], TEMPERATURES[-1]),
+    "higher_is_better": None,
+    "refusal": NO_ERROR,
+    "interval": Unstored(),
+}
 
 
-@define("temperature of images of even image_id", _FITTED.format("odd"), _GUO, columns=_COLUMNS, unit="temperature",
-        range=(TEMPERATURES[0], TEMPERATURES[-1]), higher_is_better=None, refusal=NO_ERROR,
-        is_stored_with_interval=False)  # fmt: skip
+@define("temperature of images of even image_id", **_FITTED)
 def even_temperature(rows: CellRows, reference: CellRows | None) -> Value:
+    """Argmin over the grid of the mean negative log-likelihood of clean images of odd image_id.
+
+    >>> logits = {"logits": [[2, 0]] * 2, "confidence": [0.88] * 2, "loss_nats": [0.13] * 2, "finite": [True] * 2}
+    >>> rows = CellRows.of({"image_id": [0, 1], "label": [0, 0], "correct": [1, 1], **logits})
+    >>> even_temperature(rows, reference=rows).value
+    0.5
+    """
     return _temperature(rows, reference, is_odd=False)
 
 
-@define("temperature of images of odd image_id", _FITTED.format("even"), _GUO, columns=_COLUMNS, unit="temperature",
-        range=(TEMPERATURES[0], TEMPERATURES[-1]), higher_is_better=None, refusal=NO_ERROR,
-        is_stored_with_interval=False)  # fmt: skip
+@define("temperature of images of odd image_id", **_FITTED)
 def odd_temperature(rows: CellRows, reference: CellRows | None) -> Value:
+    """Argmin over the grid of the mean negative log-likelihood of clean images of even image_id.
+
+    >>> logits = {"logits": [[2, 0]] * 2, "confidence": [0.88] * 2, "loss_nats": [0.13] * 2, "finite": [True] * 2}
+    >>> rows = CellRows.of({"image_id": [0, 1], "label": [0, 0], "correct": [1, 1], **logits})
+    >>> odd_temperature(rows, reference=rows).value
+    0.5
+    """
     return _temperature(rows, reference, is_odd=True)

@@ -11,12 +11,11 @@ Results are untrusted input, and a hash proves only that a file is unchanged sin
 used from a footer are checked here: their types, and the path that they belong to.
 """
 
-import errno
 import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -28,7 +27,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from failmodes.runtime.errors import DamagedShardError, StorageError, first_line
+from failmodes.runtime.errors import DamagedShardError
 from failmodes.runtime.hashing import identity_of
 from failmodes.runtime.storage.files import (
     StorePath,
@@ -36,10 +35,9 @@ from failmodes.runtime.storage.files import (
     check_regular,
     exists,
     list_published,
+    parsing_errors,
     read_bytes,
-    reason_of,
 )
-from failmodes.runtime.versions import now_utc
 from failmodes.warehouse.database_schema import SHARDS
 from failmodes.warehouse.schema import (
     ATTENTION,
@@ -50,6 +48,7 @@ from failmodes.warehouse.schema import (
     SCHEMA_VERSION,
     SHARDED,
     Table,
+    now_utc,
 )
 
 if TYPE_CHECKING:
@@ -66,15 +65,12 @@ ROW_GROUP_ROWS = 64 * 1024  # rows encoded at a time; any number gives the same 
 HASHED_ROWS = 32 * 1024  # rows copied at a time for hashing
 
 # Limits of a footer: ours have a thousand bytes of text, and a row group per ROW_GROUP_ROWS rows
-MOST_TEXT_BYTES, MOST_ITEMS = 1 << 20, 100_000
+MAX_TEXT_BYTES = 1 << 20
+MAX_ITEMS = 100_000
 # Rows may take this many bytes, or this multiple of the file's size if that is more; ours take less than ten times
-LEAST_DECODED_BYTES, MOST_GROWTH = 128 << 20, 100
+MIN_DECODED_BYTES = 128 << 20
+MAX_GROWTH = 100
 ROW_BYTES = 100  # of memory per row besides its columns, such as for nullable columns that the file lacks
-
-# Errors of parsers have no common base
-_PARSING_ERRORS = (
-    pa.ArrowException, OSError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError,
-)  # fmt: skip
 
 # Facts of a shard that a load stores, beside its time and versions
 FACTS_KEPT = ("elapsed_s", "images_per_s", "device", "batch_size", "identity_error", "changed_predictions")
@@ -163,8 +159,8 @@ def _shard_parts(identity: dict[str, str]) -> tuple[str, ...]:
 def write_dimension(output: StorePath, table: Table, key: str, rows: list[dict[str, Any]] | pa.Table) -> StorePath:
     """Publish the rows of a dimension under `key`, unless exactly these rows are published."""
     path = dimension_path(output, table, key)
-    given = pa.Table.from_pylist(rows, schema=table.arrow()) if isinstance(rows, list) else rows
-    rows = given.select(table.arrow().names).cast(table.arrow())
+    written = pa.Table.from_pylist(rows, schema=table.arrow()) if isinstance(rows, list) else rows
+    rows = written.select(table.arrow().names).cast(table.arrow())
     with suppress(DamagedShardError):  # missing or damaged: written again
         if (not isinstance(path, Path) or exists(path)) and read_verified(path).content_hash == content_hash(rows):
             return path
@@ -184,8 +180,8 @@ def published_cells(output: StorePath, evaluation_id: str, *, attention: bool, l
     cells = []
     for table in [PREDICTION_FACTS, *[ATTENTION] * attention, *[LOGITS] * logits]:
         files = list_published(output / RESULTS_FOLDER / table.name / folder, SHARD_FILE)
-        found = (_CELL_FILE.search("/".join(path.parts)) for path in files)
-        cells.append({Cell(match["corruption"], Decimal(match["severity"])) for match in found if match})
+        matches = (_CELL_FILE.search("/".join(path.parts)) for path in files)
+        cells.append({Cell(match["corruption"], Decimal(match["severity"])) for match in matches if match})
     return set.intersection(*cells)
 
 
@@ -198,8 +194,7 @@ def list_results_files(output: StorePath, table: Table) -> Iterator[StorePath]:
     return iter(list_published(output / RESULTS_FOLDER / table.name, ".parquet"))
 
 
-@contextmanager
-def damage_of(path: object) -> Iterator[None]:
+def damage_of(path: object) -> AbstractContextManager[None]:
     """Turn errors of reading or parsing a file into a DamagedShardError, unless the system refused to read it.
 
     Raises:
@@ -207,16 +202,7 @@ def damage_of(path: object) -> Iterator[None]:
         StorageError: it could not be read, whatever its content.
         MemoryError: unchanged.
     """
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise DamagedShardError(f"{path} is missing") from error
-    except MemoryError:
-        raise
-    except _PARSING_ERRORS as error:
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # Arrow's own errors have no number
-            raise StorageError(f"cannot read {path}: {reason_of(error)}") from error
-        raise DamagedShardError(f"{path} is damaged and cannot be read ({first_line(error)})") from error
+    return parsing_errors(path, lambda reason: DamagedShardError(f"{path} is damaged and cannot be read ({reason})"))
 
 
 def read_verified(path: StorePath) -> StoredTable:
@@ -259,8 +245,8 @@ def _opened(source: Any) -> pq.ParquetFile:
     """A Parquet file with limits for its footer and checksums for its pages."""
     return pq.ParquetFile(
         source,
-        thrift_string_size_limit=MOST_TEXT_BYTES,
-        thrift_container_size_limit=MOST_ITEMS,
+        thrift_string_size_limit=MAX_TEXT_BYTES,
+        thrift_container_size_limit=MAX_ITEMS,
         page_checksum_verification=True,
     )
 
@@ -278,7 +264,7 @@ def _check_size(metadata: pq.FileMetaData, file_bytes: int) -> None:
     """
     groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
     decoded = sum(group.total_byte_size for group in groups) + metadata.num_rows * ROW_BYTES
-    most = max(LEAST_DECODED_BYTES, MOST_GROWTH * file_bytes)
+    most = max(MIN_DECODED_BYTES, MAX_GROWTH * file_bytes)
     if decoded > most:
         raise ValueError(
             f"its {file_bytes:,} bytes would become {metadata.num_rows:,} rows of {decoded / 1e6:,.0f} MB, "
@@ -314,7 +300,8 @@ def _unseal(metadata: pq.FileMetaData, path: StorePath) -> dict[str, Any]:
 
 
 def _check_footer(footer: dict[str, Any], path: StorePath) -> None:
-    identity, facts = footer["identity"], footer["facts"]
+    identity = footer["identity"]
+    facts = footer["facts"]
     for value in (footer["table"], footer["content_hash"], *identity.values()):
         _text(value)
     if footer["table"] in [table.name for table in SHARDED]:

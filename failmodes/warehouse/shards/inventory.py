@@ -41,12 +41,14 @@ LoadError = DamagedShardError | StorageError
 
 # Threads for local results, and for remote ones, which mostly wait; one core is left to the consumer of local rows,
 # since more threads would only wait for each other.
-FOOTER_THREADS, REMOTE_FOOTER_THREADS = 4, 32
-ROW_THREADS, REMOTE_ROW_THREADS = min(8, max(1, (os.cpu_count() or 1) - 1)), 16
+FOOTER_THREADS = 4
+REMOTE_FOOTER_THREADS = 32
+ROW_THREADS = min(8, max(1, (os.cpu_count() or 1) - 1))
+REMOTE_ROW_THREADS = 16
 
 
 HEADER_BYTES = 24  # of a PNG, which contain its size
-MOST_STORED_PIXELS = 2**24  # of one stored picture, 4,096 squared
+MAX_STORED_PIXELS = 2**24  # of one stored picture, 4,096 squared
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -90,12 +92,12 @@ def stored_columns(output: Path, table: Table) -> set[str]:
         DamagedShardError: a file cannot be parsed.
     """
     files = {path.parts[-4] if table in SHARDED else path.name: path for path in list_results_files(output, table)}
-    found: list[set[str]] = []
+    columns: list[set[str]] = []
     for path in files.values():
         with damage_of(path):
-            found.append(set(pq.read_schema(path).names))
-    partitions = set(PARTITIONS) if found and table in SHARDED else set()
-    return partitions.union(set.intersection(*found) if found else ())
+            columns.append(set(pq.read_schema(path).names))
+    partitions = set(PARTITIONS) if columns and table in SHARDED else set()
+    return partitions.union(set.intersection(*columns) if columns else ())
 
 
 def scan_results(outputs: Sequence[StorePath]) -> tuple[dict[FileKey, ResultsFile], list[DamagedShardError]]:
@@ -117,9 +119,9 @@ def scan_results(outputs: Sequence[StorePath]) -> tuple[dict[FileKey, ResultsFil
             raise WarehouseError(f"{output} holds no results: {_where_it_is(output)}")
         read = _read_footers(output)
         damaged.extend(file for file in read if isinstance(file, DamagedShardError))
-        found = {file.key: file for file in read if isinstance(file, ResultsFile)}
-        for key, file in found.items():
-            if file.table is not ATTENTION or (PREDICTION_FACTS.name, *key[1:]) in found:
+        readable = {file.key: file for file in read if isinstance(file, ResultsFile)}
+        for key, file in readable.items():
+            if file.table is not ATTENTION or (PREDICTION_FACTS.name, *key[1:]) in readable:
                 files[key] = file
     return files, damaged
 
@@ -177,8 +179,8 @@ def _read(file: ResultsFile) -> pa.Table | LoadError:
         columns: dict[str, Any] = dict(zip(rows.column_names, rows.columns, strict=True))
         schema = file.table.arrow()
         for name, value in zip(PARTITIONS, file.key[1:], strict=True):
-            given = Decimal(value) if name == "severity" else value
-            columns[name] = pa.repeat(pa.scalar(given, schema.field(name).type), len(rows))
+            partition = Decimal(value) if name == "severity" else value
+            columns[name] = pa.repeat(pa.scalar(partition, schema.field(name).type), len(rows))
         return pa.table([columns[name] for name in schema.names], schema=schema)
     except (DamagedShardError, StorageError) as error:
         return error
@@ -207,7 +209,8 @@ def cast_to_table(rows: pa.Table, table: Table, subject: object, *, without: tup
     Raises:
         DamagedShardError: a column has another type, a required one is missing or has nulls, or a text is too long.
     """
-    schema, names = table.arrow(without=without), set(rows.column_names)
+    schema = table.arrow(without=without)
+    names = set(rows.column_names)
     with damage_of(subject):
         columns = [
             _cast_column(rows[field.name] if field.name in names else None, len(rows), field, table) for field in schema

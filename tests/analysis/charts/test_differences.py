@@ -40,7 +40,8 @@ def test_panels_go_from_the_largest_loss_to_the_largest_gain() -> None:
 
 def test_decided_cells_have_the_color_of_the_model_that_is_higher() -> None:
     figure = draw(compared())
-    found, color = panels(figure), colors(figure)
+    found = panels(figure)
+    color = colors(figure)
     assert color[points(found["Gaussian noise"])[5]["winner"]] == BLUE
     assert color[points(found["Contrast"])[5]["winner"]] == VERMILLION
     assert color[points(found["Fog"])[1]["winner"]] == GRAY

@@ -9,8 +9,9 @@ from checkpoint_comparisons import CORRUPTIONS
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix
 from synthetic_results import Synthetic
+from warehouse_files import change_file
 
-from failmodes.analysis.charts import curves, exemplars, onset
+from failmodes.analysis.charts import accuracy, curves, exemplars, onset
 from failmodes.analysis.charts.registry import draw_selection
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAPER
@@ -43,10 +44,10 @@ POINTS = {
         "select model_label, 100 * total_drop, curvature from shapes join evaluation_labels using (evaluation_id) "
         "where curvature is not null",
     ),
-    "drops": (
-        ("label", "accuracy", "clean_accuracy", "drop_points"),
-        "select model_label, accuracy, clean_accuracy, 100 * (clean_accuracy - accuracy) from accuracy_by_severity "
-        "where severity > 0",
+    "accuracy": (
+        ("label", "corruption", "severity", "accuracy"),
+        "select model_label, corruption, severity::double, accuracy from accuracy_by_severity "
+        "where corruption in (select corruption from corruptions where corruption_group <> 'clean')",
     ),
     "distortion": (
         ("series", "corruption", "severity", "mean"),
@@ -148,7 +149,16 @@ def test_each_corruption_has_the_first_image_in_rank(con: duckdb.DuckDBPyConnect
 
 
 def test_without_exemplars_it_says_so(warehouse_copy: Path) -> None:
-    with duckdb.connect(str(warehouse_copy)) as changed:
-        changed.execute("delete from exemplars")
+    change_file(warehouse_copy, "delete from exemplars")
     with open_warehouse(warehouse_copy) as con, pytest.raises(WarehouseError, match="no exemplars of Alpha"):
         exemplars.chart(con, select_one(con, models=["Alpha"]))
+
+
+@pytest.mark.parametrize("of", ["", "many_"])
+def test_the_command_of_each_cell_selects_images_of_that_cell(request: pytest.FixtureRequest, of: str) -> None:
+    con, selection = (request.getfixturevalue(f"{of}{name}") for name in ("con", "selection"))
+    for cell in rows_of(accuracy.chart(con, selection)):
+        condition = cell["command"].split('"')[1].removesuffix(" and not correct limit 24")
+        found = con.sql(f"select avg(correct::int) as share from predictions where {condition}").pl().item()
+        if cell["corruption"] != "Mean":
+            assert found == pytest.approx(cell["accuracy"]), cell

@@ -19,7 +19,7 @@ from failmodes.analysis.evaluations.selection import Selection, select_one
 from failmodes.cli import app
 from failmodes.warehouse.database.connection import open_warehouse
 
-MOST_ROWS = 5000
+MAX_ROWS = 5000
 
 
 @pytest.mark.parametrize("layout", ["page", pytest.param("paper", marks=pytest.mark.slow)])
@@ -32,7 +32,7 @@ def test_every_chart_states_finding_data_and_source(
     assert "400\u00a0images of Synthetic digits" in figure.subtitle or name == "exemplars"
     assert "seed 0" in figure.source
     spec = figure.to_dict()
-    assert sum(len(rows) for rows in spec["datasets"].values()) < MOST_ROWS
+    assert sum(len(rows) for rows in spec["datasets"].values()) < MAX_ROWS
 
 
 def test_charts_are_the_files_of_the_folder() -> None:

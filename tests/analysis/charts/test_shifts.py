@@ -11,8 +11,9 @@ from synthetic_shifts import write_shift
 from failmodes.analysis.charts.registry import draw_selection
 from failmodes.analysis.charts.style.frame import FRAMES
 from failmodes.analysis.evaluations.selection import select_one
-from failmodes.analysis.report.shift_section import shift_limitations, shift_sections, shift_table
-from failmodes.analysis.statistics.shape_tables import open_current
+from failmodes.analysis.judging.derivation import DERIVATION
+from failmodes.analysis.judging.stored import open_current
+from failmodes.analysis.report.sections import shift_limitations, shift_sections, shift_table
 from failmodes.analysis.statistics.shifts import shift_rows
 from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse.database.connection import open_warehouse
@@ -32,7 +33,7 @@ def of_shifts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckD
     write_shift(
         output, "Hard", hard, images=50, clean_correct=clean, clean_images=50, classes=2, order=2, note="cropped"
     )
-    load([output], output / "warehouse.duckdb")
+    load([output], output / "warehouse.duckdb", derivation=DERIVATION)
     with open_current(output / "warehouse.duckdb") as con:
         yield con
 

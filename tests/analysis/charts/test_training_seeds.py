@@ -26,7 +26,8 @@ def test_curves_are_one_line_a_model_with_its_runs_behind(
 ) -> None:
     figure = curves.chart(seeded_con, seeded)
     rows = rows_of(figure)
-    points, runs = rows.filter(pl.col("chord").is_not_null()), rows.filter(pl.col("run").is_not_null())
+    points = rows.filter(pl.col("chord").is_not_null())
+    runs = rows.filter(pl.col("run").is_not_null())
     assert points["label"].unique().sort().to_list() == ["Fir", "Loner", "Oak"]
     assert runs["run"].unique().sort().to_list() == RUNS
     means = [np.mean([seeded_results.correct[run, c][-1].mean() for run in RUNS[:3]]) for c in ("fog", "contrast")]
@@ -41,7 +42,8 @@ def test_the_ranking_has_a_mark_a_model_and_a_tick_a_run(
 ) -> None:
     figure = ranking.chart(seeded_con, seeded)
     rows = rows_of(figure)
-    marks, ticks = rows.filter(pl.col("run").is_null()), rows.filter(pl.col("run").is_not_null())
+    marks = rows.filter(pl.col("run").is_null())
+    ticks = rows.filter(pl.col("run").is_not_null())
     mean = "Mean of 2\u00a0corruptions"
     for label in ("Fir", "Oak"):
         runs = [

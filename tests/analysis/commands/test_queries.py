@@ -23,6 +23,53 @@ def test_a_result_fits_the_terminal(handed: Path, columns: int) -> None:
     assert any("Gaussian noise" in line for line in shown), "no word is broken"
 
 
+def test_columns_that_are_the_same_in_all_rows_are_one_line_where_the_table_is_too_wide(handed: Path) -> None:
+    shown = failmodes_in_terminal("query", WORST, folder=handed, columns=100)
+    assert shown.startswith("┌")
+    head, below = shown.splitlines()[1], shown[shown.rindex("┘") :]
+    assert {"corruption_label", "severity", "accuracy", "low", "high", "accuracy_drop", "model_label"} <= {
+        *head.split()
+    }
+    assert "image_count" not in head
+    assert "in all rows: image_count 80" in below
+    assert "image_count" in failmodes_in_terminal("query", WORST, folder=handed, columns=200).splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    ("sql", "options", "hint"),
+    [
+        (
+            "from predictions where corruption = 'fgo'", (),
+            "no row of predictions has corruption 'fgo': did you mean 'fog'?",
+        ),
+        ("from predictions where corruption in ('fog', 'contrat') and severity > 5", (), "did you mean 'contrast'?"),
+        (
+            "from accuracy_by_severity where model_label = $m", ("--param", "m=Alfa"),
+            "no row of accuracy_by_severity has model_label 'Alfa': did you mean 'Alpha'?",
+        ),
+        ("from accuracy_by_severity where corruption = any($c)", ("--param", 'c=["fgo"]'), "did you mean 'fog'?"),
+        (
+            "select * from predictions p where p.label_name = 'x'' y'", ("--format", "csv"),
+            "no row of predictions has label_name",
+        ),
+        ("from predictions where corruption = 'fog' and severity = 9", (), ""),
+        ("from models where model_label = 'Alpha'", (), ""),
+    ],
+)  # fmt: skip
+def test_a_result_without_rows_names_unknown_values(
+    handed: Path, sql: str, options: tuple[str, ...], hint: str
+) -> None:
+    done = failmodes("query", sql, *options, folder=handed)
+    notes = [line for line in done.stderr.splitlines() if line.startswith("no row of ")]
+    assert len(notes) == bool(hint)
+    assert hint in "".join(notes)
+
+
+def test_a_filter_of_images_without_rows_names_unknown_values(handed: Path) -> None:
+    refused = failmodes("images", "--filter", "corruption = 'fgo'", folder=handed, expect=2)
+    assert "did you mean 'fog'?" in refused.stderr
+
+
 def test_a_terminal_shows_the_first_rows_and_says_so(handed: Path) -> None:
     shown = failmodes_in_terminal("query", IMAGES, folder=handed)
     assert shown.count("\n│") == 1 + 50

@@ -11,6 +11,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from failmodes.analysis.commands import report as cli
+from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.warehouse.database.load import load
 
 
@@ -36,7 +37,7 @@ def test_command_draws_from_images_and_from_a_warehouse(
 @pytest.mark.slow
 def test_shapes_are_stored_and_listed(tmp_path: Path) -> None:
     write_synthetic(tmp_path, images=100, models=("Alpha",), corruptions=("fog",))
-    load([tmp_path], tmp_path / "warehouse.duckdb")
+    load([tmp_path], tmp_path / "warehouse.duckdb", derivation=DERIVATION)
     listed = failmodes("shapes", "warehouse.duckdb", "--resamples", "200", folder=tmp_path).stdout
     assert "fog" in listed.lower()
     assert "200 resamples" in listed

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from synthetic_results import write_synthetic
+from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, select, select_one
 from failmodes.runtime.errors import StudyError
@@ -21,6 +21,17 @@ def test_selection_filters_and_refuses_what_is_not_there(shaped_warehouse: Path)
             select(con, models=["Gamma"])
         with pytest.raises(StudyError, match="no corruption 'snow'"):
             select(con, corruptions=["snow"])
+        with pytest.raises(StudyError, match="no corruption 'fgo'.*did you mean 'fog'"):
+            select(con, corruptions=["fgo"])
+
+
+def test_four_characters_of_an_evaluation_id_name_it(shaped_warehouse: Path, synthetic: Synthetic) -> None:
+    evaluation_id = synthetic.evaluations["Beta"]
+    with open_warehouse(shaped_warehouse) as con:
+        (selection,) = select(con, evaluations=[evaluation_id[:4]])
+        assert selection.ids == [evaluation_id]
+        with pytest.raises(StudyError, match="no evaluation"):
+            select(con, evaluations=[evaluation_id[:3]])
 
 
 def test_evaluations_of_other_images_do_not_share_a_chart(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from synthetic_results import write_synthetic
 from synthetic_thumbnails import write_thumbnails
 
 from failmodes.analysis.evaluations.selection import select
-from failmodes.analysis.explorer.cells import Cell, cells_of, read_curves
+from failmodes.analysis.explorer.cells import ModelCell, cells_of, read_curves
+from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
@@ -20,7 +21,7 @@ def explored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("explored")
     write_synthetic(folder)
     write_thumbnails(folder, 400)
-    load([folder], folder / "warehouse.duckdb")
+    load([folder], folder / "warehouse.duckdb", derivation=DERIVATION)
     return folder / "warehouse.duckdb"
 
 
@@ -32,7 +33,7 @@ def con(explored: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @pytest.fixture(scope="session")
-def fog_cell(con: duckdb.DuckDBPyConnection) -> Cell:
+def fog_cell(con: duckdb.DuckDBPyConnection) -> ModelCell:
     """The model Alpha under fog at severity 5."""
     cells = cells_of(read_curves(con, select(con)[0])).values()
     return next(one for one in cells if (one.label, one.corruption, one.severity) == ("Alpha", "fog", 5))

@@ -16,7 +16,7 @@ from synthetic_results import CURVES, Synthetic
 from failmodes.analysis.evaluations.selection import select
 from failmodes.analysis.explorer.cells import (
     BINS,
-    Cell,
+    ModelCell,
     Slice,
     accuracy_of,
     pictures_of,
@@ -39,7 +39,7 @@ def test_points_are_those_of_the_stored_cells(con: duckdb.DuckDBPyConnection, sy
 
 @pytest.mark.parametrize("severity", [0.0, 5.0])
 def test_figures_are_those_of_the_rows(
-    con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: Cell, severity: float
+    con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: ModelCell, severity: float
 ) -> None:
     cell = fog_cell._replace(severity=severity)
     with duckdb.connect(str(explored), read_only=True) as own:
@@ -84,7 +84,7 @@ SLICES = {
 
 @pytest.mark.parametrize("name", SLICES)
 def test_a_slice_holds_the_images_that_fit(
-    con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: Cell, name: str
+    con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: ModelCell, name: str
 ) -> None:
     which, fits = SLICES[name]
     images = read_images(con, explored, fog_cell, which)
@@ -93,7 +93,7 @@ def test_a_slice_holds_the_images_that_fit(
     assert bool(images.comparison) == (0 < images.chosen.height < 400)
 
 
-def test_a_slice_has_the_interval_of_scipy(con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: Cell) -> None:
+def test_a_slice_has_the_interval_of_scipy(con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: ModelCell) -> None:
     images = read_images(con, explored, fog_cell, Slice(true_class="one"))
     for rows in (images.chosen, images.rows.filter(~pl.col("in_slice"))):
         test = binomtest(int(rows["correct"].sum()), rows.height).proportion_ci(method="exact")
@@ -113,7 +113,7 @@ def test_a_slice_has_the_interval_of_scipy(con: duckdb.DuckDBPyConnection, explo
     ],
 )
 def test_what_is_no_condition_is_one_line(
-    con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: Cell, condition: str, message: str
+    con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: ModelCell, condition: str, message: str
 ) -> None:
     with pytest.raises(QueryError) as caught:
         read_images(con, explored, fog_cell, Slice(condition=condition))
@@ -121,7 +121,7 @@ def test_what_is_no_condition_is_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_pictures_are_those_of_the_rows(con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: Cell) -> None:
+def test_pictures_are_those_of_the_rows(con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: ModelCell) -> None:
     images = read_images(con, explored, fog_cell, Slice(true_class="one"))
     rows = images.chosen.head(3)
     made = pictures_of(con, None, images, rows)
@@ -131,7 +131,7 @@ def test_pictures_are_those_of_the_rows(con: duckdb.DuckDBPyConnection, explored
 
 
 def test_a_strip_is_the_image_from_clean_to_the_last_severity(
-    con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: Cell
+    con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: ModelCell
 ) -> None:
     (selection,) = select(con)
     strip = strip_of(con, None, selection, fog_cell, 7)

@@ -31,7 +31,7 @@ def test_every_cell_runs() -> None:
     _, found = app.run()
     assert found["points"].height == 2 * 5 * 6
     assert found["cell"].severity > 0
-    assert found["found"].rows.height == 400
+    assert found["slice_images"].chosen.height == 400
     assert len(found["cell_elements"]) == 3
     assert found["view"] == View()
 

@@ -8,7 +8,8 @@ from failmodes.analysis.images.sample_images import many_images
 def test_tiles_cover_the_photographs() -> None:
     from sklearn.datasets import load_sample_image
 
-    small, large = many_images([], 32), many_images([], 224)
+    small = many_images([], 32)
+    large = many_images([], 224)
     assert small.images.shape == (48, 32, 32, 3)
     assert large.images.shape == (12, 224, 224, 3)
     for name, tiles in (("china.jpg", large.images[:6]), ("flower.jpg", large.images[6:])):

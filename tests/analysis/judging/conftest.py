@@ -6,7 +6,7 @@ import pytest
 from built_once import built_once
 from synthetic_results import write_synthetic
 
-from failmodes.analysis.judging.stored import DERIVATION
+from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.warehouse.database.export import export_evaluations
 from failmodes.warehouse.database.load import load
 

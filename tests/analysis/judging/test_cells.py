@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from failmodes.analysis.judging.cells import MissingCell, OnRecord, StatedCells, find_cells
-from failmodes.ingest.statements import Statement
+from failmodes.analysis.judging.cells import EvaluatedCells, MissingCell, StatementCells, find_cells
+from failmodes.ingest.statements import as_statement
 from failmodes.runtime.errors import StudyError
 
 CLEAN = ("none", 0.0)
@@ -14,13 +14,15 @@ MINE = [("mine", 1.0), ("mine", 2.0)]
 CANDIDATE = {CLEAN, *FOG, *MINE}
 
 
-def found(candidate: Any = CANDIDATE, baseline: Any = CANDIDATE, **keys: Any) -> StatedCells:
+def found(candidate: Any = CANDIDATE, baseline: Any = CANDIDATE, **keys: Any) -> StatementCells:
     relation = {} if "relation" in keys else {"relation": "worse_by_at_most"}
-    return find_cells(Statement(metric="accuracy", **relation, **keys), OnRecord(candidate, baseline), "rules")
+    return find_cells(
+        as_statement({"metric": "accuracy"} | relation | keys), EvaluatedCells(candidate, baseline), "rules"
+    )
 
 
 def cells_of(**keys: Any) -> list[tuple[str, float]]:
-    return [cell for group in found(**keys).own.values() for cell in group]
+    return [cell for group in found(**keys).stated.values() for cell in group]
 
 
 def test_what_a_rule_leaves_out_is_all_that_is_stored_but_clean() -> None:
@@ -38,9 +40,9 @@ def test_severities_that_are_left_out_are_the_whole_ones_of_all_that_is_compared
     assert cells_of(candidate=grid, corruptions=["fog"]) == FOG
     for over in ("mean", "each"):
         both = found(candidate=grid, baseline=grid, over=over, **beside)
-        assert (both.own, both.other) == ({"fog": FOG[:1]}, {"mine": MINE[:1]})
+        assert (both.stated, both.other) == ({"fog": FOG[:1]}, {"mine": MINE[:1]})
     apart = found(candidate=grid, baseline=grid, **beside | {"other": {"corruptions": ["mine"], "severities": [0.5]}})
-    assert (apart.own, apart.other) == ({"fog": FOG}, {"mine": [("mine", 0.5)]})
+    assert (apart.stated, apart.other) == ({"fog": FOG}, {"mine": [("mine", 0.5)]})
 
 
 def test_a_cell_that_one_model_lacks_is_missing() -> None:
@@ -60,7 +62,7 @@ def test_a_rule_that_does_not_compare_needs_nothing_of_the_baseline() -> None:
 
 def test_names_of_many_and_aliases() -> None:
     headline = found(corruptions=["headline"])
-    assert headline.own["fog"] == FOG
+    assert headline.stated["fog"] == FOG
     assert len(headline.missing) == 14
     assert len(found(corruptions=["all"]).missing) == 18
     assert found(corruptions=["elastic"]).missing[0].corruption == "elastic_transform"

@@ -7,12 +7,14 @@ from xml.etree import ElementTree
 import duckdb
 import pytest
 from synthetic_results import write_synthetic
+from verdict_json import ClaimsJson
 
 from failmodes.analysis.judging.claims import ClaimsResult, judge_claims, judge_stored
-from failmodes.analysis.judging.stored import DERIVATION
+from failmodes.analysis.judging.derivation import DERIVATION
+from failmodes.analysis.judging.statement import stored_rows
 from failmodes.analysis.report import rendering
 from failmodes.analysis.report.rendering import write_report
-from failmodes.ingest.statements import check_claims, stored_rows
+from failmodes.ingest.statements import check_claims
 from failmodes.warehouse.database.load import load
 
 DROP = {"metric": "accuracy", "corruptions": ["fog"], "severities": [5], "relation": "drop_at_most", "limit": 0.1}
@@ -30,10 +32,12 @@ def found(con: duckdb.DuckDBPyConnection) -> ClaimsResult:
 
 
 def test_every_row_is_in_every_format(found: ClaimsResult) -> None:
-    numbers, verdicts = [1, 1, 2, 2, 3, 3, 4, 4], [row.verdict for row in found]
-    rows = json.loads(found.to_json())["claims"]
+    numbers = [1, 1, 2, 2, 3, 3, 4, 4]
+    verdicts = [row.verdict for row in found]
+    rows = json.loads(found.to_json())["verdicts"]
+    ClaimsJson.model_validate_json(found.to_json())
     assert [(row["claim_number"], row["verdict"]) for row in rows] == list(zip(numbers, verdicts, strict=True))
-    assert rows[0]["value"] == pytest.approx(found[0].value)
+    assert rows[0]["decisions"][0]["value"] == pytest.approx(found[0].value)
     (suite,) = ElementTree.fromstring(found.to_junit())
     ended = {"supported": "system-out", "contradicted": "failure", "inconclusive": "skipped", "not_measurable": "error"}
     assert [[child.tag for child in case] for case in suite] == [[ended[verdict]] for verdict in verdicts]

@@ -13,8 +13,9 @@ from warehouse_files import ensure_shapes
 
 from failmodes.analysis.judging.claims import ClaimRow, judge_claims, judge_stored, verdict_of_shares
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
-from failmodes.ingest.statements import SHAPES, Statement, check_claims, stored_form
+from failmodes.ingest.statements import as_statement, check_claims, stored_form
 from failmodes.runtime.errors import StudyError
+from failmodes.warehouse.curve_shapes import SHAPE_NAMES
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.query import run_query
@@ -133,7 +134,7 @@ def test_a_number_is_of_the_rows(con: duckdb.DuckDBPyConnection, synthetic: Synt
     ],
 )
 def test_a_shape_is_contradicted_where_another_is_shown(claimed: str, shares: dict[str, float], verdict: str) -> None:
-    assert verdict_of_shares(claimed, dict.fromkeys(SHAPES, 0.0) | shares) == verdict
+    assert verdict_of_shares(claimed, dict.fromkeys(SHAPE_NAMES, 0.0) | shares) == verdict
 
 
 def test_models_of_several_seeds_are_judged_over_them(seeded_con: duckdb.DuckDBPyConnection) -> None:
@@ -188,7 +189,7 @@ def test_a_claim_about_what_there_is_not_is_an_error(con: duckdb.DuckDBPyConnect
 
 
 def test_a_claim_that_is_stored_says_why_it_cannot_be_judged(con: duckdb.DuckDBPyConnection) -> None:
-    unknown = stored_form(Statement(**shape("flat", "fog"), model="Alpah"))
+    unknown = stored_form(as_statement(shape("flat", "fog") | {"model": "Alpah"}))
     found = judge_stored(con, [unknown, '{"shape": "bent"}', "x" * 900, '{"name": "\x1b[31m"}'])
     assert [(row.verdict, row.kind, row.evaluation_id) for row in found] == [("not_measurable", "unknown", None)] * 4
     assert all(row.reason and row.claim.isprintable() and len(row.claim) <= 201 for row in found)

@@ -42,9 +42,10 @@ def test_every_format_says_the_same_and_options_reach_the_comparison(warehouse: 
     assert " ".join(sentence.split()) in " ".join(text.split())
     assert f"**{sentence}**" in (tmp_path / "c.md").read_text()
     assert (document["margin"], document["level"]) == (0.02, 0.9)
-    assert [one["corruption"] for one in document["corruptions"]] == ["fog"]
+    assert [one["keys"]["corruptions"] for one in document["verdicts"] if one["scope"] == "corruption"] == [["fog"]]
     found = Warehouse(warehouse).compare("Alpha", "Beta", margin=0.02, level=0.9, corruption="fog").comparison
-    assert found.overall.difference == pytest.approx([document["metrics"][0][k] for k in ("difference", "low", "high")])
+    overall = document["verdicts"][2]["decisions"][0]
+    assert found.overall.estimate[:3] == pytest.approx([overall[key] for key in ("value", "low", "high")])
 
 
 ERRORS = {

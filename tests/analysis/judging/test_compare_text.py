@@ -3,19 +3,20 @@
 import json
 import math
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from model_comparisons import compared, few_images, inconclusive, of_different_images, over_seeds
+from model_comparisons import compared, difference, few_images, inconclusive, of_different_images, over_seeds
+from verdict_json import CompareJson
 
 from failmodes.analysis.judging.compare import Comparison
 from failmodes.analysis.judging.compare_text import ComparisonText
 from failmodes.analysis.results.comparison import ComparisonResult
 from failmodes.analysis.statistics.estimate import Estimate
 
-DOCUMENTATION = Path(__file__).parents[3] / "docs" / "comparing.md"
+DOCS = Path(__file__).parents[3] / "docs"
 CASES = [compared, few_images, inconclusive, of_different_images, over_seeds]
 
 
@@ -63,19 +64,27 @@ def test_tables_hold_the_figures(result: ComparisonResult) -> None:
 def test_json_has_every_part_and_the_rows_of_the_frames(make: Callable[[], Comparison]) -> None:
     comparison = make()
     data = json.loads(ComparisonResult(comparison).to_json())
-    assert {field.name for field in fields(Comparison)} - {"overall", "clean"} <= data.keys()
-    for name in ("metrics", "corruptions", "cells", "classes"):
-        assert data[name] == getattr(ComparisonResult(comparison), name).to_dicts()
-    assert tuple(data["metrics"][0][end] for end in ("difference", "low", "high")) == comparison.overall.difference
-    assert data["bounds"] == dict(zip(("low", "high"), comparison.bounds, strict=True))
+    CompareJson.model_validate(data)
+    assert {"level", "margin", "newly_incorrect", "newly_correct"} <= data.keys()
+    result, scopes = ComparisonResult(comparison), {"corruptions": "corruption", "cells": "cell", "classes": "class"}
+    for name, scope in scopes.items():
+        decided = [(row["a"], row["winner"], row["decisions"][0]) for row in data["verdicts"] if row["scope"] == scope]
+        assert [(a, winner, one["value"], one["low"]) for a, winner, one in decided] == [
+            (row["a"], row["winner"], row["difference"], row["low"]) for row in getattr(result, name).to_dicts()
+        ]
+    within, _, overall = (row["decisions"][0] for row in data["verdicts"][:3])
+    assert tuple(overall[end] for end in ("value", "low", "high")) == comparison.overall.estimate[:3]
+    assert (within["low"], within["high"]) == comparison.bounds
 
 
 def test_figures_are_rounded_only_for_readers_and_null_where_not_finite() -> None:
     value = 0.0123456789
-    overall = replace(compared().overall, a=math.nan, difference=Estimate(value, -math.inf, 1), winner="b")
-    data = json.loads(ComparisonResult(replace(compared(), overall=overall)).to_json())
-    assert data["metrics"][0]["difference"] == value
-    assert data["metrics"][0]["a"] is data["metrics"][0]["low"] is None
+    verdicts = list(compared().verdicts)
+    verdicts[2] = difference("accuracy", "corrupted", math.nan, Estimate(value, -math.inf, 1), "supported")
+    data = json.loads(ComparisonResult(replace(compared(), verdicts=tuple(verdicts))).to_json())
+    overall = data["verdicts"][2]
+    assert overall["decisions"][0]["value"] == value
+    assert overall["a"] is overall["decisions"][0]["low"] is None
     assert "1.2 points" in data["sentences"][0]
 
 
@@ -85,7 +94,7 @@ def test_every_key_of_json_is_documented(result: ComparisonResult) -> None:
             return set(part).union(*map(keys, part.values()))
         return set().union(*map(keys, part)) if isinstance(part, list) else set()
 
-    documented = DOCUMENTATION.read_text()
+    documented = "".join((DOCS / page).read_text() for page in ("comparing.md", "gate.md", "claims.md"))
     assert not [key for key in keys(json.loads(result.to_json())) if f"`{key}`" not in documented]
 
 

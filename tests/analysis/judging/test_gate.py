@@ -7,7 +7,7 @@ import pytest
 from synthetic_results import Synthetic
 
 import failmodes
-from failmodes.analysis.judging.statement import Word
+from failmodes.analysis.statistics.estimate import Word
 
 ACCURACY = {"metric": "accuracy"}
 NO_WORSE = ACCURACY | {"relation": "worse_by_at_most"}
@@ -54,7 +54,7 @@ def test_a_model_is_no_worse_than_itself(gate_folder: Path) -> None:
     )
     result = failmodes.gate(path, gate_folder / "both.duckdb", candidate="Alpha")
     assert result.pairing.kind == "same"
-    assert result.rules[0].verdicts[0].estimate.value == 0
+    assert result.rules[0].decisions[0].estimate.value == 0
     with pytest.raises(failmodes.WarehouseError, match=r"alone\.duckdb"):  # a mapping's files lie in the current folder
         gated(gate_folder / "alone.duckdb", NO_WORSE, baseline="alone.duckdb", candidate="Alpha")
 
@@ -78,5 +78,5 @@ def test_a_candidate_of_several_seeds_is_judged_over_them(seeded_results: Synthe
     result = gated(path, AT_LEAST, shape, NO_WORSE | {"limit": 0.5}, baseline="Fir", candidate="Oak")
     assert result.is_about_training
     assert "over training seeds: 3 of Oak and 3 of Fir" in result.to_markdown()
-    assert [len(one.verdicts) for one in result.rules] == [1, 3, 1]
+    assert [len(one.decisions) for one in result.rules] == [1, 3, 1]
     assert not gated(path, NO_WORSE | {"limit": 0.5}, baseline="Loner", candidate="Oak").is_about_training

@@ -7,6 +7,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from verdict_json import GateJson
 
 import failmodes
 from failmodes.analysis.judging.gate import GateResult
@@ -34,7 +35,7 @@ def test_a_row_a_rule_with_its_verdict_and_result(result: GateResult) -> None:
     verdicts, rules, results = zip(*([cell.text for cell in row] for row in table.rows), strict=True)
     assert verdicts == ("✓ pass", "✗ fail", "? inconclusive", "– not measurable")
     assert rules[2].startswith("clean as good: ")
-    value, low, _ = result.rules[0].verdicts[0].estimate
+    value, low, _ = result.rules[0].decisions[0].estimate[:3]
     assert f"{100 * value:.2f}\u00a0points".replace("-", "\u2212") in results[0]
     assert f"{100 * low:.2f}\u00a0points".replace("-", "\u2212") in results[0]
     assert "fail in 3 of 6\u00a0cells" in results[1]
@@ -43,18 +44,23 @@ def test_a_row_a_rule_with_its_verdict_and_result(result: GateResult) -> None:
 
 def test_json_holds_what_the_verdicts_rest_on(result: GateResult) -> None:
     content = json.loads(result.to_json())
-    assert (content["passed"], content["exit_code"], content["level"], content["about"]) == (
-        False, 1, 0.95, "checkpoints"
+    GateJson.model_validate(content)
+    assert (content["passed"], content["exit_code"], content["level"], content["is_about_training"]) == (
+        False, 1, 0.95, False
     )  # fmt: skip
-    assert content["images_paired"] is True
-    assert content["candidate"]["evaluations"] == list(result.candidate.evaluation_ids)
-    assert [rule["verdict"] for rule in content["rules"]] == ["pass", "fail", "inconclusive", "not_measurable"]
-    each = content["rules"][1]
-    assert (each["relation"], each["limit"], each["over"], each["unit"], each["better"]) == (
-        "worse_by_at_most", 0.02, "each", "share", "higher"
-    )  # fmt: skip
+    assert content["pairing"]["kind"] == "same"
+    assert content["candidate"]["evaluation_ids"] == list(result.candidate.evaluation_ids)
+    assert [rule["verdict"] for rule in content["verdicts"]] == [
+        "supported", "contradicted", "inconclusive", "not_measurable"
+    ]  # fmt: skip
+    each = content["verdicts"][1]
+    keys = each["keys"]
+    assert (keys["relation"], keys["limit"], keys["over"]) == ("worse_by_at_most", 0.02, "each")
     for one in each["decisions"]:
-        assert (one["verdict"] == "pass", one["verdict"] == "fail") == (one["low"] >= -0.02, one["high"] < -0.02)
+        assert (one["verdict"] == "supported", one["verdict"] == "contradicted") == (
+            one["low"] >= -0.02, one["high"] < -0.02
+        )  # fmt: skip
+        assert (one["unit"], one["n"], one["level"]) == ("difference of shares", 400, 0.95)
     assert {tuple(d["cells"][0].values()) for d in each["decisions"]} == {
         (c, s) for c in ("fog", "contrast") for s in (1.0, 3.0, 5.0)
     }
@@ -66,7 +72,7 @@ def test_junit_has_a_case_a_rule_or_cell(result: GateResult) -> None:
     assert (suites.tag, suite.tag) == ("testsuites", "testsuite")
     cases = list(suite)
     assert ("failmodes.gate.clean as good", "mean") in {(case.get("classname"), case.get("name")) for case in cases}
-    verdicts = [one.verdict for rule in result.rules for one in rule.verdicts]
+    verdicts = [one.verdict for rule in result.rules for one in rule.decisions]
     kinds = {"supported": "system-out", "contradicted": "failure", "inconclusive": "failure", "not_measurable": "error"}
     assert [[child.tag for child in case] for case in cases] == [[kinds[verdict]] for verdict in verdicts]
     counts = {name: int(suite.get(name, "")) for name in ("tests", "failures", "errors", "skipped")}

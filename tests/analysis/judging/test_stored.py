@@ -1,24 +1,26 @@
-"""Findings and claims in the warehouse: stored by a load, read while they are of now, else judged anew."""
+"""Findings and claims in the warehouse: a load stores them, readers show them."""
 
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import duckdb
 import pytest
 from checkpoint_comparisons import of_kind
+from fault_trials import attempt
 from synthetic_results import write_synthetic
+from warehouse_files import change_file
 
 from failmodes.analysis.evaluations.selection import select
-from failmodes.analysis.judging import stored
+from failmodes.analysis.judging import derivation, stored
+from failmodes.analysis.judging.derivation import DERIVATION, change_settings, derive_again
+from failmodes.analysis.judging.findings.correction import selection_findings
 from failmodes.analysis.judging.findings.kind import Finding
-from failmodes.analysis.judging.findings.registry import selection_findings
-from failmodes.analysis.judging.stored import DERIVATION, change_settings, warehouse_claims, warehouse_findings
+from failmodes.analysis.judging.statement import stored_rows, title_of
+from failmodes.analysis.judging.stored import open_current, warehouse_claims, warehouse_findings
 from failmodes.analysis.report import rendering
 from failmodes.analysis.report.rendering import write_report
 from failmodes.analysis.results.opened_warehouse import Warehouse
-from failmodes.analysis.statistics.shape_tables import open_current
-from failmodes.ingest.statements import Statement, check_claims, stored_form, stored_rows
+from failmodes.ingest.statements import as_statement, check_claims, stored_form
 from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
@@ -30,7 +32,7 @@ STATED = check_claims([
     {"metric": "accuracy", "corruptions": ["fog"], "severities": [5], "relation": "drop_at_most", "limit": 0.6},
     {"shape": "near_linear", "corruptions": ["contrast"], "name": "a line"},
 ], "claims")  # fmt: skip
-FLAT = Statement(shape="flat", corruptions=["fog"])
+FLAT = as_statement({"shape": "flat", "corruptions": ["fog"]})
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,13 +61,15 @@ def own(loaded: Path, tmp_path: Path) -> Path:
 def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Labels of the evaluations whose findings were judged from now on, and claims."""
     calls: list[str] = []
-    judge, judge_claims = stored.selection_findings, stored.judge_stored
+    judge = derivation.selection_findings
+    judge_claims = stored.judge_stored
     monkeypatch.setattr(
-        stored, "selection_findings", lambda con, own: calls.extend(own.labels.values()) or judge(con, own)
+        derivation, "selection_findings", lambda con, own: calls.extend(own.labels.values()) or judge(con, own)
     )
-    monkeypatch.setattr(
-        stored, "judge_stored", lambda con, claims, *more: calls.extend(claims) or judge_claims(con, claims, *more)
-    )
+    for module in (derivation, stored):
+        monkeypatch.setattr(
+            module, "judge_stored", lambda con, claims, *more: calls.extend(claims) or judge_claims(con, claims, *more)
+        )
     return calls
 
 
@@ -83,7 +87,8 @@ def judge_all(path: Path) -> list[tuple]:
 @pytest.mark.slow
 def test_a_load_stores_everything_and_readers_judge_and_write_nothing(own: Path, judged: list[str]) -> None:
     content = own.read_bytes()
-    found, claims = warehouse_findings(own), warehouse_claims(own)
+    found = warehouse_findings(own)
+    claims = warehouse_claims(own)
     first = write_report(own).read_bytes()
     assert write_report(own).read_bytes() == first
     assert len(Warehouse(own).claims({"shape": "flat", "corruptions": ["fog"]})) == 2, "given ones are not stored"
@@ -91,29 +96,41 @@ def test_a_load_stores_everything_and_readers_judge_and_write_nothing(own: Path,
     assert judged == []
     assert own.read_bytes() == content
     assert rows_of(own) == [tuple(finding) for finding in found] == judge_all(own)
-    assert [row.claim for row in claims] == [claim.title for claim in STATED for _ in range(2)]
+    assert [row.claim for row in claims] == [title_of(claim) for claim in STATED for _ in range(2)]
     rows = run_query(own, "select claim_number, verdict from claims order by position")
     assert rows.rows() == [(row.claim_number, row.verdict) for row in claims]
 
 
+MISSING = [
+    "delete from findings", "update findings set verdict = 'true'", "delete from claims where claim_number = 2",
+    "update claims set verdict = 'proven' where position = 1", "delete from shapes",
+    "update shapes set shape = 'round'",
+]  # fmt: skip
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "change",
-    [
-        "delete from findings", "update findings set verdict = 'true'", "delete from claims where claim_number = 2",
-        "update claims set verdict = 'proven' where position = 1",
-    ],
-)  # fmt: skip
-def test_what_is_missing_or_not_of_now_is_judged_for_one_call(
-    own: Path, capsys: pytest.CaptureFixture[str], change: str
+@pytest.mark.parametrize("change", MISSING)
+def test_what_no_load_derived_is_refused_until_it_is_derived_again(own: Path, change: str) -> None:
+    expected = warehouse_findings(own), warehouse_claims(own)
+    change_file(own, change)
+    with pytest.raises(WarehouseError, match="`failmodes load .*w.duckdb --rebuild` derives them again"):
+        warehouse_findings(own)
+    trial = attempt("load", own.name, "--rebuild", folder=own.parent)
+    assert trial.code == 0, trial
+    assert (warehouse_findings(own), warehouse_claims(own)) == expected
+
+
+@pytest.mark.slow
+def test_a_warehouse_alone_is_derived_again_and_says_who_derived_it(
+    own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     expected = warehouse_findings(own), warehouse_claims(own)
-    with duckdb.connect(str(own)) as writer:
-        writer.execute(change)
-    content = own.read_bytes()
+    change_file(own, "update warehouse_info set failmodes_version = '0.0.1'")
+    assert (warehouse_findings(own), warehouse_claims(own))[1] == expected[1]
+    assert capsys.readouterr().err.count("failmodes 0.0.1 derived the results") == 2
+    derive_again(own)
     assert (warehouse_findings(own), warehouse_claims(own)) == expected
-    assert capsys.readouterr().err.count("\n") == 1
-    assert own.read_bytes() == content
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.slow
@@ -142,7 +159,7 @@ def test_other_code_and_other_settings_make_all_be_derived_again(
     loaded: Path, own: Path, judged: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = rows_of(own)
-    monkeypatch.setattr(stored, "source_hash", lambda *_: "another")
+    monkeypatch.setattr(derivation, "source_hash", lambda *_: "another")
     report = load([loaded.parent / "out"], own, derivation=DERIVATION)
     assert (report.new_shards, report.replaced_shards, report.swapped) == (0, 0, True)
     assert judged[:2] == [MALICIOUS, "Beta"]
@@ -154,7 +171,8 @@ def test_other_code_and_other_settings_make_all_be_derived_again(
 
 @pytest.mark.slow
 def test_an_evaluation_that_is_not_whole_is_loaded_without(loaded: Path, tmp_path: Path) -> None:
-    results, path = Path(shutil.copytree(loaded.parent / "out", tmp_path / "out")), tmp_path / "w.duckdb"
+    results = Path(shutil.copytree(loaded.parent / "out", tmp_path / "out"))
+    path = tmp_path / "w.duckdb"
     with open_warehouse(loaded) as con:
         query = "select evaluation_id from evaluation_labels where model_label = ?"
         ((evaluation_id,),) = con.execute(query, [MALICIOUS]).fetchall()
@@ -167,9 +185,11 @@ def test_an_evaluation_that_is_not_whole_is_loaded_without(loaded: Path, tmp_pat
 
 
 def test_text_from_an_untrusted_warehouse_is_escaped(own: Path) -> None:
-    with duckdb.connect(str(own)) as writer:
-        writer.execute("update findings set sentence = '<img src=x>', query = '<b>' where kind = 'prediction_collapse'")
-        writer.execute("update findings set verdict = 'supported' where kind = 'prediction_collapse'")
+    change_file(
+        own,
+        "update findings set sentence = '<img src=x>', query = '<b>' where kind = 'prediction_collapse'",
+        "update findings set verdict = 'supported' where kind = 'prediction_collapse'",
+    )
     page = write_report(own).read_text()
     assert "&lt;script&gt;alert(&#39;A&#39;)&lt;/script&gt;" in page
     for markup in (MALICIOUS, "<script>alert", "<img src=x>", "<code><b></code>"):

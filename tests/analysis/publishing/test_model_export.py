@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import duckdb
 import pytest
 from synthetic_results import Synthetic, write_synthetic
 from typer.testing import CliRunner
-from warehouse_files import value
+from warehouse_files import change_file, value
 
 import failmodes
 from failmodes.analysis.publishing.model_export import export_model
@@ -49,8 +48,7 @@ def test_a_label_without_its_seed_exports_all_training_runs(tmp_path: Path) -> N
         severities=(5,),
     )
     load([results.output], tmp_path / "w.duckdb")
-    with duckdb.connect(str(tmp_path / "w.duckdb")) as con:
-        con.execute("update models set training_seed = 1 where model_label = 'Net, seed 1'")
+    change_file(tmp_path / "w.duckdb", "update models set training_seed = 1 where model_label = 'Net, seed 1'")
     done = export_model(tmp_path / "w.duckdb", "Net", tmp_path / "b.duckdb")
     assert (done.label, done.run_count, done.report.row_count) == ("Net", 2, 2 * 2 * 40)
     with open_models([str(tmp_path / "b.duckdb")]) as (baseline,):

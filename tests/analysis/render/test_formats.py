@@ -12,8 +12,20 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from page_elements import Elements
 
-from failmodes.analysis.render.blocks import Case, Cell, Document, Section, Sentence, Table
+from failmodes.analysis.render.blocks import (
+    Case,
+    Chart,
+    Document,
+    Gallery,
+    ImageStrip,
+    Section,
+    Sentence,
+    StripFrame,
+    Table,
+    TableCell,
+)
 from failmodes.analysis.render.documents import Rendered, output_formats, render
+from failmodes.analysis.render.formats.html import render_blocks
 from failmodes.analysis.render.formats.markdown import escape, table_lines
 from failmodes.runtime.errors import StudyError, printable
 from failmodes.runtime.terminal import without_commands
@@ -30,6 +42,7 @@ MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 SAFE_HTML = {"<sub>", "</sub>", "</details>"}
 ELEMENTS = {"html", "meta", "title", "body", "div", "section", "p", "b", "small", "bdi", "span", "ul", "li", "table",
             "thead", "tbody", "tr", "th", "td", "details", "summary", "h3", "h4"}  # fmt: skip
+ATTACK = "'\"></script><img src=x onerror=alert(1)>&amp;"
 
 
 class Result(Rendered):
@@ -41,7 +54,9 @@ class Result(Rendered):
     @property
     def document(self) -> Document:
         text = self.text
-        table = Table(text, text, (text, "n"), ((Cell(text, text), Cell(text)), (Cell(text), Cell("1", text))))
+        table = Table(
+            text, text, (text, "n"), ((TableCell(text, text), TableCell(text)), (TableCell(text), TableCell("1", text)))
+        )
         sentences = [Sentence(text, role) for role in ("lead", "plain", "item", "item", "note")]
         blocks = (*sentences, table, Section(text, (table,), is_folded=True), Section(text, (Sentence(text),)))
         cases = tuple(Case(text, text, outcome, text, text) for outcome in ("passed", "failure", "error", "skipped"))
@@ -130,14 +145,15 @@ def content_of(tokens: list[Token]) -> str:
 
 @given(TEXTS)
 def test_of_escaped_text_markdown_shows_what_was_given(text: str) -> None:
-    expected, tokens = shown(text), MARKDOWN.parse(escape(text))
+    expected = shown(text)
+    tokens = MARKDOWN.parse(escape(text))
     assert [token.type for token in tokens] == ["paragraph_open", "inline", "paragraph_close"] * bool(expected)
     assert not expected or content_of(tokens[1].children or []) == expected
 
 
 @given(TEXTS, TEXTS)
 def test_a_cell_of_a_markdown_table_shows_what_was_given(one: str, other: str) -> None:
-    lines = table_lines(Table("", "", ("x", "y"), ((Cell(one), Cell(other)),)))
+    lines = table_lines(Table("", "", ("x", "y"), ((TableCell(one), TableCell(other)),)))
     cells = [content_of(token.children or []) for token in MARKDOWN.parse("\n".join(lines)) if token.type == "inline"]
     assert cells == ["x", "y", shown(one), shown(other)]
 
@@ -153,3 +169,28 @@ def test_a_result_prints_and_is_saved_in_every_format(tmp_path: Path, monkeypatc
         result.save(tmp_path / "result.docx")
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)  # where rich would show it at once, line by line
     assert str(result) == result.to_text().rstrip("\n")
+
+
+def strip(text: str) -> ImageStrip:
+    return ImageStrip(
+        text, text, "data:,", 8, 8, (StripFrame("clean", text, text, True), StripFrame("1", text, text, False))
+    )
+
+
+def test_elements_are_well_nested_and_no_text_is_markup() -> None:
+    blocks = (
+        Sentence(ATTACK, "item", ATTACK), Sentence(ATTACK, "item"), Sentence(ATTACK, "note"), Sentence(ATTACK, "lead"),
+        Table(ATTACK, ATTACK, (ATTACK,), ((TableCell(ATTACK, ATTACK),),)),
+        Chart(ATTACK, ATTACK, ATTACK, {ATTACK: [{ATTACK: ATTACK}]}, {"page": {"mark": ATTACK}}),
+        Gallery((strip(ATTACK),), ATTACK, {ATTACK: (ATTACK,)}), strip(ATTACK),
+        Section(ATTACK, (Sentence(ATTACK, "item"),), is_folded=True),
+    )  # fmt: skip
+    page = render_blocks([*blocks, Section(ATTACK, blocks)])
+    elements = Elements(page)
+    assert elements.stack == []
+    assert {attributes.get("src") for tag, attributes, _ in elements.found if tag == "img"} == {"data:,"}
+    assert {within for tag, _, within in elements.found if tag == "li"} == {"ul", "ol"}
+    stored = [attributes["data-strip"] for _, attributes, _ in elements.found if "data-strip" in attributes]
+    assert {json.loads(text or "")["frames"][0][1] for text in stored} == {ATTACK}
+    datasets = re.findall(r'<script type="application/json" class="data">(.*?)</script>', page)
+    assert [json.loads(text) for text in datasets] == [{ATTACK: [{ATTACK: ATTACK}]}] * 2

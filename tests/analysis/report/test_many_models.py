@@ -22,7 +22,7 @@ def few_shown(
     many_con: duckdb.DuckDBPyConnection, many_results: Synthetic, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, Selection]]:
     """Six models, of which a report shows four; a connection that has read nothing yet."""
-    monkeypatch.setattr(model_accuracy, "MOST_SHOWN", 4)
+    monkeypatch.setattr(model_accuracy, "MAX_SHOWN", 4)
     with open_warehouse(many_results.output / "w.duckdb") as con:
         yield con, select_one(con)
 
@@ -39,7 +39,8 @@ def test_the_best_and_the_worst_are_shown(few_shown: tuple[duckdb.DuckDBPyConnec
 
 def test_tests_are_corrected_for_all_models(few_shown: tuple[duckdb.DuckDBPyConnection, Selection]) -> None:
     con, selection = few_shown
-    shown, of_all = best_and_worst(con, selection), drop_rankings(con, selection)
+    shown = best_and_worst(con, selection)
+    of_all = drop_rankings(con, selection)
     assert drop_rankings(con, shown) == {run: of_all[run] for run in shown.evaluations}
     names = selection.labels
     won = Counter(

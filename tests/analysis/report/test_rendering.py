@@ -8,7 +8,8 @@ from synthetic_results import write_synthetic
 
 from failmodes.analysis.charts.registry import draw_selection, warehouse_charts
 from failmodes.analysis.evaluations.selection import select_one
-from failmodes.analysis.judging.findings.registry import all_kinds
+from failmodes.analysis.judging.derivation import DERIVATION
+from failmodes.analysis.judging.findings.kind import all_kinds
 from failmodes.analysis.report.rendering import vega_bundle, write_report
 from failmodes.analysis.report.report_charts import (
     FINDINGS,
@@ -29,7 +30,7 @@ MALICIOUS = "Alpha <img src=x onerror=alert(1)>"
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("report")
     write_synthetic(folder, images=80, models=(MALICIOUS,), corruptions=("fog", "contrast"), severities=(1, 3, 5))
-    load([folder], folder / "warehouse.duckdb")
+    load([folder], folder / "warehouse.duckdb", derivation=DERIVATION)
     path = write_report(folder / "warehouse.duckdb")
     assert path == folder / "report.html"
     assert not list(folder.glob(".tmp-*"))
@@ -67,7 +68,7 @@ def test_a_model_that_lacks_a_corruption_has_no_mean_and_keeps_the_rest(
     monkeypatch.setattr("failmodes.analysis.report.rendering.draw_charts", lambda *_: ([], []))  # drawn above
     for model, corruptions in (("Alpha", ("fog", "snow")), ("Beta", ("fog",))):
         write_synthetic(tmp_path / model, images=40, models=(model,), corruptions=corruptions, severities=(2, 5))
-    load([tmp_path / "Alpha", tmp_path / "Beta"], tmp_path / "warehouse.duckdb")
+    load([tmp_path / "Alpha", tmp_path / "Beta"], tmp_path / "warehouse.duckdb", derivation=DERIVATION)
     page = write_report(tmp_path / "warehouse.duckdb").read_text()
     assert page.count("Beta") > 5
     with open_warehouse(tmp_path / "warehouse.duckdb") as con:
@@ -83,7 +84,7 @@ def test_every_kind_of_finding_has_its_part_and_every_part_a_kind() -> None:
 
 def test_every_chart_is_shown_once() -> None:
     in_gallery = "exemplars"
-    shown = [*(topic.chart for topic in TOPICS), *MORE_CHARTS]
+    shown = [*(name for topic in TOPICS for name in topic.charts), *MORE_CHARTS]
     assert sorted([*shown, FIRST_SCREEN, in_gallery, IN_COMPARISON, OF_SHIFTS]) == warehouse_charts()
 
 

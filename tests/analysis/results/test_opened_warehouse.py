@@ -12,7 +12,7 @@ import pytest
 from synthetic_results import write_synthetic
 from warehouse_files import write_small_results
 
-from failmodes.analysis.judging.stored import DERIVATION
+from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.analysis.results.opened_warehouse import Warehouse
 from failmodes.runtime.errors import LimitError, QueryError, StudyError
 from failmodes.warehouse.database.load import load
@@ -29,7 +29,7 @@ def w(shaped_warehouse: Path) -> Warehouse:
 def fresh(tmp_path: Path) -> Path:
     """A small warehouse without shapes, of one's own."""
     write_small_results(tmp_path / "results", "Alpha")
-    load([tmp_path / "results"], tmp_path / "warehouse.duckdb")
+    load([tmp_path / "results"], tmp_path / "warehouse.duckdb", derivation=DERIVATION)
     return tmp_path / "warehouse.duckdb"
 
 
@@ -41,6 +41,15 @@ def test_sql_takes_parameters_of_any_name(w: Warehouse) -> None:
         w.sql("select $floor")
     with pytest.raises(LimitError, match=r"stopped after 0\.2 s"):
         w.sql("select count(*) from range(1e9::bigint) a, range(1e9::bigint) b", timeout_s=0.2)
+
+
+def test_filters_without_rows_name_unknown_values(w: Warehouse, capsys: pytest.CaptureFixture[str]) -> None:
+    assert w.table("predictions", corruption=["fgo"], severity=1).is_empty()
+    assert w.sql("from predictions where corruption = $name", name="fgo").is_empty()
+    line = "no row of predictions has corruption 'fgo': did you mean 'fog'?"
+    assert capsys.readouterr().err.splitlines() == [line, line]
+    assert w.table("predictions", corruption="fog", severity=0.5).is_empty()
+    assert capsys.readouterr().err == ""
 
 
 def test_tables_are_listed_explained_and_filtered(w: Warehouse) -> None:
@@ -61,7 +70,7 @@ def test_tables_are_listed_explained_and_filtered(w: Warehouse) -> None:
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        ({"name": "pie"}, "no chart 'pie': choose among attention"),
+        ({"name": "pie"}, "no chart 'pie': expected accuracy"),
         ({"name": "curves", "theme": "sepia"}, "no theme 'sepia': choose light or dark"),
         ({"name": "curves", "model": "Gamma"}, "no model 'Gamma'"),
         ({"name": "curves", "evaluation": ["zzz"]}, "no evaluation 'zzz'"),
@@ -73,7 +82,8 @@ def test_a_bad_choice_of_a_chart_is_one_clear_line(w: Warehouse, choices: dict[s
 
 
 def test_it_describes_itself(w: Warehouse) -> None:
-    text, page = repr(w), re.sub("<[^>]*>", "", w._repr_html_())
+    text = repr(w)
+    page = re.sub("<[^>]*>", "", w._repr_html_())
     for part in (str(w.path), "2: Alpha, Beta", "400 of Synthetic digits", "21,200 predictions"):
         assert part in text
         assert part in page
@@ -81,7 +91,7 @@ def test_it_describes_itself(w: Warehouse) -> None:
 
 def test_text_from_outside_is_escaped(tmp_path: Path) -> None:
     write_synthetic(tmp_path, images=40, models=(MALICIOUS,), corruptions=("fog", "contrast"))
-    load([tmp_path], tmp_path / "warehouse.duckdb")
+    load([tmp_path], tmp_path / "warehouse.duckdb", derivation=DERIVATION)
     w = Warehouse(tmp_path / "warehouse.duckdb")
     for page in (w._repr_html_(), w.findings()._repr_html_()):
         assert "<b>Alpha</b>" not in page
@@ -118,18 +128,10 @@ def test_threads_share_one_warehouse_while_files_are_swapped(fresh: Path, tmp_pa
         assert [future.result() for future in futures] == [20, 20, 20, 22]
 
 
-def test_what_is_not_stored_is_made_for_each_call(fresh: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    w, content = Warehouse(fresh), fresh.read_bytes()
-    assert len(w.findings()) > 0
-    assert w.table("shapes").is_empty()
-    assert fresh.read_bytes() == content
-    assert capsys.readouterr().err.count("`failmodes load` stores them") == 1
-
-
 LIGHT = (
     ("import", "", {"polars", "altair", "duckdb", "numpy", "torch"}),
     ("sql", "w.sql('select 1'); w.table('models'); w.tables(); w.schema(); repr(w)", {"altair", "torch", "scipy"}),
-    ("chart", "w.chart('drops', model='Alpha')", {"torch", "upath", "fsspec", "filelock"}),
+    ("chart", "w.chart('accuracy', model='Alpha')", {"torch", "upath", "fsspec", "filelock"}),
 )
 
 

@@ -55,7 +55,8 @@ STARTS = {LINEAR: (0.9, -0.1), LOGISTIC: (0.9, 4.0, 0.6), WEIBULL: (0.9, 4.5, 3.
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_no_other_numbers_are_more_likely(function: str) -> None:
     correct = predictions(LATE)
-    count, means = correct.sum(axis=0), correct.mean(axis=0)
+    count = correct.sum(axis=0)
+    means = correct.mean(axis=0)
 
     def lost(numbers: np.ndarray) -> float:
         accuracy = np.clip(formula(function, numbers, GRID), 1e-9, 1 - 1e-9)
@@ -94,7 +95,8 @@ def test_lack_of_fit_is_the_test_of_residuals_over_images() -> None:
     correct = predictions(LATE, 300)
     basis = np.linalg.qr(np.vander(GRID, 6, increasing=True))[0][:, 2:]
     line = fits_of(correct)[LINEAR]
-    means, spread = correct.mean(axis=0) @ basis, basis.T @ covariance_of_means(correct) @ basis
+    means = correct.mean(axis=0) @ basis
+    spread = basis.T @ covariance_of_means(correct) @ basis
     squared = means @ np.linalg.inv(spread) @ means
     expected = stats.f.sf(squared * (300 - 4) / (299 * 4), 4, 296)
     assert line.lack_of_fit_p_value == pytest.approx(expected, rel=1e-6, abs=1e-12)
@@ -147,7 +149,8 @@ def test_straight_lines_and_plateaus_have_none() -> None:
 @pytest.mark.parametrize("curve", [HOLDS, PLATEAU])
 def test_slopes_are_those_of_least_squares(curve: tuple[float, ...]) -> None:
     correct = breaking(curve)
-    means, point = correct.mean(axis=0), found_in(correct)
+    means = correct.mean(axis=0)
+    point = found_in(correct)
 
     def broken(x: np.ndarray, start: float, before: float, after: float, at: float) -> np.ndarray:
         return start + before * np.minimum(x, at) + after * np.maximum(x - at, 0)
@@ -175,7 +178,7 @@ def test_three_points_agree_with_a_permutation_of_signs() -> None:
     assert point.p_value == pytest.approx(tested.pvalue, abs=0.03)
 
 
-def test_covariance_has_two_made_up_images() -> None:
+def test_covariance_has_two_pseudo_images() -> None:
     correct = breaking(HOLDS, 60)
     one = np.array([1.0, -2, 1, 0, 0, 0]) / 6**0.5
     values = np.array([*(correct @ one), 0, 0])

@@ -18,7 +18,7 @@ from failmodes.analysis.statistics.curve_shape import (
     step_changes,
     step_ends,
 )
-from failmodes.analysis.statistics.shape_tables import MOST_P, p_of_shape
+from failmodes.analysis.statistics.shape_tables import MAX_P, p_of_shape
 from failmodes.analysis.statistics.shares import count_pairs, newcombe_interval, smallest_detectable_difference
 from failmodes.analysis.statistics.sufficiency import chance_from, is_below_chance
 
@@ -191,12 +191,13 @@ def test_intervals_are_newcombes_each_for_as_many_as_hold_together(paired: bool)
         low, high = newcombe_interval(counts, comparisons=comparisons, level=level)
         return float(low), float(high)
 
-    accuracy, (start, end) = correct.mean(axis=0), found.largest_at
-    assert found.drop == pytest.approx((accuracy[0] - accuracy[5], *ends(0, 5)))
-    assert found.largest == pytest.approx((accuracy[start] - accuracy[end], *ends(start, end, comparisons=5)))
+    accuracy = correct.mean(axis=0)
+    (start, end) = found.largest_at
+    assert found.drop[:3] == pytest.approx((accuracy[0] - accuracy[5], *ends(0, 5)))
+    assert found.largest[:3] == pytest.approx((accuracy[start] - accuracy[end], *ends(start, end, comparisons=5)))
     most = found.largest_change_at
     assert most == 1 + int(np.abs(accuracy[0] - accuracy[1:]).argmax())
-    assert found.largest_change == pytest.approx((accuracy[0] - accuracy[most], *ends(0, most, comparisons=5)))
+    assert found.largest_change[:3] == pytest.approx((accuracy[0] - accuracy[most], *ends(0, most, comparisons=5)))
     one_sided = [abs(value) for severity in range(1, 6) for value in ends(0, severity, level=0.9)]
     assert found.changes_within == pytest.approx(max(one_sided))
     steps = [(accuracy[i + 1] - accuracy[i], *ends(i + 1, i)) for i in range(5)]
@@ -207,7 +208,8 @@ def test_intervals_are_newcombes_each_for_as_many_as_hold_together(paired: bool)
 
 def test_resamples_have_the_accuracies_and_the_covariance_over_images() -> None:
     correct = scattered(LATE, 400, 2)
-    accuracy, covariance = correct.mean(axis=0), covariance_of_means(correct)
+    accuracy = correct.mean(axis=0)
+    covariance = covariance_of_means(correct)
     resampled = resampled_curve(accuracy, covariance, ShapeSettings(resamples=100_000))
     assert resampled.mean(axis=0) == pytest.approx(accuracy, abs=4e-4)
     assert np.cov(resampled.T) == pytest.approx(covariance, abs=0.02 * covariance.max())
@@ -218,9 +220,11 @@ def test_resamples_have_the_accuracies_and_the_covariance_over_images() -> None:
 
 @pytest.mark.parametrize("curve", [LATE, CLIFFS, MIDDLE])
 def test_stability_is_the_share_of_resamples_with_the_word_and_the_steps(curve: tuple[float, ...]) -> None:
-    correct, chosen = scattered(curve, 150, 3), ShapeSettings(resamples=400)
+    correct = scattered(curve, 150, 3)
+    chosen = ShapeSettings(resamples=400)
     accuracy = correct.mean(axis=0)
-    shape, own = describe_curve(correct, GRID, chosen), shapes_of(accuracy, GRID, chosen)
+    shape = describe_curve(correct, GRID, chosen)
+    own = shapes_of(accuracy, GRID, chosen)
     named = [shapes_of(one, GRID, chosen) for one in resampled_curve(accuracy, covariance_of_means(correct), chosen)]
     same_word = [one.codes == own.codes for one in named]
     has_steps = shape.shape in ("abrupt", "two_steps", "middle")
@@ -242,7 +246,7 @@ def test_flat_is_shown_by_many_images_and_inconclusive_for_few(correct, within) 
     """Of all correct Wilson's lower end at 90 % is 2.7055 / (n + 2.7055) below 1: .051 of 50, .0014 of 2,000."""
     for images, is_shown in ((50, False), (5000, True)):
         shape = describe_curve(correct(within, images) if within else correct((images, 6), bool), GRID, QUICK)
-        assert (shape.shape == "flat" and p_of_shape(shape.stability, 1000) <= MOST_P) == is_shown
+        assert (shape.shape == "flat" and p_of_shape(shape.stability, 1000) <= MAX_P) == is_shown
         assert within or shape.changes_within == pytest.approx(2.7055 / (images + 2.7055), rel=1e-3)
 
 
@@ -293,5 +297,5 @@ def test_whether_a_curve_ends_at_chance_or_below(
 
 def test_an_interval_is_of_the_quantiles_of_finite_resamples() -> None:
     resamples = np.append(np.random.default_rng(0).permutation(1001) / 1000, [np.nan, np.inf])
-    assert bootstrap_estimate(np.append(7.0, resamples)) == pytest.approx((7.0, 0.025, 0.975))
-    assert bootstrap_estimate(np.append(7.0, resamples), level=0.9) == pytest.approx((7.0, 0.05, 0.95))
+    assert bootstrap_estimate(np.append(7.0, resamples))[:3] == pytest.approx((7.0, 0.025, 0.975))
+    assert bootstrap_estimate(np.append(7.0, resamples), level=0.9)[:3] == pytest.approx((7.0, 0.05, 0.95))

@@ -63,18 +63,18 @@ def by_image(pair: ModelMetrics) -> np.ndarray:
     return one - other
 
 
-def test_mean_accuracy_has_the_interval_of_its_images_and_two_made_up_ones(pair: ModelMetrics) -> None:
+def test_mean_accuracy_has_the_interval_of_its_images_and_two_pseudo_images(pair: ModelMetrics) -> None:
     weights = [1 / 4, 1 / 4, 1 / 2]
     found = difference(pair, "accuracy", CORRUPTED, weights=weights)
     images = np.append(by_image(pair) @ weights, [1, -1])
     error = stats.sem(images, ddof=0)
     half = stats.norm.ppf(0.975) * error
     value = (by_image(pair) @ weights).mean()
-    assert found.interval() == pytest.approx((value, images.mean() - half, images.mean() + half), rel=1e-12)
+    assert found.interval()[:3] == pytest.approx((value, images.mean() - half, images.mean() + half), rel=1e-12)
     assert found.p_value == pytest.approx(2 * stats.norm.sf(abs(images.mean()) / error), rel=1e-9)
     flipped = difference(pair, "error", CORRUPTED, weights=weights).interval()
-    value, low, high = found.interval()
-    assert flipped == pytest.approx((-value, -high, -low), rel=1e-12)
+    value, low, high = found.interval()[:3]
+    assert flipped[:3] == pytest.approx((-value, -high, -low), rel=1e-12)
 
 
 @pytest.mark.parametrize("comparisons", [1, 20])
@@ -83,11 +83,12 @@ def test_a_single_cell_has_exact_and_newcombe_intervals(pair: ModelMetrics, comp
     one, other = (n.runs[0].correct[:, place] for n in (pair.candidate, pair.baseline))
     newcombe = newcombe_interval(count_pairs(one, other), level=0.9, comparisons=comparisons)
     exact = exact_interval(one.sum(), len(one), level=0.9, comparisons=comparisons)
-    both, alone = difference(pair, "accuracy", [("fog", 2.0)]), known(pair.mean("accuracy", [("fog", 2.0)]))
+    both = difference(pair, "accuracy", [("fog", 2.0)])
+    alone = known(pair.mean("accuracy", [("fog", 2.0)]))
     for found, ends in ((both, newcombe), (alone, exact)):
         bounds = found.low(0.95, comparisons=comparisons), found.high(0.95, comparisons=comparisons)
         assert bounds == pytest.approx(tuple(map(float, ends)))
-    low, high = difference(pair, "error", [("fog", 2.0)]).interval(0.9, comparisons=comparisons)[1:]
+    low, high = difference(pair, "error", [("fog", 2.0)]).interval(0.9, comparisons=comparisons)[1:3]
     assert (-high, -low) == pytest.approx(tuple(map(float, newcombe))), "as the accuracy's, with the other sign"
 
 
@@ -115,7 +116,7 @@ def test_failure_prediction_requires_failures_and_correct_predictions(
 def test_a_false_positive_rate_is_measured_in_one_cell_alone() -> None:
     models = with_failures(60)
     assert "one cell" in str(models.mean("fpr95", CORRUPTED, "confidence"))
-    value, low, high = known(models.mean("fpr95", [("fog", 2.0)], "confidence")).interval()
+    value, low, high = known(models.mean("fpr95", [("fog", 2.0)], "confidence")).interval()[:3]
     assert 0 <= low <= value <= high == 1, "all failures lie above their 5% quantile in 5% of samples"
 
 
@@ -132,7 +133,8 @@ def test_a_users_extreme_is_not_measurable_and_a_mean_is(statistic: Any, is_meas
 
 
 def test_models_of_different_images_are_independent_samples() -> None:
-    one, other = given_model(run_of(2, 0.6, images=150)), given_model(run_of(1, 0.7), dataset_id="other images")
+    one = given_model(run_of(2, 0.6, images=150))
+    other = given_model(run_of(1, 0.7), dataset_id="other images")
     pair = ModelMetrics(one, other)
     assert pair.pairing.kind == "different"
     cell = difference(pair, "accuracy", [("snow", 1.0)])
@@ -153,27 +155,31 @@ def test_cells_of_different_images_add_their_variances() -> None:
     )
     assert apart.pairing.kind == "same"  # the models still see the same images in a cell
     for name in ("accuracy", "ece"):
-        one, other = difference(shared, name, CORRUPTED), difference(apart, name, CORRUPTED)
+        one = difference(shared, name, CORRUPTED)
+        other = difference(apart, name, CORRUPTED)
         assert one.value == pytest.approx(other.value)
         assert other.error.variance != pytest.approx(one.error.variance, rel=1e-3)
     weights, added = np.array([1 / 4, 1 / 4, 1 / 2]), 2 / 3  # two made-up images at each end, shared by three cells
     images = weights * by_image(apart)
     total = len(images) + 2 * added
-    center, squares = images.sum(axis=0) / total, ((images**2).sum(axis=0) + 2 * added * weights**2) / total
+    center = images.sum(axis=0) / total
+    squares = ((images**2).sum(axis=0) + 2 * added * weights**2) / total
     half = stats.norm.ppf(0.975) * np.sqrt(((squares - center**2) / total).sum())
     found = difference(apart, "accuracy", CORRUPTED, weights=weights.tolist())
-    assert found.interval()[1:] == pytest.approx((center.sum() - half, center.sum() + half), rel=1e-12)
+    assert found.interval()[1:3] == pytest.approx((center.sum() - half, center.sum() + half), rel=1e-12)
 
 
 def test_the_error_of_a_calibration_error_is_that_of_a_bootstrap_by_hand(pair: ModelMetrics) -> None:
-    found, places = difference(pair, "ece", CORRUPTED), [CELLS.index(cell) for cell in CORRUPTED]
+    found = difference(pair, "ece", CORRUPTED)
+    places = [CELLS.index(cell) for cell in CORRUPTED]
     drawn = np.random.default_rng(8).integers(0, 200, (800, 200))
 
     def calibration_errors(model: ModelRows) -> np.ndarray:
         """(800,) of every sample, averaged over cells."""
         run = model.runs[0]
         confidence = run.columns["confidence"][:, places]
-        gaps, bins = run.correct[:, places] - confidence, np.minimum((confidence * 15).astype(int), 14)
+        gaps = run.correct[:, places] - confidence
+        bins = np.minimum((confidence * 15).astype(int), 14)
         sums = [np.where(bins == b, gaps, 0)[drawn].sum(axis=1) for b in range(15)]
         return np.abs(sums).sum(axis=0).mean(axis=1) / 200
 
@@ -186,7 +192,8 @@ def test_the_error_of_a_calibration_error_is_that_of_a_bootstrap_by_hand(pair: M
 
 
 def test_common_images_alone_are_compared() -> None:
-    wide, ids = run_of(1, 0.7), list(range(40, 160))
+    wide = run_of(1, 0.7)
+    ids = list(range(40, 160))
     correct = run_of(2, 0.6).correct[ids]
     narrow = given_run(correct, image_ids=ids, **random_columns(np.random.default_rng(4), correct))
     pair = ModelMetrics(given_model(narrow), given_model(wide))
@@ -196,8 +203,8 @@ def test_common_images_alone_are_compared() -> None:
     same = ModelMetrics(given_model(narrow), given_model(restricted))
     for name in ("accuracy", "ece", "augrc"):
         score = "margin" if name == "augrc" else None
-        assert difference(pair, name, CORRUPTED, score).interval() == pytest.approx(
-            difference(same, name, CORRUPTED, score).interval(), rel=1e-9
+        assert difference(pair, name, CORRUPTED, score).interval()[:3] == pytest.approx(
+            difference(same, name, CORRUPTED, score).interval()[:3], rel=1e-9
         )
     few = run_of(2, 0.6, image_ids=range(150, 350))
     assert pair_images(given_model(wide), given_model(few))[0].kind == "different", "they share too few"
@@ -222,7 +229,7 @@ def test_training_runs_on_both_sides_are_part_of_the_error() -> None:
     assert found.error.variance == pytest.approx(sum(of_seeds) + of_images)
     tails = [(2, of_seeds[1]), (4, of_seeds[0]), (np.inf, of_images)]
     half = np.sqrt(sum(stats.t.ppf(0.975, freedom) ** 2 * variance for freedom, variance in tails))
-    value, low, high = found.interval()
+    value, low, high = found.interval()[:3]
     assert (low, high) == pytest.approx((value - half, value + half))
 
 
@@ -237,7 +244,8 @@ def test_the_number_of_images_that_would_decide() -> None:
     """Twice the distance needs a quarter of the images; with so many, 80 % of samples decide."""
     pair = ModelMetrics(given_model(run_of(2, 0.69, images=400)), given_model(run_of(1, 0.7, images=400)))
     found = difference(pair, "accuracy", CORRUPTED)
-    near, far = found.images_needed(found.value - 0.01), found.images_needed(found.value - 0.02)
+    near = found.images_needed(found.value - 0.01)
+    far = found.images_needed(found.value - 0.02)
     assert near == pytest.approx(4 * far, abs=4)
     error = np.sqrt(found.error.variance * 400 / near)
     assert stats.norm.cdf(0.01 / error - stats.norm.ppf(0.95)) == pytest.approx(0.8, abs=1e-3)
@@ -269,7 +277,8 @@ CORRUPTIONS = ("contrast", "fog")
 
 def trained(rng: np.random.Generator, seeds: int, images: int = 400) -> ModelRows:
     """Runs whose skill differs by seed, over two corruptions; an image is as difficult for all of them."""
-    difficulty, skill = rng.normal(size=(images, 1)), rng.normal(0, 0.3, seeds)
+    difficulty = rng.normal(size=(images, 1))
+    skill = rng.normal(0, 0.3, seeds)
     fall = np.array([0.3 * severity for _, severity in GRID])
     correct = [1.5 + own - fall > difficulty + rng.normal(0, 0.7, (images, len(GRID))) for own in skill]
     return given_model(*(given_run(one, GRID) for one in correct))
@@ -291,7 +300,8 @@ def test_over_seeds_alone_it_is_the_t_interval() -> None:
 
 
 def test_half_widths_of_independent_errors_add_up_as_squares() -> None:
-    seeds, images = MeanError(0.01**2, 2), MeanError(0.02**2)
+    seeds = MeanError(0.01**2, 2)
+    images = MeanError(0.02**2)
     both = add_errors([seeds, images])
     assert (both.variance, both.freedom) == (pytest.approx(0.0005), 2)
     for level in (0.9, 0.95, 0.99):
@@ -303,7 +313,8 @@ def test_half_widths_of_independent_errors_add_up_as_squares() -> None:
 
 def test_the_standard_error_is_that_of_a_multi_bootstrap() -> None:
     """Of ten seeds, each part: the bootstrap's variance over seeds is (S - 1) / S of ours."""
-    rng, seeds = np.random.default_rng(3), 10
+    rng = np.random.default_rng(3)
+    seeds = 10
     model = trained(rng, seeds)
     of_images = corrupted(model).mean(axis=2)  # (S, N)
     resampled = np.array([
@@ -316,5 +327,5 @@ def test_the_standard_error_is_that_of_a_multi_bootstrap() -> None:
     )
     assert found.value == pytest.approx(of_images.mean())
     low, high = np.quantile(resampled, [0.025, 0.975])
-    _, own_low, own_high = found.interval()
+    _, own_low, own_high = found.interval()[:3]
     assert own_low < low < high < own_high, "t of nine degrees of freedom is wider than the bootstrap"

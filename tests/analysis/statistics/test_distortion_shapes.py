@@ -32,15 +32,19 @@ def over(accuracy: tuple[float, ...], axis: np.ndarray) -> dict[str, ShapeOverAx
 
 def brute_force_curvature(accuracy: np.ndarray, axis: np.ndarray) -> float:
     """Point by point: the height above the straight line, weighed by half of the span to the neighbors."""
-    first, last, above, weights = accuracy[0], accuracy[-1], 0.0, 0.0
+    first = accuracy[0]
+    last = accuracy[-1]
+    above = 0.0
+    weights = 0.0
     for place in range(1, len(axis) - 1):
         line = first + (last - first) * (axis[place] - axis[0]) / (axis[-1] - axis[0])
         weight = (axis[place + 1] - axis[place - 1]) / 2
-        above, weights = above + weight * (accuracy[place] - line), weights + weight
+        above = above + weight * (accuracy[place] - line)
+        weights = weights + weight
     return float(above / weights / (first - last))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.floats(0.01, 1), min_size=5, max_size=5), st.lists(st.integers(30, 120), min_size=5, max_size=5))
 def test_the_curvature_is_that_of_brute_force(steps: list[float], losses: list[int]) -> None:
     axis = np.array([0.0, *np.cumsum(steps)])

@@ -19,12 +19,18 @@ from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, 
 from failmodes.analysis.statistics.attention import attention_at_last
 from failmodes.analysis.statistics.calibration import overconfidence_by_corruption
 from failmodes.analysis.statistics.difference import ModelMetrics, Term, mean_of
-from failmodes.analysis.statistics.duplicates import duplicate_images, image_groups, share_of_independent
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.failure_prediction import predict_failures
 from failmodes.analysis.statistics.model_accuracy import drop_rankings, run_accuracies
 from failmodes.analysis.statistics.model_pairs import compare_models_of, compare_pairs
 from failmodes.analysis.statistics.predictions import class_gaps, collapse_by_corruption
-from failmodes.analysis.statistics.run_rows import ModelRows, RunRows
+from failmodes.analysis.statistics.run_rows import (
+    ModelRows,
+    RunRows,
+    duplicate_images,
+    image_groups,
+    share_of_independent,
+)
 from failmodes.warehouse.database.connection import open_warehouse
 
 Result = TypeVar("Result")
@@ -77,6 +83,8 @@ def flat(found: Any) -> list[float]:
         return []
     if isinstance(found, (int, float)):
         return [float(found)]
+    if isinstance(found, Estimate):  # images are counted with their duplicates
+        found = found[:3]
     items = found.values() if isinstance(found, dict) else found
     return [number for item in items for number in flat(item)]
 
@@ -180,7 +188,7 @@ def test_what_is_measured_is_that_of_distinct_images(name: str, terms: list[Term
         ModelMetrics(*two_models(is_twice=is_twice)).measure(name, terms, score) for is_twice in (False, True)
     )
     assert (found.image_count, found.independent) == (2 * expected.image_count, 0.5)
-    assert found.interval() == pytest.approx(expected.interval(), abs=1e-6)
+    assert found.interval()[:3] == pytest.approx(expected.interval()[:3], abs=1e-6)
     assert found.low() == pytest.approx(expected.low(), abs=1e-6)
     assert found.p_value == pytest.approx(expected.p_value, rel=1e-3)
     assert found.error.variance == pytest.approx(expected.error.variance, rel=1e-5)

@@ -90,7 +90,7 @@ def kept(rows: Rows, which: np.ndarray) -> Rows:
 
 def figures(gains: dict[str, PredictorGain]) -> list[float]:
     """Gains and shares with their intervals, and counts."""
-    return [number for one in gains.values() for number in (*(one.gain or ()), *(one.share or ()), *one[3:6])]
+    return [number for one in gains.values() for number in (*(one.gain or ())[:3], *(one.share or ())[:3], *one[3:6])]
 
 
 def test_gains_agree_with_scikit_learn() -> None:
@@ -128,7 +128,8 @@ def test_p_values_are_one_sided_and_corrected() -> None:
 @pytest.mark.parametrize(("failing", "reason"), [(FEWEST - 1, "fail at"), (FEWEST, None), (191, "stay correct")])
 def test_few_failures_or_survivors_say_nothing(failing: int, reason: str | None) -> None:
     """Of 200 images; each is in two cells, and an image that fails in both counts once."""
-    cell, image = np.repeat([0, 1], 200), np.tile(np.arange(200), 2)
+    cell = np.repeat([0, 1], 200)
+    image = np.tile(np.arange(200), 2)
     scores = {name: np.random.default_rng(4).normal(size=400) for name in SCORES}
     for one in gains_of(cell, image, image < failing, scores).values():
         assert (one.images, one.rows, one.events) == (200, 400, 2 * failing)
@@ -138,7 +139,8 @@ def test_few_failures_or_survivors_say_nothing(failing: int, reason: str | None)
 
 def test_separation_and_cells_without_events_stay_finite() -> None:
     rng = np.random.default_rng(5)
-    cell, image = np.repeat(np.arange(8), 60), np.tile(np.arange(60), 8)
+    cell = np.repeat(np.arange(8), 60)
+    image = np.tile(np.arange(60), 8)
     event = (cell < 3) & (image % 4 == 0)
     scores = {"margin": event * 1e6, "confidence": event - 1e-9, "entropy": rng.standard_cauchy(480) ** 3}
     found = gains_of(cell, image, event, scores | {"drift": scores["margin"]})

@@ -57,7 +57,7 @@ def test_ranks_by_hand() -> None:
     assert found.tolist() == [[3, 1, 2, 3], [3, 1, 1, 3], [4, 2, 2, 4]], "equal values share a rank"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.integers(0, 20), min_size=2, max_size=7),
     st.floats(0.01, 6),
@@ -79,7 +79,7 @@ def test_quantiles_hold_for_all_pairs() -> None:
 
 
 @pytest.mark.parametrize("paired", [True, False])
-def test_what_images_show_is_that_of_a_difference_with_two_made_up_images(paired: bool) -> None:
+def test_what_images_show_is_that_of_a_difference_with_two_pseudo_images(paired: bool) -> None:
     made = matrix(60, paired=paired)
     found = rank_corruptions(made, ["fog", "frost"], AT_LAST, 0.95)
     fog, frost = (made.correct[:, made.curves()[name][3.0]] for name in ("fog", "frost"))

@@ -50,7 +50,7 @@ def test_a_mean_has_that_of_the_means_of_images_and_two_more() -> None:
     each = np.append(correct_of(model)[:, whole].mean(axis=1), [0, 1])  # one wrong everywhere, one right everywhere
     half = Z * stats.sem(each, ddof=0)
     expected = correct_of(model)[:, whole].mean(), each.mean() - half, each.mean() + half
-    assert accuracy_over(ModelMetrics(model), terms).interval() == pytest.approx(expected)
+    assert accuracy_over(ModelMetrics(model), terms).interval()[:3] == pytest.approx(expected)
 
 
 def test_corruptions_weigh_the_same_whatever_their_severities() -> None:
@@ -61,7 +61,8 @@ def test_corruptions_weigh_the_same_whatever_their_severities() -> None:
 @pytest.mark.parametrize("paired", [True, False], ids=["paired", "unpaired"])
 def test_costs_have_intervals_of_the_same_images_where_these_pair(paired: bool) -> None:
     model = made((0.3, 0.5, 0.6), paired=paired)
-    ranking, correct = ranked(model), correct_of(model)
+    ranking = ranked(model)
+    correct = correct_of(model)
 
     def difference(first: int, second: int) -> tuple[float, float, float]:
         counts = count_pairs(correct[:, first], correct[:, second], paired=paired)
@@ -70,9 +71,9 @@ def test_costs_have_intervals_of_the_same_images_where_these_pair(paired: bool) 
 
     last = {name: COLUMN[name, 2.0] for name in NAMES}
     assert [drop.corruption for drop in ranking.drops] == list(NAMES)
-    assert ranking.drops[0].at_last == pytest.approx(difference(CLEAN, last["fog"]))
-    assert ranking.leads[0] == pytest.approx(difference(last["frost"], last["fog"]))
-    assert ranking.leads[1] == pytest.approx(difference(last["snow"], last["fog"]))
+    assert ranking.drops[0].at_last[:3] == pytest.approx(difference(CLEAN, last["fog"]))
+    assert ranking.leads[0][:3] == pytest.approx(difference(last["frost"], last["fog"]))
+    assert ranking.leads[1][:3] == pytest.approx(difference(last["snow"], last["fog"]))
 
 
 def test_it_is_clear_only_where_the_first_leads_over_every_other() -> None:

@@ -19,18 +19,18 @@ def test_the_most_collapsed_cell_is_found(collapsing: duckdb.DuckDBPyConnection)
     selection = select_one(collapsing)
     alpha, beta = selection.evaluations
     found = collapse_by_corruption(collapsing, selection, alpha)[0]
-    assert (found.corruption, found.severity, found.predicted_count, found.image_count) == ("contrast", 5.0, 159, 160)
+    assert (found.corruption, found.severity, found.predicted_count, found.share.n) == ("contrast", 5.0, 159, 160)
     assert (found.class_name, found.label_share) == ("one", 0.25)
     cells = 2 * 5 + 1
     interval = binomtest(159, 160).proportion_ci(1 - 0.05 / cells, method="wilson")
-    assert found.share == pytest.approx((159 / 160, interval.low, interval.high))
+    assert found.share[:3] == pytest.approx((159 / 160, interval.low, interval.high))
     assert all(one.verdict != "supported" for one in collapse_by_corruption(collapsing, selection, beta))
 
 
 def test_a_verdict_of_collapse_compares_with_the_middle_between_labels_and_all() -> None:
     def verdict(low: float, high: float, labels: float) -> str:
         share = Estimate((low + high) / 2, low, high)
-        return Collapse("fog", 5.0, "one", 90, 100, share, labels).verdict
+        return Collapse("fog", 5.0, "one", 90, share, labels).verdict
 
     assert verdict(0.63, 0.9, 0.25) == "supported"
     assert verdict(0.62, 0.9, 0.25) == "inconclusive"
@@ -43,13 +43,13 @@ def test_the_class_farthest_below_the_others_is_found(collapsing: duckdb.DuckDBP
     _, beta = selection.evaluations
     first, *others = class_gaps(collapsing, selection, beta)
     assert (first.corruption, first.severity, first.class_name) == ("fog", 5.0, "three")
-    assert (first.image_count, first.accuracy, first.verdict) == (40, 0, "supported")
+    assert (first.gap.n, first.accuracy, first.verdict) == (40, 0, "supported")
     ((cells,),) = collapsing.execute(
         "select count(distinct (corruption, severity)) from outcomes where evaluation_id = ? and severity > 0",
         [beta.evaluation_id],
     ).fetchall()
     low, high = difference_of_groups((1.0, 0.0), (120, 40), comparisons=cells * 4)
-    assert first.gap == pytest.approx((1.0, float(low), float(high)))
+    assert first.gap[:3] == pytest.approx((1.0, float(low), float(high)))
     assert [one.corruption for one in others] == ["contrast"]
     rows = collapsing.sql(
         "select label, severity, correct from outcomes where evaluation_id = ? and corruption = 'contrast'",

@@ -53,7 +53,8 @@ def test_a_model_stands_where_its_mean_is(published_warehouse: Path, synthetic: 
     for one in comparison.published:
         assert (one.corrupted, one.clean) == pytest.approx((expected[one.model], CLEAN[one.model]))
     for standing in comparison.standings:
-        label, correct = standing.model.label, synthetic.correct
+        label = standing.model.label
+        correct = synthetic.correct
         mean = np.mean([correct[label, c][1:].mean() for c in ("fog", "contrast")])
         assert standing.corrupted.value == pytest.approx(mean)
         for rank, value in zip(standing[3:], (mean, standing.corrupted.high, standing.corrupted.low), strict=True):

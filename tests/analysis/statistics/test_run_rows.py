@@ -6,6 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from synthetic_results import Synthetic, write_synthetic
+from warehouse_files import change_file
 
 from failmodes.analysis.statistics.run_rows import read_run
 from failmodes.runtime.errors import WarehouseError
@@ -34,8 +35,7 @@ def test_rows_are_read_in_the_order_of_cells_and_images(con: duckdb.DuckDBPyConn
 def test_correctness_is_the_results_whether_predictions_are_stored_or_not(
     synthetic: Synthetic, warehouse_copy: Path, change: str
 ) -> None:
-    with duckdb.connect(str(warehouse_copy)) as writer:
-        writer.execute(change)
+    change_file(warehouse_copy, change)
     with open_warehouse(warehouse_copy) as con:
         for label, evaluation_id in synthetic.evaluations.items():
             found = read_run(con, evaluation_id)

@@ -1,6 +1,5 @@
 """Shapes in the warehouse: known curves come out as what they are, once, and anew only when something changed."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +12,11 @@ from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import ensure_shapes
 
 from failmodes.analysis.statistics import shape_tables
-from failmodes.analysis.statistics.curve_shape import SHAPES, ShapeSettings, describe_curve, stored_settings
+from failmodes.analysis.statistics.curve_shape import ShapeSettings, describe_curve, stored_settings
 from failmodes.analysis.statistics.model_accuracy import drop_rankings
-from failmodes.analysis.statistics.shape_tables import open_current
 from failmodes.analysis.statistics.shares import holm
 from failmodes.analysis.statistics.sufficiency import chance_of
+from failmodes.warehouse.curve_shapes import SHAPE_NAMES
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database_schema import CURVE_TABLES
@@ -41,31 +40,15 @@ def test_stored_figures_agree_with_correctness(shaped_warehouse: Path, synthetic
     assert (row["total_drop"], row["largest_step"]) == pytest.approx((correct[0] - correct[5], correct[4] - correct[5]))
     assert (row["largest_step_from"], row["largest_step_to"], row["largest_change_at"]) == (4, 5, 5)
     assert [change for (change,) in steps] == pytest.approx(np.diff(correct).tolist())
-    assert sum(row[f"share_{name}"] for name in SHAPES) == pytest.approx(1)
+    assert sum(row[f"share_{name}"] for name in SHAPE_NAMES) == pytest.approx(1)
     assert (row["image_count"], row["reason"], row["chance_from"]) == (400, None, None)
-
-
-@pytest.mark.parametrize("change", ["delete from shapes", "update shapes set shape = 'round'"])
-@pytest.mark.slow
-def test_shapes_that_are_not_stored_hold_for_one_connection(
-    shaped_warehouse: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str
-) -> None:
-    path = Path(shutil.copy(shaped_warehouse, tmp_path / "w.duckdb"))
-    expected = shapes_of(path)
-    with duckdb.connect(str(path)) as writer:
-        writer.execute(change)
-    content = path.read_bytes()
-    with open_current(path) as con:
-        assert sorted(con.execute("select shape from shapes").fetchall()) == sorted(
-            [(row["shape"],) for row in expected.values()] * 2
-        )
-    assert capsys.readouterr().err.count("\n") == 1
-    assert path.read_bytes() == content
 
 
 @pytest.mark.slow
 def test_a_load_computes_only_what_is_new_or_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, rows, path = [], shape_tables.shape_rows, tmp_path / "w.duckdb"
+    asked = []
+    rows = shape_tables.shape_rows
+    path = tmp_path / "w.duckdb"
     monkeypatch.setattr(shape_tables, "shape_rows", lambda con, name, own: asked.append(name) or rows(con, name, own))
     small = {"images": 40, "corruptions": ("fog",), "severities": (1, 5)}
     load([write_synthetic(tmp_path / "first", models=("Alpha",), **small).output], path)
@@ -193,7 +176,7 @@ def test_one_row_counts_as_incorrect_and_changes_nothing_else(spoiled: Opened, s
     expected = describe_curve(correct, [0, *SEVERITIES], SETTINGS)
     assert (row["reason"], row["shape"]) == (None, expected.shape)
     for name, estimate in (("total_drop", expected.drop), ("largest_step", expected.largest)):
-        assert (row[name], row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx(estimate)
+        assert (row[name], row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx(estimate[:3])
 
 
 def test_a_shape_is_withheld_where_more_than_one_in_a_hundred_is_not_finite(shapes: dict) -> None:

@@ -48,7 +48,8 @@ def newcombe_by_hand(four: FourCounts, z: float) -> tuple[float, float]:
         top = max(top - n / 2, 0)
     root = ((a + b) * (c + d) * (a + c) * (b + d)) ** 0.5
     phi = top / root if root else 0.0
-    one, two = (a + b) / n, (a + c) / n
+    one = (a + b) / n
+    two = (a + c) / n
     delta_2 = (one - low_1) ** 2 - 2 * phi * (one - low_1) * (high_2 - two) + (high_2 - two) ** 2
     epsilon_2 = (two - low_2) ** 2 - 2 * phi * (two - low_2) * (high_1 - one) + (high_1 - one) ** 2
     return one - two - max(delta_2, 0) ** 0.5, one - two + max(epsilon_2, 0) ** 0.5
@@ -68,7 +69,8 @@ def test_paired_intervals_are_the_published_ones(four: FourCounts, digits: int, 
 
 @pytest.mark.parametrize("groups", [(56, 70, 48, 80), (9, 10, 3, 10), (5, 56, 0, 29), (10, 10, 0, 20)])
 def test_intervals_of_different_images_combine_the_exact_limits_of_both(groups: FourCounts) -> None:
-    correct, counts = (groups[0], groups[2]), (groups[1], groups[3])
+    correct = (groups[0], groups[2])
+    counts = (groups[1], groups[3])
     one, other = (stats.binomtest(*own).proportion_ci(0.95, "exact") for own in zip(correct, counts, strict=True))
     shares = correct[0] / counts[0], correct[1] / counts[1]
     below, above = (np.hypot(*parts) for parts in (
@@ -81,7 +83,7 @@ def test_intervals_of_different_images_combine_the_exact_limits_of_both(groups: 
         assert interval(four, paired=False) == pytest.approx(ends)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(FOUR, st.sampled_from([(1, 0.95), (20, 0.95), (1, 0.9)]))
 def test_paired_intervals_are_those_of_the_formula_by_hand(four: FourCounts, how: tuple[int, float]) -> None:
     comparisons, level = how
@@ -106,7 +108,8 @@ def test_pairs_are_counted_image_by_image() -> None:
 @pytest.mark.parametrize(("share", "images"), [(0.1, 200), (0.05, 2000), (0.5, 100)])
 def test_the_smallest_difference_solves_connors_equation(share: float, images: int) -> None:
     found = float(smallest_detectable_difference(share, images))
-    z_alpha, z_beta = stats.norm.isf(0.025), stats.norm.isf(0.2)
+    z_alpha = stats.norm.isf(0.025)
+    z_beta = stats.norm.isf(0.2)
 
     def lacking(d: float) -> float:
         return (z_alpha * share**0.5 + z_beta * (share - d**2) ** 0.5) ** 2 / d**2 - images
@@ -122,10 +125,11 @@ def test_where_no_image_differs_the_share_is_its_upper_end() -> None:
     assert several == pytest.approx([expected, float(smallest_detectable_difference(0.1, 500))])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 300), st.integers(0, 300))
 def test_it_is_the_binomial_test(only_a: int, only_b: int) -> None:
-    (found,), total = exact_mcnemar([only_a], [only_b]), only_a + only_b
+    (found,) = exact_mcnemar([only_a], [only_b])
+    total = only_a + only_b
     assert found == pytest.approx(stats.binomtest(only_a, total).pvalue if total else 1, abs=1e-9)
 
 

@@ -14,8 +14,7 @@ from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST
 from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.models.sources.builtin import ARCHITECTURES
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
-from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.specification import DatasetSpec
+from failmodes.ingest.datasets.layout import DatasetSpec, open_dataset
 from failmodes.runtime.errors import ModelError
 
 

@@ -18,6 +18,7 @@ from model_specs import ready_model
 from pytorch_grad_cam import GradCAM
 from torch import nn
 
+from failmodes.evaluate.cam.cam_method import CamUnavailable
 from failmodes.evaluate.cam.method_selection import (
     QUANTIZED,
     cam_methods,
@@ -25,7 +26,6 @@ from failmodes.evaluate.cam.method_selection import (
     parse_method,
     select_cam_method,
 )
-from failmodes.evaluate.models.model import CamUnavailable
 from failmodes.runtime.errors import StudyError
 
 

@@ -6,7 +6,7 @@ import torch
 from tiny_study import run_and_read
 
 from failmodes.evaluate.study_models import load_study_models
-from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.datasets.layout import open_dataset
 from failmodes.warehouse.schema import LOGITS
 from failmodes.warehouse.shards.format import list_results_files, read_verified
 
@@ -28,7 +28,7 @@ def test_they_stand_in_the_results_as_float16_and_all_else_is_as_without(study_w
     stored = read_verified(clean).rows
     with torch.no_grad():
         images = np.asarray(dataset.images[stored["image_id"].to_numpy()])
-        outputs = prepared.module(prepared.inputs(images)).numpy()[:, model.logit_outputs]
+        outputs = prepared.all_logits(prepared.inputs(images)).numpy()[:, model.output_map.logits]
     found = np.array(stored["logits"].to_pylist())
     assert found.shape == (40, 12)
     np.testing.assert_allclose(found, outputs, rtol=1e-3, atol=1e-3)

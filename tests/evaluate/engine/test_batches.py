@@ -14,7 +14,7 @@ from failmodes.evaluate.engine.batches import (
 )
 from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.study.study_file import read_study
-from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.datasets.layout import open_dataset
 from failmodes.warehouse.shards.format import Cell
 
 

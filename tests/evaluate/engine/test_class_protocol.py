@@ -15,7 +15,7 @@ from failmodes.evaluate.engine.tasks import RunResult
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.study_models import load_study_models
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
-from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.datasets.layout import open_dataset
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.database.status import warehouse_status
@@ -33,22 +33,22 @@ def clean_outputs(path: Path) -> tuple[RunResult, Model, np.ndarray]:
     ids = stored_rows(study.output).filter(corruption="none")["image_id"].to_numpy()
     prepared = model.to(torch.device("cpu"))
     with torch.no_grad():
-        return report, model, prepared.module(prepared.inputs(np.asarray(dataset.images[ids]))).numpy()
+        return report, model, prepared.all_logits(prepared.inputs(np.asarray(dataset.images[ids]))).numpy()
 
 
 def test_a_prediction_among_all_outputs_may_be_no_class_of_the_data_set(study_with, tmp_path: Path) -> None:
     _, model, outputs = clean_outputs(study_with(""))
     rows = stored_rows(tmp_path / "out").filter(corruption="none")
-    assert (model.protocol, model.row()["class_protocol"]) == ("all", "all")
+    assert (model.output_map.protocol, model.row()["class_protocol"]) == ("all", "all")
     predictions = outputs.argmax(1)
     assert set(OTHERS) & set(predictions), "the case is empty"
     assert rows["predicted_output"].to_list() == predictions.tolist()
-    class_of = {output: index for index, output in enumerate(model.class_outputs)}
+    class_of = {output: index for index, output in enumerate(model.output_map.class_outputs)}
     assert rows["predicted"].to_list() == [class_of.get(int(prediction)) for prediction in predictions]
     p = np.exp(outputs - outputs.max(1, keepdims=True))
     p /= p.sum(1, keepdims=True)
     np.testing.assert_allclose(rows["confidence"], p.max(1), rtol=1e-5)
-    own = p[np.arange(40), np.array(model.class_outputs)[rows["label"].to_numpy()]]
+    own = p[np.arange(40), np.array(model.output_map.class_outputs)[rows["label"].to_numpy()]]
     np.testing.assert_allclose(rows["label_probability"], own, rtol=1e-4, atol=1e-7)
     assert rows["label_rank"].to_list() == (1 + (p > own[:, None]).sum(1)).tolist()
     load([tmp_path / "out"], tmp_path / "w.duckdb")
@@ -66,9 +66,9 @@ def test_a_prediction_among_all_outputs_may_be_no_class_of_the_data_set(study_wi
 def test_a_subset_leaves_other_outputs_out_and_the_accuracy_names_it(study_with, tmp_path, keys: str) -> None:
     report, model, outputs = clean_outputs(study_with(keys))
     rows = stored_rows(tmp_path / "out").filter(corruption="none")
-    predictions = outputs[:, model.class_outputs].argmax(1)
+    predictions = outputs[:, model.output_map.class_outputs].argmax(1)
     assert rows["predicted"].to_list() == predictions.tolist()
-    assert model.protocol == "subset"
+    assert model.output_map.protocol == "subset"
     (note,) = (note.line for note in report.notes if note.topic == "clean_accuracy")
     correct = (predictions == rows["label"].to_numpy()).mean()
     assert f"clean accuracy {correct:.1%} (n = 40), predicting among the 10 classes" in note
@@ -89,7 +89,7 @@ def test_the_published_protocol_of_a_test_set_is_the_default(study_with, tmp_pat
     report, model, outputs = clean_outputs(path)
     rows = stored_rows(tmp_path / "out").filter(corruption="none")
     accuracy = (outputs[:, : 4 if protocol == "subset" else 12].argmax(1) == rows["label"].to_numpy()).mean()
-    assert (model.protocol, (rows["label_rank"] == 1).mean()) == (protocol, accuracy)
+    assert (model.output_map.protocol, (rows["label_rank"] == 1).mean()) == (protocol, accuracy)
     (note,) = (note.line for note in report.notes if note.topic == "clean_accuracy")
     assert re.findall(r"[0-9.]+%", note) == [f"{accuracy:.1%}"]
     assert f'classes = "{protocol}"' in note

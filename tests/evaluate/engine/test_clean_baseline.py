@@ -10,7 +10,7 @@ import torch
 from failmodes.evaluate.engine.clean_baseline import changed_predictions
 from failmodes.evaluate.engine.plan import plan_evaluations
 from failmodes.evaluate.study.study_file import read_study
-from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.datasets.layout import open_dataset
 from failmodes.warehouse.null_pairs import sample_null_pairs
 from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, PREDICTION_FACTS
 from failmodes.warehouse.shards.format import CLEAN_CELL, ShardKey, list_results_files, read_verified, shard_path

@@ -9,7 +9,7 @@ from tiny_study import CELLS, run_study, write_tiny_study
 
 from failmodes.evaluate.engine.estimate import RunEstimate, estimate_run
 from failmodes.evaluate.study.study_file import read_study
-from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.datasets.layout import open_dataset
 
 IMAGES = 60
 

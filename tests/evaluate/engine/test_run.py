@@ -9,7 +9,7 @@ from tiny_study import CELLS, hashes, patch_logits, run_and_read, run_study, wri
 
 from failmodes.evaluate.study_models import load_study_models
 from failmodes.ingest.corruptions.apply import corrupt
-from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.datasets.layout import open_dataset
 from failmodes.runtime.errors import StudyError
 from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, EXEMPLARS, PREDICTION_FACTS
 from failmodes.warehouse.shards.format import list_results_files, read_verified

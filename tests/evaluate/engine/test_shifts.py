@@ -10,14 +10,14 @@ import pytest
 import torch
 from tiny_study import hashes, run_and_read, write_tiny_study
 
+from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.evaluate.engine.estimate import estimate_run
 from failmodes.evaluate.engine.plan import plan_evaluations
 from failmodes.evaluate.engine.tasks import RunCallbacks
 from failmodes.evaluate.evaluation_data import open_study_data
 from failmodes.evaluate.study.study_file import read_study
+from failmodes.ingest.datasets.layout import DatasetSpec, open_dataset
 from failmodes.ingest.datasets.layouts.arrays import write_arrays
-from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.specification import DatasetSpec
 from failmodes.runtime.errors import StudyError
 from failmodes.status_command import study_progress
 from failmodes.warehouse.database.load import load
@@ -62,14 +62,14 @@ def shifted_study(two_models: tuple[Path, dict[str, str]], tmp_path_factory: pyt
 
 def test_shifts_are_evaluated_once_each_and_compared_with_clean_images_of_their_classes(shifted_study: Path) -> None:
     study = read_study(shifted_study)
-    load([study.output], study.output / "w.duckdb")
+    load([study.output], study.output / "w.duckdb", derivation=DERIVATION)
     dataset = open_dataset(study.dataset, study.cache)
     groups = plan_evaluations(study, dataset, torch.device("cpu"))
     assert [len(group[0].data.cells(study)) for group in groups] == [5, 1, 1, 1]
     accuracies = []
     for group in groups:  # among the outputs of the shift's classes, of the whole model
         (evaluation,), data = group, group[0].data
-        whole = evaluation.model.whole or evaluation.model
+        whole = groups[0][0].model
         assert whole.model_id == evaluation.model.model_id
         outputs = [dataset.class_names.index(name) for name in data.dataset.class_names]
         logits = whole.predict(np.asarray(data.dataset.images[data.subset.clean_ids])).numpy()[:, outputs]

@@ -97,7 +97,7 @@ def test_an_empty_map_is_flagged_and_has_no_place() -> None:
     assert found["attention_entropy_nats"].isnan().item()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([(4, 4), (2, 7), (3, 1)]))
 def test_drift_agrees_with_scipy_and_numpy(seed: int, shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(seed)

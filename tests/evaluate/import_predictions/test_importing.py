@@ -12,7 +12,7 @@ from scipy.special import log_softmax
 
 from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.study.study_file import read_study
-from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.datasets.layout import open_dataset
 from failmodes.runtime.errors import DataError, IncompleteRunError
 from failmodes.warehouse.schema import EVALUATION_NOTES, EXEMPLARS, PREDICTION_FACTS
 from failmodes.warehouse.shards.format import list_results_files, read_verified

@@ -97,7 +97,7 @@ def test_outputs_are_chosen_by_the_names_that_travel_with_the_file(four_outputs)
     path, module = four_outputs
     spec = model_spec("resnet18", width=8, checkpoint=path)
     model = load_model(spec, dataset_of(16), path)
-    assert model.class_outputs == [1, 2, 0]
+    assert model.output_map.class_outputs == [1, 2, 0]
     images = torch.randint(0, 256, (3, 16, 16, 3), dtype=torch.uint8)
     with torch.inference_mode():
         own = module.eval()((images.permute(0, 3, 1, 2) / 255 - 0.5) / 0.25)
@@ -106,7 +106,7 @@ def test_outputs_are_chosen_by_the_names_that_travel_with_the_file(four_outputs)
     assert row.keys() == {column.name for column in MODELS.columns}
     assert (row["class_count"], row["class_names"], row["class_outputs"]) == (3, ["a", "b", "c"], [1, 2, 0])
     other = load_model(spec.model_copy(update={"class_map": {"a": 3}}), dataset_of(16), path)
-    assert other.class_outputs == [3, 2, 0]
+    assert other.output_map.class_outputs == [3, 2, 0]
     assert other.model_id != model.model_id
 
 

@@ -53,7 +53,7 @@ def both(make, change: Change, identify=identity) -> list[str]:
 
 def model_identity(model: nn.Module) -> str:
     """Without the tensors that a model's identity holds anyway."""
-    return code_hash(model, subject="model 'A'", apart=model.state_dict(keep_vars=True))
+    return code_hash(model, subject="model 'A'", named_tensors=model.state_dict(keep_vars=True))
 
 
 @pytest.mark.filterwarnings("ignore:.*quantize_per_tensor")

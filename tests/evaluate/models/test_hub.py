@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from synthetic_results import write_synthetic
 from torchvision.models import SqueezeNet1_1_Weights
 
+from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.evaluate.models.sources import to_download
 from failmodes.warehouse.database.load import load
 
@@ -132,7 +133,7 @@ def test_a_cached_model_of_transformers_needs_no_network(tmp_path: Path) -> None
 @pytest.mark.slow
 def test_a_gate_asks_no_hub_and_status_shows_the_warehouse(of_timm: Path) -> None:
     write_synthetic(of_timm / "out", images=40, corruptions=("fog",))
-    load([of_timm / "out"], of_timm / "out/warehouse.duckdb")
+    load([of_timm / "out"], of_timm / "out/warehouse.duckdb", derivation=DERIVATION)
     rules = (
         '[gate]\nbaseline = "Alpha"\ncandidate = "Beta"\n[[gate.rules]]\nmetric = "accuracy"\n'
         'relation = "worse_by_at_most"\nlimit = 1\n'

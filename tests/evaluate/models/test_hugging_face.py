@@ -57,7 +57,7 @@ def test_logits_of_200_images_equal_those_of_processor_and_model(folder: Path, k
         expected = hf.AutoModelForImageClassification.from_pretrained(folder / kind)(pixel_values(folder / kind)).logits
     model = loaded(f"transformers:{folder / kind}")
     torch.testing.assert_close(model.predict(IMAGES), expected[:, IN_ORDER], rtol=0, atol=1e-5)
-    assert (model.output_names, model.class_outputs) == (NAMES, IN_ORDER)
+    assert (model.output_names, model.output_map.class_outputs) == (NAMES, IN_ORDER)
     row = model.row()
     assert (row["checkpoint"], row["family"]) == (kind, kind)
     said = model.assumptions(IMAGES.shape[1:])["input"]
@@ -228,7 +228,7 @@ def test_a_module_in_memory_with_its_processor_is_prepared_alike(folder: Path) -
 def test_default_names_are_ignored_and_numbers_matched_in_order(folder: Path, tmp_path: Path) -> None:
     labels = {str(index): f"LABEL_{index}" for index in range(3)}
     path = changed(folder / "vit", tmp_path / "unnamed", "config.json", id2label=labels)
-    assert loaded(f"transformers:{path}").class_outputs is None
+    assert loaded(f"transformers:{path}").output_map.class_outputs is None
 
 
 REFUSED = {

@@ -256,8 +256,8 @@ def configured(*names: str, outputs: int = 3) -> Net:
 @pytest.mark.parametrize("wrap", [nn.Sequential, nn.DataParallel])
 def test_names_of_a_models_own_config_decide_which_outputs_classes_are(wrap) -> None:
     made = as_model(wrap(configured("owl", "Cat, domestic", "dog")))
-    assert (made.class_outputs, made.row()["class_names"]) == ([1, 2, 0], ["Cat, domestic", "dog", "owl"])
-    assert as_model(wrap(configured(*NAMES))).class_outputs is None
-    assert as_model(configured("LABEL_0", "LABEL_1", "LABEL_2")).class_outputs is None
+    assert (made.output_map.class_outputs, made.row()["class_names"]) == ([1, 2, 0], ["Cat, domestic", "dog", "owl"])
+    assert as_model(wrap(configured(*NAMES))).output_map.class_outputs is None
+    assert as_model(configured("LABEL_0", "LABEL_1", "LABEL_2")).output_map.class_outputs is None
     more = as_model(wrap(configured("owl", "fox", "cat", "dog", outputs=4)))
-    assert (more.class_outputs, more.protocol) == ([2, 3, 0], "all")
+    assert (more.output_map.class_outputs, more.output_map.protocol) == ([2, 3, 0], "all")

@@ -5,6 +5,7 @@ from model_specs import dataset_of, model_spec
 from torchvision.models._meta import _IMAGENET_CATEGORIES
 
 from failmodes.evaluate.models.load import load_model, map_classes
+from failmodes.evaluate.models.model import OutputMap
 from failmodes.evaluate.study.study_schema import Normalization
 from failmodes.ingest.datasets.imagenet_classes import SHARED_NAMES, by_wordnet_id, imagenet_names
 from failmodes.runtime.errors import ModelError, StudyError
@@ -40,7 +41,7 @@ OTHER = {"mean": [0.1, 0.2, 0.3], "std": [1.0, 1.0, 1.0]}
 
 def test_a_users_model_states_its_normalization_size_and_classes(user_module: str) -> None:
     model = load_model(model_spec(f"{user_module}:Named"), dataset_of(8))
-    assert (model.class_outputs, model.preprocessing.input_side_px) == ([1, 2, 0], 8)
+    assert (model.output_map.class_outputs, model.preprocessing.input_side_px) == ([1, 2, 0], 8)
     assert model.preprocessing.normalization == Normalization.model_validate(OTHER)
     assert model.row()["family"] == "named"
     again = load_model(model_spec(f"{user_module}:Named"), dataset_of(8))
@@ -89,11 +90,13 @@ BAD = {
 
 
 def outputs_of(case: tuple) -> list[int] | None:
-    """The outputs of a case; what is known of them is their names, how many there are, or both."""
+    """The outputs of a case, None for all in order; known are their names, how many there are, or both."""
     known, class_names, class_map, _ = case
     count, names = known if isinstance(known, tuple) and isinstance(known[0], int) else (known, known)
-    count, names = count if isinstance(count, int) else None, names if isinstance(names, tuple) else None
-    return map_classes("m.pt", class_names, class_map, output_count=count, output_names=names)
+    names = names if isinstance(names, tuple) else None
+    count = count if isinstance(count, int) else len(names)
+    outputs = map_classes("m.pt", class_names, class_map, output_count=count, output_names=names)
+    return OutputMap(outputs, count=count).class_outputs
 
 
 @pytest.mark.parametrize("case", GOOD)
@@ -123,4 +126,4 @@ def test_wordnet_ids_find_outputs_that_are_called_by_wordnets_own_words() -> Non
     info = pytest.importorskip("timm.data").ImageNetInfo()
     words = tuple(info.index_to_description(index) for index in range(1000))
     ids = tuple(by_wordnet_id())[::-1]
-    assert map_classes("m.pt", ids, {}, output_count=1000, output_names=words) == list(range(1000))[::-1]
+    assert map_classes("m.pt", ids, {}, output_count=1000, output_names=words) == tuple(range(1000))[::-1]

@@ -10,10 +10,11 @@ from model_specs import CLASSES, dataset_of, model_spec
 from onnx_graphs import NORMALIZATION, SIDE, Several, Small, pixels, prepared, write_onnx, write_program
 from torch import nn
 
+from failmodes.evaluate.cam.cam_method import CamUnavailable
 from failmodes.evaluate.cam.method_selection import select_cam_method
 from failmodes.evaluate.models.checkpoints import read_checkpoint
 from failmodes.evaluate.models.load import load_model
-from failmodes.evaluate.models.model import CamUnavailable, Model
+from failmodes.evaluate.models.model import Model
 from failmodes.runtime.errors import FailmodesError, ModelError, StudyError
 
 CPU = torch.device("cpu")

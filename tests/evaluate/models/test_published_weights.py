@@ -35,7 +35,7 @@ def test_published_weights_bring_their_side_normalization_and_classes(published)
     folders = ("n01440764", "n02099601", "tabby")
     spec = model_spec("squeezenet1_1", weights="DEFAULT")
     model = load_model(spec, dataset_of(224, folders))
-    assert model.class_outputs == [0, 207, 281]
+    assert model.output_map.class_outputs == [0, 207, 281]
     assert (model.preprocessing.input_side_px, model.output_names) == (224, imagenet_names())
     assert model.preprocessing.normalization.mean == (0.485, 0.456, 0.406)
     assert torch.equal(
@@ -77,7 +77,7 @@ def offline_timm(monkeypatch, tmp_path):
 def test_timms_weights_bring_their_side_normalization_and_classes(offline_timm) -> None:
     spec = model_spec("timm:vit_tiny_patch16_224", weights="pretrained", options=VIT)
     model = load_model(spec, dataset_of(16, ("n01440764", "tabby")))
-    assert (model.class_outputs, model.preprocessing.input_side_px) == ([0, 281], 16)
+    assert (model.output_map.class_outputs, model.preprocessing.input_side_px) == ([0, 281], 16)
     assert model.preprocessing.normalization.mean == (0.5, 0.5, 0.5)
     assert model.checkpoint == "timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 
@@ -119,7 +119,9 @@ def test_logits_of_200_images_equal_those_of_timms_own_transform(
     transform = offline_timm.data.create_transform(**offline_timm.data.resolve_model_data_config(module, given))
     with torch.no_grad():
         expected = module(torch.stack([transform(Image.fromarray(image)) for image in images]))
-    torch.testing.assert_close(model.predict(images), expected[:, [0, 281, *model.other_outputs]], rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        model.predict(images), expected[:, [0, 281, *model.output_map.competing]], rtol=0, atol=1e-5
+    )
     said = model.assumptions(images.shape[1:])["input"]
     assert said.startswith(f"corrupted at {size[1]}×{size[0]} px, then resized and cropped by timm to ")
 

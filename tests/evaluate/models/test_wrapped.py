@@ -11,9 +11,9 @@ from model_specs import dataset_of, model_spec
 from safetensors.torch import save_file
 from torch import nn
 
+from failmodes.evaluate.cam.cam_method import CamUnavailable
 from failmodes.evaluate.cam.method_selection import QUANTIZED, TORCH_SCRIPT, select_cam_method
 from failmodes.evaluate.models.load import load_model
-from failmodes.evaluate.models.model import CamUnavailable
 
 
 @dataclass

@@ -13,7 +13,7 @@ from failmodes.ingest import sources
 from failmodes.ingest.corrupted_datasets import set_writer
 from failmodes.ingest.corrupted_datasets.command import locked_work_folder, write_corrupted_dataset
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
-from failmodes.ingest.specification import DatasetSpec
+from failmodes.ingest.datasets.layout import DatasetSpec
 from failmodes.runtime.errors import Interrupted, StorageError, StudyError
 
 
@@ -45,6 +45,16 @@ ERRORS: dict[str, tuple[list[str], str]] = {
     "within the clean images": (["folder", "--path", "."], "lies within the clean images"),
     "own corruption that is not there": (["digits", "--corruption", "nowhere:vignette"], "cannot be imported"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(("recipe", "warnings"), [("imagenet-c", 1), ("cifar-c", 0)])
+def test_a_recipe_for_another_size_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, recipe: str, warnings: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    few = ["--images", "10", "--corruption", "fog", "--severity", "1", "--layout", "imagenet-c"]
+    assert corrupt_command(monkeypatch, "digits", *few, "--recipe", recipe, "--to", "set") == 0
+    assert capsys.readouterr().err.count("warning: recipe") == warnings
 
 
 @pytest.mark.parametrize("name", ERRORS)

@@ -25,8 +25,8 @@ from failmodes.ingest.corrupted_datasets.corrupted_dataset import open_corrupted
 from failmodes.ingest.corrupted_datasets.published_source import PublishedSource
 from failmodes.ingest.corruptions.catalog import corruptions_of_sets, name_in_set
 from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.layout import open_dataset
 from failmodes.ingest.datasets.layouts.arrays import write_arrays as write_dataset
-from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.runtime.errors import DataError, FailmodesError, StudyError
 
 RNG = np.random.default_rng(0)

@@ -7,6 +7,7 @@ from collections import Counter
 import cv2
 import numpy as np
 import pytest
+from encoded_files import encoded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
@@ -18,12 +19,6 @@ RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (12, 9, 3), dtype=np.uint8)
 DEEP = RNG.integers(0, 65_536, (12, 9), dtype=np.uint16)
 SIDEWAYS = 6  # EXIF's orientation of an image to be turned by a quarter
-
-
-def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def decoded(content: bytes, **options) -> tuple[np.ndarray, dict[str, int]]:
@@ -70,7 +65,7 @@ def test_opaque_images_keep_their_pixels(content: bytes) -> None:
     assert "transparent" not in changes
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32 - 1),
     background=st.tuples(*[st.integers(0, 255)] * 3),

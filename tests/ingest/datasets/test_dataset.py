@@ -49,7 +49,7 @@ def test_impossible_counts(count: int) -> None:
         balanced_subset(np.arange(30) % 10, count)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(labels=st.lists(st.integers(0, 4), min_size=1, max_size=60), data=st.data())
 def test_choices_are_balanced_firsts(labels: list[int], data: st.DataObject) -> None:
     count = data.draw(st.integers(1, len(labels)))

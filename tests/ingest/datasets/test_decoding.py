@@ -8,8 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from cifar_files import write_parquet
 
-from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.specification import DatasetSpec
+from failmodes.ingest.datasets.layout import DatasetSpec, open_dataset
 from failmodes.runtime.errors import StorageError
 
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from failmodes.ingest.datasets.folder_listing import READ_SUFFIXES, class_name_of, list_images
-from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.specification import DatasetSpec
+from failmodes.ingest.datasets.layout import DatasetSpec, open_dataset
 from failmodes.runtime.errors import DataError
 
 
@@ -68,7 +67,7 @@ def test_a_folder_of_which_most_images_would_be_left_out_is_refused(tmp_path: Pa
 NAMES = st.sampled_from(["1.png", "2.JPG", "3.webp", "4.heic", ".5.png", "sub/6.png", "sub/7.txt", "8"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cat=st.sets(NAMES), dog=st.sets(NAMES), at_root=st.sets(st.sampled_from(["a.png", "b.txt", ".c"])))
 def test_every_file_is_listed_or_counted(
     tmp_path_factory: pytest.TempPathFactory, cat: set[str], dog: set[str], at_root: set[str]

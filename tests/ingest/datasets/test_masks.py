@@ -7,9 +7,8 @@ import pytest
 from PIL import Image
 
 from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.layout import DatasetSpec, open_dataset
 from failmodes.ingest.datasets.layouts.arrays import write_arrays
-from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.specification import DatasetSpec
 from failmodes.runtime.errors import DataError
 
 SHAPE = np.zeros((20, 30), np.bool_)

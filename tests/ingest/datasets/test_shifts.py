@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from failmodes.ingest.datasets.layout import DatasetSpec, ShiftSpec, open_dataset
 from failmodes.ingest.datasets.layouts.arrays import write_arrays
-from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.datasets.shifts import Shift, match_classes, of_classes, open_shift
-from failmodes.ingest.specification import DatasetSpec, ShiftSpec, validate
+from failmodes.ingest.specification import validate
 from failmodes.runtime.errors import DataError, FailmodesError, StudyError
 
 NAMES = ("cat", "dog", "frog", "owl")

@@ -38,6 +38,6 @@ def test_they_are_the_very_pixels(tmp_path: Path, gray: bool) -> None:
 
 
 def test_of_too_many_evenly_spaced_ones_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thumbnails, "MOST_IMAGES", 4)
+    monkeypatch.setattr(thumbnails, "MAX_IMAGES", 4)
     record_thumbnails(tmp_path, dataset_of(patterns(10)), np.arange(10), "all")
     assert list(stored(tmp_path)) == [0, 3, 6, 9]

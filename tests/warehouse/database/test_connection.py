@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from warehouse_files import SECRET
+from warehouse_files import SECRET, change_file
 
 from failmodes.runtime.errors import QueryError, WarehouseError
 from failmodes.warehouse.database.connection import open_warehouse
@@ -166,8 +166,10 @@ def test_the_lock_holds_statement_after_statement(query_here: Path) -> None:
 
 def test_a_view_in_the_file_reads_no_other_file(query_folder: Path, tmp_path: Path) -> None:
     shutil.copy(query_folder / "warehouse.duckdb", tmp_path)
-    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as con:
-        con.execute(f"create or replace view evaluation_labels as from read_text('{query_folder}/secret.csv')")
+    change_file(
+        tmp_path / "warehouse.duckdb",
+        f"create or replace view evaluation_labels as from read_text('{query_folder}/secret.csv')",
+    )
     with open_warehouse(tmp_path / "warehouse.duckdb") as con:
         assert con.sql("select model_label from evaluation_labels").pl().height > 0  # ours, not the file's
         with pytest.raises(duckdb.PermissionException):

@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 from synthetic_results import Synthetic, write_synthetic
 from synthetic_shifts import write_shift
-from warehouse_files import python_in_background, value
+from warehouse_files import change_file, python_in_background, value
 
 from failmodes.runtime.errors import FailmodesError, StudyError, WarehouseError
 from failmodes.warehouse.database.connection import open_warehouse
@@ -74,8 +73,7 @@ def test_what_it_keeps_is_what_the_source_holds(baseline: Path, sound_warehouse:
 def test_it_tells_nothing_of_image_files_and_why_attention_is_missing(
     chosen: list[str], warehouse_copy: Path, tmp_path: Path
 ) -> None:
-    with duckdb.connect(str(warehouse_copy)) as con:
-        con.execute("update images set file = 'patients/anna.png'; insert into shards from shards")
+    change_file(warehouse_copy, "update images set file = 'patients/anna.png'; insert into shards from shards")
     report = export_evaluations(warehouse_copy, chosen, tmp_path / "b.duckdb")
     assert report.row_count == 26 * 400, "shards named twice are copied once"
     assert value(tmp_path / "b.duckdb", "select count(file) + count(mask_area) from images") == 0
@@ -149,8 +147,7 @@ def test_what_cannot_be_exported_leaves_everything_as_it_was(
 def test_a_source_that_breaks_a_check_is_refused(
     warehouse_copy: Path, chosen: list[str], tmp_path: Path, sql: str, text: str
 ) -> None:
-    with duckdb.connect(str(warehouse_copy)) as con:
-        con.execute(sql)
+    change_file(warehouse_copy, sql)
     with pytest.raises(FailmodesError, match=text):
         export_evaluations(warehouse_copy, chosen, tmp_path / "baseline.duckdb")
     assert not [path for path in tmp_path.iterdir() if "baseline" in path.name and not path.name.endswith(".lock")]

@@ -3,12 +3,12 @@
 import shutil
 from pathlib import Path
 
-import duckdb
 import pytest
 import typer
 from published_files import CURVES, write_published_files
 from synthetic_results import Synthetic
 from typer.testing import CliRunner
+from warehouse_files import change_file
 
 from failmodes.runtime.errors import DataError, StudyError, WarehouseError
 from failmodes.warehouse.database.connection import open_warehouse
@@ -74,8 +74,7 @@ def test_the_command_loads_both_or_published_alone(
 
 
 def test_a_file_of_another_version_is_refused(warehouse_copy: Path, tmp_path: Path) -> None:
-    with duckdb.connect(str(warehouse_copy)) as con:
-        con.execute("update warehouse_info set schema_version = '1.7'")
+    change_file(warehouse_copy, "update warehouse_info set schema_version = '1.7'")
     content = warehouse_copy.read_bytes()
     with pytest.raises(WarehouseError, match=rf"version 1\.7, this failmodes reads {SCHEMA_VERSION}: .*--rebuild"):
         store_published(warehouse_copy, [read_published(write_published_files(tmp_path))])

@@ -3,219 +3,277 @@
 import hashlib
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
-import duckdb
 import pytest
 from synthetic_results import Synthetic, write_synthetic
 from synthetic_shifts import write_shift
+from warehouse_files import stored_rows
 
-from failmodes.analysis.judging.stored import DERIVATION
+from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.runtime.errors import StudyError, WarehouseError
 from failmodes.runtime.storage.locks import run_lock
 from failmodes.warehouse.database import removal
 from failmodes.warehouse.database.checks import refuse_broken_relations
-from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.connection import count_rows, open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.removal import find_place, remove_evaluations, stored_evaluations
 from failmodes.warehouse.database_schema import ALL_TABLES
 from failmodes.warehouse.schema import EVALUATIONS, MODELS
 from failmodes.warehouse.shards.format import dimension_path, write_dimension
+from failmodes.warehouse.shards.inventory import read_rows
+
+WAREHOUSE = "warehouse.duckdb"
 
 
-class Killed(BaseException):
-    """Ends a removal as a kill does: nothing of it runs on."""
-
-
-def write(folder: Path, models: tuple[str, ...] = ("Alpha", "Beta")) -> Synthetic:
+def write_models(folder: Path, models: tuple[str, ...] = ("Alpha", "Beta")) -> Synthetic:
     return write_synthetic(folder, images=24, models=models, corruptions=("fog",), severities=(1, 5))
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
-    made = write(tmp_path_factory.mktemp("made"))
-    load([made.output], made.output / "warehouse.duckdb", derivation=DERIVATION)
-    return made
-
-
-@pytest.fixture
-def two(made: Synthetic, tmp_path: Path) -> Synthetic:
-    """Results of two models, and their warehouse."""
-    return made._replace(output=Path(shutil.copytree(made.output, tmp_path / "out")))
-
-
-@pytest.fixture
-def warehouse(two: Synthetic) -> Path:
-    return two.output / "warehouse.duckdb"
-
-
-def files_of(folder: Path) -> dict[str, str]:
-    paths = [path for path in (folder / "results").rglob("*") if path.is_file()]
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
-
-
-def traces(warehouse: Path, *texts: str) -> list[str]:
-    """Tables in which one of the texts stands."""
-    with duckdb.connect(str(warehouse), read_only=True) as con:
-        rows = {t.name: str(con.execute(f"select columns(*)::varchar from {t.name}").fetchall()) for t in ALL_TABLES}
-    return [name for name, found in rows.items() if any(text in found for text in texts)]
-
-
-def rows_of(warehouse: Path) -> dict[str, int]:
-    with duckdb.connect(str(warehouse), read_only=True) as con:
-        return {t.name: con.execute(f"select count(*) from {t.name}").fetchall()[0][0] for t in ALL_TABLES}
+def load_results(folder: Path, warehouse: str = WAREHOUSE) -> Path:
+    load([folder], folder / warehouse, derivation=DERIVATION)
+    return folder / warehouse
 
 
 def remove(where: Path, *identities: str) -> None:
     remove_evaluations(find_place(where), identities, DERIVATION)
 
 
-def ids(where: Path) -> set[str]:
-    return {one.evaluation_id for one in stored_evaluations(find_place(where))}
+def identities_in(where: Path) -> set[str]:
+    return {stored.evaluation_id for stored in stored_evaluations(find_place(where))}
 
 
-def test_what_is_left_is_as_if_the_evaluation_had_never_been(two: Synthetic, warehouse: Path, tmp_path: Path) -> None:
-    gone, whole, before = two.evaluations["Alpha"], rows_of(warehouse), files_of(two.output)
-    remove(two.output, gone)
-    after = files_of(two.output)
-    assert after.items() <= before.items()
-    assert after.keys() == files_of(write(tmp_path / "alone", ("Beta",)).output).keys()
-    load([two.output], tmp_path / "again.duckdb", derivation=DERIVATION)
-    assert rows_of(warehouse) == rows_of(tmp_path / "again.duckdb")
-    assert traces(warehouse, gone, "Alpha") == []
-    assert "findings" in traces(warehouse, two.evaluations["Beta"])
+def file_hashes(folder: Path) -> dict[str, str]:
+    paths = [path for path in (folder / "results").rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def row_counts(warehouse: Path) -> dict[str, int]:
     with open_warehouse(warehouse) as con:
+        return count_rows(con)
+
+
+def tables_with(warehouse: Path, *texts: str) -> set[str]:
+    """Tables that have one of the texts in a row."""
+    rows = {t.name: str(stored_rows(warehouse, f"select columns(*)::varchar from {t.name}")) for t in ALL_TABLES}
+    return {name for name, content in rows.items() if any(text in content for text in texts)}
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+    """Results of two models with their warehouse (read only)."""
+    models = write_models(tmp_path_factory.mktemp("loaded"))
+    load_results(models.output)
+    return models
+
+
+@pytest.fixture(scope="module")
+def without_alpha(loaded: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder after Alpha was removed (read only)."""
+    folder = Path(shutil.copytree(loaded.output, tmp_path_factory.mktemp("removed") / "out"))
+    remove(folder, loaded.evaluations["Alpha"])
+    return folder
+
+
+@pytest.fixture
+def models(loaded: Synthetic, tmp_path: Path) -> Synthetic:
+    """A copy that a test may change."""
+    return loaded._replace(output=Path(shutil.copytree(loaded.output, tmp_path / "out")))
+
+
+@pytest.fixture
+def alpha(loaded: Synthetic) -> str:
+    return loaded.evaluations["Alpha"]
+
+
+@pytest.fixture
+def beta(loaded: Synthetic) -> str:
+    return loaded.evaluations["Beta"]
+
+
+def test_other_files_stay_byte_for_byte(loaded: Synthetic, without_alpha: Path, tmp_path: Path) -> None:
+    left = file_hashes(without_alpha)
+    assert left.items() <= file_hashes(loaded.output).items()
+    assert left.keys() == file_hashes(write_models(tmp_path, ("Beta",)).output).keys()
+
+
+def test_warehouse_is_as_if_loaded_from_the_other_evaluation(without_alpha: Path, tmp_path: Path) -> None:
+    load([without_alpha], tmp_path / "fresh.duckdb", derivation=DERIVATION)
+    assert row_counts(without_alpha / WAREHOUSE) == row_counts(tmp_path / "fresh.duckdb")
+
+
+def test_no_table_names_the_evaluation_or_its_model(without_alpha: Path, alpha: str, beta: str) -> None:
+    assert tables_with(without_alpha / WAREHOUSE, alpha, "Alpha") == set()
+    assert "findings" in tables_with(without_alpha / WAREHOUSE, beta)
+
+
+def test_checks_hold_and_derived_tables_are_current(without_alpha: Path) -> None:
+    with open_warehouse(without_alpha / WAREHOUSE) as con:
         refuse_broken_relations(con)
         assert DERIVATION.due(con) == []
-    assert not load([two.output], warehouse, derivation=DERIVATION).swapped
-    write(two.output)  # made and loaded again
-    load([two.output], warehouse, derivation=DERIVATION)
-    assert rows_of(warehouse) == whole
+
+
+def test_next_load_has_nothing_to_do(models: Synthetic, alpha: str) -> None:
+    remove(models.output, alpha)
+    assert not load([models.output], models.output / WAREHOUSE, derivation=DERIVATION).swapped
+
+
+def test_evaluation_written_again_is_loaded_again(models: Synthetic, alpha: str) -> None:
+    before = row_counts(models.output / WAREHOUSE)
+    remove(models.output, alpha)
+    write_models(models.output)
+    assert row_counts(load_results(models.output)) == before
 
 
 @pytest.mark.slow
-def test_a_model_that_another_evaluation_uses_stays(two: Synthetic, warehouse: Path) -> None:
-    path, other = dimension_path(two.output, EVALUATIONS, two.evaluations["Alpha"]), "0" * 16
-    (row,) = removal.read_rows(path, EVALUATIONS).to_pylist()
-    write_dimension(two.output, EVALUATIONS, other, [row | {"evaluation_id": other, "precision": "float16"}])
-    load([two.output], warehouse)
-    remove(two.output, two.evaluations["Alpha"])
-    assert dimension_path(two.output, MODELS, row["model_id"]).is_file()
-    assert "models" in traces(warehouse, row["model_id"])
-    remove(two.output, other)
-    assert not dimension_path(two.output, MODELS, row["model_id"]).is_file()
+def test_model_stays_until_its_last_evaluation(models: Synthetic, alpha: str) -> None:
+    (row,) = read_rows(dimension_path(models.output, EVALUATIONS, alpha), EVALUATIONS).to_pylist()
+    model = dimension_path(models.output, MODELS, row["model_id"])
+    half = "0" * 16
+    write_dimension(models.output, EVALUATIONS, half, [row | {"evaluation_id": half, "precision": "float16"}])
+    load([models.output], models.output / WAREHOUSE)
+    remove(models.output, alpha)
+    assert model.is_file()
+    assert "models" in tables_with(models.output / WAREHOUSE, row["model_id"])
+    remove(models.output, half)
+    assert not model.is_file()
 
 
 @pytest.mark.slow
-def test_the_last_evaluation_leaves_a_warehouse_that_can_be_loaded_into(two: Synthetic, warehouse: Path) -> None:
-    remove(two.output, *two.evaluations.values())
-    assert ids(two.output) == set()
-    assert traces(warehouse, *two.evaluations.values(), "Synthetic digits") == []
-    write(two.output)
-    assert load([two.output], warehouse, derivation=DERIVATION).new_shards
+def test_warehouse_without_evaluations_can_be_loaded_into(models: Synthetic) -> None:
+    remove(models.output, *models.evaluations.values())
+    assert identities_in(models.output) == set()
+    assert tables_with(models.output / WAREHOUSE, *models.evaluations.values(), "Synthetic digits") == set()
+    write_models(models.output)
+    assert load([models.output], models.output / WAREHOUSE, derivation=DERIVATION).new_shards
 
 
-@pytest.mark.parametrize(
-    ("instant", "has_warehouse"),
-    [
-        ("middle", False),
-        *(pytest.param(instant, True, marks=pytest.mark.slow) for instant in ("first", "last", "swap")),
-    ],
-)
-def test_a_second_removal_finishes_what_a_killed_one_left(
-    two: Synthetic, warehouse: Path, monkeypatch: pytest.MonkeyPatch, instant: str, has_warehouse: bool
-) -> None:
-    """The results never hold what the warehouse no longer has, so that no load in between brings anything back."""
-    gone, steps = two.evaluations["Alpha"], []
-    if not has_warehouse:
-        warehouse.unlink()
-    undisturbed = Path(shutil.copytree(two.output, two.output.parent / "undisturbed"))
-
-    def remove_until(folder: Path, at: int | None) -> None:
-        with monkeypatch.context() as patch:
-            for name in ("delete", "delete_folder"):
-                original = getattr(removal, name)
-
-                def step(path: Path, original=original) -> None:
-                    if len(steps) == at:
-                        raise Killed
-                    steps.append(path)
-                    original(path)
-
-                patch.setattr(removal, name, step)
-            if instant == "swap" and at is not None:
-                patch.setattr("failmodes.runtime.storage.files.os.replace", _kill)
-            remove_evaluations(find_place(folder), [gone])
-
-    remove_until(undisturbed, None)
-    at = {"first": 0, "middle": len(steps) // 2, "last": len(steps) - 1, "swap": len(steps)}[instant]
-    steps.clear()
-    with pytest.raises(Killed):
-        remove_until(two.output, at)
-    held = {one.evaluation_id: one for one in stored_evaluations(find_place(two.output))}[gone]
-    assert (held.in_warehouse, held.in_results) == (has_warehouse, instant != "swap")
-    load([two.output], warehouse)
-    remove_evaluations(find_place(two.output), [gone])
-    assert files_of(two.output) == files_of(undisturbed)
-    load([two.output], warehouse)
-    assert traces(warehouse, gone, "Alpha") == []
+class Killed(BaseException):
+    """Ends a removal as a kill does: none of its code runs on."""
 
 
-def _kill(*_: object) -> None:
+class Kill(NamedTuple):
+    """An instant of a removal: a share of its files removed, and whether the new warehouse would be swapped next."""
+
+    share: float
+    has_warehouse: bool = True
+    at_swap: bool = False
+
+
+KILLS = {
+    "at the first file": Kill(0),
+    "at the last file": Kill(0.999),
+    "at the swap": Kill(1, at_swap=True),
+    "in the middle, without a warehouse": Kill(0.5, has_warehouse=False),
+}
+FAST = "in the middle, without a warehouse"
+
+
+def kill(*_: object) -> None:
     raise Killed
 
 
-def test_a_warehouse_alone_and_results_alone(two: Synthetic, warehouse: Path, tmp_path: Path) -> None:
-    gone, alone = two.evaluations["Alpha"], tmp_path / "alone" / "w.duckdb"
-    alone.parent.mkdir()
-    warehouse.rename(alone)
-    (one,) = [each for each in stored_evaluations(find_place(alone)) if each.evaluation_id == gone]
-    assert (one.in_results, one.in_warehouse, one.cell_count) == (False, True, 3)
-    for where in (alone, two.output):
-        remove(where, gone)
-        assert ids(where) == {two.evaluations["Beta"]}
-    assert {path.name for path in alone.parent.iterdir()} == {"w.duckdb", ".w.duckdb.lock"}
-    assert not warehouse.exists()
+def remove_until(folder: Path, evaluation: str, file_count: int | None, *, at_swap: bool = False) -> int:
+    """Remove an evaluation until so many files and folders are removed; returns how many were."""
+    removed: list[Path] = []
+
+    def counted(original):
+        def step(path: Path) -> None:
+            if len(removed) == file_count:
+                raise Killed
+            removed.append(path)
+            original(path)
+
+        return step
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("delete", "delete_folder"):
+            patch.setattr(removal, name, counted(getattr(removal, name)))
+        if at_swap:
+            patch.setattr("failmodes.runtime.storage.files.os.replace", kill)
+        remove_evaluations(find_place(folder), [evaluation])
+    return len(removed)
 
 
-def test_remote_results(two: Synthetic) -> None:
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name != FAST)) for name in KILLS])
+def test_second_removal_completes_a_killed_one(name: str, models: Synthetic, alpha: str, tmp_path: Path) -> None:
+    """The results never hold what the warehouse no longer has, so that no load in between brings anything back."""
+    instant = KILLS[name]
+    if not instant.has_warehouse:
+        (models.output / WAREHOUSE).unlink()
+    undisturbed = Path(shutil.copytree(models.output, tmp_path / "undisturbed"))
+    file_count = remove_until(undisturbed, alpha, None)
+    with pytest.raises(Killed):
+        remove_until(models.output, alpha, int(instant.share * file_count), at_swap=instant.at_swap)
+    stored = {each.evaluation_id: each for each in stored_evaluations(find_place(models.output))}[alpha]
+    assert (stored.in_warehouse, stored.in_results) == (instant.has_warehouse, not instant.at_swap)
+    load([models.output], models.output / WAREHOUSE)
+    remove_evaluations(find_place(models.output), [alpha])
+    assert file_hashes(models.output) == file_hashes(undisturbed)
+    load([models.output], models.output / WAREHOUSE)
+    assert tables_with(models.output / WAREHOUSE, alpha, "Alpha") == set()
+
+
+def test_warehouse_alone(models: Synthetic, alpha: str, beta: str, tmp_path: Path) -> None:
+    (tmp_path / "alone").mkdir()
+    warehouse = (models.output / WAREHOUSE).rename(tmp_path / "alone" / "w.duckdb")
+    stored = {each.evaluation_id: each for each in stored_evaluations(find_place(warehouse))}[alpha]
+    assert (stored.in_results, stored.in_warehouse, stored.cell_count) == (False, True, 3)
+    remove(warehouse, alpha)
+    assert identities_in(warehouse) == {beta}
+    assert {path.name for path in warehouse.parent.iterdir()} == {"w.duckdb", ".w.duckdb.lock"}
+
+
+def test_results_alone(models: Synthetic, alpha: str, beta: str) -> None:
+    (models.output / WAREHOUSE).unlink()
+    remove(models.output, alpha)
+    assert identities_in(models.output) == {beta}
+    assert not (models.output / WAREHOUSE).exists()
+
+
+def test_remote_results(models: Synthetic, alpha: str, beta: str) -> None:
     pytest.importorskip("upath")
     import fsspec
 
-    gone = two.evaluations["Alpha"]
-    fsspec.filesystem("memory").put(str(two.output / "results"), "/removed/results", recursive=True)
+    memory = fsspec.filesystem("memory")
+    memory.put(str(models.output / "results"), "/removed/results", recursive=True)
     place = find_place("memory://removed")
-    assert {one.evaluation_id: one.file_count for one in stored_evaluations(place)}[gone] > 3
-    remove_evaluations(place, [gone])
-    assert not [name for name in fsspec.filesystem("memory").find("/removed") if gone in name]
-    assert [one.evaluation_id for one in stored_evaluations(place)] == [two.evaluations["Beta"]]
+    assert {stored.evaluation_id: stored.file_count for stored in stored_evaluations(place)}[alpha] > 3
+    remove_evaluations(place, [alpha])
+    assert not [name for name in memory.find("/removed") if alpha in name]
+    assert [stored.evaluation_id for stored in stored_evaluations(place)] == [beta]
 
 
-def test_nothing_is_removed_during_a_run_nor_where_there_is_nothing(two: Synthetic, tmp_path: Path) -> None:
-    before = files_of(two.output)
-    with run_lock(two.output), pytest.raises(WarehouseError, match="another run"):
-        remove(two.output, two.evaluations["Alpha"])
-    assert files_of(two.output) == before
-    with pytest.raises(StudyError, match="neither results nor a warehouse"):
-        find_place(tmp_path)
-    with pytest.raises(StudyError, match="does not exist"):
-        find_place(two.output / "mistyped.duckdb")
+def test_nothing_is_removed_during_a_run(models: Synthetic, alpha: str) -> None:
+    before = file_hashes(models.output)
+    with run_lock(models.output), pytest.raises(WarehouseError, match="another run"):
+        remove(models.output, alpha)
+    assert file_hashes(models.output) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [(".", "neither results nor a warehouse"), ("mistyped.duckdb", "does not exist")]
+)
+def test_location_without_evaluations_is_refused(name: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=message):
+        find_place(tmp_path / name)
 
 
 @pytest.mark.slow
-def test_natural_shifts_go_with_their_model_and_are_not_listed(tmp_path: Path) -> None:
-    made = write(tmp_path)
-    of_shift = write_shift(tmp_path, "V2", {"Alpha": 20, "Beta": 10}, images=30, clean=made.evaluations)
+def test_shifts_of_a_model_are_removed_with_it_and_not_listed(tmp_path: Path) -> None:
+    models = write_models(tmp_path)
+    plain = write_shift(tmp_path, "V2", {"Alpha": 20, "Beta": 10}, images=30, clean=models.evaluations)
     hard = write_shift(
         tmp_path, "Hard", {"Alpha": 5}, images=10, clean_correct={"Alpha": 8}, clean_images=10, classes=2
     )
-    load([tmp_path], tmp_path / "warehouse.duckdb")
-    assert {one.evaluation_id for one in stored_evaluations(find_place(tmp_path))} == set(made.evaluations.values())
-    remove(tmp_path, made.evaluations["Alpha"])
-    gone = (made.evaluations["Alpha"], of_shift["Alpha"], hard["Alpha"])
-    assert traces(tmp_path / "warehouse.duckdb", *gone) == []
-    assert not [name for name in files_of(tmp_path) if any(one in name for one in gone)]
-    with open_warehouse(tmp_path / "warehouse.duckdb") as con:
+    load([tmp_path], tmp_path / WAREHOUSE)
+    assert identities_in(tmp_path) == set(models.evaluations.values())
+    remove(tmp_path, models.evaluations["Alpha"])
+    removed = (models.evaluations["Alpha"], plain["Alpha"], hard["Alpha"])
+    assert tables_with(tmp_path / WAREHOUSE, *removed) == set()
+    assert not [name for name in file_hashes(tmp_path) if any(identity in name for identity in removed)]
+    with open_warehouse(tmp_path / WAREHOUSE) as con:
         refuse_broken_relations(con)
         assert con.sql("select shift, model_label from accuracy_by_shift").fetchall() == [("V2", "Beta")]
-    remove(tmp_path, made.evaluations["Beta"])
-    assert {Path(name).parts[1] for name in files_of(tmp_path)} == {"corruptions"}
+    remove(tmp_path, models.evaluations["Beta"])
+    assert {Path(name).parts[1] for name in file_hashes(tmp_path)} == {"corruptions"}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from warehouse_files import stored_rows
 
 from failmodes.runtime.errors import QueryError
 from failmodes.warehouse.database.schema_listing import column_rows, list_columns, list_relations, relation_rows
@@ -63,10 +64,10 @@ def test_the_contract_has_the_columns_of_a_warehouse_and_other_clients_find_thei
 ) -> None:
     assert column_rows(None) == column_rows(sound_warehouse)
     assert [row[:3] for row in relation_rows(None)] == [row[:3] for row in relation_rows(sound_warehouse)]
-    with duckdb.connect(str(sound_warehouse), read_only=True) as con:
-        found = con.execute(
-            "select table_name, column_name, comment from duckdb_columns() where schema_name = 'main' and not internal"
-        ).fetchall()
+    found = stored_rows(
+        sound_warehouse,
+        "select table_name, column_name, comment from duckdb_columns() where schema_name = 'main' and not internal",
+    )
     assert {name for name, _, _ in found} == set(relation_names())
     assert {(row.table, row.column, row.meaning) for row in column_rows(None)} == set(found)
 

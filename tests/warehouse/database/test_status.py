@@ -3,14 +3,13 @@
 from decimal import Decimal
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 import pytest
 from rewritten_shards import be_confident
 from synthetic_results import Synthetic
-from warehouse_files import ensure_shapes
+from warehouse_files import change_file
 
-from failmodes.analysis.judging.stored import DERIVATION
+from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.status import warehouse_status
@@ -27,7 +26,6 @@ def broken(warehouse: Path, *, full: bool = False) -> dict[str, tuple[int, int]]
 
 @pytest.mark.slow
 def test_status_says_what_is_there_and_what_is_stale(warehouse_copy: Path) -> None:
-    ensure_shapes(warehouse_copy)
     status = warehouse_status(warehouse_copy, derivation=DERIVATION)
     assert status.schema_version == schema.SCHEMA_VERSION
     assert status.size_bytes == warehouse_copy.stat().st_size
@@ -35,9 +33,11 @@ def test_status_says_what_is_there_and_what_is_stale(warehouse_copy: Path) -> No
     rows = status.evaluations.select("model_label", "cell_count", "attention_cell_count", "image_count").rows()
     assert rows == [("Alpha", 26, 26, 400), ("Beta", 26, 26, 400)]
     assert all(result.passed for result in status.checks)
-    assert status.stale_derived == ["findings"]
-    with duckdb.connect(str(warehouse_copy)) as con:
-        con.execute("update computed set definition = 'of another version' where name in ('shapes', 'cell_confusion')")
+    assert status.stale_derived == []
+    change_file(
+        warehouse_copy,
+        "update computed set definition = 'of another version' where name in ('shapes', 'cell_confusion')",
+    )
     stale = warehouse_status(warehouse_copy, derivation=DERIVATION).stale_derived
     assert stale == ["cell_confusion", "shapes", "findings"]
 
@@ -45,8 +45,7 @@ def test_status_says_what_is_there_and_what_is_stale(warehouse_copy: Path) -> No
 @pytest.mark.slow
 def test_what_another_program_changed_is_found_by_a_full_status(warehouse_copy: Path) -> None:
     assert broken(warehouse_copy, full=True) == {}
-    with duckdb.connect(str(warehouse_copy)) as con:
-        con.execute("update prediction_facts set confidence = 1.5 where image_id = 3")
+    change_file(warehouse_copy, "update prediction_facts set confidence = 1.5 where image_id = 3")
     assert broken(warehouse_copy) == {}
     assert broken(warehouse_copy, full=True).keys() == {"probabilities_in_range"}
 

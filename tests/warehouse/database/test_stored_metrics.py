@@ -1,4 +1,4 @@
-"""Stored metrics: those of the facts as Polars reads them, whatever the cells; only what changed is computed again."""
+"""Stored metrics equal those of the facts as Polars reads them, in any cells; a load recomputes only what changed."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from given_cells import given_rows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -19,6 +18,7 @@ from rewritten_shards import cell_of, make_non_finite, reply_with
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix
 from synthetic_results import Synthetic, write_synthetic
+from warehouse_files import change_file
 
 from failmodes.warehouse import schema
 from failmodes.warehouse.database import load as loading
@@ -27,44 +27,42 @@ from failmodes.warehouse.database.checks import read_checks, uniqueness_check
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database_schema import COMPUTED_TABLES, METRICS
-from failmodes.warehouse.metrics.cell_rows import Cell, CellRows, paired_cell
+from failmodes.warehouse.metrics.cell_rows import CellRows, ComparedCell, paired_cell
 from failmodes.warehouse.metrics.custom import metric
 from failmodes.warehouse.metrics.metric import Metric, all_metrics, evaluate
-from failmodes.warehouse.shards.format import CLEAN_CELL, ShardKey, read_verified, shard_path, write_shard
-from failmodes.warehouse.shards.format import Cell as CellName
+from failmodes.warehouse.shards.format import CLEAN_CELL, Cell, ShardKey, read_verified, shard_path, write_shard
 
 IMAGES = 24
-FOG = CellName("fog", Decimal("1.000"))
+FOG = Cell("fog", Decimal("1.000"))
 Rows = list[dict[str, Any]]
 Point = tuple[str, float]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+def models(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
     """Three models over the same images; one has logits that are not finite, empty maps, and images without maps."""
-    folder = tmp_path_factory.mktemp("made")
-    found = write_synthetic(folder, images=IMAGES, models=("A", "B", "C"), corruptions=("fog",), severities=(1, 3))
-    rewrite(found, folder, "B", CellName("fog", Decimal("3.000")), broken, broken_map)
-    return found
+    folder = tmp_path_factory.mktemp("models")
+    models = write_synthetic(folder, images=IMAGES, models=("A", "B", "C"), corruptions=("fog",), severities=(1, 3))
+    rewrite(models, folder, "B", Cell("fog", Decimal("3.000")), broken, broken_map)
+    return models
 
 
 @pytest.fixture
-def output(made: Synthetic, tmp_path: Path) -> Path:
+def output(models: Synthetic, tmp_path: Path) -> Path:
     """A copy of the record that a test may change."""
-    return Path(shutil.copytree(made.output, tmp_path / "out"))
+    return Path(shutil.copytree(models.output, tmp_path / "out"))
 
 
 @pytest.fixture(scope="module")
-def loaded_file(made: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def loaded_file(models: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warehouse of the three models (read only: copy it before you change it)."""
     warehouse = tmp_path_factory.mktemp("loaded") / "w.duckdb"
-    assert load([made.output], warehouse).measured_evaluations == 3
+    assert load([models.output], warehouse).measured_evaluations == 3
     return warehouse
 
 
 @pytest.fixture
-def loaded(loaded_file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The three models in a warehouse."""
+def con(loaded_file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     with open_warehouse(loaded_file) as con:
         yield con
 
@@ -97,9 +95,9 @@ def shifted(rows: Rows) -> Rows:
     return [row | {"predicted": (row["predicted"] + 1) % 4} if "predicted" in row else row for row in rows]
 
 
-def rewrite(made: Synthetic, output: Path, model: str, cell: CellName, *changes: Change) -> None:
+def rewrite(models: Synthetic, output: Path, model: str, cell: Cell, *changes: Change) -> None:
     """Change the predictions of a cell, and by a second function, else by the same, its maps."""
-    shard = ShardKey(made.evaluations[model], cell)
+    shard = ShardKey(models.evaluations[model], cell)
     for table, change in zip(schema.FACTS, (*changes, *changes)[:2], strict=True):
         rows = change(read_verified(shard_path(output, table, shard)).rows.to_pylist())
         columns = table.arrow(without=(*schema.PARTITIONS, schema.PREDICTED_OUTPUT))
@@ -110,9 +108,9 @@ def read_rows(con: duckdb.DuckDBPyConnection, evaluation_id: str, corruption: st
     """The facts of a cell with those of its maps and images beside them, by Polars."""
 
     def facts(table: str) -> pl.DataFrame:
-        own = "evaluation_id = ? and corruption = ? and severity = ?"
-        asked = f"select * exclude ({', '.join(schema.PARTITIONS)}) from {table} where {own}"
-        return con.sql(asked, params=[evaluation_id, corruption, severity]).pl()
+        sql = f"""select * exclude ({", ".join(schema.PARTITIONS)}) from {table}
+            where evaluation_id = ? and corruption = ? and severity = ?"""
+        return con.sql(sql, params=[evaluation_id, corruption, severity]).pl()
 
     frame, maps = facts("prediction_facts").sort("image_id"), facts("attention")
     for target in schema.TARGETS:
@@ -129,14 +127,14 @@ def read_rows(con: duckdb.DuckDBPyConnection, evaluation_id: str, corruption: st
             continue
         elif isinstance(values.dtype, pl.List):
             width = values.list.len().max()
-            columns[name] = np.array([one or [np.nan] * width for one in values.to_list()])
+            columns[name] = np.array([row or [np.nan] * width for row in values.to_list()])
         else:
             columns[name] = values.fill_null(-1).to_numpy() if values.dtype.is_integer() else (
                 values.cast(pl.Float64).fill_null(np.nan).to_numpy()
             )  # fmt: skip
     if not frame["predicted.has_map"].any() and not frame["clean.has_map"].any():
         columns = {name: values for name, values in columns.items() if "." not in name or name.startswith("images")}
-    return given_rows(columns, severity, corruption)
+    return CellRows.of(columns, severity, corruption)
 
 
 def points_of(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> list[Point]:
@@ -164,10 +162,12 @@ def assert_metrics_of_facts(warehouse: Path, evaluation_id: str) -> None:
     clean, expected = cells.get(("none", 0.0)), {}
     for (corruption, severity), rows in cells.items():
         before = [cells[c, s] for c, s in cells if c == corruption and 0 < s < severity]
-        pairs = paired_cell([clean, *before, rows]) if clean and paired and severity else Cell(rows)
-        for name, one in all_metrics().items():
-            for score in one.scores or (None,):
-                value = evaluate(one, pairs if one.needs_pairs else Cell(rows, reference=clean), score)
+        pairs = paired_cell([clean, *before, rows]) if clean and paired and severity else ComparedCell(rows)
+        for name, definition in all_metrics().items():
+            for score in definition.scores or (None,):
+                value = evaluate(
+                    definition, pairs if definition.needs_pairs else ComparedCell(rows, reference=clean), score
+                )
                 if not isinstance(value, str):
                     expected[corruption, severity, name, score] = (
                         pytest.approx(value.value, rel=1e-5, abs=1e-6),
@@ -177,103 +177,104 @@ def assert_metrics_of_facts(warehouse: Path, evaluation_id: str) -> None:
 
 
 @pytest.mark.parametrize("model", ["A", "B"])
-def test_values_are_those_of_the_facts(made: Synthetic, loaded_file: Path, model: str) -> None:
-    assert_metrics_of_facts(loaded_file, made.evaluations[model])
+def test_metrics_equal_those_of_the_facts(models: Synthetic, loaded_file: Path, model: str) -> None:
+    assert_metrics_of_facts(loaded_file, models.evaluations[model])
 
 
-def nothing_is_finite(made: Synthetic) -> None:
-    make_non_finite(made, cell_of(made, "A", "fog", 1))
-    make_non_finite(made, cell_of(made, "A", "fog", 3), range(1, IMAGES))
+def nothing_is_finite(models: Synthetic) -> None:
+    make_non_finite(models, cell_of(models, "A", "fog", 1))
+    make_non_finite(models, cell_of(models, "A", "fog", 3), range(1, IMAGES))
 
 
-def one_class_alone(made: Synthetic) -> None:
+def one_class_alone(models: Synthetic) -> None:
     for severity, shift in ((1, 0), (3, 1)):
-        labels = read_verified(shard_path(made.output, schema.PREDICTION_FACTS, cell_of(made, "A"))).rows["label"]
-        reply_with(made, cell_of(made, "A", "fog", severity), [(label + shift) % 4 for label in labels.to_pylist()])
+        labels = read_verified(shard_path(models.output, schema.PREDICTION_FACTS, cell_of(models, "A"))).rows["label"]
+        reply_with(models, cell_of(models, "A", "fog", severity), [(label + shift) % 4 for label in labels.to_pylist()])
 
 
-def without_shard(made: Synthetic, cell: CellName, *tables: schema.Table) -> None:
+def without_shard(models: Synthetic, cell: Cell, *tables: schema.Table) -> None:
     for table in tables:
-        shard_path(made.output, table, ShardKey(made.evaluations["A"], cell)).unlink()
+        shard_path(models.output, table, ShardKey(models.evaluations["A"], cell)).unlink()
 
 
-def without_maps(made: Synthetic) -> None:
-    for cell in (CLEAN_CELL, *(CellName("fog", Decimal(f"{s}.000")) for s in (1, 3))):
-        without_shard(made, cell, schema.ATTENTION)
+def without_maps(models: Synthetic) -> None:
+    for cell in (CLEAN_CELL, *(Cell("fog", Decimal(f"{s}.000")) for s in (1, 3))):
+        without_shard(models, cell, schema.ATTENTION)
 
 
 def of_images(change: Change) -> Callable[[Synthetic], None]:
-    return lambda made: rewrite(made, made.output, "A", FOG, change)
+    return lambda models: rewrite(models, models.output, "A", FOG, change)
 
 
-CELLS: dict[str, Callable[[Synthetic], None]] = {
+UNUSUAL_CELLS: dict[str, Callable[[Synthetic], None]] = {
     "fewer images": of_images(lambda rows: [row for row in rows if row["image_id"] < IMAGES - 3]),
     "one image": of_images(lambda rows: [row for row in rows if row["image_id"] == 5]),
     "other images": of_images(lambda rows: [row | {"image_id": row["image_id"] + 1000} for row in rows]),
-    "no clean cell": lambda made: without_shard(made, CLEAN_CELL, *schema.FACTS),
-    "maps without predictions": lambda made: without_shard(made, FOG, schema.PREDICTION_FACTS),
+    "no clean cell": lambda models: without_shard(models, CLEAN_CELL, *schema.FACTS),
+    "maps without predictions": lambda models: without_shard(models, FOG, schema.PREDICTION_FACTS),
     "no maps": without_maps,
     "no finite logits": nothing_is_finite,
     "one class alone": one_class_alone,
 }
 
 
-@pytest.mark.parametrize("change", CELLS.values(), ids=CELLS)
-def test_values_are_those_of_the_facts_also_of_odd_cells(
-    made: Synthetic, output: Path, tmp_path: Path, change: Callable[[Synthetic], None]
+@pytest.mark.parametrize("change", UNUSUAL_CELLS.values(), ids=UNUSUAL_CELLS)
+def test_metrics_of_unusual_cells_equal_those_of_the_facts(
+    models: Synthetic, output: Path, tmp_path: Path, change: Callable[[Synthetic], None]
 ) -> None:
     for model in ("B", "C"):
-        shutil.rmtree(output / "results" / "prediction_facts" / f"evaluation_id={made.evaluations[model]}")
-    change(made._replace(output=output))
+        shutil.rmtree(output / "results" / "prediction_facts" / f"evaluation_id={models.evaluations[model]}")
+    change(models._replace(output=output))
     load([output], tmp_path / "w.duckdb")
-    assert_metrics_of_facts(tmp_path / "w.duckdb", made.evaluations["A"])
+    assert_metrics_of_facts(tmp_path / "w.duckdb", models.evaluations["A"])
 
 
 @pytest.mark.parametrize("options", [{"paired": False}, {"classes": 30}], ids=["unpaired", "many classes"])
-def test_values_are_those_of_the_facts_also_without_pairs_and_with_sums_of_logits(
-    tmp_path: Path, options: dict[str, Any]
-) -> None:
-    made = write_synthetic(
+def test_metrics_of_unusual_evaluations_equal_those_of_the_facts(tmp_path: Path, options: dict[str, Any]) -> None:
+    models = write_synthetic(
         tmp_path / "out", images=60, models=("A",), corruptions=("fog",), severities=(1, 3), **options
     )
     load([tmp_path / "out"], tmp_path / "w.duckdb")
-    assert_metrics_of_facts(tmp_path / "w.duckdb", made.evaluations["A"])
+    assert_metrics_of_facts(tmp_path / "w.duckdb", models.evaluations["A"])
     onsets = computed_of(tmp_path / "w.duckdb")["image_onsets"]
     assert onsets.height == (0 if "paired" in options else 60)
 
 
-def test_images_that_repeat_are_loaded_and_found(made: Synthetic, output: Path, warehouse: Path) -> None:
-    rewrite(made, output, "A", FOG, lambda rows: [*rows, rows[0]])
+def test_image_twice_fails_the_uniqueness_check(models: Synthetic, output: Path, warehouse: Path) -> None:
+    rewrite(models, output, "A", FOG, lambda rows: [*rows, rows[0]])
     load([output], warehouse)
     with open_warehouse(warehouse) as con:
         failed = {check.name: check.row_count for check in read_checks(con) if not check.passed}
-        rows = stored_of(con, made.evaluations["A"])
+        rows = stored_of(con, models.evaluations["A"])
     assert failed.items() >= {uniqueness_check(table): 1 for table in schema.FACTS}.items()
     assert [rows["fog", 1.0, name, None][1] for name in ("accuracy", "changed_share")] == [IMAGES + 1, IMAGES]
 
 
-def test_intervals_are_stored_where_metrics_have_them_and_shares_have_the_exact_one(
-    made: Synthetic, loaded: duckdb.DuckDBPyConnection
-) -> None:
-    without = {name for name, one in all_metrics().items() if not one.is_stored_with_interval}
-    for (_, _, name, _), (value, n, low, high) in stored_of(loaded, made.evaluations["B"]).items():
+def test_values_are_inside_their_intervals(models: Synthetic, con: duckdb.DuckDBPyConnection) -> None:
+    without = {name for name, metric in all_metrics().items() if not metric.interval.is_stored}
+    for (_, _, name, _), (value, _, low, high) in stored_of(con, models.evaluations["B"]).items():
         assert (low is None) == (high is None)
         assert low is None or (name not in without and low - 1e-6 <= value <= high + 1e-6), name
-        if name in ("accuracy", "changed_share", "non_finite_share"):
-            assert (low, high) == pytest.approx(tuple(binomtest(round(value * n), n).proportion_ci(0.95, "exact")))
 
 
-def test_each_metric_is_listed(loaded: duckdb.DuckDBPyConnection) -> None:
-    listed = dict(loaded.execute("select metric, title from metrics where defined_by = 'failmodes'").fetchall())
-    assert listed == {name: one.title for name, one in all_metrics().items()}
+@pytest.mark.parametrize("name", ["accuracy", "changed_share", "non_finite_share"])
+def test_shares_have_the_exact_interval(name: str, models: Synthetic, con: duckdb.DuckDBPyConnection) -> None:
+    stored = stored_of(con, models.evaluations["B"])
+    for value, n, low, high in (row for key, row in stored.items() if key[2] == name):
+        assert (low, high) == pytest.approx(tuple(binomtest(round(value * n), n).proportion_ci(0.95, "exact")))
 
 
-def test_pairs_are_counted_in_every_cell(made: Synthetic, loaded: duckdb.DuckDBPyConnection) -> None:
-    pairs = loaded.sql("from warehouse.main.pair_cells").pl()
+def test_every_metric_is_listed_with_its_title(con: duckdb.DuckDBPyConnection) -> None:
+    listed = dict(con.execute("select metric, title from metrics where defined_by = 'failmodes'").fetchall())
+    assert listed == {name: metric.title for name, metric in all_metrics().items()}
+
+
+def test_pair_counts_equal_the_confusion_matrix(models: Synthetic, con: duckdb.DuckDBPyConnection) -> None:
+    pairs = con.sql("from warehouse.main.pair_cells").pl()
     assert pairs.height == 3 * 3
     for row in pairs.iter_rows(named=True):
         assert row["evaluation_id_a"] < row["evaluation_id_b"]
-        a, b = (read_rows(loaded, row[f"evaluation_id_{x}"], row["corruption"], row["severity"]) for x in "ab")
+        a, b = (read_rows(con, row[f"evaluation_id_{x}"], row["corruption"], row["severity"]) for x in "ab")
         table = confusion_matrix(a["correct"], b["correct"], labels=[True, False]).ravel()
         counts = [f"{name}_count" for name in ("both_correct", "only_a_correct", "only_b_correct", "both_incorrect")]
         assert [row[name] for name in counts] == table.tolist()
@@ -299,10 +300,9 @@ def assert_as_rebuilt(output: Path, warehouse: Path, metrics: list[Metric] | Non
         assert_frame_equal(found[name], rows, check_exact=True)
 
 
-def marked(warehouse: Path) -> None:
-    """Tell rows that stay from those that are computed again."""
-    with duckdb.connect(str(warehouse)) as con:
-        con.execute("update cell_metrics set n = -1; update pair_cells set image_count = -1")
+def mark_rows(warehouse: Path) -> None:
+    """Mark every stored row, so that recomputed ones differ."""
+    change_file(warehouse, "update cell_metrics set n = -1; update pair_cells set image_count = -1")
 
 
 def kept_evaluations(warehouse: Path) -> tuple[set[str], int]:
@@ -313,26 +313,36 @@ def kept_evaluations(warehouse: Path) -> tuple[set[str], int]:
     return {evaluation_id for (evaluation_id,) in ids}, pairs
 
 
-def test_a_changed_shard_redoes_its_evaluation_and_its_pairs(made: Synthetic, output: Path, warehouse: Path) -> None:
-    again = load([output], warehouse)
-    assert (again.measured_evaluations, again.swapped) == (0, False)
-    marked(warehouse)
-    rewrite(made, output, "A", FOG, shifted)
+def test_load_without_changes_computes_nothing(output: Path, warehouse: Path) -> None:
+    report = load([output], warehouse)
+    assert (report.measured_evaluations, report.swapped) == (0, False)
+
+
+def test_changed_shard_recomputes_its_evaluation_and_pairs(models: Synthetic, output: Path, warehouse: Path) -> None:
+    mark_rows(warehouse)
+    rewrite(models, output, "A", FOG, shifted)
     assert load([output], warehouse).measured_evaluations == 1
-    assert kept_evaluations(warehouse) == ({made.evaluations["B"], made.evaluations["C"]}, 3)  # pairs of these two
-    with duckdb.connect(str(warehouse)) as con:
-        con.execute("update computed set input_hash = 'before'")
-        con.execute("update warehouse_info set views_fingerprint = 'before'")
+    assert kept_evaluations(warehouse) == ({models.evaluations["B"], models.evaluations["C"]}, 3)  # pairs of these two
+
+
+def test_stale_input_hashes_recompute_the_tables_of_a_rebuild(models: Synthetic, output: Path, warehouse: Path) -> None:
+    rewrite(models, output, "A", FOG, shifted)
+    load([output], warehouse)
+    mark_rows(warehouse)
+    change_file(
+        warehouse, "update computed set input_hash = 'before'", "update warehouse_info set views_fingerprint = 'before'"
+    )
     load([output], warehouse)
     assert_as_rebuilt(output, warehouse)
 
 
-def test_other_definitions_redo_all(made: Synthetic, warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    marked(warehouse)
+def test_other_definitions_recompute_every_evaluation(
+    models: Synthetic, warehouse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark_rows(warehouse)
     monkeypatch.setattr(stored_metrics, "definitions_hash", lambda: "another")
-    with duckdb.connect(str(warehouse)) as con:
-        con.execute("update warehouse_info set views_fingerprint = 'before'")
-    assert load([made.output], warehouse).measured_evaluations == 3
+    change_file(warehouse, "update warehouse_info set views_fingerprint = 'before'")
+    assert load([models.output], warehouse).measured_evaluations == 3
     assert kept_evaluations(warehouse) == (set(), 0)
 
 
@@ -361,32 +371,37 @@ def holds_shares(warehouse: Path, wanted: int | None, name: str = "mine") -> boo
 
 
 @pytest.mark.slow
-def test_a_users_metric_is_added_kept_changed_and_removed(made: Synthetic, output: Path, warehouse: Path) -> None:
-    marked(warehouse)
+def test_custom_metric_is_added_and_kept(output: Path, warehouse: Path) -> None:
     report = load([output], warehouse, metrics=[share_of(1)])
     assert (report.swapped, report.measured_evaluations) == (True, 3)
-    assert not load([output], warehouse).swapped, "without a word of metrics these stay"
+    assert not load([output], warehouse).swapped, "a load without metrics keeps them"
     assert holds_shares(warehouse, 1)
+
+
+@pytest.mark.slow
+def test_custom_metrics_are_changed_and_removed(output: Path, warehouse: Path) -> None:
+    load([output], warehouse, metrics=[share_of(1)])
+    mark_rows(warehouse)
     assert load([output], warehouse, metrics=[share_of(2), share_of(1, "other")]).swapped
     assert holds_shares(warehouse, 2)
     assert load([output], warehouse, metrics=[share_of(1, "other")]).swapped
     assert holds_shares(warehouse, None)
     assert holds_shares(warehouse, 1, "other")
-    assert len(kept_evaluations(warehouse)[0]) == 3, "metrics of the package were not computed again"
+    assert len(kept_evaluations(warehouse)[0]) == 3, "metrics of the package are not recomputed"
     assert load([output], warehouse, metrics=[]).swapped
     assert holds_shares(warehouse, None, "other")
 
 
 @pytest.mark.slow
-def test_a_users_metric_of_a_changed_evaluation_goes_until_it_is_given_again(
-    made: Synthetic, output: Path, warehouse: Path
+def test_custom_metric_of_a_changed_evaluation_is_dropped_until_it_is_given_again(
+    models: Synthetic, output: Path, warehouse: Path
 ) -> None:
     load([output], warehouse, metrics=[share_of(1)])
-    rewrite(made, output, "A", FOG, shifted)
+    rewrite(models, output, "A", FOG, shifted)
     load([output], warehouse)
     with open_warehouse(warehouse) as con:
         kept = con.execute("select distinct evaluation_id from cell_metrics where metric = 'mine'").fetchall()
-    assert {one for (one,) in kept} == {made.evaluations["B"], made.evaluations["C"]}
+    assert {evaluation_id for (evaluation_id,) in kept} == {models.evaluations["B"], models.evaluations["C"]}
     assert load([output], warehouse, metrics=[share_of(1)]).swapped
     assert holds_shares(warehouse, 1)
 
@@ -396,25 +411,25 @@ def killed(*_: object) -> list[str]:
 
 
 def examples(count: int) -> settings:
-    return settings(max_examples=count, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    return settings(max_examples=count, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.mark.slow
 @examples(3)
 @given(st.data())
-def test_shards_that_come_in_any_order_or_are_replaced_give_what_a_rebuild_gives(
-    made: Synthetic, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+def test_shards_in_any_order_give_the_tables_of_a_rebuild(
+    models: Synthetic, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     """Some cells come first, then the rest, in one to three loads; one is replaced; one load is killed."""
     folder, metrics = tmp_path_factory.mktemp("any"), [share_of(1)]
     output, warehouse = folder / "out", folder / "w.duckdb"
-    tables = [made.output / "results" / table.name for table in schema.FACTS]
+    tables = [models.output / "results" / table.name for table in schema.FACTS]
     order = data.draw(st.permutations(sorted({path.relative_to(tables[0]) for path in tables[0].rglob("*.parquet")})))
     ends = sorted(data.draw(st.lists(st.integers(1, len(order) - 1), max_size=2, unique=True)))
-    shutil.copytree(made.output, output, ignore=shutil.ignore_patterns(*(table.name for table in schema.FACTS)))
+    shutil.copytree(models.output, output, ignore=shutil.ignore_patterns(*(table.name for table in schema.FACTS)))
     for start, end in zip([0, *ends], [*ends, len(order)], strict=True):
         for source in (table / cell for cell in order[start:end] for table in tables):
-            target = output / source.relative_to(made.output)
+            target = output / source.relative_to(models.output)
             target.parent.mkdir(parents=True)
             shutil.copyfile(source, target)
         if data.draw(st.booleans(), label="killed"):
@@ -424,12 +439,12 @@ def test_shards_that_come_in_any_order_or_are_replaced_give_what_a_rebuild_gives
                     load([output], warehouse, metrics=metrics)
         load([output], warehouse, metrics=metrics)
     if data.draw(st.booleans(), label="replaced"):
-        model = data.draw(st.sampled_from(sorted(made.evaluations)))
-        rewrite(made, output, model, data.draw(st.sampled_from([CLEAN_CELL, FOG])), shifted)
+        model = data.draw(st.sampled_from(sorted(models.evaluations)))
+        rewrite(models, output, model, data.draw(st.sampled_from([CLEAN_CELL, FOG])), shifted)
         assert load([output], warehouse, metrics=metrics).measured_evaluations == 1
     assert load([output], warehouse, metrics=metrics).measured_evaluations == 0
     assert_as_rebuilt(output, warehouse, metrics)
 
 
-_in_any_order = test_shards_that_come_in_any_order_or_are_replaced_give_what_a_rebuild_gives.hypothesis.inner_test
-test_shards_that_come_in_many_more_orders = pytest.mark.corpus(examples(20)(given(st.data())(_in_any_order)))
+_in_any_order = test_shards_in_any_order_give_the_tables_of_a_rebuild.hypothesis.inner_test
+test_shards_in_more_orders = pytest.mark.corpus(examples(20)(given(st.data())(_in_any_order)))

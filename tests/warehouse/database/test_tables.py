@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from synthetic_results import Synthetic
-from warehouse_files import value
+from warehouse_files import change_file, value
 
 from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse import schema
@@ -21,15 +21,15 @@ def test_another_schema_version_asks_for_a_rebuild_and_changed_views_are_install
 ) -> None:
     path = tmp_path / "w.duckdb"
     load([results.output], path)
-    with duckdb.connect(str(path)) as con:
-        con.execute("create or replace view hardest_images as select 1 as nothing")
-        con.execute("update warehouse_info set views_fingerprint = 'older'")
+    change_file(
+        path,
+        "create or replace view hardest_images as select 1 as nothing",
+        "update warehouse_info set views_fingerprint = 'older'",
+    )
     report = load([results.output], path)
     assert (report.swapped, report.new_shards) == (True, 0)
     assert value(path, "select count(*) from hardest_images") == 40
-    with duckdb.connect(str(path)) as con:
-        con.execute("update warehouse_info set schema_version = '7.3'")
-        con.execute("alter table shards drop column content_hash")
+    change_file(path, "update warehouse_info set schema_version = '7.3'", "alter table shards drop column content_hash")
     for attempt in (lambda: load([results.output], path), lambda: value(path, "select 1")):
         with pytest.raises(WarehouseError, match=r"schema version 7\.3, this failmodes reads \d: .*--rebuild"):
             attempt()

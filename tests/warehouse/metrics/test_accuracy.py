@@ -4,13 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from given_cells import columns_of_logits, found_of, given_rows, outcome_rows, random_cell, reason_of, value_of
+from given_cells import columns_of_logits, found_of, outcome_rows, random_cell, reason_of, value_of
 from scipy.stats import binomtest, entropy
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score, top_k_accuracy_score, zero_one_loss
 
 from failmodes.warehouse.metrics.accuracy import bias_of_top_prediction, bias_of_worst_class, of_images, totals
-from failmodes.warehouse.metrics.cell_rows import Cell, CellRows
-from failmodes.warehouse.metrics.metric import all_metrics, ends_of
+from failmodes.warehouse.metrics.cell_rows import CellRows, ComparedCell
 
 CELL = random_cell(400, classes=8, non_finite=11, seed=2)
 REFERENCES: dict[str, tuple[Callable[..., float], int]] = {  # of the rows of a cell, and images that take part
@@ -43,7 +42,7 @@ def test_values_are_those_of_scikit_learn_and_scipy(name: str) -> None:
     reference, n = REFERENCES[name]
     if name == "top5_accuracy":  # zeros of images without logits would be ranks too
         labels = np.arange(400) % 8
-        rows = given_rows(columns_of_logits(np.random.default_rng(3).normal(size=(400, 8)), labels))
+        rows = CellRows.of(columns_of_logits(np.random.default_rng(3).normal(size=(400, 8)), labels))
     else:
         rows = CELL.rows
     found = found_of(name, rows)
@@ -51,36 +50,34 @@ def test_values_are_those_of_scikit_learn_and_scipy(name: str) -> None:
 
 
 def test_classes_without_an_image_and_those_that_are_not_drawn_do_not_count() -> None:
-    assert value_of("balanced_accuracy", given_rows({"label": [0, 0, 7], "predicted": [0, 1, 7]})) == 0.75
-    rows = given_rows({"label": [0, 1, 1], "predicted": [1, 1, 0]})
+    assert value_of("balanced_accuracy", CellRows.of({"label": [0, 0, 7], "predicted": [0, 1, 7]})) == 0.75
+    rows = CellRows.of({"label": [0, 1, 1], "predicted": [1, 1, 0]})
     found = found_of("worst_class_accuracy", rows, None, np.array([[1.0, 1.0, 1.0], [0.0, 2.0, 1.0]]))
     assert (found.value, found.replicates) == (0, pytest.approx([0, 2 / 3]))
 
 
 def test_ranks_up_to_five_count() -> None:
-    assert value_of("top5_accuracy", given_rows({"label_rank": [1, 5, 6, -1]})) == 0.5
+    assert value_of("top5_accuracy", CellRows.of({"label_rank": [1, 5, 6, -1]})) == 0.5
 
 
 def test_there_is_a_reason_where_no_class_is_predicted() -> None:
-    assert "no class" in reason_of("top_prediction_share", given_rows({"predicted": [-1, -1]}))
-    assert given_rows({"label": [-1, 1], "predicted": [-1, 1]})["correct"].tolist() == [False, True]
+    assert "no class" in reason_of("top_prediction_share", CellRows.of({"predicted": [-1, -1]}))
+    assert CellRows.of({"label": [-1, 1], "predicted": [-1, 1]})["correct"].tolist() == [False, True]
 
 
 @pytest.mark.parametrize("name", ["accuracy", "error", "top5_accuracy", "non_finite_share"])
 @pytest.mark.parametrize(("level", "comparisons"), [(0.95, 1), (0.9, 6)])
 def test_shares_have_the_exact_interval(name: str, level: float, comparisons: int) -> None:
     found = found_of(name, CELL)
-    ends = ends_of(all_metrics()[name], CELL, None, found, level=level, comparisons=comparisons)
+    ends = found.ends(level=level, comparisons=comparisons)
     expected = binomtest(round(found.value * 400), 400).proportion_ci(1 - (1 - level) / comparisons, "exact")
     assert ends == pytest.approx(tuple(expected))
 
 
 @pytest.mark.parametrize("correct", [True, False])
 def test_intervals_of_all_of_one_kind(correct: bool) -> None:
-    cell, limit = Cell(outcome_rows([correct] * 30)), 0.025 ** (1 / 30)
-    ends = [
-        ends_of(all_metrics()[name], cell, None, found_of(name, cell)) for name in ("accuracy", "balanced_accuracy")
-    ]
+    cell, limit = ComparedCell(outcome_rows([correct] * 30)), 0.025 ** (1 / 30)
+    ends = [found_of(name, cell).ends() for name in ("accuracy", "balanced_accuracy")]
     assert ends[0] == pytest.approx((limit, 1) if correct else (0, 1 - limit))
     low, high = ends[1] or (0, 0)
     assert high - low > 0.03
@@ -90,7 +87,7 @@ def test_intervals_of_all_of_one_kind(correct: bool) -> None:
 def test_a_thousand_classes() -> None:
     rng, labels = np.random.default_rng(5), np.arange(4000) % 1000
     predicted = np.where(rng.random(4000) < 0.6, labels, rng.integers(0, 1000, 4000))
-    rows = given_rows({"label": labels, "predicted": predicted})
+    rows = CellRows.of({"label": labels, "predicted": predicted})
     recalls = recall_score(labels, predicted, average=None, zero_division=0)
     assert value_of("worst_class_accuracy", rows) == min(recalls)
     assert value_of("balanced_accuracy", rows) == pytest.approx(np.mean(recalls))
@@ -110,7 +107,7 @@ def test_the_worst_class_falls_short_by_no_more_than_its_bias(accuracies: list[f
     rng, labels, short, found = np.random.default_rng(0), np.arange(500) % 10, [], []
     for _ in range(300):
         correct = rng.random(500) < np.array(accuracies)[labels]
-        rows = given_rows({"label": labels, "predicted": np.where(correct, labels, labels + 1)})
+        rows = CellRows.of({"label": labels, "predicted": np.where(correct, labels, labels + 1)})
         found.append(bias_of_worst_class(rows))
         short.append(value_of("worst_class_accuracy", rows) - min(accuracies))
     low, high, error = np.mean(found, axis=0)
@@ -121,9 +118,9 @@ def test_the_worst_class_falls_short_by_no_more_than_its_bias(accuracies: list[f
 
 def test_the_top_prediction_exceeds_by_no_more_than_its_bias() -> None:
     rng = np.random.default_rng(0)
-    cells = [given_rows({"predicted": rng.integers(0, 10, 400)}) for _ in range(300)]
+    cells = [CellRows.of({"predicted": rng.integers(0, 10, 400)}) for _ in range(300)]
     excess = np.mean([value_of("top_prediction_share", rows) for rows in cells]) - 0.1
     assert 0.9 * excess <= np.mean([bias_of_top_prediction(rows).high for rows in cells])
-    assert bias_of_top_prediction(given_rows({"predicted": np.zeros(400)})).high < 0.001
-    some, every = (given_rows({"predicted": np.append(np.arange(400) % 10, [-1] * n)}) for n in (100, 0))
+    assert bias_of_top_prediction(CellRows.of({"predicted": np.zeros(400)})).high < 0.001
+    some, every = (CellRows.of({"predicted": np.append(np.arange(400) % 10, [-1] * n)}) for n in (100, 0))
     assert bias_of_top_prediction(some) == bias_of_top_prediction(every)

@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from given_cells import NAN, found_of, given_rows, outcome_rows, paired, random_cell, reason_of, value_of
+from given_cells import NAN, found_of, outcome_rows, paired, random_cell, reason_of, value_of
 from scipy.stats import binomtest, mannwhitneyu
 
 from failmodes.warehouse.metrics.attention import SUFFIXES, area
-from failmodes.warehouse.metrics.cell_rows import Cell, CellRows, NotStored
+from failmodes.warehouse.metrics.cell_rows import CellRows, ComparedCell, NotStored
 from failmodes.warehouse.metrics.intervals import auroc_interval, quantile_interval
-from failmodes.warehouse.metrics.metric import NO_IMAGE, all_metrics, ends_of
+from failmodes.warehouse.metrics.metric import NO_IMAGE, all_metrics
 
 CELL = random_cell(500, severities=(0, 3), seed=9)
 ROWS, CLEAN = CELL.rows, CELL.clean
@@ -87,7 +87,7 @@ def test_quantiles_are_over_maps_that_are_not_empty(name: str, target: str) -> N
     values = values[~np.isnan(values)]
     found = found_of(name + SUFFIXES[target], CELL)
     assert (found.value, found.n) == (np.quantile(values, share), len(values))
-    ends = ends_of(all_metrics()[name + SUFFIXES[target]], CELL, None, found)
+    ends = found.ends()
     assert ends == quantile_interval(values, share)
 
 
@@ -101,12 +101,12 @@ def test_where_a_map_has_no_area_that_of_the_clean_image_counts(
     columns = {"clean.has_map": [True, True, False], "clean.target_class": [0, 0, 0]}
     columns |= {"clean.mask_area": [0.1, NAN, NAN]} if maps else {}
     columns |= {"images.mask_area": [0.6, 0.7, 0.8]} if images else {}
-    assert area(given_rows(columns), "clean") == pytest.approx(expected, nan_ok=True)
+    assert area(CellRows.of(columns), "clean") == pytest.approx(expected, nan_ok=True)
 
 
 def test_without_maps_or_areas_nothing_is_on_record() -> None:
     with pytest.raises(NotStored):
-        area(given_rows({"clean.has_map": [True], "clean.target_class": [0]}), "clean")
+        area(CellRows.of({"clean.has_map": [True], "clean.target_class": [0]}), "clean")
     cell = paired(outcome_rows([True, False], 0), outcome_rows([True, False]))
     names = [name + suffix for name in (*MEANS, *QUANTILES) for suffix in SUFFIXES.values()]
     for name in (*names, "attention_consistency", "attention_responsiveness", "correct_mean_cosine"):
@@ -142,7 +142,7 @@ def test_drift_by_outcome(name: str, column: str, chosen: np.ndarray, average: C
     found = found_of(name, CELL)
     assert (found.value, found.n) == (pytest.approx(average(values)), len(values))
     if average is np.median:
-        assert ends_of(all_metrics()[name], CELL, None, found) == quantile_interval(values, 0.5)
+        assert found.ends() == quantile_interval(values, 0.5)
 
 
 def test_responsiveness_is_mann_and_whitneys() -> None:
@@ -151,7 +151,7 @@ def test_responsiveness_is_mann_and_whitneys() -> None:
     expected = mannwhitneyu(changed, stayed).statistic / len(changed) / len(stayed)
     found = found_of("attention_responsiveness", CELL)
     assert (found.value, found.n) == (pytest.approx(expected), len(changed) + len(stayed))
-    ends = ends_of(all_metrics()["attention_responsiveness"], CELL, None, found)
+    ends = found.ends()
     assert ends == auroc_interval(found.value, len(changed), len(stayed))
 
 
@@ -162,7 +162,7 @@ def test_consistency_is_the_share_nearer_to_the_own_clean_map() -> None:
     assert (found.value, found.n) == (pytest.approx(((np.sign(null - shift)[known] + 1) / 2).mean()), known.sum())
 
 
-def shifted_cell(shift: list[float], null: list[float], changed: bool = False) -> Cell:
+def shifted_cell(shift: list[float], null: list[float], changed: bool = False) -> ComparedCell:
     maps = {"clean.has_map": [True] * len(shift), "clean.centroid_shift": shift,
             "clean.null_class_centroid_shift": null}  # fmt: skip
     return paired(outcome_rows([True] * len(shift), 0), outcome_rows([not changed] * len(shift), 1, **maps))
@@ -180,7 +180,7 @@ def test_the_interval_of_consistency(
     found = found_of("attention_consistency", cell)
     assert found.value == pytest.approx(value)
     low, high = (binomtest(count, len(shift)).proportion_ci(0.95, "exact") for count in nearer)
-    ends = ends_of(all_metrics()["attention_consistency"], cell, None, found)
+    ends = found.ends()
     assert ends == pytest.approx((low.low, high.high))
 
 
@@ -197,5 +197,5 @@ def test_there_is_a_reason_where_predictions_are_of_one_kind_or_images_clean() -
 def test_images_without_a_class_to_explain_take_no_part(target: str) -> None:
     maps = {"has_map": [True, True, False], "target_class": [-1, 0, -1], "empty": [False] * 3,
             "spread": [0.9, 0.25, NAN]}  # fmt: skip
-    rows = given_rows({f"{target}.{name}": values for name, values in maps.items()})
+    rows = CellRows.of({f"{target}.{name}": values for name, values in maps.items()})
     assert value_of("mean_spread" + SUFFIXES[target], rows) == 0.25

@@ -11,8 +11,8 @@ from scipy.stats import binomtest, norm
 from sklearn.metrics import log_loss
 
 from failmodes.warehouse.metrics.calibration import NO_CONFIDENCE, bias_of_ece, smoothed_error
-from failmodes.warehouse.metrics.cell_rows import Cell, CellRows, bins_of
-from failmodes.warehouse.metrics.metric import NO_IMAGE, all_metrics, ends_of
+from failmodes.warehouse.metrics.cell_rows import CellRows, bins_of
+from failmodes.warehouse.metrics.metric import NO_IMAGE
 
 ERRORS = ("ece", "equal_mass_ece", "smooth_ece")
 
@@ -108,7 +108,7 @@ def test_overconfidence_has_the_wider_of_two_intervals(power: float) -> None:
     found = found_of("overconfidence", rows)
     low, high = binomtest(int(correct.sum()), 300).proportion_ci(1 - 0.1 / 3, "exact")
     half = norm.ppf(1 - 0.05 / 3) * (confidence - correct).std() / 300**0.5
-    ends = ends_of(all_metrics()["overconfidence"], Cell(rows), None, found, level=0.9, comparisons=3)
+    ends = found.ends(level=0.9, comparisons=3)
     mean = confidence.mean()
     assert ends == pytest.approx((min(mean - high, found.value - half), max(mean - low, found.value + half)))
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from given_cells import NAN, given_rows, outcome_rows
+from given_cells import NAN, outcome_rows
 
 from failmodes.warehouse.metrics.cell_rows import (
     OF_LOGITS,
     OTHER,
-    Cell,
     CellRows,
+    ComparedCell,
     NotStored,
     column_of,
     paired_cell,
@@ -30,10 +30,10 @@ def test_columns_are_read_once_when_asked_for() -> None:
 
 
 def test_what_is_derived() -> None:
-    rows = given_rows({"label": [0, 1, -1, 1], "predicted": [0, 0, -1, -1], "predicted_output": [-1, 7, 8, -1]})
+    rows = CellRows.of({"label": [0, 1, -1, 1], "predicted": [0, 0, -1, -1], "predicted_output": [-1, 7, 8, -1]})
     assert rows["correct"].tolist() == [True, False, False, False]
     assert rows["output"].tolist() == [0, 7, 8, -1]
-    assert given_rows({"predicted": [2, -1]})["output"].tolist() == [2, -1]
+    assert CellRows.of({"predicted": [2, -1]})["output"].tolist() == [2, -1]
     assert "rmse" not in rows
 
 
@@ -47,20 +47,20 @@ def test_what_is_derived() -> None:
     ],
 )
 def test_the_logit_gap_is_between_the_two_largest(logits: list, finite: list, expected: list) -> None:
-    found = given_rows({"logits": logits, "finite": finite})["logit_gap"]
+    found = CellRows.of({"logits": logits, "finite": finite})["logit_gap"]
     assert found == pytest.approx(expected, nan_ok=True)
 
 
 def test_a_taken_cell_keeps_its_curve_and_its_reference() -> None:
     curve = tuple(outcome_rows([True, False, True], severity) for severity in (0, 1, 2))
-    cell = Cell(curve[2], curve[0], curve, curve[0]).taken(np.array([1, 0, 0]))
+    cell = ComparedCell(curve[2], curve[0], curve, curve[0]).taken(np.array([1, 0, 0]))
     assert cell.curve is not None
     assert (cell.curve[-1] is cell.rows, cell.curve[0] is cell.clean, cell.reference is curve[0]) == (True,) * 3
     for rows, severity in zip(cell.curve, (0, 1, 2), strict=True):
         assert (len(rows), rows.severity, rows.corruption) == (3, severity, "fog" if severity else "none")
         assert rows["image_id"].tolist() == [1, 0, 0]
         assert rows["correct"].tolist() == [False, True, True]
-    alone = Cell(curve[2], reference=curve[0]).taken(np.array([1]))
+    alone = ComparedCell(curve[2], reference=curve[0]).taken(np.array([1]))
     assert (alone.clean, alone.curve, len(alone.rows)) == (None, None, 1)
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from given_cells import given_rows, outcome_rows, random_cell
+from given_cells import outcome_rows, random_cell
 from scipy.stats import binomtest, rankdata
 from sklearn.metrics import confusion_matrix
 
-from failmodes.warehouse.metrics.cell_rows import SCORES, decode_pattern
+from failmodes.warehouse.metrics.cell_rows import SCORES, CellRows, decode_pattern
 from failmodes.warehouse.metrics.cell_tables import (
     Columns,
     confidence_bins,
@@ -42,7 +42,7 @@ def test_bins_sum_up_images_with_finite_logits() -> None:
 
 
 def test_where_no_logits_are_finite_there_are_no_bins_and_nothing_but_risk() -> None:
-    rows = given_rows({"label": [0] * 3, "predicted": [-1] * 3, "confidence": [np.nan] * 3, "finite": [False] * 3})
+    rows = CellRows.of({"label": [0] * 3, "predicted": [-1] * 3, "confidence": [np.nan] * 3, "finite": [False] * 3})
     assert rows_of(confidence_bins(rows)) == []
     assert [row["selective_risk"] for row in rows_of(risks(rows))] == pytest.approx([1.0] * 5 * 20)
 
@@ -57,7 +57,7 @@ def test_confusion_is_that_of_scikit_learn() -> None:
 
 
 def test_predictions_of_no_class_are_told_by_whether_logits_are_finite() -> None:
-    rows = given_rows({"label": [1, 1, 1], "predicted": [-1, -1, 0], "finite": [True, False, True]})
+    rows = CellRows.of({"label": [1, 1, 1], "predicted": [-1, -1, 0], "finite": [True, False, True]})
     assert rows_of(confusion(rows)) == [
         {"label": 1, "predicted": None, "finite": False, "image_count": 1},
         {"label": 1, "predicted": None, "finite": True, "image_count": 1},
@@ -66,7 +66,7 @@ def test_predictions_of_no_class_are_told_by_whether_logits_are_finite() -> None
 
 
 def test_predictions_stand_in_the_order_of_images() -> None:
-    rows = given_rows({"image_id": [3, 5, 5, 9], "label": [1, 0, 0, 2], "predicted": [1, 1, -1, 2]})
+    rows = CellRows.of({"image_id": [3, 5, 5, 9], "label": [1, 0, 0, 2], "predicted": [1, 1, -1, 2]})
     assert rows_of(predictions(rows)) == [
         {
             "row_count": 4, "image_count": 3, "independent_share": 1.0,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from failmodes.warehouse.metrics.cell_rows import OTHER
-from failmodes.warehouse.metrics.class_order import MOST_CLASSES, far_better_order
+from failmodes.warehouse.metrics.class_order import MAX_CLASSES, far_better_order
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_ordinary_models_do_not_look_permuted(accuracy: float, concentration: fl
 def test_chance_among_many_classes_and_too_many_or_too_few_do_not_look_permuted() -> None:
     labels = np.repeat(np.arange(200), 4)
     assert far_better_order(labels, np.random.default_rng(1).integers(0, 200, 800), 200) is None
-    assert far_better_order(labels % 2, 1 - labels % 2, MOST_CLASSES + 1) is None
+    assert far_better_order(labels % 2, 1 - labels % 2, MAX_CLASSES + 1) is None
     assert far_better_order(np.array([0, 1]), np.array([1, 0]), 2) is None
 
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from given_cells import contribution_error, given_rows, random_cell, without_logits
+from given_cells import contribution_error, random_cell, without_logits
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 import failmodes
 from failmodes.runtime.errors import StudyError
-from failmodes.warehouse.metrics.cell_rows import Cell, CellRows
+from failmodes.warehouse.metrics.cell_rows import CellRows, ComparedCell
 from failmodes.warehouse.metrics.custom import metric, metrics_of_studies, named_metrics, read_metrics, user_metrics
 from failmodes.warehouse.metrics.intervals import image_weights
-from failmodes.warehouse.metrics.metric import RESAMPLES, Evaluated, Metric, all_metrics, ends_of, evaluate
+from failmodes.warehouse.metrics.metric import RESAMPLES, Evaluated, Metric, all_metrics, evaluate
 
 torch = pytest.importorskip("torch")
 of_torchmetrics = pytest.importorskip("torchmetrics.functional.classification")
@@ -41,7 +41,7 @@ def agreement(preds: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def found_of(function: Any, rows: CellRows = ROWS, weights: Any = None) -> Evaluated:
-    found = evaluate(metric(function), Cell(rows), None, weights)
+    found = evaluate(metric(function), ComparedCell(rows), None, weights)
     assert isinstance(found, Evaluated), found
     return found
 
@@ -54,7 +54,7 @@ def refused(make: Callable[[], Any], *words: str) -> None:
 
 @pytest.mark.parametrize("made", [metric(agreement), metric()(agreement), metric(metric(agreement))])
 def test_a_function_is_a_metric_under_its_own_name_and_can_still_be_called(made: Metric) -> None:
-    assert (made.name, made.unit, made.formula) == ("agreement", "score", "Share of images that agree.")
+    assert (made.name, made.unit, made.formula) == ("agreement", "score", "Share of images that agree")
     assert (made.range, made.higher_is_better, made.is_users) == ((-np.inf, np.inf), None, True)
     assert made.columns == ("label", "predicted")
     assert made(np.array([1, 2]), np.array([1, 0])).tolist() == [True, False]
@@ -86,12 +86,12 @@ def test_one_number_is_that_of_scikit_learn_and_its_interval_a_bootstrap() -> No
         return cohen_kappa_score(target, preds)
 
     weights = image_weights(200, RESAMPLES, 0)
-    found = found_of(made := metric(range=(-1, 1))(score), weights=weights)
+    found = found_of(metric(range=(-1, 1))(score), weights=weights)
     assert (found.value, found.n) == (pytest.approx(cohen_kappa_score(LABELS, PREDICTIONS)), 200)
     again = [np.repeat(np.arange(200), row.astype(int)) for row in weights]
     expected = [cohen_kappa_score(LABELS[places], PREDICTIONS[places]) for places in again]
     assert found.replicates == pytest.approx(expected)
-    low, high = ends_of(made, Cell(ROWS), None, found) or (0, 0)
+    low, high = found.ends() or (0, 0)
     assert low < found.value < high
     assert high - low == pytest.approx(2 * 1.96 * np.std(expected, ddof=1), rel=0.25)
 
@@ -109,7 +109,7 @@ def test_functions_of_torchmetrics_are_given_tensors_and_what_is_bound_to_them()
 
 
 def test_images_without_a_prediction_take_no_part() -> None:
-    rows = given_rows(without_logits({name: ROWS[name] for name in ("label", "predicted", "finite")}, [0, 1]))
+    rows = CellRows.of(without_logits({name: ROWS[name] for name in ("label", "predicted", "finite")}, [0, 1]))
     alone = found_of(metric(lambda preds, target: float(preds.min()), name="least"), rows)
     each = found_of(metric(lambda preds, target: preds == target, name="each"), rows)
     assert (alone.value, alone.n, each.n) == (0, 198, 198)
@@ -119,7 +119,7 @@ def test_images_without_a_prediction_take_no_part() -> None:
 
 
 def test_a_reason_is_no_error() -> None:
-    assert evaluate(metric(lambda preds, target: "too few", name="few"), Cell(ROWS)) == "too few"
+    assert evaluate(metric(lambda preds, target: "too few", name="few"), ComparedCell(ROWS)) == "too few"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_reason_is_no_error() -> None:
 )
 def test_what_fails_is_told_with_its_cell(function: Any, words: list[str]) -> None:
     made = metric(function, name="failing")
-    refused(lambda: evaluate(made, Cell(ROWS)), "metric 'failing'", "fog", "severity 3", *words)
+    refused(lambda: evaluate(made, ComparedCell(ROWS)), "metric 'failing'", "fog", "severity 3", *words)
 
 
 def needs_more(preds: np.ndarray, target: np.ndarray, num_classes: int) -> float:

@@ -15,7 +15,7 @@ from failmodes.warehouse.metrics.duplicates import (
 from failmodes.warehouse.metrics.intervals import (
     exact_interval,
     interval_of_mean,
-    mean_with_made_up,
+    mean_with_pseudo_images,
     quantile_interval,
 )
 
@@ -44,8 +44,8 @@ def test_effective_counts_are_those_of_kish() -> None:
 @pytest.mark.parametrize("added", [0.0, 1.0])
 def test_groups_of_one_image_change_no_interval(added: float) -> None:
     values = np.random.default_rng(1).random(40)
-    with_groups = interval_of_mean(values, (0, 1), added=added, groups=np.arange(40))
-    assert with_groups == pytest.approx(interval_of_mean(values, (0, 1), added=added))
+    with_groups = interval_of_mean(values, (0, 1), pseudo_images=added, groups=np.arange(40))
+    assert with_groups == pytest.approx(interval_of_mean(values, (0, 1), pseudo_images=added))
 
 
 def test_the_error_of_a_mean_is_cluster_robust() -> None:
@@ -54,7 +54,7 @@ def test_the_error_of_a_mean_is_cluster_robust() -> None:
     groups = np.unique(rng.integers(0, 25, 80), return_inverse=True)[1]
     values = rng.normal(size=80) + rng.normal(size=25)[groups]
     by_hand = sum((values[groups == group] - values.mean()).sum() ** 2 for group in set(groups.tolist())) / 80**2
-    assert mean_with_made_up(values, 0, 0, 0, groups) == pytest.approx((values.mean(), by_hand))
+    assert mean_with_pseudo_images(values, 0, 0, 0, groups) == pytest.approx((values.mean(), by_hand))
 
 
 def test_exact_intervals_at_parts_of_images_lie_between_their_neighbors() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from failmodes.warehouse.metrics.cell_rows import OF_LOGITS, SCORES, Cell, CellRows
+from failmodes.warehouse.metrics.cell_rows import OF_LOGITS, SCORES, CellRows, ComparedCell
 from failmodes.warehouse.metrics.failure_prediction import (
     COVERAGE_PERCENT,
     NO_CORRECT,
@@ -21,7 +21,7 @@ from failmodes.warehouse.metrics.failure_prediction import (
     selective_risks,
 )
 from failmodes.warehouse.metrics.intervals import auroc_interval
-from failmodes.warehouse.metrics.metric import all_metrics, ends_of
+from failmodes.warehouse.metrics.metric import all_metrics
 
 Images = list[tuple[float, bool]]
 OF_SCORE = ("auroc", "augrc", "aurc", "aupr", "fpr95")
@@ -56,7 +56,7 @@ def delong_error(uncertain: np.ndarray, failed: np.ndarray) -> float:
     return float(np.sqrt(wins.mean(1).var() / failed.sum() + wins.mean(0).var() / (~failed).sum()))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(IMAGES)
 @example([(0.0, True), (-0.0, False)])
 def test_areas_and_risks_are_the_mean_over_all_orders_of_ties(images: Images) -> None:
@@ -86,7 +86,7 @@ def test_of_one_kind_of_outcome_there_is_nothing_to_tell_apart(failed: bool) -> 
     assert [value_of(name, rows, "confidence") for name in ("aurc", "augrc")] == [failed, failed / 2]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(IMAGES.filter(lambda images: len({failed for _, failed in images}) == 2))
 def test_discrimination_agrees_with_scikit_learn(images: Images) -> None:
     uncertain, failed = order_of(images)
@@ -165,7 +165,7 @@ def test_contributions_to_the_auroc_are_delongs() -> None:
 def test_contributions_of_ties_spread_as_the_jackknife_does(name: str) -> None:
     rng = np.random.default_rng(3)
     certainty = np.floor(rng.random(250) * 5)
-    cell = Cell(rows_of(certainty, rng.random(250) * 5 > certainty))
+    cell = ComparedCell(rows_of(certainty, rng.random(250) * 5 > certainty))
     expected = jackknife_error(all_metrics()[name], cell, "confidence")
     found = found_of(name, cell, "confidence")
     assert contribution_error(np.asarray(found.images)) == pytest.approx(expected, rel=0.02)
@@ -175,7 +175,7 @@ def test_the_auroc_has_newcombes_interval() -> None:
     cell = random_cell(300)
     failures = int((~cell.rows["correct"]).sum())
     found = found_of("auroc", cell, "margin")
-    ends = ends_of(all_metrics()["auroc"], cell, "margin", found, level=0.9, comparisons=4)
+    ends = found.ends(level=0.9, comparisons=4)
     assert ends == auroc_interval(found.value, failures, 300 - failures, level=0.9, comparisons=4)
 
 
@@ -186,7 +186,7 @@ def test_the_interval_of_fpr95_holds_the_truth() -> None:
         failed = rng.random(400) < 0.3
         rows = rows_of(rng.normal(size=400) - 1.5 * failed, failed)
         found = found_of("fpr95", rows, "confidence")
-        low, high = ends_of(all_metrics()["fpr95"], Cell(rows), "confidence", found) or (0, 0)
+        low, high = found.ends() or (0, 0)
         held += low <= 0.557 <= high  # 1 - Φ(1.5 - 1.6449)
     assert held >= 188
 

@@ -16,7 +16,7 @@ from failmodes.warehouse.metrics.intervals import (
     image_weights,
     interval_of_mean,
     kept_weights,
-    mean_with_made_up,
+    mean_with_pseudo_images,
     normal_quantile,
     quantile_interval,
     skewness_of_mean,
@@ -39,7 +39,7 @@ def test_intervals_of_shares_are_scipys(correct: int, count: int, level: float, 
 
 
 @given(st.floats(0.001, 0.999), st.integers(1, 400), st.integers(1, 400))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_auroc_intervals_are_newcombes_by_root_finding(area: float, failures: int, correct: int) -> None:
     """Method 5 of Newcombe 2006: the true areas from which this one lies within 1.96 of their standard errors."""
 
@@ -86,13 +86,13 @@ def test_ends_of_skewed_means_are_where_halls_transformation_is_the_normal_quant
 
 
 @LEVELS
-def test_intervals_of_means_are_normal_with_what_is_made_up(level: float, comparisons: int) -> None:
+def test_intervals_of_means_are_normal_with_pseudo_images(level: float, comparisons: int) -> None:
     values = np.random.default_rng(4).random(80)
-    value, low, high = interval_of_mean(values, (0, 1), level=level, comparisons=comparisons, added=1)
+    value, low, high = interval_of_mean(values, (0, 1), level=level, comparisons=comparisons, pseudo_images=1)
     both = np.append(values, [0, 1])
     half = norm.ppf(1 - (1 - level) / 2 / comparisons) * both.std() / np.sqrt(82)
     assert (low, high) == pytest.approx((min(value, both.mean()) - half, max(value, both.mean()) + half))
-    assert mean_with_made_up(values, -1, 2, added=0) == pytest.approx((values.mean(), values.var() / 80))
+    assert mean_with_pseudo_images(values, -1, 2, pseudo_images=0) == pytest.approx((values.mean(), values.var() / 80))
 
 
 def test_weights_are_multinomial_counts_of_as_many_images_as_there_are() -> None:

@@ -1,8 +1,10 @@
 """What every metric keeps to, and what follows from its function: value, images, replicates, interval, or why not."""
 
+import doctest
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +13,6 @@ import pytest
 from given_cells import (
     contribution_error,
     found_of,
-    given_rows,
     jackknife_error,
     outcome_rows,
     paired,
@@ -19,17 +20,17 @@ from given_cells import (
     reading_only,
 )
 
-from failmodes.warehouse.metrics.cell_rows import Cell, CellRows, Undefined
+from failmodes.warehouse.metrics.cell_rows import CellRows, ComparedCell, Undefined
 from failmodes.warehouse.metrics.intervals import image_weights, interval_of_mean, quantile_interval
 from failmodes.warehouse.metrics.metric import (
     NO_IMAGE,
     RESAMPLES,
     Evaluated,
     Metric,
+    OrderStatistic,
     Value,
     all_metrics,
     definitions_hash,
-    ends_of,
     evaluate,
     parameters_of,
 )
@@ -61,14 +62,14 @@ def small_metric(function: Callable[..., Any], **options: Any) -> Metric:
     return Metric("small", "small", function, **options)
 
 
-def evaluated(function: Callable[..., Any], cell: Cell, weights: Any = None, **options: Any) -> Evaluated:
+def evaluated(function: Callable[..., Any], cell: ComparedCell, weights: Any = None, **options: Any) -> Evaluated:
     found = evaluate(small_metric(function, **options), cell, None, weights)
     assert isinstance(found, Evaluated), found
     return found
 
 
-def confidences(*values: float) -> Cell:
-    return Cell(given_rows({"confidence": values}))
+def confidences(*values: float) -> ComparedCell:
+    return ComparedCell(CellRows.of({"confidence": values}))
 
 
 def confidence(rows: CellRows) -> Any:
@@ -83,11 +84,11 @@ def test_a_metric_of_its_own_columns_lies_in_its_interval_and_both_in_the_range(
     found = found_of(name, cell, score, weights)
     assert 0 < found.n <= 150
     assert metric.range[0] <= found.value <= metric.range[1]
-    ends = ends_of(metric, cell, score, found)
-    has_interval = metric.is_stored_with_interval or metric.interval is not None or found.images is not None
+    ends = found.ends()
+    has_interval = metric.interval.is_stored or found.images is not None
     assert (ends is not None) == has_interval
     if ends is not None:
-        wide = ends_of(metric, cell, score, found, comparisons=100) or (0, 0)
+        wide = found.ends(comparisons=100) or (0, 0)
         around = [metric.range[0], *wide[:1], *ends[:1], found.value, *ends[1:], *wide[1:], metric.range[1]]
         assert (np.diff(around) >= -1e-9).all()
         assert ends[0] < ends[1]
@@ -98,7 +99,7 @@ def test_a_metric_of_its_own_columns_lies_in_its_interval_and_both_in_the_range(
 def test_contributions_have_the_value_as_mean_and_the_spread_of_the_jackknife(name: str, score: str | None) -> None:
     metric, found = all_metrics()[name], found_of(name, CELL, score)
     if found.images is None:
-        assert metric.takes_weights or metric.quantile or metric.interval or not metric.is_stored_with_interval
+        assert metric.takes_weights or metric.interval.has_formula or not metric.interval.is_stored
         return
     assert found.images.shape == (150,)
     assert found.images.mean() == pytest.approx(found.value, abs=1e-7)
@@ -115,10 +116,10 @@ def test_weights_count_images(name: str) -> None:
 
 @pytest.mark.parametrize("name", WEIGHTED)
 def test_resampled_images_of_which_few_take_part_still_give_numbers(name: str) -> None:
-    cell = Cell(random_cell(30, non_finite=29).rows)
+    cell = ComparedCell(random_cell(30, non_finite=29).rows)
     found = found_of(name, cell, None, image_weights(30, RESAMPLES, 0))
     assert found.replicates is not None
-    assert np.isfinite([*found.replicates, *(ends_of(all_metrics()[name], cell, None, found) or [np.nan])]).all()
+    assert np.isfinite([*found.replicates, *(found.ends() or [np.nan])]).all()
 
 
 def test_a_metric_says_what_it_is_and_titles_differ() -> None:
@@ -130,6 +131,15 @@ def test_a_metric_says_what_it_is_and_titles_differ() -> None:
         for score in metric.scores or (None,):
             assert set(metric.columns) <= set(metric.columns_of(score))
     assert len({metric.title for metric in all_metrics().values()}) == len(all_metrics())
+
+
+@pytest.mark.parametrize("name", [name for name, metric in all_metrics().items() if metric.function.__doc__])
+def test_the_example_of_a_docstring_runs(name: str) -> None:
+    function = all_metrics()[name].function
+    (example,) = doctest.DocTestFinder(recurse=False).find(function, name, globs=function.__globals__)
+    assert example.examples
+    said: list[str] = []
+    assert not doctest.DocTestRunner().run(example, out=said.append).failed, "".join(said)
 
 
 def test_the_hash_of_definitions_is_that_of_another_process() -> None:
@@ -164,7 +174,7 @@ def undefined(rows: CellRows) -> float:
     ("function", "values", "options", "reason"),
     [
         (confidence, [np.nan] * 2, {}, NO_IMAGE),
-        (confidence, [np.nan] * 2, {"quantile": 0.5}, NO_IMAGE),
+        (confidence, [np.nan] * 2, {"interval": OrderStatistic(quantile=0.5)}, NO_IMAGE),
         (confidence, [], {}, NO_IMAGE),
         (undefined, [1], {}, "because"),
         (lambda rows: rows["rmse"], [1], {}, "rmse is not stored"),
@@ -179,26 +189,25 @@ def test_there_is_a_reason_where_a_metric_is_not_defined(
 
 def test_a_quantile_is_that_of_numpy_and_its_interval_holds_it() -> None:
     values = np.append(RNG(0).normal(size=200).astype(np.float32), [np.nan] * 5)
-    metric = small_metric(confidence, quantile=0.9, range=(-9, 9))
-    found = evaluated(confidence, cell := confidences(*values), quantile=0.9)
+    found = evaluated(confidence, confidences(*values), interval=OrderStatistic(quantile=0.9), range=(-9, 9))
     assert (found.value, found.n, found.images) == (np.quantile(values[:200].astype(np.float64), 0.9), 200, None)
-    ends = ends_of(metric, cell, None, found, level=0.9, comparisons=2)
+    ends = found.ends(level=0.9, comparisons=2)
     assert ends == quantile_interval(values[:200], 0.9, level=0.9, comparisons=2)
 
 
 def test_the_interval_of_a_mean_is_cut_to_the_range() -> None:
     cell = confidences(*[0.99] * 5, 0.9)
     found = evaluated(confidence, cell)
-    _, low, high = interval_of_mean(np.asarray(found.images), (0.0, 1.0), added=1.0)
+    _, low, high = interval_of_mean(np.asarray(found.images), (0.0, 1.0), pseudo_images=1.0)
     assert high > 1
-    assert ends_of(small_metric(confidence), cell, None, found) == (pytest.approx(low), 1.0)
+    assert found.ends() == (pytest.approx(low), 1.0)
 
 
 @pytest.mark.parametrize("few", [[0.7], [0.7, 0.7, 0.7], [0.2, 0.9, 0.8, 0.75]])
 def test_the_interval_of_few_images_among_many_is_about_that_of_few(few: list[float]) -> None:
     widths = []
     for cell in (confidences(*few), confidences(*few, *[np.nan] * 1000)):
-        low, high = ends_of(small_metric(confidence), cell, None, evaluated(confidence, cell)) or (0, 0)
+        low, high = evaluated(confidence, cell).ends() or (0, 0)
         widths.append(high - low)
     assert widths[1] > 0.6 * widths[0]
 
@@ -217,8 +226,8 @@ def test_one_number_has_replicates_of_resampled_images() -> None:
     assert found.bias[:2] == (pytest.approx(bias), 0.0)
     half = 1.959964 * np.sqrt(np.var(expected, ddof=1) + 2 * (18 / 60) ** 2)  # with two made-up images, -9 and 9
     ends = (found.value * 60 / 62 - half, found.value - bias + half)
-    assert ends_of(metric, cell, None, found) == pytest.approx(ends)
-    assert ends_of(metric, cell, None, found._replace(replicates=None)) is None, "without weights there is none"
+    assert found.ends() == pytest.approx(ends)
+    assert replace(found, replicates=None).ends() is None, "without weights there is none"
 
 
 def test_images_are_resampled_with_their_clean_ones() -> None:
@@ -250,7 +259,8 @@ def test_functions_are_given_what_they_name() -> None:
         seen.extend([rows, clean, curve, reference, preds.tolist(), target.tolist()])
         return Value(0.5, 3)
 
-    assert evaluated(function, cell) == Evaluated(0.5, 3)
+    found = evaluated(function, cell)
+    assert (found.value, found.n) == (0.5, 3)
     assert seen[:4] == [cell.rows, cell.clean, cell.curve, cell.reference]
     assert seen[4:] == [cell.rows["predicted"].tolist(), cell.rows["label"].tolist()]
 
@@ -258,7 +268,7 @@ def test_functions_are_given_what_they_name() -> None:
 @pytest.mark.parametrize("columns", [{}, {"logits": [[1, 0]], "logit_classes": [True]}], ids=["none", "the largest"])
 def test_probabilities_need_all_logits(columns: dict[str, Any]) -> None:
     metric = small_metric(lambda preds, target: preds[:, 0], preds="probabilities")
-    assert "not all logits are stored" in str(evaluate(metric, Cell(outcome_rows([True], **columns))))
+    assert "not all logits are stored" in str(evaluate(metric, ComparedCell(outcome_rows([True], **columns))))
 
 
 def test_tensors_are_given_where_annotated() -> None:
@@ -268,8 +278,10 @@ def test_tensors_are_given_where_annotated() -> None:
         assert isinstance(preds, torch.Tensor)
         return (preds == target).double().mean()
 
-    cell = Cell(outcome_rows([True, True, False, True]))
-    assert evaluated(function, cell) == Evaluated(0.75, 4)
+    cell = ComparedCell(outcome_rows([True, True, False, True]))
+    found = evaluated(function, cell)
+    assert (found.value, found.n) == (0.75, 4)
     function.__annotations__ = dict.fromkeys(("preds", "target"), "torch.Tensor")  # as `annotations` of the future
-    assert evaluated(function, cell) == Evaluated(0.75, 4)
+    found = evaluated(function, cell)
+    assert (found.value, found.n) == (0.75, 4)
     assert not small_metric(lambda preds: 1.0).takes_tensors

@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from given_cells import NAN, columns_of_logits, found_of, given_rows, reason_of, scaled_sums, value_of, without_logits
+from given_cells import NAN, columns_of_logits, found_of, reason_of, scaled_sums, value_of, without_logits
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 
-from failmodes.warehouse.metrics.cell_rows import Cell, CellRows, Undefined
+from failmodes.warehouse.metrics.cell_rows import CellRows, ComparedCell, Undefined
 from failmodes.warehouse.metrics.temperature import NO_LOGITS, scalable_logits
 from failmodes.warehouse.schema import TEMPERATURES
 
@@ -25,17 +25,17 @@ def drawn(images: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def rows_of(logits: np.ndarray, labels: np.ndarray, severity: float = 0, **changed: Any) -> CellRows:
-    return given_rows(columns_of_logits(logits, labels) | changed, severity)
+    return CellRows.of(columns_of_logits(logits, labels) | changed, severity)
 
 
 def with_sums_alone(logits: np.ndarray, labels: np.ndarray, severity: float = 0) -> CellRows:
     columns = columns_of_logits(logits, labels) | {"scaled_log_sum_exp": scaled_sums(logits)}
     del columns["logits"]
-    return given_rows(columns, severity)
+    return CellRows.of(columns, severity)
 
 
-def clean_cell(rows: CellRows) -> Cell:
-    return Cell(rows, rows, (rows,), rows)
+def clean_cell(rows: CellRows) -> ComparedCell:
+    return ComparedCell(rows, rows, (rows,), rows)
 
 
 def best_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -60,7 +60,7 @@ def test_scaled_metrics_are_those_of_scipys_softmax(sharpness: float, make: Any)
     logits, labels = drawn(300, seed=1)
     clean_logits, logits = clean_logits * sharpness, logits * sharpness * 1.3
     clean, here = make(clean_logits, clean_labels), make(logits, labels, 2.0)
-    cell = Cell(here, clean, (clean, here), clean)
+    cell = ComparedCell(here, clean, (clean, here), clean)
     fitted = [best_temperature(clean_logits[half::2], clean_labels[half::2]) for half in (1, 0)]
     assert [value_of(name, cell) for name in OF_HALVES] == pytest.approx(fitted), "what fits the other half"
     p = softmax(logits / np.where(np.arange(300) % 2, fitted[1], fitted[0])[:, None], axis=1)
@@ -74,7 +74,7 @@ def test_one_half_alone_has_no_temperature_of_its_own() -> None:
     logits, labels = drawn(100)
     even = rows_of(logits[::2], labels[::2], image_id=np.arange(0, 100, 2))
     assert {reason_of(name, clean_cell(even)) for name in (*SCALED, "even_temperature")} == {NO_LOGITS}
-    cell = Cell(rows_of(logits, labels, 1.0), reference=even)
+    cell = ComparedCell(rows_of(logits, labels, 1.0), reference=even)
     assert reason_of("even_temperature", cell) == NO_LOGITS
     assert value_of("odd_temperature", cell) == pytest.approx(best_temperature(logits[::2], labels[::2]))
     assert [found_of(name, cell).n for name in SCALED] == [50] * 3
@@ -85,17 +85,17 @@ def test_images_without_finite_logits_take_no_part() -> None:
     columns = without_logits(columns_of_logits(logits, labels), range(10))
     kept = clean_cell(rows_of(logits[10:], labels[10:], image_id=np.arange(10, 60)))
     for name in SCALED:
-        found = found_of(name, clean_cell(given_rows(columns, 0)))
+        found = found_of(name, clean_cell(CellRows.of(columns, 0)))
         assert (found.value, found.n) == (pytest.approx(value_of(name, kept)), 50)
 
 
 def test_there_is_a_reason_without_clean_images_or_logits() -> None:
     logits, labels = drawn(10)
     rows = rows_of(logits, labels, 1.0)
-    bare = given_rows({name: v for name, v in columns_of_logits(logits, labels).items() if name != "logits"}, 0)
+    bare = CellRows.of({name: v for name, v in columns_of_logits(logits, labels).items() if name != "logits"}, 0)
     for name in (*SCALED, *OF_HALVES):
-        assert reason_of(name, Cell(rows)) == "there is no clean cell"
-        assert reason_of(name, Cell(rows, reference=bare)) == NO_LOGITS
+        assert reason_of(name, ComparedCell(rows)) == "there is no clean cell"
+        assert reason_of(name, ComparedCell(rows, reference=bare)) == NO_LOGITS
 
 
 SUMS = {"logits": [[np.nan] * 2] * 3}
@@ -124,7 +124,7 @@ def test_it_takes_all_logits_or_their_sums(change: dict[str, Any], kept: int | N
         "logits": [[0.0, 1.0], [1.0, 0.0], [NAN, NAN]], "logit_classes": [False] * 3,
         "loss_nats": [1.0, 1.0, NAN], "confidence": [1.0, 1.0, NAN],
     }  # fmt: skip
-    rows = given_rows(columns | change)
+    rows = CellRows.of(columns | change)
     if kept:
         assert scalable_logits(rows).values.shape[1] == kept
     else:

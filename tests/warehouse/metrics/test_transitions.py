@@ -4,19 +4,19 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from given_cells import found_of, given_rows, outcome_rows, paired, random_cell, reason_of, value_of
+from given_cells import found_of, outcome_rows, paired, random_cell, reason_of, value_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from failmodes.warehouse.metrics.cell_rows import Cell
-from failmodes.warehouse.metrics.metric import NO_IMAGE, all_metrics, ends_of
+from failmodes.warehouse.metrics.cell_rows import CellRows, ComparedCell
+from failmodes.warehouse.metrics.metric import NO_IMAGE, all_metrics
 
 SEVERITIES = (0, 1, 2.5, 4)
 PATTERNS = ("1111", "1101", "1001", "0111", "0000", "1110", "1100", "1111")  # an image each, by severity
 
 
-def cell_of(patterns: Sequence[str]) -> Cell:
+def cell_of(patterns: Sequence[str]) -> ComparedCell:
     """Images that are correct where their pattern has a 1; the margin is 0.1, 0.2 … by place."""
     correct = np.array([[letter == "1" for letter in pattern] for pattern in patterns])
     return paired(*(
@@ -35,16 +35,16 @@ def test_outcomes_beside_the_clean_ones_have_the_exact_interval(name: str, count
     found = found_of(name, cell)
     assert (found.value, found.n) == (count / 8, 8)
     expected = binomtest(count, 8).proportion_ci(0.95, "exact")
-    assert ends_of(all_metrics()[name], cell, None, found) == pytest.approx(tuple(expected))
+    assert found.ends() == pytest.approx(tuple(expected))
 
 
 def test_a_prediction_among_other_outputs_changes_too() -> None:
-    clean = given_rows({"label": [0] * 4, "predicted": [1, -1, -1, 2], "predicted_output": [-1, 7, 7, 2]}, 0)
-    here = given_rows({"label": [0] * 4, "predicted": [2, -1, -1, 2], "predicted_output": [-1, 7, 8, 2]}, 1)
+    clean = CellRows.of({"label": [0] * 4, "predicted": [1, -1, -1, 2], "predicted_output": [-1, 7, 7, 2]}, 0)
+    here = CellRows.of({"label": [0] * 4, "predicted": [2, -1, -1, 2], "predicted_output": [-1, 7, 8, 2]}, 1)
     assert value_of("changed_share", paired(clean, here)) == 0.5
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.text("01", min_size=4, max_size=4), min_size=1, max_size=30))
 def test_onsets_are_where_the_pattern_has_its_first_zero(patterns: list[str]) -> None:
     cell = cell_of(patterns)
@@ -57,7 +57,7 @@ def test_onsets_are_where_the_pattern_has_its_first_zero(patterns: list[str]) ->
     found = found_of("surviving_share", cell)
     assert (found.value, found.n) == (pytest.approx(np.mean(surviving)), len(surviving))
     interval = binomtest(sum(surviving), len(surviving)).proportion_ci(0.95, "exact")
-    assert ends_of(all_metrics()["surviving_share"], cell, None, found) == pytest.approx(tuple(interval))
+    assert found.ends() == pytest.approx(tuple(interval))
 
 
 def test_margins_one_severity_before() -> None:

@@ -14,7 +14,7 @@ import vl_convert
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from failmodes.analysis.charts.style.frame import MM, PADDING_PX, drawable, wrapped
+from failmodes.analysis.charts.style.frame import MM, PADDING_PX, Frame, drawable, wrapped
 from failmodes.analysis.charts.style.theme import (
     DARK_COLORS,
     FONT,
@@ -44,24 +44,26 @@ class Figure:
         title: the result, in a sentence.
         subtitle: what is plotted, with unit and number of images.
         source: dataset, subset, corruptions, seeds and date.
-        width_px: width in CSS pixels (96 per inch); files have exactly this width.
+        frame: width and scale; SVG, PDF and PNG have exactly its `width_mm`.
+        note: a line below the plot, such as what is not drawn.
         theme: 'light' or 'dark'.
-        has_title: draw the title.
-        has_caption: draw subtitle and source.
+        has_caption: draw title, subtitle and source; None: unless the frame is of a paper.
     """
 
     plot: Any
     title: str
     subtitle: str
     source: str
-    width_px: float
+    frame: Frame
+    note: str = ""
     theme: str = "light"
-    has_title: bool = True
-    has_caption: bool = True
+    has_caption: bool | None = None
 
     def __post_init__(self) -> None:
-        for name in ("title", "subtitle", "source"):
+        for name in ("title", "subtitle", "source", "note"):
             object.__setattr__(self, name, valid_in_xml(getattr(self, name)))
+        if self.has_caption is None:
+            object.__setattr__(self, "has_caption", not self.frame.is_paper)
 
     @property
     def caption(self) -> str:
@@ -85,19 +87,21 @@ class Figure:
             has_theme: include the theme; the report sets its own.
             has_datasets: keep all rows in `datasets`, else where they are drawn.
         """
-        width = self.width_px - 2 * PADDING_PX
-        plot, title = self.plot, None
+        width = self.frame.width_px - 2 * PADDING_PX
+        plot = self.plot
+        title = None
         data = alt.data_transformers.enable("default", max_rows=None, consolidate_datasets=has_datasets)
         with alt.theme.enable("none"), data:
-            if self.has_caption:
+            below = [self.note, *([self.source] if self.has_caption else [])]
+            lines = [line for text in below if text for line in wrapped(text, width, SOURCE_PX)]
+            if lines:
                 plot = alt.vconcat(plot, title=alt.Title(  # below the legends
-                    wrapped(self.source, width, SOURCE_PX), orient="bottom", anchor="start", offset=10,
+                    lines, orient="bottom", anchor="start", offset=10,
                     fontSize=SOURCE_PX, fontWeight="normal", style="source",
                 ))  # fmt: skip
-            if self.has_title or self.has_caption:
+            if self.has_caption:
                 title = alt.Title(
-                    wrapped(self.title, width, TITLE_PX * 1.1) if self.has_title else "",
-                    subtitle=wrapped(self.subtitle, width, LABEL_PX) if self.has_caption else "",
+                    wrapped(self.title, width, TITLE_PX * 1.1), subtitle=wrapped(self.subtitle, width, LABEL_PX),
                     anchor="start", fontSize=TITLE_PX, subtitleFontSize=LABEL_PX, subtitlePadding=5, offset=10,
                 )  # fmt: skip
             texts = {"title": self.title, "subtitle": self.subtitle, "source": self.source}
@@ -125,14 +129,14 @@ class Figure:
         text = json.dumps(self.to_dict(), ensure_ascii=False)
         to_unit, from_unit = _single_units(text)
         drawn = vl_convert.vegalite_to_svg(text.translate(to_unit)).translate(from_unit)
-        found = _SVG_SIZE.match(drawn)
-        assert found, "the renderer states a size"
-        width = self.width_px * MM["px"] / MM[unit]
-        height = width * float(found[2]) / float(found[1])
+        size = _SVG_SIZE.match(drawn)
+        assert size, "the renderer states a size"
+        width = self.frame.width_mm / MM[unit]
+        height = width * float(size[2]) / float(size[1])
         suffix = "" if unit == "pt" else unit  # the PDF writer reads plain numbers as points
-        head = drawn[: found.end()].replace(f'width="{found[1]}"', f'width="{width:.4f}{suffix}"', 1)
-        head = head.replace(f'height="{found[2]}"', f'height="{height:.4f}{suffix}"', 1)
-        rest, body = drawn[found.end() :].split(">", 1)
+        head = drawn[: size.end()].replace(f'width="{size[1]}"', f'width="{width:.4f}{suffix}"', 1)
+        head = head.replace(f'height="{size[2]}"', f'height="{height:.4f}{suffix}"', 1)
+        rest, body = drawn[size.end() :].split(">", 1)
         texts = f"<title>{escape(self.title)}</title><desc>{escape(self.caption)}</desc>"
         return f'{head}{rest} font-family="{FONT}">{texts}{body}'
 
@@ -165,7 +169,8 @@ class Figure:
     def _png(self) -> bytes:
         """PNG at 300 dpi; recompressed, since the renderer's file is up to six times as large."""
         scale = PNG_DPI / 96
-        texts, buffer = PngInfo(), io.BytesIO()
+        texts = PngInfo()
+        buffer = io.BytesIO()
         for key, text in (("Title", self.title), ("Description", self.subtitle), ("Source", self.source)):
             texts.add_itxt(key, text)
         with Image.open(io.BytesIO(vl_convert.svg_to_png(self.to_svg(), scale=scale))) as image:

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import string
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,17 +13,20 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from failmodes.analysis.charts.style.theme import GRAY, LABEL_PX, MID_GRAY, PANEL_TITLE_PX, RAMP
+from failmodes.analysis.charts.style.theme import GRAY, LABEL_PX, MID_GRAY, PANEL_TITLE_PX, RAMP, TITLE_PX
 from failmodes.analysis.render.formatting import format_severity, valid_in_xml
 from failmodes.runtime.errors import StudyError
 
 MM = {"mm": 1.0, "cm": 10.0, "in": 25.4, "px": 25.4 / 96, "pt": 25.4 / 72}
 MIN_WIDTH_MM, MAX_WIDTH_MM, MAX_HEIGHT_MM = 60, 600, 240
-WIDE_FROM_MM = 130  # from this width on, panels are arranged as on a page
+PAPER_HEIGHT_MM = 120  # of a figure of a paper
+PAPER_TITLE_PT = 7  # the largest text of a paper's figure; the others are 6.4 and 5.8 points
+WIDE_FROM_PX = 490  # from this width on (130 mm on a page), panels are arranged as on a page
 PADDING_PX = 5  # around the whole chart
 AXIS_PX, PLAIN_AXIS_PX = 51, 44  # width of a vertical axis with title, of panels and of a single plot
 EXTENT_PX = 32  # width of its labels and ticks
-HEAD_PX, NARROW_HEAD_PX, PANEL_HEAD_PX = 140, 290, 68  # height of a chart's texts, and of a panel's title and x axis
+HEAD_PX, NARROW_HEAD_PX, PAPER_HEAD_PX = 180, 330, 80  # height of texts and x axis; without title and caption
+PANEL_HEAD_PX = 34  # height of a panel's title and of the gap to the next row
 GAP_PX, SYMBOL_PX = 12, 34  # between plots; symbol of a legend entry
 MIN_HEIGHT_PX, TALL_PX = 44, 75  # minimum height of a plot; height for five ticks
 FADED = 0.15
@@ -39,7 +43,7 @@ WIDE_CHARACTERS, SLIM_CHARACTERS = frozenset("%@mw"), frozenset(" .,:;'|()[]ijlt
 PERCENT = "format(100 * datum.value, '.3~g') + '%'"  # a share 0-1 on an axis
 _LINE_SEPARATORS = str.maketrans("\u2028\u2029", "  ")
 _ENDS_SCRIPT = re.compile("<(?=[/!])")
-FEW_LEVELS, MANY, FEW_ROWS = 11, 8, 3  # of severities, panels and rows of panels
+FEW_LEVELS, MANY = 11, 8  # of severities and panels
 
 
 class Panels(NamedTuple):
@@ -52,6 +56,7 @@ class Panels(NamedTuple):
         right_px: free space right of each.
         space: total height of all rows, in pixels.
         part: of the frame.
+        has_letters: of the frame.
     """
 
     columns: int
@@ -60,6 +65,7 @@ class Panels(NamedTuple):
     right_px: float = 0
     space: float = math.inf
     part: int = 0
+    has_letters: bool = False
 
     def height(self, usual_px: float, around_px: float = PANEL_HEAD_PX) -> float:
         """Height of a plot, at most `usual_px`, so that all rows fit on a page of 240 mm.
@@ -75,45 +81,67 @@ class Frame(NamedTuple):
     """The width of a chart.
 
     Attributes:
-        width_px: width in CSS pixels (96 per inch).
+        width_px: width in which it is laid out, in CSS pixels (96 per inch).
         part: number of the part of a split chart, whose views and selections need unique names.
+        scale: what the whole chart, texts included, is scaled by in a file: below 1 for a paper.
+        has_letters: begin the title of each panel with a letter: a, b, c.
     """
 
     width_px: float
     part: int = 0
+    scale: float = 1.0
+    has_letters: bool = False
 
     @property
     def is_wide(self) -> bool:
         """Whether several plots, or titles left of images, fit side by side."""
-        return self.width_px * MM["px"] >= WIDE_FROM_MM
+        return self.width_px >= WIDE_FROM_PX
+
+    @property
+    def is_paper(self) -> bool:
+        """Whether it is a figure of a paper: small texts, and title and caption in the text of the paper."""
+        return self.scale < 1
 
     @property
     def width_mm(self) -> float:
-        """Width in mm."""
-        return self.width_px * MM["px"]
+        """Width of a file in mm."""
+        return self.width_px * self.scale * MM["px"]
+
+    @property
+    def height_px(self) -> float:
+        """Space for the panels of a chart, in pixels of the layout."""
+        if self.is_paper:
+            return PAPER_HEIGHT_MM / MM["px"] / self.scale - PAPER_HEAD_PX
+        return MAX_HEIGHT_MM / MM["px"] - (HEAD_PX if self.is_wide else NARROW_HEAD_PX)
 
     def panels(self, count: int, most: int, *, left_px: float = AXIS_PX, right_px: float = 4) -> Panels:
         """The most even grid of `count` panels.
 
         Args:
             count: number of panels.
-            most: columns of a wide frame; a narrow one has half as many, or one more for many panels.
+            most: columns of a wide frame; a narrow one has half as many, or one more for many panels or on paper.
             left_px: width of the axis left of a row.
             right_px: space right of each panel.
         """
-        most = most if self.is_wide else max(1, most // 2 + (count > MANY and most > 2))
+        if not self.is_wide:
+            most = (most + 1) // 2 if self.is_paper else max(1, most // 2 + (count > MANY and most > 2))
         rows = -(-max(1, count) // most)
         columns = -(-max(1, count) // rows)
         space = self.width_px - 2 * PADDING_PX - left_px - columns * right_px - (columns - 1) * GAP_PX
-        height = MAX_HEIGHT_MM / MM["px"] - (HEAD_PX if self.is_wide else NARROW_HEAD_PX)
-        return Panels(columns, rows, space / columns, right_px, height, self.part)
+        return Panels(columns, rows, space / columns, right_px, self.height_px, self.part, self.has_letters)
 
 
-PAGE, PAPER = (Frame(mm / MM["px"]) for mm in (180.0, 85.0))
+def _paper(width_mm: float) -> Frame:
+    """A figure of a paper of this width."""
+    scale = PAPER_TITLE_PT * MM["pt"] / (TITLE_PX * MM["px"])
+    return Frame(width_mm / MM["px"] / scale, scale=scale)
+
+
+PAGE, PAPER = Frame(180 / MM["px"]), _paper(85)
 FRAMES = {"page": PAGE, "paper": PAPER}
 
 
-def frame_of(layout: str, width: str | None = None) -> Frame:
+def frame_of(layout: str, width: str | None = None, *, has_letters: bool = False) -> Frame:
     """The frame of a layout, or of a width such as "85mm" (or cm, in, pt, px of 1/96 inch).
 
     Raises:
@@ -122,14 +150,14 @@ def frame_of(layout: str, width: str | None = None) -> Frame:
     if layout not in FRAMES:
         raise StudyError(f"no layout {layout!r}: choose {' or '.join(FRAMES)}")
     if width is None:
-        return FRAMES[layout]
-    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?(mm|cm|in|px|pt)", width.strip())
-    if not found:
+        return FRAMES[layout]._replace(has_letters=has_letters)
+    match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?(mm|cm|in|px|pt)", width.strip())
+    if not match:
         raise StudyError(f"no width {width!r}: give a number and one of {', '.join(MM)}, such as 85mm")
-    width_mm = float(found[1]) * MM[found[2]]
+    width_mm = float(match[1]) * MM[match[2]]
     if not MIN_WIDTH_MM <= width_mm <= MAX_WIDTH_MM:
         raise StudyError(f"width {width!r} is not between {MIN_WIDTH_MM}mm and {MAX_WIDTH_MM}mm: a column has 85mm")
-    return Frame(width_mm / MM["px"])
+    return _paper(width_mm)._replace(has_letters=has_letters)
 
 
 def small_multiples(
@@ -147,7 +175,8 @@ def small_multiples(
     """
     named = [layer.properties(name=f"part_{panels.part}_layer_{place}_view") for place, layer in enumerate(layers)]
     width = panels.width + panels.right_px
-    lines = {name: wrapped(name, width, PANEL_TITLE_PX * 1.2) for name in map(drawable, order)}
+    titles = ((drawable(name), lettered(drawable(name), place, panels)) for place, name in enumerate(order))
+    lines = {name: wrapped(title, width, PANEL_TITLE_PX * 1.2) for name, title in titles}
     header = alt.Header(
         title=None, labelExpr=f"({json.dumps(lines)})[datum.value]", labelAnchor="start", labelLimit=width,
         labelPadding=4, labelFontWeight="bold", labelFontSize=PANEL_TITLE_PX,
@@ -155,8 +184,17 @@ def small_multiples(
     layered = alt.layer(*named, data=data, width=panels.width, height=height)
     spacing = {"row": GAP_PX + 4, "column": GAP_PX}
     facet = alt.Facet(f"{field}:N", title=None, sort=list(order), header=header)
-    made: alt.FacetChart = layered.facet(facet, columns=panels.columns, spacing=spacing).resolve_axis(x="independent")
+    made: alt.FacetChart = layered.facet(facet, columns=panels.columns, spacing=spacing)
     return made
+
+
+def lettered(title: str, place: int, of: Frame | Panels) -> str:
+    """The title of a panel with its letter, if the frame has letters: a to z, then aa."""
+    if not of.has_letters:
+        return title
+    return (
+        f"{string.ascii_lowercase[place // 26 - 1] if place >= 26 else ''}{string.ascii_lowercase[place % 26]}  {title}"
+    )
 
 
 def drawable(text: str) -> str:
@@ -304,6 +342,12 @@ def text_width(text: str, font_px: float = LABEL_PX) -> float:
     return font_px * (0.72 * wide + 0.28 * slim + 0.55 * (len(text) - wide - slim))
 
 
+def end_of(text: str, width_px: float, font_px: float) -> str:
+    """The end of a text that fits `width_px`: a file name differs from its neighbors there."""
+    start = next(start for start in range(len(text) + 1) if text_width(text[start:], font_px) <= width_px - font_px)
+    return f"\N{HORIZONTAL ELLIPSIS}{text[start:]}" if start else text
+
+
 def wrapped(text: str, width_px: float, font_px: float) -> list[str]:
     """The lines of a text wrapped at `width_px`."""
     letters = max(8, int(width_px / (font_px * RUNNING_LETTER_SHARE)))
@@ -324,10 +368,11 @@ def spread_apart(values: Sequence[float], gap: float, low: float = -math.inf, hi
     """
     from scipy.optimize import isotonic_regression  # here: it takes .3 s, and charts without such labels do without
 
-    steps, order = gap * np.arange(len(values)), np.argsort(values, kind="stable")
-    apart = isotonic_regression(np.asarray(values)[order] - steps).x + steps
+    steps = gap * np.arange(len(values))
+    order = np.argsort(values, kind="stable")
+    separated = isotonic_regression(np.asarray(values)[order] - steps).x + steps
     spread = np.empty(len(values))
-    spread[order] = np.clip(apart, low + steps, high - steps[::-1])
+    spread[order] = np.clip(separated, low + steps, high - steps[::-1])
     return [float(value) for value in spread]
 
 
@@ -353,7 +398,8 @@ def without_overlap(points: pl.DataFrame, x: PlotAxis, y: PlotAxis) -> pl.DataFr
         x: the horizontal axis.
         y: the vertical axis.
     """
-    left, up = x.pixels(points), y.pixels(points)
+    left = x.pixels(points)
+    up = y.pixels(points)
     right = left + 10 + np.array([text_width(name or "") for name in points["name"]])
     kept: list[int] = []
     for place, name in enumerate(points["name"]):

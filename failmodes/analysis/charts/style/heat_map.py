@@ -7,7 +7,7 @@ import polars as pl
 
 from failmodes.analysis.charts.style.frame import Frame, Panels, name_axis, small_multiples, text_width
 from failmodes.analysis.charts.style.series import name_with_extra
-from failmodes.analysis.charts.style.theme import GROUPS, LABEL_PX, SOURCE_PX
+from failmodes.analysis.charts.style.theme import LABEL_PX, SOURCE_PX
 from failmodes.analysis.render.formatting import format_number
 
 MAX_COLUMNS, ROW_PX, MIN_ROW_PX = 4, 26, 13
@@ -17,44 +17,49 @@ DARK_FROM = 0.5  # share of the color scale from which numbers have the other te
 
 
 def heat_map(
-    cells: pl.DataFrame, models: Iterable[str], value: str, top: float, frame: Frame, tooltips: Sequence[alt.Tooltip]
-) -> tuple[alt.FacetChart, str]:
-    """Draw the chart; also return which models it shows if not all fit on a page: those with the highest mean `value`.
+    cells: pl.DataFrame, models: Iterable[str], value: str, top: float, frame: Frame, tooltips: Sequence[alt.Tooltip],
+    *, is_inverted: bool = False,
+) -> tuple[alt.FacetChart, str]:  # fmt: skip
+    """Draw the chart; also return which models it shows if not all fit on a page: those with the strongest color.
 
     Args:
-        cells: label, corruption_label, corruption_group, headline, severity, `value` (0-1, printed in percent) and
+        cells: label, corruption_label, headline, severity, `value` (0-1, printed in percent) and
             what the tooltips show; null cells are omitted.
         models: labels in the order of their panels.
         value: the column to draw.
         top: upper end of the color scale.
         frame: its frame.
         tooltips: of a cell.
+        is_inverted: 1 - `value` is the strength of the color.
     """
-    cells = cells.drop_nulls(value)
-    cells = cells.with_columns(name=name_with_extra())
-    order, severities = row_order(cells, value), cells["severity"].unique().sort().to_list()
-    left_px = min(MAX_LABEL_PX, frame.width_px / 3, max(map(text_width, order))) + LABEL_PADDING_PX
+    strength = 1 - pl.col(value) if is_inverted else pl.col(value)
+    cells = cells.drop_nulls(value).with_columns(name=name_with_extra(), shade=strength)
+    order = row_order(cells)
+    severities = cells["severity"].unique().sort().to_list()
+    left_px = min(MAX_LABEL_PX, frame.width_px / 3, 1.1 * max(map(text_width, order))) + LABEL_PADDING_PX
     models = [label for label in models if label in cells["label"]]
     panels, height = _panels(frame, len(models), len(order), left_px)
-    ranked = cells.group_by("label", maintain_order=True).agg(pl.mean(value)).sort(value, descending=True)
+    ranked = cells.group_by("label", maintain_order=True).agg(pl.mean("shade")).sort("shade", descending=True)
     shown = ranked["label"].head(panels.columns * panels.rows)
     cell_px = panels.width / len(severities)
     digits = 1 if cell_px >= DECIMAL_PX else 0
     texts = [format_number(100 * share, digits) if cell_px >= WHOLE_PX else "" for share in cells[value]]
-    cells = cells.with_columns(is_high=pl.col(value) > DARK_FROM * top, text=pl.Series(texts, dtype=pl.String))
+    cells = cells.with_columns(is_high=pl.col("shade") > DARK_FROM * top, text=pl.Series(texts, dtype=pl.String))
     x = alt.X("severity:O", title="severity", axis=alt.Axis(
         labelAngle=0, domain=False, ticks=False, format="~g",
-        values=severities if cell_px >= DECIMAL_PX else [one for one in severities if not one % 1],
+        values=severities if cell_px >= DECIMAL_PX else [severity for severity in severities if not severity % 1],
     ))  # fmt: skip
     names = name_axis(left_px, labelPadding=LABEL_PADDING_PX, labelLimit=left_px - LABEL_PADDING_PX)
     y = alt.Y("name:N", sort=order, title=None, axis=names)
-    layers = number_layers(x, y, f"{value}:Q", top, tooltips, font_px=LABEL_PX if cell_px >= DECIMAL_PX else SOURCE_PX)
+    layers = number_layers(x, y, "shade:Q", top, tooltips, font_px=LABEL_PX if cell_px >= DECIMAL_PX else SOURCE_PX)
     plot = small_multiples(
         layers, cells.filter(pl.col("label").is_in(shown.implode())), "label",
         [label for label in models if label in shown], panels, height,
     )  # fmt: skip
     left_out = (
-        f"; shown: the {len(shown)} of {len(models)} models with the highest mean" if len(shown) < len(models) else ""
+        f"; shown: the {len(shown)} of {len(models)} models with the strongest mean color"
+        if len(shown) < len(models)
+        else ""
     )
     return plot, left_out
 
@@ -73,12 +78,10 @@ def number_layers(
     ]
 
 
-def row_order(cells: pl.DataFrame, value: str) -> list[str]:
-    """Names from top to bottom: by group (noise, blur, weather, digital), then by mean `value`, extras last."""
-    rank = pl.col("corruption_group").replace_strict({group: i for i, group in enumerate(GROUPS)}, default=len(GROUPS))
-    means = cells.group_by("name", "headline", rank).agg(pl.mean(value))
-    order = means.sort("headline", "corruption_group", value, "name", descending=[True, False, True, False])
-    return order["name"].to_list()
+def row_order(cells: pl.DataFrame) -> list[str]:
+    """Names from top to bottom: by mean strength of the color (`shade`), extras last."""
+    means = cells.group_by("name", "headline").agg(pl.mean("shade"))
+    return means.sort("headline", "shade", "name", descending=[True, True, False])["name"].to_list()
 
 
 def _panels(frame: Frame, models: int, rows: int, left_px: float) -> tuple[Panels, float]:

@@ -11,11 +11,11 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from failmodes.analysis.charts.style.frame import PADDING_PX, Frame, wrapped
+from failmodes.analysis.charts.style.frame import PADDING_PX, Frame, end_of, wrapped
 from failmodes.analysis.charts.style.theme import DARK_GRAY, LABEL_PX, MID_GRAY, SOURCE_PX, VERMILLION
-from failmodes.analysis.images.attention import AttentionMap, Point
 from failmodes.analysis.images.regeneration import Picture
 from failmodes.analysis.images.rows import PictureRow
+from failmodes.analysis.images.stored_images import AttentionMap, Point
 from failmodes.analysis.render.formatting import format_severity
 
 GAP_PX, LINE_PX, MARK_PX = 6, 13, 14  # gap between images; height of a text line; width of a tick or cross
@@ -26,7 +26,7 @@ EMBEDDED_PX = 256  # longer side of an embedded image: 300 dpi at 85 pixels
 HEAT_OPACITY = 0.6
 
 
-class Cell(NamedTuple):
+class GridCell(NamedTuple):
     """One image.
 
     Attributes:
@@ -35,6 +35,7 @@ class Cell(NamedTuple):
         notes: lines below the image.
         prediction: predicted class, below the image.
         is_correct: whether it is the true class (tick) or not (cross).
+        file: file of the image, the last line below it; a narrow column shows its end.
     """
 
     url: str | None
@@ -42,12 +43,17 @@ class Cell(NamedTuple):
     notes: Sequence[str] = ()
     prediction: str = ""
     is_correct: bool | None = None
+    file: str = ""
+
+    def lines(self, width_px: float) -> list[str]:
+        """The notes and the file in a column of this width."""
+        return [*self.notes, *([end_of(self.file, width_px, SOURCE_PX)] if self.file else [])]
 
 
 class Row(NamedTuple):
     """Images by column name, with a title and lines left of them, or above them in a narrow frame."""
 
-    cells: Mapping[str, Cell]
+    cells: Mapping[str, GridCell]
     title: str = ""
     lines: Sequence[str] = ()
 
@@ -61,11 +67,12 @@ def image_grid(rows: Sequence[Row], columns: Sequence[str], frame: Frame, *, has
         frame: of the chart.
         has_names: draw column names.
     """
-    has_titles, cells = any(row.title for row in rows), [cell for row in rows for cell in row.cells.values()]
+    has_titles = any(row.title for row in rows)
+    cells = [cell for row in rows for cell in row.cells.values()]
     left = HEADING_PX if has_titles and frame.is_wide else 0
     head = 2 * LINE_PX + 4 if has_titles and not frame.is_wide else 0
     prediction_px = LINE_PX if any(cell.prediction for cell in cells) else 0
-    below = prediction_px + LINE_PX * max(len(cell.notes) for cell in cells)
+    below = prediction_px + LINE_PX * max(len(cell.notes) + bool(cell.file) for cell in cells)
     width = frame.width_px - 2 * PADDING_PX
     column = (width - left) / len(columns)
     around = head + below + GAP_PX + 4
@@ -79,7 +86,7 @@ def image_grid(rows: Sequence[Row], columns: Sequence[str], frame: Frame, *, has
     y = alt.Y(
         "row:O", axis=None, bandPosition=0, scale=alt.Scale(type="band", padding=0, domain=list(range(len(rows))))
     )
-    base = alt.Chart(_cell_rows(rows, columns)).encode(x=x, y=y)
+    base = alt.Chart(_cell_rows(rows, columns, column - GAP_PX)).encode(x=x, y=y)
     heading = alt.Chart(_headings(rows, left)).encode(x=alt.value(0), y=y)
     shade = alt.when("datum.is_correct").then(alt.value(MID_GRAY)).otherwise(alt.value(DARK_GRAY))
     shape = alt.when("datum.is_correct").then(alt.value(TICK)).otherwise(alt.value(CROSS))
@@ -123,21 +130,23 @@ def picture_urls(images: Sequence[tuple[NDArray[np.uint8], AttentionMap | None, 
 
 
 def curve_row(pictures: Sequence[Picture], title: str, lines: Sequence[str]) -> Row:
-    """One image along severity, by severity as it is printed."""
+    """One image along severity, by severity as it is printed; its file is the last line of the title."""
+    file = pictures[0].row.file
+    lines = [*lines, end_of(file, HEADING_PX - GAP_PX, LABEL_PX)] if file else lines
     urls = picture_urls([picture.layers for picture in pictures])
     return Row(
         {
-            format_severity(float(one.row.severity)): picture_cell(one.row, url, [one.row.confidence_text])
-            for one, url in zip(pictures, urls, strict=True)
+            format_severity(float(picture.row.severity)): picture_cell(picture.row, url, [picture.row.confidence_text])
+            for picture, url in zip(pictures, urls, strict=True)
         },
         title,
         lines,
     )
 
 
-def picture_cell(row: PictureRow, url: str, notes: Sequence[str]) -> Cell:
+def picture_cell(row: PictureRow, url: str, notes: Sequence[str]) -> GridCell:
     """An evaluated image with its prediction."""
-    return Cell(url, f"{row.image_name}, {row.cell_name}", notes, row.predicted_name, row.correct)
+    return GridCell(url, f"{row.image_name}, {row.cell_name}", notes, row.predicted_name, row.correct)
 
 
 def with_attention(
@@ -163,20 +172,22 @@ def with_attention(
         strength = Image.fromarray((255 * HEAT_OPACITY / top * attention).astype(np.float32))
         image.paste(VERMILLION, mask=strength.resize(size, Image.Resampling.BILINEAR).convert("L"))
     if path:
-        draw, unit = ImageDraw.Draw(image), max(size) / 100
+        draw = ImageDraw.Draw(image)
+        unit = max(size) / 100
         points = [(x * size[0], y * size[1]) for x, y in path]
-        (x, y), radius = points[-1], 4 * unit
+        (x, y) = points[-1]
+        radius = 4 * unit
         for color, wide in (("black", 3.5), ("white", 1.5)):
             draw.line(points, color, round(wide * unit), joint="curve")
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), "white", "black", round(1.5 * unit))
     return np.asarray(image)
 
 
-def _cell_rows(rows: Sequence[Row], columns: Sequence[str]) -> pl.DataFrame:
-    """One row per drawn cell."""
+def _cell_rows(rows: Sequence[Row], columns: Sequence[str], width_px: float) -> pl.DataFrame:
+    """One row per drawn cell, for columns of this width."""
     drawn = [
         cell._asdict()
-        | {"row": place, "column": name, "notes": _text(cell.notes), "prediction": _text([cell.prediction])}
+        | {"row": place, "column": name, "notes": _text(cell.lines(width_px)), "prediction": _text([cell.prediction])}
         for place, row in enumerate(rows)
         for name, cell in row.cells.items()
         if name in columns
@@ -186,13 +197,13 @@ def _cell_rows(rows: Sequence[Row], columns: Sequence[str]) -> pl.DataFrame:
 
 def _headings(rows: Sequence[Row], left: float) -> pl.DataFrame:
     """Titles and lines: left of the images, `left` pixels wide, or in two lines above them."""
-    found = []
+    headings = []
     for place, row in enumerate(rows):
         title = _text([row.title])
         title = "\n".join(wrapped(title, left - GAP_PX, LABEL_PX * 1.15)[:2]) if left else title
         lines = _text(row.lines if left else ["; ".join(row.lines)])
-        found.append({"row": place, "title": title, "lines": "\n" * (title.count("\n") + 1) + lines})
-    return pl.DataFrame(found)
+        headings.append({"row": place, "title": title, "lines": "\n" * (title.count("\n") + 1) + lines})
+    return pl.DataFrame(headings)
 
 
 def _text(lines: Sequence[str]) -> str:

@@ -1,9 +1,10 @@
 """Colors and dashes of the series of a chart.
 
-Each model has a color; of many models only the best and the worst have one, and the others are gray. A corruption has
-the color of its group and a dash within the group.
+Each model has a color, by its place in the study; of many models only the best and the worst have one, and the others
+are gray. The baseline is dark gray. A corruption has the color of its group and a dash within the group.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -11,14 +12,17 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.style.frame import Frame, series_color
-from failmodes.analysis.charts.style.theme import GRAY, GROUP_COLORS, MODEL_COLORS, MODEL_DASHES
+from failmodes.analysis.charts.style.theme import BASELINE_GRAY, GRAY, GROUP_COLORS, MODEL_COLORS, MODEL_DASHES
 from failmodes.analysis.evaluations.selection import Selection, corruption_names
 from failmodes.analysis.evaluations.trained_models import TrainedModel, trained_models
-from failmodes.analysis.render.formatting import format_percent, label_with_extra
+from failmodes.analysis.render.formatting import format_count, format_percent, join_names, label_with_extra
 from failmodes.analysis.statistics.model_accuracy import model_accuracies
+from failmodes.analysis.statistics.published import published_curves, published_shapes
+from failmodes.warehouse.curve_shapes import FALLING
 
-OTHERS = "other models"
+OTHER_MODELS = "other models"
 DASHES = ([1, 0], [6, 2], [2, 2], [7, 2, 2, 2], [1, 3], [10, 3])  # of corruptions of one group
+PUBLISHED = "published models"  # in a legend
 
 
 class ModelColors(NamedTuple):
@@ -26,7 +30,8 @@ class ModelColors(NamedTuple):
 
     Attributes:
         models: of the selection, in order.
-        colors: color by label: of all models up to four, else of the two with the highest and lowest mean accuracy.
+        colors: color by label: of all models up to four besides the baseline, else of the two with the highest and
+            lowest mean accuracy and of the baseline.
         series: legend entry by label; models without a color share one.
         of_runs: label of the model by label of the training run.
     """
@@ -44,13 +49,13 @@ class ModelColors(NamedTuple):
     @property
     def has_others(self) -> bool:
         """Whether some models are gray."""
-        return OTHERS in self.series.values()
+        return OTHER_MODELS in self.series.values()
 
     def with_series(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows with the `series` of their `label` (of a model or a run); gray ones first, to be drawn first."""
         series = {run: self.series[model] for run, model in self.of_runs.items()} | self.series
         named = rows.with_columns(series=pl.col("label").replace_strict(series, return_dtype=pl.String))
-        return named.sort(pl.col("series") != OTHERS, maintain_order=True)
+        return named.sort(pl.col("series") != OTHER_MODELS, maintain_order=True)
 
     def color(self, frame: Frame, *others: tuple[str, str], **legend: Any) -> alt.Color:
         """The color channel of the column `series`, with its legend.
@@ -61,14 +66,14 @@ class ModelColors(NamedTuple):
             legend: options of Altair's legend.
         """
         domain = {self.series[label]: color for label, color in self.colors.items()}
-        domain |= {OTHERS: GRAY} if self.has_others else {}
+        domain |= {OTHER_MODELS: GRAY} if self.has_others else {}
         domain |= dict(others)
         return series_color(domain, frame, **legend)
 
     def dash(self) -> alt.StrokeDash:
         """The dash channel of the column `series`, one dash per colored model."""
         names = [self.series[label] for label in self.colors]
-        dashes = [list(dash) for dash in MODEL_DASHES[: len(names)]]
+        dashes = [list(MODEL_DASHES[color]) for color in self.colors.values()]
         return alt.StrokeDash("series:N", title=None, scale=alt.Scale(domain=names, range=dashes), legend=None)
 
     def phrase(self, averaged: str) -> str:
@@ -82,16 +87,34 @@ def model_colors(con: duckdb.DuckDBPyConnection, selection: Selection) -> ModelC
     """Colors of the models of a selection."""
     models = tuple(trained_models(selection.evaluations))
     of_runs = {run.label: model.label for model in models for run in model.runs}
-    if len(models) <= len(MODEL_COLORS):
-        series = {model.label: model.label_with_seeds for model in models}
-        return ModelColors(models, dict(zip(series, MODEL_COLORS, strict=False)), series, of_runs)
-    found = model_accuracies(con, selection)
-    means = {one.label: mean.corrupted.value for one, mean in found.items() if mean.corrupted is not None}
-    ranked = sorted(means, key=means.__getitem__)
-    ends = {"highest": ranked[-1], "lowest": ranked[0]} if ranked else {}
-    colored = {label: f"{label} ({rank} mean, {format_percent(means[label])})" for rank, label in ends.items()}
-    series = {model.label: colored.get(model.label, OTHERS) for model in models}
-    return ModelColors(models, dict(zip(colored, MODEL_COLORS, strict=False)), series, of_runs)
+    baseline = next((model for model in models if model.runs[0].facts["is_baseline"]), None)
+    names = {model.label: f"{model.label_with_seeds}{' (baseline)' * (model == baseline)}" for model in models}
+    if len(models) - (baseline is not None) <= len(MODEL_COLORS):
+        series = names
+        colored = list(models)
+    else:
+        accuracies = model_accuracies(con, selection)
+        means = {model: mean.corrupted.value for model, mean in accuracies.items() if mean.corrupted is not None}
+        ranked = sorted(means, key=means.__getitem__)
+        highest_lowest = {ranked[-1]: "highest", ranked[0]: "lowest"} if ranked else {}
+        ends = {m.label: f"{m.label} ({rank} mean, {format_percent(means[m])})" for m, rank in highest_lowest.items()}
+        colored = [model for model in models if model in highest_lowest or model == baseline]
+        shown = {label: ends.get(label, names[label]) for label in (model.label for model in colored)}
+        series = {model.label: shown.get(model.label, OTHER_MODELS) for model in models}
+    return ModelColors(models, _colors(colored, baseline), series, of_runs)
+
+
+def _colors(models: Sequence[TrainedModel], baseline: TrainedModel | None) -> dict[str, str]:
+    """Color by label: of the first models of a warehouse always the same, of later ones those that remain."""
+    colors = {} if baseline is None else {baseline.label: BASELINE_GRAY}
+    for model in models:
+        place = model.runs[0].facts["model_place"] - 1
+        if model != baseline and place < len(MODEL_COLORS) and MODEL_COLORS[place] not in colors.values():
+            colors[model.label] = MODEL_COLORS[place]
+    left = [color for color in MODEL_COLORS if color not in colors.values()]
+    later = [model.label for model in models if model.label not in colors]
+    colors |= dict(zip(later, left, strict=False))
+    return {model.label: colors[model.label] for model in models}
 
 
 def by_largest_drop(rows: pl.DataFrame, column: str) -> list[str]:
@@ -114,8 +137,8 @@ def with_groups(con: duckdb.DuckDBPyConnection, selection: Selection, rows: pl.D
 
 def group_color(rows: pl.DataFrame, frame: Frame) -> alt.Color:
     """The color channel of the column `group`, with its legend; groups in published order, others last."""
-    found = set(rows["group"])
-    groups = [group for group in GROUP_COLORS if group in found] + sorted(found - set(GROUP_COLORS))
+    present = set(rows["group"])
+    groups = [group for group in GROUP_COLORS if group in present] + sorted(present - set(GROUP_COLORS))
     return series_color({group: GROUP_COLORS.get(group, GRAY) for group in groups}, frame, field="group")
 
 
@@ -130,3 +153,61 @@ def name_with_extra() -> pl.Expr:
     return pl.col("corruption_label") + pl.when("headline").then(pl.lit("")).otherwise(
         pl.lit(label_with_extra("", is_extra=True))
     )
+
+
+class PublishedBehind(NamedTuple):
+    """Published models on a selection's dataset; tables and phrase are empty if there are none.
+
+    Attributes:
+        curves: label, corruption, severity and accuracy (0-1).
+        shapes: label, corruption, shape, curvature and total_drop (0-1) of curves that drop.
+        phrase: their part of a caption: count, sets, and which images they were measured on; ends in a semicolon.
+    """
+
+    curves: pl.DataFrame
+    shapes: pl.DataFrame
+    phrase: str
+
+
+def published_behind(con: duckdb.DuckDBPyConnection, selection: Selection, *, shown: bool = True) -> PublishedBehind:
+    """Published models to draw behind a selection.
+
+    Args:
+        con: the warehouse, with shapes.
+        selection: the evaluations in front.
+        shown: False returns none.
+    """
+    curves = published_curves(con, selection)
+    shapes = published_shapes(con, selection)
+    if not shown:
+        curves = curves.clear()
+        shapes = shapes.clear()
+    sets = curves["published_set"].unique().sort().to_list()
+    count = format_count(curves.select("published_set", "model").n_unique(), "published model")
+    phrase = f"gray, without intervals: {count} ({'; '.join(sets)}), {other_images_phrase(selection)}; "
+    model = pl.col("model") if len(sets) == 1 else pl.format("{} ({})", "model", "published_set")
+    return PublishedBehind(
+        curves.select("corruption", "severity", "accuracy", label=model),
+        shapes.filter(pl.col("shape").is_in(FALLING)).select(
+            "corruption", "shape", "curvature", "total_drop", label=model
+        ),
+        phrase if sets else "",
+    )
+
+
+def other_images_phrase(selection: Selection) -> str:
+    """Caveat that published accuracies are of other images than a selection.
+
+    They may be of the same images if a selection has the whole dataset, without a note, in its published corruption.
+    """
+    facts = selection.shared
+    differences = []
+    if not facts["subset"].startswith("all "):
+        differences.append(f"{selection.image_count:,} images only")
+    if facts["note"]:
+        differences.append(facts["note"].split(":", 1)[0])
+    if facts["source_kind"] != "published":
+        differences.append("generated corruptions")
+    if not differences:
+        return "possibly measured on other images"
+    return f"measured on other images (here: {join_names(differences)})"

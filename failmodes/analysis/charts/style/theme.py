@@ -2,8 +2,9 @@
 
 Each color has one meaning:
 
-- a model: blue, vermillion, green, pink (Okabe and Ito, in this order) with a dash each; of more than four, the models
-  with the highest and lowest mean accuracy are blue and vermillion, the others gray;
+- a model: blue, vermillion, green, pink (Okabe and Ito), by its place in the study, with a dash each; the baseline that
+  a study names is dark gray; of more than four others, only those with the highest and lowest mean accuracy have a
+  color, and the rest are gray;
 - a corruption group: noise gold, blur teal, weather dark red, digital slate; corruptions of a group differ by dash;
 - a severity: red to dark violet, clean gray; a drop or a share: violet; darker is more, in the dark theme lighter;
 - everything else is gray: shapes have symbols and labels, scores symbols and dashes, verdicts light and dark gray,
@@ -23,13 +24,15 @@ FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-ser
 # Okabe and Ito's palette, safe for color blindness
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 GRAY = "#8C8C8C"  # other models; not supported
+BASELINE_GRAY = "#4a4f57"  # the model that a study names as its baseline
 DARK_GRAY, MID_GRAY = "#2b2f36", "#6b7280"  # everything else
 
 MODEL_COLORS = (BLUE, VERMILLION, GREEN, PURPLE)
-MODEL_DASHES = ([1, 0], [5, 2], [2, 2], [7, 2, 2, 2])
+MODEL_DASHES: dict[str, list[int]] = dict(zip((*MODEL_COLORS, BASELINE_GRAY),
+                        ([1, 0], [5, 2], [2, 2], [7, 2, 2, 2], [12, 2, 2, 2, 2, 2]), strict=True))  # fmt: skip
 GROUPS = ("noise", "blur", "weather", "digital")  # groups of corruptions, in order of publication
 GROUP_COLORS: dict[str, str] = dict(zip(GROUPS, ("#8a6d00", "#0d8080", "#7d1128", "#33415c"), strict=True))
-RAMP = ("#f94642", "#c32571", "#8d128b", "#300757", "#020121")  # severities, first to last; clean is gray
+RAMP = ("#f94642", "#c92a6f", "#961a8c", "#5b1488", "#23084f")  # severities, first to last; clean is gray
 SHAPE_SYMBOLS = {
     "abrupt": "triangle-down",
     "two_steps": "diamond",
@@ -51,10 +54,10 @@ TITLE_PX, PANEL_TITLE_PX, LABEL_PX, SOURCE_PX = 12, 11, 11, 10
 # The dark theme replaces each color by another shade of its hue; no replacement is itself a key.
 DARK_COLORS = {
     BLUE: "#4ba6e3", VERMILLION: "#f07f3c", GREEN: "#1fd3a0", PURPLE: "#e8a9cc",
-    GRAY: "#a2a5ab", DARK_GRAY: "#e3e5ea", MID_GRAY: "#9ca3b0",
+    GRAY: "#a2a5ab", BASELINE_GRAY: "#e0e3e8", DARK_GRAY: "#e3e5ea", MID_GRAY: "#9ca3b0",
     "#b84f00": "#f07f3c", "#007a58": "#1fd3a0", "#a8487f": "#e8a9cc",
     "#8a6d00": "#e6cf6a", "#0d8080": "#2fa7b0", "#7d1128": "#e0566f", "#33415c": "#c4d4d4",
-    "#f94642": "#773bf1", "#c32571": "#bb63f5", "#8d128b": "#ec8bf8", "#300757": "#fcb4f0", "#020121": "#ffdff0",
+    "#f94642": "#773bf1", "#c92a6f": "#bb63f5", "#961a8c": "#ec8bf8", "#5b1488": "#fcb4f0", "#23084f": "#ffdff0",
 }  # fmt: skip
 
 

@@ -37,12 +37,12 @@ def attention_drift(
     for test in sorted(tests, key=lambda test: -abs(test.share.value - CHANCE)):
         said = f"{where(con, test.corruption)} attention of {evaluation.label} stays closer to its own clean centroid "
         said += f"than to another same-class image's for {format_percent_interval(test.share)} of images"
-        p_value = min(test.p_nearer, test.p_lost)
-        yield Judged(keeps_place(test), said, test.image_count, test.share, test.corruption, p_value=p_value)
+        share = test.share._replace(p_value=min(test.p_nearer, test.p_lost))
+        yield Judged(keeps_place(test), said, share, test.corruption)
     if not tests:
         reason = missing_drift_reason(selection.only(evaluation))
         said = f"Attention drift of {evaluation.label} is not available: {reason}."
-        yield Judged("inconclusive", said, selection.image_count, query=rows_of("evaluations", evaluation))
+        yield Judged("inconclusive", said, n=selection.image_count, query=rows_of("evaluations", evaluation))
 
 
 def keeps_place(test: OwnMapTest) -> Word:

@@ -27,14 +27,13 @@ def attention_off_object(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> Iterator[Judged]:
     """The change of the share of attention on the object, minus that of another image's map if the warehouse has it."""
-    attention, n = attention_at_last(con, evaluation, selection.corruptions), selection.image_count
+    attention = attention_at_last(con, evaluation, selection.corruptions)
     for corruption, change in sorted(attention.mask_changes.items(), key=lambda item: -abs(item[1].value)):
         said = f"{where(con, corruption)} {_statement(evaluation, change, has_null=attention.has_mask_null)}"
-        p_value = attention.mask_p_values[corruption]
-        yield Judged((-change).is_above(0), said, n, change, corruption, p_value=p_value)
+        yield Judged((-change).is_above(0), said, change._replace(n=selection.image_count), corruption)
     if attention.own_maps and not attention.mask_changes:
         said = f"Attention of {evaluation.label} on the object is inconclusive: the dataset has no object masks."
-        yield Judged("inconclusive", said, n)
+        yield Judged("inconclusive", said, n=selection.image_count)
 
 
 def object_word(evaluation: EvaluationInfo) -> str:

@@ -29,4 +29,4 @@ def attention_on_object(
         word, size = ("more", over_null) if over_null.value >= 0 else ("less", -over_null)
         said = f"{where(con, corruption)} {evaluation.label} has {format_points_interval(size)} {word} attention on "
         said += f"{object_word(evaluation)} than another image's map"
-        yield Judged(over_null.is_above(0), said, selection.image_count, over_null, corruption)
+        yield Judged(over_null.is_above(0), said, over_null._replace(n=selection.image_count), corruption)

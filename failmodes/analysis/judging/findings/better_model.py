@@ -9,7 +9,7 @@ from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.evaluations.trained_models import TrainedModel
 from failmodes.analysis.judging.findings.kind import Judged, images_that_decide, kind
 from failmodes.analysis.judging.wording import accuracy_comparison
-from failmodes.analysis.render.formatting import format_count, format_points_interval
+from failmodes.analysis.render.formatting import format_count, format_points, format_points_interval
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_pairs import PairDifference, compare_models_of
 from failmodes.sql import sql_literal
@@ -33,17 +33,15 @@ def better_model(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterat
         better, worse, difference = leading(pair)
         said = accuracy_comparison(better.label, worse.label, difference, "corruptions")
         if pair.winner is None:
-            said = f"Which of {better.label} and {worse.label} is more accurate under corruption is inconclusive: "
-            said += f"{better.label} leads by {format_points_interval(difference)}{needed(pair)}"
+            said = f"The data do not show which of {better.label} and {worse.label} is more accurate under corruption: "
+            said += f"{lead_text(pair)}{needed(pair)}"
         ids = ", ".join(sql_literal(model.runs[0].evaluation_id) for model in (better, worse))
         yield Judged(
             "inconclusive" if pair.winner is None else "supported",
             f"{said}{of_runs(better, worse)}",
-            pair.image_count,
             difference,
             query=f"from accuracy_by_model where evaluation_id in ({ids})",
             pair=(_as_evaluation(better), _as_evaluation(worse)),
-            p_value=pair.p_value,
         )
 
 
@@ -59,18 +57,26 @@ def leading(pair: PairDifference) -> tuple[TrainedModel, TrainedModel, Estimate]
     return pair.a, pair.b, pair.difference
 
 
-def of_runs(one: TrainedModel, other: TrainedModel) -> str:
+def lead_text(pair: PairDifference) -> str:
+    """By how much one model leads that is not shown to be better; its interval if that says so too."""
+    better, _, difference = leading(pair)
+    if difference.above_zero:
+        return f"{better.label} leads by {format_points(difference.value)}, too little at the error rate of a report"
+    return f"{better.label} leads by {format_points_interval(difference)}"
+
+
+def of_runs(model: TrainedModel, other: TrainedModel) -> str:
     """The scope of a comparison if a model has several runs: training seeds of both, or these checkpoints only."""
-    if one.has_several_seeds and other.has_several_seeds:
-        return f", over {over_seeds(one, other)}"
-    if one.has_several_seeds or other.has_several_seeds:
-        return f", of these {len(one.runs)} and {len(other.runs)} checkpoints only"
+    if model.has_several_seeds and other.has_several_seeds:
+        return f", over {over_seeds(model, other)}"
+    if model.has_several_seeds or other.has_several_seeds:
+        return f", of these {len(model.runs)} and {len(other.runs)} checkpoints only"
     return ""
 
 
-def over_seeds(one: TrainedModel, other: TrainedModel) -> str:
+def over_seeds(model: TrainedModel, other: TrainedModel) -> str:
     """How many training seeds a comparison is over: 3 and 5 training seeds."""
-    return f"{len(one.runs)} and {format_count(len(other.runs), 'training seed')}"
+    return f"{len(model.runs)} and {format_count(len(other.runs), 'training seed')}"
 
 
 def _as_evaluation(model: TrainedModel) -> EvaluationInfo:

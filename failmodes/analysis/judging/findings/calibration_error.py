@@ -8,6 +8,7 @@ from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.judging.findings.kind import Judged, kind, rows_of
 from failmodes.analysis.render.formatting import format_count, format_number, format_number_interval
 from failmodes.analysis.statistics.calibration import clean_calibration
+from failmodes.analysis.statistics.estimate import known_estimate
 from failmodes.analysis.statistics.shares import ALPHA
 from failmodes.warehouse.schema import CLEAN
 
@@ -42,10 +43,11 @@ def calibration_error(
         f"On clean images, the calibration error of {evaluation.label} is {error}, {beside} the sampling noise of a "
         f"calibrated model (up to {format_number(clean.noise_floor, 4)}; "
         f"{format_count(clean.image_count, 'image')}).",
-        clean.image_count,
-        (clean.ece, clean.low, clean.high),
+        known_estimate(clean.ece, clean.low, clean.high, n=clean.image_count, p_value=clean.p_value),
         CLEAN,
         0.0,
         query=f"{rows_of(RELATION, evaluation)} and severity = 0",
+        n=clean.image_count,
+        value=clean.ece,
         p_value=clean.p_value,
     )

@@ -21,13 +21,18 @@ from failmodes.analysis.statistics.predictions import CLASS_GAP, class_gaps
 )
 def class_failure(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Iterator[Judged]:
     """The class and severity of each corruption with the largest gap to the other classes."""
-    for found in class_gaps(con, selection, evaluation):
-        start, size = where(con, found.corruption, found.severity), format_points_interval(found.gap)
-        said = f"{start} {evaluation.label} has an accuracy of {format_percent(found.accuracy)} on "
-        said += f"\u201c{found.class_name}\u201d, {size} below the other classes"
-        if found.verdict != "supported":
+    for class_gap in class_gaps(con, selection, evaluation):
+        start = where(con, class_gap.corruption, class_gap.severity)
+        size = format_points_interval(class_gap.gap)
+        said = f"{start} {evaluation.label} has an accuracy of {format_percent(class_gap.accuracy)} on "
+        said += f"\u201c{class_gap.class_name}\u201d, {size} below the other classes"
+        if class_gap.verdict != "supported":
             said = f"{start} no class of {evaluation.label} is shown to be {format_points(CLASS_GAP, 0)} below the "
             said += f"others: the largest gap is {size}"
         yield Judged(
-            found.verdict, said, found.image_count, found.gap, found.corruption, found.severity, p_value=found.p_value
+            class_gap.verdict,
+            said,
+            class_gap.gap,
+            class_gap.corruption,
+            class_gap.severity,
         )

@@ -9,7 +9,7 @@ import polars as pl
 
 from failmodes.analysis.evaluations.selection import Selection, read_metrics
 from failmodes.analysis.evaluations.trained_models import TrainedModel, trained_models
-from failmodes.analysis.judging.findings.correction import BESIDE, FIRST_SCREEN, OTHERS
+from failmodes.analysis.judging.findings.correction import ADDITIONS_ERROR, FALSE_DISCOVERY_RATE, MAIN_ERRORS
 from failmodes.analysis.judging.findings.headlines import Headline, headlines
 from failmodes.analysis.judging.findings.kind import Finding, Limitation
 from failmodes.analysis.render.blocks import Document, Sentence
@@ -36,13 +36,14 @@ class Findings(Rendered, tuple[Finding, ...]):
 
     def __new__(
         cls,
-        found: Iterable[Finding] = (),
+        stated: Iterable[Finding] = (),
         headlines: Iterable[Headline] = (),
         limitations: Iterable[Limitation] = (),
     ) -> Self:
         """The findings, each a named tuple (see `Finding`), with their sentences and limitations."""
-        findings = super().__new__(cls, found)
-        findings.headlines, findings.limitations = tuple(headlines), tuple(limitations)
+        findings = super().__new__(cls, stated)
+        findings.headlines = tuple(headlines)
+        findings.limitations = tuple(limitations)
         return findings
 
     @property
@@ -51,11 +52,13 @@ class Findings(Rendered, tuple[Finding, ...]):
         items = [Sentence(headline.text, "item") for headline in self.headlines]
         if self.limitations:
             count = format_count(len(self.limitations), "limitation")
-            items.append(Sentence(f"{count} of these data: see the report, or `limitations` in Python.", "note"))
+            items.append(
+                Sentence(f"{count} of these data: see the report, or `w.findings().limitations` in Python.", "note")
+            )
         data = {
-            "findings": [one._asdict() for one in self],
-            "headlines": [one._asdict() for one in self.headlines],
-            "limitations": [one._asdict() for one in self.limitations],
+            "findings": [finding._asdict() for finding in self],
+            "headlines": [headline._asdict() for headline in self.headlines],
+            "limitations": [limitation._asdict() for limitation in self.limitations],
         }
         return Document("Findings", tuple(items or [Sentence("No findings.")]), data)
 
@@ -69,15 +72,15 @@ TEXTS = ("kind", "claim", "verdict", "evaluation_id", "model_label", "corruption
 FRAME_SCHEMA = {name: str if name in TEXTS else int if name == "n" else float for name in Finding._fields}
 
 
-def collect(con: duckdb.DuckDBPyConnection, selection: Selection, found: Sequence[Finding]) -> Findings:
+def collect(con: duckdb.DuckDBPyConnection, selection: Selection, findings: Sequence[Finding]) -> Findings:
     """The findings of a selection, with headlines and limitations."""
-    return Findings(found, headlines(found), limitations(con, selection))
+    return Findings(findings, headlines(findings), limitations(con, selection))
 
 
 def _error_rates() -> str:
     """The error rates of `correction` and of the shapes, in a sentence."""
-    better, largest = (format_percent(FIRST_SCREEN[kind], 2) for kind in ("better_model", "largest_drop"))
-    beside, others, shapes = (format_percent(rate, 2) for rate in (BESIDE, OTHERS, FALSE_SHAPES))
+    better, largest = (format_percent(MAIN_ERRORS[kind], 2) for kind in ("better_model", "largest_drop"))
+    beside, others, shapes = (format_percent(rate, 2) for rate in (ADDITIONS_ERROR, FALSE_DISCOVERY_RATE, FALSE_SHAPES))
     return (
         f"The probability of any false statement is at most {better} about which model is better, {largest} about "
         f"which corruption hurts most, and {beside} about the additions to these. At most {shapes} of the named shapes "
@@ -87,20 +90,28 @@ def _error_rates() -> str:
 
 
 def limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Limitation]:
-    """Limitations, topic by topic: of the models, of the images, and of the statements."""
-    return [Limitation(*texts) for texts in _limitations(con, selection)]
+    """Limitations, topic by topic: of the evaluations, of the predictions, and of the statements."""
+    texts = (*_of_evaluations(con, selection), *_of_predictions(con, selection), *_of_statements(con))
+    return [Limitation(*text) for text in texts]
 
 
-def _limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator[tuple[str, str, str]]:
-    """Topic, headline and detail of each limitation that holds for the selection."""
-    shared, left_out = selection.shared, selection.left_out
+def _of_evaluations(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator[tuple[str, str, str]]:
+    """Topic, headline and detail of the limitations of training runs and images."""
+    shared = selection.shared
     yield "Training", *_training(selection)
     yield "Images", "Models were evaluated on one set of images.", _subset(con, selection)
-    if left_out:
+    if selection.uneven:
+        yield (
+            "Cells",
+            "Models were evaluated in different cells.",
+            f"{' '.join(selection.uneven)} Shapes, and statements about cells of one model, are about its own.",
+        )
+    if selection.left_out:
+        names = join_names(evaluation.label for evaluation in selection.left_out)
         yield (
             "Excluded",
-            f"{join_names(left_out)} {'is' if len(left_out) == 1 else 'are'} excluded.",
-            "Cells of the other models are missing: the evaluation failed or was not finished.",
+            f"{names} {'is' if len(selection.left_out) == 1 else 'are'} excluded.",
+            " ".join(evaluation.sentence for evaluation in selection.left_out),
         )
     if shared["note"]:
         yield (
@@ -109,6 +120,10 @@ def _limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterat
             f"{shared['dataset_label']}: {shared['note'].rstrip('.')}. Comparisons with published results must state "
             "this.",
         )
+
+
+def _of_predictions(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator[tuple[str, str, str]]:
+    """The same of imported, restricted, non-finite and unpaired predictions."""
     imported = [e.label for e in selection.evaluations if e.facts["family"] == IMPORTED_FAMILY]
     if imported:
         yield (
@@ -126,13 +141,17 @@ def _limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterat
             "over all cells. They count as incorrect and are excluded from confidence and calibration. Shape and drop "
             f"of a curve are not reported if {NON_FINITE} in one of its cells.",
         )
-    if not shared["paired"]:
+    if not selection.shared["paired"]:
         yield (
             "Pairing",
             "Corrupted and clean images do not pair.",
-            f"{shared['pairing_note']}: drift, onset and distortion are not measured, and intervals of accuracy drops "
-            "are wider.",
+            f"{selection.shared['pairing_note']}: drift, onset and distortion are not measured, and intervals of "
+            "accuracy drops are wider.",
         )
+
+
+def _of_statements(con: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, str, str]]:
+    """The same of every statement, whatever the data are."""
     yield (
         "Severity",
         "Severity levels are ordinal, not equally spaced.",
@@ -212,7 +231,8 @@ def _protocols(selection: Selection) -> Iterator[tuple[str, str, str]]:
 
 def _subset(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     row = fetch_first(con, "select image_count from datasets where dataset_id = ?", [selection.shared["dataset_id"]])
-    images, full = selection.image_count, row[0] if row else None
+    images = selection.image_count
+    full = row[0] if row else None
     seen = format_count(images, "image")
     if full is None or images >= full:
         return f"All {seen} of one split of one dataset: on other data, models may fail under other corruptions."

@@ -20,8 +20,8 @@ from failmodes.analysis.render.formatting import (
     format_percent_interval,
     format_points_interval,
 )
-from failmodes.analysis.statistics.duplicates import duplicate_images
 from failmodes.analysis.statistics.estimate import Estimate
+from failmodes.analysis.statistics.run_rows import duplicate_images
 from failmodes.analysis.statistics.sufficiency import chance_of
 from failmodes.sql import sql_literal
 from failmodes.warehouse.metrics.cell_rows import OTHER
@@ -60,9 +60,9 @@ def warning(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: Ev
         yield Judged(
             "supported",
             f"Warning: {note}." if subject == "images" else f"Warning: {evaluation.label}: {note}.",
-            evaluation.facts["image_count"],
             claim=topic,
             query=f"{rows_of('evaluation_notes', evaluation)} and level = 'warning'",
+            n=evaluation.facts["image_count"],
         )
 
 
@@ -80,7 +80,7 @@ def few_images(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation:
     """Fewer than FEWEST_IMAGES distinct images; copies count once."""
     distinct = duplicate_images(con, evaluation.evaluation_id).distinct
     if distinct < FEWEST_IMAGES:
-        yield Judged("supported", f"{too_few(distinct)}.", distinct, (float(distinct), None, None))
+        yield Judged("supported", f"{too_few(distinct)}.", n=distinct, value=float(distinct))
 
 
 @kind(
@@ -94,13 +94,13 @@ def few_images(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation:
 )
 def duplicates(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Iterator[Judged]:
     """The same sentence for every model of a selection."""
-    found = duplicate_images(con, evaluation.evaluation_id)
-    if found.note:
+    duplicated = duplicate_images(con, evaluation.evaluation_id)
+    if duplicated.note:
         yield Judged(
             "supported",
-            f"{found.note}.",
-            found.images,
-            (float(found.images - found.distinct), None, None),
+            f"{duplicated.note}.",
+            n=duplicated.images,
+            value=float(duplicated.images - duplicated.distinct),
             query="select pixel_hash, count(*) as copies, list(image_id order by image_id) as image_ids from images "
             f"where dataset_id = {sql_literal(evaluation.facts['dataset_id'])} group by pixel_hash having copies > 1",
         )
@@ -130,8 +130,8 @@ def same_label(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator
                 "supported",
                 f"{format_count(len(runs), 'evaluation')} share the label {label}: they differ in "
                 f"{differences([run.facts for run in runs])}.",
-                selection.image_count,
-                (float(len(runs)), None, None),
+                n=selection.image_count,
+                value=float(len(runs)),
                 claim=f"named {label}",
                 query=f"from evaluation_labels where model_label = {sql_literal(label)}",
                 pair=(runs[0], runs[1]),
@@ -157,16 +157,15 @@ def permuted_outputs(
     labels, predictions = _clean_predictions(con, evaluation.evaluation_id)
     if not len(labels):
         return
-    found = far_better_order(labels, predictions, 1 + int(max(labels.max(), predictions.max())))
-    if found is not None:
-        rise = Estimate(found.rise, found.low, found.high)
+    order = far_better_order(labels, predictions, 1 + int(max(labels.max(), predictions.max())))
+    if order is not None:
+        rise = Estimate(order.rise, order.low, order.high, n=order.images)
         yield Judged(
             "supported",
             f"Outputs of {evaluation.label} look permuted: reassigned classes raise accuracy on "
-            f"{format_count(found.images, 'held-out clean image')} from {format_percent(found.actual)} to "
-            f"{format_percent(found.matched)} ({format_points_interval(rise, signed=True)}). Check class_names and the "
+            f"{format_count(order.images, 'held-out clean image')} from {format_percent(order.actual)} to "
+            f"{format_percent(order.matched)} ({format_points_interval(rise, signed=True)}). Check class_names and the "
             "order of labels.",
-            found.images,
             rise,
             CLEAN,
             0.0,
@@ -205,17 +204,16 @@ def _clean_predictions(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> tu
 )
 def at_chance(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Iterator[Judged]:
     """Unless the exact interval of clean accuracy is above chance: a one-sided test at 2.5%."""
-    chance, accuracy = chance_of(con, evaluation.evaluation_id), clean_accuracy(con, evaluation)
-    if chance is None or accuracy is None or accuracy[0].low > chance:
+    chance = chance_of(con, evaluation.evaluation_id)
+    accuracy = clean_accuracy(con, evaluation)
+    if chance is None or accuracy is None or accuracy.low > chance:
         return
-    estimate, count = accuracy
-    where = "below chance" if estimate.high < chance else "indistinguishable from chance"
+    where = "below chance" if accuracy.high < chance else "indistinguishable from chance"
     yield Judged(
         "supported",
-        f"{evaluation.label} is {where} on clean images: {format_percent_interval(estimate)}, chance "
+        f"{evaluation.label} is {where} on clean images: {format_percent_interval(accuracy)}, chance "
         f"{format_percent(chance)}",
-        count,
-        estimate,
+        accuracy,
         CLEAN,
         0.0,
         query=f"{rows_of(RELATION, evaluation)} and severity = 0",
@@ -234,24 +232,22 @@ def at_chance(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: 
 def perfect_clean(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Iterator[Judged]:
     """It invalidates no finding: confidence below 1 on images that are all correct is still underconfidence."""
     accuracy = clean_accuracy(con, evaluation)
-    if accuracy is None or accuracy[0].value < 1:
+    if accuracy is None or accuracy.value < 1:
         return
-    estimate, count = accuracy
     yield Judged(
         "supported",
-        f"{evaluation.label} classifies all {format_count(count, 'clean image')} correctly "
-        f"{format_interval(*estimate[1:])}: the images may be too easy to distinguish models, or part of the training "
+        f"{evaluation.label} classifies all {format_count(accuracy.n, 'clean image')} correctly "
+        f"{format_interval(*accuracy[1:3])}: the images may be too easy to distinguish models, or part of the training "
         "data.",
-        count,
-        estimate,
+        accuracy,
         CLEAN,
         0.0,
         query=f"{rows_of(RELATION, evaluation)} and severity = 0",
     )
 
 
-def clean_accuracy(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo) -> tuple[Estimate, int] | None:
-    """Stored accuracy on clean images with its 95% interval, and their number."""
+def clean_accuracy(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo) -> Estimate | None:
+    """Stored accuracy on clean images with its 95% interval."""
     rows = read_metrics(con, [evaluation.evaluation_id], ["accuracy"]).filter(corruption=CLEAN)
-    found: Sequence[tuple[float, float, float, int]] = rows.select("value", "low", "high", "n").rows()
-    return (Estimate(*found[0][:3]), found[0][3]) if found else None
+    cells: Sequence[tuple[float, float, float, int]] = rows.select("value", "low", "high", "n").rows()
+    return Estimate(*cells[0][:3], n=cells[0][3]) if cells else None

@@ -31,9 +31,9 @@ def confidence_below_chance(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> Iterator[Judged]:
     """The severity of the lowest AUROC of each corruption, the lowest first."""
-    found = predict_failures(con, selection, evaluation)
+    prediction = predict_failures(con, selection, evaluation)
     lowest: dict[str, CellAuroc] = {}
-    for cell in found.cells if found else ():
+    for cell in prediction.cells if prediction else ():
         lowest.setdefault(cell.corruption, cell)
     for corruption, cell in lowest.items():
         said = f"{where(con, corruption, cell.severity)} confidence of {evaluation.label} {PHRASES[cell.verdict]}"
@@ -42,10 +42,8 @@ def confidence_below_chance(
         yield Judged(
             cell.verdict,
             said,
-            cell.image_count,
             cell.auroc,
             corruption,
             cell.severity,
             query=query,
-            p_value=cell.p_value,
         )

@@ -3,25 +3,29 @@
 Each kind judges its statements at 95%. Without correction, one in four reports on two equal models with flat curves
 would contain a false statement. Two error rates are therefore controlled over the statements of one selection:
 
-- family-wise, the probability that any of the main statements is false (FIRST_SCREEN): which model is better and which
+- family-wise, the probability that any of the main statements is false (MAIN_ERRORS): which model is better and which
   corruption hurts most, each with Holm's procedure (1979), and the additions to them, with Bonferroni's.
-- the expected share of false ones among all other printed statements (OTHERS), with Benjamini and Hochberg's procedure
-  (1995). The shapes of an evaluation have their own rate (`shape_tables.FALSE_SHAPES`), so that its table of shapes is
-  independent of the rest of the warehouse.
+- the expected share of false ones among all other printed statements (FALSE_DISCOVERY_RATE), with Benjamini and
+  Hochberg's procedure (1995). The shapes of an evaluation have their own rate (`shape_tables.FALSE_SHAPES`), so that
+  its table of shapes is independent of the rest of the warehouse.
 
-Titles of charts name a decision only at TITLE_ERROR. The expected share of false statements in a report, shapes aside,
+The expected share of false statements in a report, shapes aside,
 is at most the sum of these rates, 4%; docs/soundness.md measures it, shapes included, on simulated reports.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress
 
-from failmodes.analysis.judging.findings.kind import EVERY, KINDS, Finding
-from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR, LARGEST_DROP_ERROR, discoveries, holm
+import duckdb
 
-FIRST_SCREEN: Mapping[str, float] = {"better_model": BETTER_MODEL_ERROR, "largest_drop": LARGEST_DROP_ERROR}
-BESIDE = 0.0025  # for additions to the main statements, see `report.verdict`
-OTHERS = 0.0025
+from failmodes.analysis.evaluations.selection import Selection
+from failmodes.analysis.judging.findings.kind import EVERY, KINDS, Finding, proposed
+from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR, LARGEST_DROP_ERROR, discoveries, holm
+from failmodes.runtime.progress import counted
+
+MAIN_ERRORS: Mapping[str, float] = {"better_model": BETTER_MODEL_ERROR, "largest_drop": LARGEST_DROP_ERROR}
+ADDITIONS_ERROR = 0.0025  # for additions to the main statements, see `main_findings`
+FALSE_DISCOVERY_RATE = 0.0025
 NOT_SHOWN = "Not significant after correction for multiple testing: "
 
 
@@ -30,19 +34,23 @@ def corrected(findings: Iterable[Finding]) -> list[Finding]:
 
     Findings that a condition invalidates (see `conditions`) are not measurable.
     """
-    found = _without_invalid(findings)
-    tested = [finding for finding in found if finding.p_value is not None and finding.verdict != "not_measurable"]
-    others = [finding for finding in tested if finding.kind not in (*FIRST_SCREEN, "shape")]
-    shown = set(compress(others, discoveries(_p_values(others), OTHERS)))
-    for kind, rate in FIRST_SCREEN.items():
-        own = [finding for finding in tested if finding.kind == kind]
-        shown |= {finding for finding, p_value in zip(own, holm(_p_values(own)), strict=True) if p_value <= rate}
-    hidden = {one for one in tested if one.kind != "shape" and one.verdict in KINDS[one.kind].printed} - shown
+    judged = _without_invalid(findings)
+    tested = [finding for finding in judged if finding.p_value is not None and finding.verdict != "not_measurable"]
+    others = [finding for finding in tested if finding.kind not in (*MAIN_ERRORS, "shape")]
+    shown = set(compress(others, discoveries(_p_values(others), FALSE_DISCOVERY_RATE)))
+    for kind, rate in MAIN_ERRORS.items():
+        of_kind = [finding for finding in tested if finding.kind == kind]
+        shown |= {
+            finding for finding, p_value in zip(of_kind, holm(_p_values(of_kind)), strict=True) if p_value <= rate
+        }
+    hidden = {
+        finding for finding in tested if finding.kind != "shape" and finding.verdict in KINDS[finding.kind].printed
+    } - shown
     return [
         finding._replace(verdict="inconclusive", sentence=NOT_SHOWN + finding.sentence)
         if finding in hidden
         else finding
-        for finding in found
+        for finding in judged
     ]
 
 
@@ -51,9 +59,10 @@ def _p_values(findings: Sequence[Finding]) -> list[float]:
 
 
 def _without_invalid(findings: Iterable[Finding]) -> list[Finding]:
-    found, kept = list(findings), list[Finding]()
-    invalid = invalidated_by(found)
-    for finding in found:
+    judged = list(findings)
+    kept = list[Finding]()
+    invalid = invalidated_by(judged)
+    for finding in judged:
         ids = (finding.evaluation_id, finding.other_evaluation_id)
         condition = next((invalid[key, finding.kind] for key in ids if key and (key, finding.kind) in invalid), None)
         if condition and finding.verdict != "not_measurable":
@@ -63,13 +72,19 @@ def _without_invalid(findings: Iterable[Finding]) -> list[Finding]:
     return kept
 
 
-def invalidated_by(found: Iterable[Finding]) -> dict[tuple[str, str], Finding]:
+def invalidated_by(findings: Iterable[Finding]) -> dict[tuple[str, str], Finding]:
     """The evaluations and kinds whose findings are invalid, each with the first condition that invalidates them."""
     invalid: dict[tuple[str, str], Finding] = {}
     others = [name for name, kind in KINDS.items() if not kind.is_condition]
-    for finding in found:
+    for finding in findings:
         if finding.verdict == "supported":
             for kind in KINDS[finding.kind].suppresses:
                 for name in others if kind == EVERY else [kind]:
                     invalid.setdefault((finding.evaluation_id, name), finding)
     return invalid
+
+
+def selection_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
+    """All findings about a selection, corrected, in the order of a report; needs shapes."""
+    every = counted("findings", proposed())
+    return corrected(finding for kind in every for finding in kind.of_selection(con, selection))

@@ -30,20 +30,20 @@ def early_warnings(
 ) -> Iterator[Judged]:
     """Each score that has a value."""
     gains = early_warning(con, selection, evaluation)
-    for name, found in sorted(gains.items(), key=lambda item: -item[1].share.value if item[1].share else 0.0):
-        if found.share is None:
+    for name, gain in sorted(gains.items(), key=lambda item: -item[1].share.value if item[1].share else 0.0):
+        if gain.share is None:
             continue
-        share = format_percent_interval(found.share)
-        verb, gain = "is not shown to predict", f"gain of {share} over the log-loss of"
-        if is_found(found):
-            verb, gain = "predicts", f"{share} lower log-loss than"
+        share = format_percent_interval(gain.share)
+        verb = "is not shown to predict"
+        size = f"gain of {share} over the log-loss of"
+        if is_found(gain):
+            verb = "predicts"
+            size = f"{share} lower log-loss than"
         reference = "margin" if name == BEYOND_MARGIN else "corruption and severity"
         yield Judged(
-            "supported" if is_found(found) else "inconclusive",
+            "supported" if is_found(gain) else "inconclusive",
             f"{capitalize_first(PREDICTOR_NAMES[name])} {verb} which images {evaluation.label} misclassifies at the "
-            f"next severity: {gain} {reference} alone",
-            found.images,
-            found.share,
+            f"next severity: {size} {reference} alone",
+            gain.share._replace(n=gain.images, p_value=gain.adjusted_p),
             claim=name,
-            p_value=found.adjusted_p,
         )

@@ -5,15 +5,12 @@ from typing import NamedTuple
 
 import duckdb
 
-from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
-from failmodes.analysis.judging.findings.kind import Finding, Judged, Kind
-from failmodes.analysis.judging.findings.registry import all_kinds
+from failmodes.analysis.evaluations.selection import Selection, select
+from failmodes.analysis.judging.findings.kind import Finding, Kind, all_kinds, read_findings
 from failmodes.analysis.render.formatting import MAX_LISTED, capitalize_first, format_count
 from failmodes.analysis.statistics.estimate import Word
-from failmodes.analysis.statistics.shares import TITLE_ERROR
-from failmodes.warehouse.metrics.metric import FEWEST_IMAGES
 
-MOST_IN_TITLE = 2  # models that the title of a chart names one by one
+MAX_IN_TITLE = 2  # models that the title of a chart names one by one
 
 
 class Headline(NamedTuple):
@@ -44,43 +41,57 @@ class Headline(NamedTuple):
         return f"{self.sentence} (and {self.others} similar)" if self.others else self.sentence
 
 
-def chart_title(con: duckdb.DuckDBPyConnection, selection: Selection, name: str, otherwise: str) -> str:
-    """A chart's title from the findings of one kind: the strongest finding of each of up to two models, else a count.
-
-    A title names a finding only if its error rate is at most `TITLE_ERROR`.
-
-    Args:
-        con: the warehouse, with shapes.
-        selection: evaluations and corruptions.
-        name: a kind about one evaluation.
-        otherwise: the end of the sentence about a model without such a finding.
-    """
-    kind = all_kinds()[name]
-    named = {evaluation.label: _for_title(kind, con, selection, evaluation) for evaluation in selection.evaluations}
-    if len(named) > MOST_IN_TITLE:
-        count = sum(any(one.verdict == "supported" for one in found) for found in named.values())
-        return f"{capitalize_first(kind.claims)} for {count} of {len(named)} models"
-    return ". ".join(
-        found[0].sentence.rstrip(".") if found else f"{label} {otherwise}" for label, found in named.items()
+def is_judged(con: duckdb.DuckDBPyConnection, selection: Selection) -> bool:
+    """Whether the stored findings are about the cells of a selection: all corruptions, at the same severities."""
+    return any(
+        set(selection.ids) <= set(judged.ids)
+        and selection.corruptions == judged.corruptions
+        and selection.severities == judged.severities
+        for judged in select(con)
     )
 
 
-def _for_title(
-    kind: Kind, con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
-) -> list[Judged]:
-    """The findings that a title may name, the strongest first."""
-    judged = (one for one in kind.judge(con, selection, evaluation) if one.n >= FEWEST_IMAGES)
-    return [one for one in judged if one.verdict in kind.printed and (one.p_value or 0.0) <= TITLE_ERROR]
+def chart_title(
+    con: duckdb.DuckDBPyConnection, selection: Selection, name: str, otherwise: str, description: str
+) -> str:
+    """A chart's title from the stored findings of one kind: the first of each of up to two models, else a count.
+
+    Args:
+        con: the warehouse.
+        selection: evaluations and corruptions.
+        name: a kind about one evaluation.
+        otherwise: the end of the sentence about a model without such a finding.
+        description: the title of a chart of other cells than were judged.
+    """
+    if not is_judged(con, selection):
+        return description
+    kind = all_kinds()[name]
+    found: dict[str, Finding] = {}
+    for finding in read_findings(con, selection.ids, name):
+        if finding.verdict in kind.printed:
+            found.setdefault(finding.evaluation_id, finding)
+    if len(selection.evaluations) > MAX_IN_TITLE:
+        return f"{capitalize_first(kind.claims)} for {len(found)} of {len(selection.evaluations)} models"
+    return ". ".join(
+        found[evaluation_id].statement if evaluation_id in found else f"{label} {otherwise}"
+        for evaluation_id, label in selection.labels.items()
+    )
 
 
 def headlines(findings: Sequence[Finding]) -> list[Headline]:
     """The sentences about the findings of one selection, kind by kind; inconclusive ones come last."""
     are_many = len({finding.evaluation_id for finding in findings}) > MAX_LISTED
     of_kind = {kind: [f for f in findings if f.kind == name] for name, kind in all_kinds().items()}
-    decided = [one for kind, found in of_kind.items() for one in _decided(kind, found, are_many=are_many)]
+    decided = [
+        headline
+        for kind, of_this_kind in of_kind.items()
+        for headline in _decided(kind, of_this_kind, are_many=are_many)
+    ]
     # findings about images are the same for all models
-    decided = list({one.sentence: one for one in reversed(decided)}.values())[::-1]
-    return decided + [one for kind, found in of_kind.items() for one in _inconclusive(kind, found)]
+    decided = list({headline.sentence: headline for headline in reversed(decided)}.values())[::-1]
+    return decided + [
+        headline for kind, of_this_kind in of_kind.items() for headline in _inconclusive(kind, of_this_kind)
+    ]
 
 
 def _decided(kind: Kind, findings: Sequence[Finding], *, are_many: bool) -> Iterable[Headline]:
@@ -92,16 +103,16 @@ def _decided(kind: Kind, findings: Sequence[Finding], *, are_many: bool) -> Iter
         groups.setdefault((model, finding.claim if kind.tells_each_claim else ""), []).append(finding)
     for group in groups.values():
         for verdict in kind.printed:
-            found = [finding for finding in group if finding.verdict == verdict]
-            if found:
-                first = _strongest(kind, found)
-                yield Headline(kind.name, verdict, first.sentence, len(found) - 1, first.query)
+            decided = [finding for finding in group if finding.verdict == verdict]
+            if decided:
+                first = _strongest(kind, decided)
+                yield Headline(kind.name, verdict, first.sentence, len(decided) - 1, first.query)
 
 
-def _strongest(kind: Kind, found: Sequence[Finding]) -> Finding:
+def _strongest(kind: Kind, findings: Sequence[Finding]) -> Finding:
     """The first finding of a model; of several models the one with the largest effect, or the smallest if flat."""
-    first = {finding.evaluation_id: finding for finding in reversed(found)}
-    pick = min if found[0].claim == "flat" else max
+    first = {finding.evaluation_id: finding for finding in reversed(findings)}
+    pick = min if findings[0].claim == "flat" else max
     return pick(reversed(first.values()), key=lambda finding: abs((finding.value or 0.0) - kind.nothing))
 
 
@@ -112,15 +123,16 @@ def _inconclusive(kind: Kind, findings: Sequence[Finding]) -> Iterable[Headline]
     subject, noun = kind.inconclusive
     if noun == "model":  # one finding per model
         findings = list({finding.evaluation_id: finding for finding in reversed(findings)}.values())[::-1]
-    found = [finding for finding in findings if finding.verdict == "inconclusive"]
-    if not found:
+    inconclusive = [finding for finding in findings if finding.verdict == "inconclusive"]
+    if not inconclusive:
         return
-    if len({finding.sentence for finding in found}) == 1:
-        yield Headline(kind.name, "inconclusive", found[0].sentence, 0, found[0].query)
+    if len({finding.sentence for finding in inconclusive}) == 1:
+        yield Headline(kind.name, "inconclusive", inconclusive[0].sentence, 0, inconclusive[0].query)
         return
     decides = kind.decides
-    if kind.without_figures and all(finding.value is None for finding in found):
-        noun, decides = "model", kind.without_figures
-    count = f"{len(found)} of {format_count(len(findings), noun)}"
+    if kind.without_figures and all(finding.value is None for finding in inconclusive):
+        noun = "model"
+        decides = kind.without_figures
+    count = f"{len(inconclusive)} of {format_count(len(findings), noun)}"
     query = f"from findings where kind = '{kind.name}' and verdict = 'inconclusive'"
     yield Headline(kind.name, "inconclusive", f"{subject} is inconclusive for {count}: {decides}.", 0, query)

@@ -1,7 +1,8 @@
 """A kind of finding: one file declares its claim, its place in a report and how its statements are judged."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import duckdb
@@ -10,7 +11,9 @@ from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, 
 from failmodes.analysis.judging.wording import images_needed_text
 from failmodes.analysis.render.formatting import format_count, format_severity, lower_label
 from failmodes.analysis.statistics.estimate import Estimate, Word, known_estimate
+from failmodes.runtime.packages import import_modules
 from failmodes.sql import sql_literal
+from failmodes.warehouse.database_schema import FINDINGS
 from failmodes.warehouse.metrics.metric import FEWEST_IMAGES, too_few
 from failmodes.warehouse.schema import CLEAN
 
@@ -66,7 +69,12 @@ class Finding(NamedTuple):
     @property
     def estimate(self) -> Estimate | None:
         """The value with its interval, or None."""
-        return known_estimate(self.value, self.low, self.high)
+        return known_estimate(self.value, self.low, self.high, n=self.n, unit=self.unit, p_value=self.p_value)
+
+    @property
+    def statement(self) -> str:
+        """The sentence without its number of images and full stop, as in the title of a chart."""
+        return self.sentence.removesuffix(".").removesuffix(f" ({format_count(self.n, 'image')})")
 
 
 class Limitation(NamedTuple):
@@ -83,26 +91,33 @@ class Judged(NamedTuple):
     Attributes:
         verdict: see `Finding`.
         sentence: if it has no full stop, the number of images is appended.
-        n: images.
-        estimate: the value and both ends of its interval, or None for each.
+        estimate: the value with its interval, number of images and p value (None for statements that are not tested).
         corruption: see `Finding`.
         severity: see `Finding`.
         claim: see `Finding`; by default the name of the kind.
         query: SQL of the figures; by default the evaluation's rows of the kind's relation, under the corruption.
         pair: of a kind about pairs the two evaluations, the better one first.
-        p_value: see `Finding`.
+        n: images of a statement without an estimate.
+        value: of a statement without an interval.
+        p_value: likewise.
     """
 
     verdict: Word
     sentence: str
-    n: int
-    estimate: tuple[float | None, float | None, float | None] = (None, None, None)
+    estimate: Estimate | None = None
     corruption: str | None = None
     severity: float | None = None
     claim: str = ""
     query: str = ""
     pair: tuple[EvaluationInfo, EvaluationInfo] | None = None
+    n: int = 0
+    value: float | None = None
     p_value: float | None = None
+
+    @property
+    def image_count(self) -> int:
+        """Images of the statement."""
+        return self.estimate.n if self.estimate else self.n
 
 
 @dataclass(frozen=True)
@@ -164,23 +179,45 @@ class Kind:
         """Every statement about an evaluation, or about two models, of a selection, judged."""
         if self.is_of_pairs:
             return [self._finding(judged, *judged.pair) for judged in self.judge(con, selection) if judged.pair]
-        return [found for one in selection.evaluations for found in self.of_evaluation(con, selection, one)]
+        return [
+            finding
+            for evaluation in selection.evaluations
+            for finding in self.of_evaluation(con, selection, evaluation)
+        ]
 
     def _finding(self, judged: Judged, evaluation: EvaluationInfo, other: EvaluationInfo | None = None) -> Finding:
         """The finding; not measurable with fewer than `FEWEST_IMAGES` images."""
-        verdict, sentence, n, estimate, corruption, severity, claim, query, _, p_value = judged
+        verdict = judged.verdict
+        estimate, count = judged.estimate, judged.image_count
+        p_value = estimate.p_value if estimate else judged.p_value
+        sentence = judged.sentence
         if not sentence.endswith("."):
-            sentence = f"{sentence} ({format_count(n, 'image')})."
-        if n < FEWEST_IMAGES and not self.is_condition:
-            verdict, sentence, p_value = "not_measurable", f"{too_few(n)}.", None
+            sentence = f"{sentence} ({format_count(count, 'image')})."
+        if count < FEWEST_IMAGES and not self.is_condition:
+            verdict, sentence, p_value = "not_measurable", f"{evaluation.label}: {too_few(count)}.", None
+        value, low, high = estimate[:3] if estimate else (judged.value, None, None)
         return Finding(
-            self.name, claim or self.name, verdict, evaluation.evaluation_id, evaluation.label, corruption, *estimate,
-            self.unit, n, sentence, query or rows_of(self.relation, evaluation, corruption),
-            other.evaluation_id if other else None, severity, p_value, verdict,
-        )  # fmt: skip
+            kind=self.name,
+            claim=judged.claim or self.name,
+            verdict=verdict,
+            evaluation_id=evaluation.evaluation_id,
+            model_label=evaluation.label,
+            corruption=judged.corruption,
+            value=value,
+            low=low,
+            high=high,
+            unit=self.unit,
+            n=count,
+            sentence=sentence,
+            query=judged.query or rows_of(self.relation, evaluation, judged.corruption),
+            other_evaluation_id=other.evaluation_id if other else None,
+            severity=judged.severity,
+            p_value=p_value,
+            verdict_alone=verdict,
+        )
 
 
-KINDS: dict[str, Kind] = {}  # those whose file was imported; `registry.all_kinds` imports every file
+KINDS: dict[str, Kind] = {}  # those whose file was imported; `all_kinds` imports every file
 
 
 def kind(name: str, **declared: Any) -> Callable[[Callable[..., Iterable[Judged]]], Kind]:
@@ -192,6 +229,31 @@ def kind(name: str, **declared: Any) -> Callable[[Callable[..., Iterable[Judged]
         return KINDS[name]
 
     return register
+
+
+@cache
+def all_kinds() -> Mapping[str, Kind]:
+    """Every kind by name, in the order of a report; each file in this folder may declare more."""
+    import_modules("failmodes.analysis.judging.findings")
+    return dict(sorted(KINDS.items(), key=lambda item: item[1].order))
+
+
+def proposed() -> list[Kind]:
+    """Kinds that are findings, in the order of a report."""
+    return [kind for kind in all_kinds().values() if kind.is_proposed]
+
+
+def read_findings(
+    con: duckdb.DuckDBPyConnection, evaluations: Collection[str], name: str | None = None
+) -> list[Finding]:
+    """The stored findings about evaluations, in the order of a report: all, or those of one kind."""
+    rows = con.execute(
+        f"select {', '.join(Finding._fields)} from {FINDINGS.name} where evaluation_id = any($1) "
+        "and (other_evaluation_id is null or other_evaluation_id = any($1)) and coalesce(kind = $2, true) "
+        "order by position",
+        [list(evaluations), name],
+    ).fetchall()
+    return [Finding(*row) for row in rows]
 
 
 def images_that_decide(count: int | None) -> str:

@@ -7,19 +7,22 @@ import duckdb
 
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.evaluations.trained_models import noun_of_runs
-from failmodes.analysis.judging.findings.kind import Judged, images_that_decide, kind, rows_of
+from failmodes.analysis.judging.findings.kind import Finding, Judged, images_that_decide, kind, read_findings, rows_of
 from failmodes.analysis.render.formatting import (
     MAX_LISTED,
     capitalize_first,
     format_count,
+    format_points,
     format_points_interval,
     format_severity,
     join_names,
     lower_label,
 )
-from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import CorruptionDrop, DropRanking, drop_rankings
 from failmodes.analysis.statistics.sufficiency import NON_FINITE
+from failmodes.warehouse.schema import CLEAN
+
+MAX_TIED = 3  # corruptions that a sentence names whose drops are not separated
 
 
 @kind(
@@ -34,7 +37,8 @@ from failmodes.analysis.statistics.sufficiency import NON_FINITE
 )
 def largest_drop(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Iterator[Judged]:
     """The largest drop is judged by its lead over every other one, and each of these by that lead over it."""
-    names, n = corruption_labels(con), selection.image_count
+    names = corruption_labels(con)
+    n = selection.image_count
     ranking = drop_rankings(con, selection.only(evaluation))[evaluation]
     for position, drop in enumerate(ranking.drops):
         is_shown = ranking.leads[position - 1].above_zero if position else ranking.is_clear
@@ -43,16 +47,14 @@ def largest_drop(con: duckdb.DuckDBPyConnection, selection: Selection, evaluatio
         yield Judged(
             "inconclusive" if not is_shown else "contradicted" if position else "supported",
             said if position else largest_drop_of_one(evaluation.label, ranking, names),
-            n,
-            drop.at_last,
+            drop.at_last._replace(n=n, p_value=None if position or ranking.withheld else ranking.p_value),
             drop.corruption,
             drop.last_severity,
-            p_value=None if position or ranking.withheld else ranking.p_value,
         )
     for corruption in ranking.withheld:
         said = f"The drop of {evaluation.label} under {lower_label(names[corruption])} is not reported: {NON_FINITE}."
         query = rows_of("accuracy_by_severity", evaluation, corruption)
-        yield Judged("inconclusive", said, n, corruption=corruption, query=query)
+        yield Judged("inconclusive", said, corruption=corruption, query=query, n=n)
 
 
 def largest_drop_of_one(label: str, ranking: DropRanking, names: Mapping[str, str]) -> str:
@@ -67,44 +69,53 @@ def largest_drop_of_one(label: str, ranking: DropRanking, names: Mapping[str, st
     if ranking.is_clear:
         most = lower_label(names[first.corruption])
         return f"{label} degrades most under {most}: {format_points_interval(first.at_last)} {at_severity}"
-    second, lead = nearest(ranking.drops, ranking.leads)
+    tied = [first, *(drop for drop, lead in zip(ranking.drops[1:], ranking.leads, strict=True) if not lead.above_zero)]
+    if len(tied) == 1:  # apart at 95%, not at the error rate of a report
+        tied.append(ranking.drops[1 + ranking.leads.index(min(ranking.leads, key=lambda lead: lead.low))])
+    shown = tied[:MAX_TIED]
+    listed = join_names(lower_label(names[drop.corruption]) for drop in shown)
+    rest = f" and {format_count(len(tied) - len(shown), 'other')}" if len(tied) > len(shown) else ""
+    apart = f"these{rest}" if rest else "the two" if len(tied) == 2 else "them"
     return (
-        f"Which corruption hurts {label} most {at_severity} is inconclusive: "
-        f"{lower_label(names[first.corruption])} and {lower_label(names[second.corruption])} differ by "
-        f"{format_points_interval(lead)}{images_that_decide(ranking.images_needed)}"
+        f"The largest drops of {label} {at_severity} are those under {listed}, {_amounts(shown)}; the data do not "
+        f"separate {apart}{images_that_decide(ranking.images_needed)}"
     )
 
 
-def nearest(drops: Sequence[CorruptionDrop], leads: Sequence[Estimate]) -> tuple[CorruptionDrop, Estimate]:
-    """The corruption that is hardest to distinguish from the first, and the lead over it."""
-    lead = min(leads, key=lambda lead: lead.low)
-    return drops[1 + list(leads).index(lead)], lead
+def _amounts(drops: Sequence[CorruptionDrop]) -> str:
+    """How large drops are that are not separated: about 88 points each; 84 to 88 points."""
+    low, high = (round(100 * pick(drop.at_last.value for drop in drops)) for pick in (min, max))
+    most = format_points(high / 100, 0)
+    return f"by about {most} each" if high - low <= 1 else f"by {low} to {most}"
 
 
 def largest_drop_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    """Which corruption hurts most: for each of up to two models, else for how many of them.
-
-    It counts models whose accuracy drops beyond sampling noise, and most under one corruption.
-    """
-    rankings, names = drop_rankings(con, selection), corruption_labels(con)
-    noun = f"{noun_of_runs(rankings)}s"
-    firsts = [r.drops[0].corruption for r in rankings.values() if r.is_clear]
-    if 1 < len(rankings) == len(firsts) and len(set(firsts)) == 1:
-        drops = {e.label: r.drops[0].at_last for e, r in rankings.items()}
-        labels = sorted(drops, key=lambda label: drops[label].value) if len(drops) > MAX_LISTED else list(drops)
-        phrases = [f"{format_points_interval(drops[label])} for {label}" for label in labels]
+    """Which corruption hurts most by the stored findings: for each of up to two models, else for how many of them."""
+    labels, names = selection.labels, corruption_labels(con)
+    firsts: dict[str, Finding] = {}
+    for finding in read_findings(con, selection.ids, "largest_drop"):
+        firsts.setdefault(finding.evaluation_id, finding)
+    clear = {labels[key]: finding for key, finding in firsts.items() if finding.verdict == "supported"}
+    most = Counter(lower_label(names[finding.corruption or CLEAN]) for finding in clear.values()).most_common()
+    noun = f"{noun_of_runs(selection.evaluations)}s"
+    if 1 < len(labels) == len(clear) and len(most) == 1:
+        drops = {label: finding.estimate for label, finding in clear.items() if finding.estimate}
+        ordered = sorted(drops, key=lambda label: drops[label].value) if len(drops) > MAX_LISTED else list(drops)
+        phrases = [f"{format_points_interval(drops[label])} for {label}" for label in ordered]
         amounts = f"from {phrases[0]} to {phrases[-1]}" if len(phrases) > MAX_LISTED else join_names(phrases)
-        everyone = f"both {noun}" if len(rankings) == 2 else f"all {len(rankings)} {noun}"
-        return f"{capitalize_first(everyone)} degrade most under {lower_label(names[firsts[0]])}: {amounts}"
-    if len(rankings) <= 2:
-        return ". ".join(largest_drop_of_one(e.label, r, names) for e, r in rankings.items())
-    return drop_tally("Largest drop at the last severity", firsts, f"{len(rankings)} {noun}", len(rankings), names)
-
-
-def drop_tally(subject: str, firsts: Sequence[str], among: str, count: int, names: Mapping[str, str]) -> str:
-    """For how many models each corruption has the largest drop; `firsts` has only clear ones."""
-    if not firsts:
-        return f"No corruption is shown to hurt any of {among} most"
-    tally = join_names(f"{lower_label(names[c])} for {times}" for c, times in Counter(firsts).most_common())
-    left = count - len(firsts)
-    return f"{subject}, {among}: {tally}" + (f"; inconclusive for {left}" if left else "")
+        everyone = f"both {noun}" if len(labels) == 2 else f"all {len(labels)} {noun}"
+        return f"{capitalize_first(everyone)} degrade most under {most[0][0]}: {amounts}"
+    if len(labels) <= 2 or not firsts:
+        return ". ".join(finding.statement for finding in firsts.values())
+    if not most:
+        in_sample = Counter(lower_label(names[finding.corruption or CLEAN]) for finding in firsts.values())
+        ((name, times),) = in_sample.most_common(1)
+        everyone = f"all {times} {noun}" if times == len(labels) else f"{times} of {len(labels)} {noun}"
+        sample = f"On these images {everyone} drop most under {name}"
+        return f"{sample}; the data do not separate the largest drop of any from the next"
+    (name, times), *more = most
+    counted = join_names([f"{times} degrade most under {name}" if times > 1 else f"1 degrades most under {name}",
+                          *(f"{times} under {name}" for name, times in more)])  # fmt: skip
+    left = len(labels) - len(clear)
+    others = f"; for {'the other' if left == 1 else f'the other {left}'}, the data do not separate the largest drops"
+    return f"Of {len(labels)} {noun}, {counted}{others if left else ''}"

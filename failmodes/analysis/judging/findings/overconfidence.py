@@ -32,11 +32,9 @@ def overconfidence(
         yield Judged(
             cell.verdict,
             said,
-            cell.image_count,
             cell.overconfidence,
             cell.corruption,
             cell.severity,
-            p_value=cell.p_value,
         )
 
 

@@ -23,18 +23,22 @@ def prediction_collapse(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> Iterator[Judged]:
     """The severity of each corruption with the most frequent prediction."""
-    for found in collapse_by_corruption(con, selection, evaluation):
-        said = f"{where(con, found.corruption, found.severity)} {evaluation.label} "
-        if found.verdict == "supported":
-            said += f"{given_predictions(found)}: {format_percent_interval(found.share)} of its predictions."
+    for collapse in collapse_by_corruption(con, selection, evaluation):
+        said = f"{where(con, collapse.corruption, collapse.severity)} {evaluation.label} "
+        if collapse.verdict == "supported":
+            said += f"{given_predictions(collapse)}: {format_percent_interval(collapse.share)} of its predictions."
         else:
-            said += f"predicts \u201c{found.class_name}\u201d most often: {format_percent_interval(found.share)}"
+            said += f"predicts \u201c{collapse.class_name}\u201d most often: {format_percent_interval(collapse.share)}"
         yield Judged(
-            found.verdict, said, found.image_count, found.share, found.corruption, found.severity, p_value=found.p_value
+            collapse.verdict,
+            said,
+            collapse.share,
+            collapse.corruption,
+            collapse.severity,
         )
 
 
-def given_predictions(found: Collapse) -> str:
+def given_predictions(collapse: Collapse) -> str:
     """The most frequent prediction with its count: predicts “eight” for 498 of 500 images."""
-    count = f"{found.predicted_count:,} of {format_count(found.image_count, 'image')}"
-    return f"predicts \u201c{found.class_name}\u201d for {count}"
+    count = f"{collapse.predicted_count:,} of {format_count(collapse.share.n, 'image')}"
+    return f"predicts \u201c{collapse.class_name}\u201d for {count}"

@@ -12,10 +12,10 @@ from failmodes.analysis.render.formatting import (
     format_points_interval,
     format_severity,
 )
-from failmodes.analysis.statistics.curve_shape import FALLING, SMALL
+from failmodes.analysis.statistics.curve_shape import SMALL
 from failmodes.analysis.statistics.estimate import estimate_of
 from failmodes.analysis.statistics.shape_tables import p_of_shape
-from failmodes.warehouse.database_schema import SHAPE_LABELS
+from failmodes.warehouse.curve_shapes import FALLING, NO_SHAPE, SHAPE_LABELS, SHAPES
 
 STEPS = ("largest_step", "other_step")  # columns
 Row = dict[str, Any]
@@ -36,27 +36,31 @@ def shape(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: Eval
     """The shape of each curve from the table `shapes`, by total drop; flat curves last, the flattest first."""
     rows = curves(con, selection, evaluation)
     for row in sorted(rows, key=lambda row: row["changes_within"] if row["shape"] == "flat" else -1):
-        name, n, under = evaluation.label, row["image_count"], where(con, row["corruption"])
-        if row["shape"] == "inconclusive":
+        name = evaluation.label
+        under = where(con, row["corruption"])
+        if row["shape"] == NO_SHAPE:
             said = f"{under} the shape of {name} is inconclusive: {row['reason']}"
         else:
             said = f"{under} {name} {shape_phrase(row)}"
+        drop = estimate_of(row, "largest_step" if row["shape"] == "abrupt" else "total_drop")
+        p_value = None if row["stability"] is None else p_of_shape(row["stability"], row["resamples"])
         yield Judged(
-            "inconclusive" if row["shape"] == "inconclusive" else "supported",
+            "inconclusive" if row["shape"] == NO_SHAPE else "supported",
             said,
-            n,
-            estimate_of(row, "largest_step" if row["shape"] == "abrupt" else "total_drop"),
+            drop._replace(n=row["image_count"], p_value=p_value),
             row["corruption"],
             claim=row["shape"],
-            p_value=None if row["stability"] is None else p_of_shape(row["stability"], row["resamples"]),
         )
 
 
 def shape_phrase(row: Row) -> str:
     """How accuracy changes in a row of `shapes` whose shape is shown: "drops late: 25.3 points …"."""
-    drop, last = estimate_of(row, "total_drop"), format_severity(row["last_severity"])
-    change, at = estimate_of(row, "largest_change"), format_severity(row["largest_change_at"])
-    manner, end = manner_of(row), f"from clean to severity {last}{to_chance(row)}"
+    drop = estimate_of(row, "total_drop")
+    last = format_severity(row["last_severity"])
+    change = estimate_of(row, "largest_change")
+    at = format_severity(row["largest_change_at"])
+    manner = manner_of(row)
+    end = f"from clean to severity {last}{to_chance(row)}"
     match row["shape"]:
         case "flat":
             return f"stays within {format_points(row['changes_within'])} of its clean accuracy at every severity"
@@ -79,13 +83,9 @@ def shape_phrase(row: Row) -> str:
 
 def manner_of(row: Row) -> str:
     """How accuracy drops in a row of `shapes`, as an adverb: abruptly between severity 2 and 3; '' if it does not."""
-    step, places = _step(row, "largest_step"), [name for name in STEPS if row[f"{name}_to"] is not None]
-    steps = " and ".join(_step(row, name) for name in sorted(places, key=lambda name: row[f"{name}_to"]))
-    manners = {
-        "near_linear": "near-linearly", "late": "late", "early": "early", "abrupt": f"abruptly {step}",
-        "two_steps": f"in two steps, {steps}", "middle": f"most steeply in the middle, {step}",
-    }  # fmt: skip
-    return manners.get(row["shape"], "")
+    named = [name for name in STEPS if row[f"{name}_to"] is not None]
+    steps = " and ".join(_step(row, name) for name in sorted(named, key=lambda name: row[f"{name}_to"]))
+    return SHAPES[row["shape"]].manner.format(steps=steps)
 
 
 def shape_label(row: Row) -> str:
@@ -93,7 +93,7 @@ def shape_label(row: Row) -> str:
     label = SHAPE_LABELS[row["shape"]]
     if row["shape"] in ("abrupt", "middle"):
         label += f", {_step(row, 'largest_step', '')}"
-    elif row["shape"] in ("near_linear", "early", "late", "two_steps") and is_small(row):
+    elif row["shape"] in FALLING and is_small(row):
         label += ", small"
     if row["shape"] in FALLING:
         label += to_chance(row)
@@ -129,7 +129,8 @@ def to_chance(row: Row) -> str:
 
 def _step(row: Row, name: str, severity: str = "severity ") -> str:
     """The severities of a step: between severity 2 and 3; between clean and severity 1."""
-    start, end = row[f"{name}_from"], row[f"{name}_to"]
+    start = row[f"{name}_from"]
+    end = row[f"{name}_to"]
     if not start:
         return f"between clean and {severity}{format_severity(end)}"
     return f"between {severity}{format_severity(start)} and {format_severity(end)}"

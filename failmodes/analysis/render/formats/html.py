@@ -13,6 +13,7 @@ from failmodes.runtime.errors import printable
 from failmodes.runtime.terminal import xml_without_commands
 
 SUFFIX = ".html"
+_COMMAND = re.compile("`(failmodes [^`]+)`")
 _UNBROKEN, _NO_WRAP = re.compile(r"\b\w+-\d+"), r'<span style="white-space:nowrap">\g<0></span>'
 
 
@@ -33,12 +34,12 @@ def render_blocks(blocks: Iterable[Block]) -> Markup:
 def environment() -> Environment:
     """Templates of blocks and pages, with autoescape."""
     loader = ChoiceLoader([PackageLoader(f"failmodes.analysis.{name}", "") for name in ("render.formats", "report")])
-    found = Environment(
+    templates = Environment(
         autoescape=True, loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
     )
-    found.filters |= {"kind": lambda block: type(block).__name__, "text": _text}
-    found.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
-    return found
+    templates.filters |= {"kind": lambda block: type(block).__name__, "text": _text}
+    templates.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    return templates
 
 
 def _shown(value: Any) -> Any:
@@ -47,6 +48,6 @@ def _shown(value: Any) -> Any:
 
 
 def _text(text: str) -> Markup:
-    """A text, isolated for bidirectional layout, without line breaks in names such as ResNet-18."""
-    shown = str(escape(_shown(str(text))))
+    """A text, isolated for bidirectional layout, unbroken in names such as ResNet-18, commands as code."""
+    shown = _COMMAND.sub(r"<code>\1</code>", str(escape(_shown(str(text)))))
     return Markup(f"<bdi>{_UNBROKEN.sub(_NO_WRAP, shown)}</bdi>")

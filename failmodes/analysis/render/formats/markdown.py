@@ -62,8 +62,8 @@ def _block(block: Block) -> Iterator[str]:
             yield from table_lines(block)
             if block.note:
                 yield from ("", f"<sub>{escape(block.note)}</sub>")
-        case Chart(finding=title, subtitle=note) | ImageStrip(title=title, note=note):
-            yield f"{escape(title)}. {escape(note)}"
+        case Chart() | ImageStrip():
+            yield escape(block.text)
         case Gallery(strips=strips):
             yield from _lines(strips)
         case Section(title, blocks, is_folded):
@@ -94,4 +94,4 @@ def _html(text: str) -> str:
     """A text within an HTML element in Markdown, where GitHub also links mentions and issues."""
     line = printable(text, MAX_CHARACTERS).replace(NO_BREAK, " ")
     plain = "".join(f"&#{ord(x)};" if x in "&<>\"'`*_[]|~\\:#$" else x for x in line)
-    return re.sub(r"@|www\.", lambda found: f"{found[0]}<!-- -->", plain)
+    return re.sub(r"@|www\.", lambda match: f"{match[0]}<!-- -->", plain)

@@ -64,10 +64,10 @@ def _parts(block: Block) -> Iterator[str | RichTable]:
             yield _table(block)
             if block.note:
                 yield block.note
-        case Chart(finding=finding, subtitle=subtitle):
-            yield f"{finding}. {subtitle}"
-        case ImageStrip(title, note, frames=frames):
-            yield f"{title}. {note}"
+        case Chart():
+            yield block.text
+        case ImageStrip(frames=frames):
+            yield block.text
             yield from (f"  {frame.severity}: {frame.prediction} {frame.confidence}" for frame in frames)
         case Gallery(strips=inner) | Section(blocks=inner):
             yield from [block.title] if isinstance(block, Section) else []

@@ -18,12 +18,11 @@ from failmodes.evaluate.cam.reshape_transform import (
     token_transforms,
 )
 from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.study.study_schema import Precision
 from failmodes.runtime.errors import ModelError
 
 # Largest allowed |map sum + bias − logit|, relative to the largest |logit| of the batch (at least 1). Logits are
 # rounded to 2⁻²⁴ per step in float32 over sums of ~1,000 terms, to 2⁻⁹ in bfloat16 and 2⁻¹¹ in float16.
-IDENTITY_TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
+IDENTITY_TOLERANCE: dict[str, float] = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
 SAME = 1e-4  # relative to the largest value: tensors that differ less are equal up to rounding of float32 means
 CHECKED_TARGETS = 16  # classes per image for which the identity is verified
 
@@ -57,13 +56,13 @@ def closed_form(
         logits: (N, C) float32 of the model.
         targets: (N, T) class indices.
     """
-    linear = model.module.get_submodule(str(target.head))
+    linear = model.torch_module.get_submodule(str(target.head))
     assert isinstance(linear, nn.Linear)
     features = target.reshape_transform(output).float()
     if target.relu:  # torchvision's DenseNet rectifies after `features`, in place only on some devices
         features = features.relu()
     count, channels, height, width = features.shape
-    outputs = targets if model.outputs is None else model.outputs[targets]
+    outputs = targets if model.logit_outputs is None else model.logit_outputs[targets]
     weights = linear.weight.detach().float()[outputs]
     evidence = torch.bmm(weights, features.reshape(count, channels, height * width)) / (height * width)
     bias = 0 if linear.bias is None else linear.bias.detach().float()[outputs]
@@ -74,7 +73,7 @@ def closed_form(
     return evidence.relu().reshape(count, -1, height, width), error.max()
 
 
-def check_logit_identity(error: float, precision: Precision, model: str) -> None:
+def check_logit_identity(error: float, precision: str, model: str) -> None:
     """Check that maps sum to the logits.
 
     Raises:
@@ -104,19 +103,20 @@ def find_pooled_layer(model: Model, inputs: torch.Tensor, layer: str | None = No
     Raises:
         ModelError: the model does not run on the probe.
     """
-    found = _last_linear_layer(model, inputs)
-    if found is None:
+    last_linear = _last_linear_layer(model, inputs)
+    if last_linear is None:
         return None
-    head, pooled = found
+    head, pooled = last_linear
     candidates: dict[str, tuple[tuple[bool, bool, int], TargetLayer, torch.Tensor]] = {}
 
     def watch(name: str, _source: torch.Tensor, output: torch.Tensor) -> None:
         candidates.pop(name, None)  # the last output of a module counts, as in `ClosedFormCam`
-        for transform in _possible_transforms(model.module, inputs, output, pooled):
+        for transform in _possible_transforms(model.torch_module, inputs, output, pooled):
             maps = transform(output)
             is_rectified_behind = not _are_close(maps.mean((2, 3)), pooled)
             if not is_rectified_behind or _are_close(maps.relu().mean((2, 3)), pooled):
-                relu, single = is_rectified_behind or bool((maps >= 0).all()), maps[0, 0].numel() == 1
+                relu = is_rectified_behind or bool((maps >= 0).all())
+                single = maps[0, 0].numel() == 1
                 rank = (single, is_rectified_behind, name.count("."))
                 candidates[name] = rank, TargetLayer(name, transform, head, relu, single), output
                 return
@@ -127,7 +127,7 @@ def find_pooled_layer(model: Model, inputs: torch.Tensor, layer: str | None = No
     if not fitting:
         return None
     _, target, output = min(fitting, key=lambda candidate: candidate[0])
-    logits = (logits if model.outputs is None else logits[:, model.outputs]).float()
+    logits = model.mapped(logits).float()
     _, error = closed_form(model, target, output, logits, logits.argsort(1, descending=True)[:, :CHECKED_TARGETS])
     return target if float(error) <= IDENTITY_TOLERANCE["float32"] else None
 
@@ -137,7 +137,7 @@ def _last_linear_layer(model: Model, inputs: torch.Tensor) -> tuple[str, torch.T
     seen: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def watch(name: str, source: torch.Tensor, output: torch.Tensor) -> None:
-        if isinstance(model.module.get_submodule(name), nn.Linear) and output.ndim == 2:
+        if isinstance(model.torch_module.get_submodule(name), nn.Linear) and output.ndim == 2:
             seen[name] = source.clone(), output.clone()
 
     with torch.no_grad():

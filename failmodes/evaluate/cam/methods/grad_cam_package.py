@@ -8,9 +8,19 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from failmodes.evaluate.cam.cam_method import CamMethod, TargetLayer
 from failmodes.evaluate.models.model import Model
+
+
+class _Logits(nn.Module):
+    """A model as the package's methods call it: from inputs to the logits of all outputs."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.module = model.torch_module
+        self.forward = model.all_logits
 
 
 class PackageCam(CamMethod):
@@ -31,10 +41,10 @@ class PackageCam(CamMethod):
         import pytorch_grad_cam.score_cam as score_cam
 
         super().__init__(model, target)
-        self.module = model.module.get_submodule(target.layer)
+        self.module = model.torch_module.get_submodule(target.layer)
         score_cam.tqdm = SimpleNamespace(tqdm=iter)  # without Score-CAM's progress bar for every image
         package_class = getattr(pytorch_grad_cam, type(self).__name__)
-        self.cam = package_class(model=model.module, target_layers=[self.module])
+        self.cam = package_class(model=_Logits(model), target_layers=[self.module])
         self.cam.activations_and_grads.release()  # remove its hooks, which copy every pass to the CPU
 
     def class_maps(
@@ -43,9 +53,10 @@ class PackageCam(CamMethod):
         """The package's rectified map (N, h, w) of one class per image."""
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-        outputs = classes if self.model.outputs is None else self.model.outputs[classes]
+        outputs = classes if self.model.logit_outputs is None else self.model.logit_outputs[classes]
         targets = [ClassifierOutputTarget(output) for output in outputs.tolist()]
-        size, maps = self.images_at_once or len(inputs), []
+        size = self.images_at_once or len(inputs)
+        maps = []
         for start in range(0, len(inputs), size):
             part = slice(start, start + size)
             arrays = (values[part].cpu().numpy() for values in (features, gradients))

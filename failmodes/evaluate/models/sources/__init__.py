@@ -3,19 +3,21 @@
 A source defines `load(spec, name, class_names) -> Model`, a model with its own weights; `class_names` are the names of
 its outputs if the study states them, otherwise the classes of the dataset in order. To support checkpoints and
 training, it also defines `build(spec, name, class_count) -> nn.Module`, a module with fresh weights and, if possible,
-that many outputs. A source with a list of names defines `knows(name)` and `names()`; a source of the user's code,
-`definition(name, module)`, a hash of it; one that downloads, `to_download(spec, name)`, the command that downloads the
-model if it is not on this machine, without using the network. `spec.beside_study(name)` is a path relative to the study
-file. A module without attention maps may give the reason as its attribute `no_attention`.
+that many outputs; without `load`, a module keeps the weights of `build`. A source with a list of names defines
+`knows(name)` and `names()`; a source of the user's code, `definition(name, module)`, a hash of it; one that downloads,
+`to_download(spec, name)`, the command that downloads the model if it is not on this machine, without using the network.
+`spec.beside_study(name)` is a path relative to the study file. A module without attention maps may give the reason as
+its attribute `no_attention`.
 """
 
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
 from torch import nn
 
-from failmodes.evaluate.models.outputs import unwrapped
+from failmodes.evaluate.models.model import unwrapped
 from failmodes.evaluate.study.study_schema import BUILTIN, EXPECTED_ARCHITECTURE, OWN_CODE, ModelSpec, named_source
 from failmodes.runtime.errors import (
     FailmodesError,
@@ -25,7 +27,9 @@ from failmodes.runtime.errors import (
     did_you_mean,
     first_line,
 )
+from failmodes.runtime.storage.files import check_regular
 
+KEYS_WITHOUT_PROGRAM = ("weights", "options", "stem", "attention_layer")  # do not apply to a file with its program
 BARE_NAMES = ("torchvision", "timm")  # sources of names without a prefix, in this order
 STEM_LAYERS = (("conv1", "maxpool"), ("features.conv0", "features.pool0"))  # of ResNets and of DenseNets
 
@@ -60,13 +64,13 @@ def resolve_architecture(architecture: str) -> Architecture:
         return Architecture(named, name)
     near: list[str] = []
     for source in BARE_NAMES if named is None else (named,):
-        found = Architecture(source, name)
-        if not hasattr(found.module, "knows"):
-            return found
+        candidate = Architecture(source, name)
+        if not hasattr(candidate.module, "knows"):
+            return candidate
         try:
-            if found.module.knows(name):
-                return found
-            near += found.module.names()
+            if candidate.module.knows(name):
+                return candidate
+            near += candidate.module.names()
         except MissingExtraError as error:
             if named is not None:
                 raise
@@ -85,8 +89,12 @@ def to_download(spec: ModelSpec) -> str | None:
         StudyError: the architecture is unknown.
         MissingExtraError: a package that the source needs is not installed.
     """
-    found = resolve_architecture(spec.architecture)
-    command: str | None = found.module.to_download(spec, found.name) if hasattr(found.module, "to_download") else None
+    architecture = resolve_architecture(spec.architecture)
+    command: str | None = (
+        architecture.module.to_download(spec, architecture.name)
+        if hasattr(architecture.module, "to_download")
+        else None
+    )
     return command
 
 
@@ -102,13 +110,13 @@ def build_module(spec: ModelSpec, class_count: int) -> nn.Module:
         ModelError: the builder raised.
         MissingExtraError: timm is needed and not installed.
     """
-    source, name = found = resolve_architecture(spec.architecture)
-    if not hasattr(found.module, "build"):
+    source, name = architecture = resolve_architecture(spec.architecture)
+    if not hasattr(architecture.module, "build"):
         raise StudyError(
             f"model {spec.label!r}: models of {source} include their weights: remove `checkpoint` and `training`"
         )
     try:
-        module = found.module.build(spec, name, class_count)
+        module = architecture.module.build(spec, name, class_count)
     except FailmodesError:
         raise
     except Exception as error:  # any error of a builder
@@ -123,6 +131,27 @@ def build_module(spec: ModelSpec, class_count: int) -> nn.Module:
             f"architecture {spec.architecture!r} returned a {type(module).__name__}: expected a torch nn.Module"
         )
     return replace_stem(module, spec.architecture) if spec.stem is not None else module
+
+
+def program_path(spec: ModelSpec, name: str, suffix: str) -> Path:
+    """The file of a model that contains its program too (ONNX graphs, exported programs), relative to the study file.
+
+    Raises:
+        StudyError: there is no such file, it has another suffix, or the study sets keys that do not apply.
+        StorageError: it is not a regular file or may not be read.
+    """
+    source = spec.architecture.partition(":")[0]
+    for key in KEYS_WITHOUT_PROGRAM:
+        if getattr(spec, key):
+            raise StudyError(f"model {spec.label!r}: `{key}` does not apply to models of {source}: remove it")
+    path = spec.beside_study(name)
+    if path.suffix != suffix:
+        raise StudyError(f"model {spec.label!r}: {spec.architecture!r}: expected {source}:FILE{suffix}")
+    try:
+        check_regular(path)
+    except FileNotFoundError as error:
+        raise StudyError(f"model {spec.label!r}: no file at {path}") from error
+    return path
 
 
 def replace_stem(module: nn.Module, architecture: str) -> nn.Module:

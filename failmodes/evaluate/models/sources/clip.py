@@ -59,17 +59,17 @@ def load(spec: ModelSpec, name: str, class_names: tuple[str, ...]) -> Model:
         return _pooled(model.get_text_features(**tokens))
 
     text_tower = {key: part for key, part in model.named_children() if key.startswith("text")}
-    made = zero_shot_model(
+    zero_shot = zero_shot_model(
         spec, f"clip:{type(model).__name__}", ImageFeatures(model), encode, class_names, whole=model,
         preprocessing=processor_preprocessing(spec, name), checkpoint=checkpoint_name(spec, name),
         text_tower=text_tower, settings=config_facts(model.config),
     )  # fmt: skip
     for key in text_tower:  # of no use after the prompts
         setattr(model, key, None)
-    return made
+    return zero_shot
 
 
 def _pooled(features: Any) -> torch.Tensor:
     """Features (N, D): the pooled output, if the library returns several."""
-    found: torch.Tensor = getattr(features, "pooler_output", features)
-    return found
+    pooled: torch.Tensor = getattr(features, "pooler_output", features)
+    return pooled

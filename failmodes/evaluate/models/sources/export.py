@@ -9,15 +9,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from failmodes.evaluate.models.model import UNSTATED, Model
+from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.preprocessing import Preprocessing
-from failmodes.evaluate.models.program_files import ProgramModule, program_path
+from failmodes.evaluate.models.sources import program_path
 from failmodes.evaluate.study.study_schema import ModelSpec
 from failmodes.runtime.errors import ModelError, first_line
 from failmodes.runtime.hashing import file_digest, identity_of
 
 
-class ExportedModule(ProgramModule):
+class ExportedModule(nn.Module):
     """An exported program as a module. Its weights keep their dtype, and images are cast to that of its input."""
 
     no_attention = "it is an exported program, which has no layers"
@@ -47,10 +47,9 @@ def load(spec: ModelSpec, name: str, class_names: tuple[str, ...]) -> Model:
     """
     path = program_path(spec, name, ".pt2")
     module = ExportedModule(_program(path))
-    side = _side(module.example)
     return Model(
         module=module, spec=spec, architecture=f"export:{path.name}",
-        preprocessing=UNSTATED if side is None else Preprocessing(None, side), checkpoint=path.name,
+        preprocessing=Preprocessing(None, _side(module.example)), checkpoint=path.name,
         checkpoint_note=f"torch.export, {str(module.example.dtype).removeprefix('torch.')}",
         definition=identity_of({"program": file_digest(path).hex()}),
     )  # fmt: skip
@@ -77,11 +76,12 @@ def _image_input(program: torch.export.ExportedProgram) -> torch.Tensor:
     Raises:
         ModelError: it has several inputs, or one that is no batch of RGB images.
     """
-    names = program.graph_signature.user_inputs
     examples = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
-    given = [examples.get(name) for name in names if isinstance(name, str)]
-    listing = ", ".join(str(tuple(one.shape)) if isinstance(one, torch.Tensor) else type(one).__name__ for one in given)
-    first = given[0] if len(given) == 1 else None
+    inputs = [examples.get(name) for name in program.graph_signature.user_inputs if isinstance(name, str)]
+    listing = ", ".join(
+        str(tuple(example.shape)) if isinstance(example, torch.Tensor) else type(example).__name__ for example in inputs
+    )
+    first = inputs[0] if len(inputs) == 1 else None
     if not isinstance(first, torch.Tensor) or first.ndim != 4 or not first.is_floating_point():
         raise ModelError(
             f"the exported program takes {listing or 'nothing'}: expected one batch of images (N, 3, H, W)"

@@ -13,15 +13,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn.functional import interpolate
 
-from failmodes.evaluate.models.model import UNSTATED, Model
+from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.preprocessing import Preprocessing
-from failmodes.evaluate.models.program_files import ProgramModule, program_path
+from failmodes.evaluate.models.sources import program_path
 from failmodes.evaluate.study.study_schema import ModelSpec, OutputKind, Precision
 from failmodes.runtime.errors import ModelError, StudyError, first_line, shown
-from failmodes.runtime.extras import require
 from failmodes.runtime.hashing import file_digest, identity_of
+from failmodes.runtime.packages import require
 from failmodes.runtime.storage.files import check_regular
 
 DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
@@ -58,7 +59,7 @@ class GraphInput(NamedTuple):
         return f"ONNX Runtime, {layout} {np.dtype(self.dtype).name}{batch}"
 
 
-class OnnxModule(ProgramModule):
+class OnnxModule(nn.Module):
     """An ONNX graph as a module: images (N, 3, H, W) in, its outputs by name out, or its only output.
 
     It runs on CUDA if the images are on CUDA and ONNX Runtime has its CUDA provider, otherwise on the CPU.
@@ -101,12 +102,12 @@ class OnnxModule(ProgramModule):
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, images: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor]:
         """Run images (N, 3, H, W), prepared or uint8; outputs are float32 on their device."""
-        given = self.input
+        image = self.input
         session = self.session(images.device.type)
         values = images.detach().cpu().numpy()
-        values = np.ascontiguousarray(values.transpose(0, 2, 3, 1) if given.channels_last else values, given.dtype)
+        values = np.ascontiguousarray(values.transpose(0, 2, 3, 1) if image.channels_last else values, image.dtype)
         names = [output.name for output in session.get_outputs()]
-        batches = [session.run(names, {given.name: batch}) for batch in _batches(values, given.batch)]
+        batches = [session.run(names, {image.name: batch}) for batch in _batches(values, image.batch)]
         outputs = {
             name: torch.from_numpy(np.concatenate(parts)[: len(values)]).to(images.device, torch.float32)
             for name, parts in zip(names, zip(*batches, strict=True), strict=True)
@@ -158,10 +159,11 @@ def external_files(graph: Any, path: Path) -> dict[str, Path]:
         ModelError: one is missing, or its location is outside the folder of the graph, also through a link.
         StorageError: one is not a regular file.
     """
-    folder, found = path.resolve().parent, {}
+    folder = path.resolve().parent
+    files = {}
     for tensor in _tensors(graph):
         for entry in tensor.external_data:
-            if entry.key != "location" or entry.value in found:
+            if entry.key != "location" or entry.value in files:
                 continue
             file = (folder / entry.value).resolve()
             if "\0" in entry.value or folder not in file.parents:
@@ -173,8 +175,8 @@ def external_files(graph: Any, path: Path) -> dict[str, Path]:
                 check_regular(file)
             except FileNotFoundError as error:
                 raise ModelError(f"{path.name}: external data {shown(entry.value)} is missing beside it") from error
-            found[entry.value] = file
-    return found
+            files[entry.value] = file
+    return files
 
 
 def output_kinds(graph: Any) -> dict[str | None, OutputKind]:
@@ -203,16 +205,16 @@ def image_input(session: Any, file: str) -> GraphInput:
         ModelError: it has several inputs, or one that is no batch of RGB images of a supported dtype.
     """
     inputs = session.get_inputs()
-    listing = ", ".join(f"{one.name} {one.shape} {one.type}" for one in inputs)
+    listing = ", ".join(f"{tensor.name} {tensor.shape} {tensor.type}" for tensor in inputs)
     if len(inputs) != 1:
         raise ModelError(f"{file} has {len(inputs)} inputs ({listing}): expected one, a batch of images")
-    given = inputs[0]
-    sizes = [size if isinstance(size, int) and size > 0 else None for size in given.shape or []]
-    if len(sizes) != 4 or given.type not in DTYPES:
+    image = inputs[0]
+    sizes = [size if isinstance(size, int) and size > 0 else None for size in image.shape or []]
+    if len(sizes) != 4 or image.type not in DTYPES:
         raise ModelError(f"{file} takes {listing}: expected images (N, 3, H, W) or (N, H, W, 3) of {', '.join(DTYPES)}")
     batch, *rest = sizes
     if rest[0] is None and rest[2] is None:
-        channels_last = _runs_only_channels_last(session, given, batch, rest[1])
+        channels_last = _runs_only_channels_last(session, image, batch, rest[1])
     elif rest[0] in (3, None) and (rest[0] == 3 or rest[2] != 3):
         channels_last = False
     elif rest[2] == 3:
@@ -220,15 +222,15 @@ def image_input(session: Any, file: str) -> GraphInput:
     else:
         raise ModelError(f"{file} takes {listing}: expected three channels (RGB), second or last")
     height, width = rest[:2] if channels_last else rest[1:]
-    return GraphInput(given.name, channels_last, DTYPES[given.type], batch, height, width)
+    return GraphInput(image.name, channels_last, DTYPES[image.type], batch, height, width)
 
 
-def _runs_only_channels_last(session: Any, given: Any, batch: int | None, middle: int | None) -> bool:
+def _runs_only_channels_last(session: Any, image: Any, batch: int | None, middle: int | None) -> bool:
     """Whether a graph that states no number of channels runs on black images (N, H, W, 3), and not on (N, 3, H, W)."""
 
     def runs(*shape: int) -> bool:
         try:
-            session.run(None, {given.name: np.zeros((batch or 1, *shape), DTYPES[given.type])})
+            session.run(None, {image.name: np.zeros((batch or 1, *shape), DTYPES[image.type])})
         except Exception:  # many errors of ONNX Runtime
             return False
         return True
@@ -237,11 +239,11 @@ def _runs_only_channels_last(session: Any, given: Any, batch: int | None, middle
     return not runs(3, side, TRIAL_SIDE) and runs(TRIAL_SIDE, side, 3)
 
 
-def _preprocessing(given: GraphInput, spec: ModelSpec) -> Preprocessing:
+def _preprocessing(image: GraphInput, spec: ModelSpec) -> Preprocessing:
     """The input size of a graph, and pixels as they are if it takes uint8."""
-    side = given.height if given.height == given.width else None
-    if given.dtype != np.uint8:
-        return Preprocessing(None, side) if side is not None else UNSTATED
+    side = image.height if image.height == image.width else None
+    if image.dtype != np.uint8:
+        return Preprocessing(None, side)
     if spec.normalization is not None:
         raise StudyError(
             f"model {spec.label!r}: {spec.architecture} takes uint8 pixels and normalizes them itself: remove "

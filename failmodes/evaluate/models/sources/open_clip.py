@@ -20,7 +20,7 @@ from failmodes.evaluate.models.preprocessing import Preprocessing, pil_preproces
 from failmodes.evaluate.models.zero_shot import DEFAULT_PROMPT, zero_shot_model
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.runtime.errors import ModelError, StudyError, did_you_mean, first_line, listed
-from failmodes.runtime.extras import require
+from failmodes.runtime.packages import require
 
 __all__ = ["DEFAULT_PROMPT", "load", "to_download"]
 HUB = "hf-hub:"
@@ -54,8 +54,8 @@ class ImageFeatures(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Features (N, D) of images (N, 3, h, w)."""
-        found = self.tower(images)
-        features: torch.Tensor = found if isinstance(found, torch.Tensor) else found[0]
+        output = self.tower(images)
+        features: torch.Tensor = output if isinstance(output, torch.Tensor) else output[0]
         return features
 
 
@@ -104,7 +104,7 @@ def load(spec: ModelSpec, name: str, class_names: tuple[str, ...]) -> Model:
         spec, location.architecture, ImageFeatures(visual), encode, class_names, whole=model,
         preprocessing=_preprocessing(visual), checkpoint=location.checkpoint,
         text_tower={"text": text_tower},
-        settings=code_hash(visual, subject=f"model {spec.label!r}", apart=visual.state_dict(keep_vars=True)),
+        settings=code_hash(visual, subject=f"model {spec.label!r}", named_tensors=visual.state_dict(keep_vars=True)),
     )  # fmt: skip
 
 
@@ -119,21 +119,21 @@ def _locate(spec: ModelSpec, name: str, library: ModuleType) -> Location:
         return Location(f"local-dir:{folder}", None, "open_clip:CLIP", folder.resolve().name)
     if name.startswith(HUB):
         return Location(name, None, f"open_clip:{name}", name.removeprefix(HUB))
-    model, _, given = name.partition("/")
+    model, _, pretrained = name.partition("/")
     if model not in library.list_models():
         hint = did_you_mean(model, library.list_models(), "`open_clip.list_models()` lists them")
         raise StudyError(f"model {spec.label!r}: open_clip has no model or folder {model!r}: {hint}")
     tags = library.list_pretrained_tags_by_model(model)
-    file = spec.beside_study(given) if given else None
+    file = spec.beside_study(pretrained) if pretrained else None
     if file is not None and file.is_file():
         return Location(model, str(file), f"open_clip:{model}", file.name)
-    tag = given or (tags[0] if len(tags) == 1 else "")
+    tag = pretrained or (tags[0] if len(tags) == 1 else "")
     if tag.lower().replace("-", "_") not in tags:
         hint = did_you_mean(tag, tags, f"expected {listed(tags, SHOWN) or 'a file'}")
         raise StudyError(
             f"model {spec.label!r}: name the weights of {model}, as open_clip:{model}/PRETRAINED: {hint}"
-            if not given
-            else f"model {spec.label!r}: open_clip has no weights {given!r} of {model}: {hint}"
+            if not pretrained
+            else f"model {spec.label!r}: open_clip has no weights {pretrained!r} of {model}: {hint}"
         )
     return Location(model, tag, f"open_clip:{model}", tag)
 
@@ -159,7 +159,8 @@ def _preprocessing(visual: Any) -> Preprocessing:
     """The preprocessing of OpenCLIP's evaluation transform, without its last two steps, ToTensor and Normalize."""
     from torchvision.transforms import Compose, Normalize, PILToTensor, ToTensor
 
-    config, transforms = dict(visual.preprocess_cfg), importlib.import_module("open_clip.transform")
+    config = dict(visual.preprocess_cfg)
+    transforms = importlib.import_module("open_clip.transform")
     whole = transforms.image_transform_v2(transforms.PreprocessCfg(**config), is_train=False)
     steps = [step for step in whole.transforms if not isinstance(step, ToTensor | Normalize)]
     size = config["size"]

@@ -6,11 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, cast
 
-import torch
 from torch import nn
 
-from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.models.sources import build_module
 from failmodes.evaluate.study.study_schema import ModelSpec
 from failmodes.runtime.errors import StudyError, first_line
 from failmodes.runtime.hashing import identity_of
@@ -23,13 +20,6 @@ def build(spec: ModelSpec, name: str, class_count: int) -> nn.Module:
     outputs = {"num_classes": class_count} if accepts_class_count(name) else {}
     arguments: dict[str, Any] = outputs | spec.options
     return cast(nn.Module, import_function(name)(**arguments))
-
-
-def load(spec: ModelSpec, name: str, class_names: tuple[str, ...]) -> Model:
-    """Load a model with the weights that the function gives it; random weights are seeded."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return Model(module=build_module(spec, len(class_names)), spec=spec, architecture=name)
 
 
 def accepts_class_count(name: str) -> bool:
@@ -65,19 +55,19 @@ def import_function(path: str) -> Callable[..., object]:
     """
     module_name, _, attribute = path.partition(":")
     try:
-        found: Any = importlib.import_module(module_name)
+        function: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
-            found = getattr(found, part)
+            function = getattr(function, part)
     except Exception as error:  # any error of a user's module
         raise StudyError(
             f"architecture {path!r} cannot be imported ({type(error).__name__}: {first_line(error)}): expected "
             "module:function, the module beside the study file or installed"
         ) from error
-    if isinstance(found, nn.Module) or not callable(found):
+    if isinstance(function, nn.Module) or not callable(function):
         raise StudyError(
-            f"architecture {path!r} is a {type(found).__name__}: expected a function or class that returns a model"
+            f"architecture {path!r} is a {type(function).__name__}: expected a function or class that returns a model"
         )
-    return cast(Callable[..., object], found)
+    return cast(Callable[..., object], function)
 
 
 def _source_of(thing: Any) -> str:

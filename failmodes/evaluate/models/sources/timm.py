@@ -14,7 +14,7 @@ from failmodes.evaluate.models.preprocessing import Preprocessing, pil_preproces
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.ingest.datasets.imagenet_classes import IMAGENET_1K, imagenet_names
 from failmodes.runtime.errors import ModelError, StudyError, did_you_mean, first_line
-from failmodes.runtime.extras import require
+from failmodes.runtime.packages import require
 
 HUB = "hf-hub:"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -32,8 +32,7 @@ def import_timm() -> ModuleType:
 
 def names() -> Collection[str]:
     """Names of all models."""
-    found: list[str] = import_timm().list_models()
-    return found
+    return list(import_timm().list_models())
 
 
 def knows(name: str) -> bool:
@@ -135,8 +134,8 @@ def published_preprocessing(module: nn.Module, image_size: Any = None) -> Prepro
     """
     data = importlib.import_module("timm.data")
     side = (image_size, image_size) if isinstance(image_size, int) else image_size
-    given = None if side is None else {"input_size": (3, *side)}
-    config = data.resolve_model_data_config(module, given)
+    overrides = None if side is None else {"input_size": (3, *side)}
+    config = data.resolve_model_data_config(module, overrides)
     height, width = config["input_size"][1:]
     details = f"{config['interpolation']}, crop_pct {config['crop_pct']:.4g}, {config['crop_mode']} crop"
     return pil_preprocessing(

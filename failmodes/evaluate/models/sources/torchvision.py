@@ -23,8 +23,7 @@ WARN_WITHOUT_INIT_WEIGHTS = {"googlenet", "inception_v3"}  # unless init_weights
 
 def names() -> Collection[str]:
     """Names of all classifiers."""
-    found: list[str] = models.list_models(module=models)
-    return found
+    return list(models.list_models(module=models))
 
 
 def knows(name: str) -> bool:
@@ -60,7 +59,8 @@ def load(spec: ModelSpec, name: str, class_names: tuple[str, ...]) -> Model:
         raise (StudyError if spec.options else ModelError)(
             f"model {spec.label!r}: {architecture} cannot be built: {first_line(error)}"
         ) from error
-    transforms, classes = weights.transforms(), tuple(weights.meta["categories"])
+    transforms = weights.transforms()
+    classes = tuple(weights.meta["categories"])
     normalization = Normalization(mean=tuple(transforms.mean), std=tuple(transforms.std))
     return Model(
         module=module, spec=spec, architecture=architecture, output_names=classes, output_count=len(classes),

@@ -144,11 +144,11 @@ def array_contents(folder: Path, clean_count: CleanCount) -> SetContents | None:
     files = [path.name for path in sorted(folder.glob("*.npy")) if not path.is_dir()]
     if not files:
         return None
-    found, unnamed = named_entries(folder, [name for name in files if name != LABELS_FILE], ".npy")
+    file_of_name, unnamed = named_entries(folder, [name for name in files if name != LABELS_FILE], ".npy")
     rows: dict[str, int] = {}
     severities: dict[str, tuple[Decimal, ...]] = {}
     damaged: dict[str, str] = {}
-    for name, file in found.items():
+    for name, file in file_of_name.items():
         try:
             rows[name] = len(_map_images(folder / file))
         except DataError as error:
@@ -156,7 +156,7 @@ def array_contents(folder: Path, clean_count: CleanCount) -> SetContents | None:
     image_count = images_per_severity(*_read_labels(folder), {*rows.values()}, clean_count) if rows else 0
     for name in in_catalog_order(rows):
         try:
-            severities[name] = held_severities(folder / found[name], rows[name], image_count)
+            severities[name] = held_severities(folder / file_of_name[name], rows[name], image_count)
         except DataError as error:
             damaged[name] = str(error)
     return SetContents(severities, damaged, (*unnamed, *other_entries(folder, files)), image_count=image_count)
@@ -189,8 +189,8 @@ def open_cifar_c(request: SetRequest) -> CifarCDataset:
 def files_by_name(request: SetRequest, suffix: str, besides: str = "") -> dict[str, Path]:
     """The file of each corruption that can be read; `besides` is the name of another."""
     files = [path.name for path in request.folder.glob(f"*{suffix}") if path.name != besides]
-    found, _ = named_entries(request.folder, files, suffix)
-    return {name: request.folder / found[name] for name in request.contents.severities}
+    file_of_name, _ = named_entries(request.folder, files, suffix)
+    return {name: request.folder / file_of_name[name] for name in request.contents.severities}
 
 
 def common_size(request: SetRequest, sizes: set[tuple[int, ...]]) -> tuple[int, ...]:
@@ -262,7 +262,8 @@ def images_per_severity(labels: NDArray[np.int64], location: str, row_counts: se
     several = {size: held for size, held in readings.items() if held > 1 or size < len(labels)}
     if len(several) == 1 and not any(_may_repeat(labels[:size]) for size in several):
         return next(iter(several))
-    clean, most = clean_count(), max(row_counts)
+    clean = clean_count()
+    most = max(row_counts)
     if clean in readings:
         return clean
     if clean and most > clean * SEVERITIES[-1] and most % clean == 0 and not any(size % clean for size in several):
@@ -297,16 +298,16 @@ def _readings(labels: NDArray[np.int64], row_counts: set[int]) -> dict[int, int]
 
     Without an array that fits, labels of five severities are one.
     """
-    found: dict[int, int] = {}
+    readings: dict[int, int] = {}
     for times in reversed(SEVERITIES):
         size, rest = divmod(len(labels), times)
         if rest or not _repeats(labels, size):
             continue
         held = max((rows // size for rows in row_counts if rows % size == 0 and rows // size in SEVERITIES), default=0)
         if held and (times == 1 or times >= held):
-            found[size] = held
+            readings[size] = held
     five, rest = divmod(len(labels), SEVERITIES[-1])
-    return found if found or rest or not _repeats(labels, five) else {five: SEVERITIES[-1]}
+    return readings if readings or rest or not _repeats(labels, five) else {five: SEVERITIES[-1]}
 
 
 def _may_repeat(labels: NDArray[np.int64]) -> bool:

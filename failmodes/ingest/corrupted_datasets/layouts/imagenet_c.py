@@ -40,7 +40,7 @@ from failmodes.ingest.corrupted_datasets.set_writer import Fingerprints, Progres
 from failmodes.ingest.corruptions.catalog import SEVERITIES, THOUSANDTH, parse_severity, severity_text
 from failmodes.ingest.data_files import list_entries
 from failmodes.ingest.datasets.decoding import decode_opaque
-from failmodes.ingest.datasets.folder_listing import IMAGE_SUFFIXES, MOST_NAME_SHOWN, class_name_of, is_image
+from failmodes.ingest.datasets.folder_listing import IMAGE_SUFFIXES, MAX_NAME_SHOWN, class_name_of, is_image
 from failmodes.runtime.errors import DataError, listed, printable
 from failmodes.runtime.hashing import DIGEST_BYTES, file_digest, identity_of
 from failmodes.runtime.storage.files import fsync
@@ -51,7 +51,7 @@ NUMBER = re.compile(r"[0-9]{1,3}(\.[0-9]{1,9})?")  # names a folder that may be 
 Cells = dict[str, dict[Decimal, Path]]
 FIX = f": {FETCH_AGAIN}"
 SHOWN = 3  # names in a message
-MOST_LEFT_OUT = 0.1  # share of images that may be left out because a cell lacks them
+MAX_LEFT_OUT = 0.1  # share of images that may be left out because a cell lacks them
 WORKERS = min(32, os.cpu_count() or 1)  # reading, hashing and (de)coding release Python's lock, so threads help
 
 
@@ -89,14 +89,14 @@ class ImageNetCDataset(CorruptedDataset):
         if known.all() or not known.any():
             return self
         kept = tuple(compress(self.files, known))
-        own, shared = ({file.partition("/")[0] for file in files} for files in (self.files, kept))
+        folders, shared = ({file.partition("/")[0] for file in files} for files in (self.files, kept))
         return replace(
             self,
             files=kept,
             image_count=len(kept),
             image_names=tuple(map(without_suffix, kept)),
-            other_classes=f"{len(own) - len(shared):,} of {len(own):,} classes are not in the clean dataset: their"
-            f" {len(known) - len(kept):,} of {len(known):,} images are left out of every corruption and severity",
+            other_classes=f"{len(folders) - len(shared):,} of {len(folders):,} classes are not in the clean dataset: "
+            f"their {len(known) - len(kept):,} of {len(known):,} images are left out of every corruption and severity",
         )
 
     def _known_labels(self, class_names: tuple[str, ...]) -> NDArray[np.int64]:
@@ -137,17 +137,17 @@ def corruption_folders(folder: Path) -> tuple[dict[str, Path], list[str]]:
     directly = _with_severities(folder)
     inside = {name: _with_severities(folder / name) for name in GROUP_FOLDERS if name not in directly}
     groups = {name: folders for name, folders in inside.items() if folders}
-    found: dict[str, Path] = {}
+    folder_of_name: dict[str, Path] = {}
     others: list[str] = []
     for parent, entries in {"": directly, **groups}.items():
         named, unnamed = named_entries(folder / parent, entries)
         for name, entry in named.items():
             path = folder / parent / entry
-            if found.setdefault(name, path) != path:
-                raise DataError(f"{name} has two folders, {found[name]} and {path}: remove one")
+            if folder_of_name.setdefault(name, path) != path:
+                raise DataError(f"{name} has two folders, {folder_of_name[name]} and {path}: remove one")
         known = [*entries, *(groups if not parent else ())]
         others += unnamed + [f"{parent}/{entry}".removeprefix("/") for entry in other_entries(folder / parent, known)]
-    return found, others
+    return folder_of_name, others
 
 
 def _with_severities(folder: Path) -> list[str]:
@@ -279,9 +279,9 @@ def _severities(folder: Path, root: Path) -> tuple[dict[Decimal, Path], list[str
     Raises:
         DataError: two folders are of one severity, or more than five are named by parameters.
     """
-    found: dict[Decimal, Path] = {}
+    folder_of_severity: dict[Decimal, Path] = {}
     names = list_entries(folder, FIX).folders
-    unread = [f"{printable(name, MOST_NAME_SHOWN)}/" for name in names if not NUMBER.fullmatch(name)]
+    unread = [f"{printable(name, MAX_NAME_SHOWN)}/" for name in names if not NUMBER.fullmatch(name)]
     levels = {name: Decimal(name) for name in names if NUMBER.fullmatch(name)}
     if _are_parameters(levels, root):
         ranks = {level: Decimal(rank) for rank, level in enumerate(sorted({*levels.values()}), start=1)}
@@ -293,11 +293,11 @@ def _severities(folder: Path, root: Path) -> tuple[dict[Decimal, Path], list[str
     for name, severity in levels.items():
         if parse_severity(str(severity)) is None or severity % THOUSANDTH:
             unread.append(f"{name}/ (severities are above 0 and up to 5, to thousandths)")
-        elif severity in found:
+        elif severity in folder_of_severity:
             raise DataError(f"{folder} has severity {severity_text(severity)} twice: remove one folder")
         else:
-            found[severity] = folder / name
-    return found, unread
+            folder_of_severity[severity] = folder / name
+    return folder_of_severity, unread
 
 
 def _are_parameters(levels: Mapping[str, Decimal], root: Path) -> bool:
@@ -317,9 +317,10 @@ def _shared_files(cells: list[Path], request: SetRequest) -> tuple[tuple[str, ..
 
     Raises:
         DataError: there are none, or a cell lacks a file of another: any, or with `request.every` more than
-            MOST_LEFT_OUT of them.
+            MAX_LEFT_OUT of them.
     """
-    shared, every = set(list_image_files(cells[0])), set[str]()
+    shared = set(list_image_files(cells[0]))
+    every = set[str]()
     counts: dict[Path, int] = {}
     unread: list[str] = []
     for cell in cells:
@@ -327,7 +328,7 @@ def _shared_files(cells: list[Path], request: SetRequest) -> tuple[tuple[str, ..
         counts[cell] = len(files)
         shared.intersection_update(files)
         every.update(files)
-        unread += [f"{cell.relative_to(request.folder)}/{printable(other, MOST_NAME_SHOWN)}" for other in others]
+        unread += [f"{cell.relative_to(request.folder)}/{printable(other, MAX_NAME_SHOWN)}" for other in others]
     if not every:
         raise DataError(f"{cells[0]} holds no images: expected <class>/<image>.JPEG, {FETCH_AGAIN}")
     in_order = tuple(sorted(shared, key=lambda file: file.split("/")))
@@ -336,7 +337,7 @@ def _shared_files(cells: list[Path], request: SetRequest) -> tuple[tuple[str, ..
     if len(shared) == len(every):
         return in_order, "; ".join(words)
     least = min(cells, key=lambda cell: counts[cell])
-    if not request.every or not shared or len(shared) < (1 - MOST_LEFT_OUT) * len(every):
+    if not request.every or not shared or len(shared) < (1 - MAX_LEFT_OUT) * len(every):
         missing = sorted(every.difference(list_image_files(least)))
         raise DataError(
             f"{least} lacks {missing[0]}, which another severity or corruption has ({len(missing):,} missing){FIX}"

@@ -83,14 +83,15 @@ def archive_contents(folder: Path, clean_count: CleanCount) -> SetContents | Non
         return None
     if not any(_is_archive(folder / name) for name in files):
         return None
-    found, unnamed = named_entries(folder, files, ".npz")
+    file_of_name, unnamed = named_entries(folder, files, ".npz")
     orders: dict[str, bytes] = {}
     severities: dict[str, tuple[Decimal, ...]] = {}
     damaged: dict[str, str] = {}
-    for name in in_catalog_order(found):
-        path = folder / found[name]
+    for name in in_catalog_order(file_of_name):
+        path = folder / file_of_name[name]
         try:
-            labels, row_count = _labels(path), images_shape(path, IMAGES, FIX)[0]
+            labels = _labels(path)
+            row_count = images_shape(path, IMAGES, FIX)[0]
             size = images_per_severity(labels, f"{path}: {LABELS}", {row_count}, clean_count)
             severities[name] = held_severities(path, row_count, size)
             orders[name] = labels[:size].tobytes()
@@ -98,7 +99,7 @@ def archive_contents(folder: Path, clean_count: CleanCount) -> SetContents | Non
             damaged[name] = str(error)
     usual = next((order for order, _ in Counter(orders.values()).most_common(1)), b"")
     for name in [name for name, order in orders.items() if order != usual]:
-        damaged[name] = f"{folder / found[name]} has labels in another order than most archives{FIX}"
+        damaged[name] = f"{folder / file_of_name[name]} has labels in another order than most archives{FIX}"
         del severities[name]
     count = len(usual) // np.dtype(np.int64).itemsize
     return SetContents(severities, damaged, (*unnamed, *other_entries(folder, files)), image_count=count)

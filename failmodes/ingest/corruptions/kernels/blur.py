@@ -1,4 +1,4 @@
-"""Blur: motion (as ImageMagick makes it, also of snow), zoom, glass, Gaussian and defocus."""
+"""Blur: motion (as ImageMagick makes it, also of snow), zoom, glass, Gaussian (as SciPy makes it) and defocus."""
 
 import math
 from functools import lru_cache
@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from failmodes.ingest.corruptions.corruption import corruption
-from failmodes.ingest.corruptions.kernels.smoothing import smoothed_pixels
 from failmodes.ingest.corruptions.pixels import (
+    Float,
     Float32Array,
     FloatArray,
     Images,
@@ -21,10 +21,11 @@ from failmodes.ingest.corruptions.pixels import (
 from failmodes.ingest.corruptions.sampling import uint32, uniform
 
 DEPTH = 257  # steps of ImageMagick's 16 bits in one of 8
-LEAST_WEIGHT = 1e-8  # a lighter tap moves no value by more than 0.000003 of 255
+MIN_WEIGHT = 1e-8  # a lighter tap moves no value by more than 0.000003 of 255
 ANGLE_RANGE_DEG = (-45.0, 45.0)
 MAX_ITERATIONS = 3  # of any recipe: sampling never depends on severity
 SMALL_DISK_PX = 8
+GAUSSIAN_REACH = 4.0  # standard deviations at which scikit-image truncates a Gaussian
 
 ANGLE = {"unit_angles": uniform(lambda size: ())}
 
@@ -66,7 +67,8 @@ def apply_motion_kernel(images: Images, parameters: Parameters, angles_deg: NDAr
     height, width = images.shape[1:3]
     edges = ((0, 0), (reach, reach), (reach, reach), (0, 0))
     padded = np.pad(images, edges, mode="edge").astype(np.float32)
-    taps, angles = np.arange(len(weights)), np.radians(angles_deg)[:, None]
+    taps = np.arange(len(weights))
+    angles = np.radians(angles_deg)[:, None]
     across = reach + np.ceil(taps * np.cos(angles) - 0.5).astype(int)
     down = reach + np.ceil(taps * np.sin(angles) - 0.5).astype(int)
     blurred = np.zeros(images.shape, np.float32)
@@ -81,7 +83,7 @@ def motion_kernel(radius: float, sigma: float) -> NDArray[np.float32]:
     taps = np.arange(2 * math.ceil(radius) + 1)
     weights = np.exp(-(taps**2) / (2 * sigma**2))
     weights /= weights.sum()
-    return weights[weights >= LEAST_WEIGHT].astype(np.float32)
+    return weights[weights >= MIN_WEIGHT].astype(np.float32)
 
 
 @corruption(
@@ -172,7 +174,9 @@ def glass_blur(images: Images, parameters: Parameters, *, uint32s: NDArray[np.ui
         parameters: sigma in pixels, largest offset in pixels, iterations.
         uint32s: (N, iterations, H, W); the upper 16 bits decide a pixel's offset down, the lower its offset across.
     """
-    sigma, reach, iterations = parameters[0], int(parameters[1]), int(parameters[2])
+    sigma = parameters[0]
+    reach = int(parameters[1])
+    iterations = int(parameters[2])
     smoothed = smoothed_pixels(images, sigma)
     count, height, width = images.shape[:3]
     source = np.broadcast_to(np.arange(height * width, dtype=np.int32), (count, height * width))
@@ -262,3 +266,31 @@ def disk(radius: float, sigma: float) -> NDArray[np.float32]:
     kernel = cv2.GaussianBlur(inside / inside.sum(), ksize=window, sigmaX=sigma)
     reach = max(1, int(np.abs(np.argwhere(kernel) - wide).max()))
     return np.ascontiguousarray(kernel[wide - reach : wide + reach + 1, wide - reach : wide + reach + 1])
+
+
+def gaussian_filter(values: NDArray[Float], sigma: float) -> NDArray[Float]:
+    """Gaussian smoothing of each image of (N, H, W) or (N, H, W, C), edges replicated.
+
+    SciPy's, as in scikit-image's `gaussian`: in another order of sums, up to a third of the values of an image of one
+    color would be truncated to a neighbor.
+    """
+    from scipy.ndimage import correlate1d
+
+    weights = gaussian_weights(sigma, GAUSSIAN_REACH)
+    if len(weights) == 1:
+        return values
+    along_rows = correlate1d(values, weights, axis=1, mode="nearest")
+    return np.asarray(correlate1d(along_rows, weights, axis=2, mode="nearest"), values.dtype)
+
+
+def gaussian_weights(sigma: float, reach: float) -> NDArray[np.float64]:
+    """Weights of a Gaussian truncated at `reach` standard deviations, of sum 1, as SciPy makes them."""
+    radius = int(reach * sigma + 0.5)
+    taps = np.arange(-radius, radius + 1)
+    weights: NDArray[np.float64] = np.exp(-0.5 / sigma**2 * taps**2) if radius else np.ones(1)  # sigma may be 0
+    return np.asarray(weights / weights.sum())
+
+
+def smoothed_pixels(images: Images, sigma: float) -> Images:
+    """Images (N, H, W, 3) uint8 smoothed, to stored values: `gaussian_filter` of values / 255, times 255, truncated."""
+    return from_unit(gaussian_filter(to_unit(images), sigma))

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from failmodes.ingest.corruptions.corruption import corruption
-from failmodes.ingest.corruptions.kernels.smoothing import gaussian_weights
+from failmodes.ingest.corruptions.kernels.blur import gaussian_weights
 from failmodes.ingest.corruptions.pixels import (
     Float32Array,
     FloatArray,

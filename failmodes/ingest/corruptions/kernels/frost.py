@@ -80,13 +80,15 @@ def frost_folder() -> Path:
     Raises:
         DataError: there is none.
     """
-    given = os.environ.get(FOLDER_VARIABLE)
-    folders = [Path(given).expanduser()] if given else [_shipped(*package) for package in FROST_PACKAGES]
+    user_folder = os.environ.get(FOLDER_VARIABLE)
+    folders = [Path(user_folder).expanduser()] if user_folder else [_shipped(*package) for package in FROST_PACKAGES]
     for folder in folders:
         if folder and all((folder / name).is_file() for name in FROST_FILES):
             return folder
-    if given:
-        raise DataError(f"frost needs its photographs, and {FOLDER_VARIABLE}={given} does not hold all: {HOW_TO_GET}")
+    if user_folder:
+        raise DataError(
+            f"frost needs its photographs, and {FOLDER_VARIABLE}={user_folder} does not hold all: {HOW_TO_GET}"
+        )
     raise DataError(f"frost needs its photographs, and there are none here: {HOW_TO_GET}")
 
 
@@ -97,8 +99,10 @@ def custom_frost_hash() -> str | None:
         DataError: there are none.
     """
     folder = frost_folder()
-    found = {name: hashlib.md5((folder / name).read_bytes(), usedforsecurity=False).hexdigest() for name in FROST_FILES}
-    return None if found == FROST_FILES else identity_of(found)
+    hashes = {
+        name: hashlib.md5((folder / name).read_bytes(), usedforsecurity=False).hexdigest() for name in FROST_FILES
+    }
+    return None if hashes == FROST_FILES else identity_of(hashes)
 
 
 @lru_cache(maxsize=4)
@@ -108,8 +112,12 @@ def scaled_photographs(folder: Path, scale: float, height: int, width: int) -> t
 
 
 def _shipped(package: str, inside: str) -> Path | None:
-    found = importlib.util.find_spec(package)
-    return Path(found.submodule_search_locations[0]) / inside if found and found.submodule_search_locations else None
+    module_spec = importlib.util.find_spec(package)
+    return (
+        Path(module_spec.submodule_search_locations[0]) / inside
+        if module_spec and module_spec.submodule_search_locations
+        else None
+    )
 
 
 def _read(path: Path) -> Images:

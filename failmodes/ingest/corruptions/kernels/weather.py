@@ -3,8 +3,13 @@
 import numpy as np
 
 from failmodes.ingest.corruptions.corruption import corruption
-from failmodes.ingest.corruptions.kernels.blur import ANGLE, angles_deg, apply_motion_kernel, clipped_zoom
-from failmodes.ingest.corruptions.kernels.smoothing import gaussian_filter
+from failmodes.ingest.corruptions.kernels.blur import (
+    ANGLE,
+    angles_deg,
+    apply_motion_kernel,
+    clipped_zoom,
+    gaussian_filter,
+)
 from failmodes.ingest.corruptions.pixels import (
     Float32Array,
     FloatArray,
@@ -16,10 +21,10 @@ from failmodes.ingest.corruptions.pixels import (
 from failmodes.ingest.corruptions.sampling import Size, normal, uniform
 
 FIRST_WIBBLE = 100.0
-LEAST_SIDE = 32
+MIN_SIDE = 32
 PALE_TURQUOISE = np.array([175, 238, 238], np.float32) / np.float32(255)
 MUD_BROWN = np.array([63, 42, 20], np.float32) / np.float32(255)
-LEAST_MUD = 0.8
+MIN_MUD = 0.8
 FURTHEST_PX = 20  # distances from an edge count up to here
 RELIEF = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
 ANGLE_RANGE_DEG = (-135.0, -45.0)
@@ -30,7 +35,7 @@ LAYER = {"layer": normal(lambda size: size)}
 
 def plasma_shape(size: Size) -> tuple[int, int]:
     """The square that plasma is made on: its side is the smallest power of two that covers (H, W), at least 32."""
-    side = max(LEAST_SIDE, 1 << (max(size) - 1).bit_length())
+    side = max(MIN_SIDE, 1 << (max(size) - 1).bit_length())
     return side, side
 
 
@@ -74,9 +79,9 @@ def plasma_fractal(field: Float32Array, decay: float) -> Float32Array:
     Returns:
         (N, S, S), each map from 0 to 1.
     """
-    side = field.shape[1]
     heights = np.zeros_like(field)
-    step, wibble = side, FIRST_WIBBLE
+    step = field.shape[1]
+    wibble = FIRST_WIBBLE
     while step >= 2:
         _fill_level(heights, field, step, wibble)
         step //= 2
@@ -139,11 +144,11 @@ def spatter(images: Images, parameters: Parameters, *, layer: Float32Array) -> I
     unit = to_unit32(images)
     if mud:
         cover = gaussian_filter((liquid > threshold).astype(np.float32), strength)[..., None]
-        cover[cover < LEAST_MUD] = 0
+        cover[cover < MIN_MUD] = 0
         return from_unit(unit * (1 - cover) + MUD_BROWN * cover)
     liquid[liquid < threshold] = 0
     stored = (liquid * 255).astype(np.int32).astype(np.uint8)
-    drops = np.stack([_drops(one) for one in stored])[..., None]
+    drops = np.stack([_drops(image) for image in stored])[..., None]
     return from_unit(unit + drops * (np.float32(strength) * PALE_TURQUOISE))
 
 

@@ -23,7 +23,7 @@ from failmodes.runtime.storage.files import atomic_write, atomic_write_bytes, de
 
 IMAGES_FILE, LABELS_FILE, CLASSES_FILE = "images.npy", "labels.npy", "classes.json"
 NOTE_FILE, LEFT_OUT_FILE = "note.txt", "left_out.txt"
-MOST_NOTE_BYTES = 2000
+MAX_NOTE_BYTES = 2000
 
 
 @layout(
@@ -37,20 +37,20 @@ def open_arrays(request: Request) -> Dataset:
     Raises:
         DataError: a file is missing, damaged or of another type or shape, or the folder is another split.
     """
-    path, split = request.path, request.split
+    path = request.path
     refuse_other_split(request)
     images, labels = _load(path / IMAGES_FILE), _load(path / LABELS_FILE)
-    found = None if request.masks is None else open_mask_array(request.masks, images.shape)
+    masks = None if request.masks is None else open_mask_array(request.masks, images.shape)
     return Dataset(
         name="arrays",
         label=printable(path.name),
-        split=split,
+        split=request.split,
         images=images,
         labels=class_indices(labels, str(path / LABELS_FILE)),
         class_names=_class_names(path / CLASSES_FILE),
         note=_note(path / NOTE_FILE),
-        masks=found,
-        empty_masks=None if found is None else count_empty(found),
+        masks=masks,
+        empty_masks=None if masks is None else count_empty(masks),
         left_out=_note(path / LEFT_OUT_FILE),
     )
 
@@ -101,7 +101,7 @@ def _load(path: Path) -> NDArray[np.generic]:
 
 def _note(path: Path) -> str | None:
     try:
-        text = read_text(path, MOST_NOTE_BYTES).strip()
+        text = read_text(path, MAX_NOTE_BYTES).strip()
     except FileNotFoundError:
         return None
     except StorageError as error:

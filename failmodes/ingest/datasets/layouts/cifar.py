@@ -6,16 +6,15 @@ listed here, in the order of the class index, for layouts without them.
 
 import pickle
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from failmodes.ingest.data_files import check_memory
+from failmodes.ingest.data_files import check_memory, data_errors
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray, class_indices
 from failmodes.ingest.datasets.decoding import decode_opaque, decode_to_cache
 from failmodes.ingest.datasets.layout import Request, layout
@@ -29,8 +28,8 @@ PIXEL_BYTES = 3 * SIDE * SIDE
 IMAGE_COLUMNS = ("img", "image")  # of Parquet files
 BLOCK_ROWS = 512
 JPEG_MAGIC = b"\xff\xd8\xff"
-MOST_ENCODED_BYTES = 1 << 16  # of one image: unpacked, 32×32 pixels are 3,072 bytes
-MOST_BATCH_IMAGES = 10_000_000  # the largest set in these layouts, CIFAR-5m, has 6 million
+MAX_ENCODED_BYTES = 1 << 16  # of one image: unpacked, 32×32 pixels are 3,072 bytes
+MAX_BATCH_IMAGES = 10_000_000  # the largest set in these layouts, CIFAR-5m, has 6 million
 PICKLED_BYTES = 4096  # of an image with its label and its file name, and some more
 _CIFAR100 = """
 apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
@@ -92,7 +91,9 @@ def open_cifar(request: Request) -> Dataset:
     Raises:
         DataError: no layout is found, a file is missing, truncated or of another shape, a label is out of range.
     """
-    path, kind, split = request.path, request.spec.kind, request.split
+    path = request.path
+    kind = request.spec.kind
+    split = request.split
     variant = VARIANTS[kind]
     for folder in (path, *(path / name for name in variant.subfolders)):
         opened = _open_here(folder, kind, split, request.cache)
@@ -128,8 +129,8 @@ def read_python_batch(path: Path, variant: CifarVariant) -> tuple[NDArray[np.uin
         raise DataError(f"{path} lacks data or {variant.label_key.decode()}: it is not a batch of {variant.label}")
     data = batch[b"data"]
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != PIXEL_BYTES:
-        found = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
-        raise DataError(f"{path} holds data of {found}: expected uint8 (N, {PIXEL_BYTES})")
+        content = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
+        raise DataError(f"{path} holds data of {content}: expected uint8 (N, {PIXEL_BYTES})")
     labels = class_indices(np.asarray(batch[variant.label_key]), str(path))
     if len(labels) != len(data):
         raise DataError(f"{path} holds {len(data):,} images and {len(labels):,} labels: expected as many")
@@ -157,8 +158,8 @@ def _size(path: Path, record_bytes: int) -> int:
         raise DataError(f"{path} is missing: download the dataset again") from error
     except StorageError as error:
         raise DataError(f"{error}: download the dataset again") from error
-    if size > record_bytes * MOST_BATCH_IMAGES:
-        raise DataError(f"{path} holds {size:,} bytes: a batch of CIFAR has at most {MOST_BATCH_IMAGES:,} images")
+    if size > record_bytes * MAX_BATCH_IMAGES:
+        raise DataError(f"{path} holds {size:,} bytes: a batch of CIFAR has at most {MAX_BATCH_IMAGES:,} images")
     return size
 
 
@@ -214,7 +215,8 @@ def open_parquet(folder: Path, kind: str, split: str, cache: Path) -> Dataset:
     Raises:
         DataError: a file is damaged or lacks a column, or an image or label is invalid.
     """
-    variant, files = VARIANTS[kind], sorted(folder.glob(f"{split}-*.parquet"))
+    variant = VARIANTS[kind]
+    files = sorted(folder.glob(f"{split}-*.parquet"))
     labels = np.concatenate([_labels(path, variant) for path in files])
     jpegs = sum(content.startswith(JPEG_MAGIC) for path in files for content in _encoded(path))
     decoded = (pixels for path in files for pixels in _decoded(path))
@@ -261,17 +263,10 @@ def _encoded(path: Path) -> Iterator[bytes]:
                 content = value.get("bytes") if isinstance(value, dict) else value
                 if not isinstance(content, bytes | None):
                     raise DataError(f"{path} holds images of {batch.column(0).type}: expected the bytes of images")
-                if content is not None and len(content) > MOST_ENCODED_BYTES:
+                if content is not None and len(content) > MAX_ENCODED_BYTES:
                     raise DataError(f"{path} holds an image of {len(content):,} bytes: expected 32×32 pixels")
                 yield content or b""
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turn what pyarrow raises while it reads `path` into a DataError."""
-    try:
-        yield
-    except StorageError as error:
-        raise DataError(f"{error}: download the dataset again") from error
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise DataError(f"{path} is damaged and cannot be read ({first_line(error)}): download it again") from error
+def _reading(path: Path) -> AbstractContextManager[None]:
+    return data_errors(path, "is damaged and cannot be read", ": download it again")

@@ -31,7 +31,8 @@ def open_cifar10_1(request: Request) -> Dataset:
     refuse_other_split(request)
     data, labels = (request.path / f"cifar10.1_{held[0]}_{part}.npy" for part in ("data", "labels"))
     try:
-        images, numbers = map_npy(data), class_indices(map_npy(labels), str(labels))
+        images = map_npy(data)
+        numbers = class_indices(map_npy(labels), str(labels))
     except FileNotFoundError as error:
         raise DataError(f"{labels} is missing: download the dataset again") from error
     note = f"{held[1]} in the same folder is left out" if len(held) > 1 else None

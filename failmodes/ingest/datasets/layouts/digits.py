@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.layout import Request, layout
-from failmodes.runtime.extras import require
+from failmodes.runtime.packages import require
 
 SIDE = 32
 FULL_INK = 16  # largest value of the 8×8 images

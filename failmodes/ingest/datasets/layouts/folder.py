@@ -4,6 +4,7 @@ Files that end in .png, .jpg, .jpeg, .bmp, .gif, .tif, .tiff or .webp, in any ca
 the others.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from failmodes.ingest.datasets.dataset import Dataset
@@ -27,8 +28,8 @@ def open_folder(request: Request) -> Dataset:
     Raises:
         DataError: no class folders, no images, none in a class that has other files, or as `open_image_files`.
     """
-    path, split = request.path, request.split
-    root = _split_root(path, split, request.spec.split)
+    path = request.path
+    root = _split_root(path, request.split, request.spec.split)
     listing, beside = list_images(root), [] if root == path else list_beside(path)
     images = ImageFiles(
         root,
@@ -37,9 +38,9 @@ def open_folder(request: Request) -> Dataset:
         listing.class_names,
         listing.notes(beside),
         listing.unread,
-        None if root == path else split,
+        None if root == path else request.split,
     )
-    return open_image_files(request, images, printable(path.name))
+    return replace(open_image_files(request, images, printable(path.name)), is_whole=root == path)
 
 
 def _split_root(path: Path, split: str, declared_split: str) -> Path:

@@ -35,7 +35,8 @@ def open_imagenet_v2(request: Request) -> Dataset:
     """
     refuse_other_split(request)
     root = inner_folder(request.path, lambda name: name.isdigit())
-    listing, ids = list_images(root), list(by_wordnet_id())
+    listing = list_images(root)
+    ids = list(by_wordnet_id())
     for name in listing.folder_names:
         if not re.fullmatch(r"0|[1-9][0-9]{0,2}", name):
             raise DataError(f"{root} has a folder {printable(name, 60)!r}: expected class folders 0 to 999")

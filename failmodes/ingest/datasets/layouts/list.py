@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from failmodes.ingest.data_files import MOST_NAME_LETTERS, check_memory
+from failmodes.ingest.data_files import MAX_NAME_LETTERS, check_memory
 from failmodes.ingest.datasets.dataset import MAX_CLASSES, MAX_IMAGES, Dataset
 from failmodes.ingest.datasets.image_files import ImageFiles, open_image_files
 from failmodes.ingest.datasets.layout import Request, layout, refuse_other_split
@@ -24,10 +24,10 @@ from failmodes.runtime.storage.files import check_regular, is_url
 PATH, LABEL, SPLIT = "path", "label", "split"
 SUFFIXES = (".csv", ".parquet", ".pq")
 EXPECTED = "expected the columns path and label, one row per image"
-MOST_BYTES = 4 << 30  # of a list: a hundred million rows
-MOST_METADATA = 50  # columns
-MOST_VALUE_LETTERS, MOST_PATH_LETTERS = 1000, 4096
-MOST_ITEMS = 1_000_000  # row groups and columns of a Parquet file
+MAX_BYTES = 4 << 30  # of a list: a hundred million rows
+MAX_METADATA = 50  # columns
+MAX_VALUE_LETTERS, MAX_PATH_LETTERS = 1000, 4096
+MAX_ITEMS = 1_000_000  # row groups and columns of a Parquet file
 CLASS = "index of its class"  # a column added here
 
 
@@ -55,8 +55,8 @@ def open_list(request: Request) -> Dataset:
     if SPLIT in rows.columns:
         chosen = rows.filter(pl.col(SPLIT) == request.split)
         if not len(chosen):
-            found = listed([repr(printable(str(one), 60)) for one in rows[SPLIT].unique().sort()], 5)
-            raise DataError(f"{path} has no row with split {request.split!r}: it has {found}")
+            splits = listed([repr(printable(str(split), 60)) for split in rows[SPLIT].unique().sort()], 5)
+            raise DataError(f"{path} has no row with split {request.split!r}: it has {splits}")
         others = rows.filter(~pl.col(SPLIT).is_in(["train", "test"]))
         if len(others):
             notes.append(f"skipped: {len(others):,} rows whose split is neither train nor test")
@@ -114,11 +114,11 @@ def _table(path: Path) -> pl.DataFrame:
     if suffix not in SUFFIXES:
         raise DataError(f"{path} is no list of images: {EXPECTED}, as {' or '.join(SUFFIXES[:2])}")
     try:
-        if (size := check_regular(path)) > MOST_BYTES:
-            raise DataError(f"{path} has {size / 1e9:,.1f} GB: at most {MOST_BYTES / 1e9:,.1f} GB are read as a list")
+        if (size := check_regular(path)) > MAX_BYTES:
+            raise DataError(f"{path} has {size / 1e9:,.1f} GB: at most {MAX_BYTES / 1e9:,.1f} GB are read as a list")
         if suffix == ".csv":
             return pl.read_csv(path, infer_schema=False)
-        with pq.ParquetFile(path, page_checksum_verification=True, thrift_container_size_limit=MOST_ITEMS) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True, thrift_container_size_limit=MAX_ITEMS) as file:
             groups = range(file.metadata.num_row_groups)
             check_memory(sum(file.metadata.row_group(group).total_byte_size for group in groups), str(path))
             return pl.DataFrame(pl.from_arrow(file.read()))
@@ -140,10 +140,10 @@ def _check_columns(rows: pl.DataFrame, path: Path) -> None:
                 f"{path} has the columns {listed([printable(name, 60) for name in rows.columns], 8)}: {EXPECTED}"
             )
     others = [column for column in rows.columns if column not in (PATH, LABEL, SPLIT)]
-    if len(others) > MOST_METADATA:
-        raise DataError(f"{path} has {len(others):,} columns of metadata: at most {MOST_METADATA} are kept")
+    if len(others) > MAX_METADATA:
+        raise DataError(f"{path} has {len(others):,} columns of metadata: at most {MAX_METADATA} are kept")
     for column, kind in rows.schema.items():
-        if not column.strip() or not column.isprintable() or len(column) > MOST_NAME_LETTERS or column == CLASS:
+        if not column.strip() or not column.isprintable() or len(column) > MAX_NAME_LETTERS or column == CLASS:
             raise DataError(f"{path} has a column {printable(column, 60)!r}: name it in letters and digits")
         if kind.is_nested() or kind in (pl.Binary, pl.Object):
             raise DataError(f"{path}: the column {printable(column, 60)} holds {kind}: expected text or numbers")
@@ -158,7 +158,7 @@ def _check_texts(rows: pl.DataFrame, path: Path) -> None:
         DataError: one is too long, a URL, or no valid path.
     """
     for column in rows.columns:
-        most = {LABEL: MOST_NAME_LETTERS, PATH: MOST_PATH_LETTERS}.get(column, MOST_VALUE_LETTERS)
+        most = {LABEL: MAX_NAME_LETTERS, PATH: MAX_PATH_LETTERS}.get(column, MAX_VALUE_LETTERS)
         longest = int(rows[column].str.len_chars().to_numpy().max())
         if longest > most:
             raise DataError(
@@ -173,17 +173,17 @@ def _check_texts(rows: pl.DataFrame, path: Path) -> None:
             raise DataError(f"{path}, row {number}: {printable(name, 60)} is no path of a file")
 
 
-def _classes(given: pl.Series, path: Path) -> tuple[tuple[str, ...], pl.Series]:
+def _classes(labels: pl.Series, path: Path) -> tuple[tuple[str, ...], pl.Series]:
     """The class names, and the index of each image's class.
 
     Raises:
         DataError: a number is too large, or there are too many classes.
     """
-    if given.str.contains(r"^[0-9]{1,9}$").all():
-        indices = given.cast(pl.Int64)
+    if labels.str.contains(r"^[0-9]{1,9}$").all():
+        indices = labels.cast(pl.Int64)
         largest = int(indices.to_numpy().max())
         if largest >= MAX_CLASSES:
             raise DataError(f"{path} has the label {largest:,}: expected class indices from 0 to {MAX_CLASSES - 1:,}")
         return tuple(map(str, range(largest + 1))), indices
-    names = sorted(given.unique())
-    return tuple(names), given.replace_strict(names, range(len(names)), return_dtype=pl.Int64)
+    names = sorted(labels.unique())
+    return tuple(names), labels.replace_strict(names, range(len(names)), return_dtype=pl.Int64)

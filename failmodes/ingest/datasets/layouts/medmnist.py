@@ -41,7 +41,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "organcmnist": _ORGANS,
     "organsmnist": _ORGANS,
 }  # fmt: skip
-MOST_CLASSES = 1000
+MAX_CLASSES = 1000
 
 
 @layout("medmnist", is_file=True, expected="an .npz archive of MedMNIST, such as {parent}/bloodmnist_224.npz")
@@ -51,10 +51,11 @@ def open_medmnist(request: Request) -> Dataset:
     Raises:
         DataError: the archive is damaged, lacks the split, or has several labels per image.
     """
-    path, split = request.path, request.split
+    path = request.path
+    split = request.split
     labels = class_indices(read_array(path, f"{split}_labels"), str(path))
-    if not len(labels) or labels.min() < 0 or labels.max() >= MOST_CLASSES:
-        raise DataError(f"{path}: labels are out of range: expected 0 to {MOST_CLASSES - 1}")
+    if not len(labels) or labels.min() < 0 or labels.max() >= MAX_CLASSES:
+        raise DataError(f"{path}: labels are out of range: expected 0 to {MAX_CLASSES - 1}")
     known = re.sub(r"_(28|64|128|224)$", "", path.stem.lower())
     names = CLASSES.get(known, ())
     if labels.max() >= len(names):

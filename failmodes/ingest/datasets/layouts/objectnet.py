@@ -29,7 +29,7 @@ from failmodes.runtime.storage.files import read_text
 BORDER_PX = 2
 FOLDERS_FILE, CLASSES_FILE = "folder_to_objectnet_label.json", "objectnet_to_imagenet_1k.json"
 LABELS_FILE, OUTPUTS_FILE = "imagenet_to_label_2012_v2", "pytorch_to_imagenet_2012_id.json"
-MOST_BYTES = 1 << 20  # of the labels
+MAX_BYTES = 1 << 20  # of the labels
 
 Value = TypeVar("Value", str, int)
 
@@ -59,24 +59,25 @@ def open_objectnet(request: Request) -> Dataset:
     root = request.path / "images"
     if not root.is_dir():
         raise DataError(f"{request.path} has no folder images: expected the folder objectnet-1.0")
-    shared, listing = _shared_classes(request.path / "mappings"), list_images(root)
+    shared = _shared_classes(request.path / "mappings")
+    listing = list_images(root)
     several = sum(len(shared.get(folder, [])) > 1 for folder in listing.folder_names)
     ids = [shared[folder][0] if len(shared.get(folder, [])) == 1 else None for folder in listing.folder_names]
-    names = tuple(sorted({one for one in ids if one is not None}))
+    names = tuple(sorted({wordnet_id for wordnet_id in ids if wordnet_id is not None}))
     if not names:
         raise DataError(f"{root} has no folder of a class that {CLASSES_FILE} maps to one class of ImageNet")
     index = {name: place for place, name in enumerate(names)}
-    of_folder = np.array([-1 if one is None else index[one] for one in ids])
-    own = of_folder[listing.labels]
-    places = np.flatnonzero(own >= 0)
+    of_folder = np.array([-1 if wordnet_id is None else index[wordnet_id] for wordnet_id in ids])
+    classes = of_folder[listing.labels]
+    places = np.flatnonzero(classes >= 0)
     files = [listing.files[place] for place in places]
-    lacking = sum(one is None for one in ids) - several
+    lacking = sum(wordnet_id is None for wordnet_id in ids) - several
     left_out = f"{lacking:,} classes that ImageNet lacks and {several:,} that are several of its classes"
-    notes = [f"skipped: {len(own) - len(files):,} images of {left_out}"]
+    notes = [f"skipped: {len(classes) - len(files):,} images of {left_out}"]
     images = ImageFiles(
         root,
         files,
-        own[places].astype(np.int64),
+        classes[places].astype(np.int64),
         names,
         [*notes, *listing.notes()],
         listing.unread,
@@ -94,7 +95,7 @@ def _shared_classes(mappings: Path) -> dict[str, list[str]]:
     folders, classes = (_mapping(mappings / name, str) for name in (FOLDERS_FILE, CLASSES_FILE))
     outputs = {line: int(output) for output, line in _mapping(mappings / OUTPUTS_FILE, int).items() if output.isdigit()}
     try:
-        lines = read_text(mappings / LABELS_FILE, MOST_BYTES).splitlines()
+        lines = read_text(mappings / LABELS_FILE, MAX_BYTES).splitlines()
     except (FileNotFoundError, StorageError) as error:
         raise DataError(f"{mappings / LABELS_FILE} is missing or damaged: download the dataset again") from error
     known = list(by_wordnet_id().values())

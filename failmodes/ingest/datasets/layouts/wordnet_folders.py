@@ -45,7 +45,8 @@ def open_wordnet_folders(request: Request) -> Dataset:
         if name not in by_wordnet_id():
             raise DataError(f"{root} has a folder {printable(name, 60)!r}: expected WordNet ids of ImageNet's classes")
     label, count = NAMED[request.spec.kind]
-    absent, notes = count - len(listing.class_names), listing.notes()
+    absent = count - len(listing.class_names)
+    notes = listing.notes()
     notes += [f"{absent:,} of {count:,} classes have no folder"] if absent > 0 else []
     images = ImageFiles(root, listing.files, listing.labels, listing.class_names, notes, listing.unread)
     return open_image_files(request, images, label)

@@ -20,7 +20,8 @@ def decoded(url: str) -> np.ndarray:
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (16, 32), (40, 8)])
 def test_attention_is_laid_over_the_image_as_numpy_lays_it(height: int, width: int) -> None:
     rng = np.random.default_rng(0)
-    pixels, attention = patterns(1, height=height, width=width)[0], rng.random((4, 7))
+    pixels = patterns(1, height=height, width=width)[0]
+    attention = rng.random((4, 7))
     times = 256 // max(height, width)
     image = np.kron(pixels, np.ones((times, times, 1))).astype(float)
     across = np.linspace(0.5, 6.5, 7) / 7 * width * times, np.arange(width * times) + 0.5

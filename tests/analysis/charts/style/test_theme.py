@@ -6,6 +6,7 @@ from color_vision import contrast, least_difference, over, rgb
 
 from failmodes.analysis.charts.style.heat_map import DARK_FROM
 from failmodes.analysis.charts.style.theme import (
+    BASELINE_GRAY,
     DARK_COLORS,
     DARK_GRAY,
     GRAY,
@@ -17,7 +18,7 @@ from failmodes.analysis.charts.style.theme import (
     THEMES,
 )
 
-MEANINGS = {"model": MODEL_COLORS, "group": tuple(GROUP_COLORS.values()), "severity": (*RAMP, GRAY)}
+MEANINGS = {"model": (*MODEL_COLORS, BASELINE_GRAY), "group": tuple(GROUP_COLORS.values()), "severity": (*RAMP, GRAY)}
 NO_HUE = (GRAY, MID_GRAY, DARK_GRAY)
 TOLD_APART = 9  # CIE 1976; about four times what is just seen side by side
 

@@ -33,9 +33,9 @@ def test_a_place_is_kept_whatever_empty_maps_hide_and_lost_near_chance(
     con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch, verdict: str, share: tuple[float, float, float],
     worst: bool, expected: str,
 ) -> None:  # fmt: skip
-    facts = {"corruption": "fog", "image_count": 400, "holds_in_worst_case": worst, "p_nearer": 0.3, "p_lost": 0.2}
-    test = SimpleNamespace(verdict=verdict, share=Estimate(*share), **facts)
-    given = AttentionAtLast([test], {}, {}, {}, has_mask_null=False)
+    facts = {"corruption": "fog", "holds_in_worst_case": worst, "p_nearer": 0.3, "p_lost": 0.2}
+    test = SimpleNamespace(verdict=verdict, share=Estimate(*share, n=400), **facts)
+    given = AttentionAtLast([test], {}, {}, has_mask_null=False)
     monkeypatch.setattr(attention_drift, "attention_at_last", lambda *_: given)
     (found,) = judged(con, select_one(con, models=["Alpha"]), "attention_drift")
     assert (found.verdict, found.p_value) == (expected, 0.2)
@@ -44,7 +44,8 @@ def test_a_place_is_kept_whatever_empty_maps_hide_and_lost_near_chance(
 def _with_null(output: Path, key: ShardKey, null: float) -> None:
     """Give a cell shares of another image's map, so much more than their own."""
     rows = pl.from_arrow(read_verified(shard_path(output, ATTENTION, key)).rows.drop_columns("severity"))
-    share, flag = (pl.col("mask_share") + null).cast(pl.Float32), pl.lit(None, pl.Boolean)
+    share = (pl.col("mask_share") + null).cast(pl.Float32)
+    flag = pl.lit(None, pl.Boolean)
     rows = rows.with_columns(null_mask_share=share, null_pointing_hit=flag, pointing_hit=flag)
     write_shard(output, ATTENTION, key, rows.to_arrow().cast(ATTENTION.arrow(without=PARTITIONS)))
 

@@ -14,8 +14,7 @@ from synthetic_results import Synthetic
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, select_one
 from failmodes.analysis.judging.findings import conditions
 from failmodes.analysis.judging.findings.conditions import permuted_outputs
-from failmodes.analysis.judging.findings.kind import Judged
-from failmodes.analysis.judging.findings.registry import all_kinds
+from failmodes.analysis.judging.findings.kind import Judged, all_kinds
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.warehouse.metrics.duplicates import DuplicateImages
 
@@ -25,7 +24,9 @@ ONE = EvaluationInfo("e", "M", {})
 @pytest.fixture(scope="module")
 def conditional(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
     """Four classes; Swapped has classes 2 and 3 the other way round, Permuted all, Chance is right on 100 of 400."""
-    folder, labels, images = tmp_path_factory.mktemp("conditions"), np.arange(400) % 4, np.arange(400)
+    folder = tmp_path_factory.mktemp("conditions")
+    labels = np.arange(400) % 4
+    images = np.arange(400)
     predictions = {
         "Chance": (labels + images // 4) % 4,
         "Perfect": labels,
@@ -57,7 +58,7 @@ def test_a_model_at_chance(conditional: duckdb.DuckDBPyConnection) -> None:
     found = said(conditional, "at_chance")
     assert set(found) == {"Chance", "Permuted"}
     ends = binomtest(100, 400).proportion_ci(0.95, "exact")
-    assert found["Chance"].estimate == pytest.approx((0.25, ends.low, ends.high))
+    assert found["Chance"].estimate[:3] == pytest.approx((0.25, ends.low, ends.high))
     assert "25.0% [20.8, 29.5], chance 25.0%" in plain(found["Chance"])
     assert "below chance" in plain(found["Permuted"])
 
@@ -68,7 +69,7 @@ def test_the_threshold_of_chance(correct: int, is_said: bool, monkeypatch: pytes
     upper end holds it."""
     low, high = binomtest(correct, 400).proportion_ci(0.95, "exact")
     monkeypatch.setattr(conditions, "chance_of", lambda *_: 0.25)
-    monkeypatch.setattr(conditions, "clean_accuracy", lambda *_: (Estimate(correct / 400, low, high), 400))
+    monkeypatch.setattr(conditions, "clean_accuracy", lambda *_: Estimate(correct / 400, low, high, n=400))
     sentences = [one.sentence for one in all_kinds()["at_chance"].judge(None, None, ONE)]
     assert ["indistinguishable from chance" in sentence for sentence in sentences] == [is_said] * len(sentences)
     assert (sentences == []) == (low > 0.25)
@@ -77,14 +78,14 @@ def test_the_threshold_of_chance(correct: int, is_said: bool, monkeypatch: pytes
 def test_every_clean_image_is_correct(conditional: duckdb.DuckDBPyConnection) -> None:
     found = said(conditional, "perfect_clean")
     assert set(found) == {"Perfect"}
-    assert found["Perfect"].estimate == pytest.approx((1, 0.025 ** (1 / 400), 1))
+    assert found["Perfect"].estimate[:3] == pytest.approx((1, 0.025 ** (1 / 400), 1))
 
 
 def test_permuted_outputs(conditional: duckdb.DuckDBPyConnection) -> None:
     found = said(conditional, "permuted_outputs")
     assert set(found) == {"Permuted", "Swapped"}
     assert "from 50.0% to 100.0% (+50.0 points [" in plain(found["Swapped"])
-    assert (found["Swapped"].estimate[0], found["Swapped"].n) == (0.5, 200)
+    assert (found["Swapped"].estimate[0], found["Swapped"].image_count) == (0.5, 200)
     selection = select_one(conditional, models=["Permuted"])
     (one,) = selection.evaluations
     among_all = replace(one, facts=one.facts | {"class_protocol": "all"})

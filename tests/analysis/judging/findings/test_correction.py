@@ -6,9 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from failmodes.analysis.judging.findings.correction import NOT_SHOWN, OTHERS, corrected
-from failmodes.analysis.judging.findings.kind import KINDS, Finding
-from failmodes.analysis.judging.findings.registry import all_kinds
+from failmodes.analysis.judging.findings.correction import FALSE_DISCOVERY_RATE, NOT_SHOWN, corrected
+from failmodes.analysis.judging.findings.kind import KINDS, Finding, all_kinds
 from failmodes.analysis.statistics.estimate import Word
 from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR, LARGEST_DROP_ERROR
 
@@ -56,14 +55,15 @@ def test_all_others_are_discoveries() -> None:
         p_values = rng.random(rng.integers(1, 40)) ** 4 * 0.05
         findings = [finding(OTHER_KINDS[place % 4], float(p)) for place, p in enumerate(p_values)]
         ordered = np.sort(p_values)
-        below = ordered[ordered <= OTHERS * np.arange(1, len(ordered) + 1) / len(ordered)]
+        below = ordered[ordered <= FALSE_DISCOVERY_RATE * np.arange(1, len(ordered) + 1) / len(ordered)]
         expected = p_values <= max(below, default=-1)
         assert shown([finding("better_model", 0.5), *findings])[1:] == expected.tolist()
 
 
 def test_inconclusive_statements_count_among_those_that_were_tested() -> None:
     """A small p value beside many large ones is not enough."""
-    one, others = finding("overconfidence", 0.002), [finding("overconfidence", 0.4, "inconclusive")] * 9
+    one = finding("overconfidence", 0.002)
+    others = [finding("overconfidence", 0.4, "inconclusive")] * 9
     assert shown([one]) == [True]
     assert shown([one, *others])[0] is False
     assert shown([finding("overconfidence", 0.0002), *others])[0] is True

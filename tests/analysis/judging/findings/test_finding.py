@@ -11,7 +11,7 @@ import pytest
 
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.judging.findings.kind import Finding, Judged, Kind, rows_of
-from failmodes.analysis.statistics.estimate import Word
+from failmodes.analysis.statistics.estimate import Estimate, Word
 
 ROOT = Path(__file__).parents[4]
 
@@ -34,7 +34,8 @@ def found_of(judged: Judged, **declared: object) -> Finding:
     kind = Kind(
         "steady", lambda *_: [judged], 50, "accuracy", "Steady", "it is steady", "accuracy", "shapes", **declared
     )
-    con, selection = duckdb.connect(), Selection((INFO, OTHER), (), None)
+    con = duckdb.connect()
+    selection = Selection((INFO, OTHER), (), None)
     (found,) = kind.of_selection(con, selection if kind.is_of_pairs else selection.only(INFO))
     return found
 
@@ -46,14 +47,14 @@ def found_of(judged: Judged, **declared: object) -> Finding:
     ],
 )  # fmt: skip
 def test_of_few_images_nothing_is_claimed(images: int, verdict: Word, expected: str) -> None:
-    found = found_of(Judged(verdict, "Said", images, (0.1, 0.0, 0.2)))
+    found = found_of(Judged(verdict, "Said", Estimate(0.1, 0.0, 0.2, n=images)))
     assert found.verdict == expected
     assert (found.value, found.low, found.high, found.n) == (0.1, 0.0, 0.2, images)
     assert found.sentence.startswith("Said (") == (verdict == expected)
 
 
 def test_what_a_statement_does_not_say_its_kind_does() -> None:
-    found = found_of(Judged("supported", "Said.", 40, corruption="fog", severity=5.0))
+    found = found_of(Judged("supported", "Said.", corruption="fog", severity=5.0, n=40))
     assert (found.kind, found.claim, found.unit, found.sentence) == ("steady", "steady", "accuracy", "Said.")
     assert found.query == "from shapes where evaluation_id = 'e''1' and corruption = 'fog'"
 
@@ -65,11 +66,13 @@ def test_names_in_a_query_are_quoted(con: duckdb.DuckDBPyConnection) -> None:
 
 ONE_KIND = """
 from failmodes.analysis.judging.findings.kind import Judged, kind
+from failmodes.analysis.statistics.estimate import Estimate
 
 @kind("warm", order=75, section="accuracy", topic="Warmth", claims="the model is <warm>", unit="degrees",
       relation="models", inconclusive=("Whether a model is warm", "model"))
 def warm(con, selection, evaluation):
-    yield Judged("supported", f"{evaluation.label} is warm: 21 degrees", selection.image_count, (21.0, 20.0, 22.0))
+    yield Judged("supported", f"{evaluation.label} is warm: 21 degrees",
+                 Estimate(21.0, 20.0, 22.0, n=selection.image_count))
 """
 SHOWN = """
 import sys
@@ -78,7 +81,8 @@ from pathlib import Path
 sys.path.append(".handbook")
 from reference_findings import findings_page
 from failmodes.analysis.judging.findings.headlines import headlines
-from failmodes.analysis.judging.findings.registry import proposed, selection_findings
+from failmodes.analysis.judging.findings.kind import proposed
+from failmodes.analysis.judging.findings.correction import selection_findings
 from failmodes.analysis.evaluations.selection import select_one
 from failmodes.warehouse.database.connection import open_warehouse
 

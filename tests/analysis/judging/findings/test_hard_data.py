@@ -12,17 +12,15 @@ from checkpoint_comparisons import of_kind
 from report_blocks import blocks_of
 from rewritten_shards import cell_of, every_cell, make_non_finite, reply_with
 from synthetic_results import Synthetic, write_synthetic
-from warehouse_files import ensure_shapes
+from warehouse_files import derive
 
 from failmodes.analysis.charts.style.frame import PAGE
 from failmodes.analysis.evaluations.selection import Selection, select
-from failmodes.analysis.judging.stored import findings_of
+from failmodes.analysis.judging.stored import findings_of, open_current
 from failmodes.analysis.render.blocks import Chart, Sentence, Table
 from failmodes.analysis.report import report_charts
-from failmodes.analysis.report.comparison_section import pairs_by_selection
 from failmodes.analysis.report.rendering import report_part
-from failmodes.analysis.statistics.curve_shape import ShapeSettings
-from failmodes.analysis.statistics.shape_tables import open_current
+from failmodes.analysis.report.sections import pairs_by_selection
 from failmodes.warehouse.database.load import load
 
 pytestmark = pytest.mark.slow
@@ -86,7 +84,7 @@ def con(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyCon
         options = {"models": ("A",), "corruptions": ("fog", "contrast"), "severities": SEVERITIES} | case.options
         case.change(write_synthetic(folder / name, images=case.images, seed=seed, **options))
     load([folder / name for name in CASES], folder / "w.duckdb")
-    ensure_shapes(folder / "w.duckdb", ShapeSettings(resamples=50))
+    derive(folder / "w.duckdb", resamples=50)
     with open_current(folder / "w.duckdb") as connection:
         yield connection
 
@@ -101,7 +99,7 @@ def selections(con: duckdb.DuckDBPyConnection) -> dict[str, Selection]:
 def test_a_report_and_findings_are_made_and_every_figure_is_a_number(
     con: duckdb.DuckDBPyConnection, selections: dict[str, Selection], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(report_charts, "FRAMES", {"page": PAGE})
+    monkeypatch.setattr(report_charts, "LAYOUTS", {"page": PAGE})
     part = report_part(con, selections[name], *pairs_by_selection(con, Path("w.duckdb"), [selections[name]]))
     blocks = [*part.findings, *part.ranking, *blocks_of(part.sections)]
     texts = [block.text for block in blocks if isinstance(block, Sentence)]

@@ -19,7 +19,8 @@ def printed(findings: list[Finding]) -> list[tuple[str, str, int]]:
 
 
 def test_of_each_model_the_first_of_a_kind_is_reported_and_the_others_counted() -> None:
-    large, small = finding("class_failure", corruption="snow", value=0.3), finding("class_failure", value=0.1)
+    large = finding("class_failure", corruption="snow", value=0.3)
+    small = finding("class_failure", value=0.1)
     negative = finding("overconfidence", value=-0.4, verdict="contradicted")
     other = finding("class_failure", "B", value=0.05)
     found = headlines([large, small, negative, other])

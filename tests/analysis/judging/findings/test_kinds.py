@@ -10,9 +10,10 @@ from scipy import stats
 from synthetic_results import Synthetic
 
 from failmodes.analysis.evaluations.selection import Selection, select_one
+from failmodes.analysis.evaluations.trained_models import trained_models
 from failmodes.analysis.judging.findings import early_warning
+from failmodes.analysis.judging.findings.correction import selection_findings
 from failmodes.analysis.judging.findings.kind import Finding
-from failmodes.analysis.judging.findings.registry import selection_findings
 from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.statistics.attention import attention_at_last
 from failmodes.analysis.statistics.calibration import clean_calibration, overconfidence_by_corruption
@@ -51,7 +52,7 @@ def test_a_finding_has_the_figures_of_its_statistic(
 ) -> None:
     for evaluation in selection.evaluations:
         found = of_kind(all_findings, kind, evaluation_id=evaluation.evaluation_id)
-        figures = {c: tuple(estimate) for c, estimate in FIGURES[kind](con, selection, evaluation).items()}
+        figures = {c: tuple(estimate[:3]) for c, estimate in FIGURES[kind](con, selection, evaluation).items()}
         assert {one.corruption: (one.value, one.low, one.high) for one in found} == figures
         assert {one.n for one in found} <= set(range(401))
 
@@ -132,7 +133,8 @@ def test_the_table_of_models_has_the_spread_between_seeds_above_the_runs(
 ) -> None:
     summary = tables(seeded_con, seeded)[0]
     names = [row[0].text for row in summary.rows]
-    assert names == ["Fir (3\u00a0seeds)", *RUNS["Fir"], "Loner", "Oak (3\u00a0seeds)", *RUNS["Oak"]]
+    rows = {"Loner": ["Loner"]} | {label: [f"{label} (3\u00a0seeds)", *RUNS[label]] for label in ("Fir", "Oak")}
+    assert names == [name for model in trained_models(seeded.evaluations) for name in rows[model.label]]
     means = [100 * corrupted(seeded_results, run).mean() for run in RUNS["Fir"]]
     cell = summary.rows[0][2]
     assert (cell.text, cell.small) == (f"{np.mean(means):.1f}", f"\u00b1 {np.std(means, ddof=1):.1f}")

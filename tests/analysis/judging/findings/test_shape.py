@@ -8,7 +8,7 @@ from synthetic_results import Synthetic
 from failmodes.analysis.evaluations.selection import Selection, read_for_selection
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.shape import shape_label, shape_phrase
-from failmodes.analysis.statistics.shape_tables import MOST_P
+from failmodes.analysis.statistics.shape_tables import MAX_P
 
 SHAPES = {"fog": "abrupt", "motion_blur": "inconclusive", "contrast": "near_linear", "gaussian_noise": "up_and_down",
           "brightness": "inconclusive"}  # fmt: skip
@@ -30,7 +30,7 @@ def test_a_finding_is_the_word_of_the_table_with_its_figures(
             row[f"{figure}{end}"] for end in ("", "_low", "_high")
         )
         assert (finding.unit, finding.n) == ("accuracy", 400)
-        assert finding.verdict == "inconclusive" or (finding.p_value or 1) <= MOST_P
+        assert finding.verdict == "inconclusive" or (finding.p_value or 1) <= MAX_P
     correct = synthetic.correct["Alpha", "fog"].mean(axis=1)
     assert found["fog"].value == pytest.approx(correct[4] - correct[5])
     assert "between severity 4 and 5" in found["fog"].sentence
@@ -61,7 +61,7 @@ PHRASES = [
     (row("two_steps", **TWO), "drops in two steps, between clean and severity 1 and between severity 2 and 3: "
      "30.0 points [29, 31] from clean to severity 5", "two steps"),
     (row("middle"), "drops most steeply in the middle, between severity 2 and 3: 30.0 points [29, 31] from clean to "
-     "severity 5", "middle, between 2 and 3"),
+     "severity 5", "steepest in the middle, between 2 and 3"),
     (row("flat"), "stays within 1.8 points of its clean accuracy at every severity", "flat"),
     (row("rise", total_drop=-0.1, total_drop_low=-0.12, total_drop_high=-0.08),
      "gains 10.0 points [8, 12] from clean to severity 5", "rise"),

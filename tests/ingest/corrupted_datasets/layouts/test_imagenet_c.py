@@ -13,7 +13,7 @@ from PIL import Image
 from failmodes.ingest.corrupted_datasets.command import write_corrupted_dataset
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
-from failmodes.ingest.specification import DatasetSpec
+from failmodes.ingest.datasets.layout import DatasetSpec
 from failmodes.runtime.errors import DataError, FailmodesError
 
 SIDE = 64

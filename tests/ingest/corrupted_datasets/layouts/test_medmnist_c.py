@@ -11,7 +11,7 @@ from failmodes.ingest.corrupted_datasets.corrupted_dataset import open_corrupted
 from failmodes.ingest.corrupted_datasets.published_source import pair_with_published
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
-from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.datasets.layout import open_dataset
 
 
 def test_the_command_writes_archives_as_published(tmp_path: Path, digits: Dataset, monkeypatch) -> None:

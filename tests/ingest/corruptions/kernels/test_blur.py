@@ -107,7 +107,7 @@ def test_motion_blur_at_the_ends_and_the_middle_of_its_angles() -> None:
     assert_close(*both("motion_blur", images, (9.0, 2.5), {"unit_angles": unit_angles}, reference_motion))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     size=st.tuples(st.integers(8, 22), st.integers(8, 22)),
     reach=st.integers(1, 4),

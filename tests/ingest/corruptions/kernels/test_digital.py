@@ -19,6 +19,7 @@ from corruption_references import (
     samples_for,
     stored,
 )
+from encoded_files import encoded
 from PIL import Image
 from scipy import ndimage
 
@@ -42,9 +43,7 @@ def reference_pixelate(image: Pixels, share: float) -> Pixels:
 
 
 def reference_jpeg(image: Pixels, quality: float) -> Pixels:
-    content = io.BytesIO()
-    Image.fromarray(image).save(content, "JPEG", quality=int(quality))
-    return np.asarray(Image.open(content))
+    return np.asarray(Image.open(io.BytesIO(encoded(image, "JPEG", quality=int(quality)))))
 
 
 def affine_matrix(size: tuple[int, int], moved: Floats) -> Floats:

@@ -67,7 +67,7 @@ def test_shot_and_impulses_equal_their_distributions_quantiles(
 EVERY_VALUE = np.arange(258).clip(max=255).astype(np.uint8).reshape(1, 1, 86, 3)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     photons=st.floats(0.5, NORMAL_ABOVE_PHOTONS),
     value=st.one_of(st.integers(0, LAST_UINT32 - 1), st.sampled_from([0, 1, 2**20 - 1, 2**20, 2**31, LAST_UINT32 - 1])),

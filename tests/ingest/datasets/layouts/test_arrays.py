@@ -1,11 +1,12 @@
 """Images as arrays: opened as written; damaged or malicious files give one line; a kill leaves no whole file."""
 
-import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from encoded_files import npy
 
+from failmodes.ingest.datasets.layout import DatasetSpec, open_dataset
 from failmodes.ingest.datasets.layouts import arrays
 from failmodes.ingest.datasets.layouts.arrays import (
     CLASSES_FILE,
@@ -13,19 +14,11 @@ from failmodes.ingest.datasets.layouts.arrays import (
     LABELS_FILE,
     write_arrays,
 )
-from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.specification import DatasetSpec
 from failmodes.runtime.errors import DataError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 9, 8, 3), dtype=np.uint8)
 LABELS = np.array([0, 1, 0, 1, 1, 0])
 NAMES = ("cat", 'a "dog", größer\n')
-
-
-def npy(array: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array)
-    return file.getvalue()
 
 
 def header(text: str) -> bytes:

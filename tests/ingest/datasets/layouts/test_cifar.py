@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cifar_files import COUNT, IMAGES, LABELS, encoded, write_parquet
+from cifar_files import COUNT, IMAGES, LABELS, write_parquet
+from encoded_files import encoded
 
+from failmodes.ingest.datasets.layout import DatasetSpec, open_dataset
 from failmodes.ingest.datasets.layouts.cifar import CIFAR10_CLASSES, VARIANTS, read_pickle
-from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.specification import DatasetSpec
 from failmodes.runtime.errors import DataError
 
 

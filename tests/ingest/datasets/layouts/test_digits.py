@@ -5,9 +5,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.layout import DatasetSpec, open_dataset
 from failmodes.ingest.datasets.layouts.digits import upsample
-from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.specification import DatasetSpec
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.specification import DatasetSpec
+from failmodes.ingest.datasets.layout import DatasetSpec, open_dataset
 from failmodes.runtime.errors import DataError
 
 RNG = np.random.default_rng(0)

@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from failmodes.ingest.datasets.dataset import Dataset, record_dataset
-from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.specification import DatasetSpec
+from failmodes.ingest.datasets.layout import DatasetSpec, open_dataset
 from failmodes.runtime.errors import DataError, FailmodesError, StudyError
 from failmodes.warehouse import schema
 from failmodes.warehouse.shards.format import dimension_path, read_verified

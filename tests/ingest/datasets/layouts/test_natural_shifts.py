@@ -9,9 +9,7 @@ from benchmark_sets import write_cifar10_1, write_cifar10_2, write_class_folders
 
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
-from failmodes.ingest.datasets.layout import layouts
-from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.specification import DatasetSpec
+from failmodes.ingest.datasets.layout import DatasetSpec, layouts, open_dataset
 from failmodes.runtime.errors import DataError, FailmodesError
 
 RNG = np.random.default_rng(0)

@@ -1,0 +1,54 @@
+"""The verdict: two sentences that say what the findings say, and no more."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+from checkpoint_comparisons import FALLS, of_kind
+from opened_results import opened
+
+from failmodes.analysis.evaluations.selection import Selection, select_one
+from failmodes.analysis.judging.findings.kind import Finding
+from failmodes.analysis.judging.main_findings import main_findings
+
+
+def test_of_two_models_each_is_reported_with_its_drop_and_manner(
+    con: duckdb.DuckDBPyConnection, selection: Selection, all_findings: list[Finding]
+) -> None:
+    breaks, better, misleading = main_findings(con, selection)
+    for finding in of_kind(all_findings, "largest_drop", verdict="supported"):
+        assert f"{finding.model_label} " in breaks
+        (shape,) = of_kind(all_findings, "shape", model_label=finding.model_label, corruption=finding.corruption)
+        manner = {"late": "late, ", "early": "early, ", "near_linear": "near-linearly, "}.get(shape.claim, "")
+        assert f"{finding.model_label} drops {manner}from " in breaks
+    (pair,) = of_kind(all_findings, "better_model")
+    assert ("The data do not show" in better) == (pair.verdict == "inconclusive")
+    assert f"{100 * abs(pair.value or 0):.1f}\u00a0points" in better
+    assert ", on the same images" in better
+    largest = max(of_kind(all_findings, "overconfidence", verdict="supported"), key=lambda one: one.value or 0)
+    assert misleading == f"{largest.statement}."
+
+
+@pytest.mark.slow
+def test_of_many_models_the_best_is_named_only_where_it_beats_all_others(
+    many_con: duckdb.DuckDBPyConnection, many_selection: Selection, many_findings: list[Finding]
+) -> None:
+    _, better, _ = main_findings(many_con, many_selection)
+    wins = {name: len(of_kind(many_findings, "better_model", model_label=name, verdict="supported")) for name in FALLS}
+    assert max(wins.values()) < len(FALLS) - 1  # two are alike
+    assert better.startswith("Birch is the most accurate of 6 models")
+    assert better.endswith("the data do not separate it from Fir.")
+    trio = select_one(many_con, models=["Aspen", "Birch", "Cedar"])
+    assert "Birch is the best checkpoint: more accurate than each of the 2" in main_findings(many_con, trio)[1]
+
+
+def test_of_too_few_images_nothing_is_said(tmp_path: Path) -> None:
+    with opened(tmp_path, images=29, corruptions=("fog",), severities=(1, 3, 5), resamples=50) as it:
+        (sentence,) = main_findings(it.con, it.selection)
+    assert "too few" in sentence
+
+
+def test_a_single_severity_has_a_drop_and_no_shape(tmp_path: Path) -> None:
+    with opened(tmp_path, images=400, corruptions=("gaussian_noise", "fog"), severities=(3,), resamples=50) as it:
+        said = main_findings(it.con, it.selection)
+    assert any("drops from" in one and "at severity 3" in one for one in said), said
