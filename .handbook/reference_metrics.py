@@ -12,9 +12,9 @@ from failmodes.warehouse.metrics.metric import Metric, all_metrics
 INTRODUCTION = """# Metrics
 
 `failmodes load` computes every metric here. `cell_metrics` has one row per cell, metric and score: the value, its 95%
-interval over images, and the number of images. An undefined metric has no row. The last column lists views that have a
-column of that name. `failmodes schema METRIC` prints the same in a terminal; `from metrics` lists all metrics in SQL.
-See [metrics](../metrics.md) to query them and to add your own.
+interval over images, and the number of images. Listed is the interval of a single cell. An undefined metric has no row.
+The last column lists views that have a column of that name. `failmodes schema METRIC` prints the same in a terminal;
+`from metrics` lists all metrics in SQL. See [metrics](../metrics.md) to query them and to add your own.
 
 Attention metrics describe the map of the class predicted on the clean image; names ending in `_of_prediction`, that of
 the class predicted on the corrupted image. `failmodes gate` and `failmodes compare --metric NAME` accept every metric.
@@ -28,7 +28,7 @@ TITLES = {
     "transitions": "Changes from clean, onset and distortion",
     "attention": "Attention",
 }
-HEADER = ("name", "meaning", "unit", "range", "better", "formula", "source", "views")
+HEADER = ("name", "meaning", "unit", "range", "better", "formula", "interval", "source", "views")
 _COLUMNS = "select column_name, table_name from duckdb_columns() where not internal order by all"
 
 
@@ -66,5 +66,5 @@ def _row(metric: Metric, views: list[str]) -> tuple[str, ...]:
     links = ", ".join(f"[{code(view)}](schema.md#{view})" for view in views)
     return (
         code(metric.name), metric.title, metric.unit, f"{least} to {most}", metric.better, f"{metric.formula}{scores}",
-        metric.source, links,
+        metric.interval.method, metric.source, links,
     )  # fmt: skip

@@ -145,8 +145,8 @@ def load(
 ) -> None:
     """Load evaluated cells into the warehouse: only new files, each verified by its hash.
 
-    A warehouse alone, without its results, is a WHERE for --rebuild too: everything derived from its rows is derived
-    again.
+    With --rebuild and a warehouse file as WHERE, or a folder without results, everything derived from the rows of the
+    warehouse is derived again; its claims stay.
 
     Keys of --json: warehouse, shards (new, replaced, kept, dropped), rows, is_changed, measured_evaluations, elapsed_s;
     and published: name, models, dataset, has_clean and is_drawn of each table. Keys about results are null if no
@@ -171,8 +171,9 @@ def load(
         announce_output(target.parent)
     outputs = [find_results(location) for location in locations]
     loaded = None
-    is_alone = into is None and not more and not study_files([where]) and target.exists()
-    if rebuild and is_alone and not has_results(outputs[0]):
+    is_file = where is not None and where.endswith(".duckdb")
+    is_alone = into is None and not more and target.exists() and not study_files([where])
+    if rebuild and is_alone and (is_file or not has_results(outputs[0])):
         with stages_shown("load"), interruptible("the warehouse is unchanged"):
             derive_again(target)
         note(f"{target}: all results derived from its rows are derived again")

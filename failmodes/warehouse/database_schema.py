@@ -133,7 +133,7 @@ FINDINGS = Table.of(
     Column("corruption", text, "corruption name; null for several", True),
     Column("severity", double, "severity of the value, 0 to 5; null for several", True),
     Column("value", double, "value of the finding, any number", True),
-    Column("low", double, "lower end of its interval", True),
+    Column("low", double, "lower end of its interval; 95%, of better_model at the rate of its kind", True),
     Column("high", double, "upper end of its interval", True),
     Column("unit", text, "unit of the three; shares are 0-1, their differences -1 to 1"),
     Column("n", int64, "images of the value"),

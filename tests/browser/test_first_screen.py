@@ -1,4 +1,4 @@
-"""What a reader meets first: the verdict in two sentences, a ranking and an image strip; sections and links to them."""
+"""What a reader meets first: numbers, three sentences, a ranking and an image strip; sections and their links."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ SECTIONS = "main > section:not(.first-screen), main > details"
 def test_the_first_screen_has_verdict_ranking_and_strip(report: Path, visit: Any) -> None:
     first = visit(report, 1400).page.locator(FIRST)
     ranking, strip = first.locator("figure.chart"), first.locator("figure.strip")
-    assert first.locator(VERDICT).count() == 2
+    assert first.locator(VERDICT).count() == 3
     parts = [*first.locator(VERDICT).all(), ranking, strip]
     assert [part.bounding_box() for part in parts if not _is_within(part, 1400, 900)] == []
     assert all(model in ranking.locator("svg").first.text_content() for model in ("Alpha", "Beta"))

@@ -15,6 +15,7 @@ from synthetic_thumbnails import write_thumbnails
 from warehouse_files import change_file
 
 from failmodes.analysis.judging.derivation import DERIVATION
+from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
 FOGGY = "corruption = 'contrast' and severity = 5 and not correct order by confidence desc limit 12"
@@ -66,7 +67,11 @@ def test_attention_of_any_image_is_computed_by_the_models_of_a_named_study(study
     from failmodes.api import open as opened
     from failmodes.runtime.errors import StudyError
 
-    condition = "corruption = 'contrast' and severity = 5 limit 6"
+    with open_warehouse(study / "out" / "warehouse.duckdb") as con:
+        ids = con.execute("select distinct image_id from exemplars where corruption = 'contrast' order by 1").fetchall()
+    condition = (
+        f"corruption = 'contrast' and severity = 5 and image_id in ({', '.join(str(*row) for row in ids)}) limit 6"
+    )
     done = failmodes("images", "study.toml", "--attention", "--filter", condition, "-o", "a.html", folder=study)
     assert "known for 6 of 6" in (study / "a.html").read_text("utf-8")
     assert "--attention" not in done.stderr

@@ -27,6 +27,7 @@ class DecisionJson(Strict):
     unit: str | None
     p_value: float | None
     seeds: int | None
+    method: str | None
     images_needed: int | None
     reason: str | None
 

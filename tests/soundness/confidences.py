@@ -6,9 +6,10 @@ import numpy as np
 from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Answers, Claim, Job, answered
 from curves import Bools, Floats
 
-from failmodes.analysis.statistics.calibration import CellConfidence, overconfidence
+from failmodes.analysis.judging.judge import above
+from failmodes.analysis.statistics.calibration import overconfidence
 from failmodes.analysis.statistics.estimate import Estimate
-from failmodes.analysis.statistics.failure_prediction import CellAuroc, mean_of_shares
+from failmodes.analysis.statistics.failure_prediction import CHANCE, mean_of_shares
 from failmodes.analysis.statistics.shares import ALPHA
 from failmodes.warehouse.metrics.calibration import binned_error, p_of_error
 from failmodes.warehouse.metrics.cell_rows import bins_of
@@ -24,7 +25,7 @@ def draw_confidence(rng: np.random.Generator, mean: float, concentration: float,
 
 
 def verdict(estimate: Estimate) -> str:
-    return CellConfidence("none", 0.0, estimate).verdict
+    return above(estimate, 0)
 
 
 @answered
@@ -100,12 +101,11 @@ def calibration_jobs() -> list[Job]:
     return [*found, Job(claims, partial(measure_calibration_error, 0.93, ALIKE, 500, 2.0))]
 
 
-def auroc_of_cell(confidence: Floats, failed: Bools, cells: int) -> CellAuroc:
+def auroc_of_cell(confidence: Floats, failed: Bools, cells: int) -> Estimate:
     """As the warehouse computes it and the tool judges it, of one of several cells."""
     auroc = float(auroc_contributions(rank(confidence.astype(np.float32), failed), len(failed)).mean())
     failures = int(failed.sum())
-    interval = Estimate(auroc, *auroc_interval(auroc, failures, len(failed) - failures, comparisons=cells))
-    return CellAuroc("any", 1.0, interval._replace(n=len(failed)))
+    return Estimate(auroc, *auroc_interval(auroc, failures, len(failed) - failures, comparisons=cells))
 
 
 @answered
@@ -118,8 +118,8 @@ def measure_auroc(images: int, failures: int, cells: int, ties: str, rng: np.ran
             confidence = np.floor(10 * confidence) / 10
         if ties == "nine tenths are 1":
             confidence = np.where(confidence < 0.9, 1.0, confidence)
-        verdicts = [auroc_of_cell(row, failed, cells).verdict for row in confidence]
-        _, low, high = auroc_of_cell(confidence[0], failed, 1).auroc[:3]
+        verdicts = [above(-auroc_of_cell(row, failed, cells), -CHANCE) for row in confidence]
+        _, low, high = auroc_of_cell(confidence[0], failed, 1)[:3]
         yield ("supported" in verdicts, "contradicted" in verdicts, low <= 0.5 <= high)
 
 

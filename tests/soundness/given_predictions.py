@@ -5,8 +5,9 @@ from functools import partial
 import numpy as np
 from claims import COVERAGE, COVERS, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Answers, Claim, Job, answered
 
+from failmodes.analysis.judging.judge import above
 from failmodes.analysis.statistics.estimate import Estimate
-from failmodes.analysis.statistics.predictions import CLASS_GAP, ClassGap, Collapse
+from failmodes.analysis.statistics.predictions import CLASS_GAP, Collapse
 from failmodes.analysis.statistics.shares import difference_of_groups
 from failmodes.warehouse.metrics.intervals import wilson_interval
 
@@ -22,8 +23,8 @@ def measure_collapse(
     worst = counts.argmax(axis=1)
     for draw, cell in enumerate(worst):
         estimate = Estimate(counts[draw, cell] / images, low[draw, cell], high[draw, cell])
-        outcomes = Collapse("any", 1.0, "any", counts[draw, cell], estimate, label_share)
-        yield (outcomes.verdict == "supported", alone[0][draw] <= share <= alone[1][draw])
+        collapse = Collapse("any", 1.0, "any", counts[draw, cell], estimate, label_share)
+        yield (above(collapse.share, collapse.limit) == "supported", alone[0][draw] <= share <= alone[1][draw])
 
 
 def collapse_jobs() -> list[Job]:
@@ -68,7 +69,7 @@ def measure_gaps(
     for draw in range(samples):
         widest = differences[draw].argmax(axis=1)
         places = [(draw, corruption, one) for corruption, one in enumerate(widest)]
-        outcomes = [ClassGap("any", 1.0, "any", 0.0, Estimate(differences[p], low[p], high[p])).verdict for p in places]
+        outcomes = [above(Estimate(differences[p], low[p], high[p]), CLASS_GAP) for p in places]
         first = (draw, 0, 0)
         yield ("supported" in outcomes, alone[0][first] <= gap <= alone[1][first])
 

@@ -118,7 +118,7 @@ SENTENCES = {
     "corruptions (500 images).": {Statement("better_model", "birch")},
     "AUROC of confidence for failures at severity 5: 0.56 [0.51, 0.61] for Alder": set(),
     "Which corruption hurts Alder most at severity 5 is inconclusive: fog and contrast differ by 1.1 points "
-    "[−0.3, 2.5]; about 900 images would decide it": set(),
+    "[−0.3, 2.5]; about 900 images may decide it if the truth is as measured": set(),
 }  # fmt: skip
 
 

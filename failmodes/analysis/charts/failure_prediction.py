@@ -12,7 +12,7 @@ from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.charts.style.theme import DARK_GRAY, MID_GRAY
 from failmodes.analysis.evaluations.selection import Selection, read_for_selection
 from failmodes.analysis.judging.findings.headlines import MAX_IN_TITLE
-from failmodes.analysis.render.formatting import format_interval, format_number, format_severity, join_names
+from failmodes.analysis.render.formatting import format_number_interval, format_severity, join_names
 from failmodes.analysis.statistics.failure_prediction import (
     CHANCE,
     averaged,
@@ -105,11 +105,13 @@ def _layers(rows: pl.DataFrame, frame: Frame) -> list[alt.Chart]:
 def _title(rows: pl.DataFrame) -> str:
     """The mean AUROC of confidence at the last severity of each of up to two models, else of the lowest and highest."""
     bands = rows.drop_nulls("low").filter(pl.col("severity") == pl.col("severity").max())
-    means = {label: format_number(auroc, 2) for label, auroc in bands.sort("auroc").select("label", "auroc").rows()}
-    intervals = {row["label"]: format_interval(row["low"], row["high"], 2) for row in bands.rows(named=True)}
+    means = {
+        row[0]: format_number_interval(row[1:], 2)
+        for row in bands.sort("auroc").select("label", "auroc", "low", "high").rows()
+    }
     if not means:
         return "Failure prediction: too few failures or correct predictions"
     shown = list(means) if len(means) <= MAX_IN_TITLE else [list(means)[0], list(means)[-1]]
     among = "" if len(shown) == len(means) else f", lowest and highest of {len(means)} models"
-    listed = join_names(f"{means[label]} {intervals[label]} for {label}" for label in shown)
+    listed = join_names(f"{means[label]} for {label}" for label in shown)
     return f"AUROC of confidence for failures at severity {format_severity(bands['severity'][0])}{among}: {listed}"

@@ -91,12 +91,13 @@ def page_app(page: Path, token: str) -> "ASGIApp":
     """The page as an ASGI application that requires the token; its code is neither visible nor editable."""
     import marimo
 
+    from failmodes.analysis.charts.style.theme import size_variables
     from failmodes.analysis.images.strips import viewer
 
     script = viewer("js") + files("failmodes.analysis.explorer").joinpath("explorer.js").read_text("utf-8")
     head = (
         '<meta name="description" content="Failmodes explorer: curves, cells, confusions and images of a warehouse">'
-        f'<style>{viewer("css")}</style><template id="viewer">{viewer("html")}</template>'
+        f'<style>{size_variables()}{viewer("css")}</style><template id="viewer">{viewer("html")}</template>'
         f"<script>(() => {{\n{script}\n}})();</script>"
     )
     builder = marimo.create_asgi_app(quiet=True, include_code=False, token=token, html_head=head, show_tracebacks=False)

@@ -38,7 +38,7 @@ from failmodes.analysis.render.formatting import (
 )
 from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.difference import ModelMetrics
-from failmodes.analysis.statistics.estimate import Estimate, Word, known_estimate
+from failmodes.analysis.statistics.estimate import Estimate, Word, estimate_of, known_estimate
 from failmodes.analysis.statistics.model_accuracy import rows_of as model_rows
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.analysis.statistics.sufficiency import NON_FINITE, non_finite_cells
@@ -60,10 +60,12 @@ if TYPE_CHECKING:
     import polars as pl
 
 MIN_STABILITY = 0.99  # a claimed shape is supported from this share of resamples on
+BY_CURVATURE = ("near_linear", "late", "early")
+NARROW = tuple(name for name in FALLING if name not in ("late", "early"))  # drops that noise makes to others
 NEGATED: dict[Word, Word] = {"supported": "contradicted", "contradicted": "supported"}
 MAX_LETTERS = 200  # of an invalid claim
 PLACE = "claims"  # for errors, which name the claim
-TEXTS = ("Model", "Verdict", "Value")  # columns of words
+TEXTS = ("Verdict", "Claim", "Model", "Value")  # columns of words
 
 
 class ClaimRow(NamedTuple):
@@ -211,6 +213,7 @@ def _rows(
     metrics: Mapping[str, Metric],
 ) -> Iterator[ClaimRow]:
     """One row per model, or per pair of models, of a selection."""
+    claim = _with_labels(selection, claim)
     stated = ClaimRow(
         number,
         title_of(claim),
@@ -237,6 +240,12 @@ def _rows(
     level = stored_settings(con).interval_level
     for model in candidates:
         yield _of_metric(con, selection, stated, model, baseline, claim, metrics, level)
+
+
+def _with_labels(selection: Selection, claim: AnyStatement) -> AnyStatement:
+    """A claim that names its models as charts do."""
+    named = {"model": claim.model, "baseline": claim.baseline if isinstance(claim, ModelDifference) else None}
+    return claim.model_copy(update={key: _model(selection, name).label for key, name in named.items() if name})
 
 
 def _of_metric(
@@ -372,20 +381,25 @@ def _judged_shape(
         return finding._replace(verdict="inconclusive"), row["reason"]
     verdict = verdict_of_shares(shape, shares)
     sentence = f"{finding.sentence[:-1]}; {SHAPE_LABELS[shape]} in {format_percent(shares[shape], 0)} of resamples."
-    return finding._replace(verdict=verdict, sentence=sentence), row["reason"] if verdict == "inconclusive" else None
+    judged = finding._replace(verdict=verdict, sentence=sentence)
+    if shape in BY_CURVATURE and row["curvature"] is not None:
+        value, low, high = estimate_of(row, "curvature")[:3]
+        judged = judged._replace(value=value, low=low, high=high, unit="curvature")
+    return judged, row["reason"] if verdict == "inconclusive" else None
 
 
 def verdict_of_shares(shape: str, shares: Mapping[str, float]) -> Word:
     """Supported if nearly all resamples have the shape; contradicted if nearly all have another one.
 
-    A shape that does not drop is also contradicted if nearly all resamples drop. A shape that hardly any resample has
-    is not contradicted by that alone: with few images resamples vary so much that hardly any of a flat curve is flat.
+    A shape that does not drop is also contradicted if nearly all resamples drop, and a late or early drop if nearly all
+    drop in other manners. Another shape that hardly any resample has is not contradicted by that alone: with few images
+    resamples vary so much that hardly any of a flat curve is flat, or of a line near-linear.
     """
     if shares[shape] >= MIN_STABILITY:
         return "supported"
-    drops = 0.0 if shape in FALLING else sum(shares[name] for name in FALLING)
-    is_another_shown = max(drops, *(share for name, share in shares.items() if name != shape)) >= MIN_STABILITY
-    return "contradicted" if is_another_shown else "inconclusive"
+    others = {name: share for name, share in shares.items() if name != shape}
+    in_other_manners = sum(others.get(name, 0.0) for name in FALLING) if shape not in NARROW else 0.0
+    return "contradicted" if max(in_other_manners, *others.values()) >= MIN_STABILITY else "inconclusive"
 
 
 def _of_kind(stated: ClaimRow, run: EvaluationInfo, findings: Sequence[Finding], reason: str | None) -> ClaimRow:
@@ -460,12 +474,12 @@ def counts_sentence(claims: Sequence[ClaimRow]) -> str:
 
 
 def claim_table(claims: Sequence[ClaimRow]) -> Table:
-    """A row for each claim and model; the claim is in the first of its rows, a reason below the value."""
+    """A row for each claim and model, verdict first; only the first has the claim, and a reason is below the value."""
     rows = [
         (
+            TableCell(f"{MARKS[row.verdict]} {row.verdict.replace('_', ' ')}"),
             TableCell("" if place else row.claim),
             TableCell(row.model_label or EMPTY),
-            TableCell(f"{MARKS[row.verdict]} {row.verdict.replace('_', ' ')}"),
             TableCell(number_text(row), row.reason or ""),
             TableCell(EMPTY if row.n is None else f"{row.n:,}"),
         )
@@ -476,7 +490,7 @@ def claim_table(claims: Sequence[ClaimRow]) -> Table:
         "Supported: the whole interval agrees with the claim; contradicted: the whole interval disagrees; otherwise "
         "inconclusive. Without correction for the number of claims."
     )
-    return Table("Claims", note, ("Claim", "Model", "Verdict", "Value", "Images"), tuple(rows), texts=TEXTS)
+    return Table("Claims", note, ("Verdict", "Claim", "Model", "Value", "Images"), tuple(rows), texts=TEXTS)
 
 
 class ClaimsResult(Rendered, tuple[ClaimRow, ...]):

@@ -211,10 +211,13 @@ class ComparisonText:
         one_sided = f"(one-sided, {self.level})"
         not_worse, _ = compared.within_margin
         low, high = (format_points(bound, signed=True) for bound in compared.bounds)
+        if compared.bounds[0] > compared.margin:
+            return f"{self.b} is more than {margin} better: the difference is above {low} {one_sided}."
         has_seeds = max(len(model.evaluation_ids) for model in (compared.a, compared.b)) > 1
         needed = images_needed_text(not_worse.images_needed, has_seeds=has_seeds)
+        at_most = "not" if compared.bounds[0] > 0 else f"at most {margin}"
         worse = {
-            "supported": f"{self.b} is at most {margin} worse: the difference is above {low} {one_sided}",
+            "supported": f"{self.b} is {at_most} worse: the difference is above {low} {one_sided}",
             "contradicted": f"{self.b} is more than {margin} worse: the difference is below {high} {one_sided}",
             "inconclusive": f"Whether {self.b} is more than {margin} worse is inconclusive: {needed}",
         }[not_worse.verdict]

@@ -162,6 +162,11 @@ class Verdict:
         return requirement.slack(decision.estimate.low if requirement.is_least else decision.estimate.high)
 
 
+def above(estimate: Estimate, limit: float) -> Word:
+    """Supported if the whole interval is above a limit, contradicted if it is below."""
+    return "supported" if estimate.low > limit else "contradicted" if estimate.high < limit else "inconclusive"
+
+
 def worst_of(words: Sequence[Word]) -> Word:
     """The verdict on several statements together: contradicted if any is; supported if all are."""
     return next(word for word in WORDS if word in words)
@@ -256,7 +261,9 @@ def decide(
     supporting, opposing = (low, high) if requirement.is_least else (high, low)
     freedom = measured.error.freedom
     seeds = round(freedom) + 1 if isfinite(freedom) else None
-    estimate = Estimate(measured.value, low, high, level, measured.image_count, unit, adjusted_p, seeds)
+    estimate = Estimate(
+        measured.value, low, high, level, measured.image_count, unit, adjusted_p, seeds, measured.method
+    )
     if refusal:
         return Decision("inconclusive", cells, estimate, reason=refusal)
     slack = requirement.slack(measured.value)

@@ -168,8 +168,8 @@ def images_needed_text(images: int | None, *, has_seeds: bool = False) -> str:
         return "no number of images would decide it, since the value is on or very close to the limit"
     count = format_count(round_up(images), "image")
     if has_seeds:
-        return f"at least {count}, or more training seeds, would decide it"
-    return f"about {count} would decide it"
+        return f"at least {count}, or more training seeds, may decide it if the truth is as measured"
+    return f"about {count} may decide it if the truth is as measured"
 
 
 def accuracy_comparison(model: str, other: str, difference: Estimate, averaged: str) -> str:

@@ -11,7 +11,7 @@ import duckdb
 import vl_convert
 from markupsafe import Markup
 
-from failmodes.analysis.charts.style.theme import DARK, DARK_COLORS, LIGHT, vega_config
+from failmodes.analysis.charts.style.theme import DARK, DARK_COLORS, LIGHT, color_variables, size_variables, vega_config
 from failmodes.analysis.evaluations.selection import Selection, corruption_labels, select
 from failmodes.analysis.evaluations.trained_models import trained_models
 from failmodes.analysis.images.strips import viewer
@@ -40,6 +40,7 @@ from failmodes.analysis.render.formatting import (
     format_count,
     format_interval,
     format_number,
+    format_percent,
     join_names,
     lower_label,
 )
@@ -58,6 +59,7 @@ from failmodes.analysis.report.sections import (
     shift_sections,
 )
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, left_out_sentence, model_accuracies
+from failmodes.analysis.statistics.model_pairs import LEVEL
 from failmodes.ingest.statements import AnyStatement
 from failmodes.runtime.progress import counted
 from failmodes.runtime.terminal import note
@@ -72,8 +74,9 @@ BESIDE_SHIFTS = "accuracy"  # the section that natural shifts follow
 MAX_MODELS = 12  # whose numbers the first screen has
 MAX_NAMED = 8  # corruptions named in the first line; of more, it gives the number
 READING = (
-    "Intervals are in square brackets. For each kind and model, the strongest finding is listed; the table findings of "
-    "the warehouse has all of them. Inconclusive: the data do not decide. Curvature: mean height of a curve above the "
+    "Intervals are in square brackets; that of a difference between two models has the level of its verdict, "
+    f"{format_percent(LEVEL, 0)}. For each kind and model, the strongest finding is listed; the table findings of the "
+    "warehouse has all of them. Inconclusive: the data do not decide. Curvature: mean height of a curve above the "
     "straight line from clean to the last severity, as a share of the drop; a curve above 0 drops late, below 0 early."
 )
 
@@ -140,7 +143,7 @@ def render(
     return environment().get_template("template.html.j2").render(
         title=parts[0].title if len(parts) == 1 else title,
         parts=parts,
-        style=Markup(viewer("css") + _packaged("report.css")),
+        style=Markup(size_variables() + color_variables() + viewer("css") + _packaged("report.css")),
         script=Markup(viewer("js") + _packaged("report.js")),
         viewer=Markup(viewer("html")),
         themes={"light": vega_config(LIGHT), "dark": vega_config(DARK), "dark_colors": DARK_COLORS},
@@ -215,8 +218,8 @@ def report_part(
                  *_numbers(con, selection),
                  *(Sentence(sentence, "lead") for sentence in stored_main_findings(con, selection)),
                  *(Sentence(sentence, "note") for sentence in selection.exclusions),
-                 Sentence(ERROR_RATES, "note"), *_strip(con, findings, images)),
-        ranking=_charts(drawn, [FIRST_SCREEN]),
+                 Sentence(ERROR_RATES, "note")),
+        ranking=(*_charts(drawn, [FIRST_SCREEN]), *_strip(con, findings, images)),
         sections=(*sections, _folded("Details", f"details-{number}", *details)),
     )  # fmt: skip
 
@@ -239,8 +242,8 @@ def claims_sections(selection: Selection, claims: Sequence[ClaimRow], number: in
     if max(map(len, groups)) > MAX_LISTED:  # one row per claim; Details has all rows
         behind.insert(0, table)
         tallies = (TableCell(tally_verdicts([row.verdict for row in group])) for group in groups)
-        lines = tuple((TableCell(group[0].claim), tally) for group, tally in zip(groups, tallies, strict=True))
-        table = Table("Claims", table.note, ("Claim", "Verdicts"), lines, texts=("Verdicts",))
+        lines = tuple((tally, TableCell(group[0].claim)) for group, tally in zip(groups, tallies, strict=True))
+        table = Table("Claims", table.note, ("Verdicts", "Claim"), lines, texts=("Claim",))
     return [
         Section("Claims", (Sentence(counts_sentence(rows)), table), anchor=f"claims-{number}"),
         Section("Claims: sentences and queries", tuple(behind), is_folded=True),

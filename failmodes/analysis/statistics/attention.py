@@ -59,18 +59,6 @@ class OwnMapTest(NamedTuple):
     p_nearer: float
     p_lost: float
 
-    @property
-    def verdict(self) -> str:
-        """'nearer', 'farther' or 'inconclusive'."""
-        if self.share.low > CHANCE:
-            return "nearer"
-        return "farther" if self.share.high < CHANCE else "inconclusive"
-
-    @property
-    def holds_in_worst_case(self) -> bool:
-        """Whether 'nearer' holds whatever images without a map would have shown."""
-        return self.worst_case.low > CHANCE
-
 
 class AttentionAtLast(NamedTuple):
     """All tests of one evaluation's attention at the last severity of each corruption.

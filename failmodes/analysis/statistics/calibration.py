@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, read_metrics
-from failmodes.analysis.statistics.estimate import Estimate, Float64Array, Word
+from failmodes.analysis.statistics.estimate import Estimate, Float64Array
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, RunRows, read_run, share_of_independent
 from failmodes.analysis.statistics.shares import p_by_inversion
 from failmodes.warehouse.database.connection import read_once
@@ -46,11 +46,6 @@ class CellConfidence(NamedTuple):
     corruption: str
     severity: float
     overconfidence: Estimate
-
-    @property
-    def verdict(self) -> Word:
-        """Supported if it is overconfident, contradicted if it is underconfident."""
-        return self.overconfidence.is_above(0)
 
 
 class CleanCalibration(NamedTuple):
@@ -94,7 +89,7 @@ def overconfidence_by_corruption(
 
 def _p_of_zero(interval: Callable[..., Estimate]) -> float:
     """Two-sided p value of 0, by inversion of an interval."""
-    return p_by_inversion(lambda level: interval(level=level).is_above(0) != "inconclusive")
+    return p_by_inversion(lambda level: (end := interval(level=level)).above_zero or end.below_zero)
 
 
 def _spreads(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo) -> dict[tuple[str, float], float]:

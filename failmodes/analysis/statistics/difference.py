@@ -46,7 +46,12 @@ from failmodes.warehouse.metrics.duplicates import Groups, independent_share, ke
 from failmodes.warehouse.metrics.failure_prediction import NO_FAILURE
 from failmodes.warehouse.metrics.intervals import deviations, kept_weights, mean_with_pseudo_images, skewness_of_mean
 from failmodes.warehouse.metrics.metric import (
+    BOOTSTRAP,
+    CLOPPER_PEARSON,
+    NEWCOMBE,
+    NORMAL,
     RESAMPLES,
+    SKEWNESS_CORRECTED,
     Evaluated,
     Metric,
     Weights,
@@ -60,6 +65,7 @@ ONE_CELL_ALONE = "its interval holds for one model in one cell: use at_most or a
 MIN_VARIANCE = 1e-30  # if all images contribute the same: a test divides by it
 MAX_IMAGES = 10_000_000  # more than any dataset for image classification
 BISECTIONS = 60
+OVER_SEEDS = ", with Student's t over training seeds"  # in names of intervals
 
 
 class Term(NamedTuple):
@@ -165,6 +171,7 @@ class Measured(NamedTuple):
         center: center of the two-sided interval of a mean of shares; None otherwise.
         independent: the effective number of images as a share of them; 1 without duplicates.
         exact_p: p value of an exact test of 0, in place of the inverted interval.
+        method: of the interval, see `Estimate`.
     """
 
     value: float
@@ -178,6 +185,7 @@ class Measured(NamedTuple):
     center: float | None = None
     independent: float = 1.0
     exact_p: float | None = None
+    method: str = NORMAL
 
     def low(self, level: float = 0.95, *, comparisons: int = 1) -> float:
         """One-sided lower bound of `level`, for all `comparisons` together."""
@@ -196,7 +204,7 @@ class Measured(NamedTuple):
         centered = self if self.center is None else self._replace(low_center=self.center, high_center=self.center)
         one_sided = (1 + level) / 2
         low, high = (bound(one_sided, comparisons=comparisons) for bound in (centered.low, centered.high))
-        return Estimate(self.value, low, high, level, self.image_count)
+        return Estimate(self.value, low, high, level, self.image_count, method=self.method)
 
     @property
     def p_value(self) -> float:
@@ -465,7 +473,11 @@ class ModelMetrics:
         count, independent = (min(of_samples) for of_samples in zip(
             *((sample.count, independent_share(sample.groups)) for sample in samples), strict=True
         ))  # fmt: skip
-        return Measured(value, low, high, error, count, least, most, None, middle, independent)
+        by = BOOTSTRAP if samples[0].images is None else NORMAL if pseudo_images else SKEWNESS_CORRECTED
+        return Measured(
+            value, low, high, error, count, least, most, center=middle, independent=independent,
+            method=by + OVER_SEEDS * bool(over_seeds),
+        )  # fmt: skip
 
     def _of_cells(self, metric: Metric, terms: Sequence[Term], score: str | None) -> Measured | None:
         """A metric with an interval of its own in a single cell, or a share in one cell minus that in another."""
@@ -593,7 +605,10 @@ def _measured_cell(evaluated: Evaluated) -> Measured:
         low, high = ends(0.6827, 1)  # one standard error to each side
         variance = ((high - low) / 2) ** 2
     error = MeanError(max(variance, 1 / effective_count**2))
-    return Measured(evaluated.value, evaluated.value, evaluated.value, error, count, ends=ends, independent=independent)
+    return Measured(
+        evaluated.value, evaluated.value, evaluated.value, error, count, ends=ends, independent=independent,
+        method=evaluated.metric.interval.method,
+    )  # fmt: skip
 
 
 class _Share(NamedTuple):
@@ -618,10 +633,10 @@ def _difference_of_shares(first: _Share, second: _Share, *, are_paired: bool) ->
         counts = count_pairs(first.images > 0.5, second.images > 0.5, independent=independent)
         value = float(counts.difference)  # from counts: no rounding error
         variance = (float(counts.discordant_share) - value**2) / float(counts.total)
-        interval = partial(newcombe_interval, counts)
+        interval, method = partial(newcombe_interval, counts), f"{NEWCOMBE}, paired"
     else:
         variance = sum(share * (1 - share) / number for share, number in zip(shares, numbers, strict=True))
-        interval = partial(difference_of_groups, shares, numbers)
+        interval, method = partial(difference_of_groups, shares, numbers), f"{NEWCOMBE} from {CLOPPER_PEARSON} limits"
 
     def ends(level: float, comparisons: int) -> tuple[float, float]:
         low, high = interval(comparisons=comparisons, level=level)
@@ -630,4 +645,4 @@ def _difference_of_shares(first: _Share, second: _Share, *, are_paired: bool) ->
     error = MeanError(max(variance, 2 / numbers[0] ** 2))
     count = min(len(first.images), len(second.images))
     independent = min(first.independent, second.independent)
-    return Measured(value, value, value, error, count, ends=ends, independent=independent)
+    return Measured(value, value, value, error, count, ends=ends, independent=independent, method=method)

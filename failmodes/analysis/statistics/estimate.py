@@ -1,4 +1,4 @@
-"""A value with its interval, and the verdicts that intervals give."""
+"""A value with its interval."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
@@ -22,6 +22,7 @@ class Estimate(NamedTuple):
         unit: such as "share" (0-1), "difference of shares" (-1 to 1) or "nats".
         p_value: of no effect, with the correction that its table states; None without a test.
         seeds: training runs of each side that the interval covers too, the fewest; None if it is about checkpoints.
+        method: of the interval, such as "Clopper-Pearson"; '' where it is not stated.
     """
 
     value: float
@@ -32,6 +33,7 @@ class Estimate(NamedTuple):
     unit: str = ""
     p_value: float | None = None
     seeds: int | None = None
+    method: str = ""
 
     @property
     def above_zero(self) -> bool:
@@ -42,10 +44,6 @@ class Estimate(NamedTuple):
     def below_zero(self) -> bool:
         """Whether the whole interval is below 0."""
         return self.high < 0
-
-    def is_above(self, limit: float) -> Word:
-        """Supported if the whole interval is above a limit, contradicted if it is below."""
-        return "supported" if self.low > limit else "contradicted" if self.high < limit else "inconclusive"
 
     def __neg__(self) -> "Estimate":
         """The estimate with the other sign: an accuracy drop as a change, one model's lead as the other's."""

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.evaluations.trained_models import TrainedModel
 from failmodes.analysis.statistics.difference import Measured, ModelMetrics
-from failmodes.analysis.statistics.estimate import Estimate, Word
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import rows_of
 from failmodes.analysis.statistics.run_rows import share_of_independent
 from failmodes.warehouse.database.connection import read_once
@@ -40,13 +40,6 @@ class CellAuroc(NamedTuple):
     corruption: str
     severity: float
     auroc: Estimate
-
-    @property
-    def verdict(self) -> Word:
-        """Supported if confidence predicts failures worse than chance, contradicted if better."""
-        if self.auroc.high < CHANCE:
-            return "supported"
-        return "contradicted" if self.auroc.low > CHANCE else "inconclusive"
 
 
 class FailurePrediction(NamedTuple):

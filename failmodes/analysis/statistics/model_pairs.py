@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Sequence
 from itertools import combinations
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -19,6 +19,8 @@ from failmodes.analysis.statistics.shares import ALPHA, BETTER_MODEL_ERROR, exac
 from failmodes.warehouse.database.connection import read_once
 from failmodes.warehouse.schema import CLEAN
 
+LEVEL = 1 - BETTER_MODEL_ERROR  # of a verdict on two models, and of its interval
+
 
 class PairDifference(NamedTuple):
     """Mean corrupted accuracy of one model minus that of another.
@@ -29,7 +31,7 @@ class PairDifference(NamedTuple):
         a: the first.
         b: the second.
         difference: -1 to 1, the mean over the corruptions that both have of the mean over their whole severities, with
-            its 95% interval and its p value of 0, uncorrected.
+            its interval of LEVEL and its p value of 0, uncorrected.
         adjusted_p: of a difference of 0, with Holm's correction over all pairs.
         images_needed: images that would detect the difference with a power of 80% if it is as measured; None if no
             number would.
@@ -47,16 +49,11 @@ class PairDifference(NamedTuple):
         return self.a.has_several_seeds and self.b.has_several_seeds
 
     @property
-    def verdict(self) -> Literal["supported", "contradicted", "inconclusive"]:
-        """Supported if the first is more accurate, contradicted if the second is, at a report's error rate."""
-        if self.adjusted_p > BETTER_MODEL_ERROR or not self.difference.value:
-            return "inconclusive"
-        return "supported" if self.difference.value > 0 else "contradicted"
-
-    @property
     def winner(self) -> TrainedModel | None:
-        """The more accurate model; None if inconclusive."""
-        return {"supported": self.a, "contradicted": self.b, "inconclusive": None}[self.verdict]
+        """The more accurate model at a report's error rate; None if that is not shown."""
+        if self.adjusted_p > BETTER_MODEL_ERROR or not self.difference.value:
+            return None
+        return self.a if self.difference.value > 0 else self.b
 
 
 class WinCount(NamedTuple):
@@ -82,8 +79,8 @@ def compare_models_of(con: duckdb.DuckDBPyConnection, selection: Selection) -> l
     p_values = [difference.p_value for *_, difference in compared]
     return [
         PairDifference(
-            a, b, difference.interval()._replace(n=selection.image_count, p_value=p_value), adjusted,
-            difference.images_needed(0, 1 - BETTER_MODEL_ERROR),
+            a, b, difference.interval(LEVEL)._replace(n=selection.image_count, p_value=p_value), adjusted,
+            difference.images_needed(0, LEVEL),
         )
         for (a, b, difference), p_value, adjusted in zip(compared, p_values, holm(p_values), strict=True)
     ]  # fmt: skip

@@ -8,7 +8,7 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, read_for_selection
-from failmodes.analysis.statistics.estimate import Estimate, Word
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.run_rows import share_of_independent
 from failmodes.analysis.statistics.shares import difference_of_groups, p_by_inversion
 from failmodes.warehouse.database.connection import read_once
@@ -43,11 +43,6 @@ class Collapse(NamedTuple):
         """The share of predictions above which predictions are collapsed, 0-1."""
         return (1 + self.label_share) / 2
 
-    @property
-    def verdict(self) -> Word:
-        """Supported if the share is closer to 1 than to the share of the labels, interval included."""
-        return self.share.is_above(self.limit)
-
 
 class ClassGap(NamedTuple):
     """The class and severity of a corruption with the largest gap to the accuracy of the other classes.
@@ -61,11 +56,6 @@ class ClassGap(NamedTuple):
     class_name: str
     accuracy: float
     gap: Estimate
-
-    @property
-    def verdict(self) -> Word:
-        """Whether the gap is larger than CLASS_GAP, interval included."""
-        return self.gap.is_above(CLASS_GAP)
 
 
 @read_once

@@ -11,6 +11,8 @@ from failmodes.warehouse.metrics.accuracy import drawn, of_images, totals
 from failmodes.warehouse.metrics.cell_rows import BINS, CellRows, Undefined, bins_of
 from failmodes.warehouse.metrics.intervals import Floats, exact_interval, normal_quantile
 from failmodes.warehouse.metrics.metric import (
+    CLOPPER_PEARSON,
+    NORMAL,
     PLAUSIBLE,
     POSITIVE,
     Bootstrap,
@@ -157,7 +159,7 @@ def _interval_of_overconfidence(rows: CellRows, value: float, level: float, comp
     columns=_CONFIDENCE,
     range=(-1.0, 1.0),
     higher_is_better=None,
-    interval=Formula(formula=_interval_of_overconfidence),
+    interval=Formula(formula=_interval_of_overconfidence, named=f"{CLOPPER_PEARSON} or {NORMAL}, the wider"),
 )
 def overconfidence(rows: CellRows) -> Floats:
     """Mean confidence - accuracy.

@@ -9,7 +9,16 @@ from numpy.typing import NDArray
 from failmodes.warehouse.metrics.cell_rows import OF_ATTENTION, SCORES, CellRows, Undefined
 from failmodes.warehouse.metrics.duplicates import effective_counts, kept_groups
 from failmodes.warehouse.metrics.intervals import Floats, exact_interval, quantile_interval
-from failmodes.warehouse.metrics.metric import Counted, Formula, Interval, NewcombeAuroc, Unstored, Value, define
+from failmodes.warehouse.metrics.metric import (
+    CLOPPER_PEARSON,
+    Counted,
+    Formula,
+    Interval,
+    NewcombeAuroc,
+    Unstored,
+    Value,
+    define,
+)
 
 NOT_STORED, NO_FAILURE, NO_CORRECT = "the score is not stored", "no failure", "no correct prediction"
 COVERAGE_PERCENT = tuple(range(5, 101, 5))
@@ -254,7 +263,12 @@ def _interval_of_fpr95(rows: CellRows, score: str, value: float, level: float, c
     columns=_COLUMNS,
     scores=SCORES,
     higher_is_better=False,
-    interval=Formula(formula=_interval_of_fpr95, minimum=FEWEST_IN_TAIL, counted=_events),
+    interval=Formula(
+        formula=_interval_of_fpr95,
+        named=f"order statistics and {CLOPPER_PEARSON}",
+        minimum=FEWEST_IN_TAIL,
+        counted=_events,
+    ),
 )
 def fpr95(rows: CellRows, score: str) -> Value:
     """Share of correct predictions among those at or beyond the threshold that finds 95% of failures.

@@ -48,6 +48,9 @@ FEWEST_IMAGES = 30  # with fewer there are values but no statements
 # Largest bias of a value, as a multiple of what resampling adds: of the minimum of alike classes, whose errors a
 # resample multiplies by the square root of 2; of smooth functions it is 1
 BIAS_OF_SHIFT = 1 / (sqrt(2) - 1)
+# Names of intervals, as JSON and the reference of metrics have them
+CLOPPER_PEARSON, NEWCOMBE, NORMAL, BOOTSTRAP = "Clopper-Pearson", "Newcombe", "normal", "bootstrap"
+SKEWNESS_CORRECTED = f"{NORMAL}, corrected for skewness"
 PLAUSIBLE = 2.0  # standard errors within which two values count as equal
 _PAIRED = {"clean", "curve"}  # parameters that need clean images, image by image
 
@@ -109,6 +112,11 @@ class Interval:
     is_stored: ClassVar[bool] = True  # whether a load computes it
 
     @property
+    def method(self) -> str:
+        """Its name, of a single cell."""
+        return SKEWNESS_CORRECTED if self.is_continuous else NORMAL
+
+    @property
     def pseudo_images(self) -> float:
         """Pseudo-images at each end of the range of contributions."""
         return 0.0 if self.is_continuous else 1.0
@@ -152,6 +160,7 @@ class Unstored(Interval):
     """A bootstrap by computing a statistic of each resample: too slow for a load, which stores the value alone."""
 
     is_stored = False
+    method = BOOTSTRAP
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -165,6 +174,7 @@ class Bootstrap(Interval):
 
     bias: Callable[[CellRows], SamplingBias] | None = None
     taking_part: Callable[[CellRows], NDArray[np.bool_]] | None = None
+    method = BOOTSTRAP
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -177,6 +187,7 @@ class ExactShare(Interval):
 
     of_all: bool = True
     has_formula = True
+    method = CLOPPER_PEARSON
 
     def ends(self, evaluated: "Evaluated", level: float, comparisons: int) -> Ends:
         """Both ends; of duplicates with the effective number of images."""
@@ -196,6 +207,7 @@ class OrderStatistic(Interval):
 
     quantile: float
     has_formula = True
+    method = "order statistics"
     minimum: int = FEWEST_IMAGES
 
     def ends(self, evaluated: "Evaluated", level: float, comparisons: int) -> Ends | None:
@@ -214,6 +226,7 @@ class NewcombeAuroc(Interval):
     """Newcombe's interval of an AUROC; `counted` gives the positive and the negative images."""
 
     has_formula = True
+    method = NEWCOMBE
 
     def ends(self, evaluated: "Evaluated", level: float, comparisons: int) -> Ends:
         """Both ends."""
@@ -227,10 +240,17 @@ class Formula(Interval):
 
     Attributes:
         formula: (parameters as the metric's, value, level, comparisons) to both ends.
+        named: its name.
     """
 
     formula: Callable[..., Ends]
+    named: str
     has_formula = True
+
+    @property
+    def method(self) -> str:
+        """Its name."""
+        return self.named
 
     def ends(self, evaluated: "Evaluated", level: float, comparisons: int) -> Ends:
         """Both ends."""

@@ -1,5 +1,6 @@
 """Every chart is found by its file's name and drawn within its limits; options that do not fit are refused."""
 
+import re
 from pathlib import Path
 
 import duckdb
@@ -20,6 +21,8 @@ from failmodes.cli import app
 from failmodes.warehouse.database.connection import open_warehouse
 
 MAX_ROWS = 5000
+VALUE = r"[−+]?\d+(?:\.\d+)?"
+WITH_INTERVAL = re.compile(rf"({VALUE})(?:%|\s\w+)? \[({VALUE}),\s({VALUE})\]")
 
 
 @pytest.mark.parametrize("layout", ["page", pytest.param("paper", marks=pytest.mark.slow)])
@@ -31,6 +34,9 @@ def test_every_chart_states_finding_data_and_source(
     figure = draw_selection(name, con, chosen, frame=FRAMES[layout])
     assert "400\u00a0images of Synthetic digits" in figure.subtitle or name == "exemplars"
     assert "seed 0" in figure.source
+    for texts in WITH_INTERVAL.findall(figure.title):
+        value, low, high = (float(text.replace("\u2212", "-")) for text in texts)
+        assert low <= value <= high, figure.title
     spec = figure.to_dict()
     assert sum(len(rows) for rows in spec["datasets"].values()) < MAX_ROWS
 

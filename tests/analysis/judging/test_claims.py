@@ -126,7 +126,9 @@ def test_a_number_is_of_the_rows(con: duckdb.DuckDBPyConnection, synthetic: Synt
     [
         ("late", {"late": 0.99, "abrupt": 0.01}, "supported"),
         ("late", {"late": 0.98, "abrupt": 0.02}, "inconclusive"),
-        ("late", {"late": 0.0, "abrupt": 0.6, "early": 0.4}, "inconclusive"),
+        ("late", {"late": 0.0, "abrupt": 0.6, "early": 0.4}, "contradicted"),  # it drops, but not late
+        ("late", {"late": 0.0, "abrupt": 0.6, "inconclusive": 0.4}, "inconclusive"),
+        ("near_linear", {"near_linear": 0.0, "late": 0.6, "early": 0.4}, "inconclusive"),  # few images, that scatter
         ("late", {"late": 0.01, "abrupt": 0.99}, "contradicted"),
         ("flat", {"flat": 0.0, "up_and_down": 0.6, "inconclusive": 0.4}, "inconclusive"),  # few images, that scatter
         ("flat", {"flat": 0.0, "abrupt": 0.6, "early": 0.4}, "contradicted"),  # it drops, in whatever manner

@@ -36,7 +36,7 @@ def test_of_many_models_the_best_is_named_only_where_it_beats_all_others(
     _, better, _ = main_findings(many_con, many_selection)
     wins = {name: len(of_kind(many_findings, "better_model", model_label=name, verdict="supported")) for name in FALLS}
     assert max(wins.values()) < len(FALLS) - 1  # two are alike
-    assert better.startswith("Birch is the most accurate of 6 models")
+    assert better.startswith("Birch is the most accurate of 6\u00a0models")
     assert better.endswith("the data do not separate it from Fir.")
     trio = select_one(many_con, models=["Aspen", "Birch", "Cedar"])
     assert "Birch is the best checkpoint: more accurate than each of the 2" in main_findings(many_con, trio)[1]

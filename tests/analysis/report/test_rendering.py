@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from synthetic_results import write_synthetic
 
-from failmodes.analysis.charts.registry import draw_selection, warehouse_charts
-from failmodes.analysis.evaluations.selection import select_one
+from failmodes.analysis.charts.registry import draw_from_warehouse, warehouse_charts
+from failmodes.analysis.charts.style.frame import PAGE
 from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.analysis.judging.findings.kind import all_kinds
 from failmodes.analysis.report.rendering import vega_bundle, write_report
@@ -19,7 +19,6 @@ from failmodes.analysis.report.report_charts import (
     OF_SHIFTS,
     TOPICS,
 )
-from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.schema import SCHEMA_VERSION
 
@@ -71,10 +70,10 @@ def test_a_model_that_lacks_a_corruption_has_no_mean_and_keeps_the_rest(
     load([tmp_path / "Alpha", tmp_path / "Beta"], tmp_path / "warehouse.duckdb", derivation=DERIVATION)
     page = write_report(tmp_path / "warehouse.duckdb").read_text()
     assert page.count("Beta") > 5
-    with open_warehouse(tmp_path / "warehouse.duckdb") as con:
-        ranking = draw_selection("ranking", con, select_one(con))
+    ranking = draw_from_warehouse(tmp_path / "warehouse.duckdb", "ranking", frame=PAGE)
     assert "Mean accuracy over 2\u00a0corruptions: Alpha " in ranking.title
-    assert "corruptions are missing: Beta." in ranking.subtitle
+    assert "No average over all corruptions for Beta: not evaluated under snow." in ranking.subtitle
+    assert "No average over all corruptions for Beta: not evaluated under snow." in page
 
 
 def test_every_kind_of_finding_has_its_part_and_every_part_a_kind() -> None:

@@ -1,4 +1,4 @@
-"""Colors, font sizes and Vega configuration of all charts, light and dark.
+"""Colors, font sizes and Vega configuration of all charts, light and dark, and of the pages around them.
 
 Each color has one meaning:
 
@@ -49,7 +49,8 @@ SHAPE_SYMBOLS = {
 TEXT_SHADES = {VERMILLION: "#b84f00", GREEN: "#007a58", PURPLE: "#a8487f", GRAY: MID_GRAY}
 # Font sizes in CSS pixels (96 per inch): 7.5 to 9 pt on paper
 TITLE_PX, PANEL_TITLE_PX, LABEL_PX, SOURCE_PX = 12, 11, 11, 10
-
+# Those of the report and the explorer around charts: variables of style sheets, such as var(--size-small)
+PAGE_SIZES = {"title": "1.7rem", "section": "1.35rem", "heading": "1.08rem", "item": "0.92rem", "small": "0.84rem"}
 
 # The dark theme replaces each color by another shade of its hue; no replacement is itself a key.
 DARK_COLORS = {
@@ -72,14 +73,47 @@ class ThemeColors(NamedTuple):
     cells: tuple[str, ...]  # sequential, low to high
     on_low: str
     on_high: str
+    rule: str
+    wash: str
+    accent: str
 
 
 # Black and white are both legible on the middle color only: there the text color of a cell changes.
 _CELLS = ("#f7f4fb", "#8562c8", "#2b1459")
 _DARK_CELLS = ("#22252c", "#8562c8", "#e4d9fb")
-LIGHT = ThemeColors("#ffffff", "#1b1b1f", "#5c6068", "#e8e8ea", "#dcdce0", _CELLS, "#000000", "#ffffff")
-DARK = ThemeColors("#16181d", "#ececef", "#a6abb5", "#2c3038", "#3a3f49", _DARK_CELLS, "#ffffff", "#000000")
+LIGHT = ThemeColors(
+    "#ffffff", "#1b1b1f", "#5c6068", "#e8e8ea", "#dcdce0", _CELLS, "#000000", "#ffffff", "#dfe1e5", "#f6f6f8", "#0067a3"
+)
+DARK = ThemeColors(
+    "#16181d",
+    "#ececef",
+    "#a6abb5",
+    "#2c3038",
+    "#3a3f49",
+    _DARK_CELLS,
+    "#ffffff",
+    "#000000",
+    "#343943",
+    "#1e2127",
+    "#6bb7e8",
+)
 THEMES = {"light": LIGHT, "dark": DARK}
+
+
+def size_variables() -> str:
+    """The font sizes of pages, as CSS."""
+    sizes = "".join(f"--size-{name}: {size}; " for name, size in PAGE_SIZES.items())
+    return f":root {{ {sizes}}}\n"
+
+
+def color_variables() -> str:
+    """The colors of pages, light and dark, as CSS."""
+    light, dark = (
+        f":root {{ --paper: {theme.background}; --ink: {theme.ink}; --muted: {theme.muted}; --rule: {theme.rule}; "
+        f"--wash: {theme.wash}; --accent: {theme.accent}; --heat: {VERMILLION}; }}"
+        for theme in (LIGHT, DARK)
+    )
+    return f"{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}\n"
 
 
 def vega_config(colors: ThemeColors) -> Any:

@@ -51,6 +51,6 @@ def keeps_place(test: OwnMapTest) -> Word:
     No test of a difference can show that attention is unrelated to its clean location: this takes an equivalence test
     against chance (Schuirmann 1987), within LOST_WITHIN.
     """
-    if test.verdict == "nearer":
-        return "supported" if test.holds_in_worst_case else "inconclusive"
+    if test.share.low > CHANCE:
+        return "supported" if test.worst_case.low > CHANCE else "inconclusive"
     return "contradicted" if test.share.high < CHANCE + LOST_WITHIN else "inconclusive"

@@ -6,6 +6,7 @@ import duckdb
 
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.judging.findings.kind import BOTH, Judged, kind, where
+from failmodes.analysis.judging.judge import above
 from failmodes.analysis.render.formatting import format_points_interval
 from failmodes.analysis.statistics.attention import attention_at_last
 from failmodes.analysis.statistics.estimate import Estimate
@@ -30,7 +31,7 @@ def attention_off_object(
     attention = attention_at_last(con, evaluation, selection.corruptions)
     for corruption, change in sorted(attention.mask_changes.items(), key=lambda item: -abs(item[1].value)):
         said = f"{where(con, corruption)} {_statement(evaluation, change, has_null=attention.has_mask_null)}"
-        yield Judged((-change).is_above(0), said, change._replace(n=selection.image_count), corruption)
+        yield Judged(above(-change, 0), said, change._replace(n=selection.image_count), corruption)
     if attention.own_maps and not attention.mask_changes:
         said = f"Attention of {evaluation.label} on the object is inconclusive: the dataset has no object masks."
         yield Judged("inconclusive", said, n=selection.image_count)

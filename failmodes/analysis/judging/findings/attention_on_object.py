@@ -7,6 +7,7 @@ import duckdb
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.judging.findings.attention_off_object import object_word
 from failmodes.analysis.judging.findings.kind import Judged, kind, where
+from failmodes.analysis.judging.judge import above
 from failmodes.analysis.render.formatting import format_points_interval
 from failmodes.analysis.statistics.attention import attention_at_last
 
@@ -29,4 +30,4 @@ def attention_on_object(
         word, size = ("more", over_null) if over_null.value >= 0 else ("less", -over_null)
         said = f"{where(con, corruption)} {evaluation.label} has {format_points_interval(size)} {word} attention on "
         said += f"{object_word(evaluation)} than another image's map"
-        yield Judged(over_null.is_above(0), said, over_null._replace(n=selection.image_count), corruption)
+        yield Judged(above(over_null, 0), said, over_null._replace(n=selection.image_count), corruption)

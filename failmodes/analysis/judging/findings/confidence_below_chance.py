@@ -6,8 +6,9 @@ import duckdb
 
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.judging.findings.kind import Judged, kind, rows_of, where
+from failmodes.analysis.judging.judge import above
 from failmodes.analysis.render.formatting import format_number_interval
-from failmodes.analysis.statistics.failure_prediction import CellAuroc, predict_failures
+from failmodes.analysis.statistics.failure_prediction import CHANCE, CellAuroc, predict_failures
 
 RELATION = "failure_prediction"
 PHRASES = {
@@ -36,11 +37,12 @@ def confidence_below_chance(
     for cell in prediction.cells if prediction else ():
         lowest.setdefault(cell.corruption, cell)
     for corruption, cell in lowest.items():
-        said = f"{where(con, corruption, cell.severity)} confidence of {evaluation.label} {PHRASES[cell.verdict]}"
+        verdict = above(-cell.auroc, -CHANCE)
+        said = f"{where(con, corruption, cell.severity)} confidence of {evaluation.label} {PHRASES[verdict]}"
         said += f": AUROC {format_number_interval(cell.auroc)}"
         query = f"{rows_of(RELATION, evaluation, corruption)} and score = 'confidence'"
         yield Judged(
-            cell.verdict,
+            verdict,
             said,
             cell.auroc,
             corruption,

@@ -1,5 +1,6 @@
 """The findings that are printed: the strongest of each claim and model, and a summary of inconclusive ones per kind."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -54,7 +55,7 @@ def is_judged(con: duckdb.DuckDBPyConnection, selection: Selection) -> bool:
 def chart_title(
     con: duckdb.DuckDBPyConnection, selection: Selection, name: str, otherwise: str, description: str
 ) -> str:
-    """A chart's title from the stored findings of one kind: the first of each of up to two models, else a count.
+    """A chart's title from the stored findings of one kind: the first of each of up to two models, else counts.
 
     Args:
         con: the warehouse.
@@ -66,16 +67,27 @@ def chart_title(
     if not is_judged(con, selection):
         return description
     kind = all_kinds()[name]
+    findings = read_findings(con, selection.ids, name)
+    if len(selection.evaluations) > MAX_IN_TITLE:
+        return _counts(kind, findings, len(selection.evaluations))
     found: dict[str, Finding] = {}
-    for finding in read_findings(con, selection.ids, name):
+    for finding in findings:
         if finding.verdict in kind.printed:
             found.setdefault(finding.evaluation_id, finding)
-    if len(selection.evaluations) > MAX_IN_TITLE:
-        return f"{capitalize_first(kind.claims)} for {len(found)} of {len(selection.evaluations)} models"
     return ". ".join(
         found[evaluation_id].statement if evaluation_id in found else f"{label} {otherwise}"
         for evaluation_id, label in selection.labels.items()
     )
+
+
+def _counts(kind: Kind, findings: Sequence[Finding], models: int) -> str:
+    """How often a claim is supported, and contradicted if that is printed: …: 12 of 21 cells of 3 models."""
+    verdicts = Counter(finding.verdict for finding in findings)
+    noun = kind.inconclusive[1] if kind.inconclusive else "cell"
+    of_models = f"{format_count(len(findings), noun)} of {models} models"
+    contradicted = verdicts["contradicted"] if "contradicted" in kind.printed else 0
+    contrary = f"; the contrary in {contradicted}" if contradicted else ""
+    return f"{capitalize_first(kind.claims)}: {verdicts['supported']} of {of_models}{contrary}"
 
 
 def headlines(findings: Sequence[Finding]) -> list[Headline]:

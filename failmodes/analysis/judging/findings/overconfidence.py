@@ -6,6 +6,7 @@ import duckdb
 
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.judging.findings.kind import BOTH, Judged, kind, where
+from failmodes.analysis.judging.judge import above
 from failmodes.analysis.render.formatting import format_points_interval
 from failmodes.analysis.statistics.calibration import overconfidence_by_corruption
 from failmodes.analysis.statistics.estimate import Estimate
@@ -30,7 +31,7 @@ def overconfidence(
         said = f"{where(con, cell.corruption, cell.severity)} {evaluation.label} is "
         said += overconfidence_phrase(cell.overconfidence)
         yield Judged(
-            cell.verdict,
+            above(cell.overconfidence, 0),
             said,
             cell.overconfidence,
             cell.corruption,

@@ -6,6 +6,7 @@ import duckdb
 
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.judging.findings.kind import Judged, kind, where
+from failmodes.analysis.judging.judge import above
 from failmodes.analysis.render.formatting import format_count, format_percent_interval
 from failmodes.analysis.statistics.predictions import Collapse, collapse_by_corruption
 
@@ -24,13 +25,14 @@ def prediction_collapse(
 ) -> Iterator[Judged]:
     """The severity of each corruption with the most frequent prediction."""
     for collapse in collapse_by_corruption(con, selection, evaluation):
+        verdict = above(collapse.share, collapse.limit)
         said = f"{where(con, collapse.corruption, collapse.severity)} {evaluation.label} "
-        if collapse.verdict == "supported":
+        if verdict == "supported":
             said += f"{given_predictions(collapse)}: {format_percent_interval(collapse.share)} of its predictions."
         else:
             said += f"predicts \u201c{collapse.class_name}\u201d most often: {format_percent_interval(collapse.share)}"
         yield Judged(
-            collapse.verdict,
+            verdict,
             said,
             collapse.share,
             collapse.corruption,

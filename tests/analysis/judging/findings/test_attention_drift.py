@@ -2,7 +2,6 @@
 
 from decimal import Decimal
 from pathlib import Path
-from types import SimpleNamespace
 
 import duckdb
 import polars as pl
@@ -13,28 +12,27 @@ from synthetic_results import Synthetic
 
 from failmodes.analysis.evaluations.selection import select_one
 from failmodes.analysis.judging.findings import attention_drift
-from failmodes.analysis.statistics.attention import AttentionAtLast
+from failmodes.analysis.statistics.attention import AttentionAtLast, OwnMapTest
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.warehouse.schema import ATTENTION, PARTITIONS
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell, ShardKey, read_verified, shard_path, write_shard
 
 
 @pytest.mark.parametrize(
-    ("verdict", "share", "worst", "expected"),
+    ("share", "worst_case", "expected"),
     [
-        ("nearer", (0.6, 0.55, 0.65), True, "supported"),
-        ("nearer", (0.6, 0.55, 0.65), False, "inconclusive"),
-        ("farther", (0.4, 0.35, 0.45), True, "contradicted"),
-        ("inconclusive", (0.52, 0.49, 0.549), True, "contradicted"),
-        ("inconclusive", (0.52, 0.49, 0.55), True, "inconclusive"),
+        ((0.6, 0.55, 0.65), (0.59, 0.51, 0.64), "supported"),
+        ((0.6, 0.55, 0.65), (0.59, 0.49, 0.64), "inconclusive"),
+        ((0.4, 0.35, 0.45), (0.4, 0.35, 0.45), "contradicted"),
+        ((0.52, 0.49, 0.549), (0.52, 0.49, 0.549), "contradicted"),
+        ((0.52, 0.49, 0.55), (0.52, 0.49, 0.55), "inconclusive"),
     ],
 )
 def test_a_place_is_kept_whatever_empty_maps_hide_and_lost_near_chance(
-    con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch, verdict: str, share: tuple[float, float, float],
-    worst: bool, expected: str,
+    con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch, share: tuple[float, float, float],
+    worst_case: tuple[float, float, float], expected: str,
 ) -> None:  # fmt: skip
-    facts = {"corruption": "fog", "holds_in_worst_case": worst, "p_nearer": 0.3, "p_lost": 0.2}
-    test = SimpleNamespace(verdict=verdict, share=Estimate(*share, n=400), **facts)
+    test = OwnMapTest("fog", 0, 0.0, 0.0, Estimate(*share, n=400), Estimate(*worst_case), p_nearer=0.3, p_lost=0.2)
     given = AttentionAtLast([test], {}, {}, has_mask_null=False)
     monkeypatch.setattr(attention_drift, "attention_at_last", lambda *_: given)
     (found,) = judged(con, select_one(con, models=["Alpha"]), "attention_drift")
