@@ -1,5 +1,7 @@
 """Failure onset: share of images still correct, by severity."""
 
+from typing import Any
+
 import altair as alt
 import duckdb
 import numpy as np
@@ -16,6 +18,7 @@ from failmodes.analysis.render.formatting import (
     format_percent,
     format_percent_interval,
     format_severity,
+    join_names,
     lower_label,
 )
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_phrase
@@ -120,8 +123,14 @@ def _title(con: duckdb.DuckDBPyConnection, selection: Selection, rows: pl.DataFr
         among = f"Lowest and highest of {len(lowest)} models: "
         ordered = sorted(lowest.values(), key=lambda row: row["surviving_share"])
         lowest = {row["label"]: row for row in (ordered[0], ordered[-1])}
-    return among + ". ".join(
-        f"{label} keeps {format_percent_interval((row['surviving_share'], row['low'], row['high']))} of its correct "
-        f"predictions under {lower_label(row['corruption_label'])} up to severity {format_severity(row['severity'])}"
-        for label, row in (lowest if among else dict(sorted(lowest.items()))).items()
-    )
+    (label, first), *others = (lowest if among else dict(sorted(lowest.items()))).items()
+    said = f"{label} keeps {_kept(first)} of its correct predictions under {_where(first)}"
+    return among + join_names([said, *(f"{label} {_kept(row)} under {_where(row)}" for label, row in others)])
+
+
+def _kept(row: dict[str, Any]) -> str:
+    return format_percent_interval((row["surviving_share"], row["low"], row["high"]))
+
+
+def _where(row: dict[str, Any]) -> str:
+    return f"{lower_label(row['corruption_label'])} up to severity {format_severity(row['severity'])}"

@@ -33,7 +33,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     if cells.is_empty():
         raise WarehouseError("no predictions to show: none is finite")
     share = float(cells.select(pl.mean("top_prediction_label_share")).item())
-    plot, which = heat_map(cells, selection.labels.values(), "top_prediction_share", 1, frame, TOOLTIPS)
+    plot, which = heat_map(cells, selection.labels.values(), "top_prediction_share", 1, frame, TOOLTIPS, low=share)
     return Figure(
         plot,
         chart_title(
@@ -44,7 +44,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
             "Share of the most frequent predicted class",
         ),
         f"Share of the most frequent predicted class, in percent, from clean (0) on; that class is "
-        f"{format_percent(share)} of the labels on average. {selection.images}{which}.",
+        f"{format_percent(share)} of the labels on average, from which on color begins. {selection.images}{which}.",
         selection.source_line,
         frame,
     )

@@ -64,8 +64,6 @@ class DropRanking(NamedTuple):
         withheld: corruptions with too many predictions that are not finite; their drop may be larger.
         p_value: of no corruption having the largest drop at the last severity, adjusted if several models are ranked
             (Holm).
-        images_needed: images that would detect the smallest lead with a power of 80% if it is as measured; None if no
-            number would.
     """
 
     drops: tuple[CorruptionDrop, ...]
@@ -73,7 +71,6 @@ class DropRanking(NamedTuple):
     extras: tuple[CorruptionDrop, ...]
     withheld: tuple[str, ...] = ()
     p_value: float = 1.0
-    images_needed: int | None = None
 
     @property
     def is_clear(self) -> bool:
@@ -278,5 +275,4 @@ def rank_drops(
         intervals,
         tuple(known for known in by_size if known.corruption not in order),
         p_value=max((measured.p_value if measured.value > 0 else 1.0 for measured in tested), default=1.0),
-        images_needed=tested[-1].images_needed(0, 1 - LARGEST_DROP_ERROR) if tested else None,
     )

@@ -129,7 +129,7 @@ READERS: dict[str, Callable[..., object]] = {
     ],
     "class gaps": lambda con, s, one: [(row.severity, row.gap) for row in class_gaps(con, s, one)],
     "accuracies": lambda con, s, one: list(run_accuracies(con, s).values()),
-    "drops": lambda con, s, one: [row._replace(images_needed=None) for row in drop_rankings(con, s).values()],
+    "drops": lambda con, s, one: [*drop_rankings(con, s).values()],
     "models": lambda con, s, one: [(pair.difference, pair.adjusted_p) for pair in compare_models_of(con, s)],
     "overconfidence": lambda con, s, one: [row.overconfidence for row in overconfidence_by_corruption(con, s, one)],
     "failure prediction": lambda con, s, one: (

@@ -18,7 +18,7 @@ DARK_FROM = 0.5  # share of the color scale from which numbers have the other te
 
 def heat_map(
     cells: pl.DataFrame, models: Iterable[str], value: str, top: float, frame: Frame, tooltips: Sequence[alt.Tooltip],
-    *, is_inverted: bool = False,
+    *, low: float = 0.0, is_inverted: bool = False,
 ) -> tuple[alt.FacetChart, str]:  # fmt: skip
     """Draw the chart; also return which models it shows if not all fit on a page: those with the strongest color.
 
@@ -30,9 +30,11 @@ def heat_map(
         top: upper end of the color scale.
         frame: its frame.
         tooltips: of a cell.
+        low: lower end of the color scale; smaller values have its color.
         is_inverted: 1 - `value` is the strength of the color.
     """
-    strength = 1 - pl.col(value) if is_inverted else pl.col(value)
+    strength = 1 - pl.col(value) if is_inverted else (pl.col(value) - low).clip(0)
+    top = top - low
     cells = cells.drop_nulls(value).with_columns(name=name_with_extra(), shade=strength)
     order = row_order(cells)
     severities = cells["severity"].unique().sort().to_list()

@@ -7,7 +7,7 @@ import duckdb
 
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.evaluations.trained_models import noun_of_runs
-from failmodes.analysis.judging.findings.kind import Finding, Judged, images_that_decide, kind, read_findings, rows_of
+from failmodes.analysis.judging.findings.kind import Finding, Judged, kind, read_findings, rows_of
 from failmodes.analysis.render.formatting import (
     MAX_LISTED,
     capitalize_first,
@@ -78,7 +78,7 @@ def largest_drop_of_one(label: str, ranking: DropRanking, names: Mapping[str, st
     apart = f"these{rest}" if rest else "the two" if len(tied) == 2 else "them"
     return (
         f"The largest drops of {label} {at_severity} are those under {listed}, {_amounts(shown)}; the data do not "
-        f"separate {apart}{images_that_decide(ranking.images_needed)}"
+        f"separate {apart}"
     )
 
 

@@ -22,6 +22,7 @@ from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.failure_prediction import predict_failures
 from failmodes.analysis.statistics.model_accuracy import drop_rankings
 from failmodes.analysis.statistics.predictions import class_gaps, collapse_by_corruption
+from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR
 
 RUNS = {label: [f"{label}, seed {seed}" for seed in range(3)] for label in ("Fir", "Oak")}
 FIGURES = {
@@ -119,8 +120,9 @@ def test_a_model_is_better_over_seeds_and_images(
     means = {label: [run.mean() for run in runs] for label, runs in of_runs.items()}
     difference = np.mean(means["Fir"]) - np.mean(means["Oak"])
     of_images = np.append(np.mean(of_runs["Fir"], axis=0) - np.mean(of_runs["Oak"], axis=0), [1, -1])
-    halves = [stats.t.ppf(0.975, 2) * stats.sem(each) for each in means.values()]
-    half = np.sqrt(sum(np.square(halves)) + (stats.norm.ppf(0.975) * stats.sem(of_images, ddof=0)) ** 2)
+    level = 1 - BETTER_MODEL_ERROR / 2
+    halves = [stats.t.ppf(level, 2) * stats.sem(each) for each in means.values()]
+    half = np.sqrt(sum(np.square(halves)) + (stats.norm.ppf(level) * stats.sem(of_images, ddof=0)) ** 2)
     assert (found.value, found.low, found.high) == pytest.approx((difference, difference - half, difference + half))
     assert 0.01 < found.p_value < 0.05
     assert found.other_evaluation_id == seeded_results.evaluations["Oak, seed 0"]
