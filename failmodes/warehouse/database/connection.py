@@ -308,6 +308,11 @@ def duckdb_type(kind: str) -> str:
     return _TYPES[kind][0]
 
 
+def stored_type(kind: str) -> str:
+    """The type of a column that this program created, as DuckDB names it in a file."""
+    return duckdb_type(kind).replace("timestamptz", "timestamp with time zone").replace(", ", ",").upper()
+
+
 def _changed(path: Path, what: str) -> WarehouseError:
     return WarehouseError(f"{path} is not a warehouse of failmodes, or was changed: {what}; {REBUILD_HINT}")
 

@@ -148,7 +148,7 @@ def load(
         changed = bool(files or damaged or loaded.due) or restated or reordered or remeasured
         swap = changed or loaded.views_fingerprint != views_fingerprint()
         if swap:
-            with staged_database(warehouse, empty=rebuild or not warehouse.exists()) as con:
+            with staged_database(warehouse, empty=rebuild or not warehouse.exists(), copies=True) as con:
                 measured = _fill(con, files, loaded, [*damaged], metrics)
                 if claims is not None and restated:
                     _state(con, STATED_CLAIMS, claim_rows(claims))

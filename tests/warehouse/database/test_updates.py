@@ -9,6 +9,7 @@ from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import change_file, python_in_background, write_a_step
 
 from failmodes.runtime.errors import StudyError, WarehouseError
+from failmodes.warehouse.database import updates
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.updates import writer_lock
 from failmodes.warehouse.database_schema import TABLES
@@ -127,3 +128,33 @@ def test_who_changes_settings_loses_nothing(warehouse_copy: Path) -> None:
     with pytest.raises(WarehouseError, match="holds a macro m0, .*, a macro m4 and 4 more, which failmodes did not"):
         write_a_step(warehouse_copy)
     assert warehouse_copy.read_bytes() == before
+
+
+def test_a_load_copies_a_file_of_our_form_and_gives_the_same_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file with anything else, or whose columns others changed, is taken over row by row."""
+    settings = {"images": 40, "corruptions": ("fog",), "severities": (2, 5)}
+    for label in ("Alpha", "Beta"):
+        write_synthetic(tmp_path / label, models=(label,), **settings)
+    carried: list[Path] = []
+    carry_over = updates.carry_over
+    monkeypatch.setattr(updates, "carry_over", lambda con, path: carried.append(path) or carry_over(con, path))
+    expected = {}
+    changes = {
+        "as it is": "",
+        "an own table": "create table mine as select 1 as a",
+        "another type": "alter table shards alter row_count type integer",
+        "a macro": "create macro f(x) as x",
+        "a column": "alter table datasets add column mine integer",
+    }
+    for name, change in changes.items():
+        path = tmp_path / f"{name}.duckdb"
+        load([tmp_path / "Alpha"], path)
+        if change:
+            change_file(path, change)
+        load([tmp_path / "Beta"], path)
+        expected[name] = hashes(path)
+    assert [path.stem for path in carried] == ["another type", "a macro", "a column"]
+    assert all(found == expected["as it is"] for found in expected.values())
+    assert answers(tmp_path / "an own table.duckdb", "from mine") == [(1,)]
