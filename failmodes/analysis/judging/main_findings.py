@@ -78,10 +78,10 @@ def _misleading(findings: Sequence[Finding]) -> list[str]:
 
 
 def _breaks(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+    if len(selection.evaluations) > MAX_DESCRIBED:
+        return largest_drop_sentence(con, selection)
     rankings = drop_rankings(con, selection)
     names = corruption_labels(con)
-    if len(rankings) > MAX_DESCRIBED:
-        return largest_drop_sentence(con, selection)
     clear = {e: ranking.drops[0] for e, ranking in rankings.items() if ranking.is_clear}
     largest = {e: lower_label(names[drop.corruption]) for e, drop in clear.items()}
     if 1 < len(rankings) == len(clear) and len(set(largest.values())) == 1:

@@ -220,21 +220,26 @@ def drop_rankings(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[
     if selection.picked_from:  # p values are corrected for all of these, since the data picked them
         of_all = drop_rankings(con, replace(selection, evaluations=selection.picked_from, picked_from=()))
         return {evaluation: of_all[evaluation] for evaluation in selection.evaluations}
-    level = stored_settings(con).interval_level
-    rankings = {}
-    for evaluation in selection.evaluations:
-        without = {corruption for corruption, _ in non_finite_cells(con, evaluation.evaluation_id)}
-        measured = [c for c in selection.corruptions if not without & {CLEAN, c}]
-        ranked = [c for c in selection.averaged if c in measured]
-        withheld = tuple(c for c in selection.averaged if c not in measured)  # extras are not ranked
-        rows = rows_of(con, TrainedModel(evaluation.label, (evaluation,)))
-        cells = selection.averaged_cells(rows.cells)
-        rankings[evaluation] = rank_drops(rows, measured, ranked, level, cells)._replace(withheld=withheld)
+    rankings = {evaluation: _ranking(con, selection.only(evaluation)) for evaluation in selection.evaluations}
     adjusted = holm([ranking.p_value for ranking in rankings.values()])
     return {
         evaluation: rankings[evaluation]._replace(p_value=p_value)
         for evaluation, p_value in zip(rankings, adjusted, strict=True)
     }
+
+
+@read_once
+def _ranking(con: duckdb.DuckDBPyConnection, selection: Selection) -> DropRanking:
+    """The same of the only evaluation of a selection, whose p value is not corrected."""
+    (evaluation,) = selection.evaluations
+    without = {corruption for corruption, _ in non_finite_cells(con, evaluation.evaluation_id)}
+    measured = [c for c in selection.corruptions if not without & {CLEAN, c}]
+    ranked = [c for c in selection.averaged if c in measured]  # extras are not ranked
+    rows = rows_of(con, TrainedModel(evaluation.label, (evaluation,)))
+    cells = selection.averaged_cells(rows.cells)
+    level = stored_settings(con).interval_level
+    withheld = tuple(c for c in selection.averaged if c not in measured)
+    return rank_drops(rows, measured, ranked, level, cells)._replace(withheld=withheld)
 
 
 def rank_drops(
