@@ -110,11 +110,12 @@ class Interval:
     counted: Callable[..., Sequence[Counted]] | None = None
     has_formula: ClassVar[bool] = False  # of a single cell, which is more exact than one from an error
     is_stored: ClassVar[bool] = True  # whether a load computes it
+    named: ClassVar[str] = ""  # its method, if that is another
 
     @property
     def method(self) -> str:
         """Its name, of a single cell."""
-        return SKEWNESS_CORRECTED if self.is_continuous else NORMAL
+        return self.named or (SKEWNESS_CORRECTED if self.is_continuous else NORMAL)
 
     @property
     def pseudo_images(self) -> float:
@@ -160,7 +161,7 @@ class Unstored(Interval):
     """A bootstrap by computing a statistic of each resample: too slow for a load, which stores the value alone."""
 
     is_stored = False
-    method = BOOTSTRAP
+    named = BOOTSTRAP
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -174,7 +175,7 @@ class Bootstrap(Interval):
 
     bias: Callable[[CellRows], SamplingBias] | None = None
     taking_part: Callable[[CellRows], NDArray[np.bool_]] | None = None
-    method = BOOTSTRAP
+    named = BOOTSTRAP
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -187,7 +188,7 @@ class ExactShare(Interval):
 
     of_all: bool = True
     has_formula = True
-    method = CLOPPER_PEARSON
+    named = CLOPPER_PEARSON
 
     def ends(self, evaluated: "Evaluated", level: float, comparisons: int) -> Ends:
         """Both ends; of duplicates with the effective number of images."""
@@ -207,7 +208,7 @@ class OrderStatistic(Interval):
 
     quantile: float
     has_formula = True
-    method = "order statistics"
+    named = "order statistics"
     minimum: int = FEWEST_IMAGES
 
     def ends(self, evaluated: "Evaluated", level: float, comparisons: int) -> Ends | None:
@@ -226,7 +227,7 @@ class NewcombeAuroc(Interval):
     """Newcombe's interval of an AUROC; `counted` gives the positive and the negative images."""
 
     has_formula = True
-    method = NEWCOMBE
+    named = NEWCOMBE
 
     def ends(self, evaluated: "Evaluated", level: float, comparisons: int) -> Ends:
         """Both ends."""
@@ -240,17 +241,17 @@ class Formula(Interval):
 
     Attributes:
         formula: (parameters as the metric's, value, level, comparisons) to both ends.
-        named: its name.
+        by: its name.
     """
 
     formula: Callable[..., Ends]
-    named: str
+    by: str
     has_formula = True
 
     @property
     def method(self) -> str:
         """Its name."""
-        return self.named
+        return self.by
 
     def ends(self, evaluated: "Evaluated", level: float, comparisons: int) -> Ends:
         """Both ends."""
