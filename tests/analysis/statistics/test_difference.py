@@ -68,6 +68,7 @@ def test_mean_accuracy_has_the_interval_of_its_images_and_two_pseudo_images(pair
     found = difference(pair, "accuracy", CORRUPTED, weights=weights)
     images = np.append(by_image(pair) @ weights, [1, -1])
     error = stats.sem(images, ddof=0)
+    assert found.interval().method == "normal"
     half = stats.norm.ppf(0.975) * error
     value = (by_image(pair) @ weights).mean()
     assert found.interval()[:3] == pytest.approx((value, images.mean() - half, images.mean() + half), rel=1e-12)
@@ -85,6 +86,7 @@ def test_a_single_cell_has_exact_and_newcombe_intervals(pair: ModelMetrics, comp
     exact = exact_interval(one.sum(), len(one), level=0.9, comparisons=comparisons)
     both = difference(pair, "accuracy", [("fog", 2.0)])
     alone = known(pair.mean("accuracy", [("fog", 2.0)]))
+    assert (both.interval().method, alone.interval().method) == ("Newcombe, paired", "Clopper-Pearson")
     for found, ends in ((both, newcombe), (alone, exact)):
         bounds = found.low(0.95, comparisons=comparisons), found.high(0.95, comparisons=comparisons)
         assert bounds == pytest.approx(tuple(map(float, ends)))
