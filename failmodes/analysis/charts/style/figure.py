@@ -87,34 +87,40 @@ class Figure:
             has_theme: include the theme; the report sets its own.
             has_datasets: keep all rows in `datasets`, else where they are drawn.
         """
-        width = self.frame.width_px - 2 * PADDING_PX
-        plot = self.plot
-        title = None
         data = alt.data_transformers.enable("default", max_rows=None, consolidate_datasets=has_datasets)
         with alt.theme.enable("none"), data:
-            below = [self.note, *([self.source] if self.has_caption else [])]
-            lines = [line for text in below if text for line in wrapped(text, width, SOURCE_PX)]
-            if lines:
-                plot = alt.vconcat(plot, title=alt.Title(  # below the legends
-                    lines, orient="bottom", anchor="start", offset=10,
-                    fontSize=SOURCE_PX, fontWeight="normal", style="source",
-                ))  # fmt: skip
-            if self.has_caption:
-                title = alt.Title(
-                    wrapped(self.title, width, TITLE_PX * 1.1), subtitle=wrapped(self.subtitle, width, LABEL_PX),
-                    anchor="start", fontSize=TITLE_PX, subtitleFontSize=LABEL_PX, subtitlePadding=5, offset=10,
-                )  # fmt: skip
-            texts = {"title": self.title, "subtitle": self.subtitle, "source": self.source}
-            chart = alt.vconcat(plot, title=title or alt.Undefined, usermeta=texts)
-            if has_theme:
-                chart = chart.configure(**vega_config(THEMES[self.theme]))
-            specification: dict[str, Any] = chart.to_dict(validate=False)
+            plot = self.plot.to_dict(validate=False)
+        specification = self._with_texts(plot)
+        if has_theme:
+            specification["config"] = vega_config(THEMES[self.theme])
         _make_drawable(specification)
         if self.theme == "dark":
             text = json.dumps({key: part for key, part in specification.items() if key != "config"})
             for light_color, dark_color in DARK_COLORS.items():
                 text = text.replace(light_color, dark_color)
             specification |= json.loads(text)
+        return specification
+
+    def _with_texts(self, plot: dict[str, Any]) -> dict[str, Any]:
+        """The specification of the plot with title and caption, as `alt.vconcat` makes it, which copies all parts."""
+        width = self.frame.width_px - 2 * PADDING_PX
+        of_all: dict[str, Any] = {
+            key: plot.pop(key) for key in ("$schema", "data", "datasets", "params") if key in plot
+        }
+        below = [self.note, *([self.source] if self.has_caption else [])]
+        lines = [line for text in below if text for line in wrapped(text, width, SOURCE_PX)]
+        if lines:  # below the legends
+            source: dict[str, Any] = {"text": lines, "orient": "bottom", "anchor": "start", "offset": 10,
+                                      "fontSize": SOURCE_PX, "fontWeight": "normal", "style": "source"}  # fmt: skip
+            plot = {"vconcat": [plot], "title": source}
+        texts = {"title": self.title, "subtitle": self.subtitle, "source": self.source}
+        specification: dict[str, Any] = {**of_all, "vconcat": [plot], "usermeta": texts}
+        if self.has_caption:
+            specification["title"] = {
+                "text": wrapped(self.title, width, TITLE_PX * 1.1), "subtitle": wrapped(self.subtitle, width, LABEL_PX),
+                "anchor": "start", "fontSize": TITLE_PX, "subtitleFontSize": LABEL_PX, "subtitlePadding": 5,
+                "offset": 10,
+            }  # fmt: skip
         return specification
 
     def to_altair(self) -> alt.VConcatChart:

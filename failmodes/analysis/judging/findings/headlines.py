@@ -10,6 +10,7 @@ from failmodes.analysis.evaluations.selection import Selection, select
 from failmodes.analysis.judging.findings.kind import Finding, Kind, all_kinds, read_findings
 from failmodes.analysis.render.formatting import MAX_LISTED, capitalize_first, format_count
 from failmodes.analysis.statistics.estimate import Word
+from failmodes.warehouse.database.connection import read_once
 
 MAX_IN_TITLE = 2  # models that the title of a chart names one by one
 
@@ -42,6 +43,7 @@ class Headline(NamedTuple):
         return f"{self.sentence} (and {self.others} similar)" if self.others else self.sentence
 
 
+@read_once
 def is_judged(con: duckdb.DuckDBPyConnection, selection: Selection) -> bool:
     """Whether the stored findings are about the cells of a selection: all corruptions, at the same severities."""
     return any(
