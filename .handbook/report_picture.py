@@ -11,7 +11,7 @@ sys.path[:0] = [str(ROOT / "tests" / "references")]
 
 from chromium import find_chromium, launched, wait_until_drawn  # noqa: E402
 
-WIDTH_PX, HEIGHT_PX, COLORS = 1400, 730, 128
+WIDTH_PX, HEIGHT_PX, COLORS = 1400, 890, 128
 
 
 def main(report: Path, picture: Path) -> None:
@@ -28,7 +28,7 @@ def main(report: Path, picture: Path) -> None:
         page.goto(report.resolve().as_uri())
         wait_until_drawn(page)
         screen = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    screen.quantize(COLORS, dither=Image.Dither.NONE).save(picture, optimize=True)
+    screen.quantize(COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(picture, optimize=True)
 
 
 if __name__ == "__main__":
