@@ -65,7 +65,7 @@ NARROW = tuple(name for name in FALLING if name not in ("late", "early"))  # dro
 NEGATED: dict[Word, Word] = {"supported": "contradicted", "contradicted": "supported"}
 MAX_LETTERS = 200  # of an invalid claim
 PLACE = "claims"  # for errors, which name the claim
-TEXTS = ("Verdict", "Claim", "Model", "Value")  # columns of words
+TEXTS = ("Claim", "Model", "Value")  # columns of words
 
 
 class ClaimRow(NamedTuple):
@@ -385,7 +385,10 @@ def _judged_shape(
     if shape in BY_CURVATURE and row["curvature"] is not None:
         value, low, high = estimate_of(row, "curvature")[:3]
         judged = judged._replace(value=value, low=low, high=high, unit="curvature")
-    return judged, row["reason"] if verdict == "inconclusive" else None
+    if verdict != "inconclusive":
+        return judged, None
+    share, needed = format_percent(shares[shape]), format_percent(MIN_STABILITY, 0)
+    return judged, row["reason"] or f"{SHAPE_LABELS[shape]} in {share} of resamples, of which {needed} are needed"
 
 
 def verdict_of_shares(shape: str, shares: Mapping[str, float]) -> Word:
@@ -490,7 +493,9 @@ def claim_table(claims: Sequence[ClaimRow]) -> Table:
         "Supported: the whole interval agrees with the claim; contradicted: the whole interval disagrees; otherwise "
         "inconclusive. Without correction for the number of claims."
     )
-    return Table("Claims", note, ("Verdict", "Claim", "Model", "Value", "Images"), tuple(rows), texts=TEXTS)
+    return Table(
+        "Claims", note, ("Verdict", "Claim", "Model", "Value", "Images"), tuple(rows), texts=TEXTS, is_stacked=True
+    )
 
 
 class ClaimsResult(Rendered, tuple[ClaimRow, ...]):

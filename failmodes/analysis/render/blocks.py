@@ -31,7 +31,8 @@ class TableCell(NamedTuple):
 class Table(NamedTuple):
     """A table: caption, note, column names, rows that begin with their name, and its model.
 
-    The first column and those in `texts` hold text; others hold numbers, aligned right.
+    The first column and those in `texts` hold text; others hold numbers, aligned right. On a phone, the cells of a row
+    stand below each other if it `is_stacked`.
     """
 
     caption: str
@@ -40,6 +41,7 @@ class Table(NamedTuple):
     rows: tuple[tuple[TableCell, ...], ...]
     model: str = ""
     texts: tuple[str, ...] = ()
+    is_stacked: bool = False
 
     @property
     def are_texts(self) -> list[bool]:
