@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from claims import FALSE, NEVER_FALSE, NO_LIMIT, POWER, Answers, Claim, Job, answered
+from claims import FALSE, NEVER_FALSE, NO_LIMIT, POWER, Answers, Claim, Job, Limit, answered
 from curves import Floats
 
 from failmodes.analysis.judging.judge import decide
@@ -16,6 +16,7 @@ from failmodes.warehouse.metrics.custom import metric
 
 CLASSES, SAMPLES = 10, 300
 KIND = "a gate on a user's metric"
+OF_RANGES = Limit(high=0.07)  # as docs/gate.md says: its minimum may be clear while its maximum is not
 
 
 def of_classes(preds: Any, target: Any) -> Floats:
@@ -68,7 +69,7 @@ def jobs() -> list[Job]:
             for images in (100, 500, 2_000):
                 truth = f"{name} of the accuracies of {CLASSES} classes, {classes}"
                 claims = (
-                    Claim(KIND, FALSE, truth, images, 0, NEVER_FALSE, "passes"),
+                    Claim(KIND, FALSE, truth, images, 0, OF_RANGES if name == "range" else NEVER_FALSE, "passes"),
                     Claim(KIND, FALSE, truth, images, 0, NEVER_FALSE, "fails"),
                     Claim(KIND, POWER, truth, images, 0, NO_LIMIT, "measurable"),
                 )
