@@ -53,6 +53,8 @@ def main() -> None:
     arguments = parser.parse_args()
     console, started = Console(highlight=False, width=None if sys.stdout.isatty() else 200), time.monotonic()
     rows = [] if arguments.only == ONLY else measure_rows(arguments, console)
+    if arguments.markdown and rows:  # reports take as long again: whatever happens to them, the rows are kept
+        write_rows(arguments.markdown.with_suffix(".csv"), kept_with(rows, arguments))
     reports = measure_whole(arguments, console) if arguments.only in (None, ONLY) else []
     minutes = (time.monotonic() - started) / 60
     found = ReportSet(f"{datetime.now(UTC):%Y-%m-%d}", tuple(reports))
@@ -103,11 +105,18 @@ def progress_bar(console: Console) -> Progress:
     return Progress(*columns, console=console)
 
 
+def kept_with(rows: list[Row], arguments: argparse.Namespace) -> list[Row]:
+    """The measured rows, with those that the file has of kinds that were not measured."""
+    if arguments.only in (None, ROWS):
+        return rows
+    return replaced(read_rows(arguments.markdown.with_suffix(".csv")), rows, arguments.only)
+
+
 def write_page(arguments: argparse.Namespace, rows: list[Row], reports: ReportSet, minutes: float) -> None:
     """Write the page and the data beside it; what was not measured is kept."""
     path = arguments.markdown
     table, stored = path.with_suffix(".csv"), path.with_name(f"{path.stem}-reports.json")
-    all_rows = rows if arguments.only in (None, ROWS) else replaced(read_rows(table), rows, arguments.only)
+    all_rows = kept_with(rows, arguments) if rows else read_rows(table)
     now = reports if reports.rows else read_reports(stored)
     made = (
         f"Measured by `make soundness` on {reports.date} with seed {arguments.seed} in {minutes:.1f} minutes on "

@@ -145,6 +145,7 @@ FIGURES = tuple(
         ".* (?:is|are) inconclusive(?:[ :].*)?",
         "Inconclusive: .*",
         "Not significant after correction for multiple testing: .*",
+        "Not judged because .*",
         "{M} (?:has no conclusive|has no score that is supported|shows no prediction collapse).*",
         "No corruption is shown to lower .*",
         "(?:Attention drift|Early warning|Not drawn).*",
