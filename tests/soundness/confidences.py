@@ -24,10 +24,6 @@ def draw_confidence(rng: np.random.Generator, mean: float, concentration: float,
     return rng.beta(mean * concentration, (1 - mean) * concentration, shape)
 
 
-def verdict(estimate: Estimate) -> str:
-    return above(estimate, 0)
-
-
 @answered
 def measure_overconfidence(
     mean: float, concentration: float, gap: float, images: int, cells: int, rng: np.random.Generator, samples: int,
@@ -45,7 +41,7 @@ def measure_overconfidence(
             confidence.mean(axis=1), is_correct.sum(axis=1), (confidence - is_correct).std(axis=1), strict=True
         )
         estimates = [partial(overconfidence, m, r, images, spread=spread) for m, r, spread in figures]
-        verdicts, alone = {verdict(one(cells=cells)) for one in estimates}, estimates[0]()
+        verdicts, alone = {above(one(cells=cells), 0) for one in estimates}, estimates[0]()
         yield (len(verdicts - {"inconclusive"}) > 0, alone.low <= 0 <= alone.high)
 
 

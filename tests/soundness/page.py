@@ -17,8 +17,8 @@ measured on simulated data with exactly known truth by the code that judges real
   nothing differs. It may be false in at most 5% of samples, in 5.5% for a gate's limit of the gap under a shift, whose
   bound combines two exact ones, and in 7% for a gate on a user's range of classes (see [gate](gate.md#statistics));
   {false_broken} of {false:,} cases exceed their limit.
-- **95% intervals** contain the true value in 93.5 to 97% of samples, in more where few images tell; {coverage_broken}
-  of {coverage:,} cases violate their limit.
+- **95% intervals** contain the true value in 93.5 to 97% of samples, in more if there are few images;
+  {coverage_broken} of {coverage:,} cases violate their limit.
 - **Power**, how often a true statement is printed, has no limit: it grows with the number of images.
 
 Do not read these rates as those of your data: simulated images are independent, and their difficulty is normal and

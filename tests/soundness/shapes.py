@@ -288,7 +288,7 @@ def interval_jobs() -> list[Job]:
     """Intervals of the curvature, the total drop, the largest step and the largest change."""
     found = []
     for images, severities in ((50, 6), (500, 6), (500, 21), (2_000, 6), (LARGE, 6), (LARGE, 21)):
-        limit, why = (COVERS_AT_LEAST, "few images: wider than it need be") if images < 100 else (COVERS, "")
+        limit, why = (COVERS_AT_LEAST, "few images: wider than necessary") if images < 100 else (COVERS, "")
         question = Question("interval of the curvature", COVERAGE, limit, partial(_curvature_covered, 0.15), why)
         truth = "curvature .15, a drop of 40 points"
         found.append(job(truth, bent(0.9, 0.4, 0.15, severities), images, [question]))

@@ -44,7 +44,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
             "Share of the most frequent predicted class",
         ),
         f"Share of the most frequent predicted class, in percent, from clean (0) on; that class is "
-        f"{format_percent(share)} of the labels on average, from which on color begins. {selection.images}{which}.",
+        f"{format_percent(share)} of the labels on average, where the color scale begins. {selection.images}{which}.",
         selection.source_line,
         frame,
     )

@@ -388,7 +388,7 @@ def _judged_shape(
     if verdict != "inconclusive":
         return judged, None
     share, needed = format_percent(shares[shape]), format_percent(MIN_STABILITY, 0)
-    return judged, row["reason"] or f"{SHAPE_LABELS[shape]} in {share} of resamples, of which {needed} are needed"
+    return judged, row["reason"] or f"{SHAPE_LABELS[shape]} in {share} of resamples; {needed} are needed"
 
 
 def verdict_of_shares(shape: str, shares: Mapping[str, float]) -> Word:

@@ -159,7 +159,7 @@ def _interval_of_overconfidence(rows: CellRows, value: float, level: float, comp
     columns=_CONFIDENCE,
     range=(-1.0, 1.0),
     higher_is_better=None,
-    interval=Formula(formula=_interval_of_overconfidence, by=f"{CLOPPER_PEARSON} or {NORMAL}, the wider"),
+    interval=Formula(formula=_interval_of_overconfidence, named=f"{CLOPPER_PEARSON} or {NORMAL}, the wider"),
 )
 def overconfidence(rows: CellRows) -> Floats:
     """Mean confidence - accuracy.

@@ -265,7 +265,7 @@ def _interval_of_fpr95(rows: CellRows, score: str, value: float, level: float, c
     higher_is_better=False,
     interval=Formula(
         formula=_interval_of_fpr95,
-        by=f"order statistics and {CLOPPER_PEARSON}",
+        named=f"order statistics and {CLOPPER_PEARSON}",
         minimum=FEWEST_IN_TAIL,
         counted=_events,
     ),

@@ -102,15 +102,16 @@ class Interval:
             not measurable; default: as many as any statement where contributions are continuous.
         counted: (parameters as the metric's) to the numbers of images that `minimum` is about; default: the images
             that take part.
+        named: its method; default: that of a mean.
     """
 
     image_range: tuple[float, float] | None = None
     is_continuous: bool = False
     minimum: int = 0
     counted: Callable[..., Sequence[Counted]] | None = None
+    named: str = ""
     has_formula: ClassVar[bool] = False  # of a single cell, which is more exact than one from an error
     is_stored: ClassVar[bool] = True  # whether a load computes it
-    named: ClassVar[str] = ""  # its method, if that is another
 
     @property
     def method(self) -> str:
@@ -157,11 +158,12 @@ class Interval:
         return evaluated.within_range(low, high)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Unstored(Interval):
     """A bootstrap by computing a statistic of each resample: too slow for a load, which stores the value alone."""
 
     is_stored = False
-    named = BOOTSTRAP
+    named: str = BOOTSTRAP
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -175,7 +177,7 @@ class Bootstrap(Interval):
 
     bias: Callable[[CellRows], SamplingBias] | None = None
     taking_part: Callable[[CellRows], NDArray[np.bool_]] | None = None
-    named = BOOTSTRAP
+    named: str = BOOTSTRAP
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -188,7 +190,7 @@ class ExactShare(Interval):
 
     of_all: bool = True
     has_formula = True
-    named = CLOPPER_PEARSON
+    named: str = CLOPPER_PEARSON
 
     def ends(self, evaluated: "Evaluated", level: float, comparisons: int) -> Ends:
         """Both ends; of duplicates with the effective number of images."""
@@ -208,7 +210,7 @@ class OrderStatistic(Interval):
 
     quantile: float
     has_formula = True
-    named = "order statistics"
+    named: str = "order statistics"
     minimum: int = FEWEST_IMAGES
 
     def ends(self, evaluated: "Evaluated", level: float, comparisons: int) -> Ends | None:
@@ -227,7 +229,7 @@ class NewcombeAuroc(Interval):
     """Newcombe's interval of an AUROC; `counted` gives the positive and the negative images."""
 
     has_formula = True
-    named = NEWCOMBE
+    named: str = NEWCOMBE
 
     def ends(self, evaluated: "Evaluated", level: float, comparisons: int) -> Ends:
         """Both ends."""
@@ -241,17 +243,10 @@ class Formula(Interval):
 
     Attributes:
         formula: (parameters as the metric's, value, level, comparisons) to both ends.
-        by: its name.
     """
 
     formula: Callable[..., Ends]
-    by: str
     has_formula = True
-
-    @property
-    def method(self) -> str:
-        """Its name."""
-        return self.by
 
     def ends(self, evaluated: "Evaluated", level: float, comparisons: int) -> Ends:
         """Both ends."""

@@ -88,8 +88,8 @@ def _counts(kind: Kind, findings: Sequence[Finding], models: int) -> str:
     noun = kind.inconclusive[1] if kind.inconclusive else "cell"
     of_models = f"{format_count(len(findings), noun)} of {models} models"
     contradicted = verdicts["contradicted"] if "contradicted" in kind.printed else 0
-    contrary = f"; the contrary in {contradicted}" if contradicted else ""
-    return f"{capitalize_first(kind.claims)}: {verdicts['supported']} of {of_models}{contrary}"
+    opposite = f"; the opposite in {contradicted}" if contradicted else ""
+    return f"{capitalize_first(kind.claims)}: {verdicts['supported']} of {of_models}{opposite}"
 
 
 def headlines(findings: Sequence[Finding]) -> list[Headline]:
