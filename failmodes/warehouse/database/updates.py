@@ -126,9 +126,12 @@ def left_out(con: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def _is_of_our_form(con: duckdb.DuckDBPyConnection, warehouse: Path) -> bool:
-    """Whether the attached file is stored in our blocks, and the columns of its tables are as we create them."""
-    sizes = con.execute("select block_size from pragma_database_size() where database_name = 'warehouse'").fetchall()
-    return sizes == [(BLOCK_BYTES,)] and all(
+    """Whether the attached file is stored as we store it, and the columns of its tables are as we create them."""
+    stored = con.execute(
+        "select block_size, tags['storage_version'] from pragma_database_size() natural join duckdb_databases() "
+        "where database_name = 'warehouse'"
+    ).fetchall()
+    return stored == [(BLOCK_BYTES, f"{STORAGE}+")] and all(
         list(check_table(con, table, warehouse).items())
         == [(column.name, stored_type(column.type)) for column in reading_order(table)]
         for table in TABLES.values()
