@@ -145,7 +145,7 @@ def _write_shared_dimensions(
     write_dimension(output, schema.SOURCES, source_id, [source])
     for order, name in enumerate((schema.CLEAN, *corruptions)):
         row = {
-            "corruption": name, "corruption_label": name.replace("_", " ").capitalize() if order else "Clean",
+            "corruption": name, "corruption_label": CORRUPTIONS[name].label if order else "Clean",
             "corruption_group": CORRUPTIONS[name].group if order else "clean", "corruption_order": order,
             "headline": order > 0 and CORRUPTIONS[name].headline, "dose_ordered": True, "interpolable": True,
         }  # fmt: skip

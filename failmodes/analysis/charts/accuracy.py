@@ -108,7 +108,7 @@ def _by_model(
     axis = alt.Axis(labelAngle=-45, domain=False, ticks=False, orient="top", labelLimit=name_px + 60)
     x = alt.X("corruption_label:N", sort=columns, title=None, axis=axis)
     y = alt.Y("label:N", sort=labels, title=None, axis=name_axis(name_px, labelPadding=LABEL_PADDING_PX,
-              labelLimit=name_px - LABEL_PADDING_PX))  # fmt: skip
+              labelLimit=1.3 * name_px))  # fmt: skip
     tips = [tip for tip in TOOLTIPS if tip["shorthand"] != "severity:Q"]
     layers = number_layers(x, y, "shade:Q", top, tips, font_px=LABEL_PX if cell_px >= DECIMAL_PX else SOURCE_PX)
     plot = alt.layer(*layers, data=cells, width=panel.width, height=height)

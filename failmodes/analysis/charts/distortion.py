@@ -16,12 +16,7 @@ from failmodes.analysis.charts.style.series import name_with_extra
 from failmodes.analysis.charts.style.theme import DARK_GRAY, LABEL_PX, MID_GRAY
 from failmodes.analysis.evaluations.selection import Selection, read_for_selection
 from failmodes.analysis.images.sample_images import CorruptionRequest, many_images
-from failmodes.analysis.render.formatting import (
-    format_number,
-    format_severity,
-    join_names,
-    lower_label,
-)
+from failmodes.analysis.render.formatting import format_count, format_number, format_severity, join_names, lower_label
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.ingest.distortion import rmse, ssim
 from failmodes.runtime.errors import FailmodesError, StudyError, WarehouseError
@@ -31,6 +26,7 @@ from failmodes.warehouse.metrics.intervals import interval_of_mean
 
 DENSE_GRID = [Decimal(step) / 4 for step in range(1, 21)]  # 0.25 to 5
 MAX_COLUMNS, HEIGHT_PX, VALUE_PX = 4, 110, 32
+MAX_NAMED = 3  # corruptions of equal distortion
 MEASURES = {"RMSE": MID_GRAY, "1 \u2212 SSIM": DARK_GRAY}
 
 
@@ -128,13 +124,18 @@ def _layers(frame: Frame, last: float) -> list[alt.Chart]:
 def distortion_sentence(rows: pl.DataFrame) -> str:
     """The corruption with the largest distortion at its last severity, and those that are not monotone.
 
-    These have a step with a decrease of mean RMSE whose 95% interval is below 0.
+    All whose distortion is printed as the largest are named, or counted. Those that are not monotone have a step with a
+    decrease of mean RMSE whose 95% interval is below 0.
     """
     last = rows.filter(pl.col("severity") == pl.col("severity").max().over("corruption"))
-    first = last.sort("mean_rmse", descending=True).row(0, named=True)
-    severity = format_severity(first["severity"])
-    rmse = format_number(first["mean_rmse"], 2)
-    most = f"{first['corruption_label']} distorts the images most: RMSE {rmse} at severity {severity}"
+    printed = [format_number(value, 2) for value in last["mean_rmse"]]
+    largest = format_number(max(last["mean_rmse"]), 2)
+    first = last.filter(pl.Series(printed) == largest)
+    labels = first["corruption_label"].unique(maintain_order=True).to_list()
+    named = join_names([labels[0], *map(lower_label, labels[1:])])
+    who = named if len(labels) <= MAX_NAMED else format_count(len(labels), "corruption")
+    at = join_names(format_severity(severity) for severity in first["severity"].unique(maintain_order=True))
+    most = f"{who} distort{'s' * (len(labels) == 1)} the images most: RMSE {largest} at severity {at}"
     falls = rows.filter(pl.col("rmse_change_high") < 0)["corruption_label"].unique(maintain_order=True)
     uneven = [lower_label(label) for label in falls]
     trend = f"not monotone: {join_names(uneven)}" if uneven else "distortion never decreases with severity"

@@ -65,8 +65,8 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
         f"distortion against \u03ba over severity, on {selection.images}; bars: "
         f"{format_percent(settings.interval_level, 0)} intervals over images, clipped at the plot. Dashed: equal. "
         f"Shaded: early, within \u00b1{threshold:g}, or late over both. "
-        "Labels, where they fit: different shape over distortion. "
-        f"{capitalize_first(models.phrase(selection.averaged_phrase))}".rstrip(),
+        + capitalize_first(f"{models.phrase(selection.averaged_phrase)}labels, where they fit: different shape over ")
+        + "distortion.",
         selection.source_line,
         frame,
     )

@@ -36,11 +36,11 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
         raise WarehouseError(f"no early-warning score to show: {'; '.join(every['reason'].unique().sort())}")
     names = [name for name in PREDICTOR_NAMES.values() if name in rows["name"]]
     labels = rows["label"].unique(maintain_order=True).to_list()
-    name_px = 12 + max(map(style.text_width, names))
+    name_px = 18 + max(map(style.text_width, names))
     panels = frame.panels(len(labels), MAX_COLUMNS, left_px=name_px, right_px=8)
     domain = (min([-SMALLEST_SHARE, *rows["low"]]), max([SMALLEST_SHARE, *rows["high"]]))
     colors = VERDICTS if is_judged(con, selection) else NOT_JUDGED
-    layers = _layers(frame, domain, names, colors, name_px, int(panels.width / 60))
+    layers = _layers(frame, domain, names, colors, name_px, panels.width)
     return Figure(
         style.small_multiples(layers, rows, "label", labels, panels, panels.height(ROW_PX * len(names))),
         chart_title(
@@ -96,14 +96,16 @@ def _subtitle(selection: Selection, rows: pl.DataFrame) -> str:
 
 
 def _layers(
-    frame: Frame, domain: tuple[float, float], names: list[str], colors: dict[str, str], name_px: float, ticks: int
+    frame: Frame, domain: tuple[float, float], names: list[str], colors: dict[str, str], name_px: float, width_px: float
 ) -> list[alt.Chart]:
     """Zero, intervals and points."""
     scale = style.fixed_scale(*domain)
-    x_axis = alt.Axis(labelExpr=style.PERCENT, tickCount=max(2, ticks), grid=False)
-    y_axis = style.name_axis(name_px, labelLimit=name_px)
+    x_axis = alt.Axis(labelExpr=style.PERCENT, tickCount=max(2, int(width_px / 60)), grid=False)
+    y_axis = style.name_axis(name_px, labelLimit=1.3 * name_px)
+    words = ["log-loss", "reduction"]
+    title = [" ".join(words)] if style.text_width(" ".join(words)) < width_px else words
     base = alt.Chart().encode(
-        x=alt.X("share:Q", title="log-loss reduction", scale=scale, axis=x_axis),
+        x=alt.X("share:Q", title=title, scale=scale, axis=x_axis),
         y=alt.Y("name:N", title=None, sort=names, axis=y_axis),
         color=style.series_color(colors, frame, symbolType="circle", symbolSize=60),
     )

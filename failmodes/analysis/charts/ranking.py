@@ -26,7 +26,7 @@ from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import MeanAccuracy, lowest_first, model_accuracies, run_accuracies
 from failmodes.runtime.errors import WarehouseError
 
-ROW_PX, NEXT_PX, VALUE_PX, MAX_NAME_SHARE = 17, 12, 28, 0.46  # the last: of a row's name, of the width
+ROW_PX, NEXT_PX, VALUE_PX, MAX_NAME_SHARE = 17, 12, 34, 0.46  # the last: of a row's name, of the width
 Accuracies = dict[TrainedModel, MeanAccuracy]
 
 

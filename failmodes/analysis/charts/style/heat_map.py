@@ -12,7 +12,7 @@ from failmodes.analysis.render.formatting import format_number
 
 MAX_COLUMNS, ROW_PX, MIN_ROW_PX = 4, 26, 13
 LABEL_PADDING_PX, MAX_LABEL_PX = 6, 200
-DECIMAL_PX, WHOLE_PX = 26, 14  # widths of a cell that a number with and without a decimal needs
+DECIMAL_PX, WHOLE_PX = 29, 14  # widths of a cell that a number with and without a decimal needs
 DARK_FROM = 0.5  # share of the color scale from which numbers have the other text color
 
 
