@@ -179,14 +179,22 @@ def _beside(baseline: TrainedModel, pairs: list[PairDifference]) -> str:
 
 
 def _best_of_many(pairs: list[PairDifference]) -> str:
-    """The model that is better than every other; else the most accurate one, and those that it is not shown to beat."""
+    """The model that is better than every other, and by how much than the next; else the most accurate one.
+
+    That is named with those that it is not shown to beat.
+    """
     won = Counter(pair.winner for pair in pairs if pair.winner)
     models = list(dict.fromkeys(model for pair in pairs for model in (pair.a, pair.b)))
     first = max(models, key=lambda model: sum(pair.difference.value * _sign(pair, model) for pair in pairs))
     over = ", over training seeds and images" if pairs[0].is_about_training else ""
     if won[first] == len(models) - 1:
-        others = format_count(len(models) - 1, "other model")
-        return f"{first.label} is the best {_noun(pairs[0])}: more accurate than each of the {others}{over}"
+        leads = {worse: lead for better, worse, lead in map(leading, pairs) if better == first}
+        second, *others = sorted(leads, key=lambda model: leads[model].value)
+        rest = others[0].label if len(others) == 1 else f"the other {len(others)}"
+        return (
+            f"{first.label} is the best {_noun(pairs[0])}: {format_points_interval(leads[second])} more accurate under "
+            f"corruption than {second.label}, the next, and more accurate than {rest}{over}"
+        )
     equal = [pair.b if pair.a == first else pair.a for pair in pairs if _sign(pair, first) and pair.winner is None]
     if not equal:
         return f"The data do not show which of {format_count(len(models), 'model')} is the best"

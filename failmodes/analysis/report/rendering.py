@@ -176,6 +176,8 @@ def report_part(
         corruptions = join_names(lower_label(names[c]) for c in selection.corruptions)
     shown = best_and_worst(con, selection)
     findings = findings_of(con, selection)
+    leads = [Sentence(sentence, "lead") for sentence in stored_main_findings(con, selection)]
+    is_long = len(labels) > MAX_LISTED  # a table that would move what it says off the screen
     images = gallery(con, shown)
     left_out = left_out_sentence(shown)
     charts, missing = draw_charts(con, selection, counted("charts", DRAWN))
@@ -215,8 +217,9 @@ def report_part(
         title=f"How {models} {verb} on {selection.shared['dataset_label']}",
         lead=f"{format_count(selection.image_count, 'image')}, clean and under {corruptions}.{left_out}",
         findings=(*map(Sentence, dict.fromkeys(finding.sentence for finding in findings if finding.kind == "warning")),
+                 *(leads if is_long else ()),
                  *_numbers(con, selection),
-                 *(Sentence(sentence, "lead") for sentence in stored_main_findings(con, selection)),
+                 *(() if is_long else leads),
                  *(Sentence(sentence, "note") for sentence in selection.exclusions),
                  Sentence(ERROR_RATES, "note")),
         ranking=(*_charts(drawn, [FIRST_SCREEN]), *_strip(con, findings, images)),

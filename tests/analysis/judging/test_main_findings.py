@@ -8,8 +8,10 @@ from checkpoint_comparisons import FALLS, of_kind
 from opened_results import opened
 
 from failmodes.analysis.evaluations.selection import Selection, select_one
+from failmodes.analysis.judging.findings.better_model import leading
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.main_findings import main_findings
+from failmodes.analysis.statistics.model_pairs import compare_models_of
 
 
 def test_of_two_models_each_is_reported_with_its_drop_and_manner(
@@ -39,7 +41,11 @@ def test_of_many_models_the_best_is_named_only_where_it_beats_all_others(
     assert better.startswith("Birch is the most accurate of 6\u00a0models")
     assert better.endswith("the data do not separate it from Fir.")
     trio = select_one(many_con, models=["Aspen", "Birch", "Cedar"])
-    assert "Birch is the best checkpoint: more accurate than each of the 2" in main_findings(many_con, trio)[1]
+    leads = [leading(pair) for pair in compare_models_of(many_con, trio)]
+    _, second, lead = min((one for one in leads if one[0].label == "Birch"), key=lambda one: one[2].value)
+    said = main_findings(many_con, trio)[1]
+    assert said.startswith(f"Birch is the best checkpoint: {100 * lead.value:.1f}\u00a0points [")
+    assert f"than {second.label}, the next, and more accurate than " in said
 
 
 def test_of_too_few_images_nothing_is_said(tmp_path: Path) -> None:

@@ -89,6 +89,19 @@ def _amounts(drops: Sequence[CorruptionDrop]) -> str:
     return f"by about {most} each" if high - low <= 1 else f"by {low} to {most}"
 
 
+def _drops(findings: Mapping[str, Finding]) -> str:
+    """Drops of models under one corruption: of two with intervals, of many the smallest and the largest."""
+    drops = {label: finding.estimate for label, finding in findings.items() if finding.estimate}
+    if len(drops) == 2:
+        return join_names(f"{format_points_interval(drop)} for {label}" for label, drop in drops.items())
+    ordered = sorted(drops, key=lambda label: -drops[label].value)
+    listed = len(ordered) <= MAX_LISTED
+    phrases = [f"{format_points(drops[label].value)} for {label}" for label in (ordered if listed else ordered[::-1])]
+    severities = {format_severity(finding.severity) for finding in findings.values() if finding.severity is not None}
+    at = f" at severity {severities.pop()}" if len(severities) == 1 else ""
+    return f"by {join_names(phrases) if listed else f'{phrases[0]} to {phrases[-1]}'}{at}"
+
+
 def largest_drop_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     """Which corruption hurts most by the stored findings: for each of up to two models, else for how many of them."""
     labels, names = selection.labels, corruption_labels(con)
@@ -99,12 +112,8 @@ def largest_drop_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) 
     most = Counter(lower_label(names[finding.corruption or CLEAN]) for finding in clear.values()).most_common()
     noun = f"{noun_of_runs(selection.evaluations)}s"
     if 1 < len(labels) == len(clear) and len(most) == 1:
-        drops = {label: finding.estimate for label, finding in clear.items() if finding.estimate}
-        ordered = sorted(drops, key=lambda label: drops[label].value) if len(drops) > MAX_LISTED else list(drops)
-        phrases = [f"{format_points_interval(drops[label])} for {label}" for label in ordered]
-        amounts = f"from {phrases[0]} to {phrases[-1]}" if len(phrases) > MAX_LISTED else join_names(phrases)
         everyone = f"both {noun}" if len(labels) == 2 else f"all {len(labels)} {noun}"
-        return f"{capitalize_first(everyone)} degrade most under {most[0][0]}: {amounts}"
+        return f"{capitalize_first(everyone)} degrade most under {most[0][0]}: {_drops(clear)}"
     if len(labels) <= 2 or not firsts:
         return ". ".join(finding.statement for finding in firsts.values())
     if not most:
@@ -114,7 +123,8 @@ def largest_drop_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) 
         sample = f"On these images {everyone} drop most under {name}"
         return f"{sample}; the data do not separate the largest drop of any from the next"
     (name, times), *more = most
-    counted = join_names([f"{times} degrade most under {name}" if times > 1 else f"1 degrades most under {name}",
+    one = next(iter(clear)) if len(clear) == 1 else "1"
+    counted = join_names([f"{times} degrade most under {name}" if times > 1 else f"{one} degrades most under {name}",
                           *(f"{times} under {name}" for name, times in more)])  # fmt: skip
     left = len(labels) - len(clear)
     others = f"; for {'the other' if left == 1 else f'the other {left}'}, the data do not separate the largest drops"
