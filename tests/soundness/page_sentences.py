@@ -99,12 +99,12 @@ _DROP = (
 CLAIMS: tuple[tuple[re.Pattern[str], Callable[..., Iterator[Statement]]], ...] = tuple(
     (_form(text), read)
     for text, read in (
-        ("{M} degrades most under {K}: {N} points {I} at severity \\d", lambda model, about: _largest(about, model)),
+        ("{M} degrades most under {K} at severity \\d: {N} points {I}", lambda model, about: _largest(about, model)),
         ("{M} degrades most under {K}: it " + _DROP, _one),
-        ("Both models degrade most under {K}: {N} points {I} for {M} and {N} points {I} for {M}(?: at severity \\d)?",
+        ("Both models degrade most under {K} at severity \\d: {N} points {I} for {M} and {N} points {I} for {M}",
          _largest),
         ("Both models degrade most under {K}: {M} " + _DROP + "; {M} " + _DROP, _both),
-        ("The checkpoint of {M} is {N} points {I} more accurate than that of .*",
+        ("The {M} checkpoint is {N} points {I} more accurate than the .*",
          lambda model: [Statement("better_model", _model(model))]),
         ("{M} is {N} points {I} more accurate than .*", lambda model: [Statement("better_model", _model(model))]),
         ("{M} is (?:indistinguishable from|below) chance on clean images: .*",
@@ -118,7 +118,8 @@ CLAIMS: tuple[tuple[re.Pattern[str], Callable[..., Iterator[Statement]]], ...] =
         ("Under {K} at severity {S},? {M} has an accuracy of {N} on {C}, {N} points {I} below the other classes",
          lambda about, severity, model, label: [
              Statement("class_failure", _model(model), _about(about), f"{label} at {severity}")]),
-        ("(?:On clean images|Under {K} at severity \\d),? {M} is (over|under)confident by {N} points {I}", _sure),
+        ("(?:On clean images|Under {K} at severity \\d),? {M} is (over|under)confident by {N} points {I}"
+         r"(?: \(mean confidence minus accuracy\))?", _sure),
         ("On clean images, the calibration error of {M} is .*",
          lambda model: [Statement("calibration_error", _model(model))]),
         ("Under {K} at severity \\d,? confidence of {M} predicts failures worse than chance: .*",
@@ -152,7 +153,8 @@ FIGURES = tuple(
         # on the data, and how to read the page
         "(?:Data|Curvature|Training seeds): .*",
         "(?:Intervals|For each kind|Stability|mCE|Mean corruption error|Severity levels|A shape|Shapes depend) .*",
-        "(?:A few statements|At most|The probability|These rates|Each architecture|Models were|All {N} images of) .*",
+        "(?:A few statements|At most|Of all findings|The probability|These rates|Each architecture|Models were) .*",
+        "All {N} images of .*",
         "(?:Grad-CAM is|It describes|Without object masks|{M} not stated and) .*",
     )
 )

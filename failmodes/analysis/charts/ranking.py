@@ -49,7 +49,10 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     order = (
         "lowest first"
         if is_by_corruption
-        else ("one row per model; hollow circle: clean; hollow diamond: corruption with the lowest mean accuracy")
+        else (
+            "one row per model; hollow circle: clean; hollow diamond: corruption with the "
+            "lowest mean accuracy; numbers: the mean, and that corruption"
+        )
     )
     return Figure(
         _plot(data, rows, models, frame, is_by_corruption=is_by_corruption),
@@ -124,7 +127,8 @@ def _plot(
 ) -> alt.LayerChart | alt.FacetChart:
     order = list(dict.fromkeys(row["name"] for row in rows))
     name_px = min(MAX_NAME_SHARE * frame.width_px, max(map(style.text_width, order)) + 12)
-    lowest_px = 0.0 if is_by_corruption else max(style.text_width(text) for text in data["lowest_text"].drop_nulls())
+    lowest = [] if is_by_corruption else data["lowest_text"].drop_nulls()
+    lowest_px = max((style.text_width(text, SOURCE_PX) for text in lowest), default=0.0)
     panel = frame.panels(1, 1, left_px=name_px, right_px=VALUE_PX + lowest_px)
     labels = list(models.colors) if is_by_corruption else []
     usual = ROW_PX + NEXT_PX * (max(1, len(labels)) - 1)

@@ -36,10 +36,11 @@ from failmodes.analysis.statistics.predictions import collapse_by_corruption
 from failmodes.analysis.statistics.shape_tables import p_of_shape
 
 ERROR_RATES = (
-    "The probability that any of these statements is false is at most "
+    "The probability that any of these sentences is false is at most "
     f"{format_percent(sum(MAIN_ERRORS.values()) + ADDITIONS_ERROR)}. "
-    "At most 5% of the findings in this report are expected to be false."
+    "Of all findings in this report, at most 5% are expected to be false."
 )
+OVERCONFIDENCE = "mean confidence minus accuracy"
 ADDITIONS = 3  # shape, prediction collapse and overconfidence, which share ADDITIONS_ERROR
 MAX_DESCRIBED = 2  # models described individually
 
@@ -74,7 +75,10 @@ def _misleading(findings: Sequence[Finding]) -> list[str]:
         for finding in tested
         if finding.verdict == "supported" and (finding.p_value or 0.0) * len(tested) <= ADDITIONS_ERROR / ADDITIONS
     ]
-    return [f"{finding.statement}." for finding in sorted(shown, key=lambda finding: -(finding.value or 0.0))[:1]]
+    return [
+        f"{finding.statement} ({OVERCONFIDENCE})."
+        for finding in sorted(shown, key=lambda finding: -(finding.value or 0.0))[:1]
+    ]
 
 
 def _breaks(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
@@ -151,8 +155,8 @@ def _better_of_two(pair: PairDifference, averaged: str, *, is_paired: bool) -> s
     if pair.winner is None:
         what = f"The data do not show which {_noun(pair)} is more accurate under corruption{runs.removeprefix(',')}"
         return f"{what}: {lead_text(pair)}{images}{needed(pair)}"
-    subject = better.label if runs else f"the checkpoint of {better.label}"
-    other = worse.label if runs else f"that of {worse.label}"
+    subject = better.label if runs else f"the {better.label} checkpoint"
+    other = worse.label if runs else f"the {worse.label} checkpoint"
     return f"{capitalize_first(accuracy_comparison(subject, other, difference, averaged))}{runs}{images}"
 
 
@@ -196,8 +200,11 @@ def _best_of_many(pairs: list[PairDifference]) -> str:
             f"corruption than {second.label}, the next, and more accurate than {rest}{over}"
         )
     equal = [pair.b if pair.a == first else pair.a for pair in pairs if _sign(pair, first) and pair.winner is None]
+    best = f"The data do not show which of {format_count(len(models), 'model')} is the best under corruption"
     if not equal:
-        return f"The data do not show which of {format_count(len(models), 'model')} is the best"
+        return best
+    if len(equal) == len(models) - 1:
+        return f"{best}{over}; on these images, {first.label} is the most accurate"
     named = join_names(model.label for model in equal) if len(equal) <= MAX_LISTED else f"{len(equal)} others"
     return (
         f"{first.label} is the most accurate of {format_count(len(models), 'model')} under corruption on these images; "

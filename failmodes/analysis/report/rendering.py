@@ -71,6 +71,7 @@ REPORT_FILE = "report.html"
 DRAWN = (FIRST_SCREEN, *(name for topic in TOPICS for name in topic.charts), *MORE_CHARTS)
 BY_CORRUPTION = "Accuracy by corruption"  # of the heat map, whose finding stands above the curves
 BESIDE_SHIFTS = "accuracy"  # the section that natural shifts follow
+UNDER_IMAGES = "Under each: the predicted class and its confidence. An illustration, not evidence."
 MAX_MODELS = 12  # whose numbers the first screen has
 MAX_NAMED = 8  # corruptions named in the first line; of more, it gives the number
 READING = (
@@ -351,7 +352,7 @@ def _strip(con: duckdb.DuckDBPyConnection, findings: Findings, images: Gallery) 
     wanted = (label, corruption)
     labels = [*zip(images.labels.get(MODEL, ()), images.labels.get(CORRUPTION, ()), strict=True)]
     for strip in images.strips[labels.index(wanted) if wanted in labels else 0 :][:1]:
-        yield strip._replace(note=f"{strip.note}. An illustration, not evidence.")
+        yield strip._replace(note=f"{strip.note}. {UNDER_IMAGES}")
 
 
 @cache

@@ -181,8 +181,8 @@ def left_out_sentence(shown: Selection) -> str:
         return ""
     some, all_models = (len(trained_models(runs)) for runs in (shown.evaluations, shown.picked_from))
     return (
-        f" Charts with a panel per model, tables per model, tables of pairs and images show {some} of {all_models} "
-        "models, those with the highest and the lowest mean corrupted accuracy; everything else covers all models."
+        f" Panels, tables and images of single models, and comparisons of two, are of {some} of the {all_models} "
+        "models: those with the highest and the lowest mean corrupted accuracy."
     )
 
 

@@ -68,7 +68,7 @@ def largest_drop_of_one(label: str, ranking: DropRanking, names: Mapping[str, st
         return f"No corruption is shown to lower the accuracy of {label} {at_severity}"
     if ranking.is_clear:
         most = lower_label(names[first.corruption])
-        return f"{label} degrades most under {most}: {format_points_interval(first.at_last)} {at_severity}"
+        return f"{label} degrades most under {most} {at_severity}: {format_points_interval(first.at_last)}"
     tied = [first, *(drop for drop, lead in zip(ranking.drops[1:], ranking.leads, strict=True) if not lead.above_zero)]
     if len(tied) == 1:  # apart at 95%, not at the error rate of a report
         tied.append(ranking.drops[1 + ranking.leads.index(min(ranking.leads, key=lambda lead: lead.low))])
@@ -90,16 +90,14 @@ def _amounts(drops: Sequence[CorruptionDrop]) -> str:
 
 
 def _drops(findings: Mapping[str, Finding]) -> str:
-    """Drops of models under one corruption: of two with intervals, of many the smallest and the largest."""
+    """Accuracy drops of models: of two with intervals, of many the smallest and the largest."""
     drops = {label: finding.estimate for label, finding in findings.items() if finding.estimate}
     if len(drops) == 2:
         return join_names(f"{format_points_interval(drop)} for {label}" for label, drop in drops.items())
     ordered = sorted(drops, key=lambda label: -drops[label].value)
     listed = len(ordered) <= MAX_LISTED
     phrases = [f"{format_points(drops[label].value)} for {label}" for label in (ordered if listed else ordered[::-1])]
-    severities = {format_severity(finding.severity) for finding in findings.values() if finding.severity is not None}
-    at = f" at severity {severities.pop()}" if len(severities) == 1 else ""
-    return f"by {join_names(phrases) if listed else f'{phrases[0]} to {phrases[-1]}'}{at}"
+    return f"by {join_names(phrases) if listed else f'{phrases[0]} to {phrases[-1]}'}"
 
 
 def largest_drop_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
@@ -111,21 +109,23 @@ def largest_drop_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) 
     clear = {labels[key]: finding for key, finding in firsts.items() if finding.verdict == "supported"}
     most = Counter(lower_label(names[finding.corruption or CLEAN]) for finding in clear.values()).most_common()
     noun = f"{noun_of_runs(selection.evaluations)}s"
+    severities = {format_severity(finding.severity) for finding in firsts.values() if finding.severity is not None}
+    at = f" at severity {severities.pop()}" if len(severities) == 1 else " at the last severity"
     if 1 < len(labels) == len(clear) and len(most) == 1:
         everyone = f"both {noun}" if len(labels) == 2 else f"all {len(labels)} {noun}"
-        return f"{capitalize_first(everyone)} degrade most under {most[0][0]}: {_drops(clear)}"
+        return f"{capitalize_first(everyone)} degrade most under {most[0][0]}{at}: {_drops(clear)}"
     if len(labels) <= 2 or not firsts:
         return ". ".join(finding.statement for finding in firsts.values())
     if not most:
         in_sample = Counter(lower_label(names[finding.corruption or CLEAN]) for finding in firsts.values())
         ((name, times),) = in_sample.most_common(1)
         everyone = f"all {times} {noun}" if times == len(labels) else f"{times} of {len(labels)} {noun}"
-        sample = f"On these images {everyone} drop most under {name}"
+        sample = f"On these images, {everyone} drop most under {name}{at}"
         return f"{sample}; the data do not separate the largest drop of any from the next"
     (name, times), *more = most
-    one = next(iter(clear)) if len(clear) == 1 else "1"
-    counted = join_names([f"{times} degrade most under {name}" if times > 1 else f"{one} degrades most under {name}",
-                          *(f"{times} under {name}" for name, times in more)])  # fmt: skip
+    first = next(iter(clear)) if len(clear) == 1 else f"{times} of {len(labels)} {noun}"
+    counted = join_names([f"under {name} for {first}", *(f"under {name} for {times}" for name, times in more)])
     left = len(labels) - len(clear)
-    others = f"; for {'the other' if left == 1 else f'the other {left}'}, the data do not separate the largest drops"
-    return f"Of {len(labels)} {noun}, {counted}{others if left else ''}"
+    others = f"the other {noun.removesuffix('s') if left == 1 else f'{left} {noun}'}"
+    rest = f"; for {others}, the data do not separate the largest drops" if left else ""
+    return f"The largest drop{at} is {counted}{rest}"
