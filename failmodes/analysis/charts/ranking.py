@@ -127,7 +127,7 @@ def _plot(
 ) -> alt.LayerChart | alt.FacetChart:
     order = list(dict.fromkeys(row["name"] for row in rows))
     name_px = min(MAX_NAME_SHARE * frame.width_px, max(map(style.text_width, order)) + 12)
-    lowest = [] if is_by_corruption else data["lowest_text"].drop_nulls()
+    lowest: list[str] = [] if is_by_corruption else data["lowest_text"].drop_nulls().to_list()
     lowest_px = max((6 + style.text_width(text, SOURCE_PX) for text in lowest), default=0.0)
     panel = frame.panels(1, 1, left_px=name_px, right_px=VALUE_PX + lowest_px)
     labels = list(models.colors) if is_by_corruption else []

@@ -10,7 +10,7 @@ import duckdb
 from failmodes.analysis.evaluations.selection import Selection, select
 from failmodes.analysis.judging.claims import ClaimRow, judge_stored
 from failmodes.analysis.judging.findings.correction import selection_findings
-from failmodes.analysis.judging.findings.kind import Finding
+from failmodes.analysis.judging.findings.kind import Finding, read_findings
 from failmodes.analysis.judging.main_findings import main_findings
 from failmodes.analysis.judging.stored import are_findings, are_of_claims
 from failmodes.analysis.statistics.curve_shape import stored_settings
@@ -109,9 +109,10 @@ def derive_again(warehouse: Path) -> None:
 
 
 def _update_findings(con: duckdb.DuckDBPyConnection, selections: Sequence[Selection]) -> None:
-    """Judge everything if the stored findings are not current, except evaluations that are not whole."""
+    """Judge what has changed since the stored findings, except evaluations that are not whole, and correct all anew."""
     made = _findings_made(con, selections)
-    if not made.due(con) and are_findings(con):
+    due, are_ours = made.due(con), are_findings(con)
+    if not due and are_ours:
         return
     judged, judged_selections = list[Finding](), list[Selection]()
     unfit = list[str]()
@@ -121,7 +122,9 @@ def _update_findings(con: duckdb.DuckDBPyConnection, selections: Sequence[Select
             unfit = [""]
         if whole:
             judged_selections.append(replace(selection, evaluations=tuple(whole)))
-            judged += selection_findings(con, judged_selections[-1])
+            current = [evaluation_id for evaluation_id in judged_selections[-1].ids if evaluation_id not in due]
+            known = read_findings(con, current) if are_ours else []
+            judged += selection_findings(con, judged_selections[-1], known)
     replace_rows(con, FINDINGS, ({**finding._asdict(), "position": place} for place, finding in enumerate(judged, 1)))
     main = [
         {"evaluation_id": selection.ids[0], "sentence": sentence}
@@ -141,18 +144,28 @@ def _is_whole(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> bool:
 
 
 def _findings_made(con: duckdb.DuckDBPyConnection, selections: Sequence[Selection]) -> DerivedTable:
-    inputs = evaluation_inputs(con)
-    of_selections = [
-        [
-            [(e.label, e.facts["is_baseline"], inputs[e.evaluation_id]) for e in selection.evaluations],
-            selection.corruptions,
-            selection.extras,
-            selection.shared_cells,
-        ]
+    """Findings about each evaluation, and, with the key "", about all of them."""
+    inputs, settings = evaluation_inputs(con), asdict(stored_settings(con))
+    own = {
+        evaluation.evaluation_id: identity_of(
+            [
+                settings,
+                evaluation.label,
+                inputs[evaluation.evaluation_id],
+                selection.corruptions,
+                selection.extras,
+                selection.shared_cells,
+            ]
+        )
+        for selection in selections
+        for evaluation in selection.evaluations
+    }
+    together = [
+        [(evaluation.facts["is_baseline"], own[evaluation.evaluation_id]) for evaluation in selection.evaluations]
         for selection in selections
     ]
-    made_from = [asdict(stored_settings(con)), of_selections]
-    return DerivedTable(FINDINGS.name, source_hash(*SOURCES), {"": identity_of(made_from)} if selections else {})
+    every = {"": identity_of(together), **own} if selections else {}
+    return DerivedTable(FINDINGS.name, source_hash(*SOURCES), every)
 
 
 def _selections(con: duckdb.DuckDBPyConnection) -> list[Selection]:

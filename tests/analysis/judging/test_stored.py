@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from checkpoint_comparisons import of_kind
@@ -10,11 +11,11 @@ from fault_trials import attempt
 from synthetic_results import write_synthetic
 from warehouse_files import change_file
 
-from failmodes.analysis.evaluations.selection import select
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, select
 from failmodes.analysis.judging import derivation, stored
 from failmodes.analysis.judging.derivation import DERIVATION, change_settings, derive_again
 from failmodes.analysis.judging.findings.correction import selection_findings
-from failmodes.analysis.judging.findings.kind import Finding
+from failmodes.analysis.judging.findings.kind import Finding, Kind
 from failmodes.analysis.judging.statement import stored_rows, title_of
 from failmodes.analysis.judging.stored import open_current, warehouse_claims, warehouse_findings
 from failmodes.analysis.report import rendering
@@ -64,7 +65,9 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     judge = derivation.selection_findings
     judge_claims = stored.judge_stored
     monkeypatch.setattr(
-        derivation, "selection_findings", lambda con, own: calls.extend(own.labels.values()) or judge(con, own)
+        derivation,
+        "selection_findings",
+        lambda con, own, known: calls.extend(own.labels.values()) or judge(con, own, known),
     )
     for module in (derivation, stored):
         monkeypatch.setattr(
@@ -153,6 +156,21 @@ def test_a_load_judges_only_if_something_changed(loaded: Path, own: Path, judged
     assert own.read_bytes() == content, "only a load stores them"
     load([tmp_path / "more"], own, claims=[], derivation=DERIVATION)
     assert run_query(own, "from claims").is_empty()
+
+
+def test_adding_a_model_measures_that_model_alone(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = set[str]()
+    of_evaluation = Kind.of_evaluation
+
+    def noted(kind: Kind, con: Any, selection: Selection, evaluation: EvaluationInfo) -> list[Finding]:
+        measured.update([] if kind.is_condition else [evaluation.label])
+        return of_evaluation(kind, con, selection, evaluation)
+
+    write_synthetic(tmp_path / "more", models=("Gamma",), **SMALL)
+    monkeypatch.setattr(Kind, "of_evaluation", noted)
+    load([tmp_path / "more"], own, derivation=DERIVATION)
+    assert measured == {"Gamma"}
+    assert rows_of(own) == judge_all(own)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ is at most the sum of these rates, 4%; docs/soundness.md measures it, shapes inc
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import compress
 
 import duckdb
@@ -27,6 +28,7 @@ MAIN_ERRORS: Mapping[str, float] = {"better_model": BETTER_MODEL_ERROR, "largest
 ADDITIONS_ERROR = 0.0025  # for additions to the main statements, see `main_findings`
 FALSE_DISCOVERY_RATE = 0.0025
 NOT_SHOWN = "Not significant after correction for multiple testing: "
+NOT_JUDGED = "Not judged because {}: "
 
 
 def corrected(findings: Iterable[Finding]) -> list[Finding]:
@@ -54,6 +56,14 @@ def corrected(findings: Iterable[Finding]) -> list[Finding]:
     ]
 
 
+def uncorrected(finding: Finding) -> Finding:
+    """A finding as its kind judged it, before `corrected`."""
+    sentence = finding.sentence.removeprefix(NOT_SHOWN)
+    for kind in KINDS.values():
+        sentence = sentence.removeprefix(NOT_JUDGED.format(kind.claims)) if kind.is_condition else sentence
+    return finding._replace(verdict=finding.verdict_alone, sentence=sentence)
+
+
 def _p_values(findings: Sequence[Finding]) -> list[float]:
     return [finding.p_value or 0.0 for finding in findings]
 
@@ -66,8 +76,8 @@ def _without_invalid(findings: Iterable[Finding]) -> list[Finding]:
         ids = (finding.evaluation_id, finding.other_evaluation_id)
         condition = next((invalid[key, finding.kind] for key in ids if key and (key, finding.kind) in invalid), None)
         if condition and finding.verdict != "not_measurable":
-            reason = f"Not judged because {KINDS[condition.kind].claims}: {finding.sentence}"
-            finding = finding._replace(verdict="not_measurable", sentence=reason)
+            reason = NOT_JUDGED.format(KINDS[condition.kind].claims)
+            finding = finding._replace(verdict="not_measurable", sentence=reason + finding.sentence)
         kept.append(finding)
     return kept
 
@@ -84,7 +94,30 @@ def invalidated_by(findings: Iterable[Finding]) -> dict[tuple[str, str], Finding
     return invalid
 
 
-def selection_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """All findings about a selection, corrected, in the order of a report; needs shapes."""
-    every = counted("findings", proposed())
-    return corrected(finding for kind in every for finding in kind.of_selection(con, selection))
+def selection_findings(
+    con: duckdb.DuckDBPyConnection, selection: Selection, known: Iterable[Finding] = ()
+) -> list[Finding]:
+    """All findings about a selection, corrected, in the order of a report; needs shapes.
+
+    Args:
+        con: the warehouse.
+        selection: the evaluations.
+        known: findings of some of them, which are corrected with the others; what is said of these by themselves is
+            not measured again. Conditions and pairs are judged for all.
+    """
+    kinds = proposed()
+    by_kind = dict[tuple[str, str], list[Finding]]()
+    for finding in known:
+        by_kind.setdefault((finding.evaluation_id, finding.kind), []).append(uncorrected(finding))
+    judged_before = {evaluation_id for evaluation_id, _ in by_kind}
+    new = [evaluation for evaluation in selection.evaluations if evaluation.evaluation_id not in judged_before]
+    found = list[Finding]()
+    for kind in counted("findings", kinds):
+        if kind.is_condition or kind.is_of_pairs:
+            found += kind.of_selection(con, selection)
+            continue
+        for finding in kind.of_selection(con, replace(selection, evaluations=tuple(new))) if new else []:
+            by_kind.setdefault((finding.evaluation_id, finding.kind), []).append(finding)
+        for evaluation_id in selection.ids:
+            found += by_kind.get((evaluation_id, kind.name), [])
+    return corrected(found)

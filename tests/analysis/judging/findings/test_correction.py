@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from failmodes.analysis.judging.findings.correction import FALSE_DISCOVERY_RATE, NOT_SHOWN, corrected
+from failmodes.analysis.judging.findings.correction import FALSE_DISCOVERY_RATE, NOT_SHOWN, corrected, uncorrected
 from failmodes.analysis.judging.findings.kind import KINDS, Finding, all_kinds
 from failmodes.analysis.statistics.estimate import Word
 from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR, LARGEST_DROP_ERROR
@@ -79,6 +79,7 @@ def test_what_is_not_shown_is_inconclusive_and_says_why() -> None:
     (one,) = corrected([finding("largest_drop", 0.04)])
     assert (one.verdict, one.verdict_alone) == ("inconclusive", "supported")
     assert one.sentence == f"{NOT_SHOWN}The sentence of largest_drop."
+    assert uncorrected(one) == finding("largest_drop", 0.04)
 
 
 @pytest.fixture
@@ -104,6 +105,7 @@ def test_what_a_condition_invalidates_is_not_measurable_and_counts_nothing(condi
         "supported", "not_measurable", "supported", "not_measurable", "supported", "supported",
     ]  # fmt: skip
     assert found[1].sentence == "Not judged because it is at chance: The sentence of overconfidence."
+    assert [uncorrected(one) for one in found] == findings
     without = [finding(condition, None, "contradicted"), *findings[1:]]
     assert [one.verdict for one in corrected(without)] == [
         "contradicted", "inconclusive", "inconclusive", "supported", "supported", "supported",
