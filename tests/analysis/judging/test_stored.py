@@ -168,7 +168,7 @@ def test_adding_a_model_measures_that_model_alone(own: Path, tmp_path: Path, mon
 
     write_synthetic(tmp_path / "more", models=("Gamma",), **SMALL)
     monkeypatch.setattr(Kind, "of_evaluation", noted)
-    load([tmp_path / "more"], own, derivation=DERIVATION)
+    load([tmp_path / "more"], own, claims=[], derivation=DERIVATION)  # which would be judged of all
     assert measured == {"Gamma"}
     assert rows_of(own) == judge_all(own)
 
