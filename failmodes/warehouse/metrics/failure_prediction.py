@@ -70,12 +70,15 @@ def rank(certainty: NDArray[np.floating], failed: NDArray[np.bool_]) -> Ranking:
         failed: (N,) bool.
     """
     known = np.flatnonzero(~np.isnan(certainty))
-    _, group, counts = np.unique(-certainty[known], return_inverse=True, return_counts=True)
-    order = np.argsort(group, kind="stable")
-    places, starts = known[order], np.cumsum(counts) - counts
-    failures = np.bincount(group, failed[known], len(counts)).astype(np.int64)
+    order = np.argsort(-certainty[known], kind="stable")
+    places = known[order]
+    ranked = certainty[places]
+    is_first = np.append(True, ranked[1:] != ranked[:-1])[: len(ranked)]  # of images of one certainty
+    group, starts = np.cumsum(is_first) - 1, np.flatnonzero(is_first)
+    counts = np.diff(starts, append=len(places))
+    failures = np.bincount(group, failed[places], len(counts)).astype(np.int64)
     before = np.cumsum(failures) - failures
-    return Ranking(places, failed[places], group[order], starts, counts, failures, before)
+    return Ranking(places, failed[places], group, starts, counts, failures, before)
 
 
 def ranking_of(rows: CellRows, score: str) -> Ranking:

@@ -213,8 +213,9 @@ def skewness_of_mean(values: Floats, groups: Groups | None = None) -> float:
     """Third standardized moment of the mean of contributions (N,), of duplicates by group; 0 if all are equal."""
     apart = values - values.mean()
     sums = apart if groups is None else group_sums(apart, groups)
-    squares = float(np.square(sums).sum())
-    return float((sums**3).sum()) / squares**1.5 if squares > 0 else 0.0
+    squares = np.square(sums)  # times the sums: a tenth of the time of a power
+    total = float(squares.sum())
+    return float((squares * sums).sum()) / total**1.5 if total > 0 else 0.0
 
 
 def deviations(quantile: float, skewness: float) -> float:
