@@ -12,10 +12,12 @@ import math
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
+from io import StringIO
 from typing import Any, ClassVar
 
 import torch
@@ -32,6 +34,11 @@ from failmodes.runtime.storage.files import remove_stale_temporaries
 
 POLL_S = 0.1  # interval between reading messages of processes
 RETRIES = 2  # of a cell after its actor died
+WAIT_S = 5  # for a cell, until nodes of the cluster are asked for
+LOST_NODE = (
+    "a node of the Ray cluster was lost or cannot be reached: what is written remains, and the same command resumes on "
+    "the other nodes (with at most as many `processes` as they have CPUs)"
+)
 
 
 def choose_executor(study: Study, groups: list[list[Evaluation]], device: torch.device) -> Executor:
@@ -165,36 +172,66 @@ def run_on_ray(study: Study, count: int | None, tasks: Sequence[Task], progress:
 
     Raises:
         StudyError: there are more actors than CPUs.
+        LimitError: a node of the cluster was lost.
         ModelError: several actors died on one cell, or an actor failed.
     """
     ray = _import_ray()
-    started_here = not ray.is_initialized()
-    if started_here:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    try:
+    with _connected(ray):
         actors, threads, gpu = actor_resources(ray.cluster_resources(), count)
         options = {"num_gpus": gpu, "num_cpus": 1, "max_restarts": -1, "max_task_retries": RETRIES}
         arguments = pickle_study(study), list(sys.path), threads
         actor = ray.remote(**options)(RayWorker)
         pool = ray.util.ActorPool([actor.remote(*arguments) for _ in range(min(actors, len(tasks)))])
-        return _run_waves(pool, tasks, progress)
-    except ray.exceptions.RayActorError as error:
-        raise ModelError(
-            f"{RETRIES + 1} processes died on one cell ({first_line(error)}), most likely out of memory: use fewer "
-            "processes or a smaller batch_size"
-        ) from error
-    finally:
+        check = partial(_refuse_lost_nodes, ray, _alive(ray))
+        try:
+            return _run_waves(pool, check, tasks, progress)
+        except ray.exceptions.ActorUnavailableError as error:
+            raise LimitError(LOST_NODE) from error
+        except ray.exceptions.RayActorError as error:
+            check()
+            raise ModelError(
+                f"{RETRIES + 1} processes died on one cell ({first_line(error)}), most likely out of memory: use fewer "
+                "processes or a smaller batch_size"
+            ) from error
+
+
+def _refuse_lost_nodes(ray: Any, former: Collection[str]) -> None:
+    """Raise LimitError if one of the former nodes is lost: Ray would wait for another one, without an end."""
+    if not _alive(ray) >= set(former):
+        raise LimitError(LOST_NODE)
+
+
+def _alive(ray: Any) -> set[str]:
+    """IDs of the nodes that are connected."""
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+
+
+@contextmanager
+def _connected(ray: Any) -> Iterator[None]:
+    """A connection to the cluster, without the logs of dead processes, which Ray prints to stdout."""
+    started_here = not ray.is_initialized()
+    with redirect_stdout(StringIO()):
         if started_here:
-            ray.shutdown()
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        try:
+            yield
+        finally:
+            if started_here:
+                ray.shutdown()
 
 
-def _run_waves(pool: Any, tasks: Sequence[Task], progress: RunCallbacks) -> RunResult:
+def _run_waves(pool: Any, check: Callable[[], None], tasks: Sequence[Task], progress: RunCallbacks) -> RunResult:
+    """Run tasks on the actors of a pool; `check` is called while none finishes."""
     result = RunResult()
     for wave in waves(tasks, result):
         for task in wave:
             pool.submit(lambda actor, task: actor.run.remote(task), task)
         while pool.has_next():
-            messages, outcome = pool.get_next_unordered()
+            try:
+                messages, outcome = pool.get_next_unordered(timeout=WAIT_S)
+            except TimeoutError:
+                check()
+                continue
             for message in messages:
                 progress.call(*message)
             if isinstance(outcome, FailmodesError):

@@ -68,6 +68,33 @@ def test_a_ray_cluster_gives_the_rows_of_one_process_though_a_worker_is_killed(
     assert hashes(tmp_path / "out") == two_models_output[1]
 
 
+@pytest.mark.slow
+def test_a_lost_ray_node_is_one_line_and_the_other_nodes_go_on(two_models_output, tmp_path, monkeypatch, capfd) -> None:
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        other = cluster.add_node(num_cpus=1)
+        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+        path = study_of(two_models_output, tmp_path, 'executor = "ray"\nprocesses = 2')
+        nodes = [other]  # lost while clean images are evaluated, so that corrupted ones are still due
+        callbacks = RunCallbacks(shard=lambda _: nodes and cluster.remove_node(nodes.pop(), allow_graceful=False))
+        with pytest.raises(LimitError, match="^a node of the Ray cluster was lost"):
+            run_study(path, callbacks)
+        assert "raylet" not in "".join(capfd.readouterr())
+        assert hashes(tmp_path / "out").items() <= two_models_output[1].items()
+        cluster.wait_for_nodes()
+        with pytest.raises(StudyError, match="1 CPUs for 2 processes"):
+            run_study(path)
+        path.write_text(path.read_text().replace("processes = 2", "processes = 1"))
+        assert run_study(path).existing >= 1
+        assert hashes(tmp_path / "out") == two_models_output[1]
+    finally:
+        cluster.shutdown()
+
+
 def test_without_ray_the_error_names_the_extra(tmp_path, monkeypatch) -> None:
     study = read_study(write_tiny_study(tmp_path, extra='[evaluation]\nexecutor = "ray"\n'))
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
