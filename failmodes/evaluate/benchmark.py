@@ -145,12 +145,14 @@ def _open_images(asked: Benchmark, specs: dict[str, ModelSpec]) -> tuple[dict[st
             names = tuple(map(str, range(live.output_count or 0)))
     twice = first_duplicate(names)
     if twice is not None:
-        raise StudyError(f"benchmark: two labels have the name {twice!r}: set distinct label_names=")
+        raise StudyError(
+            f"benchmark: two labels have the name {twice!r}: set distinct names, options=Options(label_names=…)"
+        )
     path = _store(labeled, tuple(names), asked.to)
     keys = {"kind": "arrays", "path": str(path), "images": asked.image_count, **given_keys}
     keys["label"] = asked.options.dataset_label or ARRAYS_LABEL
     if asked.options.dataset_label is None:
-        note(f"titles call the images {ARRAYS_LABEL!r}: dataset_label= names them")
+        note(f"titles call the images {ARRAYS_LABEL!r}: options=Options(dataset_label=…) names them")
     if asked.masks is not None:
         keys["masks"] = str(stored_masks(asked.masks, labeled.images.shape, path))
     dataset = _dataset(keys, asked.to)

@@ -44,7 +44,8 @@ def chart(
     axes = _axes(points, threshold, panel.width, height)
     color = models.color(frame, *([(PUBLISHED, GRAY)] if others.phrase else []), **style.POINTS)
     layers = _layers(models, color, _symbols(evaluated, frame), _named(evaluated, *axes), threshold, *axes)
-    without_curvature = format_count(shapes["curvature"].null_count(), "curve")
+    lacking = shapes["curvature"].null_count()
+    not_drawn = f"; not drawn, since no drop is supported: {format_count(lacking, 'curve')}" if lacking else ""
     return Figure(
         alt.layer(*layers, data=points, width=panel.width, height=height),
         _title(evaluated, len(models.models)),
@@ -52,7 +53,7 @@ def chart(
         f"above its chord as a share of the drop), on {selection.images}; bars: "
         f"{format_percent(settings.interval_level, 0)} intervals over images, clipped at the plot; shaded: "
         f"|\u03ba| \u2264 {threshold:g}; {models.phrase(selection.averaged_phrase)}{others.phrase}"
-        f"labels where they fit; not drawn, since no drop is supported: {without_curvature}.",
+        f"labels where they fit{not_drawn}.",
         selection.source_line,
         frame,
     )

@@ -490,8 +490,8 @@ def claim_table(claims: Sequence[ClaimRow]) -> Table:
         for place, row in enumerate(group)
     ]
     note = (
-        "Supported: the whole interval agrees with the claim; contradicted: the whole interval disagrees; otherwise "
-        "inconclusive. Without correction for the number of claims."
+        "Supported: the whole interval (of a shape, 99% of its resamples) agrees with the claim; contradicted: it "
+        "disagrees; otherwise inconclusive. At 95% if nothing else is set, without correction for the number of claims."
     )
     return Table(
         "Claims", note, ("Verdict", "Claim", "Model", "Value", "Images"), tuple(rows), texts=TEXTS, is_stacked=True

@@ -110,7 +110,8 @@ class GateResult(Rendered):
             for rule in self.rules
         )
         images = images_text(self.pairing, *self._models)
-        basis = (f"Level {100 * self.level:.10g}%", images, about_text(self.is_about_training, *self._models))
+        level = f"One-sided {100 * self.level:.10g}% bounds"
+        basis = (level, images, about_text(self.is_about_training, *self._models))
         blocks: tuple[Block, ...] = (
             Sentence(f"Gate {self._outcome}: {self._title}", "lead"),
             Sentence(

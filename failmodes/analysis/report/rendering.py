@@ -324,7 +324,7 @@ def _numbers(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator[T
     accuracies = model_accuracies(con, selection)
     rows = [
         (
-            TableCell(model.label_with_seeds),
+            TableCell(f"{model.label_with_seeds}{' (baseline)' * bool(model.runs[0].facts['is_baseline'])}"),
             *(
                 TableCell(format_number(100 * mean.value), format_interval(mean.low, mean.high))
                 for mean in (accuracy.clean, accuracy.corrupted)

@@ -19,6 +19,7 @@ select
     outcomes.corruption,
     outcomes.severity,
     outcomes.image_id,
+    images.file,
     labels.class_name as label_name,
     predictions.class_name as predicted_name,
     outcomes.confidence,
@@ -33,6 +34,7 @@ inner join clean
         and outcomes.entropy_nats <= clean.entropy_nats
         and outcomes.log_sum_exp >= clean.log_sum_exp
 inner join evaluation_labels on outcomes.evaluation_id = evaluation_labels.evaluation_id
+left join images on evaluation_labels.dataset_id = images.dataset_id and outcomes.image_id = images.image_id
 left join classes as labels
     on evaluation_labels.dataset_id = labels.dataset_id and outcomes.label = labels.class_index
 left join classes as predictions

@@ -1,7 +1,7 @@
 -- Which images does every model fail? Correct for all when clean, incorrect for all at some severity; by corruptions.
 -- Parameter corruption: only these corruptions, by name.
 -- Parameter rows: maximum number of rows; default: 50.
-with images as (
+with failed as (
     select
         evaluation_labels.dataset_id,
         evaluation_labels.dataset_label,
@@ -18,15 +18,17 @@ with images as (
 )
 
 select
-    images.image_id,
+    failed.image_id,
+    any_value(images.file) as file,
     classes.class_name as label_name,
     count(*) as corruption_count,
-    string_agg(images.corruption, ', ' order by images.corruption) as corruptions,
-    min(images.evaluation_count) as evaluation_count,
-    avg(images.mean_onset_severity) as mean_onset_severity,
-    images.dataset_label
-from images
-left join classes on images.dataset_id = classes.dataset_id and images.label = classes.class_index
-group by images.dataset_id, images.dataset_label, images.image_id, classes.class_name
-order by corruption_count desc, mean_onset_severity asc, images.image_id asc
+    string_agg(failed.corruption, ', ' order by failed.corruption) as corruptions,
+    min(failed.evaluation_count) as evaluation_count,
+    avg(failed.mean_onset_severity) as mean_onset_severity,
+    failed.dataset_label
+from failed
+left join images on failed.dataset_id = images.dataset_id and failed.image_id = images.image_id
+left join classes on failed.dataset_id = classes.dataset_id and failed.label = classes.class_index
+group by failed.dataset_id, failed.dataset_label, failed.image_id, classes.class_name
+order by corruption_count desc, mean_onset_severity asc, failed.image_id asc
 limit coalesce(getvariable('rows'), 50)

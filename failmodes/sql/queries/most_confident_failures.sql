@@ -3,17 +3,20 @@
 -- Parameter corruption: only these corruptions, by name.
 -- Parameter rows: maximum number of rows; default: 50.
 select
-    corruption_label,
+    corruption,
     severity,
     image_id,
+    file,
     label_name,
     predicted_name,
     confidence,
     label_probability,
     model_label
-from confident_failures
+from predictions
 where
-    coalesce(list_contains(getvariable('model'), model_label), true)
+    not correct
+    and confidence is not null
+    and coalesce(list_contains(getvariable('model'), model_label), true)
     and coalesce(list_contains(getvariable('corruption'), corruption), true)
 order by confidence desc, model_label asc, image_id asc
 limit coalesce(getvariable('rows'), 50)

@@ -47,11 +47,12 @@ def heat_map(
     digits = 1 if cell_px >= DECIMAL_PX else 0
     texts = [format_number(100 * share, digits) if cell_px >= WHOLE_PX else "" for share in cells[value]]
     cells = cells.with_columns(is_high=pl.col("shade") > DARK_FROM * top, text=pl.Series(texts, dtype=pl.String))
+    label = "format(datum.value, '~g')"  # `values` would lose the first where Vega's rounding places it below 0
     x = alt.X("severity:O", title="severity", axis=alt.Axis(
-        labelAngle=0, domain=False, ticks=False, format="~g",
-        values=severities if cell_px >= DECIMAL_PX else [severity for severity in severities if not severity % 1],
+        labelAngle=0, domain=False, ticks=False,
+        labelExpr=label if cell_px >= DECIMAL_PX else f"datum.value % 1 ? '' : {label}",
     ))  # fmt: skip
-    names = name_axis(left_px, labelPadding=LABEL_PADDING_PX, labelLimit=left_px - LABEL_PADDING_PX)
+    names = name_axis(left_px, labelPadding=LABEL_PADDING_PX, labelLimit=1.3 * left_px)
     y = alt.Y("name:N", sort=order, title=None, axis=names)
     layers = number_layers(x, y, "shade:Q", top, tooltips, font_px=LABEL_PX if cell_px >= DECIMAL_PX else SOURCE_PX)
     plot = small_multiples(
