@@ -23,6 +23,7 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
         (
             "your-model.md",
             "model-sources.md",
+            "cluster.md",
             "corruptions.md",
             "benchmark-datasets.md",
             "asking.md",

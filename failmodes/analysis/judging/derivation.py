@@ -109,7 +109,7 @@ def derive_again(warehouse: Path) -> None:
 
 
 def _update_findings(con: duckdb.DuckDBPyConnection, selections: Sequence[Selection]) -> None:
-    """Judge what has changed since the stored findings, except evaluations that are not whole, and correct all anew."""
+    """Judge what has changed since the last load, except evaluations that are not whole, and correct all again."""
     made = _findings_made(con, selections)
     due, are_ours = made.due(con), are_findings(con)
     if not due and are_ours:

@@ -102,7 +102,7 @@ def selection_findings(
     Args:
         con: the warehouse.
         selection: the evaluations.
-        known: findings of some of them, which are corrected with the others; what is said of these by themselves is
+        known: findings of some of them, which are corrected with the others; what each says about one evaluation is
             not measured again. Conditions and pairs are judged for all.
     """
     kinds = proposed()
