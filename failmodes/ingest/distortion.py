@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 WINDOW = 7
 DATA_RANGE = 255
 K1, K2 = 0.01, 0.03
-BLOCK_VALUES = 1 << 18  # values at a time: small images together, large ones row by row, to limit temporary arrays
+BLOCK_VALUES = 1 << 18  # values of images that are filtered together, to limit temporary arrays
+CACHED_VALUES = 1 << 15  # values of which similarities are computed at once: their double precision fits a core's cache
 
 
 def rmse(clean: NDArray[np.uint8], corrupted: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -65,7 +66,7 @@ def _ssim_totals(clean: NDArray[np.uint8], corrupted: NDArray[np.uint8]) -> NDAr
     products, squares = (np.multiply(x, y, dtype=np.uint16) for x, y in ((a, b), (difference, difference)))
     sums = [_window_sums(values) for values in (a, b, products, squares)]
     of_rows = np.empty(count * height)
-    step = max(1, BLOCK_VALUES // (width * channels))
+    step = max(1, CACHED_VALUES // (width * channels))
     for start in range(0, count * height, step):
         rows = slice(start, start + step)
         similarity = _similarity(*(x[rows] for x in sums))
