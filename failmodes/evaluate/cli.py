@@ -28,7 +28,9 @@ DEFAULT_STUDY = Path("study.toml")
 
 def init(
     template: Annotated[Literal["digits", "cifar10", "folder"], typer.Argument(help="Template.")] = "digits",
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; - prints to stdout.")] = DEFAULT_STUDY,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write; - prints to stdout.", metavar="FILE")
+    ] = DEFAULT_STUDY,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing .toml file.")] = False,
 ) -> None:
     """Write a study file to start from, with comments on every key."""
@@ -49,7 +51,10 @@ def ingest(
     study_file: StudyArgument = DEFAULT_STUDY,
     images: Annotated[
         Path | None,
-        typer.Option(help="Write the study's images to this .csv file (- for stdout): image_id, label, class, file."),
+        typer.Option(
+            help="Write the study's images to this .csv file (- for stdout): image_id, label, class, file.",
+            metavar="FILE",
+        ),
     ] = None,
     force: ForceOption = False,
 ) -> None:
@@ -213,11 +218,14 @@ def import_(
     predictions: Annotated[
         Path, typer.Argument(help="Parquet or CSV file, one row per image, corruption and severity.")
     ],
-    label: Annotated[str, typer.Option(help="Model name in charts.")],
+    label: Annotated[str, typer.Option(help="Model name in charts.", metavar="NAME")],
     study_file: StudyArgument = DEFAULT_STUDY,
-    architecture: Annotated[str, typer.Option(help="Architecture of the model, stored in the results.")] = "imported",
+    architecture: Annotated[
+        str, typer.Option(help="Architecture of the model, stored in the results.", metavar="NAME")
+    ] = "imported",
     seed: Annotated[
-        int | None, typer.Option(help="Corruption seed of the images. Default: the first seed of the study.")
+        int | None,
+        typer.Option(help="Corruption seed of the images. Default: the first seed of the study.", metavar="N"),
     ] = None,
     only_study: Annotated[
         bool, typer.Option("--only-study", help="Ignore images and cells that are not in the study.")

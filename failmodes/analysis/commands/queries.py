@@ -33,6 +33,7 @@ OutputOption = Annotated[
     typer.Option(
         "--output",
         "-o",
+        metavar="FILE",
         help="Output file: .csv, .json, .md, .parquet or .tex (- for stdout: CSV, or --format).",
     ),
 ]
@@ -65,7 +66,9 @@ def query(
     limit: Annotated[
         int | None,
         typer.Option(
-            min=1, help=f"Maximum number of rows. Default: {TABLE_ROWS} for a table, all rows for other formats."
+            min=1,
+            metavar="N",
+            help=f"Maximum number of rows. Default: {TABLE_ROWS} for a table, all rows for other formats.",
         ),
     ] = None,
     force: ForceOption = False,
@@ -74,6 +77,7 @@ def query(
         list[str] | None,
         typer.Option(
             help="Only this model, by label. Repeatable.",
+            metavar="NAME",
             rich_help_panel=OF_SAVED,
             autocompletion=complete_model,
         ),
@@ -82,6 +86,7 @@ def query(
         list[str] | None,
         typer.Option(
             help="Only this corruption. Repeatable.",
+            metavar="NAME",
             rich_help_panel=OF_SAVED,
             autocompletion=complete_corruption,
         ),
@@ -96,9 +101,10 @@ def query(
         ),
     ] = None,
     list_queries: Annotated[bool, typer.Option("--list", help="List the saved queries and their options.")] = False,
-    timeout: Annotated[float, typer.Option(help="Time limit in seconds.", min=0.001)] = 60,
+    timeout: TimeoutOption = 60,
     memory_gb: Annotated[
-        float | None, typer.Option(help="Memory limit in GB. Default: half of the machine's memory.", min=0.1)
+        float | None,
+        typer.Option(help="Memory limit in GB. Default: half of the machine's memory.", metavar="GB", min=0.1),
     ] = None,
 ) -> None:
     """Query the warehouse in SQL, read-only.
