@@ -191,7 +191,7 @@ def download_dataset(name: str, folder: Path) -> Path:
         DownloadError: it could not be downloaded, does not match its checksum, or does not unpack.
     """
     if name not in ARCHIVES:
-        raise StudyError(f"unknown download {name!r}: {did_you_mean(name.lower().replace('_', '-'), ARCHIVES)}")
+        raise StudyError(f"unknown download {name!r}: {did_you_mean(name.replace('_', '-'), ARCHIVES)}")
     archive = ARCHIVES[name]
     target = make_folder(folder) / archive.folder
     if target.is_dir():

@@ -372,5 +372,5 @@ def is_id(name: str, evaluation_id: str) -> bool:
 def _refuse_unknown(kind: str, requested: Sequence[str], known: set[str], *, are_ids: bool = False) -> None:
     for name in requested:
         if not (any(is_id(name, evaluation_id) for evaluation_id in known) if are_ids else name in known):
-            hint = did_you_mean(name, known, f"it has {join_names(sorted(known))}")
+            hint = did_you_mean(name, sorted(known), f"it has {join_names(sorted(known))}")
             raise StudyError(f"no {kind} {shown(name)} in this warehouse: {hint}")

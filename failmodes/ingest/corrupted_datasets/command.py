@@ -138,7 +138,7 @@ def _option_at(location: Location) -> str:
 def _writer_of(layout: str) -> type[SetWriter]:
     writers = {name: known.writer for name, known in set_layouts().items() if known.writer is not None}
     if layout not in writers:
-        raise StudyError(f"--layout: unknown layout {layout!r}: {did_you_mean(layout.lower(), writers)}")
+        raise StudyError(f"--layout: unknown layout {layout!r}: {did_you_mean(layout, writers)}")
     return writers[layout]
 
 
