@@ -40,7 +40,7 @@ from failmodes.evaluate.cli import (
     train_models,
 )
 from failmodes.ingest.cli import corrupt, download
-from failmodes.runtime.errors import IncompleteRunError, printable
+from failmodes.runtime.errors import IncompleteRunError, StudyError, printable
 from failmodes.runtime.packages import require
 from failmodes.runtime.process import interruptible, lift_limits, limit_command, query_memory
 from failmodes.runtime.progress import stages_shown
@@ -276,6 +276,7 @@ def images(
     from failmodes.evaluate.study_images import open_study_images
     from failmodes.runtime.storage.locations import find_warehouse
 
+    _check_selection(condition, image, corruption, {"--model": model, "--evaluation": evaluation})
     check_result(output, FORMATS, force=force)
     frame_of(layout, width)  # before minutes of work, as the theme
     named_theme("light" if theme is None else theme)
@@ -294,6 +295,21 @@ def images(
     if output != STDOUT:
         say(printable(str(output)))
         suggest(f"failmodes report{named(where)}")
+
+
+def _check_selection(
+    condition: str | None, image: list[int] | None, corruption: list[str] | None, others: dict[str, list[str] | None]
+) -> None:
+    """Refuse options of `images` that do not select images, or select them in both ways."""
+    ways = "give either --filter, or --image and --corruption"
+    refused = [flag for flag, values in {"--image": image, "--corruption": corruption, **others}.items() if values]
+    if condition is not None and refused:
+        raise StudyError(
+            f"--filter cannot be combined with {', '.join(refused)}: {ways}; a filter may name them itself, as in "
+            "\"corruption = 'fog' and model_label = 'ResNet-18'\""
+        )
+    if condition is None and not (image and corruption):
+        raise StudyError(f"no images selected: {ways}")
 
 
 def _attention_of(where: Path | None) -> "AttentionOf | None":

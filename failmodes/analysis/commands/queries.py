@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from failmodes.runtime.errors import StudyError
+from failmodes.runtime.errors import StudyError, translated
 from failmodes.runtime.process import limit_command, query_memory
 from failmodes.runtime.terminal import named, note, say, suggest
 from failmodes.warehouse.cli import READING_S, Command, TimeoutOption, WhereArgument
@@ -18,6 +18,8 @@ from failmodes.warehouse.output_files import STDOUT, ForceOption, check_result, 
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from failmodes.warehouse.database.query import MissingValueError
 
 TABLE_ROWS = 50  # default number of rows of a table
 OF_SAVED = "For saved queries"  # panel of the help
@@ -121,13 +123,20 @@ def query(
     check_format(output_format, output, force=force)
     limit_command(timeout, query_memory(memory_gb))  # before imports start threads
     from failmodes.runtime.storage.locations import find_warehouse
+    from failmodes.warehouse.database.query import MissingValueError
 
     path = find_warehouse(where)
-    if output is None and output_format in (None, "table"):
+    with translated(MissingValueError, _as_options):
+        if output is not None or output_format not in (None, "table"):
+            _give_all(path, sql, parameters, limit, timeout, output_format, output, force=force)
+            return
         _show_table(path, sql, parameters, limit or TABLE_ROWS, vertical, timeout)
-        suggest("failmodes query --list" if not sql.startswith("@") else f"failmodes schema{named(where)}")
-        return
-    _give_all(path, sql, parameters, limit, timeout, output_format, output, force=force)
+    suggest("failmodes query --list" if not sql.startswith("@") else f"failmodes schema{named(where)}")
+
+
+def _as_options(error: "MissingValueError") -> "MissingValueError":
+    """The error with the options that give the values."""
+    return type(error)(error.names, f"add {' '.join(f'--param {name}=…' for name in error.names)}")
 
 
 def _give_all(
