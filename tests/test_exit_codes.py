@@ -80,6 +80,7 @@ CASES = {
     "SQL that writes": case("query", 2, "is refused", "drop table models", "w.duckdb"),
     "filter of images": case("images w.duckdb --filter", 2, "corruptoin", "corruptoin = 'fog'"),
     "study with another corruption": case("ingest misspelt.toml", 2, "did you mean 'fog'"),
+    "rules that are not TOML": case("gate cut.toml w.duckdb", 2, "gate file cut.toml"),
     "metric of a rule": case("gate metric.toml w.duckdb", 2, "did you mean 'accuracy'"),
     "missing study": case("ingest nothing.toml", 2, "study file nothing.toml does not exist"),
     "missing warehouse": case("query @worst_cells nothing.duckdb", 2, "warehouse nothing.duckdb does not exist"),
@@ -125,6 +126,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, handed: Path) -> Path:
     for name, keys in MODELS.items():
         (here / name).write_text(STUDY.format(**plain) + MODEL.format(keys=keys))
     rule = {"metric": "accuracy", "corruption": "fog", "limit": 'relation = "worse_by_at_most"\nlimit = 0.9'}
+    (here / "cut.toml").write_text("[gate")
     for name, changes in GATES.items():
         (here / name).write_text(GATE.format(**rule | changes))
     return here
