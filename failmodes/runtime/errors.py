@@ -175,6 +175,11 @@ def listed(names: Collection[object], most: int) -> str:
     return ", ".join(map(str, islice(names, most))) + more
 
 
+def counted(count: int, singular: str, plural: str | None = None) -> str:
+    """A count with its noun: `1 image`, `2,000 images`; `plural` for a noun that does not take an s."""
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
+
+
 def did_you_mean(
     name: str, known: Iterable[str], otherwise: str | None = None, *, most: int = 1, cutoff: float = 0.6
 ) -> str:
