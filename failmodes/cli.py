@@ -94,7 +94,11 @@ def run(
     ] = False,
     strict: StrictOption = False,
 ) -> None:
-    """Run the whole study (ingest, train, evaluate, load, analyze, report), skipping steps already done."""
+    """Run the whole study (ingest, train, evaluate, load, analyze, report), skipping steps already done.
+
+    Keys of --json: those of `failmodes evaluate --json`; with --dry-run: models (label, cells, missing, images,
+    seconds), device, device_count, seconds, disk_bytes and free_bytes.
+    """
     from failmodes.analysis.judging.derivation import DERIVATION
     from failmodes.analysis.judging.statement import stored_rows
     from failmodes.evaluate.study.study_file import read_study
@@ -157,7 +161,9 @@ def load(
             help="Dataset of the published accuracies, if the file name (cifar10_…) does not say.", metavar="NAME"
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a summary to stdout as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a summary to stdout as JSON; see the keys above.")
+    ] = False,
 ) -> None:
     """Load evaluated cells into the warehouse: only new files, each verified by its hash.
 

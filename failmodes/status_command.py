@@ -88,7 +88,9 @@ def status(
     full: Annotated[
         bool, typer.Option("--full", help="Run all data checks again instead of showing stored results.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the status to stdout as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the status to stdout as JSON; see the keys above.")
+    ] = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:
     """Show a study's progress, the warehouse contents and the result of all data checks.

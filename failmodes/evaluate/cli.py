@@ -142,7 +142,9 @@ def _named(study_file: Path) -> str:
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Treat warnings as errors: stop before the corrupted images with exit code 1.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print summary, assumptions and notes to stdout as JSON.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print summary, assumptions and notes to stdout as JSON; see the keys above.")
+]
 
 
 def evaluate(
@@ -158,6 +160,9 @@ def evaluate(
     Warnings are printed first, then assumptions: the images and each model's input, outputs, classes and attention
     method. Clean images are evaluated first, and the predictions on them are checked. Warnings are stored in the
     results and printed again by every later call.
+
+    Keys of --json: images (text), evaluations, written, existing and rewritten (shards), notes (topic, text, label,
+    level), changed_predictions (by label) and failures (evaluation_id, model_label, reason).
     """
     require("evaluate", "`failmodes evaluate`")
     evaluate_models(*open_study(study_file), redo_damaged=redo_damaged, strict=strict, as_json=as_json)

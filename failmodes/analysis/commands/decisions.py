@@ -112,7 +112,9 @@ def gate(
     json_file: Annotated[
         Path | None,
         typer.Option(
-            "--json", metavar="FILE", help="Write all results as JSON to this file (- for stdout, instead of the text)."
+            "--json",
+            metavar="FILE",
+            help="Write all results as JSON to this file (- for stdout, instead of the text); keys: docs/gate.md.",
         ),
     ] = None,
     junit_file: Annotated[

@@ -59,7 +59,7 @@ def claims(
         typer.Option(
             "--json",
             metavar="FILE",
-            help="Write all results as JSON to this file (- for stdout, instead of the table).",
+            help="Write all results as JSON to this file (- for stdout, instead of the table); keys: docs/gate.md.",
         ),
     ] = None,
     markdown_file: Annotated[
