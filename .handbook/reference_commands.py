@@ -66,6 +66,8 @@ def _spellings(option: Any) -> list[str]:
 
 def _meaning(option: Any) -> str:
     default = option.default
+    if option.required:
+        return f"{option.help} Required."
     if option.is_flag or default in (None, (), [], "") or callable(default):
         return option.help or ""
     return f"{(option.help or '').rstrip('.')}. Default: `{default}`."

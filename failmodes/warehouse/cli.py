@@ -55,7 +55,7 @@ def in_one_notation(params: Any) -> Any:
     return params
 
 
-def _usage_pieces(usage: str, _ctx: Any) -> list[str]:
+def _usage_pieces(usage: str, ctx: Any) -> list[str]:  # noqa: ARG001  # typer may pass it by name
     return [usage]
 
 
