@@ -66,6 +66,8 @@ def _spellings(option: Any) -> list[str]:
 
 def _meaning(option: Any) -> str:
     default = option.default
+    if option.required:
+        return f"{option.help} Required."
     if option.is_flag or default in (None, (), [], "") or callable(default):
         return option.help or ""
     return f"{(option.help or '').rstrip('.')}. Default: `{default}`."
@@ -76,8 +78,9 @@ def _value(parameter: Any) -> str:
     annotation = parameter.type_descriptor.annotation
     if getattr(parameter, "is_flag", False) or annotation is bool:
         return ""
-    if get_origin(annotation) is Literal:
-        return " or ".join(map(code, get_args(annotation)))
+    choices = get_args(annotation) if get_origin(annotation) is Literal else (parameter.metavar or "").split("|")
+    if len(choices) > 1:
+        return " or ".join(map(code, choices))
     if get_origin(annotation) is list:
         annotation = get_args(annotation)[0]
     words = OF_PYTHON.get(annotation, "text")

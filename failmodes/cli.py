@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,8 @@ from failmodes.analysis.commands.decisions import compare, export, gate, publish
 from failmodes.analysis.commands.queries import SqlCommand, query, schema
 from failmodes.analysis.commands.remove import remove
 from failmodes.analysis.commands.report import (
+    LAYOUT_CHOICES,
+    THEME_CHOICES,
     PairCommand,
     chart,
     claims,
@@ -38,13 +40,21 @@ from failmodes.evaluate.cli import (
     train_models,
 )
 from failmodes.ingest.cli import corrupt, download
-from failmodes.runtime.errors import IncompleteRunError, printable
+from failmodes.runtime.errors import IncompleteRunError, StudyError, printable
 from failmodes.runtime.packages import require
 from failmodes.runtime.process import interruptible, lift_limits, limit_command, query_memory
 from failmodes.runtime.progress import stages_shown
 from failmodes.runtime.terminal import announce_output, named, note, print_json, say, shown_path, suggest
 from failmodes.status_command import status
-from failmodes.warehouse.cli import Command, TimeoutOption, WhereArgument, load_outputs, load_published, load_summary
+from failmodes.warehouse.cli import (
+    Command,
+    Commands,
+    TimeoutOption,
+    WhereArgument,
+    load_outputs,
+    load_published,
+    load_summary,
+)
 from failmodes.warehouse.completion import complete_corruption, complete_model
 from failmodes.warehouse.output_files import STDOUT, ForceOption, check_result, result_file
 
@@ -84,7 +94,11 @@ def run(
     ] = False,
     strict: StrictOption = False,
 ) -> None:
-    """Run the whole study (ingest, train, evaluate, load, analyze, report), skipping steps already done."""
+    """Run the whole study (ingest, train, evaluate, load, analyze, report), skipping steps already done.
+
+    Keys of --json: those of `failmodes evaluate --json`; with --dry-run: models (label, cells, missing, images,
+    seconds), device, device_count, seconds, disk_bytes and free_bytes.
+    """
     from failmodes.analysis.judging.derivation import DERIVATION
     from failmodes.analysis.judging.statement import stored_rows
     from failmodes.evaluate.study.study_file import read_study
@@ -131,17 +145,25 @@ def load(
     where: ResultsArgument = None,
     more: Annotated[list[str] | None, typer.Argument(help="Further studies, output folders or URLs.")] = None,
     into: Annotated[
-        Path | None, typer.Option(help="Warehouse file to write (local). Default: the warehouse of the first WHERE.")
+        Path | None,
+        typer.Option(
+            help="Warehouse file to write (local). Default: the warehouse of the first WHERE.", metavar="FILE"
+        ),
     ] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Rebuild from only the given inputs.")] = False,
     published: Annotated[
         list[Path] | None,
-        typer.Option(help="Published accuracies to show alongside (RobustBench CSV). Repeatable."),
+        typer.Option(help="Published accuracies to show alongside (RobustBench CSV). Repeatable.", metavar="FILE"),
     ] = None,
     published_of: Annotated[
-        str | None, typer.Option(help="Dataset of the published accuracies, if the file name (cifar10_…) does not say.")
+        str | None,
+        typer.Option(
+            help="Dataset of the published accuracies, if the file name (cifar10_…) does not say.", metavar="NAME"
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a summary to stdout as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a summary to stdout as JSON; see the keys above.")
+    ] = False,
 ) -> None:
     """Load evaluated cells into the warehouse: only new files, each verified by its hash.
 
@@ -195,24 +217,33 @@ def images(
         str | None,
         typer.Option(
             "--filter",
+            metavar="CONDITION",
             help="SQL condition with order and limit: \"corruption = 'fog' and severity = 3 and not correct "
             'order by confidence desc limit 24". Add clean_correct for images that are correct when clean.',
         ),
     ] = None,
     image: Annotated[
         list[int] | None,
-        typer.Option(min=0, help="This image from clean to the last severity, one row per model. Repeatable."),
+        typer.Option(
+            min=0,
+            metavar="ID",
+            help="This image from clean to the last severity, one row per model. Requires --corruption. Repeatable.",
+        ),
     ] = None,
     corruption: Annotated[
         list[str] | None,
-        typer.Option(help="With --image: under this corruption. Repeatable.", autocompletion=complete_corruption),
+        typer.Option(
+            help="With --image: under this corruption. Repeatable.", metavar="NAME", autocompletion=complete_corruption
+        ),
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(help="With --image: only this model, by label. Repeatable.", autocompletion=complete_model),
+        typer.Option(
+            help="With --image: only this model, by label. Repeatable.", metavar="NAME", autocompletion=complete_model
+        ),
     ] = None,
     evaluation: Annotated[
-        list[str] | None, typer.Option(help="With --image: only this evaluation, by ID. Repeatable.")
+        list[str] | None, typer.Option(help="With --image: only this evaluation, by ID. Repeatable.", metavar="ID")
     ] = None,
     attention: Annotated[
         bool,
@@ -220,15 +251,22 @@ def images(
     ] = False,
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="Output file: .png, .svg, .pdf, .html or .json (- for SVG on stdout)."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Output file: .png, .svg, .pdf, .html or .json (- for SVG on stdout).",
+        ),
     ] = Path("images.png"),
     force: ForceOption = False,
     layout: Annotated[
-        Literal["page", "paper"], typer.Option(help="page (180 mm) or paper (85 mm, one column).")
+        str, typer.Option(help="page (180 mm) or paper (85 mm, one column).", metavar=LAYOUT_CHOICES)
     ] = "page",
-    width: Annotated[str | None, typer.Option(help="Width, such as 85mm; overrides --layout.")] = None,
+    width: Annotated[
+        str | None, typer.Option(help="Width, such as 85mm; overrides --layout.", metavar="LENGTH")
+    ] = None,
     theme: Annotated[
-        Literal["light", "dark"] | None, typer.Option(help="Default: light; for HTML, the reader's system setting.")
+        str | None, typer.Option(help="Default: light; for HTML, the reader's system setting.", metavar=THEME_CHOICES)
     ] = None,
     timeout: TimeoutOption = IMAGES_S,
 ) -> None:
@@ -238,11 +276,16 @@ def images(
     """
     limit_command(timeout, query_memory(None))
     from failmodes.analysis.charts.style.figure import FORMATS
+    from failmodes.analysis.charts.style.frame import frame_of
+    from failmodes.analysis.charts.style.theme import named_theme
     from failmodes.analysis.results.shown_images import find_images
     from failmodes.evaluate.study_images import open_study_images
     from failmodes.runtime.storage.locations import find_warehouse
 
+    _check_selection(condition, image, corruption, {"--model": model, "--evaluation": evaluation})
     check_result(output, FORMATS, force=force)
+    frame_of(layout, width)  # before minutes of work, as the theme
+    named_theme("light" if theme is None else theme)
     attention_of = _attention_of(where) if attention else None
     path = find_warehouse(where)
     with stages_shown("images"):
@@ -252,12 +295,27 @@ def images(
             attention_of=attention_of, timeout_s=timeout,
         )  # fmt: skip
         with result_file(output, "images.svg") as file:
-            sheet.save(file, layout=layout, width=width, theme=theme, force=force)
+            sheet.save(file, layout=layout, width=width, theme=theme, force=force)  # type: ignore[arg-type]  # checked
     for line in sheet.notes:
         note(line)
     if output != STDOUT:
         say(printable(str(output)))
         suggest(f"failmodes report{named(where)}")
+
+
+def _check_selection(
+    condition: str | None, image: list[int] | None, corruption: list[str] | None, others: dict[str, list[str] | None]
+) -> None:
+    """Refuse options of `images` that do not select images, or select them in both ways."""
+    ways = "give either --filter, or --image and --corruption"
+    refused = [flag for flag, values in {"--image": image, "--corruption": corruption, **others}.items() if values]
+    if condition is not None and refused:
+        raise StudyError(
+            f"--filter cannot be combined with {', '.join(refused)}: {ways}; a filter may name them itself, as in "
+            "\"corruption = 'fog' and model_label = 'ResNet-18'\""
+        )
+    if condition is None and not (image and corruption):
+        raise StudyError(f"no images selected: {ways}")
 
 
 def _attention_of(where: Path | None) -> "AttentionOf | None":
@@ -277,10 +335,16 @@ def _attention_of(where: Path | None) -> "AttentionOf | None":
 def explore(
     where: WhereArgument = None,
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Port. Default: the first free port from 2718.")
+        int | None,
+        typer.Option(
+            min=1, max=65535, metavar="PORT", help="Port, 1 to 65535. Default: the first free port from 2718."
+        ),
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; any address but 127.0.0.1 admits others who have the token.")
+        str,
+        typer.Option(
+            metavar="ADDRESS", help="Address to listen on; any address but 127.0.0.1 admits others who have the token."
+        ),
     ] = "127.0.0.1",
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the page in the browser, or only print its address.")
@@ -344,6 +408,7 @@ def build_app(first_word: str | None = None) -> typer.Typer:
     """Build the command line, with only the command `first_word` if it is one, since typer parses every command."""
     only = first_word if any(first_word in commands for commands in COMMANDS.values()) else None
     app = typer.Typer(
+        cls=Commands,
         no_args_is_help=True,
         epilog=EPILOGUE,
         help="Robustness evaluation for image classifiers, with every per-image result queryable in SQL.\n\n"

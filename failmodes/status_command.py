@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from failmodes.analysis.render.blocks import Sentence, Table, TableCell
-from failmodes.runtime.errors import MissingExtraError, WarehouseError
+from failmodes.runtime.errors import MissingExtraError, WarehouseError, counted
 from failmodes.runtime.packages import require
 from failmodes.runtime.process import limit_command
 from failmodes.runtime.progress import stages_shown
@@ -66,11 +66,11 @@ class StudyProgress(NamedTuple):
         """What is left to do before loading, and the command for it; empty if nothing."""
         resume = f"resume with `failmodes run {self.study_file}`"
         if count := len(self.untrained):
-            return f"{count:,} model{'s' if count > 1 else ''} not trained yet: {resume}"
+            return f"{counted(count, 'model')} not trained yet: {resume}"
         if count := len(self.not_downloaded):
-            return f"{count:,} model{'s' if count > 1 else ''} not downloaded yet: {resume}, which downloads them"
+            return f"{counted(count, 'model')} not downloaded yet: {resume}, which downloads them"
         missing = sum(evaluation.missing_count for evaluation in self.evaluations)
-        return f"{missing:,} shard{'s' if missing > 1 else ''} not evaluated yet: {resume}" if missing else ""
+        return f"{counted(missing, 'shard')} not evaluated yet: {resume}" if missing else ""
 
     def as_json(self) -> dict[str, Any]:
         """The progress as --json prints it."""
@@ -88,7 +88,9 @@ def status(
     full: Annotated[
         bool, typer.Option("--full", help="Run all data checks again instead of showing stored results.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the status to stdout as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the status to stdout as JSON; see the keys above.")
+    ] = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:
     """Show a study's progress, the warehouse contents and the result of all data checks.
@@ -226,7 +228,7 @@ def warehouse_blocks(path: Path, status: "WarehouseStatus") -> Iterator["Block"]
     yield from map(Sentence, dict.fromkeys(notes))
     failed = [check for check in status.checks if not check.passed]
     for check in failed:
-        yield Sentence(f"FAILED {check.name}: {check.invariant} (violated by {check.row_count:,} rows)")
+        yield Sentence(f"FAILED {check.name}: {check.invariant} (violated by {counted(check.row_count, 'row')})")
     if status.stale_derived:
         yield Sentence(f"out of date: {', '.join(status.stale_derived)}: `failmodes load` recomputes them")
     yield Sentence(f"{len(status.checks) - len(failed)} of {len(status.checks)} checks pass")

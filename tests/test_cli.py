@@ -1,15 +1,21 @@
 """Every command through its installed script in a separate directory: output and errors."""
 
+import re
 import subprocess
 import sys
 
 import pytest
+import typer
 from installed_script import failmodes
+
+from failmodes.cli import app
 
 COMMANDS = (
     "init", "run", "status", "download", "corrupt", "ingest", "train", "evaluate", "load", "remove", "query", "schema",
     "claims", "shapes", "chart", "images", "explore", "report", "compare",
 )  # fmt: skip
+VALUE = re.compile(r"[A-Z][A-Z_]*(?:=[A-Z]+| [A-Z]+)?")  # FILE, NAME=VALUE, A B
+CHOICES = re.compile(r"[a-z0-9-]+(?:\|[a-z0-9-]+)+")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -41,11 +47,36 @@ def test_the_commands_load_no_library_before_one_of_them_is_called() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-def test_help_has_arguments_in_capitals_and_flags_without_a_type(tmp_path) -> None:
-    for command, arguments in (("chart", "[NAME] [WHERE]"), ("query", "[SQL] [WHERE]"), ("report", "[WHERE]")):
-        text = failmodes(command, "--help", folder=tmp_path).stdout
-        assert f"Usage: failmodes {command} [OPTIONS] {arguments}" in text
-        assert "<bool>" not in text
+def test_the_usage_line_has_arguments_in_capitals_optional_ones_in_brackets(tmp_path) -> None:
+    for command, arguments in (("chart", "[NAME] [WHERE]"), ("load", "[WHERE] [MORE]..."), ("compare", "A B [WHERE]")):
+        assert (
+            f"Usage: failmodes {command} [OPTIONS] {arguments}" in failmodes(command, "--help", folder=tmp_path).stdout
+        )
+
+
+GROUP = typer.main.get_command(app)
+
+
+@pytest.mark.skipif(not hasattr(typer.core.TyperOption, "display_type_rich"), reason="this typer has its own notation")
+@pytest.mark.parametrize("command", [GROUP, *GROUP.commands.values()], ids=lambda command: command.name or "all")
+def test_the_help_names_values_in_capitals_lists_choices_and_gives_flags_no_type(command) -> None:
+    context = command.make_context("failmodes", [], resilient_parsing=True)
+    for param in command.get_params(context):
+        name, shown = param.opts[0], param.display_type_rich(ctx=context)
+        if getattr(param, "is_flag", False):
+            assert shown is None, name
+        elif name.startswith("-"):
+            assert VALUE.fullmatch(shown) or CHOICES.fullmatch(shown), (name, shown)
+        else:
+            assert VALUE.fullmatch(param.metavar), name
+            assert shown is None or CHOICES.fullmatch(shown), (name, shown)
+        sentence = re.sub(r"\[[^]]*\]$", "", param.get_help_record(context)[1]).strip()
+        assert sentence.endswith("."), (name, sentence)
+
+
+def test_a_required_option_is_marked_as_one(tmp_path) -> None:
+    assert "--evaluation" in failmodes("export", "a.duckdb", folder=tmp_path, expect=2).stderr
+    assert next(each for each in GROUP.commands["export"].params if each.opts == ["--evaluation"]).required
 
 
 def test_charts_are_listed_and_a_misspelled_one_has_a_hint(tmp_path, handed) -> None:
@@ -53,6 +84,13 @@ def test_charts_are_listed_and_a_misspelled_one_has_a_hint(tmp_path, handed) -> 
     assert any(line.startswith("curves\t") for line in listed)
     assert "did you mean 'curves'?" in failmodes("chart", "curve", folder=handed, expect=2).stderr
     assert "--list" in failmodes("chart", folder=tmp_path, expect=2).stderr
+
+
+@pytest.mark.parametrize("command", [("chart", "curves"), ("images", "--filter", "true")], ids=lambda words: words[0])
+@pytest.mark.parametrize("option", [("--theme", "drak"), ("--layout", "pagee")], ids=lambda words: words[0])
+def test_an_unknown_theme_or_layout_is_one_line_in_every_command(handed, command, option) -> None:
+    (line,) = failmodes(*command, *option, folder=handed, expect=2).stderr.splitlines()
+    assert option[1] in line
 
 
 def test_a_script_shows_the_error_of_an_argument_without_that_of_pydantic(tmp_path) -> None:

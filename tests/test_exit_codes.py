@@ -69,11 +69,18 @@ CASES = {
     "value out of range": case("shapes w.duckdb --level 7", 2, "Invalid value"),
     "corruption": case("corrupt digits --to set --corruption fogg", 2, "did you mean 'fog'"),
     "model of a comparison": case("compare Alfa Beta w.duckdb", 2, "did you mean 'Alpha'"),
+    "model in another case": case("chart curves w.duckdb --model ALPHA", 2, "did you mean 'Alpha'"),
+    "metric of the schema": case("schema auorc w.duckdb", 2, "'auroc'"),
+    "column of a chart": case("chart curves w.duckdb --by corruptoin", 2, "did you mean 'corruption'"),
+    "no images": case("images w.duckdb --attention", 2, "--filter"),
+    "images twice": case("images w.duckdb --filter true --image 1 --corruption fog", 2, "--image"),
+    "image without corruption": case("images w.duckdb --image 1", 2, "--corruption"),
     "saved query": case("query @worst w.duckdb", 2, "did you mean 'worst_cells'"),
     "SQL that is none": case("query", 2, "syntax error", "selec 1", "w.duckdb"),
     "SQL that writes": case("query", 2, "is refused", "drop table models", "w.duckdb"),
     "filter of images": case("images w.duckdb --filter", 2, "corruptoin", "corruptoin = 'fog'"),
     "study with another corruption": case("ingest misspelt.toml", 2, "did you mean 'fog'"),
+    "rules that are not TOML": case("gate cut.toml w.duckdb", 2, "gate file cut.toml"),
     "metric of a rule": case("gate metric.toml w.duckdb", 2, "did you mean 'accuracy'"),
     "missing study": case("ingest nothing.toml", 2, "study file nothing.toml does not exist"),
     "missing warehouse": case("query @worst_cells nothing.duckdb", 2, "warehouse nothing.duckdb does not exist"),
@@ -119,6 +126,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, handed: Path) -> Path:
     for name, keys in MODELS.items():
         (here / name).write_text(STUDY.format(**plain) + MODEL.format(keys=keys))
     rule = {"metric": "accuracy", "corruption": "fog", "limit": 'relation = "worse_by_at_most"\nlimit = 0.9'}
+    (here / "cut.toml").write_text("[gate")
     for name, changes in GATES.items():
         (here / name).write_text(GATE.format(**rule | changes))
     return here

@@ -10,7 +10,7 @@ from published_files import write_published_files
 from synthetic_results import write_synthetic
 
 from failmodes.runtime import errors
-from failmodes.status_command import KEYS
+from failmodes.status_command import KEYS, StudyProgress
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,6 +51,24 @@ def test_status_prints_json(handed: Path) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", found["updated_at"])
     said = keys_in_help("status", handed)
     assert all(key in said for key in ("study", *KEYS, "name", "invariant", "passed", "breaking_rows"))
+
+
+def test_help_and_page_list_the_keys_of_json_objects() -> None:
+    pytest.importorskip("torch")
+    from failmodes.evaluate.engine.estimate import ModelEstimate, RunEstimate
+    from failmodes.evaluate.engine.tasks import Failure, RunResult
+
+    progress = StudyProgress(Path(), "", [], {}, [])
+    keys = {
+        "evaluate": ("images", *RunResult().as_json(), *Failure._fields),
+        "run": (*RunEstimate._fields, *ModelEstimate._fields),
+        "status": ("study", *KEYS, *progress.as_json()),
+    }
+    page = (ROOT / "docs" / "commands.md").read_text()
+    for command, names in keys.items():
+        said = keys_in_help(command, ROOT)
+        assert [name for name in names if name not in said] == []
+        assert [name for name in names if f"`{name}`" not in page] == []
 
 
 @pytest.mark.slow

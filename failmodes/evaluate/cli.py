@@ -28,7 +28,9 @@ DEFAULT_STUDY = Path("study.toml")
 
 def init(
     template: Annotated[Literal["digits", "cifar10", "folder"], typer.Argument(help="Template.")] = "digits",
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; - prints to stdout.")] = DEFAULT_STUDY,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write; - prints to stdout.", metavar="FILE")
+    ] = DEFAULT_STUDY,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing .toml file.")] = False,
 ) -> None:
     """Write a study file to start from, with comments on every key."""
@@ -49,7 +51,10 @@ def ingest(
     study_file: StudyArgument = DEFAULT_STUDY,
     images: Annotated[
         Path | None,
-        typer.Option(help="Write the study's images to this .csv file (- for stdout): image_id, label, class, file."),
+        typer.Option(
+            help="Write the study's images to this .csv file (- for stdout): image_id, label, class, file.",
+            metavar="FILE",
+        ),
     ] = None,
     force: ForceOption = False,
 ) -> None:
@@ -137,7 +142,9 @@ def _named(study_file: Path) -> str:
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Treat warnings as errors: stop before the corrupted images with exit code 1.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print summary, assumptions and notes to stdout as JSON.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print summary, assumptions and notes to stdout as JSON; see the keys above.")
+]
 
 
 def evaluate(
@@ -153,6 +160,9 @@ def evaluate(
     Warnings are printed first, then assumptions: the images and each model's input, outputs, classes and attention
     method. Clean images are evaluated first, and the predictions on them are checked. Warnings are stored in the
     results and printed again by every later call.
+
+    Keys of --json: images (text), evaluations, written, existing and rewritten (shards), notes (topic, text, label,
+    level), changed_predictions (by label) and failures (evaluation_id, model_label, reason).
     """
     require("evaluate", "`failmodes evaluate`")
     evaluate_models(*open_study(study_file), redo_damaged=redo_damaged, strict=strict, as_json=as_json)
@@ -213,11 +223,14 @@ def import_(
     predictions: Annotated[
         Path, typer.Argument(help="Parquet or CSV file, one row per image, corruption and severity.")
     ],
-    label: Annotated[str, typer.Option(help="Model name in charts.")],
+    label: Annotated[str, typer.Option(help="Model name in charts.", metavar="NAME")],
     study_file: StudyArgument = DEFAULT_STUDY,
-    architecture: Annotated[str, typer.Option(help="Architecture of the model, stored in the results.")] = "imported",
+    architecture: Annotated[
+        str, typer.Option(help="Architecture of the model, stored in the results.", metavar="NAME")
+    ] = "imported",
     seed: Annotated[
-        int | None, typer.Option(help="Corruption seed of the images. Default: the first seed of the study.")
+        int | None,
+        typer.Option(help="Corruption seed of the images. Default: the first seed of the study.", metavar="N"),
     ] = None,
     only_study: Annotated[
         bool, typer.Option("--only-study", help="Ignore images and cells that are not in the study.")

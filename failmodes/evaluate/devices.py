@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from failmodes.runtime.errors import StudyError
+from failmodes.runtime.errors import StudyError, counted
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
 
@@ -46,7 +46,7 @@ def describe_device(device: torch.device) -> str:
     """The device in words, as stored in the results."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{device.type} ({torch.get_num_threads()} threads)" if device.type == "cpu" else device.type
+    return f"{device.type} ({counted(torch.get_num_threads(), 'thread')})" if device.type == "cpu" else device.type
 
 
 def runs_bfloat16(device: torch.device) -> bool:

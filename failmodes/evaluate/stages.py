@@ -22,7 +22,7 @@ from failmodes.evaluate.training import EpochMetrics
 from failmodes.ingest.corruptions.catalog import nearest_recipe
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.layout import open_dataset
-from failmodes.runtime.errors import listed
+from failmodes.runtime.errors import counted, listed
 from failmodes.runtime.progress import ProgressBar
 from failmodes.runtime.terminal import note
 from failmodes.warehouse.shards.format import ShardKey
@@ -45,7 +45,7 @@ def train(study: Study, dataset: Dataset, *, show: bool = True) -> list[Path]:
             result = f"loss {epoch.loss_nats:.3f} nats, training accuracy {epoch.accuracy:.1%}"
             bar.update(epoch.number, epoch.total, f"{epoch.number}/{epoch.total} epochs, {result}", model.label)
             if show and epoch.number == epoch.total:
-                note(f"{model.label}: {epoch.total} epochs, {result}")
+                note(f"{model.label}: {counted(epoch.total, 'epoch')}, {result}")
 
         return train_missing(study, dataset, show_epoch)
 
@@ -146,7 +146,7 @@ class _ShownRun:
         self.all_shards = missing
         self.all_images = count
         if missing:
-            note(f"{missing:,} cells missing, {count:,} images to evaluate")
+            note(f"{counted(missing, 'cell')} missing, {counted(count, 'image')} to evaluate")
 
     def advance(self, count: int) -> None:
         self.images += count
@@ -176,6 +176,7 @@ def _corruptions(study: Study, dataset: Dataset) -> str:
         if spec.published is None
         else f"from {spec.published}"
     )
-    source += f", without {len(spec.absent):,} cells that it lacks" if spec.absent else ""
+    source += f", without {counted(len(spec.absent), 'cell')} that it lacks" if spec.absent else ""
     severities = ", ".join(f"{float(level):g}" for level in spec.severities)
-    return f"corruptions: {listed(study.corruptions.names, SHOWN)} at severities {severities}, {source}"
+    noun = "severity" if len(spec.severities) == 1 else "severities"
+    return f"corruptions: {listed(spec.names, SHOWN)} at {noun} {severities}, {source}"

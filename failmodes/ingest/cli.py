@@ -49,7 +49,7 @@ def download(
             autocompletion=complete_download,
         ),
     ],
-    to: Annotated[Path, typer.Option(help="Folder to download to", metavar="DIR", parser=user_path)] = Path("data"),
+    to: Annotated[Path, typer.Option(help="Folder to download to.", metavar="DIR", parser=user_path)] = Path("data"),
 ) -> None:
     """Download a public dataset and verify its checksum, if one is published; an interrupted download is resumed."""
     require("images", "`failmodes download`", ["httpx"])
@@ -106,7 +106,6 @@ def corrupt(
         typer.Option(
             help="Published parameters: cifar-c (for 32 pixels) or imagenet-c (for 224). Default: those of the"
             " nearest image size.",
-            metavar="RECIPE",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Random seed.", metavar="N")] = 0,
@@ -115,7 +114,6 @@ def corrupt(
         typer.Option(
             help="shared: an image has the same random numbers at every severity. independent: new ones at each, as in"
             " the published datasets.",
-            metavar="MODE",
         ),
     ] = "shared",
     across_switches: Annotated[
@@ -131,13 +129,12 @@ def corrupt(
             "--format",
             case_sensitive=False,
             help="Image files of imagenet-c: jpeg (quality 85, as published) or png (lossless). Default: jpeg.",
-            metavar="FORMAT",
         ),
     ] = None,
     images: Annotated[
         int | None, typer.Option(help="Number of images, balanced over classes. Default: all.", metavar="N")
     ] = None,
-    split: Annotated[Literal["test", "train"], typer.Option(help="test or train.", metavar="SPLIT")] = "test",
+    split: Annotated[Literal["test", "train"], typer.Option(help="Part of the dataset.")] = "test",
     resize: Annotated[
         int | None,
         typer.Option(help="For a folder: length of the shorter side before the crop. ImageNet-C: 256.", metavar="PX"),

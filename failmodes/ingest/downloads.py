@@ -16,7 +16,7 @@ from typing import NamedTuple
 import httpx
 
 from failmodes.ingest.data_files import check_space
-from failmodes.runtime.errors import DownloadError, StudyError, did_you_mean, first_line
+from failmodes.runtime.errors import DownloadError, StudyError, counted, did_you_mean, first_line
 from failmodes.runtime.progress import ProgressBar
 from failmodes.runtime.storage.files import TEMPORARY_PREFIX, make_folder, storage_errors
 from failmodes.runtime.terminal import note
@@ -61,7 +61,7 @@ class Archive(NamedTuple):
 
     def describe(self) -> str:
         """One line: number and size of the files, and whether checksums are published."""
-        count = f"{len(self.files)} files" if len(self.files) > 1 else "1 file"
+        count = counted(len(self.files), "file")
         size = "size not published" if self.size_bytes is None else f"{self.size_bytes / 1e6:,.1f} MB"
         unverified = "" if all(file.checksum for file in self.files) else ", no checksum published"
         return f"{self.label}: {count}, {size}{unverified}"
@@ -191,7 +191,7 @@ def download_dataset(name: str, folder: Path) -> Path:
         DownloadError: it could not be downloaded, does not match its checksum, or does not unpack.
     """
     if name not in ARCHIVES:
-        raise StudyError(f"unknown download {name!r}: {did_you_mean(name.lower().replace('_', '-'), ARCHIVES)}")
+        raise StudyError(f"unknown download {name!r}: {did_you_mean(name.replace('_', '-'), ARCHIVES)}")
     archive = ARCHIVES[name]
     target = make_folder(folder) / archive.folder
     if target.is_dir():

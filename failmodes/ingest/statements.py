@@ -517,7 +517,7 @@ def claims_file(path: str | Path) -> list[AnyStatement]:
     Raises:
         StudyError: it cannot be read, it has no claims, or the first problem in them.
     """
-    content = read_toml(Path(path))
+    content = read_toml(Path(path), "claims")
     if "claims" not in content:
         raise StudyError(f"{path} has no claims: write a [[claims]] table for each")
     is_study = "output" in content

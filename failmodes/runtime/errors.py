@@ -175,20 +175,26 @@ def listed(names: Collection[object], most: int) -> str:
     return ", ".join(map(str, islice(names, most))) + more
 
 
+def counted(count: int, singular: str, plural: str | None = None) -> str:
+    """A count with its noun: `1 image`, `2,000 images`; `plural` for a noun that does not take an s."""
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
+
+
 def did_you_mean(
     name: str, known: Iterable[str], otherwise: str | None = None, *, most: int = 1, cutoff: float = 0.6
 ) -> str:
     """The hint for an unknown name: `did you mean 'fog'?`, or `otherwise` if no name is near.
 
     Args:
-        name: the given name, in the spelling of `known`.
+        name: the given name, in the separators of `known`; case is ignored.
         known: the names that exist.
         otherwise: the hint if no name is near; default: all names.
         most: how many near names to give.
         cutoff: how near they must be, 0 to 1 (see `difflib.get_close_matches`).
     """
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=most, cutoff=cutoff)
+    folded = difflib.get_close_matches(name.lower(), {known.lower() for known in names}, n=most, cutoff=cutoff)
+    near = [known for one in folded for known in dict.fromkeys(names) if known.lower() == one][:most]
     if near:
         return f"did you mean {' or '.join(map(repr, near))}?"
     return f"expected {', '.join(names) or 'none'}" if otherwise is None else otherwise

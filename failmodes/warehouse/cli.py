@@ -1,11 +1,12 @@
 """What `failmodes load` prints, and options that commands over a warehouse share."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperArgument, TyperCommand
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from failmodes.runtime.errors import did_you_mean, shown
 from failmodes.runtime.process import interruptible
@@ -24,17 +25,47 @@ if TYPE_CHECKING:
 
 
 class Command(TyperCommand):
-    """A command whose help shows arguments in capitals and flags without a type."""
+    """A command with the notation of `in_one_notation`."""
 
     def get_params(self, ctx: Any) -> Any:
         """All parameters, with their form in the help."""
-        params = super().get_params(ctx)
-        for param in params:
-            if isinstance(param, TyperArgument):
-                param.metavar = param.metavar or str(param.name).upper()
-            elif getattr(param, "is_bool_flag", False):
-                param.display_type_rich = lambda ctx: None  # type: ignore[attr-defined]  # noqa: ARG005
-        return params
+        return in_one_notation(super().get_params(ctx))
+
+
+class Commands(TyperGroup):
+    """All commands, with the notation of `in_one_notation`."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """The options before the command, with their form in the help."""
+        return in_one_notation(super().get_params(ctx))
+
+
+def in_one_notation(params: Any) -> Any:
+    """The parameters with one form in the help: FILE, NAME or N for a value, a|b|c for choices, nothing for a flag."""
+    for param in params:
+        is_argument = isinstance(param, TyperArgument)
+        if is_argument:
+            param.metavar = param.metavar or str(param.name).upper()
+            usage = param.metavar if param.required else f"[{param.metavar}]"
+            param.get_usage_pieces = partial(_usage_pieces, usage + "..." * (param.nargs != 1))
+        if hasattr(param, "type_descriptor"):  # typer 0.26 has none, and shows no type in angle brackets
+            value = _choices(param) or ("" if is_argument or param.is_flag else param.metavar)
+            param.display_type_rich = partial(_display_type, value)
+            param._get_number_range_help_str = lambda: None  # the help states the range in words
+    return params
+
+
+def _usage_pieces(usage: str, ctx: Any) -> list[str]:  # noqa: ARG001  # typer may pass it by name
+    return [usage]
+
+
+def _display_type(value: str | None, ctx: Any) -> str | None:  # noqa: ARG001  # typer passes it by name
+    return value or None
+
+
+def _choices(param: Any) -> str:
+    """The choices of a parameter as a|b|c; empty if it takes any value."""
+    return "|".join(map(str, param.type_descriptor.choices or ()))
 
 
 WhereArgument = Annotated[
@@ -42,10 +73,12 @@ WhereArgument = Annotated[
     typer.Argument(help="Study file, output folder or .duckdb file. Default: study.toml or warehouse.duckdb here."),
 ]
 
-TimeoutOption = Annotated[float, typer.Option("--timeout", help="Time limit in seconds.", min=0.001)]
+TimeoutOption = Annotated[float, typer.Option("--timeout", help="Time limit in seconds.", metavar="SECONDS", min=0.001)]
 CorruptionOption = Annotated[
     list[str] | None,
-    typer.Option("--corruption", help="Only this corruption. Repeatable.", autocompletion=complete_corruption),
+    typer.Option(
+        "--corruption", help="Only this corruption. Repeatable.", metavar="NAME", autocompletion=complete_corruption
+    ),
 ]
 READING_S = 3600  # default: a report of many models takes minutes
 

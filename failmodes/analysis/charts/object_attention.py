@@ -29,7 +29,10 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     points = _with_intervals(every.filter(pl.col("object_count").is_not_null()))
     if points.filter(pl.col("severity") > 0).is_empty():
         reasons = every.filter(pl.col("severity") > 0)["reason"].unique().drop_nulls().sort()
-        raise WarehouseError(f"no attention on objects to show: {'; '.join(reasons)}")
+        raise WarehouseError(
+            f"no attention on objects to show: {'; '.join(reasons)}: evaluate with attention and with `masks` in the "
+            "[dataset] of the study (docs/masks.md)"
+        )
     models = model_colors(con, selection)
     names = corruption_names(con, selection)
     word = object_word(selection.evaluations[0])

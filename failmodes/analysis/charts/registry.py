@@ -14,6 +14,7 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from failmodes.analysis.render.formatting import join_names
 from failmodes.runtime.errors import StudyError, WarehouseError, did_you_mean
 
 if TYPE_CHECKING:
@@ -189,7 +190,8 @@ def parts_by(con: "duckdb.DuckDBPyConnection", selection: "Selection", by: str) 
         field = "evaluations"
         value_of = {evaluation: str(evaluation.facts[by]) for evaluation in selection.evaluations}
     else:
-        raise StudyError(f"no column {by!r}: choose among {', '.join((*OF_CORRUPTIONS, *selection.shared))}")
+        columns = (*OF_CORRUPTIONS, *selection.shared)
+        raise StudyError(f"no column {by!r}: {did_you_mean(by, columns, f'choose among {join_names(columns)}')}")
     filters: dict[str, Any] = {
         value: {field: tuple(evaluation for evaluation in value_of if value_of[evaluation] == value)}
         for value in value_of.values()

@@ -34,7 +34,6 @@ def compare(
     where: Annotated[
         Path | None,
         typer.Argument(
-            metavar="WAREHOUSE",
             help="Study file, output folder or .duckdb file; not needed if A and B name their files.",
         ),
     ] = None,
@@ -47,17 +46,27 @@ def compare(
         ),
     ] = None,
     margin: Annotated[
-        float, typer.Option(help="Smallest relevant difference of mean corrupted accuracy; 0.01 is one point.")
+        float,
+        typer.Option(metavar="X", help="Smallest relevant difference of mean corrupted accuracy; 0.01 is one point."),
     ] = 0.01,
-    level: Annotated[float, typer.Option(help="Confidence level of intervals and decisions, 0.5 to 0.999.")] = 0.95,
+    level: Annotated[
+        float, typer.Option(metavar="X", help="Confidence level of intervals and decisions, 0.5 to 0.999.")
+    ] = 0.95,
     corruption: CorruptionOption = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option(help="Also compare this metric (a name), or the metrics of a Python file. Repeatable."),
+        typer.Option(
+            metavar="METRIC", help="Also compare this metric (a name), or the metrics of a Python file. Repeatable."
+        ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Output file: .txt, .json, .md, .html or .xml. Default: stdout (-)."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Output file: .txt, .json, .md, .html or .xml. Default: stdout (-).",
+        ),
     ] = None,
     force: ForceOption = False,
     timeout: TimeoutOption = READING_S,
@@ -94,21 +103,27 @@ def gate(
         Path | None,
         typer.Argument(help="Study file, output folder or .duckdb file for models without a file of their own."),
     ] = None,
-    candidate: Annotated[str | None, typer.Option(help="Candidate model; overrides the rules.")] = None,
-    baseline: Annotated[str | None, typer.Option(help="Baseline model; overrides the rules.")] = None,
+    candidate: Annotated[str | None, typer.Option(metavar="NAME", help="Candidate model; overrides the rules.")] = None,
+    baseline: Annotated[str | None, typer.Option(metavar="NAME", help="Baseline model; overrides the rules.")] = None,
     inconclusive: Annotated[
         Literal["stop", "pass"],
         typer.Option(help="Whether an inconclusive rule stops the pipeline (exit code 3) or passes."),
     ] = "stop",
     json_file: Annotated[
         Path | None,
-        typer.Option("--json", help="Write all results as JSON to this file (- for stdout, instead of the text)."),
+        typer.Option(
+            "--json",
+            metavar="FILE",
+            help="Write all results as JSON to this file (- for stdout, instead of the text); keys: docs/gate.md.",
+        ),
     ] = None,
     junit_file: Annotated[
-        Path | None, typer.Option("--junit", help="Write JUnit XML to this file, one test case per rule or cell.")
+        Path | None,
+        typer.Option("--junit", metavar="FILE", help="Write JUnit XML to this file, one test case per rule or cell."),
     ] = None,
     markdown_file: Annotated[
-        Path | None, typer.Option("--markdown", help="Write a Markdown summary for a pull request to this file.")
+        Path | None,
+        typer.Option("--markdown", metavar="FILE", help="Write a Markdown summary for a pull request to this file."),
     ] = None,
     force: ForceOption = False,
     timeout: TimeoutOption = READING_S,
@@ -159,15 +174,16 @@ def gate(
 
 def export(
     target: Annotated[str, typer.Argument(metavar="FILE", help="Output file, such as baseline.duckdb.")],
-    where: WhereArgument = None,
     evaluation: Annotated[
         str,
         typer.Option(
-            help="Required. The model: a label, a label without training seed (all its runs), the start of an "
+            metavar="NAME",
+            help="The model: a label, a label without training seed (all its runs), the start of an "
             "evaluation ID, or an architecture that only it has.",
             autocompletion=complete_model,
         ),
-    ] = "",
+    ],
+    where: WhereArgument = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing .duckdb file.")] = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:
@@ -175,8 +191,6 @@ def export(
 
     The file is a warehouse without images, image file names, attention and logits.
     """
-    if not evaluation:
-        raise StudyError('export: name the model, as in `failmodes export --evaluation "Net A" baseline.duckdb`')
     limit_command(timeout)
     from failmodes.analysis.publishing.model_export import export_model
     from failmodes.runtime.storage.locations import find_warehouse
@@ -213,9 +227,11 @@ def publish(
             help="Output file (- for stdout, not for robustbench). Default: next to the warehouse.",
         ),
     ] = None,
-    model: Annotated[list[str] | None, typer.Option("--model", help="Only this model, by label. Repeatable.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", metavar="NAME", help="Only this model, by label. Repeatable.")
+    ] = None,
     evaluation: Annotated[
-        list[str] | None, typer.Option("--evaluation", help="Only this evaluation, by ID. Repeatable.")
+        list[str] | None, typer.Option("--evaluation", metavar="ID", help="Only this evaluation, by ID. Repeatable.")
     ] = None,
     force: ForceOption = False,
     timeout: TimeoutOption = READING_S,

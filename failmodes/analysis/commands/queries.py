@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from failmodes.runtime.errors import StudyError
+from failmodes.runtime.errors import StudyError, translated
 from failmodes.runtime.process import limit_command, query_memory
 from failmodes.runtime.terminal import named, note, say, suggest
 from failmodes.warehouse.cli import READING_S, Command, TimeoutOption, WhereArgument
@@ -18,6 +18,8 @@ from failmodes.warehouse.output_files import STDOUT, ForceOption, check_result, 
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from failmodes.warehouse.database.query import MissingValueError
 
 TABLE_ROWS = 50  # default number of rows of a table
 OF_SAVED = "For saved queries"  # panel of the help
@@ -33,6 +35,7 @@ OutputOption = Annotated[
     typer.Option(
         "--output",
         "-o",
+        metavar="FILE",
         help="Output file: .csv, .json, .md, .parquet or .tex (- for stdout: CSV, or --format).",
     ),
 ]
@@ -65,7 +68,9 @@ def query(
     limit: Annotated[
         int | None,
         typer.Option(
-            min=1, help=f"Maximum number of rows. Default: {TABLE_ROWS} for a table, all rows for other formats."
+            min=1,
+            metavar="N",
+            help=f"Maximum number of rows. Default: {TABLE_ROWS} for a table, all rows for other formats.",
         ),
     ] = None,
     force: ForceOption = False,
@@ -74,6 +79,7 @@ def query(
         list[str] | None,
         typer.Option(
             help="Only this model, by label. Repeatable.",
+            metavar="NAME",
             rich_help_panel=OF_SAVED,
             autocompletion=complete_model,
         ),
@@ -82,6 +88,7 @@ def query(
         list[str] | None,
         typer.Option(
             help="Only this corruption. Repeatable.",
+            metavar="NAME",
             rich_help_panel=OF_SAVED,
             autocompletion=complete_corruption,
         ),
@@ -96,9 +103,10 @@ def query(
         ),
     ] = None,
     list_queries: Annotated[bool, typer.Option("--list", help="List the saved queries and their options.")] = False,
-    timeout: Annotated[float, typer.Option(help="Time limit in seconds.", min=0.001)] = 60,
+    timeout: TimeoutOption = 60,
     memory_gb: Annotated[
-        float | None, typer.Option(help="Memory limit in GB. Default: half of the machine's memory.", min=0.1)
+        float | None,
+        typer.Option(help="Memory limit in GB. Default: half of the machine's memory.", metavar="GB", min=0.1),
     ] = None,
 ) -> None:
     """Query the warehouse in SQL, read-only.
@@ -115,13 +123,20 @@ def query(
     check_format(output_format, output, force=force)
     limit_command(timeout, query_memory(memory_gb))  # before imports start threads
     from failmodes.runtime.storage.locations import find_warehouse
+    from failmodes.warehouse.database.query import MissingValueError
 
     path = find_warehouse(where)
-    if output is None and output_format in (None, "table"):
+    with translated(MissingValueError, _as_options):
+        if output is not None or output_format not in (None, "table"):
+            _give_all(path, sql, parameters, limit, timeout, output_format, output, force=force)
+            return
         _show_table(path, sql, parameters, limit or TABLE_ROWS, vertical, timeout)
-        suggest("failmodes query --list" if not sql.startswith("@") else f"failmodes schema{named(where)}")
-        return
-    _give_all(path, sql, parameters, limit, timeout, output_format, output, force=force)
+    suggest("failmodes query --list" if not sql.startswith("@") else f"failmodes schema{named(where)}")
+
+
+def _as_options(error: "MissingValueError") -> "MissingValueError":
+    """The error with the options that give the values."""
+    return type(error)(error.names, f"add {' '.join(f'--param {name}=…' for name in error.names)}")
 
 
 def _give_all(

@@ -15,6 +15,7 @@ from failmodes.analysis.charts.registry import (
     image_charts,
     warehouse_charts,
 )
+from failmodes.analysis.charts.style.theme import THEMES, named_theme
 from failmodes.analysis.commands.queries import give_list
 from failmodes.runtime.errors import StudyError, printable
 from failmodes.runtime.process import limit_command
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from failmodes.ingest.statements import AnyStatement
     from failmodes.warehouse.metrics.metric import Metric
 
+LAYOUT_CHOICES, THEME_CHOICES = "page|paper", "|".join(THEMES)  # in the help
 LOOKS, ROWS, IMAGES = "Appearance", "From a warehouse", "From images, without a warehouse"  # panels of the help
 
 
@@ -48,15 +50,23 @@ def claims(
     where: WhereArgument = None,
     claims_file: Annotated[
         Path | None,
-        typer.Option("--claims", help="Judge the [\\[claims]] of this TOML file instead of those of the study."),
+        typer.Option(
+            "--claims", metavar="FILE", help="Judge the [\\[claims]] of this TOML file instead of those of the study."
+        ),
     ] = None,
     json_file: Annotated[
         Path | None,
-        typer.Option("--json", help="Write all results as JSON to this file (- for stdout, instead of the table)."),
+        typer.Option(
+            "--json",
+            metavar="FILE",
+            help="Write all results as JSON to this file (- for stdout, instead of the table); keys: docs/gate.md.",
+        ),
     ] = None,
     markdown_file: Annotated[
         Path | None,
-        typer.Option("--markdown", help="Write a Markdown table for a pull request to this file (- for stdout)."),
+        typer.Option(
+            "--markdown", metavar="FILE", help="Write a Markdown table for a pull request to this file (- for stdout)."
+        ),
     ] = None,
     force: ForceOption = False,
     timeout: TimeoutOption = READING_S,
@@ -96,16 +106,22 @@ def claims(
 def shapes(
     where: WhereArgument = None,
     flat_below: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Curves within this drop from clean are flat.")
+        float | None,
+        typer.Option(min=0, max=1, metavar="X", help="Curves within this drop from clean are flat, 0 to 1."),
     ] = None,
     curvature_threshold: Annotated[
-        float | None, typer.Option(min=0, help="Curvature from which a drop is late or early.")
+        float | None,
+        typer.Option(min=0, metavar="X", help="Curvature from which a drop is late or early, at least 0."),
     ] = None,
     resamples: Annotated[
-        int | None, typer.Option(min=10, max=100_000, help="Bootstrap resamples of each curve.")
+        int | None,
+        typer.Option(min=10, max=100_000, metavar="N", help="Bootstrap resamples of each curve, 10 to 100,000."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Random seed of the bootstrap.")] = None,
-    level: Annotated[float | None, typer.Option(min=0.5, max=0.999, help="Confidence level of intervals.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="Random seed of the bootstrap.")] = None,
+    level: Annotated[
+        float | None,
+        typer.Option(min=0.5, max=0.999, metavar="X", help="Confidence level of intervals, 0.5 to 0.999."),
+    ] = None,
     timeout: TimeoutOption = READING_S,
 ) -> None:
     """Show how accuracy drops: shape, stability, total drop, curvature and largest step of every curve.
@@ -144,6 +160,7 @@ def chart(
         typer.Option(
             "--output",
             "-o",
+            metavar="FILE",
             help="Output file: .svg, .png, .pdf, .html or .json (- for SVG on stdout).",
             rich_help_panel=LOOKS,
         ),
@@ -152,14 +169,20 @@ def chart(
     layout: Annotated[
         str,
         typer.Option(
-            help="page (180 mm, for a screen) or paper (85 mm, texts of 5 to 7 points).", rich_help_panel=LOOKS
+            help="page (180 mm, for a screen) or paper (85 mm, texts of 5 to 7 points).",
+            metavar=LAYOUT_CHOICES,
+            rich_help_panel=LOOKS,
         ),
     ] = "page",
     width: Annotated[
         str | None,
-        typer.Option(help="Paper of this width, such as 85mm, 18cm, 7in, 480pt or 680px.", rich_help_panel=LOOKS),
+        typer.Option(
+            help="Paper of this width, such as 85mm, 18cm, 7in, 480pt or 680px.",
+            metavar="LENGTH",
+            rich_help_panel=LOOKS,
+        ),
     ] = None,
-    theme: Annotated[str, typer.Option(help="light or dark.", rich_help_panel=LOOKS)] = "light",
+    theme: Annotated[str, typer.Option(help="Colors.", metavar=THEME_CHOICES, rich_help_panel=LOOKS)] = "light",
     caption: Annotated[
         bool | None,
         typer.Option(
@@ -173,17 +196,22 @@ def chart(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only this model, by label. Repeatable.", rich_help_panel=ROWS, autocompletion=complete_model
+            help="Only this model, by label. Repeatable.",
+            metavar="NAME",
+            rich_help_panel=ROWS,
+            autocompletion=complete_model,
         ),
     ] = None,
     evaluation: Annotated[
-        list[str] | None, typer.Option(help="Only this evaluation, by ID. Repeatable.", rich_help_panel=ROWS)
+        list[str] | None,
+        typer.Option(help="Only this evaluation, by ID. Repeatable.", metavar="ID", rich_help_panel=ROWS),
     ] = None,
     by: Annotated[
         str | None,
         typer.Option(
             help="Draw the chart once per value of a column: corruption, corruption_group, or a column of "
             "evaluation_labels such as architecture.",
+            metavar="COLUMN",
             rich_help_panel=ROWS,
         ),
     ] = None,
@@ -196,21 +224,26 @@ def chart(
         ),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="cifar-c (the default) or imagenet-c.", rich_help_panel=IMAGES)
+        str | None,
+        typer.Option(help="Default: cifar-c.", metavar="cifar-c|imagenet-c", rich_help_panel=IMAGES),
     ] = None,
     image: Annotated[
         list[Path] | None,
         typer.Option(
+            metavar="FILE",
             help="Image file; for distortion also a folder, repeatable. Default: scikit-learn's sample photographs.",
             rich_help_panel=IMAGES,
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Random seed of the corruptions.", rich_help_panel=IMAGES)
+        int | None,
+        typer.Option(min=0, metavar="N", help="Random seed of the corruptions.", rich_help_panel=IMAGES),
     ] = None,
     severity: Annotated[
         list[float] | None,
-        typer.Option(min=0, max=5, help="Only this severity and clean. Repeatable.", rich_help_panel=IMAGES),
+        typer.Option(
+            min=0, max=5, metavar="S", help="Only this severity, 0 to 5, and clean. Repeatable.", rich_help_panel=IMAGES
+        ),
     ] = None,
     list_charts: Annotated[bool, typer.Option("--list", help="List the charts and what they show.")] = False,
     timeout: TimeoutOption = READING_S,
@@ -226,6 +259,7 @@ def chart(
     from failmodes.analysis.charts.style.frame import frame_of
     from failmodes.analysis.render.row_formats import latex_caption
 
+    named_theme(theme)  # before minutes of work, as all that can be checked without the warehouse
     frame = frame_of(layout, width, has_letters=letters)
     written = output or Path(f"{name}.svg")
     check_result(written, FORMATS, force=force)
@@ -266,7 +300,12 @@ def report(
     where: WhereArgument = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="HTML file (- for stdout). Default: report.html next to the warehouse."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="HTML file (- for stdout). Default: report.html next to the warehouse.",
+        ),
     ] = None,
     force: ForceOption = False,
     pair: Annotated[

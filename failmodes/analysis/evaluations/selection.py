@@ -17,6 +17,7 @@ from failmodes.warehouse.database.connection import read_once
 from failmodes.warehouse.schema import CLEAN, OTHER_GROUP
 
 LABELS = ("model_label", "model_name")  # labels of an evaluation: its own, and that of all training runs
+TO_EVALUATE = "run `failmodes evaluate`, then `failmodes load`; or in Python, `failmodes.benchmark` does both"
 MIN_ID_CHARACTERS = 4  # of an evaluation ID
 
 
@@ -161,7 +162,7 @@ def select(
     """
     rows = con.sql("from evaluation_labels order by model_label, evaluation_id").pl().rows(named=True)
     if not rows:
-        raise WarehouseError("the warehouse has no evaluations: run `failmodes evaluate`, then `failmodes load`")
+        raise WarehouseError(f"the warehouse has no evaluations: {TO_EVALUATE}")
     cells = con.execute("select distinct corruption from shards where table_name = 'prediction_facts'").fetchall()
     full_labels = labels_by_evaluation(_in_order(con, rows)) if models else {}
     called = {
@@ -185,7 +186,7 @@ def select(
         selections += [selection_of(con, kept, corruptions, others)] if kept else []
     if not selections:
         reasons = "; ".join(f"{evaluation.label}: {evaluation.reason}" for evaluation in left_out)
-        raise WarehouseError(f"no evaluation to show: {reasons}; run `failmodes evaluate`, then `failmodes load`")
+        raise WarehouseError(f"no evaluation to show: {reasons}; {TO_EVALUATE}")
     return sorted(selections, key=lambda s: (-len(s.evaluations), -s.image_count, s.ids))
 
 
@@ -372,5 +373,5 @@ def is_id(name: str, evaluation_id: str) -> bool:
 def _refuse_unknown(kind: str, requested: Sequence[str], known: set[str], *, are_ids: bool = False) -> None:
     for name in requested:
         if not (any(is_id(name, evaluation_id) for evaluation_id in known) if are_ids else name in known):
-            hint = did_you_mean(name, known, f"it has {join_names(sorted(known))}")
+            hint = did_you_mean(name, sorted(known), f"it has {join_names(sorted(known))}")
             raise StudyError(f"no {kind} {shown(name)} in this warehouse: {hint}")

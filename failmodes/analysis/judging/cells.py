@@ -195,7 +195,7 @@ def _known_name(stated: str, stored: Iterable[str], place: str) -> str:
     name = stated if stated in stored else ALIASES.get(stated, stated)
     known = list(dict.fromkeys([CLEAN, *NAMES_OF_MANY, *CORRUPTIONS, *registered(), *sorted(stored)]))
     if name not in known:
-        spelled = stated.lower().replace("-", "_").replace(" ", "_")
+        spelled = stated.replace("-", "_").replace(" ", "_")
         hint = did_you_mean(spelled, known)
         raise StudyError(f"{place}.corruptions: unknown corruption {stated[:100]!r}: {hint}")
     return name

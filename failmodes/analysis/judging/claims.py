@@ -340,7 +340,7 @@ def _deciding_findings(
         return findings, reason
     if isinstance(claim, Shape):
         return [], "a curve with fewer than three severities, clean included, has no shape"
-    return [], "the warehouse has no values for it"
+    return [], kind.without_figures or "the warehouse has no values for it"
 
 
 def _findings_in_cells(

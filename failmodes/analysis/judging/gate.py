@@ -309,7 +309,7 @@ def _content(rules: "str | PathLike[str] | Mapping[str, Any]") -> tuple[Mapping[
     path = user_path(rules)
     if not path.exists():
         raise StudyError(f"no rules at {path}: expected a file of rules, or a study file with a [gate] table")
-    return read_toml(path), path.parent, path.name, path
+    return read_toml(path, "gate"), path.parent, path.name, path
 
 
 def _anchored(name: str | None, folder: Path) -> str | None:

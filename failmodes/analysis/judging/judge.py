@@ -348,7 +348,7 @@ def question_of(statement: MetricStatement, evaluated: EvaluatedCells, models: M
 
 def _known_metric(statement: MetricStatement, place: str, metrics: Mapping[str, Metric]) -> Metric:
     if statement.metric not in metrics:
-        hint = did_you_mean(statement.metric.lower(), metrics)
+        hint = did_you_mean(statement.metric, metrics)
         raise StudyError(f"{place}.metric: unknown metric {statement.metric[:100]!r}: {hint}")
     return metrics[statement.metric]
 
@@ -361,6 +361,6 @@ def _known_score(statement: MetricStatement, metric: Metric, place: str, metrics
         return None
     score = statement.score or (DEFAULT_SCORE if DEFAULT_SCORE in metric.scores else metric.scores[0])
     if score not in metric.scores:
-        hint = did_you_mean(score.lower(), metric.scores)
+        hint = did_you_mean(score, metric.scores)
         raise StudyError(f"{place}.score: unknown score {score[:100]!r}: {hint}")
     return score

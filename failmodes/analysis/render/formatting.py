@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from failmodes.runtime.errors import counted
 from failmodes.warehouse.schema import DIFFERENCE_OF_SHARES, SHARE
 
 NO_BREAK = "\u00a0"
@@ -131,7 +132,7 @@ def join_names(items: Iterable[str]) -> str:
 
 def format_count(count: int, singular: str) -> str:
     """A count with its noun: 1 image, 2,000 images."""
-    return f"{count:,}{NO_BREAK}{singular if count == 1 else singular + 's'}"
+    return counted(count, singular).replace(" ", NO_BREAK, 1)
 
 
 def capitalize_first(text: str) -> str:

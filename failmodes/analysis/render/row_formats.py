@@ -23,6 +23,7 @@ from failmodes.warehouse.output_files import NO_SUFFIX, atomic_output
 if TYPE_CHECKING:
     import polars as pl
 
+NO_ROWS = "no rows"
 MAX_CELL_CHARACTERS, MAX_ITEMS = 1000, 10  # of a text and of a list in a terminal cell
 SUFFIXES = {".csv": "csv", ".json": "json", ".md": "markdown", ".parquet": "parquet", ".tex": "latex"}
 _OF_LATEX = str.maketrans({
@@ -50,7 +51,7 @@ def format_rows(
     texts = [[cell_text(value) for value in row] for row in rows]
     if vertical:
         return _vertical(names, texts, width)
-    table, constants = _table(names, texts), ""
+    table, below = _table(names, texts), "" if texts else NO_ROWS
     if not (fits := _fits(table, width)) and len(texts) > 1:
         kept = [place for place in range(len(names)) if len({row[place] for row in texts}) > 1]
         shared = [
@@ -60,14 +61,14 @@ def format_rows(
         ]
         if kept and shared:
             names, texts = [names[place] for place in kept], [[row[place] for place in kept] for row in texts]
-            constants = f"in all rows: {', '.join(shared)}"
+            below = f"in all rows: {', '.join(shared)}"
             table = _table(names, texts)
             fits = _fits(table, width)
     if vertical is None and not fits:
-        return _vertical(names, texts, width) + (lay_out([constants], width) if constants else "")
+        return _vertical(names, texts, width) + (lay_out([below], width) if texts and below else "")
     for column, cells in zip(table.columns, zip(names, *texts, strict=True), strict=True):
         column.no_wrap = fits and not any(map(str.isspace, "".join(cells)))  # else rich may break words
-    return lay_out([table, *filter(None, [constants])], width)
+    return lay_out([table, *filter(None, [below])], width)
 
 
 def _table(names: list[str], rows: list[list[str]]) -> Table:
@@ -86,7 +87,7 @@ def _fits(table: Table, width: int) -> bool:
 
 
 def _vertical(names: list[str], rows: list[list[str]], width: int) -> str:
-    return lay_out(_records(names, rows), width) if rows else "no rows\n"
+    return lay_out(_records(names, rows), width) if rows else f"{NO_ROWS}\n"
 
 
 def _records(names: list[str], rows: list[list[str]]) -> Iterable[RenderableType]:

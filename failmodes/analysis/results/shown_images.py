@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from failmodes.analysis.charts.style.figure import FORMATS, Figure
 from failmodes.analysis.charts.style.frame import Frame, evenly_spaced, frame_of
 from failmodes.analysis.charts.style.image_grid import Row, curve_row, image_grid, picture_cell, picture_urls
-from failmodes.analysis.charts.style.theme import DARK, LIGHT, THEMES
+from failmodes.analysis.charts.style.theme import DARK, LIGHT, named_theme
 from failmodes.analysis.images.collection import Pictures, find_curves, find_pictures
 from failmodes.analysis.images.regeneration import Picture
 from failmodes.analysis.images.stored_images import AttentionOf, OpenStudy
@@ -234,10 +234,8 @@ def image_page(pictures: Pictures, *, theme: str | None = None, is_page: bool = 
     Raises:
         StudyError: unknown theme.
     """
-    if theme is not None and theme not in THEMES:
-        raise StudyError(f"no theme {theme!r}: choose {' or '.join(THEMES)}")
     rows = [_page_row(row, is_curve=pictures.is_curves) for row in pictures.rows]
-    colors = {"light": LIGHT, "dark": DARK, "colors": THEMES[theme or "light"]}
+    colors = {"light": LIGHT, "dark": DARK, "colors": named_theme("light" if theme is None else theme)}
     template = environment().get_template("images.html.j2")
     return template.render(
         pictures=pictures, rows=rows, theme=theme, is_page=is_page, heading=heading, **colors

@@ -21,6 +21,7 @@ from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import study_models
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.thumbnails import encode_png, stored_images
+from failmodes.runtime.errors import counted
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
 
 ROW_BYTES = 200  # per image and cell: 190 in the demo, a third less without attention
@@ -81,7 +82,7 @@ class RunEstimate(NamedTuple):
         free = "" if self.free_bytes is None else f", {self.free_bytes / 1e9:,.1f} GB free"
         return [
             *(model.describe() for model in self.models),
-            f"to evaluate: {missing:,} cells, {images:,} images, {time_of}",
+            f"to evaluate: {counted(missing, 'cell')}, {counted(images, 'image')}, {time_of}",
             f"disk space: about {self.disk_bytes / 1e6:,.0f} MB more for results and warehouse{free}",
         ]
 

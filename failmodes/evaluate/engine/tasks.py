@@ -8,7 +8,7 @@ from failmodes.evaluate.engine.clean_baseline import COMPARED_IMAGES
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.self_check import Note
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.runtime.errors import IncompleteRunError
+from failmodes.runtime.errors import IncompleteRunError, counted
 from failmodes.runtime.storage.files import StorePath
 from failmodes.warehouse.shards.format import Cell, ShardKey
 
@@ -84,7 +84,7 @@ class RunResult:
     def describe(self) -> list[str]:
         """A summary, one line per fact."""
         lines = [f"damaged, recomputed: {path}" for path in self.rewritten]
-        lines.append(f"{self.written} shards written, {self.existing} already present")
+        lines.append(f"{counted(self.written, 'shard')} written, {self.existing} already present")
         lines += [
             f"{label}: the lower precision changes {share:.2%} of up to {COMPARED_IMAGES} clean predictions"
             for label, share in self.changed_predictions.items()

@@ -36,7 +36,7 @@ from failmodes.evaluate.study.study_schema import ModelSpec, OutputKind, Study
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.specification import validate
 from failmodes.ingest.study_types import PRINTABLE, StrictModel
-from failmodes.runtime.errors import StudyError
+from failmodes.runtime.errors import StudyError, counted
 from failmodes.runtime.hashing import fingerprint_of, identity_of
 from failmodes.runtime.packages import library_versions
 from failmodes.runtime.storage.files import remove_stale_temporaries
@@ -79,8 +79,10 @@ class ImportReport:
     def describe(self) -> list[str]:
         """A summary, one line per fact."""
         if self.written:
-            lines = [f"{self.written} cells imported, {self.existing} already present: {self.label}, {self.kind}, "
-                     f"evaluation {self.evaluation_id}"]  # fmt: skip
+            lines = [
+                f"{counted(self.written, 'cell')} imported, {self.existing} already present: {self.label}, "
+                f"{self.kind}, evaluation {self.evaluation_id}"
+            ]
         else:
             lines = [f"already present, nothing to do: {self.label}, evaluation {self.evaluation_id}"]
         if self.left_out:

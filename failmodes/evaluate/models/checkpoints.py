@@ -120,7 +120,7 @@ def _check_there(path: Path) -> int:
     try:
         return check_regular(path)
     except FileNotFoundError as error:
-        raise StudyError(f"no checkpoint at {path}") from error
+        raise StudyError(f"no checkpoint at {path}: set `checkpoint` to its file") from error
 
 
 def _check_archive(path: Path, size: int) -> None:
@@ -194,7 +194,7 @@ def build_with_tensors(
     problems += [f"tensor {name} is missing" for name in missing]
     problems += [f"unexpected tensor {name}" for name in tensors if name not in expected]
     if problems:
-        raise ModelError(f"{file} does not match {_described(spec)}: {problems[0]}{_other_stem(spec, tensors)}")
+        raise ModelError(f"{file} does not match {_described(spec)}: {problems[0]}; {_fitting(spec, tensors)}")
     try:
         module.load_state_dict(tensors, strict=False)  # only counts of training batches may be missing
     except MemoryError:
@@ -352,10 +352,11 @@ def _described(spec: ModelSpec) -> str:
     return f"{spec.architecture}{stem}{options}"
 
 
-def _other_stem(spec: ModelSpec, tensors: Tensors) -> str:
-    """A hint if a built-in model is named but the weights are of torchvision's model for photographs."""
+def _fitting(spec: ModelSpec, tensors: Tensors) -> str:
+    """What to set: torchvision's model for photographs if a built-in model is named but the weights are of that one."""
     first = tensors.get("conv1.weight", tensors.get("features.conv0.weight"))
     is_for_photographs = first is not None and first.shape[-1] == PHOTOGRAPH_KERNEL_PX
     if not (spec.source == BUILTIN and is_for_photographs):
-        return ""
-    return f'; for torchvision\'s model set architecture = "torchvision:{spec.architecture}"'
+        keys = "`architecture` and `width`" if spec.source == BUILTIN else "`architecture`"
+        return f"set {keys} of model {spec.label!r} to those that the checkpoint was saved from"
+    return f'for torchvision\'s model set architecture = "torchvision:{spec.architecture}"'

@@ -318,7 +318,10 @@ def map_classes(
         return tuple(range(output_count))
     _check_map(subject, class_map, class_names, has_names=output_names is not None)
     if output_names is not None and output_count != len(output_names):
-        raise StudyError(f"{subject} has {output_count} outputs, but {len(output_names)} class names")
+        raise StudyError(
+            f"{subject} has {output_count} outputs, but {len(output_names)} class names: give `class_names` one name "
+            "for each output, in their order"
+        )
     if output_names == class_names and not class_map:
         return tuple(range(output_count))
     index = ClassIndex(output_names or ())

@@ -19,7 +19,7 @@ from failmodes.evaluate.models.outputs import OutputFormat
 from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.study.study_schema import PUBLISHED_WIDTH, STEM, ClassProtocol, ModelSpec, OutputKind, Precision
 from failmodes.ingest.study_types import MAX_INT32
-from failmodes.runtime.errors import ModelError
+from failmodes.runtime.errors import ModelError, counted
 from failmodes.runtime.hashing import fingerprint_of, identity_of
 from failmodes.warehouse.schema import IMPORTED_FAMILY
 
@@ -327,7 +327,7 @@ class Model:
             return f"one output, the {kind} of {positive} ({why}) against {negative}"
         named = "" if None in (self.output_names, self.config_names) else ", names from its config"
         if in_order:
-            classes = f"{len(self.class_names):,} classes"
+            classes = counted(len(self.class_names), "class", "classes")
             if self.output_names is not None or self.spec.training is not None:
                 return classes + named
             if self.class_names == tuple(map(str, range(len(self.class_names)))):
@@ -344,7 +344,8 @@ class Model:
         more = ", …" if len(outputs) > SHOWN else ""
         protocols = {"all": ", predicting among all outputs", "subset": ", ignoring the others", None: ""}
         among = protocols[self.output_map.protocol]
-        return f"{len(self.class_names):,} classes on {self._subset()}{among} ({', '.join(pairs[:SHOWN])}{more}){named}"
+        classes = counted(len(self.class_names), "class", "classes")
+        return f"{classes} on {self._subset()}{among} ({', '.join(pairs[:SHOWN])}{more}){named}"
 
 
 def _parenthesized(text: str | None) -> str:

@@ -186,7 +186,10 @@ def _anchored(study: Study, folder: Path) -> Study:
             if model.checkpoint is not None:
                 check_regular(model.checkpoint)
         except FileNotFoundError as error:
-            raise StudyError(f"model {model.label!r}: no checkpoint at {model.checkpoint}") from error
+            raise StudyError(
+                f"model {model.label!r}: no checkpoint at {model.checkpoint}: set `checkpoint` to its file, or a "
+                "[models.training] table instead to train the model"
+            ) from error
     results = study.results
     if results is not None:
         path = as_store_path(results, folder)  # a missing driver is an error now, not after the training

@@ -29,9 +29,10 @@ LARGEST_MEAN = 2  # values / 255 have a mean of at most 1; a larger mean belongs
 SOURCES = sorted(path.stem for path in (Path(__file__).parents[1] / "models" / "sources").glob("[a-z]*.py"))
 BUILTIN, OWN_CODE = "builtin", "own_code"
 BUILTIN_ARCHITECTURES = ("resnet18", "densenet121")
+PREFIXES = [source for source in SOURCES if source not in (BUILTIN, OWN_CODE)]
 EXPECTED_ARCHITECTURE = (
     f"expected {', '.join(BUILTIN_ARCHITECTURES)}, "
-    + "".join(f"{source}:NAME, " for source in SOURCES if source not in (BUILTIN, OWN_CODE))
+    + "".join(f"{source}:NAME, " for source in PREFIXES)
     + "a bare NAME of torchvision or timm, or module:function of your own"
 )
 PUBLISHED_WIDTH = 64

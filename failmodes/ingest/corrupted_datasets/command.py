@@ -32,7 +32,7 @@ from failmodes.ingest.datasets.dataset import balanced_subset
 from failmodes.ingest.datasets.layout import DatasetSpec, open_dataset
 from failmodes.ingest.sources import GeneratedSource
 from failmodes.ingest.specification import CorruptionSpec, Location, first_problem
-from failmodes.runtime.errors import DataError, StorageError, StudyError, did_you_mean
+from failmodes.runtime.errors import DataError, StorageError, StudyError, counted, did_you_mean
 from failmodes.runtime.process import interruptible
 from failmodes.runtime.progress import ProgressBar
 from failmodes.runtime.storage.files import (
@@ -138,7 +138,7 @@ def _option_at(location: Location) -> str:
 def _writer_of(layout: str) -> type[SetWriter]:
     writers = {name: known.writer for name, known in set_layouts().items() if known.writer is not None}
     if layout not in writers:
-        raise StudyError(f"--layout: unknown layout {layout!r}: {did_you_mean(layout.lower(), writers)}")
+        raise StudyError(f"--layout: unknown layout {layout!r}: {did_you_mean(layout, writers)}")
     return writers[layout]
 
 
@@ -210,10 +210,9 @@ def _describe(writer: SetWriter, options: SetOptions) -> str:
     dataset = writer.dataset
     spec = options.corruptions
     note = f" [{dataset.note}]" if dataset.note else ""
-    return (
-        f"{dataset.label}, {dataset.split}{note}: {writer.subset}; {len(spec.names)} corruptions ×"
-        f" {len(spec.severities)} severities, {writer.source.row()['source_label']}, {options.layout} layout"
-    )
+    cells = f"{counted(len(spec.names), 'corruption')} × {counted(len(spec.severities), 'severity', 'severities')}"
+    source = f"{writer.source.row()['source_label']}, {options.layout} layout"
+    return f"{dataset.label}, {dataset.split}{note}: {writer.subset}; {cells}, {source}"
 
 
 @contextmanager

@@ -115,7 +115,7 @@ def corruption_info(name: str) -> Corruption:
 
 def unknown_corruption(name: object) -> str:
     """The error message for an unknown corruption, with the nearest name."""
-    spelled = str(name).lower().replace("-", "_").replace(" ", "_")
+    spelled = str(name).replace("-", "_").replace(" ", "_")
     return f"unknown corruption {name!r}: {did_you_mean(spelled, [*CORRUPTIONS, *_registered, *_of_sets])}"
 
 
@@ -126,7 +126,7 @@ def recipe_of(name: str) -> Recipe:
         StudyError: it does not exist.
     """
     if name not in RECIPES:
-        raise StudyError(f"unknown recipe {name!r}: {did_you_mean(str(name).lower().replace('_', '-'), RECIPES)}")
+        raise StudyError(f"unknown recipe {name!r}: {did_you_mean(str(name).replace('_', '-'), RECIPES)}")
     return RECIPES[name]
 
 

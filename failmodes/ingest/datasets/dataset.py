@@ -13,7 +13,7 @@ from pyarrow import csv
 
 from failmodes.ingest.data_files import check_memory, check_names
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
-from failmodes.runtime.errors import DataError, StudyError
+from failmodes.runtime.errors import DataError, StudyError, counted
 from failmodes.runtime.hashing import fingerprint_of, fingerprint_with_rows, identity_text
 from failmodes.runtime.storage.files import StorePath
 from failmodes.warehouse import schema
@@ -134,7 +134,8 @@ class Dataset:
         duplicates = self.duplicates_note
         of_split = "" if self.is_whole else f", {self.split}"
         return (
-            f"{self.label}{of_split}: {count:,} images of {width}×{height} px, {classes:,} classes"
+            f"{self.label}{of_split}: {counted(count, 'image')} of {width}×{height} px, "
+            f"{counted(classes, 'class', 'classes')}"
             f"{without}{masks}{note}, dataset_id {self.dataset_id}{duplicates and f'; {duplicates}'}"
         )
 

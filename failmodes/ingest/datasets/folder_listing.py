@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from failmodes.ingest.data_files import Entries, check_names, list_entries
 from failmodes.ingest.datasets.dataset import MAX_CLASSES
-from failmodes.runtime.errors import DataError, listed, printable
+from failmodes.runtime.errors import DataError, counted, listed, printable
 from failmodes.runtime.storage.files import reason_of
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg"}  # of published datasets
@@ -124,7 +124,8 @@ def list_images(root: Path) -> FolderListing:
     if emptied:
         raise DataError(_no_image_of(root, emptied))
     if not files:
-        raise DataError(f"{root} has class folders ({here.folders[0]}, …) but no images: {FOLDER_HINT}")
+        folders = f"{counted(len(here.folders), 'class folder')} ({listed(here.folders, 3)})"
+        raise DataError(f"{root} has {folders} but no images: {FOLDER_HINT}")
     names = _class_names(here.folders, root)
     listing = FolderListing(names, tuple(here.folders), files, np.array(labels, dtype=np.int64), left_out)
     if listing.unread > len(files):

@@ -94,20 +94,21 @@ def study_files(locations: Iterable[str | Path | None]) -> list[Path]:
     return [path for path in paths if path.suffix == ".toml"]
 
 
-def read_toml(study: Path) -> dict[str, Any]:
-    """Keys and tables of a study file, not validated.
+def read_toml(path: Path, kind: str = "study") -> dict[str, Any]:
+    """Keys and tables of a study file, or of one of another kind, not validated.
 
     Raises:
         StudyError: it does not exist, is not a regular file of at most MAX_STUDY_BYTES bytes, or not TOML.
     """
     try:
-        return parse_toml(read_text(study, MAX_STUDY_BYTES))
+        return parse_toml(read_text(path, MAX_STUDY_BYTES))
     except FileNotFoundError as error:
-        raise StudyError(f"study file {study} does not exist: write one with `failmodes init`") from error
+        advice = "write one with `failmodes init`" if kind == "study" else "name another"
+        raise StudyError(f"{kind} file {path} does not exist: {advice}") from error
     except StorageError as error:
-        raise StudyError(f"{error}: name a study file (.toml)") from error
+        raise StudyError(f"{error}: name a {kind} file (.toml)") from error
     except ValueError as error:
-        raise StudyError(f"study {study} is not valid TOML: {first_line(error)}") from error
+        raise StudyError(f"{kind} file {path} is not valid TOML: {first_line(error)}") from error
 
 
 def parse_toml(text: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import date
 from decimal import Decimal
@@ -55,6 +55,14 @@ MAX_KNOWN, MAX_NAMED = 1000, 20  # values of a column that are searched for a ne
 # Types of columns that identify a row: names, classes, images, severities; counts and metrics are longer
 _IDENTIFYING = ("VARCHAR", "ENUM", "TINYINT", "SMALLINT", "INTEGER", "DECIMAL")
 _UNSORTED = ("prediction_facts", "predictions", "outcomes", "attention")
+
+
+class MissingValueError(QueryError):
+    """Parameters `names` of a statement have no value."""
+
+    def __init__(self, names: Sequence[str], advice: str) -> None:
+        super().__init__(f"no value for {', '.join(f'${name}' for name in names)}: {advice}")
+        self.names = names
 
 
 class FirstRows(NamedTuple):
@@ -423,10 +431,7 @@ def _check_parameters(parameters: Mapping[str, object], named: set[str]) -> None
         if name not in named:
             raise QueryError(f"no parameter ${name} in the query: {did_you_mean(name, named, f'it has {known}')}")
     if missing := sorted(named - parameters.keys()):
-        raise QueryError(
-            f"no value for {', '.join(f'${name}' for name in missing)}: pass one for each parameter, "
-            f"as in sql(query, {missing[0]}=…)"
-        )
+        raise MissingValueError(missing, f"pass one for each parameter, as in sql(query, {missing[0]}=…)")
 
 
 def _with_place(message: str) -> str:

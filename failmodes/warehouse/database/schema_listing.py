@@ -6,7 +6,7 @@ its study.
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -125,6 +125,17 @@ def relation_rows(path: Path | None) -> list[RelationRow]:
     return [row._replace(row_count=counts.get(row.name)) for row in contract().relations]
 
 
+def _metric_names(path: Path | None) -> list[str]:
+    """All metrics, with those of the warehouse's study."""
+    from failmodes.warehouse.metrics.metric import all_metrics
+
+    if path is None:
+        return [*all_metrics()]
+    with open_warehouse(path, ["metrics"]) as con:
+        stored = con.execute("select metric from metrics").fetchall()
+    return list(dict.fromkeys([*all_metrics(), *(name for (name,) in stored)]))
+
+
 def column_rows(path: Path | None, name: str | None = None) -> list[ColumnRow]:
     """The columns of one table or view, or of all.
 
@@ -133,7 +144,7 @@ def column_rows(path: Path | None, name: str | None = None) -> list[ColumnRow]:
         WarehouseError: the warehouse `path` cannot be opened or has other columns.
     """
     if name is not None:
-        check_known(name)
+        check_known(name, partial(_metric_names, path))
     if path is not None:
         with open_warehouse(path, None if name is None else [name]):
             pass

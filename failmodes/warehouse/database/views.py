@@ -6,7 +6,7 @@ one, the meaning of that column in the first of the view's sources that has it. 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 
 import duckdb
@@ -32,17 +32,23 @@ def relation_names() -> list[str]:
     return [*sorted(TABLES), *sorted(view_definitions())]
 
 
-def check_known(name: object) -> None:
+def check_known(name: object, metrics: Callable[[], Iterable[str]] | None = None) -> None:
     """Check that a name is that of a table or view.
 
+    Args:
+        name: any value.
+        metrics: names that the command also knows, for the message.
+
     Raises:
-        QueryError: it is not; the message has the nearest name, or all.
+        QueryError: it is not; the message has the nearest names.
     """
     if not isinstance(name, str):
         raise QueryError(f"the name of a table or view is a string, such as 'models' (given: {shown(name)})")
     names = relation_names()
     if name not in names:
-        raise QueryError(f"no table, view or metric {name!r}: {did_you_mean(name, names)}")
+        kinds, others = ("table or view", ()) if metrics is None else ("table, view or metric", metrics())
+        hint = did_you_mean(name, [*names, *others], "`failmodes schema` lists them", most=2)
+        raise QueryError(f"no {kinds} {name!r}: {hint}")
 
 
 def with_sources(con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> list[str]:

@@ -128,7 +128,8 @@ def named_metrics(names: Iterable[Any], study: str | Path | None = None) -> list
         elif name in known:
             found.append(known[name])
         else:
-            raise StudyError(f"unknown metric {name[:100]!r}: {did_you_mean(name, known, 'failmodes schema metrics')}")
+            hint = did_you_mean(name, known, '`failmodes query "from metrics"` lists them')
+            raise StudyError(f"unknown metric {name[:100]!r}: {hint}")
     return _distinct(list(dict.fromkeys(found)), KEY)
 
 

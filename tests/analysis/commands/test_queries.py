@@ -112,10 +112,18 @@ def test_the_list_says_what_a_query_takes(handed: Path) -> None:
     assert [row["query"] for row in listed] == [line.split("\t")[0] for line in lines]
 
 
+def test_a_table_without_rows_says_so_and_csv_and_json_do_not(handed: Path) -> None:
+    empty = "select model_label from models where false"
+    for layout in ("--horizontal", "--vertical"):
+        assert "no rows" in failmodes("query", empty, layout, folder=handed).stdout
+    assert failmodes("query", empty, "--format", "csv", folder=handed).stdout.split() == ["model_label"]
+    assert json.loads(failmodes("query", empty, "--format", "json", folder=handed).stdout) == []
+
+
 REFUSED = {
     "unknown query": ([WORST[:-1]], "unknown saved query @worst_cell: did you mean 'worst_cells'?"),
     "unknown corruption": ([WORST, "--corruption", "fgo"], "no corruption 'fgo' here: did you mean 'fog'?"),
-    "value missing": (["select $floor"], "no value for $floor"),
+    "value missing": (["select $floor"], "--param floor="),
     "parquet in a terminal": ([IMAGES, "--format", "parquet"], "name a file with --output FILE.parquet"),
     "two formats": (
         [IMAGES, "--format", "csv", "-o", "a.json"],
@@ -195,5 +203,5 @@ def test_columns_have_type_and_meaning(handed: Path, tmp_path: Path, name: str) 
 
 def test_an_unknown_table_gets_the_nearest(tmp_path: Path) -> None:
     done = failmodes("schema", "accuracy_by_severty", folder=tmp_path, expect=2)
-    assert "did you mean 'accuracy_by_severity'?" in done.stderr
+    assert "did you mean 'accuracy_by_severity'" in done.stderr
     assert len(done.stderr.splitlines()) == 1

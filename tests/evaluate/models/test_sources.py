@@ -64,6 +64,7 @@ NOT_BUILT = {
     "a function that raises": ("MODULE:broken", {}, "cannot be built: RuntimeError: no such luck$"),
     "a stem where there is none": ("mobilenet_v2", {"stem": "cifar"}, 'stem = "cifar" does not fit mobilenet_v2'),
     "no model": ("MODULE:nothing", {}, "returned a int: expected a torch nn.Module"),
+    "no such source": ("torchvison:resnet18", {}, "did you mean 'torchvision:'"),
     "no such module": ("no_such_module_:f", {}, "cannot be imported.*ModuleNotFoundError"),
 }  # fmt: skip
 

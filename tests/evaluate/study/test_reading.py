@@ -42,7 +42,8 @@ BAD = {
     "missing key": (GOOD.replace('kind = "digits"', ""), r"dataset\.kind: this key is missing"),
     "architecture": (GOOD.replace("resnet18", "resnet 18"), "unknown architecture 'resnet 18': expected resnet18"),
     "no checkpoint file": (
-        GOOD.replace("training = { epochs = 1 }", 'checkpoint = "gone.safetensors"'), "no checkpoint at .*gone",
+        GOOD.replace("training = { epochs = 1 }", 'checkpoint = "gone.safetensors"'), 
+        "no checkpoint at .*gone.*`checkpoint`",
     ),
     "neither": (GOOD.replace("training = { epochs = 1 }", ""), "expected one of `checkpoint`, `training`"),
     "same label": (GOOD + GOOD[GOOD.index("[[models]]") :], "same label"),

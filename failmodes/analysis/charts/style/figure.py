@@ -22,10 +22,10 @@ from failmodes.analysis.charts.style.theme import (
     SOURCE_PX,
     THEMES,
     TITLE_PX,
+    named_theme,
     vega_config,
 )
 from failmodes.analysis.render.formatting import valid_in_xml
-from failmodes.runtime.errors import StudyError
 from failmodes.warehouse.output_files import atomic_output
 
 FORMATS = {".svg": "svg", ".png": "png", ".pdf": "pdf", ".html": "html", ".json": "json"}
@@ -76,8 +76,7 @@ class Figure:
         Raises:
             StudyError: unknown theme.
         """
-        if theme not in THEMES:
-            raise StudyError(f"no theme {theme!r}: choose {' or '.join(THEMES)}")
+        named_theme(theme)
         return replace(self, theme=theme)
 
     def to_dict(self, *, has_theme: bool = True, has_datasets: bool = True) -> dict[str, Any]:

@@ -19,6 +19,8 @@ report can draw the same chart in either theme.
 
 from typing import Any, NamedTuple
 
+from failmodes.runtime.errors import StudyError
+
 FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-serif"
 
 # Okabe and Ito's palette, safe for color blindness
@@ -98,6 +100,17 @@ DARK = ThemeColors(
     "#6bb7e8",
 )
 THEMES = {"light": LIGHT, "dark": DARK}
+
+
+def named_theme(name: str) -> ThemeColors:
+    """The theme of a name.
+
+    Raises:
+        StudyError: unknown theme.
+    """
+    if name not in THEMES:
+        raise StudyError(f"no theme {name!r}: choose {' or '.join(THEMES)}")
+    return THEMES[name]
 
 
 def size_variables() -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import duckdb
 
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
-from failmodes.analysis.judging.findings.kind import BOTH, Judged, kind, where
+from failmodes.analysis.judging.findings.kind import BOTH, MASKS_REQUIRED, Judged, kind, where
 from failmodes.analysis.judging.judge import above
 from failmodes.analysis.render.formatting import format_points_interval
 from failmodes.analysis.statistics.attention import attention_at_last
@@ -22,7 +22,7 @@ from failmodes.analysis.statistics.estimate import Estimate
     relation="attention_on_object",
     printed=BOTH,
     inconclusive=("Attention on the object", "cell"),
-    without_figures="object masks are required",
+    without_figures=MASKS_REQUIRED,
 )
 def attention_off_object(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo

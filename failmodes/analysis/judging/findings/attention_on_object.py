@@ -6,7 +6,7 @@ import duckdb
 
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.judging.findings.attention_off_object import object_word
-from failmodes.analysis.judging.findings.kind import Judged, kind, where
+from failmodes.analysis.judging.findings.kind import MASKS_REQUIRED, Judged, kind, where
 from failmodes.analysis.judging.judge import above
 from failmodes.analysis.render.formatting import format_points_interval
 from failmodes.analysis.statistics.attention import attention_at_last
@@ -21,6 +21,7 @@ from failmodes.analysis.statistics.attention import attention_at_last
     unit="share of attention",
     relation="attention_on_object",
     is_proposed=False,
+    without_figures=MASKS_REQUIRED,
 )
 def attention_on_object(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo

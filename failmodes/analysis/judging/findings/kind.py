@@ -20,6 +20,7 @@ from failmodes.warehouse.schema import CLEAN
 Section = Literal["accuracy", "predictions", "confidence", "failure-prediction", "attention"]  # of a report
 FIRST_OF_OTHERS = 10  # kinds of a lower order are conditions for all others
 MORE_IMAGES = "more images would help"
+MASKS_REQUIRED = "object masks are required"
 BOTH: tuple[Word, ...] = ("supported", "contradicted")
 EVERY = "*"  # in `Kind.suppresses`
 

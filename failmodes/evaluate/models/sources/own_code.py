@@ -8,8 +8,8 @@ from typing import Any, cast
 
 from torch import nn
 
-from failmodes.evaluate.study.study_schema import ModelSpec
-from failmodes.runtime.errors import StudyError, first_line
+from failmodes.evaluate.study.study_schema import PREFIXES, ModelSpec
+from failmodes.runtime.errors import StudyError, did_you_mean, first_line
 from failmodes.runtime.hashing import identity_of
 
 LIBRARIES = {"failmodes", "torch", "torchvision", "timm"}  # identified by version, not by source text
@@ -59,9 +59,11 @@ def import_function(path: str) -> Callable[..., object]:
         for part in attribute.split("."):
             function = getattr(function, part)
     except Exception as error:  # any error of a user's module
+        hint = "expected module:function, the module beside the study file or installed"
+        if isinstance(error, ModuleNotFoundError) and error.name == module_name:
+            hint = did_you_mean(f"{module_name}:", [f"{prefix}:" for prefix in PREFIXES], hint, cutoff=0.8)
         raise StudyError(
-            f"architecture {path!r} cannot be imported ({type(error).__name__}: {first_line(error)}): expected "
-            "module:function, the module beside the study file or installed"
+            f"architecture {path!r} cannot be imported ({type(error).__name__}: {first_line(error)}): {hint}"
         ) from error
     if isinstance(function, nn.Module) or not callable(function):
         raise StudyError(

@@ -23,7 +23,7 @@ from failmodes.ingest.datasets.image_files import ImageFiles, open_image_files
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
 from failmodes.ingest.datasets.layout import Protocol, Request, layout, refuse_other_split
 from failmodes.ingest.datasets.layouts.wordnet_folders import IMAGENET_VALIDATION, TAKES
-from failmodes.runtime.errors import DataError, StorageError, printable
+from failmodes.runtime.errors import DataError, StorageError, counted, printable
 from failmodes.runtime.storage.files import read_text
 
 BORDER_PX = 2
@@ -72,8 +72,9 @@ def open_objectnet(request: Request) -> Dataset:
     places = np.flatnonzero(classes >= 0)
     files = [listing.files[place] for place in places]
     lacking = sum(wordnet_id is None for wordnet_id in ids) - several
-    left_out = f"{lacking:,} classes that ImageNet lacks and {several:,} that are several of its classes"
-    notes = [f"skipped: {len(classes) - len(files):,} images of {left_out}"]
+    classes_lacking = counted(lacking, "class", "classes")
+    left_out = f"{classes_lacking} that ImageNet lacks and {several:,} that are several of its classes"
+    notes = [f"skipped: {counted(len(classes) - len(files), 'image')} of {left_out}"]
     images = ImageFiles(
         root,
         files,

@@ -116,7 +116,7 @@ def test_objectnet_has_the_shared_classes_without_its_border(tmp_path: Path) -> 
     assert dataset.class_names == ("n03793489", "n04356056"), "mouse and sunglasses"
     assert dataset.labels.tolist() == [0, 1]
     np.testing.assert_array_equal(dataset.images[:], SMALL[[1, 0], 2:-2, 2:-2])
-    assert "skipped: 2 images of 1 classes that ImageNet lacks and 1 that are several" in str(dataset.note)
+    assert "skipped: 2 images of 1 class that ImageNet lacks and 1 that are several" in str(dataset.note)
     assert opened("objectnet", root, image_size=16).images.shape == (2, 16, 16, 3)
     mappings = root / "mappings"
     outputs = json.loads((mappings / "pytorch_to_imagenet_2012_id.json").read_text())
