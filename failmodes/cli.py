@@ -336,9 +336,7 @@ def explore(
     where: WhereArgument = None,
     port: Annotated[
         int | None,
-        typer.Option(
-            min=1, max=65535, metavar="PORT", help="Port, 1 to 65535. Default: the first free port from 2718."
-        ),
+        typer.Option(min=1, max=65535, metavar="PORT", help="Port. Default: the first free port from 2718."),
     ] = None,
     host: Annotated[
         str,

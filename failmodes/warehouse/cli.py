@@ -51,7 +51,6 @@ def in_one_notation(params: Any) -> Any:
         if hasattr(param, "type_descriptor"):  # typer 0.26 has none, and shows no type in angle brackets
             value = _choices(param) or ("" if is_argument or param.is_flag else param.metavar)
             param.display_type_rich = partial(_display_type, value)
-            param._get_number_range_help_str = lambda: None  # the help states the range in words
     return params
 
 

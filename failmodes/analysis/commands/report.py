@@ -107,20 +107,20 @@ def shapes(
     where: WhereArgument = None,
     flat_below: Annotated[
         float | None,
-        typer.Option(min=0, max=1, metavar="X", help="Curves within this drop from clean are flat, 0 to 1."),
+        typer.Option(min=0, max=1, metavar="X", help="Curves within this drop from clean are flat."),
     ] = None,
     curvature_threshold: Annotated[
         float | None,
-        typer.Option(min=0, metavar="X", help="Curvature from which a drop is late or early, at least 0."),
+        typer.Option(min=0, metavar="X", help="Curvature from which a drop is late or early."),
     ] = None,
     resamples: Annotated[
         int | None,
-        typer.Option(min=10, max=100_000, metavar="N", help="Bootstrap resamples of each curve, 10 to 100,000."),
+        typer.Option(min=10, max=100_000, metavar="N", help="Bootstrap resamples of each curve."),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="Random seed of the bootstrap.")] = None,
     level: Annotated[
         float | None,
-        typer.Option(min=0.5, max=0.999, metavar="X", help="Confidence level of intervals, 0.5 to 0.999."),
+        typer.Option(min=0.5, max=0.999, metavar="X", help="Confidence level of intervals."),
     ] = None,
     timeout: TimeoutOption = READING_S,
 ) -> None:
@@ -242,7 +242,7 @@ def chart(
     severity: Annotated[
         list[float] | None,
         typer.Option(
-            min=0, max=5, metavar="S", help="Only this severity, 0 to 5, and clean. Repeatable.", rich_help_panel=IMAGES
+            min=0, max=5, metavar="S", help="Only this severity and clean. Repeatable.", rich_help_panel=IMAGES
         ),
     ] = None,
     list_charts: Annotated[bool, typer.Option("--list", help="List the charts and what they show.")] = False,
