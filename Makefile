@@ -115,7 +115,7 @@ soak: $(INSTALLED)
 # ONLY=reports, SEED=1 JSON=path QUICK=1. A whole run of seed 0 writes docs/soundness.md and the data beside it;
 # PAGE=docs/soundness.md brings it up to date by what ONLY measured
 soundness: $(INSTALLED)
-	$(BIN)/python -m tests.soundness $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only "$(ONLY)") \
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soundness $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only "$(ONLY)") \
 		$(if $(SEED),--seed $(SEED)) $(if $(QUICK),--quick) \
 		$(if $(PAGE),--markdown $(PAGE),$(if $(ONLY)$(SEED)$(QUICK),,--markdown docs/soundness.md))
 
