@@ -126,7 +126,9 @@ def write_page(arguments: argparse.Namespace, rows: list[Row], reports: ReportSe
     write_rows(table, all_rows)
     if now.rows:
         write_reports(stored, now)
-    path.write_text(markdown(all_rows, now, made, stored.name), encoding="utf-8")
+    path.write_text(
+        markdown(read_rows(table), now, made, stored.name), encoding="utf-8"
+    )  # of the rounded data beside it
 
 
 def kinds() -> list[str]:
