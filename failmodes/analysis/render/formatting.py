@@ -22,7 +22,7 @@ REASON_NAMES = {
 }
 
 REASON_MEANINGS = {
-    "first to fail": "no other image fails at a lower severity",
+    "first to fail": "of the images correct when clean, none fails at a lower severity",
     "confidently incorrect": "at the last severity, with the highest confidence",
     "recovered": "incorrect at some severity, correct at the last",
     "always correct": "at every severity, with the highest confidence at the last",
