@@ -26,7 +26,7 @@ from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import MeanAccuracy, lowest_first, model_accuracies, run_accuracies
 from failmodes.runtime.errors import WarehouseError
 
-ROW_PX, NEXT_PX, VALUE_PX, MAX_NAME_SHARE = 17, 12, 28, 0.46  # the last: of a row's name, of the width
+ROW_PX, NEXT_PX, VALUE_PX, GAP_PX, MAX_NAME_SHARE = 17, 12, 28, 6, 0.46  # the last: of a row's name, of the width
 Accuracies = dict[TrainedModel, MeanAccuracy]
 
 
@@ -128,7 +128,7 @@ def _plot(
     order = list(dict.fromkeys(row["name"] for row in rows))
     name_px = min(MAX_NAME_SHARE * frame.width_px, max(map(style.text_width, order)) + 12)
     lowest: list[str] = [] if is_by_corruption else data["lowest_text"].drop_nulls().to_list()
-    lowest_px = max((6 + style.text_width(text, SOURCE_PX) for text in lowest), default=0.0)
+    lowest_px = max((GAP_PX + style.text_width(text, SOURCE_PX) for text in lowest), default=0.0)
     panel = frame.panels(1, 1, left_px=name_px, right_px=VALUE_PX + lowest_px)
     labels = list(models.colors) if is_by_corruption else []
     usual = ROW_PX + NEXT_PX * (max(1, len(labels)) - 1)
@@ -174,7 +174,7 @@ def _plot(
             for column, symbol in (("clean", "circle"), ("lowest", "diamond"))
         ]
         named = muted.mark_text(align="left", fontSize=SOURCE_PX, style="muted")
-        layers.append(named.encode(x=alt.value(panel.width + VALUE_PX + 6), text="lowest_text:N"))
+        layers.append(named.encode(x=alt.value(panel.width + VALUE_PX + GAP_PX), text="lowest_text:N"))
     return alt.layer(*layers, data=data, width=panel.width, height=height)
 
 

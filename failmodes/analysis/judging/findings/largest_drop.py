@@ -123,9 +123,10 @@ def largest_drop_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) 
         sample = f"On these images, {everyone} drop most under {name}{at}"
         return f"{sample}; the data do not separate the largest drop of any from the next"
     (name, times), *more = most
-    first = next(iter(clear)) if len(clear) == 1 else f"{times} of {len(labels)} {noun}"
-    counted = join_names([f"under {name} for {first}", *(f"under {name} for {times}" for name, times in more)])
+    who = next(iter(clear)) if len(clear) == 1 else f"{times} of {len(labels)} {noun}"
+    first = f"{who} degrade{'s' * (times == 1)} most under {name}{at}"
+    counted = join_names([first, *(f"{times} under {name}" for name, times in more)])
     left = len(labels) - len(clear)
     others = f"the other {noun.removesuffix('s') if left == 1 else f'{left} {noun}'}"
     rest = f"; for {others}, the data do not separate the largest drops" if left else ""
-    return f"The largest drop{at} is {counted}{rest}"
+    return f"{counted}{rest}"
