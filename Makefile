@@ -100,7 +100,7 @@ audit:
 	$(AUDIT)/bin/python .ci/audit.py .ci/build_requirements.txt $(AUDIT)/floors.txt
 
 # Ratios to a peer or a limit of the same run; JSON=path writes them as a list too, ONLY=models measures one part;
-# ONLY=scale IMAGES=1000 loads 57 models of so many images, of 10,000 if not given
+# ONLY=scale IMAGES=1000 loads 100 models of so many images, of 10,000 if not given (an hour, 34 GB)
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(IMAGES),--images $(IMAGES))

@@ -2,13 +2,17 @@
 
 import argparse
 import json
+import os
 import sys
 from functools import partial
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "references")]
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as every command
+
 from bootstrap import measure_bootstrap  # noqa: E402
+from busy_machine import measure_busy_machine  # noqa: E402
 from corruptions import measure_corruptions  # noqa: E402
 from explorer_clicks import measure_explorer  # noqa: E402
 from measure import Skipped  # noqa: E402
@@ -31,9 +35,10 @@ PARTS = {
     "explorer": measure_explorer,
     "corruptions": measure_corruptions,
     "models": measure_models,
+    "busy": measure_busy_machine,
     "scaling": measure_scaling,
 }
-ON_DEMAND = {"scale": measure_scale}  # long: loads of 20 and 57 models
+ON_DEMAND = {"scale": measure_scale}  # long: loads of 20 and 100 models
 
 
 def main() -> None:

@@ -229,11 +229,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def discoveries(p_values: Sequence[float], rate: float) -> list[bool]:
     """Which hypotheses Benjamini and Hochberg's procedure (1995) rejects, with a false discovery rate of `rate`.
 
-    It is valid for independent and for positively dependent statistics (Benjamini and Yekutieli 2001).
+    It is valid for independent and for positively dependent statistics (Benjamini and Yekutieli 2001). SciPy's function
+    is in `scipy.stats`, which takes .5 s to import: a tenth of a load of a small evaluation.
     """
-    from scipy.stats import false_discovery_control  # here: it takes .5 s, and most charts do without
-
-    return [bool(adjusted <= rate) for adjusted in false_discovery_control(p_values)] if len(p_values) else []
+    order = np.argsort(p_values, kind="stable")
+    adjusted = np.asarray(p_values, dtype=np.float64)[order] * (len(order) / np.arange(1, len(order) + 1))
+    rejected = np.flatnonzero(adjusted <= rate).max(initial=-1) + 1  # all up to the last, whatever lies before it
+    are_rejected = np.zeros(len(order), np.bool_)
+    are_rejected[order[:rejected]] = True
+    return are_rejected.tolist()
 
 
 def p_by_inversion(is_shown: Callable[[float], bool]) -> float:

@@ -10,6 +10,7 @@ from failmodes.analysis.statistics.shares import (
     PairedCounts,
     count_pairs,
     difference_of_groups,
+    discoveries,
     exact_mcnemar,
     holm,
     newcombe_interval,
@@ -131,6 +132,16 @@ def test_it_is_the_binomial_test(only_a: int, only_b: int) -> None:
     (found,) = exact_mcnemar([only_a], [only_b])
     total = only_a + only_b
     assert found == pytest.approx(stats.binomtest(only_a, total).pvalue if total else 1, abs=1e-9)
+
+
+def test_discoveries_are_those_of_scipy() -> None:
+    rng = np.random.default_rng(0)
+    assert discoveries([], 0.05) == []
+    for size in (1, 2, 19, 200):
+        for power in (1, 3):  # more or less small p values; rounded ones tie
+            p_values = rng.random(size).round(3) ** power
+            expected = (stats.false_discovery_control(p_values) <= 0.1).tolist()
+            assert discoveries(p_values.tolist(), 0.1) == expected
 
 
 def test_holm_by_hand() -> None:

@@ -1,0 +1,68 @@
+"""An evaluation beside other work, with threads that sleep while they wait, as in every command, or spin."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from measure import Result, alternate
+from subjects import SUBJECTS, make_bench, model_of
+
+from failmodes.evaluate.engine.cell import choose_batch_size
+
+ROUNDS = 3
+POLICY = "OMP_WAIT_POLICY"
+
+
+def measure_busy_machine() -> Iterator[Result]:
+    """Two lines: on a machine without other work, and with as much of it as half of the cores can do."""
+    cores = os.cpu_count() or 1
+    for name, neighbours in (("quiet", 0), ("busy", max(1, cores // 2))):
+        with _neighbours(neighbours):
+            sleeping_s, _, ratio = alternate(lambda: _evaluation_s("passive"), lambda: _evaluation_s(None), ROUNDS)
+        against = f"threads that spin, on {cores} cores of which other processes use {neighbours}"
+        yield Result(f"evaluate/resnet18/{name}", SUBJECTS[0].images / sleeping_s, "images/s", ratio, against)
+
+
+@contextmanager
+def _neighbours(count: int) -> Iterator[None]:
+    processes = [subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def _evaluation_s(policy: str | None) -> float:
+    """Seconds of one cell in a process of its own, since the policy is read when PyTorch is imported."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+    if policy:
+        environment[POLICY] = policy
+    command = [sys.executable, __file__]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    return float(json.loads(done.stdout))
+
+
+def _measure() -> float:
+    subject = SUBJECTS[0]
+    prepared = model_of(subject, torch.device("cpu"))
+    size = choose_batch_size(prepared, (subject.side_px, subject.side_px, 3))
+    with tempfile.TemporaryDirectory() as name:
+        bench = make_bench(subject, [prepared], Path(name), batch_size=size)
+        bench.worker.run([bench.clean()])
+        started = time.perf_counter()
+        bench.worker.run([bench.cell()])
+        return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1] / "references")]
+    print(json.dumps(_measure()))
