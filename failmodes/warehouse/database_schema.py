@@ -131,7 +131,7 @@ FINDINGS = Table.of(
     Column("model_label", text, "the model's name on charts"),
     Column("other_evaluation_id", text, "evaluation compared with; null without one", True),
     Column("corruption", text, "corruption name; null for several", True),
-    Column("severity", double, "severity of the value, 0 to 5; null for several", True),
+    Column("severity", double, "severity of the value, 0 to 999; null for several", True),
     Column("value", double, "value of the finding, any number", True),
     Column("low", double, "lower end of its interval; 95%, of better_model at the rate of its kind", True),
     Column("high", double, "upper end of its interval", True),
@@ -173,7 +173,7 @@ PUBLISHED_ACCURACY = Table.of(
     Column("architecture", text, "architecture, as published", True),
     Column("paper", text, "title of the paper", True),
     Column("corruption", text, f"corruption name; '{CLEAN}' is the clean image"),
-    Column("severity", SEVERITY, "0 (clean) to 5"),
+    Column("severity", SEVERITY, "0 (clean) to 999"),
     Column("accuracy", double, "accuracy on the published images, 0-1; not on yours"),
 )
 

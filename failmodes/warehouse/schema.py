@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 text, flag, binary = "string", "bool", "binary"
 int16, int32, int64, half, real, double = "int16", "int32", "int64", "halffloat", "float32", "float64"
 moment = "timestamp[s, UTC]"
-SEVERITY = "decimal128(4, 3)"
+SEVERITY = "decimal128(6, 3)"
+SEVERITY_DIGITS = 6, 3  # of `SEVERITY`: in all, and after the point
+MAX_SEVERITY = 999  # the rank of a level, stored in three digits before the point
 
 
 SHARE, DIFFERENCE_OF_SHARES = "share", "difference of shares"  # units, 0-1 and -1 to 1
@@ -89,11 +91,11 @@ def arrow_type(kind: str) -> "pa.DataType":
 
     if kind.startswith("list<"):
         return pa.list_(arrow_type(kind.removeprefix("list<").removesuffix(">")))
-    special = {SEVERITY: pa.decimal128(4, 3), moment: pa.timestamp("s", tz="UTC")}
+    special = {SEVERITY: pa.decimal128(*SEVERITY_DIGITS), moment: pa.timestamp("s", tz="UTC")}
     return special.get(kind) or pa.type_for_alias(kind)
 
 
-SCHEMA_VERSION = "6"
+SCHEMA_VERSION = "7"
 SHOWN_LETTERS = 20  # of an invalid version
 
 
@@ -139,7 +141,7 @@ PARTITIONS = ("evaluation_id", "corruption", "severity")
 CELL_COLUMNS = (
     Column("evaluation_id", text, "identity of model, data, subset, source, precision and attention method"),
     Column("corruption", text, f"corruption name; '{CLEAN}' is the clean image"),
-    Column("severity", SEVERITY, "0 (clean) to 5; published levels are whole numbers"),
+    Column("severity", SEVERITY, "rank of the level, 0 (clean) to 999; published levels are whole numbers"),
 )
 
 IMAGE_COLUMN = Column("image_id", int32, "index of the image in the full dataset, from 0")
@@ -349,6 +351,19 @@ SOURCES = Table.of(
     Column("versions", text, "library versions that shape the pixels, as JSON", True),
 )
 
+LEVELS = Table.of(
+    "levels",
+    "one row per source, corruption and severity of corruptions whose levels have a value, such as contrast in percent",
+    ("source_id", "corruption", "severity"),
+    Column("source_id", text, "source of corrupted images, as in `sources`"),
+    Column("corruption", text, "corruption name, at severity 0 too"),
+    Column("severity", SEVERITY, "rank of the level, 0 (reference level) to 999"),
+    Column("level_value", double, "value of the level, in its unit, any number; infinite only at severity 0"),
+    Column("level_name", text, "name of the quantity on charts, such as contrast"),
+    Column("level_unit", text, "its unit, such as %; empty without one"),
+    Column("level_scale", text, "scale on which levels are shown and curves measured: linear or log"),
+)
+
 EVALUATIONS = Table.of(
     "evaluations",
     "one row per evaluation",
@@ -461,6 +476,7 @@ DIMENSIONS = (
     IMAGE_METADATA,
     CORRUPTIONS,
     SOURCES,
+    LEVELS,
     EVALUATIONS,
     SHIFTS,
     EVALUATION_NOTES,

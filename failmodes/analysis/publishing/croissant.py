@@ -23,8 +23,10 @@ from failmodes.warehouse.schema import (
     EVALUATIONS,
     FACTS,
     IMAGES,
+    LEVELS,
     MODELS,
     PREDICTION_FACTS,
+    SEVERITY,
     SHIFTS,
     SOURCES,
     Column,
@@ -34,7 +36,9 @@ from failmodes.warehouse.shards.format import FOLDERS, RESULTS_FOLDER
 from failmodes.warehouse.shards.inventory import stored_columns
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
-DESCRIBED = (PREDICTION_FACTS, ATTENTION, EVALUATIONS, MODELS, DATASETS, CLASSES, IMAGES, CORRUPTIONS, SOURCES, SHIFTS)
+DESCRIBED = (
+    PREDICTION_FACTS, ATTENTION, EVALUATIONS, MODELS, DATASETS, CLASSES, IMAGES, CORRUPTIONS, SOURCES, LEVELS, SHIFTS,
+)  # fmt: skip
 PARQUET, DUCKDB = "application/x-parquet", "application/vnd.duckdb"
 MISSING = "add license, creator and url, which Croissant requires and Failmodes does not know"
 
@@ -80,7 +84,7 @@ CONTEXT = {
 
 _TYPES = {
     "string": "sc:Text", "bool": "sc:Boolean", "int16": "sc:Integer", "int32": "sc:Integer", "int64": "sc:Integer",
-    "float32": "sc:Float", "float64": "sc:Float", "decimal128(4, 3)": "sc:Float",
+    "float32": "sc:Float", "float64": "sc:Float", SEVERITY: "sc:Float",
 }  # fmt: skip
 
 

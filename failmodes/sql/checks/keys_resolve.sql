@@ -17,6 +17,18 @@ select
 from evaluations
 anti join sources on evaluations.source_id = sources.source_id
 union all
+select distinct
+    'levels.source_id' as pointer,
+    levels.source_id as key_text
+from levels
+anti join sources on levels.source_id = sources.source_id
+union all
+select distinct
+    'levels.corruption' as pointer,
+    levels.corruption as key_text
+from levels
+anti join corruptions on levels.corruption = corruptions.corruption
+union all
 select
     'shifts.evaluation_id' as pointer,
     shifts.evaluation_id as key_text

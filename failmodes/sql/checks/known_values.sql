@@ -41,6 +41,18 @@ select
 from sources
 where noise not in ('shared', 'independent')
 union all
+select distinct
+    'levels.level_scale' as column_name,
+    level_scale as value_text
+from levels
+where level_scale not in ('linear', 'log')
+union all
+select
+    'levels.level_value' as column_name,
+    level_value::varchar as value_text
+from levels
+where isnan(level_value) or (isinf(level_value) and severity > 0)
+union all
 select
     'evaluations.image_count' as column_name,
     image_count::varchar as value_text

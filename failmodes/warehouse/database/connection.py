@@ -33,7 +33,7 @@ from failmodes.runtime.storage.files import check_regular
 from failmodes.sql import sql_literal
 from failmodes.warehouse.database.views import relation_names, view_definitions, with_sources
 from failmodes.warehouse.database_schema import COMPUTED_TABLES, TABLES
-from failmodes.warehouse.schema import FACTS, Column, Table, check_version, moment
+from failmodes.warehouse.schema import FACTS, SEVERITY, Column, Table, check_version, moment
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,7 +56,7 @@ _TYPES = {
     "float32": ("float", "FLOAT|DOUBLE"),
     "float64": ("double", "FLOAT|DOUBLE"),
     "timestamp[s, UTC]": ("timestamptz", "TIMESTAMP WITH TIME ZONE|TIMESTAMP(_S|_MS|_NS)?"),
-    "decimal128(4, 3)": ("decimal(4, 3)", r"DECIMAL\(\d+,\d+\)"),
+    SEVERITY: (SEVERITY.replace("decimal128", "decimal"), r"DECIMAL\(\d+,\d+\)"),
 }
 
 # Nothing is spilled to disk: without external access, DuckDB still lets COPY write into its temporary directory.

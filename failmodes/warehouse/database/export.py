@@ -26,6 +26,7 @@ from failmodes.warehouse.schema import (
     DATASETS,
     EVALUATIONS,
     IMAGES,
+    LEVELS,
     MODELS,
     PARTITIONS,
     PREDICTION_FACTS,
@@ -62,6 +63,7 @@ _DIMENSION_ROWS = {
     CLASSES: f"from classes where dataset_id in {_OWN.format('dataset_id')} order by all",
     SHIFTS: "from shifts where evaluation_id = any($1) order by evaluation_id",
     SOURCES: f"from sources where source_id in {_OWN.format('source_id')} order by source_id",
+    LEVELS: f"from levels where source_id in {_OWN.format('source_id')} order by all",
     CORRUPTIONS: "from corruptions where corruption in (select corruption from shards where evaluation_id = any($1)) "
     "order by corruption_order, corruption",
     IMAGES: "select dataset_id, image_id, label, pixel_hash from images "

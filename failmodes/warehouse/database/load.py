@@ -46,6 +46,7 @@ from failmodes.warehouse.schema import (
     EVALUATION_NOTES,
     EXEMPLARS,
     FACTS,
+    LEVELS,
     PARTITIONS,
     PREDICTION_FACTS,
     THUMBNAILS,
@@ -205,12 +206,12 @@ def _loaded_state(warehouse: Path, derivation: Derivation | None) -> LoadedState
     return LoadedState({row[:-1]: row[-1] for row in (*shards, *files)}, fingerprint, claims, metrics, due, models)
 
 
-def _place(key: FileKey) -> tuple[str, ...]:
+def _place(key: FileKey) -> tuple[str | Decimal, ...]:
     """The order of a table's rows: cells of one severity together, since most queries read the last one."""
     if len(key) != len(SHARDS.key):
         return key
     table, evaluation_id, corruption, severity = key
-    return table, evaluation_id, severity, corruption
+    return table, evaluation_id, Decimal(severity), corruption
 
 
 def _count_shards(keys: Iterable[FileKey]) -> int:
@@ -250,7 +251,9 @@ def _state(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table) -> None
 
 
 # Common columns of files that are replaced as a whole; other dimensions are a union of rows
-_MADE_AS_A_WHOLE = {EXEMPLARS: ("evaluation_id", "corruption"), EVALUATION_NOTES: ("evaluation_id", "step")}
+_MADE_AS_A_WHOLE = {
+    EXEMPLARS: ("evaluation_id", "corruption"), EVALUATION_NOTES: ("evaluation_id", "step"), LEVELS: ("source_id",),
+}  # fmt: skip
 
 
 def _insert_shards(

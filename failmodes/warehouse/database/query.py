@@ -18,6 +18,7 @@ from failmodes.sql import sql_identifier
 from failmodes.warehouse.database.connection import NUMBERS, OUT_OF_MEMORY, arrow_reader, open_warehouse
 from failmodes.warehouse.database.saved_queries import give_parameters, relations_of_names, saved_query
 from failmodes.warehouse.database.views import check_known
+from failmodes.warehouse.schema import SEVERITY_DIGITS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -237,7 +238,7 @@ def _unknown_value(
 
 
 def to_polars(relation: duckdb.DuckDBPyRelation) -> "pl.DataFrame":
-    """The rows of a query; severities, which are DECIMAL(4,3), become floats.
+    """The rows of a query; severities, which are DECIMAL(6,3), become floats.
 
     Raises:
         QueryError: Polars lacks the type of a column.
@@ -248,7 +249,7 @@ def to_polars(relation: duckdb.DuckDBPyRelation) -> "pl.DataFrame":
     with unshowable_values():
         rows: pl.DataFrame = relation.pl()
         _check_dates(rows)
-    severities = [name for name, kind in rows.schema.items() if kind == pl.Decimal(4, 3)]
+    severities = [name for name, kind in rows.schema.items() if kind == pl.Decimal(*SEVERITY_DIGITS)]
     return rows.with_columns(pl.col(severities).cast(pl.Float64))
 
 

@@ -39,6 +39,7 @@ from failmodes.warehouse.schema import (
     EXEMPLARS,
     IMAGE_METADATA,
     IMAGES,
+    LEVELS,
     MODELS,
     PREDICTION_FACTS,
     SHARDED,
@@ -53,7 +54,7 @@ from failmodes.warehouse.shards.inventory import has_results, read_rows
 _NAMED = (EVALUATION_NOTES, EXEMPLARS, CLEAN_MAPS, SHIFTS)  # file names begin with an evaluation's identity
 _SHARED = {  # removed with the last evaluation that names them; the model last, whose label a second call needs
     "dataset_id": (THUMBNAILS, IMAGE_METADATA, IMAGES, CLASSES, DATASETS),
-    "source_id": (SOURCES,),
+    "source_id": (LEVELS, SOURCES),
     "model_id": (MODELS,),
 }
 _IDENTITIES = {"evaluation_id", "other_evaluation_id", "evaluation_id_a", "evaluation_id_b", "clean_evaluation_id"}

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import duckdb
 
 from failmodes.runtime.errors import listed
-from failmodes.warehouse.database.connection import LOCKED, NUMBERS, count_rows, open_warehouse
+from failmodes.warehouse.database.connection import LOCKED, NUMBERS, count_rows, open_warehouse, stored_type
 from failmodes.warehouse.database.tables import create_tables
 from failmodes.warehouse.database.views import check_known, install_views, relation_names
 from failmodes.warehouse.database_schema import TABLES
+from failmodes.warehouse.schema import MAX_SEVERITY, SEVERITY
 
 if TYPE_CHECKING:
     import polars as pl
@@ -97,8 +98,8 @@ def measured(column: str, kind: str, meanings: Mapping[str, str]) -> tuple[str, 
     """
     if not kind.startswith(NUMBERS) or kind.endswith("[]"):
         return "", ""
-    if kind == "DECIMAL(4,3)":
-        return "", "0 to 5"  # a severity
+    if kind == stored_type(SEVERITY):
+        return "", f"0 to {MAX_SEVERITY}"
     text = meanings[column]
     if _ENDS.search(column) and not _RANGE.search(text):
         text = meanings.get(_ENDS.sub("", column) or "value", text)

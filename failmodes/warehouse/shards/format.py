@@ -74,7 +74,7 @@ ROW_BYTES = 100  # of memory per row besides its columns, such as for nullable c
 
 # Facts of a shard that a load stores, beside its time and versions
 FACTS_KEPT = ("elapsed_s", "images_per_s", "device", "batch_size", "identity_error", "changed_predictions")
-_SEVERITY = r"[0-9]\.[0-9]{3}"
+_SEVERITY = r"(?:0|[1-9][0-9]{0,2})\.[0-9]{3}"
 # Of the PARTITIONS: DuckDB and pandas would read severity=2.000 as text, so the file holds the number
 FOLDERS = ("evaluation_id", "corruption", "severity_text")
 _CELL_FILE = re.compile(

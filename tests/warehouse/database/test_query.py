@@ -157,7 +157,7 @@ def test_none_finds_nulls(sound_warehouse: Path) -> None:
         ("duckdb_settings()", {}, "no table or view"),
         ("accuracy_by_severity", {"corrruption": "fog"}, "did you mean 'corruption'?"),
         ("accuracy_by_severity", {'a" = 1 or "b': 1}, "accuracy_by_severity has the columns corruption,"),
-        ("accuracy_by_severity", {"severity": "mild"}, "severity is DECIMAL(4,3), and 'mild' is str"),
+        ("accuracy_by_severity", {"severity": "mild"}, "severity is DECIMAL(6,3), and 'mild' is str"),
         ("accuracy_by_severity", {"corruption": 3}, "corruption is VARCHAR, and 3 is int"),
         ("accuracy_by_severity", {"corruption": ["fog", 3]}, "corruption is VARCHAR, and 3 is int"),
         ("accuracy_by_severity", {"headline": 1}, "headline is BOOLEAN, and 1 is int"),
