@@ -142,8 +142,8 @@ def rank_levels(values: Iterable[float], axis: Axis) -> dict[float, int]:
         ranks = {level: rank for rank, level in enumerate([first, *(value for value in ordered if value != first)])}
     if unknown:
         raise DataError(
-            f"{axis.corruption}: {listed([f'{value:g}' for value in unknown], MAX_SHOWN)} not on the axis {axis}: state "
-            "an axis that holds every level"
+            f"{axis.corruption}: {listed([f'{value:g}' for value in unknown], MAX_SHOWN)} not on the axis {axis}: "
+            "state an axis that holds every level"
         )
     if len(ranks) - 1 > MAX_SEVERITY:
         raise DataError(f"{axis.corruption} has {len(ranks) - 1:,} levels: at most {MAX_SEVERITY} are stored")

@@ -14,7 +14,7 @@ from failmodes.analysis.evaluations.shared_cells import CellKey, LeftOut, covere
 from failmodes.analysis.render.formatting import format_count, join_names, label_with_extra
 from failmodes.runtime.errors import StudyError, WarehouseError, did_you_mean, shown
 from failmodes.warehouse.database.connection import read_once
-from failmodes.warehouse.schema import CLEAN, OTHER_GROUP
+from failmodes.warehouse.schema import CLEAN, OF_TABLE, OTHER_GROUP
 
 LABELS = ("model_label", "model_name")  # labels of an evaluation: its own, and that of all training runs
 TO_EVALUATE = "run `failmodes evaluate`, then `failmodes load`; or in Python, `failmodes.benchmark` does both"
@@ -282,8 +282,11 @@ def _split(
     labels = {row["evaluation_id"]: row["model_label"] for row in rows}
     cells = _cells(con, list(labels))
     known, extras = _corruptions(con, list(labels), corruptions)
-    has_clean = {key for key, own in cells.items() if (CLEAN, 0.0) in own}
+    is_table = rows[0]["source_kind"] == OF_TABLE  # which needs no reference level, and may have nothing else
+    has_clean = {key for key, own in cells.items() if is_table or (CLEAN, 0.0) in own}
     corrupted = {key: {cell for cell in own if cell[0] in known} for key, own in cells.items()}
+    if is_table and not corruptions and not any(corrupted.values()):
+        return list(rows), ()
     reasons = excluded(corrupted, has_clean, _without_extras(known, extras), corruption_labels(con))
     left_out = tuple(LeftOut(labels[key], reason) for key, reason in reasons.items())
     return [row for row in rows if row["evaluation_id"] not in reasons], left_out

@@ -29,13 +29,17 @@ from failmodes.warehouse.metrics.duplicates import (
     read_copies,
     read_groups,
 )
-from failmodes.warehouse.schema import CLEAN
+from failmodes.warehouse.schema import CLEAN, OF_TABLE
 
 Rows = NDArray[np.int64]
 Columns = dict[str, NDArray[Any]]
 CLEAN_CELL: CellKey = (CLEAN, 0.0)
 IMAGE_ID = "image_id"
 OTHER_PIXELS = "corrupted pixels differ: another source of corruptions, such as another random seed"
+
+
+class UnevenCellsError(WarehouseError):
+    """Cells have different numbers of images, so nothing is derived over several of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +89,10 @@ class RunRows:
         return shares
 
     def curves(self) -> dict[str, dict[float, int]]:
-        """The column of each severity, from clean on, by corruption."""
-        clean = self.cells.index(CLEAN_CELL)
+        """The column of each severity, from clean on, by corruption; empty without a clean cell."""
+        if CLEAN_CELL not in self.places:
+            return {}
+        clean = self.places[CLEAN_CELL]
         columns: dict[str, dict[float, int]] = {}
         for column, (corruption, severity) in enumerate(self.cells):
             if corruption != CLEAN:
@@ -188,18 +194,26 @@ def read_run(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> RunRows:
     """Read the correctness of every image in every cell of an evaluation; other columns are read when needed.
 
     Raises:
-        WarehouseError: the evaluation is unknown, a cell is incomplete, the clean cell is missing, or the table is
-            damaged.
+        UnevenCellsError: cells of a table of predictions have different numbers of images.
+        WarehouseError: the evaluation is unknown, a cell is incomplete, the clean cell is missing (unless a table has
+            no reference level), or the table is damaged.
     """
-    row = fetch_first(con, "select image_count, paired from evaluations where evaluation_id = ?", [evaluation_id])
+    row = fetch_first(
+        con,
+        "select evaluations.image_count, paired, source_kind = ? from evaluations left join sources using (source_id) "
+        "where evaluation_id = ?",
+        [OF_TABLE, evaluation_id],
+    )
     if not row:
         raise WarehouseError(f"no evaluation {evaluation_id} in this warehouse")
-    expected, paired = row
+    expected, paired, is_table = row
     rows = con.execute(
         "select corruption, severity::double, row_count, image_count, image_ids_md5, correct_images "
         "from cell_predictions where evaluation_id = ? order by corruption, severity",
         [evaluation_id],
     ).fetchall()
+    if is_table and not paired:
+        expected = _images_of_cell(rows)
     for corruption, severity, row_count, images, *_ in rows:
         if not row_count == images == expected:
             raise WarehouseError(
@@ -207,16 +221,30 @@ def read_run(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> RunRows:
                 f"images, expected {expected}: run `failmodes status`, then `failmodes load --rebuild`"
             )
     cells = [row[:2] for row in rows]
-    if CLEAN_CELL not in cells:
+    if CLEAN_CELL not in cells and not (is_table and cells):
         raise WarehouseError(f"evaluation {evaluation_id} has no clean cell: finish `failmodes evaluate`")
     *_, hashes, patterns = zip(*rows, strict=True)
-    groups = image_groups(con, evaluation_id)
+    groups = image_groups(con, evaluation_id) if paired or not is_table else None
     has_all_letters = all(pattern.isascii() and len(pattern) == expected for pattern in patterns)
     has_other_images = (paired and len(set(hashes)) > 1) or (groups is not None and len(groups) != expected)
     if has_other_images or not has_all_letters:
         raise WarehouseError(f"cell_predictions of evaluation {evaluation_id} is damaged: {REBUILD_HINT}")
     by_image = np.stack([decode_pattern(pattern) for pattern in patterns]).T  # images of a cell are contiguous
     return RunRows(evaluation_id, paired, cells, by_image, hashes, groups, con=con)
+
+
+def _images_of_cell(rows: Sequence[tuple[Any, ...]]) -> int:
+    """Images of each cell of an unpaired table, whose cells have images of their own.
+
+    Raises:
+        UnevenCellsError: they differ.
+    """
+    counts = sorted({images for *_, images, _, _ in rows})
+    if len(counts) > 1:
+        raise UnevenCellsError(
+            f"cells have {counts[0]:,} to {counts[-1]:,} images: drops, shapes and comparisons need as many in each"
+        )
+    return counts[0] if counts else 0
 
 
 @dataclass(frozen=True)

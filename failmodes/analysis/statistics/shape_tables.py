@@ -163,10 +163,11 @@ def _due(con: duckdb.DuckDBPyConnection, made: DerivedTable, settings: ShapeSett
 
 
 def without_shapes(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Evaluations with corrupted cells but without stored rows, whatever `computed` says."""
+    """Evaluations with clean and corrupted cells but without stored rows, whatever `computed` says."""
     rows = con.execute(
-        "select distinct evaluation_id from shards semi join evaluations using (evaluation_id) "
-        "anti join corruption_ranks using (evaluation_id) where table_name = 'prediction_facts' and corruption <> ?",
+        "select evaluation_id from shards semi join evaluations using (evaluation_id) "
+        "anti join corruption_ranks using (evaluation_id) where table_name = 'prediction_facts' "
+        "group by evaluation_id having bool_or(corruption = $1) and bool_or(corruption <> $1)",
         [CLEAN],
     ).fetchall()
     return [evaluation_id for (evaluation_id,) in rows]

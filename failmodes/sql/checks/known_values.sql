@@ -33,7 +33,7 @@ select
     'sources.source_kind' as column_name,
     source_kind as value_text
 from sources
-where source_kind not in ('generated', 'published', 'none')
+where source_kind not in ('generated', 'published', 'table', 'none')
 union all
 select
     'sources.noise' as column_name,

@@ -1,4 +1,5 @@
--- Every shard is complete: as many rows as its footer states and as the evaluation has images, twice for attention.
+-- Every shard is complete: as many rows as its footer states and as the evaluation has images, twice for attention. The
+-- cells of an unpaired table of predictions may have fewer.
 with counts as (
     select
         table_name,
@@ -49,6 +50,11 @@ select
     evaluations.image_count
 from cells
 left join evaluations on cells.evaluation_id = evaluations.evaluation_id
+left join sources on evaluations.source_id = sources.source_id
 where
     cells.row_count is distinct from cells.stored_count
-    or cells.row_count is distinct from evaluations.image_count * if(cells.table_name = 'attention', 2, 1)
+    or case
+        when sources.source_kind = 'table' and not evaluations.paired
+            then cells.row_count > evaluations.image_count
+        else cells.row_count is distinct from evaluations.image_count * if(cells.table_name = 'attention', 2, 1)
+    end

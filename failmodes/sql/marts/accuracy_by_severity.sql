@@ -31,6 +31,8 @@ select
         as non_finite_count, -- images whose logits are not all finite numbers
     cells.mean_rmse_value as mean_rmse, -- mean root mean square difference from the clean image, 0-1
     cells.mean_ssim_value as mean_ssim, -- mean structural similarity to the clean image, -1 to 1
+    curve_points.level_value,
+    curve_points.level_unit,
     curve_points.corruption_label,
     curve_points.corruption_group,
     curve_points.corruption_order,

@@ -1,5 +1,6 @@
--- One row per evaluation, corruption and severity from clean (0) on, with the cell that holds the point.
--- Source: shards.
+-- One row per evaluation, corruption and severity from clean (0) on, with the cell that holds the point; without a
+-- reference level from the first level on. Predictions from a table on clean images only are a point of 'none'.
+-- Source: shards, levels.
 with cells as (
     select
         evaluation_id,
@@ -15,6 +16,14 @@ curves as (
         corruption
     from cells
     where corruption <> 'none'
+    union all by name
+    select
+        cells.evaluation_id,
+        cells.corruption
+    from cells
+    inner join evaluation_labels on cells.evaluation_id = evaluation_labels.evaluation_id
+    where evaluation_labels.source_kind = 'table'
+    qualify bool_and(cells.corruption = 'none') over (partition by cells.evaluation_id)
 )
 
 select
@@ -29,10 +38,19 @@ select
     corruptions.corruption_order,
     coalesce(corruptions.corruption_label, curves.corruption) as corruption_label,
     coalesce(corruptions.headline, true) as headline,
+    levels.level_value,
+    levels.level_name,
+    levels.level_unit,
+    levels.level_scale,
     lag(cells.severity) over curve as severity_before, -- severity of the point before on the curve; null at severity 0
     row_number() over curve as point_number -- position of the point on its curve, from 1, the clean point
 from curves
 inner join cells on curves.evaluation_id = cells.evaluation_id and cells.corruption in ('none', curves.corruption)
 left join evaluation_labels on curves.evaluation_id = evaluation_labels.evaluation_id
 left join corruptions on curves.corruption = corruptions.corruption
+left join levels
+    on
+        evaluation_labels.source_id = levels.source_id
+        and curves.corruption = levels.corruption
+        and cells.severity = levels.severity
 window curve as (partition by curves.evaluation_id, curves.corruption order by cells.severity)
