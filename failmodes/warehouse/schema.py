@@ -116,6 +116,8 @@ CLEAN = "none"  # the clean images, stored once per evaluation as corruption 'no
 
 NO_CORRUPTION = "none"  # kind of the source of evaluations of clean images only: those of natural shifts
 
+OF_TABLE = "table"  # kind of the source of predictions from a table, which needs neither pixels nor a reference level
+
 FULL_LOGITS_CLASSES = 10  # up to so many classes every logit is kept, beyond it the TOP_LOGITS largest
 
 TOP_LOGITS = 5
@@ -283,8 +285,8 @@ DATASETS = Table.of(
     Column("split", text, f"train or test; {WHOLE} of a source without splits"),
     Column("image_count", int32, "number of images in full"),
     Column("class_count", int32, "number of classes"),
-    Column("height_px", int32, "image height, pixels"),
-    Column("width_px", int32, "image width, pixels"),
+    Column("height_px", int32, "image height, pixels; null if pixels are unknown", True),
+    Column("width_px", int32, "image width, pixels; null if pixels are unknown", True),
     Column("note", text, "note on the dataset, such as: JPEG copy", True),
 )
 
@@ -305,7 +307,9 @@ IMAGES = Table.of(
     Column("dataset_id", text, "dataset, as in `datasets`"),
     IMAGE_COLUMN,
     Column("label", int16, "true class index"),
-    Column("file", text, "path within the dataset's folder, if images are files", True),
+    Column(
+        "file", text, "path within the dataset's folder, if images are files; the image's name in imported tables", True
+    ),
     Column("mask_area", real, "share of the image that the object mask covers, 0-1; null without a mask", True),
     Column(
         "pixel_hash",
@@ -343,7 +347,11 @@ SOURCES = Table.of(
     "one row per source of corrupted images",
     ("source_id",),
     Column("source_id", text, "hash of recipe, seed, noise and versions, or of a published dataset"),
-    Column("source_kind", text, "'generated', 'published', or 'none' of natural shifts"),
+    Column(
+        "source_kind",
+        text,
+        "'generated', 'published', 'table' of imported predictions without images, or 'none' of natural shifts",
+    ),
     Column("source_label", text, "the source's name on charts"),
     Column("recipe", text, "recipe name, such as cifar-c", True),
     Column("seed", int64, "seed of the random numbers", True),
