@@ -3,6 +3,7 @@
 `ingest` is here and not in the package `ingest`, which does not know studies.
 """
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -220,54 +221,177 @@ def print_estimate(study: "Study", dataset: "Dataset", *, as_json: bool = False)
 
 
 def import_(
-    predictions: Annotated[
-        Path, typer.Argument(help="Parquet or CSV file, one row per image, corruption and severity.")
+    tables: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Tables of predictions (CSV, Parquet, JSON lines); with a study instead of --to, one table and the "
+            "study file.",
+            metavar="TABLE... [STUDY]",
+        ),
     ],
-    label: Annotated[str, typer.Option(help="Model name in charts.", metavar="NAME")],
-    study_file: StudyArgument = DEFAULT_STUDY,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Output folder. Its tables share one dataset, by names of images.", metavar="FOLDER"),
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(help="Model name in charts. Default: the file name, or the column `model`.", metavar="NAME"),
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Columns by role, such as image=file_name,prediction=predicted_class. Repeatable.",
+            metavar="ROLE=COLUMN",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check every row and print what columns are taken for; store nothing.")
+    ] = False,
+    dataset: Annotated[
+        str | None, typer.Option(help="Dataset name in charts. Default: the name of the folder.", metavar="NAME")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder with the clean images, by their names in the table.", metavar="FOLDER")
+    ] = None,
+    image_pattern: Annotated[
+        str | None, typer.Option(help="Regular expression of the part of an image name to keep.", metavar="REGEX")
+    ] = None,
+    axis: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='Axis of levels, from the reference level: contrast="%,100..1,log". Repeatable.',
+            metavar="NAME=AXIS",
+        ),
+    ] = None,
+    level_pattern: Annotated[
+        str | None,
+        typer.Option(help="Regular expression of the level in a text: 'c(\\d+)' for c30.", metavar="REGEX"),
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Condition that is the reference level, such as cr.", metavar="WORD")
+    ] = None,
+    missing: Annotated[
+        str | None,
+        typer.Option(
+            help="Texts that mean no prediction, which counts as incorrect: na,refused ('' for empty ones).",
+            metavar="TEXT,...",
+        ),
+    ] = None,
+    more_classes: Annotated[
+        bool, typer.Option("--more-classes", help="Predicted classes that no image has are classes too.")
+    ] = False,
     architecture: Annotated[
         str, typer.Option(help="Architecture of the model, stored in the results.", metavar="NAME")
     ] = "imported",
     seed: Annotated[
         int | None,
-        typer.Option(help="Corruption seed of the images. Default: the first seed of the study.", metavar="N"),
+        typer.Option(
+            help="With a study: corruption seed of the images. Default: the first seed of the study.", metavar="N"
+        ),
     ] = None,
     only_study: Annotated[
-        bool, typer.Option("--only-study", help="Ignore images and cells that are not in the study.")
+        bool,
+        typer.Option("--only-study", help="With a study: ignore images and cells that are not in it."),
     ] = False,
     renormalize: Annotated[
         bool, typer.Option("--renormalize", help="Accept rounded probabilities, which sum to 1 only approximately.")
     ] = False,
     strict: StrictOption = False,
 ) -> None:
-    """Import predictions made elsewhere (ONNX, TensorFlow, an API) as an evaluation without attention.
+    """Import predictions made elsewhere: by other frameworks, an API, a phone, or people.
 
-    The study defines the images, corruptions and severities; it needs no models.
+    With --to, tables are enough: no study, no images, no PyTorch. Roles of columns:
 
-    Columns of the file:
+    - image and label: required, names or numbers
 
-    - image_id: index of the image in the full dataset, from 0; or file, its path within the image folder.
-    `failmodes ingest --images images.csv` lists both
+    - prediction: a class, or logits or probabilities of every class: one list column, or one column per class:
+    logit_0 … or probability_cat …
 
-    - corruption and severity: 'none' and 0 for clean images, which are required
+    - confidence: optional, of the predicted class, 0-1
 
-    - logits or probabilities: one list column (Parquet only), or one column per class: logit_0 … or probability_0 …
+    - corruption, and severity (0 to 999) or value of the level, which --axis ranks; without them all images are clean
 
-    - label: optional; checked against the dataset
+    - model, and run (training seed, observer, trial)
 
-    Class names may replace numbers: logit_cat, logit_dog …
+    Other columns are metadata of images where they are constant by image. Common names are recognized.
 
-    `failmodes corrupt` writes corrupted images to predict elsewhere: set `published` in the study to its folder.
+    With a study instead of --to, images are those of the study, by image_id (from 0) or file, as
+    `failmodes ingest --images images.csv` lists them, and logits or probabilities of every class are required.
+    `failmodes corrupt` writes corrupted images to predict elsewhere.
 
-    Nothing is stored before the whole file is checked. Importing again does nothing, or finishes an interrupted import.
+    Nothing is stored before every row is checked. Importing again does nothing, or finishes an interrupted import.
     """
-    require("evaluate", "`failmodes import`")
+    from failmodes.runtime.errors import StudyError
+
+    studies = [path for path in tables if path.suffix == ".toml"]
+    paths = [path for path in tables if path.suffix != ".toml"]
+    if not paths or len(studies) > 1 or (studies and to is not None):
+        raise StudyError("expected tables and --to FOLDER, or one table and a study file")
+    if to is None:
+        only_tables = {
+            "--columns": columns, "--dry-run": dry_run, "--dataset": dataset, "--images": images,
+            "--image-pattern": image_pattern, "--axis": axis, "--level-pattern": level_pattern,
+            "--reference": reference, "--missing": missing, "--more-classes": more_classes,
+        }  # fmt: skip
+        if used := [name for name, value in only_tables.items() if value]:
+            raise StudyError(f"{used[0]} is for tables without a study: add --to FOLDER")
+        _import_with_study(
+            paths, studies, label, architecture=architecture, seed=seed, only_study=only_study,
+            renormalize=renormalize, strict=strict,
+        )  # fmt: skip
+        return
+    if seed is not None or only_study:
+        raise StudyError("--seed and --only-study need a study instead of --to")
+    from failmodes.evaluate.tables.folder import TableFolder, table_options
+
+    options = table_options(
+        to, label or paths[0].name.partition(".")[0], columns=columns or (), dataset=dataset, axes=axis or (),
+        image_pattern=image_pattern, level_pattern=level_pattern, reference=reference,
+        missing=() if missing is None else missing.split(","), more_classes=more_classes, architecture=architecture,
+        renormalize=renormalize, strict=strict,
+    )  # fmt: skip
+    with interruptible("finished cells are kept"), ProgressBar("import") as bar:
+        folder = TableFolder(to, options, images, lambda unit, done, total: bar.update(done, total, f"{done:,}", unit))
+        checked = folder.check(paths)
+        for line in checked.describe():
+            note(line)
+        if dry_run:
+            note("dry run: nothing is stored")
+            return
+        report = folder.store(checked)
+    for line in report.describe():
+        note(line)
+    note(f"next: `failmodes load {shlex.quote(str(to))}`, then `failmodes report {shlex.quote(str(to))}`")
+
+
+def _import_with_study(
+    paths: list[Path],
+    studies: list[Path],
+    label: str | None,
+    *,
+    architecture: str,
+    seed: int | None,
+    only_study: bool,
+    renormalize: bool,
+    strict: bool,
+) -> None:
+    """Import one table of a study's images."""
+    from failmodes.runtime.errors import StudyError
+
+    study_file = studies[0] if studies else DEFAULT_STUDY
+    if not studies and not study_file.exists():
+        raise StudyError(f"no {study_file} in this folder: add --to FOLDER to import without a study, or name a study")
+    if len(paths) != 1:
+        raise StudyError(f"{len(paths)} tables and a study: import one table at a time")
+    if label is None:
+        raise StudyError("--label is missing: expected the name of the model in charts")
+    require("evaluate", "`failmodes import` with a study")
     from failmodes.evaluate.import_predictions.importing import import_predictions
 
-    study, dataset = open_study(study_file, require_models=False)
+    study, images = open_study(study_file, require_models=False)
     with interruptible("finished cells are kept"), ProgressBar("import") as bar:
         report = import_predictions(
-            study, dataset, predictions, label,
+            study, images, paths[0], label,
             architecture=architecture, seed=seed, only_study=only_study, renormalize=renormalize, strict=strict,
             on_progress=lambda unit, done, total: bar.update(done, total, f"{done:,}", unit),
         )  # fmt: skip

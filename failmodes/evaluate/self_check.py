@@ -8,7 +8,6 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,23 +18,19 @@ from failmodes.evaluate.evaluation_data import EvaluationData
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.preprocessing import UNIT_RANGE
 from failmodes.evaluate.models.trial import NEAR_0, NEAR_1
-from failmodes.runtime.errors import EvaluationWarning, IncompleteRunError
-from failmodes.runtime.storage.files import StorePath, exists
+from failmodes.evaluate.notes import Note
+from failmodes.runtime.errors import EvaluationWarning
+from failmodes.runtime.storage.files import StorePath
 from failmodes.warehouse.metrics.accuracy import accuracy
 from failmodes.warehouse.metrics.cell_rows import OTHER, Array, CellRows, column_of
 from failmodes.warehouse.metrics.class_order import far_better_order
-from failmodes.warehouse.schema import CLEAN, EVALUATION_NOTES, PREDICTION_FACTS
+from failmodes.warehouse.schema import CLEAN, PREDICTION_FACTS
 from failmodes.warehouse.shards.format import (
     Cell,
     ShardKey,
-    dimension_path,
     read_footer,
     shard_path,
-    write_dimension,
 )
-from failmodes.warehouse.shards.inventory import read_rows
-
-Step = Literal["settings", "clean", "corrupted"]
 
 CHECKED_IMAGES = 512  # images whose pixels are checked before a run
 NARROW = 64  # gray levels, a quarter of the range: images with a smaller range were probably scaled by mistake
@@ -47,27 +42,6 @@ LOW_CONFIDENCE = 0.5  # accuracy − confidence of outputs in -1 to 1 above whic
 SHOWN = 4  # reordered classes listed by name
 SMALLEST_LOGIT = "smallest_logit"
 NOT_FINITE_ROWS = "not_finite_rows"  # fact of a shard
-
-
-class Note(NamedTuple):
-    """One line about an evaluation.
-
-    Attributes:
-        topic: the subject, such as normalization; one line per topic and step.
-        text: the line.
-        label: the model; empty if the note is about the images.
-        level: a warning is a likely mistake; a note is an assumption that options can change, or a figure.
-    """
-
-    topic: str
-    text: str
-    label: str = ""
-    level: Literal["note", "warning"] = "warning"
-
-    @property
-    def line(self) -> str:
-        """The note as printed."""
-        return f"{'warning: ' * (self.level == 'warning')}{self.label}{self.label and ': '}{self.text}"
 
 
 def clean_rows(batches: Sequence[pa.RecordBatch], smallest_logits: Array) -> CellRows:
@@ -315,34 +289,6 @@ def _output_warnings(evaluation: Evaluation, rows: CellRows) -> Iterator[Note]:
         )
 
 
-def record_notes(output: StorePath, evaluation: Evaluation, step: Step, notes: Iterable[Note]) -> None:
-    """Store the notes of one step of an evaluation."""
-    rows = [
-        {
-            "evaluation_id": evaluation.evaluation_id, "step": step, "topic": note.topic, "level": note.level,
-            "subject": "model" if note.label else "images", "note": note.text,
-        }
-        for note in notes
-    ]  # fmt: skip
-    write_dimension(output, EVALUATION_NOTES, f"{evaluation.evaluation_id}-{step}", rows)
-
-
-def notes_path(output: StorePath, evaluation: Evaluation, step: Step) -> StorePath:
-    """The file of the notes of a step."""
-    return dimension_path(output, EVALUATION_NOTES, f"{evaluation.evaluation_id}-{step}")
-
-
-def stored_notes(output: StorePath, evaluation: Evaluation, step: Step) -> list[Note]:
-    """The stored notes of one step of an evaluation; empty if there are none.
-
-    Raises:
-        DamagedShardError: its file is damaged.
-    """
-    path = notes_path(output, evaluation, step)
-    rows = read_rows(path, EVALUATION_NOTES).to_pylist() if exists(path) else []
-    return [Note(row["topic"], row["note"], evaluation.model.label, row["level"]) for row in rows]
-
-
 def warn(notes: Iterable[Note]) -> None:
     """Issue warnings with Python's `warnings`, attributed to the line that called failmodes."""
     depth = 1
@@ -355,18 +301,6 @@ def warn(notes: Iterable[Note]) -> None:
     for note in notes:
         if note.level == "warning":
             warnings.warn(note.line.removeprefix("warning: "), EvaluationWarning, stacklevel=outermost + 2)
-
-
-def refuse_warnings(notes: Sequence[Note]) -> None:
-    """Raise an error if there are warnings, as `strict` asks.
-
-    Raises:
-        IncompleteRunError: there are any.
-    """
-    lines = [note.line.removeprefix("warning: ") for note in dict.fromkeys(notes) if note.level == "warning"]
-    if lines:
-        count = "1 warning is an error" if len(lines) == 1 else f"{len(lines):,} warnings are errors"
-        raise IncompleteRunError(f"strict: {count}: {'; '.join(lines)}")
 
 
 def _largest_share(classes: Array) -> tuple[int, float]:

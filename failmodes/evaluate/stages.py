@@ -14,7 +14,8 @@ from failmodes.evaluate.engine.plan import plan_evaluations
 from failmodes.evaluate.engine.run import evaluate_study
 from failmodes.evaluate.engine.tasks import RunCallbacks, RunResult
 from failmodes.evaluate.evaluation import Evaluation
-from failmodes.evaluate.self_check import Note, warn
+from failmodes.evaluate.notes import Note
+from failmodes.evaluate.self_check import warn
 from failmodes.evaluate.study.study_file import read_study
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import StudyModel, train_missing

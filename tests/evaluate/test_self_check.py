@@ -14,7 +14,7 @@ from torch import nn
 from torchvision.transforms import v2
 
 import failmodes
-from failmodes.evaluate.engine.cell import fact_rows
+from failmodes.evaluate.fact_rows import fact_rows
 from failmodes.evaluate.engine.statistics import prediction_columns, prediction_statistics
 from failmodes.evaluate.models.live import live_model
 from failmodes.evaluate.models.model import OutputMap

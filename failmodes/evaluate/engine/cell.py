@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -24,8 +23,10 @@ from failmodes.evaluate.engine.statistics import (
     prediction_statistics,
 )
 from failmodes.evaluate.evaluation import Evaluation
+from failmodes.evaluate.fact_rows import fact_rows, to_arrow
 from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.self_check import NOT_FINITE_ROWS, Note, clean_notes, clean_rows, record_notes
+from failmodes.evaluate.notes import Note, record_notes
+from failmodes.evaluate.self_check import NOT_FINITE_ROWS, clean_notes, clean_rows
 from failmodes.runtime.packages import library_versions
 from failmodes.runtime.storage.files import StorePath
 from failmodes.warehouse.null_pairs import sample_null_pairs
@@ -33,12 +34,10 @@ from failmodes.warehouse.schema import (
     ATTENTION,
     FULL_LOGITS_CLASSES,
     LOGITS,
-    PARTITIONS,
     PREDICTED_OUTPUT,
     PREDICTION_FACTS,
     SCALED_LOG_SUM_EXP,
     TARGETS,
-    Table,
 )
 from failmodes.warehouse.shards.format import Cell, ShardKey, write_shard
 
@@ -66,19 +65,6 @@ class ModelRun:
         torch.cuda.empty_cache()  # to make room for the smaller batch; no effect without a GPU
         self.batch_size = 1 << (self.batch_size - 1).bit_length() - 1  # the next lower power of two
         return True
-
-
-def fact_rows(table: Table, columns: dict[str, Any], without: Sequence[str] = ()) -> pa.RecordBatch:
-    """Rows of a fact table, without its partitions.
-
-    Args:
-        table: the fact table.
-        columns: one NumPy array per column (masked entries are null); a column that is None or missing is null.
-        without: nullable columns that the shard omits.
-    """
-    schema = table.arrow(without=(*PARTITIONS, *without))
-    count = len(columns["image_id"])
-    return pa.record_batch([to_arrow(columns.get(field.name), field.type, count) for field in schema], schema=schema)
 
 
 class CellEvaluation:
@@ -188,7 +174,7 @@ class CellEvaluation:
     def publish(self, output: StorePath) -> None:
         """Publish notes and clean maps, then attention, then predictions, which mark the cell as complete."""
         if self.cell.is_clean:
-            record_notes(output, self.evaluation, "clean", self.notes)
+            record_notes(output, self.evaluation.evaluation_id, "clean", self.notes)
         if self.evaluation.has_attention:
             if self.cell.is_clean and self.baseline is not None:
                 save_clean_baseline(output, self.evaluation, self.baseline)
@@ -296,16 +282,6 @@ class CellEvaluation:
             blocks.append(attention_columns(object_statistics(*on_device), known[block]))
         kinds = {name: ATTENTION.arrow().field(name).type for name in blocks[0]}
         return {name: pa.concat_arrays([to_arrow(block[name], kinds[name]) for block in blocks]) for name in kinds}
-
-
-def to_arrow(column: np.ndarray | None, kind: pa.DataType, count: int = 0) -> pa.Array:
-    """Convert an array (N,), or (N, L) as lists, to a type; masked entries are null, and None gives `count` nulls."""
-    if column is None:
-        return pa.nulls(count, kind)
-    if column.ndim == 1:
-        return pa.array(column).cast(kind)
-    values = to_arrow(column.reshape(-1), kind.value_type)
-    return pa.FixedSizeListArray.from_arrays(values, column.shape[1]).cast(kind)
 
 
 def choose_batch_size(model: Model, image_shape: tuple[int, ...]) -> int:

@@ -11,7 +11,7 @@ from failmodes.evaluate.engine.clean_baseline import clean_baseline_path
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.evaluation_data import EvaluationData, open_study_data
 from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.self_check import Step, notes_path
+from failmodes.evaluate.notes import Step, notes_path
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import load_study_models
 from failmodes.ingest.datasets.dataset import Dataset, record_dataset
@@ -133,9 +133,10 @@ def missing_cells(study: Study, evaluation: Evaluation) -> list[Cell]:
     """Unpublished cells of an evaluation; also the clean cell if its maps or notes are missing."""
     output = study.results_folder
     attention = evaluation.has_attention
-    published = published_cells(output, evaluation.evaluation_id, attention=attention, logits=evaluation.keeps_logits)
+    identity = evaluation.evaluation_id
+    published = published_cells(output, identity, attention=attention, logits=evaluation.keeps_logits)
     missing = [cell for cell in evaluation.data.cells(study) if cell not in published]
-    beside = [notes_path(output, evaluation, "clean"), *[clean_baseline_path(output, evaluation)] * attention]
+    beside = [notes_path(output, identity, "clean"), *[clean_baseline_path(output, evaluation)] * attention]
     if CLEAN_CELL not in missing and not all(map(exists, beside)):
         missing.insert(0, CLEAN_CELL)
     return missing
@@ -150,7 +151,7 @@ def discard_damaged(study: Study, evaluation: Evaluation) -> Iterator[StorePath]
     files = [(table, shard_path(output, table, key)) for key in keys for table in tables]
     files += [
         (CLEAN_MAPS, clean_baseline_path(output, evaluation)),
-        *((EVALUATION_NOTES, notes_path(output, evaluation, step)) for step in get_args(Step)),
+        *((EVALUATION_NOTES, notes_path(output, identity, step)) for step in get_args(Step)),
     ]
     files += [(EXEMPLARS, dimension_path(output, EXEMPLARS, f"{identity}-{name}")) for name in study.corruptions.names]
     for table, path in files:

@@ -9,15 +9,8 @@ from failmodes.evaluate.engine.exemplars import record_missing_exemplars
 from failmodes.evaluate.engine.plan import discard_damaged, missing_cells, plan_evaluations, record_plan
 from failmodes.evaluate.engine.tasks import Executor, RunCallbacks, RunResult, Task, make_tasks, without_failed
 from failmodes.evaluate.evaluation import Evaluation
-from failmodes.evaluate.self_check import (
-    Note,
-    corrupted_notes,
-    notes_path,
-    record_notes,
-    refuse_warnings,
-    settings_notes,
-    stored_notes,
-)
+from failmodes.evaluate.notes import Note, notes_path, record_notes, refuse_warnings, stored_notes
+from failmodes.evaluate.self_check import corrupted_notes, settings_notes
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.runtime.storage.files import exists, remove_stale_temporaries
@@ -65,7 +58,7 @@ def evaluate_study(
             refuse_warnings(notes)
         record_plan(study, groups)
         for evaluation, evaluation_notes in zip(evaluations, of_settings, strict=True):
-            record_notes(study.results_folder, evaluation, "settings", evaluation_notes)
+            record_notes(study.results_folder, evaluation.evaluation_id, "settings", evaluation_notes)
         rewritten = [path for e in evaluations for path in discard_damaged(study, e)] if redo_damaged else []
         missing = {e.evaluation_id: missing_cells(study, e) for e in evaluations}
         result = _begun(study, evaluations, missing, progress)
@@ -93,7 +86,9 @@ def _begun(
     result = RunResult(
         evaluation_ids=[e.evaluation_id for e in evaluations],
         existing=sum(len(e.data.cells(study)) for e in evaluations) - len(counts),
-        notes=[note for e in known for note in stored_notes(study.results_folder, e, "clean")],
+        notes=[
+            note for e in known for note in stored_notes(study.results_folder, e.evaluation_id, e.model.label, "clean")
+        ],
     )
     progress.notes(result.notes)
     progress.begin(len(counts), sum(counts))
@@ -104,10 +99,10 @@ def _last_notes(study: Study, evaluation: Evaluation, *, is_new: bool) -> list[N
     """Notes on the published corrupted cells of an evaluation; those of an earlier run if no cell is new."""
     output = study.results_folder
     lacking = missing_cells(study, evaluation)
-    if is_new or not exists(notes_path(output, evaluation, "corrupted")):
+    if is_new or not exists(notes_path(output, evaluation.evaluation_id, "corrupted")):
         cells = [cell for cell in evaluation.data.cells(study) if cell not in lacking]
-        record_notes(output, evaluation, "corrupted", corrupted_notes(output, evaluation, cells))
-    return stored_notes(output, evaluation, "corrupted")
+        record_notes(output, evaluation.evaluation_id, "corrupted", corrupted_notes(output, evaluation, cells))
+    return stored_notes(output, evaluation.evaluation_id, evaluation.model.label, "corrupted")
 
 
 def _noted_together(groups: list[list[Evaluation]]) -> list[list[Evaluation]]:

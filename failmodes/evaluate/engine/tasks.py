@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from failmodes.evaluate.engine.clean_baseline import COMPARED_IMAGES
 from failmodes.evaluate.evaluation import Evaluation
-from failmodes.evaluate.self_check import Note
+from failmodes.evaluate.notes import Note
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.runtime.errors import IncompleteRunError, counted
 from failmodes.runtime.storage.files import StorePath

@@ -12,24 +12,21 @@ from pydantic import Field
 
 from failmodes.evaluate.cam.cam_method import CamUnavailable
 from failmodes.evaluate.engine.batches import BatchSlice, images_per_batch, make_batch
-from failmodes.evaluate.engine.cell import fact_rows
 from failmodes.evaluate.engine.exemplars import record_missing_exemplars
 from failmodes.evaluate.engine.plan import discard_damaged, missing_cells, record_plan
 from failmodes.evaluate.engine.statistics import prediction_columns, prediction_statistics
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.evaluation_data import open_evaluation_data
+from failmodes.evaluate.fact_rows import fact_rows
 from failmodes.evaluate.import_predictions.predictions_file import Predictions, ProgressCallback, read_predictions
 from failmodes.evaluate.models.model import Model, OutputMap
 from failmodes.evaluate.models.outputs import FLOOR
+from failmodes.evaluate.notes import Note, Step, record_notes, refuse_warnings
 from failmodes.evaluate.self_check import (
     NOT_FINITE_ROWS,
-    Note,
-    Step,
     clean_notes,
     clean_rows,
     corrupted_notes,
-    record_notes,
-    refuse_warnings,
     settings_notes,
 )
 from failmodes.evaluate.study.study_schema import ModelSpec, OutputKind, Study
@@ -156,14 +153,14 @@ def import_predictions(
     remove_stale_temporaries(output)
     record_plan(study, [[evaluation]])
     for step, step_notes in notes.items():
-        record_notes(output, evaluation, step, step_notes)
+        record_notes(output, evaluation.evaluation_id, step, step_notes)
     list(discard_damaged(study, evaluation))
     missing = missing_cells(study, evaluation)
     for number, cell in enumerate(missing, start=1):
         _write_cell(study, evaluation, predictions, cell, path.name)
         on_progress("cells", number, len(missing))
     notes["corrupted"] = corrupted_notes(output, evaluation, cells)
-    record_notes(output, evaluation, "corrupted", notes["corrupted"])
+    record_notes(output, evaluation.evaluation_id, "corrupted", notes["corrupted"])
     record_missing_exemplars(study, evaluation)
     return ImportReport(
         evaluation_id=evaluation.evaluation_id,

@@ -229,20 +229,12 @@ def record_dataset(output: StorePath, dataset: Dataset) -> None:
         "width_px": width,
         "note": dataset.note,
     }
-    known = by_wordnet_id()
-    classes = [
-        {
-            "dataset_id": dataset_id,
-            "class_index": index,
-            "class_name": known[name].name if name in known else name,
-            "wordnet_id": name if name in known else None,
-        }
-        for index, name in enumerate(dataset.class_names)
-    ]
-    write_dimension(output, schema.CLASSES, dataset_id, classes)
-    write_dimension(output, schema.IMAGES, dataset_id, _images(dataset))
+    write_dimension(output, schema.CLASSES, dataset_id, class_rows(dataset_id, dataset.class_names))
+    areas = None if dataset.masks is None else dataset.masks.mean(axis=(1, 2)).astype(np.float32)
+    images = image_rows(dataset_id, dataset.labels, dataset.files, areas, dataset.pixel_hashes)
+    write_dimension(output, schema.IMAGES, dataset_id, images)
     if dataset.metadata:
-        write_dimension(output, schema.IMAGE_METADATA, dataset_id, _metadata(dataset))
+        write_dimension(output, schema.IMAGE_METADATA, dataset_id, metadata_rows(dataset_id, dataset.metadata, count))
     write_dimension(output, schema.DATASETS, dataset_id, [row])
 
 
@@ -265,26 +257,47 @@ def write_image_list(dataset: Dataset, image_ids: NDArray[np.int64], path: Path,
         csv.write_csv(pa.table(columns), temporary)
 
 
-def _metadata(dataset: Dataset) -> pa.Table:
-    count = len(dataset.labels)
+def class_rows(dataset_id: str, class_names: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of `classes`; a WordNet id of ImageNet-1k has ImageNet's name."""
+    known = by_wordnet_id()
+    return [
+        {
+            "dataset_id": dataset_id,
+            "class_index": index,
+            "class_name": known[name].name if name in known else name,
+            "wordnet_id": name if name in known else None,
+        }
+        for index, name in enumerate(class_names)
+    ]
+
+
+def metadata_rows(dataset_id: str, metadata: Mapping[str, Sequence[str]], count: int) -> pa.Table:
+    """Rows of `image_metadata` of `count` images."""
     columns = {
-        "dataset_id": pa.repeat(pa.scalar(dataset.dataset_id), count * len(dataset.metadata)),
-        "image_id": pa.array(np.tile(np.arange(count, dtype=np.int32), len(dataset.metadata))),
-        "name": pa.array([name for name in dataset.metadata for _ in range(count)], pa.string()),
-        "value": pa.array([value for values in dataset.metadata.values() for value in values], pa.string()),
+        "dataset_id": pa.repeat(pa.scalar(dataset_id), count * len(metadata)),
+        "image_id": pa.array(np.tile(np.arange(count, dtype=np.int32), len(metadata))),
+        "name": pa.array([name for name in metadata for _ in range(count)], pa.string()),
+        "value": pa.array([value for values in metadata.values() for value in values], pa.string()),
     }
     return pa.table(columns, schema=schema.IMAGE_METADATA.arrow())
 
 
-def _images(dataset: Dataset) -> pa.Table:
-    count = len(dataset.labels)
-    areas = None if dataset.masks is None else dataset.masks.mean(axis=(1, 2)).astype(np.float32)
+def image_rows(
+    dataset_id: str,
+    labels: NDArray[np.int64],
+    files: Sequence[str] | None,
+    mask_areas: NDArray[np.float32] | None,
+    pixel_hashes: NDArray[np.uint64] | None,
+) -> pa.Table:
+    """Rows of `images`; files, areas and hashes that are unknown are null."""
+    count = len(labels)
+    hashes = None if pixel_hashes is None else [identity_text(number) for number in pixel_hashes.tolist()]
     columns = {
-        "dataset_id": pa.array([dataset.dataset_id] * count, pa.string()),
+        "dataset_id": pa.array([dataset_id] * count, pa.string()),
         "image_id": pa.array(np.arange(count, dtype=np.int32)),
-        "label": pa.array(dataset.labels.astype(np.int16)),
-        "file": pa.nulls(count, pa.string()) if dataset.files is None else pa.array(dataset.files, pa.string()),
-        "mask_area": pa.nulls(count, pa.float32()) if areas is None else pa.array(areas),
-        "pixel_hash": pa.array([identity_text(number) for number in dataset.pixel_hashes.tolist()], pa.string()),
+        "label": pa.array(labels.astype(np.int16)),
+        "file": pa.nulls(count, pa.string()) if files is None else pa.array(files, pa.string()),
+        "mask_area": pa.nulls(count, pa.float32()) if mask_areas is None else pa.array(mask_areas),
+        "pixel_hash": pa.nulls(count, pa.string()) if hashes is None else pa.array(hashes, pa.string()),
     }
     return pa.table(columns, schema=schema.IMAGES.arrow())

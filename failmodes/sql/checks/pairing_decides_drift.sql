@@ -1,4 +1,5 @@
--- Drift and distortion are stored exactly if corrupted images pair with clean ones: cells that break it.
+-- Drift and distortion are stored exactly if corrupted images pair with clean ones; of tables, whose pixels are unknown,
+-- no distortion is: cells that break it.
 with broken as (
     select
         'prediction_facts' as table_name,
@@ -8,7 +9,11 @@ with broken as (
         evaluations.paired
     from prediction_facts
     inner join evaluations on prediction_facts.evaluation_id = evaluations.evaluation_id
-    where prediction_facts.corruption <> 'none' and (prediction_facts.rmse is not null) <> evaluations.paired
+    left join sources on evaluations.source_id = sources.source_id
+    where
+        prediction_facts.corruption <> 'none'
+        and (prediction_facts.rmse is not null)
+        <> (evaluations.paired and sources.source_kind is distinct from 'table')
     union all
     select
         'attention' as table_name,

@@ -1,0 +1,179 @@
+"""The dataset of imported tables: images known by name, shared by all tables of an output folder.
+
+A later table may add images and classes: they follow the stored ones, whose numbers stay, so that stored predictions
+need no change.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from failmodes.ingest.datasets.dataset import MAX_CLASSES, MAX_IMAGES, class_rows, image_rows, metadata_rows
+from failmodes.runtime.errors import DataError
+from failmodes.runtime.hashing import fingerprint_of, identity_of
+from failmodes.runtime.storage.files import StorePath, delete, exists
+from failmodes.warehouse.schema import (
+    CLASSES,
+    DATASETS,
+    EVALUATIONS,
+    IMAGE_METADATA,
+    IMAGES,
+    THUMBNAILS,
+    WHOLE,
+)
+from failmodes.warehouse.shards.format import dimension_path, list_results_files, write_dimension
+from failmodes.warehouse.shards.inventory import read_rows
+
+TABLE = "table"  # name of the kind of dataset
+NOTE = "images of an imported table, known by name; their pixels are not part of the results"
+
+
+@dataclass(frozen=True, eq=False)
+class TableDataset:
+    """Images known by name, with labels.
+
+    Attributes:
+        label: its name on charts.
+        images: name of each image, by image_id.
+        labels: (N,) int64 class of each image.
+        class_names: one name per class.
+        metadata: (N,) texts by name.
+    """
+
+    label: str
+    images: tuple[str, ...]
+    labels: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    metadata: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def dataset_id(self) -> str:
+        """Hash of names, labels and classes, in order."""
+        return identity_of([TABLE, list(self.class_names), list(self.images), fingerprint_of([self.labels])])
+
+    def describe(self) -> str:
+        """One line: images, classes, dataset_id."""
+        return (
+            f"{self.label}: {len(self.images):,} images by name, {len(self.class_names):,} classes, "
+            f"dataset_id {self.dataset_id}"
+        )
+
+
+def stored_dataset(output: StorePath) -> TableDataset | None:
+    """The dataset of the tables that a folder holds, the largest after an interrupted import; None without tables.
+
+    Raises:
+        DamagedShardError: its files are damaged.
+    """
+    rows = [row for path in list_results_files(output, DATASETS) for row in read_rows(path, DATASETS).to_pylist()]
+    tables = sorted((row for row in rows if row["dataset_name"] == TABLE), key=lambda row: row["image_count"])
+    if not tables:
+        return None
+    row = tables[-1]
+    dataset_id = row["dataset_id"]
+    images = read_rows(dimension_path(output, IMAGES, dataset_id), IMAGES).sort_by("image_id")
+    classes = read_rows(dimension_path(output, CLASSES, dataset_id), CLASSES).sort_by("class_index")
+    metadata: dict[str, list[str]] = {}
+    if exists(path := dimension_path(output, IMAGE_METADATA, dataset_id)):
+        listed = read_rows(path, IMAGE_METADATA).sort_by([("name", "ascending"), ("image_id", "ascending")])
+        for name, value in zip(listed["name"].to_pylist(), listed["value"].to_pylist(), strict=True):
+            metadata.setdefault(name, []).append(value)
+    names = [
+        wordnet_id or name
+        for name, wordnet_id in zip(classes["class_name"].to_pylist(), classes["wordnet_id"].to_pylist(), strict=True)
+    ]
+    labels = images["label"].to_numpy().astype(np.int64)
+    return TableDataset(row["dataset_label"], tuple(images["file"].to_pylist()), labels, tuple(names), metadata)
+
+
+def extended(former: TableDataset, dataset: TableDataset) -> TableDataset:
+    """A dataset with the images, classes and metadata of another behind its own.
+
+    Raises:
+        DataError: an image has another label.
+    """
+    classes = (*former.class_names, *(name for name in dataset.class_names if name not in set(former.class_names)))
+    numbers = {name: index for index, name in enumerate(classes)}
+    labels = np.array([numbers[name] for name in dataset.class_names], np.int64)[dataset.labels]
+    places = {name: place for place, name in enumerate(former.images)}
+    known = np.array([places.get(name, -1) for name in dataset.images], np.int64)
+    both = np.flatnonzero(known >= 0)
+    wrong = both[former.labels[known[both]] != labels[both]]
+    if len(wrong):
+        image = int(wrong[0])
+        raise DataError(
+            f"image {dataset.images[image]!r} has label {classes[labels[image]]!r}, but "
+            f"{classes[former.labels[known[image]]]!r} in the tables that this folder holds ({len(wrong):,} such "
+            "images): import into another folder if these are other images"
+        )
+    new = np.flatnonzero(known < 0)
+    metadata = {
+        name: _joined(former.metadata.get(name), dataset.metadata.get(name), len(former.images), known, new)
+        for name in dict.fromkeys([*former.metadata, *dataset.metadata])
+    }
+    return TableDataset(
+        former.label,
+        (*former.images, *(dataset.images[place] for place in new)),
+        np.concatenate([former.labels, labels[new]]),
+        classes,
+        metadata,
+    )
+
+
+def _joined(
+    former: Sequence[str] | None,
+    values: Sequence[str] | None,
+    count: int,
+    known: NDArray[np.int64],
+    new: NDArray[np.int64],
+) -> list[str]:
+    """The metadata of stored images, of a table where these have none, and of new images."""
+    joined = ["" for _ in range(count)] if former is None else list(former)
+    if values is not None:
+        for place, value in zip(known.tolist(), values, strict=True):
+            if place >= 0 and not joined[place]:
+                joined[place] = value
+    return [*joined, *("" if values is None else values[place] for place in new.tolist())]
+
+
+def record_table_dataset(output: StorePath, dataset: TableDataset, former: TableDataset | None) -> None:
+    """Store a dataset in place of a former one that it extends; evaluations of that one become evaluations of it."""
+    if len(dataset.images) > MAX_IMAGES or len(dataset.class_names) > MAX_CLASSES:
+        raise DataError(
+            f"{dataset.label} has {len(dataset.images):,} images and {len(dataset.class_names):,} classes: at most "
+            f"{MAX_IMAGES:,} and {MAX_CLASSES:,} can be stored"
+        )
+    dataset_id = dataset.dataset_id
+    count = len(dataset.images)
+    write_dimension(output, CLASSES, dataset_id, class_rows(dataset_id, dataset.class_names))
+    write_dimension(output, IMAGES, dataset_id, image_rows(dataset_id, dataset.labels, dataset.images, None, None))
+    if dataset.metadata:
+        write_dimension(output, IMAGE_METADATA, dataset_id, metadata_rows(dataset_id, dataset.metadata, count))
+    row = {
+        "dataset_id": dataset_id,
+        "dataset_name": TABLE,
+        "dataset_label": dataset.label,
+        "split": WHOLE,
+        "image_count": count,
+        "class_count": len(dataset.class_names),
+        "height_px": None,
+        "width_px": None,
+        "note": NOTE,
+    }
+    write_dimension(output, DATASETS, dataset_id, [row])
+    if former is not None and former.dataset_id != dataset_id:
+        _supersede(output, former.dataset_id, dataset_id)
+
+
+def _supersede(output: StorePath, former_id: str, dataset_id: str) -> None:
+    """Point evaluations to an extended dataset, then remove the former one."""
+    for path in list_results_files(output, EVALUATIONS):
+        rows = read_rows(path, EVALUATIONS).to_pylist()
+        if any(row["dataset_id"] == former_id for row in rows):
+            moved = [row | {"dataset_id": dataset_id} for row in rows]
+            write_dimension(output, EVALUATIONS, Path(path.name).stem, moved)
+    for table in (DATASETS, IMAGES, CLASSES, IMAGE_METADATA, THUMBNAILS):
+        delete(dimension_path(output, table, former_id))
