@@ -1,4 +1,4 @@
-"""Ranking: mean accuracy under corruption with intervals, by corruption for up to four models, else by model."""
+"""Ranking: mean accuracy under corruption with intervals (else on clean images), by corruption for up to four models, else by model."""
 
 from typing import Any
 
@@ -54,11 +54,13 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
             "lowest mean accuracy; numbers: the mean, and that corruption"
         )
     )
+    conditions = selection.condition
+    if selection.corruptions:
+        conditions = "under each corruption, averaged over its severities"
     return Figure(
         _plot(data, rows, models, frame, is_by_corruption=is_by_corruption),
         _title(accuracies, selection),
-        f"Accuracy under each corruption, averaged over its severities, {order}; bars: {level} intervals over "
-        f"images{seeds}. {selection.images}.",
+        f"Accuracy {conditions}, {order}; bars: {level} intervals over images{seeds}. {selection.images}.",
         selection.source_line,
         frame,
     )
@@ -89,28 +91,28 @@ def _by_model(con: duckdb.DuckDBPyConnection, selection: Selection, accuracies: 
     """Models by mean corrupted accuracy, highest first, with clean and the lowest corruption; runs at the end."""
     names = corruption_names(con, selection)
     of_runs = run_accuracies(con, selection)
-    means = {model: accuracy.corrupted for model, accuracy in accuracies.items() if accuracy.corrupted is not None}
+    means = {model: accuracy.overall for model, accuracy in accuracies.items() if accuracy.overall is not None}
     if not means:
         raise WarehouseError("no ranking to show: no model was evaluated on all corruptions")
     rows = []
     for model in sorted(means, key=lambda model: -means[model].value):
-        accuracy = accuracies[model]
-        lowest = accuracy.by_corruption[accuracy.worst].value
-        rows.append(
-            _row(model.label, model.label, means[model])
-            | {
-                "clean": accuracy.clean.value,
-                "lowest": lowest,
-                "lowest_text": f"{names[accuracy.worst]} {format_percent(lowest, 0)}",
-            }
-        )
+        rows.append(_row(model.label, model.label, means[model]) | _ends(accuracies[model], names))
         runs = model.runs if model.has_several_seeds else ()
         rows += [
             _row(model.label, model.label, mean, run=run.label)
             for run in runs
-            if (mean := of_runs[run].corrupted) is not None
+            if (mean := of_runs[run].overall) is not None
         ]
     return rows
+
+
+def _ends(accuracy: MeanAccuracy, names: dict[str, str]) -> dict[str, Any]:
+    """Accuracy on clean images and under the corruption of the lowest accuracy, null if missing."""
+    clean = None if accuracy.clean is None else accuracy.clean.value
+    if not accuracy.by_corruption:
+        return {"clean": clean, "lowest": None, "lowest_text": None}
+    lowest = accuracy.by_corruption[accuracy.worst].value
+    return {"clean": clean, "lowest": lowest, "lowest_text": f"{names[accuracy.worst]} {format_percent(lowest, 0)}"}
 
 
 def _row(name: str, label: str, estimate: Estimate, run: str | None = None) -> dict[str, Any]:
@@ -181,9 +183,9 @@ def _plot(
 def _title(accuracies: Accuracies, selection: Selection) -> str:
     """Mean corrupted accuracy with its interval, of up to four models, else of the highest and the lowest."""
     known = {
-        model.label_with_seeds: accuracy.corrupted
+        model.label_with_seeds: accuracy.overall
         for model, accuracy in accuracies.items()
-        if accuracy.corrupted is not None
+        if accuracy.overall is not None
     }
     count = format_count(len(selection.averaged), "corruption")
     if not known:
@@ -192,4 +194,5 @@ def _title(accuracies: Accuracies, selection: Selection) -> str:
     shown = ordered if len(ordered) <= MAX_LISTED else [ordered[0], ordered[-1]]
     among = "" if shown == ordered else f", highest and lowest of {len(ordered)} models"
     listed = join_names(f"{label} {format_percent_interval(known[label])}" for label in shown)
-    return f"Mean accuracy over {count}{among}: {listed}"
+    subject = f"Mean accuracy over {count}" if selection.corruptions else "Accuracy on clean images"
+    return f"{subject}{among}: {listed}"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from failmodes.analysis.images.sample_images import CorruptionRequest
 
 OF_CORRUPTIONS = ("corruption", "corruption_group")  # columns of `corruptions` that a chart can be split by
+OF_CLEAN_IMAGES = ("ranking", "confusion", "calibration", "risk-coverage", "failure-prediction")  # need no others
 PARTS_ABREAST = 2
 NO_CHARTS = {"--init--", "registry"}
 
@@ -96,6 +97,8 @@ def draw_selection(name: str, con: "duckdb.DuckDBPyConnection", selection: "Sele
         StudyError: unknown chart.
         WarehouseError: the warehouse lacks its data.
     """
+    if not selection.corruptions and name not in OF_CLEAN_IMAGES:
+        raise WarehouseError("models were evaluated on clean images only")
     return _function(name, "chart")(con, selection, **options)
 
 

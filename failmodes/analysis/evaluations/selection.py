@@ -13,7 +13,7 @@ from failmodes.analysis.evaluations.same_labels import distinct_labels, groups_o
 from failmodes.analysis.evaluations.shared_cells import CellKey, LeftOut, covered, excluded, shared_cells, uneven
 from failmodes.analysis.render.formatting import format_count, join_names, label_with_extra
 from failmodes.runtime.errors import StudyError, WarehouseError, did_you_mean, shown
-from failmodes.warehouse.database.connection import read_once
+from failmodes.warehouse.database.connection import fetch_first, read_once
 from failmodes.warehouse.schema import CLEAN, OF_TABLE, OTHER_GROUP
 
 LABELS = ("model_label", "model_name")  # labels of an evaluation: its own, and that of all training runs
@@ -73,6 +73,17 @@ class Selection:
         return "corruptions" if self.averaged == self.corruptions else f"the {len(self.averaged)} headline corruptions"
 
     @property
+    def condition(self) -> str:
+        """Where accuracies are averaged: "under corruption", or "on clean images" if there are no others."""
+        return "under corruption" if self.corruptions else "on clean images"
+
+    @property
+    def average(self) -> str:
+        """What accuracies are averaged over, such as "averaged over 6 corruptions"; "on clean images" without any."""
+        averaged = format_count(len(self.averaged), "corruption")
+        return f"averaged over {averaged}" if self.corruptions else self.condition
+
+    @property
     def severities(self) -> list[float]:
         """Severities above clean that averages and comparisons are over."""
         return sorted({severity for corruption, severity in self.shared_cells if corruption in self.corruptions})
@@ -123,7 +134,7 @@ class Selection:
         parts = [
             facts["dataset_label"] + (f" ({note})" if note and note not in facts["dataset_label"] else ""),
             f"subset: {facts['subset']}",
-            f"corruptions: {facts['source_label']}",
+            *([f"corruptions: {facts['source_label']}"] if self.corruptions else []),
             f"training {self._seeds()}",
         ]
         if self.made_at:
@@ -245,6 +256,13 @@ def corruption_names(con: duckdb.DuckDBPyConnection, selection: Selection) -> di
         corruption: label_with_extra(names[corruption], is_extra=corruption in selection.extras)
         for corruption in selection.corruptions
     }
+
+
+@read_once
+def has_clean(con: duckdb.DuckDBPyConnection, selection: Selection) -> bool:
+    """Whether evaluations of a selection have clean images; predictions from a table need no reference level."""
+    clean = "select count(*) from shards where evaluation_id = any(?) and corruption = ?"
+    return fetch_first(con, clean, [selection.ids, CLEAN]) != (0,)
 
 
 def averaged_severities(severities: Iterable[float]) -> list[float]:

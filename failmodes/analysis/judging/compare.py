@@ -27,6 +27,7 @@ from failmodes.warehouse.schema import CLEAN
 LEVEL, MARGIN = 0.95, 0.01
 MIN_LEVEL, MAX_LEVEL = 0.5, 0.999
 COMPARED = ("ece", "augrc", "worst_class_accuracy")  # beside accuracy, clean and corrupted
+ACCURACY = "accuracy"  # the metric
 ONSET = "onset_severity"  # at the last severity, averaged over corruptions
 MAX_SHOWN = 12  # images that become incorrect, or correct
 
@@ -178,7 +179,8 @@ class Pair:
         a: the baseline.
         b: the candidate.
         pairing: the images that are compared.
-        averaged: corruptions of averages: without the extras, unless there are no others.
+        averaged: corruptions of averages: without the extras, unless there are no others; empty if only clean images
+            are compared.
         missing_cells: cells that only one of the two has, as (corruption, severity); they are excluded.
         is_about_training: whether intervals cover training seeds too: both sides have at least two. Otherwise they are
             about these checkpoints.
@@ -209,7 +211,7 @@ class Comparison:
         level: of the intervals; statements about the margin are one-sided tests at 1 minus the level.
         margin: relevant difference of mean corrupted accuracy, 0-1.
         verdicts: that the candidate is worse, and that it is better, by at most the margin; then whether it is better:
-            corrupted, clean, by other metrics, under each corruption (the largest drop of the candidate first), in
+            corrupted, clean (one of these if there is no other), by other metrics, under each corruption (the largest drop of the candidate first), in
             every cell (clean first) and on each class (the largest drop first; none if the models' classes or images
             do not match).
         newly_incorrect: images that only the baseline predicts correctly; None if images are not paired, or with
@@ -256,18 +258,19 @@ class Comparison:
 
     @property
     def overall(self) -> Difference:
-        """Mean corrupted accuracy."""
+        """Mean corrupted accuracy; clean accuracy if only clean images are compared."""
         return self.verdicts[2]
 
     @property
-    def clean(self) -> Difference:
-        """Clean accuracy."""
-        return self.verdicts[3]
+    def clean(self) -> Difference | None:
+        """Clean accuracy beside corrupted accuracy; None without both."""
+        beside = self.verdicts[3] if len(self.verdicts) > 3 else None
+        return beside if beside and beside.scope == "clean" and beside.metric.name == ACCURACY else None
 
     @property
     def metrics(self) -> list[Difference]:
         """Other metrics: calibration error, AUGRC, the worst class, onset, and requested ones."""
-        return [row for row in self.verdicts[4:] if row.scope in ("clean", "corrupted")]
+        return [row for row in self.verdicts if row.scope in ("clean", "corrupted") and row.metric.name != ACCURACY]
 
     @property
     def corruptions(self) -> list[Difference]:
@@ -383,7 +386,7 @@ class _SharedCells(NamedTuple):
 
     Attributes:
         by_severity: whole severities above clean, rising, of each corruption in the order of publication.
-        averaged: corruptions that averages are over.
+        averaged: corruptions that averages are over; empty if only clean images are compared.
         every: all cells of both, clean first, fractional severities among them.
         missing: cells that only one has.
     """
@@ -394,8 +397,15 @@ class _SharedCells(NamedTuple):
     missing: tuple[CellKey, ...]
 
     @property
-    def corrupted(self) -> list[Term]:
-        """The mean over corruptions of the mean over their whole severities."""
+    def scope(self) -> Scope:
+        """What `overall` is over."""
+        return "corrupted" if self.averaged else "clean"
+
+    @property
+    def overall(self) -> list[Term]:
+        """The mean over corruptions of the mean over their whole severities; clean images if there are no others."""
+        if not self.averaged:
+            return mean_of([CLEAN_CELL])
         weight = 1 / len(self.averaged)
         return [term for corruption in self.averaged for term in mean_of(self.by_severity[corruption], weight)]
 
@@ -413,7 +423,7 @@ def _shared_cells(a: OpenedModel, b: OpenedModel, models: ModelMetrics, corrupti
         for corruption in wanted
         if (severities := averaged_severities([cell[1] for cell in every if cell[0] == corruption]))
     }
-    if not by_severity:
+    if not by_severity and (wanted or CLEAN_CELL not in every):
         raise StudyError(f"{a.label} and {b.label} share no corruption and severity: nothing to compare")
     extras = {*a.selection.extras, *b.selection.extras}
     averaged = tuple(c for c in by_severity if c not in extras) or tuple(by_severity)
@@ -472,26 +482,28 @@ class _Comparing:
 
     def within_margin(self, margin: float) -> list[Difference]:
         """That the candidate is worse, and that it is better, by at most the margin; each a test of its own."""
-        compared = self.models.compared("accuracy", self.cells.corrupted)
+        compared = self.models.compared(ACCURACY, self.cells.overall)
         rows = [
-            self._row("corrupted", "accuracy", self.cells.corrupted, compared, relation=relation, limit=margin)
+            self._row(self.cells.scope, ACCURACY, self.cells.overall, compared, relation=relation, limit=margin)
             for relation in ("worse_by_at_most", "better_by_at_most")
         ]
         return [one for row in rows for one in _with_verdicts([row], judge([row.question], self.level))]
 
     def by_metric(self, more: Sequence[str]) -> Iterator[Difference]:
-        """Accuracy, corrupted and clean, then other metrics."""
-        clean, corrupted = mean_of([CLEAN_CELL]), self.cells.corrupted
-        yield self._alone("corrupted", "accuracy", corrupted)
-        yield self._alone("clean", "accuracy", clean)
-        for name in dict.fromkeys(name for name in (*COMPARED, *more) if name != "accuracy"):
+        """Accuracy, corrupted and clean, then other metrics; corrupted or clean only if one of them is missing."""
+        terms = {"corrupted": self.cells.overall} if self.cells.averaged else {}
+        terms |= {"clean": mean_of([CLEAN_CELL])} if CLEAN_CELL in self.cells.every else {}
+        for scope in terms:
+            yield self._alone(scope, ACCURACY, terms[scope])
+        for name in dict.fromkeys(name for name in (*COMPARED, *more) if name != ACCURACY):
             metric = self.models.metrics[name]
             for score in [DEFAULT_SCORE] if DEFAULT_SCORE in metric.scores else metric.scores or [None]:
-                if not metric.needs_pairs:
-                    yield self._alone("clean", name, clean, score=score)
-                yield self._alone("corrupted", name, corrupted, score=score)
-        last = mean_of(self.cells.by_severity[corruption][-1] for corruption in self.cells.averaged)
-        yield self._alone("corrupted", ONSET, last, severities="last")
+                for scope in sorted(terms):
+                    if scope == "corrupted" or not metric.needs_pairs:
+                        yield self._alone(scope, name, terms[scope], score=score)
+        if len(terms) == 2:
+            last = mean_of(self.cells.by_severity[corruption][-1] for corruption in self.cells.averaged)
+            yield self._alone("corrupted", ONSET, last, severities="last")
 
     def by_corruption(self) -> list[Difference]:
         """Mean accuracy under each corruption, the largest drop of the candidate first; intervals hold for all."""
@@ -526,7 +538,7 @@ class _Comparing:
         baseline, candidate = sides = _sides(self.models)
         if not self._shares_images or baseline.dataset_id != candidate.dataset_id:
             return []
-        terms = self.cells.corrupted
+        terms = self.cells.overall
         weights = np.array([term.weight for term in terms])
         labels = {run: run.rows(self.cells.every[0], _places(side))["label"] for side in sides for run in side.runs}
 
@@ -560,7 +572,8 @@ class _Comparing:
         baseline, _ = _sides(self.models)
         order = np.lexsort((baseline.runs[0].image_ids[_places(baseline)], -counts))
         images = tuple(self._changed_image(int(place), changed[place]) for place in order[:MAX_SHOWN] if counts[place])
-        return ChangedImages(int(changed[:, ~is_corrupted].sum()), float(changed[:, is_corrupted].mean()), images)
+        share = float(changed[:, is_corrupted].mean()) if is_corrupted.any() else 0.0
+        return ChangedImages(int(changed[:, ~is_corrupted].sum()), share, images)
 
     def _changed_image(self, place: int, changed: Flags) -> ChangedImage:
         cells = [cell for cell, is_changed in zip(self.cells.every, changed, strict=True) if is_changed]

@@ -1,5 +1,7 @@
 """The sentences and tables of a comparison of two models."""
 
+from collections.abc import Iterator
+
 from failmodes.analysis.judging.compare import ChangedImages, Comparison, Crossover, Difference
 from failmodes.analysis.judging.wording import (
     about_text,
@@ -61,7 +63,7 @@ class ComparisonText:
         said = [
             f"{self.headline}, on {images}; {about_text(compared.pair.is_about_training, *both)}.",
             self._margin_sentence() if compared.pair.has_verdict else f"{too_few(compared.pair.distinct_count)}.",
-            self._clean_sentence(),
+            *self._clean_sentence(),
         ]
         said += [f"{note}." for note in duplicates_notes(*both)]
         if compared.pair.missing_cells:
@@ -71,17 +73,19 @@ class ComparisonText:
 
     @property
     def headline(self) -> str:
-        """Which model is more accurate under corruption, and by how much; without a full stop."""
+        """Which model is more accurate under corruption (else on clean images), and by how much; no full stop."""
         overall = self.comparison.overall
-        averaged = format_count(len(self.comparison.pair.averaged), "corruption")
+        averaged = self.comparison.pair.averaged
+        average = f"averaged over {format_count(len(averaged), 'corruption')}" if averaged else "on clean images"
         if overall.winner:
-            return accuracy_comparison(self.b, self.a, overall.estimate, averaged)
+            return accuracy_comparison(self.b, self.a, overall.estimate, average)
         size = format_points_interval(overall.estimate, signed=True)
+        condition = "under corruption" if averaged else "on clean images"
         if self.comparison.pair.has_verdict:
-            said = f"Whether {self.b} or {self.a} is more accurate under corruption is inconclusive: {size}"
+            said = f"Whether {self.b} or {self.a} is more accurate {condition} is inconclusive: {size}"
         else:
-            said = f"Accuracy of {self.b} minus that of {self.a} under corruption: {size}"
-        return f"{said}, averaged over {averaged}"
+            said = f"Accuracy of {self.b} minus that of {self.a} {condition}: {size}"
+        return f"{said}, {average}" if averaged else said
 
     @property
     def margin(self) -> str:
@@ -110,7 +114,8 @@ class ComparisonText:
     def tables(self) -> list[Table]:
         """All tables: by corruption, other metrics, cells, classes, and images that change either way."""
         compared = self.comparison
-        tables = [self._corruption_table(), self._metric_table(), self._cell_table()]
+        tables = [self._corruption_table(), self._metric_table()]
+        tables += [self._cell_table()] if compared.pair.averaged else []
         tables += [self._class_table()] if compared.classes else []
         changes = (
             (compared.newly_incorrect, "Newly incorrect", "The baseline is correct, the candidate is not"),
@@ -121,7 +126,8 @@ class ComparisonText:
     def _corruption_table(self) -> Table:
         """Accuracy clean, on average, and under each corruption, the largest drop of the candidate first."""
         compared = self.comparison
-        rows = [(f"Mean of {len(compared.pair.averaged)}", compared.overall), ("Clean", compared.clean)]
+        averaged = f"Mean of {len(compared.pair.averaged)}" if compared.pair.averaged else "Clean"
+        rows = [(averaged, compared.overall), *([("Clean", compared.clean)] if compared.clean else [])]
         for row in compared.corruptions:
             rows.append((label_with_extra(row.label, is_extra=row.corruption not in compared.pair.averaged), row))
         note = f"Accuracy in percent, and the difference in points with its {self.level} interval"
@@ -143,10 +149,11 @@ class ComparisonText:
             better = row.reason or ("" if row.metric.better == "neither" else WINNERS[row.winner])
             unit = ", %" if row.metric.unit == SHARE else ""
             lines.append((*_line(f"{capitalize_first(row.scope)}: {row.title}{unit}", row), TableCell(better)))
+        corrupted = "Corrupted: the mean over corruptions of the mean over their severities. "
+        corrupted = corrupted if self.comparison.pair.averaged else ""
         return Table(
             "Other metrics",
-            "Corrupted: the mean over corruptions of the mean over their severities. Differences of percentages are "
-            f"points; {self.level} intervals.",
+            f"{corrupted}Differences of percentages are points; {self.level} intervals.",
             ("Metric", *COLUMNS, BETTER),
             tuple(lines),
             texts=(BETTER,),
@@ -179,10 +186,11 @@ class ComparisonText:
         if self.is_summary:
             losing = [row for row in every if row.estimate.value < 0][:SUMMARY_CLASSES]
             rows = losing + [row for row in every if row.estimate.value > 0][-SUMMARY_CLASSES:]
+        of_images = "Mean accuracy under corruption" if self.comparison.pair.averaged else "Accuracy on clean images"
         cut = f" The largest drops and gains, {len(rows)} of {len(every)}." if len(rows) < len(every) else ""
         return Table(
             "Accuracy by class",
-            f"Mean accuracy under corruption in percent; intervals hold for all classes together.{cut}",
+            f"{of_images} in percent; intervals hold for all classes together.{cut}",
             ("Class", "Images", *COLUMNS),
             tuple((TableCell(row.label), TableCell(f"{row.estimate.n:,}"), *_line("", row)[1:]) for row in rows),
         )
@@ -198,9 +206,10 @@ class ComparisonText:
         )  # fmt: skip
         names = (TableCell(str(image.image_id), image.file or "") for image in images)
         lines = tuple((name, *map(TableCell, row)) for name, row in zip(names, texts, strict=True))
+        corrupted = f" and {format_percent(changed.share)} of corrupted images" if self.comparison.pair.averaged else ""
+        listed = "Listed are images that change in most cells, with both predictions in the mildest cell."
         note = (
-            f"{meaning}: {format_count(changed.clean_count, 'clean image')} and {format_percent(changed.share)} of "
-            "corrupted images. Listed are images that change in most cells, with both predictions in the mildest cell."
+            f"{meaning}: {format_count(changed.clean_count, 'clean image')}{corrupted}. {listed if corrupted else ''}"
             f"{f' JSON has {rest}.' if len(images) < len(changed.images) else ''}"
         )
         return Table(title, note, IMAGE_COLUMNS, lines, texts=IMAGE_COLUMNS)
@@ -228,13 +237,15 @@ class ComparisonText:
         }[compared.equivalent]
         return f"{worse}; {equivalent}."
 
-    def _clean_sentence(self) -> str:
-        clean = self.comparison.clean
-        size = format_points_interval(self.comparison.clean.estimate, signed=True)
+    def _clean_sentence(self) -> Iterator[str]:
+        """Clean accuracy of both, beside corrupted accuracy."""
+        if (clean := self.comparison.clean) is None:
+            return
+        size = format_points_interval(clean.estimate, signed=True)
         of_a, of_b = (format_percent(share) for share in (clean.a, clean.b) if share is not None)
         decided = {"b": ", higher", "a": ", lower", "": ", inconclusive"}[clean.winner]
         decided = decided if self.comparison.pair.has_verdict else ""
-        return f"Clean accuracy: {self.b} {of_b}, {self.a} {of_a} ({size}{decided})."
+        yield f"Clean accuracy: {self.b} {of_b}, {self.a} {of_a} ({size}{decided})."
 
     def _crossover(self, label: str, crossover: Crossover) -> str:
         first, then = (self.a, self.b) if crossover.ahead_first == "a" else (self.b, self.a)

@@ -62,8 +62,8 @@ def main_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> tuple
     said = [condition.sentence for condition in conditions if condition.kind != "warning"]  # shown above, smaller
     for kind, sentence in (("largest_drop", _breaks), ("better_model", _better)):
         left = tuple(e for e in selection.evaluations if (e.evaluation_id, kind) not in invalid)
-        if len(left) > (kind == "better_model"):
-            said.append(f"{sentence(con, replace(selection, evaluations=left))}.")
+        if len(left) > (kind == "better_model") and (text := sentence(con, replace(selection, evaluations=left))):
+            said.append(f"{text}.")
     return tuple(dict.fromkeys([*said, *_misleading(findings)]))
 
 
@@ -82,9 +82,10 @@ def _misleading(findings: Sequence[Finding]) -> list[str]:
 
 
 def _breaks(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+    """Under which corruption models degrade most; "" if accuracy has nothing to drop from, or no corruption."""
     if len(selection.evaluations) > MAX_DESCRIBED:
         return largest_drop_sentence(con, selection)
-    rankings = drop_rankings(con, selection)
+    rankings = {e: r for e, r in drop_rankings(con, selection).items() if r.drops or r.withheld}
     names = corruption_labels(con)
     clear = {e: ranking.drops[0] for e, ranking in rankings.items() if ranking.is_clear}
     largest = {e: lower_label(names[drop.corruption]) for e, drop in clear.items()}
@@ -112,14 +113,15 @@ def _fall(
     row = next((row for row in curves(con, selection, evaluation) if row["corruption"] == drop.corruption), None)
     is_shown = row and row["shape"] != "inconclusive" and p_of_shape(row["stability"], row["resamples"]) <= rate
     manner = manner_of(row) if row and is_shown else ""  # a curve with few severities has no row
-    clean = run_accuracies(con, selection)[evaluation].clean.value
+    clean = run_accuracies(con, selection)[evaluation].clean
+    assert clean is not None, "a drop is from clean images"
     predictions = [
         f", {_where(collapse.severity, drop.last_severity)} {given_predictions(collapse)}"
         for collapse in collapse_by_corruption(con, selection, evaluation)
         if collapse.corruption == drop.corruption and (collapse.share.p_value or 0.0) <= rate
     ]
-    last = format_percent(clean - drop.at_last.value)
-    ends = f"from {format_percent(clean)} clean to {last} {_at(drop.last_severity)}"
+    last = format_percent(clean.value - drop.at_last.value)
+    ends = f"from {format_percent(clean.value)} clean to {last} {_at(drop.last_severity)}"
     size = f" ({format_points_interval(drop.at_last)})" if has_interval else ""
     return f"drops {manner}{manner and ', '}{ends}{size}{''.join(predictions)}"
 
@@ -136,31 +138,36 @@ def _where(severity: float, last_severity: float) -> str:
 def _better(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     means = model_accuracies(con, selection)
     shared = [c for c in selection.averaged if all(c in accuracies.by_corruption for accuracies in means.values())]
-    averaged = format_count(len(shared), "corruption")
+    average = (
+        f"averaged over {format_count(len(shared), 'corruption')}" if selection.corruptions else selection.condition
+    )
     pairs = compare_models_of(con, selection)
     pairs = [pair for pair in pairs if pair.is_about_training] or pairs
     if not pairs:
         return "No checkpoints are compared: no two share a corruption"
     if len(pairs) == 1:
-        return _better_of_two(pairs[0], averaged, is_paired=bool(selection.shared["paired"]))
+        is_paired = bool(selection.shared["paired"]) or not selection.corruptions
+        return _better_of_two(pairs[0], selection.condition, average, is_paired=is_paired)
     baseline = next((model for model in means if model.runs[0].facts["is_baseline"]), None)
     with_baseline = [pair for pair in pairs if baseline in (pair.a, pair.b)]
-    return _best_of_many(pairs) if baseline is None or not with_baseline else _beside(baseline, with_baseline)
+    if baseline is None or not with_baseline:
+        return _best_of_many(pairs, selection.condition)
+    return _beside(baseline, with_baseline, selection.condition)
 
 
-def _better_of_two(pair: PairDifference, averaged: str, *, is_paired: bool) -> str:
+def _better_of_two(pair: PairDifference, condition: str, average: str, *, is_paired: bool) -> str:
     better, worse, difference = leading(pair)
     runs = of_runs(better, worse)
     images = ", on the same images" if is_paired and not pair.is_about_training else ""
     if pair.winner is None:
-        what = f"The data do not show which {_noun(pair)} is more accurate under corruption{runs.removeprefix(',')}"
+        what = f"The data do not show which {_noun(pair)} is more accurate {condition}{runs.removeprefix(',')}"
         return f"{what}: {lead_text(pair)}{images}{needed(pair)}"
     subject = better.label if runs else f"the {better.label} checkpoint"
     other = worse.label if runs else f"the {worse.label} checkpoint"
-    return f"{capitalize_first(accuracy_comparison(subject, other, difference, averaged))}{runs}{images}"
+    return f"{capitalize_first(accuracy_comparison(subject, other, difference, average))}{runs}{images}"
 
 
-def _beside(baseline: TrainedModel, pairs: list[PairDifference]) -> str:
+def _beside(baseline: TrainedModel, pairs: list[PairDifference], condition: str) -> str:
     """Which models are more and which are less accurate than the baseline."""
     decided: dict[str, list[str]] = {"more": [], "less": [], "": []}
     for pair in pairs:
@@ -177,12 +184,12 @@ def _beside(baseline: TrainedModel, pairs: list[PairDifference]) -> str:
     )
     over = ", over training seeds and images" if pairs[0].is_about_training else ""
     if len(decided[""]) == len(pairs):
-        return f"The data do not separate {named['']} from the baseline {baseline.label} under corruption{over}"
+        return f"The data do not separate {named['']} from the baseline {baseline.label} {condition}{over}"
     rest = f"; the data do not separate {named['']} from it" if decided[""] else ""
-    return f"{shown} than the baseline {baseline.label} under corruption{over}{rest}"
+    return f"{shown} than the baseline {baseline.label} {condition}{over}{rest}"
 
 
-def _best_of_many(pairs: list[PairDifference]) -> str:
+def _best_of_many(pairs: list[PairDifference], condition: str) -> str:
     """The model that is better than every other, and by how much than the next; else the most accurate one.
 
     That is named with those that it is not shown to beat.
@@ -196,11 +203,11 @@ def _best_of_many(pairs: list[PairDifference]) -> str:
         second, *others = sorted(leads, key=lambda model: leads[model].value)
         rest = others[0].label if len(others) == 1 else f"the other {len(others)}"
         return (
-            f"{first.label} is the best {_noun(pairs[0])}: {format_points_interval(leads[second])} more accurate under "
-            f"corruption than {second.label}, the next, and more accurate than {rest}{over}"
+            f"{first.label} is the best {_noun(pairs[0])}: {format_points_interval(leads[second])} more accurate "
+            f"{condition} than {second.label}, the next, and more accurate than {rest}{over}"
         )
     equal = [pair.b if pair.a == first else pair.a for pair in pairs if _sign(pair, first) and pair.winner is None]
-    best = f"The data do not show which of {format_count(len(models), 'model')} is the best under corruption"
+    best = f"The data do not show which of {format_count(len(models), 'model')} is the best {condition}"
     if not equal:
         return best
     if len(equal) == len(models) - 1:

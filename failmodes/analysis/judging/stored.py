@@ -50,7 +50,9 @@ def open_current(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             except UnevenCellsError:
                 without_curves.add(evaluation_id)
         again = f"`failmodes load {quote(str(shown_path(warehouse)))} --rebuild` derives them again"
-        if not without_curves.issuperset(without_shapes(con)) or not (are_ours(con, stored_settings(con)) and _are_judged(con)):
+        if not without_curves.issuperset(without_shapes(con)) or not (
+            are_ours(con, stored_settings(con)) and _are_judged(con)
+        ):
             raise WarehouseError(f"{warehouse} lacks derived results, or holds some that no load derived: {again}")
         (version,) = fetch_first(con, "select failmodes_version from warehouse_info") or ("unknown",)
         if version != __version__:

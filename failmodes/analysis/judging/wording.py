@@ -172,17 +172,18 @@ def images_needed_text(images: int | None, *, has_seeds: bool = False) -> str:
     return f"about {count} may decide it if the truth is as measured"
 
 
-def accuracy_comparison(model: str, other: str, difference: Estimate, averaged: str) -> str:
+def accuracy_comparison(model: str, other: str, difference: Estimate, average: str) -> str:
     """Which of two models is more accurate: X is 3.0 points [1.2, 4.8] more accurate than Y, averaged over ….
 
     Args:
         model: the first.
         other: the second.
-        difference: mean corrupted accuracy of the first minus that of the second.
-        averaged: what the mean is over, such as "6 corruptions".
+        difference: mean accuracy of the first minus that of the second.
+        average: what the mean is over, such as "averaged over 6 corruptions" or "on clean images".
     """
     word, size = ("more", difference) if difference.value >= 0 else ("less", -difference)
-    return f"{model} is {format_points_interval(size)} {word} accurate than {other}, averaged over {averaged}"
+    comma = ", " if average.startswith("averaged") else " "
+    return f"{model} is {format_points_interval(size)} {word} accurate than {other}{comma}{average}"
 
 
 def images_text(pairing: ImagePairing | None, *models: DescribedModel) -> str:

@@ -59,6 +59,7 @@ def _index_entry(
         "name": f"{facts['dataset_label']}, corrupted",
         "args": args | {"corruptions": facts["source_label"], "severities": severities},
     }
+    on_clean = [] if accuracy.clean is None else [_metric("accuracy", accuracy.clean, level)]
     metrics = []
     if accuracy.corrupted is not None:
         metrics.append(_metric(f"mean accuracy over {selection.averaged_phrase}", accuracy.corrupted, level))
@@ -68,8 +69,9 @@ def _index_entry(
     return {
         "name": printable(evaluation.label),
         "results": [
-            {"task": TASK, "dataset": clean, "metrics": [_metric("accuracy", accuracy.clean, level)]},
-            {"task": TASK, "dataset": corrupted, "metrics": metrics},
+            {"task": TASK, "dataset": dataset, "metrics": measured}
+            for dataset, measured in ((clean, on_clean), (corrupted, metrics))
+            if measured
         ],
     }
 
@@ -91,7 +93,7 @@ def _table(
 ) -> Iterator[str]:  # fmt: skip
     """Heading, table, and the data behind it."""
     last = points.filter(evaluation_id=evaluation.evaluation_id).sort("severity")
-    rows = [("clean", _shown(accuracy.clean), "")]
+    rows = [] if accuracy.clean is None else [("clean", _shown(accuracy.clean), "")]
     for corruption, value in _ordered(accuracy, names):
         row = last.filter(corruption=corruption).row(-1, named=True)
         at_last = _shown(Estimate(row["accuracy"], row["accuracy_low"], row["accuracy_high"]))

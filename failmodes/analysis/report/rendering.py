@@ -12,7 +12,7 @@ import vl_convert
 from markupsafe import Markup
 
 from failmodes.analysis.charts.style.theme import DARK, DARK_COLORS, LIGHT, color_variables, size_variables, vega_config
-from failmodes.analysis.evaluations.selection import Selection, corruption_labels, select
+from failmodes.analysis.evaluations.selection import Selection, corruption_labels, has_clean, select
 from failmodes.analysis.evaluations.trained_models import trained_models
 from failmodes.analysis.images.strips import viewer
 from failmodes.analysis.judging.claims import ClaimRow, claim_groups, claim_table, counts_sentence
@@ -24,6 +24,7 @@ from failmodes.analysis.judging.main_findings import ERROR_RATES
 from failmodes.analysis.judging.stored import claims_of, findings_of, open_current, stored_main_findings
 from failmodes.analysis.judging.wording import tally_verdicts
 from failmodes.analysis.render.blocks import (
+    EMPTY,
     Block,
     Chart,
     Gallery,
@@ -58,6 +59,7 @@ from failmodes.analysis.report.sections import (
     shift_limitations,
     shift_sections,
 )
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, left_out_sentence, model_accuracies
 from failmodes.analysis.statistics.model_pairs import LEVEL
 from failmodes.ingest.statements import AnyStatement
@@ -168,13 +170,9 @@ def report_part(
         claims: verdicts on claims, of all parts.
         number: of the part, from 1; the first has claims without an evaluation, and the glossary.
     """
-    names = corruption_labels(con)
     labels = [model.label for model in trained_models(selection.evaluations)]
     models = join_names(labels) if len(labels) <= MAX_LISTED else format_count(len(labels), "model")
     verb = "fail" if len(labels) > 1 else "fails"
-    corruptions = format_count(len(selection.corruptions), "corruption")
-    if len(selection.corruptions) <= MAX_NAMED:
-        corruptions = join_names(lower_label(names[c]) for c in selection.corruptions)
     shown = best_and_worst(con, selection)
     findings = findings_of(con, selection)
     leads = [Sentence(sentence, "lead") for sentence in stored_main_findings(con, selection)]
@@ -216,7 +214,7 @@ def report_part(
     sections += [*(section for section, _ in compared), *stated[:1]]
     return ReportPart(
         title=f"How {models} {verb} on {selection.shared['dataset_label']}",
-        lead=f"{format_count(selection.image_count, 'image')}, clean and under {corruptions}.{left_out}",
+        lead=f"{format_count(selection.image_count, 'image')}, {_conditions(con, selection)}.{left_out}",
         findings=(*map(Sentence, dict.fromkeys(finding.sentence for finding in findings if finding.kind == "warning")),
                  *(leads if is_long else ()),
                  *_numbers(con, selection),
@@ -226,6 +224,16 @@ def report_part(
         ranking=(*_charts(drawn, [FIRST_SCREEN]), *_strip(con, findings, images)),
         sections=(*sections, _folded("Details", f"details-{number}", *details)),
     )  # fmt: skip
+
+
+def _conditions(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+    """Where models were evaluated: "clean and under fog and contrast"."""
+    names = corruption_labels(con)
+    corruptions = format_count(len(selection.corruptions), "corruption")
+    if len(selection.corruptions) <= MAX_NAMED:
+        corruptions = join_names(lower_label(names[c]) for c in selection.corruptions)
+    clean = ["clean"] * has_clean(con, selection)
+    return " and ".join([*clean, *([f"under {corruptions}"] if selection.corruptions else [])])
 
 
 def claims_sections(selection: Selection, claims: Sequence[ClaimRow], number: int = 1) -> list[Section]:
@@ -320,24 +328,32 @@ def _glossary() -> Table:
 
 
 def _numbers(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator[Table]:
-    """Accuracy of up to MAX_MODELS models on clean and on corrupted images, and the drop between them."""
-    accuracies = model_accuracies(con, selection)
-    rows = [
-        (
-            TableCell(f"{model.label_with_seeds}{' (baseline)' * bool(model.runs[0].facts['is_baseline'])}"),
-            *(
-                TableCell(format_number(100 * mean.value), format_interval(mean.low, mean.high))
-                for mean in (accuracy.clean, accuracy.corrupted)
-            ),
-            TableCell(format_number(100 * (accuracy.clean.value - accuracy.corrupted.value))),
-        )
-        for model, accuracy in accuracies.items()
-        if accuracy.corrupted is not None
-    ]
+    """Accuracy of up to MAX_MODELS models on clean and on corrupted images, and the drop between them, where known."""
+    accuracies = {model: known for model, known in model_accuracies(con, selection).items() if known.overall}
+    known = [(accuracy.clean, accuracy.corrupted) for accuracy in accuracies.values()]
+    has_clean, has_mean = (any(estimates) for estimates in zip(*known, strict=True)) if known else (False, False)
+    columns = ["Model", *["Clean"] * has_clean, *["Corrupted"] * has_mean, *["Drop"] * (has_clean and has_mean)]
+    rows = []
+    for model, accuracy in accuracies.items():
+        cells = {
+            "Model": TableCell(f"{model.label_with_seeds}{' (baseline)' * bool(model.runs[0].facts['is_baseline'])}"),
+            "Clean": _with_interval(accuracy.clean),
+            "Corrupted": _with_interval(accuracy.corrupted),
+            "Drop": TableCell(EMPTY),
+        }
+        if accuracy.clean and accuracy.corrupted:
+            cells["Drop"] = TableCell(format_number(100 * (accuracy.clean.value - accuracy.corrupted.value)))
+        rows.append(tuple(cells[column] for column in columns))
     if rows and len(accuracies) <= MAX_MODELS:
-        averaged = format_count(len(selection.averaged), "corruption")
-        note = f"Accuracy in percent, corrupted: mean over {averaged}; drop in points."
-        yield Table("Accuracy", note, ("Model", "Clean", "Corrupted", "Drop"), tuple(rows))
+        averaged = f", corrupted: mean over {format_count(len(selection.averaged), 'corruption')}" * has_mean
+        note = f"Accuracy in percent{averaged}{'; drop in points' * (has_clean and has_mean)}."
+        yield Table("Accuracy", note, tuple(columns), tuple(rows))
+
+
+def _with_interval(accuracy: Estimate | None) -> TableCell:
+    if accuracy is None:
+        return TableCell(EMPTY)
+    return TableCell(format_number(100 * accuracy.value), format_interval(accuracy.low, accuracy.high))
 
 
 def _strip(con: duckdb.DuckDBPyConnection, findings: Findings, images: Gallery) -> Iterator[ImageStrip]:

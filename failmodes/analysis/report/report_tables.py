@@ -177,7 +177,7 @@ def _normalized(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[st
 
 def _seed_cells(runs: Sequence[MeanAccuracy], selection: Selection) -> Iterable[TableCell]:
     """Means and standard deviations over training runs."""
-    clean = [run.clean.value for run in runs]
+    clean = [run.clean.value for run in runs if run.clean is not None]
     corrupted = [run.corrupted.value for run in runs if run.corrupted is not None]
     for values in (clean, corrupted, [1 - value for value in corrupted]):
         if len(values) < len(runs):
@@ -192,7 +192,7 @@ def _summary_cells(accuracy: MeanAccuracy, selection: Selection) -> Iterable[Tab
     averaged = _of(accuracy, selection.averaged)
     extras = _of(accuracy, [name for name in selection.corruptions if name not in selection.averaged])
     mean_value = accuracy.corrupted and accuracy.corrupted.value
-    yield TableCell(format_number(100 * accuracy.clean.value))
+    yield TableCell(EMPTY if accuracy.clean is None else format_number(100 * accuracy.clean.value))
     yield TableCell(EMPTY if mean_value is None else format_number(100 * mean_value))
     yield TableCell(
         EMPTY if mean_value is None else format_number(100 * (1 - mean_value)),

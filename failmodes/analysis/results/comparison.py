@@ -142,7 +142,7 @@ def as_rows(comparison: Comparison, name: str) -> list[dict[str, Any]]:
             for change, changed in _changed(comparison).items()
             for image in (changed.images if changed else ())
         ]
-    of_metrics = [comparison.overall, comparison.clean, *comparison.metrics]
+    of_metrics = [comparison.overall, *([comparison.clean] if comparison.clean else []), *comparison.metrics]
     rows = map(_facts, of_metrics if name == "metrics" else getattr(comparison, name))
     return [{column: facts[column] for column in COLUMNS[name]} for facts in rows]
 

@@ -26,15 +26,20 @@ class MeanAccuracy(NamedTuple):
     """Accuracy of a model, 0-1, with its interval over images, and over training runs if there are several.
 
     Attributes:
-        clean: on clean images.
+        clean: on clean images; None without a reference level.
         corrupted: the mean over `Selection.averaged` of the mean over whole severities; None if one is missing.
         by_corruption: the mean over whole severities of each corruption that has all shared severities, extras
             included.
     """
 
-    clean: Estimate
+    clean: Estimate | None
     corrupted: Estimate | None
     by_corruption: dict[str, Estimate]
+
+    @property
+    def overall(self) -> Estimate | None:
+        """The mean over corruptions; where only clean images were evaluated, the accuracy on these."""
+        return self.corrupted if self.by_corruption else self.clean
 
     @property
     def worst(self) -> str:
@@ -124,9 +129,10 @@ def accuracy_of(con: duckdb.DuckDBPyConnection, selection: Selection, model: Tra
     def mean(corruptions: Sequence[str]) -> Estimate:
         return accuracy_over(metrics, mean_corrupted(cells, corruptions)).interval(level)
 
+    has_mean = bool(selection.averaged) and set(selection.averaged) <= set(known)
     return MeanAccuracy(
-        accuracy_over(metrics, [Term(CLEAN_CELL, 1)]).interval(level),
-        mean(selection.averaged) if set(selection.averaged) <= set(known) else None,
+        accuracy_over(metrics, [Term(CLEAN_CELL, 1)]).interval(level) if CLEAN_CELL in metrics.cells else None,
+        mean(selection.averaged) if has_mean else None,
         {corruption: mean([corruption]) for corruption in known},
     )
 
@@ -151,7 +157,7 @@ def best_and_worst(con: duckdb.DuckDBPyConnection, selection: Selection, most: i
     if len(selection.evaluations) <= most:
         return selection
     accuracies = model_accuracies(con, selection)
-    means = {model: accuracy.corrupted.value for model, accuracy in accuracies.items() if accuracy.corrupted}
+    means = {model: accuracy.overall.value for model, accuracy in accuracies.items() if accuracy.overall}
     ranked = sorted(accuracies, key=lambda model: -means.get(model, -1.0))
     with_mean = [model for model in reversed(ranked) if model in means] or ranked[::-1]
     shown = {run for end in (ranked, with_mean) for model in _first_of(end, most) for run in model.runs}
@@ -208,7 +214,10 @@ def seed_curves(con: duckdb.DuckDBPyConnection, selection: Selection, model: Tra
         (corruption, severity, *accuracy_over(metrics, [Term(cell, 1)]).interval()[:3])
         for corruption, severities in severities_of(metrics.cells).items()
         if corruption in selection.corruptions
-        for severity, cell in [(0.0, CLEAN_CELL), *((severity, (corruption, severity)) for severity in severities)]
+        for severity, cell in [
+            *([(0.0, CLEAN_CELL)] if CLEAN_CELL in metrics.cells else []),
+            *((severity, (corruption, severity)) for severity in severities),
+        ]
     ]
     names = ("corruption", "severity", "accuracy", "accuracy_low", "accuracy_high")
     return pl.DataFrame(rows, dict.fromkeys(names, pl.Float64) | {"corruption": pl.String}, orient="row")
@@ -233,9 +242,11 @@ def _ranking(con: duckdb.DuckDBPyConnection, selection: Selection) -> DropRankin
     """The same of the only evaluation of a selection, whose p value is not corrected."""
     (evaluation,) = selection.evaluations
     without = {corruption for corruption, _ in non_finite_cells(con, evaluation.evaluation_id)}
+    rows = rows_of(con, TrainedModel(evaluation.label, (evaluation,)))
+    if CLEAN_CELL not in rows.cells:  # nothing to drop from
+        return DropRanking((), (), ())
     measured = [c for c in selection.corruptions if not without & {CLEAN, c}]
     ranked = [c for c in selection.averaged if c in measured]  # extras are not ranked
-    rows = rows_of(con, TrainedModel(evaluation.label, (evaluation,)))
     cells = selection.averaged_cells(rows.cells)
     level = stored_settings(con).interval_level
     withheld = tuple(c for c in selection.averaged if c not in measured)

@@ -11,10 +11,10 @@ import polars as pl
 from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.evaluations.shared_cells import CellKey
 from failmodes.analysis.evaluations.trained_models import TrainedModel, pairs_of_models, trained_models
-from failmodes.analysis.statistics.difference import Measured, ModelMetrics
+from failmodes.analysis.statistics.difference import Measured, ModelMetrics, Term
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import accuracy_over, mean_corrupted, rows_of
-from failmodes.analysis.statistics.run_rows import ModelRows, share_of_independent
+from failmodes.analysis.statistics.run_rows import CLEAN_CELL, ModelRows, share_of_independent
 from failmodes.analysis.statistics.shares import ALPHA, BETTER_MODEL_ERROR, exact_mcnemar, holm
 from failmodes.warehouse.database.connection import read_once
 from failmodes.warehouse.schema import CLEAN
@@ -23,7 +23,7 @@ LEVEL = 1 - BETTER_MODEL_ERROR  # of a verdict on two models, and of its interva
 
 
 class PairDifference(NamedTuple):
-    """Mean corrupted accuracy of one model minus that of another.
+    """Mean corrupted accuracy of one model minus that of another; of clean images if there are no others.
 
     Over training seeds and images if both have several runs, otherwise over images, for these checkpoints.
 
@@ -87,7 +87,11 @@ def compare_models_of(con: duckdb.DuckDBPyConnection, selection: Selection) -> l
 
 
 def _shared_difference(a: ModelRows, b: ModelRows, selection: Selection, sums: dict[Hashable, Any]) -> Measured | None:
-    """The same over the shared cells of a selection."""
+    """The same over the shared cells of a selection, or on clean images if it has no others."""
+    if not selection.corruptions:
+        return accuracy_over(
+            ModelMetrics(a, b, sums=sums), [Term(CLEAN_CELL, 1), Term(CLEAN_CELL, -1, of_baseline=True)]
+        )
     both = selection.averaged_cells({*a.cells} & {*b.cells})
     return corrupted_difference(a, b, selection.averaged, sums, both)
 

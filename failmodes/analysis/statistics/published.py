@@ -162,7 +162,7 @@ def _comparison(
     ours = model_accuracies(con, replace(selection, corruptions=common, extras=()))
     standings = []
     for model, accuracy in ours.items():
-        if accuracy.corrupted is not None:
+        if accuracy.corrupted is not None and accuracy.clean is not None:
             value, low, high = accuracy.corrupted[:3]
             ranks = (1 + sum(other.corrupted > bound for other in listed) for bound in (value, high, low))
             standings.append(Standing(model, accuracy.clean, accuracy.corrupted, *ranks))

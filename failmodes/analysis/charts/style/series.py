@@ -94,7 +94,7 @@ def model_colors(con: duckdb.DuckDBPyConnection, selection: Selection) -> ModelC
         colored = list(models)
     else:
         accuracies = model_accuracies(con, selection)
-        means = {model: mean.corrupted.value for model, mean in accuracies.items() if mean.corrupted is not None}
+        means = {model: mean.overall.value for model, mean in accuracies.items() if mean.overall is not None}
         ranked = sorted(means, key=means.__getitem__)
         highest_lowest = {ranked[-1]: "highest", ranked[0]: "lowest"} if ranked else {}
         ends = {m.label: f"{m.label} ({rank} mean, {format_percent(means[m])})" for m, rank in highest_lowest.items()}

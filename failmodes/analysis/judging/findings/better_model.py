@@ -1,4 +1,4 @@
-"""Which of two models is more accurate under corruption."""
+"""Which of two models is more accurate under corruption, or on clean images if there are no others."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -31,10 +31,11 @@ def better_model(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterat
     """Each pair of models, as the lead of the more accurate one, the largest lead first."""
     for pair in sorted(compare_models_of(con, selection), key=lambda pair: -abs(pair.difference.value)):
         better, worse, difference = leading(pair)
-        said = accuracy_comparison(better.label, worse.label, difference, "corruptions")
+        average = "averaged over corruptions" if selection.corruptions else selection.condition
+        said = accuracy_comparison(better.label, worse.label, difference, average)
         if pair.winner is None:
-            said = f"The data do not show which of {better.label} and {worse.label} is more accurate under corruption: "
-            said += f"{lead_text(pair)}{needed(pair)}"
+            said = f"The data do not show which of {better.label} and {worse.label} is more accurate "
+            said += f"{selection.condition}: {lead_text(pair)}{needed(pair)}"
         ids = ", ".join(sql_literal(model.runs[0].evaluation_id) for model in (better, worse))
         yield Judged(
             "inconclusive" if pair.winner is None else "supported",
