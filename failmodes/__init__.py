@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from failmodes.analysis.results.opened_warehouse import Warehouse as Warehouse
     from failmodes.api import benchmark as benchmark
     from failmodes.api import gate as gate
+    from failmodes.api import import_predictions as import_predictions
     from failmodes.api import open as open
     from failmodes.api import run as run
     from failmodes.evaluate.options import Options as Options
@@ -68,6 +69,7 @@ __all__ = [
     "corrupt",
     "corruptions",
     "gate",
+    "import_predictions",
     "metric",
     "open",
     "run",
@@ -79,6 +81,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "benchmark": "api",
     "gate": "api",
+    "import_predictions": "api",
     "open": "api",
     "run": "api",
     "Warehouse": "analysis.results.opened_warehouse",

@@ -259,6 +259,83 @@ def benchmark(
     )  # fmt: skip
 
 
+def import_predictions(
+    table: Any,
+    *,
+    to: "str | PathLike[str]",
+    label: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    dataset: str | None = None,
+    image_pattern: str | None = None,
+    axes: Mapping[str, str] | None = None,
+    level_pattern: str | None = None,
+    reference: str | None = None,
+    missing: Sequence[str] = (),
+    more_classes: bool = False,
+    architecture: str = "imported",
+    renormalize: bool = False,
+    strict: bool = False,
+    progress: bool = True,
+) -> Warehouse:
+    """Import predictions made elsewhere, by other frameworks, an API or people, and load them. Needs no PyTorch.
+
+        w = failmodes.import_predictions(predictions, to="runs/mine", label="Net")       # a Polars or pandas frame
+        w = failmodes.import_predictions("people.csv", to="runs/people", label="People", missing=["na"],
+                                         axes={"contrast": "%,100..1,log"}, level_pattern="c([0-9]+)")
+        w.table("accuracy_by_severity")
+
+    Columns of a table, by role: `image` and `label`; `prediction` (a class, by name or number), or logits or
+    probabilities of every class (a list column `logits`, or columns `logit_0` …); optional `confidence` (0-1),
+    `corruption`, `severity` or `value` of the level, `model`, and `run` (training seed, observer, trial). Common names
+    are recognized. Other columns are metadata of images where they are constant by image. Tables imported into one
+    folder share one dataset, by the names of images.
+
+    Args:
+        table: path of a CSV, Parquet or JSON lines file, a data frame of Polars, pandas or Arrow, or a list of these.
+        to: output folder for results and warehouse.
+        label: the model's name in charts, if no column names it. Default: the name of the file, or "model".
+        columns: column of a role, where its name is not a common one: {"image": "stimulus"}.
+        dataset: name of the dataset in charts. Default: that of the folder.
+        image_pattern: regular expression of the part of an image's name to keep.
+        axes: axis of the levels of a corruption, from the reference level: {"contrast": "%,100..1,log"}.
+        level_pattern: regular expression of the level in a text such as c30.
+        reference: condition that is the reference level, which is stored as corruption `none`.
+        missing: texts that mean that there is no prediction, which counts as incorrect; "" for an empty text.
+        more_classes: predicted classes that no image has are classes of the dataset.
+        architecture: architecture of the model, stored in the results.
+        renormalize: accept rounded probabilities, which sum to 1 only approximately.
+        strict: treat warnings as errors and store nothing.
+        progress: show progress and what the columns are taken for.
+
+    Raises:
+        StudyError: an argument is invalid or does not fit the table.
+        DataError: the table lacks a column, or a row is invalid; nothing is stored.
+        IncompleteRunError: `strict` is set and there are warnings.
+    """
+    from failmodes.analysis.judging.derivation import DERIVATION
+    from failmodes.evaluate.tables.importing import check_tables, import_table
+    from failmodes.evaluate.tables.options import table_options
+    from failmodes.warehouse.database.load import load
+
+    tables = table if isinstance(table, list | tuple) else [table]
+    output = user_path(to).absolute()
+    file_name = next((Path(one).name.partition(".")[0] for one in tables if isinstance(one, str | Path)), "model")
+    options = table_options(
+        output, columns=(columns or {}).items(), label=label or file_name, dataset=dataset, architecture=architecture,
+        image_pattern=image_pattern, level_pattern=level_pattern, reference=reference, axes=(axes or {}).items(),
+        missing=missing, more_classes=more_classes, renormalize=renormalize, strict=strict,
+    )  # fmt: skip
+    checked = check_tables(tables, output, options)
+    for line in checked.describe() if progress else ():
+        note(line)
+    report = import_table(checked, output, options)
+    for line in report.describe() if progress else ():
+        note(line)
+    warehouse = find_warehouse(output)
+    load([output], warehouse, derivation=DERIVATION)
+    return _opened(warehouse, warehouse)
+
+
 def _run(
     study: "Study",
     dataset: "Dataset",

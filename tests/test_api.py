@@ -18,7 +18,7 @@ CORRUPTIONS, SEVERITIES = ["fog", "contrast"], (1, 5)
 CELLS = 1 + len(CORRUPTIONS) * len(SEVERITIES)
 
 PUBLIC = {
-    "benchmark", "corrupt", "corruptions", "gate", "metric", "open", "run",
+    "benchmark", "corrupt", "corruptions", "gate", "import_predictions", "metric", "open", "run",
     "Warehouse", "CorruptImage", "CorruptTransform", "CustomCorruption", "Options",
     "FailmodesError", "DamagedShardError", "DataError", "DownloadError", "IncompleteRunError", "LimitError",
     "EvaluationWarning", "MissingExtraError",

@@ -3,9 +3,8 @@
 `ingest` is here and not in the package `ingest`, which does not know studies.
 """
 
-import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from failmodes.evaluate.study.study_schema import Study
+    from failmodes.evaluate.tables.options import TableOptions
     from failmodes.ingest.datasets.dataset import Dataset
 
 StudyArgument = Annotated[Path, typer.Argument(help="Study file.", metavar="STUDY")]
@@ -250,9 +250,6 @@ def import_(
     dataset: Annotated[
         str | None, typer.Option(help="Dataset name in charts. Default: the name of the folder.", metavar="NAME")
     ] = None,
-    images: Annotated[
-        Path | None, typer.Option(help="Folder with the clean images, by their names in the table.", metavar="FOLDER")
-    ] = None,
     image_pattern: Annotated[
         str | None, typer.Option(help="Regular expression of the part of an image name to keep.", metavar="REGEX")
     ] = None,
@@ -321,53 +318,75 @@ def import_(
 
     Nothing is stored before every row is checked. Importing again does nothing, or finishes an interrupted import.
     """
+    from failmodes.evaluate.tables.columns import parse_columns
+    from failmodes.evaluate.tables.options import parse_axes, table_options
     from failmodes.runtime.errors import StudyError
 
     studies = [path for path in tables if path.suffix == ".toml"]
     paths = [path for path in tables if path.suffix != ".toml"]
     if not paths or len(studies) > 1 or (studies and to is not None):
         raise StudyError("expected tables and --to FOLDER, or one table and a study file")
+    _check_import_options(
+        to,
+        {
+            "--dry-run": dry_run, "--dataset": dataset, "--image-pattern": image_pattern, "--axis": axis,
+            "--level-pattern": level_pattern, "--reference": reference, "--missing": missing,
+            "--more-classes": more_classes,
+        },
+        {"--seed": seed is not None, "--only-study": only_study},
+    )  # fmt: skip
+    named_columns = parse_columns(columns or ())
     if to is None:
-        only_tables = {
-            "--columns": columns, "--dry-run": dry_run, "--dataset": dataset, "--images": images,
-            "--image-pattern": image_pattern, "--axis": axis, "--level-pattern": level_pattern,
-            "--reference": reference, "--missing": missing, "--more-classes": more_classes,
-        }  # fmt: skip
-        if used := [name for name, value in only_tables.items() if value]:
-            raise StudyError(f"{used[0]} is for tables without a study: add --to FOLDER")
         _import_with_study(
-            paths, studies, label, architecture=architecture, seed=seed, only_study=only_study,
+            paths, studies, label, named_columns, architecture=architecture, seed=seed, only_study=only_study,
             renormalize=renormalize, strict=strict,
         )  # fmt: skip
         return
-    if seed is not None or only_study:
-        raise StudyError("--seed and --only-study need a study instead of --to")
-    from failmodes.evaluate.tables.folder import TableFolder, table_options
-
     options = table_options(
-        to, label or paths[0].name.partition(".")[0], columns=columns or (), dataset=dataset, axes=axis or (),
-        image_pattern=image_pattern, level_pattern=level_pattern, reference=reference,
-        missing=() if missing is None else missing.split(","), more_classes=more_classes, architecture=architecture,
+        to, columns=named_columns, label=label or paths[0].name.partition(".")[0], dataset=dataset,
+        architecture=architecture, image_pattern=image_pattern, level_pattern=level_pattern, reference=reference,
+        axes=parse_axes(axis or ()), missing=() if missing is None else missing.split(","), more_classes=more_classes,
         renormalize=renormalize, strict=strict,
     )  # fmt: skip
+    _import_tables(paths, to, options, dry_run=dry_run)
+
+
+def _check_import_options(to: Path | None, of_tables: dict[str, Any], of_studies: dict[str, Any]) -> None:
+    """Refuse options that have no meaning with a study, or without one."""
+    from failmodes.runtime.errors import StudyError
+
+    others = of_tables if to is None else of_studies
+    if used := [name for name, value in others.items() if value]:
+        fix = "is for tables without a study: add --to FOLDER" if to is None else "needs a study instead of --to"
+        raise StudyError(f"{used[0]} {fix}")
+
+
+def _import_tables(paths: list[Path], to: Path, options: "TableOptions", *, dry_run: bool) -> None:
+    """Import tables without a study; a dry run only checks them."""
+    from failmodes.evaluate.tables.importing import check_tables, import_table
+
     with interruptible("finished cells are kept"), ProgressBar("import") as bar:
-        folder = TableFolder(to, options, images, lambda unit, done, total: bar.update(done, total, f"{done:,}", unit))
-        checked = folder.check(paths)
+
+        def on_progress(unit: str, done: int, total: int | None) -> None:
+            bar.update(done, total, f"{done:,}", unit)
+
+        checked = check_tables(paths, to, options, on_progress)
         for line in checked.describe():
             note(line)
         if dry_run:
             note("dry run: nothing is stored")
             return
-        report = folder.store(checked)
+        report = import_table(checked, to, options, on_progress)
     for line in report.describe():
         note(line)
-    note(f"next: `failmodes load {shlex.quote(str(to))}`, then `failmodes report {shlex.quote(str(to))}`")
+    note(f"next: `failmodes load{named(to)}`, then `failmodes report{named(to)}`")
 
 
 def _import_with_study(
     paths: list[Path],
     studies: list[Path],
     label: str | None,
+    columns: list[tuple[str, str]],
     *,
     architecture: str,
     seed: int | None,
@@ -386,12 +405,13 @@ def _import_with_study(
     if label is None:
         raise StudyError("--label is missing: expected the name of the model in charts")
     require("evaluate", "`failmodes import` with a study")
-    from failmodes.evaluate.import_predictions.importing import import_predictions
+    from failmodes.evaluate.tables.columns import named_columns
+    from failmodes.evaluate.tables.with_study import import_predictions
 
     study, images = open_study(study_file, require_models=False)
     with interruptible("finished cells are kept"), ProgressBar("import") as bar:
         report = import_predictions(
-            study, images, paths[0], label,
+            study, images, paths[0], label, columns=named_columns(columns),
             architecture=architecture, seed=seed, only_study=only_study, renormalize=renormalize, strict=strict,
             on_progress=lambda unit, done, total: bar.update(done, total, f"{done:,}", unit),
         )  # fmt: skip

@@ -16,7 +16,8 @@ pytest.importorskip("torch")
 from fault_trials import WITH_TORCH_S, refused
 from import_files import LOGITS, SMALL_STUDY, import_into, small_frame
 
-from failmodes.evaluate.import_predictions.predictions_file import MAX_CELLS
+import failmodes
+from failmodes.evaluate.tables.study_rows import MAX_CELLS
 from failmodes.runtime.errors import DataError, StorageError, StudyError
 
 Maker = Callable[[Path], object]
@@ -67,7 +68,7 @@ REFUSED: dict[str, tuple[Maker, str]] = {
     "empty.parquet": (written(b""), UNREADABLE),
     "half.parquet": (half, UNREADABLE),
     "a long text.parquet": (column("corruption", lambda n: ["x" * 10_000] * n), "a text of 10,000 bytes"),
-    "a single logit.parquet": (listed(lambda n: pa.array([[1.0]] * n)), "row 1: 1 logits, but the dataset has 10"),
+    "a single logit.parquet": (listed(lambda n: pa.array([[1.0]] * n)), "row 1: 1 logits, expected 10"),
     "logits in words.parquet": (column("logit_3", lambda n: ["0.1"] * n), "logit_3 has type string: expected numbers"),
     "lists of lists.parquet": (listed(lambda n: pa.array([[[1.0]]] * n)), "logits has type list"),
     "corruptions in structs.parquet": (column("corruption", lambda n: [{"a": "none"}] * n), "has type struct"),
@@ -77,13 +78,13 @@ REFUSED: dict[str, tuple[Maker, str]] = {
     "no images.parquet": (column("image_id", lambda n: pa.nulls(n)), "no image_id"),
     "severities in words.parquet": (column("severity", lambda n: ["high"] * n), "severity 'high': expected a number"),
     "labels in controls.parquet": (column("label", lambda n: ["\x1b[2J\x00"] * n), "differs from the dataset"),
-    "a million rows.parquet": (same_rows(1_000_000), "in contrast at severity 1, in rows 1 and 2"),
+    "a million rows.parquet": (same_rows(1_000_000), "row 2: another prediction for image 0"),
     "a bomb of logits.parquet": (
-        listed(lambda n: pa.array([np.zeros(10**7), *[np.zeros(10)] * (n - 1)])), "row 1: 10000000 logits",
+        listed(lambda n: pa.array([np.zeros(10**7), *[np.zeros(10)] * (n - 1)])), "row 1: 10,000,000 logits",
     ),
     "a bomb of text.parquet": (column("corruption", lambda n: ["x" * 10**8] + ["none"] * (n - 1)), "100,000,000 bytes"),
     "50,000 columns.parquet": (
-        lambda path: pq.write_table(pa.table({f"c{n}": [0] for n in range(50_000)}), path), "no column 'image_id'",
+        lambda path: pq.write_table(pa.table({f"c{n}": [0] for n in range(50_000)}), path), "no column is the image",
     ),
     "empty.csv": (written(b""), UNREADABLE),
     "no UTF-8.csv": (written(HEAD + b"0,\xff\xfe,0" + b",0" * 10 + b"\n"), UNREADABLE),
@@ -91,9 +92,12 @@ REFUSED: dict[str, tuple[Maker, str]] = {
     "a quote that does not end.csv": (written(HEAD + b'0,"none'), UNREADABLE),
     "3 million columns.csv": (written(b"," * 3_000_000 + b"\n"), "more than 100,000 columns"),
     "a column twice.csv": (written(b"image_id," + HEAD), "duplicate column 'image_id'"),
-    "formulas.csv": (written(HEAD + b"=1+1,@x,+1" + b",0" * 10 + b"\n"), UNREADABLE),
+    "formulas.csv": (written(HEAD + b"=1+1,@x,+1" + b",0" * 10 + b"\n"), "line 2: image_id =1+1"),
     "cut short.csv.gz": (written(gzip.compress(b"x" * 100_000)[:60]), UNREADABLE),
     "a bomb of 2 GB.csv.gz": (lambda path: path.write_bytes(gzip.compress(bytes(1 << 26), 9) * 32), UNREADABLE),
+}  # fmt: skip
+NAMED_ONLY_WITH_A_STUDY = {  # without one any text names an image, a class or a corruption
+    "images beyond 64 bits.parquet", "controls.parquet", "labels in controls.parquet",
 }  # fmt: skip
 COMMANDS = ("controls.parquet", "a bomb of 2 GB.csv.gz")  # loading PyTorch takes most of the time
 
@@ -113,6 +117,16 @@ def test_a_malformed_file_is_one_error_and_nothing_is_kept(name: str, small_impo
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not list((small_import.parent / "out").rglob("results/*"))
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED.keys() - NAMED_ONLY_WITH_A_STUDY))
+def test_a_malformed_file_is_one_error_without_a_study_too(name: str, tmp_path: Path) -> None:
+    path = file_of(name, tmp_path)
+    with pytest.raises(DataError) as caught:
+        failmodes.import_predictions(path, to=tmp_path / "out", progress=False)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, "pipe", "nothing"])

@@ -10,7 +10,7 @@ from scipy.special import softmax
 from typer.testing import CliRunner
 
 from failmodes.cli import app
-from failmodes.evaluate.import_predictions.importing import ImportReport, import_predictions
+from failmodes.evaluate.tables.with_study import ImportReport, import_predictions
 from failmodes.evaluate.study.study_file import read_study
 from failmodes.ingest.datasets.dataset import balanced_subset
 from failmodes.ingest.datasets.layout import DatasetSpec, open_dataset

@@ -1,7 +1,7 @@
 """Roles of the columns of a table: image, label, prediction and others, as the user names them or by common names."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
 from failmodes.evaluate.study.study_schema import OutputKind
@@ -68,22 +68,37 @@ class Columns(NamedTuple):
         return ", ".join(taken)
 
 
-def parse_columns(texts: Sequence[str]) -> dict[Role, str]:
+def parse_columns(texts: Sequence[str]) -> list[tuple[str, str]]:
     """Roles and columns as users write them: `image=file_name,prediction=predicted_class`.
 
     Raises:
-        StudyError: a text has another form, or names an unknown role or one twice.
+        StudyError: a text has another form.
+    """
+    pairs = [
+        (text, *(part.strip() for part in text.partition("="))) for several in texts for text in several.split(",")
+    ]
+    for text, _role, equals, column in pairs:
+        if not equals or not column:
+            raise StudyError(f"--columns {shown(text)}: expected ROLE=COLUMN, such as image=file_name")
+    return [(role, column) for _text, role, _equals, column in pairs]
+
+
+def named_columns(pairs: Iterable[tuple[str, str]]) -> dict[Role, str]:
+    """The columns that a user names, by role.
+
+    Args:
+        pairs: role and column each.
+
+    Raises:
+        StudyError: a role is unknown, or named twice.
     """
     named: dict[Role, str] = {}
-    for pair in (pair for text in texts for pair in text.split(",")):
-        role, equals, column = (part.strip() for part in pair.partition("="))
+    for role, column in pairs:
         known = next((known for known in ROLES if known == role), None)
-        if not equals or not column:
-            raise StudyError(f"--columns {shown(pair)}: expected ROLE=COLUMN, such as image=file_name")
         if known is None:
-            raise StudyError(f"--columns: unknown role {shown(role)}: {did_you_mean(role, ROLES)}")
+            raise StudyError(f"columns: unknown role {shown(role)}: {did_you_mean(role, ROLES)}")
         if known in named:
-            raise StudyError(f"--columns: the role {role} is named twice: name one column")
+            raise StudyError(f"columns: the role {role} is named twice: name one column")
         named[known] = column
     return named
 

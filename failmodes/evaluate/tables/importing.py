@@ -1,17 +1,16 @@
 """The import of tables without a study: check all rows, identify the evaluations, and publish missing cells."""
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import Field
 
 from failmodes.evaluate.fact_rows import fact_rows
 from failmodes.evaluate.notes import Note, record_notes, refuse_warnings
@@ -19,22 +18,21 @@ from failmodes.evaluate.tables.checking import are_indices, compiled, extracted,
 from failmodes.evaluate.tables.classes import NO_PREDICTION, ClassColumns, find_classes
 from failmodes.evaluate.tables.columns import Columns, Role
 from failmodes.evaluate.tables.conditions import Conditions, find_conditions
+from failmodes.evaluate.tables.options import TableOptions, check_label
 from failmodes.evaluate.tables.outputs import (
-    SUM_TOLERANCE,
-    TOLERANCE_IF_ROUNDED,
     as_logits,
-    decimals_of,
+    blocks,
+    check_outputs,
     filled,
     prediction_columns,
 )
 from failmodes.evaluate.tables.reading import NO_TEXT, PredictionTable, ProgressCallback, read_tables
 from failmodes.evaluate.tables.table_dataset import TableDataset, extended, record_table_dataset, stored_dataset
-from failmodes.ingest.axes import Axis, record_levels
+from failmodes.ingest.axes import record_levels
 from failmodes.ingest.data_files import check_names
 from failmodes.ingest.sources import record_corruptions
-from failmodes.ingest.specification import validate
-from failmodes.ingest.study_types import MAX_INT32, PRINTABLE, StrictModel
-from failmodes.runtime.errors import DamagedShardError, DataError, counted, listed, shown
+from failmodes.ingest.study_types import MAX_INT32
+from failmodes.runtime.errors import DamagedShardError, DataError, StudyError, counted, listed, shown
 from failmodes.runtime.hashing import fingerprint_of, identity_of
 from failmodes.runtime.packages import library_versions
 from failmodes.runtime.storage.files import StorePath, remove_stale_temporaries
@@ -57,49 +55,7 @@ ELSEWHERE = "predictions were made elsewhere"
 AS_IMPORTED = "as imported"  # precision
 NOT_PAIRED = "cells show different images"
 NOT_FINITE = "not_finite_rows"  # fact of a shard
-BLOCK_VALUES = 1 << 21  # outputs processed at a time
 SHOWN = 6
-
-
-class TableNames(StrictModel):
-    """The names that the user gives."""
-
-    label: Annotated[str, Field(min_length=1, max_length=60), PRINTABLE]
-    architecture: Annotated[str, Field(min_length=1, max_length=200), PRINTABLE]
-    dataset: Annotated[str, Field(min_length=1, max_length=60), PRINTABLE]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TableOptions:
-    """How a table is read.
-
-    Attributes:
-        columns: column of a role, where its name is not a common one.
-        label: name of the model, where no column names it.
-        dataset: name of the dataset on charts.
-        architecture: architecture of the models, as the user states it.
-        image_pattern: regular expression of the part of an image's name to keep.
-        level_pattern: regular expression of the level in a text such as c30.
-        reference: word of the reference level.
-        axes: axes of the levels, by corruption.
-        missing: texts that stand for no prediction; '' for an empty one.
-        more_classes: whether predicted classes without an image are classes of the dataset.
-        renormalize: accept rounded probabilities, which sum to 1 only approximately.
-        strict: treat warnings as errors and store nothing.
-    """
-
-    columns: dict[Role, str]
-    label: str
-    dataset: str
-    architecture: str = IMPORTED_FAMILY
-    image_pattern: str | None = None
-    level_pattern: str | None = None
-    reference: str | None = None
-    axes: dict[str, Axis]
-    missing: Collection[str] = ()
-    more_classes: bool = False
-    renormalize: bool = False
-    strict: bool = False
 
 
 class ImportedModel(NamedTuple):
@@ -237,8 +193,6 @@ def check_tables(
         DataError: a file is damaged, or a row, named by its line, is invalid.
         StorageError: a file cannot be read.
     """
-    names = {"label": options.label, "architecture": options.architecture, "dataset": options.dataset}
-    validate(TableNames, names, "import")
     table = read_tables(tables, options.columns, NEEDED, on_progress)
     former = stored_dataset(output)
     conditions = find_conditions(table, options.axes, options.level_pattern, options.reference)
@@ -250,7 +204,8 @@ def check_tables(
     own = TableDataset(options.dataset, image_names, labels, classes.names, metadata)
     dataset = own if former is None else extended(former, own)
     _check_confidence(table)
-    half_step = _check_outputs(table, classes, renormalize=options.renormalize)
+    found = None if table.outputs is None else check_outputs(table, None, renormalize=options.renormalize)
+    half_step = None if found is None or not found.decimals else 0.5 / 10**found.decimals
     places = {name: place for place, name in enumerate(dataset.images)}
     image_ids = np.array([places[name] for name in image_names], np.int64)[images]
     models, model_codes = _models(table, options)
@@ -279,6 +234,10 @@ def import_table(
     if options.strict:
         refuse_warnings(notes)
     remove_stale_temporaries(output)
+    former_id = None if checked.former is None else checked.former.dataset_id
+    now = stored_dataset(output)
+    if (None if now is None else now.dataset_id) != former_id:
+        raise StudyError(f"another command changed the tables of {output} meanwhile: import again")
     record_corruptions(output)
     record_levels(output, checked.conditions.source_id, checked.conditions.level_rows())
     write_dimension(output, SOURCES, checked.conditions.source_id, [checked.conditions.source_row()])
@@ -379,49 +338,6 @@ def _check_confidence(table: PredictionTable) -> None:
         )
 
 
-def _check_outputs(table: PredictionTable, classes: ClassColumns, *, renormalize: bool) -> float | None:
-    """Check outputs block by block; returns half the step of rounded probabilities."""
-    outputs = table.outputs
-    kind = table.columns.kind
-    if outputs is None or kind is None:
-        return None
-    decimals: int | None = 0
-    sums_to_one = True
-    any_finite = False
-    tolerance = TOLERANCE_IF_ROUNDED if renormalize else SUM_TOLERANCE
-    for start, stop in _blocks(len(outputs), outputs.shape[1]):
-        values = np.asarray(outputs[start:stop])
-        total = values.sum(axis=1)
-        known = np.isfinite(values).all(axis=1)
-        any_finite = any_finite or bool(known.any())
-        with np.errstate(invalid="ignore"):
-            in_range = ((values >= -1e-6) & (values <= 1 + 1e-6)).all(axis=1)
-        off = np.abs(total - 1)
-        sums_to_one = sums_to_one and bool((in_range & (off < SUM_TOLERANCE))[known].all())
-        if kind == "probabilities":
-            wrong = np.zeros(len(table), np.bool_)
-            wrong[start:stop] = known & ~in_range
-            refuse(
-                table, wrong, lambda _: "a probability is outside 0 to 1: if these are logits, name the columns logit_…"
-            )
-            wrong[start:stop] = known & (off > tolerance)
-            refuse(
-                table, wrong,
-                lambda row: f"probabilities sum to {outputs[row].sum():.6g}: expected 1 (± {tolerance:g}) over all "
-                "classes; for rounded probabilities use --renormalize",
-            )  # fmt: skip
-            block = decimals_of(values)
-            decimals = None if block is None or decimals is None else max(block, decimals)
-    if not any_finite:
-        raise DataError(f"{table.parts[0].name} has no row of finite values, so no prediction is defined")
-    if kind == "logits" and sums_to_one:
-        raise DataError(
-            f"{table.parts[0].name} has probabilities in the columns of logits: each row is in 0 to 1 and sums to 1; "
-            "name the columns probability_… (a list: probabilities)"
-        )
-    return 0.5 / 10**decimals if kind == "probabilities" and decimals else None
-
-
 def _models(table: PredictionTable, options: TableOptions) -> tuple[tuple[ImportedModel, ...], NDArray[np.int64]]:
     """The models and runs of a table, and the (N,) one of each row."""
     models = table.texts.get("model")
@@ -439,7 +355,7 @@ def _models(table: PredictionTable, options: TableOptions) -> tuple[tuple[Import
     for key in keys.tolist():
         label = options.label if models is None else models.names[key // width]
         run = None if runs is None else runs.names[key % width]
-        validate(TableNames, {"label": label, "architecture": "a", "dataset": "a"}, "import")
+        check_label(label)
         found.append(ImportedModel(label, None if run is None else seeds[run], run))
     return tuple(found), codes
 
@@ -504,7 +420,8 @@ def _distinct_rows(
             image = table.texts["image"].text(row)
             raise DataError(
                 f"{table.place(row)}: another prediction for image {shown(image)} in {cell}, beside "
-                f"{table.place(other)}: keep one, or name the column that tells repeated trials apart with --columns run=COLUMN"
+                f"{table.place(other)}: keep one, or name the column that tells repeated trials apart with --columns "
+                "run=COLUMN"
             )
         order = np.delete(order, again)
     return order
@@ -646,7 +563,7 @@ def _facts(checked: CheckedTable, rows: NDArray[np.int64]) -> pa.Table:
     kind = checked.table.columns.kind
     assert kind is not None
     parts = []
-    for start, stop in _blocks(len(rows), count):
+    for start, stop in blocks(len(rows), count):
         block = rows[start:stop]
         logits = as_logits(np.asarray(checked.table.outputs[block])[:, checked.class_order], kind)
         logits = filled(logits, checked.half_step) if kind == "probabilities" else logits
@@ -672,12 +589,6 @@ def _of_predictions(checked: CheckedTable, rows: NDArray[np.int64]) -> pa.Record
     return fact_rows(PREDICTION_FACTS, columns, [PREDICTED_OUTPUT, SCALED_LOG_SUM_EXP])
 
 
-def _blocks(count: int, width: int) -> Iterator[tuple[int, int]]:
-    step = max(1, BLOCK_VALUES // width)
-    for start in range(0, count, step):
-        yield start, min(start + step, count)
-
-
 def _plain_numbers(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Numbers whose bytes are equal where they are: −0 is 0, and all NaNs are the same."""
     plain = values + 0.0
@@ -688,8 +599,3 @@ def _plain_numbers(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def text_hashes(texts: Sequence[str]) -> NDArray[np.uint64]:
     """(K,) hash of each text."""
     return np.array([int(identity_of(text), 16) for text in texts], np.uint64)
-
-
-def default_dataset(output: Path) -> str:
-    """The name of the dataset of a folder's tables, where none is stated: that of the folder."""
-    return output.absolute().name[:60] or "table"

@@ -1,17 +1,22 @@
 """Columns of predictions from the outputs of all classes, without PyTorch."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from failmodes.evaluate.study.study_schema import OutputKind
+from failmodes.evaluate.tables.checking import refuse
+from failmodes.evaluate.tables.reading import PredictionTable
+from failmodes.runtime.errors import DataError
 from failmodes.warehouse.schema import FULL_LOGITS_CLASSES, TEMPERATURES, TOP_LOGITS
 
 FLOOR = float(np.finfo(np.float32).eps)  # for probabilities of 0: where scikit-learn's log_loss clips float32
 SUM_TOLERANCE, TOLERANCE_IF_ROUNDED = 1e-3, 0.2  # for a sum of probabilities
 MAX_DECIMALS = 6  # for detecting rounded probabilities; float32 has seven digits
+BLOCK_VALUES = 1 << 21  # outputs processed at a time
 ALWAYS_KNOWN = ("label", "finite")  # for any outputs
 
 
@@ -85,6 +90,101 @@ def prediction_columns(logits: NDArray[np.float32], labels: NDArray[np.int64], k
         for name, value in columns.items()
     }
     return masked | ({"log_sum_exp": None, "max_logit": None} if kind == "probabilities" else {})
+
+
+class CheckedOutputs(NamedTuple):
+    """What the outputs of rows have in common, and of each.
+
+    Attributes:
+        finite: (N,) bool, whether all outputs of a row are finite in single precision.
+        has_zeros: (N,) bool, whether a row has probabilities of 0.
+        decimals: decimals of rounded probabilities, 0 if all are 0 or 1; None for more than MAX_DECIMALS, and for
+            logits.
+    """
+
+    finite: NDArray[np.bool_]
+    has_zeros: NDArray[np.bool_]
+    decimals: int | None
+
+
+def check_outputs(table: PredictionTable, chosen: NDArray[np.bool_] | None, *, renormalize: bool) -> CheckedOutputs:
+    """Check the outputs of all classes of a table.
+
+    Args:
+        table: rows with outputs.
+        chosen: (N,) which rows are stored; None for all.
+        renormalize: accept rounded probabilities, which sum to 1 only approximately.
+
+    Raises:
+        DataError: a probability is out of range, those of a row do not sum to 1, logits are probabilities, or no row
+            is finite.
+    """
+    outputs = table.outputs
+    kind = table.columns.kind
+    assert outputs is not None
+    assert kind is not None
+    count = len(table)
+    finite = np.zeros(count, np.bool_)
+    has_zeros = np.zeros(count, np.bool_)
+    decimals: int | None = 0
+    are_all_probabilities = True
+    for start, stop in blocks(count, outputs.shape[1]):
+        values = np.asarray(outputs[start:stop])
+        logits = as_logits(values, kind)
+        is_zero = np.isneginf(logits) & (kind == "probabilities")
+        finite[start:stop] = (np.isfinite(logits) | is_zero).all(axis=1)
+        has_zeros[start:stop] = finite[start:stop] & is_zero.any(axis=1)
+        kept = finite[start:stop] if chosen is None else finite[start:stop] & chosen[start:stop]
+        known = values[kept]
+        are_all_probabilities = are_all_probabilities and _are_probabilities(known)
+        if kind == "probabilities":
+            _check_probabilities(table, start, values, kept, TOLERANCE_IF_ROUNDED if renormalize else SUM_TOLERANCE)
+            block = decimals_of(known)
+            decimals = None if block is None or decimals is None else max(block, decimals)
+    name = table.parts[0].name
+    if not (finite if chosen is None else finite & chosen).any() and (chosen is None or chosen.any()):
+        raise DataError(f"{name} has no row of finite values, so no prediction is defined")
+    if kind == "logits" and are_all_probabilities and (chosen is None or chosen.any()):
+        raise DataError(
+            f"{name} has probabilities in the columns of logits: each row is in 0 to 1 and sums to 1; name the columns "
+            "probability_… (a list: probabilities)"
+        )
+    return CheckedOutputs(finite, has_zeros, decimals if kind == "probabilities" else None)
+
+
+def _check_probabilities(
+    table: PredictionTable, start: int, values: NDArray[np.float64], kept: NDArray[np.bool_], tolerance: float
+) -> None:
+    """Refuse the first row of a block whose probabilities are out of range, or do not sum to 1."""
+    wrong = np.zeros(len(table), np.bool_)
+    block = slice(start, start + len(values))
+    total = values.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        wrong[block] = kept & ~((values >= -1e-6) & (values <= 1 + 1e-6)).all(axis=1)  # rounded past 1
+        refuse(
+            table, wrong,
+            lambda row: f"probability {values[row - start][np.abs(values[row - start] - 0.5).argmax()]:g} is outside 0 "
+            "to 1: if these are logits, name the columns logit_…",
+        )  # fmt: skip
+        wrong[block] = kept & (np.abs(total - 1) > tolerance)
+    refuse(
+        table, wrong,
+        lambda row: f"probabilities sum to {total[row - start]:.6g}: expected 1 (± {tolerance:g}) over all classes; "
+        "for rounded probabilities use --renormalize",
+    )  # fmt: skip
+
+
+def _are_probabilities(values: NDArray[np.float64]) -> bool:
+    """Whether all rows of outputs (N, C) are in 0 to 1 and sum to 1, as after a softmax."""
+    in_range = (values >= 0) & (values <= 1)
+    return bool(in_range.all() and (np.abs(values.sum(axis=1) - 1) < SUM_TOLERANCE).all())
+
+
+def blocks(count: int, width: int) -> Iterator[tuple[int, int]]:
+    """Start and stop of blocks of rows of `width` outputs."""
+    step = max(1, BLOCK_VALUES // width)
+    for start in range(0, count, step):
+        yield start, min(start + step, count)
 
 
 def decimals_of(values: NDArray[np.float64]) -> int | None:

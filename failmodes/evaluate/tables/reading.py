@@ -20,14 +20,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from failmodes.evaluate.tables.columns import Columns, Role, check_roles, find_columns
+from failmodes.ingest.data_files import check_memory
 from failmodes.runtime.errors import DataError, StudyError
-from failmodes.runtime.storage.files import check_regular, parsing_errors
+from failmodes.runtime.storage.files import check_regular, make_folder, parsing_errors, storage_errors
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 
 ProgressCallback = Callable[[str, int, int | None], None]  # ("rows" or "cells", how many are done, of how many)
 PARQUET_SUFFIXES, CSV_SUFFIXES = (".parquet", ".pq"), (".csv", ".csv.gz")
-JSON_SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+JSON_SUFFIXES = (".jsonl", ".ndjson")
 SUFFIXES = (*CSV_SUFFIXES, *PARQUET_SUFFIXES, *JSON_SUFFIXES)
 BATCH_VALUES = 1 << 21  # outputs per batch: 16 MiB in double precision
 BATCH_ROWS = 1 << 18
@@ -36,6 +37,8 @@ READ_BUFFER_BYTES = 1 << 20
 MAX_TEXT_BYTES = 1000  # of the name of an image, a class or a corruption
 MAX_COLUMNS = 100_000  # four per class of ImageNet-21k; Arrow takes a second for these
 MAX_ROWS = 2**31 - 1
+BYTES_PER_CODE = 16  # of memory per row and column while checks run
+JSON_GROWTH = 4  # memory of a file of JSON lines, as a multiple of its size
 NUMBERS: tuple[Role, ...] = ("confidence",)  # roles that are read as numbers, others as text
 NO_TEXT = -1  # code of an empty text
 
@@ -68,6 +71,23 @@ class Part(NamedTuple):
     name: str
     path: Path | None
     row_count: int
+
+
+class Limits(NamedTuple):
+    """What tables may hold.
+
+    Attributes:
+        most_rows: number of rows, before a file is read to its end.
+        reason: why there may not be more; the end of an error.
+        class_count: number of outputs of a row; None for that of the first row.
+    """
+
+    most_rows: int = MAX_ROWS
+    reason: str = "more cannot be stored"
+    class_count: int | None = None
+
+
+NO_LIMITS = Limits()
 
 
 class PredictionTable(NamedTuple):
@@ -110,6 +130,9 @@ def read_tables(
     stated: Mapping[Role, str],
     needed: Sequence[Role],
     on_progress: ProgressCallback = lambda _unit, _done, _total: None,
+    *,
+    limits: Limits = NO_LIMITS,
+    scratch: Path | None = None,
 ) -> PredictionTable:
     """Read tables one after the other.
 
@@ -118,11 +141,14 @@ def read_tables(
         stated: columns that the user names, by role.
         needed: roles that each must have.
         on_progress: called with the number of rows read.
+        limits: what the tables may hold.
+        scratch: folder for an anonymous file of outputs, which disappears with the process; default: the system's.
 
     Raises:
         StudyError: a file does not exist, or has another suffix; or an object is no table.
-        DataError: a file is damaged, or a column is missing or has another type.
-        StorageError: a file cannot be read.
+        DataError: a file is damaged, or a column is missing or has another type, or there are too many rows.
+        StorageError: a file cannot be read, or the scratch folder cannot be written.
+        LimitError: the rows do not fit into memory.
     """
     opened = [_open(table, stated, needed) for table in tables]
     first = opened[0].columns
@@ -134,7 +160,7 @@ def read_tables(
             )
         if not first.is_list and source.columns.outputs != first.outputs:
             raise DataError(f"{source.name} and {opened[0].name} differ in the columns of their classes")
-    collected = _Collected(first)
+    collected = _Collected(first, limits, scratch)
     for source in opened:
         before = collected.row_count
         with _readable(source.name):
@@ -159,21 +185,22 @@ class _Source(NamedTuple):
 class _Collected:
     """Batches of tables: texts with their dictionaries, numbers, and outputs in an anonymous file."""
 
-    def __init__(self, columns: Columns) -> None:
+    def __init__(self, columns: Columns, limits: Limits, scratch: Path | None) -> None:
         self.columns = columns
+        self.limits = limits
+        self.scratch = scratch
         self.parts: list[Part] = []
         self.row_count = 0
         self._texts: dict[str, list[pa.Array]] = {}
         self._started: dict[str, int] = {}  # rows before the first batch with the column
         self._confidence: list[NDArray[np.float64]] = []
-        self._class_count: int | None = None
+        self._class_count = limits.class_count
         self._file: BinaryIO | None = None
 
     def add(self, source: _Source, batch: pa.RecordBatch) -> None:
         """Take in one batch."""
         roles = source.columns.roles
-        if self.row_count + batch.num_rows > MAX_ROWS:
-            raise DataError(f"{source.name} has more than {MAX_ROWS:,} rows")
+        self._check_size(source.name, self.row_count + batch.num_rows)
         for role in roles:
             if role in NUMBERS:
                 self._confidence.append(_as_numbers(source.name, role, batch.column(roles[role])))
@@ -183,10 +210,7 @@ class _Collected:
             self._add_texts(f"column {name}", source.name, batch.column(name), name)
         self._complete(self.row_count + batch.num_rows)
         if source.columns.kind is not None:
-            values = self._as_outputs(source, batch)
-            if self._file is None:
-                self._file = tempfile.TemporaryFile()  # noqa: SIM115  # disappears with the process
-            self._file.write(values.data)
+            self._write(self._as_outputs(source, batch))
         self.row_count += batch.num_rows
 
     def table(self) -> PredictionTable:
@@ -210,6 +234,19 @@ class _Collected:
             self._texts[key] = []
             self._started[key] = self.row_count
         self._texts[key].append(_as_texts(subject, name, column))
+
+    def _check_size(self, subject: str, row_count: int) -> None:
+        """Refuse more rows than are allowed, or than fit into memory, before a file is read to its end."""
+        if row_count > self.limits.most_rows:
+            raise DataError(f"{subject} has more than {self.limits.most_rows:,} rows, but {self.limits.reason}")
+        check_memory(row_count * (len(self._texts) + 1) * BYTES_PER_CODE, f"{subject}, of {row_count:,} rows or more,")
+
+    def _write(self, outputs: NDArray[np.float64]) -> None:
+        folder = Path(tempfile.gettempdir()) if self.scratch is None else self.scratch
+        with storage_errors(folder):
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(dir=make_folder(folder))  # noqa: SIM115
+            self._file.write(outputs.data)
 
     def _complete(self, row_count: int) -> None:
         """Add empty texts to columns that a table lacks."""
@@ -238,17 +275,19 @@ class _Collected:
         columns = source.columns
         if columns.is_list:
             lists = batch.column(columns.outputs[0])
+            is_known = np.asarray(lists.is_valid())
             lengths = np.asarray(pc.list_value_length(lists).fill_null(0), np.int64)
-            count = int(lengths.max(initial=0)) if self._class_count is None else self._class_count
-            wrong = np.flatnonzero(lengths != count)
+            count = int(lengths[is_known][:1].sum()) if self._class_count is None else self._class_count
+            wrong = np.flatnonzero(is_known & (lengths != count))
             if len(wrong):
                 row = self.row_count - sum(part.row_count for part in self.parts) + int(wrong[0]) + 1
                 raise DataError(
                     f"{source.name}, row {row:,}: {lengths[wrong[0]]:,} {columns.kind}, expected {count:,}, one per "
                     "class"
                 )
-            flat = lists.flatten().cast(pa.float64())
-            values = np.asarray(flat.to_numpy(zero_copy_only=False), np.float64).reshape(len(lists), count)
+            flat = lists.drop_null().flatten().cast(pa.float64())
+            values = np.full((len(lists), count), np.nan)
+            values[is_known] = np.asarray(flat.to_numpy(zero_copy_only=False), np.float64).reshape(-1, count)
         else:
             numbers = [_as_numbers(source.name, name, batch.column(name)) for name in columns.outputs]
             values = np.stack(numbers, axis=1)
@@ -311,7 +350,8 @@ def _open_csv(path: Path, stated: Mapping[Role, str], needed: Sequence[Role]) ->
 
 
 def _open_json(path: Path, stated: Mapping[Role, str], needed: Sequence[Role]) -> _Source:
-    rows = pyarrow.json.read_json(pa.input_stream(str(path), compression="detect"))
+    check_memory(JSON_GROWTH * path.stat().st_size, str(path))
+    rows = pyarrow.json.read_json(path)
     columns = _columns(str(path), rows.schema, stated, needed)
     return _Source(str(path), path, columns, rows.to_batches(max_chunksize=_batch_rows(columns)))
 

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 from import_files import LOGITS, import_into
 
-from failmodes.evaluate.import_predictions.predictions_file import find_columns
+from failmodes.evaluate.tables.reading import PredictionTable, read_tables
+from failmodes.evaluate.tables.study_rows import class_order
 from failmodes.runtime.errors import DataError
 
 HEADER = b"image_id,corruption,severity,"
@@ -30,23 +32,27 @@ def test_a_damaged_file_is_one_line(name, content, said, small_import, tmp_path)
 
 
 CLASSES = ("cat", "dog", "owl")
+KEYS = ["image_id", "corruption", "severity"]
 
 ORDERS = {
-    "by index": (["logit_2", "logit_0", "logit_1"], ("logit_0", "logit_1", "logit_2"), CLASSES),
-    "by name": (["logit_dog", "logit_owl", "logit_cat"], ("logit_cat", "logit_dog", "logit_owl"), CLASSES),
-    "names are the indices": (["logit_1", "logit_0"], ("logit_0", "logit_1"), ("0", "1")),
-    "logits before probabilities": (["probability_0", "probability_1", "logits"], ("logits",), ("0", "1")),
+    "by index": (["logit_2", "logit_0", "logit_1"], [1, 2, 0], CLASSES),
+    "by name": (["logit_dog", "logit_owl", "logit_cat"], [2, 0, 1], CLASSES),
+    "names are the indices": (["logit_1", "logit_0"], [1, 0], ("0", "1")),
+    "logits before probabilities": (["probability_0", "probability_1", "logit_0", "logit_1"], [0, 1], ("0", "1")),
 }
 
 
-@pytest.mark.parametrize(("names", "found", "classes"), ORDERS.values(), ids=ORDERS)
-def test_columns_are_put_in_the_order_of_the_classes(names, found, classes) -> None:
-    layout = find_columns(Path("p.parquet"), ["image_id", "corruption", "severity", *names], classes, csv=False)
-    assert layout.values == found
-    assert layout.kind == "logits"
+def table_of(names: list[str]) -> PredictionTable:
+    return read_tables([pl.DataFrame({name: [0.5] for name in [*KEYS, *names]})], {}, ())
+
+
+@pytest.mark.parametrize(("names", "order", "classes"), ORDERS.values(), ids=ORDERS)
+def test_columns_are_put_in_the_order_of_the_classes(names, order, classes) -> None:
+    table = table_of(names)
+    assert table.columns.kind == "logits"
+    assert class_order(table, classes).tolist() == order
 
 
 def test_numbers_that_are_names_in_another_order_are_refused() -> None:
-    names = ["image_id", "corruption", "severity", "logit_0", "logit_1"]
     with pytest.raises(DataError, match="the index or the name"):
-        find_columns(Path("p.csv"), names, ("1", "0"), csv=True)
+        class_order(table_of(["logit_0", "logit_1"]), ("1", "0"))

@@ -1,26 +1,23 @@
-"""The import: check the whole file, identify its evaluation, and publish missing cells."""
+"""The import of a table of a study's images: check all rows, identify the evaluation, and publish missing cells."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
-import torch
 from pydantic import Field
 
 from failmodes.evaluate.cam.cam_method import CamUnavailable
 from failmodes.evaluate.engine.batches import BatchSlice, images_per_batch, make_batch
 from failmodes.evaluate.engine.exemplars import record_missing_exemplars
 from failmodes.evaluate.engine.plan import discard_damaged, missing_cells, record_plan
-from failmodes.evaluate.engine.statistics import prediction_columns, prediction_statistics
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.fact_rows import fact_rows
-from failmodes.evaluate.import_predictions.predictions_file import Predictions, ProgressCallback, read_predictions
 from failmodes.evaluate.models.model import Model, OutputMap
-from failmodes.evaluate.models.outputs import FLOOR
 from failmodes.evaluate.notes import Note, Step, record_notes, refuse_warnings
 from failmodes.evaluate.self_check import (
     NOT_FINITE_ROWS,
@@ -30,6 +27,10 @@ from failmodes.evaluate.self_check import (
     settings_notes,
 )
 from failmodes.evaluate.study.study_schema import ModelSpec, OutputKind, Study
+from failmodes.evaluate.tables.columns import Role
+from failmodes.evaluate.tables.outputs import FLOOR, prediction_columns
+from failmodes.evaluate.tables.reading import ProgressCallback
+from failmodes.evaluate.tables.study_rows import Predictions, read_predictions
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.specification import validate
 from failmodes.ingest.study_types import PRINTABLE, StrictModel
@@ -101,6 +102,7 @@ def import_predictions(
     path: Path,
     label: str,
     *,
+    columns: Mapping[Role, str] | None = None,
     architecture: str = IMPORTED_FAMILY,
     seed: int | None = None,
     only_study: bool = False,
@@ -108,7 +110,7 @@ def import_predictions(
     strict: bool = False,
     on_progress: ProgressCallback = lambda _unit, _done, _total: None,
 ) -> ImportReport:
-    """Import predictions made elsewhere into the results of a study.
+    """Import a table of predictions into the results of a study.
 
     Nothing is published before the whole file is checked. Published cells are only rewritten if damaged; a killed
     import resumes with the same command.
@@ -116,8 +118,9 @@ def import_predictions(
     Args:
         study: defines the images, cells and pixels of the predictions.
         dataset: its dataset.
-        path: the file, Parquet or CSV.
+        path: the file, CSV, Parquet or JSON lines.
         label: name of the model in charts.
+        columns: columns that the user names, by role.
         architecture: architecture of the model, as stated by the user.
         seed: corruption seed of the study. Default: the first.
         only_study: ignore images and cells that are not in the study, instead of refusing the file.
@@ -139,7 +142,14 @@ def import_predictions(
     names = validate(ImportNames, {"label": label, "architecture": architecture}, "import")
     (data,) = open_evaluation_data(study, dataset, [_chosen_seed(study, seed)])
     predictions = read_predictions(
-        path, data, cells, study.output, on_progress, only_study=only_study, renormalize=renormalize
+        path,
+        data,
+        cells,
+        study.output,
+        on_progress,
+        columns=columns or {},
+        only_study=only_study,
+        renormalize=renormalize,
     )
     model = _imported_model(names, dataset.class_names, predictions, cells)
     evaluation = Evaluation(study.name, model, PREDICTIONS_ONLY, data)
@@ -219,8 +229,7 @@ def _clean_notes(evaluation: Evaluation, predictions: Predictions) -> list[Note]
     _, logits = predictions.of_cell(0)
     subset = evaluation.data.subset
     labels = evaluation.data.dataset.labels[subset.clean_ids]
-    tensor = torch.from_numpy(logits)
-    columns = prediction_columns(prediction_statistics(tensor, labels)) | {"image_id": subset.clean_ids}
+    columns = prediction_columns(logits, labels, "logits") | {"image_id": subset.clean_ids}
     return clean_notes(evaluation, clean_rows([fact_rows(PREDICTION_FACTS, columns)], logits.min(axis=1)))
 
 
@@ -259,10 +268,8 @@ def _write_cell(study: Study, evaluation: Evaluation, predictions: Predictions, 
     for start in range(0, len(logits), step):
         part = BatchSlice(0, cell, start, min(start + step, len(logits)))
         batch = make_batch(evaluation.data, part, threads=os.cpu_count() or 1)
-        columns = prediction_columns(prediction_statistics(torch.from_numpy(logits[start : part.stop]), batch.labels))
+        columns = prediction_columns(logits[start : part.stop], batch.labels, predictions.kind)
         columns |= {"image_id": batch.image_ids, "rmse": batch.rmse, "ssim": batch.ssim}
-        if predictions.kind == "probabilities":
-            columns |= {"log_sum_exp": None, "max_logit": None}
         rows.append(fact_rows(PREDICTION_FACTS, columns, omitted))
     not_finite = int((~np.isfinite(logits).all(axis=1)).sum())
     metadata = {
