@@ -151,7 +151,7 @@ def rank_levels(values: Iterable[float], axis: Axis) -> dict[float, int]:
 
 
 def level_rows(source_id: str, axis: Axis, ranks: Mapping[float, int]) -> list[dict[str, Any]]:
-    """Rows of `levels` of one corruption.
+    """Rows of `levels` of one corruption, with the reference level, whether or not the data hold it.
 
     Args:
         source_id: source of the corrupted images.
@@ -168,7 +168,7 @@ def level_rows(source_id: str, axis: Axis, ranks: Mapping[float, int]) -> list[d
             "level_unit": axis.unit,
             "level_scale": axis.scale,
         }
-        for value, rank in ranks.items()
+        for value, rank in ({axis.reference: 0} | dict(ranks)).items()
     ]
 
 

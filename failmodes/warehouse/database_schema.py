@@ -378,11 +378,12 @@ CLAIMS = Table.of(
 
 SHAPES_OVER_DISTORTION = Table.of(
     "shapes_over_distortion",
-    "one row per evaluation, corruption and axis: the shape of the curve over severity or measured distortion",
+    "one row per evaluation, corruption and axis: the shape of the curve over severity, measured distortion, or values "
+    "of levels that have one",
     ("evaluation_id", "corruption", "axis"),
     *CURVE_COLUMNS,
-    Column("axis", text, "severity, rmse or 1-ssim: the horizontal axis; the latter two as means over images"),
-    Column("axis_end", double, "the axis at the last severity, 0 to 5; null if distortion was not measured", True),
+    Column("axis", text, "severity, level_value, or as means over images rmse or 1-ssim: the horizontal axis"),
+    Column("axis_end", double, "the axis at the last severity, any number; null if distortion was not measured", True),
     Column("shape", text, "as in shapes, with the curvature over this axis"),
     Column("reason", text, "reason, if it is inconclusive", True),
     Column("stability", double, "share of resamples that give the same shape, 0-1; null without this axis", True),

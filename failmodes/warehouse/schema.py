@@ -365,7 +365,7 @@ LEVELS = Table.of(
     ("source_id", "corruption", "severity"),
     Column("source_id", text, "source of corrupted images, as in `sources`"),
     Column("corruption", text, "corruption name, at severity 0 too"),
-    Column("severity", SEVERITY, "rank of the level, 0 (reference level) to 999"),
+    Column("severity", SEVERITY, "rank of the level, 0 (reference level, evaluated or not) to 999"),
     Column("level_value", double, "value of the level, in its unit, any number; infinite only at severity 0"),
     Column("level_name", text, "name of the quantity on charts, such as contrast"),
     Column("level_unit", text, "its unit, such as %; empty without one"),

@@ -21,7 +21,7 @@ Correct = Mapping[float, float]  # share of correct predictions by value of the 
 
 
 class Leveled(NamedTuple):
-    """What was written: the folder, evaluation ids by model label, and correct counts by model, corruption, severity."""
+    """What was written: the folder, evaluation ids by model, and correct counts by model, corruption and severity."""
 
     output: Path
     evaluations: dict[str, str]

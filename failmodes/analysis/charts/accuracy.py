@@ -42,7 +42,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     plot, what = _by_model(con, selection, frame) if is_by_model else _by_severity(con, selection, models, frame)
     return Figure(
         plot,
-        largest_drop_sentence(con, selection) if is_judged(con, selection) else "Accuracy by corruption and severity",
+        (is_judged(con, selection) and largest_drop_sentence(con, selection)) or "Accuracy by corruption and severity",
         f"Accuracy in percent on {selection.images}, {what}; stronger color: lower accuracy.",
         selection.source_line,
         frame,

@@ -38,17 +38,21 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     Of more than four models, the four with the lowest accuracy are shown.
     """
     names = corruption_labels(con)
-    cells = read_for_selection(con, "accuracy_by_severity", selection).filter(pl.col("severity") > 0)
+    cells = read_for_selection(con, "accuracy_by_severity", selection)
+    if selection.corruptions:
+        cells = cells.filter(pl.col("severity") > 0)
     worst = cells.sort("accuracy", "severity", "corruption").unique("label", keep="first", maintain_order=True)
     if worst.is_empty():
         raise WarehouseError("no confusion matrix to show: there is no corrupted cell")
     counts = []
     phrases = []
     for row in worst.head(MAX_LISTED).rows(named=True):
-        corruption = lower_label(names[row["corruption"]])
-        severity = format_severity(row["severity"])
-        counts.append(cell_confusions(con, row).with_columns(panel=pl.lit(f"{row['label']}: {corruption} {severity}")))
-        phrases.append(f"{row['label']} {format_percent(row['accuracy'])} under {corruption} at severity {severity}")
+        cell, where = "clean images", "on clean images"
+        if row["severity"]:
+            cell = f"{lower_label(names[row['corruption']])} {format_severity(row['severity'])}"
+            where = f"under {lower_label(names[row['corruption']])} at severity {format_severity(row['severity'])}"
+        counts.append(cell_confusions(con, row).with_columns(panel=pl.lit(f"{row['label']}: {cell}")))
+        phrases.append(f"{row['label']} {format_percent(row['accuracy'])} {where}")
     rows = pl.concat(counts)
     many = rows["label"].n_unique() > MAX_CLASSES
     which = f"; only the {MAX_CLASSES} classes in the most frequent confusions" if many else ""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import altair as alt
@@ -24,18 +25,39 @@ from failmodes.analysis.evaluations.selection import Selection, corruption_names
 from failmodes.analysis.judging.findings.headlines import is_judged
 from failmodes.analysis.judging.findings.largest_drop import largest_drop_sentence
 from failmodes.analysis.judging.findings.shape import shape_label
-from failmodes.analysis.render.formatting import format_count, format_number, format_percent, join_names
-from failmodes.analysis.statistics.curve_shape import chord, stored_settings
+from failmodes.analysis.render.formatting import (
+    capitalize_first,
+    format_count,
+    format_number,
+    format_percent,
+    join_names,
+)
+from failmodes.analysis.statistics.curve_shape import VALUE_AXIS, chord, stored_settings
+from failmodes.analysis.statistics.level_axes import LevelAxis, level_axes
 from failmodes.analysis.statistics.model_accuracy import seed_curves
+from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse.curve_shapes import NO_SHAPE, SHAPE_LABELS
 
 MAX_COLUMNS, LINE_PX = 5, 13
 MIN_HEIGHT_PX, MAX_HEIGHT_PX, ASPECT = 92, 150, 0.75  # of a panel; height by width
 MIN_FOLDED = 4  # with fewer panels, flat ones are drawn too
+VALUE = "value"  # the axis of values of levels
+VALUES_PX = 24  # height of such an axis below each panel
+POSITION = alt.X(
+    "position:Q",
+    title=None,
+    scale=style.fixed_scale(0, 1),
+    axis=alt.Axis(domain=False, grid=False, labels=False, ticks=False),
+)
 
 
 def chart(
-    con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE, published: bool = True
+    con: duckdb.DuckDBPyConnection,
+    selection: Selection,
+    *,
+    frame: Frame = PAGE,
+    published: bool = True,
+    axis: str = "severity",
 ) -> Figure:
     """Small multiples, one panel per corruption, by total drop; of more than four models only two have a color.
 
@@ -46,27 +68,39 @@ def chart(
         selection: evaluations and corruptions.
         frame: where it is drawn.
         published: draw published models on the dataset behind, if the warehouse has any.
+        axis: "severity", or "value" of the levels, on their scale.
+
+    Raises:
+        WarehouseError: no corruption has values of levels, which the axis needs.
     """
+    levels = _levels_with_values(con, selection) if axis == VALUE else {}
+    drawn = replace(selection, corruptions=tuple(levels)) if levels else selection
     models = model_colors(con, selection)
-    others = published_behind(con, selection, shown=published)
+    others = published_behind(con, selection, shown=published and not levels)
     names = corruption_names(con, selection)
-    shapes = read_for_selection(con, "shapes", selection)
-    points = _points(con, selection, models)
+    shapes = _shapes_over_values(con, drawn) if levels else read_for_selection(con, "shapes", selection)
+    points = _points(con, drawn, models, levels)
     margin = stored_settings(con).flat_below
     flat = _flat_corruptions(points, margin)
     by_drop = sorted(by_largest_drop(points, "accuracy"), key=selection.extras.__contains__)  # extras last
     order = [names[corruption] for corruption in by_drop if corruption not in flat]
     low = style.share_floor(min([*points["accuracy_low"].drop_nulls(), *others.curves["accuracy"]]))
-    last = max(points["severity"])
+    first, last = min(points["severity"]), max(points["severity"])
     panels = frame.panels(len(order), MAX_COLUMNS, right_px=32)
     words = _shape_rows(shapes.filter(~pl.col("corruption").is_in(flat)), models, panels.width)
     usual = min(MAX_HEIGHT_PX, max(MIN_HEIGHT_PX, ASPECT * panels.width))
     last_line = max(words["line"], default=0)
-    height = panels.height(usual, style.PANEL_HEAD_PX + LINE_PX * (last_line + 1))
+    below_px = VALUES_PX * bool(levels)
+    height = panels.height(usual, style.PANEL_HEAD_PX + LINE_PX * (last_line + 1) + below_px)
     words = words.with_columns(above=1 + (4 + LINE_PX * (last_line - pl.col("line"))) / height * (1 - low))
     behind = others.curves.with_columns(series=pl.lit(PUBLISHED))
     rows = pl.concat([behind, models.with_series(points), words], how="diagonal_relaxed")
-    rows = _with_last_values(rows, models, LABEL_PX / height * (1 - low), low).with_columns(
+    rows = _with_last_values(rows, models, LABEL_PX / height * (1 - low), low)
+    if levels:
+        rows = pl.concat([rows, _ticks(levels, panels.width)], how="diagonal_relaxed")
+        names |= {corruption: _panel_title(names[corruption], levels[corruption]) for corruption in levels}
+        order = [names[corruption] for corruption in by_drop if corruption not in flat]
+    rows = rows.with_columns(
         corruption=pl.col("corruption").replace_strict(names, default=None, return_dtype=pl.String)
     )
     chance = selection.chance if selection.chance is not None and selection.chance >= low + 0.005 else None
@@ -74,21 +108,22 @@ def chart(
         models,
         frame,
         [PUBLISHED] if others.phrase else [],
-        style.severity_axis(last),
+        POSITION if levels else style.severity_axis(last, first=first),
         alt.Y("accuracy:Q", title="accuracy", scale=style.fixed_scale(low, 1), axis=style.percent_axis(height)),
         chance,
         style.point_size(points),
     )
+    layers += _value_axis(height) if levels else []
     plot = style.small_multiples(
-        layers, rows.filter(pl.col("corruption").is_in(order)), "corruption", order, panels, height
+        layers, rows.filter(pl.col("corruption").is_in(order)), "corruption", order, panels, height, below_px=below_px
     )
     steady = "" if chance is None else f"dotted: chance ({format_percent(chance)}); "
     return Figure(
         plot,
-        largest_drop_sentence(con, selection) if is_judged(con, selection) else "Accuracy by severity",
-        f"Accuracy from clean (0) to severity {last:g} on {selection.images}; {_band_phrase(models)}; gray "
+        (is_judged(con, selection) and largest_drop_sentence(con, selection)) or f"Accuracy by {axis}",
+        f"{_span(levels, first, last)} on {selection.images}; {_band_phrase(models)}; gray "
         f"dashes: linear drop; {models.phrase(selection.averaged_phrase)}{others.phrase}{steady}above each panel: "
-        "shape of each curve, if it is conclusive.",
+        f"shape of each curve, if it is conclusive.{_without_values(levels, names)}",
         selection.source_line,
         frame,
         f"Within {format_number(100 * margin, 0)} points of clean accuracy at every severity, not drawn: "
@@ -98,8 +133,79 @@ def chart(
     )
 
 
-def _points(con: duckdb.DuckDBPyConnection, selection: Selection, models: ModelColors) -> pl.DataFrame:
+def _levels_with_values(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, LevelAxis]:
+    """The axes of values of the selection's corruptions.
+
+    Raises:
+        WarehouseError: none has one.
+    """
+    levels = level_axes(con, selection)
+    if not levels:
+        raise WarehouseError(
+            "no levels have values: state their axis, with `failmodes import --axis contrast=%,100..1` or in "
+            "[corruptions.axes] of the study"
+        )
+    return levels
+
+
+def _shapes_over_values(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
+    """Shapes of curves over the values of levels."""
+    return read_for_selection(con, "shapes_over_distortion", selection).filter(axis=VALUE_AXIS)
+
+
+def _ticks(levels: dict[str, LevelAxis], width: float) -> pl.DataFrame:
+    """The `tick` texts of values with their `position` in each panel; the ends, and those between that fit."""
+    rows = []
+    for corruption, axis in levels.items():
+        severities = sorted(axis.values)
+        positions = axis.positions(severities)
+        texts = [axis.text(severity) for severity in severities]
+        placed: list[tuple[float, float]] = []
+        for place in (0, len(severities) - 1, *range(1, len(severities) - 1)):
+            half = style.text_width(texts[place]) / 2 + 3
+            left, right = positions[place] * width - half, positions[place] * width + half
+            fits = all(right < start or end < left for start, end in placed)
+            placed += [(left, right)] * fits
+            rows.append({"corruption": corruption, "position": positions[place], "tick": texts[place] if fits else ""})
+    return pl.DataFrame(rows)
+
+
+def _panel_title(name: str, axis: LevelAxis) -> str:
+    """The corruption with the quantity and unit of its levels: "Contrast, % (log)"."""
+    title = axis.title
+    return capitalize_first(title) if axis.name.lower() == name.lower() else f"{name}: {title}"
+
+
+def _value_axis(height: float) -> list[alt.Chart]:
+    """The horizontal axis below a panel, whose ticks are the values of its levels."""
+    ticks = alt.Chart().transform_filter("isValid(datum.tick)").encode(x=POSITION)
+    return [
+        style.once().mark_rule(style="muted-line").encode(x=alt.datum(0), x2=alt.datum(1), y=alt.value(height)),
+        ticks.mark_rule(style="muted-line").encode(y=alt.value(height), y2=alt.value(height + 4)),
+        ticks.mark_text(baseline="top", dy=7, style="muted").encode(y=alt.value(height), text="tick:N"),
+    ]
+
+
+def _span(levels: dict[str, LevelAxis], first: float, last: float) -> str:
+    """The levels of the curves, in words."""
+    if not levels:
+        return f"Accuracy from {f'severity {first:g}' if first else 'clean (0)'} to severity {last:g}"
+    off = "; a reference level off the scale is at the left" * any(axis.is_reference_off for axis in levels.values())
+    return f"Accuracy by value of the level, from the reference level to the most severe{off},"
+
+
+def _without_values(levels: dict[str, LevelAxis], names: dict[str, str]) -> str:
+    """Which corruptions have no values, after a space; "" if the chart needs none, or all have them."""
+    lacking = [name for corruption, name in names.items() if levels and corruption not in levels]
+    return f" Not drawn, since their levels have no values: {join_names(lacking)}." if lacking else ""
+
+
+def _points(
+    con: duckdb.DuckDBPyConnection, selection: Selection, models: ModelColors, levels: dict[str, LevelAxis]
+) -> pl.DataFrame:
     """Accuracy with interval and chord by label, corruption and severity; several training runs as their mean.
+
+    Where levels have values, `position` is the place of each on its axis, 0-1.
 
     Each run of such a model has rows of its own, with a `run` and without an interval.
     """
@@ -109,14 +215,34 @@ def _points(con: duckdb.DuckDBPyConnection, selection: Selection, models: ModelC
     means = [seed_curves(con, selection, model).with_columns(label=pl.lit(model.label)) for model in models.trained]
     single = cells.filter(~pl.col("label").is_in(of_several))
     points = pl.concat([part.select(columns) for part in (single, *means)]).sort("corruption", "label", "severity")
+    field = "severity"
+    if levels:
+        points, cells, field = _with_positions(points, levels), _with_positions(cells, levels), "position"
+        columns = [*columns, "position", "level"]
     chords = [
-        pl.Series(chord(curve["accuracy"], curve["severity"]))
+        pl.Series(chord(curve["accuracy"], curve[field]))
         for curve in points.partition_by("corruption", "label", maintain_order=True)
     ]
     runs = cells.filter(pl.col("label").is_in(of_several)).select(
-        "corruption", "label", "severity", "accuracy", run="label"
+        *(name for name in columns if name not in ("accuracy_low", "accuracy_high")), run="label"
     )
     return pl.concat([points.with_columns(chord=pl.concat(chords)), runs], how="diagonal_relaxed")
+
+
+def _with_positions(rows: pl.DataFrame, levels: dict[str, LevelAxis]) -> pl.DataFrame:
+    """Rows of corruptions whose levels have values, with the `position` of each and the `level` as text."""
+    parts = []
+    for corruption, axis in levels.items():
+        severities = sorted(axis.values)
+        places = {
+            "severity": severities,
+            "position": axis.positions(severities),
+            "level": [f"{axis.text(severity)} {axis.unit}".strip() for severity in severities],
+        }
+        parts.append(
+            rows.filter(corruption=corruption).join(pl.DataFrame(places), on="severity", maintain_order="left")
+        )
+    return pl.concat(parts)
 
 
 def _flat_corruptions(points: pl.DataFrame, margin: float) -> list[str]:
@@ -192,6 +318,7 @@ def _layers(
     tips = [
         alt.Tooltip("label:N", title="model"),
         alt.Tooltip("severity:Q", title="severity"),
+        *([alt.Tooltip("level:N", title="level")] if severity is POSITION else []),
         *style.interval_tips("accuracy", ".1%", "accuracy", "accuracy_low", "accuracy_high"),
     ]
     shades = [TEXT_SHADES.get(color, color) for color in models.colors.values()]
@@ -248,7 +375,7 @@ def shape_line(rows: Sequence[dict[str, Any]], available_px: float) -> str:
     (shape, most), *others = Counter(row["shape"] for row in rows).most_common() or [(NO_SHAPE, 0)]
     if shape == NO_SHAPE:
         return ""
-    if len(rows) == 1:
+    if len(rows) == 1 and "axis" not in rows[0]:
         long = shape_label(rows[0])
         short = SHAPE_LABELS[shape]
     elif any(count == most for _, count in others):

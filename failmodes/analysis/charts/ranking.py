@@ -1,4 +1,4 @@
-"""Ranking: mean accuracy under corruption with intervals (else on clean images), by corruption for up to four models, else by model."""
+"""Ranking: mean accuracy under corruption with intervals, by corruption for up to four models, else by model."""
 
 from typing import Any
 

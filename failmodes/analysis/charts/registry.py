@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 OF_CORRUPTIONS = ("corruption", "corruption_group")  # columns of `corruptions` that a chart can be split by
 OF_CLEAN_IMAGES = ("ranking", "confusion", "calibration", "risk-coverage", "failure-prediction")  # need no others
+AXES = ("severity", "value")
 PARTS_ABREAST = 2
 NO_CHARTS = {"--init--", "registry"}
 
@@ -112,6 +113,7 @@ def draw_from_warehouse(
     corruptions: Sequence[str] = (),
     published: bool | None = None,
     by: str | None = None,
+    axis: str | None = None,
 ) -> "Figure":
     """Draw one chart from a warehouse, with current shapes (see `open_current`).
 
@@ -124,10 +126,11 @@ def draw_from_warehouse(
         corruptions: only these corruptions.
         published: draw published models behind; None: if the warehouse has any.
         by: a column of `corruptions` or `evaluation_labels`: draw one part per value.
+        axis: "severity" (the default) or "value" of the levels, for charts over severity that can show both.
 
     Raises:
-        StudyError: an unknown chart, column, model, evaluation or corruption, or `published` for a chart without
-            published models.
+        StudyError: an unknown chart, column, axis, model, evaluation or corruption, or `published` or `axis` for a
+            chart without it.
         WarehouseError: the warehouse cannot be read, or lacks the data of the chart.
     """
     from failmodes.analysis.evaluations.selection import select_one
@@ -139,6 +142,12 @@ def draw_from_warehouse(
     if published is not None and "published" not in known:
         raise StudyError(f"chart {name!r} shows no published models: leave out --published")
     options: dict[str, Any] = {"named": (*models, *evaluations)} if "named" in known else {}
+    if axis is not None:
+        if axis not in AXES:
+            raise StudyError(f"no axis {axis!r}: choose {' or '.join(AXES)}")
+        if "axis" not in known:
+            raise StudyError(f"chart {name!r} has one axis: leave out --axis")
+        options["axis"] = axis
     with open_current(path) as con:
         selection = select_one(con, models=models, evaluations=evaluations, corruptions=corruptions)
         if published is not None:

@@ -223,6 +223,14 @@ def chart(
             rich_help_panel=ROWS,
         ),
     ] = None,
+    axis: Annotated[
+        str | None,
+        typer.Option(
+            help="Horizontal axis: severity, or value of the levels on their scale (curves). Default: severity.",
+            metavar="severity|value",
+            rich_help_panel=ROWS,
+        ),
+    ] = None,
     recipe: Annotated[
         str | None,
         typer.Option(help="Default: cifar-c.", metavar="cifar-c|imagenet-c", rich_help_panel=IMAGES),
@@ -264,7 +272,10 @@ def chart(
     written = output or Path(f"{name}.svg")
     check_result(written, FORMATS, force=force)
     of_images = {"--image": image, "--recipe": recipe, "--seed": seed, "--severity": severity}
-    of_warehouse = {"WHERE": where, "--model": model, "--evaluation": evaluation, "--by": by, "--published": published}
+    of_warehouse = {
+        "WHERE": where, "--model": model, "--evaluation": evaluation, "--by": by, "--published": published,
+        "--axis": axis,
+    }  # fmt: skip
     has_images = any(value is not None for value in of_images.values())
     with stages_shown("chart"):
         if name in image_charts() and (has_images or name not in warehouse_charts()):
@@ -277,7 +288,7 @@ def chart(
             _refuse(name, "reads a warehouse and corrupts no images", of_images)
             drawn = draw_from_warehouse(
                 find_warehouse(where or default_location()), name, frame=frame, models=model or (),
-                evaluations=evaluation or (), corruptions=corruption or (), published=published, by=by,
+                evaluations=evaluation or (), corruptions=corruption or (), published=published, by=by, axis=axis,
             )  # fmt: skip
         drawn = drawn.with_theme(theme)
         drawn = drawn if caption is None else replace(drawn, has_caption=caption)

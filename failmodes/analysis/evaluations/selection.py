@@ -78,12 +78,6 @@ class Selection:
         return "under corruption" if self.corruptions else "on clean images"
 
     @property
-    def average(self) -> str:
-        """What accuracies are averaged over, such as "averaged over 6 corruptions"; "on clean images" without any."""
-        averaged = format_count(len(self.averaged), "corruption")
-        return f"averaged over {averaged}" if self.corruptions else self.condition
-
-    @property
     def severities(self) -> list[float]:
         """Severities above clean that averages and comparisons are over."""
         return sorted({severity for corruption, severity in self.shared_cells if corruption in self.corruptions})

@@ -211,9 +211,9 @@ class Comparison:
         level: of the intervals; statements about the margin are one-sided tests at 1 minus the level.
         margin: relevant difference of mean corrupted accuracy, 0-1.
         verdicts: that the candidate is worse, and that it is better, by at most the margin; then whether it is better:
-            corrupted, clean (one of these if there is no other), by other metrics, under each corruption (the largest drop of the candidate first), in
-            every cell (clean first) and on each class (the largest drop first; none if the models' classes or images
-            do not match).
+            corrupted, clean (only one of these if the other is missing), by other metrics, under each corruption (the
+            largest drop of the candidate first), in every cell (clean first) and on each class (the largest drop
+            first; none if the models' classes or images do not match).
         newly_incorrect: images that only the baseline predicts correctly; None if images are not paired, or with
             several training runs.
         newly_correct: images that only the candidate predicts correctly.

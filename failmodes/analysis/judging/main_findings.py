@@ -91,9 +91,11 @@ def _breaks(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     largest = {e: lower_label(names[drop.corruption]) for e, drop in clear.items()}
     if 1 < len(rankings) == len(clear) and len(set(largest.values())) == 1:
         drops = "; ".join(f"{e.label} {_fall(con, selection, e, drop)}" for e, drop in clear.items())
-        return f"Both {noun_of_runs(rankings)}s degrade most under {next(iter(largest.values()))}: {drops}"
+        verb = "degrade most" if len(selection.averaged) > 1 else "degrade"
+        return f"Both {noun_of_runs(rankings)}s {verb} under {next(iter(largest.values()))}: {drops}"
+    most = " most" * (len(selection.averaged) > 1)
     return ". ".join(
-        f"{e.label} degrades most under {largest[e]}: it {_fall(con, selection, e, clear[e], has_interval=True)}"
+        f"{e.label} degrades{most} under {largest[e]}: it {_fall(con, selection, e, clear[e], has_interval=True)}"
         if e in clear
         else largest_drop_of_one(e.label, ranking, names)
         for e, ranking in rankings.items()

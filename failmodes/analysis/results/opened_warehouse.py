@@ -158,6 +158,7 @@ class Warehouse:
         theme: Literal["light", "dark"] = "light",
         published: bool | None = None,
         by: str | None = None,
+        axis: Literal["severity", "value"] | None = None,
         caption: bool | None = None,
         letters: bool = False,
     ) -> "Figure":
@@ -177,6 +178,7 @@ class Warehouse:
                 dataset.
             by: draw the chart once per value of a column: corruption, corruption_group, or a column of
                 evaluation_labels such as architecture.
+            axis: 'severity', or for curves 'value' of the levels, on their scale; None: severity.
             caption: draw title, subtitle and source, which `.title` and `.caption` have as text; None: only on a page.
             letters: begin the title of each panel with a letter.
 
@@ -196,7 +198,7 @@ class Warehouse:
 
         figure = draw_from_warehouse(
             self._path, name, frame=frame_of(layout, width, has_letters=letters), models=_names(model),
-            evaluations=_names(evaluation), corruptions=_names(corruption), published=published, by=by,
+            evaluations=_names(evaluation), corruptions=_names(corruption), published=published, by=by, axis=axis,
         )  # fmt: skip
         figure = figure.with_theme(theme)
         return figure if caption is None else replace(figure, has_caption=caption)

@@ -57,7 +57,7 @@ EQUIVALENCE_LEVEL = 0.9  # both one-sided tests at 5% (Schuirmann 1987), as an i
 _NO_SHAPE = SHAPE_NAMES.index(NO_SHAPE)
 SETTINGS = "resamples, bootstrap_seed, interval_level, flat_below, curvature_threshold"  # columns, as in ShapeSettings
 MAX_RESAMPLES = 100_000  # in stored settings
-SEVERITY_AXIS, RMSE_AXIS, SSIM_AXIS = "severity", "rmse", "1-ssim"
+SEVERITY_AXIS, RMSE_AXIS, SSIM_AXIS, VALUE_AXIS = "severity", "rmse", "1-ssim", "level_value"
 
 
 @dataclass(frozen=True)

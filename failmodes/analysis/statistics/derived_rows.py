@@ -14,7 +14,7 @@ from failmodes.warehouse.schema import Table
 
 UNFIT = "unfit "  # before the hash of input from which a load could derive nothing; readers get the reason
 
-# Derived rows of an evaluation depend on its labels, classes, corruptions, and on what a load computed
+# Derived rows of an evaluation depend on its labels, classes, corruptions, levels, and on what a load computed
 _INPUTS = """
 select
     labels.evaluation_id, {labels},
@@ -22,6 +22,8 @@ select
      where classes.dataset_id = labels.dataset_id),
     (select md5(string_agg({corruptions}, '' order by corruption)) from corruptions
      where corruption in (select corruption from shards where shards.evaluation_id = labels.evaluation_id)),
+    (select md5(string_agg({levels}, '' order by corruption, severity)) from levels
+     where levels.source_id = labels.source_id),
     (select string_agg(concat_ws(' ', name, definition, input_hash), ', ' order by name) from computed
      where computed.evaluation_id = labels.evaluation_id and list_contains($1, name))
 from evaluation_labels as labels
@@ -70,7 +72,8 @@ class DerivedTable(NamedTuple):
 def evaluation_inputs(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """Hash of the inputs of each evaluation that has predictions, in order."""
     texts = {}
-    for name, relation in {"labels": "evaluation_labels", "classes": "classes", "corruptions": "corruptions"}.items():
+    relations = {"labels": "evaluation_labels", "classes": "classes", "corruptions": "corruptions", "levels": "levels"}
+    for name, relation in relations.items():
         columns = sorted(con.sql(f"from {relation}").columns)  # readers see another order than writers
         texts[name] = f"row({', '.join(f'{name}.{column}' for column in columns)})::varchar"
     rows = con.execute(_INPUTS.format(**texts), [[table.name for table in COMPUTED_TABLES]]).fetchall()

@@ -24,6 +24,7 @@ from failmodes.analysis.statistics.curve_shape import (
     SETTINGS,
     SEVERITY_AXIS,
     SSIM_AXIS,
+    VALUE_AXIS,
     CurveShape,
     ShapeOverAxis,
     ShapeSettings,
@@ -45,6 +46,7 @@ from failmodes.analysis.statistics.failure_order import (
     rank_classes,
     rank_corruptions,
 )
+from failmodes.analysis.statistics.level_axes import OFF_SCALE, LevelAxis, read_level_axes
 from failmodes.analysis.statistics.published import published_made, update_published_shapes
 from failmodes.analysis.statistics.run_rows import RunRows, read_run
 from failmodes.analysis.statistics.shares import discoveries, holm
@@ -175,7 +177,7 @@ def without_shapes(con: duckdb.DuckDBPyConnection) -> list[str]:
 
 def are_ours(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> bool:
     """Whether the stored tables contain only rows that this program could have stored: a file may be malicious."""
-    axes = [SEVERITY_AXIS, *AXIS_TITLES]
+    axes = [SEVERITY_AXIS, *AXIS_TITLES]  # of every curve; VALUE_AXIS of those whose levels have values
     if con.execute(f"select distinct {SETTINGS} from shapes").fetchall() not in ([], [astuple(settings)]):
         return False
     known = fetch_first(
@@ -183,15 +185,20 @@ def are_ours(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> bool:
         "select (select count(*) from shapes where not (shape = any($1) and sample_shape = any($1))) "
         "+ (select count(*) from shapes_over_distortion where not (shape = any($1) and axis = any($2))) "
         "+ (select count(*) from change_points where not threshold = any($3))",
-        [list(SHAPE_NAMES), axes, ["supported", "contradicted", "inconclusive"]],
+        [list(SHAPE_NAMES), [*axes, VALUE_AXIS], ["supported", "contradicted", "inconclusive"]],
     )
     curves = "select distinct evaluation_id, corruption from"
     over_axes = [f"(from shapes_over_distortion where axis = '{axis}')" for axis in axes]
-    return known == (0,) and all(
-        not con.execute(
-            f"({curves} shapes except {curves} {other}) union all ({curves} {other} except {curves} shapes) limit 1"
-        ).fetchall()
-        for other in ("steps", "shape_sweep", *over_axes)
+    beyond = f"{curves} shapes_over_distortion where axis = '{VALUE_AXIS}' except {curves} shapes limit 1"
+    return (
+        known == (0,)
+        and not con.execute(beyond).fetchall()
+        and all(
+            not con.execute(
+                f"({curves} shapes except {curves} {other}) union all ({curves} {other} except {curves} shapes) limit 1"
+            ).fetchall()
+            for other in ("steps", "shape_sweep", *over_axes)
+        )
     )
 
 
@@ -217,12 +224,15 @@ def shape_rows(
         withheld = {"shape": NO_SHAPE} if curve.is_withheld else {}
         rows["shape_sweep"] += [key | row | withheld for row in swept]
     distortion = _read_distortion(con, evaluation_id)
+    levels = _read_levels(con, evaluation_id)
     ranked, unranked = _ranked_corruptions(con, evaluation)
     averaged = _averaged_corruptions(con, evaluation)
     return rows | {
         "early_warning": early_warning_rows(measure_early_warning(con, evaluation_id, averaged), averaged),
         "shapes_over_distortion": [
-            row for curve in evaluation.curves for row in _axis_rows(curve, evaluation, distortion)
+            row
+            for curve in evaluation.curves
+            for row in _axis_rows(curve, evaluation, distortion, levels.get(curve.corruption))
         ],
         "change_points": _change_point_rows(evaluation),
         "curve_fits": _fit_rows(evaluation),
@@ -351,17 +361,34 @@ def _read_distortion(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> dict
     return {(corruption, severity): (rmse, 1 - ssim) for corruption, severity, rmse, ssim in cells.iter_rows()}
 
 
+def _read_levels(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> dict[str, LevelAxis]:
+    """The axes of the values of levels, by corruption."""
+    row = fetch_first(con, "select source_id from evaluations where evaluation_id = ?", [evaluation_id])
+    return read_level_axes(con, row[0]) if row else {}
+
+
 def _axis_rows(
-    curve: DescribedCurve, evaluation: EvaluationCurves, distortion: dict[tuple[str, float], tuple[float, ...]]
+    curve: DescribedCurve,
+    evaluation: EvaluationCurves,
+    distortion: dict[tuple[str, float], tuple[float, ...]],
+    levels: LevelAxis | None,
 ) -> Iterator[Row]:
+    """The shape over each axis; over values of levels only if every severity of the curve has one."""
     measured = [distortion.get((curve.corruption if s else CLEAN, s), (np.nan, np.nan)) for s in curve.grid.tolist()]
     axes = {SEVERITY_AXIS: curve.grid} | dict(zip(AXIS_TITLES, np.array(measured).T, strict=True))
-    reasons = {name: axis_reason(axes[name], curve.grid, title) for name, title in AXIS_TITLES.items()}
+    reasons: dict[str, str | None] = {
+        name: axis_reason(axes[name], curve.grid, title) for name, title in AXIS_TITLES.items()
+    }
+    ends = {name: float(axis[-1]) for name, axis in axes.items()}
+    severities = curve.grid.tolist()
+    if levels is not None and set(severities) <= levels.values.keys():
+        axes[VALUE_AXIS] = np.array(levels.positions(severities))
+        ends[VALUE_AXIS] = levels.values[severities[-1]]
+        reasons |= {VALUE_AXIS: OFF_SCALE} if levels.is_reference_off else {}
     usable = {name: axis for name, axis in axes.items() if not reasons.get(name)}
     accuracy = np.vstack([evaluation.run.accuracy[curve.columns], curve.resampled])
     shapes = shapes_over_axes(accuracy, curve.grid, usable, evaluation.settings)
-    for name, axis in axes.items():
-        end = float(axis[-1])
+    for name, end in ends.items():
         row = {"corruption": curve.corruption, "axis": name, "axis_end": end if np.isfinite(end) else None}
         if name in shapes and not curve.is_withheld:
             yield row | _shape_over_axis(curve, name, shapes[name], evaluation.settings.resamples)
@@ -375,7 +402,9 @@ def _shape_over_axis(curve: DescribedCurve, axis: str, shape: ShapeOverAxis, res
     is_named &= shape.shape not in TURNING or curve.shape.shape in TURNING
     if axis == SEVERITY_AXIS:
         is_named = curve.reason is None
-    reason = curve.reason or f"{SHAPE_LABELS[shape.shape]} in {shape.stability:.0%} of resamples"
+    reason = (
+        axis != VALUE_AXIS and curve.reason
+    ) or f"{SHAPE_LABELS[shape.shape]} in {shape.stability:.0%} of resamples"
     return {
         "shape": shape.shape if is_named else NO_SHAPE,
         "reason": None if is_named else reason,

@@ -10,6 +10,7 @@ from failmodes.analysis.evaluations.selection import read_metrics
 from failmodes.analysis.statistics.estimate import Float64Array
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.metrics.intervals import wilson_interval
+from failmodes.warehouse.schema import OF_TABLE
 
 MAX_NON_FINITE = 0.01  # share of a cell's rows; beyond it shapes and drops are not reported
 NON_FINITE = f"more than {MAX_NON_FINITE:.0%} of predictions are not finite"
@@ -17,7 +18,13 @@ AT_CHANCE = 0.05  # accuracy less than this above chance counts as chance
 
 
 def non_finite_cells(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> list[tuple[str, float]]:
-    """Cells, as corruption and severity, in which more than MAX_NON_FINITE of the rows are not finite."""
+    """Cells, as corruption and severity, in which more than MAX_NON_FINITE of the rows are not finite.
+
+    None of a table of predictions: what it lacks counts as incorrect, as whoever imported it stated.
+    """
+    kind = fetch_first(con, "select source_kind from evaluation_labels where evaluation_id = ?", [evaluation_id])
+    if kind == (OF_TABLE,):
+        return []
     shares = read_metrics(con, [evaluation_id], ["non_finite_share"]).filter(pl.col("value") > MAX_NON_FINITE)
     return shares.select("corruption", "severity").sort("corruption", "severity").rows()
 

@@ -161,8 +161,9 @@ def frame_of(layout: str, width: str | None = None, *, has_letters: bool = False
 
 
 def small_multiples(
-    layers: Sequence[alt.Chart], data: pl.DataFrame, field: str, order: Sequence[str], panels: Panels, height: float
-) -> alt.FacetChart:
+    layers: Sequence[alt.Chart], data: pl.DataFrame, field: str, order: Sequence[str], panels: Panels, height: float,
+    *, below_px: float = 0,
+) -> alt.FacetChart:  # fmt: skip
     """One panel with the same layers per value of a column, titled by the value.
 
     Args:
@@ -172,6 +173,7 @@ def small_multiples(
         order: its values in the order of panels.
         panels: the grid.
         height: of a plot, in pixels.
+        below_px: space below each plot, such as for an axis of its own.
     """
     named = [layer.properties(name=f"part_{panels.part}_layer_{place}_view") for place, layer in enumerate(layers)]
     width = panels.width + panels.right_px
@@ -182,7 +184,7 @@ def small_multiples(
         labelPadding=4, labelFontWeight="bold", labelFontSize=PANEL_TITLE_PX,
     )  # fmt: skip
     layered = alt.layer(*named, data=data, width=panels.width, height=height)
-    spacing = {"row": GAP_PX + 4, "column": GAP_PX}
+    spacing = {"row": GAP_PX + 4 + below_px, "column": GAP_PX}
     facet = alt.Facet(f"{field}:N", title=None, sort=list(order), header=header)
     made: alt.FacetChart = layered.facet(facet, columns=panels.columns, spacing=spacing)
     return made
@@ -264,11 +266,12 @@ def percent_axis(height: float = TALL_PX, **options: Any) -> alt.Axis:
     return y_axis(height, labelExpr=PERCENT, **options)
 
 
-def severity_axis(last: float, field: str = "severity", title: str | None = "severity") -> alt.X:
-    """The x channel of severity: 0 to the last, with ticks at whole severities."""
-    ticks = [float(level) for level in range(int(last) + 1)] if last >= 1 else [0.0, last]
+def severity_axis(last: float, field: str = "severity", title: str | None = "severity", *, first: float = 0) -> alt.X:
+    """The x channel of severity: from clean (or the first level) to the last, with ticks at whole severities."""
+    whole = [float(level) for level in range(math.ceil(first), int(last) + 1)]
+    ticks = evenly_spaced(whole, FEW_LEVELS) if last >= 1 else [0.0, last]
     axis = alt.Axis(values=ticks, grid=False, format="~g", labelFlush=False)
-    return alt.X(f"{field}:Q", title=title, scale=fixed_scale(0, last), axis=axis)
+    return alt.X(f"{field}:Q", title=title, scale=fixed_scale(first if last > first else 0, last), axis=axis)
 
 
 def severity_series(rows: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:

@@ -20,7 +20,7 @@ from failmodes.analysis.statistics.shape_tables import FALSE_SHAPES
 from failmodes.analysis.statistics.shares import ALPHA
 from failmodes.analysis.statistics.sufficiency import NON_FINITE
 from failmodes.warehouse.database.connection import fetch_first
-from failmodes.warehouse.schema import IMPORTED_FAMILY
+from failmodes.warehouse.schema import IMPORTED_FAMILY, OF_TABLE
 
 
 class Findings(Rendered, tuple[Finding, ...]):
@@ -133,13 +133,15 @@ def _of_predictions(con: duckdb.DuckDBPyConnection, selection: Selection) -> Ite
         )
     yield from _protocols(selection)
     counts = _non_finite_counts(con, selection)
-    if counts:
+    listed = join_names(f"{counts[id_]:,} of {label}" for id_, label in selection.labels.items() if id_ in counts)
+    if counts and selection.shared["source_kind"] == OF_TABLE:
+        yield "Missing", "Some predictions are missing.", f"{listed}, over all cells. They count as incorrect."
+    elif counts:
         yield (
             "Numbers",
             "Some predictions are not finite.",
-            f"{join_names(f'{counts[id_]:,} of {label}' for id_, label in selection.labels.items() if id_ in counts)}, "
-            "over all cells. They count as incorrect and are excluded from confidence and calibration. Shape and drop "
-            f"of a curve are not reported if {NON_FINITE} in one of its cells.",
+            f"{listed}, over all cells. They count as incorrect and are excluded from confidence and calibration. "
+            f"Shape and drop of a curve are not reported if {NON_FINITE} in one of its cells.",
         )
     if not selection.shared["paired"]:
         yield (

@@ -68,7 +68,7 @@ def largest_drop_of_one(label: str, ranking: DropRanking, names: Mapping[str, st
         return f"No corruption is shown to lower the accuracy of {label} {at_severity}"
     if ranking.is_clear:
         most = lower_label(names[first.corruption])
-        return f"{label} degrades most under {most} {at_severity}: {format_points_interval(first.at_last)}"
+        return f"{label} degrades{_most(ranking)} under {most} {at_severity}: {format_points_interval(first.at_last)}"
     tied = [first, *(drop for drop, lead in zip(ranking.drops[1:], ranking.leads, strict=True) if not lead.above_zero)]
     if len(tied) == 1:  # apart at 95%, not at the error rate of a report
         tied.append(ranking.drops[1 + ranking.leads.index(min(ranking.leads, key=lambda lead: lead.low))])
@@ -80,6 +80,11 @@ def largest_drop_of_one(label: str, ranking: DropRanking, names: Mapping[str, st
         f"The largest drops of {label} {at_severity} are those under {listed}, {_amounts(shown)}; the data do not "
         f"separate {apart}"
     )
+
+
+def _most(ranking: DropRanking) -> str:
+    """The word after "degrades", if there is another corruption."""
+    return " most" * (len(ranking.drops) > 1)
 
 
 def _amounts(drops: Sequence[CorruptionDrop]) -> str:
@@ -101,7 +106,11 @@ def _drops(findings: Mapping[str, Finding]) -> str:
 
 
 def largest_drop_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    """Which corruption hurts most by the stored findings: for each of up to two models, else for how many of them."""
+    """Which corruption hurts most by the stored findings: for each of up to two models, else for how many of them.
+
+    Empty without a finding, such as without a reference level.
+    """
+    verb = "degrade most" if len(selection.averaged) > 1 else "degrade"
     labels, names = selection.labels, corruption_labels(con)
     firsts: dict[str, Finding] = {}
     for finding in read_findings(con, selection.ids, "largest_drop"):
@@ -113,7 +122,7 @@ def largest_drop_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) 
     at = f" at severity {severities.pop()}" if len(severities) == 1 else " at the last severity"
     if 1 < len(labels) == len(clear) and len(most) == 1:
         everyone = f"both {noun}" if len(labels) == 2 else f"all {len(labels)} {noun}"
-        return f"{capitalize_first(everyone)} degrade most under {most[0][0]}{at}: {_drops(clear)}"
+        return f"{capitalize_first(everyone)} {verb} under {most[0][0]}{at}: {_drops(clear)}"
     if len(labels) <= 2 or not firsts:
         return ". ".join(finding.statement for finding in firsts.values())
     if not most:
@@ -124,7 +133,7 @@ def largest_drop_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) 
         return f"{sample}; the data do not separate the largest drop of any from the next"
     (name, times), *more = most
     who = next(iter(clear)) if len(clear) == 1 else f"{times} of {len(labels)} {noun}"
-    first = f"{who} degrade{'s' * (times == 1)} most under {name}{at}"
+    first = f"{who} {verb if times > 1 else verb.replace('degrade', 'degrades')} under {name}{at}"
     counted = join_names([first, *(f"{times} under {name}" for name, times in more)])
     left = len(labels) - len(clear)
     others = f"the other {noun.removesuffix('s') if left == 1 else f'{left} {noun}'}"
