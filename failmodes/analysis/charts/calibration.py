@@ -25,13 +25,13 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     """Accuracy against confidence in equal bins, pooled over corruptions: a panel per severity, a line per model.
 
     Raises:
-        WarehouseError: no prediction is finite.
+        WarehouseError: no prediction has a confidence.
     """
     models = model_colors(con, selection)
     chosen = best_and_worst(con, selection, MAX_LISTED if not models.has_others else len(models.colors))
     bins = pooled_reliability(con, chosen)
     if bins.is_empty():
-        raise WarehouseError("no calibration to show: no prediction is finite")
+        raise WarehouseError("no calibration to show: no prediction has a confidence")
     share = pl.col("count") / pl.col("count").sum().over("label", "severity")
     rows, shown = style.severity_series(bins.with_columns(share=share).filter(pl.col("count") >= MIN_PREDICTIONS))
     if rows.is_empty():

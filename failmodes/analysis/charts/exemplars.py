@@ -10,6 +10,7 @@ from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.images.collection import exemplar_images, exemplar_rows
 from failmodes.analysis.render.formatting import format_count, format_severity, lower_label
 from failmodes.runtime.errors import WarehouseError
+from failmodes.warehouse.schema import OF_TABLE
 
 WIDE_COLUMNS, NARROW_COLUMNS = 6, 4
 
@@ -22,6 +23,8 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     """
     model = selection.evaluations[0]
     stored = exemplar_rows(con, [model.evaluation_id], selection.corruptions, model.facts["dataset_id"])
+    if stored.is_empty() and model.facts["source_kind"] == OF_TABLE:
+        raise WarehouseError(f"no exemplars of {model.label}: the pixels of an imported table are unknown")
     if stored.is_empty():
         raise WarehouseError(
             f"no exemplars of {model.label} are stored: run `failmodes evaluate` again (a study with `thumbnails = "

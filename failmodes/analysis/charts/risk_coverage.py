@@ -18,14 +18,21 @@ from failmodes.analysis.render.formatting import (
 )
 from failmodes.analysis.statistics.failure_prediction import KEPT_SHARE, averaged, predict_failures
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_phrase
+from failmodes.runtime.errors import WarehouseError
 
 MAX_COLUMNS, HEIGHT_PX = 5, 220
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
-    """Selective risk against coverage, by confidence: a line per severity, a panel per model."""
+    """Selective risk against coverage, by confidence: a line per severity, a panel per model.
+
+    Raises:
+        WarehouseError: no prediction has a confidence.
+    """
     chosen = best_and_worst(con, selection)
     cells = read_for_selection(con, "risk_coverage", chosen).filter(score="confidence")
+    if cells.is_empty():
+        raise WarehouseError("no risk-coverage curve to show: no prediction has a confidence")
     means = averaged(cells, chosen, ["coverage"], risk=pl.col("selective_risk"))
     rows, colors = style.severity_series(means)
     panels = frame.panels(len(chosen.evaluations), MAX_COLUMNS)

@@ -14,7 +14,7 @@ from failmodes.ingest.distortion import rmse
 from failmodes.ingest.sources import GeneratedSource, dependency_hashes, stored_versions
 from failmodes.runtime.errors import StudyError, WarehouseError
 from failmodes.runtime.packages import require
-from failmodes.warehouse.schema import CLEAN
+from failmodes.warehouse.schema import CLEAN, OF_TABLE
 
 # The RMSE of the same image is the same to the last digit of float32 on any machine: squares are whole numbers
 ROUNDING = 2  # in steps of float32
@@ -134,6 +134,8 @@ def _made(
     known = {image_id: clean[image_id] for image_id in image_ids if image_id in clean}
     if corruption == CLEAN:
         return known
+    if source["source_kind"] == OF_TABLE:
+        raise StudyError("the predictions were imported as a table: the pixels of its images are unknown")
     if source["source_kind"] != "generated":
         opened = open_study()
         pixels = opened.published(source_id, corruption, severity, image_ids) if opened is not None else None

@@ -17,7 +17,7 @@ from failmodes.analysis.judging.judge import WORDS
 from failmodes.analysis.judging.statement import stored_rows
 from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.derived_rows import UNFIT
-from failmodes.analysis.statistics.run_rows import UnevenCellsError, read_run
+from failmodes.analysis.statistics.run_rows import read_run
 from failmodes.analysis.statistics.shape_tables import are_ours, without_shapes
 from failmodes.ingest.statements import AnyStatement
 from failmodes.runtime.errors import WarehouseError
@@ -43,16 +43,10 @@ def open_current(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     with open_warehouse(warehouse, one_thread=True) as con:
         refuse_broken_relations(con)
         unfit = "select evaluation_id from computed where name = 'shapes' and starts_with(input_hash, ?)"
-        without_curves = set[str]()
         for (evaluation_id,) in con.execute(unfit, [UNFIT]).fetchall():
-            try:
-                read_run(con, evaluation_id)  # says why nothing could be derived
-            except UnevenCellsError:
-                without_curves.add(evaluation_id)
+            read_run(con, evaluation_id)  # says why nothing could be derived
         again = f"`failmodes load {quote(str(shown_path(warehouse)))} --rebuild` derives them again"
-        if not without_curves.issuperset(without_shapes(con)) or not (
-            are_ours(con, stored_settings(con)) and _are_judged(con)
-        ):
+        if without_shapes(con) or not (are_ours(con, stored_settings(con)) and _are_judged(con)):
             raise WarehouseError(f"{warehouse} lacks derived results, or holds some that no load derived: {again}")
         (version,) = fetch_first(con, "select failmodes_version from warehouse_info") or ("unknown",)
         if version != __version__:

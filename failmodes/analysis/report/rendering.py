@@ -51,8 +51,10 @@ from failmodes.analysis.report.sections import (
     CORRUPTION,
     MODEL,
     Pair,
+    absent_sentence,
     comparison_sections,
     gallery,
+    has_pixels,
     model_provenance,
     pairs_by_selection,
     shared_provenance,
@@ -187,7 +189,7 @@ def report_part(
         titles = " ".join(chart.finding for chart in charts_of)
         charts_of = (*charts_of[:1], *(chart._replace(finding=BY_CORRUPTION) for chart in charts_of[1:]))
         blocks: list[Block] = [*charts_of, *_strongest(findings, topic.key, titles)]
-        blocks += [images] if topic.key == "predictions" else []
+        blocks += [images] if topic.key == "predictions" and (images.strips or has_pixels(selection)) else []
         sections += [Section(topic.title, tuple(blocks), anchor=f"{topic.key}-{number}")] if blocks else []
         sections += shift_sections(con, selection, number) if topic.key == BESIDE_SHIFTS else []
     compared = [
@@ -219,7 +221,8 @@ def report_part(
                  *(leads if is_long else ()),
                  *_numbers(con, selection),
                  *(() if is_long else leads),
-                 *(Sentence(sentence, "note") for sentence in selection.exclusions),
+                 *(Sentence(sentence, "note") for sentence in (*selection.exclusions, absent_sentence(con, selection))
+                   if sentence),
                  Sentence(ERROR_RATES, "note")),
         ranking=(*_charts(drawn, [FIRST_SCREEN]), *_strip(con, findings, images)),
         sections=(*sections, _folded("Details", f"details-{number}", *details)),

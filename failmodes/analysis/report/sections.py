@@ -38,7 +38,7 @@ from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR
 from failmodes.analysis.statistics.shifts import FEWEST_MODELS, classes_note, shift_rows
 from failmodes.runtime.errors import StudyError
 from failmodes.warehouse.database.connection import fetch_first
-from failmodes.warehouse.schema import CLEAN, WHOLE
+from failmodes.warehouse.schema import CLEAN, OF_TABLE, WHOLE
 
 MAX_PICTURES = 8  # newly incorrect images, and newly correct ones
 Pair = tuple[OpenedModel, OpenedModel]
@@ -58,6 +58,11 @@ MODEL, CORRUPTION, REASON = "Model", "Corruption", "Chosen as"  # filters
 NO_IMAGES = (
     "No images are stored: the study has thumbnails = false, or its corrupted images do not pair with clean images."
 )
+ABSENT = {  # what is not measured without the metric of the key, and why
+    "mean_confidence": "calibration and failure prediction{models} (no confidence)",
+    "nll_nats": "log-loss, top-5 accuracy and temperature{models} (no logits of all classes)",
+    "mean_rmse": "distortion and attention{models} (no pixels)",
+}
 NameValueRows = list[tuple[str, str]]
 UNKNOWN = "not stated"
 
@@ -266,6 +271,26 @@ def _note(shown: int, total: int, *, is_lossless: bool) -> str:
     return f"{note} `failmodes images` shows any other image."
 
 
+def has_pixels(selection: Selection) -> bool:
+    """Whether images of a selection may be shown: those of imported tables are known by name only."""
+    return any(evaluation.facts["source_kind"] != OF_TABLE for evaluation in selection.evaluations)
+
+
+def absent_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+    """What imported tables lack, and what is therefore not measured, in one sentence; '' if they lack nothing."""
+    tables = {run.evaluation_id: run.label for run in selection.evaluations if run.facts["source_kind"] == OF_TABLE}
+    parts = []
+    for metric, absent in ABSENT.items():
+        found = con.execute(
+            "select distinct evaluation_id from cell_metrics where evaluation_id = any($1) and metric = $2",
+            [list(tables), metric],
+        ).fetchall()
+        lacking = [label for evaluation_id, label in tables.items() if (evaluation_id,) not in found]
+        models = "" if len(lacking) == len(selection.evaluations) else f" of {join_names(lacking)}"
+        parts += [absent.format(models=models)] if lacking else []
+    return f"Not measured: {'; '.join(parts)}." if parts else ""
+
+
 def shared_provenance(con: duckdb.DuckDBPyConnection, selection: Selection) -> NameValueRows:
     """Dataset, subset, source and settings, shared by all evaluations of the selection."""
     shared = selection.shared
@@ -281,8 +306,8 @@ def shared_provenance(con: duckdb.DuckDBPyConnection, selection: Selection) -> N
     info = fetch_first(con, "select schema_version, failmodes_version from warehouse_info") or (UNKNOWN, UNKNOWN)
     return [
         ("Study", _text(shared["study"])),
-        ("Dataset", f"{data['dataset_label']}{of_split}: {data['image_count']:,} images of "
-                     f"{data['height_px']} \u00d7 {data['width_px']} pixels, {data['class_count']} classes"),
+        ("Dataset", f"{data['dataset_label']}{of_split}: {data['image_count']:,} images{_size(data)}, "
+                     f"{data['class_count']} classes"),
         ("Note on the dataset", _text(data["note"], "none")),
         ("Images evaluated", f"{selection.image_count:,} ({shared['subset']})"),
         ("Corrupted pixels", f"{source['source_label']} ({source['source_kind']}; recipe {_text(source['recipe'])}; "
@@ -299,6 +324,11 @@ def shared_provenance(con: duckdb.DuckDBPyConnection, selection: Selection) -> N
         ("Warehouse", f"schema {info[0]}, failmodes {info[1]}"),
         ("Identities", f"dataset {shared['dataset_id']}, source {shared['source_id']}, subset {shared['subset_id']}"),
     ]  # fmt: skip
+
+
+def _size(data: dict[str, Any]) -> str:
+    """The size of the images of a dataset; empty if it is unknown."""
+    return "" if data["height_px"] is None else f" of {data['height_px']} \u00d7 {data['width_px']} pixels"
 
 
 PROTOCOLS = {  # by the protocol of classes

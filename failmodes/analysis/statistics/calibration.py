@@ -166,7 +166,11 @@ def _bins_of_cells(run: RunRows, cells: list[CellKey]) -> list[tuple[int, int, f
         columns = [(rows["confidence"].astype(np.float64), rows["correct"]) for rows in map(run.rows, cells)]
     except NotStored:
         return []
-    confidence, correct = (np.stack(values, axis=1) for values in zip(*columns, strict=True))
+    most = max(len(correct) for _, correct in columns)  # cells of a table may have different numbers of images
+    confidence, correct = np.full((most, len(cells)), np.nan), np.zeros((most, len(cells)), np.bool_)
+    for place, (of_cell, are_correct) in enumerate(columns):
+        confidence[: len(of_cell), place] = of_cell
+        correct[: len(are_correct), place] = are_correct
     is_known = np.isfinite(confidence)
     index = np.where(is_known, bins_of(np.where(is_known, confidence, 0)), BINS)
     bins = []

@@ -537,7 +537,6 @@ class ModelMetrics:
     ) -> _Side | str:
         """The sum of one side, resampled independently if it `is_apart`, with other images than the other side."""
         self._read(model, metric, score)
-        count = model.image_count
         known = self.cells
         values = np.zeros(len(model.runs))
         samples = dict[CellKey | None, _Sample]()
@@ -549,6 +548,7 @@ class ModelMetrics:
             for place, run in enumerate(model.runs):
                 cell = run.cell(term.cell, model.kept, known)
                 groups = cell.rows.groups
+                count = len(cell.rows)
                 evaluated = _evaluated(metric, cell, score, partial(self._weights, count, stream, groups))
                 if isinstance(evaluated, str):
                     corruption, severity = term.cell

@@ -79,7 +79,7 @@ def compare_models_of(con: duckdb.DuckDBPyConnection, selection: Selection) -> l
     p_values = [difference.p_value for *_, difference in compared]
     return [
         PairDifference(
-            a, b, difference.interval(LEVEL)._replace(n=selection.image_count, p_value=p_value), adjusted,
+            a, b, difference.interval(LEVEL)._replace(p_value=p_value), adjusted,
             difference.images_needed(0, LEVEL),
         )
         for (a, b, difference), p_value, adjusted in zip(compared, p_values, holm(p_values), strict=True)

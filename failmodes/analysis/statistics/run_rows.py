@@ -38,10 +38,6 @@ IMAGE_ID = "image_id"
 OTHER_PIXELS = "corrupted pixels differ: another source of corruptions, such as another random seed"
 
 
-class UnevenCellsError(WarehouseError):
-    """Cells have different numbers of images, so nothing is derived over several of them."""
-
-
 @dataclass(frozen=True, eq=False)
 class RunRows:
     """One evaluation: whether each image is correct in each cell, and other columns of its predictions.
@@ -50,7 +46,9 @@ class RunRows:
         evaluation_id: of the evaluation.
         shares_images: whether all cells have the same images; else corrupted images do not pair with clean ones.
         cells: by corruption and severity.
-        correct: (N, C) whether each image is correct in each cell, in the order of `image_id`.
+        correct: (N, C) whether each image is correct in each cell, in the order of `image_id`; False beyond the images
+            of a cell with fewer than others.
+        counts: (C,) images of each cell; empty if all have N.
         ids_hashes: (C,) hash of the image_ids of each cell.
         groups: (N,) of duplicates among the clean images; None if all are distinct.
         columns: (N, C) by the names of `CellRows`, lists (N, C, K); columns that were read are kept.
@@ -62,6 +60,7 @@ class RunRows:
     cells: list[CellKey]
     correct: NDArray[np.bool_]
     ids_hashes: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
     groups: Groups | None = None
     columns: Columns = field(default_factory=dict)
     con: duckdb.DuckDBPyConnection | None = None
@@ -69,8 +68,16 @@ class RunRows:
 
     @property
     def image_count(self) -> int:
-        """Images of a cell."""
+        """Images of a cell; of the largest, if cells have different numbers."""
         return len(self.correct)
+
+    @property
+    def is_even(self) -> bool:
+        """Whether all cells have as many images."""
+        return not self.counts
+
+    def _count(self, column: int) -> int:
+        return self.counts[column] if self.counts else len(self.correct)
 
     @property
     def independent_share(self) -> float:
@@ -85,7 +92,7 @@ class RunRows:
     @property
     def accuracy(self) -> Float64Array:
         """Accuracy of every cell, (C,) 0-1."""
-        shares: Float64Array = self.correct.mean(axis=0)
+        shares: Float64Array = self.correct.sum(axis=0) / (self.counts or len(self.correct))
         return shares
 
     def curves(self) -> dict[str, dict[float, int]]:
@@ -103,7 +110,7 @@ class RunRows:
     def image_ids(self) -> Rows:
         """(N,) of the first cell; of all cells if these share images."""
         self.read([IMAGE_ID])
-        ids: Rows = self.columns[IMAGE_ID][:, 0]
+        ids: Rows = self.columns[IMAGE_ID][: self._count(0), 0]
         return ids
 
     def ids_hash(self, cell: CellKey) -> str:
@@ -118,7 +125,7 @@ class RunRows:
     def rows(self, cell: CellKey, kept: Rows | None = None) -> CellRows:
         """The images of one cell, all or those in the rows `kept`."""
         column = self.places[cell]
-        chosen = slice(None) if kept is None else kept
+        chosen = slice(self._count(column)) if kept is None else kept
 
         def read(name: str) -> NDArray[Any]:
             self.read([name])
@@ -139,7 +146,8 @@ class RunRows:
             if copies is None:
                 return None
             self.read([IMAGE_ID])
-            groups = copies.groups_of(self.columns[IMAGE_ID][:, self.places[cell]])
+            column = self.places[cell]
+            groups = copies.groups_of(self.columns[IMAGE_ID][: self._count(column), column])
         return kept_groups(groups, kept)
 
     def cell(self, cell: CellKey, kept: Rows | None = None, among: Collection[CellKey] | None = None) -> ComparedCell:
@@ -173,20 +181,29 @@ class RunRows:
                 select_facts([IMAGE_ID, *missing], f"{condition} and {in_cells.format(condition)}"),
                 params=[self.evaluation_id],
             ).to_arrow_table()
-            if rows.num_rows != self.correct.size:
+            expected = sum(self.counts) if self.counts else self.correct.size
+            if rows.num_rows != expected:
                 raise WarehouseError(
-                    f"evaluation {self.evaluation_id} has {rows.num_rows:,} predictions, expected "
-                    f"{self.correct.size:,}: the warehouse was changed; {REBUILD_HINT}"
+                    f"evaluation {self.evaluation_id} has {rows.num_rows:,} predictions, expected {expected:,}: the "
+                    f"warehouse was changed; {REBUILD_HINT}"
                 )
             for name in missing:
                 with suppress(NotStored):
-                    values = column_of(rows, name)
-                    shape = len(self.cells), self.image_count, *values.shape[1:]
-                    self.columns[name] = np.swapaxes(values.reshape(shape), 0, 1)
+                    self.columns[name] = self._by_cell(column_of(rows, name))
         self._absent.update(name for name in missing if name not in self.columns)
         for name in names:
             if name in self._absent:
                 raise NotStored(name)
+
+    def _by_cell(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values of all predictions, cell by cell, as (N, C); 0 beyond the images of a cell with fewer than others."""
+        shape = len(self.cells), self.image_count, *values.shape[1:]
+        if not self.counts:
+            return np.swapaxes(values.reshape(shape), 0, 1)
+        padded = np.zeros(shape, values.dtype)
+        for place, of_cell in enumerate(np.split(values, np.cumsum(self.counts)[:-1])):
+            padded[place, : len(of_cell)] = of_cell
+        return np.swapaxes(padded, 0, 1)
 
 
 @read_once
@@ -194,7 +211,6 @@ def read_run(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> RunRows:
     """Read the correctness of every image in every cell of an evaluation; other columns are read when needed.
 
     Raises:
-        UnevenCellsError: cells of a table of predictions have different numbers of images.
         WarehouseError: the evaluation is unknown, a cell is incomplete, the clean cell is missing (unless a table has
             no reference level), or the table is damaged.
     """
@@ -212,39 +228,31 @@ def read_run(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> RunRows:
         "from cell_predictions where evaluation_id = ? order by corruption, severity",
         [evaluation_id],
     ).fetchall()
-    if is_table and not paired:
-        expected = _images_of_cell(rows)
+    counts = tuple(images for *_, images, _, _ in rows)
+    has_own_images = is_table and not paired  # each cell
     for corruption, severity, row_count, images, *_ in rows:
-        if not row_count == images == expected:
+        wanted = images if has_own_images else expected
+        if not row_count == images == wanted:
             raise WarehouseError(
                 f"evaluation {evaluation_id}, {corruption} at severity {severity:g} has {row_count} rows of {images} "
-                f"images, expected {expected}: run `failmodes status`, then `failmodes load --rebuild`"
+                f"images, expected {wanted}: run `failmodes status`, then `failmodes load --rebuild`"
             )
     cells = [row[:2] for row in rows]
     if CLEAN_CELL not in cells and not (is_table and cells):
         raise WarehouseError(f"evaluation {evaluation_id} has no clean cell: finish `failmodes evaluate`")
     *_, hashes, patterns = zip(*rows, strict=True)
-    groups = image_groups(con, evaluation_id) if paired or not is_table else None
-    has_all_letters = all(pattern.isascii() and len(pattern) == expected for pattern in patterns)
+    groups = None if has_own_images else image_groups(con, evaluation_id)
+    has_all_letters = all(
+        pattern.isascii() and len(pattern) == count for pattern, count in zip(patterns, counts, strict=True)
+    )
     has_other_images = (paired and len(set(hashes)) > 1) or (groups is not None and len(groups) != expected)
     if has_other_images or not has_all_letters:
         raise WarehouseError(f"cell_predictions of evaluation {evaluation_id} is damaged: {REBUILD_HINT}")
-    by_image = np.stack([decode_pattern(pattern) for pattern in patterns]).T  # images of a cell are contiguous
-    return RunRows(evaluation_id, paired, cells, by_image, hashes, groups, con=con)
-
-
-def _images_of_cell(rows: Sequence[tuple[Any, ...]]) -> int:
-    """Images of each cell of an unpaired table, whose cells have images of their own.
-
-    Raises:
-        UnevenCellsError: they differ.
-    """
-    counts = sorted({images for *_, images, _, _ in rows})
-    if len(counts) > 1:
-        raise UnevenCellsError(
-            f"cells have {counts[0]:,} to {counts[-1]:,} images: drops, shapes and comparisons need as many in each"
-        )
-    return counts[0] if counts else 0
+    by_cell = np.zeros((len(cells), max(counts)), np.bool_)
+    for of_cell, pattern in zip(by_cell, patterns, strict=True):
+        of_cell[: len(pattern)] = decode_pattern(pattern)
+    own_counts = counts if len(set(counts)) > 1 else ()
+    return RunRows(evaluation_id, paired, cells, by_cell.T, hashes, own_counts, groups, con=con)
 
 
 @dataclass(frozen=True)

@@ -165,10 +165,15 @@ def _due(con: duckdb.DuckDBPyConnection, made: DerivedTable, settings: ShapeSett
 
 
 def without_shapes(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Evaluations with clean and corrupted cells but without stored rows, whatever `computed` says."""
+    """Evaluations with clean and corrupted cells but without stored rows, whatever `computed` says.
+
+    Those whose cells have different numbers of images have none.
+    """
     rows = con.execute(
         "select evaluation_id from shards semi join evaluations using (evaluation_id) "
-        "anti join corruption_ranks using (evaluation_id) where table_name = 'prediction_facts' "
+        "anti join corruption_ranks using (evaluation_id) anti join (select evaluation_id from cell_predictions "
+        "group by evaluation_id having count(distinct image_count) > 1) using (evaluation_id) "
+        "where table_name = 'prediction_facts' "
         "group by evaluation_id having bool_or(corruption = $1) and bool_or(corruption <> $1)",
         [CLEAN],
     ).fetchall()
@@ -207,10 +212,14 @@ def shape_rows(
 ) -> Mapping[str, Iterable[Row]]:
     """Rows of every table for one evaluation, by name of the table; curves of fewer than three points have none.
 
+    There are none for cells of different numbers of images either: shapes are of one number.
+
     Raises:
         WarehouseError: a cell is incomplete.
     """
     run = read_run(con, evaluation_id)
+    if not run.is_even:
+        return {table.name: () for table in TABLES}
     chance = chance_of(con, evaluation_id)
     curves = _described(run, non_finite_cells(con, evaluation_id), settings)
     evaluation = EvaluationCurves(run, chance, settings, curves)

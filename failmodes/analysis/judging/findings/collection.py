@@ -143,6 +143,12 @@ def _of_predictions(con: duckdb.DuckDBPyConnection, selection: Selection) -> Ite
             f"{listed}, over all cells. They count as incorrect and are excluded from confidence and calibration. "
             f"Shape and drop of a curve are not reported if {NON_FINITE} in one of its cells.",
         )
+    if uneven := _uneven_cells(con, selection):
+        yield (
+            "Shapes",
+            "Cells have different numbers of images.",
+            f"{uneven}: shapes and ranks of corruptions, which are of one number of images, are not measured.",
+        )
     if not selection.shared["paired"]:
         yield (
             "Pairing",
@@ -239,6 +245,16 @@ def _subset(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     if full is None or images >= full:
         return f"All {seen} of one split of one dataset: on other data, models may fail under other corruptions."
     return f"{seen} of {full:,} ({format_percent(images / full, 0)}): detecting small differences requires more images."
+
+
+def _uneven_cells(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+    """The numbers of images of cells, if they differ: "A has 150 to 160"; else empty."""
+    rows = con.execute(
+        "select evaluation_id, min(image_count), max(image_count) from cell_predictions where evaluation_id = any(?) "
+        "group by evaluation_id having min(image_count) < max(image_count)",
+        [selection.ids],
+    ).fetchall()
+    return join_names(f"{selection.labels[key]} has {least:,} to {most:,}" for key, least, most in rows) if rows else ""
 
 
 def _non_finite_counts(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, int]:

@@ -47,7 +47,7 @@ def largest_drop(con: duckdb.DuckDBPyConnection, selection: Selection, evaluatio
         yield Judged(
             "inconclusive" if not is_shown else "contradicted" if position else "supported",
             said if position else largest_drop_of_one(evaluation.label, ranking, names),
-            drop.at_last._replace(n=n, p_value=None if position or ranking.withheld else ranking.p_value),
+            drop.at_last._replace(p_value=None if position or ranking.withheld else ranking.p_value),
             drop.corruption,
             drop.last_severity,
         )
