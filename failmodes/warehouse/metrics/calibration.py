@@ -27,7 +27,7 @@ from failmodes.warehouse.metrics.metric import (
 
 POINTS = 256  # of [0, 1], on which SmoothECE smooths
 WIDTHS = 2.0 ** (np.arange(-32, 1) / 4)  # 1/256 to 1 by quarters of a doubling
-NO_CONFIDENCE = "no image has finite logits"
+NO_CONFIDENCE = "no image has a confidence"
 NOISE_DRAWS = 2_000
 P_VALUE_DRAWS = 20_000  # so that p values of one in a thousand are known to a fifth
 LOSS_RANGE = (0.0, 10.0)  # nats, of pseudo-images: the loss of a confident failure

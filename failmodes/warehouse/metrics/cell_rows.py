@@ -213,9 +213,12 @@ def _certainty(rows: CellRows, score: str) -> Array:
     values = np.full(len(rows), np.nan, np.float32)
     if column in rows and not (score == "attention_drift" and rows.is_clean):  # no drift on clean images
         values = sign * rows[column]
+    is_lacking = bool(np.isnan(values).all())
+    if score in OF_LOGITS and is_lacking and rows["finite"].any():  # predictions of a table without this score
+        return values
     if score in OF_LOGITS:
         certainty = np.where(rows["finite"] | ~np.isnan(values), values, np.float32(-np.inf))
-    elif np.isnan(values).all():
+    elif is_lacking:
         return values
     else:
         target = column.partition(".")[0]
