@@ -14,6 +14,7 @@ from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.notes import Step, notes_path
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import load_study_models
+from failmodes.ingest.axes import record_levels
 from failmodes.ingest.datasets.dataset import Dataset, record_dataset
 from failmodes.ingest.datasets.thumbnails import record_thumbnails
 from failmodes.ingest.sources import record_corruptions, record_source
@@ -87,7 +88,7 @@ def _evaluation(study: Study, model: Model, attention: CamMethod | CamUnavailabl
 
 
 def record_plan(study: Study, groups: list[list[Evaluation]]) -> None:
-    """Store dimensions: datasets, corruptions, sources, models, clean images, evaluations, shifts."""
+    """Store dimensions: datasets, corruptions, sources, levels, models, clean images, evaluations, shifts."""
     output = study.results_folder
     for dataset in {group[0].data.dataset.dataset_id: group[0].data.dataset for group in groups}.values():
         record_dataset(output, dataset)
@@ -97,6 +98,8 @@ def record_plan(study: Study, groups: list[list[Evaluation]]) -> None:
     for group in groups:
         dataset, source, subset, shift = group[0].data
         record_source(output, source)
+        if shift is None:
+            record_levels(output, source.source_id, study.corruptions.levels_of(source.source_id))
         if study.evaluation.thumbnails and (shift is None or group[0].data.is_shifted):
             record_thumbnails(output, dataset, subset.clean_ids, subset.subset_id)
         for evaluation in group:

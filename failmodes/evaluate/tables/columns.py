@@ -69,7 +69,7 @@ class Columns(NamedTuple):
 
 
 def parse_columns(texts: Sequence[str]) -> list[tuple[str, str]]:
-    """Roles and columns as users write them: `image=file_name,prediction=predicted_class`.
+    """Roles and columns as users write them: `image=file_name,value=`; the latter is no column.
 
     Raises:
         StudyError: a text has another form.
@@ -77,8 +77,8 @@ def parse_columns(texts: Sequence[str]) -> list[tuple[str, str]]:
     pairs = [
         (text, *(part.strip() for part in text.partition("="))) for several in texts for text in several.split(",")
     ]
-    for text, _role, equals, column in pairs:
-        if not equals or not column:
+    for text, _role, equals, _column in pairs:
+        if not equals:
             raise StudyError(f"--columns {shown(text)}: expected ROLE=COLUMN, such as image=file_name")
     return [(role, column) for _text, role, _equals, column in pairs]
 
@@ -109,7 +109,7 @@ def find_columns(subject: str, names: Sequence[str], stated: Mapping[Role, str])
     Args:
         subject: the table, for errors.
         names: its columns.
-        stated: columns that the user names, by role.
+        stated: columns that the user names, by role; empty for none.
 
     Raises:
         DataError: a column is missing or duplicate.
@@ -118,14 +118,14 @@ def find_columns(subject: str, names: Sequence[str], stated: Mapping[Role, str])
     if twice is not None:
         raise DataError(f"{subject}: duplicate column {shown(twice)}: remove one")
     for role, column in stated.items():
-        if column not in names:
+        if column and column not in names:
             raise DataError(f"{subject}: no column {shown(column)} for the role {role} ({_hint(column, names)})")
     kind, outputs = _outputs(names, set(stated.values()))
     free = {_plain_name(name): name for name in reversed(names) if name not in {*stated.values(), *outputs}}
-    roles = dict(stated)
+    roles = {role: column for role, column in stated.items() if column}
     for role in ROLES:
         common = next((free[name] for name in COMMON_NAMES[role] if name in free), None)
-        if role not in roles and common is not None:
+        if role not in stated and common is not None:
             roles[role] = common
     taken = {*roles.values(), *outputs}
     others = tuple(name for name in names if name not in taken)

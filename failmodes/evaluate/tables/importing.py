@@ -1,50 +1,40 @@
 """The import of tables without a study: check all rows, identify the evaluations, and publish missing cells."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from failmodes.evaluate.fact_rows import fact_rows
 from failmodes.evaluate.notes import Note, record_notes, refuse_warnings
+from failmodes.evaluate.tables.checked_table import SHOWN, CheckedTable, ImportedModel
 from failmodes.evaluate.tables.checking import are_indices, compiled, extracted, refuse
 from failmodes.evaluate.tables.classes import NO_PREDICTION, ClassColumns, find_classes
-from failmodes.evaluate.tables.columns import Columns, Role
+from failmodes.evaluate.tables.columns import Role
 from failmodes.evaluate.tables.conditions import Conditions, find_conditions
 from failmodes.evaluate.tables.options import TableOptions, check_label
 from failmodes.evaluate.tables.outputs import (
-    as_logits,
     blocks,
     check_outputs,
-    filled,
-    prediction_columns,
 )
 from failmodes.evaluate.tables.reading import NO_TEXT, PredictionTable, ProgressCallback, read_tables
 from failmodes.evaluate.tables.table_dataset import TableDataset, extended, record_table_dataset, stored_dataset
+from failmodes.evaluate.tables.table_evaluations import TableEvaluation, prediction_facts, table_evaluations
 from failmodes.ingest.axes import record_levels
 from failmodes.ingest.data_files import check_names
 from failmodes.ingest.sources import record_corruptions
 from failmodes.ingest.study_types import MAX_INT32
 from failmodes.runtime.errors import DamagedShardError, DataError, StudyError, counted, listed, shown
-from failmodes.runtime.hashing import fingerprint_of, identity_of
 from failmodes.runtime.packages import library_versions
 from failmodes.runtime.storage.files import StorePath, remove_stale_temporaries
 from failmodes.warehouse.schema import (
     EVALUATIONS,
-    FULL_LOGITS_CLASSES,
-    IMPORTED_FAMILY,
     MODELS,
-    PREDICTED_OUTPUT,
     PREDICTION_FACTS,
-    SCALED_LOG_SUM_EXP,
-    SCHEMA_VERSION,
     SOURCES,
 )
 from failmodes.warehouse.shards.format import Cell, ShardKey, published_cells, shard_path, write_dimension, write_shard
@@ -55,97 +45,6 @@ ELSEWHERE = "predictions were made elsewhere"
 AS_IMPORTED = "as imported"  # precision
 NOT_PAIRED = "cells show different images"
 NOT_FINITE = "not_finite_rows"  # fact of a shard
-SHOWN = 6
-
-
-class ImportedModel(NamedTuple):
-    """A model of a table, or one of its runs: its label, its training seed, and the name of the run in the table."""
-
-    label: str
-    seed: int | None = None
-    run: str | None = None
-
-    @property
-    def full_label(self) -> str:
-        """The label with the training seed, by which runs of one model are known."""
-        return self.label if self.seed is None else f"{self.label}, seed {self.seed}"
-
-
-@dataclass(frozen=True, eq=False)
-class CheckedTable:
-    """A table whose rows are all valid.
-
-    Attributes:
-        table: its rows.
-        dataset: its images.
-        former: the dataset that the output folder holds; None without one.
-        conditions: its cells.
-        classes: the classes of the rows, as `dataset` numbers them.
-        image_ids: (N,) int64.
-        models: its models and their runs.
-        model_codes: (N,) int64 model of each row.
-        kept: rows that are stored, ordered by model, cell and image.
-        half_step: half the step of rounded probabilities.
-        class_order: (C,) column of the outputs of each class; None without outputs.
-        left_out: columns that are not constant by image.
-    """
-
-    table: PredictionTable
-    dataset: TableDataset
-    former: TableDataset | None
-    conditions: Conditions
-    classes: ClassColumns
-    image_ids: NDArray[np.int64]
-    models: tuple[ImportedModel, ...]
-    model_codes: NDArray[np.int64]
-    kept: NDArray[np.int64]
-    half_step: float | None
-    class_order: NDArray[np.int64] | None
-    left_out: tuple[str, ...]
-
-    @cached_property
-    def image_hashes(self) -> NDArray[np.uint64]:
-        """Hash of the name of each image, by image_id."""
-        return text_hashes(self.dataset.images)
-
-    @cached_property
-    def class_hashes(self) -> NDArray[np.uint64]:
-        """Hash of the name of each class, and 0 for none at the end."""
-        return np.append(text_hashes(self.dataset.class_names), np.uint64(0))
-
-    def describe(self) -> list[str]:
-        """What the columns were taken for and what the table holds, one line per fact."""
-        columns: Columns = self.table.columns
-        lines = [f"columns: {columns.describe()}"]
-        if metadata := [name for name in columns.others if name not in self.left_out]:
-            lines.append(f"metadata of images: {listed(metadata, SHOWN)}")
-        if self.left_out:
-            lines.append(f"ignored, since they are not constant by image: {listed(self.left_out, SHOWN)}")
-        lines.append(self.dataset.describe())
-        lines += self._of_cells()
-        labels = list(dict.fromkeys(model.label for model in self.models))
-        runs = f", {counted(len(self.models), 'run')}" if any(model.run for model in self.models) else ""
-        lines.append(f"{counted(len(labels), 'model')}: {listed(labels, SHOWN)}{runs}")
-        return [*lines, *self._absent()]
-
-    def _of_cells(self) -> Iterator[str]:
-        cells = self.conditions.cells
-        named = [str(cell) for cell in cells if cell.corruption not in self.conditions.axes]
-        if named:
-            yield f"{counted(len(named), 'cell')}: {listed(named, SHOWN)}"
-        for axis, ranks in self.conditions.axes.values():
-            levels = ", ".join(f"{value:g} = {rank}" for value, rank in ranks.items())
-            yield f"severities of {axis.corruption}, {axis}: {levels}"
-        if not cells[0].is_clean:
-            yield "no reference level: there are accuracies, but no accuracy drops"
-
-    def _absent(self) -> Iterator[str]:
-        """What the table lacks, and what therefore is not measured."""
-        if self.table.outputs is None and self.table.confidence is None:
-            yield "no confidence: no calibration, no failure prediction"
-        if self.table.outputs is None:
-            yield "no logits of all classes: no log-loss, top-5 accuracy or temperature"
-        yield "no pixels: no distortion, thumbnails or attention"
 
 
 @dataclass(frozen=True)
@@ -171,7 +70,8 @@ class TableReport:
             lines = [f"already present, nothing to do: {evaluations}"]
         else:
             lines = [f"{counted(self.written, 'cell')} imported, {self.existing} already present: {evaluations}"]
-        return [*(note.line for note in self.notes if note.level == "warning"), *lines]
+        warnings = dict.fromkeys(note.line for note in self.notes if note.level == "warning")
+        return [*warnings, *lines]
 
 
 def check_tables(
@@ -210,6 +110,7 @@ def check_tables(
     image_ids = np.array([places[name] for name in image_names], np.int64)[images]
     models, model_codes = _models(table, options)
     order = _class_order(table, classes, dataset)
+    _check_agreement(table, classes)
     numbered = _renumbered(classes, dataset)
     kept = _distinct_rows(table, conditions, numbered, image_ids, model_codes)
     return CheckedTable(
@@ -229,7 +130,7 @@ def import_table(
         IncompleteRunError: `strict` is set and there are warnings.
         StorageError: the output folder cannot be written.
     """
-    evaluations = list(_evaluations(checked))
+    evaluations = list(table_evaluations(checked))
     notes = [note for evaluation in evaluations for note in evaluation.notes]
     if options.strict:
         refuse_warnings(notes)
@@ -241,7 +142,7 @@ def import_table(
     record_corruptions(output)
     record_levels(output, checked.conditions.source_id, checked.conditions.level_rows())
     write_dimension(output, SOURCES, checked.conditions.source_id, [checked.conditions.source_row()])
-    record_table_dataset(output, checked.dataset, checked.former)
+    record_table_dataset(output, checked.dataset)
     imported_from = listed([Path(part.name).name for part in checked.table.parts], SHOWN)
     facts = {"device": "elsewhere", "imported_from": imported_from, "versions": library_versions()}
     total = sum(len(evaluation.cells) for evaluation in evaluations)
@@ -254,7 +155,7 @@ def import_table(
         for cell, rows in evaluation.cells.items():
             if cell not in present:
                 key = ShardKey(evaluation.evaluation_id, cell)
-                write_shard(output, PREDICTION_FACTS, key, _facts(checked, rows), facts)
+                write_shard(output, PREDICTION_FACTS, key, prediction_facts(checked, rows), facts)
                 written += 1
             done += 1
             on_progress("cells", done, total)
@@ -336,6 +237,28 @@ def _check_confidence(table: PredictionTable) -> None:
             np.isnan(confidence) & (predictions.codes != NO_TEXT),
             lambda _: "no confidence, but other rows have one: complete the column, or leave it out",
         )
+
+
+def _check_agreement(table: PredictionTable, classes: ClassColumns) -> None:
+    """Refuse a predicted class that is not that of the largest output, where both are given."""
+    outputs = table.outputs
+    if outputs is None or classes.predicted is None:
+        return
+    wrong = np.zeros(len(table), np.bool_)
+    for start, stop in blocks(len(table), outputs.shape[1]):
+        values = np.asarray(outputs[start:stop])
+        predicted = classes.predicted[start:stop]
+        own = np.take_along_axis(values, np.maximum(predicted, 0)[:, None], axis=1)[:, 0]
+        wrong[start:stop] = (predicted != NO_PREDICTION) & (own < values.max(axis=1))
+    refuse(
+        table,
+        wrong,
+        lambda row: (
+            f"prediction {classes.names[classes.predicted[row]]!r} is not the class of the largest output, "  # type: ignore[index]
+            f"{classes.names[int(np.argmax(outputs[row]))]!r}: leave out the column, or correct the "
+            "order of the classes"
+        ),
+    )
 
 
 def _models(table: PredictionTable, options: TableOptions) -> tuple[tuple[ImportedModel, ...], NDArray[np.int64]]:
@@ -427,124 +350,7 @@ def _distinct_rows(
     return order
 
 
-class _Evaluation:
-    """An evaluation of a table: a model or one of its runs, and its rows by cell."""
-
-    def __init__(self, checked: CheckedTable, model: ImportedModel, rows: NDArray[np.int64], images: NDArray[np.int64]):
-        self.checked = checked
-        self.model = model
-        codes = checked.conditions.codes[rows]
-        starts = np.flatnonzero(np.diff(codes, prepend=-1))
-        self.cells: dict[Cell, NDArray[np.int64]] = {
-            checked.conditions.cells[codes[start]]: rows[start:stop]
-            for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True)
-        }
-        own = [checked.image_ids[part] for part in self.cells.values()]
-        self.paired = all(len(part) == len(own[0]) and bool((part == own[0]).all()) for part in own)
-        self.image_count = len(np.unique(np.concatenate(own)))
-        self.images = images  # of all runs of the model
-        self.model_id = identity_of(
-            {
-                "imported": {
-                    f"{cell.corruption}/{cell.severity}": self._fingerprint(part) for cell, part in self.cells.items()
-                },
-                "label": model.label,
-                "run": model.run,
-            }
-        )
-        self.evaluation_id = identity_of(
-            {
-                "schema": SCHEMA_VERSION,
-                "model": self.model_id,
-                "source": checked.conditions.source_id,
-                "images": self.subset_id,
-            }
-        )
-
-    @property
-    def subset_id(self) -> str:
-        """Hash of the names of all images of the model."""
-        return identity_of([self.checked.dataset.images[image] for image in self.images.tolist()])
-
-    @property
-    def notes(self) -> list[Note]:
-        """Notes and warnings about the predictions."""
-        label = self.model.full_label
-        kind = self.checked.table.columns.kind
-        known = "classes" if self.checked.table.confidence is None else "classes and their confidence"
-        notes = [Note("outputs", f"{kind or known} as imported", label, "note")]
-        if self.model.run is not None:
-            notes.append(Note("run", f"run {self.model.run} of the table", label, "note"))
-        if not self.paired:
-            notes.append(
-                Note("pairing", f"{NOT_PAIRED}: intervals of differences are of independent samples", label, "note")
-            )
-        predicted = self.checked.classes.predicted
-        if predicted is not None:
-            rows = np.concatenate([*self.cells.values()])
-            missing = int((predicted[rows] == NO_PREDICTION).sum())
-            if missing:
-                text = f"{missing:,} of {len(rows):,} predictions are missing; they count as incorrect"
-                notes.append(Note("missing_predictions", text, label))
-        return notes
-
-    def model_row(self, options: TableOptions) -> dict[str, Any]:
-        """The row of `models`."""
-        return {
-            "model_id": self.model_id,
-            "model_label": self.model.full_label,
-            "architecture": options.architecture,
-            "family": IMPORTED_FAMILY,
-            "class_count": len(self.checked.dataset.class_names),
-            "training_seed": self.model.seed,
-        }
-
-    def row(self, options: TableOptions) -> dict[str, Any]:
-        """The row of `evaluations`."""
-        return {
-            "evaluation_id": self.evaluation_id,
-            "study": options.dataset,
-            "model_id": self.model_id,
-            "dataset_id": self.checked.dataset.dataset_id,
-            "source_id": self.checked.conditions.source_id,
-            "image_count": self.image_count,
-            "subset": f"all {self.image_count:,} images of the table",
-            "subset_id": self.subset_id,
-            "precision": AS_IMPORTED,
-            "attention_method": "none",
-            "attention_note": ELSEWHERE,
-            "paired": self.paired,
-            "pairing_note": None if self.paired else NOT_PAIRED,
-        }
-
-    def _fingerprint(self, rows: NDArray[np.int64]) -> str:
-        """Hash of the predictions of a cell, which does not depend on how images and classes are numbered."""
-        checked = self.checked
-        images = checked.image_hashes[checked.image_ids[rows]]
-        order = np.argsort(images)
-        arrays: list[NDArray[Any]] = [images[order], checked.class_hashes[checked.classes.labels[rows]][order]]
-        if checked.classes.predicted is not None:
-            arrays.append(checked.class_hashes[checked.classes.predicted[rows]][order])
-        if checked.table.confidence is not None:
-            arrays.append(_plain_numbers(checked.table.confidence[rows])[order])
-        if checked.table.outputs is not None:
-            arrays.append(_plain_numbers(np.asarray(checked.table.outputs[rows])[:, checked.class_order])[order])
-        return fingerprint_of(arrays)
-
-
-def _evaluations(checked: CheckedTable) -> Iterator[_Evaluation]:
-    models = checked.model_codes[checked.kept]
-    starts = np.searchsorted(models, np.arange(len(checked.models) + 1))
-    of_model = [checked.kept[start:stop] for start, stop in zip(starts, starts[1:], strict=False)]
-    images: dict[str, NDArray[np.int64]] = {}
-    for model, rows in zip(checked.models, of_model, strict=True):
-        former = images.get(model.label, np.zeros(0, np.int64))
-        images[model.label] = np.union1d(former, checked.image_ids[rows])
-    for model, rows in zip(checked.models, of_model, strict=True):
-        yield _Evaluation(checked, model, rows, images[model.label])
-
-
-def _intact_cells(output: StorePath, evaluation: _Evaluation) -> set[Cell]:
+def _intact_cells(output: StorePath, evaluation: TableEvaluation) -> set[Cell]:
     """Cells that are published and not damaged."""
     intact = set()
     for cell in published_cells(output, evaluation.evaluation_id, attention=False):
@@ -552,50 +358,3 @@ def _intact_cells(output: StorePath, evaluation: _Evaluation) -> set[Cell]:
             read_rows(shard_path(output, PREDICTION_FACTS, ShardKey(evaluation.evaluation_id, cell)), PREDICTION_FACTS)
             intact.add(cell)
     return intact
-
-
-def _facts(checked: CheckedTable, rows: NDArray[np.int64]) -> pa.Table:
-    """Rows of `prediction_facts` of a cell."""
-    if checked.table.outputs is None:
-        return pa.Table.from_batches([_of_predictions(checked, rows)])
-    count = checked.table.outputs.shape[1]
-    omitted = [PREDICTED_OUTPUT, *[SCALED_LOG_SUM_EXP] * (count <= FULL_LOGITS_CLASSES)]
-    kind = checked.table.columns.kind
-    assert kind is not None
-    parts = []
-    for start, stop in blocks(len(rows), count):
-        block = rows[start:stop]
-        logits = as_logits(np.asarray(checked.table.outputs[block])[:, checked.class_order], kind)
-        logits = filled(logits, checked.half_step) if kind == "probabilities" else logits
-        columns = prediction_columns(logits, checked.classes.labels[block], kind)
-        parts.append(fact_rows(PREDICTION_FACTS, columns | {"image_id": checked.image_ids[block]}, omitted))
-    return pa.Table.from_batches(parts)
-
-
-def _of_predictions(checked: CheckedTable, rows: NDArray[np.int64]) -> pa.RecordBatch:
-    """Rows without outputs: columns that need more than class and confidence are null."""
-    assert checked.classes.predicted is not None
-    predicted = checked.classes.predicted[rows]
-    is_missing = predicted == NO_PREDICTION
-    columns: dict[str, Any] = {
-        "image_id": checked.image_ids[rows],
-        "label": checked.classes.labels[rows],
-        "predicted": np.ma.masked_array(predicted, is_missing),
-        "finite": ~is_missing,
-    }
-    if checked.table.confidence is not None:
-        confidence = checked.table.confidence[rows]
-        columns["confidence"] = np.ma.masked_array(confidence, is_missing | np.isnan(confidence))
-    return fact_rows(PREDICTION_FACTS, columns, [PREDICTED_OUTPUT, SCALED_LOG_SUM_EXP])
-
-
-def _plain_numbers(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Numbers whose bytes are equal where they are: −0 is 0, and all NaNs are the same."""
-    plain = values + 0.0
-    plain[np.isnan(plain)] = np.nan
-    return plain
-
-
-def text_hashes(texts: Sequence[str]) -> NDArray[np.uint64]:
-    """(K,) hash of each text."""
-    return np.array([int(identity_of(text), 16) for text in texts], np.uint64)

@@ -7,6 +7,7 @@ need no change.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,11 +69,10 @@ def stored_dataset(output: StorePath) -> TableDataset | None:
     Raises:
         DamagedShardError: its files are damaged.
     """
-    rows = [row for path in list_results_files(output, DATASETS) for row in read_rows(path, DATASETS).to_pylist()]
-    tables = sorted((row for row in rows if row["dataset_name"] == TABLE), key=lambda row: row["image_count"])
+    tables = _stored_rows(output)
     if not tables:
         return None
-    row = tables[-1]
+    row = max(tables, key=lambda row: (row["image_count"], row["class_count"]))
     dataset_id = row["dataset_id"]
     images = read_rows(dimension_path(output, IMAGES, dataset_id), IMAGES).sort_by("image_id")
     classes = read_rows(dimension_path(output, CLASSES, dataset_id), CLASSES).sort_by("class_index")
@@ -87,6 +87,12 @@ def stored_dataset(output: StorePath) -> TableDataset | None:
     ]
     labels = images["label"].to_numpy().astype(np.int64)
     return TableDataset(row["dataset_label"], tuple(images["file"].to_pylist()), labels, tuple(names), metadata)
+
+
+def _stored_rows(output: StorePath) -> list[dict[str, Any]]:
+    """Rows of `datasets` of tables."""
+    rows = [row for path in list_results_files(output, DATASETS) for row in read_rows(path, DATASETS).to_pylist()]
+    return [row for row in rows if row["dataset_name"] == TABLE]
 
 
 def extended(former: TableDataset, dataset: TableDataset) -> TableDataset:
@@ -139,8 +145,8 @@ def _joined(
     return [*joined, *("" if values is None else values[place] for place in new.tolist())]
 
 
-def record_table_dataset(output: StorePath, dataset: TableDataset, former: TableDataset | None) -> None:
-    """Store a dataset in place of a former one that it extends; evaluations of that one become evaluations of it."""
+def record_table_dataset(output: StorePath, dataset: TableDataset) -> None:
+    """Store a dataset in place of the one that it extends, if any, whose evaluations become evaluations of it."""
     if len(dataset.images) > MAX_IMAGES or len(dataset.class_names) > MAX_CLASSES:
         raise DataError(
             f"{dataset.label} has {len(dataset.images):,} images and {len(dataset.class_names):,} classes: at most "
@@ -164,8 +170,9 @@ def record_table_dataset(output: StorePath, dataset: TableDataset, former: Table
         "note": NOTE,
     }
     write_dimension(output, DATASETS, dataset_id, [row])
-    if former is not None and former.dataset_id != dataset_id:
-        _supersede(output, former.dataset_id, dataset_id)
+    for stored_row in _stored_rows(output):
+        if stored_row["dataset_id"] != dataset_id:  # the former one, or one that an interrupted import left
+            _supersede(output, stored_row["dataset_id"], dataset_id)
 
 
 def _supersede(output: StorePath, former_id: str, dataset_id: str) -> None:
