@@ -6,14 +6,24 @@ from decimal import Decimal
 from numbers import Real
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from failmodes.ingest.axes import Axis, level_rows, parse_axis
 from failmodes.ingest.corruptions.catalog import (
     SEVERITIES,
     STUDY_CORRUPTIONS,
     as_severity,
     corruption_info,
     corruptions_of_sets,
+    find_corruption_name,
 )
 from failmodes.ingest.corruptions.custom import resolve_corruptions
 from failmodes.ingest.study_types import (
@@ -29,6 +39,7 @@ from failmodes.runtime.errors import StudyError, did_you_mean, shown, translated
 Model = TypeVar("Model", bound=BaseModel)
 MAX_SEVERITIES = 5000
 MAX_KEY_LETTERS = 100  # that an error shows of a key
+AxisText = Annotated[str, Field(max_length=20_000)]
 Location = tuple[int | str, ...]  # of a key in nested tables, as pydantic gives it
 
 
@@ -40,6 +51,8 @@ class CorruptionSpec(StrictModel):
             headline metrics, "all" (the catalog, or with `published` whatever that dataset holds), and import paths
             (`module:name`) of users' own, which are registered.
         severities: levels above 0, up to 5; between whole numbers where the corruptions interpolate.
+        axes: the values of all levels of a corruption, from the clean images to the most severe, as `parse_axis` reads
+            them: `ε,/255,0..1..2..4..8,log`; severity 1 is the second value.
         recipe: which published parameters to generate with; default: those whose image size is the nearest.
         seeds: random seeds; each is a source of its own.
         noise: "shared": an image has the same random numbers at every severity; "independent": new ones at each.
@@ -52,6 +65,7 @@ class CorruptionSpec(StrictModel):
     severities: Annotated[list[Decimal], Field(min_length=1)] = [Decimal(s) for s in SEVERITIES]
     recipe: Literal["cifar-c", "imagenet-c"] | None = None
     seeds: CorruptionSeeds = [0]
+    axes: Annotated[dict[Name, AxisText], Field(max_length=1000)] = {}
     noise: Literal["shared", "independent"] = "shared"
     across_switches: Flag = False
     published: UserPath | None = None
@@ -81,6 +95,20 @@ class CorruptionSpec(StrictModel):
         with _as_problem():
             return unique_values(resolve_corruptions(names), "corruption")
 
+    @property
+    def level_axes(self) -> list[Axis]:
+        """The stated axes, by the names of the catalog."""
+        return [parse_axis(find_corruption_name(name) or name, text) for name, text in self.axes.items()]
+
+    def levels_of(self, source_id: str) -> list[dict[str, Any]]:
+        """Rows of the dimension `levels` of the study's whole severities, for a source of its corrupted images."""
+        severities = {0, *(int(severity) for severity in self.severities if severity == int(severity))}
+        return [
+            row
+            for axis in self.level_axes
+            for row in level_rows(source_id, axis, {axis.levels[rank]: rank for rank in sorted(severities)})
+        ]
+
     @field_validator("severities", mode="before")
     @classmethod
     def _levels(cls, severities: object) -> object:
@@ -90,6 +118,22 @@ class CorruptionSpec(StrictModel):
         if Decimal(0) in exact:
             raise ValueError("severity 0 is clean and always evaluated: leave it out")
         return exact
+
+    @field_validator("axes")
+    @classmethod
+    def _of_every_level(cls, axes: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        names, severities = info.data.get("names", []), info.data.get("severities", [])
+        with _as_problem():
+            for name, text in axes.items():
+                axis = parse_axis(find_corruption_name(name) or name, text)
+                if axis.corruption not in names:
+                    raise ValueError(f"the study has no corruption {shown(name)}: {did_you_mean(name, names)}")
+                if max(severities, default=0) > len(axis.levels) - 1:
+                    raise ValueError(
+                        f"axis of {shown(name)}: severity {max(severities).normalize():f} has no value: name every "
+                        "level from severity 0 on, as in 100..50..30..15..10..5"
+                    )
+        return axes
 
     @model_validator(mode="after")
     def _obtainable(self) -> "CorruptionSpec":
@@ -163,14 +207,14 @@ def first_problem(
     return f"{location}: {message}{more}" if location else f"{message}{more}"
 
 
-def exact_severities(severities: list[Any]) -> list[Decimal]:
+def exact_severities(severities: list[Any], most: int = SEVERITIES[-1]) -> list[Decimal]:
     """Severities of a file to thousandths, in their order, for a validator of pydantic's.
 
     Raises:
-        ValueError: one is not a number from 0 to 5, or occurs twice.
+        ValueError: one is not a number from 0 to `most`, or occurs twice.
     """
     with _as_problem():
-        return unique_values([as_severity(severity) for severity in _numbers(severities)], "severity")
+        return unique_values([as_severity(severity, most) for severity in _numbers(severities, most)], "severity")
 
 
 def _known_keys(model: Any, location: Location) -> list[str]:
@@ -194,11 +238,11 @@ def _as_problem() -> AbstractContextManager[None]:
     return translated(StudyError, lambda error: ValueError(str(error)))
 
 
-def _numbers(severities: list[Any]) -> list[Any]:
+def _numbers(severities: list[Any], most: int) -> list[Any]:
     """The severities, if they are numbers and not too many."""
     if len(severities) > MAX_SEVERITIES:
         raise ValueError(f"{len(severities):,} severities are given: in thousandths there are {MAX_SEVERITIES:,}")
     for severity in severities:
         if isinstance(severity, bool) or not isinstance(severity, Real | Decimal):
-            raise ValueError(f"severity {shown(severity)} is not a number: expected one above 0 and up to 5")
+            raise ValueError(f"severity {shown(severity)} is not a number: expected one above 0 and up to {most}")
     return severities

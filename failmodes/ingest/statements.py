@@ -28,7 +28,7 @@ from failmodes.runtime.errors import StudyError
 from failmodes.runtime.storage.locations import read_toml, study_files
 from failmodes.warehouse.curve_shapes import ClaimedShape
 from failmodes.warehouse.database_schema import MAX_CLAIMS
-from failmodes.warehouse.schema import CLEAN
+from failmodes.warehouse.schema import CLEAN, MAX_SEVERITY
 
 MAX_RULES = 1000
 MAX_CORRUPTIONS = 1000
@@ -42,7 +42,7 @@ def _severities(severities: object) -> object:
         return severities
     if not isinstance(severities, list | tuple) or not severities:
         raise ValueError('expected a list of severities such as [3, 4, 5], or "last"')
-    exact = exact_severities(list(severities))
+    exact = exact_severities(list(severities), MAX_SEVERITY)
     if Decimal(0) in exact:
         raise ValueError('severity 0 is clean: write corruptions = ["none"] instead')
     return exact
@@ -63,7 +63,7 @@ class CellsOf(StrictModel):
 
     Attributes:
         corruptions: names, as those of a statement; default: those of the statement.
-        severities: above 0 and up to 5, or "last"; default: those of the statement.
+        severities: above 0 and up to 999, or "last"; default: those of the statement.
     """
 
     corruptions: Corruptions | None = None
@@ -159,7 +159,7 @@ class InCells(OfCorruptions):
     """A statement about cells.
 
     Attributes:
-        severities: above 0 and up to 5, or "last"; default: the whole ones.
+        severities: above 0 and up to 999, or "last"; default: the whole ones.
     """
 
     severities: Severities = None

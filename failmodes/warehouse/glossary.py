@@ -81,7 +81,8 @@ GLOSSARY = (
     ),
     Term(
         "severity",
-        "strength of a corruption, 1 to 5 as published, 0 for clean images; levels are ordinal, not equally spaced",
+        "strength of a corruption: rank of its level, 1 to 5 as published, 0 for clean images; ordinal, not equally "
+        "spaced",
         column="accuracy_by_severity.severity",
         source=_HENDRYCKS,
     ),

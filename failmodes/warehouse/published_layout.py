@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from failmodes.runtime.errors import DataError, StorageError, StudyError, first_line, printable, shown
 from failmodes.runtime.storage.files import read_text
 from failmodes.warehouse.output_files import write_output
-from failmodes.warehouse.schema import CLEAN
+from failmodes.warehouse.schema import CLEAN, MAX_SEVERITY
 
 LAYOUT_HINT = (
     "expected RobustBench's layout: a row of corruptions, a row of severities, one row per model with accuracies 0-1"
@@ -43,7 +43,7 @@ def _one_line(text: str) -> str:
 
 Value = TypeVar("Value")
 _CorruptionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,59}$"), AfterValidator(_not_clean)]
-_Severity = Annotated[Decimal, Field(gt=0, le=5, decimal_places=3)]
+_Severity = Annotated[Decimal, Field(gt=0, le=MAX_SEVERITY, decimal_places=3)]
 _HEAD = TypeAdapter(dict[str, tuple[_CorruptionName, _Severity]])
 _SHARES = TypeAdapter(dict[str, Annotated[Decimal, Field(ge=0, le=1)]])
 _PERCENT = TypeAdapter(dict[str, Annotated[Decimal, Field(ge=0, le=100)]])

@@ -1,4 +1,4 @@
-"""Results on levels of any number, without a reference level, on clean images only, and of other images in each cell."""
+"""Results on any number of levels, without a reference level, on clean images only, of other images in each cell."""
 
 from pathlib import Path
 

@@ -20,6 +20,9 @@ BAD_SPECS: dict[str, tuple[type, dict[str, Any], str]] = {
     "misspelt": (CorruptionSpec, {"names": ["gausian_noise"]}, "did you mean 'gaussian_noise'"),
     "twice": (CorruptionSpec, {"names": ["fog", "fog"]}, "named twice"),
     "clean severity": (CorruptionSpec, {"severities": [0, 1]}, "always evaluated: leave it out"),
+    "axis of two ends": (CorruptionSpec, {"names": ["contrast"], "axes": {"contrast": "%,100..1"}}, "name every level"),
+    "axis of another": (CorruptionSpec, {"names": ["contrast"], "axes": {"fog": "0..1"}}, "no corruption 'fog'"),
+    "axis of words": (CorruptionSpec, {"names": ["contrast"], "axes": {"contrast": "much"}}, "has no range of levels"),
     "severity": (CorruptionSpec, {"severities": [1, 5.5]}, "5.5 is out of range"),
     "no severity": (CorruptionSpec, {"severities": [float("nan")]}, "out of range"),
     "switches": (

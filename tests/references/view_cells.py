@@ -13,7 +13,7 @@ from failmodes.warehouse.metrics.metric import all_metrics
 Key = tuple[Any, ...]
 OF_POINTS = {"evaluation_id", "corruption", "severity", "severity_before", "score", "target", "model_label",
              "corruption_label", "corruption_group", "corruption_order", "headline", "dataset_label",
-             "reason"}  # fmt: skip
+             "reason", "level_value", "level_unit"}  # fmt: skip
 
 
 def near(expected: Any) -> Any:

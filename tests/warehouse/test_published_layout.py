@@ -63,7 +63,7 @@ def test_the_name_of_a_file_tells_its_data_set(tmp_path: Path, stem: str, name: 
         (",none,fog\n,1,2\nA,.5,.5\n", "'none': the clean images are not a corruption"),
         (",fog,fog\n,1,six\nA,.5,.5\n", "column 3: 'six': expected a valid decimal"),
         (",fog,fog\n,0,1\nA,.5,.5\n", "'0': expected greater than 0"),
-        (",fog,fog\n,1,5.5\nA,.5,.5\n", "'5.5': expected less than or equal to 5"),
+        (",fog,fog\n,1,1000\nA,.5,.5\n", "'1000': expected less than or equal to 999"),
         (",fog,fog\n,1,1.0\nA,.5,.5\n", "fog at severity 1 occurs twice"),
         (HEAD + "A,.5\n", "line 3: 2 cells, the first row has 3"),
         (HEAD + "A,.5,.5,.5\n", "line 3: 4 cells"),

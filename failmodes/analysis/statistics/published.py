@@ -26,9 +26,10 @@ from failmodes.runtime.hashing import identity_of, source_hash
 from failmodes.warehouse.database.connection import read_once
 from failmodes.warehouse.database.published import published_of
 from failmodes.warehouse.database_schema import PUBLISHED_SHAPES
-from failmodes.warehouse.schema import CLEAN
+from failmodes.warehouse.schema import CLEAN, MAX_SEVERITY
 
-_SOUND = "accuracy between 0 and 1 and severity between 0 and 5"  # a warehouse from outside may contain anything
+# A warehouse from outside may contain anything
+_SOUND = f"accuracy between 0 and 1 and severity between 0 and {MAX_SEVERITY}"
 
 
 class PublishedMean(NamedTuple):

@@ -139,11 +139,11 @@ def nearest_recipe(height_px: int, width_px: int) -> str:
     return min(RECIPES, key=lambda name: abs(math.log(side / RECIPES[name].side_px)))
 
 
-def as_severity(severity: Severity) -> Decimal:
+def as_severity(severity: Severity, most: int = SEVERITIES[-1]) -> Decimal:
     """The severity to thousandths, as results store it.
 
     Raises:
-        StudyError: it is not a number from 0 to 5.
+        StudyError: it is not a number from 0 to `most`.
     """
     try:
         text = str(severity)
@@ -153,8 +153,8 @@ def as_severity(severity: Severity) -> Decimal:
         exact = Decimal(text).quantize(THOUSANDTH, ROUND_HALF_EVEN)
     except InvalidOperation:
         exact = Decimal("nan")
-    if not (exact.is_finite() and 0 <= exact <= SEVERITIES[-1]):
-        raise StudyError(f"severity {text[:60]} is out of range: expected a number from 0 (clean) to {SEVERITIES[-1]}")
+    if not (exact.is_finite() and 0 <= exact <= most):
+        raise StudyError(f"severity {text[:60]} is out of range: expected a number from 0 (clean) to {most}")
     return exact
 
 

@@ -15,9 +15,9 @@ with onsets as (
 select
     corruption,
     image_id,
-    onset_severity, -- first severity at which it is incorrect, 0 to 5; 0 if incorrect when clean, null if never
+    onset_severity, -- first severity at which it is incorrect, 0 to 999; 0 if incorrect when clean, null if never
     -- incorrect on the grid (right-censored)
-    last_correct_severity, -- severity before the onset, 0 to 5: lower end of the interval that holds it; null if
+    last_correct_severity, -- severity before the onset, 0 to 999: lower end of the interval that holds it; null if
     -- incorrect when clean
     clean_correct, -- whether it is correct when clean
     correctness_pattern, -- a digit a severity, from clean on: 1 correct, 0 incorrect
