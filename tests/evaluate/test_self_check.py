@@ -14,8 +14,8 @@ from torch import nn
 from torchvision.transforms import v2
 
 import failmodes
-from failmodes.evaluate.fact_rows import fact_rows
 from failmodes.evaluate.engine.statistics import prediction_columns, prediction_statistics
+from failmodes.evaluate.fact_rows import fact_rows
 from failmodes.evaluate.models.live import live_model
 from failmodes.evaluate.models.model import OutputMap
 from failmodes.evaluate.self_check import clean_notes, clean_rows, image_warnings, model_warnings

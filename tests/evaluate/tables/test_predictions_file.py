@@ -1,6 +1,5 @@
 """Reading of predictions files: columns, formats and damaged files."""
 
-from pathlib import Path
 
 import polars as pl
 import pytest
