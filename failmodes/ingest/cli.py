@@ -145,6 +145,14 @@ def corrupt(
             help="For a folder: side of the center crop, which is then corrupted. ImageNet-C: 224.", metavar="PX"
         ),
     ] = None,
+    with_list: Annotated[
+        bool,
+        typer.Option(
+            "--list",
+            help="To predict elsewhere: also write the clean images (none/0/) and images.csv, with file, image, label,"
+            " corruption and severity of every image of this command. For imagenet-c.",
+        ),
+    ] = False,
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -164,6 +172,8 @@ def corrupt(
       failmodes corrupt cifar10 --path data/cifar10 --to data/CIFAR-10-C
 
       failmodes corrupt folder --path val --resize 256 --image-size 224 --to val-C
+
+      failmodes corrupt folder --path val --resize 256 --image-size 224 --to val-C --list
     """
     import sys
 
@@ -183,9 +193,11 @@ def corrupt(
         seed=seed,
         noise=noise,
         across_switches=across_switches,
+        listed=with_list,
     )
     dataset = validate(
         DatasetSpec, kind=kind, path=path, split=split, images=images, image_size=image_size, resize=resize
     )
     say(printable(str(write_corrupted_dataset(dataset, options, to, cache))))
-    suggest(f'failmodes init, and in the study published = "{to}"')
+    elsewhere = f"failmodes import PREDICTIONS --to runs/mine, with predictions for {to / 'images.csv'}"
+    suggest(elsewhere if with_list else f'failmodes init, and in the study published = "{to}"')

@@ -25,7 +25,7 @@ from failmodes.ingest.corrupted_datasets.manifest import (
     publish_manifest,
     read_manifest,
 )
-from failmodes.ingest.corrupted_datasets.set_writer import SetPart, SetWriter
+from failmodes.ingest.corrupted_datasets.set_writer import CLEAN_PART, SetPart, SetWriter
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS, SEVERITIES, as_severity, severity_text
 from failmodes.ingest.corruptions.kernels.frost import frost_folder
 from failmodes.ingest.datasets.dataset import balanced_subset
@@ -48,6 +48,7 @@ from failmodes.runtime.terminal import note
 
 HIDDEN_FOLDER = ".failmodes"
 LOCK_FILE = "lock"
+LIST_FILE = "images.csv"
 OPTIONS = {"kind": "KIND", "names": "--corruption", "severities": "--severity", "seeds": "--seed"}  # others: as the key
 
 SpecModel = TypeVar("SpecModel", bound=BaseModel)
@@ -62,6 +63,7 @@ class SetOptions(NamedTuple):
         encoding: the format of its files.
         corruptions: which ones, at which severities (ascending), with which recipe, seed and noise mode.
         left_out: if no corruption is requested, those that cannot be generated here, each with the reason.
+        listed: whether the clean images and a list of all files are written too.
     """
 
     layout: str
@@ -69,6 +71,7 @@ class SetOptions(NamedTuple):
     encoding: str
     corruptions: CorruptionSpec
     left_out: dict[str, str]
+    listed: bool = False
 
 
 def parse_options(
@@ -82,6 +85,7 @@ def parse_options(
     seed: int,
     noise: str,
     across_switches: bool,
+    listed: bool = False,
 ) -> SetOptions:
     """Check options, and fill in defaults for a dataset of this kind.
 
@@ -104,6 +108,8 @@ def parse_options(
         )
     if encoding is not None and encoding not in writer.encodings:
         raise StudyError(f"--format is for --layout {others}: {layout} files are {' or '.join(writer.encodings)}")
+    if listed and not writer.part_per_severity:
+        raise StudyError(f"--list is for --layout {others}: {layout} files hold many images each")
     left_out = {} if corruptions else _unavailable(levels, across_switches)
     spec = validate(
         CorruptionSpec,
@@ -114,7 +120,7 @@ def parse_options(
         noise=noise,
         across_switches=across_switches,
     )
-    return SetOptions(layout, writer, encoding or writer.encodings[0], spec, left_out)
+    return SetOptions(layout, writer, encoding or writer.encodings[0], spec, left_out, listed)
 
 
 def validate(model: type[SpecModel], **values: Any) -> SpecModel:
@@ -192,6 +198,8 @@ def write_corrupted_dataset(spec: DatasetSpec, options: SetOptions, folder: Path
         for name, reason in options.left_out.items():
             note(f"corrupt: {name} is left out: {reason}")
         _write_parts(writer, manifest, missing, work)
+        if options.listed:
+            atomic_write_bytes(folder / LIST_FILE, writer.list_files([*existing, *missing]))
     written, kept = (sum(len(part.severities) for part in parts) for parts in (missing, existing))
     note(f"corrupt: {written} corruptions × severities written, {kept} already present")
     return folder
@@ -253,21 +261,29 @@ def _plan(writer: SetWriter, options: SetOptions) -> tuple[Manifest, list[SetPar
     manifest = _manifest(writer, options, stored)
     existing: list[SetPart] = []
     missing: list[SetPart] = []
-    for part in writer.parts(options.corruptions.names, options.corruptions.severities):
+    clean = [CLEAN_PART] if options.listed else []
+    for part in [*clean, *writer.parts(options.corruptions.names, options.corruptions.severities)]:
         (existing if _is_done(manifest, writer, part) else missing).append(part)
     for part in missing:
         path = writer.path(part)
         target = writer.folder / (path.parts[0] if stored is None else path)
         if target.exists():
             raise StudyError(f"{target} exists and `{MADE_BY}` did not write it: choose another folder with --to")
-    for name, content in writer.other_files().items():
-        path = writer.folder / name
-        if path.exists() and (check_regular(path) != len(content) or path.read_bytes() != content):
-            raise StudyError(f"{path} exists and holds something else: choose another folder with --to")
+    _refuse_other_files(writer, new_list=options.listed and stored is None)
     for corruption, severities in missing:  # corrupt one image in each requested way: errors come before any writing
         for severity in {severities[0], *(s for s in severities if s != int(s))}:
             writer.corrupted(corruption, severity, writer.image_ids[:1])
     return manifest, existing, missing
+
+
+def _refuse_other_files(writer: SetWriter, *, new_list: bool) -> None:
+    """Refuse files beside the parts that were not written here."""
+    for name, content in writer.other_files().items():
+        path = writer.folder / name
+        if path.exists() and (check_regular(path) != len(content) or path.read_bytes() != content):
+            raise StudyError(f"{path} exists and holds something else: choose another folder with --to")
+    if new_list and (writer.folder / LIST_FILE).exists():
+        raise StudyError(f"{writer.folder / LIST_FILE} exists and `{MADE_BY}` did not write it: choose another --to")
 
 
 def _manifest(writer: SetWriter, options: SetOptions, stored: Manifest | None) -> Manifest:

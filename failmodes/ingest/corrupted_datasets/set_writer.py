@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from failmodes.ingest.corrupted_datasets.manifest import format_id_ranges
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.sources import GeneratedSource
+from failmodes.warehouse.schema import CLEAN
 
 CHUNK_BYTES = 1 << 25  # clean images at a time; as much again when corrupted
 ProgressCallback = Callable[[int], None]
@@ -22,10 +23,13 @@ Fingerprints = dict[str, str]  # by severity, as its folder is called
 
 
 class SetPart(NamedTuple):
-    """The unit that is published in one step: a corruption at some severities."""
+    """The unit that is published in one step: a corruption at some severities, or CLEAN_PART."""
 
     corruption: str
     severities: tuple[Decimal, ...]
+
+
+CLEAN_PART = SetPart(CLEAN, (Decimal(0),))
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +74,10 @@ class SetWriter(ABC):
             OSError: it cannot be written.
         """
 
+    def list_files(self, parts: Sequence[SetPart]) -> bytes:
+        """CSV of the images of these parts, for layouts with a file per image."""
+        raise NotImplementedError
+
     def other_files(self) -> dict[str, bytes]:
         """Content of the files besides parts and manifest, by name."""
         return {}
@@ -92,8 +100,10 @@ class SetWriter(ABC):
             yield self.corrupted(corruption, severity, self.image_ids[first : first + step])
 
     def corrupted(self, corruption: str, severity: Decimal, image_ids: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Corrupted images (n, H, W, 3) uint8."""
+        """Corrupted images (n, H, W, 3) uint8; those of CLEAN_PART as they are."""
         clean = np.asarray(self.dataset.images[image_ids])
+        if corruption == CLEAN:
+            return clean
         return self.source.corrupted(clean, corruption, severity, image_ids, threads=os.cpu_count() or 1)
 
     def manifest(self) -> dict[str, Any]:

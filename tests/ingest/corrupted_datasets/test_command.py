@@ -39,6 +39,7 @@ ERRORS: dict[str, tuple[list[str], str]] = {
     "no path": (["cifar10"], "needs --path"),
     "missing path": (["cifar10", "--path", "nowhere"], "nowhere does not exist"),
     "format of arrays": (["digits", "--format", "png"], "--format is for --layout imagenet-c"),
+    "list of arrays": (["digits", "--list"], "--list is for --layout imagenet-c"),
     "too many images": (["digits", "--images", "501"], "request 1 to 500"),
     "negative seed": (["digits", "--seed", "-1"], "--seed: "),
     "size of digits": (["digits", "--image-size", "224"], "--image-size is for kind 'folder'"),

@@ -6,7 +6,9 @@ severity holds the same ones. Names are open: Tiny-ImageNet-C, ImageNet-C-bar an
 folders of severities by parameters, such as `sparkles/6.00` (`make_imagenet_c_bar.py`): these are severities by rank.
 """
 
+import csv
 import hashlib
+import io
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -44,9 +46,11 @@ from failmodes.ingest.datasets.folder_listing import IMAGE_SUFFIXES, MAX_NAME_SH
 from failmodes.runtime.errors import DataError, listed, printable
 from failmodes.runtime.hashing import DIGEST_BYTES, file_digest, identity_of
 from failmodes.runtime.storage.files import fsync
+from failmodes.warehouse.schema import CLEAN
 
 JPEG, JPEG_QUALITY = "jpeg", 85  # as ImageNet-C was published
 GROUP_FOLDERS = ("noise", "blur", "weather", "digital", "extra")  # of the published archives
+LIST_COLUMNS = ("file", "image", "label", "corruption", "severity")
 NUMBER = re.compile(r"[0-9]{1,3}(\.[0-9]{1,9})?")  # names a folder that may be of a severity
 Cells = dict[str, dict[Decimal, Path]]
 FIX = f": {FETCH_AGAIN}"
@@ -129,7 +133,7 @@ class ImageNetCDataset(CorruptedDataset):
 def corruption_folders(folder: Path) -> tuple[dict[str, Path], list[str]]:
     """Folders of corruptions by name, directly in `folder` or in `noise`, `blur` and so on; and the other entries.
 
-    A folder is a corruption's if it has a folder named by a severity, such as `1`.
+    A folder is a corruption's if it has a folder named by a severity, such as `1`; that of clean images is not.
 
     Raises:
         DataError: a corruption has two folders, or a folder cannot be read.
@@ -145,7 +149,7 @@ def corruption_folders(folder: Path) -> tuple[dict[str, Path], list[str]]:
             path = folder / parent / entry
             if folder_of_name.setdefault(name, path) != path:
                 raise DataError(f"{name} has two folders, {folder_of_name[name]} and {path}: remove one")
-        known = [*entries, *(groups if not parent else ())]
+        known = [*entries, *((*groups, CLEAN) if not parent else ())]
         others += unnamed + [f"{parent}/{entry}".removeprefix("/") for entry in other_entries(folder / parent, known)]
     return folder_of_name, others
 
@@ -157,7 +161,7 @@ def _with_severities(folder: Path) -> list[str]:
     return [
         name
         for name in list_entries(folder, FIX).folders
-        if any(map(NUMBER.fullmatch, list_entries(folder / name, FIX).folders))
+        if name != CLEAN and any(map(NUMBER.fullmatch, list_entries(folder / name, FIX).folders))
     ]
 
 
@@ -217,6 +221,20 @@ class TreeWriter(SetWriter):
     def path(self, part: SetPart) -> Path:
         """The severity's folder."""
         return Path(part.corruption, severity_text(part.severities[0]))
+
+    def list_files(self, parts: Sequence[SetPart]) -> bytes:
+        """CSV of the images of these parts: file within the dataset's folder, image, label, corruption, severity."""
+        names = image_names(self.dataset)
+        content = io.StringIO()
+        writer = csv.writer(content, lineterminator="\n")
+        writer.writerow(LIST_COLUMNS)
+        for part in parts:
+            cell = self.path(part).as_posix()
+            for image_id, file in zip(self.image_ids, self.files, strict=True):
+                label = self.dataset.class_names[self.dataset.labels[image_id]]
+                severity = severity_text(part.severities[0])
+                writer.writerow((f"{cell}/{file}", names[image_id], label, part.corruption, severity))
+        return content.getvalue().encode("utf-8", "surrogateescape")
 
     def is_whole(self, part: SetPart) -> bool:
         """Whether the folder has the expected number of images."""

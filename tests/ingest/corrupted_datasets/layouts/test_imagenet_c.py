@@ -1,5 +1,6 @@
 """Published trees as ImageNet-C's: what they hold, how their images pair with clean ones, and what is wrong."""
 
+import csv
 import shutil
 from collections.abc import Callable
 from decimal import Decimal
@@ -7,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corrupted_datasets import DIGITS, open_tree, set_options
+from corrupted_datasets import DIGITS, contents, open_tree, set_options
 from PIL import Image
 
 from failmodes.ingest.corrupted_datasets.command import write_corrupted_dataset
+from failmodes.ingest.corrupted_datasets.corrupted_dataset import image_names
+from failmodes.ingest.corrupted_datasets.layouts.imagenet_c import corruption_folders
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
 from failmodes.ingest.datasets.layout import DatasetSpec
@@ -102,6 +105,27 @@ def test_a_tree_has_a_folder_a_severity_and_jpegs_of_the_published_quality(tmp_p
         assert (tmp_path / "jpeg" / f"{name}.JPEG").read_bytes() == expected.read_bytes()
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "png" / f"{name}.png")), image)
     assert len(list((tmp_path / "jpeg").rglob("*.*"))) == 2 * 40 + 1 + 1, "and the folder 2.5, and the manifest"
+
+
+def test_a_list_has_every_image_and_the_clean_ones_beside_the_set(tmp_path: Path, digits: Dataset) -> None:
+    chosen = set_options(layout="imagenet-c", encoding="png", corruptions=["fog"], severities=["1", "2.5"])
+    write_corrupted_dataset(DIGITS, chosen, tmp_path / "set")
+    before = contents(tmp_path / "set")
+    write_corrupted_dataset(DIGITS, chosen._replace(listed=True), tmp_path / "set")
+    after = contents(tmp_path / "set")
+    assert before.items() - after.items() == {("manifest.json", before["manifest.json"])}
+    rows = list(csv.DictReader((tmp_path / "set" / "images.csv").open(newline="")))
+    assert {row["file"] for row in rows} == {name for name in after if name.endswith(".png")}
+    assert {(row["corruption"], row["severity"]) for row in rows} == {("none", "0"), ("fog", "1"), ("fog", "2.5")}
+    names = image_names(digits)
+    labels = {names[image_id]: digits.class_names[digits.labels[image_id]] for image_id in range(len(names))}
+    assert all(row["label"] == labels[row["image"]] for row in rows)
+    for row in rows:
+        if row["corruption"] == "none":
+            pixels = np.asarray(Image.open(tmp_path / "set" / row["file"]))
+            np.testing.assert_array_equal(pixels, digits.images[names.index(row["image"])])
+    folders, others = corruption_folders(tmp_path / "set")
+    assert (list(folders), others) == (["fog"], []), "clean images are no corruption, and no foreign files"
 
 
 def test_class_names_that_cannot_be_folders_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
