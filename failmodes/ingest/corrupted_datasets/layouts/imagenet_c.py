@@ -223,8 +223,7 @@ class TreeWriter(SetWriter):
         return Path(part.corruption, severity_text(part.severities[0]))
 
     def list_files(self, parts: Sequence[SetPart]) -> bytes:
-        """CSV of the images of these parts: file within the dataset's folder, image, label, corruption, severity."""
-        names = image_names(self.dataset)
+        """CSV of the images of these parts: file within the dataset's folder, image (file within the part's), and others."""
         content = io.StringIO()
         writer = csv.writer(content, lineterminator="\n")
         writer.writerow(LIST_COLUMNS)
@@ -233,7 +232,7 @@ class TreeWriter(SetWriter):
             for image_id, file in zip(self.image_ids, self.files, strict=True):
                 label = self.dataset.class_names[self.dataset.labels[image_id]]
                 severity = severity_text(part.severities[0])
-                writer.writerow((f"{cell}/{file}", names[image_id], label, part.corruption, severity))
+                writer.writerow((f"{cell}/{file}", file, label, part.corruption, severity))
         return content.getvalue().encode("utf-8", "surrogateescape")
 
     def is_whole(self, part: SetPart) -> bool:

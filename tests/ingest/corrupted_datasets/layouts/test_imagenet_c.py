@@ -117,7 +117,7 @@ def test_a_list_has_every_image_and_the_clean_ones_beside_the_set(tmp_path: Path
     rows = list(csv.DictReader((tmp_path / "set" / "images.csv").open(newline="")))
     assert {row["file"] for row in rows} == {name for name in after if name.endswith(".png")}
     assert {(row["corruption"], row["severity"]) for row in rows} == {("none", "0"), ("fog", "1"), ("fog", "2.5")}
-    names = image_names(digits)
+    names = [f"{name}.png" for name in image_names(digits)]
     labels = {names[image_id]: digits.class_names[digits.labels[image_id]] for image_id in range(len(names))}
     assert all(row["label"] == labels[row["image"]] for row in rows)
     for row in rows:
