@@ -266,6 +266,7 @@ def import_predictions(
     label: str | None = None,
     columns: Mapping[str, str] | None = None,
     dataset: str | None = None,
+    images: "str | PathLike[str] | None" = None,
     image_pattern: str | None = None,
     axes: Mapping[str, str] | None = None,
     level_pattern: str | None = None,
@@ -296,6 +297,7 @@ def import_predictions(
         label: the model's name in charts, if no column names it. Default: the name of the file, or "model".
         columns: column of a role, where its name is not a common one: {"image": "stimulus"}.
         dataset: name of the dataset in charts. Default: that of the folder.
+        images: folder with the images, by their names in the table: thumbnails and duplicates are then known.
         image_pattern: regular expression of the part of an image's name to keep.
         axes: axis of the levels of a corruption, from the reference level: {"contrast": "%,100..1,log"}.
         level_pattern: regular expression of the level in a text such as c30.
@@ -322,7 +324,8 @@ def import_predictions(
     file_name = next((Path(one).name.partition(".")[0] for one in tables if isinstance(one, str | Path)), "model")
     options = table_options(
         output, columns=(columns or {}).items(), label=label or file_name, dataset=dataset, architecture=architecture,
-        image_pattern=image_pattern, level_pattern=level_pattern, reference=reference, axes=(axes or {}).items(),
+        images=None if images is None else user_path(images), image_pattern=image_pattern, level_pattern=level_pattern,
+        reference=reference, axes=(axes or {}).items(),
         missing=missing, more_classes=more_classes, renormalize=renormalize, strict=strict,
     )  # fmt: skip
     checked = check_tables(tables, output, options)

@@ -250,6 +250,9 @@ def import_(
     dataset: Annotated[
         str | None, typer.Option(help="Dataset name in charts. Default: the name of the folder.", metavar="NAME")
     ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder with the images, by their names in the table.", metavar="FOLDER")
+    ] = None,
     image_pattern: Annotated[
         str | None, typer.Option(help="Regular expression of the part of an image name to keep.", metavar="REGEX")
     ] = None,
@@ -329,8 +332,8 @@ def import_(
     _check_import_options(
         to,
         {
-            "--dry-run": dry_run, "--dataset": dataset, "--image-pattern": image_pattern, "--axis": axis,
-            "--level-pattern": level_pattern, "--reference": reference, "--missing": missing,
+            "--dry-run": dry_run, "--dataset": dataset, "--images": images, "--image-pattern": image_pattern,
+            "--axis": axis, "--level-pattern": level_pattern, "--reference": reference, "--missing": missing,
             "--more-classes": more_classes,
         },
         {"--seed": seed is not None, "--only-study": only_study},
@@ -344,9 +347,9 @@ def import_(
         return
     options = table_options(
         to, columns=named_columns, label=label or paths[0].name.partition(".")[0], dataset=dataset,
-        architecture=architecture, image_pattern=image_pattern, level_pattern=level_pattern, reference=reference,
-        axes=parse_axes(axis or ()), missing=() if missing is None else missing.split(","), more_classes=more_classes,
-        renormalize=renormalize, strict=strict,
+        architecture=architecture, images=images, image_pattern=image_pattern, level_pattern=level_pattern,
+        reference=reference, axes=parse_axes(axis or ()), missing=() if missing is None else missing.split(","),
+        more_classes=more_classes, renormalize=renormalize, strict=strict,
     )  # fmt: skip
     _import_tables(paths, to, options, dry_run=dry_run)
 

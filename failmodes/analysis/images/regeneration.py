@@ -135,7 +135,7 @@ def _made(
     if corruption == CLEAN:
         return known
     if source["source_kind"] == OF_TABLE:
-        raise StudyError("the predictions were imported as a table: the pixels of its images are unknown")
+        raise StudyError("the predictions were imported as a table: the pixels of its corrupted images are unknown")
     if source["source_kind"] != "generated":
         opened = open_study()
         pixels = opened.published(source_id, corruption, severity, image_ids) if opened is not None else None

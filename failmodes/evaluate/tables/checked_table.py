@@ -106,7 +106,8 @@ class CheckedTable:
             yield "no confidence: no calibration, no failure prediction"
         if self.table.outputs is None:
             yield "no logits of all classes: no log-loss, top-5 accuracy or temperature"
-        yield "no pixels: no distortion, thumbnails or attention"
+        if not self.dataset.pixel_hashes:
+            yield "no pixels: no distortion, thumbnails or attention"
 
 
 def _text_hashes(texts: Sequence[str]) -> NDArray[np.uint64]:

@@ -24,6 +24,7 @@ from failmodes.evaluate.tables.outputs import (
 from failmodes.evaluate.tables.reading import NO_TEXT, PredictionTable, ProgressCallback, read_tables
 from failmodes.evaluate.tables.table_dataset import TableDataset, extended, record_table_dataset, stored_dataset
 from failmodes.evaluate.tables.table_evaluations import TableEvaluation, prediction_facts, table_evaluations
+from failmodes.evaluate.tables.table_images import with_pixels
 from failmodes.ingest.axes import record_levels
 from failmodes.ingest.data_files import check_names
 from failmodes.ingest.sources import record_corruptions
@@ -102,6 +103,8 @@ def check_tables(
     labels = _labels_of_images(table, images, len(image_names), classes)
     metadata, left_out = _metadata(table, images, len(image_names))
     own = TableDataset(options.dataset, image_names, labels, classes.names, metadata)
+    if options.images is not None:
+        own = with_pixels(own, options.images, on_progress)
     dataset = own if former is None else extended(former, own)
     _check_confidence(table)
     found = None if table.outputs is None else check_outputs(table, None, renormalize=options.renormalize)

@@ -35,6 +35,7 @@ class TableOptions:
         label: name of the model, where no column names it.
         dataset: name of the dataset on charts.
         architecture: architecture of the models, as the user states it.
+        images: folder with the images, by their names; None without pixels.
         image_pattern: regular expression of the part of an image's name to keep.
         level_pattern: regular expression of the level in a text such as c30.
         reference: word of the reference level.
@@ -49,6 +50,7 @@ class TableOptions:
     label: str
     dataset: str
     architecture: str = IMPORTED_FAMILY
+    images: Path | None = None
     image_pattern: str | None = None
     level_pattern: str | None = None
     reference: str | None = None
@@ -66,6 +68,7 @@ def table_options(
     label: str,
     dataset: str | None = None,
     architecture: str = IMPORTED_FAMILY,
+    images: Path | None = None,
     image_pattern: str | None = None,
     level_pattern: str | None = None,
     reference: str | None = None,
@@ -87,9 +90,9 @@ def table_options(
     }  # fmt: skip
     validate(TableNames, names, "import")
     return TableOptions(
-        **names, columns=named_columns(columns), image_pattern=image_pattern, level_pattern=level_pattern,
-        reference=reference, axes=_axes(axes), missing=missing, more_classes=more_classes, renormalize=renormalize,
-        strict=strict,
+        **names, columns=named_columns(columns), images=images, image_pattern=image_pattern,
+        level_pattern=level_pattern, reference=reference, axes=_axes(axes), missing=missing, more_classes=more_classes,
+        renormalize=renormalize, strict=strict,
     )  # fmt: skip
 
 

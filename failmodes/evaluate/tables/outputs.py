@@ -51,7 +51,7 @@ def prediction_columns(logits: NDArray[np.float32], labels: NDArray[np.int64], k
     Columns are masked where logits are not finite. Of probabilities, what depends on the unknown constant of their
     logits is None.
     """
-    finite = np.isfinite(logits).all(axis=1)
+    finite = np.asarray(np.isfinite(logits).all(axis=1))
     kept = np.where(finite[:, None], logits, np.float32(0))
     classes = np.argsort(-kept, axis=1, kind="stable")
     ordered = np.take_along_axis(kept, classes, axis=1)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from failmodes.ingest.datasets.dataset import MAX_CLASSES, MAX_IMAGES, class_rows, image_rows, metadata_rows
@@ -29,7 +30,7 @@ from failmodes.warehouse.shards.format import dimension_path, list_results_files
 from failmodes.warehouse.shards.inventory import read_rows
 
 TABLE = "table"  # name of the kind of dataset
-NOTE = "images of an imported table, known by name; their pixels are not part of the results"
+NOTE = "images of an imported table, known by name"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,9 @@ class TableDataset:
         labels: (N,) int64 class of each image.
         class_names: one name per class.
         metadata: (N,) texts by name.
+        pixel_hashes: (N,) hash of the pixels of each image, None where they are unknown; empty without any.
+        size_px: height and width of all images; None if they differ or are unknown.
+        thumbnails: rows of `thumbnails` of these images, whatever their `dataset_id`; None without any.
     """
 
     label: str
@@ -49,6 +53,9 @@ class TableDataset:
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     metadata: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    pixel_hashes: Sequence[str | None] = ()
+    size_px: tuple[int, int] | None = None
+    thumbnails: pa.Table | None = None
 
     @property
     def dataset_id(self) -> str:
@@ -86,7 +93,18 @@ def stored_dataset(output: StorePath) -> TableDataset | None:
         for name, wordnet_id in zip(classes["class_name"].to_pylist(), classes["wordnet_id"].to_pylist(), strict=True)
     ]
     labels = images["label"].to_numpy().astype(np.int64)
-    return TableDataset(row["dataset_label"], tuple(images["file"].to_pylist()), labels, tuple(names), metadata)
+    hashes = images["pixel_hash"].to_pylist()
+    thumbnails = dimension_path(output, THUMBNAILS, dataset_id)
+    return TableDataset(
+        row["dataset_label"],
+        tuple(images["file"].to_pylist()),
+        labels,
+        tuple(names),
+        metadata,
+        hashes if any(hashes) else (),
+        None if row["height_px"] is None else (row["height_px"], row["width_px"]),
+        read_rows(thumbnails, THUMBNAILS) if exists(thumbnails) else None,
+    )
 
 
 def _stored_rows(output: StorePath) -> list[dict[str, Any]]:
@@ -120,13 +138,36 @@ def extended(former: TableDataset, dataset: TableDataset) -> TableDataset:
         name: _joined(former.metadata.get(name), dataset.metadata.get(name), len(former.images), known, new)
         for name in dict.fromkeys([*former.metadata, *dataset.metadata])
     }
+    image_ids = known.copy()
+    image_ids[new] = len(former.images) + np.arange(len(new))
+    hashes: list[str | None] = [*former.pixel_hashes] or [None] * len(former.images)
+    hashes += [None] * len(new)
+    for image_id, pixel_hash in zip(image_ids.tolist(), dataset.pixel_hashes, strict=False):
+        hashes[image_id] = pixel_hash
+    sizes = {former.size_px, dataset.size_px} if len(new) or dataset.pixel_hashes else {former.size_px}
+    is_new_whole = len(dataset.pixel_hashes) == len(former.images) + len(new)
     return TableDataset(
         former.label,
         (*former.images, *(dataset.images[place] for place in new)),
         np.concatenate([former.labels, labels[new]]),
         classes,
         metadata,
+        hashes if any(hashes) else (),
+        dataset.size_px if is_new_whole else sizes.pop() if len(sizes) == 1 else None,
+        _joined_thumbnails(former.thumbnails, dataset.thumbnails, image_ids),
     )
+
+
+def _joined_thumbnails(former: pa.Table | None, own: pa.Table | None, image_ids: NDArray[np.int64]) -> pa.Table | None:
+    """Thumbnails of stored images, and those of a table at their image_ids, in place of earlier ones."""
+    if own is None:
+        return former
+    renumbered = pa.array(image_ids[own["image_id"].to_numpy()], pa.int32())
+    moved = own.set_column(own.schema.get_field_index("image_id"), own.schema.field("image_id"), renumbered)
+    if former is None:
+        return moved
+    kept = former.filter(~np.isin(former["image_id"].to_numpy(), renumbered.to_numpy()))
+    return pa.concat_tables([kept, moved])
 
 
 def _joined(
@@ -155,7 +196,12 @@ def record_table_dataset(output: StorePath, dataset: TableDataset) -> None:
     dataset_id = dataset.dataset_id
     count = len(dataset.images)
     write_dimension(output, CLASSES, dataset_id, class_rows(dataset_id, dataset.class_names))
-    write_dimension(output, IMAGES, dataset_id, image_rows(dataset_id, dataset.labels, dataset.images, None, None))
+    write_dimension(
+        output,
+        IMAGES,
+        dataset_id,
+        image_rows(dataset_id, dataset.labels, dataset.images, None, dataset.pixel_hashes or None),
+    )
     if dataset.metadata:
         write_dimension(output, IMAGE_METADATA, dataset_id, metadata_rows(dataset_id, dataset.metadata, count))
     row = {
@@ -165,10 +211,14 @@ def record_table_dataset(output: StorePath, dataset: TableDataset) -> None:
         "split": WHOLE,
         "image_count": count,
         "class_count": len(dataset.class_names),
-        "height_px": None,
-        "width_px": None,
+        "height_px": None if dataset.size_px is None else dataset.size_px[0],
+        "width_px": None if dataset.size_px is None else dataset.size_px[1],
         "note": NOTE,
     }
+    if dataset.thumbnails is not None:
+        ids = pa.repeat(pa.scalar(dataset_id), len(dataset.thumbnails))
+        thumbnails = dataset.thumbnails.drop_columns("dataset_id").append_column("dataset_id", ids)
+        write_dimension(output, THUMBNAILS, dataset_id, thumbnails)
     write_dimension(output, DATASETS, dataset_id, [row])
     for stored_row in _stored_rows(output):
         if stored_row["dataset_id"] != dataset_id:  # the former one, or one that an interrupted import left

@@ -231,7 +231,8 @@ def record_dataset(output: StorePath, dataset: Dataset) -> None:
     }
     write_dimension(output, schema.CLASSES, dataset_id, class_rows(dataset_id, dataset.class_names))
     areas = None if dataset.masks is None else dataset.masks.mean(axis=(1, 2)).astype(np.float32)
-    images = image_rows(dataset_id, dataset.labels, dataset.files, areas, dataset.pixel_hashes)
+    hashes = [identity_text(number) for number in dataset.pixel_hashes.tolist()]
+    images = image_rows(dataset_id, dataset.labels, dataset.files, areas, hashes)
     write_dimension(output, schema.IMAGES, dataset_id, images)
     if dataset.metadata:
         write_dimension(output, schema.IMAGE_METADATA, dataset_id, metadata_rows(dataset_id, dataset.metadata, count))
@@ -287,17 +288,16 @@ def image_rows(
     labels: NDArray[np.int64],
     files: Sequence[str] | None,
     mask_areas: NDArray[np.float32] | None,
-    pixel_hashes: NDArray[np.uint64] | None,
+    pixel_hashes: Sequence[str | None] | None,
 ) -> pa.Table:
     """Rows of `images`; files, areas and hashes that are unknown are null."""
     count = len(labels)
-    hashes = None if pixel_hashes is None else [identity_text(number) for number in pixel_hashes.tolist()]
     columns = {
         "dataset_id": pa.array([dataset_id] * count, pa.string()),
         "image_id": pa.array(np.arange(count, dtype=np.int32)),
         "label": pa.array(labels.astype(np.int16)),
         "file": pa.nulls(count, pa.string()) if files is None else pa.array(files, pa.string()),
         "mask_area": pa.nulls(count, pa.float32()) if mask_areas is None else pa.array(mask_areas),
-        "pixel_hash": pa.nulls(count, pa.string()) if hashes is None else pa.array(hashes, pa.string()),
+        "pixel_hash": pa.nulls(count, pa.string()) if pixel_hashes is None else pa.array(pixel_hashes, pa.string()),
     }
     return pa.table(columns, schema=schema.IMAGES.arrow())

@@ -1,6 +1,5 @@
 """Reading of predictions files: columns, formats and damaged files."""
 
-
 import polars as pl
 import pytest
 from import_files import LOGITS, import_into

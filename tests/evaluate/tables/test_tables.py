@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from installed_script import failmodes as command
+from PIL import Image
 from scipy.special import softmax
 from sklearn.metrics import log_loss, top_k_accuracy_score
 
@@ -318,6 +319,28 @@ def test_words_are_corruptions_and_one_is_the_reference(tmp_path: Path) -> None:
     )
     w = imported(table, tmp_path / "out", reference="cr")
     assert sorted(w.sql("select distinct corruption, severity from shards").rows()) == [("bw", 1.0), ("none", 0.0)]
+
+
+def test_a_folder_of_images_adds_thumbnails_sizes_and_duplicates(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "pictures").mkdir()
+    for number in range(5):
+        Image.fromarray(rng.integers(0, 256, (300, 400, 3), np.uint8)).save(tmp_path / "pictures" / f"{number}.png")
+    with pytest.raises(DataError, match=r"1 of 6 images are missing: '5\.png'"):
+        imported(small_table(), tmp_path / "out", images=tmp_path / "pictures")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "pictures" / "5.png").write_bytes((tmp_path / "pictures" / "4.png").read_bytes())
+    w = imported(small_table(), tmp_path / "out", images=tmp_path / "pictures")
+    assert w.sql("select height_px, width_px from datasets").rows() == [(300, 400)]
+    assert w.sql("select count(distinct pixel_hash) from images").item() == 5
+    assert w.sql("select distinct height_px, width_px from thumbnails").rows() == [(192, 256)]
+    assert len(w.images("severity = 0 limit 2").rows) == 2
+    escaping = small_table().with_columns(file_name=pl.lit("../pictures/") + pl.col("file_name"))
+    with pytest.raises(DataError, match="is not a path within"):
+        imported(escaping, tmp_path / "other", images=tmp_path / "pictures")
+    grown = imported(small_table()[:1].with_columns(file_name=pl.lit("9.png")), tmp_path / "out", label="B")
+    query = "select count(*), count(pixel_hash) from images where dataset_id in (select dataset_id from evaluations)"
+    assert grown.sql(query).rows() == [(7, 6)]
 
 
 def test_a_rule_on_what_a_table_lacks_is_not_measurable(tmp_path: Path) -> None:
