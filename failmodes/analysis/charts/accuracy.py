@@ -67,7 +67,9 @@ def _by_severity(
     labels = [model.label for model in models]
     plot, _ = heat_map(cells, labels, "accuracy", top, frame, TOOLTIPS, is_inverted=True)
     extras = ", extras last" if selection.extras else ""
-    return plot, f"from clean (0) to the last severity, corruptions by mean accuracy{extras}"
+    first = min(cells["severity"])
+    start = f"severity {first:g}" if first else "clean (0)"
+    return plot, f"from {start} to the last severity, corruptions by mean accuracy{extras}"
 
 
 def _by_model(

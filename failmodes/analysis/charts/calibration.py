@@ -45,6 +45,9 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     panels = frame.panels(len(titles), MAX_COLUMNS)
     height = panels.height(min(HEIGHT_PX, panels.width))
     plot = style.small_multiples(_layers(models, frame), rows, "panel", list(titles.values()), panels, height)
+    pooled = selection.condition
+    if selection.corruptions:
+        pooled = f"pooled over {selection.averaged_phrase}, {style.severity_phrase(bins, shown)}"
     return Figure(
         plot,
         chart_title(
@@ -55,8 +58,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
             "Accuracy against confidence",
         ),
         f"Accuracy against mean confidence (maximum softmax probability) in {BINS} equal bins with at least "
-        f"{MIN_PREDICTIONS} predictions, pooled over {selection.averaged_phrase}, "
-        f"{style.severity_phrase(bins, shown)}; {selection.images}. Point area: share of the model\u2019s "
+        f"{MIN_PREDICTIONS} predictions, {pooled}; {selection.images}. Point area: share of the model\u2019s "
         "predictions at that severity; thin bars: 95% intervals over images; straight dashes: perfect calibration "
         "(overconfident below). "
         f"{shown_phrase(chosen)}".rstrip(),

@@ -86,14 +86,14 @@ def draw(
         ],
         infer_schema_length=None,
     )
-    last = max(cell.severity or 0.0 for cell in comparison.cells)
+    first, last = (end(cell.severity or 0.0 for cell in comparison.cells) for end in (min, max))
     color = style.series_color(ahead | {INCONCLUSIVE: GRAY}, frame, "winner", **style.POINTS)
     panels = frame.panels(len(order), MAX_COLUMNS)
-    layers = _layers(comparison, rows, color, last)
+    layers = _layers(comparison, rows, color, (first, last))
     return Figure(
         style.small_multiples(layers, rows, "panel", order, panels, panels.height(HEIGHT_PX)),
         ComparisonText(comparison).headline,
-        _subtitle(comparison, images or format_count(comparison.pair.pairing.image_count, "image"), last),
+        _subtitle(comparison, images or format_count(comparison.pair.pairing.image_count, "image"), (first, last)),
         " ".join(dict.fromkeys((comparison.a.source_line, comparison.b.source_line))),
         frame,
     )
@@ -108,9 +108,10 @@ def _colors_ahead(comparison: Comparison, colors: Mapping[str, str]) -> dict[str
     return {f"{label} higher": color for label, color in zip(labels, chosen, strict=False)}
 
 
-def _layers(comparison: Comparison, rows: pl.DataFrame, color: alt.Color, last: float) -> list[alt.Chart]:
+def _layers(comparison: Comparison, rows: pl.DataFrame, color: alt.Color, ends: tuple[float, float]) -> list[alt.Chart]:
     """The margin, the line of no difference, cells with intervals, and crossovers."""
     margin = comparison.margin
+    first, last = ends
     low, high = style.domain_of([*rows["low"], *rows["high"], -margin, margin, -MIN_RANGE, MIN_RANGE], 0.05)
     y = alt.Y(
         "difference:Q",
@@ -118,7 +119,7 @@ def _layers(comparison: Comparison, rows: pl.DataFrame, color: alt.Color, last: 
         scale=style.fixed_scale(low, high),
         axis=style.y_axis(labelExpr=POINTS_LABEL),
     )
-    base = alt.Chart().encode(x=style.severity_axis(last), y=y)
+    base = alt.Chart().encode(x=style.severity_axis(last, first=first), y=y)
     cells = base.transform_filter("isValid(datum.low)")
     crossing = base.transform_filter("isValid(datum.crossover)")
     tips = [
@@ -134,7 +135,9 @@ def _layers(comparison: Comparison, rows: pl.DataFrame, color: alt.Color, last: 
         cells.mark_line(style="muted-line", strokeWidth=1),
         cells.mark_rule(strokeWidth=1.6).encode(y="low:Q", y2="high:Q", color=color),
         cells.mark_point(filled=True, size=34, opacity=1).encode(color=color, tooltip=tips),
-        crossing.mark_rule(style="ink-line", strokeWidth=3).encode(x=style.severity_axis(last, "from"), x2="to:Q"),
+        crossing.mark_rule(style="ink-line", strokeWidth=3).encode(
+            x=style.severity_axis(last, "from", first=first), x2="to:Q"
+        ),
         crossing.mark_point(shape="diamond", filled=True, size=80, opacity=1, style="ink").encode(
             tooltip=alt.Tooltip("crossover:N", title="curves cross at severity")
         ),
@@ -165,12 +168,14 @@ def _rows(comparison: Comparison, corruption: Difference, winners: Mapping[str, 
     return rows
 
 
-def _subtitle(comparison: Comparison, images: str, last: float) -> str:
+def _subtitle(comparison: Comparison, images: str, ends: tuple[float, float]) -> str:
+    first, last = ends
+    start = f"severity {first:g}" if first else "clean (0)"
     text = ComparisonText(comparison)
     verdict = f"color: verdict over all {len(comparison.cells)} cells ({text.cell_test}, Holm correction); "
     crossing = "diamond: crossover; " if any(row.crossover for row in comparison.corruptions) else ""
     return (
-        f"Accuracy of {comparison.b.label} minus accuracy of {comparison.a.label} in percentage points, from clean (0) "
+        f"Accuracy of {comparison.b.label} minus accuracy of {comparison.a.label} in percentage points, from {start} "
         f"to severity {last:g}, on {images}. Bars: {format_percent(comparison.level, 0)} interval of each cell, "
         f"uncorrected; {verdict + crossing if comparison.pair.has_verdict else ''}band: margin of \u00b1{text.margin}."
     )

@@ -160,7 +160,7 @@ def axis_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataF
     """
     table = read_for_selection(con, "shapes_over_distortion", selection)
     over_severity = table.filter(axis=SEVERITY_AXIS)
-    over_distortion = table.filter(pl.col("axis").is_in(list(AXIS_NAMES)))
+    over_distortion = table.filter(pl.col("axis").is_in([RMSE_AXIS, SSIM_AXIS]))
     pairs = over_distortion.join(over_severity, on=["evaluation_id", "corruption"], suffix="_over_severity")
     known = pairs.drop_nulls(["curvature", "curvature_over_severity"])
     return known.sort(pl.col("curvature_change").abs(), descending=True, maintain_order=True)

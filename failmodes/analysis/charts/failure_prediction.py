@@ -114,4 +114,6 @@ def _title(rows: pl.DataFrame) -> str:
     shown = list(means) if len(means) <= MAX_IN_TITLE else [list(means)[0], list(means)[-1]]
     among = "" if len(shown) == len(means) else f", lowest and highest of {len(means)} models"
     listed = join_names(f"{means[label]} for {label}" for label in shown)
-    return f"AUROC of confidence for failures at severity {format_severity(bands['severity'][0])}{among}: {listed}"
+    severity = bands["severity"][0]
+    where = f"at severity {format_severity(severity)}" if severity else "on clean images"
+    return f"AUROC of confidence for failures {where}{among}: {listed}"

@@ -43,7 +43,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
             "shows no prediction collapse",
             "Share of the most frequent predicted class",
         ),
-        f"Share of the most frequent predicted class, in percent, from clean (0) on; that class is "
+        f"Share of the most frequent predicted class, in percent, by severity; that class is "
         f"{format_percent(share)} of the labels on average, where the color scale begins. {selection.images}{which}.",
         selection.source_line,
         frame,

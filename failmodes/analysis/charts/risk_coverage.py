@@ -68,7 +68,8 @@ def _title(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     every = {evaluation.label: predict_failures(con, selection, evaluation) for evaluation in selection.evaluations}
     predictions = {label: prediction for label, prediction in every.items() if prediction}
     if not predictions:
-        return "Selective prediction: too few failures or correct predictions"
+        few = "too few failures or correct predictions"
+        return f"Selective prediction: {few}" if selection.corruptions else "Error rate by coverage on clean images"
     unsure = f"the {format_percent(1 - KEPT_SHARE, 0)} least confident images"
     if len(predictions) > MAX_IN_TITLE:
         changes = sorted(

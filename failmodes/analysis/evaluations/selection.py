@@ -217,6 +217,8 @@ def select_one(con: duckdb.DuckDBPyConnection, **filters: Sequence[str]) -> Sele
 def read_for_selection(con: duckdb.DuckDBPyConnection, relation: str, selection: Selection) -> pl.DataFrame:
     """Rows of a table or view for a selection, severity as float, with `label` (of the evaluation).
 
+    `headline`, if it has that column, is false for the extras of the selection.
+
     `relation` is one of our own views, never user input.
     """
     frame: pl.DataFrame = con.sql(
@@ -224,6 +226,8 @@ def read_for_selection(con: duckdb.DuckDBPyConnection, relation: str, selection:
         params=[selection.ids, list(selection.corruptions), CLEAN],
     ).pl()
     labels = pl.DataFrame({"evaluation_id": selection.ids, "label": list(selection.labels.values())})
+    if "headline" in frame.columns:  # of names of their own, none is extra
+        frame = frame.with_columns(headline=~pl.col("corruption").is_in(selection.extras))
     return frame.with_columns(cs.decimal().cast(pl.Float64)).join(labels, on="evaluation_id", maintain_order="left")
 
 

@@ -21,6 +21,7 @@ from failmodes.analysis.render.formatting import (
     format_points,
     format_points_interval,
     format_severity,
+    join_names,
     label_with_extra,
     lower_label,
     precision,
@@ -164,9 +165,10 @@ class ComparisonText:
         compared = self.comparison
         winners = [cell.winner for cell in compared.cells]
         interval = "" if self.is_summary else f" with the {self.level} interval of each cell"
+        cells_of_both = f"{format_count(len(winners), 'cell')}{' (clean included)' * bool(compared.clean)}"
         note = (
             f"Difference of accuracy in points{interval}; {DECIDED}: significant. {self.b} is more accurate in "
-            f"{winners.count('b')} of {format_count(len(winners), 'cell')} (clean included), {self.a} in "
+            f"{winners.count('b')} of {cells_of_both}, {self.a} in "
             f"{winners.count('a')}, inconclusive in {winners.count('')}: {self.cell_test} with Holm's correction over "
             f"all cells, at {format_percent(1 - compared.level, 0)}."
         )
@@ -206,10 +208,13 @@ class ComparisonText:
         )  # fmt: skip
         names = (TableCell(str(image.image_id), image.file or "") for image in images)
         lines = tuple((name, *map(TableCell, row)) for name, row in zip(names, texts, strict=True))
-        corrupted = f" and {format_percent(changed.share)} of corrupted images" if self.comparison.pair.averaged else ""
+        pair = self.comparison.pair
+        has_clean = bool(self.comparison.clean) or not pair.averaged
+        changes = [format_count(changed.clean_count, "clean image")] * has_clean
+        changes += [f"{format_percent(changed.share)} of corrupted images"] * bool(pair.averaged)
         listed = "Listed are images that change in most cells, with both predictions in the mildest cell."
         note = (
-            f"{meaning}: {format_count(changed.clean_count, 'clean image')}{corrupted}. {listed if corrupted else ''}"
+            f"{meaning}: {join_names(changes)}. {listed if self.comparison.pair.averaged else ''}"
             f"{f' JSON has {rest}.' if len(images) < len(changed.images) else ''}"
         )
         return Table(title, note, IMAGE_COLUMNS, lines, texts=IMAGE_COLUMNS)

@@ -139,6 +139,8 @@ def _where(severity: float, last_severity: float) -> str:
 
 def _better(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     means = model_accuracies(con, selection)
+    if len(means) < 2:
+        return ""
     shared = [c for c in selection.averaged if all(c in accuracies.by_corruption for accuracies in means.values())]
     average = (
         f"averaged over {format_count(len(shared), 'corruption')}" if selection.corruptions else selection.condition

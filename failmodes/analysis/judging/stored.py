@@ -27,6 +27,7 @@ from failmodes.warehouse.database.connection import fetch_first, open_warehouse
 from failmodes.warehouse.database.tables import stored_claims
 from failmodes.warehouse.database_schema import CLAIMS, FINDINGS, MAIN_FINDINGS
 from failmodes.warehouse.metrics.metric import Metric
+from failmodes.warehouse.schema import OF_TABLE
 
 
 @contextmanager
@@ -125,9 +126,15 @@ def _are_judged(con: duckdb.DuckDBPyConnection) -> bool:
 
 
 def are_findings(con: duckdb.DuckDBPyConnection) -> bool:
-    """Whether the table `findings` has rows, and only known kinds and verdicts: a file may be malicious."""
-    known = f"select bool_and(kind = any(?) and verdict = any(?)) from {FINDINGS.name}"
-    return fetch_first(con, known, [list(all_kinds()), list(WORDS)]) == (True,)
+    """Whether the table `findings` has rows, and only known kinds and verdicts: a file may be malicious.
+
+    Tables of predictions may have nothing to judge.
+    """
+    known = (
+        f"select coalesce(bool_and(kind = any($1) and verdict = any($2)), "
+        f"(select bool_and(source_kind = $3) from evaluation_labels)) from {FINDINGS.name}"
+    )
+    return fetch_first(con, known, [list(all_kinds()), list(WORDS), OF_TABLE]) == (True,)
 
 
 def are_of_claims(con: duckdb.DuckDBPyConnection) -> bool:

@@ -217,12 +217,16 @@ def severity_table(
         names: label by corruption, in order; those without cells have no row.
         cells: by corruption and severity.
         whole: where to find all severities, for the note if some are not shown.
-        most: maximum number of severities; of more, only whole ones are shown.
+        most: maximum number of severities; of more, only whole ones are shown, and of these evenly spaced ones.
     """
     levels = sorted({severity for _, severity in cells})
     shown = levels if len(levels) <= most else [level for level in levels if not level % 1]
+    which = "Whole severities only"
+    if len(shown) > most:
+        shown = [shown[round(place * (len(shown) - 1) / (most - 1))] for place in range(most)]
+        which = f"{most} severities"
     if len(shown) < len(levels):
-        note += f" Whole severities only; all {len(levels)} are in {whole}."
+        note += f" {which}; all {len(levels)} are in {whole}."
     present = {corruption for corruption, _ in cells}
     rows = (
         (TableCell(name), *(cells.get((corruption, level), TableCell(EMPTY)) for level in shown))

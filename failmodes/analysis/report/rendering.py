@@ -45,7 +45,14 @@ from failmodes.analysis.render.formatting import (
     join_names,
     lower_label,
 )
-from failmodes.analysis.report.report_charts import FINDINGS, FIRST_SCREEN, MORE_CHARTS, TOPICS, draw_charts
+from failmodes.analysis.report.report_charts import (
+    FINDINGS,
+    FIRST_SCREEN,
+    MORE_CHARTS,
+    TOPICS,
+    VALUE_CURVES,
+    draw_charts,
+)
 from failmodes.analysis.report.report_tables import pair_tables, published_tables, tables
 from failmodes.analysis.report.sections import (
     CORRUPTION,
@@ -62,6 +69,7 @@ from failmodes.analysis.report.sections import (
     shift_sections,
 )
 from failmodes.analysis.statistics.estimate import Estimate
+from failmodes.analysis.statistics.level_axes import level_axes
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, left_out_sentence, model_accuracies
 from failmodes.analysis.statistics.model_pairs import LEVEL
 from failmodes.ingest.statements import AnyStatement
@@ -73,7 +81,8 @@ from failmodes.warehouse.output_files import check_output, write_output
 
 REPORT_FILE = "report.html"
 DRAWN = (FIRST_SCREEN, *(name for topic in TOPICS for name in topic.charts), *MORE_CHARTS)
-BY_CORRUPTION = "Accuracy by corruption"  # of the heat map, whose finding stands above the curves
+# Titles of charts whose finding stands above the curves
+BELOW_CURVES = {"accuracy": "Accuracy by corruption", VALUE_CURVES: "Accuracy by value of the level"}
 BESIDE_SHIFTS = "accuracy"  # the section that natural shifts follow
 UNDER_IMAGES = "Under each: the predicted class and its confidence. An illustration, not evidence."
 MAX_MODELS = 12  # whose numbers the first screen has
@@ -181,13 +190,15 @@ def report_part(
     is_long = len(labels) > MAX_LISTED  # a table that would move what it says off the screen
     images = gallery(con, shown)
     left_out = left_out_sentence(shown)
-    charts, missing = draw_charts(con, selection, counted("charts", DRAWN))
+    over_values = [VALUE_CURVES] * bool(level_axes(con, selection))
+    charts, missing = draw_charts(con, selection, counted("charts", [*DRAWN, *over_values]))
     drawn = {chart.name: chart for chart in charts}
     sections: list[Section] = []
     for topic in TOPICS:
-        charts_of = _charts(drawn, topic.charts)
+        beside_curves = over_values if topic.key == "accuracy" else []
+        charts_of = _charts(drawn, [*topic.charts[:1], *beside_curves, *topic.charts[1:]])
         titles = " ".join(chart.finding for chart in charts_of)
-        charts_of = (*charts_of[:1], *(chart._replace(finding=BY_CORRUPTION) for chart in charts_of[1:]))
+        charts_of = (*charts_of[:1], *(chart._replace(finding=BELOW_CURVES[chart.name]) for chart in charts_of[1:]))
         blocks: list[Block] = [*charts_of, *_strongest(findings, topic.key, titles)]
         blocks += [images] if topic.key == "predictions" and (images.strips or has_pixels(selection)) else []
         sections += [Section(topic.title, tuple(blocks), anchor=f"{topic.key}-{number}")] if blocks else []

@@ -12,6 +12,7 @@ from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.render.blocks import Chart
+from failmodes.analysis.render.formatting import join_names
 from failmodes.runtime.errors import WarehouseError
 
 
@@ -33,6 +34,7 @@ LAYOUTS = {"wide": Frame(1120), "page": PAGE, "narrow": Frame(340)}  # report.js
 FIRST_SCREEN = "ranking"  # the chart of the first screen
 IN_COMPARISON = "differences"  # the chart of each comparison
 OF_SHIFTS = "shifts"  # the chart of natural shifts, drawn if there are any
+VALUE_CURVES = "curves-over-values"  # the curves over the values of levels, drawn if these have any
 
 TOPICS = (
     Topic("accuracy", "Accuracy curves", ("curves", "accuracy")),
@@ -52,15 +54,17 @@ FINDINGS = {  # headings in Details by the section of kinds of finding
 def draw_charts(
     con: duckdb.DuckDBPyConnection, selection: Selection, names: Iterable[str]
 ) -> tuple[list[Chart], list[str]]:
-    """Charts that can be drawn, and the reasons for the others."""
+    """Charts that can be drawn, and the others with the reasons, those of one reason together."""
     charts = []
-    missing = []
+    missing = dict[str, list[str]]()
     for name in names:
         try:
-            charts.append(report_chart(name, partial(draw_selection, name, con, selection)))
+            options = {"axis": "value"} if name == VALUE_CURVES else {}
+            draw = partial(draw_selection, "curves" if options else name, con, selection, **options)
+            charts.append(report_chart(name, draw))
         except WarehouseError as error:
-            missing.append(f"{name}: {error}")
-    return charts, missing
+            missing.setdefault(str(error), []).append(name)
+    return charts, [f"{join_names(names_of)}: {reason}" for reason, names_of in missing.items()]
 
 
 def report_chart(name: str, draw: Callable[..., Figure]) -> Chart:

@@ -32,6 +32,7 @@ from failmodes.analysis.render.formatting import (
 from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.failure_order import AT_LAST
+from failmodes.analysis.statistics.level_axes import level_axes
 from failmodes.analysis.statistics.model_accuracy import (
     MeanAccuracy,
     best_and_worst,
@@ -79,7 +80,7 @@ def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Table]:
     """Tables of a selection in report order: all models, then each model; of many, the best and the worst."""
     names = {CLEAN: corruption_labels(con)[CLEAN]} | corruption_names(con, selection)
     shown = best_and_worst(con, selection)
-    made = [_summary(con, selection)]
+    made = [_summary(con, selection), *_levels(con, selection, names)]
     made += [_over_seeds(con, selection, n, names) for n in trained_models(shown.evaluations) if n.has_several_seeds]
     for evaluation in shown.evaluations:
         of_model = _tables_of_model(con, selection.only(evaluation), evaluation.label, names)
@@ -159,6 +160,18 @@ def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> Table:
         ("Model", "Clean", "Mean corrupted", "Mean corruption error", "Corruptions", *["mCE"] * bool(normalized)),
         tuple(lines),
     )
+
+
+def _levels(con: duckdb.DuckDBPyConnection, selection: Selection, names: Names) -> list[Table]:
+    """The values of levels by severity; no table if none has one."""
+    axes = level_axes(con, selection)
+    cells = {
+        (corruption, severity): TableCell(f"{axis.text(severity)} {axis.unit}".strip())
+        for corruption, axis in axes.items()
+        for severity in axis.values
+    }
+    note = "Value of each level by severity, its rank from the reference level (0) on."
+    return [severity_table("Levels", note, names, cells, "the table levels")] if cells else []
 
 
 def _normalized(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, tuple[TableCell]]:

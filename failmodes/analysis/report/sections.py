@@ -100,6 +100,8 @@ def _usual_pairs(con: duckdb.DuckDBPyConnection, path: Path, selection: Selectio
         rest = replace(selection, evaluations=tuple(run for model in others for run in model.runs))
         others = trained_models(best_and_worst(con, rest, MAX_LISTED).evaluations)
     a, *compared = (opened_model(con, path, model) for model in (first, *others))  # not by name, which others may share
+    if not selection.corruptions:
+        return [(a, b) for b in compared]
     return [(a, b) for b in compared if set(a.selection.shared_cells) & set(b.selection.shared_cells)]
 
 
@@ -121,8 +123,10 @@ def comparison_sections(
     comparison = compare_models(*pair, level=1 - BETTER_MODEL_ERROR)
     text = ComparisonText(comparison)
     colors = model_colors(con, selection).colors
-    chart = report_chart(IN_COMPARISON, partial(draw, comparison, pair[1].selection.images, colors=colors))
     first, *others = text.sentences  # the title of the chart is the first without its images
+    opening: Block = Sentence(first)
+    if comparison.corruptions:
+        opening = report_chart(IN_COMPARISON, partial(draw, comparison, pair[1].selection.images, colors=colors))
     blocks: list[Block] = [Sentence(sentence, "item") for sentence in (first, *others, text.no_images) if sentence]
     changes = {"Newly incorrect": comparison.newly_incorrect, "Newly correct": comparison.newly_correct}
     for table in text.tables():
@@ -132,7 +136,7 @@ def comparison_sections(
     names = f"{text.b} with {text.a}"
     title = "Comparison" if is_only else f"Comparison: {names}"
     return (
-        Section(title, (chart, *map(Sentence, others[:2])), anchor=anchor),
+        Section(title, (opening, *map(Sentence, others[:2])), anchor=anchor),
         Section(f"Comparison of {names}: tables and changed images", tuple(blocks), is_folded=True),
     )
 
@@ -145,7 +149,8 @@ def _changed_images(
     is_incorrect = changed is text.comparison.newly_incorrect
     seen_by = text.comparison.b if is_incorrect else text.comparison.a  # the model whose predictions are incorrect
     # An image that changes when clean is shown under the corruption with the lowest accuracy of this model
-    worst = min(text.comparison.corruptions, key=lambda row: (row.b if is_incorrect else row.a) or 0.0).corruption
+    rows = sorted(text.comparison.corruptions, key=lambda row: (row.b if is_incorrect else row.a) or 0.0)
+    worst = rows[0].corruption if rows else CLEAN
     cells = {
         image.image_id: (image.corruption if image.severity else worst or CLEAN, image.severity) for image in images
     }

@@ -15,6 +15,7 @@ from failmodes.analysis.statistics.attention import (
     missing_drift_reason,
 )
 from failmodes.analysis.statistics.estimate import Word
+from failmodes.warehouse.schema import OF_TABLE
 
 
 @kind(
@@ -39,7 +40,7 @@ def attention_drift(
         said += f"than to another same-class image's for {format_percent_interval(test.share)} of images"
         share = test.share._replace(p_value=min(test.p_nearer, test.p_lost))
         yield Judged(keeps_place(test), said, share, test.corruption)
-    if not tests:
+    if not tests and evaluation.facts["source_kind"] != OF_TABLE:  # which has no pixels to attend to
         reason = missing_drift_reason(selection.only(evaluation))
         said = f"Attention drift of {evaluation.label} is not available: {reason}."
         yield Judged("inconclusive", said, n=selection.image_count, query=rows_of("evaluations", evaluation))
