@@ -23,6 +23,8 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
         (
             "your-model.md",
             "model-sources.md",
+            "importing.md",
+            "api-models.md",
             "cluster.md",
             "corruptions.md",
             "benchmark-datasets.md",
@@ -44,7 +46,7 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
         ),
         "",
     ),
-    "Results": (("founding-study.md",), "results/"),
+    "Results": (("founding-study.md", "people.md"), "results/"),
     "Concepts": (
         (
             "concepts/intervals.md",

@@ -223,7 +223,7 @@ class TreeWriter(SetWriter):
         return Path(part.corruption, severity_text(part.severities[0]))
 
     def list_files(self, parts: Sequence[SetPart]) -> bytes:
-        """CSV of the images of these parts: file within the dataset's folder, image (file within the part's), and others."""
+        """CSV of the images of these parts: `file` within the dataset, `image` within the part, and their cell."""
         content = io.StringIO()
         writer = csv.writer(content, lineterminator="\n")
         writer.writerow(LIST_COLUMNS)
