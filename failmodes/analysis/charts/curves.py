@@ -21,7 +21,7 @@ from failmodes.analysis.charts.style.series import (
     published_behind,
 )
 from failmodes.analysis.charts.style.theme import GRAY, LABEL_PX, TEXT_SHADES
-from failmodes.analysis.evaluations.selection import Selection, corruption_names, read_for_selection
+from failmodes.analysis.evaluations.selection import Selection, corruption_names, read_for_selection, words_of_runs
 from failmodes.analysis.judging.findings.headlines import is_judged
 from failmodes.analysis.judging.findings.largest_drop import largest_drop_sentence
 from failmodes.analysis.judging.findings.shape import shape_label
@@ -360,9 +360,10 @@ def _band_phrase(models: ModelColors) -> str:
     counts = {len(model.runs) for model in models.trained}
     if not counts:
         return "band: exact 95% interval"
-    seeds = format_count(counts.pop(), "training seed") if len(counts) == 1 else "training seeds"
+    words = words_of_runs(run for model in models.trained for run in model.runs)
+    seeds = format_count(counts.pop(), words.seed) if len(counts) == 1 else f"{words.seed}s"
     single = "" if len(models.trained) == len(models.models) else " (single runs: exact, over images)"
-    return f"band: 95% interval over {seeds} and images{single}; thin lines: individual seeds"
+    return f"band: 95% interval over {seeds} and images{single}; thin lines: individual {words.short_seed}s"
 
 
 def shape_line(rows: Sequence[dict[str, Any]], available_px: float) -> str:

@@ -11,7 +11,7 @@ from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.charts.style.series import ModelColors, model_colors
 from failmodes.analysis.charts.style.theme import SOURCE_PX
-from failmodes.analysis.evaluations.selection import Selection, corruption_names
+from failmodes.analysis.evaluations.selection import Selection, corruption_names, words_of_runs
 from failmodes.analysis.evaluations.trained_models import TrainedModel
 from failmodes.analysis.render.formatting import (
     MAX_LISTED,
@@ -45,7 +45,9 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
         end=pl.max_horizontal("value", "high").max().over("name", "series" if is_by_corruption else "name")
     )
     level = format_percent(stored_settings(con).interval_level, 0)
-    seeds = ", and over training seeds if there are several (ticks: individual seeds)" if models.trained else ""
+    words = words_of_runs(selection.evaluations)
+    seeds = f", and over {words.seed}s if there are several (ticks: individual {words.short_seed}s)"
+    seeds = seeds if models.trained else ""
     order = (
         "lowest first"
         if is_by_corruption
@@ -153,7 +155,7 @@ def _plot(
     tips = [
         alt.Tooltip("label:N", title="model"),
         alt.Tooltip("name:N", title="row"),
-        alt.Tooltip("run:N", title="training run"),
+        alt.Tooltip("run:N", title="run"),
         *style.interval_tips("value", ".1%", "accuracy"),
     ]
     base = alt.Chart().encode(x=x, y=y, color=color, **offset)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import polars as pl
@@ -19,6 +19,20 @@ from failmodes.warehouse.schema import CLEAN, OF_TABLE, OTHER_GROUP
 LABELS = ("model_label", "model_name")  # labels of an evaluation: its own, and that of all training runs
 TO_EVALUATE = "run `failmodes evaluate`, then `failmodes load`; or in Python, `failmodes.benchmark` does both"
 MIN_ID_CHARACTERS = 4  # of an evaluation ID
+
+
+class RunWords(NamedTuple):
+    """The words for several evaluations of one model: those of training seeds, or of runs of an imported table.
+
+    The runs of a table are training seeds, observers or repeated trials, which it does not say.
+    """
+
+    run: str = "training run"
+    seed: str = "training seed"
+    short_seed: str = "seed"
+
+
+RUNS_OF_TABLES = RunWords("run", "run", "run")
 
 
 @dataclass(frozen=True)
@@ -129,7 +143,7 @@ class Selection:
             facts["dataset_label"] + (f" ({note})" if note and note not in facts["dataset_label"] else ""),
             f"subset: {facts['subset']}",
             *([f"corruptions: {facts['source_label']}"] if self.corruptions else []),
-            f"training {self._seeds()}",
+            f"{self._seeds()}",
         ]
         if self.made_at:
             parts.append(f"evaluated {self.made_at.day} {self.made_at:%B %Y}")
@@ -141,9 +155,16 @@ class Selection:
 
     def _seeds(self) -> str:
         seeds = {e.facts["training_seed"] for e in self.evaluations}
+        word = words_of_runs(self.evaluations).seed
         if None in seeds:
-            return "seed not stated" if seeds == {None} else "seeds stated for some models only"
-        return f"seed {seeds.pop()}" if len(seeds) == 1 else f"seeds {join_names(map(str, sorted(seeds)))}"
+            return f"{word} not stated" if seeds == {None} else f"{word}s stated for some models only"
+        return f"{word} {seeds.pop()}" if len(seeds) == 1 else f"{word}s {join_names(map(str, sorted(seeds)))}"
+
+
+def words_of_runs(evaluations: Iterable[EvaluationInfo]) -> RunWords:
+    """The words for runs of the models of some evaluations."""
+    of_tables = all(evaluation.facts.get("source_kind") == OF_TABLE for evaluation in evaluations)
+    return RUNS_OF_TABLES if of_tables else RunWords()
 
 
 def select(

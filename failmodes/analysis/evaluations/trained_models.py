@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from failmodes.analysis.evaluations.selection import EvaluationInfo, is_id
+from failmodes.analysis.evaluations.selection import EvaluationInfo, is_id, words_of_runs
 from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.runtime.errors import StudyError, did_you_mean, shown
 
@@ -38,7 +38,8 @@ class TrainedModel:
     @property
     def label_with_seeds(self) -> str:
         """Its label, with the number of seeds if there are several: Fir (3 seeds)."""
-        return f"{self.label} ({format_count(len(self.runs), 'seed')})" if self.has_several_seeds else self.label
+        count = format_count(len(self.runs), words_of_runs(self.runs).short_seed)
+        return f"{self.label} ({count})" if self.has_several_seeds else self.label
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -71,9 +72,10 @@ def trained_models(evaluations: Iterable[EvaluationInfo]) -> list[TrainedModel]:
 
 
 def noun_of_runs(evaluations: Iterable[EvaluationInfo]) -> str:
-    """The noun for an evaluation in a count: "model", or "training run" if a model has several."""
-    several = any(model.has_several_seeds for model in trained_models(evaluations))
-    return "training run" if several else "model"
+    """The noun for an evaluation in a count: "model", or that of a run if a model has several."""
+    in_order = list(evaluations)
+    several = any(model.has_several_seeds for model in trained_models(in_order))
+    return words_of_runs(in_order).run if several else "model"
 
 
 def pairs_of_models(evaluations: Iterable[EvaluationInfo]) -> list[tuple[EvaluationInfo, EvaluationInfo]]:

@@ -124,7 +124,7 @@ def find_cells(statement: MetricStatement, evaluated: EvaluatedCells, place: str
     compares = isinstance(statement, ModelDifference)
     names = named_corruptions(statement.corruptions, evaluated, place, is_mean=is_mean)
     other_names, other_severities = _compared_with(statement, names, evaluated, place)
-    missing = []
+    missing = [] if names else [MissingCell("any corruption", None, "both" if compares else "candidate")]
 
     def cells_of(corruption: str, severities: object, compared: Sequence[str]) -> list[CellKey]:
         cells = []

@@ -339,7 +339,7 @@ def _deciding_findings(
     if findings:
         return findings, reason
     if isinstance(claim, Shape):
-        return [], "a curve with fewer than three severities, clean included, has no shape"
+        return [], "a shape needs three severities, clean included, of the same number of images"
     return [], kind.without_figures or "the warehouse has no values for it"
 
 

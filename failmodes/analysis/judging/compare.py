@@ -491,8 +491,9 @@ class _Comparing:
 
     def by_metric(self, more: Sequence[str]) -> Iterator[Difference]:
         """Accuracy, corrupted and clean, then other metrics; corrupted or clean only if one of them is missing."""
-        terms = {"corrupted": self.cells.overall} if self.cells.averaged else {}
-        terms |= {"clean": mean_of([CLEAN_CELL])} if CLEAN_CELL in self.cells.every else {}
+        terms: dict[Scope, list[Term]] = {"corrupted": self.cells.overall} if self.cells.averaged else {}
+        if CLEAN_CELL in self.cells.every:
+            terms["clean"] = mean_of([CLEAN_CELL])
         for scope in terms:
             yield self._alone(scope, ACCURACY, terms[scope])
         for name in dict.fromkeys(name for name in (*COMPARED, *more) if name != ACCURACY):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import duckdb
 
-from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, corruption_labels
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, corruption_labels, words_of_runs
 from failmodes.analysis.evaluations.trained_models import TrainedModel, noun_of_runs
 from failmodes.analysis.judging.findings.better_model import lead_text, leading, needed, of_runs
 from failmodes.analysis.judging.findings.correction import ADDITIONS_ERROR, MAIN_ERRORS, invalidated_by
@@ -186,7 +186,7 @@ def _beside(baseline: TrainedModel, pairs: list[PairDifference], condition: str)
         for word in ("more", "less")
         if decided[word]
     )
-    over = ", over training seeds and images" if pairs[0].is_about_training else ""
+    over = f", over {words_of_runs(pairs[0].a.runs).seed}s and images" if pairs[0].is_about_training else ""
     if len(decided[""]) == len(pairs):
         return f"The data do not separate {named['']} from the baseline {baseline.label} {condition}{over}"
     rest = f"; the data do not separate {named['']} from it" if decided[""] else ""
@@ -201,7 +201,7 @@ def _best_of_many(pairs: list[PairDifference], condition: str) -> str:
     won = Counter(pair.winner for pair in pairs if pair.winner)
     models = list(dict.fromkeys(model for pair in pairs for model in (pair.a, pair.b)))
     first = max(models, key=lambda model: sum(pair.difference.value * _sign(pair, model) for pair in pairs))
-    over = ", over training seeds and images" if pairs[0].is_about_training else ""
+    over = f", over {words_of_runs(pairs[0].a.runs).seed}s and images" if pairs[0].is_about_training else ""
     if won[first] == len(models) - 1:
         leads = {worse: lead for better, worse, lead in map(leading, pairs) if better == first}
         second, *others = sorted(leads, key=lambda model: leads[model].value)

@@ -205,7 +205,8 @@ def about_text(is_about_training: bool, *models: DescribedModel) -> str:
     """The scope of a statement: these checkpoints, or training seeds."""
     if not is_about_training:
         return "these checkpoints only, not retraining"
-    return f"over training seeds: {join_names(f'{len(model.evaluation_ids)} of {model.label}' for model in models)}"
+    noun = "runs" if all(model.seeds_are_runs for model in models) else "training seeds"
+    return f"over {noun}: {join_names(f'{len(model.evaluation_ids)} of {model.label}' for model in models)}"
 
 
 def json_head(command: str, level: float | None) -> dict[str, Any]:

@@ -18,13 +18,15 @@ def write_robustbench(
     """Write the accuracy of every model at every whole severity, at full precision.
 
     Raises:
-        WarehouseError: there is no whole severity.
+        WarehouseError: there is no whole severity, or a model has no clean accuracy.
         StorageError: a file cannot be written.
     """
     points = read_for_selection(con, "accuracy_by_severity", selection).filter(pl.col("severity") > 0)
     whole = points.filter(pl.col("severity") % 1 == 0)
     if whole.is_empty():
         raise WarehouseError("these models have no whole severity, which RobustBench's layout needs")
+    if whole["clean_accuracy"].null_count():
+        raise WarehouseError("these models have no reference level: RobustBench's layout needs clean accuracies")
     models = [
         _model(evaluation.label, evaluation.facts["architecture"], whole.filter(evaluation_id=evaluation.evaluation_id))
         for evaluation in selection.evaluations

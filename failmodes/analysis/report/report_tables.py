@@ -14,6 +14,7 @@ from failmodes.analysis.evaluations.selection import (
     corruption_names,
     read_for_selection,
     select,
+    words_of_runs,
 )
 from failmodes.analysis.evaluations.trained_models import TrainedModel, noun_of_runs, trained_models
 from failmodes.analysis.judging.findings.shape import shape_label
@@ -151,7 +152,8 @@ def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> Table:
             (TableCell(run.label), *_summary_cells(accuracies[run], selection), *normalized.get(run.evaluation_id, ()))
             for run in model.runs
         ]
-    over_seeds = " Rows of several training seeds: mean \u00b1 standard deviation over seeds."
+    words = words_of_runs(selection.evaluations)
+    over_seeds = f" Rows of several {words.seed}s: mean \u00b1 standard deviation over {words.short_seed}s."
     return Table(
         "Models",
         f"Accuracy on clean images and averaged over {selection.averaged_phrase} and whole severities, and plain mean "
@@ -220,11 +222,12 @@ def _of(accuracy: MeanAccuracy, corruptions: Iterable[str]) -> list[float]:
 
 
 def _over_seeds(con: duckdb.DuckDBPyConnection, selection: Selection, model: TrainedModel, names: Names) -> Table:
+    words = words_of_runs(model.runs)
     table = _by_severity(
         seed_curves(con, selection, model),
         f"Accuracy of {model.label_with_seeds}",
-        f"Percent, mean over training seeds {join_names(map(str, model.seeds))} with its 95% interval over seeds and "
-        f"images, on {selection.images}.",
+        f"Percent, mean over {words.seed}s {join_names(map(str, model.seeds))} with its 95% interval over "
+        f"{words.short_seed}s and images, on {selection.images}.",
         "accuracy_by_model",
         names,
         lambda row: figure(row, "accuracy"),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from failmodes.analysis.evaluations.selection import Selection, selection_of
+from failmodes.analysis.evaluations.selection import RUNS_OF_TABLES, Selection, selection_of, words_of_runs
 from failmodes.analysis.evaluations.trained_models import TrainedModel, named_model, trained_models
 from failmodes.analysis.statistics.model_accuracy import rows_of
 from failmodes.analysis.statistics.run_rows import ModelRows, duplicate_images
@@ -46,6 +46,7 @@ class DescribedModel:
         image_count: images of each evaluation.
         source_line: dataset, subset, corruptions, training seeds and date.
         distinct_count: images with distinct pixels; None if unknown.
+        seeds_are_runs: whether `seeds` are the runs of an imported table.
     """
 
     label: str
@@ -54,6 +55,7 @@ class DescribedModel:
     image_count: int
     source_line: str
     distinct_count: int | None = None
+    seeds_are_runs: bool = False
 
     @property
     def duplicates_note(self) -> str:
@@ -88,7 +90,8 @@ class OpenedModel(NamedTuple):
         seeds = self.model.seeds
         selection = self.selection
         distinct = duplicate_images(self.con, ids[0]).distinct
-        return DescribedModel(self.label, ids, seeds, selection.image_count, selection.source_line, distinct)
+        are_runs = words_of_runs(self.model.runs) == RUNS_OF_TABLES
+        return DescribedModel(self.label, ids, seeds, selection.image_count, selection.source_line, distinct, are_runs)
 
     def rows(self) -> ModelRows:
         """The rows of its runs.

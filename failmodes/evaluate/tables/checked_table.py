@@ -28,8 +28,8 @@ class ImportedModel(NamedTuple):
 
     @property
     def full_label(self) -> str:
-        """The label with the training seed, by which runs of one model are known."""
-        return self.label if self.seed is None else f"{self.label}, seed {self.seed}"
+        """The label with the number of the run, by which runs of one model are known."""
+        return self.label if self.seed is None else f"{self.label}, run {self.seed}"
 
 
 @dataclass(frozen=True, eq=False)

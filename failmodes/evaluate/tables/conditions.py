@@ -104,7 +104,7 @@ def _of_words(table: PredictionTable, column: Texts, reference: str | None) -> C
         name = shown(table.columns.roles["value"])
         raise StudyError(
             f"the levels in {name} are numbers ({listed(numbers, SHOWN)}): state their corruption and axis, such as "
-            '--axis contrast="%,100..1"'
+            '--axis contrast="%,100..1", or leave the column out with --columns value='
         )
     refuse(table, column.codes == NO_TEXT, lambda _: "no corruption")
     names, codes = _named(table, column, reference)

@@ -344,10 +344,12 @@ def _distinct_rows(
             row, other = int(rows[first]), int(others[first])
             cell = conditions.cells[conditions.codes[row]]
             image = table.texts["image"].text(row)
+            fix = "keep one, or name the column that tells repeated trials apart with --columns run=COLUMN"
+            if table.part_of(row) != table.part_of(other):
+                fix = "import tables of different models by a command each, with --label, or add a column `model`"
             raise DataError(
                 f"{table.place(row)}: another prediction for image {shown(image)} in {cell}, beside "
-                f"{table.place(other)}: keep one, or name the column that tells repeated trials apart with --columns "
-                "run=COLUMN"
+                f"{table.place(other)}: {fix}"
             )
         order = np.delete(order, again)
     return order

@@ -112,12 +112,15 @@ class PredictionTable(NamedTuple):
     def __len__(self) -> int:
         return sum(part.row_count for part in self.parts)
 
+    def part_of(self, row: int) -> int:
+        """The table that holds a row, from 0."""
+        return int(np.searchsorted(np.cumsum([part.row_count for part in self.parts]), row, side="right"))
+
     def place(self, row: int) -> str:
         """Where a row is: `p.csv, line 17`, or `p.parquet, row 16`."""
-        for part in self.parts:
-            if row < part.row_count:
-                break
-            row -= part.row_count
+        number = self.part_of(row)
+        part = self.parts[number]
+        row -= sum(before.row_count for before in self.parts[:number])
         name = "" if part.path is None else part.path.name.lower()
         if name.endswith(JSON_SUFFIXES) or name.endswith(CSV_SUFFIXES):
             assert part.path is not None

@@ -1,7 +1,8 @@
 -- One row per evaluation and baseline: mean corruption error as a ratio to a baseline's, 1 where it is as large.
 -- Hendrycks & Dietterich 2019: for each of the 15 headline corruptions the errors at severities 1 to 5 over those of
 -- the baseline, and the mean of the ratios (published in percent). A baseline is another evaluation of the same images
--- and pixels; of ImageNet-C, AlexNet as published too. Null, with the reason, where a cell is missing.
+-- and pixels; of ImageNet-C, AlexNet as published too. Null, with the reason, where a cell is missing; no row for
+-- images of other levels, beyond 5.
 -- Source: accuracy_by_severity, evaluation_labels.
 with evaluated as (
     select
@@ -12,7 +13,10 @@ with evaluated as (
         1 - min(clean_accuracy) as clean_error,
         count(*) as cell_count
     from accuracy_by_severity
-    where headline and severity in (1, 2, 3, 4, 5)
+    where
+        headline
+        and severity in (1, 2, 3, 4, 5)
+        and evaluation_id not in (select more.evaluation_id from accuracy_by_severity as more where more.severity > 5)
     group by evaluation_id, corruption
 ),
 

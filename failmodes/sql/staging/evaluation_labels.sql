@@ -40,10 +40,10 @@ select
     sources.seed,
     sources.noise,
     case
-        when models.model_label like '%, seed ' || models.training_seed::varchar
-            then regexp_replace(models.model_label, ', seed [0-9]+$', '')
+        when regexp_matches(models.model_label, ', (seed|run) ' || models.training_seed::varchar || '$')
+            then regexp_replace(models.model_label, ', (seed|run) [0-9]+$', '')
         else models.model_label
-    end as model_name -- the model's name on charts without its training seed; evaluations of several share it
+    end as model_name -- the model's name on charts without its training seed or run; evaluations of several share it
 from evaluations
 left join models on evaluations.model_id = models.model_id
 left join datasets on evaluations.dataset_id = datasets.dataset_id

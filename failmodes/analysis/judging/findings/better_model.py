@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import duckdb
 
-from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, words_of_runs
 from failmodes.analysis.evaluations.trained_models import TrainedModel
 from failmodes.analysis.judging.findings.kind import Judged, images_that_decide, kind
 from failmodes.analysis.judging.wording import accuracy_comparison
@@ -77,7 +77,7 @@ def of_runs(model: TrainedModel, other: TrainedModel) -> str:
 
 def over_seeds(model: TrainedModel, other: TrainedModel) -> str:
     """How many training seeds a comparison is over: 3 and 5 training seeds."""
-    return f"{len(model.runs)} and {format_count(len(other.runs), 'training seed')}"
+    return f"{len(model.runs)} and {format_count(len(other.runs), words_of_runs([*model.runs, *other.runs]).seed)}"
 
 
 def _as_evaluation(model: TrainedModel) -> EvaluationInfo:

@@ -7,14 +7,14 @@ from typing import Self
 import duckdb
 import polars as pl
 
-from failmodes.analysis.evaluations.selection import Selection, read_metrics
+from failmodes.analysis.evaluations.selection import RUNS_OF_TABLES, RunWords, Selection, read_metrics, words_of_runs
 from failmodes.analysis.evaluations.trained_models import TrainedModel, trained_models
 from failmodes.analysis.judging.findings.correction import ADDITIONS_ERROR, FALSE_DISCOVERY_RATE, MAIN_ERRORS
 from failmodes.analysis.judging.findings.headlines import Headline, headlines
 from failmodes.analysis.judging.findings.kind import Finding, Limitation
 from failmodes.analysis.render.blocks import Document, Sentence
 from failmodes.analysis.render.documents import Rendered
-from failmodes.analysis.render.formatting import MAX_LISTED, format_count, format_percent, join_names
+from failmodes.analysis.render.formatting import MAX_LISTED, capitalize_first, format_count, format_percent, join_names
 from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.shape_tables import FALSE_SHAPES
 from failmodes.analysis.statistics.shares import ALPHA
@@ -190,9 +190,16 @@ def _training(selection: Selection) -> tuple[str, str]:
     """How many training runs each model or architecture has, and the scope of the intervals."""
     models = trained_models(selection.evaluations)
     several = [model for model in models if model.has_several_seeds]
-    seeds = f"Training seeds: {join_names(map(_seeds_of, models))}."
+    words = words_of_runs(selection.evaluations)
+    seeds = f"{capitalize_first(words.seed)}s: {join_names(map(_seeds_of, models))}."
+    if several and words == RUNS_OF_TABLES:
+        return _single_runs(models, several, words), (
+            f"Intervals of {join_names(model.label for model in several)} over runs cover runs and test images; "
+            "intervals of one run, and all shapes, cover test images only. Two to four runs are a small sample. "
+            f"{seeds}"
+        )
     if several:
-        return _single_runs(models, several), (
+        return _single_runs(models, several, words), (
             f"Intervals of {join_names(model.label for model in several)} over seeds cover training and test images; "
             "intervals of one training run, and all shapes, cover test images only. Two to four seeds are a small "
             f"sample of training runs. {seeds}"
@@ -210,14 +217,15 @@ def _training(selection: Selection) -> tuple[str, str]:
     return f"No architecture has more than {format_count(most, 'training run')}.", detail
 
 
-def _single_runs(models: list[TrainedModel], several: list[TrainedModel]) -> str:
-    """Which models have one training run; if none has, the fewest runs of a model."""
+def _single_runs(models: list[TrainedModel], several: list[TrainedModel], words: RunWords) -> str:
+    """Which models have one run; if none has, the fewest runs of a model."""
     single = [model.label for model in models if not model.has_several_seeds]
     if not single:
-        return f"Each model has at least {min(len(model.runs) for model in several)} training runs."
+        return f"Each model has at least {min(len(model.runs) for model in several)} {words.run}s."
     if len(single) > MAX_LISTED:
-        return f"{format_count(len(single), 'model')} have one training run each."
-    return f"{join_names(single)} {'have one training run each' if len(single) > 1 else 'has one training run'}."
+        return f"{format_count(len(single), 'model')} have one {words.run} each."
+    have = f"have one {words.run} each" if len(single) > 1 else f"has one {words.run}"
+    return f"{join_names(single)} {have}."
 
 
 def _seeds_of(model: TrainedModel) -> str:
