@@ -11,7 +11,12 @@ import polars as pl
 import polars.selectors as cs
 
 from failmodes.analysis.charts.confusion import cell_confusions
-from failmodes.analysis.evaluations.selection import Selection, corruption_names, read_for_selection
+from failmodes.analysis.evaluations.selection import (
+    Selection,
+    corruption_labels,
+    corruption_names,
+    read_for_selection,
+)
 from failmodes.analysis.images.collection import Pictures, pictures_of_rows
 from failmodes.analysis.images.rows import PICTURES, PictureRow, curve_rows
 from failmodes.analysis.images.stored_images import OpenStudy, missing_map_reason
@@ -120,8 +125,9 @@ class CellFigures(NamedTuple):
         of = self.figures
         interval = format_interval(of["accuracy_low"], of["accuracy_high"])
         said = f"Accuracy {format_percent(of['accuracy'])} {interval} on {format_count(of['image_count'], 'image')}"
-        said += f", {format_number(100 * of['accuracy_drop'])} points below clean" if of["severity"] else ""
-        if of["mean_confidence"] is None:
+        if of["severity"] and of["accuracy_drop"] is not None:
+            said += f", {format_number(100 * of['accuracy_drop'])} points below clean"
+        if of["mean_confidence"] is None and of["non_finite_count"] == of["image_count"]:
             return f"{said}. No confidence is finite."
         incorrect = self.confusions.filter(pl.col("label_name") != pl.col("prediction"))
         most = incorrect.sort("image_count", descending=True, maintain_order=True).head(1).rows(named=True)
@@ -129,7 +135,9 @@ class CellFigures(NamedTuple):
             f" Most frequent confusion: {row['label_name']} predicted as {row['prediction']} "
             f"({format_percent(row['share_of_label'], 0)} of the class)." for row in most
         )  # fmt: skip
-        return f"{said}; mean confidence {format_percent(of['mean_confidence'])}.{confusion}"
+        if of["mean_confidence"] is not None:
+            said += f"; mean confidence {format_percent(of['mean_confidence'])}"
+        return f"{said}.{confusion}"
 
 
 class Slice(NamedTuple):
@@ -204,7 +212,7 @@ def narrowed(selection: Selection, labels: Sequence[str], corruptions: Sequence[
     """
     evaluations = tuple(evaluation for evaluation in selection.evaluations if evaluation.label in labels)
     kept = tuple(name for name in selection.corruptions if name in corruptions)
-    if not evaluations or not kept:
+    if not evaluations or (selection.corruptions and not kept):
         raise StudyError("select at least one model and one corruption")
     extras = tuple(name for name in selection.extras if name in kept)
     return replace(selection, evaluations=evaluations, corruptions=kept, extras=extras)
@@ -217,7 +225,7 @@ def read_curves(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.Data
         One row per point: the fields of its `ModelCell`, accuracy with accuracy_low and accuracy_high (exact 95%
         interval, 0-1), image_count; corruptions by their largest drop over models.
     """
-    names = corruption_names(con, selection)
+    names = {CLEAN: corruption_labels(con)[CLEAN]} | corruption_names(con, selection)
     points = read_for_selection(con, "accuracy_by_severity", selection).with_columns(
         corruption_label=pl.col("corruption").replace_strict(names, return_dtype=pl.String),
         worst=pl.col("accuracy_drop").max().over("corruption"),

@@ -79,7 +79,7 @@ def curve_plot(points: pl.DataFrame, colors: ModelColors, marked: ModelCell, vie
     def clicked(this: float | str, other: float | str) -> Any:
         return alt.when(click, empty=False).then(alt.value(this)).otherwise(alt.value(other))
 
-    base = alt.Chart().encode(x=style.severity_axis(last), y=y, detail="label:N")
+    base = alt.Chart().encode(x=style.severity_axis(last, first=min(points["severity"])), y=y, detail="label:N")
     colored = base.encode(color=colors._replace(colors=shaded).color(frame))
     lines = colored if colors.has_others else colored.encode(strokeDash=colors.dash())
     tips = [alt.Tooltip("label:N", title="model"), alt.Tooltip("severity:Q", title="severity"),
