@@ -71,6 +71,7 @@ class ModelJson(Strict):
     image_count: int
     source_line: str
     distinct_count: int | None
+    seeds_are_runs: bool
 
 
 class PairingJson(Strict):

@@ -12,9 +12,11 @@ from failmodes.analysis.charts.style.frame import PAGE, Frame, small_multiples, 
 from failmodes.analysis.charts.style.heat_map import DARK_FROM, WHOLE_PX, number_layers
 from failmodes.analysis.charts.style.theme import SOURCE_PX
 from failmodes.analysis.evaluations.selection import Selection, corruption_labels, read_for_selection
+from failmodes.analysis.evaluations.trained_models import noun_of_runs
 from failmodes.analysis.images.rows import NO_PREDICTION
 from failmodes.analysis.render.formatting import (
     MAX_LISTED,
+    format_count,
     format_number,
     format_percent,
     format_severity,
@@ -57,9 +59,10 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     many = rows["label"].n_unique() > MAX_CLASSES
     which = f"; only the {MAX_CLASSES} classes in the most frequent confusions" if many else ""
     which += f"; the {MAX_LISTED} of {len(worst)} models with the lowest accuracy" if len(worst) > MAX_LISTED else ""
+    count = format_count(len(worst), noun_of_runs(selection.evaluations))
     return Figure(
         confusion_matrices(rows, frame),
-        f"Lowest accuracy: {join_names(phrases) if len(worst) <= 2 else f'{phrases[0]}, of {len(worst)} models'}",
+        f"Lowest accuracy: {join_names(phrases) if len(worst) <= 2 else f'{phrases[0]}, of {count}'}",
         "Confusion matrix of each model in its cell of lowest accuracy: true class (rows) against predicted class "
         f"(columns), in percent of the true class{which}. {selection.images}.",
         selection.source_line,

@@ -268,9 +268,15 @@ def test_runs_are_training_seeds_and_one_may_lack_a_condition(tmp_path: Path) ->
     table = table.filter((pl.col("observer") != "subject-07") | (pl.col("severity") < 2))
     w = imported(table, tmp_path / "out", label="People")
     seeds = w.sql("select model_label, training_seed from models order by 2").rows()
-    assert seeds == [("People, seed 3", 3), ("People, seed 7", 7)]
-    assert accuracies(w, model_label="People, seed 7") == {("fog", 0): (5, 6), ("fog", 1): (4, 6)}
+    assert seeds == [("People, run 3", 3), ("People, run 7", 7)]
+    assert accuracies(w, model_label="People, run 7") == {("fog", 0): (5, 6), ("fog", 1): (4, 6)}
     assert w.sql("select distinct model_name from evaluation_labels").item() == "People"
+
+
+def test_two_files_of_different_models_need_a_command_each(tmp_path: Path) -> None:
+    files = [written(small_table(), tmp_path / f"{name}.csv") for name in "ab"]
+    with pytest.raises(DataError, match="a command each, with --label"):
+        imported(files, tmp_path / "out")
 
 
 def test_several_models_of_one_table(tmp_path: Path) -> None:
