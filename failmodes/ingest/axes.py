@@ -51,9 +51,9 @@ class Axis(NamedTuple):
         return len(self.levels) > 2
 
     def __str__(self) -> str:
-        """The axis as text: "contrast 100..1 %, log"."""
+        """The axis as text: "contrast, %, 100..1, log"."""
         levels = "..".join(f"{level:g}" for level in self.levels)
-        return f"{self.name} {levels} {self.unit}".rstrip() + ", log" * (self.scale == "log")
+        return ", ".join(filter(None, (self.name, self.unit, levels, "log" * (self.scale == "log"))))
 
 
 def parse_axis(corruption: str, text: str) -> Axis:

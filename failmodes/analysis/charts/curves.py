@@ -237,7 +237,7 @@ def _with_positions(rows: pl.DataFrame, levels: dict[str, LevelAxis]) -> pl.Data
         places = {
             "severity": severities,
             "position": axis.positions(severities),
-            "level": [f"{axis.text(severity)} {axis.unit}".strip() for severity in severities],
+            "level": [axis.label(severity) for severity in severities],
         }
         parts.append(
             rows.filter(corruption=corruption).join(pl.DataFrame(places), on="severity", maintain_order="left")

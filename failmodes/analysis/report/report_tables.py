@@ -168,7 +168,7 @@ def _levels(con: duckdb.DuckDBPyConnection, selection: Selection, names: Names) 
     """The values of levels by severity; no table if none has one."""
     axes = level_axes(con, selection)
     cells = {
-        (corruption, severity): TableCell(f"{axis.text(severity)} {axis.unit}".strip())
+        (corruption, severity): TableCell(axis.label(severity))
         for corruption, axis in axes.items()
         for severity in axis.values
     }

@@ -11,6 +11,7 @@ from failmodes.analysis.evaluations.selection import Selection
 from failmodes.runtime.errors import printable
 from failmodes.warehouse.database.connection import read_once
 
+NO_SPACE = ("", "%", "\N{DEGREE SIGN}")  # units that follow a number without a space
 OFF_SCALE = "the reference level is off the scale of the values"
 
 
@@ -44,6 +45,11 @@ class LevelAxis(NamedTuple):
         """The value of a level: 30, 0.05, ∞."""
         value = self.values[severity]
         return "∞" if math.isinf(value) else f"{value:g}"
+
+    def label(self, severity: float) -> str:
+        """The value with its unit: 30%, 0.05, 90°, 2 px."""
+        space = "" if self.unit in NO_SPACE else " "
+        return f"{self.text(severity)}{space}{self.unit}".rstrip()
 
     def positions(self, severities: Sequence[float]) -> list[float]:
         """Where levels lie on the scale, from 0 to 1 in the order of severity.

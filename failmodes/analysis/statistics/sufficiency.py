@@ -20,7 +20,7 @@ AT_CHANCE = 0.05  # accuracy less than this above chance counts as chance
 def non_finite_cells(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> list[tuple[str, float]]:
     """Cells, as corruption and severity, in which more than MAX_NON_FINITE of the rows are not finite.
 
-    None of a table of predictions: what it lacks counts as incorrect, as whoever imported it stated.
+    None of a table of predictions: what it lacks counts as incorrect, as its import stated.
     """
     kind = fetch_first(con, "select source_kind from evaluation_labels where evaluation_id = ?", [evaluation_id])
     if kind == (OF_TABLE,):

@@ -1,5 +1,5 @@
--- Every evaluation with cells has a clean cell, unless a table of predictions has no reference level, and it is the only
--- one at severity 0: evaluations that break it.
+-- Every evaluation with cells has a clean cell, the only one at severity 0; without a reference level, a table of
+-- predictions has none: evaluations that break it.
 select
     shards.evaluation_id,
     count(*) filter (where shards.corruption = 'none') as clean_cells,

@@ -16,7 +16,11 @@ with evaluated as (
     where
         headline
         and severity in (1, 2, 3, 4, 5)
-        and evaluation_id not in (select more.evaluation_id from accuracy_by_severity as more where more.severity > 5)
+        and evaluation_id not in (
+            select beyond.evaluation_id
+            from accuracy_by_severity as beyond
+            where beyond.severity > 5
+        )
     group by evaluation_id, corruption
 ),
 
