@@ -21,6 +21,15 @@ from failmodes.analysis.charts.style.series import (
     published_behind,
 )
 from failmodes.analysis.charts.style.theme import GRAY, LABEL_PX, TEXT_SHADES
+from failmodes.analysis.charts.style.value_axis import (
+    POSITION,
+    VALUE,
+    VALUES_PX,
+    axis_ticks,
+    levels_with_values,
+    value_axis,
+    with_positions,
+)
 from failmodes.analysis.evaluations.selection import Selection, corruption_names, read_for_selection, words_of_runs
 from failmodes.analysis.judging.findings.headlines import is_judged
 from failmodes.analysis.judging.findings.largest_drop import largest_drop_sentence
@@ -33,22 +42,13 @@ from failmodes.analysis.render.formatting import (
     join_names,
 )
 from failmodes.analysis.statistics.curve_shape import VALUE_AXIS, chord, stored_settings
-from failmodes.analysis.statistics.level_axes import LevelAxis, level_axes
+from failmodes.analysis.statistics.level_axes import LevelAxis
 from failmodes.analysis.statistics.model_accuracy import seed_curves
-from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse.curve_shapes import NO_SHAPE, SHAPE_LABELS
 
 MAX_COLUMNS, LINE_PX = 5, 13
 MIN_HEIGHT_PX, MAX_HEIGHT_PX, ASPECT = 92, 150, 0.75  # of a panel; height by width
 MIN_FOLDED = 4  # with fewer panels, flat ones are drawn too
-VALUE = "value"  # the axis of values of levels
-VALUES_PX = 24  # height of such an axis below each panel
-POSITION = alt.X(
-    "position:Q",
-    title=None,
-    scale=style.fixed_scale(0, 1),
-    axis=alt.Axis(domain=False, grid=False, labels=False, ticks=False),
-)
 
 
 def chart(
@@ -73,7 +73,7 @@ def chart(
     Raises:
         WarehouseError: no corruption has values of levels, which the axis needs.
     """
-    levels = _levels_with_values(con, selection) if axis == VALUE else {}
+    levels = levels_with_values(con, selection) if axis == VALUE else {}
     drawn = replace(selection, corruptions=tuple(levels)) if levels else selection
     models = model_colors(con, selection)
     others = published_behind(con, selection, shown=published and not levels)
@@ -97,7 +97,7 @@ def chart(
     rows = pl.concat([behind, models.with_series(points), words], how="diagonal_relaxed")
     rows = _with_last_values(rows, models, LABEL_PX / height * (1 - low), low)
     if levels:
-        rows = pl.concat([rows, _ticks(levels, panels.width)], how="diagonal_relaxed")
+        rows = pl.concat([rows, axis_ticks(levels, panels.width)], how="diagonal_relaxed")
         names |= {corruption: _panel_title(names[corruption], levels[corruption]) for corruption in levels}
         order = [names[corruption] for corruption in by_drop if corruption not in flat]
     rows = rows.with_columns(
@@ -113,7 +113,7 @@ def chart(
         chance,
         style.point_size(points),
     )
-    layers += _value_axis(height) if levels else []
+    layers += value_axis(height) if levels else []
     plot = style.small_multiples(
         layers, rows.filter(pl.col("corruption").is_in(order)), "corruption", order, panels, height, below_px=below_px
     )
@@ -133,57 +133,15 @@ def chart(
     )
 
 
-def _levels_with_values(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, LevelAxis]:
-    """The axes of values of the selection's corruptions.
-
-    Raises:
-        WarehouseError: none has one.
-    """
-    levels = level_axes(con, selection)
-    if not levels:
-        raise WarehouseError(
-            "no levels have values: state their axis, with `failmodes import --axis contrast=%,100..1` or in "
-            "[corruptions.axes] of the study"
-        )
-    return levels
-
-
 def _shapes_over_values(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
     """Shapes of curves over the values of levels."""
     return read_for_selection(con, "shapes_over_distortion", selection).filter(axis=VALUE_AXIS)
-
-
-def _ticks(levels: dict[str, LevelAxis], width: float) -> pl.DataFrame:
-    """The `tick` texts of values with their `position` in each panel; the ends, and those between that fit."""
-    rows = []
-    for corruption, axis in levels.items():
-        severities = sorted(axis.values)
-        positions = axis.positions(severities)
-        texts = [axis.text(severity) for severity in severities]
-        placed: list[tuple[float, float]] = []
-        for place in (0, len(severities) - 1, *range(1, len(severities) - 1)):
-            half = style.text_width(texts[place]) / 2 + 3
-            left, right = positions[place] * width - half, positions[place] * width + half
-            fits = all(right < start or end < left for start, end in placed)
-            placed += [(left, right)] * fits
-            rows.append({"corruption": corruption, "position": positions[place], "tick": texts[place] if fits else ""})
-    return pl.DataFrame(rows)
 
 
 def _panel_title(name: str, axis: LevelAxis) -> str:
     """The corruption with the quantity and unit of its levels: "Contrast, % (log)"."""
     title = axis.title
     return capitalize_first(title) if axis.name.lower() == name.lower() else f"{name}: {title}"
-
-
-def _value_axis(height: float) -> list[alt.Chart]:
-    """The horizontal axis below a panel, whose ticks are the values of its levels."""
-    ticks = alt.Chart().transform_filter("isValid(datum.tick)").encode(x=POSITION)
-    return [
-        style.once().mark_rule(style="muted-line").encode(x=alt.datum(0), x2=alt.datum(1), y=alt.value(height)),
-        ticks.mark_rule(style="muted-line").encode(y=alt.value(height), y2=alt.value(height + 4)),
-        ticks.mark_text(baseline="top", dy=7, style="muted").encode(y=alt.value(height), text="tick:N"),
-    ]
 
 
 def _span(levels: dict[str, LevelAxis], first: float, last: float) -> str:
@@ -217,7 +175,7 @@ def _points(
     points = pl.concat([part.select(columns) for part in (single, *means)]).sort("corruption", "label", "severity")
     field = "severity"
     if levels:
-        points, cells, field = _with_positions(points, levels), _with_positions(cells, levels), "position"
+        points, cells, field = with_positions(points, levels), with_positions(cells, levels), "position"
         columns = [*columns, "position", "level"]
     chords = [
         pl.Series(chord(curve["accuracy"], curve[field]))
@@ -227,22 +185,6 @@ def _points(
         *(name for name in columns if name not in ("accuracy_low", "accuracy_high")), run="label"
     )
     return pl.concat([points.with_columns(chord=pl.concat(chords)), runs], how="diagonal_relaxed")
-
-
-def _with_positions(rows: pl.DataFrame, levels: dict[str, LevelAxis]) -> pl.DataFrame:
-    """Rows of corruptions whose levels have values, with the `position` of each and the `level` as text."""
-    parts = []
-    for corruption, axis in levels.items():
-        severities = sorted(axis.values)
-        places = {
-            "severity": severities,
-            "position": axis.positions(severities),
-            "level": [axis.label(severity) for severity in severities],
-        }
-        parts.append(
-            rows.filter(corruption=corruption).join(pl.DataFrame(places), on="severity", maintain_order="left")
-        )
-    return pl.concat(parts)
 
 
 def _flat_corruptions(points: pl.DataFrame, margin: float) -> list[str]:

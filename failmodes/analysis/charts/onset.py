@@ -11,6 +11,15 @@ from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.charts.style.series import corruption_dash, group_color, with_groups
+from failmodes.analysis.charts.style.value_axis import (
+    POSITION,
+    VALUE,
+    VALUES_PX,
+    axis_ticks,
+    levels_with_values,
+    value_axis,
+    with_positions,
+)
 from failmodes.analysis.evaluations.selection import Selection, read_for_selection
 from failmodes.analysis.judging.findings.headlines import MAX_IN_TITLE
 from failmodes.analysis.render.formatting import (
@@ -29,12 +38,24 @@ from failmodes.warehouse.metrics.intervals import exact_interval
 MAX_COLUMNS, HEIGHT_PX, NAME_PX = 2, 260, 13
 
 
-def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
+def chart(
+    con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE, axis: str = "severity"
+) -> Figure:
     """Step curves of the share still correct (Kaplan-Meier): a line per corruption, a panel per model.
 
+    Args:
+        con: the warehouse.
+        selection: evaluations and corruptions.
+        frame: where it is drawn.
+        axis: "severity", or "value" of the levels of the only corruption.
+
     Raises:
-        WarehouseError: corrupted images do not pair with clean ones, or no clean image is classified correctly.
+        WarehouseError: corrupted images do not pair with clean ones, no clean image is classified correctly, or levels
+            have no values, or are those of several corruptions.
     """
+    levels = levels_with_values(con, selection) if axis == VALUE else {}
+    if levels and len(selection.corruptions) > 1:
+        raise WarehouseError("each corruption has values of its own: choose one with --corruption NAME")
     chosen = best_and_worst(con, selection, MAX_LISTED)
     every = read_for_selection(con, "onset_by_corruption", selection).drop_nulls("surviving_share")
     rows = with_groups(con, selection, every.filter(pl.col("label").is_in(list(chosen.labels.values()))))
@@ -45,15 +66,25 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     labels = [label for label in chosen.labels.values() if label in rows["label"]]
     right_px = 8 + max(style.text_width(f"{name} 99%") for name in rows["name"])
     panels = frame.panels(len(labels), MAX_COLUMNS, right_px=right_px)
-    height = panels.height(HEIGHT_PX)
+    below_px = VALUES_PX * bool(levels)
+    height = panels.height(HEIGHT_PX, style.PANEL_HEAD_PX + below_px)
     low = style.share_floor(min(rows["surviving_share"]))
     named = _with_names(rows.sort("label", "corruption", "severity"), int(height / NAME_PX), low)
-    plot = style.small_multiples(_layers(named, frame, low), named, "label", labels, panels, height)
+    layers = _layers(named, frame, low, has_values=bool(levels))
+    if levels:
+        layers += value_axis(height)
+        ticks = axis_ticks(levels, panels.width).select("position", "tick")
+        named = pl.concat(
+            [with_positions(named, levels), ticks.join(pl.DataFrame({"label": labels}), how="cross")],
+            how="diagonal_relaxed",
+        )
+    plot = style.small_multiples(layers, named, "label", labels, panels, height, below_px=below_px)
+    horizontal = "".join(f"; horizontal: {level.title}" for level in levels.values())
     return Figure(
         plot,
         _title(con, selection, every),
         "Share of the images correct when clean that stay correct at every severity so far (Kaplan-Meier; lower on a "
-        f"denser severity grid); {selection.images}. Color: corruption group; labels: the lowest curves. "
+        f"denser severity grid){horizontal}; {selection.images}. Color: corruption group; labels: the lowest curves. "
         f"{shown_phrase(chosen)}".rstrip(),
         selection.source_line,
         frame,
@@ -80,12 +111,12 @@ def _with_names(rows: pl.DataFrame, most: int, low: float) -> pl.DataFrame:
     return rows.join(pl.concat(parts), on=["label", "corruption", "severity"], how="left", maintain_order="left")
 
 
-def _layers(rows: pl.DataFrame, frame: Frame, low: float) -> list[alt.Chart]:
+def _layers(rows: pl.DataFrame, frame: Frame, low: float, *, has_values: bool) -> list[alt.Chart]:
     """Steps with points, and names at their ends."""
     focus = style.focus_on("corruption", frame)
     scale = style.fixed_scale(low, 1)
     base = alt.Chart().encode(
-        x=style.severity_axis(max(rows["severity"])),
+        x=POSITION if has_values else style.severity_axis(max(rows["severity"])),
         y=alt.Y("surviving_share:Q", title="still correct", scale=scale, axis=style.percent_axis()),
         color=group_color(rows, frame), detail="corruption:N", opacity=style.faded(focus),
     )  # fmt: skip

@@ -226,7 +226,7 @@ def chart(
     axis: Annotated[
         str | None,
         typer.Option(
-            help="Horizontal axis: severity, or value of the levels on their scale (curves). Default: severity.",
+            help="Horizontal axis: severity, or value of the levels on their scale (curves, onset). Default: severity.",
             metavar="severity|value",
             rich_help_panel=ROWS,
         ),

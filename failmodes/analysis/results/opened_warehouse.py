@@ -178,7 +178,7 @@ class Warehouse:
                 dataset.
             by: draw the chart once per value of a column: corruption, corruption_group, or a column of
                 evaluation_labels such as architecture.
-            axis: 'severity', or for curves 'value' of the levels, on their scale; None: severity.
+            axis: 'severity', or for curves and onset 'value' of the levels, on their scale; None: severity.
             caption: draw title, subtitle and source, which `.title` and `.caption` have as text; None: only on a page.
             letters: begin the title of each panel with a letter.
 
