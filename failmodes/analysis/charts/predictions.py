@@ -32,6 +32,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     cells = read_for_selection(con, "predictions_by_severity", selection).drop_nulls("top_prediction")
     if cells.is_empty():
         raise WarehouseError("no predictions to show: none is finite")
+    start = "by severity" if min(cells["severity"]) else "from clean (0) on"
     share = float(cells.select(pl.mean("top_prediction_label_share")).item())
     plot, which = heat_map(cells, selection.labels.values(), "top_prediction_share", 1, frame, TOOLTIPS, low=share)
     return Figure(
@@ -43,7 +44,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
             "shows no prediction collapse",
             "Share of the most frequent predicted class",
         ),
-        f"Share of the most frequent predicted class, in percent, by severity; that class is "
+        f"Share of the most frequent predicted class, in percent, {start}; that class is "
         f"{format_percent(share)} of the labels on average, where the color scale begins. {selection.images}{which}.",
         selection.source_line,
         frame,
