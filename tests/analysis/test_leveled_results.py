@@ -1,5 +1,6 @@
 """Results on any number of levels, without a reference level, on clean images only, of other images in each cell."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from failmodes.analysis.judging.stored import open_current
 from failmodes.analysis.report.rendering import write_report
 from failmodes.analysis.results.opened_warehouse import Warehouse
 from failmodes.ingest.axes import parse_axis
+from failmodes.runtime.errors import StudyError, WarehouseError
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.metrics.intervals import exact_interval
 
@@ -85,6 +87,29 @@ def test_cells_may_have_other_images_and_other_numbers_of_them(tmp_path):
     with open_current(tmp_path / "warehouse.duckdb"):
         pass
     assert write_report(tmp_path / "warehouse.duckdb").exists()
+
+
+def test_a_reference_level_off_the_scale_is_at_the_left_and_names_no_shape(tmp_path):
+    high_pass = parse_axis("high_pass", "cutoff,px,inf..0.4,log")
+    shares = {math.inf: 0.9, 3.0: 0.8, 1.5: 0.5, 0.4: 0.1}
+    w = loaded(tmp_path, write_leveled(tmp_path, {high_pass: shares}))
+    (data,) = w.chart("curves", axis="value").to_dict()["datasets"].values()
+    ticks = {row["tick"]: row["position"] for row in data if row.get("tick")}
+    inner = 1 / 3 + 2 / 3 * math.log(3 / 1.5) / math.log(3 / 0.4)
+    assert [ticks[text] for text in ("∞", "3", "1.5", "0.4")] == pytest.approx([0, 1 / 3, inner, 1])
+    (shape,) = w.table("shapes_over_distortion", axis="level_value")["shape"]
+    assert shape == "inconclusive"
+
+
+def test_onset_over_values_is_of_one_corruption(tmp_path):
+    noise = {0.05: 0.8, 0.1: 0.7, 0.9: 0.2}
+    w = loaded(tmp_path, write_leveled(tmp_path, {CONTRAST: SHARES, NOISE: noise}, pairs=True))
+    with pytest.raises(WarehouseError, match="choose one"):
+        w.chart("onset", axis="value")
+    (data,) = w.chart("onset", axis="value", corruption="contrast").to_dict()["datasets"].values()
+    assert {row["tick"] for row in data if row.get("tick")} == {"100", "50", "30", "15", "10", "5", "3", "1"}
+    with pytest.raises(StudyError, match="has one axis"):
+        w.chart("shapes", axis="value")
 
 
 def test_curves_are_drawn_over_the_values_of_levels(tmp_path):
