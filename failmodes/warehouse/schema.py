@@ -476,6 +476,8 @@ LOGITS = Table.of(
 FACTS = (PREDICTION_FACTS, ATTENTION)
 SHARDED = (*FACTS, LOGITS)  # tables with one file per cell in the results
 
+OF_DATASETS = (THUMBNAILS, IMAGE_METADATA, IMAGES, CLASSES, DATASETS)  # keyed by dataset_id, which they go with
+
 DIMENSIONS = (
     MODELS,
     DATASETS,

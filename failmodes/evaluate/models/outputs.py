@@ -5,16 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
+from failmodes.evaluate.probabilities import FLOOR, SUM_TOLERANCE
 from failmodes.evaluate.study.study_schema import OutputKind
 from failmodes.runtime.errors import StudyError, did_you_mean, listed
 
 LOGITS = "logits"  # name in Hugging Face classifiers
 SHOWN = 3  # outputs listed in an error
-SUM_TOLERANCE = 1e-3  # for the sum of probabilities, as in a predictions file
-FLOOR = float(np.finfo(np.float32).eps)  # for probabilities of 0: where scikit-learn's log_loss clips float32
 # Outputs of backbones of transformers that are no logits, though they may have their shape
 FEATURES = {"last_hidden_state", "pooler_output", "image_embeds", "text_embeds", "hidden_states"}
 
@@ -67,18 +65,18 @@ def log_probabilities(probabilities: torch.Tensor) -> torch.Tensor:
     return probabilities.masked_fill(zero, 1).log().masked_fill(zero, -math.inf)
 
 
-def fill_zeros(log_p: torch.Tensor, log_floor: float | torch.Tensor) -> torch.Tensor:
+def fill_zeros(log_p: torch.Tensor, log_floor: float) -> torch.Tensor:
     """Replace probabilities of 0 by a floor, or by half of the smallest other probability of their row if that is less.
 
     So no class changes its rank, and only probabilities of 0 change, apart from the normalization by a softmax.
 
     Args:
         log_p: (N, C), from `log_probabilities`.
-        log_floor: logarithm of the floor, one number or (N, 1).
+        log_floor: logarithm of the floor.
     """
     zero = log_p == -math.inf
     least_other = log_p.detach().masked_fill(zero, math.inf).amin(-1, keepdim=True) - math.log(2)
-    return torch.where(zero, least_other.minimum(torch.as_tensor(log_floor).to(log_p)), log_p)
+    return torch.where(zero, least_other.clamp(max=log_floor), log_p)
 
 
 def find_output_key(output: Any, key: str | None, subject: str) -> str | None:

@@ -115,19 +115,17 @@ def _of_outputs(table: PredictionTable, texts: Sequence[str]) -> tuple[str, ...]
     assert table.outputs is not None
     count = table.outputs.shape[1]
     by_index = tuple(map(str, range(count)))
+    if columns.is_list and not are_indices(texts):
+        raise DataError(
+            f"{table.parts[0].name} names its classes ({listed(texts, SHOWN)}), but its {count} {columns.kind} are a "
+            "list without names: use one column per class, such as logit_cat"
+        )
     if columns.is_list:
-        return by_index if are_indices(texts) else _ordered_by_name(table, texts, count)
+        return by_index
     names = tuple(name.removeprefix(VALUE_PREFIXES[columns.kind]) for name in columns.outputs)
     if are_indices(names) and set(names) != set(by_index):
         raise DataError(f"{table.parts[0].name} has {count} columns {columns.kind}: expected one per class, from 0")
     return names
-
-
-def _ordered_by_name(table: PredictionTable, texts: Sequence[str], count: int) -> tuple[str, ...]:
-    raise DataError(
-        f"{table.parts[0].name} names its classes ({listed(texts, SHOWN)}), but its {count} {table.columns.kind} are a "
-        "list without names: use one column per class, such as logit_cat"
-    )
 
 
 def _hint(text: str | None, names: Sequence[str]) -> str:

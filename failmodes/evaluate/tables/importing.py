@@ -28,10 +28,11 @@ from failmodes.evaluate.tables.table_images import with_pixels
 from failmodes.ingest.axes import record_levels
 from failmodes.ingest.data_files import check_names
 from failmodes.ingest.sources import record_corruptions
-from failmodes.ingest.study_types import MAX_INT32
+from failmodes.ingest.study_types import MAX_INT32, MAX_MODELS
 from failmodes.runtime.errors import DamagedShardError, DataError, StudyError, counted, listed, shown
 from failmodes.runtime.packages import library_versions
-from failmodes.runtime.storage.files import StorePath, remove_stale_temporaries
+from failmodes.runtime.storage.files import StorePath, make_folder, remove_stale_temporaries
+from failmodes.runtime.storage.locks import run_lock
 from failmodes.warehouse.schema import (
     EVALUATIONS,
     MODELS,
@@ -123,7 +124,7 @@ def check_tables(
 
 def import_table(
     checked: CheckedTable,
-    output: StorePath,
+    output: Path,
     options: TableOptions,
     on_progress: ProgressCallback = lambda _unit, _done, _total: None,
 ) -> TableReport:
@@ -131,12 +132,24 @@ def import_table(
 
     Raises:
         IncompleteRunError: `strict` is set and there are warnings.
+        WarehouseError: another run or import writes into the folder.
         StorageError: the output folder cannot be written.
     """
     evaluations = list(table_evaluations(checked))
-    notes = [note for evaluation in evaluations for note in evaluation.notes]
     if options.strict:
-        refuse_warnings(notes)
+        refuse_warnings([note for evaluation in evaluations for note in evaluation.notes])
+    with run_lock(make_folder(output)):
+        return _store(checked, evaluations, output, options, on_progress)
+
+
+def _store(
+    checked: CheckedTable,
+    evaluations: Sequence[TableEvaluation],
+    output: Path,
+    options: TableOptions,
+    on_progress: ProgressCallback,
+) -> TableReport:
+    """Store a checked table; see `import_table`."""
     remove_stale_temporaries(output)
     former_id = None if checked.former is None else checked.former.dataset_id
     now = stored_dataset(output)
@@ -163,6 +176,7 @@ def import_table(
             done += 1
             on_progress("cells", done, total)
     ids = {evaluation.model.full_label: evaluation.evaluation_id for evaluation in evaluations}
+    notes = [note for evaluation in evaluations for note in evaluation.notes]
     return TableReport(ids, written, total - written, notes)
 
 
@@ -230,7 +244,7 @@ def _check_confidence(table: PredictionTable) -> None:
         outside,
         lambda row: (
             f"confidence {confidence[row]:g} is outside 0 to 1: expected the probability of the predicted "
-            "class; divide percentages by 100"
+            "class; divide percentages by 100, or leave out a column of something else with --columns confidence="
         ),
     )
     predictions = table.texts.get("prediction")
@@ -276,6 +290,8 @@ def _models(table: PredictionTable, options: TableOptions) -> tuple[tuple[Import
     of_runs = none if runs is None else runs.codes.astype(np.int64)
     width = 1 if runs is None else len(runs.names)
     keys, codes = np.unique(of_models * width + of_runs, return_inverse=True)
+    if len(keys) > MAX_MODELS:
+        raise DataError(f"{table.parts[0].name} has {len(keys):,} models and runs: at most {MAX_MODELS:,} are imported")
     seeds = {} if runs is None else _seeds([runs.names[code] for code in np.unique(of_runs)])
     found = []
     for key in keys.tolist():

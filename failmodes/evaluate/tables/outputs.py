@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from failmodes.evaluate.probabilities import FLOOR, SUM_TOLERANCE
 from failmodes.evaluate.study.study_schema import OutputKind
 from failmodes.evaluate.tables.checking import refuse
 from failmodes.evaluate.tables.reading import PredictionTable
 from failmodes.runtime.errors import DataError
 from failmodes.warehouse.schema import FULL_LOGITS_CLASSES, TEMPERATURES, TOP_LOGITS
 
-FLOOR = float(np.finfo(np.float32).eps)  # for probabilities of 0: where scikit-learn's log_loss clips float32
-SUM_TOLERANCE, TOLERANCE_IF_ROUNDED = 1e-3, 0.2  # for a sum of probabilities
+TOLERANCE_IF_ROUNDED = 0.2  # for a sum of rounded probabilities
 MAX_DECIMALS = 6  # for detecting rounded probabilities; float32 has seven digits
 BLOCK_VALUES = 1 << 21  # outputs processed at a time
 ALWAYS_KNOWN = ("label", "finite")  # for any outputs

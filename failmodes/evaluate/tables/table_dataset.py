@@ -23,13 +23,14 @@ from failmodes.warehouse.schema import (
     EVALUATIONS,
     IMAGE_METADATA,
     IMAGES,
+    OF_DATASETS,
+    OF_TABLE,
     THUMBNAILS,
     WHOLE,
 )
 from failmodes.warehouse.shards.format import dimension_path, list_results_files, write_dimension
 from failmodes.warehouse.shards.inventory import read_rows
 
-TABLE = "table"  # name of the kind of dataset
 NOTE = "images of an imported table, known by name"
 
 
@@ -60,7 +61,7 @@ class TableDataset:
     @property
     def dataset_id(self) -> str:
         """Hash of names, labels and classes, in order."""
-        return identity_of([TABLE, list(self.class_names), list(self.images), fingerprint_of([self.labels])])
+        return identity_of([OF_TABLE, list(self.class_names), list(self.images), fingerprint_of([self.labels])])
 
     def describe(self) -> str:
         """One line: images, classes, dataset_id."""
@@ -110,7 +111,7 @@ def stored_dataset(output: StorePath) -> TableDataset | None:
 def _stored_rows(output: StorePath) -> list[dict[str, Any]]:
     """Rows of `datasets` of tables."""
     rows = [row for path in list_results_files(output, DATASETS) for row in read_rows(path, DATASETS).to_pylist()]
-    return [row for row in rows if row["dataset_name"] == TABLE]
+    return [row for row in rows if row["dataset_name"] == OF_TABLE]
 
 
 def extended(former: TableDataset, dataset: TableDataset) -> TableDataset:
@@ -206,7 +207,7 @@ def record_table_dataset(output: StorePath, dataset: TableDataset) -> None:
         write_dimension(output, IMAGE_METADATA, dataset_id, metadata_rows(dataset_id, dataset.metadata, count))
     row = {
         "dataset_id": dataset_id,
-        "dataset_name": TABLE,
+        "dataset_name": OF_TABLE,
         "dataset_label": dataset.label,
         "split": WHOLE,
         "image_count": count,
@@ -232,5 +233,5 @@ def _supersede(output: StorePath, former_id: str, dataset_id: str) -> None:
         if any(row["dataset_id"] == former_id for row in rows):
             moved = [row | {"dataset_id": dataset_id} for row in rows]
             write_dimension(output, EVALUATIONS, Path(path.name).stem, moved)
-    for table in (DATASETS, IMAGES, CLASSES, IMAGE_METADATA, THUMBNAILS):
+    for table in reversed(OF_DATASETS):
         delete(dimension_path(output, table, former_id))

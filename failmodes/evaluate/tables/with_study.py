@@ -19,6 +19,7 @@ from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.fact_rows import fact_rows
 from failmodes.evaluate.models.model import Model, OutputMap
 from failmodes.evaluate.notes import Note, Step, record_notes, refuse_warnings
+from failmodes.evaluate.probabilities import FLOOR
 from failmodes.evaluate.self_check import (
     NOT_FINITE_ROWS,
     clean_notes,
@@ -28,7 +29,7 @@ from failmodes.evaluate.self_check import (
 )
 from failmodes.evaluate.study.study_schema import ModelSpec, OutputKind, Study
 from failmodes.evaluate.tables.columns import Role
-from failmodes.evaluate.tables.outputs import FLOOR, prediction_columns
+from failmodes.evaluate.tables.outputs import prediction_columns
 from failmodes.evaluate.tables.reading import ProgressCallback
 from failmodes.evaluate.tables.study_rows import Predictions, read_predictions
 from failmodes.ingest.datasets.dataset import Dataset

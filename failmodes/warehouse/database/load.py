@@ -47,6 +47,8 @@ from failmodes.warehouse.schema import (
     EXEMPLARS,
     FACTS,
     LEVELS,
+    OF_DATASETS,
+    OF_TABLE,
     PARTITIONS,
     PREDICTION_FACTS,
     THUMBNAILS,
@@ -229,6 +231,7 @@ def _fill(
     create_tables(con)
     for table in DIMENSIONS:
         _insert_dimension(con, table, [file for file in files if file.table is table], errors)
+    _drop_superseded(con)
     for table in FACTS:
         _insert_shards(con, table, [file for file in files if file.table is table], loaded, errors)
     for error in errors:
@@ -282,6 +285,19 @@ def _insert_dimension(
         upsert(con, table, pa.concat_tables(rows), _MADE_AS_A_WHOLE.get(table, table.key))
         names = [{"table_name": f.key[0], "file_key": f.key[1], "content_hash": f.content_hash} for f in files]
         upsert(con, LOADED_DIMENSIONS, pa.Table.from_pylist(names, schema=LOADED_DIMENSIONS.arrow()))
+
+
+def _drop_superseded(con: duckdb.DuckDBPyConnection) -> None:
+    """Remove datasets of tables that a later import has extended, so that no evaluation is of them any more."""
+    superseded = con.execute(
+        "select dataset_id from datasets where dataset_name = ? and dataset_id not in (select dataset_id from "
+        "evaluations)",
+        [OF_TABLE],
+    ).fetchall()
+    ids = [dataset_id for (dataset_id,) in superseded]
+    for table in OF_DATASETS if ids else ():
+        con.execute(f"delete from {table.name} where dataset_id = any(?)", [ids])
+        con.execute("delete from loaded_dimensions where table_name = ? and file_key = any(?)", [table.name, ids])
 
 
 def _check_images(con: duckdb.DuckDBPyConnection, file: ResultsFile, rows: pa.Table) -> None:

@@ -31,21 +31,18 @@ from failmodes.warehouse.database.views import view_definitions
 from failmodes.warehouse.database_schema import ALL_TABLES, LOADED_DIMENSIONS, SHARDS
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.schema import (
-    CLASSES,
     CLEAN_MAPS,
     DATASETS,
     EVALUATION_NOTES,
     EVALUATIONS,
     EXEMPLARS,
-    IMAGE_METADATA,
-    IMAGES,
     LEVELS,
     MODELS,
+    OF_DATASETS,
     PREDICTION_FACTS,
     SHARDED,
     SHIFTS,
     SOURCES,
-    THUMBNAILS,
     Table,
 )
 from failmodes.warehouse.shards.format import RESULTS_FOLDER, dimension_path, list_results_files, read_footer
@@ -53,7 +50,7 @@ from failmodes.warehouse.shards.inventory import has_results, read_rows
 
 _NAMED = (EVALUATION_NOTES, EXEMPLARS, CLEAN_MAPS, SHIFTS)  # file names begin with an evaluation's identity
 _SHARED = {  # removed with the last evaluation that names them; the model last, whose label a second call needs
-    "dataset_id": (THUMBNAILS, IMAGE_METADATA, IMAGES, CLASSES, DATASETS),
+    "dataset_id": OF_DATASETS,
     "source_id": (LEVELS, SOURCES),
     "model_id": (MODELS,),
 }

@@ -13,7 +13,8 @@ from failmodes.evaluate.cam.method_selection import select_cam_method
 from failmodes.evaluate.engine.statistics import prediction_statistics
 from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.models.outputs import FLOOR, are_probabilities, fill_zeros, log_probabilities
+from failmodes.evaluate.models.outputs import are_probabilities, fill_zeros, log_probabilities
+from failmodes.evaluate.probabilities import FLOOR
 from failmodes.runtime.errors import ModelError, StudyError
 
 NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}

@@ -117,6 +117,7 @@ def test_tables_of_a_folder_share_images_and_later_ones_may_add_some(tmp_path: P
         "select datasets.image_count, class_count from datasets inner join evaluations using (dataset_id) group by all"
     ).rows()
     assert (images, classes) == (7, 4)
+    assert w.sql("select count(*) from datasets").item() == 1
     names = w.sql("select distinct file, label_name from predictions where model_label = 'A' order by 1").rows()
     assert names == sorted(set(first.select("file_name", "label").rows()))
     assert w.sql("select count(*) from cell_predictions").item() == 4
