@@ -307,7 +307,7 @@ def import_predictions(
         architecture: architecture of the model, stored in the results.
         renormalize: accept rounded probabilities, which sum to 1 only approximately.
         strict: treat warnings as errors and store nothing.
-        progress: show progress and what the columns are taken for.
+        progress: show progress and the role of each column.
 
     Raises:
         StudyError: an argument is invalid or does not fit the table.

@@ -226,7 +226,7 @@ def import_(
         typer.Argument(
             help="Tables of predictions (CSV, Parquet, JSON lines); with a study instead of --to, one table and the "
             "study file.",
-            metavar="TABLE... [STUDY]",
+            metavar="TABLES",
         ),
     ],
     to: Annotated[
@@ -245,7 +245,7 @@ def import_(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check every row and print what columns are taken for; store nothing.")
+        bool, typer.Option("--dry-run", help="Check every row and print the role of each column; store nothing.")
     ] = False,
     dataset: Annotated[
         str | None, typer.Option(help="Dataset name in charts. Default: the name of the folder.", metavar="NAME")
@@ -274,7 +274,7 @@ def import_(
         str | None,
         typer.Option(
             help="Texts that mean no prediction, which counts as incorrect: na,refused ('' for empty ones).",
-            metavar="TEXT,...",
+            metavar="TEXTS",
         ),
     ] = None,
     more_classes: Annotated[
@@ -304,8 +304,7 @@ def import_(
 
     - image and label: required, names or numbers
 
-    - prediction: a class, or logits or probabilities of every class: one list column, or one column per class:
-    logit_0 … or probability_cat …
+    - prediction: a class; or logits or probabilities of every class, in a list or in columns logit_0 … probability_cat
 
     - confidence: optional, of the predicted class, 0-1
 
@@ -315,9 +314,8 @@ def import_(
 
     Other columns are metadata of images where they are constant by image. Common names are recognized.
 
-    With a study instead of --to, images are those of the study, by image_id (from 0) or file, as
-    `failmodes ingest --images images.csv` lists them, and logits or probabilities of every class are required.
-    `failmodes corrupt` writes corrupted images to predict elsewhere.
+    With a study instead of --to, images are those of the study (see `failmodes ingest --images`), by image_id or file,
+    and logits or probabilities of every class are required.
 
     Nothing is stored before every row is checked. Importing again does nothing, or finishes an interrupted import.
     """

@@ -1,4 +1,4 @@
-"""A table whose rows are all valid, and what it was taken for."""
+"""A table whose rows are all valid, and the roles of its columns."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ class CheckedTable:
         return np.append(_text_hashes(self.dataset.class_names), np.uint64(0))
 
     def describe(self) -> list[str]:
-        """What the columns were taken for and what the table holds, one line per fact."""
+        """The role of each column, and what the table holds, one line per fact."""
         columns: Columns = self.table.columns
         lines = [f"columns: {columns.describe()}"]
         if metadata := [name for name in columns.others if name not in self.left_out]:
@@ -91,9 +91,8 @@ class CheckedTable:
 
     def _of_cells(self) -> Iterator[str]:
         cells = self.conditions.cells
-        named = [str(cell) for cell in cells if cell.corruption not in self.conditions.axes]
-        if named:
-            yield f"{counted(len(named), 'cell')}: {listed(named, SHOWN)}"
+        shown = "" if self.conditions.axes else f": {listed(list(map(str, cells)), SHOWN)}"
+        yield f"{counted(len(cells), 'cell')}{shown}"
         for axis, ranks in self.conditions.axes.values():
             levels = ", ".join(f"{value:g} = {rank}" for value, rank in ranks.items())
             yield f"severities of {axis.corruption}, {axis}: {levels}"

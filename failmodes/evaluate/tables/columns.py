@@ -60,7 +60,7 @@ class Columns(NamedTuple):
         return self.outputs == (self.kind,)
 
     def describe(self) -> str:
-        """One line: what each column is taken for."""
+        """One line: the role of each column."""
         taken = [role if role == name else f"{role} = {name}" for role, name in self.roles.items()]
         if self.kind is not None:
             count = "" if self.is_list else f" ({len(self.outputs):,} columns)"
