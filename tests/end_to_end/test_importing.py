@@ -14,6 +14,8 @@ from PIL import Image
 from worked_example import ROOT, environment_of, run, run_page, settled
 
 import failmodes
+from failmodes.evaluate.tables.columns import COMMON_NAMES
+from failmodes.ingest.axes import parse_axis
 
 PAGE = ROOT / "docs" / "importing.md"
 COUNT = 40  # images
@@ -122,3 +124,20 @@ def test_the_commands_with_a_study_run(worked: tuple[Path, str], tmp_path: Path)
     small_frame().write_parquet(tmp_path / "predictions.parquet")
     assert "5 cells imported" in run(commands, tmp_path, environment_of(tmp_path), expect=0)
     assert pl.read_csv(tmp_path / "images.csv").columns == ["image_id", "label", "class_name", "file"]
+
+
+def test_the_axes_of_the_page_are_axes() -> None:
+    """Those within the text; commands run as they stand."""
+    found = re.findall(r"`(\w+)=\"([^\"]+)\"`", PAGE.read_text(encoding="utf-8"))
+    axes = {name: parse_axis(name, text) for name, text in found}
+    assert axes.keys() == {"rotation", "noise", "high_pass", "attack"}
+    assert (axes["rotation"].name, axes["rotation"].unit) == ("angle", "°")
+    assert (axes["noise"].unit, axes["high_pass"].reference) == ("", float("inf"))
+    assert axes["attack"].states_every_level
+
+
+def test_the_names_of_the_page_are_recognized() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|.*\| (.+) \|$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    names = {role: re.findall(r"`(\w+)`", cell) for role, cell in rows}
+    assert names.keys() == COMMON_NAMES.keys()
+    assert all(set(shown) <= set(COMMON_NAMES[role]) for role, shown in names.items())

@@ -18,6 +18,11 @@ def stored() -> pl.DataFrame:
     return pl.read_csv(DOCS / "people.csv")
 
 
+def page() -> str:
+    """The text, with plain spaces in the table."""
+    return PAGE.read_text(encoding="utf-8").replace("\u00a0", " ")
+
+
 def percent(share: float) -> str:
     return f"{100 * share + 1e-9:.1f}"
 
@@ -33,16 +38,12 @@ def table_of_page() -> list[str]:
 
 
 def test_the_table_is_the_stored_one() -> None:
-    rows = [
-        line
-        for line in PAGE.read_text(encoding="utf-8").splitlines()
-        if line.startswith(tuple(f"| {label}" for label in LABELS.values()))
-    ]
+    rows = [line for line in page().splitlines() if line.startswith(tuple(f"| {label}" for label in LABELS.values()))]
     assert rows == table_of_page()
 
 
 def test_numbers_of_the_text_are_those_of_the_table() -> None:
-    text = PAGE.read_text(encoding="utf-8").partition("| corruption")[0]
+    text = page().partition("| corruption")[0]
     known = {f"{row[0]}% {row[1]}" for line in table_of_page() if (row := line.split("|")[4].strip().split(" ", 1))}
     shown = re.findall(r"\d+\.\d% \[\d+\.\d,\s\d+\.\d\]", re.sub(r"%\s+\[", "% [", text))
     assert len(shown) >= 6
@@ -73,7 +74,7 @@ def test_the_commands_make_it_again(real_data: Path, tmp_path: Path, monkeypatch
         )
         rows = stored().filter(corruption=experiment.replace("-", "_"))
         assert dict(rows.select("level_value", "correct").rows()) == dict(correct.rows())
-    run_page(PAGE.read_text(encoding="utf-8"), tmp_path)
+    run_page(page(), tmp_path)
     (tmp_path / "docs" / "images").mkdir(parents=True)
     script = runpy.run_path(str(ROOT / ".handbook" / "people.py"))
     script["write_page_files"].__globals__["DOCS"] = tmp_path / "docs"
