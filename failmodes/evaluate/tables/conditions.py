@@ -92,7 +92,9 @@ def _check_options(
     if axes and "value" not in columns:
         raise StudyError("--axis needs a column of levels: name it with --columns value=COLUMN")
     if "value" in columns and "severity" in columns:
-        raise StudyError("the table has severities and values of levels: name one of them with --columns")
+        raise StudyError(
+            "the table has severities and values of levels: leave one out with --columns severity= or --columns value="
+        )
     if reference is not None and "corruption" not in columns and "value" not in columns:
         raise StudyError("--reference needs a column of corruptions: name it with --columns corruption=COLUMN")
 
@@ -106,7 +108,7 @@ def _of_words(table: PredictionTable, column: Texts, reference: str | None) -> C
             f"the levels in {name} are numbers ({listed(numbers, SHOWN)}): state their corruption and axis, such as "
             '--axis contrast="%,100..1", or leave the column out with --columns value='
         )
-    refuse(table, column.codes == NO_TEXT, lambda _: "no corruption")
+    refuse(table, column.codes == NO_TEXT, lambda _: "no corruption: expected a name, or none for clean images")
     names, codes = _named(table, column, reference)
     severity = np.array([0 if name == CLEAN else THOUSANDTHS for name in names], np.int64)
     return _conditions(names, codes, severity[codes], {})
@@ -118,7 +120,7 @@ def _corruptions(
     """The names of corruptions and the (N,) one of each row; without their column that of the only axis."""
     if "corruption" in table.texts:
         column = table.texts["corruption"]
-        refuse(table, column.codes == NO_TEXT, lambda _: "no corruption")
+        refuse(table, column.codes == NO_TEXT, lambda _: "no corruption: expected a name, or none for clean images")
         return _named(table, column, reference)
     if len(axes) != 1:
         raise StudyError(

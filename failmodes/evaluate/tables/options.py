@@ -83,8 +83,8 @@ def table_options(
     Raises:
         StudyError: one is invalid, or `to` is no folder.
     """
-    if to.exists() and not to.is_dir():
-        raise StudyError(f"{to} is a file: expected an output folder, such as runs/mine")
+    if to.suffix in (".duckdb", ".toml") or ":/" in str(to) or (to.exists() and not to.is_dir()):
+        raise StudyError(f"{to} is no local folder: expected an output folder, such as runs/mine")
     names = {
         "label": label, "dataset": dataset or to.absolute().name[:MAX_LABEL_LETTERS], "architecture": architecture,
     }  # fmt: skip

@@ -7,6 +7,8 @@ import gzip
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -43,11 +45,23 @@ NUMBERS: tuple[Role, ...] = ("confidence",)  # roles that are read as numbers, o
 NO_TEXT = -1  # code of an empty text
 
 
-class Texts(NamedTuple):
-    """A column of texts: (N,) int32 codes, NO_TEXT for empty or missing ones, and the text of each code."""
+@dataclass(frozen=True, eq=False)
+class Texts:
+    """A column of texts.
+
+    Attributes:
+        codes: (N,) place of each text in the dictionary, NO_TEXT for empty or missing ones.
+        dictionary: distinct texts.
+    """
 
     codes: NDArray[np.int32]
-    names: list[str]
+    dictionary: pa.Array
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The distinct texts; a column of measurements may have millions, which nobody needs."""
+        found: list[str] = self.dictionary.to_pylist()
+        return found
 
     def text(self, row: int) -> str | None:
         """The text of a row; None if it is empty."""
@@ -264,12 +278,12 @@ class _Collected:
         if started:
             arrays.insert(0, pa.nulls(started, pa.string()).dictionary_encode())
         joined = pa.chunked_array(arrays).unify_dictionaries()
-        dictionary = joined.chunk(0).dictionary.to_pylist()
+        dictionary = joined.chunk(0).dictionary
         codes = np.concatenate(
             [chunk.indices.fill_null(NO_TEXT).to_numpy(zero_copy_only=False) for chunk in joined.chunks]
         ).astype(np.int32, copy=False)
-        if "" in dictionary:
-            empty = dictionary.index("")
+        empty = pc.index(dictionary, "").as_py()
+        if empty >= 0:
             codes = np.where(codes == empty, np.int32(NO_TEXT), codes)
         return Texts(codes, dictionary)
 

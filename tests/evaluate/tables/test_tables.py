@@ -194,6 +194,14 @@ def test_an_option_that_does_not_fit_is_one_error(name: str, tmp_path: Path) -> 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("to", ["out.duckdb", "study.toml", "s3://bucket/out", "a file"])
+def test_an_output_that_is_no_local_folder_is_one_error(to: str, tmp_path: Path) -> None:
+    (tmp_path / "a file").write_text("")
+    written(small_table(), tmp_path / "p.csv")
+    assert "no local folder" in command("import", "p.csv", "--to", to, folder=tmp_path, expect=2).stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a file", "p.csv"]
+
+
 def test_missing_predictions_are_incorrect_counted_and_shown(tmp_path: Path) -> None:
     table = small_table().with_columns(
         predicted_class=pl.when(pl.int_range(pl.len()).is_in([0, 7])).then(pl.lit("na")).otherwise("predicted_class")
