@@ -63,6 +63,15 @@ def test_a_set_without_a_reference_level_has_accuracies_and_no_drops(tmp_path):
     assert "points per" not in text
 
 
+def test_one_level_is_no_curve(tmp_path):
+    w = loaded(tmp_path, write_leveled(tmp_path, {CONTRAST: {10: 0.6}, NOISE: {0.1: 0.7}}, models=("A", "B")))
+    with pytest.raises(WarehouseError, match="no curve"):
+        w.chart("curves")
+    text = write_report(tmp_path / "warehouse.duckdb").read_text("utf-8")
+    assert ":NaN" not in text
+    assert "no curve to show" in text
+
+
 def test_models_on_clean_images_only_are_reported_and_compared(tmp_path):
     w = loaded(tmp_path, write_leveled(tmp_path, {}, models=("A", "B"), clean=0.8, pairs=True))
     (row,) = w.table("accuracy_by_severity", model_label="A").rows(named=True)

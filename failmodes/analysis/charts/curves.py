@@ -44,6 +44,7 @@ from failmodes.analysis.render.formatting import (
 from failmodes.analysis.statistics.curve_shape import VALUE_AXIS, chord, stored_settings
 from failmodes.analysis.statistics.level_axes import LevelAxis
 from failmodes.analysis.statistics.model_accuracy import seed_curves
+from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse.curve_shapes import NO_SHAPE, SHAPE_LABELS
 
 MAX_COLUMNS, LINE_PX = 5, 13
@@ -71,7 +72,7 @@ def chart(
         axis: "severity", or "value" of the levels, on their scale.
 
     Raises:
-        WarehouseError: no corruption has values of levels, which the axis needs.
+        WarehouseError: there is one level only, or no corruption has values of levels, which the axis needs.
     """
     levels = levels_with_values(con, selection) if axis == VALUE else {}
     drawn = replace(selection, corruptions=tuple(levels)) if levels else selection
@@ -80,6 +81,8 @@ def chart(
     names = corruption_names(con, selection)
     shapes = _shapes_over_values(con, drawn) if levels else read_for_selection(con, "shapes", selection)
     points = _points(con, drawn, models, levels)
+    if points["severity"].n_unique() < 2:
+        raise WarehouseError("no curve to show: there is one level, and no reference level")
     margin = stored_settings(con).flat_below
     flat = _flat_corruptions(points, margin)
     by_drop = sorted(by_largest_drop(points, "accuracy"), key=selection.extras.__contains__)  # extras last
@@ -178,7 +181,7 @@ def _points(
         points, cells, field = with_positions(points, levels), with_positions(cells, levels), "position"
         columns = [*columns, "position", "level"]
     chords = [
-        pl.Series(chord(curve["accuracy"], curve[field]))
+        pl.Series(chord(curve["accuracy"], curve[field]) if len(curve) > 1 else curve["accuracy"])
         for curve in points.partition_by("corruption", "label", maintain_order=True)
     ]
     runs = cells.filter(pl.col("label").is_in(of_several)).select(

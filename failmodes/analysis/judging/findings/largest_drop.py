@@ -125,6 +125,8 @@ def largest_drop_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) 
         return f"{capitalize_first(everyone)} {verb} under {most[0][0]}{at}: {_drops(clear)}"
     if len(labels) <= 2 or not firsts:
         return ". ".join(finding.statement for finding in firsts.values())
+    if not most and len(selection.averaged) == 1:
+        return f"Accuracy is not shown to drop under {lower_label(names[selection.averaged[0]])}{at}"
     if not most:
         in_sample = Counter(lower_label(names[finding.corruption or CLEAN]) for finding in firsts.values())
         ((name, times),) = in_sample.most_common(1)
