@@ -21,7 +21,7 @@ def curve_rows(opened: failmodes.Warehouse, figure: Figure) -> pl.DataFrame:
     """Return a row per level: counts of the warehouse, and the mean of observers with the interval that is drawn."""
     (drawn,) = figure.to_altair().to_dict()["datasets"].values()
     means = [
-        (row["severity"], *(round(row[name], 4) for name in ACCURACIES))
+        (row["severity"], *(round(row[name], 6) for name in ACCURACIES))
         for row in drawn
         if row["run"] is None and row["accuracy_low"] is not None
     ]
