@@ -68,7 +68,7 @@ def test_one_level_is_no_curve(tmp_path):
     with pytest.raises(WarehouseError, match="no curve"):
         w.chart("curves")
     text = write_report(tmp_path / "warehouse.duckdb").read_text("utf-8")
-    assert ":NaN" not in text
+    assert '":NaN' not in text
     assert "no curve to show" in text
 
 
