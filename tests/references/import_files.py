@@ -10,8 +10,8 @@ from scipy.special import softmax
 from typer.testing import CliRunner
 
 from failmodes.cli import app
-from failmodes.evaluate.tables.with_study import ImportReport, import_predictions
 from failmodes.evaluate.study.study_file import read_study
+from failmodes.evaluate.tables.with_study import ImportReport, import_predictions
 from failmodes.ingest.datasets.dataset import balanced_subset
 from failmodes.ingest.datasets.layout import DatasetSpec, open_dataset
 from failmodes.warehouse.schema import PREDICTION_FACTS

@@ -92,9 +92,10 @@ def named_columns(pairs: Iterable[tuple[str, str]]) -> dict[Role, str]:
     Raises:
         StudyError: a role is unknown, or named twice.
     """
+    by_name: dict[str, Role] = {role: role for role in ROLES}
     named: dict[Role, str] = {}
     for role, column in pairs:
-        known = next((known for known in ROLES if known == role), None)
+        known = by_name.get(role)
         if known is None:
             raise StudyError(f"columns: unknown role {shown(role)}: {did_you_mean(role, ROLES)}")
         if known in named:

@@ -179,12 +179,13 @@ def _joined(
     new: NDArray[np.int64],
 ) -> list[str]:
     """The metadata of stored images, of a table where these have none, and of new images."""
-    joined = ["" for _ in range(count)] if former is None else list(former)
+    joined: list[str] = ["" for _ in range(count)] if former is None else list(former)
     if values is not None:
         for place, value in zip(known.tolist(), values, strict=True):
             if place >= 0 and not joined[place]:
                 joined[place] = value
-    return [*joined, *("" if values is None else values[place] for place in new.tolist())]
+        joined += [values[place] for place in new.tolist()]
+    return [*joined, *("" for _ in range(count + len(new) - len(joined)))]
 
 
 def record_table_dataset(output: StorePath, dataset: TableDataset) -> None:

@@ -1,5 +1,5 @@
--- A row has a prediction (class or other output) and confidence exactly if all logits are finite; predictions of a table
--- may have no confidence: rows that break it.
+-- A row has a prediction (class or other output) and confidence exactly if all logits are finite; those of a table may
+-- have no confidence: rows that break it.
 select
     prediction_facts.evaluation_id,
     prediction_facts.corruption,

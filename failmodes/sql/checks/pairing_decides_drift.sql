@@ -1,5 +1,5 @@
--- Drift and distortion are stored exactly if corrupted images pair with clean ones; of tables, whose pixels are unknown,
--- no distortion is: cells that break it.
+-- Drift and distortion are stored exactly if corrupted images pair with clean ones; tables, whose pixels are unknown,
+-- have no distortion: cells that break it.
 with broken as (
     select
         'prediction_facts' as table_name,
