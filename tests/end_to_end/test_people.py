@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 from worked_example import ROOT, run_page
 
-DOCS = ROOT / "docs"
-PAGE = DOCS / "people.md"
+DOCS: Path = ROOT / "docs"
+PAGE: Path = DOCS / "people.md"
 LABELS = {"contrast": "contrast, %", "uniform_noise": "uniform noise, width"}
 DRAWN = re.compile(r"accuracy: ([\d.]+); [^\"]*?from: ([\d.]+)%; to: ([\d.]+)%")
 
