@@ -57,7 +57,8 @@ def find_classes(
     if misnamed := [text for text in missing if text in names]:
         raise StudyError(f"--missing {shown(misnamed[0])} is a class of the dataset: name texts that are none")
     if len(names) < 2:
-        raise DataError(f"{table.parts[0].name} has one class, {listed(list(map(shown, names)), 1)}: expected two or more to predict")
+        only = listed(list(map(shown, names)), 1)
+        raise DataError(f"{table.parts[0].name} has one class, {only}: expected two or more to predict")
     if len(names) > MAX_CLASSES:
         raise DataError(f"{table.parts[0].name} has {len(names):,} classes: at most {MAX_CLASSES:,} can be stored")
     check_names(names, table.parts[0].name)

@@ -179,7 +179,7 @@ def _joined(
     new: NDArray[np.int64],
 ) -> list[str]:
     """The metadata of stored images, of a table where these have none, and of new images."""
-    joined: list[str] = ["" for _ in range(count)] if former is None else list(former)
+    joined: list[str] = [*(former or ("" for _ in range(count)))]
     if values is not None:
         for place, value in zip(known.tolist(), values, strict=True):
             if place >= 0 and not joined[place]:
