@@ -179,12 +179,13 @@ def _joined(
     new: NDArray[np.int64],
 ) -> list[str]:
     """The metadata of stored images, of a table where these have none, and of new images."""
-    joined: list[str] = [*(former or ("" for _ in range(count)))]
+    joined: list[str] = []
+    joined.extend([""] * count if former is None else former)
     if values is not None:
         for place, value in zip(known.tolist(), values, strict=True):
             if place >= 0 and not joined[place]:
                 joined[place] = value
-        joined += [values[place] for place in new.tolist()]
+        joined += [values[int(place)] for place in new]
     return [*joined, *("" for _ in range(count + len(new) - len(joined)))]
 
 
