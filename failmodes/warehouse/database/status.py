@@ -39,13 +39,18 @@ class WarehouseStatus(NamedTuple):
 
 
 _EVALUATIONS = """
-with copies as (
-    select facts.evaluation_id, count(images.pixel_hash) - count(distinct images.pixel_hash) as copy_count
-    from prediction_facts as facts
-    inner join evaluations on facts.evaluation_id = evaluations.evaluation_id
-    inner join images on evaluations.dataset_id = images.dataset_id and facts.image_id = images.image_id
+with image_sets as ( -- evaluations of the same images have the same copies: one of each is read
+    select dataset_id, subset_id, min(evaluation_id) as evaluation_id from evaluations group by all
+),
+copies as (
+    select
+        image_sets.dataset_id, image_sets.subset_id,
+        count(images.pixel_hash) - count(distinct images.pixel_hash) as copy_count
+    from image_sets
+    inner join prediction_facts as facts on image_sets.evaluation_id = facts.evaluation_id
+    inner join images on image_sets.dataset_id = images.dataset_id and facts.image_id = images.image_id
     where facts.corruption = 'none'
-    group by facts.evaluation_id
+    group by all
 )
 select
     labels.evaluation_id, labels.model_label, labels.dataset_label, labels.subset, labels.precision,
@@ -57,7 +62,7 @@ select
     max(shards.created_at) at time zone 'UTC' as latest_at
 from evaluation_labels as labels
 left join shards on labels.evaluation_id = shards.evaluation_id
-left join copies on labels.evaluation_id = copies.evaluation_id
+left join copies on labels.dataset_id = copies.dataset_id and labels.subset_id = copies.subset_id
 group by all
 order by labels.dataset_label, labels.model_label, labels.evaluation_id
 """
