@@ -74,8 +74,8 @@ def begin_command() -> None:
     """Let Ctrl-C, SIGTERM and SIGHUP unwind this process, so that it cleans up; enables `limit_command`.
 
     Threads of OpenMP, which PyTorch computes with, sleep while they wait for one another, unless the environment says
-    otherwise. By default they spin, so that on a machine with other work ResNet-18 took three times the CPU time and
-    predicted a third to a half as many images (`make bench`); alone it is as fast.
+    otherwise. By default they spin: beside other work on one of two cores, ResNet-18 took three times the CPU time and
+    predicted half as many images a second (`make bench ONLY=busy`). On a machine of its own it predicts 5 to 8% more.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when PyTorch is imported, also in child processes
     _Command.takes_limits = True

@@ -11,10 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from measure import Result, alternate
-from subjects import SUBJECTS, make_bench, model_of
 
-from failmodes.evaluate.engine.cell import choose_batch_size
+sys.path.append(str(Path(__file__).parents[1] / "references"))
+
+from measure import Result, alternate  # noqa: E402
+from subjects import SUBJECTS, make_bench, model_of  # noqa: E402
+
+from failmodes.evaluate.engine.cell import choose_batch_size  # noqa: E402
 
 ROUNDS = 3
 POLICY = "OMP_WAIT_POLICY"
@@ -64,5 +67,4 @@ def _measure() -> float:
 
 
 if __name__ == "__main__":
-    sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1] / "references")]
     print(json.dumps(_measure()))

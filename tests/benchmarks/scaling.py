@@ -11,8 +11,11 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from measure import Result
-from subjects import TINY, make_bench, model_of
+
+sys.path.append(str(Path(__file__).parents[1] / "references"))
+
+from measure import Result  # noqa: E402
+from subjects import TINY, make_bench, model_of  # noqa: E402
 
 IMAGES = (1_000, 10_000, 100_000)
 MODELS = (1, 4, 16)
@@ -83,5 +86,4 @@ class _Peak:
 
 
 if __name__ == "__main__":
-    sys.path[:0] = [str(Path(__file__).parents[2])]
     print(json.dumps(_measure(*json.loads(sys.argv[1]))))
