@@ -99,8 +99,9 @@ audit:
 	$(PYTHON) .ci/floors.py images remote explore evaluate timm onnx transformers open-clip ray > $(AUDIT)/floors.txt
 	$(AUDIT)/bin/python .ci/audit.py .ci/build_requirements.txt $(AUDIT)/floors.txt
 
-# Ratios to a peer or a limit of the same run; JSON=path writes them as a list too, ONLY=models measures one part;
-# ONLY=scale IMAGES=1000 loads 100 models of so many images, of 10,000 if not given (an hour, 34 GB)
+# Ratios to a peer or a limit of the same run, about 20 minutes; JSON=path writes them as a list too, ONLY=warehouse measures
+# one part. On demand: ONLY=corruptions, explorer, models, scaling, and ONLY=scale IMAGES=1000, which loads 100 models of so
+# many images, of 10,000 if not given (an hour, 34 GB)
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(IMAGES),--images $(IMAGES))

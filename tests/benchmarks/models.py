@@ -33,8 +33,8 @@ CORRUPTED = ("resnet18", "densenet121", "efficientnet_b0", "resnet50")  # models
 ATTENTION_IMAGES = {"resnet18": 128, "densenet121": 64, "efficientnet_b0": 64, "vit_s_16": 64, "vit_b_16": 32}
 
 
-def measure_models() -> Iterator[Result]:
-    """All lines of this file, model by model; both sides keep freed memory, as a run does."""
+def measure_evaluations() -> Iterator[Result]:
+    """Whole evaluations of each model; both sides keep freed memory, as a run does."""
     keep_freed_memory()
     device = choose_device("auto")
     for subject in SUBJECTS:
@@ -43,6 +43,17 @@ def measure_models() -> Iterator[Result]:
             bare, layout = _best_bare(subject, prepared, Path(name))
             size = choose_batch_size(prepared, (subject.side_px, subject.side_px, 3))
             yield _whole(subject, prepared, Path(name), size, bare, layout)
+
+
+def measure_models() -> Iterator[Result]:
+    """All other lines of this file, model by model."""
+    keep_freed_memory()
+    device = choose_device("auto")
+    for subject in SUBJECTS:
+        prepared = model_of(subject, device)
+        with tempfile.TemporaryDirectory() as name:
+            bare, _ = _best_bare(subject, prepared, Path(name))
+            size = choose_batch_size(prepared, (subject.side_px, subject.side_px, 3))
             if runs_bfloat16(device):
                 yield _lower_precision(subject, prepared, Path(name), size)
             for corruption in CORRUPTIONS[subject.side_px] if subject.name in CORRUPTED else ():

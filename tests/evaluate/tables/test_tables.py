@@ -66,6 +66,8 @@ FORMS: dict[str, Callable[[pl.DataFrame, Path], object]] = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_a_table_is_the_same_evaluation(form: str, tmp_path: Path) -> None:
+    if form == "pandas":
+        pytest.importorskip("pandas")
     shuffled = small_table().sample(fraction=1, shuffle=True, seed=1)
     w = imported(FORMS[form](shuffled, tmp_path), tmp_path / "out")
     assert accuracies(w) == {("fog", 0): (5, 6), ("fog", 1): (4, 6), ("fog", 2): (2, 6)}
