@@ -73,11 +73,13 @@ class _Command:
 def begin_command() -> None:
     """Let Ctrl-C, SIGTERM and SIGHUP unwind this process, so that it cleans up; enables `limit_command`.
 
-    Threads of OpenMP, which PyTorch computes with, sleep while they wait for one another, unless the environment says
-    otherwise. By default they spin: beside other work on one of two cores, ResNet-18 took three times the CPU time and
-    predicted half as many images a second (`make bench ONLY=busy`). On a machine of its own it predicts 5 to 8% more.
+    Threads of OpenMP, which PyTorch computes with, spin only briefly while they wait for one another, unless the
+    environment says otherwise. By default they spin for milliseconds: beside other work on one of two cores, ResNet-18
+    took three times the CPU time and predicted half as many images a second (`make bench ONLY=busy`). Threads that
+    sleep at once cost MobileNetV3 a sixth of its speed on a machine of its own.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when PyTorch is imported, also in child processes
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # read when PyTorch is imported, also in child processes
     _Command.takes_limits = True
     for number in unless_nohup(_STOPS):
         signal.signal(number, _raise_stop)
