@@ -143,7 +143,7 @@ class Selection:
             facts["dataset_label"] + (f" ({note})" if note and note not in facts["dataset_label"] else ""),
             f"subset: {facts['subset']}",
             *([f"corruptions: {facts['source_label']}"] if self.corruptions else []),
-            f"{self._seeds()}",
+            self._seeds(),
         ]
         if self.made_at:
             parts.append(f"evaluated {self.made_at.day} {self.made_at:%B %Y}")

@@ -17,10 +17,7 @@ from failmodes.evaluate.tables.classes import NO_PREDICTION, ClassColumns, find_
 from failmodes.evaluate.tables.columns import Role
 from failmodes.evaluate.tables.conditions import Conditions, find_conditions
 from failmodes.evaluate.tables.options import TableOptions, check_label
-from failmodes.evaluate.tables.outputs import (
-    blocks,
-    check_outputs,
-)
+from failmodes.evaluate.tables.outputs import blocks, check_outputs
 from failmodes.evaluate.tables.reading import NO_TEXT, PredictionTable, ProgressCallback, read_tables
 from failmodes.evaluate.tables.table_dataset import TableDataset, extended, record_table_dataset, stored_dataset
 from failmodes.evaluate.tables.table_evaluations import TableEvaluation, prediction_facts, table_evaluations
@@ -43,10 +40,6 @@ from failmodes.warehouse.shards.format import Cell, ShardKey, published_cells, s
 from failmodes.warehouse.shards.inventory import read_rows
 
 NEEDED: tuple[Role, ...] = ("image", "label")
-ELSEWHERE = "predictions were made elsewhere"
-AS_IMPORTED = "as imported"  # precision
-NOT_PAIRED = "cells show different images"
-NOT_FINITE = "not_finite_rows"  # fact of a shard
 
 
 @dataclass(frozen=True)

@@ -220,7 +220,7 @@ class _Collected:
         self._check_size(source.name, self.row_count + batch.num_rows)
         for role in roles:
             if role in NUMBERS:
-                self._confidence.append(_as_numbers(source.name, role, batch.column(roles[role])))
+                self._confidence.append(_as_numbers(source.name, batch.column(roles[role])))
             else:
                 self._add_texts(f"role {role}", source.name, batch.column(roles[role]), roles[role])
         for name in source.columns.others:
@@ -306,7 +306,7 @@ class _Collected:
             values = np.full((len(lists), count), np.nan)
             values[is_known] = np.asarray(flat.to_numpy(zero_copy_only=False), np.float64).reshape(-1, count)
         else:
-            numbers = [_as_numbers(source.name, name, batch.column(name)) for name in columns.outputs]
+            numbers = [_as_numbers(source.name, batch.column(name)) for name in columns.outputs]
             values = np.stack(numbers, axis=1)
         self._class_count = values.shape[1]
         if self._class_count < 2:
@@ -420,7 +420,7 @@ def _is_number(kind: pa.DataType) -> bool:
     return any(test(kind) for test in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal))
 
 
-def _as_numbers(subject: str, name: str, column: pa.Array) -> NDArray[np.float64]:
+def _as_numbers(subject: str, column: pa.Array) -> NDArray[np.float64]:
     """A column as (n,) float64; NaN for null."""
     with _readable(subject):
         return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
@@ -428,14 +428,11 @@ def _as_numbers(subject: str, name: str, column: pa.Array) -> NDArray[np.float64
 
 def _as_texts(subject: str, name: str, column: pa.Array) -> pa.DictionaryArray:
     """A column as texts with codes; whole numbers have no decimal point, also where pandas made them floats."""
-    if pa.types.is_dictionary(column.type):
-        values = column.dictionary
-        column = pa.DictionaryArray.from_arrays(column.indices.cast(pa.int32()), _as_strings(values))
-    else:
-        column = column.dictionary_encode() if not pa.types.is_null(column.type) else column
-        if pa.types.is_null(column.type):
-            column = column.cast(pa.string()).dictionary_encode()
-        column = pa.DictionaryArray.from_arrays(column.indices, _as_strings(column.dictionary))
+    if pa.types.is_null(column.type):
+        column = column.cast(pa.string())
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    column = pa.DictionaryArray.from_arrays(column.indices.cast(pa.int32()), _as_strings(column.dictionary))
     column.dictionary.validate(full=True)  # texts may be invalid UTF-8
     longest = pc.max(pc.binary_length(column.dictionary)).as_py() or 0
     if longest > MAX_TEXT_BYTES:
