@@ -131,8 +131,13 @@ class Selection:
 
     @property
     def images(self) -> str:
-        """The images as text: 2,000 images of CIFAR-10 (JPEG copy)."""
-        return f"{format_count(self.image_count, 'image')} of {self.shared['dataset_label']}"
+        """The images as text: 2,000 images of CIFAR-10 (JPEG copy).
+
+        The cells of an unpaired table show different images: each has fewer than are counted here.
+        """
+        differ = self.shared.get("source_kind") == OF_TABLE and not self.shared["paired"]
+        others = ", others in each condition" * differ
+        return f"{format_count(self.image_count, 'image')} of {self.shared['dataset_label']}{others}"
 
     @property
     def source_line(self) -> str:
