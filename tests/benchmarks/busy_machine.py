@@ -19,7 +19,7 @@ from subjects import SUBJECTS, make_bench, model_of  # noqa: E402
 
 from failmodes.evaluate.engine.cell import choose_batch_size  # noqa: E402
 
-ROUNDS = 3
+ROUNDS = 2
 BRIEFLY = {"GOMP_SPINCOUNT": "20000"}  # as `begin_command` sets it
 
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
 
 from failmodes.warehouse.metrics.cell_rows import OTHER, CellRows, Undefined
 from failmodes.warehouse.metrics.duplicates import effective_counts
@@ -239,6 +238,8 @@ def totals(weights: Weights, places: NDArray[np.int64], values: NDArray[Any], co
     An image has one place, so a dense product would be mostly zeros and occupy all threads of BLAS; the sparse one
     takes a tenth of the processor time for column-major weights.
     """
+    from scipy import sparse  # here: it takes .06 s, and what reads stored metrics does not need it
+
     shape = count, len(places)
     numbers = np.asarray(values, weights.dtype)
     of_places = sparse.csr_array((numbers, (places, np.arange(len(places)))), shape=shape)

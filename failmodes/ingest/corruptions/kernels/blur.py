@@ -2,10 +2,10 @@
 
 import math
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from failmodes.ingest.corruptions.corruption import corruption
 from failmodes.ingest.corruptions.pixels import (
@@ -19,6 +19,9 @@ from failmodes.ingest.corruptions.pixels import (
     to_unit32,
 )
 from failmodes.ingest.corruptions.sampling import uint32, uniform
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 DEPTH = 257  # steps of ImageMagick's 16 bits in one of 8
 MIN_WEIGHT = 1e-8  # a lighter tap moves no value by more than 0.000003 of 255
@@ -116,8 +119,10 @@ def zoom_blur(images: Images, parameters: Parameters) -> Images:
 
 
 @lru_cache(maxsize=6)
-def _zooms(height: int, width: int, end: float, step: float) -> tuple[sparse.csr_array, ...]:
+def _zooms(height: int, width: int, end: float, step: float) -> "tuple[sparse.csr_array, ...]":
     """A zoom of the whole image by each factor, as a sparse matrix (H·W, H·W)."""
+    from scipy import sparse  # here: it takes .06 s, and what only names corruptions does not need it
+
     factors = np.arange(1, end, step)  # floating point decides how many: 1.11 by 0.01 gives 12
     pairs = ((_zoom_matrix(height, factor), _zoom_matrix(width, factor)) for factor in factors)
     return tuple(sparse.kron(*pair, format="csr") for pair in pairs)  # pyright: ignore[reportReturnType]
@@ -147,8 +152,10 @@ def zoom_taps(side: int, factor: float) -> tuple[NDArray[np.int_], NDArray[np.in
     return first + left, first + right, position - left
 
 
-def _zoom_matrix(side: int, factor: float) -> sparse.csr_array:
+def _zoom_matrix(side: int, factor: float) -> "sparse.csr_array":
     """`zoom_taps` as a matrix (side, side)."""
+    from scipy import sparse
+
     left, right, share = zoom_taps(side, factor)
     rows = np.tile(np.arange(side), 2)
     weights = np.concatenate([1 - share, share])

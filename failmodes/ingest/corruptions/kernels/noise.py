@@ -4,7 +4,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri, pdtr
 
 from failmodes.ingest.corruptions.corruption import corruption
 from failmodes.ingest.corruptions.pixels import Images, Parameters, from_unit, to_unit32
@@ -88,6 +87,8 @@ def shot_noise(images: Images, parameters: Parameters, *, uint32s: NDArray[np.ui
 
 def _normal_shot_noise(images: Images, photons: float, uint32s: NDArray[np.uint32]) -> Images:
     """The Poisson quantile by its Cornish-Fisher expansion, whose error is far below one photon here."""
+    from scipy.special import ndtri  # here: it takes .05 s, and what only names corruptions does not need it
+
     z = ndtri((uint32s + 0.5) / 2**32)
     mean = images * (photons / 255)
     counts = np.floor(mean + np.sqrt(mean) * z + (z * z - 1) / 6 + 0.5)
@@ -102,6 +103,8 @@ def _poisson_table(photons: float) -> tuple[Images, NDArray[np.int32], NDArray[n
         The stored value of each count; for each v and each of 2¹² equal ranges of uint32s the least count in the
         range; and for each v and count the first uint32 that belongs to a larger count.
     """
+    from scipy.special import pdtr  # here: as above
+
     levels = int(np.ceil(photons + 8 * np.sqrt(photons) + 16))
     counts = np.arange(levels)
     upper = np.floor(pdtr(counts, np.arange(256)[:, None] * (photons / 255)) * 2**32)
