@@ -16,11 +16,11 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, IterableDataset, SequentialSampler
 
 from failmodes.ingest.data_files import write_npy
-from failmodes.ingest.datasets.color import WHITE, Color, RgbImage, describe_changes, to_rgb
+from failmodes.ingest.datasets.color import WHITE, Color, RgbImage, describe_changes
 from failmodes.ingest.datasets.dataset import ImageArray
-from failmodes.ingest.datasets.decoding import decode, resize_and_crop
-from failmodes.ingest.datasets.image_files import preparation_note
+from failmodes.ingest.datasets.decoding import resize_and_crop
 from failmodes.ingest.datasets.masks import check_mask_array
+from failmodes.ingest.datasets.preparation import preparation_note, read_rgb
 from failmodes.runtime.errors import DataError, first_line
 from failmodes.runtime.hashing import fingerprint_of
 from failmodes.runtime.storage.files import atomic_write, make_folder, storage_errors
@@ -289,22 +289,15 @@ def _label_names(source: Any, features: Mapping[str, Any], columns: tuple[str, .
 def _rgb(image: Any, location: str, background: Color) -> RgbImage:
     """The image of an item in RGB, and the changes to its colors."""
     encoded = _encoded(image)
-    if encoded is not None:
-        changes: Counter[str] = Counter()
-        return RgbImage(decode(encoded, location, background=background, changes=changes), tuple(changes.elements()))
-    if not isinstance(image, Image.Image):
-        if not hasattr(image, "dtype") or not hasattr(image, "shape"):
-            raise DataError(
-                f"{location} is a {type(image).__name__}: expected a PIL image, a uint8 array or an encoded image"
-            )
-        if image.ndim != 3:
-            raise DataError(f"{location} has shape {tuple(image.shape)}: expected (H, W, 3), or (3, H, W){GRAY}")
-        return RgbImage(Image.fromarray(np.ascontiguousarray(_array(image[None])[0])), ())
-    try:
-        image.load()
-        return to_rgb(image, location, background, turn=False)
-    except (OSError, SyntaxError, ValueError) as error:  # a lazily read file
-        raise DataError(f"{location} cannot be decoded: {first_line(error)}") from error
+    if encoded is not None or isinstance(image, Image.Image):
+        return read_rgb(image if encoded is None else encoded, location, background)
+    if not hasattr(image, "dtype") or not hasattr(image, "shape"):
+        raise DataError(
+            f"{location} is a {type(image).__name__}: expected a PIL image, a uint8 array or an encoded image"
+        )
+    if image.ndim != 3:
+        raise DataError(f"{location} has shape {tuple(image.shape)}: expected (H, W, 3), or (3, H, W){GRAY}")
+    return RgbImage(Image.fromarray(np.ascontiguousarray(_array(image[None])[0])), ())
 
 
 def _encoded(image: Any) -> bytes | Path | None:

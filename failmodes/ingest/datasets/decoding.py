@@ -68,8 +68,7 @@ def decode_to_cache(
         DataError: a source is not a regular file, or an image cannot be decoded.
         StorageError: the cache cannot be written, or the disk has too little space.
     """
-    settings = {"sources": [*map(file_stamp, sources)], "how": how, "decoder": [DECODER, PIL.__version__]}
-    path = cache / "images" / f"{identity_of(settings)}.npy"
+    path = cached_path(cache, sources, how)
     counts_path = path.with_suffix(".json")
     images = map_npy_if_whole(path)
     known = Counter[str]() if changes is None else _read_changes(counts_path)
@@ -84,6 +83,16 @@ def decode_to_cache(
     if changes is not None and known is not None:
         changes.update(known)
     return images
+
+
+def cached_path(cache: Path, sources: Iterable[Path], how: object) -> Path:
+    """The file of decoded images in the cache, see `decode_to_cache`.
+
+    Raises:
+        DataError: a source is not a regular file.
+    """
+    settings = {"sources": [*map(file_stamp, sources)], "how": how, "decoder": [DECODER, PIL.__version__]}
+    return cache / "images" / f"{identity_of(settings)}.npy"
 
 
 def decode(

@@ -32,6 +32,9 @@ class DatasetSpec(StrictModel):
         background: red, green and blue, 0 to 255, that a folder's transparent images are composited on; default:
             white.
         gray: its images are gray and stay gray when corrupted: the three channels stay equal; not for CIFAR.
+        decode: "once" decodes each image once, into `output`/cache; "on-demand" each time that it is read, in little
+            memory and disk space. Default: once if the disk has enough space.
+        skip_unreadable: leave out images that cannot be decoded, and count them; default: they are an error.
         masks: object masks: a folder of images under the names of a folder's images, or the .npy (N, H, W) of arrays.
         label: its name on charts, instead of the built-in one.
     """
@@ -44,6 +47,8 @@ class DatasetSpec(StrictModel):
     resize: SidePx | None = None
     background: Annotated[list[ChannelValue], Field(min_length=3, max_length=3)] | None = None
     gray: Flag = False
+    decode: Literal["once", "on-demand"] | None = None
+    skip_unreadable: Flag = False
     masks: UserPath | None = None
     label: Annotated[str, Field(min_length=1, max_length=200), PRINTABLE] | None = None
 

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.ingest.datasets.class_index import ClassIndex
-from failmodes.ingest.datasets.dataset import Dataset, ImageArray
+from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.folder_listing import class_name_of
+from failmodes.ingest.datasets.image_arrays import SelectedImages
 from failmodes.ingest.datasets.imagenet_classes import SHARED_NAMES, by_wordnet_id
 from failmodes.ingest.datasets.layout import DatasetSpec, ShiftSpec, layouts, open_dataset
 from failmodes.runtime.errors import DataError, StudyError, listed
@@ -61,27 +61,6 @@ class Shift:
             f"shift {self.label}: {len(self.dataset.labels):,} images, {classes} {self.clean_class_count:,} classes, "
             f"compared with {self.clean}{among}{note}"
         )
-
-
-class SelectedImages:
-    """Some images of an array, without copying.
-
-    Args:
-        images: (N, H, W, 3) uint8.
-        chosen: (M,) their positions.
-    """
-
-    def __init__(self, images: ImageArray, chosen: NDArray[np.integer]) -> None:
-        self._images = images
-        self._chosen = chosen
-        self.shape = (len(chosen), *images.shape[1:])
-        self.dtype = images.dtype
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: Any) -> NDArray[np.uint8]:
-        return np.asarray(self._images[self._chosen[rows]])
 
 
 def open_shift(spec: ShiftSpec, beside: DatasetSpec, clean: Dataset, cache: Path) -> Shift:

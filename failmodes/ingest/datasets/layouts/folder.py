@@ -9,7 +9,7 @@ from pathlib import Path
 
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.folder_listing import list_beside, list_images
-from failmodes.ingest.datasets.image_files import ImageFiles, open_image_files
+from failmodes.ingest.datasets.labeled_images import LabeledImages, open_labeled_images
 from failmodes.ingest.datasets.layout import Request, layout
 from failmodes.runtime.errors import DataError, printable
 
@@ -23,24 +23,24 @@ def open_folder(request: Request) -> Dataset:
     """Open a folder of labeled images; classes are in the order of the folders' names.
 
     A class is named after its folder, or by the WordNet id at the beginning of the folder's name. `path/<split>` is
-    used if it holds class folders. Images are prepared by `open_image_files`.
+    used if it holds class folders. Images are prepared by `open_labeled_images`.
 
     Raises:
-        DataError: no class folders, no images, none in a class that has other files, or as `open_image_files`.
+        DataError: no class folders, no images, none in a class that has other files, or as `open_labeled_images`.
     """
     path = request.path
     root = _split_root(path, request.split, request.spec.split)
     listing, beside = list_images(root), [] if root == path else list_beside(path)
-    images = ImageFiles(
+    images = LabeledImages.of_folder(
         root,
         listing.files,
         listing.labels,
         listing.class_names,
         listing.notes(beside),
         listing.unread,
-        None if root == path else request.split,
+        split_folder=None if root == path else request.split,
     )
-    return replace(open_image_files(request, images, printable(path.name)), is_whole=root == path)
+    return replace(open_labeled_images(request, images, printable(path.name)), is_whole=root == path)
 
 
 def _split_root(path: Path, split: str, declared_split: str) -> Path:

@@ -10,8 +10,8 @@ import numpy as np
 
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.folder_listing import list_images
-from failmodes.ingest.datasets.image_files import ImageFiles, open_image_files
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
+from failmodes.ingest.datasets.labeled_images import LabeledImages, open_labeled_images
 from failmodes.ingest.datasets.layout import Protocol, Request, layout, refuse_other_split
 from failmodes.ingest.datasets.layouts.wordnet_folders import IMAGENET_VALIDATION, TAKES, inner_folder
 from failmodes.runtime.errors import DataError, printable
@@ -31,7 +31,7 @@ def open_imagenet_v2(request: Request) -> Dataset:
     """Open the test images; classes are named by WordNet id, in the order of their numbers.
 
     Raises:
-        DataError: a class folder is not named by a number from 0 to 999, or as `open_image_files`.
+        DataError: a class folder is not named by a number from 0 to 999, or as `open_labeled_images`.
     """
     refuse_other_split(request)
     root = inner_folder(request.path, lambda name: name.isdigit())
@@ -46,7 +46,7 @@ def open_imagenet_v2(request: Request) -> Dataset:
     places = np.argsort(labels, kind="stable")
     missing = len(ids) - len(numbers)
     notes = [*listing.notes(), *([f"{missing:,} of {len(ids):,} classes have no folder"] if missing else [])]
-    images = ImageFiles(
+    images = LabeledImages.of_folder(
         root,
         [listing.files[place] for place in places],
         labels[places].astype(np.int64),
@@ -54,4 +54,4 @@ def open_imagenet_v2(request: Request) -> Dataset:
         notes,
         listing.unread,
     )
-    return open_image_files(request, images, f"ImageNet-V2 ({printable(root.name, 60)})")
+    return open_labeled_images(request, images, f"ImageNet-V2 ({printable(root.name, 60)})")

@@ -15,8 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from failmodes.ingest.data_files import MAX_NAME_LETTERS, check_memory
-from failmodes.ingest.datasets.dataset import MAX_CLASSES, MAX_IMAGES, Dataset
-from failmodes.ingest.datasets.image_files import ImageFiles, open_image_files
+from failmodes.ingest.datasets.dataset import MAX_IMAGES, Dataset
+from failmodes.ingest.datasets.encoded_images import ImageFiles
+from failmodes.ingest.datasets.labeled_images import LabeledImages, open_labeled_images
+from failmodes.ingest.datasets.labels import classes_of
 from failmodes.ingest.datasets.layout import Request, layout, refuse_other_split
 from failmodes.runtime.errors import DataError, StorageError, first_line, listed, printable
 from failmodes.runtime.storage.files import check_regular, is_url
@@ -41,15 +43,15 @@ def open_list(request: Request) -> Dataset:
     """Open the images of a list, in its order.
 
     Classes are the names in the column `label`, sorted, or the numbers from 0 to the largest; of the whole list, so
-    that all splits have the same ones. Images are prepared by `open_image_files`.
+    that all splits have the same ones. Images are prepared by `open_labeled_images`.
 
     Raises:
         DataError: the list is damaged, a column is missing, a path or label is empty or invalid, or as
-            `open_image_files`.
+            `open_labeled_images`.
     """
     path = request.path
     rows = _read(path)
-    names, labels = _classes(rows[LABEL], path)
+    names, labels = classes_of(rows[LABEL], str(path))
     rows = rows.with_columns(labels.alias(CLASS))
     notes: list[str] = []
     if SPLIT in rows.columns:
@@ -70,18 +72,17 @@ def open_list(request: Request) -> Dataset:
             f"{path}: {printable(str(missing[0]))} is no file ({len(missing):,} of {len(files):,} images): paths are"
             " relative to the folder of the list"
         )
-    images = ImageFiles(
-        path.parent,
-        files,
+    images = LabeledImages(
+        ImageFiles(files),
         rows[CLASS].to_numpy().astype(np.int64),
         names,
         notes,
+        tuple(rows[PATH]),
         metadata={
-            column: rows[column].to_list() for column in rows.columns if column not in (PATH, LABEL, SPLIT, CLASS)
+            column: rows[column].to_arrow() for column in rows.columns if column not in (PATH, LABEL, SPLIT, CLASS)
         },
-        given_names=tuple(rows[PATH]),
     )
-    return open_image_files(request, images, printable(path.stem, 100))
+    return open_labeled_images(request, images, printable(path.stem, 100))
 
 
 def _read(path: Path) -> pl.DataFrame:
@@ -171,19 +172,3 @@ def _check_texts(rows: pl.DataFrame, path: Path) -> None:
             )
         if not name.isprintable():
             raise DataError(f"{path}, row {number}: {printable(name, 60)} is no path of a file")
-
-
-def _classes(labels: pl.Series, path: Path) -> tuple[tuple[str, ...], pl.Series]:
-    """The class names, and the index of each image's class.
-
-    Raises:
-        DataError: a number is too large, or there are too many classes.
-    """
-    if labels.str.contains(r"^[0-9]{1,9}$").all():
-        indices = labels.cast(pl.Int64)
-        largest = int(indices.to_numpy().max())
-        if largest >= MAX_CLASSES:
-            raise DataError(f"{path} has the label {largest:,}: expected class indices from 0 to {MAX_CLASSES - 1:,}")
-        return tuple(map(str, range(largest + 1))), indices
-    names = sorted(labels.unique())
-    return tuple(names), labels.replace_strict(names, range(len(names)), return_dtype=pl.Int64)

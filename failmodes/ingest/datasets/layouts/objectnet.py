@@ -19,8 +19,8 @@ import numpy as np
 from failmodes.ingest.data_files import read_json
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.folder_listing import list_images
-from failmodes.ingest.datasets.image_files import ImageFiles, open_image_files
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
+from failmodes.ingest.datasets.labeled_images import LabeledImages, open_labeled_images
 from failmodes.ingest.datasets.layout import Protocol, Request, layout, refuse_other_split
 from failmodes.ingest.datasets.layouts.wordnet_folders import IMAGENET_VALIDATION, TAKES
 from failmodes.runtime.errors import DataError, StorageError, counted, printable
@@ -53,7 +53,7 @@ def open_objectnet(request: Request) -> Dataset:
 
     Raises:
         DataError: a mapping is missing, damaged or names an unknown class, no class is shared, or as
-            `open_image_files`.
+            `open_labeled_images`.
     """
     refuse_other_split(request)
     root = request.path / "images"
@@ -75,7 +75,7 @@ def open_objectnet(request: Request) -> Dataset:
     classes_lacking = counted(lacking, "class", "classes")
     left_out = f"{classes_lacking} that ImageNet lacks and {several:,} that are several of its classes"
     notes = [f"skipped: {counted(len(classes) - len(files), 'image')} of {left_out}"]
-    images = ImageFiles(
+    images = LabeledImages.of_folder(
         root,
         files,
         classes[places].astype(np.int64),
@@ -84,7 +84,7 @@ def open_objectnet(request: Request) -> Dataset:
         listing.unread,
         border_px=BORDER_PX,
     )
-    return open_image_files(request, images, "ObjectNet")
+    return open_labeled_images(request, images, "ObjectNet")
 
 
 def _shared_classes(mappings: Path) -> dict[str, list[str]]:

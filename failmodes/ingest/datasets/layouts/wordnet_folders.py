@@ -11,8 +11,8 @@ from pathlib import Path
 from failmodes.ingest.data_files import list_entries
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.folder_listing import class_name_of, list_images
-from failmodes.ingest.datasets.image_files import ImageFiles, open_image_files
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
+from failmodes.ingest.datasets.labeled_images import LabeledImages, open_labeled_images
 from failmodes.ingest.datasets.layout import Protocol, Request, layout, refuse_other_split
 from failmodes.runtime.errors import DataError, printable
 
@@ -36,7 +36,7 @@ def open_wordnet_folders(request: Request) -> Dataset:
     """Open the test images; the classes are those that the folders name.
 
     Raises:
-        DataError: a class folder is not named by the WordNet id of an ImageNet class, or as `open_image_files`.
+        DataError: a class folder is not named by the WordNet id of an ImageNet class, or as `open_labeled_images`.
     """
     refuse_other_split(request)
     root = inner_folder(request.path, lambda name: class_name_of(name) in by_wordnet_id())
@@ -48,8 +48,8 @@ def open_wordnet_folders(request: Request) -> Dataset:
     absent = count - len(listing.class_names)
     notes = listing.notes()
     notes += [f"{absent:,} of {count:,} classes have no folder"] if absent > 0 else []
-    images = ImageFiles(root, listing.files, listing.labels, listing.class_names, notes, listing.unread)
-    return open_image_files(request, images, label)
+    images = LabeledImages.of_folder(root, listing.files, listing.labels, listing.class_names, notes, listing.unread)
+    return open_labeled_images(request, images, label)
 
 
 def inner_folder(path: Path, is_class: Callable[[str], bool]) -> Path:

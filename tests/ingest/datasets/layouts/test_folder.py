@@ -39,7 +39,6 @@ def test_order_labels_and_names(tmp_path: Path) -> None:
     assert dataset.label == "pets"
     assert dataset.note == "skipped: 1 file of another format (dog/notes.txt), 1 hidden folder (.hidden/)"
     np.testing.assert_array_equal(dataset.images[4], np.asarray(Image.open(root / "dog" / "2.png")))
-    assert isinstance(dataset.images, np.memmap)
 
 
 def test_resize_then_crop_as_published_for_imagenet(tmp_path: Path) -> None:

@@ -1,0 +1,125 @@
+"""Images that are not one array in memory: read from a file, decoded on demand, or chosen from others.
+
+Each has the shape (N, H, W, 3), and is read by slices or by arrays of whole numbers, also from several threads.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from failmodes.ingest.data_files import map_npy
+from failmodes.ingest.datasets.dataset import ImageArray
+from failmodes.runtime.errors import DataError
+from failmodes.runtime.storage.files import reason_of
+
+Pixels = NDArray[np.uint8]
+
+
+class ImageRows:
+    """Images (N, H, W, 3) uint8 of which rows are read when they are asked for.
+
+    Attributes:
+        shape: (N, H, W, 3).
+        dtype: uint8.
+    """
+
+    dtype: np.dtype[Any] = np.dtype(np.uint8)
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> Pixels:
+        places = np.arange(len(self))[rows]
+        pixels = self.read(np.atleast_1d(places))
+        return pixels[0] if places.ndim == 0 else pixels
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:], dtype)
+
+    def read(self, places: NDArray[np.int64]) -> Pixels:
+        """The images at these positions (M,), in this order: (M, H, W, 3)."""
+        raise NotImplementedError
+
+
+class StoredImages(ImageRows):
+    """The images of a `.npy` file, read and not mapped: pages of a map would count as memory of the process.
+
+    Attributes:
+        index_path: where facts about these pixels are stored, such as their hashes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the header.
+
+        Raises:
+            FileNotFoundError: it does not exist.
+            DataError: it is damaged or truncated.
+        """
+        array = map_npy(path)
+        super().__init__(array.shape)
+        self.index_path = path.with_suffix(".index")
+        self._path = path
+        self._offset = int(array.offset)
+
+    def read(self, places: NDArray[np.int64]) -> Pixels:
+        """Read images, neighbors in the file together."""
+        pixels = np.empty((len(places), *self.shape[1:]), np.uint8)
+        image_bytes = int(np.prod(self.shape[1:]))
+        starts = np.flatnonzero(np.diff(places, prepend=places[:1] - 2) != 1)
+        try:
+            with self._path.open("rb", buffering=0) as file:
+                for start, stop in zip(starts, [*starts[1:], len(places)], strict=True):
+                    part = memoryview(pixels[start:stop]).cast("B")
+                    place = self._offset + int(places[start]) * image_bytes
+                    while part:
+                        count = os.preadv(file.fileno(), [part], place)
+                        if not count:
+                            raise DataError(f"{self._path} is truncated: rerun the command to decode its images again")
+                        part, place = part[count:], place + count
+        except OSError as error:
+            raise DataError(
+                f"{self._path} cannot be read ({reason_of(error)}): the decoded images are kept there"
+            ) from error
+        return pixels
+
+
+class ImagesOnDemand(ImageRows):
+    """Images that are decoded each time they are read.
+
+    Attributes:
+        index_path: where facts about these pixels are stored, such as their hashes.
+    """
+
+    def __init__(self, shape: tuple[int, ...], index_path: Path, decode: Callable[[NDArray[np.int64]], Pixels]) -> None:
+        super().__init__(shape)
+        self.index_path = index_path
+        self._decode = decode
+
+    def read(self, places: NDArray[np.int64]) -> Pixels:
+        """Decode images."""
+        return self._decode(places)
+
+
+class SelectedImages(ImageRows):
+    """Some images of an array, without copying.
+
+    Args:
+        images: (N, H, W, 3) uint8.
+        chosen: (M,) their positions.
+    """
+
+    def __init__(self, images: ImageArray, chosen: NDArray[np.integer]) -> None:
+        super().__init__((len(chosen), *images.shape[1:]))
+        self._images = images
+        self._chosen = chosen
+
+    def read(self, places: NDArray[np.int64]) -> Pixels:
+        """The chosen images at these positions."""
+        return np.asarray(self._images[self._chosen[places]])
