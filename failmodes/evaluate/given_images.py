@@ -19,6 +19,7 @@ from failmodes.ingest.data_files import write_npy
 from failmodes.ingest.datasets.color import WHITE, Color, RgbImage, describe_changes
 from failmodes.ingest.datasets.dataset import ImageArray
 from failmodes.ingest.datasets.decoding import resize_and_crop
+from failmodes.ingest.datasets.image_columns import IMAGE, LABEL, candidate_columns, choose_column
 from failmodes.ingest.datasets.masks import check_mask_array
 from failmodes.ingest.datasets.preparation import preparation_note, read_rgb
 from failmodes.runtime.errors import DataError, first_line
@@ -26,14 +27,12 @@ from failmodes.runtime.hashing import fingerprint_of
 from failmodes.runtime.storage.files import atomic_write, make_folder, storage_errors
 from failmodes.runtime.storage.locations import user_path
 
-# Usual names of columns, and the feature type that marks other columns of a Hugging Face dataset
-IMAGE_COLUMNS, IMAGE_FEATURE = ("image", "img", "images", "pixel_values"), "Image"
-LABEL_COLUMNS, LABEL_FEATURE = ("label", "labels", "fine_label", "target", "targets"), "ClassLabel"
 IMAGES_READ_TWICE = 16
 FLOATS = (
     "expected uint8 pixels (0 to 255), on which corruptions are defined; remove ToTensor, ToDtype and Normalize, and "
     "set normalization= or preprocess= instead"
 )
+KEYS = "an item has the keys"
 NO_IMAGES = "no images: the dataset is empty"
 GRAY = "; for gray images, repeat the channel three times"
 
@@ -116,7 +115,8 @@ def read_given_images(
         source = source.dataset  # of a DataLoader or a Subset
     described = getattr(source, "features", None)
     features = described if isinstance(described, Mapping) else {}  # of Hugging Face
-    split = partial(_split, features=features, has_labels_argument=labels is not None, label_column=label_column)
+    types = {name: type(feature).__name__ for name, feature in features.items()}
+    split = partial(_split, features=types, has_labels_argument=labels is not None, label_column=label_column)
     items = partial(_prepared_items, images, split, image_size, resize, background)
     pixels, items_read = _spool(items(), scratch)
     if not isinstance(images, Iterator):  # an iterator cannot be read again
@@ -236,45 +236,23 @@ def _one_by_one(images: Any) -> Iterator[Any]:
         ) from error
 
 
-def _split(item: Any, features: Mapping[str, Any], has_labels_argument: bool, label_column: str | None) -> _Item:
+def _split(item: Any, features: Mapping[str, str], has_labels_argument: bool, label_column: str | None) -> _Item:
     """Image and label of an item or a batch."""
     is_mapping = isinstance(item, Mapping)
     parts = item if isinstance(item, tuple | list) else (item,)
     if has_labels_argument:
-        has_labels = is_mapping and _candidates(item, features, LABEL_COLUMNS, LABEL_FEATURE)
+        has_labels = is_mapping and candidate_columns(LABEL, item.keys(), features)
         if label_column is not None or has_labels or len(parts) != 1:
             raise DataError("labels are given twice: by the items of the images and as labels=; remove the latter")
-        return _Item(item[_columns(item, features, IMAGE_COLUMNS, IMAGE_FEATURE)[0]] if is_mapping else parts[0])
+        return _Item(item[choose_column(IMAGE, item.keys(), features, KEYS)[0]] if is_mapping else parts[0])
     if is_mapping:
-        usual, feature = (LABEL_COLUMNS, LABEL_FEATURE) if label_column is None else ((label_column,), "")
-        columns = _columns(item, features, usual, feature)
-        return _Item(item[_columns(item, features, IMAGE_COLUMNS, IMAGE_FEATURE)[0]], item[columns[0]], columns)
+        columns = choose_column(LABEL, item.keys(), features, KEYS, label_column)
+        return _Item(item[choose_column(IMAGE, item.keys(), features, KEYS)[0]], item[columns[0]], columns)
     if len(parts) == 2 and label_column is None:
         return _Item(*parts)
     kind = type(item).__name__ + (f" of {len(item)}" if isinstance(item, tuple | list) else "")
     expected = "(image, label), or a mapping with both" if label_column is None else f"a mapping with {label_column!r}"
     raise DataError(f"an item of the images is a {kind}: expected {expected}; for images without labels set labels=")
-
-
-def _candidates(
-    item: Mapping[str, Any], features: Mapping[str, Any], usual: tuple[str, ...], feature: str
-) -> tuple[str, ...]:
-    """Candidate columns for an item's image or label: usual names first, then columns of the feature type."""
-    marked = [name for name, kind in features.items() if type(kind).__name__ == feature]
-    return tuple(name for name in dict.fromkeys((*usual, *marked)) if name in item)
-
-
-def _columns(
-    item: Mapping[str, Any], features: Mapping[str, Any], usual: tuple[str, ...], feature: str
-) -> tuple[str, ...]:
-    """The candidate columns, the chosen one first: that with a usual name, otherwise the only one."""
-    candidates = _candidates(item, features, usual, feature)
-    if not candidates:
-        raise DataError(f"an item has the keys {', '.join(map(str, item))}: expected one of {', '.join(usual)}")
-    if len(candidates) > 1 and candidates[0] not in usual:
-        fix = "choose one with label_column=" if feature == LABEL_FEATURE else "rename the one to evaluate to image"
-        raise DataError(f"several columns have the type {feature} ({', '.join(candidates)}): {fix}")
-    return candidates
 
 
 def _label_names(source: Any, features: Mapping[str, Any], columns: tuple[str, ...]) -> tuple[str, ...] | None:

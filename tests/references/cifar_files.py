@@ -19,7 +19,7 @@ LABELS = {"cifar10": np.arange(COUNT) % 10, "cifar100": RNG.permutation(100)[:CO
 def write_parquet(folder: Path, kind: str, split: str = "test", *, image: str = "img", jpegs: int = 0) -> Path:
     """Two files a split, with class names in the metadata, as the Hugging Face hub has them."""
     folder.mkdir(parents=True, exist_ok=True)
-    label = VARIANTS[kind].label_columns[0]
+    label = VARIANTS[kind].label_role.usual[0]
     features = {"info": {"features": {label: {"names": [f"class {i}" for i in range(100)], "_type": "ClassLabel"}}}}
     for number, part in enumerate(np.array_split(np.arange(COUNT), 2)):
         cells = [{"bytes": encoded(IMAGES[i], "JPEG" if i < jpegs else "PNG"), "path": None} for i in part]

@@ -15,6 +15,7 @@ from failmodes.runtime.errors import DataError, StudyError, did_you_mean
 from failmodes.runtime.packages import import_modules
 
 LAYOUTS_PACKAGE = "failmodes.ingest.datasets.layouts"
+OPTIONAL_KEYS = ("image_size", "background", "gray", "masks", "image_column", "label_column")  # of some kinds
 Split = Literal["train", "test"]
 
 
@@ -32,6 +33,8 @@ class DatasetSpec(StrictModel):
         background: red, green and blue, 0 to 255, that a folder's transparent images are composited on; default:
             white.
         gray: its images are gray and stay gray when corrupted: the three channels stay equal; not for CIFAR.
+        image_column: column of the images; default: one of the usual names, or the only one of images.
+        label_column: column of the labels; default: one of the usual names, or the only one of class labels.
         decode: "once" decodes each image once, into `output`/cache; "on-demand" each time that it is read, in little
             memory and disk space. Default: once if the disk has enough space.
         skip_unreadable: leave out images that cannot be decoded, and count them; default: they are an error.
@@ -47,6 +50,8 @@ class DatasetSpec(StrictModel):
     resize: SidePx | None = None
     background: Annotated[list[ChannelValue], Field(min_length=3, max_length=3)] | None = None
     gray: Flag = False
+    image_column: Name | None = None
+    label_column: Name | None = None
     decode: Literal["once", "on-demand"] | None = None
     skip_unreadable: Flag = False
     masks: UserPath | None = None
@@ -66,7 +71,7 @@ class DatasetSpec(StrictModel):
             raise ValueError(f"kind {self.kind!r} comes with its images: leave out `path`")
         if known.expected is not None and self.path is None:
             raise ValueError(f"kind {self.kind!r} needs `path`, the folder that holds it")
-        for key in ("image_size", "background", "gray", "masks"):
+        for key in OPTIONAL_KEYS:
             if getattr(self, key) and key not in known.takes:
                 kinds = " or ".join(repr(layout.kind) for layout in layouts().values() if key in layout.takes)
                 raise ValueError(f"`{key}` is for kind {kinds}: leave it out with {self.kind!r}")
@@ -156,10 +161,10 @@ class Layout:
     Attributes:
         kind: its name in a study.
         open: opens a split.
-        takes: optional keys of the study's `[dataset]` that it takes: image_size, resize, background, gray, masks.
+        takes: optional keys of the study's `[dataset]` that it takes, such as image_size, gray or label_column.
         expected: description of `path`, for errors, with {path} and its {parent}; None for a layout without a path.
         protocol: how a published shifted dataset is evaluated; None for other datasets.
-        is_file: whether `path` is a file, not a folder.
+        path_is: a folder, a file, or "files": one, a folder of several, or a pattern, which the layout checks.
     """
 
     kind: str
@@ -167,7 +172,7 @@ class Layout:
     takes: frozenset[str]
     expected: str | None
     protocol: Protocol | None = None
-    is_file: bool = False
+    path_is: Literal["folder", "file", "files"] = "folder"
 
 
 _LAYOUTS: dict[str, Layout] = {}
@@ -178,13 +183,13 @@ def layout(
     takes: Collection[str] = (),
     expected: str | None,
     protocol: Protocol | None = None,
-    is_file: bool = False,
+    path_is: Literal["folder", "file", "files"] = "folder",
 ) -> Callable[[Callable[[Request], Dataset]], Callable[[Request], Dataset]]:
     """Register a function that opens datasets of these kinds; see `Layout`."""
 
     def define(function: Callable[[Request], Dataset]) -> Callable[[Request], Dataset]:
         for kind in kinds:
-            _LAYOUTS[kind] = Layout(kind, function, frozenset(takes), expected, protocol, is_file)
+            _LAYOUTS[kind] = Layout(kind, function, frozenset(takes), expected, protocol, path_is)
         return function
 
     return define
@@ -243,8 +248,12 @@ def open_dataset(spec: DatasetSpec, cache: Path, split: str | None = None) -> Da
 def _read(spec: DatasetSpec, cache: Path, split: str, masks: Path | None) -> Dataset:
     layout = layouts()[spec.kind]
     path = spec.path or Path()
-    if layout.expected is not None and not (path.is_file() if layout.is_file else path.is_dir()):
-        state = "is not a regular file" if layout.is_file else "is a file, not a folder"
+    if layout.expected is not None and not _is_as_expected(path, layout):
+        state = "is not a regular file" if layout.path_is == "file" else "is a file, not a folder"
         state = state if path.exists() else "does not exist"
         raise StudyError(f"{path} {state}: expected {layout.expected.format(path=path, parent=path.parent)}")
     return layout.open(Request(spec, path, split, cache, masks))
+
+
+def _is_as_expected(path: Path, layout: Layout) -> bool:
+    return layout.path_is == "files" or (path.is_file() if layout.path_is == "file" else path.is_dir())

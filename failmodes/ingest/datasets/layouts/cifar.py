@@ -6,18 +6,18 @@ listed here, in the order of the class index, for layouts without them.
 
 import pickle
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from failmodes.ingest.data_files import check_memory, data_errors
+from failmodes.ingest.data_files import check_memory
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray, class_indices
 from failmodes.ingest.datasets.decoding import decode_opaque, decode_to_cache
+from failmodes.ingest.datasets.image_columns import IMAGE, Role, choose_column
 from failmodes.ingest.datasets.layout import Request, layout
+from failmodes.ingest.datasets.parquet_images import ParquetImages, column_names, read_columns
 from failmodes.runtime.errors import DataError, StorageError, first_line
 from failmodes.runtime.storage.files import check_regular
 
@@ -25,8 +25,6 @@ CIFAR_HOME = "https://www.cs.toronto.edu/~kriz/cifar.html"
 SIDE = 32
 SHAPE = (SIDE, SIDE, 3)
 PIXEL_BYTES = 3 * SIDE * SIDE
-IMAGE_COLUMNS = ("img", "image")  # of Parquet files
-BLOCK_ROWS = 512
 JPEG_MAGIC = b"\xff\xd8\xff"
 MAX_ENCODED_BYTES = 1 << 16  # of one image: unpacked, 32×32 pixels are 3,072 bytes
 MAX_BATCH_IMAGES = 10_000_000  # the largest set in these layouts, CIFAR-5m, has 6 million
@@ -51,7 +49,7 @@ class CifarVariant(NamedTuple):
     label: str
     class_names: tuple[str, ...]
     label_key: bytes  # in a python batch
-    label_columns: tuple[str, ...]  # in Parquet
+    label_role: Role  # of a column in Parquet
     label_bytes: int  # before each image of a binary batch; the last is the class
     batches: dict[str, tuple[str, ...]]  # file names by split, without the binary layout's .bin
     subfolders: tuple[str, ...]  # that may contain the files
@@ -59,12 +57,12 @@ class CifarVariant(NamedTuple):
 
 VARIANTS = {
     "cifar10": CifarVariant(
-        "CIFAR-10", CIFAR10_CLASSES, b"labels", ("label", "labels"), 1,
+        "CIFAR-10", CIFAR10_CLASSES, b"labels", Role("label_column", ("label", "labels"), ""), 1,
         {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)},
         ("cifar-10-batches-py", "cifar-10-batches-bin", "data", "plain_text"),
     ),
     "cifar100": CifarVariant(
-        "CIFAR-100", CIFAR100_CLASSES, b"fine_labels", ("fine_label", "label"), 2,
+        "CIFAR-100", CIFAR100_CLASSES, b"fine_labels", Role("label_column", ("fine_label", "label"), ""), 2,
         {"train": ("train",), "test": ("test",)},
         ("cifar-100-python", "cifar-100-binary", "data", "cifar100"),
     ),
@@ -217,56 +215,25 @@ def open_parquet(folder: Path, kind: str, split: str, cache: Path) -> Dataset:
     """
     variant = VARIANTS[kind]
     files = sorted(folder.glob(f"{split}-*.parquet"))
-    labels = np.concatenate([_labels(path, variant) for path in files])
-    jpegs = sum(content.startswith(JPEG_MAGIC) for path in files for content in _encoded(path))
-    decoded = (pixels for path in files for pixels in _decoded(path))
-    images = decode_to_cache(cache, files, "Parquet", (len(labels), *SHAPE), decoded)
+    names = column_names(files[0])
+    subject = f"{files[0]} has columns"
+    encoded = ParquetImages(files, choose_column(IMAGE, names, {}, subject)[0])
+    column = choose_column(variant.label_role, names, {}, subject)[0]
+    labels = class_indices(read_columns(files, [column])[column].to_numpy(), str(files[0]))  # floats if one is missing
+    jpegs = sum(content.startswith(JPEG_MAGIC) for content in encoded.read(np.arange(len(labels))))
+    images = decode_to_cache(cache, files, "Parquet", (len(labels), *SHAPE), _decoded(encoded))
     label, note = variant.label, None
     if jpegs:
         label, note = f"{label} (JPEG copy)", f"JPEG copy: {jpegs:,} of {len(labels):,} images are stored with loss"
     return Dataset(kind, label, split, images, labels, variant.class_names, note)
 
 
-def _column(path: Path, names: tuple[str, ...]) -> str:
-    """The first of `names` that is a column of a file."""
-    with _reading(path):
-        check_regular(path)
-        columns = pq.read_schema(path).names
-    chosen = next((name for name in names if name in columns), None)
-    if chosen is None:
-        raise DataError(f"{path} has columns {', '.join(columns)}: expected {' or '.join(names)}")
-    return chosen
-
-
-def _labels(path: Path, variant: CifarVariant) -> NDArray[np.int64]:
-    column = _column(path, variant.label_columns)
-    with _reading(path):
-        values = pq.read_table(path, columns=[column]).column(column).to_numpy()  # floats if one is missing
-    return class_indices(values, str(path))
-
-
-def _decoded(path: Path) -> Iterator[NDArray[np.uint8]]:
-    for row, content in enumerate(_encoded(path)):
-        location = f"{path}, row {row}"
+def _decoded(encoded: ParquetImages) -> Iterator[NDArray[np.uint8]]:
+    for place, content in enumerate(encoded.read(np.arange(len(encoded)))):
+        location = encoded.location(place)
+        if len(content) > MAX_ENCODED_BYTES:
+            raise DataError(f"{location} is an image of {len(content):,} bytes: expected 32×32 pixels")
         pixels = np.asarray(decode_opaque(content, location))
         if pixels.shape != SHAPE:
             raise DataError(f"{location} is an image of {pixels.shape}: expected {SHAPE}")
         yield pixels[None]
-
-
-def _encoded(path: Path) -> Iterator[bytes]:
-    """The encoded images of a file, in order."""
-    column = _column(path, IMAGE_COLUMNS)
-    with _reading(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
-        for batch in file.iter_batches(BLOCK_ROWS, columns=[column]):
-            for value in batch.column(0).to_pylist():
-                content = value.get("bytes") if isinstance(value, dict) else value
-                if not isinstance(content, bytes | None):
-                    raise DataError(f"{path} holds images of {batch.column(0).type}: expected the bytes of images")
-                if content is not None and len(content) > MAX_ENCODED_BYTES:
-                    raise DataError(f"{path} holds an image of {len(content):,} bytes: expected 32×32 pixels")
-                yield content or b""
-
-
-def _reading(path: Path) -> AbstractContextManager[None]:
-    return data_errors(path, "is damaged and cannot be read", ": download it again")

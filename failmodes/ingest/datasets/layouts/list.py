@@ -4,7 +4,7 @@ path     of an image: relative to the list's folder, or absolute; no URL
 label    its class: names, or whole numbers from 0
 split    optional: "train" or "test"; other rows are skipped
 
-Every other column is metadata of the images, kept as text in `image_metadata`.
+Every other column is metadata of the images, which `typed_metadata` describes.
 """
 
 from pathlib import Path
@@ -20,6 +20,7 @@ from failmodes.ingest.datasets.encoded_images import ImageFiles
 from failmodes.ingest.datasets.labeled_images import LabeledImages, open_labeled_images
 from failmodes.ingest.datasets.labels import classes_of
 from failmodes.ingest.datasets.layout import Request, layout, refuse_other_split
+from failmodes.ingest.datasets.metadata import parsed_texts, typed_metadata
 from failmodes.runtime.errors import DataError, StorageError, first_line, listed, printable
 from failmodes.runtime.storage.files import check_regular, is_url
 
@@ -27,8 +28,7 @@ PATH, LABEL, SPLIT = "path", "label", "split"
 SUFFIXES = (".csv", ".parquet", ".pq")
 EXPECTED = "expected the columns path and label, one row per image"
 MAX_BYTES = 4 << 30  # of a list: a hundred million rows
-MAX_METADATA = 50  # columns
-MAX_VALUE_LETTERS, MAX_PATH_LETTERS = 1000, 4096
+MAX_PATH_LETTERS = 4096
 MAX_ITEMS = 1_000_000  # row groups and columns of a Parquet file
 CLASS = "index of its class"  # a column added here
 
@@ -36,7 +36,7 @@ CLASS = "index of its class"  # a column added here
 @layout(
     "list",
     takes={"image_size", "resize", "background", "gray"},
-    is_file=True,
+    path_is="file",
     expected="a .csv or .parquet file with the columns path and label",
 )
 def open_list(request: Request) -> Dataset:
@@ -78,29 +78,31 @@ def open_list(request: Request) -> Dataset:
         names,
         notes,
         tuple(rows[PATH]),
-        metadata={
-            column: rows[column].to_arrow() for column in rows.columns if column not in (PATH, LABEL, SPLIT, CLASS)
-        },
+        metadata=typed_metadata(
+            {column: rows[column].to_arrow() for column in rows.columns if column not in (PATH, LABEL, SPLIT, CLASS)},
+            path,
+        ),
     )
     return open_labeled_images(request, images, printable(path.stem, 100))
 
 
 def _read(path: Path) -> pl.DataFrame:
-    """The rows of a list as text, with no value missing in `path` and `label`.
+    """The rows of a list, with texts in `path`, `label` and `split`, and no value missing in the first two.
 
     Raises:
         DataError: it is damaged, too large, or lacks a column or a value.
     """
     rows = _table(path)
     _check_columns(rows, path)
-    rows = rows.with_columns(pl.all().cast(pl.String).str.strip_chars())
+    ours = pl.col([name for name in (PATH, LABEL, SPLIT) if name in rows.columns])
+    rows = rows.with_columns(ours.cast(pl.String).str.strip_chars())
     for column in (PATH, LABEL):
         empty = rows[column].fill_null("").eq("").arg_true()
         if len(empty):
             raise DataError(f"{path}, row {empty[0] + 1}: {column} is empty ({len(empty):,} such rows): {EXPECTED}")
     if not 0 < len(rows) <= MAX_IMAGES:
         raise DataError(f"{path} has {len(rows):,} rows: expected 1 to {MAX_IMAGES:,}, one per image")
-    rows = rows.with_columns(pl.all().fill_null(""))
+    rows = rows.with_columns(ours.fill_null(""))
     _check_texts(rows, path)
     return rows
 
@@ -118,7 +120,9 @@ def _table(path: Path) -> pl.DataFrame:
         if (size := check_regular(path)) > MAX_BYTES:
             raise DataError(f"{path} has {size / 1e9:,.1f} GB: at most {MAX_BYTES / 1e9:,.1f} GB are read as a list")
         if suffix == ".csv":
-            return pl.read_csv(path, infer_schema=False)
+            texts = pl.read_csv(path, infer_schema=False)
+            others = [name for name in texts.columns if name not in (PATH, LABEL, SPLIT)]
+            return texts.with_columns(pl.Series(name, parsed_texts(texts[name].to_arrow())) for name in others)
         with pq.ParquetFile(path, page_checksum_verification=True, thrift_container_size_limit=MAX_ITEMS) as file:
             groups = range(file.metadata.num_row_groups)
             check_memory(sum(file.metadata.row_group(group).total_byte_size for group in groups), str(path))
@@ -133,21 +137,17 @@ def _check_columns(rows: pl.DataFrame, path: Path) -> None:
     """Check the names and types of columns.
 
     Raises:
-        DataError: one is missing, unnamed, or neither text nor number, or there are too many.
+        DataError: one is missing, or neither text nor number.
     """
     for column in (PATH, LABEL):
         if column not in rows.columns:
             raise DataError(
                 f"{path} has the columns {listed([printable(name, 60) for name in rows.columns], 8)}: {EXPECTED}"
             )
-    others = [column for column in rows.columns if column not in (PATH, LABEL, SPLIT)]
-    if len(others) > MAX_METADATA:
-        raise DataError(f"{path} has {len(others):,} columns of metadata: at most {MAX_METADATA} are kept")
-    for column, kind in rows.schema.items():
-        if not column.strip() or not column.isprintable() or len(column) > MAX_NAME_LETTERS or column == CLASS:
-            raise DataError(f"{path} has a column {printable(column, 60)!r}: name it in letters and digits")
+    for column in {PATH, LABEL, SPLIT}.intersection(rows.columns):
+        kind = rows.schema[column]
         if kind.is_nested() or kind in (pl.Binary, pl.Object):
-            raise DataError(f"{path}: the column {printable(column, 60)} holds {kind}: expected text or numbers")
+            raise DataError(f"{path}: the column {column} holds {kind}: expected text or numbers")
         if column == LABEL and kind.is_float():
             raise DataError(f"{path}: the column label holds {kind}: expected names or whole numbers")
 
@@ -158,13 +158,10 @@ def _check_texts(rows: pl.DataFrame, path: Path) -> None:
     Raises:
         DataError: one is too long, a URL, or no valid path.
     """
-    for column in rows.columns:
-        most = {LABEL: MAX_NAME_LETTERS, PATH: MAX_PATH_LETTERS}.get(column, MAX_VALUE_LETTERS)
+    for column, most in ((LABEL, MAX_NAME_LETTERS), (PATH, MAX_PATH_LETTERS)):
         longest = int(rows[column].str.len_chars().to_numpy().max())
         if longest > most:
-            raise DataError(
-                f"{path}: the column {printable(column, 60)} has a text of {longest:,} letters: at most {most:,}"
-            )
+            raise DataError(f"{path}: the column {column} has a text of {longest:,} letters: at most {most:,}")
     for number, name in enumerate(rows[PATH], start=1):
         if is_url(name):
             raise DataError(

@@ -44,7 +44,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
 MAX_CLASSES = 1000
 
 
-@layout("medmnist", is_file=True, expected="an .npz archive of MedMNIST, such as {parent}/bloodmnist_224.npz")
+@layout("medmnist", path_is="file", expected="an .npz archive of MedMNIST, such as {parent}/bloodmnist_224.npz")
 def open_medmnist(request: Request) -> Dataset:
     """Open a split; gray images stay gray when corrupted.
 

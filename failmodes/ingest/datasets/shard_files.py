@@ -1,0 +1,82 @@
+"""The files that a dataset is split into, such as Parquet files or tar shards, in their order."""
+
+import re
+from pathlib import Path
+
+from failmodes.ingest.data_files import list_entries
+from failmodes.ingest.datasets.layout import Request, refuse_other_split
+from failmodes.runtime.errors import DataError, StudyError, counted, listed, printable
+
+SPLIT_WORD = re.compile(r"(?<![a-z])(train|test|validation|valid|val|dev)(?:ing)?(?![a-z])")
+DATA_FOLDER = "data"  # of repositories on the Hugging Face hub
+PATTERN_SIGNS = ("*", "?", "[")
+
+
+def shard_files(request: Request, suffixes: tuple[str, ...]) -> tuple[list[Path], bool]:
+    """The files of a split, in the order of their names, where numbers count as numbers: 2 before 10.
+
+    `path` is a file, a pattern of file names, or a folder that holds the files itself or in `data` or the split's
+    folder. Of a folder, the files of a split are those with its name in theirs, as in test-00000-of-00002.parquet.
+
+    Args:
+        request: which split of which dataset.
+        suffixes: of the files, in lower case.
+
+    Returns:
+        The files; and whether no name says of which split it is.
+
+    Raises:
+        StudyError: there are none.
+        DataError: they are of other splits.
+    """
+    path = request.path
+    if path.is_dir():
+        files = _in_folder(path, request.split, suffixes)
+        if not files:
+            raise StudyError(f"{path} holds no {' or '.join(suffixes)} file: expected them in it, or in {DATA_FOLDER}/")
+        return _of_split(files, request)
+    refuse_other_split(request)
+    if path.is_file():
+        return [path], False
+    files = []
+    if any(sign in path.name for sign in PATTERN_SIGNS) and path.parent.is_dir():
+        files = sorted(filter(Path.is_file, path.parent.glob(path.name)), key=_numbers_as_numbers)
+    if not files:
+        state = "matches no file" if any(sign in path.name for sign in PATTERN_SIGNS) else "does not exist"
+        raise StudyError(
+            f"{path} {state}: expected a {suffixes[0]} file, a folder of them, or a pattern of their names"
+        )
+    return files, False
+
+
+def _in_folder(path: Path, split: str, suffixes: tuple[str, ...]) -> list[Path]:
+    for folder in (path, path / split, path / DATA_FOLDER):
+        if folder.is_dir():
+            names = [name for name in list_entries(folder).files if name.lower().endswith(suffixes)]
+            if names:
+                return sorted((folder / name for name in names), key=_numbers_as_numbers)
+    return []
+
+
+def _of_split(files: list[Path], request: Request) -> tuple[list[Path], bool]:
+    if files[0].parent.name == request.split and files[0].parent != request.path:
+        return files, False
+    split_of = {file: match[1] for file in files if (match := SPLIT_WORD.search(file.name.lower()))}
+    if not split_of:
+        refuse_other_split(request)
+        return files, True
+    chosen = [file for file in files if split_of.get(file) == request.split]
+    if not chosen:
+        splits = listed(sorted(set(split_of.values())), 5)
+        example = f"{printable(next(iter(split_of)).name.split('-')[0], 60)}-*{files[0].suffix}"
+        raise DataError(
+            f"{request.path} has {counted(len(files), 'file')} of the split {splits}, none of {request.split}: name "
+            f'the files to evaluate by a pattern, such as path = "{files[0].parent.name}/{example}"'
+        )
+    return chosen, False
+
+
+def _numbers_as_numbers(file: Path) -> list[tuple[int, str]]:
+    """Parts of a name: those of digits are in the order of their numbers."""
+    parts = re.split(r"(\d+)", file.name)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
