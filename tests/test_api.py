@@ -234,9 +234,7 @@ def test_a_list_of_images_keeps_its_other_columns(tmp_path: Path) -> None:
         severities=[1], progress=False,
     )  # fmt: skip
     found = w.sql(
-        "select file as path, class_name as label, value as camera from images join image_metadata "
-        "using (dataset_id, image_id) join classes using (dataset_id) "
-        "where name = 'camera' and class_index = label order by image_id"
+        "select distinct file as path, label_name as label, camera from predictions where severity = 1 order by all"
     )
     assert found.to_dicts() == rows
     assert 'kind = "list"' in (tmp_path / "out" / "study.toml").read_text()

@@ -4,17 +4,18 @@ Parquet, SQL, Polars and charts all use these names. A change increases `SCHEMA_
 refused with the command that recreates them. No library is loaded.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from failmodes.runtime.errors import WarehouseError
+from failmodes.runtime.errors import WarehouseError, printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 # Arrow's names of types; Arrow is not imported here: that takes longer than a short query.
-text, flag, binary = "string", "bool", "binary"
+text, flag, binary, date = "string", "bool", "binary", "date32"
 int16, int32, int64, half, real, double = "int16", "int32", "int64", "halffloat", "float32", "float64"
 moment = "timestamp[s, UTC]"
 SEVERITY = "decimal128(6, 3)"
@@ -95,7 +96,7 @@ def arrow_type(kind: str) -> "pa.DataType":
     return special.get(kind) or pa.type_for_alias(kind)
 
 
-SCHEMA_VERSION = "7"
+SCHEMA_VERSION = "8"
 SHOWN_LETTERS = 20  # of an invalid version
 
 
@@ -317,17 +318,66 @@ IMAGES = Table.of(
         "hash of the clean image's pixels; equal for exact duplicates; null if pixels are unknown",
         True,
     ),
-)
+    Column("image_luminance", real, "mean luma (Rec. 601) of the clean image, 0-1; null if pixels are unknown", True),
+    Column("image_contrast", real, "RMS contrast of the clean image: standard deviation of its luma, 0-0.5; null if "
+           "pixels are unknown", True),
+    Column("image_sharpness", real, "variance of the Laplacian of the clean image's 8-bit luma, 0 to infinity; "
+           "null if pixels are unknown", True),
+    Column("image_colorfulness", real, "colorfulness of the clean image's 8-bit values (Hasler and Süsstrunk), 0 to "
+           "infinity; null if pixels are unknown", True),
+    Column("image_width_px", int32, "width of the source image before it is resized, pixels; null if unknown", True),
+    Column("image_height_px", int32, "height of the source image before it is resized, pixels; null if unknown", True),
+    Column("image_aspect", real, "width by height of the source image, 0 to infinity; null if unknown", True),
+    Column("file_bytes", int64, "size of the encoded source image, bytes; null without one", True),
+)  # fmt: skip
 
-IMAGE_METADATA = Table.of(
-    "image_metadata",
-    "one row per dataset, image and column of the list that names its images",
-    ("dataset_id", "image_id", "name"),
-    Column("dataset_id", text, "dataset, as in `datasets`"),
-    IMAGE_COLUMN,
-    Column("name", text, "column of the list, such as camera or site"),
-    Column("value", text, "its value as text; empty if the list has none"),
-)
+METADATA_TYPES = (text, int64, double, flag, date)  # of the further columns of `images`, by which users describe them
+METADATA = "metadata of the images"  # their meaning
+MAX_METADATA_COLUMNS = 200
+MAX_METADATA_NAME = 200  # characters
+CHOOSE_COLUMNS = "name the columns to keep with `columns = [...]` in [dataset.metadata]"
+# Columns of the view `predictions` besides those of the facts and of `images`, and the name of an image's class
+_OF_PREDICTIONS = (
+    "class_name", "label_name", "predicted_name", "correct", "model_label", "clean_correct", "clean_predicted_name",
+    "dataset_label",
+)  # fmt: skip
+
+
+def images_with(metadata: Mapping[str, str]) -> Table:
+    """The table `images` with further columns, which describe the images of a user: METADATA_TYPES by name."""
+    columns = (Column(name, kind, METADATA, nullable=True) for name, kind in metadata.items())
+    return IMAGES._replace(columns=(*IMAGES.columns, *columns))
+
+
+def metadata_type(kind: "pa.DataType") -> str | None:
+    """The one of METADATA_TYPES that an Arrow type is; None for others."""
+    return next((name for name in METADATA_TYPES if arrow_type(name) == kind), None)
+
+
+def common_type(kinds: Iterable[str]) -> str:
+    """The one of METADATA_TYPES that holds values of several."""
+    distinct = {*kinds}
+    if len(distinct) == 1:
+        return distinct.pop()
+    return double if distinct == {int64, double} else text
+
+
+def metadata_problem(names: Sequence[str]) -> str:
+    """The first problem with the names of further columns of `images`, and its fix; empty if there is none."""
+    ours = {column.name for column in (*IMAGES.columns, *PREDICTION_FACTS.columns)} | {*_OF_PREDICTIONS}
+    if len(names) > MAX_METADATA_COLUMNS:
+        return f"{len(names):,} columns of metadata, at most {MAX_METADATA_COLUMNS} are stored: {CHOOSE_COLUMNS}"
+    seen: dict[str, str] = {}
+    for name in names:
+        if not name.strip() or not name.isprintable() or len(name) > MAX_METADATA_NAME:
+            return f"a column {printable(name, 60)!r}: name it in at most {MAX_METADATA_NAME} printable characters"
+        if name.lower() in ours:
+            return f"a column {name!r}, which is the name of a column of Failmodes: rename it, or {CHOOSE_COLUMNS}"
+        if name.lower() in seen:
+            return f"the columns {seen[name.lower()]!r} and {name!r}, the same in SQL: rename one, or {CHOOSE_COLUMNS}"
+        seen[name.lower()] = name
+    return ""
+
 
 CORRUPTIONS = Table.of(
     "corruptions",
@@ -476,14 +526,13 @@ LOGITS = Table.of(
 FACTS = (PREDICTION_FACTS, ATTENTION)
 SHARDED = (*FACTS, LOGITS)  # tables with one file per cell in the results
 
-OF_DATASETS = (THUMBNAILS, IMAGE_METADATA, IMAGES, CLASSES, DATASETS)  # keyed by dataset_id, which they go with
+OF_DATASETS = (THUMBNAILS, IMAGES, CLASSES, DATASETS)  # keyed by dataset_id, which they go with
 
 DIMENSIONS = (
     MODELS,
     DATASETS,
     CLASSES,
     IMAGES,
-    IMAGE_METADATA,
     CORRUPTIONS,
     SOURCES,
     LEVELS,

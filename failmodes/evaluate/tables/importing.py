@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from failmodes.evaluate.notes import Note, record_notes, refuse_warnings
@@ -24,6 +25,7 @@ from failmodes.evaluate.tables.table_evaluations import TableEvaluation, predict
 from failmodes.evaluate.tables.table_images import with_pixels
 from failmodes.ingest.axes import record_levels
 from failmodes.ingest.data_files import check_names
+from failmodes.ingest.datasets.metadata import parsed_texts, typed_metadata
 from failmodes.ingest.sources import record_corruptions
 from failmodes.ingest.study_types import MAX_INT32, MAX_MODELS
 from failmodes.runtime.errors import DamagedShardError, DataError, StudyError, counted, listed, shown
@@ -211,19 +213,19 @@ def _labels_of_images(
 
 def _metadata(
     table: PredictionTable, images: NDArray[np.int64], count: int
-) -> tuple[dict[str, list[str]], tuple[str, ...]]:
+) -> tuple[dict[str, pa.Array], tuple[str, ...]]:
     """Columns that are constant by image, and the names of the others."""
-    metadata: dict[str, list[str]] = {}
+    constant: dict[str, pa.Array] = {}
     left_out = []
     for name, column in table.others.items():
-        values = np.full(count, NO_TEXT, np.int64)
-        values[images] = column.codes
-        if (values[images] != column.codes).any():
+        codes = np.full(count, NO_TEXT, np.int32)
+        codes[images] = column.codes
+        if (codes[images] != column.codes).any():
             left_out.append(name)
         else:
-            metadata[name] = ["" if code == NO_TEXT else column.names[code] for code in values.tolist()]
-    check_names([name for name in metadata if name], table.parts[0].name)
-    return metadata, tuple(left_out)
+            places = pa.array(codes, mask=codes == NO_TEXT)
+            constant[name] = parsed_texts(column.dictionary).take(places)
+    return typed_metadata(constant, table.parts[0].name), tuple(left_out)
 
 
 def _check_confidence(table: PredictionTable) -> None:

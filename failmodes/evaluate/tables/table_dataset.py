@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 from numpy.typing import NDArray
 
-from failmodes.ingest.datasets.dataset import MAX_CLASSES, MAX_IMAGES, class_rows, image_rows, metadata_rows
+from failmodes.ingest.datasets.dataset import MAX_CLASSES, MAX_IMAGES, class_rows, image_rows
+from failmodes.ingest.datasets.metadata import metadata_types
 from failmodes.runtime.errors import DataError
 from failmodes.runtime.hashing import fingerprint_of, identity_of
 from failmodes.runtime.storage.files import StorePath, delete, exists
@@ -21,15 +23,18 @@ from failmodes.warehouse.schema import (
     CLASSES,
     DATASETS,
     EVALUATIONS,
-    IMAGE_METADATA,
     IMAGES,
     OF_DATASETS,
     OF_TABLE,
     THUMBNAILS,
     WHOLE,
+    arrow_type,
+    common_type,
 )
 from failmodes.warehouse.shards.format import dimension_path, list_results_files, write_dimension
 from failmodes.warehouse.shards.inventory import read_rows
+
+pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 
 NOTE = "images of an imported table, known by name"
 
@@ -43,7 +48,7 @@ class TableDataset:
         images: name of each image, by image_id.
         labels: (N,) int64 class of each image.
         class_names: one name per class.
-        metadata: (N,) texts by name.
+        metadata: (N,) values by name; see `typed_metadata`.
         pixel_hashes: (N,) hash of the pixels of each image, None where they are unknown; empty without any.
         size_px: height and width of all images; None if they differ or are unknown.
         thumbnails: rows of `thumbnails` of these images, whatever their `dataset_id`; None without any.
@@ -53,7 +58,7 @@ class TableDataset:
     images: tuple[str, ...]
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
-    metadata: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    metadata: Mapping[str, pa.Array] = field(default_factory=dict)
     pixel_hashes: Sequence[str | None] = ()
     size_px: tuple[int, int] | None = None
     thumbnails: pa.Table | None = None
@@ -84,11 +89,7 @@ def stored_dataset(output: StorePath) -> TableDataset | None:
     dataset_id = row["dataset_id"]
     images = read_rows(dimension_path(output, IMAGES, dataset_id), IMAGES).sort_by("image_id")
     classes = read_rows(dimension_path(output, CLASSES, dataset_id), CLASSES).sort_by("class_index")
-    metadata: dict[str, list[str]] = {}
-    if exists(path := dimension_path(output, IMAGE_METADATA, dataset_id)):
-        listed = read_rows(path, IMAGE_METADATA).sort_by([("name", "ascending"), ("image_id", "ascending")])
-        for name, value in zip(listed["name"].to_pylist(), listed["value"].to_pylist(), strict=True):
-            metadata.setdefault(name, []).append(value)
+    metadata = {name: images[name].combine_chunks() for name in images.column_names[len(IMAGES.columns) :]}
     names = [
         wordnet_id or name
         for name, wordnet_id in zip(classes["class_name"].to_pylist(), classes["wordnet_id"].to_pylist(), strict=True)
@@ -135,12 +136,13 @@ def extended(former: TableDataset, dataset: TableDataset) -> TableDataset:
             "images): import into another folder if these are other images"
         )
     new = np.flatnonzero(known < 0)
-    metadata = {
-        name: _joined(former.metadata.get(name), dataset.metadata.get(name), len(former.images), known, new)
-        for name in dict.fromkeys([*former.metadata, *dataset.metadata])
-    }
     image_ids = known.copy()
     image_ids[new] = len(former.images) + np.arange(len(new))
+    count = len(former.images) + len(new)
+    metadata = {
+        name: _joined(former.metadata.get(name), dataset.metadata.get(name), image_ids, count)
+        for name in dict.fromkeys([*former.metadata, *dataset.metadata])
+    }
     hashes: list[str | None] = [*former.pixel_hashes] or [None] * len(former.images)
     hashes += [None] * len(new)
     for image_id, pixel_hash in zip(image_ids.tolist(), dataset.pixel_hashes, strict=False):
@@ -171,22 +173,21 @@ def _joined_thumbnails(former: pa.Table | None, own: pa.Table | None, image_ids:
     return pa.concat_tables([kept, moved])
 
 
-def _joined(
-    former: Sequence[str] | None,
-    values: Sequence[str] | None,
-    count: int,
-    known: NDArray[np.int64],
-    new: NDArray[np.int64],
-) -> list[str]:
-    """The metadata of stored images, of a table where these have none, and of new images."""
-    joined: list[str] = []
-    joined.extend([""] * count if former is None else former)
-    if values is not None:
-        for place, value in zip(known.tolist(), values, strict=True):
-            if place >= 0 and not joined[place]:
-                joined[place] = value
-        joined += [values[int(place)] for place in new]
-    return [*joined, *("" for _ in range(count + len(new) - len(joined)))]
+def _joined(former: pa.Array | None, values: pa.Array | None, places: NDArray[np.int64], count: int) -> pa.Array:
+    """The metadata of stored images, of a table where these have none, and of new images.
+
+    Args:
+        former: of the stored images; None without any.
+        values: of the images of a table; None without any.
+        places: of the images of the table among all.
+        count: number of all images.
+    """
+    kind = arrow_type(common_type(metadata_types({"": array})[""] for array in (former, values) if array is not None))
+    both = [pa.nulls(0, kind) if array is None else array.cast(kind) for array in (former, values)]
+    stored = pa.concat_arrays([both[0], pa.nulls(count - len(both[0]), kind)])
+    sources = np.full(count, -1, np.int64)
+    sources[places[: len(both[1])]] = np.arange(len(both[1]))
+    return pc.coalesce(stored, both[1].take(pa.array(sources, mask=sources < 0)))
 
 
 def record_table_dataset(output: StorePath, dataset: TableDataset) -> None:
@@ -199,14 +200,8 @@ def record_table_dataset(output: StorePath, dataset: TableDataset) -> None:
     dataset_id = dataset.dataset_id
     count = len(dataset.images)
     write_dimension(output, CLASSES, dataset_id, class_rows(dataset_id, dataset.class_names))
-    write_dimension(
-        output,
-        IMAGES,
-        dataset_id,
-        image_rows(dataset_id, dataset.labels, dataset.images, None, dataset.pixel_hashes or None),
-    )
-    if dataset.metadata:
-        write_dimension(output, IMAGE_METADATA, dataset_id, metadata_rows(dataset_id, dataset.metadata, count))
+    known = {"file": dataset.images, "pixel_hash": dataset.pixel_hashes or None}
+    write_dimension(output, IMAGES, dataset_id, image_rows(dataset_id, dataset.labels, known, dataset.metadata))
     row = {
         "dataset_id": dataset_id,
         "dataset_name": OF_TABLE,

@@ -8,11 +8,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 from numpy.typing import NDArray
 from pyarrow import csv
 
 from failmodes.ingest.data_files import check_memory, check_names
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
+from failmodes.ingest.datasets.metadata import check_metadata, metadata_types
 from failmodes.runtime.errors import DataError, StudyError, counted
 from failmodes.runtime.hashing import fingerprint_of, fingerprint_with_rows, identity_text
 from failmodes.runtime.storage.files import StorePath
@@ -21,6 +23,8 @@ from failmodes.warehouse.metrics.class_order import occurrences
 from failmodes.warehouse.metrics.duplicates import duplicates_note
 from failmodes.warehouse.output_files import atomic_output
 from failmodes.warehouse.shards.format import write_dimension
+
+pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 
 MAX_CLASSES = 2**15 - 1  # results store class indices in 16 bits
 MAX_IMAGES = 2**31 - 1  # and image_ids in 32
@@ -72,7 +76,8 @@ class Dataset:
         left_out: how many images of its source are not read, why, and how to change it, where that is a possible
             mistake; else None.
         is_whole: whether its source has no splits, as a folder without train/ and test/.
-        metadata: (N,) text values by name, such as the camera or the site of each image.
+        metadata: (N,) values by name, such as the camera or the site of each image; see `typed_metadata`.
+        source_sizes: (N,) rows of width_px, height_px (before resizing, pixels) and file_bytes; null where unknown.
     """
 
     name: str
@@ -88,7 +93,8 @@ class Dataset:
     gray: bool = False
     left_out: str | None = None
     is_whole: bool = False
-    metadata: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    metadata: Mapping[str, pa.Array] = field(default_factory=dict)
+    source_sizes: pa.Table | None = None
 
     def __post_init__(self) -> None:
         check_shapes(self.label, self.images, self.labels)
@@ -98,6 +104,7 @@ class Dataset:
                 f"{self.label} has {len(self.class_names):,} classes: at most {MAX_CLASSES:,} can be stored"
             )
         check_labels(self.labels, len(self.class_names), self.label)
+        check_metadata(self.metadata, len(self.labels), self.label)
 
     @property
     def dataset_id(self) -> str:
@@ -215,7 +222,7 @@ def balanced_subset(labels: NDArray[np.int64], count: int | None) -> tuple[NDArr
 
 
 def record_dataset(output: StorePath, dataset: Dataset) -> None:
-    """Write the dataset's rows of `datasets`, `classes`, `images` and `image_metadata` to the results of a folder."""
+    """Write the dataset's rows of `datasets`, `classes` and `images` to the results of a folder."""
     dataset_id = dataset.dataset_id
     count, height, width = dataset.images.shape[:3]
     row = {
@@ -230,12 +237,13 @@ def record_dataset(output: StorePath, dataset: Dataset) -> None:
         "note": dataset.note,
     }
     write_dimension(output, schema.CLASSES, dataset_id, class_rows(dataset_id, dataset.class_names))
-    areas = None if dataset.masks is None else dataset.masks.mean(axis=(1, 2)).astype(np.float32)
-    hashes = [identity_text(number) for number in dataset.pixel_hashes.tolist()]
-    images = image_rows(dataset_id, dataset.labels, dataset.files, areas, hashes)
-    write_dimension(output, schema.IMAGES, dataset_id, images)
-    if dataset.metadata:
-        write_dimension(output, schema.IMAGE_METADATA, dataset_id, metadata_rows(dataset_id, dataset.metadata, count))
+    known = {
+        "file": dataset.files,
+        "mask_area": None if dataset.masks is None else dataset.masks.mean(axis=(1, 2)).astype(np.float32),
+        "pixel_hash": [identity_text(number) for number in dataset.pixel_hashes.tolist()],
+        **_source_columns(dataset.source_sizes),
+    }
+    write_dimension(output, schema.IMAGES, dataset_id, image_rows(dataset_id, dataset.labels, known, dataset.metadata))
     write_dimension(output, schema.DATASETS, dataset_id, [row])
 
 
@@ -272,32 +280,41 @@ def class_rows(dataset_id: str, class_names: Sequence[str]) -> list[dict[str, An
     ]
 
 
-def metadata_rows(dataset_id: str, metadata: Mapping[str, Sequence[str]], count: int) -> pa.Table:
-    """Rows of `image_metadata` of `count` images."""
-    columns = {
-        "dataset_id": pa.repeat(pa.scalar(dataset_id), count * len(metadata)),
-        "image_id": pa.array(np.tile(np.arange(count, dtype=np.int32), len(metadata))),
-        "name": pa.array([name for name in metadata for _ in range(count)], pa.string()),
-        "value": pa.array([value for values in metadata.values() for value in values], pa.string()),
-    }
-    return pa.table(columns, schema=schema.IMAGE_METADATA.arrow())
-
-
 def image_rows(
-    dataset_id: str,
-    labels: NDArray[np.int64],
-    files: Sequence[str] | None,
-    mask_areas: NDArray[np.float32] | None,
-    pixel_hashes: Sequence[str | None] | None,
+    dataset_id: str, labels: NDArray[np.int64], known: Mapping[str, Any], metadata: Mapping[str, pa.Array]
 ) -> pa.Table:
-    """Rows of `images`; files, areas and hashes that are unknown are null."""
+    """Rows of `images`.
+
+    Args:
+        dataset_id: their dataset.
+        labels: (N,) class indices.
+        known: (N,) values of further columns by name; missing columns, and None, are null.
+        metadata: (N,) values by name.
+    """
     count = len(labels)
-    columns = {
-        "dataset_id": pa.array([dataset_id] * count, pa.string()),
-        "image_id": pa.array(np.arange(count, dtype=np.int32)),
-        "label": pa.array(labels.astype(np.int16)),
-        "file": pa.nulls(count, pa.string()) if files is None else pa.array(files, pa.string()),
-        "mask_area": pa.nulls(count, pa.float32()) if mask_areas is None else pa.array(mask_areas),
-        "pixel_hash": pa.nulls(count, pa.string()) if pixel_hashes is None else pa.array(pixel_hashes, pa.string()),
+    given = {
+        "dataset_id": pa.repeat(pa.scalar(dataset_id), count),
+        "image_id": np.arange(count, dtype=np.int32),
+        "label": labels.astype(np.int16),
+        **{name: values for name, values in known.items() if values is not None},
+        **metadata,
     }
-    return pa.table(columns, schema=schema.IMAGES.arrow())
+    columns = schema.images_with(metadata_types(metadata)).arrow()
+    arrays = [
+        pa.array(given[column.name], column.type) if column.name in given else pa.nulls(count, column.type)
+        for column in columns
+    ]
+    return pa.table(arrays, schema=columns)
+
+
+def _source_columns(sizes: pa.Table | None) -> dict[str, pa.ChunkedArray]:
+    """Columns of `images` about the source images."""
+    if sizes is None:
+        return {}
+    aspect = pc.divide(sizes["width_px"].cast(pa.float32()), sizes["height_px"].cast(pa.float32()))
+    return {
+        "image_width_px": sizes["width_px"],
+        "image_height_px": sizes["height_px"],
+        "image_aspect": aspect,
+        "file_bytes": sizes["file_bytes"],
+    }

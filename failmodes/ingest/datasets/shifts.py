@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from failmodes.ingest.datasets.class_index import ClassIndex
@@ -183,5 +184,6 @@ def of_classes(dataset: Dataset, image_ids: NDArray[np.int64], names: Sequence[s
         masks=None,
         empty_masks=None,
         left_out=None,
-        metadata={name: [values[image_id] for image_id in kept] for name, values in dataset.metadata.items()},
+        metadata={name: values.take(pa.array(kept)) for name, values in dataset.metadata.items()},
+        source_sizes=None if dataset.source_sizes is None else dataset.source_sizes.take(pa.array(kept)),
     )

@@ -9,15 +9,22 @@ with cleans as ( -- grouped and unfiltered: DuckDB then leaves out the join for 
         any_value(case
             when clean_predictions.predicted is not null then classes.class_name
             when clean_predictions.finite then 'another class'
-        end) as predicted_name,
-        any_value(images.file) as file
+        end) as predicted_name
     from clean_predictions
     inner join evaluations on clean_predictions.evaluation_id = evaluations.evaluation_id
-    left join images
-        on evaluations.dataset_id = images.dataset_id and clean_predictions.image_id = images.image_id
     left join classes
         on evaluations.dataset_id = classes.dataset_id and clean_predictions.predicted = classes.class_index
     group by clean_predictions.evaluation_id, clean_predictions.image_id
+),
+
+of_images as ( -- likewise; with the metadata that users give, whatever their names
+    select
+        dataset_id,
+        image_id,
+        any_value(file) as file,
+        any_value(columns(* exclude (dataset_id, image_id, label, file))) as "\0"
+    from images
+    group by dataset_id, image_id
 )
 
 select
@@ -38,7 +45,7 @@ select
     -- paired with clean ones
     case when evaluation_labels.paired then cleans.predicted_name end
         as clean_predicted_name, -- name of the class predicted on the clean image; null where not paired
-    case when evaluation_labels.paired or outcomes.severity = 0 then cleans.file end
+    case when evaluation_labels.paired or outcomes.severity = 0 then of_images.file end
         as file, -- path within the dataset's folder, if images are files; null where not paired
     outcomes.label_rank,
     outcomes.label_probability,
@@ -58,6 +65,10 @@ select
     outcomes.logit_classes,
     outcomes.predicted_output,
     outcomes.scaled_log_sum_exp,
+    case
+        when evaluation_labels.paired or outcomes.severity = 0
+            then columns(of_images.* exclude (dataset_id, image_id, file))
+    end as "\0",
     evaluation_labels.dataset_label,
     evaluation_labels.dataset_id,
     outcomes.evaluation_id
@@ -68,3 +79,5 @@ left join classes as true_class
 left join classes as predicted_class
     on evaluation_labels.dataset_id = predicted_class.dataset_id and outcomes.predicted = predicted_class.class_index
 left join cleans on outcomes.evaluation_id = cleans.evaluation_id and outcomes.image_id = cleans.image_id
+left join of_images
+    on evaluation_labels.dataset_id = of_images.dataset_id and outcomes.image_id = of_images.image_id

@@ -10,7 +10,7 @@ more if all views are created.
 import errno
 import os
 import re
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial, wraps
 from pathlib import Path
@@ -30,10 +30,23 @@ from failmodes.runtime.errors import (
 )
 from failmodes.runtime.process import database_memory, interrupt_when_stopped
 from failmodes.runtime.storage.files import check_regular
-from failmodes.sql import sql_literal
+from failmodes.sql import sql_identifier, sql_literal
 from failmodes.warehouse.database.views import relation_names, view_definitions, with_sources
 from failmodes.warehouse.database_schema import COMPUTED_TABLES, TABLES
-from failmodes.warehouse.schema import FACTS, SEVERITY, Column, Table, check_version, moment
+from failmodes.warehouse.schema import (
+    FACTS,
+    IMAGES,
+    MAX_METADATA_COLUMNS,
+    METADATA_TYPES,
+    SEVERITY,
+    Column,
+    Table,
+    check_version,
+    date,
+    images_with,
+    metadata_problem,
+    moment,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,9 +68,12 @@ _TYPES = {
     "int64": ("bigint", _INTEGERS),
     "float32": ("float", "FLOAT|DOUBLE"),
     "float64": ("double", "FLOAT|DOUBLE"),
+    "date32": ("date", "DATE"),
     "timestamp[s, UTC]": ("timestamptz", "TIMESTAMP WITH TIME ZONE|TIMESTAMP(_S|_MS|_NS)?"),
     SEVERITY: (SEVERITY.replace("decimal128", "decimal"), r"DECIMAL\(\d+,\d+\)"),
 }
+
+_YEARS = {moment: ("1970", "2199"), date: ("0001", "9999")}  # that Python has, or that were
 
 # Nothing is spilled to disk: without external access, DuckDB still lets COPY write into its temporary directory.
 LOCKED: dict[str, Any] = {
@@ -244,6 +260,22 @@ def check_table(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> dic
     return types
 
 
+def metadata_columns(stored: Mapping[str, str]) -> dict[str, str]:
+    """Metadata among the stored columns of `images`: type in the schema by name; other columns are not ours.
+
+    Args:
+        stored: the type of DuckDB of each column.
+    """
+    kinds = {stored_type(kind): kind for kind in METADATA_TYPES}
+    ours = {column.name for column in IMAGES.columns}
+    found = {
+        name: kinds[kind]
+        for name, kind in stored.items()
+        if name not in ours and kind in kinds and not metadata_problem([name])
+    }
+    return found if len(found) <= MAX_METADATA_COLUMNS else {}
+
+
 def reading_order(table: Table) -> list[Column]:
     """The columns of a table in reading order: identities and hashes come last."""
     return sorted(table.columns, key=lambda column: bool(_IDENTITY.search(column.name)))
@@ -257,11 +289,13 @@ def checked_select(con: duckdb.DuckDBPyConnection, table: Table, stored: Collect
     """
     if table.name not in stored:
         raise _changed(path, f"it has no table {table.name}")
-    check_table(con, table, path)
+    types = check_table(con, table, path)
+    if table is IMAGES:
+        table = images_with(metadata_columns(types))
     # `failmodes status` checks tables of millions of rows
     if table not in (*FACTS, *COMPUTED_TABLES):
         _check_values(con, table, path)
-    columns = ", ".join(column.name for column in reading_order(table))
+    columns = ", ".join(sql_identifier(column.name) for column in reading_order(table))
     return f"select {columns} from warehouse.main.{table.name}"
 
 
@@ -269,27 +303,30 @@ def _check_values(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> N
     """Refuse nulls in required columns, dates outside Python's range, and texts too long to show."""
     conditions = []  # SQL of a number that is 0 or null if all is well, and the message otherwise
     for column in table.columns:
-        name, most = column.name, column.most_letters
+        name, most = sql_identifier(column.name), column.most_letters
         if not column.nullable:
-            conditions.append((f"count(*) - count({name})", f"{name} is null in {{:,}} rows"))
-        if column.type == moment:
-            is_outside = f"{name}::timestamp not between '1970-01-01' and '2199-12-31'"
-            conditions.append((f"count_if({is_outside})", f"{name} has a date outside the years 1970 to 2199"))
+            conditions.append((f"count(*) - count({name})", column, "is null in {:,} rows"))
+        for kind, (first, last) in _YEARS.items():
+            if column.type == kind:
+                is_outside = f"{name}::timestamp not between '{first}-01-01' and '{last}-12-31'"
+                problem = f"has a date outside the years {int(first)} to {last}"
+                conditions.append((f"count_if({is_outside})", column, problem))
         if most:
             letters = f"max({_letters_of(column)})"
-            problem = f"{name} has a text of {{:,}} characters, expected at most {most:,}"
-            conditions.append((f"if({letters} > {most}, {letters}, null)", problem))
-    row = fetch_first(con, f"select {', '.join(sql for sql, _ in conditions)} from warehouse.main.{table.name}") or ()
-    for number, (_, problem) in zip(row, conditions, strict=True):
+            problem = f"has a text of {{:,}} characters, expected at most {most:,}"
+            conditions.append((f"if({letters} > {most}, {letters}, null)", column, problem))
+    selected = ", ".join(sql for sql, *_ in conditions)
+    row = fetch_first(con, f"select {selected} from warehouse.main.{table.name}") or ()
+    for number, (_, column, problem) in zip(row, conditions, strict=True):
         if number:
-            raise _changed(path, f"{table.name}.{problem.format(number)}")
+            raise _changed(path, f"{table.name}.{column.name} {problem.format(number)}")
 
 
 def _letters_of(column: Column) -> str:
     """SQL of the length of a text, or of the longest of a list."""
     if column.type.startswith("list<"):
         return f"list_max([length(item) for item in {column.name}])"
-    return f"length({column.name}::varchar)"
+    return f"length({sql_identifier(column.name)}::varchar)"
 
 
 def _fits(column: Column, stored: str) -> bool:

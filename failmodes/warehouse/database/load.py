@@ -22,6 +22,7 @@ from failmodes.runtime.progress import counted
 from failmodes.runtime.storage.files import StorePath
 from failmodes.warehouse.database.checks import update_checks
 from failmodes.warehouse.database.connection import open_warehouse, was_warehouse
+from failmodes.warehouse.database.image_metadata import drop_empty_metadata, insert_images
 from failmodes.warehouse.database.stored_metrics import OF_USERS, update_metrics
 from failmodes.warehouse.database.tables import (
     StatedClaim,
@@ -46,6 +47,7 @@ from failmodes.warehouse.schema import (
     EVALUATION_NOTES,
     EXEMPLARS,
     FACTS,
+    IMAGES,
     LEVELS,
     OF_DATASETS,
     OF_TABLE,
@@ -232,6 +234,7 @@ def _fill(
     for table in DIMENSIONS:
         _insert_dimension(con, table, [file for file in files if file.table is table], errors)
     _drop_superseded(con)
+    drop_empty_metadata(con)
     for table in FACTS:
         _insert_shards(con, table, [file for file in files if file.table is table], loaded, errors)
     for error in errors:
@@ -282,7 +285,11 @@ def _insert_dimension(
         for file, content in zip(files, rows, strict=True):
             _check_images(con, file, content)
     if rows:
-        upsert(con, table, pa.concat_tables(rows), _MADE_AS_A_WHOLE.get(table, table.key))
+        if table is IMAGES:
+            for content in rows:
+                insert_images(con, content)
+        else:
+            upsert(con, table, pa.concat_tables(rows), _MADE_AS_A_WHOLE.get(table, table.key))
         names = [{"table_name": f.key[0], "file_key": f.key[1], "content_hash": f.content_hash} for f in files]
         upsert(con, LOADED_DIMENSIONS, pa.Table.from_pylist(names, schema=LOADED_DIMENSIONS.arrow()))
 

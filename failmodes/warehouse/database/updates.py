@@ -31,16 +31,19 @@ from failmodes.warehouse.database.connection import (
     check_table,
     checked_select,
     fetch_first,
+    metadata_columns,
     open_warehouse,
     reading_error,
     reading_order,
     stored_type,
 )
+from failmodes.warehouse.database.image_metadata import add_metadata_columns
 from failmodes.warehouse.database.stored_metrics import update_metrics
 from failmodes.warehouse.database.tables import create_tables, write_info
 from failmodes.warehouse.database.views import view_definitions
 from failmodes.warehouse.database_schema import TABLES
 from failmodes.warehouse.metrics.metric import Metric
+from failmodes.warehouse.schema import IMAGES, Table
 
 WRITER_BYTES = 5 * 10**8  # more does not speed up a load of millions of rows, and DuckDB uses all that it may
 BLOCK_BYTES = 262_144  # DuckDB's own
@@ -132,10 +135,16 @@ def _is_of_our_form(con: duckdb.DuckDBPyConnection, warehouse: Path) -> bool:
         "where database_name = 'warehouse'"
     ).fetchall()
     return stored == [(BLOCK_BYTES, f"{STORAGE}+")] and all(
-        list(check_table(con, table, warehouse).items())
-        == [(column.name, stored_type(column.type)) for column in reading_order(table)]
-        for table in TABLES.values()
+        _has_our_columns(table, check_table(con, table, warehouse)) for table in TABLES.values()
     )
+
+
+def _has_our_columns(table: Table, stored: dict[str, str]) -> bool:
+    """Whether the columns of a stored table are as we create them; metadata come last."""
+    ours = [(column.name, stored_type(column.type)) for column in reading_order(table)]
+    if table is IMAGES:
+        ours += [(name, stored_type(kind)) for name, kind in metadata_columns(stored).items()]
+    return [*stored.items()] == ours
 
 
 def carry_over(con: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
@@ -156,6 +165,7 @@ def carry_over(con: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
         return error if isinstance(error, duckdb.IOException) else reading_error(warehouse, error)
 
     with translated(duckdb.Error, into):
+        add_metadata_columns(con, metadata_columns(check_table(con, IMAGES, warehouse)))
         for name, table in TABLES.items():
             con.execute(f"insert into {name} by name {checked_select(con, table, stored, warehouse)}")
         for name in sorted(stored):
@@ -166,8 +176,11 @@ def carry_over(con: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
 def _left_of_table(con: duckdb.DuckDBPyConnection, name: str) -> list[str]:
     """Dropped parts of a table: all of it, or columns that are not in the schema."""
     if table := TABLES.get(name):
+        stored = _columns(con, name)
         known = {column.name for column in table.columns}
-        return [f"a column {name}.{column}" for column in _columns(con, name) if column not in known]
+        if table is IMAGES:
+            known |= metadata_columns({column: kind for column, (kind, _) in stored.items()}).keys()
+        return [f"a column {name}.{column}" for column in stored if column not in known]
     return [] if _is_carried(con, name) else [f"a table {name}"]
 
 

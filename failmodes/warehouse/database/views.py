@@ -14,6 +14,7 @@ import duckdb
 from failmodes.runtime.errors import QueryError, did_you_mean, shown
 from failmodes.sql import MARTS, STAGING, first_comment, read_sql, sql_identifier, sql_literal
 from failmodes.warehouse.database_schema import TABLES
+from failmodes.warehouse.schema import IMAGES, METADATA
 
 _COLUMN = re.compile(r"(?:^|[\s.])(\w+),?\s+--\s+(\S.*)$")
 _READ: dict[str, set[str]] = {}  # sources of each view: DuckDB needs a tenth of a second to parse them all
@@ -83,6 +84,7 @@ def install_views(con: duckdb.DuckDBPyConnection) -> None:
     ).fetchall():
         con.execute(f"drop view {sql_identifier(name)}")
     meanings = {name: {column.name: column.meaning for column in table.columns} for name, table in TABLES.items()}
+    meanings[IMAGES.name] = dict.fromkeys(con.table(IMAGES.name).columns, METADATA) | meanings[IMAGES.name]
     for name in with_sources(con, view_definitions()):
         if (sql := view_definitions().get(name)) is None:
             continue
@@ -96,7 +98,9 @@ def install_views(con: duckdb.DuckDBPyConnection) -> None:
 
 def comments(kind: str, name: str, meaning: str, columns: Iterable[str], meanings: dict[str, str]) -> str:
     """Statements that store the meaning of a table or view and its columns."""
-    of_columns = [f"comment on column {name}.{column} is {sql_literal(meanings[column])}" for column in columns]
+    of_columns = [
+        f"comment on column {name}.{sql_identifier(column)} is {sql_literal(meanings[column])}" for column in columns
+    ]
     return "; ".join([f"comment on {kind} {name} is {sql_literal(meaning)}", *of_columns])
 
 

@@ -42,12 +42,16 @@ from failmodes.warehouse.database_schema import SHARDS
 from failmodes.warehouse.schema import (
     ATTENTION,
     CLEAN,
+    IMAGES,
     LOGITS,
     PARTITIONS,
     PREDICTION_FACTS,
     SCHEMA_VERSION,
     SHARDED,
     Table,
+    images_with,
+    metadata_problem,
+    metadata_type,
     now_utc,
 )
 
@@ -160,12 +164,29 @@ def write_dimension(output: StorePath, table: Table, key: str, rows: list[dict[s
     """Publish the rows of a dimension under `key`, unless exactly these rows are published."""
     path = dimension_path(output, table, key)
     written = pa.Table.from_pylist(rows, schema=table.arrow()) if isinstance(rows, list) else rows
-    rows = written.select(table.arrow().names).cast(table.arrow())
+    columns = (table_of(written) if table is IMAGES else table).arrow()
+    rows = written.select(columns.names).cast(columns)
     with suppress(DamagedShardError):  # missing or damaged: written again
         if (not isinstance(path, Path) or exists(path)) and read_verified(path).content_hash == content_hash(rows):
             return path
     _write(path, table, rows, {"key": key}, {})
     return path
+
+
+def table_of(images: pa.Table) -> Table:
+    """The table `images` with the further columns of these rows.
+
+    Raises:
+        ValueError: the name of one is invalid, or its type is not one of metadata.
+    """
+    known = {column.name for column in IMAGES.columns}
+    fields = [field for field in images.schema if field.name not in known]
+    if problem := metadata_problem([field.name for field in fields]):
+        raise ValueError(f"it has {problem}")
+    types = {field.name: metadata_type(field.type) for field in fields}
+    if wrong := [name for name, kind in types.items() if kind is None]:
+        raise ValueError(f"{IMAGES.name}.{wrong[0]} is {images.schema.field(wrong[0]).type}")
+    return images_with({name: kind for name, kind in types.items() if kind is not None})
 
 
 def published_cells(output: StorePath, evaluation_id: str, *, attention: bool, logits: bool = False) -> set[Cell]:

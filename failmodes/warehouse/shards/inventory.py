@@ -19,6 +19,7 @@ from failmodes.warehouse.schema import (
     ATTENTION,
     DIMENSIONS,
     FACTS,
+    IMAGES,
     PARTITIONS,
     PREDICTION_FACTS,
     SHARDED,
@@ -31,6 +32,7 @@ from failmodes.warehouse.shards.format import (
     list_results_files,
     read_footer,
     read_verified,
+    table_of,
 )
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
@@ -200,6 +202,8 @@ def read_rows(path: StorePath, table: Table) -> pa.Table:
 def cast_to_table(rows: pa.Table, table: Table, subject: object, *, without: tuple[str, ...] = ()) -> pa.Table:
     """Cast rows to the columns of `table`: missing nullable columns become null, unknown ones are dropped.
 
+    Further columns of `images` are kept.
+
     Args:
         rows: untrusted rows.
         table: the table of the schema.
@@ -209,9 +213,10 @@ def cast_to_table(rows: pa.Table, table: Table, subject: object, *, without: tup
     Raises:
         DamagedShardError: a column has another type, a required one is missing or has nulls, or a text is too long.
     """
-    schema = table.arrow(without=without)
-    names = set(rows.column_names)
     with damage_of(subject):
+        table = table_of(rows) if table is IMAGES else table
+        schema = table.arrow(without=without)
+        names = set(rows.column_names)
         columns = [
             _cast_column(rows[field.name] if field.name in names else None, len(rows), field, table) for field in schema
         ]

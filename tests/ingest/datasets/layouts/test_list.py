@@ -46,14 +46,14 @@ def test_a_list_gives_images_classes_and_metadata(photos: Path, suffix: str) -> 
     assert dataset.class_names == ("bird", "cat", "dog"), "of the whole list, sorted"
     assert dataset.labels.tolist() == [2, 2, 0, 1]
     assert dataset.files == tuple(ROWS["path"][row] for row in chosen)
-    assert dataset.metadata == {"camera": ["a", "", "a", "c"], "iso": ["100", "100", "400", ""]}
+    metadata = {"camera": ["a", None, "a", "c"], "iso": [100, 100, 400, None]}
+    assert {name: values.to_pylist() for name, values in dataset.metadata.items()} == metadata
     assert "1 rows whose split is neither train nor test" in str(dataset.note)
     assert opened(path, "train").labels.tolist() == [1]
     record_dataset(photos / "out", dataset)
-    rows = read_verified(dimension_path(photos / "out", schema.IMAGE_METADATA, dataset.dataset_id)).rows.to_pylist()
-    assert {(row["image_id"], row["name"], row["value"]) for row in rows} == {
-        (image, name, values[image]) for name, values in dataset.metadata.items() for image in range(4)
-    }
+    rows = read_verified(dimension_path(photos / "out", schema.IMAGES, dataset.dataset_id)).rows
+    assert rows.select([*metadata]).to_pydict() == metadata
+    assert rows.schema.field("iso").type == "int64"
 
 
 def test_it_prepares_images_as_a_folder_does(photos: Path) -> None:
@@ -89,13 +89,15 @@ REFUSED: dict[str, tuple[str, str]] = {
     "a missing file": ("path,label\nphotos/9.png,a\n", "9.png is no file .1 of 1 images.: paths are relative"),
     "a text": ("path,label\nimages.csv,a\n", "cannot be decoded"),
     "no split": ("path,label,split\nphotos/0.png,a,val\n", "no row with split 'test': it has 'val'"),
-    "an escape": ("path,label,a\x1b[2J\nphotos/0.png,a,1\n", "name it in letters"),
+    "an escape": ("path,label,a\x1b[2J\nphotos/0.png,a,1\n", "name it in at most 200 printable"),
     "a large label": ("path,label\nphotos/0.png,99999999\n", "expected class indices from 0 to"),
     "not UTF-8": ("path,label\nphotos/0.png,\udcff\n", "cannot be read as a list"),
-    "a long value": (f"path,label,note\nphotos/0.png,a,{'x' * 1001}\n", "has a text of 1,001 letters"),
+    "a long value": (f"path,label,note\nphotos/0.png,a,{'x' * 1001}\n", "has a text of 1,001 characters"),
+    "a name of ours": ("path,label,Correct\nphotos/0.png,a,1\n", "a column 'Correct', which is the name of a column"),
+    "one name in SQL": ("path,label,a,A\nphotos/0.png,a,1,2\n", "'a' and 'A', the same in SQL: rename one"),
     "many columns": (
-        "path,label," + ",".join(f"c{n}" for n in range(51)) + "\nphotos/0.png,a" + ",1" * 51 + "\n",
-        "51 columns of metadata: at most 50",
+        "path,label," + ",".join(f"c{n}" for n in range(201)) + "\nphotos/0.png,a" + ",1" * 201 + "\n",
+        "201 columns of metadata, at most 200",
     ),
 }  # fmt: skip
 

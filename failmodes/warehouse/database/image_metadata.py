@@ -1,0 +1,61 @@
+"""The further columns of the table `images`, by which users describe their images.
+
+A warehouse holds those of all datasets; an image of a dataset without a column has null there.
+"""
+
+from collections.abc import Mapping
+
+import duckdb
+import pyarrow as pa
+
+from failmodes.sql import sql_identifier, sql_literal
+from failmodes.warehouse.database.connection import duckdb_type, fetch_first, metadata_columns
+from failmodes.warehouse.database.tables import delete_matching
+from failmodes.warehouse.schema import IMAGES, METADATA, common_type
+from failmodes.warehouse.shards.format import table_of
+
+
+def add_metadata_columns(con: duckdb.DuckDBPyConnection, metadata: Mapping[str, str]) -> None:
+    """Add further columns to `images`, by their type in the schema; of another type than a stored one, the common type.
+
+    Names that differ only in case are one column, as in SQL.
+    """
+    stored = {name.lower(): (name, kind) for name, kind in metadata_columns(_columns(con)).items()}
+    for name, kind in metadata.items():
+        former, former_kind = stored.get(name.lower(), (name, None))
+        column = sql_identifier(former)
+        if former_kind is None:
+            con.execute(f"alter table {IMAGES.name} add column {column} {duckdb_type(kind)}")
+            con.execute(f"comment on column {IMAGES.name}.{column} is {sql_literal(METADATA)}")
+        elif former_kind != (common := common_type([former_kind, kind])):
+            con.execute(f"alter table {IMAGES.name} alter column {column} set data type {duckdb_type(common)}")
+
+
+def insert_images(con: duckdb.DuckDBPyConnection, rows: pa.Table) -> None:
+    """Insert the rows of a dataset into `images`, in place of its former ones."""
+    table = table_of(rows)
+    add_metadata_columns(con, {column.name: column.type for column in table.columns[len(IMAGES.columns) :]})
+    incoming = {name.lower(): sql_identifier(name) for name in rows.column_names}
+    selected = (f"{incoming.get(name.lower(), 'null')}::{kind}" for name, kind in _columns(con).items())
+    delete_matching(con, IMAGES, rows, IMAGES.key)
+    con.from_arrow(rows).project(", ".join(selected)).insert_into(IMAGES.name)
+
+
+def drop_empty_metadata(con: duckdb.DuckDBPyConnection) -> None:
+    """Drop the further columns of `images` that hold no value."""
+    names = [sql_identifier(name) for name in metadata_columns(_columns(con))]
+    if names:
+        counts = fetch_first(con, f"select {', '.join(f'count({name})' for name in names)} from {IMAGES.name}") or ()
+        for name, count in zip(names, counts, strict=True):
+            if not count:
+                con.execute(f"alter table {IMAGES.name} drop column {name}")
+
+
+def _columns(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """The columns of the table `images` of this database, and their types in DuckDB."""
+    rows = con.execute(
+        "select column_name, data_type from duckdb_columns() where database_name = current_database() "
+        "and schema_name = 'main' and table_name = ? order by column_index",
+        [IMAGES.name],
+    ).fetchall()
+    return dict(rows)
