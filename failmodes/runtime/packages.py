@@ -28,6 +28,7 @@ EXTRAS: dict[str, dict[str, str]] = {
     "onnx": {"onnx": "onnx", "onnxruntime": "ONNX Runtime"},
     "transformers": {"transformers": "transformers"},
     "open-clip": {"open_clip": "OpenCLIP"},
+    "datasets": {"datasets": "datasets"},
 }
 INCLUDES = {"evaluate": "images"}  # an extra that installs another one too
 

@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -35,13 +36,12 @@ FACTS = pa.schema(
 
 
 class EncodedImages(Protocol):
-    """The images of a dataset before they are decoded, by their position.
+    """The images of a dataset before they are decoded, by their position."""
 
-    Attributes:
-        files: the files that hold them, whose size and modification time stand for their content.
-    """
-
-    files: Sequence[Path]
+    @property
+    def files(self) -> Sequence[Path]:
+        """The files that hold them, whose size and modification time stand for their content."""
+        ...
 
     def __len__(self) -> int:
         """Number of images."""
@@ -113,7 +113,7 @@ def decode_images(
     if decode != "on-demand" and not path.exists() and not _fits(shape, path.parent, required=decode == "once"):
         decode = "on-demand"
     if decode == "on-demand":
-        pixels: ImageArray = ImagesOnDemand(shape, path.with_suffix(".index"), _Decoder(encoded, preparation))
+        pixels: ImageArray = ImagesOnDemand(shape, path.with_suffix(".index"), partial(_decode, encoded, preparation))
         if facts is None:
             for _ in _decoded_blocks(encoded, preparation, facts_path, skip_unreadable=skip_unreadable):
                 pass
@@ -140,17 +140,12 @@ def _fits(shape: tuple[int, ...], folder: Path, *, required: bool) -> bool:
     return True
 
 
-class _Decoder(NamedTuple):
-    """Decodes images each time it is called."""
-
-    encoded: EncodedImages
-    preparation: Preparation
-
-    def __call__(self, places: NDArray[np.int64]) -> NDArray[np.uint8]:
-        pixels = np.empty((len(places), *self.preparation.size, 3), np.uint8)
-        for row, (place, content) in enumerate(zip(places, self.encoded.read(places), strict=True)):
-            pixels[row], _ = self.preparation.prepare(content, self.encoded.location(place))
-        return pixels
+def _decode(encoded: EncodedImages, preparation: Preparation, places: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The prepared images at these positions (M,): (M, H, W, 3)."""
+    pixels = np.empty((len(places), *preparation.size, 3), np.uint8)
+    for row, content in enumerate(encoded.read(places)):
+        pixels[row], _ = preparation.prepare(content, encoded.location(int(places[row])))
+    return pixels
 
 
 class _Piece(NamedTuple):

@@ -66,7 +66,7 @@ class StoredImages(ImageRows):
         super().__init__(array.shape)
         self.index_path = path.with_suffix(".index")
         self._path = path
-        self._offset = int(array.offset)
+        self._offset = path.stat().st_size - array.nbytes  # map_npy has checked that nothing follows
 
     def read(self, places: NDArray[np.int64]) -> Pixels:
         """Read images, neighbors in the file together."""
@@ -76,7 +76,7 @@ class StoredImages(ImageRows):
         try:
             with self._path.open("rb", buffering=0) as file:
                 for start, stop in zip(starts, [*starts[1:], len(places)], strict=True):
-                    part = memoryview(pixels[start:stop]).cast("B")
+                    part = pixels[start:stop].data.cast("B")
                     place = self._offset + int(places[start]) * image_bytes
                     while part:
                         count = os.preadv(file.fileno(), [part], place)

@@ -90,7 +90,8 @@ def open_labeled_images(request: Request, images: LabeledImages, label: str) -> 
         images.encoded, preparation, request.cache, spec.decode, skip_unreadable=spec.skip_unreadable
     )
     problems = decoded.facts["problem"]
-    readable, unreadable = (np.flatnonzero(is_so) for is_so in (problems.is_null(), problems.is_valid()))
+    readable = np.flatnonzero(problems.is_null())
+    unreadable: list[int] = np.flatnonzero(problems.is_valid()).tolist()
     if not len(readable):
         raise DataError(f"{label}: none of its images can be decoded; the first: {problems[0]}")
     pixels = SelectedImages(decoded.pixels, readable) if len(unreadable) else decoded.pixels
@@ -100,7 +101,7 @@ def open_labeled_images(request: Request, images: LabeledImages, label: str) -> 
     if request.masks is not None and images.root is not None:
         of_split = request.masks / (images.split_folder or "")
         folder = of_split if of_split.is_dir() else request.masks
-        files = [images.encoded.files[place] for place in readable]
+        files = [images.encoded.files[place] for place in readable.tolist()]
         masks = open_mask_folder(
             folder, files, images.root, preparation.size, preparation.resize, request.cache, empty_masks
         )
@@ -120,11 +121,12 @@ def open_labeled_images(request: Request, images: LabeledImages, label: str) -> 
         labels=images.labels[readable],
         class_names=images.class_names,
         note=preparation_note(spec.image_size, preparation.resize, notes),
-        files=None if images.names is None else tuple(images.names[place] for place in readable),
+        files=None if images.names is None else tuple(images.names[place] for place in readable.tolist()),
         masks=masks,
         empty_masks=None if masks is None else empty_masks[EMPTY_MASK],
         gray=spec.gray,
         left_out=_left_out(images),
+        source_sizes=facts.select(["width_px", "height_px", "file_bytes"]),
         metadata={name: values.take(pa.array(readable)) for name, values in images.metadata.items()},
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -15,8 +15,9 @@ from failmodes.runtime.errors import DataError, StudyError, did_you_mean
 from failmodes.runtime.packages import import_modules
 
 LAYOUTS_PACKAGE = "failmodes.ingest.datasets.layouts"
-OPTIONAL_KEYS = ("image_size", "background", "gray", "masks", "image_column", "label_column")  # of some kinds
-Split = Literal["train", "test"]
+OPTIONAL_KEYS = ("name", "image_size", "background", "gray", "masks", "image_column", "label_column")  # of some kinds
+VALIDATION = "validation"  # a split, and a key of `takes`
+Split = Literal["train", "test", "validation"]
 
 
 class DatasetSpec(StrictModel):
@@ -25,7 +26,8 @@ class DatasetSpec(StrictModel):
     Attributes:
         kind: its layout: digits (embedded), cifar10, cifar100, a folder of labeled images, arrays (images.npy,
             labels.npy), or one that a module of `ingest/datasets/layouts` adds.
-        path: the folder that holds it; not for digits.
+        path: the folder that holds it, or its file or files; not for digits.
+        name: of a dataset of the Hugging Face hub, or of a class of torchvision.datasets.
         split: the part to evaluate.
         images: how many of its images, balanced over classes; default: all.
         image_size: side of the square that a folder's images are cropped to, pixels.
@@ -44,6 +46,7 @@ class DatasetSpec(StrictModel):
 
     kind: Name
     path: UserPath | None = None
+    name: Annotated[Name, Field(min_length=1)] | None = None
     split: Split = "test"
     images: Count | None = None
     image_size: SidePx | None = None
@@ -69,12 +72,13 @@ class DatasetSpec(StrictModel):
         known = layouts()[self.kind]
         if known.expected is None and self.path is not None:
             raise ValueError(f"kind {self.kind!r} comes with its images: leave out `path`")
-        if known.expected is not None and self.path is None:
+        if known.expected is not None and self.path is None and self.name is None:
             raise ValueError(f"kind {self.kind!r} needs `path`, the folder that holds it")
         for key in OPTIONAL_KEYS:
             if getattr(self, key) and key not in known.takes:
-                kinds = " or ".join(repr(layout.kind) for layout in layouts().values() if key in layout.takes)
-                raise ValueError(f"`{key}` is for kind {kinds}: leave it out with {self.kind!r}")
+                raise ValueError(f"`{key}` is for kind {_kinds_that_take(key)}: leave it out with {self.kind!r}")
+        if self.split == VALIDATION and VALIDATION not in known.takes:
+            raise ValueError(f'`split` "validation" is for kind {_kinds_that_take(VALIDATION)}: set "test" or "train"')
         if self.resize is not None and not self.image_size:
             raise ValueError("`resize` goes with `image_size`, the side to crop to, such as resize 256, image_size 224")
         if self.resize is not None and self.image_size and self.resize < self.image_size:
@@ -125,7 +129,7 @@ class Request(NamedTuple):
     Attributes:
         spec: the dataset's part of the study.
         path: the existing folder; the current one for a layout that needs none.
-        split: "train" or "test".
+        split: "train", "test" or "validation".
         cache: folder for images that must be decoded.
         masks: path of the object masks of the split; None without masks.
     """
@@ -224,7 +228,7 @@ def open_dataset(spec: DatasetSpec, cache: Path, split: str | None = None) -> Da
     Args:
         spec: which dataset, and its path.
         cache: folder for decoded images, kept as memory-mapped `.npy`.
-        split: "train" or "test"; default: that of the specification.
+        split: "train", "test" or "validation"; default: that of the specification.
 
     Returns:
         The whole split, not the subset of the specification's `images`. Masks only for the specification's own split.
@@ -234,8 +238,8 @@ def open_dataset(spec: DatasetSpec, cache: Path, split: str | None = None) -> Da
         DataError: it is damaged or of another kind, or an image is not gray although `gray` is set.
     """
     split = split or spec.split
-    if split not in ("train", "test"):
-        raise StudyError(f"unknown split {split!r}: expected 'train' or 'test'")
+    if split not in get_args(Split):
+        raise StudyError(f"unknown split {split!r}: expected one of {', '.join(map(repr, get_args(Split)))}")
     dataset = _read(spec, cache, split, spec.masks if split == spec.split else None)
     if spec.gray and not dataset.gray:
         for start in range(0, len(dataset.images), BLOCK_IMAGES):
@@ -245,10 +249,14 @@ def open_dataset(spec: DatasetSpec, cache: Path, split: str | None = None) -> Da
     return replace(dataset, label=spec.label) if spec.label else dataset
 
 
+def _kinds_that_take(key: str) -> str:
+    return " or ".join(repr(layout.kind) for layout in layouts().values() if key in layout.takes)
+
+
 def _read(spec: DatasetSpec, cache: Path, split: str, masks: Path | None) -> Dataset:
     layout = layouts()[spec.kind]
     path = spec.path or Path()
-    if layout.expected is not None and not _is_as_expected(path, layout):
+    if layout.expected is not None and spec.path is not None and not _is_as_expected(path, layout):
         state = "is not a regular file" if layout.path_is == "file" else "is a file, not a folder"
         state = state if path.exists() else "does not exist"
         raise StudyError(f"{path} {state}: expected {layout.expected.format(path=path, parent=path.parent)}")

@@ -2,17 +2,33 @@
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 from failmodes.ingest.data_files import list_entries
 from failmodes.ingest.datasets.layout import Request, refuse_other_split
 from failmodes.runtime.errors import DataError, StudyError, counted, listed, printable
 
+SPLITS = {"val": "validation", "valid": "validation", "dev": "validation"}
 SPLIT_WORD = re.compile(r"(?<![a-z])(train|test|validation|valid|val|dev)(?:ing)?(?![a-z])")
 DATA_FOLDER = "data"  # of repositories on the Hugging Face hub
 PATTERN_SIGNS = ("*", "?", "[")
 
 
-def shard_files(request: Request, suffixes: tuple[str, ...]) -> tuple[list[Path], bool]:
+class Shards(NamedTuple):
+    """The files of a split.
+
+    Attributes:
+        files: in their order.
+        label: name of the dataset: that of its folder, or of its only file.
+        is_whole: whether no file's name says of which split it is.
+    """
+
+    files: list[Path]
+    label: str
+    is_whole: bool = False
+
+
+def shard_files(request: Request, suffixes: tuple[str, ...]) -> Shards:
     """The files of a split, in the order of their names, where numbers count as numbers: 2 before 10.
 
     `path` is a file, a pattern of file names, or a folder that holds the files itself or in `data` or the split's
@@ -21,9 +37,6 @@ def shard_files(request: Request, suffixes: tuple[str, ...]) -> tuple[list[Path]
     Args:
         request: which split of which dataset.
         suffixes: of the files, in lower case.
-
-    Returns:
-        The files; and whether no name says of which split it is.
 
     Raises:
         StudyError: there are none.
@@ -34,10 +47,10 @@ def shard_files(request: Request, suffixes: tuple[str, ...]) -> tuple[list[Path]
         files = _in_folder(path, request.split, suffixes)
         if not files:
             raise StudyError(f"{path} holds no {' or '.join(suffixes)} file: expected them in it, or in {DATA_FOLDER}/")
-        return _of_split(files, request)
+        return Shards(*_of_split(files, request))
     refuse_other_split(request)
     if path.is_file():
-        return [path], False
+        return Shards([path], printable(path.stem, 100))
     files = []
     if any(sign in path.name for sign in PATTERN_SIGNS) and path.parent.is_dir():
         files = sorted(filter(Path.is_file, path.parent.glob(path.name)), key=_numbers_as_numbers)
@@ -46,7 +59,7 @@ def shard_files(request: Request, suffixes: tuple[str, ...]) -> tuple[list[Path]
         raise StudyError(
             f"{path} {state}: expected a {suffixes[0]} file, a folder of them, or a pattern of their names"
         )
-    return files, False
+    return Shards(files, printable(path.parent.name, 100))
 
 
 def _in_folder(path: Path, split: str, suffixes: tuple[str, ...]) -> list[Path]:
@@ -58,22 +71,24 @@ def _in_folder(path: Path, split: str, suffixes: tuple[str, ...]) -> list[Path]:
     return []
 
 
-def _of_split(files: list[Path], request: Request) -> tuple[list[Path], bool]:
+def _of_split(files: list[Path], request: Request) -> tuple[list[Path], str, bool]:
+    label = printable(request.path.name, 100)
     if files[0].parent.name == request.split and files[0].parent != request.path:
-        return files, False
-    split_of = {file: match[1] for file in files if (match := SPLIT_WORD.search(file.name.lower()))}
+        return files, label, False
+    split_of = {
+        file: SPLITS.get(match[1], match[1]) for file in files if (match := SPLIT_WORD.search(file.name.lower()))
+    }
     if not split_of:
         refuse_other_split(request)
-        return files, True
+        return files, label, True
     chosen = [file for file in files if split_of.get(file) == request.split]
     if not chosen:
         splits = listed(sorted(set(split_of.values())), 5)
-        example = f"{printable(next(iter(split_of)).name.split('-')[0], 60)}-*{files[0].suffix}"
         raise DataError(
-            f"{request.path} has {counted(len(files), 'file')} of the split {splits}, none of {request.split}: name "
-            f'the files to evaluate by a pattern, such as path = "{files[0].parent.name}/{example}"'
+            f"{request.path} has {counted(len(files), 'file')} of the split {splits}, none of {request.split}: set "
+            "`split`, or name the files by a pattern as the path"
         )
-    return chosen, False
+    return chosen, label, False
 
 
 def _numbers_as_numbers(file: Path) -> list[tuple[int, str]]:

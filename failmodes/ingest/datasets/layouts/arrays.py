@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from failmodes.ingest.data_files import map_npy, read_json, write_npy
 from failmodes.ingest.datasets.dataset import BLOCK_IMAGES, Dataset, ImageArray, class_indices
+from failmodes.ingest.datasets.labels import checked_class_names
 from failmodes.ingest.datasets.layout import Request, layout, refuse_other_split
 from failmodes.ingest.datasets.masks import count_empty, open_mask_array
-from failmodes.ingest.study_types import first_duplicate
 from failmodes.runtime.errors import DataError, StorageError, printable
 from failmodes.runtime.storage.files import atomic_write, atomic_write_bytes, delete, make_folder, read_text
 
@@ -116,9 +116,4 @@ def _class_names(path: Path) -> tuple[str, ...]:
         names = read_json(path)
     except FileNotFoundError as error:
         raise DataError(f'{path} does not exist: write the class names into it, such as ["cat", "dog"]') from error
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise DataError(f'{path} must hold a list of class names, such as ["cat", "dog"]')
-    twice = first_duplicate(names)
-    if twice is not None:
-        raise DataError(f"{path} names the class {twice!r} twice: names must be unique")
-    return tuple(names)
+    return checked_class_names(names, path)
