@@ -26,6 +26,7 @@ from failmodes.analysis.explorer.serving import explore_warehouse
 from failmodes.evaluate.cli import (
     DEFAULT_STUDY,
     JsonOption,
+    SkipUnreadableOption,
     StrictOption,
     StudyArgument,
     evaluate,
@@ -93,6 +94,7 @@ def run(
         bool, typer.Option("--dry-run", help="Only print models, missing cells, estimated minutes and disk space.")
     ] = False,
     strict: StrictOption = False,
+    skip_unreadable: SkipUnreadableOption = False,
 ) -> None:
     """Run the whole study (ingest, train, evaluate, load, analyze, report), skipping steps already done.
 
@@ -106,6 +108,7 @@ def run(
 
     lift_limits()  # it only reads files that it wrote itself
     study = read_study(study_file, require_models=False)
+    study = study.without_unreadable() if skip_unreadable else study
     metrics = read_metrics(study.metrics, study_file.parent, str(study_file))  # else an error appears after hours
     if study.models:  # without models, its predictions are imported
         require("evaluate", "`failmodes run`")

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 
 StudyArgument = Annotated[Path, typer.Argument(help="Study file.", metavar="STUDY")]
 DEFAULT_STUDY = Path("study.toml")
+SkipUnreadableOption = Annotated[
+    bool,
+    typer.Option(
+        "--skip-unreadable",
+        help="Leave out images that cannot be decoded, and count them; skip_unreadable = true in [dataset] does so in "
+        "every command.",
+    ),
+]
 
 
 def init(
@@ -57,13 +65,14 @@ def ingest(
             metavar="FILE",
         ),
     ] = None,
+    skip_unreadable: SkipUnreadableOption = False,
     force: ForceOption = False,
 ) -> None:
     """Check the images: open and fingerprint the dataset and the corrupted dataset, and store both in the results."""
     from failmodes.ingest.datasets.dataset import write_image_list
 
     check_result(images, (".csv",), force=force)
-    study, dataset = open_study(study_file, require_models=False)
+    study, dataset = open_study(study_file, require_models=False, skip_unreadable=skip_unreadable)
     evaluated = ingest_images(study, dataset)
     if images is not None:
         with result_file(images, "images.csv") as path:
@@ -72,8 +81,10 @@ def ingest(
     suggest(f"failmodes {following if study.models else f'import PREDICTIONS{_named(study_file)} --label NAME'}")
 
 
-def open_study(study_file: Path, *, require_models: bool = True) -> "tuple[Study, Dataset]":
-    """Read a study and open its images.
+def open_study(
+    study_file: Path, *, require_models: bool = True, skip_unreadable: bool = False
+) -> "tuple[Study, Dataset]":
+    """Read a study and open its images; on request without those that cannot be decoded.
 
     Raises:
         StudyError, DataError, StorageError: as the message says.
@@ -81,6 +92,7 @@ def open_study(study_file: Path, *, require_models: bool = True) -> "tuple[Study
     from failmodes.evaluate.study.study_file import read_study
 
     study = read_study(study_file, require_models=require_models)
+    study = study.without_unreadable() if skip_unreadable else study
     return study, open_images(study)
 
 
@@ -116,10 +128,10 @@ def ingest_images(study: "Study", dataset: "Dataset") -> "NDArray[np.int64]":
     return opened[0].subset.clean_ids
 
 
-def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
+def train(study_file: StudyArgument = DEFAULT_STUDY, skip_unreadable: SkipUnreadableOption = False) -> None:
     """Train the models of a study that have no checkpoint yet. Training resumes from the last finished epoch."""
     require("evaluate", "`failmodes train`")
-    train_models(*open_study(study_file))
+    train_models(*open_study(study_file, skip_unreadable=skip_unreadable))
     suggest(f"failmodes evaluate{_named(study_file)}")
 
 
@@ -154,6 +166,7 @@ def evaluate(
         bool, typer.Option("--redo-damaged", help="Verify the hash of every stored file and recompute damaged ones.")
     ] = False,
     strict: StrictOption = False,
+    skip_unreadable: SkipUnreadableOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate every model on each missing corruption and severity. Safe to kill and rerun.
@@ -166,7 +179,8 @@ def evaluate(
     level), changed_predictions (by label) and failures (evaluation_id, model_label, reason).
     """
     require("evaluate", "`failmodes evaluate`")
-    evaluate_models(*open_study(study_file), redo_damaged=redo_damaged, strict=strict, as_json=as_json)
+    opened = open_study(study_file, skip_unreadable=skip_unreadable)
+    evaluate_models(*opened, redo_damaged=redo_damaged, strict=strict, as_json=as_json)
     if not as_json:
         suggest(f"failmodes load{_named(study_file)}")
 

@@ -22,6 +22,7 @@ from failmodes.evaluate.study_models import StudyModel, train_missing
 from failmodes.evaluate.training import EpochMetrics
 from failmodes.ingest.corruptions.catalog import nearest_recipe
 from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.image_arrays import describe_decoding
 from failmodes.ingest.datasets.layout import open_dataset
 from failmodes.runtime.errors import counted, listed
 from failmodes.runtime.progress import ProgressBar
@@ -78,6 +79,8 @@ def evaluate(
     with ProgressBar("evaluate", "images", show=show) as bar:
         if show:
             images = [f"images: {dataset.describe()}", _corruptions(study, dataset)] if describe_images else []
+            decoding = describe_decoding(dataset.images, _cell_count(study))
+            images += [f"decoding: {decoding}"] if decoding else []
             callbacks = _ShownRun(bar, images).callbacks()
         else:
             callbacks = RunCallbacks(plan=lambda _evaluations, notes: warn(notes), notes=warn)
@@ -167,6 +170,12 @@ class _ShownRun:
 
     def _update(self) -> None:
         self.bar.update(self.images, self.all_images, f"{self.shards}/{self.all_shards} cells{self.last_cell}")
+
+
+def _cell_count(study: Study) -> int:
+    """Number of cells on the images of the study: of all corruption seeds."""
+    seeds = study.corruptions.seeds if study.corruptions.published is None else study.corruptions.seeds[:1]
+    return len(study.cells) * len(seeds)
 
 
 def _corruptions(study: Study, dataset: Dataset) -> str:

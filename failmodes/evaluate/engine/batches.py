@@ -103,28 +103,30 @@ def count_images(data: EvaluationData, cell: Cell) -> int:
 
 
 def make_batch(data: EvaluationData, part: BatchSlice, *, threads: int = 1) -> CorruptedBatch:
-    """Corrupt the images of a slice and measure their distance from the clean ones."""
+    """Read or decode the images of a slice, corrupt them, and measure their distance from the clean ones."""
     subset = data.subset
-    positions = slice(part.start, part.stop)
     cell = part.cell
-    if cell.is_clean:
-        ids = subset.clean_ids[positions]
-        zero = np.zeros(len(ids), np.float32)
-        return CorruptedBatch(
-            part, _tensor(data.dataset.images[ids]), ids, data.dataset.labels[ids], rmse=zero, ssim=zero + 1
-        )
+    all_ids, all_labels = (
+        (subset.clean_ids, data.dataset.labels[subset.clean_ids])
+        if cell.is_clean
+        else (subset.corrupted_ids, subset.corrupted_labels)
+    )
+    positions = slice(part.start, part.stop)
+    ids = all_ids[positions]
 
-    def corrupted(ids: np.ndarray) -> tuple[np.ndarray, ...]:
+    def made(ids: np.ndarray) -> tuple[np.ndarray, ...]:
         """Images, with RMSE and SSIM if they are paired with clean ones."""
-        clean = data.dataset.images[ids] if data.paired else None
+        clean = data.dataset.images[ids] if cell.is_clean or data.paired else None
+        if cell.is_clean:
+            zero = np.zeros(len(ids), np.float32)
+            return np.asarray(clean), zero, zero + 1
         images = data.source.corrupted(clean, cell.corruption, cell.severity, ids)
         return (images,) if clean is None else (images, rmse(clean, images), ssim(clean, images))
 
-    ids = subset.corrupted_ids[positions]
     pieces = np.array_split(ids, min(threads, len(ids)))
-    with ThreadPoolExecutor(len(pieces)) as pool:  # corruptions do not depend on the batch
-        images, *distances = (np.concatenate(parts) for parts in zip(*pool.map(corrupted, pieces), strict=True))
-    return CorruptedBatch(part, _tensor(images), ids, subset.corrupted_labels[positions], *distances)
+    with ThreadPoolExecutor(len(pieces)) as pool:  # neither decoding nor corruptions depend on the batch
+        images, *distances = (np.concatenate(parts) for parts in zip(*pool.map(made, pieces), strict=True))
+    return CorruptedBatch(part, _tensor(images), ids, all_labels[positions], *distances)
 
 
 @dataclass

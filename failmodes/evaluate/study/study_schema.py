@@ -421,6 +421,12 @@ class Study(StrictModel):
     metrics: Annotated[list[str], Field(max_length=MAX_METRIC_FILES)] = []
     gate: GateSpec | None = None
 
+    def without_unreadable(self) -> "Study":
+        """A copy that leaves out images that cannot be decoded, of its dataset and its shifts."""
+        left_out = {"skip_unreadable": True}
+        shifts = [shift.model_copy(update=left_out) for shift in self.shifts]
+        return self.model_copy(update={"dataset": self.dataset.model_copy(update=left_out), "shifts": shifts})
+
     @property
     def cache(self) -> Path:
         """Folder for decoded images and cached fingerprints."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from failmodes.ingest.data_files import map_npy
 from failmodes.ingest.datasets.dataset import ImageArray
-from failmodes.runtime.errors import DataError
+from failmodes.runtime.errors import DataError, counted
 from failmodes.runtime.storage.files import reason_of
 
 Pixels = NDArray[np.uint8]
@@ -52,6 +52,7 @@ class StoredImages(ImageRows):
     """The images of a `.npy` file, read and not mapped: pages of a map would count as memory of the process.
 
     Attributes:
+        path: the file.
         index_path: where facts about these pixels are stored, such as their hashes.
     """
 
@@ -65,7 +66,7 @@ class StoredImages(ImageRows):
         array = map_npy(path)
         super().__init__(array.shape)
         self.index_path = path.with_suffix(".index")
-        self._path = path
+        self.path = path
         self._offset = path.stat().st_size - array.nbytes  # map_npy has checked that nothing follows
 
     def read(self, places: NDArray[np.int64]) -> Pixels:
@@ -74,18 +75,18 @@ class StoredImages(ImageRows):
         image_bytes = int(np.prod(self.shape[1:]))
         starts = np.flatnonzero(np.diff(places, prepend=places[:1] - 2) != 1)
         try:
-            with self._path.open("rb", buffering=0) as file:
+            with self.path.open("rb", buffering=0) as file:
                 for start, stop in zip(starts, [*starts[1:], len(places)], strict=True):
                     part = pixels[start:stop].data.cast("B")
                     place = self._offset + int(places[start]) * image_bytes
                     while part:
                         count = os.preadv(file.fileno(), [part], place)
                         if not count:
-                            raise DataError(f"{self._path} is truncated: rerun the command to decode its images again")
+                            raise DataError(f"{self.path} is truncated: rerun the command to decode its images again")
                         part, place = part[count:], place + count
         except OSError as error:
             raise DataError(
-                f"{self._path} cannot be read ({reason_of(error)}): the decoded images are kept there"
+                f"{self.path} cannot be read ({reason_of(error)}): the decoded images are kept there"
             ) from error
         return pixels
 
@@ -110,16 +111,34 @@ class ImagesOnDemand(ImageRows):
 class SelectedImages(ImageRows):
     """Some images of an array, without copying.
 
-    Args:
-        images: (N, H, W, 3) uint8.
-        chosen: (M,) their positions.
+    Attributes:
+        images: the array, (N, H, W, 3) uint8.
     """
 
     def __init__(self, images: ImageArray, chosen: NDArray[np.integer]) -> None:
+        """Choose the images at the positions `chosen` (M,)."""
         super().__init__((len(chosen), *images.shape[1:]))
-        self._images = images
+        self.images = images
         self._chosen = chosen
 
     def read(self, places: NDArray[np.int64]) -> Pixels:
         """The chosen images at these positions."""
-        return np.asarray(self._images[self._chosen[places]])
+        return np.asarray(self.images[self._chosen[places]])
+
+
+def describe_decoding(images: ImageArray, cells: int) -> str | None:
+    """How often each image is decoded in a run, in one line; None for images that need no decoding.
+
+    Args:
+        images: the images of a dataset.
+        cells: number of cells that are evaluated on them.
+    """
+    if isinstance(images, SelectedImages):
+        return describe_decoding(images.images, cells)
+    megabytes = np.prod(images.shape, dtype=float) / 1e6
+    size = f"{megabytes / 1e3:,.1f} GB" if megabytes >= 1e3 else f"{megabytes:,.1f} MB"
+    if isinstance(images, StoredImages):
+        return f"each image is decoded once, to {images.path.parent} ({size})"
+    if isinstance(images, ImagesOnDemand):
+        return f"each image is decoded on demand, once for each of {counted(cells, 'cell')}; together they have {size}"
+    return None
