@@ -50,7 +50,8 @@ class AttributeGroups:
     @property
     def counts(self) -> NDArray[np.int64]:
         """Images of each group, without those that have no value."""
-        return np.bincount(self.codes[self.codes != MISSING], minlength=len(self.names))
+        counts: NDArray[np.int64] = np.bincount(self.codes[self.codes != MISSING], minlength=len(self.names))
+        return counts
 
     @property
     def missing_count(self) -> int:
@@ -117,39 +118,40 @@ def _quartiles(column: str, image_ids: NDArray[np.int64], values: pl.Series) -> 
     physical = values.to_physical()
     has_value = physical.is_not_null().to_numpy()
     numbers = physical.drop_nulls().to_numpy()
-    cuts = sorted({_cut(numbers, quantile) for quantile in QUARTILES} - {None})
+    cuts = sorted({_cut(numbers, quantile) for quantile in QUARTILES})
     codes = np.full(len(image_ids), MISSING, np.int64)
     codes[has_value] = np.searchsorted(np.array(cuts), numbers, side="right")
-    is_date, is_whole = values.dtype == pl.Date, not values.dtype.is_float()
-    shown_cuts = [date.fromordinal(int(cut) + date(1970, 1, 1).toordinal()) if is_date else cut for cut in cuts]
-    before = [date.fromordinal(cut.toordinal() - 1) if is_date else cut - 1 for cut in shown_cuts]
-    lasts = before if is_whole else shown_cuts  # 18 to 35, then from 36
+    is_date = values.dtype == pl.Date
+
+    def end(cut: Any) -> Any:
+        return date.fromordinal(int(cut) + date(1970, 1, 1).toordinal()) if is_date else cut
+
+    firsts = [end(cut) for cut in cuts]
+    lasts = firsts if values.dtype.is_float() else [end(cut - 1) for cut in cuts]  # 18 to 35, then from 36
     names = [
-        f"below {_text(shown_cuts[0])}",
-        *(f"{_text(low)} to {_text(high)}" for low, high in zip(shown_cuts, lasts[1:], strict=False)),
-        f"{_text(shown_cuts[-1])} and above",
+        f"below {_text(firsts[0])}",
+        *(f"{_text(low)} to {_text(high)}" for low, high in zip(firsts, lasts[1:], strict=False)),
+        f"{_text(firsts[-1])} and above",
     ]
     named = _quoted(column)
     conditions = [
-        f"{named} < {_literal(shown_cuts[0])}",
+        f"{named} < {_literal(firsts[0])}",
         *(
             f"{named} >= {_literal(low)} and {named} < {_literal(high)}"
-            for low, high in zip(shown_cuts, shown_cuts[1:], strict=False)
+            for low, high in zip(firsts, firsts[1:], strict=False)
         ),
-        f"{named} >= {_literal(shown_cuts[-1])}",
+        f"{named} >= {_literal(firsts[-1])}",
     ]
     return AttributeGroups(column, image_ids, codes, tuple(names), tuple(conditions), is_cut=True)
 
 
 def _cut(numbers: NDArray[Any], quantile: float) -> Any:
-    """The shortest number near a quantile, from which on the upper part begins; None if no number is above it."""
+    """The shortest number near a quantile, from which on the upper part begins."""
     last, first = np.quantile(numbers, (quantile - TOLERANCE, quantile + TOLERANCE), method="inverted_cdf")
     if last == first or isinstance(first, np.integer):
         last = np.quantile(numbers, quantile, method="inverted_cdf")
         above = numbers[numbers > last]
-        if not len(above):
-            return None
-        first = above.min()
+        last, first = (last, above.min()) if len(above) else (numbers[numbers < last].max(), last)
     if isinstance(first, np.integer):
         return int(first)
     cuts = (float(f"{first:.{digits}g}") for digits in range(1, 17))

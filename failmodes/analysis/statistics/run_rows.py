@@ -18,7 +18,14 @@ from failmodes.analysis.statistics.estimate import Float64Array
 from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse.database.connection import REBUILD_HINT, fetch_first, read_once
 from failmodes.warehouse.database.stored_metrics import select_facts
-from failmodes.warehouse.metrics.cell_rows import CellRows, ComparedCell, NotStored, column_of, decode_pattern
+from failmodes.warehouse.metrics.cell_rows import (
+    CellRows,
+    ComparedCell,
+    NotStored,
+    column_of,
+    decode_pattern,
+    hash_of_ids,
+)
 from failmodes.warehouse.metrics.duplicates import (
     Copies,
     DuplicateImages,
@@ -53,6 +60,8 @@ class RunRows:
         groups: (N,) of duplicates among the clean images; None if all are distinct.
         columns: (N, C) by the names of `CellRows`, lists (N, C, K); columns that were read are kept.
         con: the warehouse that columns are read from; None if all are given.
+        whole: the evaluation with all of its images, of which `of_images` kept some.
+        kept: rows of these in each cell of `cells`.
     """
 
     evaluation_id: str
@@ -64,6 +73,8 @@ class RunRows:
     groups: Groups | None = None
     columns: Columns = field(default_factory=dict)
     con: duckdb.DuckDBPyConnection | None = None
+    whole: "RunRows | None" = None
+    kept: tuple[Rows, ...] = ()
     _absent: set[str] = field(default_factory=set)
 
     @property
@@ -94,6 +105,33 @@ class RunRows:
         """Accuracy of every cell, (C,) 0-1."""
         shares: Float64Array = self.correct.sum(axis=0) / (self.counts or len(self.correct))
         return shares
+
+    def of_images(self, image_ids: NDArray[Any]) -> "RunRows":
+        """The evaluation on some of its images, without cells that have none of them.
+
+        Args:
+            image_ids: the images; those that a cell does not have are left out.
+        """
+        if self.shares_images:
+            rows = np.flatnonzero(np.isin(self.image_ids, image_ids))
+            of_cells = [rows] * len(self.cells)
+        else:
+            self.read([IMAGE_ID])
+            of_cells = [
+                np.flatnonzero(np.isin(self.columns[IMAGE_ID][: self._count(column), column], image_ids))
+                for column in range(len(self.cells))
+            ]
+        places = [column for column, rows in enumerate(of_cells) if len(rows)]
+        kept = tuple(of_cells[column] for column in places)
+        counts = tuple(map(len, kept))
+        ids = [self.columns[IMAGE_ID][rows, column] for rows, column in zip(kept, places, strict=True)]
+        hashes = [hash_of_ids(ids[0])] * len(kept) if self.shares_images and kept else map(hash_of_ids, ids)
+        return RunRows(
+            self.evaluation_id, self.shares_images, [self.cells[column] for column in places],
+            _padded([self.correct[rows, column] for rows, column in zip(kept, places, strict=True)]),
+            tuple(hashes), counts if len(set(counts)) > 1 else (), kept_groups(self.groups, kept[0]) if kept else None,
+            con=self.con, whole=self, kept=kept,
+        )  # fmt: skip
 
     def curves(self) -> dict[str, dict[float, int]]:
         """The column of each severity, from clean on, by corruption; empty without a clean cell."""
@@ -174,7 +212,16 @@ class RunRows:
             WarehouseError: the number of predictions is not that of the cells.
         """
         missing = [name for name in dict.fromkeys(names) if name not in self.columns and name not in self._absent]
-        if missing and self.con is not None:
+        if missing and self.whole is not None:
+            with suppress(NotStored):
+                self.whole.read(missing)
+            columns = [self.whole.places[cell] for cell in self.cells]
+            for name in self.whole.columns.keys() & {*missing}:
+                values = self.whole.columns[name]
+                self.columns[name] = _padded(
+                    [values[rows, column] for rows, column in zip(self.kept, columns, strict=True)]
+                )
+        elif missing and self.con is not None:
             in_cells = "(corruption, severity) in (select (corruption, severity) from cell_predictions where {})"
             condition = "evaluation_id = $1"
             rows = self.con.sql(
@@ -197,13 +244,19 @@ class RunRows:
 
     def _by_cell(self, values: NDArray[Any]) -> NDArray[Any]:
         """Values of all predictions, cell by cell, as (N, C); 0 beyond the images of a cell with fewer than others."""
-        shape = len(self.cells), self.image_count, *values.shape[1:]
         if not self.counts:
+            shape = len(self.cells), self.image_count, *values.shape[1:]
             return np.swapaxes(values.reshape(shape), 0, 1)
-        padded = np.zeros(shape, values.dtype)
-        for place, of_cell in enumerate(np.split(values, np.cumsum(self.counts)[:-1])):
-            padded[place, : len(of_cell)] = of_cell
-        return np.swapaxes(padded, 0, 1)
+        return _padded(np.split(values, np.cumsum(self.counts)[:-1]))
+
+
+def _padded(of_cells: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """The values of each cell as (N, C), or (N, C, K); 0 beyond the images of a cell with fewer than others."""
+    first = of_cells[0]
+    padded = np.zeros((len(of_cells), max(map(len, of_cells)), *first.shape[1:]), first.dtype)
+    for place, of_cell in enumerate(of_cells):
+        padded[place, : len(of_cell)] = of_cell
+    return np.swapaxes(padded, 0, 1)
 
 
 @read_once
@@ -248,11 +301,9 @@ def read_run(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> RunRows:
     has_other_images = (paired and len(set(hashes)) > 1) or (groups is not None and len(groups) != expected)
     if has_other_images or not has_all_letters:
         raise WarehouseError(f"cell_predictions of evaluation {evaluation_id} is damaged: {REBUILD_HINT}")
-    by_cell = np.zeros((len(cells), max(counts)), np.bool_)
-    for of_cell, pattern in zip(by_cell, patterns, strict=True):
-        of_cell[: len(pattern)] = decode_pattern(pattern)
+    by_cell = _padded(list(map(decode_pattern, patterns)))
     own_counts = counts if len(set(counts)) > 1 else ()
-    return RunRows(evaluation_id, paired, cells, by_cell.T, hashes, own_counts, groups, con=con)
+    return RunRows(evaluation_id, paired, cells, by_cell, hashes, own_counts, groups, con=con)
 
 
 @dataclass(frozen=True)

@@ -164,24 +164,47 @@ def attach_read_only(path: Path, *, one_thread: bool = False) -> duckdb.DuckDBPy
         )
     check_regular(path)
     check_no_changes_beside(path)
-    memory = database_memory()
-    held: dict[str, Any] = {} if memory is None else {"memory_limit": f"{memory}B"}
-    if one_thread:
-        held["threads"] = 1
     with translated(duckdb.Error, partial(_opening_error, path)):
-        con = duckdb.connect(config=LOCKED | held)
-    interrupt_when_stopped(con)
+        con = _empty(one_thread=one_thread)
     try:
         with translated(duckdb.Error, partial(_opening_error, path)):
             con.execute(attach_statement(path))
-            con.execute("set enable_external_access = false")
-            # Otherwise SQL could detach the file and attach it for writing
-            con.execute("set disabled_filesystems = 'LocalFileSystem'")
-            con.execute("set lock_configuration = true")
+            _lock(con)
     except BaseException:
         con.close()
         raise
     return con
+
+
+@contextmanager
+def isolated(name: str, rows: "pa.Table") -> Iterator[duckdb.DuckDBPyConnection]:
+    """A locked connection whose only table, `name`, has these rows: it reaches neither a file nor a warehouse."""
+    con = _empty()
+    try:
+        con.register(name, rows)
+        _lock(con)
+        yield con
+    finally:
+        con.close()
+
+
+def _empty(*, one_thread: bool = False) -> duckdb.DuckDBPyConnection:
+    """A database in memory, not yet locked."""
+    memory = database_memory()
+    held: dict[str, Any] = {} if memory is None else {"memory_limit": f"{memory}B"}
+    if one_thread:
+        held["threads"] = 1
+    con = duckdb.connect(config=LOCKED | held)
+    interrupt_when_stopped(con)
+    return con
+
+
+def _lock(con: duckdb.DuckDBPyConnection) -> None:
+    """Refuse files from now on, and every change of that."""
+    con.execute("set enable_external_access = false")
+    # Otherwise SQL could detach the file and attach it for writing
+    con.execute("set disabled_filesystems = 'LocalFileSystem'")
+    con.execute("set lock_configuration = true")
 
 
 def attach_statement(path: Path) -> str:

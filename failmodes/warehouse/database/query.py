@@ -192,11 +192,6 @@ def unknown_values(path: Path, sql: str, parameters: Mapping[str, object] | None
     Raises:
         WarehouseError: the warehouse cannot be opened.
     """
-    wanted: list[tuple[str, object]] = []
-    for column, values in _EQUALS.findall(sql):
-        for text, name in _TEXT_OR_PARAMETER.findall(values):
-            given = (parameters or {}).get(name) if name else text.replace("''", "'")
-            wanted += [(column, value) for value in (given if isinstance(given, list | tuple | set) else [given])]
     named: list[str] = []
 
     def names(con: duckdb.DuckDBPyConnection) -> Collection[str]:
@@ -204,7 +199,19 @@ def unknown_values(path: Path, sql: str, parameters: Mapping[str, object] | None
         return named
 
     with open_warehouse(path, names) as con:
-        return [hint for column, value in wanted for hint in _unknown_value(con, named, column, value)]
+        return unknown_texts(con, named, sql, parameters)
+
+
+def unknown_texts(
+    con: duckdb.DuckDBPyConnection, relations: Collection[str], sql: str, parameters: Mapping[str, object] | None = None
+) -> list[str]:
+    """Hints as of `unknown_values`, for a statement or condition that reads these tables and views."""
+    wanted: list[tuple[str, object]] = []
+    for column, values in _EQUALS.findall(sql):
+        for text, name in _TEXT_OR_PARAMETER.findall(values):
+            given = (parameters or {}).get(name) if name else text.replace("''", "'")
+            wanted += [(column, value) for value in (given if isinstance(given, list | tuple | set) else [given])]
+    return [hint for column, value in wanted for hint in _unknown_value(con, relations, column, value)]
 
 
 def unknown_filters(path: Path, name: str, filters: Mapping[str, object]) -> list[str]:
