@@ -6,7 +6,8 @@ two collide is about 3e-8 (birthday bound n²/2⁶⁵).
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
 from importlib import resources
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DIGEST_BYTES = 8
-BLOCK_ROWS = 4096  # rows hashed at a time, so that a memory-mapped array is never copied whole
+BLOCK_BYTES = 1 << 25  # of an array hashed at a time, so that one on disk is never in memory as a whole
 
 
 def identity_of(facts: Any) -> str:
@@ -46,30 +47,36 @@ def fingerprint_of(arrays: Iterable[Any]) -> str:
     """
     hasher = hashlib.blake2b(digest_size=DIGEST_BYTES)
     for array in arrays:
-        for _ in _hashed_blocks(hasher, array):
-            pass
+        hasher.update(_header(array))
+        for block in _blocks(array):
+            hasher.update(block.data)
     return hasher.hexdigest()
 
 
-def fingerprint_with_rows(first: Any, *others: Any) -> tuple[str, NDArray[np.uint64]]:
+def fingerprint_with_rows(
+    first: Any, *others: Any, on_block: Callable[[NDArray[Any]], None] = lambda _: None
+) -> tuple[str, NDArray[np.uint64]]:
     """The result of `fingerprint_of`, and the hash of each row of the first array, in one pass.
 
     Args:
         first: an array-like, as for `fingerprint_of`.
         others: the same.
+        on_block: called with each block of rows of the first array, before it is hashed.
 
     Returns:
         16 hexadecimal digits; and (N,) uint64, equal for rows of equal bytes; see `identity_text`.
     """
     hasher = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    hashes = [
-        hashlib.blake2b(row.data, digest_size=DIGEST_BYTES).digest()
-        for block in _hashed_blocks(hasher, first)
-        for row in block
-    ]
+    hasher.update(_header(first))
+    hashes: list[bytes] = []
+    for block in _blocks(first):
+        on_block(block)
+        hasher.update(block.data)
+        hashes.extend(hashlib.blake2b(row.data, digest_size=DIGEST_BYTES).digest() for row in block)
     for array in others:
-        for _ in _hashed_blocks(hasher, array):
-            pass
+        hasher.update(_header(array))
+        for block in _blocks(array):
+            hasher.update(block.data)
     return hasher.hexdigest(), np.frombuffer(b"".join(hashes), ">u8").astype(np.uint64)
 
 
@@ -84,13 +91,17 @@ def identity_text(number: int) -> str:
     return f"{number:016x}"
 
 
-def _hashed_blocks(hasher: Any, array: Any) -> Iterator[NDArray[Any]]:
-    """Yield the rows of an array-like block by block, after hashing dtype and shape, then each block."""
-    hasher.update(f"{np.dtype(array.dtype).str}{tuple(int(n) for n in array.shape)}".encode())
-    for start in range(0, array.shape[0], BLOCK_ROWS):
-        block = np.ascontiguousarray(array[start : start + BLOCK_ROWS])
-        hasher.update(block.data)
-        yield block
+def _header(array: Any) -> bytes:
+    """Dtype and shape of an array-like."""
+    return f"{np.dtype(array.dtype).str}{tuple(int(n) for n in array.shape)}".encode()
+
+
+def _blocks(array: Any) -> Iterator[NDArray[Any]]:
+    """The rows of an array-like, contiguous, BLOCK_BYTES at a time."""
+    row_bytes = np.dtype(array.dtype).itemsize * math.prod(array.shape[1:])
+    step = max(1, BLOCK_BYTES // max(1, row_bytes))
+    for start in range(0, array.shape[0], step):
+        yield np.ascontiguousarray(array[start : start + step])
 
 
 @cache

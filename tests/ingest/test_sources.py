@@ -14,6 +14,7 @@ from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS, registered
 from failmodes.ingest.corruptions.custom import CustomCorruption, register
 from failmodes.ingest.datasets.dataset import Dataset, record_dataset
+from failmodes.ingest.datasets.pixel_index import MEASURED, measure_images
 from failmodes.ingest.sources import GeneratedSource, record_corruptions, record_source, stored_versions
 from failmodes.ingest.specification import CorruptionSpec
 from failmodes.runtime.errors import DataError
@@ -92,7 +93,9 @@ def test_dimensions_are_recorded(tmp_path: Path, sixty_digits: Dataset) -> None:
     assert (row["image_count"], row["class_count"], row["height_px"], row["note"]) == (60, 10, 32, "a note")
     assert dimension_rows(tmp_path, schema.CLASSES, key)[9]["class_name"] == "nine"
     image = dimension_rows(tmp_path, schema.IMAGES, key)[7]
-    assert image == {
+    measured = dict(zip(MEASURED, measure_images(sixty_digits.images[7:8])[:, 0], strict=True))
+    of_source = ("image_width_px", "image_height_px", "image_aspect", "file_bytes")
+    assert image == measured | dict.fromkeys(of_source) | {
         "dataset_id": key,
         "image_id": 7,
         "label": sixty_digits.labels[7],

@@ -15,8 +15,9 @@ from pyarrow import csv
 from failmodes.ingest.data_files import check_memory, check_names
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
 from failmodes.ingest.datasets.metadata import check_metadata, metadata_types
+from failmodes.ingest.datasets.pixel_index import MEASURED, PixelIndex, pixel_index
 from failmodes.runtime.errors import DataError, StudyError, counted
-from failmodes.runtime.hashing import fingerprint_of, fingerprint_with_rows, identity_text
+from failmodes.runtime.hashing import fingerprint_of, identity_text
 from failmodes.runtime.storage.files import StorePath
 from failmodes.warehouse import schema
 from failmodes.warehouse.metrics.class_order import occurrences
@@ -109,21 +110,26 @@ class Dataset:
     @property
     def dataset_id(self) -> str:
         """Hash of images and labels in their full order; the first call reads every pixel once."""
-        return self._hashes[0]
+        return self._index.dataset_id
 
     @property
     def pixel_hashes(self) -> NDArray[np.uint64]:
         """Hash of each image's pixels, (N,), equal for exact duplicates; computed together with `dataset_id`."""
-        return self._hashes[1]
+        return self._index.pixel_hashes
 
     @property
     def duplicates_note(self) -> str:
         """Text on exact duplicates among the images; empty if there are none."""
         return duplicates_note(len(self.pixel_hashes), len(np.unique(self.pixel_hashes)))
 
+    @property
+    def measured(self) -> pa.Table:
+        """Measured properties of each image, (N,) columns of `images`; computed together with `dataset_id`."""
+        return self._index.measured
+
     @cached_property
-    def _hashes(self) -> tuple[str, NDArray[np.uint64]]:
-        return fingerprint_with_rows(self.images, self.labels)
+    def _index(self) -> PixelIndex:
+        return pixel_index(self.images, self.labels)
 
     @cached_property
     def masks_id(self) -> str | None:
@@ -241,6 +247,7 @@ def record_dataset(output: StorePath, dataset: Dataset) -> None:
         "file": dataset.files,
         "mask_area": None if dataset.masks is None else dataset.masks.mean(axis=(1, 2)).astype(np.float32),
         "pixel_hash": [identity_text(number) for number in dataset.pixel_hashes.tolist()],
+        **{name: dataset.measured[name] for name in MEASURED},
         **_source_columns(dataset.source_sizes),
     }
     write_dimension(output, schema.IMAGES, dataset_id, image_rows(dataset_id, dataset.labels, known, dataset.metadata))
@@ -301,10 +308,14 @@ def image_rows(
     }
     columns = schema.images_with(metadata_types(metadata)).arrow()
     arrays = [
-        pa.array(given[column.name], column.type) if column.name in given else pa.nulls(count, column.type)
+        _as_arrow(given[column.name], column.type) if column.name in given else pa.nulls(count, column.type)
         for column in columns
     ]
     return pa.table(arrays, schema=columns)
+
+
+def _as_arrow(values: Any, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
+    return values.cast(kind) if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values, kind)
 
 
 def _source_columns(sizes: pa.Table | None) -> dict[str, pa.ChunkedArray]:

@@ -24,7 +24,7 @@ def test_labels_must_name_classes() -> None:
 
 
 def test_copies_have_equal_hashes_and_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("failmodes.runtime.hashing.BLOCK_ROWS", 3)
+    monkeypatch.setattr("failmodes.runtime.hashing.BLOCK_BYTES", 3 * IMAGES[0].nbytes)
     stack = np.concatenate([IMAGES, IMAGES[[2, 5, 2]]])
     dataset = Dataset("x", "X", "test", stack, np.zeros(COUNT + 3, np.int64), ("a",))
     hashes = dataset.pixel_hashes.tolist()
