@@ -185,9 +185,11 @@ def benchmark(
         model: a torch module, a function from uint8 images (N, H, W, 3) to logits (N, C), or a dict of these by label
             ("Net, seed 0" and "Net, seed 1" are training runs of one model). Modules are copied, never modified.
         images: uint8 (N, H, W, 3), RGB, or a uint8 tensor (N, 3, H, W); a sequence of such images or PIL images; a
-            torch Dataset or non-shuffling DataLoader of (image, label) or of mappings; a Hugging Face Dataset; or the
-            path of a folder with one folder per class, or of a list (.csv or .parquet with path and label). Pixels are
-            uint8: corruptions are applied before normalization.
+            torch Dataset or non-shuffling DataLoader of (image, label) or of mappings; a Hugging Face Dataset; any
+            iterable of such items, in its order; or a path: of a folder with one folder per class, of a list (.csv or
+            .parquet with path and label), of Parquet files with images, of tar shards (WebDataset), or of a folder that
+            `save_to_disk` of Hugging Face's `datasets` wrote. Pixels are uint8: corruptions are applied before
+            normalization.
         labels: (N,) integer class indices, if the images come without labels.
         to: output folder for results, warehouse and `study.toml`, which describes the last call.
         corruptions: "headline" (the 15 of the published metrics), "all" (19), a name, or a list of names, functions of

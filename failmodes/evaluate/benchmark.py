@@ -24,8 +24,9 @@ from failmodes.evaluate.study.study_schema import EvaluationSpec, ModelSpec, Stu
 from failmodes.ingest.corruptions.catalog import add_corruption, corruption_info
 from failmodes.ingest.corruptions.custom import CustomCorruption, GivenCorruption, register, register_from
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray
+from failmodes.ingest.datasets.kinds import kind_of_files
 from failmodes.ingest.datasets.layout import DatasetSpec, open_dataset
-from failmodes.ingest.datasets.layouts.arrays import CLASSES_FILE, IMAGES_FILE, write_arrays
+from failmodes.ingest.datasets.layouts.arrays import CLASSES_FILE, write_arrays
 from failmodes.ingest.specification import CorruptionSpec, Location, dotted_key, validate
 from failmodes.ingest.statements import check_claims, stored_form
 from failmodes.ingest.study_types import first_duplicate
@@ -37,6 +38,7 @@ from failmodes.runtime.terminal import note
 IMAGES_FOLDER, CACHE_FOLDER, MODELS_FOLDER = "images", "cache", "models"
 ARRAYS_LABEL = "Images given as arrays"
 ARGUMENTS = {"names": "corruptions", "images": "image_count", "path": "images", "label": "dataset_label"}
+OF_ITEMS = ("image_size", "resize", "background", "skip_unreadable")  # keys of a dataset for images in memory
 SAME_OUTPUTS = 1e-3  # largest difference of logits, relative to the largest, of a rebuilt model
 
 
@@ -128,7 +130,7 @@ def _open_images(asked: Benchmark, specs: dict[str, ModelSpec]) -> tuple[dict[st
     if isinstance(asked.images, str | PathLike):
         return _open_folder(asked, specs, user_path(asked.images).absolute())
     given_keys = asked.options.keys_of("dataset") | _given({"image_size": asked.image_size})
-    of_images = {key: given_keys.pop(key) for key in ("image_size", "resize", "background") if key in given_keys}
+    of_images = {key: given_keys.pop(key) for key in OF_ITEMS if key in given_keys}
     as_folder = {"kind": "folder", "path": str(asked.to)} | of_images
     validate(DatasetSpec, as_folder, "benchmark", describe_location=_argument_name)
     if "background" in of_images:
@@ -162,15 +164,19 @@ def _open_images(asked: Benchmark, specs: dict[str, ModelSpec]) -> tuple[dict[st
 def _open_folder(
     asked: Benchmark, specs: dict[str, ModelSpec], path: Path
 ) -> tuple[dict[str, Any], Dataset, list[ModelSpec]]:
-    labels = {key: getattr(asked.options, key) for key in ("label_names", "label_column")} | {"labels": asked.labels}
-    for argument, value in labels.items():
+    for argument, value in (("label_names", asked.options.label_names), ("labels", asked.labels)):
         if value is not None:
-            raise StudyError(f"benchmark: the folder {path} defines {argument}: remove {argument}=")
+            raise StudyError(f"benchmark: the images at {path} define {argument}: remove {argument}=")
     if path == asked.to or path in asked.to.parents:
         raise StudyError(f"benchmark: to= is {asked.to}, inside the image folder {path}: choose another folder")
-    keys = {"kind": _kind_of(path), "path": str(path)}
+    keys = {"kind": kind_of_files(path), "path": str(path)}
     keys |= asked.options.keys_of("dataset") | _given(
-        {"image_size": asked.image_size, "images": asked.image_count, "label": asked.options.dataset_label}
+        {
+            "image_size": asked.image_size,
+            "images": asked.image_count,
+            "label": asked.options.dataset_label,
+            "label_column": asked.options.label_column,
+        }
     )
     if asked.masks is not None:
         if not isinstance(asked.masks, str | PathLike):
@@ -206,7 +212,7 @@ def _shift(asked: Benchmark, dataset: Dataset, label: Any, images: Any) -> dict[
     sizes = _given({"image_size": asked.image_size, "resize": asked.options.resize})
     if isinstance(images, str | PathLike):
         path = user_path(images).absolute()
-        kind = _kind_of(path)
+        kind = kind_of_files(path)
         return {"label": label, "kind": kind, "path": str(path), **(sizes if kind != "arrays" else {})}
     arrays, labels = images if isinstance(images, tuple) and len(images) == 2 else (images, None)
     column = asked.options.label_column
@@ -216,11 +222,6 @@ def _shift(asked: Benchmark, dataset: Dataset, label: Any, images: Any) -> dict[
     except DataError as error:
         raise DataError(f"benchmark: shift {label!r}: {error}") from error
     return {"label": label, "kind": "arrays", "path": str(path)}
-
-
-def _kind_of(path: Path) -> str:
-    """The layout of a path: a list, arrays or a folder of images."""
-    return "list" if path.is_file() else "arrays" if (path / IMAGES_FILE).is_file() else "folder"
 
 
 def _dataset(keys: dict[str, Any], output: Path) -> Dataset:

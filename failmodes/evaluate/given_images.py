@@ -2,7 +2,7 @@
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set, Sized
 from functools import partial
 from itertools import chain, repeat
 from os import PathLike
@@ -21,7 +21,7 @@ from failmodes.ingest.datasets.dataset import ImageArray
 from failmodes.ingest.datasets.decoding import resize_and_crop
 from failmodes.ingest.datasets.image_columns import IMAGE, LABEL, candidate_columns, choose_column
 from failmodes.ingest.datasets.masks import check_mask_array
-from failmodes.ingest.datasets.preparation import preparation_note, read_rgb
+from failmodes.ingest.datasets.preparation import UnreadableImageError, preparation_note, read_rgb, unreadable_note
 from failmodes.runtime.errors import DataError, first_line
 from failmodes.runtime.hashing import fingerprint_of
 from failmodes.runtime.storage.files import atomic_write, make_folder, storage_errors
@@ -80,15 +80,17 @@ def read_given_images(
     image_size: int | None = None,
     resize: int | None = None,
     background: Color = WHITE,
+    skip_unreadable: bool = False,
 ) -> GivenImages:
-    """Convert labeled images to one array.
+    """Convert labeled images to one array, in the order in which they come.
 
     PIL images are converted to RGB by the rules of `failmodes.ingest.datasets.color`, without applying EXIF
     orientation. The first images of a dataset are read again at the end and compared.
 
     Args:
-        images: uint8 (N, H, W, 3), a tensor (N, 3, H, W), a sequence of images, a torch Dataset or DataLoader, or a
-            Hugging Face Dataset; items of datasets are (image, label) or mappings, images PIL, uint8 or encoded.
+        images: uint8 (N, H, W, 3), a tensor (N, 3, H, W), a sequence of images, a torch Dataset or DataLoader, a
+            Hugging Face Dataset, or any iterable; items of datasets are (image, label) or mappings, images PIL, uint8
+            or encoded.
         labels: (N,) or (N, 1) integers; None if items of the dataset have labels.
         scratch: folder for an anonymous file of images, which disappears with the process.
         label_column: key of the label if items are mappings. Default: label, labels, fine_label, target or targets,
@@ -96,10 +98,11 @@ def read_given_images(
         image_size: side of the square that items are cropped to, pixels.
         resize: resize the shorter side to this many pixels first. Default: image_size.
         background: color behind transparent images.
+        skip_unreadable: leave out images of items that cannot be decoded.
 
     Raises:
-        DataError: images are not uint8, differ in size, or differ when read again; labels are missing, given twice,
-            ambiguous or not integers; a DataLoader shuffles, or drops its last batch.
+        DataError: images are not uint8, differ in size, have no order, or differ when read again; labels are missing,
+            given twice, ambiguous or not integers; a DataLoader shuffles, or drops its last batch.
         StorageError: the file of items cannot be written.
     """
     if image_size is None and hasattr(images, "dtype") and hasattr(images, "shape"):
@@ -117,18 +120,23 @@ def read_given_images(
     features = described if isinstance(described, Mapping) else {}  # of Hugging Face
     types = {name: type(feature).__name__ for name, feature in features.items()}
     split = partial(_split, features=types, has_labels_argument=labels is not None, label_column=label_column)
-    items = partial(_prepared_items, images, split, image_size, resize, background)
-    pixels, items_read = _spool(items(), scratch)
+    items = partial(_prepared_items, images, split, image_size, resize, background, skip_unreadable=skip_unreadable)
+    unreadable: list[int] = []
+    pixels, items_read = _spool(items(unreadable), scratch)
     if not isinstance(images, Iterator):  # an iterator cannot be read again
-        _check_same(pixels, items())
+        _check_same(pixels, items_read, items([]))
     columns = items_read[0].columns
     notes = [f"labels are the column {columns[0]!r}"] if label_column is not None or len(columns) > 1 else []
     notes += describe_changes(Counter(chain.from_iterable(item.changes for item in items_read)), background)
+    notes += unreadable_note([f"image {number}" for number in unreadable])
     note = preparation_note(image_size, resize or image_size, notes)
-    image_labels = [item.label for item in items_read] if labels is None else labels
+    count = len(pixels) + len(unreadable)
+    if labels is None:
+        image_labels = _labels([item.label for item in items_read], len(pixels))
+    else:
+        image_labels = np.delete(_labels(labels, count), unreadable)
     names = _label_names(source, features, columns)
-    left_out = _left_out(images, len(pixels))
-    return GivenImages(pixels, _labels(image_labels, len(pixels)), names, note, left_out)
+    return GivenImages(pixels, image_labels, names, note, _left_out(images, count))
 
 
 def stored_masks(masks: Any, shape: tuple[int, ...], folder: Path) -> Path:
@@ -173,13 +181,26 @@ def _array(images: Any) -> NDArray[np.uint8]:
 
 
 def _prepared_items(
-    images: Any, split: Callable[[Any], _Item], image_size: int | None, resize: int | None, background: Color
+    images: Any,
+    split: Callable[[Any], _Item],
+    image_size: int | None,
+    resize: int | None,
+    background: Color,
+    unreadable: list[int],
+    *,
+    skip_unreadable: bool,
 ) -> Iterator[_Item]:
-    """The items of a dataset, with images (H, W, 3) of uint8."""
+    """The items of a dataset, with images (H, W, 3) of uint8; positions of unreadable ones are added to a list."""
     items = _of_loader(images, split) if isinstance(images, DataLoader) else map(split, _one_by_one(images))
     for number, item in enumerate(items):
         location = f"image {number}"
-        image, changes = _rgb(item.image, location, background)
+        try:
+            image, changes = _rgb(item.image, location, background)
+        except UnreadableImageError:
+            if not skip_unreadable:
+                raise
+            unreadable.append(number)
+            continue
         image = resize_and_crop(image, image_size, resize, location) if image_size else image
         yield item._replace(image=np.asarray(image), changes=changes)
 
@@ -227,6 +248,8 @@ def _one_by_one(images: Any) -> Iterator[Any]:
     """Items of a dataset or a sequence."""
     if isinstance(images, Dataset) and isinstance(images, Sized):
         return (images[index] for index in range(len(images)))  # not every dataset raises IndexError at its end
+    if isinstance(images, Set):
+        raise DataError(f"images are a {type(images).__name__}, which has no order: pass a list or a dataset")
     try:
         return iter(images)
     except TypeError as error:
@@ -308,14 +331,22 @@ def _spool(items: Iterator[_Item], scratch: Path) -> tuple[NDArray[np.uint8], li
     return np.memmap(file, np.uint8, "r", shape=(len(others), *shape)), others
 
 
-def _check_same(pixels: NDArray[np.uint8], again: Iterator[_Item]) -> None:
+def _check_same(pixels: NDArray[np.uint8], items: Sequence[_Item], again: Iterator[_Item]) -> None:
     """Check that the first images of a dataset are the same when read again."""
-    for number, (image, item) in enumerate(zip(pixels[:IMAGES_READ_TWICE], again, strict=False)):
-        if not np.array_equal(image, item.image):
+    count = 0
+    for image, item, item_again in zip(pixels[:IMAGES_READ_TWICE], items, again, strict=False):
+        has_same_pixels = np.array_equal(image, item_again.image)
+        if not has_same_pixels or not np.array_equal(item.label, item_again.label):
+            what = "another label" if has_same_pixels else "different pixels"
             raise DataError(
-                f"image {number} has different pixels when the dataset is read again: remove random augmentation and "
-                "shuffling"
+                f"image {count} has {what} when the dataset is read again: remove random augmentation and shuffling"
             )
+        count += 1
+    if count < min(len(items), IMAGES_READ_TWICE):
+        raise DataError(
+            f"the images end after {count:,} when they are read again, and there were {len(items):,}: pass an iterable "
+            "that can be read again, or an iterator, which is read once"
+        )
 
 
 def _labels(labels: Any, count: int) -> NDArray[np.int64]:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 # The table of the study that each option is a key of. `name` is a key of the study itself; the others go to the code
 # that reads images or copies models
 TABLES = {
-    "dataset": ("resize", "background", "gray"),
+    "dataset": ("resize", "background", "gray", "skip_unreadable"),
     "corruptions": ("recipe", "seeds", "noise", "across_switches"),
     "models": (
         "input_side_px", "class_map", "classes", "output_key", "output_kind", "deterministic", "attention_layer",
@@ -29,7 +29,8 @@ class Options:
         background: red, green and blue, 0 to 255, behind transparent images. Default: white.
         gray: images are gray and stay gray: noise is the same in the three channels.
         dataset_label: name of the images in charts.
-        label_column: label column of a Hugging Face Dataset with several.
+        label_column: label column of a Hugging Face Dataset, Parquet files or tar shards with several.
+        skip_unreadable: leave out images that cannot be decoded, and count them.
         label_names: names of the labels, if these are not indices of the outputs; matched with `class_names`.
         architecture: builder of the model (`torchvision:NAME`, `timm:NAME` or `module:function`), so that the study
             file names it and `failmodes run` can evaluate it again; the weights are stored in `to`. Requires
@@ -67,6 +68,7 @@ class Options:
     gray: bool = False
     dataset_label: str | None = None
     label_column: str | None = None
+    skip_unreadable: bool = False
     label_names: Sequence[str] | None = None
     architecture: str | None = None
     input_side_px: int | None = None

@@ -186,7 +186,7 @@ def test_shifts_in_memory_are_stored_and_named_in_the_study(request_of, tmp_path
         ({"A": 5}, "benchmark: shift 'A': images are a int: expected a uint8 array"),
         ({"A": (IMAGES, LABELS + 9)}, "benchmark: shift 'A': .*label 9 of image 0 is out of range: expected 0 to 2"),
         ([{"label": "A"}], "benchmark: kind: this key is missing"),
-        ({"A": {"kind": "arrays", "path": "a", "split": "validation"}}, "split: input should be 'train' or 'test'"),
+        ({"A": {"kind": "arrays", "path": "a", "split": "val"}}, "split: input should be 'train', 'test' or"),
     ],
 )
 def test_shifts_that_do_not_fit_are_refused(request_of, shifts, said: str) -> None:

@@ -15,11 +15,16 @@ from failmodes.ingest.datasets.encoded_images import EncodedImages, ImageFiles, 
 from failmodes.ingest.datasets.image_arrays import SelectedImages
 from failmodes.ingest.datasets.layout import Request
 from failmodes.ingest.datasets.masks import open_mask_folder
-from failmodes.ingest.datasets.preparation import Preparation, UnreadableImageError, preparation_note, read_rgb
-from failmodes.runtime.errors import DataError, counted, listed, printable
+from failmodes.ingest.datasets.preparation import (
+    Preparation,
+    UnreadableImageError,
+    preparation_note,
+    read_rgb,
+    unreadable_note,
+)
+from failmodes.runtime.errors import DataError
 
 MAX_UNREAD = 0.01  # share of skipped images in a folder above which they matter
-NAMED_UNREADABLE = 3  # in a note
 
 
 class LabeledImages(NamedTuple):
@@ -110,7 +115,7 @@ def open_labeled_images(request: Request, images: LabeledImages, label: str) -> 
         *([f"{images.border_px} pixels at each edge removed"] if images.border_px else []),
         *([KEPT_GRAY] if spec.gray else []),
         *describe_changes(changes, preparation.background),
-        *_unreadable_note([images.encoded.location(place) for place in unreadable]),
+        *unreadable_note([images.encoded.location(place) for place in unreadable]),
         *images.notes,
     ]
     return Dataset(
@@ -149,14 +154,6 @@ def _preparation(request: Request, images: LabeledImages) -> Preparation:
         size = image.height - 2 * images.border_px, image.width - 2 * images.border_px
         return Preparation(size, None, *more, first=location)
     raise DataError(f"{request.path} has no images")
-
-
-def _unreadable_note(names: Sequence[str]) -> list[str]:
-    """The note on images that were left out because they cannot be decoded."""
-    if not names:
-        return []
-    shown = listed([printable(name, 100) for name in names], NAMED_UNREADABLE)
-    return [f"left out: {counted(len(names), 'image')} that cannot be decoded ({shown})"]
 
 
 def _left_out(images: LabeledImages) -> str | None:

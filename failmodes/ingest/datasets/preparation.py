@@ -5,6 +5,7 @@ ImageNet-C is `resize=256, image_size=224`.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +16,9 @@ from PIL import Image, ImageOps
 from failmodes.ingest.corruptions.pixels import is_gray
 from failmodes.ingest.datasets.color import WHITE, Color, RgbImage, to_rgb
 from failmodes.ingest.datasets.decoding import decode, resize_and_crop
-from failmodes.runtime.errors import DataError, first_line
+from failmodes.runtime.errors import DataError, counted, first_line, listed, printable
 
+NAMED_UNREADABLE = 3  # images, in a note
 Encoded = bytes | Path | Image.Image  # an encoded image, its file, or one that a library decodes when it is read
 
 
@@ -118,6 +120,14 @@ def preparation_note(image_size: int | None, resize: int | None, notes: list[str
         to = "" if resize == image_size else f" to {image_size}"
         notes = [f"shorter side resized to {resize} pixels, center cropped{to}", *notes]
     return "; ".join(notes) or None
+
+
+def unreadable_note(names: Sequence[str]) -> list[str]:
+    """The note on images that are left out because they cannot be decoded; none without such images."""
+    if not names:
+        return []
+    shown = listed([printable(name, 100) for name in names], NAMED_UNREADABLE)
+    return [f"left out: {counted(len(names), 'image')} that cannot be decoded ({shown})"]
 
 
 def _size_of(content: Encoded) -> int | None:

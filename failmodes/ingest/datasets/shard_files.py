@@ -43,23 +43,36 @@ def shard_files(request: Request, suffixes: tuple[str, ...]) -> Shards:
         DataError: they are of other splits.
     """
     path = request.path
+    files = files_at(path, suffixes, request.split)
+    if not files:
+        state = "does not exist" if not path.exists() and not _is_pattern(path) else f"holds no {suffixes[0]} file"
+        expected = (
+            f"expected such a file, a folder of them (or of {DATA_FOLDER}/ with them), or a pattern of their names"
+        )
+        raise StudyError(f"{path} {state}: {expected}")
     if path.is_dir():
-        files = _in_folder(path, request.split, suffixes)
-        if not files:
-            raise StudyError(f"{path} holds no {' or '.join(suffixes)} file: expected them in it, or in {DATA_FOLDER}/")
         return Shards(*_of_split(files, request))
     refuse_other_split(request)
-    if path.is_file():
-        return Shards([path], printable(path.stem, 100))
-    files = []
-    if any(sign in path.name for sign in PATTERN_SIGNS) and path.parent.is_dir():
-        files = sorted(filter(Path.is_file, path.parent.glob(path.name)), key=_numbers_as_numbers)
-    if not files:
-        state = "matches no file" if any(sign in path.name for sign in PATTERN_SIGNS) else "does not exist"
-        raise StudyError(
-            f"{path} {state}: expected a {suffixes[0]} file, a folder of them, or a pattern of their names"
-        )
-    return Shards(files, printable(path.parent.name, 100))
+    return Shards(files, printable(path.stem if path.is_file() else path.parent.name, 100))
+
+
+def files_at(path: Path, suffixes: tuple[str, ...], split: str = "test") -> list[Path]:
+    """The files with a suffix at a path, in their order: itself, those that match a pattern, or those in a folder.
+
+    Args:
+        path: of a file or folder, or a pattern of file names.
+        suffixes: of the files, in lower case.
+        split: name of a folder that may hold them.
+    """
+    if path.is_dir():
+        return _in_folder(path, split, suffixes)
+    matching = path.parent.glob(path.name) if _is_pattern(path) and path.parent.is_dir() else [path]
+    files = [file for file in matching if file.is_file() and file.name.lower().endswith(suffixes)]
+    return sorted(files, key=_numbers_as_numbers)
+
+
+def _is_pattern(path: Path) -> bool:
+    return any(sign in path.name for sign in PATTERN_SIGNS)
 
 
 def _in_folder(path: Path, split: str, suffixes: tuple[str, ...]) -> list[Path]:

@@ -28,6 +28,7 @@ from failmodes.ingest.study_types import first_duplicate
 from failmodes.runtime.errors import DataError, StorageError, first_line, printable
 from failmodes.runtime.storage.files import read_text
 
+SUFFIXES = (".tar",)
 CLASSES_FILE, CLASS_NAMES_FILE = "classes.json", "classnames.txt"
 MAX_BYTES = 1 << 24  # of the class names
 
@@ -45,7 +46,7 @@ def open_webdataset(request: Request) -> Dataset:
         DataError: a shard is damaged or cut short, a sample has no image or label, a value of the metadata is nested or
             changes its type, or as `open_labeled_images`.
     """
-    files, label, is_whole = shard_files(request, (".tar",))
+    files, label, is_whole = shard_files(request, SUFFIXES)
     index = index_shards(files, Fields(request.spec.image_column, request.spec.label_column), request.cache)
     names, labels = _classes(pl.Series(index["label"].to_pylist()), files[0])
     members = [name.removeprefix("./") for name in index["name"].to_pylist()]
