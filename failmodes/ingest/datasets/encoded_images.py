@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from failmodes.ingest.data_files import check_space
 from failmodes.ingest.datasets.dataset import ImageArray
 from failmodes.ingest.datasets.decoding import cached_path, decode_to_cache
-from failmodes.ingest.datasets.image_arrays import ImagesOnDemand, StoredImages
+from failmodes.ingest.datasets.image_arrays import ImagesInOrder, ImagesOnDemand, StoredImages
+from failmodes.ingest.datasets.pixel_index import pixel_index
 from failmodes.ingest.datasets.preparation import Encoded, ImageFacts, Preparation, UnreadableImageError
 from failmodes.runtime.errors import DataError, StorageError
 from failmodes.runtime.storage.files import atomic_write, delete
@@ -87,12 +88,19 @@ class DecodedImages(NamedTuple):
 
 
 def decode_images(
-    encoded: EncodedImages, preparation: Preparation, cache: Path, decode: Decode | None, *, skip_unreadable: bool
+    encoded: EncodedImages,
+    labels: NDArray[np.int64],
+    preparation: Preparation,
+    cache: Path,
+    decode: Decode | None,
+    *,
+    skip_unreadable: bool,
 ) -> DecodedImages:
     """Decode the images of a dataset, or open what was decoded before.
 
     Args:
         encoded: the images.
+        labels: (N,) int64, a part of the index of their pixels.
         preparation: of each.
         cache: folder of decoded images.
         decode: "once" stores all of them in the cache; "on-demand" stores facts about them, and decodes an image each
@@ -112,13 +120,14 @@ def decode_images(
         delete(path)  # without its facts
     if decode != "on-demand" and not path.exists() and not _fits(shape, path.parent, required=decode == "once"):
         decode = "on-demand"
+    blocks = _decoded_blocks(encoded, preparation, facts_path, skip_unreadable=skip_unreadable)
     if decode == "on-demand":
-        pixels: ImageArray = ImagesOnDemand(shape, path.with_suffix(".index"), partial(_decode, encoded, preparation))
-        if facts is None:
-            for _ in _decoded_blocks(encoded, preparation, facts_path, skip_unreadable=skip_unreadable):
-                pass
+        index_path = path.with_suffix(".index")
+        pixels: ImageArray = ImagesOnDemand(shape, index_path, partial(_decode, encoded, preparation))
+        if facts is None:  # one pass for the facts and the index
+            pixel_index(ImagesInOrder(shape, index_path, blocks), labels)
+            deque(blocks, maxlen=0)
     else:
-        blocks = _decoded_blocks(encoded, preparation, facts_path, skip_unreadable=skip_unreadable)
         decode_to_cache(cache, encoded.files, how, shape, blocks)
         pixels = StoredImages(path)
     facts = _read_facts(facts_path, len(encoded)) if facts is None else facts

@@ -4,7 +4,7 @@ Each has the shape (N, H, W, 3), and is read by slices or by arrays of whole num
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,33 @@ class ImagesOnDemand(ImageRows):
         return self._decode(places)
 
 
+class ImagesInOrder(ImageRows):
+    """Images that are read once, from the first to the last.
+
+    Attributes:
+        index_path: where facts about these pixels are stored, such as their hashes.
+    """
+
+    def __init__(self, shape: tuple[int, ...], index_path: Path, blocks: Iterator[Pixels]) -> None:
+        """Take the images from blocks (M, H, W, 3) of any size, read on demand."""
+        super().__init__(shape)
+        self.index_path = index_path
+        self._blocks = blocks
+        self._start = 0  # position of the first image that is held
+        self._held = np.empty((0, *shape[1:]), np.uint8)
+
+    def read(self, places: NDArray[np.int64]) -> Pixels:
+        """The images at these positions, which follow the last ones."""
+        parts = [self._held]
+        while self._start + sum(map(len, parts)) <= places[-1]:
+            parts.append(next(self._blocks))
+        held = np.concatenate(parts)
+        pixels = held[places - self._start]
+        self._held = held[places[-1] + 1 - self._start :]
+        self._start = int(places[-1]) + 1
+        return pixels
+
+
 class SelectedImages(ImageRows):
     """Some images of an array, without copying.
 
@@ -140,5 +167,5 @@ def describe_decoding(images: ImageArray, cells: int) -> str | None:
     if isinstance(images, StoredImages):
         return f"each image is decoded once, to {images.path.parent} ({size})"
     if isinstance(images, ImagesOnDemand):
-        return f"each image is decoded on demand, once for each of {counted(cells, 'cell')}; together they have {size}"
+        return f"each image is decoded once for each of {counted(cells, 'cell')}, and never stored (all have {size})"
     return None

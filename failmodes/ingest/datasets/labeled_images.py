@@ -92,7 +92,7 @@ def open_labeled_images(request: Request, images: LabeledImages, label: str) -> 
     check_labels(images.labels, len(images.class_names), label)
     preparation = _preparation(request, images)
     decoded = decode_images(
-        images.encoded, preparation, request.cache, spec.decode, skip_unreadable=spec.skip_unreadable
+        images.encoded, images.labels, preparation, request.cache, spec.decode, skip_unreadable=spec.skip_unreadable
     )
     problems = decoded.facts["problem"]
     readable = np.flatnonzero(problems.is_null())
