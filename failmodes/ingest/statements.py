@@ -32,6 +32,7 @@ from failmodes.warehouse.schema import CLEAN, MAX_SEVERITY
 
 MAX_RULES = 1000
 MAX_CORRUPTIONS = 1000
+MAX_FILTER = 10_000  # characters
 NAMES_OF_MANY = ("headline", "all")  # corruptions: the 15 of the headline metrics, and all
 NEEDS_LIMIT = ("at_least", "at_most", "drop_at_least", "drop_at_most", "gap_at_least", "gap_at_most")
 SUBJECTS = ("metric", "shape", "kind")  # keys, of which a statement has one
@@ -107,11 +108,13 @@ class MetricStatement(Statement):
         metric: the metric, such as "accuracy", "ece", "augrc" or "worst_class_accuracy".
         score: the score that predicts failures, for metrics of failure prediction: "confidence", "margin" …
         relation: the relation of the metric to its limit.
+        filter: the images that it is about, as an SQL condition on what is known of them; default: all.
     """
 
     metric: GivenName
     score: GivenName | None = None
     relation: str
+    filter: Annotated[str, Field(min_length=1, max_length=MAX_FILTER), PRINTABLE] | None = None
 
     @property
     def is_of_accuracy(self) -> bool:

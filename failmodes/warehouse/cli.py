@@ -79,6 +79,15 @@ CorruptionOption = Annotated[
         "--corruption", help="Only this corruption. Repeatable.", metavar="NAME", autocompletion=complete_corruption
     ),
 ]
+FilterOption = Annotated[
+    str,
+    typer.Option(
+        help="Only images that an SQL condition on class_name and the columns of `images` keeps, such as "
+        "\"camera = 'B'\".",
+        metavar="CONDITION",
+        show_default=False,
+    ),
+]
 READING_S = 3600  # default: a report of many models takes minutes
 
 

@@ -10,7 +10,7 @@ from failmodes.runtime.errors import StudyError, printable
 from failmodes.runtime.process import errors_exit_with, interruptible, limit_command
 from failmodes.runtime.progress import stages_shown
 from failmodes.runtime.terminal import finish_output, named, note, say, suggest
-from failmodes.warehouse.cli import READING_S, CorruptionOption, TimeoutOption, WhereArgument
+from failmodes.warehouse.cli import READING_S, CorruptionOption, FilterOption, TimeoutOption, WhereArgument
 from failmodes.warehouse.completion import complete_model
 from failmodes.warehouse.output_files import STDOUT, ForceOption, check_result, check_texts, result_file, write_texts
 
@@ -53,6 +53,7 @@ def compare(
         float, typer.Option(metavar="X", help="Confidence level of intervals and decisions, 0.5 to 0.999.")
     ] = 0.95,
     corruption: CorruptionOption = None,
+    filter: FilterOption = "",
     metric: Annotated[
         list[str] | None,
         typer.Option(
@@ -86,7 +87,7 @@ def compare(
     with stages_shown("compare"):
         metrics = named_metrics(metric or [], where)
         comparison = compare_named(
-            a, b, where, margin=margin, level=level, corruptions=corruption or (), metrics=metrics
+            a, b, where, margin=margin, level=level, corruptions=corruption or (), metrics=metrics, filter=filter
         )
         document = ComparisonResult(comparison).document
     if output not in (None, STDOUT):

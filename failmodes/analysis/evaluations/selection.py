@@ -12,7 +12,7 @@ import polars.selectors as cs
 from failmodes.analysis.evaluations.same_labels import distinct_labels, groups_of, labels_by_evaluation, newest_first
 from failmodes.analysis.evaluations.shared_cells import CellKey, LeftOut, covered, excluded, shared_cells, uneven
 from failmodes.analysis.render.formatting import format_count, join_names, label_with_extra
-from failmodes.runtime.errors import StudyError, WarehouseError, did_you_mean, shown
+from failmodes.runtime.errors import StudyError, WarehouseError, did_you_mean, printable, shown
 from failmodes.warehouse.database.connection import fetch_first, read_once
 from failmodes.warehouse.schema import CLEAN, OF_TABLE, OTHER_GROUP
 
@@ -59,6 +59,8 @@ class Selection:
         shared_cells: corrupted cells that averages and comparisons are over: those at severities that the evaluations
             share.
         uneven: which cells averages leave out, and which models have no average, in sentences.
+        filter: the images that are considered, as an SQL condition on what is known of them; "" for all.
+        filtered_count: how many these are; None for all.
     """
 
     evaluations: tuple[EvaluationInfo, ...]
@@ -69,6 +71,8 @@ class Selection:
     picked_from: tuple[EvaluationInfo, ...] = ()
     shared_cells: tuple[CellKey, ...] = ()
     uneven: tuple[str, ...] = ()
+    filter: str = ""
+    filtered_count: int | None = None
 
     @property
     def ids(self) -> list[str]:
@@ -117,8 +121,8 @@ class Selection:
 
     @property
     def image_count(self) -> int:
-        """Number of images."""
-        return int(self.shared["image_count"])
+        """Number of images, of those that the filter keeps."""
+        return int(self.shared["image_count"]) if self.filtered_count is None else self.filtered_count
 
     @property
     def chance(self) -> float | None:
@@ -137,7 +141,12 @@ class Selection:
         """
         differ = self.shared.get("source_kind") == OF_TABLE and not self.shared["paired"]
         others = ", others in each condition" * differ
-        return f"{format_count(self.image_count, 'image')} of {self.shared['dataset_label']}{others}"
+        return f"{format_count(self.image_count, 'image')} of {self.shared['dataset_label']}{others}{self._where}"
+
+    @property
+    def _where(self) -> str:
+        """The filter in words, after a space."""
+        return f" where {printable(' '.join(self.filter.split()))}" if self.filter else ""
 
     @property
     def source_line(self) -> str:
@@ -146,7 +155,7 @@ class Selection:
         note = facts["note"] or ""
         parts = [
             facts["dataset_label"] + (f" ({note})" if note and note not in facts["dataset_label"] else ""),
-            f"subset: {facts['subset']}",
+            f"subset: {facts['subset']}{self._where and f', images{self._where}'}",
             *([f"corruptions: {facts['source_label']}"] if self.corruptions else []),
             self._seeds(),
         ]

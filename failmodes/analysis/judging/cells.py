@@ -11,6 +11,7 @@ import duckdb
 from failmodes.analysis.evaluations.selection import EvaluationInfo, averaged_severities
 from failmodes.analysis.render.formatting import format_count
 from failmodes.analysis.statistics.difference import ModelMetrics
+from failmodes.analysis.statistics.filters import filtered
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, ModelRows, read_run
 from failmodes.analysis.statistics.shifts import classes_note
 from failmodes.ingest.corruptions.catalog import ALIASES, CORRUPTIONS, registered
@@ -25,7 +26,7 @@ from failmodes.ingest.statements import (
     ModelDifference,
     UnderShift,
 )
-from failmodes.runtime.errors import StudyError, did_you_mean
+from failmodes.runtime.errors import QueryError, StudyError, did_you_mean, translated
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.schema import CLEAN
 
@@ -241,6 +242,11 @@ class ShiftedRows(NamedTuple):
     clean: ModelRows
     classes: str
 
+    def filtered(self, statement: UnderShift, place: str) -> "ShiftedRows":
+        """The same on the images of a statement's filter; the clean ones only if it compares with them."""
+        clean = _filtered(self.clean, statement, place) if isinstance(statement, Gap) else self.clean
+        return self._replace(shifted=_filtered(self.shifted, statement, place), clean=clean)
+
     def note(self, *, is_gap: bool) -> str:
         """Number of images, and the restriction to some classes."""
         images = format_count(self.shifted.image_count, "image")
@@ -257,7 +263,7 @@ def models_under(
     extras: Collection[str],
     place: str,
 ) -> tuple[ModelMetrics, EvaluatedCells]:
-    """The models on the images of a statement, those of its shift if it has one, and their cells.
+    """The models on the images of a statement, those of its shift and filter if it has them, and their cells.
 
     Args:
         statement: as it was read.
@@ -268,10 +274,14 @@ def models_under(
         place: of the statement in its file, for errors.
 
     Raises:
-        StudyError: no model of the candidate's warehouse was evaluated under the shift.
+        StudyError: no model of the candidate's warehouse was evaluated under the shift; the filter is invalid, or no
+            image matches it.
     """
     if not isinstance(statement, UnderShift):
-        return models, EvaluatedCells(models.candidate.cells, models.baseline and models.baseline.cells, extras)
+        measured = _on_filtered(models, statement, place)
+        note = "" if measured is models else format_count(measured.pairing.image_count, "image")
+        baseline_cells = measured.baseline and measured.baseline.cells
+        return measured, EvaluatedCells(measured.candidate.cells, baseline_cells, extras, note=note)
     assert candidate is not None, "a statement about a shift requires a warehouse"
     return _under_shift(statement, models, candidate, baseline, place)
 
@@ -297,6 +307,8 @@ def _under_shift(
             else "baseline"
         )
         return models, EvaluatedCells([], [] if compares else None, (), lacking)
+    of_candidate = of_candidate.filtered(statement, place)
+    of_baseline = of_baseline and of_baseline.filtered(statement, place)
     if isinstance(statement, Gap):
         measured = ModelMetrics(of_candidate.clean, of_candidate.shifted, metrics=models.metrics)
         return measured, EvaluatedCells(of_candidate.clean.cells, note=of_candidate.note(is_gap=True))
@@ -304,6 +316,20 @@ def _under_shift(
     return measured, EvaluatedCells(
         of_candidate.shifted.cells, of_baseline and of_baseline.shifted.cells, note=of_candidate.note(is_gap=False)
     )
+
+
+def _on_filtered(models: ModelMetrics, statement: MetricStatement, place: str) -> ModelMetrics:
+    """The models on the images of a statement's filter; the given ones without a filter."""
+    if statement.filter is None:
+        return models
+    baseline = models.baseline and _filtered(models.baseline, statement, place)
+    return ModelMetrics(_filtered(models.candidate, statement, place), baseline, metrics=models.metrics)
+
+
+def _filtered(rows: ModelRows, statement: MetricStatement, place: str) -> ModelRows:
+    """The rows of a model on the images of a statement's filter."""
+    with translated((QueryError, StudyError), lambda error: StudyError(f"{place}: {error}")):
+        return filtered(rows, statement.filter or "")
 
 
 def rows_under(model: Runs, shift: str) -> ShiftedRows | None:

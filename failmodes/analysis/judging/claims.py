@@ -39,8 +39,9 @@ from failmodes.analysis.render.formatting import (
 from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.analysis.statistics.estimate import Estimate, Word, estimate_of, known_estimate
+from failmodes.analysis.statistics.filters import among_images
 from failmodes.analysis.statistics.model_accuracy import rows_of as model_rows
-from failmodes.analysis.statistics.run_rows import CellKey
+from failmodes.analysis.statistics.run_rows import CellKey, RunRows
 from failmodes.analysis.statistics.sufficiency import NON_FINITE, non_finite_cells
 from failmodes.ingest.statements import (
     AnyStatement,
@@ -267,15 +268,13 @@ def _of_metric(
     deciding = judged.deciding[0]
     names = {corruption for corruption, _ in question.measured} - {CLEAN}
     runs = [run for side in (model, baseline) if side is not None for run in side.runs]
-    measured = [
-        run.evaluation_id for side in (models.candidate, models.baseline) if side is not None for run in side.runs
-    ]
-    reason = _non_finite(con, measured, question.measured) or deciding.reason or None
+    measured = [run for side in (models.candidate, models.baseline) if side is not None for run in side.runs]
+    reason = _non_finite(con, measured, question.measured, claim.filter) or deciding.reason or None
     verdict = "inconclusive" if reason and judged.verdict != "not_measurable" else judged.verdict
     row = stated._replace(
         verdict=verdict, evaluation_id=runs[0].evaluation_id, model_label=label,
         other_evaluation_id=baseline.runs[0].evaluation_id if baseline else None,
-        unit=question.unit, query=_query(measured, question.metric, names),
+        unit=question.unit, query=_query(measured, question.metric, names, claim.filter),
     )  # fmt: skip
     if deciding.estimate is None:
         reason = not_evaluated_text(judged.deciding)
@@ -436,19 +435,27 @@ def _model(selection: Selection, name: str) -> TrainedModel:
         raise
 
 
-def _non_finite(con: duckdb.DuckDBPyConnection, evaluations: Sequence[str], cells: Collection[CellKey]) -> str | None:
+def _non_finite(
+    con: duckdb.DuckDBPyConnection, runs: Sequence[RunRows], cells: Collection[CellKey], condition: str | None
+) -> str | None:
     """That too many predictions in one of some cells are not finite; None if they are."""
-    for evaluation_id in evaluations:
-        for corruption, severity in non_finite_cells(con, evaluation_id):
+    for run in runs:
+        for corruption, severity in non_finite_cells(con, run.evaluation_id, run if condition else None):
             if (corruption, severity) in cells:
                 where = "on clean images" if corruption == CLEAN else f"under {corruption} at severity {severity:g}"
                 return f"{NON_FINITE} {where}"
     return None
 
 
-def _query(evaluations: Sequence[str], metric: Metric, names: set[str]) -> str:
-    ids = ", ".join(map(sql_literal, dict.fromkeys(evaluations)))
+def _query(runs: Sequence[RunRows], metric: Metric, names: set[str], condition: str | None) -> str:
+    """SQL of the stored values; of the predictions themselves if a filter chooses their images."""
+    ids = ", ".join(map(sql_literal, dict.fromkeys(run.evaluation_id for run in runs)))
     corruptions = ", ".join(sql_literal(name) for name in sorted({CLEAN, *names}))
+    if condition:
+        return (
+            f"from predictions where evaluation_id in ({ids}) and corruption in ({corruptions}) "
+            f"and {among_images(condition)}"
+        )
     return (
         f"from cell_metrics where metric = {sql_literal(metric.name)} and evaluation_id in ({ids}) "
         f"and corruption in ({corruptions})"

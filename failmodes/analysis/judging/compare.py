@@ -15,6 +15,7 @@ from failmodes.analysis.evaluations.selection import averaged_severities, corrup
 from failmodes.analysis.judging.judge import DEFAULT_SCORE, Correction, Question, Value, Verdict, judge, worst_of
 from failmodes.analysis.statistics.difference import Compared, ModelMetrics, Term, mean_of
 from failmodes.analysis.statistics.estimate import Estimate, Word
+from failmodes.analysis.statistics.filters import FilteredImages, filtered_images
 from failmodes.analysis.statistics.opened_models import SEPARATOR, SUFFIX, DescribedModel, OpenedModel, open_models
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, ImagePairing, ModelRows, RunRows
 from failmodes.analysis.statistics.shares import exact_mcnemar
@@ -186,6 +187,7 @@ class Pair:
             about these checkpoints.
         distinct_count: distinct images of the smaller side; with fewer than FEWEST_IMAGES there are values, but no
             decisions and no crossovers.
+        filter: how many images of the candidate a filter keeps; None without one.
     """
 
     a: DescribedModel
@@ -195,6 +197,7 @@ class Pair:
     missing_cells: tuple[CellKey, ...]
     is_about_training: bool
     distinct_count: int
+    filter: FilteredImages | None = None
 
     @property
     def has_verdict(self) -> bool:
@@ -300,6 +303,7 @@ def compare_named(
     level: float = LEVEL,
     corruptions: Sequence[str] = (),
     metrics: Sequence[Metric] = (),
+    filter: str = "",
 ) -> Comparison:
     """Compare two models, of one warehouse or of two files; see `compare_models`.
 
@@ -311,9 +315,12 @@ def compare_named(
         level: from MIN_LEVEL to MAX_LEVEL.
         corruptions: only these.
         metrics: in addition to the default ones.
+        filter: only images that an SQL condition on what is known of them keeps; "" for all.
 
     Raises:
-        StudyError: a name matches no model, or both match the same; a number is out of range; or they share no cell.
+        StudyError: a name matches no model, or both match the same; a number is out of range; they share no cell; or no
+            image matches the filter.
+        QueryError: the filter is no condition on images.
         WarehouseError: a warehouse cannot be read, or an evaluation is not finished.
     """
     for name in (a, b):
@@ -325,7 +332,8 @@ def compare_named(
         raise StudyError(f"level {shown(level)}: expected a number from {MIN_LEVEL} to {MAX_LEVEL}, such as 0.95")
     if where is not None and all(name.partition(SEPARATOR)[0].endswith(SUFFIX) for name in (a, b)):
         raise StudyError(f"A and B name their own files: remove the warehouse {str(where)!r}")
-    with open_models((a, b), where) as (first, second):
+    with open_models((a, b), where) as opened:
+        first, second = (model.filtered(filter) for model in opened)
         return compare_models(first, second, level=level, margin=margin, corruptions=corruptions, metrics=metrics)
 
 
@@ -361,7 +369,9 @@ def compare_models(
     labels = corruption_labels(a.con) | corruption_labels(b.con)
     comparing = _Comparing(models, cells, level, distinct, labels, _class_names(a), _image_files(a, b))
     lost, gained = comparing.changed_images()
-    pair = Pair(*described, models.pairing, cells.averaged, cells.missing, models.is_about_training, distinct)
+    condition = b.selection.filter
+    kept = filtered_images(b.con, b.selection.ids[0], condition) if condition else None
+    pair = Pair(*described, models.pairing, cells.averaged, cells.missing, models.is_about_training, distinct, kept)
     verdicts = [
         *comparing.within_margin(margin),
         *comparing.by_metric([metric.name for metric in metrics]),

@@ -66,6 +66,8 @@ class ComparisonText:
             self._margin_sentence() if compared.pair.has_verdict else f"{too_few(compared.pair.distinct_count)}.",
             *self._clean_sentence(),
         ]
+        if compared.pair.filter:
+            said.insert(1, compared.pair.filter.sentence)
         said += [f"{note}." for note in duplicates_notes(*both)]
         if compared.pair.missing_cells:
             said.append(f"Excluded, evaluated for one model only: {listed_cells(compared.pair.missing_cells)}.")

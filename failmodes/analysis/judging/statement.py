@@ -9,6 +9,7 @@ from typing import NamedTuple
 from failmodes.analysis.judging.cells import StatementCells
 from failmodes.analysis.render.formatting import join_names
 from failmodes.analysis.statistics.difference import Term, mean_of
+from failmodes.analysis.statistics.filters import filter_phrase
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey
 from failmodes.ingest.statements import (
     NAMES_OF_MANY,
@@ -159,7 +160,8 @@ def statement_text(statement: Statement, metric: Metric | None = None) -> str:
             return f"{'no ' * statement.negate}{_spaced(statement.kind)}{of} {where}"
     assert isinstance(statement, MetricStatement)
     score = f" by {_spaced(statement.score)}" if statement.score else ""
-    subject = f"{metric.title if metric else _spaced(statement.metric)}{score}{of}"
+    images = f" ({filter_phrase(statement.filter)})" if statement.filter else ""
+    subject = f"{metric.title if metric else _spaced(statement.metric)}{score}{of}{images}"
     is_share = metric.unit == SHARE if metric else statement.is_of_accuracy
     return _of_metric(statement, subject, where, is_share=is_share)
 

@@ -157,6 +157,7 @@ def _data(comparison: Comparison) -> dict[str, Any]:
         "equivalent": comparison.equivalent,
         "margin": comparison.margin,
         **asdict(pair),
+        "filter": pair.filter and pair.filter._asdict(),
         "missing_cells": [{"corruption": c, "severity": severity} for c, severity in pair.missing_cells],
         "has_verdict": pair.has_verdict,
         "verdicts": [_verdict(row) for row in comparison.verdicts],

@@ -312,6 +312,7 @@ class Warehouse:
         level: float = 0.95,
         corruption: str | Sequence[str] | None = None,
         metrics: "Sequence[str | Callable[..., Any]]" = (),
+        filter: str = "",
     ) -> "ComparisonResult":
         """Compare candidate B with baseline A: which is more accurate, by how much, and where.
 
@@ -326,15 +327,18 @@ class Warehouse:
             level: confidence level of intervals and decisions, 0.5 to 0.999.
             corruption: only these corruptions.
             metrics: further metrics: names, or custom metrics (see `failmodes.metric`).
+            filter: only the images that an SQL condition keeps, over `class_name` and the columns of `images`.
 
         Raises:
-            StudyError: a name matches no model, both names match the same model, a number is out of range, or the
-                models share no cell.
+            StudyError: a name matches no model, both names match the same model, a number is out of range, the models
+                share no cell, or no image matches the filter.
+            QueryError: the filter is not a condition, or names an unknown column.
             WarehouseError: a warehouse cannot be read, or an evaluation is incomplete.
 
         Examples:
             >>> w.compare("ResNet-18", "DenseNet-121", margin=0.01)
             >>> w.compare("Net", "other.duckdb::Net").to_markdown()
+            >>> w.compare("ResNet-18", "DenseNet-121", filter="camera = 'B' and image_luminance < 0.3")
         """
         from failmodes.analysis.judging.compare import compare_named
         from failmodes.analysis.results.comparison import ComparisonResult
@@ -342,7 +346,7 @@ class Warehouse:
 
         comparison = compare_named(
             a, b, self._path, margin=margin, level=level, corruptions=_names(corruption),
-            metrics=named_metrics(metrics),
+            metrics=named_metrics(metrics), filter=filter,
         )  # fmt: skip
         return ComparisonResult(comparison)
 

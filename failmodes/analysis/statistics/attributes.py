@@ -60,7 +60,8 @@ class AttributeGroups:
 
     def images(self, code: int) -> NDArray[np.int64]:
         """The image_id of each image of a group, rising; MISSING: of those without a value."""
-        return self.image_ids[self.codes == code]
+        chosen: NDArray[np.int64] = self.image_ids[self.codes == code]
+        return chosen
 
 
 def attribute_columns(con: duckdb.DuckDBPyConnection) -> list[str]:

@@ -2,20 +2,21 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.analysis.render.formatting import format_count
+from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.statistics.attributes import IMAGES_WITH_CLASS, KEYS
 from failmodes.analysis.statistics.run_rows import ModelRows, RunRows, read_run
-from failmodes.runtime.errors import QueryError, StudyError, did_you_mean, listed, printable, shown, translated
+from failmodes.ingest.statements import MAX_FILTER
+from failmodes.runtime.errors import QueryError, StudyError, counted, did_you_mean, listed, printable, shown, translated
 from failmodes.warehouse.database.connection import fetch_first, isolated, read_once
 from failmodes.warehouse.database.query import query_errors, unknown_texts
 
-MAX_LETTERS = 10_000
 MAX_NAMED = 12  # columns that an error lists
 _EXAMPLE = '"camera = \'B\'" or "image_luminance < 0.2"'
 _REFUSED = {  # by class of DuckDB's syntax tree
@@ -44,16 +45,22 @@ class FilteredImages(NamedTuple):
     @property
     def sentence(self) -> str:
         """The filter with the number of images: Filter: images where camera = 'B' (120 of 500 images)."""
-        lacking = format_count(self.unknown_count, "image")
+        lacking = counted(self.unknown_count, "image")
         verb = "has" if self.unknown_count == 1 else "have"
         unknown = f"; {lacking} {verb} no value for it" if self.unknown_count else ""
-        count = f"{self.image_count:,} of {format_count(self.evaluated_count, 'image')}"
+        count = f"{self.image_count:,} of {counted(self.evaluated_count, 'image')}"
         return f"Filter: {filter_phrase(self.condition)} ({count}{unknown})."
 
 
 def filter_phrase(condition: str) -> str:
     """The images that a filter keeps, in words: images where camera = 'B'."""
-    return f"images where {printable(' '.join(condition.split()), MAX_LETTERS)}"
+    return f"images where {printable(' '.join(condition.split()), MAX_FILTER)}"
+
+
+def among_images(condition: str) -> str:
+    """The filter as a condition on any table with `dataset_id` and `image_id`, such as `predictions`."""
+    images = f"select dataset_id, image_id from {IMAGES_WITH_CLASS} as images where {condition}\n"
+    return f"(dataset_id, image_id) in ({images})"
 
 
 def combine(*conditions: str) -> str:
@@ -90,11 +97,20 @@ def filtered_run(con: duckdb.DuckDBPyConnection, evaluation_id: str, condition: 
     kept, unknown = _matching(con, _dataset_of(con, evaluation_id), condition)
     evaluated = _image_ids(run)
     if not np.isin(evaluated, kept).any():
-        count = format_count(int(np.isin(evaluated, unknown).sum()), "image")
+        count = counted(int(np.isin(evaluated, unknown).sum()), "image")
         lacking = f" ({count} without a value)" if len(unknown) else ""
         hints = unknown_texts(con, ("images", "classes"), condition)
         raise StudyError("; ".join([f"no evaluated image matches the filter {shown(condition)}{lacking}", *hints]))
     return run.of_images(kept)
+
+
+def filtered_selection(con: duckdb.DuckDBPyConnection, selection: Selection, condition: str) -> Selection:
+    """A selection on the images that a further filter keeps; see `filtered_run`."""
+    if not condition:
+        return selection
+    kept = combine(selection.filter, condition)
+    run = filtered_run(con, selection.ids[0], kept)
+    return replace(selection, filter=kept, filtered_count=run.image_count)
 
 
 def filtered(model: ModelRows, condition: str) -> ModelRows:
@@ -114,7 +130,7 @@ def _check(con: duckdb.DuckDBPyConnection, condition: str, known: Sequence[str])
     Raises:
         QueryError: it is not, or names another column.
     """
-    if not isinstance(condition, str) or not condition.strip() or len(condition) > MAX_LETTERS:
+    if not isinstance(condition, str) or not condition.strip() or len(condition) > MAX_FILTER:
         raise QueryError(f"expected a condition on images, such as {_EXAMPLE}")
     volatile = con.execute("select function_name from duckdb_functions() where stability = 'VOLATILE'").fetchall()
     for part in _parts(con, condition):
@@ -124,7 +140,9 @@ def _check(con: duckdb.DuckDBPyConnection, condition: str, known: Sequence[str])
             raise QueryError(f"{function}() differs from call to call: leave it out")
         for name in part.get("column_names") or ():
             if name.lower() not in ("images", *(column.lower() for column in known)):
-                columns = listed([column for column in reversed(known) if column not in KEYS[:2]], MAX_NAMED)  # theirs first
+                columns = listed(
+                    [column for column in reversed(known) if column not in KEYS[:2]], MAX_NAMED
+                )  # theirs first
                 hint = did_you_mean(name, known, f"expected one of {columns}; text is in single quotes")
                 raise QueryError(f"images have no column {shown(name)}: {hint}")
 

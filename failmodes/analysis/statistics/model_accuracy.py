@@ -13,6 +13,7 @@ from failmodes.analysis.evaluations.trained_models import TrainedModel, trained_
 from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.difference import Measured, ModelMetrics, Term, mean_of
 from failmodes.analysis.statistics.estimate import Estimate
+from failmodes.analysis.statistics.filters import filtered
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, ModelRows, read_run
 from failmodes.analysis.statistics.shares import LARGEST_DROP_ERROR, holm
 from failmodes.analysis.statistics.sufficiency import non_finite_cells
@@ -84,15 +85,15 @@ class DropRanking(NamedTuple):
 
 
 @read_once
-def rows_of(con: duckdb.DuckDBPyConnection, model: TrainedModel) -> ModelRows:
-    """The rows of a model's training runs.
+def rows_of(con: duckdb.DuckDBPyConnection, model: TrainedModel, condition: str = "") -> ModelRows:
+    """The rows of a model's training runs, on the images that a filter keeps (see `filtered_run`).
 
     Raises:
         WarehouseError: a cell is incomplete, or the clean cell is missing.
     """
     facts = model.runs[0].facts
     runs = tuple(read_run(con, run.evaluation_id) for run in model.runs)
-    return ModelRows(runs, facts["dataset_id"], facts["source_id"])
+    return filtered(ModelRows(runs, facts["dataset_id"], facts["source_id"]), condition)
 
 
 def severities_of(cells: Iterable[CellKey]) -> dict[str, list[float]]:
@@ -122,7 +123,7 @@ def accuracy_over(metrics: ModelMetrics, terms: Sequence[Term]) -> Measured:
 def accuracy_of(con: duckdb.DuckDBPyConnection, selection: Selection, model: TrainedModel) -> MeanAccuracy:
     """The mean accuracies of a model, with intervals of the stored shapes' level."""
     level = stored_settings(con).interval_level
-    metrics = ModelMetrics(rows_of(con, model))
+    metrics = ModelMetrics(rows_of(con, model, selection.filter))
     cells = selection.averaged_cells(metrics.cells)
     known = [corruption for corruption in severities_of(cells) if corruption in selection.corruptions]
 
@@ -209,7 +210,7 @@ def seed_curves(con: duckdb.DuckDBPyConnection, selection: Selection, model: Tra
         A row per corruption and severity, from clean on: `corruption`, `severity`, `accuracy`, `accuracy_low` and
         `accuracy_high`, 0-1.
     """
-    metrics = ModelMetrics(rows_of(con, model))
+    metrics = ModelMetrics(rows_of(con, model, selection.filter))
     rows = [
         (corruption, severity, *accuracy_over(metrics, [Term(cell, 1)]).interval()[:3])
         for corruption, severities in severities_of(metrics.cells).items()
@@ -242,7 +243,7 @@ def _ranking(con: duckdb.DuckDBPyConnection, selection: Selection) -> DropRankin
     """The same of the only evaluation of a selection, whose p value is not corrected."""
     (evaluation,) = selection.evaluations
     without = {corruption for corruption, _ in non_finite_cells(con, evaluation.evaluation_id)}
-    rows = rows_of(con, TrainedModel(evaluation.label, (evaluation,)))
+    rows = rows_of(con, TrainedModel(evaluation.label, (evaluation,)), selection.filter)
     if CLEAN_CELL not in rows.cells:  # nothing to drop from
         return DropRanking((), (), ())
     measured = [c for c in selection.corruptions if not without & {CLEAN, c}]

@@ -10,6 +10,7 @@ import duckdb
 
 from failmodes.analysis.evaluations.selection import RUNS_OF_TABLES, Selection, selection_of, words_of_runs
 from failmodes.analysis.evaluations.trained_models import TrainedModel, named_model, trained_models
+from failmodes.analysis.statistics.filters import filtered_run, filtered_selection
 from failmodes.analysis.statistics.model_accuracy import rows_of
 from failmodes.analysis.statistics.run_rows import ModelRows, duplicate_images
 from failmodes.runtime.errors import StudyError
@@ -90,16 +91,23 @@ class OpenedModel(NamedTuple):
         seeds = self.model.seeds
         selection = self.selection
         distinct = duplicate_images(self.con, ids[0]).distinct
+        if selection.filter and distinct is not None:
+            groups = filtered_run(self.con, ids[0], selection.filter).groups
+            distinct = selection.image_count if groups is None else int(groups.max()) + 1
         are_runs = words_of_runs(self.model.runs) == RUNS_OF_TABLES
         return DescribedModel(self.label, ids, seeds, selection.image_count, selection.source_line, distinct, are_runs)
 
+    def filtered(self, condition: str) -> "OpenedModel":
+        """The model on the images that a filter keeps; see `filtered_run`."""
+        return self._replace(selection=filtered_selection(self.con, self.selection, condition))
+
     def rows(self) -> ModelRows:
-        """The rows of its runs.
+        """The rows of its runs, on the images of its selection.
 
         Raises:
             WarehouseError: a cell is incomplete, or the clean cell is missing.
         """
-        return rows_of(self.con, self.model)
+        return rows_of(self.con, self.model, self.selection.filter)
 
 
 def duplicates_notes(*models: DescribedModel | None) -> list[str]:

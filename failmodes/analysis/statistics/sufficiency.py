@@ -8,6 +8,7 @@ import polars as pl
 
 from failmodes.analysis.evaluations.selection import read_metrics
 from failmodes.analysis.statistics.estimate import Float64Array
+from failmodes.analysis.statistics.run_rows import RunRows
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.metrics.intervals import wilson_interval
 from failmodes.warehouse.schema import OF_TABLE
@@ -17,14 +18,23 @@ NON_FINITE = f"more than {MAX_NON_FINITE:.0%} of predictions are not finite"
 AT_CHANCE = 0.05  # accuracy less than this above chance counts as chance
 
 
-def non_finite_cells(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> list[tuple[str, float]]:
+def non_finite_cells(
+    con: duckdb.DuckDBPyConnection, evaluation_id: str, filtered: RunRows | None = None
+) -> list[tuple[str, float]]:
     """Cells, as corruption and severity, in which more than MAX_NON_FINITE of the rows are not finite.
 
     None of a table of predictions: what it lacks counts as incorrect, as its import stated.
+
+    Args:
+        con: the warehouse.
+        evaluation_id: of the evaluation.
+        filtered: its rows on some of its images, which then count; default: all.
     """
     kind = fetch_first(con, "select source_kind from evaluation_labels where evaluation_id = ?", [evaluation_id])
     if kind == (OF_TABLE,):
         return []
+    if filtered is not None:
+        return [cell for cell in filtered.cells if 1 - filtered.rows(cell)["finite"].mean() > MAX_NON_FINITE]
     shares = read_metrics(con, [evaluation_id], ["non_finite_share"]).filter(pl.col("value") > MAX_NON_FINITE)
     return shares.select("corruption", "severity").sort("corruption", "severity").rows()
 
