@@ -21,6 +21,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 HEADER = "# Written by failmodes.benchmark: the next call with this folder overwrites it."
 NOTES_HEADER, NOTE = "# A study file cannot name these, so `failmodes run` skips them:", "# - "
 Part = TypeVar("Part", bound=StrictModel)
+Images = TypeVar("Images", bound=DatasetSpec)
 
 
 def read_study(path: Path, *, require_models: bool = True) -> Study:
@@ -199,11 +200,19 @@ def _anchored(study: Study, folder: Path) -> Study:
             "output": folder / study.output,
             "results": results,
             "models": models,
-            "dataset": _with_absolute(_with_absolute(study.dataset, "path", folder), "masks", folder),
+            "dataset": _anchored_dataset(study.dataset, folder),
             "corruptions": _with_absolute(study.corruptions, "published", folder),
-            "shifts": [_with_absolute(shift, "path", folder) for shift in study.shifts],
+            "shifts": [_anchored_dataset(shift, folder) for shift in study.shifts],
         }
     )
+
+
+def _anchored_dataset(spec: Images, folder: Path) -> Images:
+    """A dataset or shift with absolute paths."""
+    spec = _with_absolute(_with_absolute(spec, "path", folder), "masks", folder)
+    if spec.metadata is None:
+        return spec
+    return spec.model_copy(update={"metadata": _with_absolute(spec.metadata, "path", folder)})
 
 
 def _check_encoding(study: Study, origin: str) -> None:
@@ -235,10 +244,10 @@ def _content(study: Study) -> dict[str, Any]:
     if study.claims:
         content["claims"] = [as_table(claim) for claim in study.claims]
     content["corruptions"] = {"names": study.corruptions.names} | content.get("corruptions", {})
-    for key in content["dataset"].keys() & {"path", "masks"}:
-        content["dataset"][key] = _relative(content["dataset"][key], study.output)
-    for shift in content.get("shifts", ()):
-        shift |= {"path": _relative(shift["path"], study.output)} if "path" in shift else {}
+    for dataset in (content["dataset"], *content.get("shifts", ())):
+        for part in (dataset, dataset.get("metadata", {})):
+            for key in part.keys() & {"path", "masks"}:
+                part[key] = _relative(part[key], study.output)
     content["corruptions"]["severities"] = [_number(level) for level in study.corruptions.severities]
     order = ("name", "output", "baseline", "claims", "dataset", "corruptions", "shifts", "evaluation", "models")
     return {key: content[key] for key in order if key in content}

@@ -105,7 +105,8 @@ def choose_columns(
     image = choose_column(IMAGE, names, types, subject, spec.image_column)[0]
     labels = choose_column(LABEL, [name for name in names if name != image], types, subject, spec.label_column)
     note = f"labels are the column {labels[0]!r}" if spec.label_column is not None or len(labels) > 1 else None
-    others = [name for name in names if name not in (image, labels[0])]
+    kept = spec.metadata_columns
+    others = [name for name in names if name not in (image, labels[0]) and (kept is None or name in kept)]
     return ChosenColumns(image, labels[0], (labels[0], *others), features, note)
 
 

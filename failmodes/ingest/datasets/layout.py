@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from failmodes.ingest.corruptions.pixels import check_gray
 from failmodes.ingest.datasets.dataset import BLOCK_IMAGES, KEPT_GRAY, Dataset
+from failmodes.ingest.datasets.side_table import MetadataSpec, with_side_table
 from failmodes.ingest.study_types import PRINTABLE, ChannelValue, Count, Flag, Name, SidePx, StrictModel, UserPath
 from failmodes.runtime.errors import DataError, StudyError, did_you_mean
 from failmodes.runtime.packages import import_modules
@@ -40,6 +41,7 @@ class DatasetSpec(StrictModel):
         decode: "once" decodes each image once, into `output`/cache; "on-demand" each time that it is read, in little
             memory and disk space. Default: once if the disk has enough space.
         skip_unreadable: leave out images that cannot be decoded, and count them; default: they are an error.
+        metadata: a table of metadata of the images, or which columns to keep.
         masks: object masks: a folder of images under the names of a folder's images, or the .npy (N, H, W) of arrays.
         label: its name on charts, instead of the built-in one.
     """
@@ -57,8 +59,14 @@ class DatasetSpec(StrictModel):
     label_column: Name | None = None
     decode: Literal["once", "on-demand"] | None = None
     skip_unreadable: Flag = False
+    metadata: MetadataSpec | None = None
     masks: UserPath | None = None
     label: Annotated[str, Field(min_length=1, max_length=200), PRINTABLE] | None = None
+
+    @property
+    def metadata_columns(self) -> list[str] | None:
+        """The only columns of metadata to keep; None for all."""
+        return None if self.metadata is None else self.metadata.columns
 
     @field_validator("kind")
     @classmethod
@@ -246,6 +254,8 @@ def open_dataset(spec: DatasetSpec, cache: Path, split: str | None = None) -> Da
             check_gray(dataset.images[start : start + BLOCK_IMAGES], start)
         note = "; ".join(filter(None, [KEPT_GRAY, dataset.note]))
         dataset = replace(dataset, gray=True, note=note)
+    if spec.metadata is not None:
+        dataset = with_side_table(dataset, spec.metadata, split=split, is_complete=not spec.skip_unreadable)
     return replace(dataset, label=spec.label) if spec.label else dataset
 
 

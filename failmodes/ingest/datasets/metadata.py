@@ -3,7 +3,7 @@
 Missing values, empty texts and NaN are null.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -29,12 +29,15 @@ _PATTERNS = {
 }
 
 
-def typed_metadata(columns: Mapping[str, Any], location: object) -> dict[str, pa.Array]:
+def typed_metadata(
+    columns: Mapping[str, Any], location: object, chosen: Sequence[str] | None = None
+) -> dict[str, pa.Array]:
     """Columns as metadata of images; those without any value are left out.
 
     Args:
         columns: Arrow arrays or chunked arrays by name, one value per image.
         location: the file or dataset, for errors.
+        chosen: the only columns to keep; default: all.
 
     Returns:
         Arrow arrays of the types string, int64, double, bool or date32.
@@ -43,6 +46,8 @@ def typed_metadata(columns: Mapping[str, Any], location: object) -> dict[str, pa
         DataError: a name is invalid or that of a column of ours, there are too many columns, or one holds nested or
             binary values, too large numbers or too long texts.
     """
+    if chosen is not None:
+        columns = {name: values for name, values in columns.items() if name in chosen}
     if problem := metadata_problem([*columns]):
         raise DataError(f"{location} has {problem}")
     typed = {name: _typed(name, values, location) for name, values in columns.items()}

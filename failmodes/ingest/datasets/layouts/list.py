@@ -11,25 +11,21 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from failmodes.ingest.data_files import MAX_NAME_LETTERS, check_memory
+from failmodes.ingest.data_files import MAX_NAME_LETTERS
 from failmodes.ingest.datasets.dataset import MAX_IMAGES, Dataset
 from failmodes.ingest.datasets.encoded_images import ImageFiles
 from failmodes.ingest.datasets.labeled_images import LabeledImages, open_labeled_images
 from failmodes.ingest.datasets.labels import classes_of
 from failmodes.ingest.datasets.layout import Request, layout, refuse_other_split
-from failmodes.ingest.datasets.metadata import parsed_texts, typed_metadata
-from failmodes.runtime.errors import DataError, StorageError, first_line, listed, printable
-from failmodes.runtime.storage.files import check_regular, is_url
+from failmodes.ingest.datasets.metadata import typed_metadata
+from failmodes.ingest.datasets.table_files import read_table
+from failmodes.runtime.errors import DataError, listed, printable
+from failmodes.runtime.storage.files import is_url
 
 PATH, LABEL, SPLIT = "path", "label", "split"
-SUFFIXES = (".csv", ".parquet", ".pq")
 EXPECTED = "expected the columns path and label, one row per image"
-MAX_BYTES = 4 << 30  # of a list: a hundred million rows
 MAX_PATH_LETTERS = 4096
-MAX_ITEMS = 1_000_000  # row groups and columns of a Parquet file
 CLASS = "index of its class"  # a column added here
 
 
@@ -81,6 +77,7 @@ def open_list(request: Request) -> Dataset:
         metadata=typed_metadata(
             {column: rows[column].to_arrow() for column in rows.columns if column not in (PATH, LABEL, SPLIT, CLASS)},
             path,
+            request.spec.metadata_columns,
         ),
     )
     return open_labeled_images(request, images, printable(path.stem, 100))
@@ -92,7 +89,7 @@ def _read(path: Path) -> pl.DataFrame:
     Raises:
         DataError: it is damaged, too large, or lacks a column or a value.
     """
-    rows = _table(path)
+    rows = read_table(path, EXPECTED, (PATH, LABEL, SPLIT))
     _check_columns(rows, path)
     ours = pl.col([name for name in (PATH, LABEL, SPLIT) if name in rows.columns])
     rows = rows.with_columns(ours.cast(pl.String).str.strip_chars())
@@ -105,32 +102,6 @@ def _read(path: Path) -> pl.DataFrame:
     rows = rows.with_columns(ours.fill_null(""))
     _check_texts(rows, path)
     return rows
-
-
-def _table(path: Path) -> pl.DataFrame:
-    """The rows of a file.
-
-    Raises:
-        DataError: it is damaged or too large.
-    """
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise DataError(f"{path} is no list of images: {EXPECTED}, as {' or '.join(SUFFIXES[:2])}")
-    try:
-        if (size := check_regular(path)) > MAX_BYTES:
-            raise DataError(f"{path} has {size / 1e9:,.1f} GB: at most {MAX_BYTES / 1e9:,.1f} GB are read as a list")
-        if suffix == ".csv":
-            texts = pl.read_csv(path, infer_schema=False)
-            others = [name for name in texts.columns if name not in (PATH, LABEL, SPLIT)]
-            return texts.with_columns(pl.Series(name, parsed_texts(texts[name].to_arrow())) for name in others)
-        with pq.ParquetFile(path, page_checksum_verification=True, thrift_container_size_limit=MAX_ITEMS) as file:
-            groups = range(file.metadata.num_row_groups)
-            check_memory(sum(file.metadata.row_group(group).total_byte_size for group in groups), str(path))
-            return pl.DataFrame(pl.from_arrow(file.read()))
-    except StorageError as error:
-        raise DataError(str(error)) from error
-    except (pl.exceptions.PolarsError, pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as a list ({first_line(error)}): {EXPECTED}") from error
 
 
 def _check_columns(rows: pl.DataFrame, path: Path) -> None:

@@ -60,7 +60,7 @@ def open_webdataset(request: Request) -> Dataset:
         labels,
         names,
         names=tuple(members),
-        metadata=typed_metadata(_metadata(index, encoded), files[0].parent),
+        metadata=typed_metadata(_metadata(index, encoded, request.spec.metadata_columns), files[0].parent),
     )
     return replace(open_labeled_images(request, images, label), is_whole=is_whole)
 
@@ -104,14 +104,14 @@ def _class_names(folder: Path) -> tuple[str, ...] | None:
     return checked_class_names(names, path)
 
 
-def _metadata(index: pa.Table, encoded: TarImages) -> dict[str, pa.Array]:
-    """Values of the JSON members as columns.
+def _metadata(index: pa.Table, encoded: TarImages, chosen: Sequence[str] | None) -> dict[str, pa.Array]:
+    """Values of the JSON members as columns; `chosen` are the only keys to read.
 
     Raises:
         DataError: a key has values of several types.
     """
     samples = [{} if text is None else json.loads(text) for text in index["json"].to_pylist()]
-    keys = dict.fromkeys(key for sample in samples for key in sample)
+    keys = dict.fromkeys(key for sample in samples for key in sample if chosen is None or key in chosen)
     return {key: _column(key, [sample.get(key) for sample in samples], encoded) for key in keys}
 
 

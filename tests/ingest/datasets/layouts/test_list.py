@@ -83,7 +83,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "no label": ("path\nphotos/0.png\n", "has the columns path: expected the columns path and label"),
     "an empty label": ("path,label\nphotos/0.png,a\nphotos/1.png,\n", "row 2: label is empty"),
     "no rows": ("path,label\n", "has 0 rows"),
-    "ragged": ("path,label\na,b,c\n", "cannot be read as a list"),
+    "ragged": ("path,label\na,b,c\n", "cannot be read as a table"),
     "a URL": ("path,label\nhttps://host/1.png,a\n", "row 1: https://host/1.png is a URL: download"),
     "a null character": ("path,label\nphotos/\x001.png,a\n", "is no path of a file"),
     "a missing file": ("path,label\nphotos/9.png,a\n", "9.png is no file .1 of 1 images.: paths are relative"),
@@ -91,7 +91,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "no split": ("path,label,split\nphotos/0.png,a,val\n", "no row with split 'test': it has 'val'"),
     "an escape": ("path,label,a\x1b[2J\nphotos/0.png,a,1\n", "name it in at most 200 printable"),
     "a large label": ("path,label\nphotos/0.png,99999999\n", "expected class indices from 0 to"),
-    "not UTF-8": ("path,label\nphotos/0.png,\udcff\n", "cannot be read as a list"),
+    "not UTF-8": ("path,label\nphotos/0.png,\udcff\n", "cannot be read as a table"),
     "a long value": (f"path,label,note\nphotos/0.png,a,{'x' * 1001}\n", "has a text of 1,001 characters"),
     "a name of ours": ("path,label,Correct\nphotos/0.png,a,1\n", "a column 'Correct', which is the name of a column"),
     "one name in SQL": ("path,label,a,A\nphotos/0.png,a,1,2\n", "'a' and 'A', the same in SQL: rename one"),
@@ -117,10 +117,10 @@ def test_other_files_are_refused(photos: Path) -> None:
         opened(photos / "nested.parquet")
     whole = (photos / "nested.parquet").read_bytes()
     (photos / "cut.parquet").write_bytes(whole[:-9])
-    with pytest.raises(DataError, match="cannot be read as a list"):
+    with pytest.raises(DataError, match="cannot be read as a table"):
         opened(photos / "cut.parquet")
     (photos / "images.txt").write_text("path,label\n")
-    with pytest.raises(DataError, match="is no list of images"):
+    with pytest.raises(DataError, match="has an unknown suffix"):
         opened(photos / "images.txt")
     with pytest.raises(StudyError, match="is not a regular file"):
         opened(photos)
