@@ -256,6 +256,12 @@ def read_for_selection(con: duckdb.DuckDBPyConnection, relation: str, selection:
 
     `relation` is one of our own views, never user input.
     """
+    assert not selection.filter, f"{relation} is of all images"
+    return rows_for_selection(con, relation, selection)
+
+
+def rows_for_selection(con: duckdb.DuckDBPyConnection, relation: str, selection: Selection) -> pl.DataFrame:
+    """The same, whatever the relation shows now."""
     frame: pl.DataFrame = con.sql(
         f"from {relation} where evaluation_id = any($1) and (corruption = any($2) or corruption = $3) order by all",
         params=[selection.ids, list(selection.corruptions), CLEAN],

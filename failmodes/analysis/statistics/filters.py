@@ -69,11 +69,16 @@ def combine(*conditions: str) -> str:
     return known[0] if len(known) == 1 else " and ".join(f"({condition}\n)" for condition in known)
 
 
+def all_but(condition: str) -> str:
+    """The filter of all other images, those for which the condition is null among them."""
+    return f"not coalesce(({condition}\n), false)"
+
+
 @read_once
 def filtered_images(con: duckdb.DuckDBPyConnection, evaluation_id: str, condition: str) -> FilteredImages:
     """How many images of an evaluation a filter keeps; see `filtered_run`."""
     kept, unknown = _matching(con, _dataset_of(con, evaluation_id), condition)
-    evaluated = _image_ids(read_run(con, evaluation_id))
+    evaluated = read_run(con, evaluation_id).every_image
     counts = [int(np.isin(evaluated, ids).sum()) for ids in (kept, unknown)]
     return FilteredImages(condition, counts[0], len(evaluated), counts[1])
 
@@ -95,7 +100,7 @@ def filtered_run(con: duckdb.DuckDBPyConnection, evaluation_id: str, condition: 
     if not condition:
         return run
     kept, unknown = _matching(con, _dataset_of(con, evaluation_id), condition)
-    evaluated = _image_ids(run)
+    evaluated = run.every_image
     if not np.isin(evaluated, kept).any():
         count = counted(int(np.isin(evaluated, unknown).sum()), "image")
         lacking = f" ({count} without a value)" if len(unknown) else ""
@@ -217,10 +222,3 @@ def _dataset_of(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> str:
         "",
     )
     return str(dataset_id)
-
-
-def _image_ids(run: RunRows) -> NDArray[Any]:
-    """The image_ids of an evaluation, of all its cells."""
-    if run.shares_images:
-        return run.image_ids
-    return np.unique(np.concatenate([run.rows(cell)["image_id"] for cell in run.cells]))

@@ -151,6 +151,13 @@ class RunRows:
         ids: Rows = self.columns[IMAGE_ID][: self._count(0), 0]
         return ids
 
+    @property
+    def every_image(self) -> NDArray[np.int64]:
+        """The image_ids of all cells, rising."""
+        if self.shares_images:
+            return self.image_ids.astype(np.int64)
+        return np.unique(np.concatenate([self.rows(cell)[IMAGE_ID] for cell in self.cells])).astype(np.int64)
+
     def ids_hash(self, cell: CellKey) -> str:
         """Hash of the image_ids of a cell."""
         return self.ids_hashes[self.places[cell]]

@@ -156,27 +156,32 @@ def read_rows(path: Path, name: str, filters: Mapping[str, object]) -> "pl.DataF
     """
     check_known(name)
     with open_warehouse(path, [name]) as con:
-        types = dict(con.execute(f"select column_name, column_type from (describe {sql_identifier(name)})").fetchall())
-        conditions: list[str] = []
-        values: dict[str, object] = {}
-        for position, (column, value) in enumerate(filters.items()):
-            if column not in types:
-                from failmodes.warehouse.database.schema_listing import where_columns_are
+        return matching_rows(con, name, filters)
 
-                every = f"{name} has the columns {', '.join(types)}"
-                hint = did_you_mean(column, types, where_columns_are(column) or every)
-                raise QueryError(f"{name} has no column {column!r}: {hint}")
-            wanted = value if isinstance(value, list | tuple | set | frozenset) else [value]
-            known = [_fitting(item, types[column], f"{name}.{column}") for item in wanted if item is not None]
-            quoted = sql_identifier(column)
-            parameter = f"value_{position}"
-            choices = [f"{quoted} = any(${parameter})"] if known else []
-            choices += [f"{quoted} is null"] if None in wanted else []
-            conditions.append(f"({' or '.join(choices) or 'false'})")
-            values |= {parameter: known} if known else {}
-        where = f" where {' and '.join(conditions)}" if conditions else ""
-        with query_errors():
-            rows = to_polars(con.sql(f"from {sql_identifier(name)}{where}", params=values or None))
+
+def matching_rows(con: duckdb.DuckDBPyConnection, name: str, filters: Mapping[str, object]) -> "pl.DataFrame":
+    """The same on an open connection."""
+    types = dict(con.execute(f"select column_name, column_type from (describe {sql_identifier(name)})").fetchall())
+    conditions: list[str] = []
+    values: dict[str, object] = {}
+    for position, (column, value) in enumerate(filters.items()):
+        if column not in types:
+            from failmodes.warehouse.database.schema_listing import where_columns_are
+
+            every = f"{name} has the columns {', '.join(types)}"
+            hint = did_you_mean(column, types, where_columns_are(column) or every)
+            raise QueryError(f"{name} has no column {column!r}: {hint}")
+        wanted = value if isinstance(value, list | tuple | set | frozenset) else [value]
+        known = [_fitting(item, types[column], f"{name}.{column}") for item in wanted if item is not None]
+        quoted = sql_identifier(column)
+        parameter = f"value_{position}"
+        choices = [f"{quoted} = any(${parameter})"] if known else []
+        choices += [f"{quoted} is null"] if None in wanted else []
+        conditions.append(f"({' or '.join(choices) or 'false'})")
+        values |= {parameter: known} if known else {}
+    where = f" where {' and '.join(conditions)}" if conditions else ""
+    with query_errors():
+        rows = to_polars(con.sql(f"from {sql_identifier(name)}{where}", params=values or None))
     keys = [column for column, kind in types.items() if kind.startswith(_IDENTIFYING)]
     return rows if name in _UNSORTED else rows.sort(sorted(keys, key=lambda column: column != "model_label"))
 

@@ -211,7 +211,7 @@ def _compute(
             cell = paired_cell(curve) if is_paired and clean is not None else ComparedCell(rows, reference=clean)
             key = {"evaluation_id": evaluation_id, "corruption": corruption, "severity": severity}
             parts[tables.CELL_METRICS].append(metric_rows(key, cell, metrics, rows))
-            for table, of_cell in _OF_CELLS.items() if is_whole else ():
+            for table, of_cell in OF_CELLS.items() if is_whole else ():
                 parts[table].append(keyed_rows(table, key, of_cell(rows)))
         if is_whole and is_paired and clean is not None and len(curve) > 1:
             key = {"evaluation_id": evaluation_id, "corruption": corruption}
@@ -232,7 +232,7 @@ def _cells(facts: pa.Table, corruption: str, copies: Copies | None) -> Iterator[
         yield severity, CellRows(corruption, float(severity), rows.num_rows, partial(column_of, rows), groups=groups)
 
 
-_OF_CELLS = {
+OF_CELLS = {
     tables.CELL_CONFIDENCE_BINS: cell_tables.confidence_bins,
     tables.CELL_CONFUSION: cell_tables.confusion,
     tables.CELL_PREDICTIONS: cell_tables.predictions,

@@ -1,0 +1,153 @@
+"""Views of metrics for some of the images: the stored tables that they read are computed again, of these images alone.
+
+Metrics, their intervals and the SQL of the views are those of a load.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+
+from failmodes.analysis.evaluations.selection import Selection, read_for_selection, rows_for_selection
+from failmodes.analysis.statistics.attributes import MISSING, AttributeGroups, attribute_groups
+from failmodes.analysis.statistics.filters import filtered_run
+from failmodes.analysis.statistics.run_rows import RunRows, read_run
+from failmodes.runtime.errors import QueryError, StudyError
+from failmodes.warehouse.database.connection import fetch_first, open_warehouse, read_once
+from failmodes.warehouse.database.query import matching_rows
+from failmodes.warehouse.database.stored_metrics import OF_CELLS, metric_rows
+from failmodes.warehouse.database.tables import keyed_rows
+from failmodes.warehouse.database.views import check_known, view_definitions, with_sources
+from failmodes.warehouse.database_schema import CELL_METRICS
+from failmodes.warehouse.metrics.cell_rows import NotStored
+from failmodes.warehouse.metrics.metric import Metric, all_metrics
+from failmodes.warehouse.schema import CLEAN, Table
+
+# Views whose rows depend on the cells of one evaluation alone
+VIEWS = (
+    "accuracy_by_severity", "accuracy_by_class", "calibration_by_severity", "confusion_by_severity",
+    "distortion_by_severity", "failure_prediction", "predictions_by_severity", "reliability_bins", "risk_coverage",
+    "temperature_by_severity", "transitions_against_clean",
+)  # fmt: skip
+NEEDED = (
+    "attention", "cell_predictions", "classes", "evaluation_labels", "evaluations", "images", "prediction_facts",
+    "sources",
+)  # fmt: skip
+MAX_GROUPS = 200
+_TEXTS = re.compile(r"'(\w+)'")
+
+
+@read_once
+def read_view(con: duckdb.DuckDBPyConnection, view: str, selection: Selection) -> pl.DataFrame:
+    """Rows of one of VIEWS for a selection, as `read_for_selection`; on the images of its filter if it has one."""
+    if not selection.filter:
+        return read_for_selection(con, view, selection)
+    runs = [filtered_run(con, evaluation_id, selection.filter) for evaluation_id in selection.ids]
+    with _computed(con, view, runs, [*selection.corruptions, CLEAN]):
+        return rows_for_selection(con, view, selection)
+
+
+def rows_by_attribute(path: Path, view: str, by: str, filters: Mapping[str, object]) -> pl.DataFrame:
+    """The rows of a view for each group of images, with its name in a further first column; null without a value.
+
+    Args:
+        path: the DuckDB file.
+        view: one of VIEWS.
+        by: an attribute of images (see `attribute_groups`); quartiles are those of the images of each evaluation.
+        filters: as of `read_rows`.
+
+    Raises:
+        QueryError: a view that is not of single cells, or as of `read_rows`.
+        StudyError: an unknown attribute, or one with more than MAX_GROUPS groups.
+    """
+    check_known(view)
+    if view not in VIEWS:
+        raise QueryError(f"{view} is not computed by an attribute of images: expected one of {', '.join(VIEWS)}")
+    with open_warehouse(path, [view, *NEEDED]) as con:
+        whole = matching_rows(con, view, filters)
+        if by in whole.columns:
+            raise StudyError(f"{view} has the column {by} itself: leave out by={by!r}")
+        runs = [read_run(con, evaluation_id) for evaluation_id in sorted(set(whole["evaluation_id"]))]
+        groups = {run.evaluation_id: _groups(con, run, by) for run in runs}
+        corruptions = [*whole["corruption"].unique(), CLEAN]
+        parts = [whole.clear().select(pl.lit(None, pl.String).alias(by), pl.all())]
+        for code in [*range(max((len(one.names) for one in groups.values()), default=0)), MISSING]:
+            images = {key: one.images(code) for key, one in groups.items()}
+            chosen = [run.of_images(images[run.evaluation_id]) for run in runs if len(images[run.evaluation_id])]
+            if not chosen:
+                continue
+            names = {key: one.names[code] for key, one in groups.items() if MISSING < code < len(one.names)}
+            with _computed(con, view, chosen, corruptions):
+                rows = matching_rows(con, view, filters)
+            named = pl.col("evaluation_id").replace_strict(names, default=None, return_dtype=pl.String)
+            parts.append(rows.select(named.alias(by), pl.all()))
+    keys = [name for name in ("model_label", "corruption", "severity") if name in whole.columns]
+    return pl.concat(parts).sort(keys, maintain_order=True)
+
+
+def _groups(con: duckdb.DuckDBPyConnection, run: RunRows, by: str) -> AttributeGroups:
+    """The groups of the images of an evaluation."""
+    (dataset_id,) = fetch_first(
+        con, "select dataset_id from evaluations where evaluation_id = ?", [run.evaluation_id]
+    ) or ("",)
+    groups = attribute_groups(con, dataset_id, by, run.every_image)
+    if len(groups.names) > MAX_GROUPS:
+        raise StudyError(
+            f"{by} has {len(groups.names):,} values, expected at most {MAX_GROUPS}: group by a column with fewer"
+        )
+    return groups
+
+
+@contextmanager
+def _computed(
+    con: duckdb.DuckDBPyConnection, view: str, runs: Sequence[RunRows], corruptions: Collection[str]
+) -> Iterator[None]:
+    """Within it, a view reads tables that are computed from `runs`, of cells of some corruptions, and no others."""
+    sources = with_sources(con, [view])
+    tables = [table for table in (CELL_METRICS, *OF_CELLS) if table.name in sources]
+    sql = " ".join(view_definitions()[name] for name in sources if name in view_definitions())
+    metrics = [metric for name, metric in all_metrics().items() if name in _TEXTS.findall(sql)]
+    rows = _table_rows(runs, tables, metrics, corruptions)
+    for table in tables:
+        kinds = con.execute(f"select column_name, column_type from (describe {table.name})").fetchall()
+        con.register(f"computed_{table.name}", rows[table])
+        con.execute(f"alter view {table.name} rename to stored_{table.name}")
+        columns = ", ".join(f"{name}::{kind} as {name}" for name, kind in kinds)
+        con.execute(f"create view {table.name} as select {columns} from computed_{table.name}")
+    try:
+        yield
+    finally:
+        for table in tables:
+            con.execute(f"drop view {table.name}")
+            con.execute(f"alter view stored_{table.name} rename to {table.name}")
+            con.unregister(f"computed_{table.name}")
+
+
+def _table_rows(
+    runs: Sequence[RunRows], tables: Sequence[Table], metrics: Sequence[Metric], corruptions: Collection[str]
+) -> dict[Table, pa.Table]:
+    """The rows of tables of cells, as a load computes them."""
+    parts: dict[Table, list[pa.Table]] = {table: [table.arrow().empty_table()] for table in tables}
+    columns = {name for metric in metrics for score in metric.scores or (None,) for name in metric.columns_of(score)}
+    for run in runs:
+        with suppress(NotStored):  # the metrics that need it are left out
+            run.read(sorted(columns))
+        for key in run.cells:
+            if key[0] not in corruptions:
+                continue
+            cell = run.cell(key)
+            stored_key = {
+                "evaluation_id": run.evaluation_id, "corruption": key[0], "severity": Decimal(f"{key[1]:.3f}")
+            }  # fmt: skip
+            for table in tables:
+                parts[table].append(
+                    metric_rows(stored_key, cell, metrics, cell.rows)
+                    if table is CELL_METRICS
+                    else keyed_rows(table, stored_key, OF_CELLS[table](cell.rows))
+                )
+    return {table: pa.concat_tables(of_table) for table, of_table in parts.items()}
