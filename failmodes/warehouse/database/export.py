@@ -1,11 +1,13 @@
 """Export the predictions of chosen evaluations as a small warehouse of their own.
 
-It contains only what comparisons and checks read: no images, no names of image files, no attention, no logits.
+It contains only what comparisons and checks read: no images, no names of image files, no attention, no logits. What is
+known of images is kept, since rules may be about some of them.
 Metrics, checks and derived tables are computed again. Identities stay; hashes of shards are of the exported rows, so
 that a load of the full results into the file replaces them.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,7 @@ import pyarrow as pa
 from failmodes.runtime.errors import StudyError, WarehouseError
 from failmodes.warehouse.database.checks import read_checks, update_checks
 from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.image_metadata import drop_empty_metadata, insert_images
 from failmodes.warehouse.database.stored_metrics import update_metrics
 from failmodes.warehouse.database.tables import create_tables, insert_rows, write_info
 from failmodes.warehouse.database.updates import Derivation, staged_database, writer_lock
@@ -66,7 +69,7 @@ _DIMENSION_ROWS = {
     LEVELS: f"from levels where source_id in {_OWN.format('source_id')} order by all",
     CORRUPTIONS: "from corruptions where corruption in (select corruption from shards where evaluation_id = any($1)) "
     "order by corruption_order, corruption",
-    IMAGES: "select dataset_id, image_id, label, pixel_hash from images "
+    IMAGES: "select * replace (null::varchar as file, null::float as mask_area) from images "
     f"where dataset_id in {_OWN.format('dataset_id')} "
     "and image_id in (select image_id from prediction_facts where evaluation_id = any($1)) order by all",
 }
@@ -155,7 +158,9 @@ def export_evaluations(
         create_tables(new)
         for table, sql in _DIMENSION_ROWS.items():
             rows = con.sql(sql, params=[list(evaluation_ids)]).to_arrow_table()
-            insert_rows(new, table, cast_to_table(rows, table, warehouse))
+            insert = insert_images if table is IMAGES else partial(insert_rows, table=table)
+            insert(new, rows=cast_to_table(rows, table, warehouse))
+        drop_empty_metadata(new)
         cell_count, row_count = _copy_predictions(con, new, evaluation_ids, warehouse)
         write_info(new)
         update_metrics(new)

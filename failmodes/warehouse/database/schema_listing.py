@@ -1,7 +1,7 @@
 """List tables, views and columns with their meaning, from the schema created in memory.
 
-DuckDB stores meanings as comments. A warehouse, which is untrusted, contributes only its row counts and the metrics of
-its study.
+DuckDB stores meanings as comments. A warehouse, which is untrusted, contributes only its row counts, the metrics of its
+study, and the metadata of its images.
 """
 
 import re
@@ -18,11 +18,12 @@ from failmodes.warehouse.database.connection import LOCKED, NUMBERS, count_rows,
 from failmodes.warehouse.database.tables import create_tables
 from failmodes.warehouse.database.views import check_known, install_views, relation_names
 from failmodes.warehouse.database_schema import TABLES
-from failmodes.warehouse.schema import MAX_SEVERITY, SEVERITY
+from failmodes.warehouse.schema import IMAGES, MAX_SEVERITY, METADATA, SEVERITY
 
 if TYPE_CHECKING:
     import polars as pl
 
+_WITH_METADATA = (IMAGES.name, "predictions")
 MAX_NAMED = 4  # relations that a hint names
 
 # A range is written as 0-1, -1 to 1, 0 to infinity or `0 (clean) to 5`; a unit follows a comma, or comes first
@@ -146,11 +147,22 @@ def column_rows(path: Path | None, name: str | None = None) -> list[ColumnRow]:
     """
     if name is not None:
         check_known(name, partial(_metric_names, path))
-    if path is not None:
-        with open_warehouse(path, None if name is None else [name]):
-            pass
     columns = contract().columns
+    if path is not None:
+        with open_warehouse(path, None if name is None else [name]) as con:
+            shown = [relation for relation in _WITH_METADATA if name in (None, relation)]
+            columns = columns | {relation: _with_metadata(con, relation, columns[relation]) for relation in shown}
     return columns[name] if name is not None else [row for rows in columns.values() for row in rows]
+
+
+def _with_metadata(con: duckdb.DuckDBPyConnection, relation: str, ours: list[ColumnRow]) -> list[ColumnRow]:
+    """The columns of a table or view of a warehouse in their order, with the metadata of its images."""
+    known = {row.column: row for row in ours}
+    table = con.table(relation)
+    return [
+        known.get(column) or ColumnRow(relation, column, str(kind), "", "", METADATA)
+        for column, kind in zip(table.columns, table.types, strict=True)
+    ]
 
 
 def list_relations(path: Path) -> "pl.DataFrame":

@@ -1,0 +1,204 @@
+"""Metadata of images in a warehouse: the union over datasets, through loads, exports and changed files."""
+
+import shutil
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from synthetic_results import Synthetic, write_synthetic
+
+import failmodes
+from failmodes.runtime.errors import DamagedShardError, WarehouseError
+from failmodes.warehouse.database.export import export_evaluations
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.database.schema_listing import column_rows
+from failmodes.warehouse.schema import IMAGES
+from failmodes.warehouse.shards.format import (
+    FOOTER_KEY,
+    content_hash,
+    list_results_files,
+    read_verified,
+    seal,
+    write_dimension,
+)
+
+N = 40
+CAMERAS = [("A", "B", None)[image % 3] for image in range(N)]
+FIRST = {
+    "camera": pa.array(CAMERAS), "iso speed": pa.array([100 * (image % 4) for image in range(N)]),
+    "indoors": pa.array([image % 2 == 0 for image in range(N)]), "taken": pa.array([date(2026, 1, 1)] * N),
+    'a"b': pa.array([0.5] * N), "never": pa.nulls(N, pa.string()),
+}  # fmt: skip
+
+
+def synthetic(folder: Path, images: int = N, **options: Any) -> Synthetic:
+    return write_synthetic(folder, images=images, corruptions=("fog",), severities=(1,), models=("Alpha",), **options)
+
+
+def describe_images(results: Synthetic, metadata: dict[str, pa.Array]) -> None:
+    """Write the images of results again, with metadata."""
+    (path,) = list_results_files(results.output, IMAGES)
+    rows = read_verified(path).rows.select([column.name for column in IMAGES.columns])
+    for name, values in metadata.items():
+        rows = rows.append_column(name, values)
+    write_dimension(results.output, IMAGES, path.stem, rows)
+
+
+def rows_of(path: Path, sql: str) -> list[tuple[Any, ...]]:
+    return failmodes.open(path).sql(sql).rows()
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    """Name and type of each column of metadata, by an independent connection."""
+    with duckdb.connect(str(path), read_only=True) as con:
+        columns = con.execute("select name, type from pragma_table_info('images')").fetchall()
+    return dict(columns[len(IMAGES.columns) :])
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> Synthetic:
+    results = synthetic(tmp_path / "first")
+    describe_images(results, FIRST)
+    return results
+
+
+def test_columns_are_typed_and_join_predictions(first: Synthetic, tmp_path: Path) -> None:
+    path = tmp_path / "w.duckdb"
+    load([first.output], path)
+    types = {"camera": "VARCHAR", "iso speed": "BIGINT", "indoors": "BOOLEAN", "taken": "DATE", 'a"b': "DOUBLE"}
+    assert metadata_of(path) == types, "a column without values is left out"
+    correct = first.correct["Alpha", "fog"][1]
+    sql = "select camera, sum(correct::int), count(*) from predictions where severity = 1 group by camera order by all"
+    expected = {name: [int(correct[i]) for i in range(N) if CAMERAS[i] == name] for name in ("A", "B", None)}
+    assert rows_of(path, sql) == [(name, sum(values), len(values)) for name, values in expected.items()]
+    assert rows_of(path, 'select distinct "iso speed", taken, "a""b" from predictions where image_id = 3') == [
+        (300, date(2026, 1, 1), 0.5)
+    ]
+    listed = {row.column: row.type for row in column_rows(path, "predictions")}
+    assert types.items() <= listed.items()
+    assert [row.column for row in column_rows(path, "images")] == failmodes.open(path).sql("from images").columns
+
+
+def test_a_warehouse_holds_the_columns_of_all_datasets_also_step_by_step(first: Synthetic, tmp_path: Path) -> None:
+    second = synthetic(tmp_path / "second", images=12)
+    describe_images(
+        second, {"Camera": pa.array(range(12)), "iso speed": pa.array([0.5] * 12), "site": pa.array(["x"] * 12)}
+    )
+    path, whole = tmp_path / "w.duckdb", tmp_path / "whole.duckdb"
+    load([first.output], path)
+    load([second.output], path)
+    load([first.output, second.output], whole)
+    types = {"camera": "VARCHAR", "iso speed": "DOUBLE", "site": "VARCHAR"}
+    for file in (path, whole):
+        found = {name.lower(): kind for name, kind in metadata_of(file).items()}
+        assert types.items() <= found.items()
+        count = 'select count(*), count(camera), count(site), sum("iso speed") from images'
+        assert rows_of(file, count) == [(N + 12, N - CAMERAS.count(None) + 12, 12, 150 * N + 6)]
+    sql = 'select image_id, dataset_id, camera, "iso speed", site, indoors from images order by all'
+    assert rows_of(path, sql) == rows_of(whole, sql)
+    describe_images(second, {"site": pa.array(["y"] * 12)})
+    load([second.output], path)
+    assert rows_of(path, "select distinct site from images where site is not null") == [("y",)]
+    describe_images(second, {})
+    load([second.output], path)
+    assert "site" not in metadata_of(path), "no dataset has it any more"
+
+
+def test_metadata_of_images_that_are_not_paired_belong_to_clean_images_only(tmp_path: Path) -> None:
+    results = synthetic(tmp_path / "r", paired=False)
+    describe_images(results, {"camera": pa.array(["A"] * N)})
+    load([results.output], tmp_path / "w.duckdb")
+    counts = rows_of(
+        tmp_path / "w.duckdb", "select severity::int, count(camera) from predictions group by all order by all"
+    )
+    assert counts == [(0, N), (1, 0)]
+
+
+def test_an_export_keeps_what_is_known_of_images(first: Synthetic, tmp_path: Path) -> None:
+    path, target = tmp_path / "w.duckdb", tmp_path / "b.duckdb"
+    load([first.output], path)
+    export_evaluations(path, [first.evaluations["Alpha"]], target)
+    assert metadata_of(target) == metadata_of(path)
+    sql = 'select image_id, camera, "iso speed" from predictions order by all'
+    assert rows_of(target, sql) == rows_of(path, sql)
+
+
+CHANGES = {
+    "a list": "alter table images add column tags integer[]",
+    "a name of ours": "alter table images add column Correct boolean",
+    "an escape": 'alter table images add column "a\x1b[2J" varchar',
+    "another type": "alter table images add column small smallint",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_other_columns_of_a_file_are_not_shown_and_dropped_at_the_next_load(
+    first: Synthetic, tmp_path: Path, change: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "w.duckdb"
+    load([first.output], path)
+    before = metadata_of(path)
+    with duckdb.connect(str(path)) as con:
+        con.execute(change)
+    shown = {column.name for column in IMAGES.columns} | before.keys()
+    assert set(failmodes.open(path).sql("from images").columns) == shown
+    describe_images(first, FIRST | {"camera": pa.array(["C"] * N)})
+    load([first.output], path)
+    assert metadata_of(path) == before
+    assert "no longer holds a column images." in capsys.readouterr().err
+
+
+REFUSED = {
+    "a computed column": ("alter table images add column x varchar default upper('x')", "computed by an expression"),
+    "a long text": ("update images set camera = repeat('x', 1001)", "has a text of 1,001 characters"),
+    "a date that Python lacks": ("update images set taken = '20000-01-01'", "date outside the years 1 to 9999"),
+    "an infinite date": ("update images set taken = 'infinity'", "date outside the years 1 to 9999"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), REFUSED.values(), ids=REFUSED)
+def test_changed_values_are_refused_in_one_line(first: Synthetic, tmp_path: Path, change: str, message: str) -> None:
+    path = tmp_path / "w.duckdb"
+    load([first.output], path)
+    with duckdb.connect(str(path)) as con:
+        con.execute(change)
+    with pytest.raises(WarehouseError, match=message) as caught:
+        rows_of(path, "from images")
+    assert "\n" not in str(caught.value)
+
+
+HOSTILE: dict[str, pa.Array] = {
+    "tags": pa.array([[1]] * N), "Label": pa.array([1] * N), "a\x1b[2J": pa.array([1] * N),
+    "small": pa.array([1] * N, pa.int16()), "long": pa.array(["x" * 1001] * N),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_other_columns_in_results_are_damage(first: Synthetic, tmp_path: Path, name: str) -> None:
+    (path,) = list_results_files(first.output, IMAGES)
+    stored = read_verified(path)
+    rows = stored.rows.append_column(name, HOSTILE[name])
+    footer = {
+        "schema_version": "8", "table": "images", "identity": stored.identity, "facts": stored.facts,
+        "content_hash": content_hash(rows),
+    }  # fmt: skip
+    pq.write_table(rows.replace_schema_metadata(seal(footer)), path)
+    assert FOOTER_KEY in pq.read_schema(path).metadata
+    with pytest.raises(DamagedShardError, match="is damaged and cannot be read") as caught:
+        load([first.output], tmp_path / "w.duckdb")
+    assert str(caught.value).isprintable()
+
+
+def test_two_hundred_columns_load_in_a_moment(tmp_path: Path) -> None:
+    results = synthetic(tmp_path / "r")
+    describe_images(results, {f"c{number}": pa.array([number] * N) for number in range(200)})
+    load([results.output], tmp_path / "w.duckdb")
+    frame = failmodes.open(tmp_path / "w.duckdb").sql("from predictions limit 1")
+    assert isinstance(frame, pl.DataFrame)
+    assert frame["c199"].to_list() == [199]
+    shutil.rmtree(results.output)
