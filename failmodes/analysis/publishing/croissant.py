@@ -13,7 +13,7 @@ from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.render.formats.json import as_json
 from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.runtime.errors import printable
-from failmodes.warehouse.database.connection import fetch_first
+from failmodes.warehouse.database.connection import fetch_first, metadata_columns
 from failmodes.warehouse.output_files import write_output
 from failmodes.warehouse.schema import (
     ATTENTION,
@@ -31,6 +31,7 @@ from failmodes.warehouse.schema import (
     SOURCES,
     Column,
     Table,
+    images_with,
 )
 from failmodes.warehouse.shards.format import FOLDERS, RESULTS_FOLDER
 from failmodes.warehouse.shards.inventory import stored_columns
@@ -84,7 +85,7 @@ CONTEXT = {
 
 _TYPES = {
     "string": "sc:Text", "bool": "sc:Boolean", "int16": "sc:Integer", "int32": "sc:Integer", "int64": "sc:Integer",
-    "float32": "sc:Float", "float64": "sc:Float", SEVERITY: "sc:Float",
+    "float32": "sc:Float", "float64": "sc:Float", "date32": "sc:Date", SEVERITY: "sc:Float",
 }  # fmt: skip
 
 
@@ -101,7 +102,7 @@ def write_croissant(
     described = _description(con, selection)
     described["distribution"] = [_database(warehouse)]
     described["recordSet"] = []
-    for table in DESCRIBED:
+    for table in (_with_metadata(con) if table is IMAGES else table for table in DESCRIBED):
         if columns := _columns(table, warehouse.parent, has_results=has_results):
             described["distribution"] += [_file_set(table)] if has_results else []
             described["recordSet"].append(_record_set(table, columns, warehouse, has_results=has_results))
@@ -113,6 +114,12 @@ def write_croissant(
     if path.parent.absolute() != warehouse.parent.absolute():
         notes.append(f"paths are relative to the folder of the warehouse: publish it next to {warehouse.name}")
     return notes
+
+
+def _with_metadata(con: duckdb.DuckDBPyConnection) -> Table:
+    """The table `images` with the metadata of a warehouse."""
+    shown = con.table(IMAGES.name)
+    return images_with(metadata_columns(dict(zip(shown.columns, map(str, shown.types), strict=True))))
 
 
 def _columns(table: Table, output: Path, *, has_results: bool) -> list[Column]:
