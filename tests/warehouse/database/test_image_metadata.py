@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from described_images import describe_images
 from synthetic_results import Synthetic, write_synthetic
 
 import failmodes
@@ -24,7 +25,6 @@ from failmodes.warehouse.shards.format import (
     list_results_files,
     read_verified,
     seal,
-    write_dimension,
 )
 
 N = 40
@@ -38,15 +38,6 @@ FIRST = {
 
 def synthetic(folder: Path, images: int = N, **options: Any) -> Synthetic:
     return write_synthetic(folder, images=images, corruptions=("fog",), severities=(1,), models=("Alpha",), **options)
-
-
-def describe_images(results: Synthetic, metadata: dict[str, pa.Array]) -> None:
-    """Write the images of results again, with metadata."""
-    (path,) = list_results_files(results.output, IMAGES)
-    rows = read_verified(path).rows.select([column.name for column in IMAGES.columns])
-    for name, values in metadata.items():
-        rows = rows.append_column(name, values)
-    write_dimension(results.output, IMAGES, path.stem, rows)
 
 
 def rows_of(path: Path, sql: str) -> list[tuple[Any, ...]]:
