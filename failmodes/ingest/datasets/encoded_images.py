@@ -121,15 +121,15 @@ def decode_images(
     if decode != "on-demand" and not path.exists() and not _fits(shape, path.parent, required=decode == "once"):
         decode = "on-demand"
     blocks = _decoded_blocks(encoded, preparation, facts_path, skip_unreadable=skip_unreadable)
+    index_path = path.with_suffix(".index")
     if decode == "on-demand":
-        index_path = path.with_suffix(".index")
         pixels: ImageArray = ImagesOnDemand(shape, index_path, partial(_decode, encoded, preparation))
         if facts is None:  # one pass for the facts and the index
             pixel_index(ImagesInOrder(shape, index_path, blocks), labels)
             deque(blocks, maxlen=0)
     else:
         decode_to_cache(cache, encoded.files, how, shape, blocks)
-        pixels = StoredImages(path)
+        pixels = StoredImages(path, index_path, decoded=True)
     facts = _read_facts(facts_path, len(encoded)) if facts is None else facts
     if facts is None:
         raise StorageError(f"{facts_path} was removed while images were decoded: rerun the command")

@@ -54,10 +54,16 @@ class StoredImages(ImageRows):
     Attributes:
         path: the file.
         index_path: where facts about these pixels are stored, such as their hashes.
+        decoded: whether the images were decoded for this file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, index_path: Path, *, decoded: bool) -> None:
         """Read the header.
+
+        Args:
+            path: a `.npy` of uint8, (N, H, W, 3), rows first.
+            index_path: where facts about the pixels are stored.
+            decoded: whether the file holds images that were decoded for it.
 
         Raises:
             FileNotFoundError: it does not exist.
@@ -65,8 +71,9 @@ class StoredImages(ImageRows):
         """
         array = map_npy(path)
         super().__init__(array.shape)
-        self.index_path = path.with_suffix(".index")
         self.path = path
+        self.index_path = index_path
+        self.decoded = decoded
         self._offset = path.stat().st_size - array.nbytes  # map_npy has checked that nothing follows
 
     def read(self, places: NDArray[np.int64]) -> Pixels:
@@ -164,7 +171,7 @@ def describe_decoding(images: ImageArray, cells: int) -> str | None:
         return describe_decoding(images.images, cells)
     megabytes = np.prod(images.shape, dtype=float) / 1e6
     size = f"{megabytes / 1e3:,.1f} GB" if megabytes >= 1e3 else f"{megabytes:,.1f} MB"
-    if isinstance(images, StoredImages):
+    if isinstance(images, StoredImages) and images.decoded:
         return f"each image is decoded once, to {images.path.parent} ({size})"
     if isinstance(images, ImagesOnDemand):
         return f"each image is decoded once for each of {counted(cells, 'cell')}, and never stored (all have {size})"

@@ -12,6 +12,7 @@ All sums are exact, so that results are the same on every machine.
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
+from failmodes.runtime.errors import StorageError
 from failmodes.runtime.hashing import fingerprint_of, fingerprint_with_rows
 from failmodes.runtime.storage.files import atomic_write, check_regular
 
@@ -61,7 +63,7 @@ def pixel_index(images: Any, labels: NDArray[np.int64]) -> PixelIndex:
         index = _computed(images, labels)
         rows = index.measured.add_column(0, _PIXEL_HASH, pa.array(index.pixel_hashes))
         facts = {_DATASET_ID: index.dataset_id.encode(), _VERSION: VERSION}
-        with atomic_write(path) as temporary:
+        with suppress(StorageError), atomic_write(path) as temporary:  # it is only computed again
             pq.write_table(rows.replace_schema_metadata(facts), temporary, compression="zstd", write_page_checksum=True)
     return index
 

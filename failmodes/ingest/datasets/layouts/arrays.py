@@ -9,16 +9,19 @@ left_out.txt   optional: one line, a warning about images that are missing here
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.data_files import map_npy, read_json, write_npy
+from failmodes.ingest.data_files import file_stamp, map_npy, read_json, write_npy
 from failmodes.ingest.datasets.dataset import BLOCK_IMAGES, Dataset, ImageArray, class_indices
+from failmodes.ingest.datasets.image_arrays import StoredImages
 from failmodes.ingest.datasets.labels import checked_class_names
 from failmodes.ingest.datasets.layout import Request, layout, refuse_other_split
 from failmodes.ingest.datasets.masks import count_empty, open_mask_array
 from failmodes.runtime.errors import DataError, StorageError, printable
+from failmodes.runtime.hashing import identity_of
 from failmodes.runtime.storage.files import atomic_write, atomic_write_bytes, delete, make_folder, read_text
 
 IMAGES_FILE, LABELS_FILE, CLASSES_FILE = "images.npy", "labels.npy", "classes.json"
@@ -39,7 +42,8 @@ def open_arrays(request: Request) -> Dataset:
     """
     path = request.path
     refuse_other_split(request)
-    images, labels = _load(path / IMAGES_FILE), _load(path / LABELS_FILE)
+    images = _images(path / IMAGES_FILE, request.cache)
+    labels = _load(path / LABELS_FILE)
     masks = None if request.masks is None else open_mask_array(request.masks, images.shape)
     return Dataset(
         name="arrays",
@@ -88,6 +92,14 @@ def write_arrays(
         else:
             atomic_write_bytes(path / name, f"{line}\n".encode())
     atomic_write_bytes(path / CLASSES_FILE, (json.dumps(list(class_names), ensure_ascii=False) + "\n").encode())
+
+
+def _images(path: Path, cache: Path) -> ImageArray:
+    """The images of a file, of which facts are stored in the cache; of an unusual type or order as they are."""
+    mapped: NDArray[Any] = _load(path)
+    if mapped.dtype != np.uint8 or mapped.ndim != 4 or not mapped.flags.c_contiguous:
+        return mapped
+    return StoredImages(path, cache / "indexes" / f"{identity_of(file_stamp(path))}.index", decoded=False)
 
 
 def _load(path: Path) -> NDArray[np.generic]:
