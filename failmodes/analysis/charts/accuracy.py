@@ -19,12 +19,13 @@ from failmodes.analysis.charts.style.heat_map import (
     number_layers,
 )
 from failmodes.analysis.charts.style.theme import LABEL_PX, SOURCE_PX
-from failmodes.analysis.evaluations.selection import Selection, corruption_names, read_for_selection
+from failmodes.analysis.evaluations.selection import Selection, corruption_names
 from failmodes.analysis.evaluations.trained_models import TrainedModel, trained_models
 from failmodes.analysis.judging.findings.headlines import is_judged
 from failmodes.analysis.judging.findings.largest_drop import largest_drop_sentence
 from failmodes.analysis.render.formatting import MAX_LISTED, format_count, format_number
 from failmodes.analysis.statistics.model_accuracy import lowest_first, model_accuracies
+from failmodes.analysis.statistics.views_of_images import read_view
 
 MAX_NAME_SHARE, SLANT = 0.3, 0.7  # of a model's name, of the width; height of a name at 45 degrees, of its width
 CLEAN, MEAN = "Clean", "Mean"
@@ -54,9 +55,7 @@ def _by_severity(
 ) -> tuple[alt.FacetChart, str]:
     """One panel per model, averaged over its training runs, and what is plotted."""
     of_runs = {run.label: model.label for model in models for run in model.runs}
-    cells = read_for_selection(con, "accuracy_by_severity", selection).filter(
-        pl.col("corruption").is_in(selection.corruptions)
-    )
+    cells = read_view(con, "accuracy_by_severity", selection).filter(pl.col("corruption").is_in(selection.corruptions))
     cells = cells.with_columns(pl.col("label").replace_strict(of_runs, return_dtype=pl.String))
     keys = ("label", "corruption", "corruption_label", "headline", "severity")
     cells = cells.group_by(keys, maintain_order=True).agg(pl.first("evaluation_id"), pl.mean("accuracy"))

@@ -44,6 +44,7 @@ from failmodes.analysis.render.formatting import (
 from failmodes.analysis.statistics.curve_shape import VALUE_AXIS, chord, stored_settings
 from failmodes.analysis.statistics.level_axes import LevelAxis
 from failmodes.analysis.statistics.model_accuracy import seed_curves
+from failmodes.analysis.statistics.views_of_images import read_view
 from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse.curve_shapes import NO_SHAPE, SHAPE_LABELS
 
@@ -59,6 +60,7 @@ def chart(
     frame: Frame = PAGE,
     published: bool = True,
     axis: str = "severity",
+    beside: Sequence[Selection] = (),
 ) -> Figure:
     """Small multiples, one panel per corruption, by total drop; of more than four models only two have a color.
 
@@ -70,6 +72,7 @@ def chart(
         frame: where it is drawn.
         published: draw published models on the dataset behind, if the warehouse has any.
         axis: "severity", or "value" of the levels, on their scale.
+        beside: selections of charts beside this one, which have the same panels and scale; shapes are then left out.
 
     Raises:
         WarehouseError: there is one level only, or no corruption has values of levels, which the axis needs.
@@ -77,17 +80,20 @@ def chart(
     levels = levels_with_values(con, selection) if axis == VALUE else {}
     drawn = replace(selection, corruptions=tuple(levels)) if levels else selection
     models = model_colors(con, selection)
-    others = published_behind(con, selection, shown=published and not levels)
+    is_of_some = bool(selection.filter or beside)  # published models and stored shapes are of all images
+    others = published_behind(con, selection, shown=published and not levels and not is_of_some)
     names = corruption_names(con, selection)
-    shapes = _shapes_over_values(con, drawn) if levels else read_for_selection(con, "shapes", selection)
+    shapes = _shapes(con, drawn, over_values=bool(levels))
+    shapes = shapes.clear() if is_of_some else shapes
     points = _points(con, drawn, models, levels)
     if points["severity"].n_unique() < 2:
         raise WarehouseError("no curve to show: there is one level, and no reference level")
     margin = stored_settings(con).flat_below
-    flat = _flat_corruptions(points, margin)
-    by_drop = sorted(by_largest_drop(points, "accuracy"), key=selection.extras.__contains__)  # extras last
+    every = _with_those_beside(con, points, models, levels, beside)
+    flat = _flat_corruptions(every, margin)
+    by_drop = sorted(by_largest_drop(every, "accuracy"), key=selection.extras.__contains__)  # extras last
     order = [names[corruption] for corruption in by_drop if corruption not in flat]
-    low = style.share_floor(min([*points["accuracy_low"].drop_nulls(), *others.curves["accuracy"]]))
+    low = style.share_floor(min([*every["accuracy_low"].drop_nulls(), *others.curves["accuracy"]]))
     first, last = min(points["severity"]), max(points["severity"])
     panels = frame.panels(len(order), MAX_COLUMNS, right_px=32)
     words = _shape_rows(shapes.filter(~pl.col("corruption").is_in(flat)), models, panels.width)
@@ -120,13 +126,14 @@ def chart(
     plot = style.small_multiples(
         layers, rows.filter(pl.col("corruption").is_in(order)), "corruption", order, panels, height, below_px=below_px
     )
+    above = "above each panel: shape of each curve, if it is conclusive" * (not shapes.is_empty())
     steady = "" if chance is None else f"dotted: chance ({format_percent(chance)}); "
     return Figure(
         plot,
         (is_judged(con, selection) and largest_drop_sentence(con, selection)) or f"Accuracy by {axis}",
         f"{_span(levels, first, last)} on {selection.images}; {_band_phrase(models)}; gray "
-        f"dashes: linear drop; {models.phrase(selection.averaged_phrase)}{others.phrase}{steady}above each panel: "
-        f"shape of each curve, if it is conclusive.{_without_values(levels, names)}",
+        f"dashes: linear drop; {models.phrase(selection.averaged_phrase)}{others.phrase}{steady}{above}".rstrip("; ")
+        + f".{_without_values(levels, names)}",
         selection.source_line,
         frame,
         f"Within {format_number(100 * margin, 0)} points of clean accuracy at every severity, not drawn: "
@@ -136,9 +143,25 @@ def chart(
     )
 
 
-def _shapes_over_values(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
-    """Shapes of curves over the values of levels."""
-    return read_for_selection(con, "shapes_over_distortion", selection).filter(axis=VALUE_AXIS)
+def _shapes(con: duckdb.DuckDBPyConnection, selection: Selection, *, over_values: bool) -> pl.DataFrame:
+    """Stored shapes of curves over severity, or over the values of levels, which are of all images."""
+    of_all = replace(selection, filter="", filtered_count=None)
+    shapes = read_for_selection(con, "shapes_over_distortion" if over_values else "shapes", of_all)
+    return shapes.filter(axis=VALUE_AXIS) if over_values else shapes
+
+
+def _with_those_beside(
+    con: duckdb.DuckDBPyConnection, points: pl.DataFrame, models: ModelColors, levels: dict[str, LevelAxis],
+    beside: Sequence[Selection],
+) -> pl.DataFrame:  # fmt: skip
+    """The points with those of charts beside this one, whose labels are distinct."""
+    others = [
+        _points(con, replace(other, corruptions=tuple(levels) or other.corruptions), models, levels).with_columns(
+            label=pl.col("label") + f" {number}"
+        )
+        for number, other in enumerate(beside)
+    ]
+    return pl.concat([points, *others], how="diagonal_relaxed")
 
 
 def _panel_title(name: str, axis: LevelAxis) -> str:
@@ -170,7 +193,7 @@ def _points(
 
     Each run of such a model has rows of its own, with a `run` and without an interval.
     """
-    cells = read_for_selection(con, "accuracy_by_severity", selection)
+    cells = read_view(con, "accuracy_by_severity", selection)
     columns = ["corruption", "label", "severity", "accuracy", "accuracy_low", "accuracy_high"]
     of_several = [run.label for model in models.trained for run in model.runs]
     means = [seed_curves(con, selection, model).with_columns(label=pl.lit(model.label)) for model in models.trained]

@@ -7,9 +7,10 @@ import polars as pl
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.charts.style.heat_map import heat_map
-from failmodes.analysis.evaluations.selection import Selection, read_for_selection
+from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.judging.findings.headlines import chart_title
 from failmodes.analysis.render.formatting import format_percent
+from failmodes.analysis.statistics.views_of_images import read_view
 from failmodes.runtime.errors import WarehouseError
 
 TOOLTIPS = (
@@ -29,7 +30,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     Raises:
         WarehouseError: no prediction is finite.
     """
-    cells = read_for_selection(con, "predictions_by_severity", selection).drop_nulls("top_prediction")
+    cells = read_view(con, "predictions_by_severity", selection).drop_nulls("top_prediction")
     if cells.is_empty():
         raise WarehouseError("no predictions to show: none is finite")
     start = "by severity" if min(cells["severity"]) else "from clean (0) on"

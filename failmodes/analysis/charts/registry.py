@@ -14,7 +14,7 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from failmodes.analysis.render.formatting import join_names
+from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.runtime.errors import StudyError, WarehouseError, did_you_mean
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 OF_CORRUPTIONS = ("corruption", "corruption_group")  # columns of `corruptions` that a chart can be split by
 OF_CLEAN_IMAGES = ("ranking", "confusion", "calibration", "risk-coverage", "failure-prediction")  # need no others
+OF_IMAGES = ("accuracy", "curves", "predictions", "ranking")  # drawn of some of the images, too
+MAX_PARTS = 12  # groups of images
 AXES = ("severity", "value")
 PARTS_ABREAST = 2
 NO_CHARTS = {"--init--", "registry"}
@@ -114,6 +116,7 @@ def draw_from_warehouse(
     published: bool | None = None,
     by: str | None = None,
     axis: str | None = None,
+    filter: str = "",
 ) -> "Figure":
     """Draw one chart from a warehouse, with current shapes (see `open_current`).
 
@@ -125,8 +128,9 @@ def draw_from_warehouse(
         evaluations: only these evaluations, by ID or its start; after the models where order matters.
         corruptions: only these corruptions.
         published: draw published models behind; None: if the warehouse has any.
-        by: a column of `corruptions` or `evaluation_labels`: draw one part per value.
+        by: a column of `corruptions`, `evaluation_labels` or `images`, or `class_name`: draw one part per value.
         axis: "severity" (the default) or "value" of the levels, for charts over severity that can show both.
+        filter: only images that an SQL condition on what is known of them keeps, for OF_IMAGES.
 
     Raises:
         StudyError: an unknown chart, column, axis, model, evaluation or corruption, or `published` or `axis` for a
@@ -135,37 +139,51 @@ def draw_from_warehouse(
     """
     from failmodes.analysis.evaluations.selection import select_one
     from failmodes.analysis.judging.stored import open_current
+    from failmodes.analysis.statistics.filters import filtered_selection
     from failmodes.analysis.statistics.published import published_curves
     from failmodes.runtime.terminal import note
 
+    options = _options(name, (*models, *evaluations), published, axis)
+    if filter:
+        _check_of_images(name, "filter", published)
+    with open_current(path) as con:
+        selection = select_one(con, models=models, evaluations=evaluations, corruptions=corruptions)
+        selection = filtered_selection(con, selection, filter)
+        if published and published_curves(con, selection).is_empty():
+            raise WarehouseError(
+                f"no published models on {selection.shared['dataset_label']} under these corruptions: load some with "
+                "`failmodes load … --published FILE.csv`; --published-of names their dataset"
+            )
+        if by is None:
+            drawn = draw_selection(name, con, selection, frame=frame, **options)
+        else:
+            drawn = _split(name, con, selection, by, frame, options)
+    for sentence in selection.exclusions:
+        note(sentence)
+    return replace(drawn, subtitle=" ".join([drawn.subtitle, *selection.exclusions]))
+
+
+def _options(name: str, named: Sequence[str], published: bool | None, axis: str | None) -> dict[str, Any]:
+    """The options of a chart.
+
+    Raises:
+        StudyError: unknown chart or axis, or an option that the chart does not have.
+    """
     known = signature(_function(name, "chart")).parameters
     if published is not None and "published" not in known:
         raise StudyError(f"chart {name!r} shows no published models: leave out --published")
-    options: dict[str, Any] = {"named": (*models, *evaluations)} if "named" in known else {}
+    options: dict[str, Any] = {"named": named} if "named" in known else {}
     if axis is not None:
         if axis not in AXES:
             raise StudyError(f"no axis {axis!r}: choose {' or '.join(AXES)}")
         if "axis" not in known:
             raise StudyError(f"chart {name!r} has one axis: leave out --axis")
         options["axis"] = axis
-    with open_current(path) as con:
-        selection = select_one(con, models=models, evaluations=evaluations, corruptions=corruptions)
-        if published is not None:
-            options["published"] = published
-        if published and published_curves(con, selection).is_empty():
-            raise WarehouseError(
-                f"no published models on {selection.shared['dataset_label']} under these corruptions: load some with "
-                "`failmodes load … --published FILE.csv`; --published-of names their dataset"
-            )
-        whole = draw_selection(name, con, selection, frame=frame, **options)
-        drawn = whole if by is None else _split(whole, name, con, selection, by, frame, options)
-    for sentence in selection.exclusions:
-        note(sentence)
-    return replace(drawn, subtitle=" ".join([drawn.subtitle, *selection.exclusions]))
+    return options | ({} if published is None else {"published": published})
 
 
 def _split(
-    whole: "Figure", name: str, con: "duckdb.DuckDBPyConnection", selection: "Selection", by: str, frame: "Frame",
+    name: str, con: "duckdb.DuckDBPyConnection", selection: "Selection", by: str, frame: "Frame",
     options: dict[str, Any],
 ) -> "Figure":  # fmt: skip
     """The chart once per value of a column, with one title and caption."""
@@ -174,12 +192,22 @@ def _split(
     from failmodes.analysis.charts.style.frame import GAP_PX, lettered
     from failmodes.analysis.charts.style.theme import TITLE_PX
 
-    parts = parts_by(con, selection, by)
+    is_of_images = by not in OF_CORRUPTIONS and by not in selection.shared
+    parts = (parts_of_images if is_of_images else parts_by)(con, selection, by)
+    if is_of_images:
+        _check_of_images(name, "by", options.get("published"))
+        if "beside" in signature(_function(name, "chart")).parameters:
+            options = options | {"beside": tuple(parts.values())}
+    whole = draw_selection(name, con, selection, frame=frame, **options)
     columns = PARTS_ABREAST if frame.is_wide else 1
     width = (frame.width_px - GAP_PX * (columns - 1)) / columns
     plots = [
         draw_selection(
-            name, con, part, frame=frame._replace(width_px=width, part=number, has_letters=False), **options
+            name,
+            con,
+            part,
+            frame=frame._replace(width_px=width, part=number, has_letters=False),
+            **options,
         ).plot.properties(title=alt.Title(lettered(value, number, frame), fontSize=TITLE_PX, anchor="start"))
         for number, (value, part) in enumerate(parts.items())
     ]
@@ -191,19 +219,16 @@ def parts_by(con: "duckdb.DuckDBPyConnection", selection: "Selection", by: str) 
     """The parts of a selection by the value of a column, of its corruptions or of its evaluations.
 
     Raises:
-        StudyError: an unknown column, or one with a single value.
+        StudyError: the column has a single value.
     """
     value_of: dict[Any, str]
     if by in OF_CORRUPTIONS:
         stored = dict(con.sql(f"select corruption, {by} from corruptions").fetchall())
         field = "corruptions"
         value_of = {corruption: str(stored[corruption]) for corruption in selection.corruptions}
-    elif by in selection.shared:
+    else:
         field = "evaluations"
         value_of = {evaluation: str(evaluation.facts[by]) for evaluation in selection.evaluations}
-    else:
-        columns = (*OF_CORRUPTIONS, *selection.shared)
-        raise StudyError(f"no column {by!r}: {did_you_mean(by, columns, f'choose among {join_names(columns)}')}")
     filters: dict[str, Any] = {
         value: {field: tuple(evaluation for evaluation in value_of if value_of[evaluation] == value)}
         for value in value_of.values()
@@ -212,3 +237,38 @@ def parts_by(con: "duckdb.DuckDBPyConnection", selection: "Selection", by: str) 
     if len(parts) < 2:
         raise StudyError(f"nothing to split by {by!r}: its only value in this chart is {next(iter(parts))}")
     return parts
+
+
+def parts_of_images(con: "duckdb.DuckDBPyConnection", selection: "Selection", by: str) -> dict[str, "Selection"]:
+    """The parts of a selection by an attribute of its images: each group by name and number of images.
+
+    Raises:
+        StudyError: an unknown attribute, or one with a single value or more than MAX_PARTS.
+    """
+    from failmodes.analysis.statistics.attributes import MISSING, MISSING_NAME, attribute_columns, attribute_groups
+    from failmodes.analysis.statistics.filters import filtered_run, filtered_selection
+
+    if by not in (known := attribute_columns(con)):
+        columns = (*OF_CORRUPTIONS, *selection.shared, *known)
+        raise StudyError(f"no column {by!r}: {did_you_mean(by, columns, f'choose among {join_names(columns)}')}")
+    images = filtered_run(con, selection.ids[0], selection.filter).every_image
+    groups = attribute_groups(con, selection.shared["dataset_id"], by, images)
+    conditions = dict(zip(groups.names, groups.conditions, strict=True))
+    if len(groups.images(MISSING)):
+        conditions[MISSING_NAME] = groups.missing_condition
+    if not 2 <= len(conditions) <= MAX_PARTS:
+        values = f"its only value in this chart is {next(iter(conditions))}"
+        more = f"it has {len(conditions):,} values, a chart shows at most {MAX_PARTS}: choose some with --filter"
+        raise StudyError(f"nothing to split by {by!r}: {values if len(conditions) < 2 else more}")
+    parts = {name: filtered_selection(con, selection, condition) for name, condition in conditions.items()}
+    return {f"{name} ({format_count(part.image_count, 'image')})": part for name, part in parts.items()}
+
+
+def _check_of_images(name: str, option: str, published: bool | None) -> None:
+    """Refuse an option for a chart whose values are stored of all images alone, or with published models."""
+    if published:
+        raise StudyError(f"published models are of all images: leave out --published, or {option}")
+    if name not in OF_IMAGES:
+        raise StudyError(
+            f"chart {name!r} is of all images: leave out {option} (charts of some: {', '.join(OF_IMAGES)})"
+        )

@@ -22,7 +22,7 @@ from failmodes.runtime.process import limit_command
 from failmodes.runtime.progress import stages_shown
 from failmodes.runtime.storage.locations import default_location, find_warehouse, study_files
 from failmodes.runtime.terminal import announce_output, named, say, suggest
-from failmodes.warehouse.cli import READING_S, Command, CorruptionOption, TimeoutOption, WhereArgument
+from failmodes.warehouse.cli import READING_S, Command, CorruptionOption, FilterOption, TimeoutOption, WhereArgument
 from failmodes.warehouse.completion import complete_model
 from failmodes.warehouse.output_files import STDOUT, ForceOption, check_result, check_texts, result_file, write_texts
 
@@ -209,12 +209,13 @@ def chart(
     by: Annotated[
         str | None,
         typer.Option(
-            help="Draw the chart once per value of a column: corruption, corruption_group, or a column of "
-            "evaluation_labels such as architecture.",
+            help="Draw the chart once per value of a column: corruption, corruption_group, a column of "
+            "evaluation_labels such as architecture, class_name or a column of `images` (numbers by quartile).",
             metavar="COLUMN",
             rich_help_panel=ROWS,
         ),
     ] = None,
+    filter: FilterOption = "",
     published: Annotated[
         bool | None,
         typer.Option(
@@ -274,7 +275,7 @@ def chart(
     of_images = {"--image": image, "--recipe": recipe, "--seed": seed, "--severity": severity}
     of_warehouse = {
         "WHERE": where, "--model": model, "--evaluation": evaluation, "--by": by, "--published": published,
-        "--axis": axis,
+        "--axis": axis, "--filter": filter or None,
     }  # fmt: skip
     has_images = any(value is not None for value in of_images.values())
     with stages_shown("chart"):
@@ -289,6 +290,7 @@ def chart(
             drawn = draw_from_warehouse(
                 find_warehouse(where or default_location()), name, frame=frame, models=model or (),
                 evaluations=evaluation or (), corruptions=corruption or (), published=published, by=by, axis=axis,
+                filter=filter,
             )  # fmt: skip
         drawn = drawn.with_theme(theme)
         drawn = drawn if caption is None else replace(drawn, has_caption=caption)

@@ -169,6 +169,7 @@ class Warehouse:
         theme: Literal["light", "dark"] = "light",
         published: bool | None = None,
         by: str | None = None,
+        filter: str = "",
         axis: Literal["severity", "value"] | None = None,
         caption: bool | None = None,
         letters: bool = False,
@@ -187,8 +188,10 @@ class Warehouse:
             theme: 'light' or 'dark'.
             published: draw published models behind yours (curves, shapes); None: if the warehouse has any of the
                 dataset.
-            by: draw the chart once per value of a column: corruption, corruption_group, or a column of
-                evaluation_labels such as architecture.
+            by: draw the chart once per value of a column: corruption, corruption_group, a column of evaluation_labels
+                such as architecture; or, of accuracy, curves, predictions and ranking, `class_name` or a column of
+                `images` (see `table`).
+            filter: only the images that an SQL condition keeps (see `compare`), in these four charts.
             axis: 'severity', or for curves and onset 'value' of the levels, on their scale; None: severity.
             caption: draw title, subtitle and source, which `.title` and `.caption` have as text; None: only on a page.
             letters: begin the title of each panel with a letter.
@@ -210,6 +213,7 @@ class Warehouse:
         figure = draw_from_warehouse(
             self._path, name, frame=frame_of(layout, width, has_letters=letters), models=_names(model),
             evaluations=_names(evaluation), corruptions=_names(corruption), published=published, by=by, axis=axis,
+            filter=filter,
         )  # fmt: skip
         figure = figure.with_theme(theme)
         return figure if caption is None else replace(figure, has_caption=caption)

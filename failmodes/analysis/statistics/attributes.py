@@ -58,6 +58,11 @@ class AttributeGroups:
         """Images without a value."""
         return int((self.codes == MISSING).sum())
 
+    @property
+    def missing_condition(self) -> str:
+        """SQL of images without a value."""
+        return f"{_quoted(self.column)} is null"
+
     def images(self, code: int) -> NDArray[np.int64]:
         """The image_id of each image of a group, rising; MISSING: of those without a value."""
         chosen: NDArray[np.int64] = self.image_ids[self.codes == code]

@@ -45,8 +45,8 @@ class Headline(NamedTuple):
 
 @read_once
 def is_judged(con: duckdb.DuckDBPyConnection, selection: Selection) -> bool:
-    """Whether the stored findings are about the cells of a selection: all corruptions, at the same severities."""
-    return any(
+    """Whether the stored findings are about the cells of a selection: all corruptions, severities and images."""
+    return not selection.filter and any(
         set(selection.ids) <= set(judged.ids)
         and selection.corruptions == judged.corruptions
         and selection.severities == judged.severities
