@@ -32,7 +32,8 @@ from (
             coalesce(predictions.label_name, predictions.label::varchar) as label_name,
             coalesce(predicted_name, if(confidence is null, '{NO_PREDICTION}', '{OTHER_CLASS}')) as predicted_name
         ),
-        evaluation_labels.source_id, evaluation_labels.source_label, evaluation_labels.seed,
+        predictions.label_name as class_name, evaluation_labels.source_id, evaluation_labels.source_label,
+        evaluation_labels.seed,
         coalesce(corruptions.corruption_label, predictions.corruption) as corruption_label,
         corruptions.corruption_group, images.pixel_hash
     from predictions
