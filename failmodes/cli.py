@@ -22,6 +22,7 @@ from failmodes.analysis.commands.report import (
     save_report,
     shapes,
 )
+from failmodes.analysis.commands.slices import slices
 from failmodes.analysis.explorer.serving import explore_warehouse
 from failmodes.evaluate.cli import (
     DEFAULT_STUDY,
@@ -395,6 +396,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by section of the hel
         "schema": schema,
         "claims": claims,
         "shapes": shapes,
+        "slices": slices,
         "chart": chart,
         "images": images,
         "explore": explore,

@@ -276,6 +276,20 @@ class ShiftModelDifference(ModelDifference, UnderShift):
     """How much better or worse a model is than a baseline under a shift."""
 
 
+class RestDifference(OverCells):
+    """How much worse a metric is on the images of a filter than on all others, against a limit."""
+
+    takes_margin = True
+
+    relation: Literal["worse_than_rest"]
+
+    @model_validator(mode="after")
+    def _has_filter(self) -> "RestDifference":
+        if self.filter is None:
+            raise ValueError('worse_than_rest compares the images of a filter with all others: write filter = "…"')
+        return self
+
+
 class LargestDrop(InCells, MetricStatement):
     """That a metric worsens from clean images under one corruption, and more than under each other."""
 
@@ -325,7 +339,8 @@ class KindOfFinding(InCells):
 
 
 OF_METRICS = (
-    CellValue, CellDifference, Drop, CellModelDifference, LargestDrop, ShiftValue, ShiftModelDifference, Gap,
+    CellValue, CellDifference, Drop, CellModelDifference, RestDifference, LargestDrop,
+    ShiftValue, ShiftModelDifference, Gap,
 )  # fmt: skip
 FORMS: tuple[type[Statement], ...] = (*OF_METRICS, Shape, KindOfFinding)
 KEYS = {key: field for form in FORMS for key, field in form.model_fields.items()}
@@ -390,7 +405,8 @@ def _problem(kind: str, location: tuple[str, ...], given: object, **context: str
 
 
 AnyStatement = Annotated[
-    CellValue | CellDifference | Drop | CellModelDifference | LargestDrop | ShiftValue | ShiftModelDifference | Gap
+    CellValue | CellDifference | Drop | CellModelDifference | RestDifference | LargestDrop
+    | ShiftValue | ShiftModelDifference | Gap
     | Shape | KindOfFinding,
     BeforeValidator(as_statement),
 ]  # fmt: skip

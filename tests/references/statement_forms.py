@@ -31,6 +31,11 @@ FORMS: list[tuple[dict[str, Any], str]] = [
      'accuracy under fog on average over severities is at most 1 point better than that of "B"'),
     (FOG | {"baseline": "B", "relation": "worse_by_at_most", "limit": 0.01},
      'accuracy under fog on average over severities is at most 1 point worse than that of "B"'),
+    (FOG | {"relation": "worse_than_rest", "filter": "camera = 'B'", "severities": [3]},
+     "accuracy (images where camera = 'B') under fog at severity 3 is worse than on all other images"),
+    (FOG | {"relation": "worse_than_rest", "filter": "camera = 'B'", "limit": 0.05, "severities": [3]},
+     "accuracy (images where camera = 'B') under fog at severity 3 is more than 5 points worse than on all other "
+     "images"),
     (SHIFTED | {"relation": "gap_at_most", "limit": 0.05},
      "accuracy is at most 5 points worse under the shift CIFAR-10.1 than on clean images"),
     (SHIFTED | {"relation": "gap_at_least", "limit": 0.01, "model": "A"},

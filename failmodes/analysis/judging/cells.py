@@ -11,7 +11,7 @@ import duckdb
 from failmodes.analysis.evaluations.selection import EvaluationInfo, averaged_severities
 from failmodes.analysis.render.formatting import format_count
 from failmodes.analysis.statistics.difference import ModelMetrics
-from failmodes.analysis.statistics.filters import filtered
+from failmodes.analysis.statistics.filters import all_but, filtered
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, ModelRows, read_run
 from failmodes.analysis.statistics.shifts import classes_note
 from failmodes.ingest.corruptions.catalog import ALIASES, CORRUPTIONS, registered
@@ -24,6 +24,7 @@ from failmodes.ingest.statements import (
     LargestDrop,
     MetricStatement,
     ModelDifference,
+    RestDifference,
     UnderShift,
 )
 from failmodes.runtime.errors import QueryError, StudyError, did_you_mean, translated
@@ -322,6 +323,10 @@ def _on_filtered(models: ModelMetrics, statement: MetricStatement, place: str) -
     """The models on the images of a statement's filter; the given ones without a filter."""
     if statement.filter is None:
         return models
+    if isinstance(statement, RestDifference):
+        rest = statement.model_copy(update={"filter": all_but(statement.filter)})
+        sides = (_filtered(models.candidate, one, place) for one in (statement, rest))
+        return ModelMetrics(*sides, metrics=models.metrics)
     baseline = models.baseline and _filtered(models.baseline, statement, place)
     return ModelMetrics(_filtered(models.candidate, statement, place), baseline, metrics=models.metrics)
 

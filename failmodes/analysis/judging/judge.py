@@ -25,6 +25,7 @@ from failmodes.ingest.statements import (
     Gap,
     MetricStatement,
     ModelDifference,
+    RestDifference,
     Statement,
     WithLimit,
     check_share_limit,
@@ -37,10 +38,12 @@ from failmodes.warehouse.schema import DIFFERENCE_OF_SHARES, SHARE
 WORDS: tuple[Word, ...] = ("contradicted", "not_measurable", "inconclusive", "supported")
 DEFAULT_SCORE = "confidence"
 NOT_EVALUATED = "not evaluated"
+DIRECTED = (ModelDifference, Drop, Gap, RestDifference)  # forms about which direction is better
 
-# What is corrected for the number of decisions: the bound that contradicts; both ends of the interval (Bonferroni); or
-# p values of no difference (Holm 1979, Scandinavian Journal of Statistics 6, 65-70)
-Correction = Literal["contradictions", "intervals", "tests"]
+# What is corrected for the number of decisions: the bound that contradicts; both ends of the interval (Bonferroni);
+# p values of no difference (Holm 1979, Scandinavian Journal of Statistics 6, 65-70); or p values and both ends, for the
+# number of tests among which each statement was picked (Bonferroni)
+Correction = Literal["contradictions", "intervals", "tests", "search"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Question:
         measured: all cells whose metric enters the values.
         note: images and classes of a shift; empty for corruptions.
         distinct_count: distinct images of a cell; default: the effective number of them.
+        searched: tests among which a search picked it; 1 if it was stated.
     """
 
     statement: MetricStatement
@@ -94,6 +98,7 @@ class Question:
     measured: frozenset[CellKey] = frozenset()
     note: str = ""
     distinct_count: int | None = None
+    searched: int = 1
 
     @property
     def requirement(self) -> Requirement:
@@ -109,7 +114,7 @@ class Question:
     @property
     def refusal(self) -> str:
         """Why no value of it can be decided; '' if one can."""
-        if isinstance(self.statement, ModelDifference | Drop | Gap) and self.metric.higher_is_better is None:
+        if isinstance(self.statement, DIRECTED) and self.metric.higher_is_better is None:
             return f"{self.metric.name} has no better direction"
         return self.metric.refusal
 
@@ -188,15 +193,16 @@ def judge(
         correction: what is corrected for the number of decisions of the family.
     """
     comparisons = sum(statement.decision_count for statement in statements)
-    p_values = iter(_adjusted(statements) if correction == "tests" else ())
+    p_values = iter(_adjusted(statements, correction))
 
     def decided(question: Question, value: Value) -> Decision:
         measured = value.measure()
         if isinstance(measured, str):
             return Decision("not_measurable", value.cells, reason=measured)
+        among = {"tests": 1, "search": question.searched}.get(correction, comparisons)
         return decide(
-            measured, question.requirement, level, 1 if correction == "tests" else comparisons,
-            is_two_sided=is_two_sided, corrects_both=correction == "intervals", adjusted_p=next(p_values, None),
+            measured, question.requirement, level, among, is_two_sided=is_two_sided,
+            corrects_both=correction in ("intervals", "search"), adjusted_p=next(p_values, None),
             unit=question.unit, cells=value.cells, distinct_count=question.distinct_count, refusal=question.refusal,
         )  # fmt: skip
 
@@ -212,10 +218,17 @@ def judge(
     ]
 
 
-def _adjusted(statements: Sequence[Question | Verdict]) -> list[float]:
-    """The p value of each measurable value, with Holm's correction over all of them."""
-    values = [value.measure() for one in statements if isinstance(one, Question) for value in one.values]
-    return holm([value.p_value for value in values if not isinstance(value, str)])
+def _adjusted(statements: Sequence[Question | Verdict], correction: Correction) -> list[float]:
+    """The p value of each measurable value, corrected; empty where intervals decide."""
+    if correction not in ("tests", "search"):
+        return []
+    values = [
+        (value.measure(), one.searched) for one in statements if isinstance(one, Question) for value in one.values
+    ]
+    known = [(value.p_value, searched) for value, searched in values if not isinstance(value, str)]
+    if correction == "search":
+        return [min(1.0, p_value * searched) for p_value, searched in known]
+    return holm([p_value for p_value, _ in known])
 
 
 def _missing(question: Question) -> list[Decision]:
@@ -325,7 +338,7 @@ def question_of(statement: MetricStatement, evaluated: EvaluatedCells, models: M
     score = _known_score(statement, metric, place, models.metrics)
     if isinstance(statement, ModelDifference) and evaluated.baseline is None:
         raise StudyError(f"{place}: {statement.relation} requires a baseline: name one, or use at_least or at_most")
-    if metric.higher_is_better is None and isinstance(statement, ModelDifference | Drop | Gap):
+    if metric.higher_is_better is None and isinstance(statement, DIRECTED):
         raise StudyError(
             f"{place}: {metric.name} has no better direction: use at_least or at_most instead of {statement.relation}"
         )

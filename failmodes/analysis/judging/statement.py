@@ -22,6 +22,7 @@ from failmodes.ingest.statements import (
     MetricStatement,
     ModelDifference,
     OfCorruptions,
+    RestDifference,
     Shape,
     Statement,
     UnderShift,
@@ -32,7 +33,8 @@ from failmodes.warehouse.curve_shapes import SHAPES
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.schema import CLEAN, SHARE
 
-DIFFERENCES = (CellDifference, Drop, Gap, LargestDrop, ModelDifference)  # forms whose value is a difference of two
+# Forms whose value is a difference of two
+DIFFERENCES = (CellDifference, Drop, Gap, LargestDrop, ModelDifference, RestDifference)
 UNSIGNED = (Drop, Gap)  # those whose value has a direction of its own
 _ATTENTION_WORDS = {  # kind: as stated, and negated
     "attention_on_object": ("is on the object", "is not on the object"),
@@ -74,6 +76,8 @@ def requirement_of(statement: MetricStatement, metric: Metric) -> Requirement:
         return Requirement(limit if is_higher_better else -limit, not is_higher_better)
     if statement.relation == "better_by_at_least":
         return Requirement(limit if is_higher_better else -limit, is_higher_better, is_strict=not limit)
+    if isinstance(statement, RestDifference):
+        return Requirement(-limit if is_higher_better else limit, not is_higher_better, is_strict=True)
     is_least = statement.relation in ("at_least", "more_than", "drop_at_least", "gap_at_least", "largest_drop")
     return Requirement(limit, is_least, statement.relation in ("more_than", "less_than", "largest_drop"))
 
@@ -117,7 +121,7 @@ def _compared_terms(statement: MetricStatement, terms: list[Term], sign: float) 
         return [Term(CLEAN_CELL, sign), *(term._replace(weight=-sign * term.weight) for term in terms)]
     if isinstance(statement, Gap):  # the clean images are the candidate, those of the shift the baseline
         terms = [term._replace(weight=sign * term.weight) for term in terms]
-    if isinstance(statement, ModelDifference | Gap):
+    if isinstance(statement, ModelDifference | Gap | RestDifference):
         return [*terms, *(term._replace(weight=-term.weight, of_baseline=True) for term in terms)]
     return terms
 
@@ -180,6 +184,9 @@ def _of_metric(statement: MetricStatement, subject: str, where: str, *, is_share
             return f"{subject} {verb} by {extent} {margin} {where}"
         case Gap():
             return f"{subject} is {extent} {margin} worse {where} than on clean images"
+        case RestDifference():
+            more = f"more than {margin} " if statement.limit else ""
+            return f"{subject} {where} is {more}worse than on all other images"
         case ModelDifference():
             named = "the baseline" if statement.baseline is None else f'"{statement.baseline}"'
             side = "worse" if statement.relation == "worse_by_at_most" else "better"

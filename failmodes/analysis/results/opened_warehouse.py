@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from failmodes.analysis.judging.findings.collection import Findings
     from failmodes.analysis.results.comparison import ComparisonResult
     from failmodes.analysis.results.shown_images import ImageSheet
+    from failmodes.analysis.results.slices import SlicesResult
 MAX_LISTED = 6  # names of models or corruptions in the description of a warehouse
 
 
@@ -43,6 +44,7 @@ class Warehouse:
         >>> w.images("not correct order by confidence desc limit 12")
         >>> w.findings()
         >>> w.claims([{"metric": "accuracy", "corruptions": ["fog"], "relation": "at_least", "limit": 0.3}])
+        >>> w.slices(corruption="fog")
         >>> w.compare("ResNet-18", "DenseNet-121")
         >>> w.report("report.html")
     """
@@ -317,6 +319,55 @@ class Warehouse:
             return ClaimsResult(warehouse_claims(self._path, metrics=user_defined))
         stated = check_claims([claims] if isinstance(claims, Mapping) else claims, "claims()")
         return ClaimsResult(warehouse_claims(self._path, stated, metrics=user_defined) if stated else ())
+
+    def slices(
+        self,
+        *,
+        corruption: str | Sequence[str] | None = None,
+        severity: float | Sequence[float] | None = None,
+        model: str | Sequence[str] | None = None,
+        evaluation: str | Sequence[str] | None = None,
+        by: str | Sequence[str] | None = None,
+        depth: int | None = None,
+        min_images: int = 30,
+        filter: str = "",
+        clean_prediction: str = "",
+    ) -> "SlicesResult":
+        """Find slices of images that models predict correctly less often than all other images.
+
+        Slices are conjunctions of metadata, quartiles of image properties, and the true class. The probability that any
+        supported slice has no true difference is at most 5% over everything searched, corruptions and severities
+        included. See docs/slices.md.
+
+        Args:
+            corruption: only these corruptions; by default all, and clean images.
+            severity: only these severities.
+            model: only these models, by label.
+            evaluation: only these evaluations, by ID or its start.
+            by: attributes of images: `class_name` and columns of `images`; by default all.
+            depth: most conditions of a slice, 1 to 3; by default 3, less with many attributes.
+            min_images: fewest distinct images of a slice.
+            filter: only images that this SQL condition keeps, such as "camera = 'B'".
+            clean_prediction: only images whose clean image is predicted "correct", "incorrect" or as this class.
+
+        Raises:
+            StudyError: an unknown name, a number out of range, or no image or attribute is left.
+            QueryError: the filter is not a condition on images.
+            WarehouseError: there is no complete evaluation.
+
+        Examples:
+            >>> w.slices(corruption="fog")
+            >>> w.slices(by=["camera", "image_luminance"], depth=2).to_frame()
+        """
+        from failmodes.analysis.judging.slices import warehouse_slices
+        from failmodes.analysis.results.slices import SlicesResult, slice_options
+
+        options = slice_options(
+            corruption=corruption, severity=severity, by=by, depth=depth, min_images=min_images, filter=filter,
+            clean_prediction=clean_prediction,
+        )  # fmt: skip
+        parts = warehouse_slices(self._path, options, models=_names(model), evaluations=_names(evaluation))
+        return SlicesResult(parts)
 
     def compare(
         self,

@@ -132,6 +132,27 @@ def difference_of_groups(
     return _square_and_add((first, second), limits, np.zeros_like(first))
 
 
+def difference_of_changes(
+    groups: tuple[PairedCounts, PairedCounts], *, comparisons: int = 1, level: float = 0.95
+) -> tuple[Float64Array, Float64Array]:
+    """Interval of the paired difference of one group of images minus that of another: how much more its share changes.
+
+    Newcombe's limits of both are combined as those of two independent differences (Zou and Donner 2008, Statistics in
+    Medicine 27, 1693-1702).
+
+    Args:
+        groups: images of each pair (…), of two groups of different images.
+        comparisons: Bonferroni's correction: how many intervals hold together.
+        level: of the interval.
+
+    Returns:
+        Lower and upper ends, (…) each.
+    """
+    limits = [newcombe_interval(group, comparisons=comparisons, level=level) for group in groups]
+    values = groups[0].difference, groups[1].difference
+    return _square_and_add(values, limits, np.zeros_like(values[0]))
+
+
 def _square_and_add(
     shares: tuple[Float64Array, Float64Array],
     limits: Sequence[tuple[Float64Array, Float64Array]],

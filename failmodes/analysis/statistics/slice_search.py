@@ -53,12 +53,13 @@ class GroupedImages:
     @property
     def correct_counts(self) -> Integers:
         """(C,) correct images of each cell."""
-        return self.correct.sum(axis=0).astype(np.int64)
+        counts: Integers = self.correct.sum(axis=0).astype(np.int64)
+        return counts
 
     def images_of(self, groups: ArrayLike) -> Bools:
         """(N,) whether each image is in all groups of a slice."""
         kept = np.asarray(groups)
-        images: Bools = self.members[:, kept[kept != NO_GROUP]].all(axis=1)
+        images: Bools = np.asarray(self.members[:, kept[kept != NO_GROUP]].all(axis=1))
         return images
 
 
@@ -111,7 +112,8 @@ class Candidates(NamedTuple):
     @property
     def depths(self) -> Integers:
         """(K,) number of conditions."""
-        return (self.groups != NO_GROUP).sum(axis=1)
+        counts: Integers = (self.groups != NO_GROUP).sum(axis=1)
+        return counts
 
     def take(self, chosen: NDArray[np.bool_] | Integers) -> "Candidates":
         """Some of them."""

@@ -1,0 +1,178 @@
+"""Slices of a warehouse: a planted slice in Python, the command and all formats; what it refuses; one image a group."""
+
+import json
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import polars as pl
+import pytest
+from installed_script import failmodes
+from scipy.stats import fisher_exact
+
+import failmodes as package
+from failmodes.analysis.results.opened_warehouse import Warehouse
+from failmodes.runtime.errors import QueryError, StudyError
+
+IMAGES, CLASSES = 1_200, 4
+
+
+def table(seed: int = 0, *, model: str = "Net", effect: float = 0.5) -> pl.DataFrame:
+    """Predictions for images of three cameras by day and night; those of camera B at night fail under fog."""
+    rng = np.random.default_rng(7)
+    labels = rng.integers(0, CLASSES, IMAGES)
+    facts = {
+        "camera": rng.choice(["A", "B", "O'Hara"], IMAGES),
+        "time": rng.choice(["day", "night"], IMAGES),
+        "distance_m": rng.gamma(2, 10, IMAGES).round(1),
+    }
+    fails = (facts["camera"] == "B") & (facts["time"] == "night")
+    rng = np.random.default_rng(seed)
+    frames = []
+    for corruption, severity in [("none", 0), ("fog", 1), ("fog", 3), ("snow", 1), ("snow", 3)]:
+        correct = rng.random(IMAGES) < 0.95 - 0.05 * severity
+        if corruption == "fog":
+            correct &= ~(fails & (rng.random(IMAGES) < effect))
+        predicted = np.where(correct, labels, (labels + 1) % CLASSES)
+        frames.append(
+            pl.DataFrame({
+                "image": [f"{index}.png" for index in range(IMAGES)], "label": [f"class {label}" for label in labels],
+                "prediction": [f"class {label}" for label in predicted], "corruption": corruption,
+                "severity": severity, "model": model, **facts,
+            })
+        )  # fmt: skip
+    return pl.concat(frames)
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+    folder = tmp_path_factory.mktemp("slices") / "mine"
+    return package.import_predictions(table(), to=folder)
+
+
+def test_the_planted_slice_is_first_and_worse_only_under_fog(opened: Warehouse) -> None:
+    first, *others = opened.slices()
+    assert first.condition == "camera = 'B' and time = 'night'"
+    assert (first.corruption, first.verdict, first.on_clean) == ("fog", "supported", "not worse")
+    assert first.low < first.difference < first.high < 0
+    assert all(row.verdict == "inconclusive" for row in others)
+    rows = opened.sql(first.query)
+    assert len(rows) == first.images
+    assert rows["correct"].mean() == pytest.approx(first.accuracy)
+    cell = table().filter(pl.col("corruption") == "fog", pl.col("severity") == first.severity)
+    inside = ((pl.col("camera") == "B") & (pl.col("time") == "night")).alias("inside")
+    counts = cell.group_by(inside).agg(
+        correct=(pl.col("label") == pl.col("prediction")).sum(), count=pl.len()
+    ).sort("inside", descending=True)  # fmt: skip
+    (hits, size), (other_hits, other_size) = counts.select("correct", "count").rows()
+    assert first.rest_accuracy == pytest.approx(other_hits / other_size)
+    contingency = [[hits, size - hits], [other_hits, other_size - other_hits]]
+    comparisons = first.p / fisher_exact(contingency, alternative="less").pvalue
+    assert comparisons / 15 == pytest.approx(round(comparisons / 15), rel=1e-6)  # slices by 5 cells and 3 depths
+    assert comparisons > 500
+
+
+def test_options_restrict_what_is_searched(opened: Warehouse) -> None:
+    everything = opened.slices()
+    by_camera = opened.slices(corruption="fog", severity=3, by="camera, time", depth=1)
+    assert {row.corruption for row in by_camera} == {"fog"}
+    assert {row.severity for row in by_camera} == {3.0}
+    assert all(" and " not in row.slice for row in by_camera)
+    searched = by_camera.document.data["searched"][0]
+    assert (searched["attributes"], searched["cells"], searched["slices"]) == (["camera", "time"], 1, 5)
+    assert searched["tests"] == 5 < everything.document.data["searched"][0]["tests"]
+    assert len(opened.slices(min_images=400, by=["camera"])) <= 3
+    at_night = opened.slices(filter="time = 'night'", corruption="fog")
+    assert at_night[0].condition == "camera = 'B'"
+    assert at_night.document.data["searched"][0]["images"] == int((table()["time"] == "night").sum()) / 5
+    correct = opened.slices(clean_prediction="correct")
+    assert correct[0].condition == everything[0].condition
+    assert "none" not in {row.corruption for row in correct}
+    assert opened.slices(clean_prediction="class 1", corruption="fog", by="class_name") is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"by": "cammera"}, "did you mean 'camera'"),
+        ({"depth": 4}, "1 to 3"),
+        ({"min_images": 0}, "number of images"),
+        ({"severity": "3"}, "expected numbers"),
+        ({"severity": 2}, "severities are 1, 3"),
+        ({"corruption": "fgo"}, "did you mean 'fog'"),
+        ({"model": "Nett"}, "did you mean 'Net'"),
+        ({"clean_prediction": "clas 1"}, "did you mean 'class 1'"),
+        ({"filter": "camera = 'X'"}, "no evaluated image matches"),
+    ],
+)
+def test_what_is_unknown_is_named_with_the_fix(opened: Warehouse, options: dict, said: str) -> None:
+    with pytest.raises(StudyError, match=said):
+        opened.slices(**options)
+
+
+def test_a_filter_is_one_condition(opened: Warehouse) -> None:
+    with pytest.raises(QueryError):
+        opened.slices(filter="true); drop table images --")
+
+
+def test_tests_of_several_models_are_corrected_together(opened: Warehouse, tmp_path: Path) -> None:
+    both = package.import_predictions(pl.concat([table(), table(1, model="Other", effect=0.0)]), to=tmp_path / "both")
+    alone = opened.slices()
+    found = both.slices()
+    assert {row.model_label for row in found if row.verdict == "supported"} == {"Net"}
+    assert found[0].p == pytest.approx(2 * alone[0].p)
+    assert "No slice of Other" in found.to_text()
+    assert both.slices(model="Other")[0].verdict == "inconclusive"
+
+
+def test_duplicates_count_as_one_image(opened: Warehouse, tmp_path: Path) -> None:
+    """The second half of the images are copies of the first, as their hashes say."""
+    path = tmp_path / "copies.duckdb"
+    path.write_bytes(opened.path.read_bytes())
+    with duckdb.connect(path) as con:
+        con.execute(f"update images set pixel_hash = format('{{:032}}', image_id % {IMAGES // 2})")
+    searched = package.open(path).slices().document.data["searched"][0]
+    assert (searched["images"], searched["distinct_images"]) == (IMAGES, IMAGES // 2)
+
+
+def test_the_command_prints_and_writes_every_format(opened: Warehouse, tmp_path: Path) -> None:
+    where = opened.path
+    printed = failmodes("slices", where, folder=tmp_path).stdout
+    assert "camera = B and time = night" in printed
+    assert "not on clean images" in printed
+    rows = opened.slices()
+    failmodes("slices", where, "-o", "slices.csv", folder=tmp_path)
+    content = json.loads(rows.to_json())
+    assert rows.save(tmp_path / "slices.md").read_text() == rows.to_markdown()
+    assert content["slices"][0]["condition"] == rows[0].condition
+    assert content["command"] == "slices"
+    csv = pl.read_csv(tmp_path / "slices.csv")
+    assert csv["images"].to_list() == [row.images for row in rows]
+    assert csv["p"].to_list() == pytest.approx([row.p for row in rows])
+    by_hand = duckdb.sql(f"attach '{where}' as w (read_only); use w; {rows[0].query}").pl()
+    assert len(by_hand) == rows[0].images
+
+
+def test_the_command_refuses_in_one_line(opened: Warehouse, tmp_path: Path) -> None:
+    for options in (["--format", "yaml"], ["--filter", "camera"], ["-o", "x.parquet"]):
+        done = failmodes("slices", opened.path, *options, folder=tmp_path, expect=2)
+        assert len(done.stderr.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_slice_is_a_statement_of_claims(opened: Warehouse) -> None:
+    stated = {"metric": "accuracy", "corruptions": ["fog"], "severities": [3], "relation": "worse_than_rest"}
+    worse, by_far, elsewhere = opened.claims([
+        stated | {"filter": "camera = 'B' and time = 'night'"},
+        stated | {"filter": "camera = 'B' and time = 'night'", "limit": 0.6},
+        stated | {"filter": "camera = 'B' and time = 'day'"},
+    ])  # fmt: skip
+    cell = table().filter(pl.col("corruption") == "fog", pl.col("severity") == 3)
+    correct = pl.col("label") == pl.col("prediction")
+    inside = (pl.col("camera") == "B") & (pl.col("time") == "night")
+    difference = cell.filter(inside).select(correct.mean()).item() - cell.filter(~inside).select(correct.mean()).item()
+    assert worse.value == pytest.approx(difference)
+    assert (worse.verdict, by_far.verdict) == ("supported", "contradicted")
+    assert elsewhere.verdict != "supported"
+    with pytest.raises(StudyError, match="write filter ="):
+        opened.claims(stated)
