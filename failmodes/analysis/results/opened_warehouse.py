@@ -107,7 +107,7 @@ class Warehouse:
             note(hint)
         return rows
 
-    def table(self, name: str, /, *, by: str | None = None, **filters: object) -> "pl.DataFrame":
+    def table(self, name: str, /, *, by: str | None = None, filter: str = "", **filters: object) -> "pl.DataFrame":
         """Rows of a table or view that match all filters, sorted by model, corruption and severity.
 
         The rows of `predictions` and `attention`, one per image, keep their stored order. If no row matches, a line on
@@ -118,13 +118,14 @@ class Warehouse:
             by: compute a view of metrics for groups of images: by `class_name` or a column of `images`, such as
                 metadata or "image_luminance". Its name is that of a further first column, null for images without a
                 value; numbers and dates with more than 8 values are cut into quartiles, whose bounds are their names.
+            filter: compute a view of metrics for only the images that an SQL condition keeps (see `compare`).
             **filters: by column a value (equal), a list or tuple (one of them) or None (null). Severities may be int,
                 float or Decimal.
 
         Raises:
             QueryError: unknown table, view or column, a value of another type than its column, or a view that is not
-                computed for groups.
-            StudyError: `by` is no column of `images`, or has more than 200 values.
+                computed for some of the images; or `filter` is not a condition.
+            StudyError: `by` is no column of `images`, or has more than 200 values; or no image matches the filter.
 
         Examples:
             >>> w.table("accuracy_by_severity", by="camera", corruption="fog")
@@ -133,12 +134,12 @@ class Warehouse:
         """
         from failmodes.warehouse.database.query import read_rows, unknown_filters
 
-        if by is None:
+        if by is None and not filter:
             rows = read_rows(self._path, name, filters)
         else:
-            from failmodes.analysis.statistics.views_of_images import rows_by_attribute
+            from failmodes.analysis.statistics.views_of_images import rows_of_images
 
-            rows = rows_by_attribute(self._path, name, by, filters)
+            rows = rows_of_images(self._path, name, filters, by=by, condition=filter)
         for hint in unknown_filters(self._path, name, filters) if rows.is_empty() else ():
             note(hint)
         return rows

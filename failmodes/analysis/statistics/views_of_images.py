@@ -16,7 +16,7 @@ import pyarrow as pa
 from failmodes.analysis.evaluations.selection import Selection, read_for_selection, rows_for_selection
 from failmodes.analysis.statistics.attributes import MISSING, AttributeGroups, attribute_groups
 from failmodes.analysis.statistics.filters import filtered_run
-from failmodes.analysis.statistics.run_rows import RunRows, read_run
+from failmodes.analysis.statistics.run_rows import RunRows
 from failmodes.runtime.errors import QueryError, StudyError
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse, read_once
 from failmodes.warehouse.database.query import matching_rows
@@ -38,6 +38,8 @@ NEEDED = (
     "attention", "cell_predictions", "classes", "evaluation_labels", "evaluations", "images", "prediction_facts",
     "sources",
 )  # fmt: skip
+# Columns of a view that choose what is computed for it
+KEYS = ("evaluation_id", "model_label", "dataset_label", "corruption", "corruption_group")
 MAX_GROUPS = 200
 _TEXTS = re.compile(r"'(\w+)'")
 
@@ -52,49 +54,84 @@ def read_view(con: duckdb.DuckDBPyConnection, view: str, selection: Selection) -
         return rows_for_selection(con, view, selection)
 
 
-def rows_by_attribute(path: Path, view: str, by: str, filters: Mapping[str, object]) -> pl.DataFrame:
-    """The rows of a view for each group of images, with its name in a further first column; null without a value.
+def rows_of_images(
+    path: Path, view: str, filters: Mapping[str, object], *, by: str | None = None, condition: str = ""
+) -> pl.DataFrame:
+    """The rows of a view for some of the images, or for each of several groups of them.
 
     Args:
         path: the DuckDB file.
         view: one of VIEWS.
-        by: an attribute of images (see `attribute_groups`); quartiles are those of the images of each evaluation.
         filters: as of `read_rows`.
+        by: an attribute of images (see `attribute_groups`), whose groups are named in a further first column, null for
+            images without a value; quartiles are those of the images of each evaluation.
+        condition: only images that this filter keeps (see `filtered_run`).
 
     Raises:
-        QueryError: a view that is not of single cells, or as of `read_rows`.
-        StudyError: an unknown attribute, or one with more than MAX_GROUPS groups.
+        QueryError: a view that is not of single cells, a filter that is no condition on images, or as of `read_rows`.
+        StudyError: an unknown attribute, or one with more than MAX_GROUPS groups; or no image matches the filter.
     """
     check_known(view)
     if view not in VIEWS:
-        raise QueryError(f"{view} is not computed by an attribute of images: expected one of {', '.join(VIEWS)}")
+        raise QueryError(f"{view} is not computed for some of the images: expected one of {', '.join(VIEWS)}")
     with open_warehouse(path, [view, *NEEDED]) as con:
-        whole = matching_rows(con, view, filters)
-        if by in whole.columns:
+        empty = matching_rows(con, view, filters).clear()  # says which filter is wrong
+        if by in empty.columns:
             raise StudyError(f"{view} has the column {by} itself: leave out by={by!r}")
-        runs = [read_run(con, evaluation_id) for evaluation_id in sorted(set(whole["evaluation_id"]))]
-        groups = {run.evaluation_id: _groups(con, run, by) for run in runs}
+        keys = {name: value for name, value in filters.items() if name in KEYS}
+        whole = matching_rows(con, view, keys)
         corruptions = [*whole["corruption"].unique(), CLEAN]
-        parts = [whole.clear().select(pl.lit(None, pl.String).alias(by), pl.all())]
-        for code in [*range(max((len(one.names) for one in groups.values()), default=0)), MISSING]:
-            images = {key: one.images(code) for key, one in groups.items()}
-            chosen = [run.of_images(images[run.evaluation_id]) for run in runs if len(images[run.evaluation_id])]
-            if not chosen:
-                continue
-            names = {key: one.names[code] for key, one in groups.items() if MISSING < code < len(one.names)}
+        runs = _filtered_runs(con, sorted(set(whole["evaluation_id"])), condition)
+        parts = [empty if by is None else empty.select(pl.lit(None, pl.String).alias(by), pl.all())]
+        for names, chosen in [(None, runs)] if by is None else _by_group(con, runs, by):
             with _computed(con, view, chosen, corruptions):
                 rows = matching_rows(con, view, filters)
-            named = pl.col("evaluation_id").replace_strict(names, default=None, return_dtype=pl.String)
-            parts.append(rows.select(named.alias(by), pl.all()))
-    keys = [name for name in ("model_label", "corruption", "severity") if name in whole.columns]
-    return pl.concat(parts).sort(keys, maintain_order=True)
+            if by is not None:
+                name = pl.col("evaluation_id").replace_strict(names, default=None, return_dtype=pl.String)
+                rows = rows.select(name.alias(by), pl.all())
+            parts.append(rows)
+    order = [name for name in ("model_label", "corruption", "severity") if name in whole.columns]
+    return pl.concat(parts).sort(order, maintain_order=True)
+
+
+def _filtered_runs(con: duckdb.DuckDBPyConnection, ids: Sequence[str], condition: str) -> list[RunRows]:
+    """Those evaluations that have images which a filter keeps.
+
+    Raises:
+        StudyError: none has.
+    """
+    runs = []
+    refused: StudyError | None = None
+    for evaluation_id in ids:
+        try:
+            runs.append(filtered_run(con, evaluation_id, condition))
+        except StudyError as error:
+            refused = error
+    if refused and not runs:
+        raise refused
+    return runs
+
+
+def _by_group(
+    con: duckdb.DuckDBPyConnection, runs: Sequence[RunRows], by: str
+) -> Iterator[tuple[dict[str, str | None], list[RunRows]]]:
+    """The evaluations on the images of each group, with its name by evaluation; None for images without a value."""
+    groups = [_groups(con, run, by) for run in runs]
+    for code in [*range(max((len(one.names) for one in groups), default=0)), MISSING]:
+        names: dict[str, str | None] = {}
+        chosen = []
+        for run, one in zip(runs, groups, strict=True):
+            if len(images := one.images(code)):
+                chosen.append(run.of_images(images))
+                names[run.evaluation_id] = None if code == MISSING else one.names[code]
+        if chosen:
+            yield names, chosen
 
 
 def _groups(con: duckdb.DuckDBPyConnection, run: RunRows, by: str) -> AttributeGroups:
     """The groups of the images of an evaluation."""
-    (dataset_id,) = fetch_first(
-        con, "select dataset_id from evaluations where evaluation_id = ?", [run.evaluation_id]
-    ) or ("",)
+    dataset_of = "select dataset_id from evaluations where evaluation_id = ?"
+    (dataset_id,) = fetch_first(con, dataset_of, [run.evaluation_id]) or ("",)
     groups = attribute_groups(con, dataset_id, by, run.every_image)
     if len(groups.names) > MAX_GROUPS:
         raise StudyError(
