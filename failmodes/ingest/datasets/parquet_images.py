@@ -3,7 +3,7 @@
 import json
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -91,14 +91,17 @@ class ParquetImages:
 
     def _block(self, block: _Block, rows: int) -> list[bytes]:
         """A block, from memory or read on from the last one of its row group."""
-        with self._lock, _errors(self.files[block.file]):
+        with self._lock:
             while block not in self._blocks:
                 following = self._reading[0] if self._reading else None
                 if following is None or following[:2] != block[:2] or following.number > block.number:
                     following = block._replace(number=0)
                     self._reading = following, self._batches(following, rows)
                 _, batches = self._reading or (following, iter(()))
-                self._blocks[following] = _contents(next(batches).column(0))
+                batch = next(batches, None)
+                if batch is None:
+                    raise DataError(f"{self.files[block.file]} has fewer images than it states: download it again")
+                self._blocks[following] = _contents(batch.column(0))
                 self._reading = following._replace(number=following.number + 1), batches
                 while len(self._blocks) > KEPT_BLOCKS:
                     self._blocks.popitem(last=False)
@@ -109,17 +112,19 @@ class ParquetImages:
             yield from file.iter_batches(rows, row_groups=[block.group], columns=[self._column], use_threads=False)
 
 
-def open_parquet(path: Path) -> pq.ParquetFile:
-    """Open a Parquet file; a context manager.
+@contextmanager
+def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file for reading in this context.
 
     Raises:
-        DataError: it is missing, damaged or truncated.
+        DataError: it is missing, damaged or truncated, also where that shows within the context.
     """
-    with _errors(path):
+    with data_errors(path, "is cut short or damaged", ": write or download it again"):
         check_regular(path)
-        return pq.ParquetFile(
+        with pq.ParquetFile(
             path, buffer_size=BUFFER_BYTES, page_checksum_verification=True, thrift_container_size_limit=MAX_ITEMS
-        )
+        ) as file:
+            yield file
 
 
 def column_names(path: Path) -> list[str]:
@@ -152,8 +157,7 @@ def read_columns(files: Sequence[Path], names: Sequence[str]) -> pa.Table:
             parts = [group.column(place) for group in groups for place in range(group.num_columns)]
             wanted = [part.total_uncompressed_size for part in parts if part.path_in_schema.split(".")[0] in names]
             check_memory(sum(wanted), str(path))
-            with _errors(path):
-                tables.append(file.read(columns=list(names)).replace_schema_metadata(None))
+            tables.append(file.read(columns=list(names)).replace_schema_metadata(None))
     return pa.concat_tables(tables, promote_options="permissive")
 
 
@@ -165,7 +169,7 @@ def image_paths(files: Sequence[Path], column: str) -> list[str | None]:
     """
     paths: list[str | None] = []
     for path in files:
-        with open_parquet(path) as file, _errors(path):
+        with open_parquet(path) as file:
             kind = file.schema_arrow.field(column).type
             if pa.types.is_struct(kind) and any(field.name == PATH and is_text(field.type) for field in kind):
                 of_file = file.read(columns=[f"{column}.{PATH}"]).column(0).combine_chunks()
@@ -228,7 +232,3 @@ def _check_same_types(schema: pa.Schema, first: pa.Schema, path: Path, first_pat
 def _contents(column: Any) -> list[bytes]:
     values = column.field(BYTES) if pa.types.is_struct(column.type) else column
     return [value or b"" for value in values.to_pylist()]
-
-
-def _errors(path: Path) -> AbstractContextManager[None]:
-    return data_errors(path, "is cut short or damaged", ": write or download it again")
