@@ -96,7 +96,7 @@ check-dist: $(INSTALLED)
 audit:
 	$(PYTHON) -m venv $(AUDIT)
 	$(AUDIT)/bin/python -m pip install --quiet --no-compile pip-audit
-	$(PYTHON) .ci/floors.py images remote explore evaluate timm onnx transformers open-clip ray > $(AUDIT)/floors.txt
+	$(PYTHON) .ci/floors.py images remote explore evaluate timm onnx transformers open-clip datasets ray > $(AUDIT)/floors.txt
 	$(AUDIT)/bin/python .ci/audit.py .ci/build_requirements.txt $(AUDIT)/floors.txt
 
 # Ratios to a peer or a limit of the same run, about 20 minutes; JSON=path writes them as a list too, ONLY=warehouse measures

@@ -39,7 +39,7 @@ class HuggingFaceImages:
             dataset: a `datasets.Dataset`.
             column: of the images.
             label: name of the dataset in errors.
-            follow_paths: whether an image may be another file, which a stranger's dataset must not name.
+            follow_paths: whether an image may be another file, which a saved dataset from outside must not name.
 
         Raises:
             DataError: the column does not hold images.
