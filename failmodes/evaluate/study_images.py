@@ -12,6 +12,7 @@ from failmodes.ingest.corruptions.apply import ImageIds
 from failmodes.ingest.corruptions.pixels import Images
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.layout import open_dataset
+from failmodes.runtime.errors import StudyError
 from failmodes.runtime.storage.locations import STUDY_FILE, default_location, read_toml
 
 
@@ -31,12 +32,14 @@ class StudyImages:
                 stays beside the file.
 
         Raises:
-            StudyError: the file is not a valid study, or it was not named and uses custom code.
+            StudyError: the file is not a valid study, or it was not named and uses custom code or a library's dataset.
         """
         self.path = path
         content = {key: value for key, value in read_toml(path).items() if key not in ("models", "results")}
         if not is_named:
             content["output"] = "."
+            if "name" in (content.get("dataset") or {}):  # a download, or files that a library unpickles
+                raise StudyError(f"{path} uses a dataset of the hub or of torchvision: name the study file")
         self._study: Study = check_study(
             content, path.resolve().parent, str(path), require_models=False, own_code=is_named
         )

@@ -47,6 +47,11 @@ def test_a_study_beside_a_warehouse_is_found_and_runs_no_code(tmp_path: Path, mo
     assert "strange_code" not in sys.modules
     assert sys.path == before
     write(tmp_path, 'names = ["fog"]')
+    of_hub = STUDY.replace('kind = "digits"', 'kind = "huggingface"\nname = "somebody/images"')
+    (tmp_path / "study.toml").write_text(of_hub + 'names = ["fog"]')
+    with pytest.raises(StudyError, match="uses a dataset of the hub"):
+        open_study_images(warehouse, warehouse)
+    write(tmp_path, 'names = ["fog"]')
     assert open_study_images(warehouse, warehouse) is not None
     assert sys.path == before
     digits, images = open_digits("test"), StudyImages(tmp_path / "study.toml", is_named=True)
