@@ -38,7 +38,8 @@ class StudyImages:
         content = {key: value for key, value in read_toml(path).items() if key not in ("models", "results")}
         if not is_named:
             content["output"] = "."
-            if "name" in (content.get("dataset") or {}):  # a download, or files that a library unpickles
+            table = content.get("dataset")
+            if isinstance(table, dict) and "name" in table:  # a download, or files that a library unpickles
                 raise StudyError(f"{path} uses a dataset of the hub or of torchvision: name the study file")
         self._study: Study = check_study(
             content, path.resolve().parent, str(path), require_models=False, own_code=is_named
