@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from built_once import built_once
 from checkpoint_comparisons import CORRUPTIONS, FALLS
+from described_images import describe_images, described
 from opened_results import Opened, opened_once
 from PIL import Image
 from repeated_images import write_repeated
@@ -106,6 +107,18 @@ def shaped_warehouse(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFact
         derive(folder / "warehouse.duckdb", resamples=QUICK.resamples)
 
     return built_once(tmp_path_factory, "shaped", build)[0] / "warehouse.duckdb"
+
+
+@pytest.fixture(scope="session")
+def with_metadata(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    """Alpha and Beta on 160 images with metadata and a measured property."""
+
+    def describe(made: Synthetic) -> None:
+        describe_images(made, described(160))
+
+    options = {"corruptions": ("fog", "contrast"), "severities": (1, 3, 5), "images": 160, "resamples": 200}
+    with opened_once(tmp_path_factory, "with-metadata", describe, **options) as it:
+        yield it
 
 
 @pytest.fixture(scope="session")
