@@ -105,7 +105,7 @@ class CheckedTable:
             yield "no confidence: no calibration, no failure prediction"
         if self.table.outputs is None:
             yield "no logits of all classes: no log-loss, top-5 accuracy or temperature"
-        if not self.dataset.pixel_hashes:
+        if not self.dataset.of_pixels:
             yield "no pixels: no distortion, thumbnails or attention"
 
 

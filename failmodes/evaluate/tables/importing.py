@@ -216,7 +216,7 @@ def _metadata(
 ) -> tuple[dict[str, pa.Array], tuple[str, ...]]:
     """Columns that are constant by image, and the names of the others."""
     constant: dict[str, pa.Array] = {}
-    left_out = []
+    left_out = [*table.varying]
     for name, column in table.others.items():
         codes = np.full(count, NO_TEXT, np.int32)
         codes[images] = column.codes

@@ -42,6 +42,7 @@ MAX_ROWS = 2**31 - 1
 BYTES_PER_CODE = 16  # of memory per row and column while checks run
 JSON_GROWTH = 4  # memory of a file of JSON lines, as a multiple of its size
 NUMBERS: tuple[Role, ...] = ("confidence",)  # roles that are read as numbers, others as text
+FIRST_COMPARED_ROWS = 1 << 18  # after which columns are compared with images, and again whenever rows have doubled
 NO_TEXT = -1  # code of an empty text
 
 
@@ -112,7 +113,8 @@ class PredictionTable(NamedTuple):
         parts: the tables.
         texts: columns of texts by role.
         confidence: (N,) float64, NaN if missing; None without.
-        others: further columns.
+        others: further columns, except those with more values than there are images.
+        varying: names of these exceptions, which cannot be constant by image.
         outputs: (N, C) float64 outputs of all classes, mapped from an anonymous file; None without.
     """
 
@@ -121,6 +123,7 @@ class PredictionTable(NamedTuple):
     texts: dict[Role, Texts]
     confidence: NDArray[np.float64] | None
     others: dict[str, Texts]
+    varying: tuple[str, ...]
     outputs: NDArray[np.float64] | None
 
     def __len__(self) -> int:
@@ -210,6 +213,8 @@ class _Collected:
         self.row_count = 0
         self._texts: dict[str, list[pa.Array]] = {}
         self._started: dict[str, int] = {}  # rows before the first batch with the column
+        self._varying: dict[str, None] = {}
+        self._compared_rows = FIRST_COMPARED_ROWS
         self._confidence: list[NDArray[np.float64]] = []
         self._class_count = limits.class_count
         self._file: BinaryIO | None = None
@@ -224,8 +229,12 @@ class _Collected:
             else:
                 self._add_texts(f"role {role}", source.name, batch.column(roles[role]), roles[role])
         for name in source.columns.others:
-            self._add_texts(f"column {name}", source.name, batch.column(name), name)
+            if name not in self._varying:
+                self._add_texts(f"column {name}", source.name, batch.column(name), name)
         self._complete(self.row_count + batch.num_rows)
+        if self.row_count + batch.num_rows >= self._compared_rows and "image" in roles:
+            self._compared_rows = 2 * (self.row_count + batch.num_rows)
+            self._leave_out_varying()
         if source.columns.kind is not None:
             self._write(self._as_outputs(source, batch))
         self.row_count += batch.num_rows
@@ -243,6 +252,7 @@ class _Collected:
             {role: texts[f"role {role}"] for role in self.columns.roles if role not in NUMBERS},
             np.concatenate(self._confidence) if self._confidence else None,
             {key.removeprefix("column "): column for key, column in texts.items() if key.startswith("column ")},
+            tuple(self._varying),
             outputs,
         )
 
@@ -251,6 +261,18 @@ class _Collected:
             self._texts[key] = []
             self._started[key] = self.row_count
         self._texts[key].append(_as_texts(subject, name, column))
+
+    def _leave_out_varying(self) -> None:
+        """Forget columns with more values than images so far: measurements would take more memory than all others."""
+        distinct = {}
+        for key in [key for key in self._texts if key == "role image" or key.startswith("column ")]:
+            unified = pa.chunked_array(self._texts[key]).unify_dictionaries()
+            self._texts[key] = list(unified.chunks)
+            distinct[key] = len(unified.chunk(0).dictionary)
+        for key, count in distinct.items():
+            if count > distinct["role image"] + 1:  # an empty text too
+                self._varying[key.removeprefix("column ")] = None
+                del self._texts[key], self._started[key]
 
     def _check_size(self, subject: str, row_count: int) -> None:
         """Refuse more rows than are allowed, or than fit into memory, before a file is read to its end."""

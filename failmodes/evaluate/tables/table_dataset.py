@@ -4,7 +4,7 @@ A later table may add images and classes: they follow the stored ones, whose num
 need no change.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from failmodes.ingest.datasets.dataset import MAX_CLASSES, MAX_IMAGES, class_rows, image_rows
 from failmodes.ingest.datasets.metadata import metadata_types
+from failmodes.ingest.datasets.pixel_index import MEASURED
 from failmodes.runtime.errors import DataError
 from failmodes.runtime.hashing import fingerprint_of, identity_of
 from failmodes.runtime.storage.files import StorePath, delete, exists
@@ -36,6 +37,7 @@ from failmodes.warehouse.shards.inventory import read_rows
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 
+OF_PIXELS = ("pixel_hash", *MEASURED, "image_width_px", "image_height_px", "image_aspect", "file_bytes")
 NOTE = "images of an imported table, known by name"
 
 
@@ -49,7 +51,8 @@ class TableDataset:
         labels: (N,) int64 class of each image.
         class_names: one name per class.
         metadata: (N,) values by name; see `typed_metadata`.
-        pixel_hashes: (N,) hash of the pixels of each image, None where they are unknown; empty without any.
+        of_pixels: (N,) columns of `images` that follow from pixels and files, by name, null where these are unknown;
+            empty without any.
         size_px: height and width of all images; None if they differ or are unknown.
         thumbnails: rows of `thumbnails` of these images, whatever their `dataset_id`; None without any.
     """
@@ -59,7 +62,7 @@ class TableDataset:
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     metadata: Mapping[str, pa.Array] = field(default_factory=dict)
-    pixel_hashes: Sequence[str | None] = ()
+    of_pixels: Mapping[str, pa.Array] = field(default_factory=dict)
     size_px: tuple[int, int] | None = None
     thumbnails: pa.Table | None = None
 
@@ -95,7 +98,7 @@ def stored_dataset(output: StorePath) -> TableDataset | None:
         for name, wordnet_id in zip(classes["class_name"].to_pylist(), classes["wordnet_id"].to_pylist(), strict=True)
     ]
     labels = images["label"].to_numpy().astype(np.int64)
-    hashes = images["pixel_hash"].to_pylist()
+    has_pixels = images["pixel_hash"].null_count < len(images)
     thumbnails = dimension_path(output, THUMBNAILS, dataset_id)
     return TableDataset(
         row["dataset_label"],
@@ -103,7 +106,7 @@ def stored_dataset(output: StorePath) -> TableDataset | None:
         labels,
         tuple(names),
         metadata,
-        hashes if any(hashes) else (),
+        {name: images[name].combine_chunks() for name in OF_PIXELS} if has_pixels else {},
         None if row["height_px"] is None else (row["height_px"], row["width_px"]),
         read_rows(thumbnails, THUMBNAILS) if exists(thumbnails) else None,
     )
@@ -140,22 +143,22 @@ def extended(former: TableDataset, dataset: TableDataset) -> TableDataset:
     image_ids[new] = len(former.images) + np.arange(len(new))
     count = len(former.images) + len(new)
     metadata = {
-        name: _joined(former.metadata.get(name), dataset.metadata.get(name), image_ids, count)
+        name: _joined(former.metadata.get(name), dataset.metadata.get(name), count, None, image_ids)
         for name in dict.fromkeys([*former.metadata, *dataset.metadata])
     }
-    hashes: list[str | None] = [*former.pixel_hashes] or [None] * len(former.images)
-    hashes += [None] * len(new)
-    for image_id, pixel_hash in zip(image_ids.tolist(), dataset.pixel_hashes, strict=False):
-        hashes[image_id] = pixel_hash
-    sizes = {former.size_px, dataset.size_px} if len(new) or dataset.pixel_hashes else {former.size_px}
-    is_new_whole = len(dataset.pixel_hashes) == len(former.images) + len(new)
+    of_pixels = {
+        name: _joined(dataset.of_pixels.get(name), former.of_pixels.get(name), count, image_ids, None)
+        for name in dict.fromkeys([*former.of_pixels, *dataset.of_pixels])
+    }
+    sizes = {former.size_px, dataset.size_px} if len(new) or dataset.of_pixels else {former.size_px}
+    is_new_whole = bool(dataset.of_pixels) and len(dataset.images) == count
     return TableDataset(
         former.label,
         (*former.images, *(dataset.images[place] for place in new)),
         np.concatenate([former.labels, labels[new]]),
         classes,
         metadata,
-        hashes if any(hashes) else (),
+        of_pixels,
         dataset.size_px if is_new_whole else sizes.pop() if len(sizes) == 1 else None,
         _joined_thumbnails(former.thumbnails, dataset.thumbnails, image_ids),
     )
@@ -173,21 +176,39 @@ def _joined_thumbnails(former: pa.Table | None, own: pa.Table | None, image_ids:
     return pa.concat_tables([kept, moved])
 
 
-def _joined(former: pa.Array | None, values: pa.Array | None, places: NDArray[np.int64], count: int) -> pa.Array:
-    """The metadata of stored images, of a table where these have none, and of new images.
+def _joined(
+    preferred: pa.Array | None,
+    other: pa.Array | None,
+    count: int,
+    places: NDArray[np.int64] | None,
+    other_places: NDArray[np.int64] | None,
+) -> pa.Array:
+    """A column of `count` images: the preferred values, and the others where these are null.
 
     Args:
-        former: of the stored images; None without any.
-        values: of the images of a table; None without any.
-        places: of the images of the table among all.
-        count: number of all images.
+        preferred: values of some images; None without any.
+        other: likewise.
+        count: number of images.
+        places: the image of each preferred value; None for the first images in order.
+        other_places: likewise.
     """
-    kind = arrow_type(common_type(metadata_types({"": array})[""] for array in (former, values) if array is not None))
-    both = [pa.nulls(0, kind) if array is None else array.cast(kind) for array in (former, values)]
-    stored = pa.concat_arrays([both[0], pa.nulls(count - len(both[0]), kind)])
+    kinds = {array.type for array in (preferred, other) if array is not None}
+    if len(kinds) > 1:
+        kinds = {arrow_type(common_type(metadata_types({str(kind): pa.nulls(0, kind) for kind in kinds}).values()))}
+    (kind,) = kinds
+    first, second = (
+        _spread(array, kind, count, where) for array, where in ((preferred, places), (other, other_places))
+    )
+    return pc.coalesce(first, second)
+
+
+def _spread(array: pa.Array | None, kind: pa.DataType, count: int, places: NDArray[np.int64] | None) -> pa.Array:
+    """Values at their places among `count`, null elsewhere."""
+    if array is None:
+        return pa.nulls(count, kind)
     sources = np.full(count, -1, np.int64)
-    sources[places[: len(both[1])]] = np.arange(len(both[1]))
-    return pc.coalesce(stored, both[1].take(pa.array(sources, mask=sources < 0)))
+    sources[slice(len(array)) if places is None else places] = np.arange(len(array))
+    return array.cast(kind).take(pa.array(sources, mask=sources < 0))
 
 
 def record_table_dataset(output: StorePath, dataset: TableDataset) -> None:
@@ -200,7 +221,7 @@ def record_table_dataset(output: StorePath, dataset: TableDataset) -> None:
     dataset_id = dataset.dataset_id
     count = len(dataset.images)
     write_dimension(output, CLASSES, dataset_id, class_rows(dataset_id, dataset.class_names))
-    known = {"file": dataset.images, "pixel_hash": dataset.pixel_hashes or None}
+    known = {"file": dataset.images, **dataset.of_pixels}
     write_dimension(output, IMAGES, dataset_id, image_rows(dataset_id, dataset.labels, known, dataset.metadata))
     row = {
         "dataset_id": dataset_id,

@@ -1,4 +1,4 @@
-"""Pixels of the images of a table, from a folder: hashes that tell duplicates, and thumbnails."""
+"""Pixels of the images of a table, from a folder: hashes that tell duplicates, measured properties, thumbnails."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ from PIL import Image
 
 from failmodes.evaluate.tables.table_dataset import TableDataset
 from failmodes.ingest.datasets.decoding import decode
+from failmodes.ingest.datasets.pixel_index import MEASURED, measure_images
 from failmodes.ingest.datasets.thumbnails import MAX_IMAGES, encode_png
 from failmodes.runtime.errors import DataError, StudyError, listed, shown
 from failmodes.runtime.hashing import fingerprint_of
@@ -23,11 +24,23 @@ SHOWN = 5
 
 
 class TablePixels(NamedTuple):
-    """What is stored of an image: the hash of its pixels, its size, and its thumbnail, None beyond MAX_IMAGES."""
+    """What is stored of an image.
+
+    Attributes:
+        pixel_hash: hash of its pixels.
+        measured: its properties, in the order of MEASURED.
+        height_px: its size, pixels.
+        width_px: likewise.
+        file_bytes: size of its file.
+        png: its thumbnail; None beyond MAX_IMAGES.
+        thumbnail_px: height and width of that.
+    """
 
     pixel_hash: str
+    measured: list[float]
     height_px: int
     width_px: int
+    file_bytes: int
     png: bytes | None
     thumbnail_px: tuple[int, int]
 
@@ -67,15 +80,28 @@ def read_pixels(
 def with_pixels(
     dataset: TableDataset, folder: Path, on_progress: Callable[[str, int, int | None], None]
 ) -> TableDataset:
-    """The dataset with hashes, size and thumbnails of its images; see `read_pixels`."""
+    """The dataset with hashes, properties, sizes and thumbnails of its images; see `read_pixels`."""
     pixels = read_pixels(folder, dataset.images, on_progress)
     sizes = {(image.height_px, image.width_px) for image in pixels}
     return replace(
         dataset,
-        pixel_hashes=[image.pixel_hash for image in pixels],
+        of_pixels=_columns_of_pixels(pixels),
         size_px=sizes.pop() if len(sizes) == 1 else None,
         thumbnails=_thumbnail_rows(pixels),
     )
+
+
+def _columns_of_pixels(pixels: Sequence[TablePixels]) -> dict[str, pa.Array]:
+    """The columns of `images` that follow from pixels and files."""
+    measured = np.array([image.measured for image in pixels], np.float32).reshape(-1, len(MEASURED))
+    return {
+        "pixel_hash": pa.array([image.pixel_hash for image in pixels], pa.string()),
+        **{name: pa.array(measured[:, place]) for place, name in enumerate(MEASURED)},
+        "image_width_px": pa.array([image.width_px for image in pixels], pa.int32()),
+        "image_height_px": pa.array([image.height_px for image in pixels], pa.int32()),
+        "image_aspect": pa.array([image.width_px / image.height_px for image in pixels], pa.float32()),
+        "file_bytes": pa.array([image.file_bytes for image in pixels], pa.int64()),
+    }
 
 
 def _thumbnail_rows(pixels: Sequence[TablePixels]) -> pa.Table:
@@ -108,4 +134,6 @@ def _read(path: Path, *, is_kept: bool) -> TablePixels:
         scaled = np.asarray(image)
         png = encode_png(scaled)
         size = (scaled.shape[0], scaled.shape[1])
-    return TablePixels(fingerprint_of([pixels]), pixels.shape[0], pixels.shape[1], png, size)
+    measured = measure_images(pixels[None])[:, 0].tolist()
+    height, width = pixels.shape[:2]
+    return TablePixels(fingerprint_of([pixels]), measured, height, width, path.stat().st_size, png, size)

@@ -77,6 +77,17 @@ def test_every_form_of_a_table_is_the_same_evaluation(form: str, tmp_path: Path)
     assert "trial" not in w.sql("from images").columns, "it is not constant by image"
 
 
+def test_measurements_are_left_out_while_a_table_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("failmodes.evaluate.tables.reading.FIRST_COMPARED_ROWS", 8)
+    monkeypatch.setattr("failmodes.evaluate.tables.reading.BATCH_ROWS", 4)
+    w = imported(written(small_table(), tmp_path / "p.parquet"), tmp_path / "out")
+    columns = w.sql("from images").columns
+    assert ("camera" in columns, "trial" in columns) == (True, False)
+    assert w.sql("select distinct image_id % 2, camera from images order by all").rows() == [
+        (0, "camera 0"), (1, "camera 1"),
+    ]  # fmt: skip
+
+
 def test_no_study_images_or_torch_are_needed(tmp_path: Path) -> None:
     written(small_table(), tmp_path / "p.csv")
     command("import", "p.csv", "--to", "out", "--label", "Net", folder=tmp_path)
@@ -350,14 +361,24 @@ def test_a_folder_of_images_adds_thumbnails_sizes_and_duplicates(tmp_path: Path)
     w = imported(small_table(), tmp_path / "out", images=tmp_path / "pictures")
     assert w.sql("select height_px, width_px from datasets").rows() == [(300, 400)]
     assert w.sql("select count(distinct pixel_hash) from images").item() == 5
+    first = w.sql("from images where image_id = 0").row(0, named=True)
+    gray = np.asarray(Image.open(tmp_path / "pictures" / "0.png").convert("L"))
+    assert first["image_luminance"] == pytest.approx(gray.mean() / 255)
+    assert first["file_bytes"] == (tmp_path / "pictures" / "0.png").stat().st_size
+    assert [first[name] for name in ("image_width_px", "image_height_px", "image_aspect")] == [
+        400,
+        300,
+        np.float32(4 / 3),
+    ]
     assert w.sql("select distinct height_px, width_px from thumbnails").rows() == [(192, 256)]
     assert len(w.images("severity = 0 limit 2").rows) == 2
     escaping = small_table().with_columns(file_name=pl.lit("../pictures/") + pl.col("file_name"))
     with pytest.raises(DataError, match="is not a path within"):
         imported(escaping, tmp_path / "other", images=tmp_path / "pictures")
     grown = imported(small_table()[:1].with_columns(file_name=pl.lit("9.png")), tmp_path / "out", label="B")
-    query = "select count(*), count(pixel_hash) from images where dataset_id in (select dataset_id from evaluations)"
-    assert grown.sql(query).rows() == [(7, 6)]
+    current = "select dataset_id from evaluations"
+    query = f"select count(*), count(pixel_hash), count(image_sharpness) from images where dataset_id in ({current})"
+    assert grown.sql(query).rows() == [(7, 6, 6)]
 
 
 def test_a_rule_on_what_a_table_lacks_is_not_measurable(tmp_path: Path) -> None:
