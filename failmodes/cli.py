@@ -22,8 +22,8 @@ from failmodes.analysis.commands.report import (
     save_report,
     shapes,
 )
-from failmodes.analysis.commands.slices import slices
 from failmodes.analysis.explorer.serving import explore_warehouse
+from failmodes.analysis.render.documents import format_names
 from failmodes.evaluate.cli import (
     DEFAULT_STUDY,
     JsonOption,
@@ -49,8 +49,11 @@ from failmodes.runtime.progress import stages_shown
 from failmodes.runtime.terminal import announce_output, named, note, print_json, say, shown_path, suggest
 from failmodes.status_command import status
 from failmodes.warehouse.cli import (
+    READING_S,
     Command,
     Commands,
+    CorruptionOption,
+    FilterOption,
     TimeoutOption,
     WhereArgument,
     load_outputs,
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
     from failmodes.evaluate.study.study_schema import Study
     from failmodes.ingest.datasets.dataset import Dataset
 
+SLICE_FORMATS = ["csv", *(name for name in format_names() if name != "junit")]
 IMAGES_S = 600  # for a filter, and for 200 images of the slowest corruption
 ResultsArgument = Annotated[
     str | None,
@@ -305,6 +309,109 @@ def images(
     if output != STDOUT:
         say(printable(str(output)))
         suggest(f"failmodes report{named(where)}")
+
+
+def slices(
+    where: WhereArgument = None,
+    corruption: CorruptionOption = None,
+    severity: Annotated[
+        list[float] | None, typer.Option(metavar="X", help="Only this severity. Repeatable. Default: all.")
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this model, by label. Repeatable.", autocompletion=complete_model),
+    ] = None,
+    evaluation: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Only this evaluation, by ID. Repeatable.")
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Attributes of images, such as camera,image_luminance,class_name. Default: all metadata, measured "
+            "properties and the class.",
+        ),
+    ] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option(min=1, max=3, metavar="N", help="Most conditions of a slice. Default: 3, less with many."),
+    ] = None,
+    min_images: Annotated[int, typer.Option(min=1, metavar="N", help="Fewest distinct images of a slice.")] = 30,
+    filter: FilterOption = "",
+    clean_prediction: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Only images whose clean image is predicted correct, incorrect, or as this class.",
+            show_default=False,
+        ),
+    ] = "",
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="Default: text, or the format of the file suffix.",
+            metavar="|".join(SLICE_FORMATS),
+            autocompletion=lambda: SLICE_FORMATS,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Output file: .txt, .csv, .json, .md or .html. Default: stdout (-)."
+        ),
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also show six images of each of the first slices from clean to the last severity: .png, .svg, .pdf, "
+            ".html or .json.",
+        ),
+    ] = None,
+    force: ForceOption = False,
+    timeout: TimeoutOption = READING_S,
+) -> None:
+    """Find slices of images that a model fails on: conjunctions of metadata, image properties and classes.
+
+    A slice is supported if its accuracy is below that of all other images at an error rate of 5% over everything that
+    was searched, corruptions and severities included. Each says whether it is worse on clean images too.
+    """
+    limit_command(timeout)
+    from failmodes.analysis.charts.style.figure import FORMATS
+    from failmodes.analysis.judging.slices import warehouse_slices
+    from failmodes.analysis.render.documents import print_document, suffixes_of, write
+    from failmodes.analysis.results.slices import SlicesResult, slice_options
+    from failmodes.evaluate.study_images import open_study_images
+    from failmodes.runtime.storage.locations import find_warehouse
+
+    is_csv = format == "csv" or (format is None and output is not None and output.suffix.lower() == ".csv")
+    check_result(output, (".csv", "") if is_csv else suffixes_of(format), force=force)
+    if pictures is not None:
+        check_result(pictures, FORMATS, force=force)
+    options = slice_options(
+        corruption=corruption, severity=severity, by=by, depth=depth, min_images=min_images, filter=filter,
+        clean_prediction=clean_prediction,
+    )  # fmt: skip
+    path = find_warehouse(where)
+    with stages_shown("slices"):
+        parts = warehouse_slices(path, options, models=model or (), evaluations=evaluation or ())
+        result = SlicesResult(parts, path, partial(open_study_images, where, path))
+        if pictures is not None:
+            sheet = result.images()
+            sheet.save(pictures, force=force)
+    if pictures is not None:
+        for line in (*sheet.notes, f"images of slices in {pictures}"):
+            note(printable(line))
+    if is_csv:
+        from failmodes.analysis.commands.queries import give_batches
+
+        give_batches([result.to_frame()], "csv", output, force=force)
+    elif output not in (None, STDOUT):
+        say(printable(str(write(result.document, output, format, force=force))))
+    else:
+        print_document(result.document, format or "text")
+        if result and format in (None, "text") and output is None:
+            suggest(f'failmodes images --filter "{result[0].condition}"{named(where)}')
 
 
 def _check_selection(

@@ -73,6 +73,7 @@ class Pictures(NamedTuple):
         details: what is drawn of each image, and differences from the evaluation.
         source: dataset, subset, corruptions and seed.
         notes: warnings, one per line: images not shown, or different from the evaluated ones.
+        titles: of the rows; empty for the model of each.
     """
 
     rows: list[list[Picture]]
@@ -81,6 +82,7 @@ class Pictures(NamedTuple):
     details: str
     source: str
     notes: list[str]
+    titles: tuple[str, ...] = ()
 
     @property
     def all(self) -> list[Picture]:

@@ -12,7 +12,7 @@ from failmodes.analysis.judging.judge import Question, Value, Verdict, judge
 from failmodes.analysis.render.formatting import lower_label
 from failmodes.analysis.statistics.difference import Measured
 from failmodes.analysis.statistics.estimate import Estimate, Word
-from failmodes.analysis.statistics.filters import among_images
+from failmodes.analysis.statistics.filters import among_images, combine
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL
 from failmodes.analysis.statistics.shares import ALPHA
 from failmodes.analysis.statistics.slices import SearchedSlices, Slice, SliceOptions, find_slices
@@ -134,7 +134,7 @@ def judge_slices(
     for selection in selections:
         searched = find_slices(con, selection, options, family=family)
         verdicts = judge([_question(found) for found in searched.slices], 1 - ALPHA, correction="search")
-        rows = [_row(*pair) for pair in zip(searched.slices, verdicts, strict=True)]
+        rows = [_row(*pair, options) for pair in zip(searched.slices, verdicts, strict=True)]
         rows.sort(key=lambda row: row.p)
         judged.append(SlicesOfSelection(selection, searched, tuple(rows), labels, options))
     return judged
@@ -155,7 +155,7 @@ def _question(found: Slice) -> Question:
     return Question(statement, accuracy, (value,), measured=frozenset({found.cell}), searched=found.comparisons)
 
 
-def _row(found: Slice, verdict: Verdict) -> SliceRow:
+def _row(found: Slice, verdict: Verdict, options: SliceOptions) -> SliceRow:
     decision = verdict.decisions[0]
     assert decision.estimate is not None, "a difference of two shares is always defined"
     corruption, severity = found.cell
@@ -168,10 +168,27 @@ def _row(found: Slice, verdict: Verdict) -> SliceRow:
         found.accuracy, found.rest_accuracy, value, low, high, decision.estimate.p_value or 0.0, decision.verdict,
         _on_clean(found), clean[0], clean[1], clean[2], extra[0], extra[1], extra[2], found.explained,
         found.condition,
-        f"from predictions where evaluation_id = {sql_literal(evaluation_id)} "
-        f"and corruption = {sql_literal(corruption)} and severity = {severity:g} "
-        f"and {' '.join(among_images(found.condition).split())}",
+        _query(found, options),
     )  # fmt: skip
+
+
+def _query(found: Slice, options: SliceOptions) -> str:
+    """SQL that selects the predictions of a slice in its cell."""
+    corruption, severity = found.cell
+    evaluation = f"evaluation_id = {sql_literal(found.evaluation.evaluation_id)}"
+    conditions = [
+        evaluation,
+        f"corruption = {sql_literal(corruption)}",
+        f"severity = {severity:g}",
+        " ".join(among_images(combine(options.filter, found.condition)).split()),
+    ]
+    if options.clean_prediction:
+        kept = {"correct": "correct", "incorrect": "not correct"}.get(
+            options.clean_prediction, f"predicted_name = {sql_literal(options.clean_prediction)}"
+        )
+        clean = f"select image_id from predictions where {evaluation} and corruption = {sql_literal(CLEAN)} and {kept}"
+        conditions.append(f"image_id in ({clean})")
+    return f"from predictions where {' and '.join(conditions)}"
 
 
 def _bounds(measured: Measured | None, comparisons: int) -> tuple[float | None, float | None, float | None]:

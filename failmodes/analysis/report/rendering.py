@@ -67,6 +67,7 @@ from failmodes.analysis.report.sections import (
     shared_provenance,
     shift_limitations,
     shift_sections,
+    slice_sections,
 )
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.level_axes import level_axes
@@ -224,7 +225,7 @@ def report_part(
         _folded("How this report was made", f"making-{number}", *_making(con, selection)),
         *([_folded("Glossary", "glossary", _glossary())] if number == 1 else []),
     ]
-    sections += [*(section for section, _ in compared), *stated[:1]]
+    sections += [*slice_sections(con, selection, number), *(section for section, _ in compared), *stated[:1]]
     return ReportPart(
         title=f"How {models} {verb} on {selection.shared['dataset_label']}",
         lead=f"{format_count(selection.image_count, 'image')}, {_conditions(con, selection)}.{left_out}",

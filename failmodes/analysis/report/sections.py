@@ -19,6 +19,8 @@ from failmodes.analysis.images.collection import SERIES, changed_pictures, exemp
 from failmodes.analysis.images.strips import picture_strip
 from failmodes.analysis.judging.compare import ChangedImages, compare_models
 from failmodes.analysis.judging.compare_text import ComparisonText
+from failmodes.analysis.judging.slices import judge_slices
+from failmodes.analysis.judging.slices_text import slice_blocks
 from failmodes.analysis.render.blocks import Block, Gallery, ImageStrip, Section, Sentence, Table, TableCell
 from failmodes.analysis.render.formatting import (
     MAX_LISTED,
@@ -34,12 +36,15 @@ from failmodes.analysis.report.report_tables import figure
 from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, lowest_first, run_accuracies
 from failmodes.analysis.statistics.opened_models import OpenedModel, find_model, opened_model
+from failmodes.analysis.statistics.run_rows import read_run
 from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR
 from failmodes.analysis.statistics.shifts import FEWEST_MODELS, classes_note, shift_rows
+from failmodes.analysis.statistics.slices import SliceOptions, has_attributes
 from failmodes.runtime.errors import StudyError
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.schema import CLEAN, OF_TABLE, WHOLE
 
+MAX_SLICES = 12  # rows; `failmodes slices` lists all
 MAX_PICTURES = 8  # newly incorrect images, and newly correct ones
 Pair = tuple[OpenedModel, OpenedModel]
 COLUMNS = ("Shift", "Model", "Accuracy", "Clean", "Gap", "Images", "Clean images")
@@ -183,6 +188,15 @@ def shift_sections(con: duckdb.DuckDBPyConnection, selection: Selection, number:
     chart = report_chart(OF_SHIFTS, partial(draw_selection, OF_SHIFTS, con, selection))
     blocks: tuple[Block, ...] = (chart, *(Sentence(line, "note") for line in _protocols(rows)), shift_table(rows))
     return [Section("Natural shifts", blocks, anchor=f"shifts-{number}")]
+
+
+def slice_sections(con: duckdb.DuckDBPyConnection, selection: Selection, number: int = 1) -> list[Section]:
+    """The section of slices; none if nothing but the class is known of images, or cells show different ones."""
+    paired = [one for one in selection.evaluations if read_run(con, one.evaluation_id).shares_images]
+    if not paired or not has_attributes(con, paired[0].facts["dataset_id"]):
+        return []
+    (found,) = judge_slices(con, [selection], SliceOptions())
+    return [Section("Slices", tuple(slice_blocks(found, MAX_SLICES)), anchor=f"slices-{number}")]
 
 
 def shift_limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[str]:

@@ -368,7 +368,7 @@ class Warehouse:
             clean_prediction=clean_prediction,
         )  # fmt: skip
         parts = warehouse_slices(self._path, options, models=_names(model), evaluations=_names(evaluation))
-        return SlicesResult(parts)
+        return SlicesResult(parts, self._path, self._open_study)
 
     def compare(
         self,

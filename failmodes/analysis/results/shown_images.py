@@ -199,7 +199,8 @@ def _figure(pictures: Pictures, frame: Frame) -> Figure:
         levels = evenly_spaced(every, CURVE_COLUMNS[not frame.is_wide])
         if len(levels) < len(every):
             details += f" {len(levels)} of {len(every)} severities are shown, clean included."
-        rows = [_curve(row, levels) for row in pictures.rows]
+        titles = pictures.titles or [row[0].row.model_label for row in pictures.rows]
+        rows = [_curve(row, levels, title) for row, title in zip(pictures.rows, titles, strict=True)]
         columns = [format_severity(float(severity)) for severity in levels]
     else:
         columns = [str(place) for place in range(SHEET_COLUMNS[not frame.is_wide])]
@@ -215,11 +216,11 @@ def _figure(pictures: Pictures, frame: Frame) -> Figure:
     return Figure(plot, pictures.headline, details, pictures.source, frame)
 
 
-def _curve(row: Sequence[Picture], levels: Sequence[Decimal]) -> Row:
+def _curve(row: Sequence[Picture], levels: Sequence[Decimal], title: str) -> Row:
     first = row[0].row
     last = row[-1].row
     lines = (f"true: {first.label_name}", f"image {first.image_id}", last.corruption_label)
-    return curve_row([picture for picture in row if picture.row.severity in levels], first.model_label, lines)
+    return curve_row([picture for picture in row if picture.row.severity in levels], title, lines)
 
 
 def image_page(pictures: Pictures, *, theme: str | None = None, is_page: bool = True, heading: str = "h1") -> str:

@@ -1,38 +1,32 @@
 """Slices as a result: sentences, a table, a data frame and all output formats."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from failmodes.analysis.judging.slices import SliceRow, SlicesOfSelection
-from failmodes.analysis.judging.wording import MARKS, json_head
-from failmodes.analysis.render.blocks import EMPTY, Block, Document, Sentence, Table, TableCell
+from failmodes.analysis.judging.slices_text import slice_blocks
+from failmodes.analysis.judging.wording import json_head
+from failmodes.analysis.render.blocks import Block, Document
 from failmodes.analysis.render.documents import Rendered
-from failmodes.analysis.render.formatting import (
-    NO_BREAK,
-    format_count,
-    format_interval,
-    format_number,
-    format_p,
-    format_percent,
-    format_points_interval,
-    format_severity,
-    join_names,
-)
-from failmodes.analysis.statistics.filters import filter_phrase
+from failmodes.analysis.render.formatting import format_count
 from failmodes.analysis.statistics.shares import ALPHA
 from failmodes.analysis.statistics.slice_search import MAX_CONDITIONS
 from failmodes.analysis.statistics.slices import SliceOptions
 from failmodes.runtime.errors import StudyError, shown
+from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.metrics.metric import FEWEST_IMAGES
 from failmodes.warehouse.schema import CLEAN
 
-MAX_SENTENCES = 3  # of a model
-MAX_NAMES = 12  # attributes that a note lists
-COLUMNS = ("Slice", "Under", "Images", "Accuracy", "Others", "Difference", "p", "Verdict", "Clean images")
-TEXTS = ("Under", "Verdict", "Clean images")
-ON_CLEAN = {"worse": "worse too", "not worse": "not worse", "inconclusive": "inconclusive", None: EMPTY}
+if TYPE_CHECKING:
+    from failmodes.analysis.images.collection import Pictures
+    from failmodes.analysis.images.stored_images import OpenStudy
+    from failmodes.analysis.results.shown_images import ImageSheet
+
+MAX_PICTURED, IMAGES_OF_SLICE = 5, 6
 _TEXT, _NUMBER = pl.String(), pl.Float64()
 SCHEMA: dict[str, pl.DataType] = {
     **dict.fromkeys(SliceRow._fields, _NUMBER),
@@ -54,17 +48,37 @@ class SlicesResult(Rendered, tuple[SliceRow, ...]):
         >>> print(found)                                         # a notebook shows a table
         >>> found[0].slice, found[0].estimate, found[0].on_clean
         >>> w.sql(found[0].query)
+        >>> found.images().save("slices.png")
         >>> found.to_frame().filter(verdict="supported")
     """
 
     parts: tuple[SlicesOfSelection, ...]
+    _path: Path
+    _open_study: "OpenStudy | None"
 
-    def __new__(cls, parts: Sequence[SlicesOfSelection] = ()) -> "SlicesResult":
-        """The rows of all selections."""
+    def __new__(
+        cls, parts: Sequence[SlicesOfSelection], path: Path, open_study: "OpenStudy | None" = None
+    ) -> "SlicesResult":
+        """The rows of all selections of a warehouse; `Warehouse.slices` searches them."""
         rows = [row for part in parts for row in part.rows]
         result = super().__new__(cls, sorted(rows, key=lambda row: row.p))
         result.parts = tuple(parts)
+        result._path = path
+        result._open_study = open_study
         return result
+
+    def images(self) -> "ImageSheet":
+        """IMAGES_OF_SLICE images of each of the first MAX_PICTURED slices, from clean to the last severity.
+
+        They are evenly spaced by image_id, whatever the prediction: an illustration, not evidence.
+
+        Raises:
+            StudyError: no slice is under a corruption, or only a study has the images.
+            WarehouseError, DataError: a clean image is missing or damaged.
+        """
+        from failmodes.analysis.results.shown_images import ImageSheet
+
+        return ImageSheet(pictures_of_slices(self._path, self, open_study=self._open_study))
 
     def to_frame(self) -> pl.DataFrame:
         """One row per slice, model and corruption."""
@@ -100,100 +114,37 @@ class SlicesResult(Rendered, tuple[SliceRow, ...]):
         return Document("Slices", tuple(blocks), data)
 
 
-def slice_blocks(part: SlicesOfSelection) -> list[Block]:
-    """Sentences, the table and notes on the slices of models that were evaluated on the same images."""
-    table = (slice_table(part),) if part.rows else ()
-    return [*(Sentence(text, "item") for text in slice_sentences(part)), *table, Sentence(searched_note(part), "note")]
+def pictures_of_slices(path: Path, rows: Sequence[SliceRow], *, open_study: "OpenStudy | None" = None) -> "Pictures":
+    """Images of the first slices under a corruption; see `SlicesResult.images`."""
+    from failmodes.analysis.images.collection import find_curves
 
-
-def slice_sentences(part: SlicesOfSelection) -> Iterator[str]:
-    """The first supported slices of each model, each under the corruption where its p value is smallest."""
-    for label in part.selection.labels.values():
-        supported = [row for row in part.rows if row.model_label == label and row.verdict == "supported"]
-        first = {row.slice: row for row in reversed(supported)}
-        shown = sorted(first.values(), key=lambda row: row.p)[:MAX_SENTENCES]
-        for row in shown:
-            yield slice_sentence(row, part.labels)
-        if not shown:
-            yield f"No slice of {label} is shown to be less accurate than all other images."
-
-
-def slice_sentence(row: SliceRow, labels: dict[str, str]) -> str:
-    """A supported slice in words."""
-    lower = format_points_interval(-row.estimate)
-    where = where_text(row, labels)
-    said = (
-        f"{row.model_label} is {lower} less accurate where {row.slice} ({format_count(row.images, 'image')}) than on "
+    first_rows: dict[tuple[str, str], SliceRow] = {}
+    for row in rows:
+        if row.corruption != CLEAN:
+            first_rows.setdefault((row.evaluation_id, row.slice), row)
+    if not first_rows:
+        raise StudyError("no slice is under a corruption: there are no images to show along severity")
+    sheets = []
+    titles: list[str] = []
+    for row in list(first_rows.values())[:MAX_PICTURED]:
+        ids = run_query(path, f"select distinct image_id {row.query} order by image_id")["image_id"].to_list()
+        step = max(1, len(ids) // IMAGES_OF_SLICE)
+        found = find_curves(
+            path, ids[step // 2 :: step][:IMAGES_OF_SLICE], corruptions=[row.corruption],
+            evaluations=[row.evaluation_id], open_study=open_study,
+        )  # fmt: skip
+        sheets.append(found)
+        doubt = "" if row.verdict == "supported" else f"{row.verdict}: "
+        titles += [f"{doubt}{row.slice}"] * len(found.rows)
+    first = sheets[0]
+    return first._replace(
+        rows=[row for sheet in sheets for row in sheet.rows],
+        headline=f"Images of {format_count(len(sheets), 'slice')} on which accuracy is lowest relative to all others",
+        details=f"{IMAGES_OF_SLICE} images of each slice, evenly spaced by number, whatever the prediction. "
+        f"{first.details}",
+        notes=list(dict.fromkeys(note for sheet in sheets for note in sheet.notes)),
+        titles=tuple(titles),
     )
-    said += f"all other images {where}"
-    if row.on_clean == "worse":
-        return f"{said}, and on clean images too."
-    return f"{said}, and not on clean images." if row.on_clean == "not worse" else f"{said}."
-
-
-def where_text(row: SliceRow, labels: dict[str, str]) -> str:
-    """The cell: under fog at severity 5, on clean images."""
-    if row.corruption == CLEAN:
-        return "on clean images"
-    return f"under {labels[row.corruption]} at severity {format_severity(row.severity)}"
-
-
-def slice_table(part: SlicesOfSelection) -> Table:
-    """A row for each slice, model and corruption, by corrected p value."""
-    has_models = len(part.selection.evaluations) > 1
-    lines = []
-    for row in part.rows:
-        under = "clean" if row.corruption == CLEAN else f"{part.labels[row.corruption]}{NO_BREAK}{row.severity:g}"
-        lines.append((
-            TableCell(row.slice),
-            *([TableCell(row.model_label)] if has_models else []),
-            TableCell(under),
-            TableCell(f"{row.images:,}"),
-            TableCell(format_number(100 * row.accuracy)),
-            TableCell(format_number(100 * row.rest_accuracy)),
-            TableCell(format_number(100 * row.difference, signed=True), format_interval(row.low, row.high)),
-            TableCell(format_p(row.p)),
-            TableCell(f"{MARKS[row.verdict]} {row.verdict}"),
-            TableCell(ON_CLEAN[row.on_clean], _clean_interval(row)),
-        ))  # fmt: skip
-    first, *others = COLUMNS
-    columns = (first, *(["Model"] if has_models else []), *others)
-    note = (
-        "Accuracy of the slice and of all other images in percent, at the severity at which they differ most, and the "
-        "difference in points. p values and intervals hold for everything searched together. Clean images: whether the "
-        "slice is worse there too, with the difference in points."
-    )
-    return Table("Slices", note, columns, tuple(lines), texts=("Model", *TEXTS), is_stacked=True)
-
-
-def _clean_interval(row: SliceRow) -> str:
-    if row.clean_difference is None or row.clean_low is None or row.clean_high is None:
-        return ""
-    value = format_number(100 * row.clean_difference, signed=True)
-    return f"{value} {format_interval(row.clean_low, row.clean_high)}"
-
-
-def searched_note(part: SlicesOfSelection) -> str:
-    """What was searched and how errors are held."""
-    searched, options = part.searched, part.options
-    names = searched.attributes
-    listed = join_names(names) if len(names) <= MAX_NAMES else f"{join_names(names[:MAX_NAMES])} and others"
-    upto = f"up to {searched.depth} of" if searched.depth > 1 else "one of"
-    duplicates = f" ({searched.distinct:,} distinct)" if searched.distinct < searched.images else ""
-    said = (
-        f"Searched: {format_count(searched.slice_count, 'slice')} by {upto} {format_count(len(names), 'attribute')} "
-        f"({listed}), of at least {options.fewest_images} of {format_count(searched.images, 'image')}{duplicates}, in "
-        f"{format_count(searched.cell_count, 'cell')}: {format_count(searched.test_count, 'test')}. The probability "
-        f"that any supported slice has no true difference is at most {format_percent(ALPHA, 0)} (Fisher's exact tests with "
-        "Bonferroni's correction). Slices that a listed one explains are not listed."
-    )
-    if options.filter:
-        said += f" Only {filter_phrase(options.filter)}."
-    if options.clean_prediction:
-        said += f" Only images whose clean image is predicted {options.clean_prediction}."
-    if searched.left_out:
-        said += f" Left out, since their cells show different images: {join_names(searched.left_out)}."
-    return said
 
 
 def slice_options(

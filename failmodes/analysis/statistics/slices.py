@@ -21,6 +21,7 @@ from failmodes.analysis.statistics.slice_search import (
     search_slices,
 )
 from failmodes.runtime.errors import StudyError, did_you_mean, listed, shown
+from failmodes.sql import sql_identifier
 from failmodes.warehouse.metrics.metric import FEWEST_IMAGES, NEWCOMBE
 from failmodes.warehouse.schema import CLEAN
 
@@ -228,6 +229,14 @@ def _search(
     search = search_slices(images, depth=min(depth, len(attributes)), fewest_images=options.fewest_images)
     clean = run.correct[places, run.places[CLEAN_CELL]] if CLEAN_CELL in run.places else None
     return _Searched(evaluation, search, attributes, cells, clean, run.image_count)
+
+
+def has_attributes(con: duckdb.DuckDBPyConnection, dataset_id: str) -> bool:
+    """Whether anything but the class is known of the images of a dataset that has several values."""
+    names = [name for name in attribute_columns(con) if name != CLASS]
+    counts = ", ".join(f"count(distinct {sql_identifier(name)})" for name in names)
+    (row,) = con.execute(f"select {counts} from images where dataset_id = ?", [dataset_id]).fetchall()
+    return any(count > 1 for count in row)
 
 
 def _attributes(

@@ -8,10 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 from installed_script import failmodes
+from pictured_results import pictured
 from scipy.stats import fisher_exact
 
 import failmodes as package
 from failmodes.analysis.results.opened_warehouse import Warehouse
+from failmodes.ingest.sources import GeneratedSource
 from failmodes.runtime.errors import QueryError, StudyError
 
 IMAGES, CLASSES = 1_200, 4
@@ -48,6 +50,15 @@ def table(seed: int = 0, *, model: str = "Net", effect: float = 0.5) -> pl.DataF
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     folder = tmp_path_factory.mktemp("slices") / "mine"
     return package.import_predictions(table(), to=folder)
+
+
+@pytest.fixture(scope="module")
+def pictured_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six images of two classes in turn, of which the first class is correct under fog."""
+    warehouse = pictured(tmp_path_factory.mktemp("pictured"), GeneratedSource(), ("fog",), models=("Alpha",)).warehouse
+    with duckdb.connect(warehouse) as con:
+        con.execute("update cell_predictions set correct_images = '101010' where corruption = 'fog'")
+    return warehouse
 
 
 def test_the_planted_slice_is_first_and_worse_only_under_fog(opened: Warehouse) -> None:
@@ -176,3 +187,24 @@ def test_a_slice_is_a_statement_of_claims(opened: Warehouse) -> None:
     assert elsewhere.verdict != "supported"
     with pytest.raises(StudyError, match="write filter ="):
         opened.claims(stated)
+
+
+def test_pictures_show_images_of_the_slice_along_severity(pictured_warehouse: Path, tmp_path: Path) -> None:
+    found = package.open(pictured_warehouse).slices(min_images=2, by="class_name")
+    sheet = found.images()
+    first = next(row for row in found if row.corruption != "none")
+    rows = sheet.rows
+    members = package.open(pictured_warehouse).sql(first.query)["image_id"].to_list()
+    assert set(rows.filter(pl.col("corruption") == first.corruption)["image_id"]) == set(members)
+    assert 0.0 in rows["severity"].to_list()
+    assert sheet.pixels[0].shape == (32, 32, 3)
+    page = sheet.save(tmp_path / "slices.html").read_text()
+    assert "inconclusive: class = " in page
+    failmodes("slices", pictured_warehouse, "--min-images", "2", "--pictures", "slices.svg", folder=tmp_path)
+    assert (tmp_path / "slices.svg").stat().st_size > 10_000
+
+
+def test_a_report_has_the_slices_where_images_have_attributes(opened: Warehouse, tmp_path: Path) -> None:
+    page = opened.report(tmp_path / "report.html").read_text()
+    assert "camera = B and time = night" in page
+    assert "Searched: " in page
