@@ -29,6 +29,7 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
             "corruptions.md",
             "benchmark-datasets.md",
             "asking.md",
+            "groups.md",
             "metrics.md",
             "commands.md",
             "image-grids.md",

@@ -116,6 +116,7 @@ class CompareJson(HeadJson):
     pairing: PairingJson
     averaged: list[str]
     missing_cells: list[CellJson]
+    filter: dict[str, Any] | None
     is_about_training: bool
     distinct_count: int
     has_verdict: bool

@@ -76,7 +76,7 @@ def all_but(condition: str) -> str:
 
 @read_once
 def filtered_images(con: duckdb.DuckDBPyConnection, evaluation_id: str, condition: str) -> FilteredImages:
-    """How many images of an evaluation a filter keeps; see `filtered_run`."""
+    """How many images a filter keeps of an evaluation; see `filtered_run`."""
     kept, unknown = _matching(con, _dataset_of(con, evaluation_id), condition)
     evaluated = read_run(con, evaluation_id).every_image
     counts = [int(np.isin(evaluated, ids).sum()) for ids in (kept, unknown)]
