@@ -16,7 +16,7 @@ from failmodes.analysis.charts.style.theme import DARK_GRAY, LABEL_PX, MID_GRAY,
 from failmodes.analysis.images.regeneration import Picture
 from failmodes.analysis.images.rows import PictureRow
 from failmodes.analysis.images.stored_images import AttentionMap, Point
-from failmodes.analysis.render.formatting import NO_BREAK, format_severity
+from failmodes.analysis.render.formatting import format_severity
 
 GAP_PX, LINE_PX, MARK_PX = 6, 13, 14  # gap between images; height of a text line; width of a tick or cross
 HEADING_PX = 142  # width of titles left of the images in a wide frame
@@ -202,7 +202,7 @@ def _headings(rows: Sequence[Row], left: float) -> pl.DataFrame:
         title = _text([row.title])
         title = "\n".join(wrapped(title, left - GAP_PX, LABEL_PX * 1.15)[:2]) if left else title
         lines = _text(row.lines if left else ["; ".join(row.lines)])
-        below = f"{NO_BREAK}\n" * (title.count("\n") + 1)  # an empty line has no height in SVG
+        below = "\u200b\n" * (title.count("\n") + 1)  # browsers give an empty line of SVG no height
         headings.append({"row": place, "title": title, "lines": below + lines})
     return pl.DataFrame(headings)
 
