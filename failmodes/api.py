@@ -269,6 +269,7 @@ def import_predictions(
     columns: Mapping[str, str] | None = None,
     dataset: str | None = None,
     images: "str | PathLike[str] | None" = None,
+    metadata: "str | PathLike[str] | None" = None,
     image_pattern: str | None = None,
     axes: Mapping[str, str] | None = None,
     level_pattern: str | None = None,
@@ -299,7 +300,9 @@ def import_predictions(
         label: the model's name in charts, if no column names it. Default: the name of the file, or "model".
         columns: column of a role, where its name is not a common one: {"image": "stimulus"}.
         dataset: name of the dataset in charts. Default: that of the folder.
-        images: folder with the images, by their names in the table: thumbnails and duplicates are then known.
+        images: folder with the images, by their names in the table: thumbnails, duplicates and measured
+            properties are then known.
+        metadata: table of metadata of the images, .csv or .parquet, with their names in a column such as `file_name`.
         image_pattern: regular expression of the part of an image's name to keep.
         axes: axis of the levels of a corruption, from the reference level: {"contrast": "%,100..1,log"}.
         level_pattern: regular expression of the level in a text such as c30.
@@ -326,7 +329,9 @@ def import_predictions(
     file_name = next((Path(one).name.partition(".")[0] for one in tables if isinstance(one, str | Path)), "model")
     options = table_options(
         output, columns=(columns or {}).items(), label=label or file_name, dataset=dataset, architecture=architecture,
-        images=None if images is None else user_path(images), image_pattern=image_pattern, level_pattern=level_pattern,
+        images=None if images is None else user_path(images),
+        metadata=None if metadata is None else user_path(metadata), image_pattern=image_pattern,
+        level_pattern=level_pattern,
         reference=reference, axes=(axes or {}).items(),
         missing=missing, more_classes=more_classes, renormalize=renormalize, strict=strict,
     )  # fmt: skip

@@ -267,6 +267,10 @@ def import_(
     images: Annotated[
         Path | None, typer.Option(help="Folder with the images, by their names in the table.", metavar="FOLDER")
     ] = None,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(help="Metadata of the images, a .csv or .parquet with their names in a column.", metavar="FILE"),
+    ] = None,
     image_pattern: Annotated[
         str | None, typer.Option(help="Regular expression of the part of an image name to keep.", metavar="REGEX")
     ] = None,
@@ -344,7 +348,8 @@ def import_(
     _check_import_options(
         to,
         {
-            "--dry-run": dry_run, "--dataset": dataset, "--images": images, "--image-pattern": image_pattern,
+            "--dry-run": dry_run, "--dataset": dataset, "--images": images, "--metadata": metadata,
+            "--image-pattern": image_pattern,
             "--axis": axis, "--level-pattern": level_pattern, "--reference": reference, "--missing": missing,
             "--more-classes": more_classes,
         },
@@ -359,7 +364,8 @@ def import_(
         return
     options = table_options(
         to, columns=named_columns, label=label or paths[0].name.partition(".")[0], dataset=dataset,
-        architecture=architecture, images=images, image_pattern=image_pattern, level_pattern=level_pattern,
+        architecture=architecture, images=images, metadata=metadata, image_pattern=image_pattern,
+        level_pattern=level_pattern,
         reference=reference, axes=parse_axes(axis or ()), missing=() if missing is None else missing.split(","),
         more_classes=more_classes, renormalize=renormalize, strict=strict,
     )  # fmt: skip

@@ -362,19 +362,24 @@ def common_type(kinds: Iterable[str]) -> str:
     return double if distinct == {int64, double} else text
 
 
-def metadata_problem(names: Sequence[str]) -> str:
-    """The first problem with the names of further columns of `images`, and its fix; empty if there is none."""
+def is_reserved(name: str) -> bool:
+    """Whether metadata may not have this name, since a column of `images` or of the view `predictions` has it."""
     ours = {column.name for column in (*IMAGES.columns, *PREDICTION_FACTS.columns)} | {*_OF_PREDICTIONS}
+    return name.lower() in ours
+
+
+def metadata_problem(names: Sequence[str], fix: str = CHOOSE_COLUMNS) -> str:
+    """The first problem with the names of further columns of `images`, and its fix; empty if there is none."""
     if len(names) > MAX_METADATA_COLUMNS:
-        return f"{len(names):,} columns of metadata, at most {MAX_METADATA_COLUMNS} are stored: {CHOOSE_COLUMNS}"
+        return f"{len(names):,} columns of metadata, at most {MAX_METADATA_COLUMNS} are stored: {fix}"
     seen: dict[str, str] = {}
     for name in names:
         if not name.strip() or not name.isprintable() or len(name) > MAX_METADATA_NAME:
             return f"a column {printable(name, 60)!r}: name it in at most {MAX_METADATA_NAME} printable characters"
-        if name.lower() in ours:
-            return f"a column {name!r}, which is the name of a column of Failmodes: rename it, or {CHOOSE_COLUMNS}"
+        if is_reserved(name):
+            return f"a column {name!r}, which is the name of a column of Failmodes: rename it, or {fix}"
         if name.lower() in seen:
-            return f"the columns {seen[name.lower()]!r} and {name!r}, the same in SQL: rename one, or {CHOOSE_COLUMNS}"
+            return f"the columns {seen[name.lower()]!r} and {name!r}, the same in SQL: rename one, or {fix}"
         seen[name.lower()] = name
     return ""
 

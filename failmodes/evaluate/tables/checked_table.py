@@ -49,6 +49,8 @@ class CheckedTable:
         half_step: half the step of rounded probabilities.
         class_order: (C,) column of the outputs of each class; None without outputs.
         left_out: columns that are not constant by image.
+        reserved: columns that are named as one of ours.
+        note: on images without metadata.
     """
 
     table: PredictionTable
@@ -63,6 +65,8 @@ class CheckedTable:
     half_step: float | None
     class_order: NDArray[np.int64] | None
     left_out: tuple[str, ...]
+    reserved: tuple[str, ...]
+    note: str | None
 
     @cached_property
     def image_hashes(self) -> NDArray[np.uint64]:
@@ -78,10 +82,13 @@ class CheckedTable:
         """The role of each column, and what the table holds, one line per fact."""
         columns: Columns = self.table.columns
         lines = [f"columns: {columns.describe()}"]
-        if metadata := [name for name in columns.others if name not in self.left_out]:
+        if metadata := [*self.dataset.metadata]:
             lines.append(f"metadata of images: {listed(metadata, SHOWN)}")
+        lines += [self.note] if self.note else []
         if self.left_out:
             lines.append(f"ignored, since they are not constant by image: {listed(self.left_out, SHOWN)}")
+        if self.reserved:
+            lines.append(f"ignored, since Failmodes has columns of these names: {listed(self.reserved, SHOWN)}")
         lines.append(self.dataset.describe())
         lines += self._of_cells()
         labels = list(dict.fromkeys(model.label for model in self.models))

@@ -26,6 +26,7 @@ from failmodes.evaluate.tables.table_images import with_pixels
 from failmodes.ingest.axes import record_levels
 from failmodes.ingest.data_files import check_names
 from failmodes.ingest.datasets.metadata import parsed_texts, typed_metadata
+from failmodes.ingest.datasets.side_table import DescribedImages, MetadataSpec, side_metadata
 from failmodes.ingest.sources import record_corruptions
 from failmodes.ingest.study_types import MAX_INT32, MAX_MODELS
 from failmodes.runtime.errors import DamagedShardError, DataError, StudyError, counted, listed, shown
@@ -37,10 +38,12 @@ from failmodes.warehouse.schema import (
     MODELS,
     PREDICTION_FACTS,
     SOURCES,
+    is_reserved,
 )
 from failmodes.warehouse.shards.format import Cell, ShardKey, published_cells, shard_path, write_dimension, write_shard
 from failmodes.warehouse.shards.inventory import read_rows
 
+LEAVE_OUT = "remove it from the table"
 NEEDED: tuple[Role, ...] = ("image", "label")
 
 
@@ -97,7 +100,11 @@ def check_tables(
     classes = find_classes(table, options.missing, more_classes=options.more_classes, known=known)
     image_names, images = _images(table, options.image_pattern)
     labels = _labels_of_images(table, images, len(image_names), classes)
-    metadata, left_out = _metadata(table, images, len(image_names))
+    metadata, left_out, reserved = _metadata(table, images, len(image_names))
+    note = None
+    if options.metadata is not None:
+        described = DescribedImages(options.dataset, len(image_names), image_names, metadata)
+        metadata, note = side_metadata(described, MetadataSpec(path=options.metadata), fix=LEAVE_OUT)
     own = TableDataset(options.dataset, image_names, labels, classes.names, metadata)
     if options.images is not None:
         own = with_pixels(own, options.images, on_progress)
@@ -113,8 +120,9 @@ def check_tables(
     numbered = _renumbered(classes, dataset)
     kept = _distinct_rows(table, conditions, numbered, image_ids, model_codes)
     return CheckedTable(
-        table, dataset, former, conditions, numbered, image_ids, models, model_codes, kept, half_step, order, left_out
-    )
+        table, dataset, former, conditions, numbered, image_ids, models, model_codes, kept, half_step, order, left_out,
+        reserved, note,
+    )  # fmt: skip
 
 
 def import_table(
@@ -213,11 +221,14 @@ def _labels_of_images(
 
 def _metadata(
     table: PredictionTable, images: NDArray[np.int64], count: int
-) -> tuple[dict[str, pa.Array], tuple[str, ...]]:
-    """Columns that are constant by image, and the names of the others."""
+) -> tuple[dict[str, pa.Array], tuple[str, ...], tuple[str, ...]]:
+    """Columns that are constant by image, the names of the others, and of those that are named as a column of ours."""
     constant: dict[str, pa.Array] = {}
     left_out = [*table.varying]
+    reserved = tuple(name for name in table.others if is_reserved(name))
     for name, column in table.others.items():
+        if name in reserved:
+            continue
         codes = np.full(count, NO_TEXT, np.int32)
         codes[images] = column.codes
         if (codes[images] != column.codes).any():
@@ -225,7 +236,7 @@ def _metadata(
         else:
             places = pa.array(codes, mask=codes == NO_TEXT)
             constant[name] = parsed_texts(column.dictionary).take(places)
-    return typed_metadata(constant, table.parts[0].name), tuple(left_out)
+    return typed_metadata(constant, table.parts[0].name, fix=LEAVE_OUT), tuple(left_out), reserved
 
 
 def _check_confidence(table: PredictionTable) -> None:

@@ -36,6 +36,7 @@ class TableOptions:
         dataset: name of the dataset on charts.
         architecture: architecture of the models, as the user states it.
         images: folder with the images, by their names; None without pixels.
+        metadata: table of metadata of the images, by their names; None without one.
         image_pattern: regular expression of the part of an image's name to keep.
         level_pattern: regular expression of the level in a text such as c30.
         reference: word of the reference level.
@@ -51,6 +52,7 @@ class TableOptions:
     dataset: str
     architecture: str = IMPORTED_FAMILY
     images: Path | None = None
+    metadata: Path | None = None
     image_pattern: str | None = None
     level_pattern: str | None = None
     reference: str | None = None
@@ -69,6 +71,7 @@ def table_options(
     dataset: str | None = None,
     architecture: str = IMPORTED_FAMILY,
     images: Path | None = None,
+    metadata: Path | None = None,
     image_pattern: str | None = None,
     level_pattern: str | None = None,
     reference: str | None = None,
@@ -90,7 +93,7 @@ def table_options(
     }  # fmt: skip
     validate(TableNames, names, "import")
     return TableOptions(
-        **names, columns=named_columns(columns), images=images, image_pattern=image_pattern,
+        **names, columns=named_columns(columns), images=images, metadata=metadata, image_pattern=image_pattern,
         level_pattern=level_pattern, reference=reference, axes=_axes(axes), missing=missing, more_classes=more_classes,
         renormalize=renormalize, strict=strict,
     )  # fmt: skip

@@ -255,7 +255,7 @@ def open_dataset(spec: DatasetSpec, cache: Path, split: str | None = None) -> Da
         note = "; ".join(filter(None, [KEPT_GRAY, dataset.note]))
         dataset = replace(dataset, gray=True, note=note)
     if spec.metadata is not None:
-        dataset = with_side_table(dataset, spec.metadata, split=split, is_complete=not spec.skip_unreadable)
+        dataset = with_side_table(dataset, spec.metadata, split=split, has_gaps=spec.skip_unreadable)
     return replace(dataset, label=spec.label) if spec.label else dataset
 
 

@@ -30,7 +30,7 @@ _PATTERNS = {
 
 
 def typed_metadata(
-    columns: Mapping[str, Any], location: object, chosen: Sequence[str] | None = None
+    columns: Mapping[str, Any], location: object, chosen: Sequence[str] | None = None, *, fix: str = CHOOSE_COLUMNS
 ) -> dict[str, pa.Array]:
     """Columns as metadata of images; those without any value are left out.
 
@@ -38,6 +38,7 @@ def typed_metadata(
         columns: Arrow arrays or chunked arrays by name, one value per image.
         location: the file or dataset, for errors.
         chosen: the only columns to keep; default: all.
+        fix: how to leave out a column, for errors.
 
     Returns:
         Arrow arrays of the types string, int64, double, bool or date32.
@@ -48,9 +49,9 @@ def typed_metadata(
     """
     if chosen is not None:
         columns = {name: values for name, values in columns.items() if name in chosen}
-    if problem := metadata_problem([*columns]):
+    if problem := metadata_problem([*columns], fix):
         raise DataError(f"{location} has {problem}")
-    typed = {name: _typed(name, values, location) for name, values in columns.items()}
+    typed = {name: _typed(name, values, location, fix) for name, values in columns.items()}
     return {name: values for name, values in typed.items() if values.null_count < len(values)}
 
 
@@ -95,7 +96,7 @@ def metadata_types(metadata: Mapping[str, pa.Array]) -> dict[str, str]:
     return {name: kind for name, kind in types.items() if kind is not None}
 
 
-def _typed(name: str, values: Any, location: object) -> pa.Array:
+def _typed(name: str, values: Any, location: object, fix: str) -> pa.Array:
     """One column as metadata."""
     array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     column = f"{location}: the column {printable(name, 60)!r}"
@@ -103,15 +104,14 @@ def _typed(name: str, values: Any, location: object) -> pa.Array:
         array.validate(full=True)  # texts may be invalid UTF-8
         typed = _of_metadata_type(array)
     except (pa.ArrowException, ValueError) as error:
-        raise DataError(f"{column} cannot be read ({first_line(error)}): {CHOOSE_COLUMNS}") from error
+        raise DataError(f"{column} cannot be read ({first_line(error)}): {fix}") from error
     if typed is None:
-        raise DataError(f"{column} holds {array.type}: expected text, numbers, booleans or dates; {CHOOSE_COLUMNS}")
+        raise DataError(f"{column} holds {array.type}: expected text, numbers, booleans or dates; {fix}")
     if pa.types.is_string(typed.type):
         longest = pc.max(pc.utf8_length(typed)).as_py() or 0
         if longest > MAX_LABEL_LETTERS:
             raise DataError(
-                f"{column} has a text of {longest:,} characters, expected at most {MAX_LABEL_LETTERS:,}: "
-                f"{CHOOSE_COLUMNS}"
+                f"{column} has a text of {longest:,} characters, expected at most {MAX_LABEL_LETTERS:,}: {fix}"
             )
     return typed
 

@@ -1,8 +1,9 @@
 """A table beside a dataset with metadata of its images, joined by their paths or numbers: `[dataset.metadata]`."""
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
-from typing import Annotated
+from pathlib import Path, PurePosixPath
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -15,7 +16,7 @@ from failmodes.ingest.datasets.metadata import typed_metadata
 from failmodes.ingest.datasets.table_files import read_table
 from failmodes.ingest.study_types import Name, StrictModel, UserPath
 from failmodes.runtime.errors import DataError, StudyError, counted, did_you_mean, listed, printable
-from failmodes.warehouse.schema import MAX_METADATA_COLUMNS
+from failmodes.warehouse.schema import CHOOSE_COLUMNS, MAX_METADATA_COLUMNS
 
 # Columns that name an image, the preferred first; then those that number it from 0
 PATHS = ("path", "file", "file_name", "filename", "image_path", "image")
@@ -48,93 +49,120 @@ class MetadataSpec(StrictModel):
         return self
 
 
-def with_side_table(dataset: Dataset, spec: MetadataSpec, *, split: str, is_complete: bool) -> Dataset:
-    """The dataset with the metadata of a table.
+class DescribedImages(NamedTuple):
+    """The images that a table describes.
+
+    Attributes:
+        label: name of their dataset, for errors.
+        count: their number.
+        names: (N,) their paths; None without paths.
+        metadata: (N,) values by name, known without the table.
+        has_gaps: whether some of the images of their source may be left out, so that they have other numbers.
+    """
+
+    label: str
+    count: int
+    names: Sequence[str] | None
+    metadata: Mapping[str, pa.Array]
+    has_gaps: bool = False
+
+
+def with_side_table(dataset: Dataset, spec: MetadataSpec, *, split: str, has_gaps: bool) -> Dataset:
+    """The dataset with the metadata of a table; see `side_metadata`."""
+    images = DescribedImages(dataset.label, len(dataset.labels), dataset.files, dataset.metadata, has_gaps)
+    metadata, note = side_metadata(images, spec, split=split)
+    return replace(dataset, metadata=metadata, note="; ".join(filter(None, [dataset.note, note])) or None)
+
+
+def side_metadata(
+    images: DescribedImages, spec: MetadataSpec, *, split: str | None = None, fix: str = CHOOSE_COLUMNS
+) -> tuple[dict[str, pa.Array], str | None]:
+    """The metadata of images, with those of a table.
 
     Args:
-        dataset: its images.
+        images: which images.
         spec: the table and its columns.
-        split: rows of other splits are left out, if the table has a column `split`.
-        is_complete: whether no image of its source was left out, so that images have the numbers of the source.
+        split: rows of other splits are left out, if the table has a column `split`; None for all.
+        fix: how to leave out a column, for errors.
+
+    Returns:
+        (N,) values by name; and a note on images without a row, None if all have one.
 
     Raises:
         StudyError: the table does not exist.
         DataError: it is damaged, has no column that names the images, two rows for an image, none for all images, or
             columns that are no metadata.
     """
-    notes: list[str] = []
-    metadata = dict(dataset.metadata)
+    note = None
+    metadata = dict(images.metadata)
     known = [*metadata]
     if spec.path is not None:
-        rows, key = _rows(spec, split)
-        places = _places(dataset, rows[key], spec, is_complete=is_complete)
+        rows, key = _rows(spec.path, spec.key, split)
+        places = _places(images, rows[key], spec.path)
         columns = {name: rows[name].to_arrow() for name in rows.columns if name not in (key, SPLIT)}
         known += columns
         found = {
             name: values.take(pa.array(places, mask=places < 0))
-            for name, values in typed_metadata(columns, spec.path, spec.columns).items()
+            for name, values in typed_metadata(columns, spec.path, spec.columns, fix=fix).items()
         }
         if twice := metadata.keys() & found.keys():
-            raise DataError(f"{spec.path}: {dataset.label} has a column {sorted(twice)[0]!r} too: rename one")
+            raise DataError(f"{spec.path}: {images.label} has a column {sorted(twice)[0]!r} too: rename one")
         metadata |= found
         if missing := int((places < 0).sum()):
-            notes.append(
-                f"{printable(spec.path.name, 60)} has no row for {missing:,} of {counted(len(places), 'image')}"
-            )
+            name = printable(spec.path.name, 60)
+            note = f"{name} has no row for {missing:,} of {counted(len(places), 'image')}"
     lacking = [name for name in spec.columns or () if name not in metadata]
     if lacking:
         shown = listed([printable(name, 60) for name in known], 8) or "no columns"
         hint = did_you_mean(lacking[0], known, f"there are {shown}; one without values is not kept")
-        raise DataError(f"{spec.path or dataset.label}: no metadata {printable(lacking[0], 60)!r}: {hint}")
-    note = "; ".join(filter(None, [dataset.note, *notes])) or None
-    return replace(dataset, metadata=metadata, note=note)
+        raise DataError(f"{spec.path or images.label}: no metadata {printable(lacking[0], 60)!r}: {hint}")
+    return metadata, note
 
 
-def _rows(spec: MetadataSpec, split: str) -> tuple[pl.DataFrame, str]:
+def _rows(path: Path, key: str | None, split: str | None) -> tuple[pl.DataFrame, str]:
     """The rows of the table for a split, and its column that names images."""
-    path = spec.path
-    assert path is not None
     try:
         rows = read_table(path, EXPECTED)
     except FileNotFoundError as error:
         raise StudyError(f"{path} does not exist: {EXPECTED}") from error
-    key = spec.key or next((name for name in (*PATHS, *NUMBERS) if name in rows.columns), None)
-    if key not in rows.columns:
+    key = key or key_of(rows.columns)
+    if key is None or key not in rows.columns:
         shown = listed([printable(name, 60) for name in rows.columns], 8)
         raise DataError(f"{path} has the columns {shown}: {EXPECTED}, or name another column as `key`")
-    assert key is not None
-    if SPLIT in rows.columns and key != SPLIT:
+    if split is not None and SPLIT in rows.columns and key != SPLIT:
         rows = rows.filter(pl.col(SPLIT).cast(pl.String) == split)
     return rows, key
 
 
-def _places(dataset: Dataset, keys: pl.Series, spec: MetadataSpec, *, is_complete: bool) -> NDArray[np.int64]:
+def key_of(names: Collection[str]) -> str | None:
+    """The column that names images by default; None without one."""
+    return next((name for name in (*PATHS, *NUMBERS) if name in names), None)
+
+
+def _places(images: DescribedImages, keys: pl.Series, path: Path) -> NDArray[np.int64]:
     """(N,) the row of each image; -1 without one."""
-    path, name = spec.path, printable(keys.name, 60)
-    if keys.dtype.is_integer() and (dataset.files is None or keys.name in NUMBERS):
-        if not is_complete:
-            raise DataError(
-                f"{path} numbers images, but some may be left out: name them by paths, or leave out `skip_unreadable`"
-            )
-        images = [str(number) for number in range(len(dataset.labels))]
-    elif dataset.files is None:
+    name = printable(keys.name, 60)
+    by_number = keys.dtype.is_integer() and (images.names is None or keys.name in NUMBERS)
+    if by_number and images.has_gaps:
         raise DataError(
-            f"{path}: images of {dataset.label} have no paths: expected their numbers from 0 in a column {NUMBERS[0]}, "
+            f"{path} numbers images, but some may be left out: name them by paths, or leave out `skip_unreadable`"
+        )
+    if images.names is None and not by_number:
+        raise DataError(
+            f"{path}: images of {images.label} have no paths: expected their numbers from 0 in a column {NUMBERS[0]}, "
             f"not {name!r}"
         )
-    else:
-        images = [*dataset.files]
+    names = [str(number) for number in range(images.count)] if by_number else [*(images.names or ())]
     texts = keys.cast(pl.String).to_list()
     rows = _row_of_each(texts, f"{path}: {name}")
-    places = np.array([rows.get(image, -1) for image in images], np.int64)
-    if (places < 0).all() and dataset.files is not None:
-        last_parts = [PurePosixPath(image).name for image in images]
-        if len(set(last_parts)) == len(images):
-            places = np.array([rows.get(image, -1) for image in last_parts], np.int64)
-    if (places < 0).all():
-        first = printable(str(texts[0]), 60) if texts else "nothing"
-        raise DataError(f"{path}: {name} names none of the images: it holds {first!r}, the images {images[0]!r}")
-    return places
+    last_parts = [PurePosixPath(image).name for image in names]
+    choices = [names, last_parts] if len(set(last_parts)) == len(names) else [names]
+    for choice in choices:
+        places = np.array([rows.get(image, -1) for image in choice], np.int64)
+        if (places >= 0).any():
+            return places
+    first = printable(str(texts[0]), 60) if texts else "nothing"
+    raise DataError(f"{path}: {name} names none of the images: it holds {first!r}, the images {names[0]!r}")
 
 
 def _row_of_each(texts: list[str | None], column: str) -> dict[str, int]:

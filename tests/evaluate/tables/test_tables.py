@@ -88,6 +88,27 @@ def test_measurements_are_left_out_while_a_table_is_read(tmp_path: Path, monkeyp
     ]  # fmt: skip
 
 
+def test_a_table_of_metadata_is_joined_by_the_names_of_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    meta = pl.DataFrame(
+        {"path": [f"{n}.png" for n in range(5)], "iso": [100, 200, 100, 200, 100], "site": list("aabbc")}
+    )
+    meta.write_csv(tmp_path / "meta.csv")
+    table = small_table().with_columns(margin=pl.lit(0.5))
+    w = imported(table, tmp_path / "out", metadata=tmp_path / "meta.csv", progress=True)
+    expected = "select iso, sum(correct::int) from predictions where severity = 1 group by iso order by all"
+    assert w.sql(expected).rows() == [(100, 2), (200, 2), (None, 0)]
+    printed = capsys.readouterr().err
+    assert "metadata of images: camera, iso, site" in printed
+    assert "meta.csv has no row for 1 of 6 images" in printed
+    assert "columns of these names: margin" in printed, "the view predictions has a margin"
+    meta.rename({"site": "camera"}).write_csv(tmp_path / "meta.csv")
+    with pytest.raises(DataError, match="has a column 'camera' too: rename one"):
+        imported(table, tmp_path / "other", metadata=tmp_path / "meta.csv")
+    assert not (tmp_path / "other").exists()
+
+
 def test_no_study_images_or_torch_are_needed(tmp_path: Path) -> None:
     written(small_table(), tmp_path / "p.csv")
     command("import", "p.csv", "--to", "out", "--label", "Net", folder=tmp_path)
@@ -417,3 +438,29 @@ def test_two_models_of_imagenet_x(real_data: Path, tmp_path: Path) -> None:
     said = " ".join(str(w.compare("ResNet-50", "ViT")).split())
     assert "ViT is 1.9 points [1.5, 2.2] more accurate than ResNet-50" in said
     assert w.table("calibration_by_severity")["ece"].null_count() == 0
+
+
+@pytest.mark.data
+def test_accuracy_by_factor_of_imagenet_x_is_a_direct_count(real_data: Path, tmp_path: Path) -> None:
+    factors = pl.read_parquet(real_data / "imagenet_x" / "factors_top.parquet").drop("class")
+    joined = {
+        label: pl.read_parquet(real_data / "imagenet_x" / f"{label}.parquet").join(factors, on="file_name", how="left")
+        for label in ("ResNet50", "ViT")
+    }
+    for label, rows in joined.items():
+        w = imported(rows, tmp_path / "out", label=label)
+    names = [name for name in factors.columns if name != "file_name"]
+    assert len(names) == 16
+    for factor in names:
+        found = w.table("accuracy_by_severity", by=factor)
+        for label, rows in joined.items():
+            is_correct = (pl.col("label") == pl.col("predicted_class")).sum().alias("correct")
+            counts = rows.group_by(pl.col(factor).cast(pl.String)).agg(is_correct, pl.len())
+            own = found.filter(model_label=label).select(factor, "correct_count", "image_count")
+            assert sorted(own.rows(), key=str) == sorted(counts.rows(), key=str)
+    kept = w.compare("ResNet50", "ViT", filter="texture").comparison
+    of_texture = [rows.filter(pl.col("texture")) for rows in joined.values()]
+    accuracy = [(rows["label"] == rows["predicted_class"]).mean() for rows in of_texture]
+    assert (kept.overall.a, kept.overall.b) == pytest.approx(accuracy)
+    assert kept.pair.filter is not None
+    assert kept.pair.filter[1:] == (len(of_texture[0]), 50_000, 50_000 - len(factors))
