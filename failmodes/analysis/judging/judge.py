@@ -31,6 +31,7 @@ from failmodes.ingest.statements import (
     check_share_limit,
 )
 from failmodes.runtime.errors import StudyError, did_you_mean, translated
+from failmodes.warehouse.metrics.accuracy import worst_slice
 from failmodes.warehouse.metrics.metric import FEWEST_IMAGES, Metric, too_few
 from failmodes.warehouse.schema import DIFFERENCE_OF_SHARES, SHARE
 
@@ -332,6 +333,8 @@ def ask(
 
 def question_of(statement: MetricStatement, evaluated: EvaluatedCells, models: ModelMetrics, place: str) -> Question:
     """A statement about a metric whose cells are known; see `ask`."""
+    if (of_groups := worst_slice(statement.metric)) is not None:
+        models.metrics = {**models.metrics, of_groups.name: of_groups}
     metric = _known_metric(statement, place, models.metrics)
     if metric.refusal:
         raise StudyError(f"{place}.metric: {metric.name} cannot be judged: {metric.refusal}")

@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.analysis.evaluations.shared_cells import CellKey as CellKey
+from failmodes.analysis.statistics.attributes import MISSING, attribute_groups
 from failmodes.analysis.statistics.estimate import Float64Array
 from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse.database.connection import REBUILD_HINT, fetch_first, read_once
 from failmodes.warehouse.database.stored_metrics import select_facts
 from failmodes.warehouse.metrics.cell_rows import (
+    ATTRIBUTE,
     CellRows,
     ComparedCell,
     NotStored,
@@ -229,9 +231,18 @@ class RunRows:
                     [values[rows, column] for rows, column in zip(self.kept, columns, strict=True)]
                 )
         elif missing and self.con is not None:
+            self._read_stored(self.con, missing)
+        self._absent.update(name for name in missing if name not in self.columns)
+        for name in names:
+            if name in self._absent:
+                raise NotStored(name)
+
+    def _read_stored(self, con: duckdb.DuckDBPyConnection, names: Sequence[str]) -> None:
+        self.columns.update({name: self._groups_by(con, name) for name in names if name.startswith(ATTRIBUTE)})
+        if missing := [name for name in names if not name.startswith(ATTRIBUTE)]:
             in_cells = "(corruption, severity) in (select (corruption, severity) from cell_predictions where {})"
             condition = "evaluation_id = $1"
-            rows = self.con.sql(
+            rows = con.sql(
                 select_facts([IMAGE_ID, *missing], f"{condition} and {in_cells.format(condition)}"),
                 params=[self.evaluation_id],
             ).to_arrow_table()
@@ -244,10 +255,22 @@ class RunRows:
             for name in missing:
                 with suppress(NotStored):
                     self.columns[name] = self._by_cell(column_of(rows, name))
-        self._absent.update(name for name in missing if name not in self.columns)
-        for name in names:
-            if name in self._absent:
-                raise NotStored(name)
+
+    def _groups_by(self, con: duckdb.DuckDBPyConnection, name: str) -> NDArray[Any]:
+        """(N, C) the number of the group of each image by an attribute.
+
+        Raises:
+            StudyError: images have no such attribute.
+        """
+        self.read([IMAGE_ID])
+        (dataset_id,) = fetch_first(
+            con, "select dataset_id from evaluations where evaluation_id = ?", [self.evaluation_id]
+        ) or ("",)
+        ids = self.columns[IMAGE_ID]
+        groups = attribute_groups(con, str(dataset_id), name.removeprefix(ATTRIBUTE), np.unique(ids))
+        places = np.searchsorted(groups.image_ids, ids).clip(max=len(groups.image_ids) - 1)
+        codes: NDArray[Any] = np.where(groups.image_ids[places] == ids, groups.codes[places], MISSING)
+        return codes
 
     def _by_cell(self, values: NDArray[Any]) -> NDArray[Any]:
         """Values of all predictions, cell by cell, as (N, C); 0 beyond the images of a cell with fewer than others."""

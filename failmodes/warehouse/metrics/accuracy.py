@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from failmodes.warehouse.metrics.cell_rows import OTHER, CellRows, Undefined
-from failmodes.warehouse.metrics.duplicates import effective_counts
+from failmodes.warehouse.metrics.cell_rows import ATTRIBUTE, OTHER, CellRows, Undefined
+from failmodes.warehouse.metrics.duplicates import Groups, effective_counts, kept_groups
 from failmodes.warehouse.metrics.intervals import Floats
 from failmodes.warehouse.metrics.metric import (
     CONTINUOUS,
@@ -18,12 +18,14 @@ from failmodes.warehouse.metrics.metric import (
     Counted,
     ExactShare,
     Interval,
+    Metric,
     SamplingBias,
     Weights,
     define,
 )
 
 TOP = 5
+WORST_SLICE = "worst_slice_accuracy"
 DRAWS, SEED = 400, 0  # of the extreme of many normal numbers
 _EXACT = "; interval: Clopper & Pearson 1934"
 
@@ -106,11 +108,14 @@ def balanced_accuracy(rows: CellRows) -> Floats:
 
 def bias_of_worst_class(rows: CellRows) -> SamplingBias:
     """Bias of the accuracy of the worst class, which is too small."""
-    labels = rows["label"].astype(np.int64)
+    return _bias_of_worst(rows["label"].astype(np.int64), rows["correct"], rows.groups)
+
+
+def _bias_of_worst(labels: NDArray[np.int64], is_correct: NDArray[np.bool_], groups: Groups | None) -> SamplingBias:
     counts = np.bincount(labels)
     present = counts > 0
-    correct = np.bincount(labels, rows["correct"], len(counts))[present]
-    independent = effective_counts(rows.groups, labels, len(counts))[present] / counts[present]
+    correct = np.bincount(labels, is_correct, len(counts))[present]
+    independent = effective_counts(groups, labels, len(counts))[present] / counts[present]
     found = _bias_of_least(correct * independent, counts[present] * independent)
     return SamplingBias(low=-found.high, error=found.error)
 
@@ -151,14 +156,55 @@ def worst_class_accuracy(rows: CellRows, weights: Weights) -> Floats:
     >>> worst_class_accuracy(rows, weights=np.ones((1, 4))).tolist()
     [0.5]
     """
-    labels = rows["label"].astype(np.int64)
+    return _worst_accuracy(rows["label"].astype(np.int64), rows["correct"], weights)
+
+
+def _worst_accuracy(labels: NDArray[np.int64], is_correct: NDArray[np.bool_], weights: Weights) -> Floats:
+    """(B,) least accuracy of the images of any label, under weights (B, N)."""
     classes = int(labels.max()) + 1
-    places = labels + classes * rows["correct"]  # correct predictions follow the incorrect ones of all classes
+    places = labels + classes * is_correct  # correct predictions follow the incorrect ones of all classes
     incorrect_count, correct_count = np.hsplit(totals(weights, places, np.ones(len(labels)), 2 * classes), 2)
     counts = incorrect_count + correct_count
     of_class = np.divide(correct_count, counts, out=np.ones(counts.shape), where=counts > 0)
     found: Floats = of_class.min(axis=1)
     return found
+
+
+def worst_slice(name: str) -> Metric | None:
+    """The metric `worst_slice_accuracy:ATTRIBUTE`, such as `worst_slice_accuracy:camera`; None for other names.
+
+    Min over the groups of images by an attribute, of FEWEST_IMAGES images at least, of their accuracy. Images without a
+    value take no part.
+    """
+    kind, _, attribute = name.partition(":")
+    if kind != WORST_SLICE or not attribute:
+        return None
+    column = f"{ATTRIBUTE}{attribute}"
+
+    def taking_part(rows: CellRows) -> NDArray[np.bool_]:
+        codes = rows[column].astype(np.int64)
+        counts = np.bincount(codes[codes != OTHER])
+        known: NDArray[np.bool_] = (codes != OTHER) & (np.append(counts, 0)[codes] >= FEWEST_IMAGES)
+        if not known.any():
+            raise Undefined(f"no group by {attribute} has {FEWEST_IMAGES} images")
+        return known
+
+    def bias(rows: CellRows) -> SamplingBias:
+        known = taking_part(rows)
+        codes = rows[column][known].astype(np.int64)
+        return _bias_of_worst(codes, rows["correct"][known], kept_groups(rows.groups, known))
+
+    def worst_slice_accuracy(rows: CellRows, weights: Weights) -> Floats:
+        known = taking_part(rows)
+        kept = of_images(weights, known)
+        return _worst_accuracy(rows[column][known].astype(np.int64), rows["correct"][known], kept)
+
+    return Metric(
+        name, f"accuracy of the worst group by {attribute}", worst_slice_accuracy,
+        columns=("label", "predicted", column),
+        formula=f"Min over groups of images by {attribute} of the accuracy of their images",
+        interval=Bootstrap(bias=bias, taking_part=taking_part),
+    )  # fmt: skip
 
 
 @define(

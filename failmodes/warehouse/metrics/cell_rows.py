@@ -13,6 +13,7 @@ from failmodes.warehouse.metrics.duplicates import Groups, independent_share, ke
 Array = NDArray[Any]
 T = TypeVar("T")
 BINS = 15  # of confidence, equally wide
+ATTRIBUTE = "attribute."  # and an attribute of images: a column with the group of each image, -1 without a value
 OTHER = -1  # in place of null: no class of the dataset, or no output
 ALWAYS = ("predicted", "confidence")  # always stored: null throughout if no logits of a cell are finite
 CERTAINTY = {  # of each score: the column, and its sign such that larger is more certain
@@ -50,8 +51,9 @@ class CellRows:
 
     `rows["confidence"]` is a column of `prediction_facts`; `rows["clean.centroid_shift"]` one of `attention` for the
     map of the class predicted on the clean image, `rows["predicted.spread"]` for that of the class predicted here;
-    `rows["images.mask_area"]` one of `images`. Missing numbers are NaN, missing classes -1. Beside the columns there
-    are `correct` (bool), `output` (the prediction among all outputs of the model) and `logit_gap`.
+    `rows["images.mask_area"]` one of `images`; `rows["attribute.camera"]` numbers the groups of images by it.
+    Missing numbers are NaN, missing classes -1. Beside the columns there are `correct` (bool), `output` (the prediction
+    among all outputs of the model) and `logit_gap`.
 
     Args:
         corruption: of the cell; 'none' for clean images.

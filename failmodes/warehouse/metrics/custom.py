@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from failmodes.runtime.errors import StudyError, did_you_mean, shown
 from failmodes.runtime.storage.locations import read_toml, study_files
+from failmodes.warehouse.metrics.accuracy import worst_slice
 from failmodes.warehouse.metrics.metric import (
     UNBOUNDED,
     USERS_PARAMETERS,
@@ -127,6 +128,8 @@ def named_metrics(names: Iterable[Any], study: str | Path | None = None) -> list
             found += read_metrics([name], Path(), "metric")
         elif name in known:
             found.append(known[name])
+        elif (of_groups := worst_slice(name)) is not None:
+            found.append(of_groups)
         else:
             hint = did_you_mean(name, known, '`failmodes query "from metrics"` lists them')
             raise StudyError(f"unknown metric {name[:100]!r}: {hint}")

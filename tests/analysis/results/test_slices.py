@@ -208,3 +208,30 @@ def test_a_report_has_the_slices_where_images_have_attributes(opened: Warehouse,
     page = opened.report(tmp_path / "report.html").read_text()
     assert "camera = B and time = night" in page
     assert "Searched: " in page
+
+
+def test_the_worst_group_is_a_metric_of_claims_compare_and_gates(opened: Warehouse, tmp_path: Path) -> None:
+    cell = table().filter(pl.col("corruption") == "fog", pl.col("severity") == 3)
+    by_time = cell.group_by("time").agg(accuracy=(pl.col("label") == pl.col("prediction")).mean())
+    metric = {"metric": "worst_slice_accuracy:time", "corruptions": ["fog"], "severities": [3]}
+    claimed, too_much = opened.claims([
+        metric | {"relation": "at_least", "limit": 0.5}, metric | {"relation": "at_least", "limit": 0.95},
+    ])  # fmt: skip
+    assert claimed.value == pytest.approx(by_time["accuracy"].min())
+    assert (claimed.verdict, too_much.verdict) == ("supported", "contradicted")
+    assert claimed.low < by_time["accuracy"].min() < claimed.high
+    night = opened.claims(metric | {"relation": "at_least", "limit": 0.5, "filter": "time = 'day'"})[0]
+    assert night.value == pytest.approx(by_time.filter(pl.col("time") == "day")["accuracy"].item())
+    with pytest.raises(StudyError, match="no attribute 'cammera'.*did you mean 'camera'"):
+        opened.claims(metric | {"metric": "worst_slice_accuracy:cammera", "relation": "at_least", "limit": 0.5})
+    both = package.import_predictions(pl.concat([table(), table(1, model="Other", effect=0.0)]), to=tmp_path / "both")
+    compared = both.compare("Net", "Other", corruption="fog", metrics=["worst_slice_accuracy:time"]).metrics
+    of_groups = pl.col("metric") == "worst_slice_accuracy:time", pl.col("cells") == "corrupted"
+    row = compared.filter(*of_groups).row(0, named=True)
+    assert row["winner"] == "b"
+    rules = tmp_path / "rules.toml"
+    rules.write_text(
+        '[gate]\nbaseline = "Other"\ncandidate = "Net"\n[[gate.rules]]\nmetric = "worst_slice_accuracy:time"\n'
+        'corruptions = ["fog"]\nrelation = "worse_by_at_most"\nlimit = 0.05\n'
+    )
+    assert "worst group by time" in failmodes("gate", rules, both.path, folder=tmp_path, expect=1).stdout
