@@ -54,14 +54,14 @@ class DescribedImages(NamedTuple):
 
     Attributes:
         label: name of their dataset, for errors.
-        count: their number.
+        image_count: their number.
         names: (N,) their paths; None without paths.
         metadata: (N,) values by name, known without the table.
         has_gaps: whether some of the images of their source may be left out, so that they have other numbers.
     """
 
     label: str
-    count: int
+    image_count: int
     names: Sequence[str] | None
     metadata: Mapping[str, pa.Array]
     has_gaps: bool = False
@@ -152,7 +152,7 @@ def _places(images: DescribedImages, keys: pl.Series, path: Path) -> NDArray[np.
             f"{path}: images of {images.label} have no paths: expected their numbers from 0 in a column {NUMBERS[0]}, "
             f"not {name!r}"
         )
-    names = [str(number) for number in range(images.count)] if by_number else [*(images.names or ())]
+    names = [str(number) for number in range(images.image_count)] if by_number else [*(images.names or ())]
     texts = keys.cast(pl.String).to_list()
     rows = _row_of_each(texts, f"{path}: {name}")
     last_parts = [PurePosixPath(image).name for image in names]

@@ -425,6 +425,18 @@ def test_people_under_contrast(real_data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.data
+def test_accuracy_by_factor_of_imagenet_x_is_a_direct_count(real_data: Path, tmp_path: Path) -> None:
+    folder = real_data / "imagenet_x"
+    w = imported(folder / "ViT.parquet", tmp_path / "out", label="ViT", metadata=folder / "factors_top.parquet")
+    factors = pl.read_parquet(folder / "factors_top.parquet")
+    joined = pl.read_parquet(folder / "ViT.parquet").join(factors, on="file_name")
+    assert (w.sql("select count(*), count(texture) from images").rows(), len(joined)) == ([(50_000, 48_868)], 48_868)
+    for factor in ("texture", "pose", "object_blocking", "style"):
+        own = joined.filter(factor).select(pl.len(), (pl.col("label") == pl.col("predicted_class")).sum()).row(0)
+        assert w.sql(f"select count(*), count_if(correct) from predictions where {factor}").row(0) == own
+
+
+@pytest.mark.data
 def test_two_models_of_imagenet_x(real_data: Path, tmp_path: Path) -> None:
     for name, label in (("ResNet50", "ResNet-50"), ("ViT", "ViT")):
         w = imported(real_data / "imagenet_x" / f"{name}.parquet", tmp_path / "out", label=label)
