@@ -425,7 +425,7 @@ def test_people_under_contrast(real_data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.data
-def test_accuracy_by_factor_of_imagenet_x_is_a_direct_count(real_data: Path, tmp_path: Path) -> None:
+def test_factors_of_imagenet_x_join_predictions_by_file_name(real_data: Path, tmp_path: Path) -> None:
     folder = real_data / "imagenet_x"
     w = imported(folder / "ViT.parquet", tmp_path / "out", label="ViT", metadata=folder / "factors_top.parquet")
     factors = pl.read_parquet(folder / "factors_top.parquet")
