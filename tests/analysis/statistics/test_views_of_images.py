@@ -45,7 +45,7 @@ def test_quartiles_are_named_by_their_bounds(w: failmodes.Warehouse) -> None:
     assert rows["image_count"].to_list() == pytest.approx([40] * 4, abs=3)
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", [*VIEWS[:3], *(pytest.param(view, marks=pytest.mark.slow) for view in VIEWS[3:])])
 def test_a_group_of_all_images_has_the_stored_values(w: failmodes.Warehouse, view: str) -> None:
     stored = w.table(view)
     computed = w.table(view, filter="image_id >= 0")
