@@ -165,6 +165,7 @@ def benchmark(
     image_size: int | None = None,
     image_count: int | None = None,
     masks: Any = None,
+    metadata: Any = None,
     shifts: "Mapping[str, Any] | Sequence[Mapping[str, Any]] | None" = None,
     options: "Options | None" = None,
     replace: bool = False,
@@ -209,6 +210,9 @@ def benchmark(
             different evaluation: for trials, use another folder as `to`.
         masks: object masks: bool (N, H, W), a .npy file, or for a folder of images a folder of masks with the same
             names.
+        metadata: what is known of the images, such as their camera: the path of a .csv or .parquet with the paths of
+            the images or their numbers from 0 in a column, a data frame, or a dict of columns, one row per image in
+            order. Its columns become columns of `images` and `predictions`.
         shifts: natural shifts by label, evaluated beside the clean images: a path, (images, labels) or a dataset, with
             labels of the same classes; or a list of tables as in a study, such as {"label": "CIFAR-10.1", "kind":
             "cifar10.1", "path": "data/cifar10.1"}.
@@ -250,7 +254,7 @@ def benchmark(
         models=model if isinstance(model, Mapping) else {label or label_of(model): model},
         images=images, labels=labels, to=user_path(to).absolute(), corruptions=corruptions, severities=severities,
         class_names=class_names, normalization=normalization, preprocess=preprocess, image_size=image_size,
-        image_count=image_count, masks=masks, shifts=shifts, claims=claims,
+        image_count=image_count, masks=masks, metadata=metadata, shifts=shifts, claims=claims,
         options=options or Options(),
     )  # fmt: skip
     study, dataset = study_of(asked)

@@ -240,6 +240,25 @@ def test_a_list_of_images_keeps_its_other_columns(tmp_path: Path) -> None:
     assert 'kind = "list"' in (tmp_path / "out" / "study.toml").read_text()
 
 
+def test_metadata_of_images_in_memory_join_their_predictions(digits, tmp_path: Path) -> None:
+    import polars as pl
+
+    pens = pl.DataFrame({"pen": ["blue", "black", None] * 10, "pressure": [n / 10 for n in range(30)]})
+    w = run(net(), digits, tmp_path, metadata=pens, attention=False)
+    found = w.sql("select pen, pressure from predictions where severity = 0 order by image_id")
+    assert found.equals(pens)
+    assert "[dataset.metadata]" in (tmp_path / "study.toml").read_text()
+    for metadata, message in (
+        ({"pen": ["blue"]}, "has 1 rows for 30 images: expected one per image"),
+        ({"image_id": [40], "pen": ["blue"]}, "names none of the images"),
+        ({"correct": [True] * 30}, "'correct', which is the name of a column"),
+        ({"strokes": [[1, 2]] * 30}, "the column 'strokes' holds list"),
+    ):
+        with pytest.raises(failmodes.DataError, match=message):
+            run(net(), digits, tmp_path / "other", metadata=metadata)
+    assert not (tmp_path / "other" / "results").exists()
+
+
 @pytest.mark.slow
 def test_a_custom_corruption_is_a_function_and_its_images_are_reproduced(digits, tmp_path: Path) -> None:
     def darker(images: np.ndarray, parameters: tuple[float]) -> np.ndarray:

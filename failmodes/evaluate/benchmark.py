@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from failmodes.evaluate.given_images import GivenImages, read_given_images, stored_masks
+from failmodes.evaluate.given_metadata import stored_metadata
 from failmodes.evaluate.models.checkpoints import save_checkpoint
 from failmodes.evaluate.models.code_identity import code_hash
 from failmodes.evaluate.models.live import architecture_of, live_model
@@ -58,6 +59,7 @@ class Benchmark:
     image_size: int | None = None
     image_count: int | None = None
     masks: Any = None
+    metadata: Any = None
     shifts: Any = None
     claims: Any = None
     options: Options = Options()
@@ -157,6 +159,7 @@ def _open_images(asked: Benchmark, specs: dict[str, ModelSpec]) -> tuple[dict[st
         note(f"titles call the images {ARRAYS_LABEL!r}: options=Options(dataset_label=…) names them")
     if asked.masks is not None:
         keys["masks"] = str(stored_masks(asked.masks, labeled.images.shape, path))
+    keys |= _metadata_keys(asked, len(labeled.images))
     dataset = _dataset(keys, asked.to)
     return _given(keys), dataset, [_as_named(asked, spec, dataset) for spec in models]
 
@@ -183,7 +186,19 @@ def _open_folder(
             raise StudyError(f"benchmark: images are a folder, {path}: masks= must be a path too")
         keys["masks"] = str(user_path(asked.masks).absolute())
     dataset = _dataset(keys, asked.to)
+    if asked.metadata is not None:
+        keys |= _metadata_keys(asked, len(dataset.labels))
+        dataset = _dataset(keys, asked.to)
     return keys, dataset, [_as_named(asked, spec, dataset) for spec in _live_models(asked, specs, dataset.images)]
+
+
+def _metadata_keys(asked: Benchmark, count: int) -> dict[str, Any]:
+    """The key of a dataset for metadata of its images, if there are any."""
+    if asked.metadata is None:
+        return {}
+    has_gaps = asked.options.skip_unreadable
+    path = stored_metadata(asked.metadata, count, asked.to / IMAGES_FOLDER, has_gaps=has_gaps)
+    return {"metadata": {"path": str(path)}}
 
 
 def _shifts(asked: Benchmark, dataset: Dataset) -> list[dict[str, Any]]:
