@@ -17,7 +17,7 @@ from fault_trials import attempt, check_refusal
 from warehouse_files import SECRET, change_file
 
 import failmodes
-from failmodes.runtime.errors import QueryError
+from failmodes.runtime.errors import FailmodesError, QueryError
 
 CANARY = f"{SECRET}: canary"
 
@@ -149,3 +149,21 @@ def test_the_canary_would_be_found(cage: Cage) -> None:
     with duckdb.connect() as con:
         for kind in ("a reader within a query", "a subquery", "a link"):
             assert CANARY in str(con.execute(cage.given(REFUSED[kind])).fetchall()), kind
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_filter_that_means_harm_is_refused(cage: Cage, name: str) -> None:
+    """As a condition, in a subquery of one, and behind one."""
+    sql = cage.given(REFUSED[name])
+    for condition in (sql, f"image_id in ({sql})", f"exists ({sql})", f"true) union ({sql}", f"true; {sql}"):
+        with pytest.raises(QueryError) as error:
+            failmodes.open(cage.folder).compare("Alpha", "Beta", filter=condition)
+        cage.check(str(error.value))
+
+
+@pytest.mark.parametrize("condition", ["getenv('CANARY') = 'x'", "error(current_setting('home_directory')) is null"])
+def test_a_function_in_a_filter_tells_nothing(cage: Cage, condition: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CANARY", CANARY)
+    with pytest.raises(FailmodesError) as error:
+        failmodes.open(cage.folder).compare("Alpha", "Beta", filter=condition)
+    cage.check(str(error.value))

@@ -459,8 +459,11 @@ def test_accuracy_by_factor_of_imagenet_x_is_a_direct_count(real_data: Path, tmp
         label: pl.read_parquet(real_data / "imagenet_x" / f"{label}.parquet").join(factors, on="file_name", how="left")
         for label in ("ResNet50", "ViT")
     }
-    for label, rows in joined.items():
-        w = imported(rows, tmp_path / "out", label=label)
+    folder = real_data / "imagenet_x"
+    for label in joined:
+        w = imported(
+            folder / f"{label}.parquet", tmp_path / "out", label=label, metadata=folder / "factors_top.parquet"
+        )
     names = [name for name in factors.columns if name != "file_name"]
     assert len(names) == 16
     for factor in names:
