@@ -152,7 +152,8 @@ def _fits(shape: tuple[int, ...], folder: Path, *, required: bool) -> bool:
 def _decode(encoded: EncodedImages, preparation: Preparation, places: NDArray[np.int64]) -> NDArray[np.uint8]:
     """The prepared images at these positions (M,): (M, H, W, 3)."""
     pixels = np.empty((len(places), *preparation.size, 3), np.uint8)
-    for row, content in enumerate(encoded.read(places)):
+    rows = np.argsort(places)  # in the order of their files
+    for row, content in zip(rows, encoded.read(places[rows]), strict=True):
         pixels[row], _ = preparation.prepare(content, encoded.location(int(places[row])))
     return pixels
 

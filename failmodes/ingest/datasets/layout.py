@@ -16,7 +16,8 @@ from failmodes.runtime.errors import DataError, StudyError, did_you_mean
 from failmodes.runtime.packages import import_modules
 
 LAYOUTS_PACKAGE = "failmodes.ingest.datasets.layouts"
-OPTIONAL_KEYS = ("name", "image_size", "background", "gray", "masks", "image_column", "label_column")  # of some kinds
+OF_ENCODED = frozenset({"image_size", "resize", "background", "gray", "decode", "skip_unreadable"})  # keys of images
+OPTIONAL_KEYS = ("name", "masks", "image_column", "label_column", *sorted(OF_ENCODED - {"resize"}))  # of some kinds
 VALIDATION = "validation"  # a split, and a key of `takes`
 Split = Literal["train", "test", "validation"]
 

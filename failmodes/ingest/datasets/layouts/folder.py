@@ -10,13 +10,13 @@ from pathlib import Path
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.folder_listing import list_beside, list_images
 from failmodes.ingest.datasets.labeled_images import LabeledImages, open_labeled_images
-from failmodes.ingest.datasets.layout import Request, layout
+from failmodes.ingest.datasets.layout import OF_ENCODED, Request, layout
 from failmodes.runtime.errors import DataError, printable
 
 
 @layout(
     "folder",
-    takes={"image_size", "resize", "background", "gray", "masks"},
+    takes={*OF_ENCODED, "masks"},
     expected="a folder of class folders, such as {path}/cat/0001.png",
 )
 def open_folder(request: Request) -> Dataset:

@@ -15,7 +15,7 @@ from failmodes.ingest.data_files import data_errors
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.image_columns import COLUMN_KEYS, choose_columns, label_by_columns
 from failmodes.ingest.datasets.labeled_images import open_labeled_images
-from failmodes.ingest.datasets.layout import VALIDATION, Request, layout, refuse_other_split
+from failmodes.ingest.datasets.layout import OF_ENCODED, VALIDATION, Request, layout, refuse_other_split
 from failmodes.ingest.datasets.preparation import Encoded
 from failmodes.runtime.errors import DataError, StudyError, listed, printable
 from failmodes.runtime.packages import require
@@ -23,6 +23,7 @@ from failmodes.runtime.packages import require
 CONFIGURATION = ":"  # between the name of a dataset and that of its configuration
 SAVED_FILES = ("state.json", "dataset_dict.json")  # of a dataset, and of one with splits
 ANSWER_S = 10
+BATCH_ROWS = 500
 
 
 class HuggingFaceImages:
@@ -71,13 +72,15 @@ class HuggingFaceImages:
 
     def paths(self) -> list[str | None]:
         """The names (N,) that are stored with the images."""
-        structs = self._images.with_format("arrow")[:][self._column].combine_chunks()
-        return [None if path is None else Path(path).name for path in structs.field("path").to_pylist()]
+        batches = self._images.with_format("arrow").iter(BATCH_ROWS)  # never all images at once
+        structs = (batch[self._column].combine_chunks() for batch in batches)
+        paths = (path for struct in structs for path in struct.field("path").to_pylist())
+        return [None if path is None else Path(path).name for path in paths]
 
 
 @layout(
     "huggingface",
-    takes={"name", "image_size", "resize", "background", "gray", *COLUMN_KEYS, VALIDATION},
+    takes={*OF_ENCODED, *COLUMN_KEYS, "name", VALIDATION},
     expected="a folder that save_to_disk of the package datasets wrote; a dataset of the hub is given as `name`",
 )
 def open_huggingface(request: Request) -> Dataset:

@@ -17,7 +17,7 @@ from failmodes.ingest.datasets.dataset import MAX_IMAGES, Dataset
 from failmodes.ingest.datasets.encoded_images import ImageFiles
 from failmodes.ingest.datasets.labeled_images import LabeledImages, open_labeled_images
 from failmodes.ingest.datasets.labels import classes_of
-from failmodes.ingest.datasets.layout import Request, layout, refuse_other_split
+from failmodes.ingest.datasets.layout import OF_ENCODED, Request, layout, refuse_other_split
 from failmodes.ingest.datasets.metadata import typed_metadata
 from failmodes.ingest.datasets.table_files import read_table
 from failmodes.runtime.errors import DataError, listed, printable
@@ -31,7 +31,7 @@ CLASS = "index of its class"  # a column added here
 
 @layout(
     "list",
-    takes={"image_size", "resize", "background", "gray"},
+    takes=OF_ENCODED,
     path_is="file",
     expected="a .csv or .parquet file with the columns path and label",
 )

@@ -9,7 +9,7 @@ from dataclasses import replace
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.image_columns import COLUMN_KEYS, choose_columns, label_by_columns
 from failmodes.ingest.datasets.labeled_images import open_labeled_images
-from failmodes.ingest.datasets.layout import VALIDATION, Request, layout
+from failmodes.ingest.datasets.layout import OF_ENCODED, VALIDATION, Request, layout
 from failmodes.ingest.datasets.parquet_images import ParquetImages, column_names, features_of, image_paths, read_columns
 from failmodes.ingest.datasets.shard_files import shard_files
 
@@ -18,7 +18,7 @@ SUFFIXES = (".parquet", ".pq")
 
 @layout(
     "parquet",
-    takes={"image_size", "resize", "background", "gray", *COLUMN_KEYS, VALIDATION},
+    takes={*OF_ENCODED, *COLUMN_KEYS, VALIDATION},
     path_is="files",
     expected="a .parquet file with a column of images, a folder of such files, or a pattern of their names",
 )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from failmodes.ingest.data_files import data_errors, file_stamp, map_npy_if_whole
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.labeled_images import LabeledImages, open_labeled_images
-from failmodes.ingest.datasets.layout import VALIDATION, Request, layout, refuse_other_split
+from failmodes.ingest.datasets.layout import OF_ENCODED, VALIDATION, Request, layout, refuse_other_split
 from failmodes.ingest.datasets.preparation import Encoded
 from failmodes.runtime.errors import DataError, StudyError, did_you_mean, printable
 from failmodes.runtime.hashing import identity_of
@@ -65,7 +65,7 @@ class TorchvisionImages:
 
 @layout(
     "torchvision",
-    takes={"name", "image_size", "resize", "background", "gray", VALIDATION},
+    takes={*OF_ENCODED, "name", VALIDATION},
     expected="the folder that holds the files of the dataset, which torchvision calls root",
 )
 def open_torchvision(request: Request) -> Dataset:

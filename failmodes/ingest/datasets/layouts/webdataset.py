@@ -20,7 +20,7 @@ from failmodes.ingest.datasets.dataset import Dataset, check_labels
 from failmodes.ingest.datasets.image_columns import COLUMN_KEYS
 from failmodes.ingest.datasets.labeled_images import LabeledImages, open_labeled_images
 from failmodes.ingest.datasets.labels import checked_class_names, classes_of
-from failmodes.ingest.datasets.layout import VALIDATION, Request, layout
+from failmodes.ingest.datasets.layout import OF_ENCODED, VALIDATION, Request, layout
 from failmodes.ingest.datasets.metadata import typed_metadata
 from failmodes.ingest.datasets.shard_files import shard_files
 from failmodes.ingest.datasets.tar_images import Fields, TarImages, index_shards
@@ -35,7 +35,7 @@ MAX_BYTES = 1 << 24  # of the class names
 
 @layout(
     "webdataset",
-    takes={"image_size", "resize", "background", "gray", *COLUMN_KEYS, VALIDATION},
+    takes={*OF_ENCODED, *COLUMN_KEYS, VALIDATION},
     path_is="files",
     expected="a .tar shard, a folder of shards, or a pattern of their names",
 )

@@ -13,11 +13,11 @@ from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.folder_listing import class_name_of, list_images
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
 from failmodes.ingest.datasets.labeled_images import LabeledImages, open_labeled_images
-from failmodes.ingest.datasets.layout import Protocol, Request, layout, refuse_other_split
+from failmodes.ingest.datasets.layout import OF_ENCODED, Protocol, Request, layout, refuse_other_split
 from failmodes.runtime.errors import DataError, printable
 
 IMAGENET_VALIDATION = "the ImageNet validation set"
-TAKES = {"image_size", "resize", "background"}
+TAKES = OF_ENCODED - {"gray"}
 EXPECTED = "a folder of class folders named by WordNet id, such as {path}/n01440764"
 NAMED = {  # labels, and numbers of published classes
     "imagenet-a": ("ImageNet-A", 200),
