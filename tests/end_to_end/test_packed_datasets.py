@@ -80,12 +80,12 @@ def test_cifar_is_the_same_as_parquet(real_data: Path, tmp_path: Path) -> None:
 def test_kill_9_at_any_instant_resumes_to_the_same_rows(name: str, tmp_path: Path) -> None:
     write(tmp_path, photographs(300, side_px=200), "image_size = 100")
     failmodes("evaluate", "folder.toml", folder=tmp_path)
-    for tenths in range(20, 80, 6):
+    for seconds in (2, 4, 6, 8, 11):  # while it starts, decodes, evaluates; a busy machine takes longer
         process = subprocess.Popen(
             [SCRIPT, "evaluate", f"{name}.toml"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
-            process.wait(tenths / 10)
+            process.wait(seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(60)
