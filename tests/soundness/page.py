@@ -74,6 +74,8 @@ TITLES = {  # what is stated or covered, by kind
     "a claim that a checkpoint is better": "claim: one checkpoint is better",
     "a curve has a break": "a curve has a break",
     "a curve has a threshold": "a curve has a threshold",
+    "a slice is supported": "`slices`: a slice is less accurate than all other images",
+    "a slice is worse on clean images": "`slices`: a slice is worse, or not worse, on clean images",
     "a gate fails a rule": "`gate`: a true rule fails",
     "a gate passes a rule": "`gate`: a false rule passes",
     "a gate fails a gap limit": "`gate`: a true rule on a gap under a shift fails",

@@ -23,6 +23,7 @@ import predictors
 import ranks
 import shapes
 import shifts
+import slices
 import stated_claims
 import training
 import user_metrics
@@ -34,6 +35,7 @@ from failmodes.analysis.judging.findings.kind import all_kinds
 MODULES = (
     drops, ranks, shapes, distortion_axes, breaks, given_predictions, confidences, predictors, attentions, pairs,
     training, gates, metric_gates, user_metrics, stated_claims, conditions, shifts,
+    slices,
 )  # fmt: skip
 PART = 500  # samples measured at a time
 Part = tuple[int, int, int]  # a job, a part of its samples, and how many

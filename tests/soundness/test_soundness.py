@@ -48,6 +48,7 @@ QUICK = {  # truths of a kind and how many images
     "a gate fails a rule": ("accuracy, each of 6 cells, all equally worse", 50),
     "a gate passes any metric": ("became_incorrect_share, accuracy 98%", 100),
     "a gate on a user's metric": ("minimum of the accuracies of 10 classes, one class 5 points below", 500),
+    "a slice is supported": ("no slice differs, 10 attributes", 500),
     "a winner under a corruption": ("two equal models from 90%, 6 corruptions", 500),
 }
 

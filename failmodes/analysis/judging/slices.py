@@ -133,14 +133,14 @@ def judge_slices(
     judged = []
     for selection in selections:
         searched = find_slices(con, selection, options, family=family)
-        verdicts = judge([_question(found) for found in searched.slices], 1 - ALPHA, correction="search")
+        verdicts = judge([question_of(found) for found in searched.slices], 1 - ALPHA, correction="search")
         rows = [_row(*pair, options) for pair in zip(searched.slices, verdicts, strict=True)]
         rows.sort(key=lambda row: row.p)
         judged.append(SlicesOfSelection(selection, searched, tuple(rows), labels, options))
     return judged
 
 
-def _question(found: Slice) -> Question:
+def question_of(found: Slice) -> Question:
     """The statement that a slice is less accurate than all other images, with what measures it."""
     corruption, severity = found.cell
     statement = RestDifference.model_construct(  # group names may hold characters that a file of claims may not
@@ -166,7 +166,7 @@ def _row(found: Slice, verdict: Verdict, options: SliceOptions) -> SliceRow:
     return SliceRow(
         found.evaluation.label, evaluation_id, found.name, corruption, severity, found.images,
         found.accuracy, found.rest_accuracy, value, low, high, decision.estimate.p_value or 0.0, decision.verdict,
-        _on_clean(found), clean[0], clean[1], clean[2], extra[0], extra[1], extra[2], found.explained,
+        on_clean(found), clean[0], clean[1], clean[2], extra[0], extra[1], extra[2], found.explained,
         found.condition,
         _query(found, options),
     )  # fmt: skip
@@ -199,7 +199,7 @@ def _bounds(measured: Measured | None, comparisons: int) -> tuple[float | None, 
     return measured.value, low, high
 
 
-def _on_clean(found: Slice) -> str | None:
+def on_clean(found: Slice) -> str | None:
     """Whether a slice is worse on clean images too, or only under its corruption.
 
     It is worse only under the corruption if its accuracy drops more than that of all other images, and if less than

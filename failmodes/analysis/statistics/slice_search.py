@@ -28,8 +28,11 @@ NO_GROUP = -1  # in place of a group of a slice with fewer conditions
 KEPT_DEVIATION = -3.0  # slices that deviate less are not kept, but for the largest deviation of a corruption
 BLOCK = 2_000_000  # elements of arrays of images and groups that are converted at once
 
+TESTED_AT_ONCE = 2_000  # slices
+
 Bools = NDArray[np.bool_]
 Integers = NDArray[np.int64]
+Counted = tuple[Integers, Integers, Integers]  # groups (K, d), images (K,) and correct images by cell (K, C) of slices
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,21 +165,35 @@ def search_slices(
     kept: list[Candidates] = []
     total, correct_counts = len(images.correct), images.correct_counts
     if images.correct.shape[1]:
-        for groups, sizes, correct in _count(images, depth, fewest_images):
+        for groups, sizes, correct in _gathered(_count(images, depth, fewest_images)):
             counts[groups.shape[1] - 1] += len(groups)
             kept.append(_deviating(groups, sizes, correct, total, correct_counts, images.corruptions))
     return SliceSearch(images, tuple(counts), _best_first(kept))
 
 
-def _count(images: GroupedImages, depth: int, fewest: int) -> Iterator[tuple[Integers, Integers, Integers]]:
+def _gathered(counted: Iterator[Counted]) -> Iterator[Counted]:
+    """The same in longer parts, each of slices with as many conditions, which are tested faster."""
+    parts: dict[int, list[Counted]] = {}
+    for part in counted:
+        alike = parts.setdefault(part[0].shape[1], [])
+        alike.append(part)
+        if sum(len(sizes) for _, sizes, _ in alike) >= TESTED_AT_ONCE:
+            yield _as_one(parts.pop(part[0].shape[1]))
+    yield from map(_as_one, parts.values())
+
+
+def _as_one(parts: list[Counted]) -> Counted:
+    groups, sizes, correct = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return groups, sizes, correct
+
+
+def _count(images: GroupedImages, depth: int, fewest: int) -> Iterator[Counted]:
     """Groups (K, d), images (K,) and correct images of each cell (K, C) of slices that share all conditions but one.
 
     A slice of all images of a shorter one is the same slice, and not counted again.
     """
 
-    def extend(
-        rows: Integers | None, prefix: tuple[int, ...], first: int
-    ) -> Iterator[tuple[Integers, Integers, Integers]]:
+    def extend(rows: Integers | None, prefix: tuple[int, ...], first: int) -> Iterator[Counted]:
         parent_size = len(images.members) if rows is None else len(rows)
         members = images.members[:, first:] if rows is None else images.members[rows, first:]
         correct = images.correct if rows is None else images.correct[rows]

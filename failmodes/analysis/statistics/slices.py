@@ -271,16 +271,43 @@ def _slices_of(searched: _Searched, family: int, options: SliceOptions) -> list[
 
 def _slice(searched: _Searched, found: DistinctSlice) -> Slice:
     images = searched.search.images
-    inside = images.images_of(found.groups)
-    correct = images.correct[:, found.cell] > 0
-    cell = searched.cells[found.cell]
     groups = [(searched.attributes[images.attributes[group]], int(images.codes[group])) for group in found.groups]
-    clean = None if cell == CLEAN_CELL else searched.clean
+    measured = measured_slice(
+        searched.evaluation, searched.cells[found.cell], images.correct[:, found.cell] > 0,
+        images.images_of(found.groups), searched.clean, found,
+    )  # fmt: skip
+    return replace(
+        measured,
+        name=" and ".join(_condition_text(attribute, code) for attribute, code in groups),
+        condition=" and ".join(attribute.conditions[code] for attribute, code in groups),
+        attributes=tuple(attribute.column for attribute, _ in groups),
+    )
+
+
+def measured_slice(
+    evaluation: EvaluationInfo,
+    cell: CellKey,
+    correct: NDArray[np.bool_],
+    inside: NDArray[np.bool_],
+    clean: NDArray[np.bool_] | None,
+    found: DistinctSlice,
+) -> Slice:
+    """Measure a slice, which has no name yet.
+
+    Args:
+        evaluation: of the model.
+        cell: corruption and severity.
+        correct: (N,) whether each image is correct there.
+        inside: (N,) which images are in the slice.
+        clean: (N,) whether each clean image is correct; None without clean images.
+        found: the slice, as a search found it.
+    """
+    clean = None if cell == CLEAN_CELL else clean
     return Slice(
-        searched.evaluation,
-        " and ".join(_condition_text(attribute, code) for attribute, code in groups),
-        " and ".join(attribute.conditions[code] for attribute, code in groups),
-        tuple(attribute.column for attribute, _ in groups),
+        evaluation,
+        "",
+        "",
+        (),
         cell,
         int(inside.sum()),
         float(correct[inside].mean()),
