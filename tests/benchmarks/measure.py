@@ -1,9 +1,25 @@
-"""How things are timed: in turns with their peer, in one run, medians of ratios."""
+"""How things are measured: in turns with their peer, in one run, medians of ratios; what a process costs."""
 
+import json
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from pathlib import Path
 from statistics import median
 from typing import NamedTuple
+
+# Starts a command from a small process, for the memory of whoever starts it counts as its own
+START = """
+import json, os, subprocess, sys, time
+started = time.perf_counter()
+process = subprocess.Popen(sys.argv[2:])
+_, status, used = os.wait4(process.pid, 0)
+with open(sys.argv[1], "w") as file:
+    json.dump([used.ru_utime + used.ru_stime, time.perf_counter() - started, used.ru_maxrss / 1024], file)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
 
 
 class Result(NamedTuple):
@@ -21,6 +37,15 @@ class Skipped(NamedTuple):
 
     name: str
     reason: str
+
+
+class Spent(NamedTuple):
+    """What a process cost: CPU seconds of user and system, wall seconds, peak memory in MB, and what it printed."""
+
+    cpu_s: float
+    wall_s: float
+    peak_mb: float
+    output: str
 
 
 def seconds(action: Callable[[], object]) -> float:
@@ -52,3 +77,16 @@ def alternate(ours_s: Callable[[], float], peer_s: Callable[[], float], rounds: 
             mine = ours_s()
             times.append((mine, peer_s()))
     return median(a for a, _ in times), median(b for _, b in times), median(b / a for a, b in times)
+
+
+def run_process(
+    command: list[str | Path], folder: Path | None = None, given: str = "", *, codes: Collection[int] = (0,)
+) -> Spent:
+    """Run a process to its end, which exits with one of the `codes`; its children count."""
+    with tempfile.NamedTemporaryFile("r") as spent:
+        starter = [sys.executable, "-S", "-c", START, spent.name]
+        done = subprocess.run(
+            list(map(str, [*starter, *command])), cwd=folder, input=given, stdout=subprocess.PIPE, text=True
+        )
+        assert done.returncode in codes, f"{command} exits with {done.returncode}"
+        return Spent(*json.load(spent), done.stdout)

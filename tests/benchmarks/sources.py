@@ -10,17 +10,15 @@ import shutil
 import sys
 import tarfile
 import tempfile
-import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from measure import Result
+from measure import Result, Spent, run_process
 from PIL import Image
 
 IMAGES, EVALUATED, CLASSES = 100_000, 3_000, 100
@@ -28,6 +26,7 @@ DISTINCT = 5_000  # images; the others repeat them
 SIDE_PX, QUALITY = 224, 90
 PER_SHARD, GROUP_ROWS = 10_000, 500
 ROUNDS = 3
+MOST_MB = 2_000
 CELLS = 2
 NETWORK = """
 import torch
@@ -55,16 +54,7 @@ attention = false
 thumbnails = false
 device = "cpu"
 """
-
-
 ARRAYS = 'kind = "arrays"\npath = "arrays"'
-
-
-class Measured(NamedTuple):
-    """Wall seconds of a command, and the most memory that it held, bytes."""
-
-    seconds: float
-    peak_bytes: int
 
 
 def measure_sources(count: int = IMAGES) -> Iterator[Result]:
@@ -80,7 +70,7 @@ def measure_sources(count: int = IMAGES) -> Iterator[Result]:
             _link_arrays(folder, kind, count)
             as_array = _command(folder, "array", ARRAYS, "ingest")
             yield Result(
-                f"sources/{kind}/ingest", count / opened.seconds, "images/s", as_array.seconds / opened.seconds,
+                f"sources/{kind}/ingest", count / opened.wall_s, "images/s", as_array.wall_s / opened.wall_s,
                 "the same pixels as an array, which are hashed and measured only; both happen once",
             )  # fmt: skip
             yield from _evaluations(folder, kind, dataset, "decoded once")
@@ -92,38 +82,30 @@ def measure_sources(count: int = IMAGES) -> Iterator[Result]:
 def _evaluations(folder: Path, name: str, dataset: str, how: str) -> Iterator[Result]:
     """Evaluations in turns with those of the array."""
     _command(folder, name, dataset, "ingest")
-    times, peak = [], 0
+    times, peak_mb = [], 0.0
     for _ in range(ROUNDS):
         ours, peer = (_command(folder, *source, "evaluate") for source in ((name, dataset), ("array", ARRAYS)))
-        times.append((ours.seconds, peer.seconds))
-        peak = max(peak, ours.peak_bytes)
+        times.append((ours.wall_s, peer.wall_s))
+        peak_mb = max(peak_mb, ours.peak_mb)
     ours_s = median(ours for ours, _ in times)
     ratio = median(peer / ours for ours, peer in times)
     against = f"the same pixels as an array; {how}, {EVALUATED:,} images, {CELLS} cells, the smallest network"
     yield Result(f"sources/{name}/evaluate", CELLS * EVALUATED / ours_s, "images/s", ratio, against)
-    yield Result(f"sources/{name}/memory", peak / 1e6, "MB at most", 2e9 / peak, "2 GB, while evaluating")
+    yield Result(f"sources/{name}/memory", peak_mb, "MB at most", MOST_MB / peak_mb, "2 GB, while evaluating")
 
 
-def _memory(name: str, command: Measured, count: int) -> Result:
+def _memory(name: str, command: Spent, count: int) -> Result:
     against = f"2 GB, on {count:,} images of {SIDE_PX} px ({count * SIDE_PX**2 * 3 / 1e9:,.0f} GB of pixels)"
-    return Result(f"sources/{name}/memory", command.peak_bytes / 1e6, "MB at most", 2e9 / command.peak_bytes, against)
+    return Result(f"sources/{name}/memory", command.peak_mb, "MB at most", MOST_MB / command.peak_mb, against)
 
 
-def _command(folder: Path, name: str, dataset: str, command: str) -> Measured:
+def _command(folder: Path, name: str, dataset: str, command: str) -> Spent:
     """Run a command of the study of a source; results of an earlier evaluation are removed."""
     study = folder / f"{name}.toml"
     study.write_text(STUDY.format(name=f"out-{name.removesuffix('-on-demand')}", dataset=dataset, images=EVALUATED))
     output = folder / f"out-{name.removesuffix('-on-demand')}"
     shutil.rmtree(output / "results", ignore_errors=True)
-    started = time.perf_counter()
-    process = os.posix_spawn(
-        sys.executable, [sys.executable, "-m", "failmodes", command, str(study)], os.environ,
-        file_actions=[(os.POSIX_SPAWN_OPEN, fd, str(folder / "log"), os.O_WRONLY | os.O_CREAT, 0o600) for fd in (1, 2)],
-    )  # fmt: skip
-    _, status, usage = os.wait4(process, 0)
-    if status:
-        raise RuntimeError((folder / "log").read_text())
-    return Measured(time.perf_counter() - started, usage.ru_maxrss * 1024)
+    return run_process([sys.executable, "-m", "failmodes", command, study])
 
 
 def _link_arrays(folder: Path, kind: str, count: int) -> None:

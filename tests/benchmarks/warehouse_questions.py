@@ -7,14 +7,12 @@ of models that find the same images difficult to some extent; written by the pub
 
 import json
 import multiprocessing
-import subprocess
 import sys
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
-from measure import Result
+from measure import Result, Spent, run_process
 from synthetic_results import write_synthetic
 
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
@@ -56,16 +54,6 @@ with open_warehouse(Path(sys.argv[1])) as con:
         spent[name] = time.process_time() - started
 print(json.dumps(spent))
 """
-# Starts a command from a small process, for the memory of whoever starts it counts as its own
-START = """
-import json, os, subprocess, sys, time
-started = time.perf_counter()
-process = subprocess.Popen(sys.argv[2:])
-_, status, used = os.wait4(process.pid, 0)
-with open(sys.argv[1], "w") as file:
-    json.dump([used.ru_utime + used.ru_stime, time.perf_counter() - started, used.ru_maxrss / 1024], file)
-sys.exit(os.waitstatus_to_exitcode(status))
-"""
 BARE = """
 import sys, duckdb
 with duckdb.connect(sys.argv[2]) as con:
@@ -86,15 +74,6 @@ rules = [
 """
 
 
-class Spent(NamedTuple):
-    """What a process cost: CPU seconds of user and system, wall seconds, peak memory in MB, and what it printed."""
-
-    cpu_s: float
-    wall_s: float
-    peak_mb: float
-    output: str
-
-
 def measure_warehouse() -> Iterator[Result]:
     """All lines of this file; the facts of two models are part of those of ten, and so on, as is the warehouse."""
     with tempfile.TemporaryDirectory() as name:
@@ -112,7 +91,7 @@ def measure_warehouse() -> Iterator[Result]:
         yield from _one_more(folder, f"warehouse/{written}/one_more")
     with tempfile.TemporaryDirectory() as name:
         write_facts(Path(name), [0], FEW_IMAGES, CLASSES)
-        load = _run([SCRIPT, "load", name, "--into", Path(name) / "warehouse.duckdb"])
+        load = run_process([SCRIPT, "load", name, "--into", Path(name) / "warehouse.duckdb"])
         cell_ms = 1000 * load.cpu_s / CELLS
         yield Result(
             "warehouse/load/cell", cell_ms, "ms of CPU a cell", WANTED_CELL_MS / cell_ms,
@@ -141,7 +120,7 @@ def measure_scale(images: int = IMAGES) -> Iterator[Result]:
         written = 0
         for count in SCALE_MODELS:
             write_facts(folder, range(written, count), images, CLASSES)
-            load = _run([SCRIPT, "load", folder, "--into", file])
+            load = run_process([SCRIPT, "load", folder, "--into", file])
             rows = f"{CELLS * images * count:,} predictions of {count} models"
             added = CELLS * images * (count - written)
             written = count
@@ -150,7 +129,7 @@ def measure_scale(images: int = IMAGES) -> Iterator[Result]:
                 f"scale/{count}/load", 1e6 * load.cpu_s / added, "us of CPU each", WANTED_PEAK_MB / load.peak_mb,
                 f"{WANTED_PEAK_MB:,} MB wanted at any number of models; {spent}; {rows}",
             )  # fmt: skip
-            status = _run([SCRIPT, "status", file])
+            status = run_process([SCRIPT, "status", file])
             yield _result(f"scale/{count}/status", status, WANTED_STATUS_S, f"{WANTED_STATUS_S:g} s wanted; {rows}")
             yield Result(
                 f"scale/{count}/status/peak", status.peak_mb, "MB", WANTED_STATUS_MB / status.peak_mb,
@@ -173,9 +152,9 @@ def write_facts(folder: Path, models: Iterable[int], images: int, classes: int) 
 def _load(folder: Path, name: str, images: int) -> Result:
     """The first load of the facts in a folder into its warehouse, with the bare tables as its peer."""
     bare = folder / "bare.duckdb"
-    peer = _run([sys.executable, "-c", BARE, folder, bare])
+    peer = run_process([sys.executable, "-c", BARE, folder, bare])
     bare.unlink()
-    load = _run([SCRIPT, "load", folder, "--into", folder / "warehouse.duckdb"])
+    load = run_process([SCRIPT, "load", folder, "--into", folder / "warehouse.duckdb"])
     against = f"bare CREATE TABLE AS of {CELLS * images:,} predictions with attention; {1 / WANTED_LOAD:g} wanted"
     return _result(name, load, peer.cpu_s, against)
 
@@ -193,16 +172,16 @@ def _measure(
         counted: views that are too long to fetch.
     """
     file = folder / "warehouse.duckdb"
-    spent = [_run([SCRIPT, "load", folder, "--into", file])]
+    spent = [run_process([SCRIPT, "load", folder, "--into", file])]
     for command, arguments, wanted in (
         ("report", ["report", file], wanted_report_s),
         ("status", ["status", file], WANTED_STATUS_S),
         ("chart", ["chart", "curves", file, "--output", "a.svg"], wanted_chart_s),
     ):
         (folder / "a.svg").unlink(missing_ok=True)
-        spent.append(_run([SCRIPT, *arguments], folder))
+        spent.append(run_process([SCRIPT, *arguments], folder))
         yield _result(f"{name}/{command}", spent[-1], wanted, f"{wanted:g} s wanted")
-    asked = _run([sys.executable, "-c", ASK, file], folder, json.dumps(_questions(counted)))
+    asked = run_process([sys.executable, "-c", ASK, file], folder, json.dumps(_questions(counted)))
     seconds = json.loads(asked.output.splitlines()[-1])  # below DuckDB's progress: it takes `python -c` for a user
     slowest = max(seconds, key=lambda question: seconds[question])
     for question, wanted in {**WANTED_QUESTION_S, slowest: WANTED_ANY_QUESTION_S}.items():
@@ -217,10 +196,10 @@ def _measure(
 def _one_more(folder: Path, name: str) -> Iterator[Result]:
     """A model added to the warehouse of a folder, against its load alone with a copy of the warehouse's file."""
     file, copy = folder / "warehouse.duckdb", folder / "copy.duckdb"
-    alone = _run([SCRIPT, "load", folder / "one more", "--into", folder / "alone.duckdb"])
-    copied = _run([sys.executable, "-c", f"import shutil; shutil.copyfile({str(file)!r}, {str(copy)!r})"])
+    alone = run_process([SCRIPT, "load", folder / "one more", "--into", folder / "alone.duckdb"])
+    copied = run_process([sys.executable, "-c", f"import shutil; shutil.copyfile({str(file)!r}, {str(copy)!r})"])
     copy.unlink()
-    added = _run([SCRIPT, "load", folder / "one more", "--into", file])
+    added = run_process([SCRIPT, "load", folder / "one more", "--into", file])
     against = (
         f"{WANTED_MORE:g} × the {alone.cpu_s:.1f} s of the model alone and {copied.cpu_s:.1f} s of the copy wanted"
     )
@@ -230,7 +209,7 @@ def _one_more(folder: Path, name: str) -> Iterator[Result]:
 def _gate(folder: Path, name: str) -> Result:
     """Two models of the warehouse that was measured: rules over each of 95 cells and over their mean."""
     (folder / "gate.toml").write_text(RULES)
-    spent = _run([SCRIPT, "gate", folder / "gate.toml", folder / "warehouse.duckdb"], codes=VERDICTS)
+    spent = run_process([SCRIPT, "gate", folder / "gate.toml", folder / "warehouse.duckdb"], codes=VERDICTS)
     return _result(name, spent, WANTED_GATE_S, f"{WANTED_GATE_S:g} s wanted, of {CELLS - 1} cells")
 
 
@@ -243,16 +222,3 @@ def _questions(counted: Collection[str]) -> list[tuple[str, str]]:
 def _result(name: str, spent: Spent, peer_s: float, against: str) -> Result:
     text = f"{against}; {spent.wall_s:.1f} s of wall, {spent.peak_mb:,.0f} MB"
     return Result(name, spent.cpu_s, "s of CPU", peer_s / spent.cpu_s, text)
-
-
-def _run(
-    command: list[str | Path], folder: Path | None = None, given: str = "", *, codes: Collection[int] = (0,)
-) -> Spent:
-    """Run a process to its end, which exits with one of the `codes`; its children count."""
-    with tempfile.NamedTemporaryFile("r") as spent:
-        starter = [sys.executable, "-S", "-c", START, spent.name]
-        done = subprocess.run(
-            list(map(str, [*starter, *command])), cwd=folder, input=given, stdout=subprocess.PIPE, text=True
-        )
-        assert done.returncode in codes, f"{command} exits with {done.returncode}"
-        return Spent(*json.load(spent), done.stdout)
