@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from failmodes.evaluate.cam.method_selection import method_meanings
 from failmodes.evaluate.study.study_schema import EvaluationSpec, ModelSpec, Normalization, Study, TrainingSpec
 from failmodes.ingest.datasets.layout import DatasetSpec, ShiftSpec
+from failmodes.ingest.datasets.side_table import MetadataSpec
 from failmodes.ingest.specification import CorruptionSpec
 from failmodes.ingest.statements import FORMS, CellsOf, GateSpec
 from failmodes.ingest.study_types import StrictModel
@@ -21,6 +22,7 @@ every common key explained. Paths are relative to the file. An unknown key is an
 TABLES: dict[str, type[BaseModel] | tuple[type[BaseModel], ...]] = {  # of several forms, all their keys
     "Top-level keys": Study,
     "[dataset]": DatasetSpec,
+    "[dataset.metadata]": MetadataSpec,
     "[corruptions]": CorruptionSpec,
     "[[shifts]]": ShiftSpec,
     "[[models]]": ModelSpec,

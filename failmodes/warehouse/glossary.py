@@ -421,6 +421,38 @@ GLOSSARY = (
         column="change_points.break_at",
     ),
     Term(
+        "metadata",
+        "what a user knows of the images, such as their camera or site: further columns of `images`",
+        column="images",
+    ),
+    Term(
+        "luminance",
+        "brightness of the clean image, 0-1: mean of its luma",
+        column="images.image_luminance",
+        formula="mean of (0.299 R + 0.587 G + 0.114 B) / 255, luma rounded to 8 bits",
+        source="ITU-R BT.601",
+    ),
+    Term(
+        "RMS contrast",
+        "standard deviation of the clean image's luma, 0-0.5",
+        column="images.image_contrast",
+        source="Peli 1990",
+    ),
+    Term(
+        "sharpness",
+        "variance of the Laplacian of the clean image's 8-bit luma; blurred images have little",
+        column="images.image_sharpness",
+        formula="variance of (sum of the four neighbors - 4 luma), borders mirrored",
+        source="Pech-Pacheco et al. 2000",
+    ),
+    Term(
+        "colorfulness",
+        "spread and strength of the clean image's colors; 0 is gray, above 100 extremely colorful",
+        column="images.image_colorfulness",
+        formula="sqrt(sd(rg)^2 + sd(yb)^2) + 0.3 sqrt(mean(rg)^2 + mean(yb)^2), rg = R - G, yb = (R + G) / 2 - B",
+        source="Hasler & Süsstrunk 2003",
+    ),
+    Term(
         "finding",
         "a statement about the data that failmodes proposes, with its verdict",
         column="findings.sentence",

@@ -22,7 +22,7 @@ of_images as ( -- likewise; with the metadata that users give, whatever their na
         dataset_id,
         image_id,
         any_value(file) as file,
-        any_value(columns(* exclude (dataset_id, image_id, label, file))) as "\0"
+        any_value(columns(* exclude (dataset_id, image_id, label, file))) as "\0" -- noqa: RF05
     from images
     group by dataset_id, image_id
 )
@@ -67,8 +67,8 @@ select
     outcomes.scaled_log_sum_exp,
     case
         when evaluation_labels.paired or outcomes.severity = 0
-            then columns(of_images.* exclude (dataset_id, image_id, file))
-    end as "\0",
+            then columns(of_images.* exclude (dataset_id, image_id, file)) -- noqa: RF02
+    end as "\0", -- noqa: RF05
     evaluation_labels.dataset_label,
     evaluation_labels.dataset_id,
     outcomes.evaluation_id
