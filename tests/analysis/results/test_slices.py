@@ -1,6 +1,7 @@
 """Slices of a warehouse: a planted slice in Python, the command and all formats; what it refuses; one image a group."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import duckdb
@@ -235,3 +236,47 @@ def test_the_worst_group_is_a_metric_of_claims_compare_and_gates(opened: Warehou
         'corruptions = ["fog"]\nrelation = "worse_by_at_most"\nlimit = 0.05\n'
     )
     assert "worst group by time" in failmodes("gate", rules, both.path, folder=tmp_path, expect=1).stdout
+
+
+# Error ratios of ImageNet-X's README (Idrissi et al. 2022, CC BY-NC 4.0)
+PUBLISHED_RATIOS = {
+    "ResNet50": {
+        "texture": 2.394, "subcategory": 2.105, "person_blocking": 2.171, "multiple_objects": 1.974, "style": 1.928,
+        "object_blocking": 1.923, "pose": 0.695,
+    },
+    "ViT": {
+        "texture": 2.045, "subcategory": 2.015, "object_blocking": 1.986, "person_blocking": 1.936, "pose": 0.741,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.data
+def test_error_ratios_of_imagenet_x_are_the_published_ones(real_data: Path, tmp_path: Path) -> None:
+    spec = find_spec("imagenet_x")
+    if spec is None or spec.origin is None:
+        pytest.skip("needs the list of prototypes: pip install imagenet-x")
+    folder = real_data / "imagenet_x"
+    prototypes = pl.read_csv(Path(spec.origin).parent / "annotations" / "prototypical_paths.csv")["file_name"]
+    factors = pl.read_parquet(folder / "factors_top.parquet").drop("class")
+    factors.filter(~pl.col("file_name").is_in(prototypes.to_list())).write_parquet(tmp_path / "factors.parquet")
+    names = [name for name in factors.columns if name != "file_name"]
+    for label in PUBLISHED_RATIOS:
+        w = package.import_predictions(
+            folder / f"{label}.parquet", to=tmp_path / "out", label=label, metadata=tmp_path / "factors.parquet"
+        )
+    annotated = "texture is not null"
+    found = w.slices(by=names, depth=1, filter=annotated)
+    assert found.document.data["searched"][0]["images"] == 46_110
+    for factor in {name for published in PUBLISHED_RATIOS.values() for name in published}:
+        groups = w.table("accuracy_by_severity", by=factor, filter=annotated)
+        for label, published in PUBLISHED_RATIOS.items():
+            own = groups.filter(model_label=label).with_columns(errors=pl.col("image_count") - pl.col("correct_count"))
+            (errors, count) = own.filter(pl.col(factor) == "true").select("errors", "image_count").row(0)
+            ratio = errors / count / (own["errors"].sum() / own["image_count"].sum())
+            assert round(ratio, 3) == published.get(factor, round(ratio, 3))
+            for row in found:
+                if (row.model_label, row.slice) == (label, f"{factor} = true"):
+                    assert (row.images, 1 - row.accuracy) == (count, pytest.approx(errors / count))
+    worst = [row.slice for row in found if row.model_label == "ResNet50"]
+    assert {"texture = true", "subcategory = true", "person_blocking = true"} <= {*worst}
+    assert all(row.verdict == "supported" for row in found)
