@@ -32,6 +32,7 @@ from failmodes.ingest.corruptions.catalog import (
 )
 from failmodes.ingest.data_files import file_stamp, list_entries, read_json
 from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.folder_listing import class_name_of
 from failmodes.ingest.study_types import first_duplicate
 from failmodes.runtime.errors import DataError, StudyError, listed, printable
 from failmodes.runtime.hashing import identity_of
@@ -382,6 +383,9 @@ def other_entries(folder: Path, known: Collection[str]) -> list[str]:
 def image_names(dataset: Dataset) -> list[str]:
     """`class/name` of every image, without suffix: the name of its file, else its number with leading zeros.
 
+    The class is the folder's name where that begins with it. Other folders of a file's path are left out: a list, a tar
+    shard or a Parquet file may name any path.
+
     Raises:
         DataError: two images share one, or a class name cannot be a folder's.
     """
@@ -392,17 +396,27 @@ def image_names(dataset: Dataset) -> list[str]:
             )
     if first_duplicate(dataset.class_names) is not None:
         raise DataError("two classes have the same name, and this layout needs one folder per class")
+    classes = [dataset.class_names[label] for label in dataset.labels.tolist()]
     if dataset.files is None:
         width = len(str(len(dataset.labels) - 1))
-        classes = [dataset.class_names[label] for label in dataset.labels.tolist()]
         return [f"{name}/{image_id:0{width}d}" for image_id, name in enumerate(classes)]
-    names = [without_suffix(file) for file in dataset.files]
+    names = [_in_class(file, class_name) for file, class_name in zip(dataset.files, classes, strict=True)]
     twice = first_duplicate(names)
     if twice is not None:
         raise DataError(
             f"two images of {dataset.label} are called {twice}, apart from their suffix: rename one of them"
         )
     return names
+
+
+def _in_class(file: str, class_name: str) -> str:
+    """`class/name` of a path, without its suffix."""
+    *folders, name = file.split("/")
+    stem = without_suffix(name)
+    if not stem.strip(".") or "\\" in stem or "\0" in stem:
+        raise DataError(f"image {printable(file, 100)!r} cannot be the name of a file, which this layout needs")
+    is_of_class = len(folders) == 1 and class_name_of(folders[0]) == class_name
+    return f"{folders[0] if is_of_class else class_name}/{stem}"
 
 
 def without_suffix(file: str) -> str:

@@ -5,6 +5,7 @@ import random
 import tarfile
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from packed_images import (
     write_tar,
 )
 
+from failmodes.ingest.corrupted_datasets.corrupted_dataset import image_names
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.image_arrays import ImagesOnDemand, describe_decoding
 from failmodes.ingest.datasets.kinds import kind_of_files
@@ -92,6 +94,14 @@ def test_every_source_gives_the_images_of_a_folder(name: str, tmp_path: Path) ->
     places = random.Random(0).choices(range(len(IMAGES)), k=20)
     np.testing.assert_array_equal(on_demand.images[places], of_folder.images[places])
     assert not list((tmp_path / "other").rglob("*.npy")), "nothing decoded is stored"
+
+
+def test_no_name_of_an_image_leads_out_of_the_folder_of_a_corrupted_dataset(tmp_path: Path) -> None:
+    images = [image._replace(name=f"../../../../{image.name}") for image in IMAGES]
+    dataset = opened("parquet", write_parquet(tmp_path / "x.parquet", images), tmp_path, **SIZES)
+    assert image_names(dataset) == [f"{CLASSES[image.label]}/{image.name[:4]}" for image in IMAGES]
+    with pytest.raises(DataError, match=r"image 'a/..' cannot be the name of a file"):
+        image_names(replace(dataset, files=("a/..",) * len(IMAGES)))
 
 
 def test_torchvision_classes_are_read_from_local_files(tmp_path: Path) -> None:
