@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from failmodes.analysis.judging.slices import SliceRow, SlicesOfSelection
 from failmodes.analysis.judging.wording import MARKS
-from failmodes.analysis.render.blocks import EMPTY, Block, Sentence, Table, TableCell
+from failmodes.analysis.render.blocks import EMPTY, Block, Section, Sentence, Table, TableCell
 from failmodes.analysis.render.formatting import (
     NO_BREAK,
     format_count,
@@ -36,8 +36,14 @@ def slice_blocks(part: SlicesOfSelection, most: int | None = None) -> list[Block
     """
     if most is not None:
         part = part._replace(rows=tuple(row for row in part.rows if row.verdict == "supported")[:most])
-    table = (slice_table(part),) if part.rows else ()
-    return [*(Sentence(text, "item") for text in slice_sentences(part)), *table, Sentence(searched_note(part), "note")]
+    table: list[Block] = [slice_table(part)] if part.rows else []
+    gaps = [Section(one.caption, (one,)) for one in gap_tables(part)]
+    return [
+        *(Sentence(text, "item") for text in slice_sentences(part)),
+        *table,
+        Sentence(searched_note(part), "note"),
+        *gaps,
+    ]
 
 
 def slice_sentences(part: SlicesOfSelection) -> Iterator[str]:
@@ -98,6 +104,31 @@ def slice_table(part: SlicesOfSelection) -> Table:
         "slice is worse there too, with the difference in points."
     )
     return Table("Slices", note, columns, tuple(lines), texts=("Model", *TEXTS), is_stacked=True)
+
+
+def gap_tables(part: SlicesOfSelection) -> list[Table]:
+    """The largest gap between groups under each corruption, by model, where one attribute was searched."""
+    if not part.searched.gaps:
+        return []
+    lines = []
+    for gap in sorted(part.searched.gaps, key=lambda one: -one.gap.value):
+        corruption, severity = gap.cell
+        under = "clean" if corruption == CLEAN else f"{part.labels[corruption]}{NO_BREAK}{severity:g}"
+        lines.append((
+            TableCell(under),
+            TableCell(gap.evaluation.label),
+            TableCell(gap.worst, format_percent(gap.worst_accuracy)),
+            TableCell(gap.best, format_percent(gap.best_accuracy)),
+            TableCell(format_number(100 * gap.gap.value), format_interval(gap.gap.low, gap.gap.high)),
+        ))  # fmt: skip
+    note = (
+        "The groups with the lowest and the highest accuracy at the severity with the largest gap, and the gap in "
+        "points with its 95% interval of the largest difference between any two groups, which holds for all cells and "
+        "models together."
+    )
+    columns = ("Under", "Model", "Lowest", "Highest", "Gap")
+    caption = f"Gap between groups by {part.searched.attributes[0]}"
+    return [Table(caption, note, columns, tuple(lines), texts=columns[1:4])]
 
 
 def _clean_interval(row: SliceRow) -> str:

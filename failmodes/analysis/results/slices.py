@@ -110,6 +110,24 @@ class SlicesResult(Rendered, tuple[SliceRow, ...]):
                 for part in self.parts
             ],
             "slices": [row._asdict() for row in self],
+            "gaps": [
+                {
+                    "model_label": gap.evaluation.label,
+                    "evaluation_id": gap.evaluation.evaluation_id,
+                    "attribute": part.searched.attributes[0],
+                    "corruption": gap.cell[0],
+                    "severity": gap.cell[1],
+                    "worst": gap.worst,
+                    "worst_accuracy": gap.worst_accuracy,
+                    "best": gap.best,
+                    "best_accuracy": gap.best_accuracy,
+                    "gap": gap.gap.value,
+                    "low": gap.gap.low,
+                    "high": gap.gap.high,
+                }
+                for part in self.parts
+                for gap in part.searched.gaps
+            ],
         }
         return Document("Slices", tuple(blocks), data)
 

@@ -1,6 +1,9 @@
 """Slices of evaluated images that models predict correctly less often than all other images."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import permutations
+from typing import NamedTuple
 
 import duckdb
 import numpy as np
@@ -10,6 +13,7 @@ from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.attributes import CLASS, AttributeGroups, attribute_columns, attribute_groups
 from failmodes.analysis.statistics.difference import MeanError, Measured
 from failmodes.analysis.statistics.distinct_slices import DistinctSlice, distinct_slices
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.filters import filtered_run
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, RunRows
 from failmodes.analysis.statistics.shares import count_pairs, difference_of_changes, difference_of_groups
@@ -23,7 +27,7 @@ from failmodes.analysis.statistics.slice_search import (
 from failmodes.runtime.errors import StudyError, did_you_mean, listed, shown
 from failmodes.sql import sql_identifier
 from failmodes.warehouse.metrics.metric import FEWEST_IMAGES, NEWCOMBE
-from failmodes.warehouse.schema import CLEAN
+from failmodes.warehouse.schema import CLEAN, DIFFERENCE_OF_SHARES
 
 MAX_SLICES = 1_000_000  # of a search whose depth is not given
 MAX_LISTED = 12  # names in an error
@@ -91,6 +95,29 @@ class Slice:
     explained: int
 
 
+class GroupGap(NamedTuple):
+    """The groups of an attribute with the highest and the lowest accuracy under a corruption.
+
+    Attributes:
+        evaluation: of the model.
+        cell: corruption and severity, of those of the corruption the one with the largest gap.
+        worst: the group with the lowest accuracy.
+        worst_accuracy: of it, 0-1.
+        best: the group with the highest.
+        best_accuracy: of it, 0-1.
+        gap: best_accuracy minus worst_accuracy; its 95% interval of the largest difference of any two groups holds for
+            all cells and models together.
+    """
+
+    evaluation: EvaluationInfo
+    cell: CellKey
+    worst: str
+    worst_accuracy: float
+    best: str
+    best_accuracy: float
+    gap: Estimate
+
+
 @dataclass(frozen=True)
 class SearchedSlices:
     """The result of a search over models that were evaluated on the same images.
@@ -105,6 +132,7 @@ class SearchedSlices:
         images: evaluated images, of those that filters keep.
         distinct: of these.
         left_out: models whose cells show different images.
+        gaps: between the groups of the attribute, where only one was searched.
     """
 
     slices: tuple[Slice, ...]
@@ -116,6 +144,7 @@ class SearchedSlices:
     images: int
     distinct: int
     left_out: tuple[str, ...] = ()
+    gaps: tuple[GroupGap, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,6 +194,7 @@ def find_slices(
         first.images,
         len(first.search.images.correct),
         tuple(one.label for one in runs if one not in usable),
+        tuple(gap for one in searched for gap in _gaps(one, family)) if len(options.by) == 1 else (),
     )
 
 
@@ -262,6 +292,35 @@ def _depth_within(sizes: NDArray[np.intp]) -> int:
         for depth in range(MAX_CONDITIONS, 0, -1):
             conjunctions[depth] += size * conjunctions[depth - 1]
     return max(1, int((np.cumsum(conjunctions[1:]) <= MAX_SLICES).sum()))
+
+
+def _gaps(searched: _Searched, family: int) -> Iterator[GroupGap]:
+    """The largest gap between groups of the only attribute under each corruption."""
+    images = searched.search.images
+    groups = images.members.T.astype(np.float32)
+    if len(groups) < 2:
+        return
+    sizes, hits = groups.sum(axis=1), groups @ images.correct
+    shares = hits / sizes[:, None]
+    first, second = np.array([pair for pair in permutations(range(len(groups)), 2)]).T
+    low, high = difference_of_groups(
+        (shares[first], shares[second]), (sizes[first, None], sizes[second, None]),
+        comparisons=family * shares.shape[1] * len(first) // 2,
+    )  # fmt: skip
+    gaps = shares.max(axis=0) - shares.min(axis=0)
+    names = [searched.attributes[0].names[code] for code in images.codes]
+    for corruption in np.unique(images.corruptions):
+        cells = np.flatnonzero(images.corruptions == corruption)
+        cell = cells[gaps[cells].argmax()]
+        worst, best = int(shares[:, cell].argmin()), int(shares[:, cell].argmax())
+        gap = Estimate(
+            float(gaps[cell]), max(0.0, float(low[:, cell].max())), float(high[:, cell].max()), 0.95, int(sizes.sum()),
+            DIFFERENCE_OF_SHARES, method=NEWCOMBE,
+        )  # fmt: skip
+        yield GroupGap(
+            searched.evaluation, searched.cells[cell], names[worst], float(shares[worst, cell]), names[best],
+            float(shares[best, cell]), gap,
+        )  # fmt: skip
 
 
 def _slices_of(searched: _Searched, family: int, options: SliceOptions) -> list[Slice]:

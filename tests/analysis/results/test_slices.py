@@ -280,3 +280,15 @@ def test_error_ratios_of_imagenet_x_are_the_published_ones(real_data: Path, tmp_
     worst = [row.slice for row in found if row.model_label == "ResNet50"]
     assert {"texture = true", "subcategory = true", "person_blocking = true"} <= {*worst}
     assert all(row.verdict == "supported" for row in found)
+
+
+def test_gaps_between_groups_of_one_attribute(opened: Warehouse) -> None:
+    found = opened.slices(by="camera", corruption="fog")
+    (gap,) = found.document.data["gaps"]
+    cell = table().filter(pl.col("corruption") == "fog", pl.col("severity") == gap["severity"])
+    by_camera = dict(cell.group_by("camera").agg((pl.col("label") == pl.col("prediction")).mean()).rows())
+    assert gap["worst"] == min(by_camera, key=by_camera.__getitem__) == "B"
+    assert gap["gap"] == pytest.approx(max(by_camera.values()) - min(by_camera.values()))
+    assert 0 < gap["low"] < gap["gap"] < gap["high"]
+    assert "Gap between groups by camera" in found.to_text()
+    assert opened.slices(by=["camera", "time"], corruption="fog").document.data["gaps"] == []
