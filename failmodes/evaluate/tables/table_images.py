@@ -12,6 +12,7 @@ import pyarrow as pa
 from PIL import Image
 
 from failmodes.evaluate.tables.table_dataset import TableDataset
+from failmodes.ingest.datasets.dataset import source_columns
 from failmodes.ingest.datasets.decoding import decode
 from failmodes.ingest.datasets.pixel_index import MEASURED, measure_images
 from failmodes.ingest.datasets.thumbnails import MAX_IMAGES, encode_png
@@ -94,13 +95,17 @@ def with_pixels(
 def _columns_of_pixels(pixels: Sequence[TablePixels]) -> dict[str, pa.Array]:
     """The columns of `images` that follow from pixels and files."""
     measured = np.array([image.measured for image in pixels], np.float32).reshape(-1, len(MEASURED))
+    sizes = pa.table(
+        {
+            "width_px": pa.array([image.width_px for image in pixels], pa.int32()),
+            "height_px": pa.array([image.height_px for image in pixels], pa.int32()),
+            "file_bytes": pa.array([image.file_bytes for image in pixels], pa.int64()),
+        }
+    )
     return {
         "pixel_hash": pa.array([image.pixel_hash for image in pixels], pa.string()),
         **{name: pa.array(measured[:, place]) for place, name in enumerate(MEASURED)},
-        "image_width_px": pa.array([image.width_px for image in pixels], pa.int32()),
-        "image_height_px": pa.array([image.height_px for image in pixels], pa.int32()),
-        "image_aspect": pa.array([image.width_px / image.height_px for image in pixels], pa.float32()),
-        "file_bytes": pa.array([image.file_bytes for image in pixels], pa.int64()),
+        **{name: values.combine_chunks() for name, values in source_columns(sizes).items()},
     }
 
 

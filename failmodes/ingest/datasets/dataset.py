@@ -248,7 +248,7 @@ def record_dataset(output: StorePath, dataset: Dataset) -> None:
         "mask_area": None if dataset.masks is None else dataset.masks.mean(axis=(1, 2)).astype(np.float32),
         "pixel_hash": [identity_text(number) for number in dataset.pixel_hashes.tolist()],
         **{name: dataset.measured[name] for name in MEASURED},
-        **_source_columns(dataset.source_sizes),
+        **({} if dataset.source_sizes is None else source_columns(dataset.source_sizes)),
     }
     write_dimension(output, schema.IMAGES, dataset_id, image_rows(dataset_id, dataset.labels, known, dataset.metadata))
     write_dimension(output, schema.DATASETS, dataset_id, [row])
@@ -318,14 +318,15 @@ def _as_arrow(values: Any, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
     return values.cast(kind) if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values, kind)
 
 
-def _source_columns(sizes: pa.Table | None) -> dict[str, pa.ChunkedArray]:
-    """Columns of `images` about the source images."""
-    if sizes is None:
-        return {}
-    aspect = pc.divide(sizes["width_px"].cast(pa.float32()), sizes["height_px"].cast(pa.float32()))
+def source_columns(sizes: pa.Table) -> dict[str, pa.ChunkedArray]:
+    """Columns of `images` about source images, by name.
+
+    Args:
+        sizes: (N,) width_px and height_px, before resizing, and file_bytes; null where unknown.
+    """
     return {
         "image_width_px": sizes["width_px"],
         "image_height_px": sizes["height_px"],
-        "image_aspect": aspect,
+        "image_aspect": pc.divide(sizes["width_px"].cast(pa.float32()), sizes["height_px"].cast(pa.float32())),
         "file_bytes": sizes["file_bytes"],
     }

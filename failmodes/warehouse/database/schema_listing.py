@@ -31,7 +31,7 @@ _END = r"(-?\d+(?:\.\d+)?|infinity)(?: \([^)]*\))?"
 _RANGE = re.compile(rf"(?<![\w./-]){_END}(?:-| to ){_END}(?![\w/])")
 _UNIT = re.compile(
     r"(?:^|, (?:in )?)"
-    r"(nats|pixels|image widths|image heights|seconds|images per second|accuracy per severity|logits)\b"
+    r"(nats|pixels|bytes|image widths|image heights|seconds|images per second|accuracy per severity|logits)\b"
 )
 _ENDS = re.compile(r"(^|_)(low|high)$")  # of an interval, with the unit and range of the value
 
