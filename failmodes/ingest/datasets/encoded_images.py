@@ -222,13 +222,14 @@ def _skippable(problem: str) -> str:
 def _write_facts(path: Path, facts: Sequence[ImageFacts | str]) -> None:
     rows = [{"problem": known} if isinstance(known, str) else known._asdict() for known in facts]
     with atomic_write(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=FACTS), temporary)
+        pq.write_table(pa.Table.from_pylist(rows, schema=FACTS), temporary, write_page_checksum=True)
 
 
 def _read_facts(path: Path, count: int) -> pa.Table | None:
     """Stored facts; None if they are missing or damaged."""
     try:
-        facts = pq.read_table(path, partitioning=None)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            facts = file.read()
     except (FileNotFoundError, pa.ArrowException, OSError):
         return None
     return facts if facts.schema.equals(FACTS) and len(facts) == count else None

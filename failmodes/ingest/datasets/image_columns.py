@@ -103,11 +103,12 @@ def choose_columns(
     spec = request.spec
     types = {name: str(feature.get("_type")) for name, feature in features.items()}
     image = choose_column(IMAGE, names, types, subject, spec.image_column)[0]
-    labels = choose_column(LABEL, [name for name in names if name != image], types, subject, spec.label_column)
-    note = f"labels are the column {labels[0]!r}" if spec.label_column is not None or len(labels) > 1 else None
+    of_labels = [name for name in names if name != image]
+    label, *others_possible = choose_column(LABEL, of_labels, types, subject, spec.label_column)
+    note = f"labels are the column {label!r}" if spec.label_column is not None or others_possible else None
     kept = spec.metadata_columns
-    others = [name for name in names if name not in (image, labels[0]) and (kept is None or name in kept)]
-    return ChosenColumns(image, labels[0], (labels[0], *others), features, note)
+    others = [name for name in names if name not in (image, label) and (kept is None or name in kept)]
+    return ChosenColumns(image, label, (label, *others), features, note)
 
 
 def label_by_columns(

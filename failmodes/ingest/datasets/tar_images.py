@@ -110,7 +110,8 @@ def index_shards(files: Sequence[Path], fields: Fields, cache: Path) -> pa.Table
     facts = {"shards": [*map(file_stamp, files)], "fields": list(fields), "indexer": INDEXER}
     path = cache / "indexes" / f"{identity_of(facts)}.parquet"
     try:
-        index = pq.read_table(path, partitioning=None)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            index = file.read()
         if index.schema.equals(INDEX):
             return index
     except (FileNotFoundError, pa.ArrowException, OSError):
@@ -120,7 +121,7 @@ def index_shards(files: Sequence[Path], fields: Fields, cache: Path) -> pa.Table
         raise DataError(f"{files[0]} has no images: expected members such as 0001.jpg and 0001.cls")
     index = pa.Table.from_pylist(rows, schema=INDEX)
     with atomic_write(path) as temporary:
-        pq.write_table(index, temporary)
+        pq.write_table(index, temporary, write_page_checksum=True)
     return index
 
 

@@ -130,9 +130,10 @@ def _of_hub(name: str, split: str) -> Any:
     """
     import datasets
     import huggingface_hub
+    from datasets import config
 
     repository, _, configuration = name.partition(CONFIGURATION)
-    cached = Path(datasets.config.HF_DATASETS_CACHE) / repository.replace("/", "___")
+    cached = Path(config.HF_DATASETS_CACHE) / repository.replace("/", "___")
     with data_errors(name, "cannot be opened", ": check the name and the connection to the hub"):
         if not cached.exists():
             huggingface_hub.dataset_info(repository, timeout=ANSWER_S)
