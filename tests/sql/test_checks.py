@@ -60,7 +60,9 @@ MORE_DAMAGE = {
         f"update {change}"
         for change in ("models set class_count = 0", "models set output_count = -1", "datasets set class_count = 0",
                        "datasets set width_px = 0", "sources set source_kind = 'x'", "sources set noise = 'x'",
-                       "evaluations set image_count = 0", "shards set table_name = 'x' where corruption = 'fog'")
+                       "evaluations set image_count = 0", "shards set table_name = 'x' where corruption = 'fog'",
+                       "images set image_luminance = 2", "images set image_sharpness = 'nan'",
+                       "images set image_width_px = 0", "images set file_bytes = -1")
     ],
     "images_resolve": ["delete from images"],
     "clean_cell_present": ["delete from shards where corruption = 'none'",

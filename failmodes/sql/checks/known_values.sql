@@ -1,4 +1,4 @@
--- Kinds are known ones, sizes are above 0, indices are below their counts: rows that break it.
+-- Kinds are known ones, sizes above 0, indices below their counts, measured properties in range: rows that break it.
 select
     'models.class_protocol' as column_name,
     class_protocol as value_text
@@ -78,3 +78,16 @@ select
 from images
 inner join datasets on images.dataset_id = datasets.dataset_id
 where images.image_id not between 0 and datasets.image_count - 1
+union all
+select
+    'images, measured' as column_name,
+    concat_ws('/', dataset_id, image_id) as value_text
+from images
+where
+    image_luminance not between 0 and 1
+    or image_contrast not between 0 and 0.50001
+    or image_sharpness not between 0 and 2e6
+    or image_colorfulness not between 0 and 1000
+    or least(image_width_px, image_height_px) < 1
+    or image_aspect <= 0
+    or file_bytes < 0
