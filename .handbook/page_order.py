@@ -30,6 +30,7 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
             "benchmark-datasets.md",
             "asking.md",
             "groups.md",
+            "slices.md",
             "metrics.md",
             "commands.md",
             "image-grids.md",
