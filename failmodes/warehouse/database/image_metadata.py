@@ -8,10 +8,11 @@ from collections.abc import Mapping
 import duckdb
 import pyarrow as pa
 
+from failmodes.runtime.errors import WarehouseError
 from failmodes.sql import sql_identifier, sql_literal
 from failmodes.warehouse.database.connection import duckdb_type, fetch_first, metadata_columns
 from failmodes.warehouse.database.tables import delete_matching
-from failmodes.warehouse.schema import IMAGES, METADATA, common_type
+from failmodes.warehouse.schema import CHOOSE_COLUMNS, IMAGES, MAX_METADATA_COLUMNS, METADATA, common_type
 from failmodes.warehouse.shards.format import table_of
 
 
@@ -19,8 +20,16 @@ def add_metadata_columns(con: duckdb.DuckDBPyConnection, metadata: Mapping[str, 
     """Add further columns to `images`, by their type in the schema; of another type than a stored one, the common type.
 
     Names that differ only in case are one column, as in SQL.
+
+    Raises:
+        WarehouseError: there would be more than a warehouse holds.
     """
     stored = {name.lower(): (name, kind) for name, kind in metadata_columns(_columns(con)).items()}
+    if (count := len(stored.keys() | {name.lower() for name in metadata})) > MAX_METADATA_COLUMNS:
+        raise WarehouseError(
+            f"the datasets have {count:,} columns of metadata, at most {MAX_METADATA_COLUMNS} fit into a warehouse: "
+            f"load them into several, or {CHOOSE_COLUMNS}"
+        )
     for name, kind in metadata.items():
         former, former_kind = stored.get(name.lower(), (name, None))
         column = sql_identifier(former)

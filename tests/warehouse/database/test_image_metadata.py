@@ -192,4 +192,14 @@ def test_two_hundred_columns_load_in_a_moment(tmp_path: Path) -> None:
     frame = failmodes.open(tmp_path / "w.duckdb").sql("from predictions limit 1")
     assert isinstance(frame, pl.DataFrame)
     assert frame["c199"].to_list() == [199]
+    other = synthetic(tmp_path / "other", images=12)
+    describe_images(other, {"one more": pa.array(range(12))})
+    before = (tmp_path / "w.duckdb").read_bytes()
+    with pytest.raises(WarehouseError, match="201 columns of metadata, at most 200 fit into a warehouse"):
+        load([other.output], tmp_path / "w.duckdb")
+    assert (tmp_path / "w.duckdb").read_bytes() == before
+    with duckdb.connect(str(tmp_path / "w.duckdb")) as con:
+        con.execute("alter table images add column one_more varchar")
+    with pytest.raises(WarehouseError, match="images has 201 columns of metadata, at most 200"):
+        rows_of(tmp_path / "w.duckdb", "from images")
     shutil.rmtree(results.output)
