@@ -411,7 +411,7 @@ def slices(
     else:
         print_document(result.document, format or "text")
         if result and format in (None, "text") and output is None:
-            suggest(f'failmodes images --filter "{result[0].condition}"{named(where)}')
+            suggest(f"failmodes chart curves --filter{named(result[0].condition)}{named(where)}")
 
 
 def _check_selection(

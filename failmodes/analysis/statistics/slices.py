@@ -24,8 +24,9 @@ from failmodes.analysis.statistics.slice_search import (
     group_images,
     search_slices,
 )
-from failmodes.runtime.errors import StudyError, did_you_mean, listed, shown
+from failmodes.runtime.errors import StudyError, WarehouseError, did_you_mean, listed, shown
 from failmodes.sql import sql_identifier
+from failmodes.warehouse.database.connection import REBUILD_HINT
 from failmodes.warehouse.metrics.metric import FEWEST_IMAGES, NEWCOMBE
 from failmodes.warehouse.schema import CLEAN, DIFFERENCE_OF_SHARES
 
@@ -182,7 +183,8 @@ def find_slices(
     if not any(chosen.values()):
         severities = listed([f"{severity:g}" for severity in selection.severities], MAX_LISTED)
         raise StudyError(f"no cell is at these severities: the severities are {severities}")
-    searched = [_search(con, one, usable[one], cells, options) for one, cells in chosen.items() if cells]
+    known: dict[tuple[str, bytes], tuple[AttributeGroups, ...]] = {}
+    searched = [_search(con, one, usable[one], cells, options, known) for one, cells in chosen.items() if cells]
     first = searched[0]
     return SearchedSlices(
         tuple(found for one in searched for found in _slices_of(one, family, options)),
@@ -243,8 +245,13 @@ def _search(
     run: RunRows,
     cells: list[CellKey],
     options: SliceOptions,
+    known: dict[tuple[str, bytes], tuple[AttributeGroups, ...]],
 ) -> _Searched:
-    attributes = _attributes(con, evaluation, run, options)
+    """Search the slices of one model; `known` keeps the attributes of images, which models share."""
+    key = str(evaluation.facts["dataset_id"]), run.image_ids.tobytes()
+    if key not in known:
+        known[key] = _attributes(con, evaluation, run, options)
+    attributes = known[key]
     places = np.arange(run.image_count) if run.groups is None else np.unique(run.groups, return_index=True)[1]
     columns = np.array([run.places[cell] for cell in cells])
     names = list(dict.fromkeys(corruption for corruption, _ in cells))
@@ -275,6 +282,8 @@ def _attributes(
     """The groups of each attribute that has several."""
     names = dict.fromkeys(options.by) or attribute_columns(con)
     every = [attribute_groups(con, evaluation.facts["dataset_id"], name, run.image_ids) for name in names]
+    if any(len(one.codes) != run.image_count for one in every):
+        raise WarehouseError(f"images of evaluation {evaluation.evaluation_id} are missing: {REBUILD_HINT}")
     kept = tuple(one for one in every if options.by or len(one.names) > 1)
     if not kept:
         raise StudyError("images have no attribute with several values: add metadata to the dataset")
