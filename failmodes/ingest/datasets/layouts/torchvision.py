@@ -122,7 +122,10 @@ def _labels(dataset: Any, encoded: TorchvisionImages, request: Request) -> NDArr
     path = request.cache / "indexes" / f"{identity_of(facts)}.npy"
     stored = map_npy_if_whole(path)
     if stored is None:
-        stored = _whole_numbers([encoded.item(place)[1] for place in range(len(encoded))], encoded, request)
+        targets = [encoded.item(place)[1] for place in range(len(encoded))]
+        if None in targets:  # without its image, there is no label to leave out either
+            raise DataError(f"{encoded.location(targets.index(None))} cannot be decoded: replace or remove it")
+        stored = _whole_numbers(targets, encoded, request)
         with atomic_write(path) as temporary, temporary.open("wb") as file:
             np.save(file, stored)
     return _whole_numbers(stored, encoded, request)
