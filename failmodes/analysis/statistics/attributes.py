@@ -17,6 +17,7 @@ KEYS = ("dataset_id", "image_id", "label", "file", "pixel_hash")  # columns of `
 MAX_VALUES = 8  # distinct numbers or dates that are groups of their own
 QUARTILES = (0.25, 0.5, 0.75)  # of more
 TOLERANCE = 0.005  # of their share of images, for bounds of few digits
+LONG = 9  # characters of a number
 MISSING = -1  # code of images without a value
 MISSING_NAME = "missing"
 
@@ -180,4 +181,8 @@ def _literal(value: object) -> str:
     """A value in SQL."""
     if isinstance(value, date):
         return f"date '{value}'"
-    return sql_literal(value) if isinstance(value, str) else _text(value)
+    if isinstance(value, str):
+        return sql_literal(value)
+    text = _text(value)
+    is_long = isinstance(value, float) and len(text) > LONG and "e" not in text
+    return f"{text}e0" if is_long else text  # a double, not a decimal, to which DuckDB 1.4 rounds the column

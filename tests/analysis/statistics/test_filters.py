@@ -74,7 +74,7 @@ def test_null_is_not_kept_and_counted(with_metadata: Opened) -> None:
         ("1), (2", "expected a condition"),
         ("true) from images union select (true", "expected a condition"),
         ("true; drop table images", "expected a condition"),
-        ("(" * 3000 + "true" + ")" * 3000, "expected a condition"),
+        ("not " * 2400 + "true", "filter"),
         ("camera = 3", "Conversion Error"),
         ("sum(image_id) > 3", "filter"),
         ("x" * 20_000, "expected a condition"),

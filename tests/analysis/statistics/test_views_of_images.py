@@ -1,5 +1,7 @@
 """Views of some of the images: beside counts from `predictions`, scikit-learn, and the stored values of all images."""
 
+import shutil
+
 import numpy as np
 import polars as pl
 import pytest
@@ -14,8 +16,9 @@ from failmodes.runtime.errors import FailmodesError
 
 
 @pytest.fixture(scope="module")
-def w(with_metadata: Opened) -> failmodes.Warehouse:
-    return failmodes.open(with_metadata.made.output / "w.duckdb")
+def w(with_metadata: Opened, tmp_path_factory: pytest.TempPathFactory) -> failmodes.Warehouse:
+    copy = tmp_path_factory.mktemp("copied") / "w.duckdb"  # the other is open
+    return failmodes.open(shutil.copy(with_metadata.made.output / "w.duckdb", copy))
 
 
 @pytest.mark.parametrize("by", ["camera", "indoors", "iso speed", "class_name"])
