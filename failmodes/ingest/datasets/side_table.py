@@ -99,7 +99,8 @@ def side_metadata(
     if spec.path is not None:
         rows, key = _rows(spec.path, spec.key, split)
         places = _places(images, rows[key], spec.path)
-        columns = {name: rows[name].to_arrow() for name in rows.columns if name not in (key, SPLIT)}
+        used = {key} if split is None else {key, SPLIT}
+        columns = {name: rows[name].to_arrow() for name in rows.columns if name not in used}
         known += columns
         found = {
             name: values.take(pa.array(places, mask=places < 0))

@@ -92,7 +92,7 @@ def test_a_table_of_metadata_is_joined_by_the_names_of_images(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     meta = pl.DataFrame(
-        {"path": [f"{n}.png" for n in range(5)], "iso": [100, 200, 100, 200, 100], "site": list("aabbc")}
+        {"path": [f"{n}.png" for n in range(5)], "iso": [100, 200, 100, 200, 100], "split": list("aabbc")}
     )
     meta.write_csv(tmp_path / "meta.csv")
     table = small_table().with_columns(margin=pl.lit(0.5))
@@ -100,10 +100,10 @@ def test_a_table_of_metadata_is_joined_by_the_names_of_images(
     expected = "select iso, sum(correct::int) from predictions where severity = 1 group by iso order by all"
     assert w.sql(expected).rows() == [(100, 2), (200, 2), (None, 0)]
     printed = capsys.readouterr().err
-    assert "metadata of images: camera, iso, site" in printed
+    assert "metadata of images: camera, iso, split" in printed
     assert "meta.csv has no row for 1 of 6 images" in printed
     assert "columns of these names: margin" in printed, "the view predictions has a margin"
-    meta.rename({"site": "camera"}).write_csv(tmp_path / "meta.csv")
+    meta.rename({"split": "camera"}).write_csv(tmp_path / "meta.csv")
     with pytest.raises(DataError, match="has a column 'camera' too: rename one"):
         imported(table, tmp_path / "other", metadata=tmp_path / "meta.csv")
     assert not (tmp_path / "other").exists()
