@@ -19,6 +19,7 @@ from measure import Skipped  # noqa: E402
 from models import measure_evaluations, measure_models  # noqa: E402
 from rich.console import Console  # noqa: E402
 from scaling import measure_scaling  # noqa: E402
+from slice_searches import measure_slices  # noqa: E402
 from sources import measure_sources  # noqa: E402
 from startup import measure_startup  # noqa: E402
 from warehouse_questions import (  # noqa: E402
@@ -42,6 +43,7 @@ ON_DEMAND = {  # another half an hour; `scale` alone an hour: loads of 20 and 10
     "models": measure_models,
     "scaling": measure_scaling,
     "scale": measure_scale,
+    "slices": measure_slices,
     "sources": measure_sources,
 }
 
