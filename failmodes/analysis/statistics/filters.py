@@ -63,6 +63,16 @@ def among_images(condition: str) -> str:
     return f"(dataset_id, image_id) in ({images})"
 
 
+def check_text(condition: object) -> None:
+    """Refuse a filter that is no text.
+
+    Raises:
+        QueryError: it is none.
+    """
+    if not isinstance(condition, str):
+        raise QueryError(f"filter {shown(condition)}: expected a condition on images, such as {_EXAMPLE}")
+
+
 def combine(*conditions: str) -> str:
     """The filter that holds where all conditions do; empty ones hold everywhere."""
     known = [condition for condition in conditions if condition]
@@ -102,8 +112,8 @@ def filtered_run(con: duckdb.DuckDBPyConnection, evaluation_id: str, condition: 
     kept, unknown = _matching(con, _dataset_of(con, evaluation_id), condition)
     evaluated = run.every_image
     if not np.isin(evaluated, kept).any():
-        count = counted(int(np.isin(evaluated, unknown).sum()), "image")
-        lacking = f" ({count} without a value)" if len(unknown) else ""
+        count = int(np.isin(evaluated, unknown).sum())
+        lacking = f" ({counted(count, 'image')} without a value)" if count else ""
         hints = unknown_texts(con, ("images", "classes"), condition)
         raise StudyError("; ".join([f"no evaluated image matches the filter {shown(condition)}{lacking}", *hints]))
     return run.of_images(kept)
@@ -111,6 +121,7 @@ def filtered_run(con: duckdb.DuckDBPyConnection, evaluation_id: str, condition: 
 
 def filtered_selection(con: duckdb.DuckDBPyConnection, selection: Selection, condition: str) -> Selection:
     """A selection on the images that a further filter keeps; see `filtered_run`."""
+    check_text(condition)
     if not condition:
         return selection
     kept = combine(selection.filter, condition)
@@ -135,7 +146,7 @@ def _check(con: duckdb.DuckDBPyConnection, condition: str, known: Sequence[str])
     Raises:
         QueryError: it is not, or names another column.
     """
-    if not isinstance(condition, str) or not condition.strip() or len(condition) > MAX_FILTER:
+    if not condition.strip() or len(condition) > MAX_FILTER:
         raise QueryError(f"expected a condition on images, such as {_EXAMPLE}")
     volatile = con.execute("select function_name from duckdb_functions() where stability = 'VOLATILE'").fetchall()
     for part in _parts(con, condition):

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from failmodes.analysis.evaluations.selection import Selection, read_for_selection, rows_for_selection
 from failmodes.analysis.statistics.attributes import MISSING, AttributeGroups, attribute_groups
-from failmodes.analysis.statistics.filters import filtered_run
+from failmodes.analysis.statistics.filters import check_text, filtered_run
 from failmodes.analysis.statistics.run_rows import RunRows
 from failmodes.runtime.errors import QueryError, StudyError
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse, read_once
@@ -100,6 +100,7 @@ def _filtered_runs(con: duckdb.DuckDBPyConnection, ids: Sequence[str], condition
     Raises:
         StudyError: none has.
     """
+    check_text(condition)
     runs = []
     refused: StudyError | None = None
     for evaluation_id in ids:

@@ -73,6 +73,7 @@ def test_metrics_of_a_filter_are_those_of_its_rows(w: failmodes.Warehouse) -> No
         ({"by": "camera", "corrupton": "fog"}, "did you mean 'corruption'"),
         ({"filter": "camera = 'Z'"}, "no evaluated image matches"),
         ({"filter": "camera ="}, "expected a condition"),
+        ({"filter": ["camera = 'B'"]}, "expected a condition"),
     ],
 )
 def test_refusals(w: failmodes.Warehouse, arguments: dict[str, str], message: str) -> None:
