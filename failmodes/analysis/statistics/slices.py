@@ -69,7 +69,6 @@ class Slice:
         evaluation: of the model.
         name: of the slice: camera = B and image_luminance below 0.2.
         condition: the same as an SQL condition over `images` and `class_name`, a filter.
-        attributes: that it is defined by.
         cell: corruption and severity.
         images: distinct ones in the slice.
         accuracy: of these, 0-1.
@@ -84,7 +83,6 @@ class Slice:
     evaluation: EvaluationInfo
     name: str
     condition: str
-    attributes: tuple[str, ...]
     cell: CellKey
     images: int
     accuracy: float
@@ -348,7 +346,6 @@ def _slice(searched: _Searched, found: DistinctSlice) -> Slice:
         measured,
         name=" and ".join(_condition_text(attribute, code) for attribute, code in groups),
         condition=" and ".join(attribute.conditions[code] for attribute, code in groups),
-        attributes=tuple(attribute.column for attribute, _ in groups),
     )
 
 
@@ -375,7 +372,6 @@ def measured_slice(
         evaluation,
         "",
         "",
-        (),
         cell,
         int(inside.sum()),
         float(correct[inside].mean()),
