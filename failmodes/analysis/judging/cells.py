@@ -11,7 +11,7 @@ import duckdb
 from failmodes.analysis.evaluations.selection import EvaluationInfo, averaged_severities
 from failmodes.analysis.render.formatting import format_count
 from failmodes.analysis.statistics.difference import ModelMetrics
-from failmodes.analysis.statistics.filters import all_but, filtered
+from failmodes.analysis.statistics.filters import all_but, filtered, filtered_images
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, ModelRows, read_run
 from failmodes.analysis.statistics.shifts import classes_note
 from failmodes.ingest.corruptions.catalog import ALIASES, CORRUPTIONS, registered
@@ -280,7 +280,10 @@ def models_under(
     """
     if not isinstance(statement, UnderShift):
         measured = _on_filtered(models, statement, place)
-        note = "" if measured is models else format_count(measured.pairing.image_count, "image")
+        run = models.candidate.runs[0]
+        note = ""
+        if statement.filter is not None and run.con is not None:
+            note = filtered_images(run.con, run.evaluation_id, statement.filter).counts
         baseline_cells = measured.baseline and measured.baseline.cells
         return measured, EvaluatedCells(measured.candidate.cells, baseline_cells, extras, note=note)
     assert candidate is not None, "a statement about a shift requires a warehouse"

@@ -43,13 +43,17 @@ class FilteredImages(NamedTuple):
     unknown_count: int
 
     @property
-    def sentence(self) -> str:
-        """The filter with the number of images: Filter: images where camera = 'B' (120 of 500 images)."""
+    def counts(self) -> str:
+        """How many images it keeps, and how many lack a value: 64 of 160 images; 32 images have no value for it."""
         lacking = counted(self.unknown_count, "image")
         verb = "has" if self.unknown_count == 1 else "have"
         unknown = f"; {lacking} {verb} no value for it" if self.unknown_count else ""
-        count = f"{self.image_count:,} of {counted(self.evaluated_count, 'image')}"
-        return f"Filter: {filter_phrase(self.condition)} ({count}{unknown})."
+        return f"{self.image_count:,} of {counted(self.evaluated_count, 'image')}{unknown}"
+
+    @property
+    def sentence(self) -> str:
+        """The filter with these counts."""
+        return f"Filter: {filter_phrase(self.condition)} ({self.counts})."
 
 
 def filter_phrase(condition: str) -> str:

@@ -87,9 +87,9 @@ def test_rules_and_claims_are_about_the_kept_images(w: failmodes.Warehouse, with
     clean, *corrupted = shares(with_metadata, "Alpha", "fog")
     assert second.value == pytest.approx(clean - np.mean(corrupted))
     assert [first.n, second.n, third.n] == [64, 64, 160], "a rule without a filter is about all images"
-    said = " ".join(str(gate).replace("\xa0", " ").split())
+    said = gate.to_markdown().replace("\xa0", " ")
     assert "accuracy (images where camera = 'B') under fog" in said
-    assert said.count("64 images") == 2
+    assert said.count("64 of 160 images; 32 images have no value for it") == 2
     alpha = w.claims(RULES[:1])[0]
     exact = binomtest(hits, int(KEPT.sum())).proportion_ci(0.95, "exact")
     assert alpha.estimate[:3] == pytest.approx((hits / KEPT.sum(), exact.low, exact.high))
