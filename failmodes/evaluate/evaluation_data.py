@@ -5,14 +5,17 @@ Separate from `evaluation`, so that images can be checked (`failmodes ingest`) w
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.corrupted_datasets.published_source import PublishedSource
 from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
 from failmodes.ingest.datasets.shifts import Shift, of_classes, open_shift
+from failmodes.ingest.protocols.protocol import listed_images
 from failmodes.ingest.sources import GeneratedSource, NoCorruption, Source
 from failmodes.runtime.errors import StudyError
 from failmodes.runtime.hashing import fingerprint_of
@@ -103,7 +106,9 @@ def open_study_data(study: Study, dataset: Dataset) -> list[EvaluationData]:
     known: dict[tuple[str, str], str] = {}
     for spec in study.shifts:
         shift = open_shift(spec, study.dataset, dataset, study.cache)
-        shifted = EvaluationData(shift.dataset, NoCorruption(), _all_or_fewer(shift.dataset, spec.images), shift)
+        shifted = EvaluationData(
+            shift.dataset, NoCorruption(), _subset(shift.dataset, spec.images, spec.image_list), shift
+        )
         other = known.setdefault((shift.dataset.dataset_id, shifted.subset.subset_id), shift.label)
         if other != shift.label:
             raise StudyError(f"shifts {other!r} and {shift.label!r} hold the same images: remove one of them")
@@ -120,12 +125,32 @@ def _clean_of(shift: Shift, dataset: Dataset, evaluated: Subset) -> EvaluationDa
         subset = Subset(ids, ids, dataset.labels[ids], evaluated.description)
         return EvaluationData(dataset, NoCorruption(), subset, shift)
     clean = of_classes(dataset, ids, shift.dataset.class_names, shift.label)
-    return EvaluationData(clean, NoCorruption(), _all_or_fewer(clean, None), shift)
+    return EvaluationData(clean, NoCorruption(), _subset(clean), shift)
 
 
-def _all_or_fewer(dataset: Dataset, images: int | None) -> Subset:
-    ids, description = balanced_subset(dataset.labels, images)
-    return Subset(ids, ids, dataset.labels[ids], description)
+def _subset(
+    dataset: Dataset, images: int | None = None, image_list: Path | None = None, held: NDArray[np.int64] | None = None
+) -> Subset:
+    """The images of a dataset that a study requests.
+
+    Args:
+        dataset: the dataset.
+        images: how many; None for all.
+        image_list: only those that this file names.
+        held: only these, which the corrupted dataset has.
+    """
+    total = len(dataset.labels)
+    among = np.arange(total, dtype=np.int64) if held is None else held
+    notes = [] if held is None else [f"of the {len(held):,} (of {total:,}) in the corrupted dataset"]
+    if image_list is not None:
+        named = np.array(listed_images(dataset.files, image_list), dtype=np.int64)
+        among = np.intersect1d(among, named)
+        if not len(among):
+            raise StudyError(f"none of the {len(named):,} images of {image_list} is in the corrupted dataset")
+        notes.append(f"of the {len(named):,} that {image_list.name} lists")
+    positions, description = balanced_subset(dataset.labels[among], images)
+    ids = among[positions]
+    return Subset(ids, ids, dataset.labels[ids], ", ".join([description, *notes]))
 
 
 def open_evaluation_data(
@@ -149,21 +174,20 @@ def open_evaluation_data(
             if spec.published is None
             else PublishedSource.from_spec(spec, dataset, study.cache)
         )
-        yield EvaluationData(dataset, source, choose_subset(dataset, source, study.dataset.images))
+        yield EvaluationData(
+            dataset, source, choose_subset(dataset, source, study.dataset.images, study.dataset.image_list)
+        )
 
 
-def choose_subset(dataset: Dataset, source: Source, images: int | None) -> Subset:
+def choose_subset(dataset: Dataset, source: Source, images: int | None, image_list: Path | None = None) -> Subset:
     """The images to evaluate, balanced over classes; only paired images if the source pairs some images."""
     pairing = source.pairing
     if pairing.image_pairs is not None:
-        held = pairing.image_pairs.clean_ids
-        positions, description = balanced_subset(dataset.labels[held], images)
-        ids = held[positions]
-        of_all = f"of the {len(held):,} (of {len(dataset.labels):,}) in the corrupted dataset"
-        return Subset(ids, ids, dataset.labels[ids], f"{description}, {of_all}")
-    clean_ids, description = balanced_subset(dataset.labels, images)
+        return _subset(dataset, images, image_list, pairing.image_pairs.clean_ids)
+    clean = _subset(dataset, images, image_list)
     if pairing.paired:
-        return Subset(clean_ids, clean_ids, dataset.labels[clean_ids], description)
+        return clean
     labels = source.labels(dataset)
     corrupted_ids, _ = balanced_subset(labels, images)
-    return Subset(clean_ids, corrupted_ids, labels[corrupted_ids], f"{description}; corrupted images chosen likewise")
+    note = f"{clean.description}; corrupted images chosen likewise"
+    return Subset(clean.clean_ids, corrupted_ids, labels[corrupted_ids], note)

@@ -445,7 +445,12 @@ EVALUATIONS = Table.of(
     Column("attention_note", text, "reason, if attention is missing", True),
     Column("paired", flag, "whether corrupted images pair with clean ones, image by image"),
     Column("pairing_note", text, "reason, if they do not pair", True),
-)
+    Column("protocol", text, "protocol that it satisfies, or the nearest one; null: none is registered for its images",
+           True),
+    Column("deviations", list_of(text), "each deviation from the protocol, as respect and difference; empty: it "
+           "satisfies the protocol", True),
+    Column("averaging", text, "average that the protocol publishes; null without a protocol", True),
+)  # fmt: skip
 
 SHIFTS = Table.of(
     "shifts",

@@ -12,6 +12,7 @@ from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.evaluation_data import EvaluationData, open_study_data
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.notes import Step, notes_path
+from failmodes.evaluate.stated_protocol import stated_protocol
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import load_study_models
 from failmodes.ingest.axes import record_levels
@@ -103,9 +104,16 @@ def record_plan(study: Study, groups: list[list[Evaluation]]) -> None:
         if study.evaluation.thumbnails and (shift is None or group[0].data.is_shifted):
             record_thumbnails(output, dataset, subset.clean_ids, subset.subset_id)
         for evaluation in group:
-            write_dimension(output, EVALUATIONS, evaluation.evaluation_id, [evaluation.row()])
+            write_dimension(output, EVALUATIONS, evaluation.evaluation_id, [_evaluation_row(study, evaluation)])
     for row in _shift_rows(groups):
         write_dimension(output, SHIFTS, row["evaluation_id"], [row])
+
+
+def _evaluation_row(study: Study, evaluation: Evaluation) -> dict[str, Any]:
+    """The row of `evaluations`: its protocol is judged by the cells of this and of earlier runs."""
+    earlier = published_cells(study.results_folder, evaluation.evaluation_id, attention=False)
+    cells = {*evaluation.data.cells(study), *earlier}
+    return evaluation.row() | stated_protocol(evaluation, cells, study.protocols)
 
 
 def _shift_rows(groups: list[list[Evaluation]]) -> Iterator[dict[str, Any]]:

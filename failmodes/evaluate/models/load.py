@@ -31,7 +31,7 @@ from failmodes.evaluate.study.study_schema import ModelSpec, Normalization, name
 from failmodes.ingest.datasets.class_index import ClassIndex
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.imagenet_classes import imagenet_names
-from failmodes.ingest.datasets.layout import is_restricted
+from failmodes.ingest.protocols.protocol import is_restricted
 from failmodes.ingest.study_types import LARGEST_SIDE_PX, first_duplicate
 from failmodes.runtime.errors import ModelError, StudyError, listed, shown
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, field_
 
 from failmodes.ingest import study_types
 from failmodes.ingest.datasets.layout import DatasetSpec, ShiftSpec
+from failmodes.ingest.protocols.protocol import Protocol, protocols_by_name
 from failmodes.ingest.specification import CorruptionSpec
 from failmodes.ingest.statements import GateSpec, StudyClaims
 from failmodes.ingest.study_types import StrictModel
@@ -397,6 +398,8 @@ class Study(StrictModel):
         dataset: the clean images.
         corruptions: how they are corrupted.
         shifts: natural shifts, evaluated beside the clean images.
+        protocols: protocols of your own, in addition to the registered ones: each evaluation states the one that it
+            satisfies, or the nearest.
         models: the models; none if all predictions are imported.
         baseline: label of the model that others are compared with: it is first and gray on charts, and the report
             compares the others with it.
@@ -414,6 +417,7 @@ class Study(StrictModel):
     dataset: DatasetSpec
     corruptions: CorruptionSpec = CorruptionSpec()
     shifts: Annotated[list[ShiftSpec], Field(max_length=MAX_SHIFTS)] = []
+    protocols: Annotated[list[Protocol], Field(max_length=MAX_SHIFTS)] = []
     models: Annotated[list[ModelSpec], Field(max_length=study_types.MAX_MODELS)] = []
     baseline: study_types.Name | None = None
     evaluation: EvaluationSpec = EvaluationSpec()
@@ -461,6 +465,13 @@ class Study(StrictModel):
     def stated_models(self) -> list[StatedModel]:
         """Its models and training runs in their order, with the baseline."""
         return stated_models({model.label: model.seeds for model in self.models}, self.baseline)
+
+    @field_validator("protocols")
+    @classmethod
+    def _distinct_protocols(cls, protocols: list[Protocol]) -> list[Protocol]:
+        with translated(StudyError, lambda error: ValueError(str(error))):
+            protocols_by_name(protocols)
+        return protocols
 
     @model_validator(mode="after")
     def _known_baseline(self) -> "Study":

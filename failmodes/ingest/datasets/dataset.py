@@ -78,6 +78,7 @@ class Dataset:
             mistake; else None.
         is_whole: whether its source has no splits, as a folder without train/ and test/.
         metadata: (N,) values by name, such as the camera or the site of each image; see `typed_metadata`.
+        version: which of several published versions it is, such as v6; empty if there is one, or it is unknown.
         source_sizes: (N,) rows of width_px, height_px (before resizing, pixels) and file_bytes; null where unknown.
     """
 
@@ -96,6 +97,7 @@ class Dataset:
     is_whole: bool = False
     metadata: Mapping[str, pa.Array] = field(default_factory=dict)
     source_sizes: pa.Table | None = None
+    version: str = ""
 
     def __post_init__(self) -> None:
         check_shapes(self.label, self.images, self.labels)

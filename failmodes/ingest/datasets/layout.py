@@ -32,6 +32,7 @@ class DatasetSpec(StrictModel):
         name: of a dataset of the Hugging Face hub, or of a class of torchvision.datasets.
         split: the part to evaluate.
         images: how many of its images, balanced over classes; default: all.
+        image_list: a text file that names the images to evaluate, one `class/file` a line, as RobustBench publishes.
         image_size: side of the square that a folder's images are cropped to, pixels.
         resize: length of their shorter side before the crop, pixels; default: image_size.
         background: red, green and blue, 0 to 255, that a folder's transparent images are composited on; default:
@@ -52,6 +53,7 @@ class DatasetSpec(StrictModel):
     name: Annotated[Name, Field(min_length=1)] | None = None
     split: Split = "test"
     images: Count | None = None
+    image_list: UserPath | None = None
     image_size: SidePx | None = None
     resize: SidePx | None = None
     background: Annotated[list[ChannelValue], Field(min_length=3, max_length=3)] | None = None
@@ -150,23 +152,6 @@ class Request(NamedTuple):
     masks: Path | None
 
 
-class Protocol(NamedTuple):
-    """How a published shifted dataset is evaluated.
-
-    Attributes:
-        clean: the dataset that it is compared with, such as "the CIFAR-10 test set".
-        restricted: whether predictions are among its own classes only, with the clean accuracy on the same classes
-            under the same restriction.
-        source: paper or loader that defines it.
-        note: anything else that readers of results must know.
-    """
-
-    clean: str
-    restricted: bool
-    source: str
-    note: str = ""
-
-
 @dataclass(frozen=True)
 class Layout:
     """A layout.
@@ -176,7 +161,6 @@ class Layout:
         open: opens a split.
         takes: optional keys of the study's `[dataset]` that it takes, such as image_size, gray or label_column.
         expected: description of `path`, for errors, with {path} and its {parent}; None for a layout without a path.
-        protocol: how a published shifted dataset is evaluated; None for other datasets.
         path_is: a folder, a file, or "files": one, a folder of several, or a pattern, which the layout checks.
     """
 
@@ -184,7 +168,6 @@ class Layout:
     open: Callable[[Request], Dataset]
     takes: frozenset[str]
     expected: str | None
-    protocol: Protocol | None = None
     path_is: Literal["folder", "file", "files"] = "folder"
 
 
@@ -195,14 +178,13 @@ def layout(
     *kinds: str,
     takes: Collection[str] = (),
     expected: str | None,
-    protocol: Protocol | None = None,
     path_is: Literal["folder", "file", "files"] = "folder",
 ) -> Callable[[Callable[[Request], Dataset]], Callable[[Request], Dataset]]:
     """Register a function that opens datasets of these kinds; see `Layout`."""
 
     def define(function: Callable[[Request], Dataset]) -> Callable[[Request], Dataset]:
         for kind in kinds:
-            _LAYOUTS[kind] = Layout(kind, function, frozenset(takes), expected, protocol, path_is)
+            _LAYOUTS[kind] = Layout(kind, function, frozenset(takes), expected, path_is)
         return function
 
     return define
@@ -223,12 +205,6 @@ def layouts() -> Mapping[str, Layout]:
     """Every layout by the kind that a study names."""
     import_modules(LAYOUTS_PACKAGE)
     return dict(sorted(_LAYOUTS.items()))
-
-
-def is_restricted(kind: str) -> bool:
-    """Whether the published protocol of a kind of dataset restricts predictions to the classes of the dataset."""
-    known = layouts().get(kind)
-    return known is not None and known.protocol is not None and known.protocol.restricted
 
 
 def open_dataset(spec: DatasetSpec, cache: Path, split: str | None = None) -> Dataset:

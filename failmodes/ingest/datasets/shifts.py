@@ -13,7 +13,8 @@ from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.folder_listing import class_name_of
 from failmodes.ingest.datasets.image_arrays import SelectedImages
 from failmodes.ingest.datasets.imagenet_classes import SHARED_NAMES, by_wordnet_id
-from failmodes.ingest.datasets.layout import DatasetSpec, ShiftSpec, layouts, open_dataset
+from failmodes.ingest.datasets.layout import DatasetSpec, ShiftSpec, open_dataset
+from failmodes.ingest.protocols.protocol import protocol_of_shift
 from failmodes.runtime.errors import DataError, StudyError, listed
 
 SHOWN = 3  # classes listed by name
@@ -100,13 +101,13 @@ def open_shift(spec: ShiftSpec, beside: DatasetSpec, clean: Dataset, cache: Path
     )
     if dataset.dataset_id == clean.dataset_id:
         raise StudyError(f"{subject} holds the images of {clean.label} itself: give its own path")
-    protocol = layouts()[spec.kind].protocol
+    protocol = protocol_of_shift(spec.kind)
     is_part = len(order) < len(clean.class_names)
     shared = int(np.isin(dataset.pixel_hashes, clean.pixel_hashes).sum())
     notes = (
         [opened.note]
         if protocol is None
-        else [f"published for comparison with {protocol.clean}", protocol.note, opened.note]
+        else [f"published for comparison with {protocol.compared_with}", protocol.note, opened.note]
     )
     return Shift(
         spec,

@@ -16,6 +16,16 @@ select
     evaluations.attention_note,
     evaluations.paired,
     evaluations.pairing_note,
+    evaluations.protocol,
+    evaluations.deviations,
+    evaluations.averaging,
+    md5(
+        concat_ws(
+            '/', evaluations.dataset_id, evaluations.subset_id, evaluations.source_id, evaluations.averaging,
+            if(models.class_protocol = 'all', 'all outputs', 'classes')
+        )
+    ) as comparable_id, -- hash of images, labels, pixels, averaging and class restriction: evaluations that share it
+    -- are ranked together, averaged over the severities that all of them have
     models.model_label,
     models.architecture,
     models.family,

@@ -5,7 +5,7 @@ File names and shapes: modestyachts/CIFAR-10.1, `datasets/`; v4 has 2,021 images
 
 from failmodes.ingest.data_files import map_npy
 from failmodes.ingest.datasets.dataset import Dataset, class_indices
-from failmodes.ingest.datasets.layout import Protocol, Request, layout, refuse_other_split
+from failmodes.ingest.datasets.layout import Request, layout, refuse_other_split
 from failmodes.ingest.datasets.layouts.cifar import CIFAR10_CLASSES
 from failmodes.runtime.errors import DataError
 
@@ -15,9 +15,6 @@ VERSIONS = ("v6", "v4")  # the first that a folder holds is opened
 @layout(
     "cifar10.1",
     expected="a folder of cifar10.1_v6_data.npy and cifar10.1_v6_labels.npy, or v4",
-    protocol=Protocol(
-        "the CIFAR-10 test set", restricted=False, source="Recht et al. 2018, arXiv 1806.00451; modestyachts/CIFAR-10.1"
-    ),
 )
 def open_cifar10_1(request: Request) -> Dataset:
     """Open the test images, (n, 32, 32, 3); they have no train split.
@@ -36,4 +33,6 @@ def open_cifar10_1(request: Request) -> Dataset:
     except FileNotFoundError as error:
         raise DataError(f"{labels} is missing: download the dataset again") from error
     note = f"{held[1]} in the same folder is left out" if len(held) > 1 else None
-    return Dataset("cifar10.1", f"CIFAR-10.1 {held[0]}", request.split, images, numbers, CIFAR10_CLASSES, note)
+    return Dataset(
+        "cifar10.1", f"CIFAR-10.1 {held[0]}", request.split, images, numbers, CIFAR10_CLASSES, note, version=held[0]
+    )

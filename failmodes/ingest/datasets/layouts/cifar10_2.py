@@ -7,7 +7,7 @@ from pathlib import Path
 
 from failmodes.ingest.datasets.archives import in_color, map_images, read_array
 from failmodes.ingest.datasets.dataset import Dataset, class_indices
-from failmodes.ingest.datasets.layout import Protocol, Request, layout
+from failmodes.ingest.datasets.layout import Request, layout
 from failmodes.ingest.datasets.layouts.cifar import CIFAR10_CLASSES
 from failmodes.runtime.errors import DataError
 
@@ -15,11 +15,6 @@ from failmodes.runtime.errors import DataError
 @layout(
     "cifar10.2",
     expected="a folder of cifar102_test.npz",
-    protocol=Protocol(
-        "the CIFAR-10 test set",
-        restricted=False,
-        source="Lu et al. 2020, Harder or Different?; modestyachts/cifar-10.2",
-    ),
 )
 def open_cifar10_2(request: Request) -> Dataset:
     """Open a split, images (n, 32, 32, 3).

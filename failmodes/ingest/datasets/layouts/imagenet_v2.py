@@ -5,6 +5,7 @@ torchvision's ImageFolder does, 10 would come before 2.
 """
 
 import re
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,8 +13,8 @@ from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.folder_listing import list_images
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
 from failmodes.ingest.datasets.labeled_images import LabeledImages, open_labeled_images
-from failmodes.ingest.datasets.layout import Protocol, Request, layout, refuse_other_split
-from failmodes.ingest.datasets.layouts.wordnet_folders import IMAGENET_VALIDATION, TAKES, inner_folder
+from failmodes.ingest.datasets.layout import Request, layout, refuse_other_split
+from failmodes.ingest.datasets.layouts.wordnet_folders import TAKES, inner_folder
 from failmodes.runtime.errors import DataError, printable
 
 
@@ -21,11 +22,6 @@ from failmodes.runtime.errors import DataError, printable
     "imagenet-v2",
     takes=TAKES,
     expected="a folder of the class folders 0 to 999, such as imagenetv2-matched-frequency-format-val",
-    protocol=Protocol(
-        IMAGENET_VALIDATION,
-        restricted=False,
-        source="Recht et al. 2019, arXiv 1902.10811; modestyachts/ImageNetV2",
-    ),
 )
 def open_imagenet_v2(request: Request) -> Dataset:
     """Open the test images; classes are named by WordNet id, in the order of their numbers.
@@ -54,4 +50,5 @@ def open_imagenet_v2(request: Request) -> Dataset:
         notes,
         listing.unread,
     )
-    return open_labeled_images(request, images, f"ImageNet-V2 ({printable(root.name, 60)})")
+    dataset = open_labeled_images(request, images, f"ImageNet-V2 ({printable(root.name, 60)})")
+    return replace(dataset, version=root.name.removesuffix("-format-val"))

@@ -21,8 +21,8 @@ from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.folder_listing import list_images
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
 from failmodes.ingest.datasets.labeled_images import LabeledImages, open_labeled_images
-from failmodes.ingest.datasets.layout import Protocol, Request, layout, refuse_other_split
-from failmodes.ingest.datasets.layouts.wordnet_folders import IMAGENET_VALIDATION, TAKES
+from failmodes.ingest.datasets.layout import Request, layout, refuse_other_split
+from failmodes.ingest.datasets.layouts.wordnet_folders import TAKES
 from failmodes.runtime.errors import DataError, StorageError, counted, printable
 from failmodes.runtime.storage.files import read_text
 
@@ -38,12 +38,6 @@ Value = TypeVar("Value", str, int)
     "objectnet",
     takes=TAKES,
     expected="the folder objectnet-1.0, which holds images/ and mappings/",
-    protocol=Protocol(
-        IMAGENET_VALIDATION,
-        restricted=True,
-        source="Barbu et al. 2019; restricted to shared classes as in mlfoundations/wise-ft",
-        note="only classes that are one class of ImageNet each; border of 2 pixels removed",
-    ),
 )
 def open_objectnet(request: Request) -> Dataset:
     """Open the images of the classes that ObjectNet shares with ImageNet, one to one.

@@ -13,10 +13,9 @@ from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.folder_listing import class_name_of, list_images
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
 from failmodes.ingest.datasets.labeled_images import LabeledImages, open_labeled_images
-from failmodes.ingest.datasets.layout import OF_ENCODED, Protocol, Request, layout, refuse_other_split
+from failmodes.ingest.datasets.layout import OF_ENCODED, Request, layout, refuse_other_split
 from failmodes.runtime.errors import DataError, printable
 
-IMAGENET_VALIDATION = "the ImageNet validation set"
 TAKES = OF_ENCODED - {"gray"}
 EXPECTED = "a folder of class folders named by WordNet id, such as {path}/n01440764"
 NAMED = {  # labels, and numbers of published classes
@@ -24,14 +23,9 @@ NAMED = {  # labels, and numbers of published classes
     "imagenet-r": ("ImageNet-R", 200),
     "imagenet-sketch": ("ImageNet-Sketch", 1000),
 }
-OF_A = "Hendrycks et al. 2021, arXiv 1907.07174; natural-adv-examples/eval.py"
-OF_R = "Hendrycks et al. 2021, arXiv 2006.16241; imagenet-r/eval.py"
-OF_SKETCH = "HaohanWang/ImageNet-Sketch"
 
 
-@layout("imagenet-a", takes=TAKES, expected=EXPECTED, protocol=Protocol(IMAGENET_VALIDATION, True, OF_A))
-@layout("imagenet-r", takes=TAKES, expected=EXPECTED, protocol=Protocol(IMAGENET_VALIDATION, True, OF_R))
-@layout("imagenet-sketch", takes=TAKES, expected=EXPECTED, protocol=Protocol(IMAGENET_VALIDATION, False, OF_SKETCH))
+@layout(*NAMED, takes=TAKES, expected=EXPECTED)
 def open_wordnet_folders(request: Request) -> Dataset:
     """Open the test images; the classes are those that the folders name.
 

@@ -9,7 +9,8 @@ from benchmark_sets import write_cifar10_1, write_cifar10_2, write_class_folders
 
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
-from failmodes.ingest.datasets.layout import DatasetSpec, layouts, open_dataset
+from failmodes.ingest.datasets.layout import DatasetSpec, open_dataset
+from failmodes.ingest.protocols.protocol import protocol_of_shift
 from failmodes.runtime.errors import DataError, FailmodesError
 
 RNG = np.random.default_rng(0)
@@ -80,9 +81,9 @@ def test_wordnet_folders_have_the_classes_that_they_name(
     dataset = opened(kind, root, image_size=16)
     assert (dataset.name, dataset.label, dataset.class_names) == (kind, label, tuple(ids))
     assert dataset.images.shape == (10, 16, 16, 3)
-    protocol = layouts()[kind].protocol
+    protocol = protocol_of_shift(kind)
     assert protocol is not None
-    assert (protocol.clean, protocol.restricted) == ("the ImageNet validation set", restricted)
+    assert (protocol.compared_with, protocol.restricted) == ("the ImageNet validation set", restricted)
     assert protocol.source
     write_class_folders(root, SMALL[:1], ["cats"])
     with pytest.raises(DataError, match="folder 'cats': expected WordNet ids"):

@@ -1,0 +1,1 @@
+"""Protocols of published numbers: one TOML file each."""
