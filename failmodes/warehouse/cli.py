@@ -88,6 +88,14 @@ FilterOption = Annotated[
         show_default=False,
     ),
 ]
+MixedOption = Annotated[
+    bool,
+    typer.Option(
+        "--mixed-protocols",
+        help="Rank models although their images, labels, class restriction, pixels or averaging differ; the result "
+        "names what differs.",
+    ),
+]
 READING_S = 3600  # default: a report of many models takes minutes
 
 

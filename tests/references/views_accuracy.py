@@ -1,5 +1,6 @@
 """Views of outcomes, accuracy, classes and corruption error, and of pairs of models, computed without SQL."""
 
+import hashlib
 from decimal import Decimal
 from typing import Any
 
@@ -53,6 +54,13 @@ def compare_predictions(con: duckdb.DuckDBPyConnection) -> None:
         assert row["file"] == (files[evaluation["dataset_id"], row["image_id"]]["file"] if is_known else None)
 
 
+def comparable_id(facts: dict[str, Any]) -> str:
+    """MD5 of dataset, images, source, averaging and class restriction."""
+    among = "all outputs" if facts["class_protocol"] == "all" else "classes"
+    known = [facts[name] for name in ("dataset_id", "subset_id", "source_id", "averaging")]
+    return hashlib.md5("/".join([*filter(None, known), among]).encode()).hexdigest()
+
+
 def compare_evaluation_labels(con: duckdb.DuckDBPyConnection) -> None:
     rows = rows_of(con, "evaluation_labels", ["evaluation_id"])
     evaluations = rows_of(con, "evaluations", ["evaluation_id"])
@@ -66,6 +74,7 @@ def compare_evaluation_labels(con: duckdb.DuckDBPyConnection) -> None:
         for name, dimension in dimensions.items():
             expected |= dimension[(evaluations[key][name],)]
         expected |= evaluations[key]
+        expected["comparable_id"] = comparable_id(expected)
         expected["model_name"] = expected["model_label"].removesuffix(f", seed {expected['training_seed']}")
         assert row == {name: expected[name] for name in row}
 

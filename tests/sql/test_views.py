@@ -22,7 +22,7 @@ from failmodes.warehouse.database.views import view_definitions
 from failmodes.warehouse.shards.format import Cell, ShardKey, read_verified, shard_path, write_shard
 
 # Building blocks of the views above them, which the comparisons of those cover.
-INNER_VIEWS = {"curve_points", "curve_metrics", "target_metrics", "shared_severities"}
+INNER_VIEWS = {"curve_points", "curve_metrics", "target_metrics", "shared_severities", "alexnet_errors"}
 
 ALEXNET = np.array([  # Hendrycks & Dietterich 2019: errors in the published order, means over the severities
     0.886428, 0.894468, 0.922640, 0.819880, 0.826268, 0.785948, 0.798360, 0.866816, 0.826572, 0.819324, 0.564592,

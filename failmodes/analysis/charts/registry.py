@@ -29,6 +29,7 @@ OF_CORRUPTIONS = ("corruption", "corruption_group")  # columns of `corruptions` 
 OF_CLEAN_IMAGES = ("ranking", "confusion", "calibration", "risk-coverage", "failure-prediction")  # need no others
 OF_IMAGES = ("accuracy", "curves", "predictions", "ranking")  # drawn of some of the images, too
 MAX_PARTS = 12  # groups of images
+RANKING = "ranking"
 AXES = ("severity", "value")
 PARTS_ABREAST = 2
 NO_CHARTS = {"--init--", "registry"}
@@ -117,6 +118,7 @@ def draw_from_warehouse(
     by: str | None = None,
     axis: str | None = None,
     filter: str = "",
+    mixed: bool = False,
 ) -> "Figure":
     """Draw one chart from a warehouse, with current shapes (see `open_current`).
 
@@ -129,12 +131,13 @@ def draw_from_warehouse(
         corruptions: only these corruptions.
         published: draw published models behind; None: if the warehouse has any.
         by: a column of `corruptions`, `evaluation_labels` or `images`, or `class_name`: draw one part per value.
+        mixed: rank evaluations that are not comparable too, and name what differs.
         axis: "severity" (the default) or "value" of the levels, for charts over severity that can show both.
         filter: only images that an SQL condition on what is known of them keeps, for OF_IMAGES.
 
     Raises:
-        StudyError: an unknown chart, column, axis, model, evaluation or corruption, or `published` or `axis` for a
-            chart without it.
+        StudyError: an unknown chart, column, axis, model, evaluation or corruption, or `published`, `axis` or `mixed`
+            for a chart without it; or evaluations that are not comparable.
         WarehouseError: the warehouse cannot be read, or lacks the data of the chart.
     """
     from failmodes.analysis.evaluations.selection import select_one
@@ -144,10 +147,11 @@ def draw_from_warehouse(
     from failmodes.runtime.terminal import note
 
     options = _options(name, (*models, *evaluations), published, axis)
+    ranking = _ranking_options(name, mixed)
     if filter:
         _check_of_images(name, "filter", published)
     with open_current(path) as con:
-        selection = select_one(con, models=models, evaluations=evaluations, corruptions=corruptions)
+        selection = select_one(con, models=models, evaluations=evaluations, corruptions=corruptions, **ranking)
         selection = filtered_selection(con, selection, filter)
         if published and published_curves(con, selection).is_empty():
             raise WarehouseError(
@@ -180,6 +184,21 @@ def _options(name: str, named: Sequence[str], published: bool | None, axis: str 
             raise StudyError(f"chart {name!r} has one axis: leave out --axis")
         options["axis"] = axis
     return options | ({} if published is None else {"published": published})
+
+
+def _ranking_options(name: str, mixed: bool) -> dict[str, Any]:
+    """Options of `select_one` for a ranking.
+
+    Raises:
+        StudyError: `mixed` for a chart that ranks no models.
+    """
+    from failmodes.analysis.evaluations.comparability import MIXED_OPTION
+
+    if name == RANKING:
+        return {"mixed": mixed, "ranked": True}
+    if mixed:
+        raise StudyError(f"chart {name!r} ranks no models: leave out {MIXED_OPTION}")
+    return {}
 
 
 def _split(

@@ -10,7 +10,7 @@ from failmodes.runtime.errors import StudyError, printable
 from failmodes.runtime.process import errors_exit_with, interruptible, limit_command
 from failmodes.runtime.progress import stages_shown
 from failmodes.runtime.terminal import finish_output, named, note, say, suggest
-from failmodes.warehouse.cli import READING_S, CorruptionOption, FilterOption, TimeoutOption, WhereArgument
+from failmodes.warehouse.cli import READING_S, CorruptionOption, FilterOption, MixedOption, TimeoutOption, WhereArgument
 from failmodes.warehouse.completion import complete_model
 from failmodes.warehouse.output_files import STDOUT, ForceOption, check_result, check_texts, result_file, write_texts
 
@@ -60,6 +60,7 @@ def compare(
             metavar="METRIC", help="Also compare this metric (a name), or the metrics of a Python file. Repeatable."
         ),
     ] = None,
+    mixed_protocols: MixedOption = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -87,8 +88,9 @@ def compare(
     with stages_shown("compare"):
         metrics = named_metrics(metric or [], where)
         comparison = compare_named(
-            a, b, where, margin=margin, level=level, corruptions=corruption or (), metrics=metrics, filter=filter
-        )
+            a, b, where, margin=margin, level=level, corruptions=corruption or (), metrics=metrics, filter=filter,
+            mixed=mixed_protocols,
+        )  # fmt: skip
         document = ComparisonResult(comparison).document
     if output not in (None, STDOUT):
         say(printable(str(write(document, output, format, force=force))))
@@ -234,6 +236,7 @@ def publish(
     evaluation: Annotated[
         list[str] | None, typer.Option("--evaluation", metavar="ID", help="Only this evaluation, by ID. Repeatable.")
     ] = None,
+    mixed_protocols: MixedOption = False,
     force: ForceOption = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:
@@ -251,8 +254,9 @@ def publish(
     with stages_shown("publish"), result_file(Path(output or ""), FORMATS[output_format].file_name) as file:
         target = file if is_printed else output
         written = publish_results(
-            warehouse, output_format, target, models=model or (), evaluations=evaluation or (), force=force
-        )
+            warehouse, output_format, target, models=model or (), evaluations=evaluation or (), mixed=mixed_protocols,
+            force=force,
+        )  # fmt: skip
     for line in written.notes:
         note(line)
     if not is_printed:

@@ -22,7 +22,15 @@ from failmodes.runtime.process import limit_command
 from failmodes.runtime.progress import stages_shown
 from failmodes.runtime.storage.locations import default_location, find_warehouse, study_files
 from failmodes.runtime.terminal import announce_output, named, say, suggest
-from failmodes.warehouse.cli import READING_S, Command, CorruptionOption, FilterOption, TimeoutOption, WhereArgument
+from failmodes.warehouse.cli import (
+    READING_S,
+    Command,
+    CorruptionOption,
+    FilterOption,
+    MixedOption,
+    TimeoutOption,
+    WhereArgument,
+)
 from failmodes.warehouse.completion import complete_model
 from failmodes.warehouse.output_files import STDOUT, ForceOption, check_result, check_texts, result_file, write_texts
 
@@ -232,6 +240,7 @@ def chart(
             rich_help_panel=ROWS,
         ),
     ] = None,
+    mixed_protocols: MixedOption = False,
     recipe: Annotated[
         str | None,
         typer.Option(help="Default: cifar-c.", metavar="cifar-c|imagenet-c", rich_help_panel=IMAGES),
@@ -291,6 +300,7 @@ def chart(
                 find_warehouse(where or default_location()), name, frame=frame, models=model or (),
                 evaluations=evaluation or (), corruptions=corruption or (), published=published, by=by, axis=axis,
                 filter=filter,
+                mixed=mixed_protocols,
             )  # fmt: skip
         drawn = drawn.with_theme(theme)
         drawn = drawn if caption is None else replace(drawn, has_caption=caption)

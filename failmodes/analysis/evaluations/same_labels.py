@@ -48,7 +48,7 @@ def distinct_labels(rows: Sequence[Facts]) -> list[str]:
     ]
 
 
-def groups_of(rows: Iterable[Row]) -> list[list[Row]]:
+def _of_same_images(rows: Iterable[Row]) -> list[list[Row]]:
     """Rows grouped by images and corruptions, in their order."""
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
@@ -60,7 +60,7 @@ def labels_by_evaluation(rows: Iterable[Row]) -> dict[str, str]:
     """Full label by evaluation ID, distinct among evaluations of the same images; rows are newest first."""
     return {
         row["evaluation_id"]: label
-        for group in groups_of(rows)
+        for group in _of_same_images(rows)
         for row, label in zip(group, distinct_labels(group), strict=True)
     }
 

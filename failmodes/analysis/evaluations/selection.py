@@ -9,7 +9,8 @@ import duckdb
 import polars as pl
 import polars.selectors as cs
 
-from failmodes.analysis.evaluations.same_labels import distinct_labels, groups_of, labels_by_evaluation, newest_first
+from failmodes.analysis.evaluations.comparability import MIXED_OPTION, differing, have_other_labels, mixed_sentence
+from failmodes.analysis.evaluations.same_labels import distinct_labels, labels_by_evaluation, newest_first
 from failmodes.analysis.evaluations.shared_cells import CellKey, LeftOut, covered, excluded, shared_cells, uneven
 from failmodes.analysis.render.formatting import format_count, join_names, label_with_extra
 from failmodes.runtime.errors import StudyError, WarehouseError, did_you_mean, printable, shown
@@ -46,7 +47,10 @@ class EvaluationInfo:
 
 @dataclass(frozen=True)
 class Selection:
-    """Evaluations that share dataset, subset and source, with the corruptions to consider, in published order.
+    """Evaluations that are comparable, with the corruptions to consider, in published order.
+
+    They share images, labels, class restriction, source of pixels and averaging, as `comparable_id` of
+    `evaluation_labels` says, unless the user mixes them.
 
     Attributes:
         evaluations: in their order.
@@ -59,6 +63,7 @@ class Selection:
         shared_cells: corrupted cells that averages and comparisons are over: those at severities that the evaluations
             share.
         uneven: which cells averages leave out, and which models have no average, in sentences.
+        mixed: in a ranking of evaluations that are not comparable, the respects in which they differ.
         filter: the images that are considered, as an SQL condition on what is known of them; "" for all.
         filtered_count: how many these are; None for all.
     """
@@ -71,6 +76,7 @@ class Selection:
     picked_from: tuple[EvaluationInfo, ...] = ()
     shared_cells: tuple[CellKey, ...] = ()
     uneven: tuple[str, ...] = ()
+    mixed: tuple[str, ...] = ()
     filter: str = ""
     filtered_count: int | None = None
 
@@ -102,8 +108,9 @@ class Selection:
 
     @property
     def exclusions(self) -> list[str]:
-        """What is left out of averages, comparisons and charts, and why, in sentences."""
-        return [*self.uneven, *(evaluation.sentence for evaluation in self.left_out)]
+        """What is mixed, and what is left out of averages, comparisons and charts, and why, in sentences."""
+        mixed = [mixed_sentence(self.mixed)] if self.mixed else []
+        return [*mixed, *self.uneven, *(evaluation.sentence for evaluation in self.left_out)]
 
     def averaged_cells(self, cells: Iterable[CellKey]) -> list[CellKey]:
         """Those of a model's cells that averages are over: under each corruption all shared ones, or none."""
@@ -116,7 +123,7 @@ class Selection:
 
     @property
     def shared(self) -> dict[str, Any]:
-        """Facts of the first evaluation; those of dataset, subset and source hold for all."""
+        """Facts of the first evaluation; those of dataset, subset and source hold for all that are not mixed."""
         return self.evaluations[0].facts
 
     @property
@@ -141,7 +148,9 @@ class Selection:
         """
         differ = self.shared.get("source_kind") == OF_TABLE and not self.shared["paired"]
         others = ", others in each condition" * differ
-        return f"{format_count(self.image_count, 'image')} of {self.shared['dataset_label']}{others}{self._where}"
+        facts = [evaluation.facts for evaluation in self.evaluations] if self.mixed else [self.shared]
+        counts = (f"{format_count(int(of['image_count']), 'image')} of {of['dataset_label']}" for of in facts)
+        return f"{join_names(dict.fromkeys(counts))}{others}{self._where}"
 
     @property
     def _where(self) -> str:
@@ -151,17 +160,19 @@ class Selection:
     @property
     def source_line(self) -> str:
         """Dataset with its note, subset, corruptions, training seeds and date, for the source line of a chart."""
-        facts = self.shared
-        note = facts["note"] or ""
-        parts = [
-            facts["dataset_label"] + (f" ({note})" if note and note not in facts["dataset_label"] else ""),
-            f"subset: {facts['subset']}{self._where and f', images{self._where}'}",
-            *([f"corruptions: {facts['source_label']}"] if self.corruptions else []),
-            self._seeds(),
-        ]
+        every = [evaluation.facts for evaluation in self.evaluations] if self.mixed else [self.shared]
+        parts = [*dict.fromkeys(part for facts in every for part in self._data_parts(facts)), self._seeds()]
         if self.made_at:
             parts.append(f"evaluated {self.made_at.day} {self.made_at:%B %Y}")
         return "Data: " + "; ".join(parts) + "."
+
+    def _data_parts(self, facts: dict[str, Any]) -> list[str]:
+        note = facts["note"] or ""
+        return [
+            facts["dataset_label"] + (f" ({note})" if note and note not in facts["dataset_label"] else ""),
+            f"subset: {facts['subset']}{self._where and f', images{self._where}'}",
+            *([f"corruptions: {facts['source_label']}"] if self.corruptions else []),
+        ]
 
     def only(self, evaluation: EvaluationInfo) -> "Selection":
         """This selection with one evaluation."""
@@ -220,7 +231,10 @@ def select(
     ]
     left_out: list[LeftOut] = []
     selections = []
-    for group in groups_of(chosen):
+    comparable: dict[str, list[dict[str, Any]]] = {}
+    for row in chosen:
+        comparable.setdefault(row["comparable_id"], []).append(row)
+    for group in comparable.values():
         kept, others = _split(con, group, corruptions)
         left_out += others
         selections += [selection_of(con, kept, corruptions, others)] if kept else []
@@ -230,22 +244,54 @@ def select(
     return sorted(selections, key=lambda s: (-len(s.evaluations), -s.image_count, s.ids))
 
 
-def select_one(con: duckdb.DuckDBPyConnection, **filters: Sequence[str]) -> Selection:
+def select_one(
+    con: duckdb.DuckDBPyConnection, *, mixed: bool | None = None, ranked: bool = False, **filters: Sequence[str]
+) -> Selection:
     """The one selection that matches the filters (see `select`).
 
+    Args:
+        con: the warehouse.
+        mixed: whether evaluations that are not comparable are in it too; None where that is no choice of the user.
+        ranked: whether its evaluations will be ranked.
+        filters: see `select`.
+
     Raises:
-        StudyError: several match, which one chart must not mix; the message lists them.
+        StudyError: several match, which one chart must not mix; the message lists them. Or they are to be ranked and
+            share no severity.
     """
     selections = select(con, **filters)
     if len(selections) > 1:
+        differ = differing_selections(con, selections)
+        if mixed:
+            rows = [evaluation.facts for selection in selections for evaluation in selection.evaluations]
+            left_out = tuple(one for selection in selections for one in selection.left_out)
+            whole = selection_of(con, rows, filters.get("corruptions", ()), left_out)
+            return replace(whole, mixed=tuple(differ))
         groups = "; ".join(
             f"{join_names(s.labels.values())} on {s.images}, {particulars(s)}"
             + (f", evaluated {s.made_at:%Y-%m-%d %H:%M}" if s.made_at else "")
             + f" (evaluation {s.ids[0]})"
             for s in selections
         )
-        raise StudyError(f"these models do not share images and corruptions; name one evaluation: {groups}")
-    return selections[0]
+        anyway = "" if mixed is None else f", or rank them all the same with {MIXED_OPTION}"
+        raise StudyError(f"not comparable: they differ in {'; '.join(differ)}; name one evaluation{anyway}: {groups}")
+    (selection,) = selections
+    apart = [one for one in selection.left_out if one.is_of_other_severities]
+    if ranked and apart and len(selection.evaluations) == 1:
+        raise StudyError(f"not comparable: severities: none is shared: {' '.join(one.sentence for one in apart)}")
+    return selection
+
+
+def differing_selections(con: duckdb.DuckDBPyConnection, selections: Sequence[Selection]) -> list[str]:
+    """The respects in which selections differ, with their values."""
+    shared = [selection.shared for selection in selections]
+    found = differing(shared)
+    datasets = list(dict.fromkeys(facts["dataset_id"] for facts in shared))
+    if len(datasets) == 2 and have_other_labels(con, con, (datasets[0], datasets[1])):
+        found = {"labels": "labels: the same images have other labels"} | {
+            k: v for k, v in found.items() if k != "images"
+        }
+    return list(found.values()) or [f"random seeds: {' / '.join(str(facts['source_label']) for facts in shared)}"]
 
 
 @read_once
@@ -345,7 +391,11 @@ def _split(
     if is_table and not corruptions and not any(corrupted.values()):
         return list(rows), ()
     reasons = excluded(corrupted, has_clean, _without_extras(known, extras), corruption_labels(con))
-    left_out = tuple(LeftOut(labels[key], reason) for key, reason in reasons.items())
+    theirs = {severity for key, own in corrupted.items() if key not in reasons for _, severity in own}
+    left_out = tuple(
+        LeftOut(labels[key], reason, bool(corrupted[key]) and theirs.isdisjoint(level for _, level in corrupted[key]))
+        for key, reason in reasons.items()
+    )
     return [row for row in rows if row["evaluation_id"] not in reasons], left_out
 
 

@@ -17,10 +17,17 @@ Names = Mapping[str, str]  # label by corruption
 
 
 class LeftOut(NamedTuple):
-    """An evaluation of the same images that a selection leaves out, by its label, with the reason as a clause."""
+    """An evaluation of the same images that a selection leaves out.
+
+    Attributes:
+        label: its label.
+        reason: why, as a clause.
+        is_of_other_severities: whether it has no severity that the others have.
+    """
 
     label: str
     reason: str
+    is_of_other_severities: bool = False
 
     @property
     def sentence(self) -> str:

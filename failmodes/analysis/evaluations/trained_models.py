@@ -11,7 +11,7 @@ from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.runtime.errors import StudyError, did_you_mean, shown
 
 # Facts that runs of one model share, besides selection and recipe; as in sql/marts/accuracy_by_model.sql
-_SHARED_FACTS = ("model_name", "architecture", "variant", "precision", "class_protocol")
+_SHARED_FACTS = ("comparable_id", "model_name", "architecture", "variant", "precision", "class_protocol")
 
 
 class UnknownModelError(StudyError):

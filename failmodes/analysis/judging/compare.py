@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from failmodes.analysis.evaluations.comparability import MIXED_OPTION, differing, have_other_labels
 from failmodes.analysis.evaluations.selection import averaged_severities, corruption_labels
 from failmodes.analysis.judging.judge import DEFAULT_SCORE, Correction, Question, Value, Verdict, judge, worst_of
 from failmodes.analysis.statistics.difference import Compared, ModelMetrics, Term, mean_of
@@ -188,6 +189,7 @@ class Pair:
         distinct_count: distinct images of the smaller side; with fewer than FEWEST_IMAGES there are values, but no
             decisions and no crossovers.
         filter: how many images of the candidate a filter keeps; None without one.
+        mixed: the respects in which they are not comparable, which the user mixes; empty if they are.
     """
 
     a: DescribedModel
@@ -198,6 +200,7 @@ class Pair:
     is_about_training: bool
     distinct_count: int
     filter: FilteredImages | None = None
+    mixed: tuple[str, ...] = ()
 
     @property
     def has_verdict(self) -> bool:
@@ -303,6 +306,7 @@ def compare_named(
     level: float = LEVEL,
     corruptions: Sequence[str] = (),
     metrics: Sequence[Metric] = (),
+    mixed: bool = False,
     filter: str = "",
 ) -> Comparison:
     """Compare two models, of one warehouse or of two files; see `compare_models`.
@@ -315,6 +319,7 @@ def compare_named(
         level: from MIN_LEVEL to MAX_LEVEL.
         corruptions: only these.
         metrics: in addition to the default ones.
+        mixed: compare them although their protocols differ.
         filter: only images that an SQL condition on what is known of them keeps; "" for all.
 
     Raises:
@@ -334,7 +339,9 @@ def compare_named(
         raise StudyError(f"A and B name their own files: remove the warehouse {str(where)!r}")
     with open_models((a, b), where) as opened:
         first, second = (model.filtered(filter) for model in opened)
-        return compare_models(first, second, level=level, margin=margin, corruptions=corruptions, metrics=metrics)
+        return compare_models(
+            first, second, level=level, margin=margin, corruptions=corruptions, metrics=metrics, mixed=mixed
+        )
 
 
 def compare_models(
@@ -345,6 +352,7 @@ def compare_models(
     margin: float = MARGIN,
     corruptions: Sequence[str] = (),
     metrics: Sequence[Metric] = (),
+    mixed: bool = False,
 ) -> Comparison:
     """Compare two models; every difference is candidate − baseline.
 
@@ -355,14 +363,22 @@ def compare_models(
         margin: relevant difference of mean corrupted accuracy, 0-1.
         corruptions: only these; by default all that both have.
         metrics: in addition to the default ones.
+        mixed: compare them although their protocols differ.
 
     Raises:
-        StudyError: they are the same evaluations, or share no corrupted cell; or a corruption is in neither.
+        StudyError: they are the same evaluations, share no corrupted cell, or are not comparable; or a corruption is in
+            neither.
         WarehouseError: a cell is incomplete.
     """
     if a.path.resolve() == b.path.resolve() and set(a.selection.ids) & set(b.selection.ids):
         raise StudyError(f"both models are {a.label}: name two different models")
     models = ModelMetrics(b.rows(), a.rows(), metrics=known_metrics(metrics))
+    differ = _differing(a, b, models.pairing)
+    if differ and not mixed:
+        raise StudyError(
+            f"{a.label} and {b.label} are not comparable: they differ in {'; '.join(differ)}: evaluate both alike, or "
+            f"compare them all the same with {MIXED_OPTION}"
+        )
     described = _with_distinct_labels(a, b)
     distinct = min(models.pairing.image_count, *(model.distinct_count or model.image_count for model in described))
     cells = _shared_cells(a, b, models, corruptions)
@@ -371,7 +387,9 @@ def compare_models(
     lost, gained = comparing.changed_images()
     condition = b.selection.filter
     kept = filtered_images(b.con, b.selection.ids[0], condition) if condition else None
-    pair = Pair(*described, models.pairing, cells.averaged, cells.missing, models.is_about_training, distinct, kept)
+    pair = Pair(
+        *described, models.pairing, cells.averaged, cells.missing, models.is_about_training, distinct, kept, differ
+    )
     verdicts = [
         *comparing.within_margin(margin),
         *comparing.by_metric([metric.name for metric in metrics]),
@@ -380,6 +398,18 @@ def compare_models(
         *comparing.by_class(),
     ]
     return Comparison(pair, level, margin, tuple(verdicts), lost, gained)
+
+
+def _differing(a: OpenedModel, b: OpenedModel, pairing: ImagePairing) -> tuple[str, ...]:
+    """The respects in which two models are not comparable; images only if none is shared."""
+    facts = (a.selection.shared, b.selection.shared)
+    found = differing(facts)
+    datasets = (facts[0]["dataset_id"], facts[1]["dataset_id"])
+    if datasets[0] == datasets[1] and pairing.shares_images:
+        found.pop("images", None)
+    elif have_other_labels(a.con, b.con, datasets):
+        found = found | {"images": "labels: the same images have other labels"}
+    return tuple(found.values())
 
 
 def _with_distinct_labels(a: OpenedModel, b: OpenedModel) -> tuple[DescribedModel, DescribedModel]:
@@ -434,7 +464,9 @@ def _shared_cells(a: OpenedModel, b: OpenedModel, models: ModelMetrics, corrupti
         if (severities := averaged_severities([cell[1] for cell in every if cell[0] == corruption]))
     }
     if not by_severity and (wanted or CLEAN_CELL not in every):
-        raise StudyError(f"{a.label} and {b.label} share no corruption and severity: nothing to compare")
+        raise StudyError(
+            f"{a.label} and {b.label} are not comparable in severities: they share no corruption and severity"
+        )
     extras = {*a.selection.extras, *b.selection.extras}
     averaged = tuple(c for c in by_severity if c not in extras) or tuple(by_severity)
     return _SharedCells(by_severity, averaged, every, tuple(sorted(of_either - set(models.cells))))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from failmodes.analysis.evaluations.comparability import mixed_sentence
 from failmodes.analysis.judging.compare import ChangedImages, Comparison, Crossover, Difference
 from failmodes.analysis.judging.wording import (
     about_text,
@@ -66,6 +67,8 @@ class ComparisonText:
             self._margin_sentence() if compared.pair.has_verdict else f"{too_few(compared.pair.distinct_count)}.",
             *self._clean_sentence(),
         ]
+        if compared.pair.mixed:
+            said.insert(1, mixed_sentence(compared.pair.mixed))
         if compared.pair.filter:
             said.insert(1, compared.pair.filter.sentence)
         said += [f"{note}." for note in duplicates_notes(*both)]

@@ -34,17 +34,23 @@ class PublishedFormat(NamedTuple):
         suffix: required suffix.
         write: writes results to a path and returns notes on what the file lacks.
         files: all files that it writes, given the path of the first.
+        ranks: whether readers rank its models.
     """
 
     file_name: str
     suffix: str
     write: Callable[[duckdb.DuckDBPyConnection, Path, Selection, Path, bool], list[str]]
     files: Callable[[Path], Sequence[Path]] = lambda path: (path,)
+    ranks: bool = False
 
 
 FORMATS: dict[str, PublishedFormat] = {
     "robustbench": PublishedFormat(
-        "results_corruptions_unaggregated.csv", ".csv", write_robustbench, lambda path: (path, clean_file_of(path))
+        "results_corruptions_unaggregated.csv",
+        ".csv",
+        write_robustbench,
+        lambda path: (path, clean_file_of(path)),
+        ranks=True,
     ),
     "croissant": PublishedFormat("croissant.json", ".json", write_croissant),
     "model-card": PublishedFormat("model-card.md", ".md", write_model_card),
@@ -58,6 +64,7 @@ def publish_results(
     *,
     models: Sequence[str] = (),
     evaluations: Sequence[str] = (),
+    mixed: bool = False,
     force: bool = False,
 ) -> Written:
     """Write the results of a warehouse in one format, atomically.
@@ -68,6 +75,7 @@ def publish_results(
         output: the file; ~ is the home folder. Default: next to the warehouse.
         models: only these models, by label.
         evaluations: only these evaluations, by ID or its start.
+        mixed: publish evaluations that are not comparable too, and name what differs.
         force: see `check_output`.
 
     Raises:
@@ -86,5 +94,5 @@ def publish_results(
     for file in files:
         check_output(file, (chosen.suffix,), force=force)
     with open_current(warehouse) as con:
-        selection = select_one(con, models=models, evaluations=evaluations)
+        selection = select_one(con, models=models, evaluations=evaluations, mixed=mixed, ranked=chosen.ranks)
         return Written(files, (*chosen.write(con, warehouse, selection, path, force), *selection.exclusions))

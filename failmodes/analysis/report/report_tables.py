@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from failmodes.analysis.charts.style.series import other_images_phrase
+from failmodes.analysis.charts.style.series import protocol_phrase
 from failmodes.analysis.evaluations.selection import (
     Selection,
     corruption_labels,
@@ -363,6 +363,7 @@ def published_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> li
 def _table(comparison: PublishedComparison, selection: Selection, names: dict[str, str]) -> Table:
     """Published models and those of the selection (marked), sorted by accuracy."""
     count = len(comparison.published)
+    is_ranked = not comparison.differences
     rows = [
         (model.corrupted, (TableCell(model.model), TableCell(model.architecture or EMPTY),
          TableCell(EMPTY if model.clean is None else format_number(100 * model.clean)),
@@ -373,22 +374,27 @@ def _table(comparison: PublishedComparison, selection: Selection, names: dict[st
         (standing.corrupted.value, (TableCell(f"\u2192 {standing.model.label_with_seeds}"),
          TableCell(standing.model.runs[0].facts["architecture"]), _with_interval(standing.clean),
          _with_interval(standing.corrupted),
-         TableCell(str(standing.rank), f"[{standing.best}, {standing.worst}]")))
+         TableCell(str(standing.rank), f"[{standing.best}, {standing.worst}]") if is_ranked else TableCell(EMPTY)))
         for standing in comparison.standings
     ]  # fmt: skip
     over = join_names(lower_label(names[corruption]) for corruption in comparison.corruptions)
     seeds = (
         " and over training seeds" if any(standing.model.has_several_seeds for standing in comparison.standings) else ""
     )
+    ordered = sorted(rows, key=lambda row: -row[0]) if is_ranked else [*rows[count:], *rows[:count]]
+    rank = (
+        "Rank: among the published models, with the ranks of the interval ends."
+        if is_ranked
+        else "Your models come first and have no rank."
+    )
     return Table(
-        f"Among {format_count(count, 'published model')} ({comparison.published_set})",
+        f"{'Among' if is_ranked else 'Beside'} {format_count(count, 'published model')} ({comparison.published_set})",
         f"Accuracy in percent, clean and averaged over {over} at severities "
         f"{join_names(map(format_severity, comparison.severities))}. \u2192 marks your models, on {selection.images}, "
-        f"with intervals over these images{seeds}. Rank: among the published models, with the ranks of the interval "
-        f"ends. Published accuracies are {other_images_phrase(selection)} and have no interval: a difference may come "
-        "from the images, not the model.",
+        f"with intervals over these images{seeds}. {rank} Published accuracies are "
+        f"{protocol_phrase(selection, [comparison.published_set])} and have no interval.",
         ("Model", "Architecture", "Clean", "Mean corrupted", f"Rank of {count + 1}"),
-        tuple(cells for _, cells in sorted(rows, key=lambda row: -row[0])),
+        tuple(cells for _, cells in ordered),
     )
 
 

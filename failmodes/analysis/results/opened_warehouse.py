@@ -176,6 +176,7 @@ class Warehouse:
         axis: Literal["severity", "value"] | None = None,
         caption: bool | None = None,
         letters: bool = False,
+        mixed_protocols: bool = False,
     ) -> "Figure":
         """Draw a chart, as `failmodes chart` does; notebooks display it, `.save("chart.svg")` writes it.
 
@@ -198,10 +199,11 @@ class Warehouse:
             axis: 'severity', or for curves and onset 'value' of the levels, on their scale; None: severity.
             caption: draw title, subtitle and source, which `.title` and `.caption` have as text; None: only on a page.
             letters: begin the title of each panel with a letter.
+            mixed_protocols: of `ranking`: rank evaluations that are not comparable too, and name what differs.
 
         Raises:
             StudyError: an unknown chart, column, layout, width, theme, model, corruption or evaluation, or evaluations
-                that do not share images and corruptions.
+                that are not comparable.
             WarehouseError: the warehouse lacks the data of the chart; the message says why.
 
         Examples:
@@ -217,6 +219,7 @@ class Warehouse:
             self._path, name, frame=frame_of(layout, width, has_letters=letters), models=_names(model),
             evaluations=_names(evaluation), corruptions=_names(corruption), published=published, by=by, axis=axis,
             filter=filter,
+            mixed=mixed_protocols,
         )  # fmt: skip
         figure = figure.with_theme(theme)
         return figure if caption is None else replace(figure, has_caption=caption)
@@ -380,6 +383,7 @@ class Warehouse:
         corruption: str | Sequence[str] | None = None,
         metrics: "Sequence[str | Callable[..., Any]]" = (),
         filter: str = "",
+        mixed_protocols: bool = False,
     ) -> "ComparisonResult":
         """Compare candidate B with baseline A: which is more accurate, by how much, and where.
 
@@ -395,6 +399,7 @@ class Warehouse:
             corruption: only these corruptions.
             metrics: further metrics: names, or custom metrics (see `failmodes.metric`).
             filter: only the images that an SQL condition keeps, over `class_name` and the columns of `images`.
+            mixed_protocols: compare models that are not comparable too; the result names what differs.
 
         Raises:
             StudyError: a name matches no model, both names match the same model, a number is out of range, the models
@@ -413,7 +418,7 @@ class Warehouse:
 
         comparison = compare_named(
             a, b, self._path, margin=margin, level=level, corruptions=_names(corruption),
-            metrics=named_metrics(metrics), filter=filter,
+            metrics=named_metrics(metrics), filter=filter, mixed=mixed_protocols,
         )  # fmt: skip
         return ComparisonResult(comparison)
 
@@ -475,6 +480,7 @@ class Warehouse:
         *,
         model: str | Sequence[str] | None = None,
         evaluation: str | Sequence[str] | None = None,
+        mixed_protocols: bool = False,
         force: bool = False,
     ) -> list[Path]:
         """Publish results in a common format, as `failmodes publish` does.
@@ -486,6 +492,7 @@ class Warehouse:
             path: the file. Default: next to the warehouse.
             model: only these models, by label.
             evaluation: only these evaluations, by ID or its start.
+            mixed_protocols: publish evaluations that are not comparable too, and name what differs.
             force: replace even a warehouse, study or results shard with the suffix of the format.
 
         Returns:
@@ -502,8 +509,9 @@ class Warehouse:
         from failmodes.analysis.publishing.formats import publish_results
 
         written = publish_results(
-            self._path, format, path, models=_names(model), evaluations=_names(evaluation), force=force
-        )
+            self._path, format, path, models=_names(model), evaluations=_names(evaluation), mixed=mixed_protocols,
+            force=force,
+        )  # fmt: skip
         return list(written.paths)
 
     def close(self) -> None:

@@ -182,7 +182,7 @@ def _models(con: duckdb.DuckDBPyConnection, path: Path) -> list[OpenedModel]:
         "order by model_label, evaluation_id"
     ).pl()
     models: list[OpenedModel] = []
-    for group in rows.partition_by("dataset_id", "source_id", "subset_id"):
+    for group in rows.partition_by("comparable_id"):
         evaluations = selection_of(con, group.to_dicts()).evaluations
         models += [opened_model(con, path, model) for model in trained_models(evaluations)]
     return models

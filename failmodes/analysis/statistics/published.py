@@ -10,6 +10,7 @@ import duckdb
 import numpy as np
 import polars as pl
 
+from failmodes.analysis.evaluations.comparability import protocol_titled, unlike_published
 from failmodes.analysis.evaluations.selection import Selection, averaged_severities
 from failmodes.analysis.evaluations.trained_models import TrainedModel
 from failmodes.analysis.statistics.curve_shape import (
@@ -62,13 +63,28 @@ class Standing(NamedTuple):
 
 
 class PublishedComparison(NamedTuple):
-    """Mean corrupted accuracy of published models and of a selection, over the same corruptions and severities."""
+    """Mean corrupted accuracy of published models and of a selection, over the same corruptions and severities.
+
+    Where `differences` names respects in which their protocols differ, the selection's models are not ranked.
+    """
 
     published_set: str
     corruptions: tuple[str, ...]
     severities: tuple[float, ...]
     published: tuple[PublishedMean, ...]
     standings: tuple[Standing, ...]
+    differences: tuple[str, ...] = ()
+
+
+def unlike(selection: Selection, published_set: str) -> tuple[str, ...] | None:
+    """The respects in which accuracies of a selection differ from those of a published table.
+
+    None if no registered protocol has the name of the table: then nobody knows.
+    """
+    protocol = protocol_titled(published_set)
+    if protocol is None:
+        return None
+    return tuple(unlike_published([evaluation.facts for evaluation in selection.evaluations], protocol))
 
 
 def published_made(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> DerivedTable:
@@ -173,6 +189,7 @@ def _comparison(
         severities=tuple(sorted({s for c in common for s in severities[c]})),
         published=tuple(sorted(listed, key=lambda mean: (-mean.corrupted, mean.model))),
         standings=tuple(sorted(standings, key=lambda standing: (-standing.corrupted.value, standing.model.label))),
+        differences=unlike(selection, curves["published_set"][0]) or (),
     )
 
 

@@ -345,11 +345,13 @@ class ImagePairing:
             'different': each on its own images, as independent samples.
         image_count: images of a cell that both sides share; with 'different', those of the smaller side.
         note: why the images are not the same; '' if they are.
+        shares_images: whether any image is in both sets.
     """
 
     kind: Literal["same", "common", "different"]
     image_count: int
     note: str = ""
+    shares_images: bool = True
 
     @property
     def is_paired(self) -> bool:
@@ -397,7 +399,7 @@ def pair_images(a: ModelRows, b: ModelRows) -> tuple[ImagePairing, ModelRows, Mo
     """
     smaller = min(a.image_count, b.image_count)
     if a.dataset_id != b.dataset_id:
-        return ImagePairing("different", smaller, "different datasets"), a, b
+        return ImagePairing("different", smaller, "different datasets", shares_images=False), a, b
     run = a.runs[0]
     other_run = b.runs[0]
     both_share = a.shares_images and b.shares_images
@@ -411,7 +413,7 @@ def pair_images(a: ModelRows, b: ModelRows) -> tuple[ImagePairing, ModelRows, Mo
     common, rows_a, rows_b = np.intersect1d(run.image_ids, other_run.image_ids, return_indices=True)
     counts = f"{a.image_count:,} and {b.image_count:,} images, {len(common):,} in common"
     if 2 * len(common) < smaller:
-        return ImagePairing("different", smaller, counts), a, b
+        return ImagePairing("different", smaller, counts, shares_images=len(common) > 0), a, b
     note = counts if same_source else f"{counts}; {OTHER_PIXELS}"
     return ImagePairing("common", len(common), note), a._replace(kept=rows_a), b._replace(kept=rows_b)
 

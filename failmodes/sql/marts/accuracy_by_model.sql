@@ -19,8 +19,7 @@ counted as (
     from labeled
     window model as (
         partition by
-            model_name, dataset_id, source_id, subset_id, architecture, variant, shared_recipe, precision,
-            class_protocol
+            model_name, comparable_id, architecture, variant, shared_recipe, precision, class_protocol
     )
 ),
 

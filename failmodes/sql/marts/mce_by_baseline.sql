@@ -3,7 +3,7 @@
 -- the baseline, and the mean of the ratios (published in percent). A baseline is another evaluation of the same images
 -- and pixels; of ImageNet-C, AlexNet as published too. Null, with the reason, where a cell is missing; no row for
 -- images of other levels, beyond 5.
--- Source: accuracy_by_severity, evaluation_labels.
+-- Source: accuracy_by_severity, evaluation_labels, alexnet_errors.
 with evaluated as (
     select
         evaluation_id,
@@ -24,25 +24,6 @@ with evaluated as (
     group by evaluation_id, corruption
 ),
 
-alexnet (corruption, mean_error) as ( -- over the five severities; clean .4348
-    values
-    ('gaussian_noise', 0.886428),
-    ('shot_noise', 0.894468),
-    ('impulse_noise', 0.922640),
-    ('defocus_blur', 0.819880),
-    ('glass_blur', 0.826268),
-    ('motion_blur', 0.785948),
-    ('zoom_blur', 0.798360),
-    ('snow', 0.866816),
-    ('frost', 0.826572),
-    ('fog', 0.819324),
-    ('brightness', 0.564592),
-    ('contrast', 0.853204),
-    ('elastic_transform', 0.646056),
-    ('pixelate', 0.717840),
-    ('jpeg_compression', 0.606500)
-),
-
 baselines as (
     select
         evaluation_labels.evaluation_id as baseline_id,
@@ -51,9 +32,7 @@ baselines as (
     from evaluation_labels
     inner join evaluation_labels as compared
         on
-            evaluation_labels.dataset_id = compared.dataset_id
-            and evaluation_labels.source_id = compared.source_id
-            and evaluation_labels.subset_id = compared.subset_id
+            evaluation_labels.comparable_id = compared.comparable_id
             and evaluation_labels.evaluation_id <> compared.evaluation_id
     union all
     select
@@ -70,9 +49,9 @@ errors as (
         corruption,
         mean_error,
         5 * mean_error as error_sum,
-        0.4348 as clean_error,
+        clean_error,
         5 as cell_count
-    from alexnet
+    from alexnet_errors
     union all by name
     select * from evaluated
 ),

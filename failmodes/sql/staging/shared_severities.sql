@@ -1,14 +1,14 @@
--- One row per evaluation and severity above clean that averages are over: one that all evaluations of its images have,
+-- One row per evaluation and severity above clean that averages are over: one that all comparable evaluations have,
 -- under any corruption. One of a single corruption, where others have several, does not limit the others. If there is
 -- no severity that all share, each evaluation has its own.
--- Source: shards, evaluations.
+-- Source: shards, evaluation_labels.
 with levels as (
     select distinct
-        evaluations.evaluation_id,
+        evaluation_labels.evaluation_id,
         shards.severity,
-        [evaluations.dataset_id, evaluations.source_id, evaluations.subset_id] as images
-    from evaluations
-    inner join shards on evaluations.evaluation_id = shards.evaluation_id
+        evaluation_labels.comparable_id
+    from evaluation_labels
+    inner join shards on evaluation_labels.evaluation_id = shards.evaluation_id
     where shards.table_name = 'prediction_facts' and shards.corruption <> 'none'
 ),
 
@@ -25,38 +25,38 @@ limiting as (
     select
         levels.*, -- noqa: AM04
         counted.corruption_count > 1
-        or max(counted.corruption_count) over (partition by levels.images) = 1 as limits
+        or max(counted.corruption_count) over (partition by levels.comparable_id) = 1 as limits
     from levels
     inner join counted on levels.evaluation_id = counted.evaluation_id
 ),
 
 totals as (
     select
-        images,
+        comparable_id,
         count(distinct evaluation_id) as evaluation_count
     from limiting
     where limits
-    group by images
+    group by comparable_id
 ),
 
 having_severity as (
     select
-        images,
+        comparable_id,
         severity,
         count(*) as evaluation_count
     from limiting
     where limits
-    group by images, severity
+    group by comparable_id, severity
 ),
 
 shared as (
     select
-        having_severity.images,
+        having_severity.comparable_id,
         having_severity.severity
     from having_severity
     inner join totals
         on
-            having_severity.images = totals.images
+            having_severity.comparable_id = totals.comparable_id
             and having_severity.evaluation_count = totals.evaluation_count
 )
 
@@ -64,5 +64,5 @@ select
     limiting.evaluation_id,
     limiting.severity
 from limiting
-left join shared on limiting.images = shared.images and limiting.severity = shared.severity
-qualify shared.severity is not null or count(shared.severity) over (partition by limiting.images) = 0
+left join shared on limiting.comparable_id = shared.comparable_id and limiting.severity = shared.severity
+qualify shared.severity is not null or count(shared.severity) over (partition by limiting.comparable_id) = 0

@@ -15,7 +15,7 @@ from failmodes.analysis.evaluations.trained_models import (
 )
 
 SAME = {"architecture": "resnet18", "variant": None, "training_recipe": None, "precision": "float32",
-        "class_protocol": None}  # fmt: skip
+        "class_protocol": None, "comparable_id": "c"}  # fmt: skip
 
 
 def run(label: str, seed: int | None, model_name: str = "Fir", **facts: object) -> EvaluationInfo:

@@ -161,8 +161,9 @@ def test_unpaired_images_have_no_image_that_changes(crossing: Synthetic, tmp_pat
     made = write_synthetic(tmp_path / "b", images=90, models=("Gamma",), corruptions=CORRUPTIONS)
     load([made.output], tmp_path / "b.duckdb")
     with open_models(["Alpha", f"{tmp_path / 'b.duckdb'}"], crossing.output) as (a, b):
-        found = compare_models(a, b)
+        found = compare_models(a, b, mixed=True)
     assert found.pair.pairing.kind == "different"
+    assert [text.partition(":")[0] for text in found.pair.mixed] == ["images"]
     assert (found.newly_incorrect, found.newly_correct, found.classes) == (None, None, [])  # another data set
     cell = next(cell for cell in found.cells if (cell.corruption, cell.severity) == ("contrast", 5.0))
     assert cell.only_a is None

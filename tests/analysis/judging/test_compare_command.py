@@ -54,7 +54,7 @@ ERRORS = {
     "margin": (["Alpha", "Beta", "W", "--margin", "nan"], "margin nan"),
     "level": (["Alpha", "Beta", "W", "--level", "95"], "level 95.0"),
     "corruption": (["Alpha", "Beta", "W", "--corruption", "fogg"], "'fogg': did you mean 'fog'"),
-    "no shared cell": (["W::Alpha", "ALONE"], "share no corruption and severity"),
+    "no shared cell": (["W::Alpha", "ALONE"], "not comparable: they differ in images"),
     "unneeded warehouse": (["W::Alpha", "W::Beta", "W"], "remove the warehouse"),
     "which of two": (["W", "ALONE"], "contains 2 models"),
     "missing file": (["W::Alpha", "gone.duckdb"], "gone.duckdb"),

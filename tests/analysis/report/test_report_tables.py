@@ -44,7 +44,7 @@ def test_models_stand_among_published_ones(shaped_warehouse: Path, tmp_path: Pat
         selection = select_one(con)
         (table,) = published_tables(con, selection)
         (comparison,) = compare_with_published(con, selection)
-    assert "measured on other images" in table.note
+    assert "possibly measured under another protocol" in table.note
     names = [row[0].text for row in table.rows]
     assert sorted(names) == sorted([*CURVES, "\u2192 Alpha", "\u2192 Beta"])
     means = [float(row[3].text) for row in table.rows]

@@ -15,9 +15,9 @@ from failmodes.analysis.charts.style.frame import Frame, series_color
 from failmodes.analysis.charts.style.theme import BASELINE_GRAY, GRAY, GROUP_COLORS, MODEL_COLORS, MODEL_DASHES
 from failmodes.analysis.evaluations.selection import Selection, corruption_names
 from failmodes.analysis.evaluations.trained_models import TrainedModel, trained_models
-from failmodes.analysis.render.formatting import format_count, format_percent, join_names, label_with_extra
+from failmodes.analysis.render.formatting import format_count, format_percent, label_with_extra
 from failmodes.analysis.statistics.model_accuracy import model_accuracies
-from failmodes.analysis.statistics.published import published_curves, published_shapes
+from failmodes.analysis.statistics.published import published_curves, published_shapes, unlike
 from failmodes.warehouse.curve_shapes import FALLING
 
 OTHER_MODELS = "other models"
@@ -184,7 +184,7 @@ def published_behind(con: duckdb.DuckDBPyConnection, selection: Selection, *, sh
         shapes = shapes.clear()
     sets = curves["published_set"].unique().sort().to_list()
     count = format_count(curves.select("published_set", "model").n_unique(), "published model")
-    phrase = f"gray, without intervals: {count} ({'; '.join(sets)}), {other_images_phrase(selection)}; "
+    phrase = f"gray, without intervals: {count} ({'; '.join(sets)}), {protocol_phrase(selection, sets)}; "
     model = pl.col("model") if len(sets) == 1 else pl.format("{} ({})", "model", "published_set")
     return PublishedBehind(
         curves.select("corruption", "severity", "accuracy", label=model),
@@ -195,19 +195,10 @@ def published_behind(con: duckdb.DuckDBPyConnection, selection: Selection, *, sh
     )
 
 
-def other_images_phrase(selection: Selection) -> str:
-    """Caveat that published accuracies are of other images than a selection.
-
-    They may be of the same images if a selection has the whole dataset, without a note, in its published corruption.
-    """
-    facts = selection.shared
-    differences = []
-    if not facts["subset"].startswith("all "):
-        differences.append(f"{selection.image_count:,} images only")
-    if facts["note"]:
-        differences.append(facts["note"].split(":", 1)[0])
-    if facts["source_kind"] != "published":
-        differences.append("generated corruptions")
-    if not differences:
-        return "possibly measured on other images"
-    return f"measured on other images (here: {join_names(differences)})"
+def protocol_phrase(selection: Selection, sets: Sequence[str]) -> str:
+    """Whether accuracies of published tables are measured as those of a selection, and if not, the differences."""
+    known = [unlike(selection, name) for name in sets]
+    differences = [text for found in known for text in found or ()]
+    if differences:
+        return f"measured under another protocol ({'; '.join(dict.fromkeys(differences))})"
+    return "possibly measured under another protocol" if None in known else "measured under the same protocol"

@@ -1,0 +1,95 @@
+"""Which evaluations may be ranked together: the respects in which their protocols differ, in words."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import duckdb
+
+from failmodes.analysis.render.formatting import format_count
+from failmodes.ingest.protocols.protocol import Protocol, differences, published_protocols
+
+Facts = Mapping[str, Any]  # a row of `evaluation_labels`
+MIXED_OPTION = "--mixed-protocols"
+PIXELS = "source of pixels"
+RANKED = ("images", "labels", "class restriction", PIXELS)  # respects of accuracies of single cells
+AMONG = {True: "among all outputs", False: "among the dataset's classes"}
+
+
+class Respect(NamedTuple):
+    """A respect in which protocols differ: its name, its value, and the value in words."""
+
+    name: str
+    value: Callable[[Facts], object]
+    words: Callable[[Facts], str]
+
+
+def _source(facts: Facts) -> object:
+    """The source of pixels: published files of one protocol are the same, and so is a recipe with any seed."""
+    if facts["source_kind"] != "published":
+        return facts["source_kind"], facts["recipe"]
+    is_original = facts["protocol"] and not any(text.startswith(PIXELS) for text in facts["deviations"] or ())
+    return "published" if is_original else facts["source_id"]
+
+
+RESPECTS = (
+    Respect(
+        "images",
+        lambda facts: (facts["dataset_id"], facts["subset_id"]),
+        lambda facts: f"{format_count(facts['image_count'], 'image')} of {facts['dataset_label']}",
+    ),
+    Respect("class restriction", lambda facts: facts["class_protocol"] == "all",
+            lambda facts: AMONG[facts["class_protocol"] == "all"]),
+    Respect(PIXELS, _source, lambda facts: str(facts["source_label"])),
+    Respect("averaging", lambda facts: facts["averaging"], lambda facts: str(facts["averaging"] or "not stated")),
+)  # fmt: skip
+
+
+def differing(rows: Sequence[Facts]) -> dict[str, str]:
+    """The respects in which evaluations differ, with their values: images: 500 images of A / 1,000 images of B."""
+    found = {}
+    for respect in RESPECTS:
+        if len({respect.value(row) for row in rows}) > 1:
+            found[respect.name] = f"{respect.name}: {' / '.join(dict.fromkeys(map(respect.words, rows)))}"
+    return found
+
+
+def mixed_sentence(differences: Sequence[str]) -> str:
+    """That numbers of different protocols are ranked together."""
+    return f"Mixed protocols: these numbers differ in {'; '.join(differences)}."
+
+
+def have_other_labels(a: duckdb.DuckDBPyConnection, b: duckdb.DuckDBPyConnection, datasets: tuple[str, str]) -> bool:
+    """Whether two datasets have the same images with other labels; their pixels or names say which are the same."""
+    query = (
+        "select coalesce(pixel_hash, file) as image, any_value(class_name) from images left join classes "
+        "on images.dataset_id = classes.dataset_id and images.label = classes.class_index "
+        "where images.dataset_id = ? and image is not null group by all"
+    )
+    one, other = (dict(con.execute(query, [name]).fetchall()) for con, name in zip((a, b), datasets, strict=True))
+    return bool(one) and one.keys() == other.keys() and one != other
+
+
+def protocol_words(facts: Facts) -> str:
+    """The protocol of an evaluation in words, with each deviation."""
+    if facts["protocol"] is None:
+        return "its own: no registered protocol is of these images"
+    known = published_protocols().get(facts["protocol"])
+    title = facts["protocol"] if known is None else known.title
+    deviations = facts["deviations"] or []
+    return f"nearest: {title}; {'; '.join(deviations)}" if deviations else str(title)
+
+
+def unlike_published(rows: Sequence[Facts], published: Protocol) -> list[str]:
+    """The respects in which accuracies of cells differ from those of a published protocol; empty if they do not."""
+    found: list[str] = []
+    for facts in rows:
+        known = published_protocols().get(facts["protocol"] or "")
+        if known is None:
+            return [f"protocol: {protocol_words(facts)} / {published.title}"]
+        found += [*differences(known, published), *(facts["deviations"] or ())]
+    return [text for text in dict.fromkeys(found) if text.startswith(RANKED)]
+
+
+def protocol_titled(title: str) -> Protocol | None:
+    """The registered protocol of this title, such as that of a published table."""
+    return next((known for known in published_protocols().values() if known.title == title), None)

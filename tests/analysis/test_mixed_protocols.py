@@ -1,0 +1,101 @@
+"""Evaluations that differ in a respect of their protocol are not ranked, unless the user mixes them."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import duckdb
+import pytest
+from installed_script import failmodes
+from synthetic_results import write_synthetic
+from uneven_results import Grid, write_uneven
+
+from failmodes.analysis.judging.derivation import DERIVATION
+from failmodes.analysis.results.opened_warehouse import Warehouse
+from failmodes.runtime.errors import StudyError
+from failmodes.warehouse.database.load import load
+
+BETA = "(select evaluation_id from evaluations join models using (model_id) where model_label = 'Beta')"
+COPY_OF_IMAGES = (
+    "insert into datasets select * replace ('other' as dataset_id) from datasets",
+    "insert into classes select * replace ('other' as dataset_id) from classes",
+    "insert into images select * replace ('other' as dataset_id, {label} as label) from images",
+    f"update evaluations set dataset_id = 'other' where evaluation_id = {BETA}",
+)
+RESPECTS = {
+    "images": [text.format(label="label") for text in COPY_OF_IMAGES],
+    "labels": ["update images set file = concat('image ', image_id)", *(text.format(label="3 - label")
+               for text in COPY_OF_IMAGES)],
+    "class restriction": ["update models set class_protocol = 'all', output_count = 10 where model_label = 'Beta'"],
+    "source of pixels": [
+        "insert into sources select * replace ('other' as source_id, 'published' as source_kind, null as recipe) "
+        "from sources",
+        f"update evaluations set source_id = 'other' where evaluation_id = {BETA}",
+    ],
+    "averaging": [f"update evaluations set averaging = 'mCE, published AlexNet' where evaluation_id = {BETA}"],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def alike(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("alike")
+    write_synthetic(folder / "results", images=60, corruptions=("fog", "contrast"))
+    load([folder / "results"], folder / "w.duckdb", derivation=DERIVATION)
+    return folder / "w.duckdb"
+
+
+def changed(alike: Path, folder: Path, statements: list[str]) -> Path:
+    path = Path(shutil.copy(alike, folder / "w.duckdb"))
+    with duckdb.connect(str(path)) as con:
+        for statement in statements:
+            con.execute(statement)
+    return path
+
+
+@pytest.mark.parametrize("respect", RESPECTS)
+def test_one_respect_that_differs_is_named_and_can_be_mixed(alike: Path, tmp_path: Path, respect: str) -> None:
+    w = Warehouse(changed(alike, tmp_path, RESPECTS[respect]))
+    refused = rf"not comparable.* differ in {respect}: .*--mixed-protocols"
+    with pytest.raises(StudyError, match=refused):
+        w.compare("Alpha", "Beta")
+    with pytest.raises(StudyError, match=refused):
+        w.chart("ranking")
+    with pytest.raises(StudyError, match=refused):
+        w.publish("robustbench", tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+    mixed = re.compile(rf"Mixed protocols: these numbers differ in {respect}: ")
+    assert any(mixed.search(text) for text in w.compare("Alpha", "Beta", mixed_protocols=True).sentences)
+
+
+def test_models_that_differ_in_preprocessing_are_ranked(alike: Path, tmp_path: Path) -> None:
+    other = "update models set preprocessing = 'resize 256', input_mean = [0, 0, 0] where model_label = 'Beta'"
+    w = Warehouse(changed(alike, tmp_path, [other]))
+    assert "Beta" in w.chart("ranking").title
+    assert "Mixed" not in w.chart("ranking").caption
+    assert not w.compare("Alpha", "Beta").comparison.pair.mixed
+
+
+def test_severities_without_a_shared_one_are_refused(tmp_path: Path) -> None:
+    write_uneven(tmp_path / "results", images=60, Alpha=Grid((1, 3)), Beta=Grid((2, 4)))
+    load([tmp_path / "results"], tmp_path / "w.duckdb", derivation=DERIVATION)
+    w = Warehouse(tmp_path / "w.duckdb")
+    for refused in (lambda: w.compare("Alpha", "Beta"), lambda: w.chart("ranking"),
+                    lambda: w.publish("robustbench", tmp_path / "out.csv")):  # fmt: skip
+        with pytest.raises(StudyError, match="not comparable.*severities"):
+            refused()
+
+
+def test_the_command_names_what_it_mixes(alike: Path, tmp_path: Path) -> None:
+    changed(alike, tmp_path, RESPECTS["averaging"])
+    arguments = ("chart", "ranking", "w.duckdb", "-o", "ranking.json")
+    assert "differ in averaging" in failmodes(*arguments, folder=tmp_path, expect=2).stderr
+    done = failmodes(*arguments, "--mixed-protocols", folder=tmp_path)
+    assert "Mixed protocols" in done.stderr
+    assert "Mixed protocols" in (tmp_path / "ranking.json").read_text()
+    drawn = json.loads((tmp_path / "ranking.json").read_text())
+    assert all(name in str(drawn["title"]) for name in ("Alpha", "Beta"))
+    published = failmodes("publish", "w.duckdb", "-o", "out.csv", "--mixed-protocols", folder=tmp_path)
+    assert "Mixed protocols" in published.stderr
+    done = failmodes("chart", "curves", "w.duckdb", "--mixed-protocols", folder=tmp_path, expect=2)
+    assert "ranks no models" in done.stderr
