@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from failmodes import __version__
+from failmodes.analysis.commands.check import check
 from failmodes.analysis.commands.decisions import compare, export, gate, publish
 from failmodes.analysis.commands.queries import SqlCommand, query, schema
 from failmodes.analysis.commands.remove import remove
@@ -509,7 +510,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by section of the hel
         "explore": explore,
         "report": report,
     },
-    DECISIONS: {"compare": compare, "gate": gate, "export": export, "publish": publish},
+    DECISIONS: {"compare": compare, "gate": gate, "check": check, "export": export, "publish": publish},
 }
 PARSERS: dict[str, type[Command]] = {"query": SqlCommand, "report": PairCommand}  # commands with their own parser
 

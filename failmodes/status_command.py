@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from failmodes.analysis.render.blocks import Sentence, Table, TableCell
+from failmodes.analysis.render.formatting import join_names
 from failmodes.runtime.errors import MissingExtraError, WarehouseError, counted
 from failmodes.runtime.packages import require
 from failmodes.runtime.process import limit_command
@@ -220,6 +221,7 @@ def warehouse_blocks(path: Path, status: "WarehouseStatus") -> Iterator["Block"]
         )  # fmt: skip
         columns = ("shift", "model", "images", "classes", "predictions among")
         yield Table("Natural shifts", "", columns, shifts, texts=("model", "predictions among"))
+    yield from _protocols(status)
     notes = [
         f"{row['dataset_label']}, {row['subset']}: {note}"
         for row in evaluations
@@ -232,6 +234,19 @@ def warehouse_blocks(path: Path, status: "WarehouseStatus") -> Iterator["Block"]
     if status.stale_derived:
         yield Sentence(f"out of date: {', '.join(status.stale_derived)}: `failmodes load` recomputes them")
     yield Sentence(f"{len(status.checks) - len(failed)} of {len(status.checks)} checks pass")
+
+
+def _protocols(status: "WarehouseStatus") -> Iterator["Block"]:
+    """The protocol of each evaluation, or the nearest with each deviation: one line for the models that share it."""
+    from failmodes.analysis.evaluations.comparability import protocol_words
+
+    models: dict[str, list[str]] = {}
+    for row in (*status.evaluations.iter_rows(named=True), *status.shifts.iter_rows(named=True)):
+        images = row.get("shift") or row["dataset_label"]
+        models.setdefault(f"{images}: {protocol_words(row)}", []).append(row["model_label"])
+    for said, labels in models.items():
+        is_for_all = set(labels) == {*status.evaluations["model_label"]}
+        yield Sentence(f"protocol of {'' if is_for_all else f'{join_names(dict.fromkeys(labels))} on '}{said}")
 
 
 def study_progress(study_file: Path) -> StudyProgress | None:

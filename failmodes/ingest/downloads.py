@@ -172,6 +172,26 @@ ARCHIVES = {
 }
 
 
+_ROBUSTBENCH = "https://raw.githubusercontent.com/RobustBench/robustbench/master/model_info"
+_TIMM = "https://raw.githubusercontent.com/huggingface/pytorch-image-models/main/results"
+_TIMM_RESULTS = ("imagenet", "imagenet-a", "imagenet-r", "sketch", "imagenetv2-matched-frequency")
+PUBLISHED_ACCURACIES = ("robustbench", "timm")
+ARCHIVES |= {
+    "robustbench": Archive(
+        "Accuracies of RobustBench",
+        "robustbench",
+        (
+            RemoteFile(f"{_ROBUSTBENCH}/cifar10/corruptions/unaggregated_results.csv"),
+            RemoteFile(f"{_ROBUSTBENCH}/imagenet/corruptions/unaggregated_results_2d.csv"),
+            RemoteFile(f"{_ROBUSTBENCH}/imagenet/corruptions/unaggregated_results_3d.csv"),
+        ),
+    ),
+    "timm": Archive(
+        "Accuracies of timm", "timm", tuple(RemoteFile(f"{_TIMM}/results-{name}.csv") for name in _TIMM_RESULTS)
+    ),
+}
+
+
 def download_dataset(name: str, folder: Path) -> Path:
     """Download and unpack a public dataset, unless its folder exists; size and progress are shown on stderr.
 

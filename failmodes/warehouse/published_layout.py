@@ -9,6 +9,7 @@ import io
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
@@ -54,12 +55,21 @@ CLEAN_CELL: PublishedCell = (CLEAN, Decimal(0))
 
 
 class PublishedModel(NamedTuple):
-    """One published model; `accuracies` (0-1) are by cell, including clean if known."""
+    """One published model.
+
+    Attributes:
+        name: its name.
+        accuracies: 0-1, by cell, including clean if known.
+        architecture: its architecture, if known.
+        paper: its paper, if known.
+        averages: published averages over cells by the name of the averaging, 0-1, where the cells are not published.
+    """
 
     name: str
     accuracies: dict[PublishedCell, float]
     architecture: str | None = None
     paper: str | None = None
+    averages: Mapping[str, float] = MappingProxyType({})
 
 
 class PublishedSet(NamedTuple):

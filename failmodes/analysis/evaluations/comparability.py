@@ -1,12 +1,15 @@
 """Which evaluations may be ranked together: the respects in which their protocols differ, in words."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
 
-from failmodes.analysis.render.formatting import format_count
+from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.ingest.protocols.protocol import Protocol, differences, published_protocols
+
+if TYPE_CHECKING:
+    from failmodes.analysis.evaluations.selection import Selection
 
 Facts = Mapping[str, Any]  # a row of `evaluation_labels`
 MIXED_OPTION = "--mixed-protocols"
@@ -79,6 +82,15 @@ def protocol_words(facts: Facts) -> str:
     return f"nearest: {title}; {'; '.join(deviations)}" if deviations else str(title)
 
 
+def protocol_lines(selection: "Selection") -> Iterator[str]:
+    """The protocol of each evaluation, one line for those that share it."""
+    words = {evaluation.label: protocol_words(evaluation.facts) for evaluation in selection.evaluations}
+    for said in dict.fromkeys(words.values()):
+        labels = [label for label, other in words.items() if other == said]
+        subject = "protocol" if len(labels) == len(words) else f"protocol of {join_names(labels)}"
+        yield f"{subject}: {said}"
+
+
 def unlike_published(rows: Sequence[Facts], published: Protocol) -> list[str]:
     """The respects in which accuracies of cells differ from those of a published protocol; empty if they do not."""
     found: list[str] = []
@@ -87,9 +99,10 @@ def unlike_published(rows: Sequence[Facts], published: Protocol) -> list[str]:
         if known is None:
             return [f"protocol: {protocol_words(facts)} / {published.title}"]
         found += [*differences(known, published), *(facts["deviations"] or ())]
-    return [text for text in dict.fromkeys(found) if text.startswith(RANKED)]
+    respects = RANKED if published.corruptions else tuple(name for name in RANKED if name != PIXELS)
+    return [text for text in dict.fromkeys(found) if text.startswith(respects)]
 
 
 def protocol_titled(title: str) -> Protocol | None:
-    """The registered protocol of this title, such as that of a published table."""
-    return next((known for known in published_protocols().values() if known.title == title), None)
+    """The registered protocol of this title or name, such as that of a published table."""
+    return next((known for known in published_protocols().values() if title in (known.title, known.name)), None)

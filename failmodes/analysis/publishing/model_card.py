@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from failmodes.analysis.evaluations.comparability import protocol_words
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, averaged_severities, read_for_selection
 from failmodes.analysis.render.blocks import Table, TableCell
 from failmodes.analysis.render.formats.json import as_json
@@ -51,7 +52,9 @@ def _index_entry(
 ) -> dict[str, Any]:  # fmt: skip
     """One model of `model-index`: a result on clean and one on corrupted images."""
     facts = {name: printable(fact) if isinstance(fact, str) else fact for name, fact in evaluation.facts.items()}
-    args: dict[str, Any] = {"images": selection.image_count, "subset": facts["subset"]}
+    args: dict[str, Any] = {"images": facts["image_count"], "subset": facts["subset"]}
+    if facts["protocol"]:
+        args |= {"protocol": facts["protocol"], "deviations": list(map(printable, facts["deviations"] or []))}
     args |= {"note": facts["note"]} if facts["note"] else {}
     clean = {"type": facts["dataset_name"], "name": f"{facts['dataset_label']}, clean", "args": args}
     corrupted = {
@@ -107,8 +110,8 @@ def _table(
     yield ""
     source = escape(" ".join([selection.source_line.removeprefix("Data: "), *selection.uneven]).rstrip("."))
     yield (
-        f"{100 * level:g}% intervals over {selection.image_count:,} images in brackets. Data: {source}. "
-        "Not comparable with results on other images."
+        f"{100 * level:g}% intervals over {evaluation.facts['image_count']:,} images in brackets. Data: {source}. "
+        f"Protocol: {escape(protocol_words(evaluation.facts))}. Not comparable with results of another protocol."
     )
 
 

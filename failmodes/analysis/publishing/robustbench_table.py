@@ -6,6 +6,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from failmodes.analysis.evaluations.comparability import protocol_lines
 from failmodes.analysis.evaluations.selection import Selection, read_for_selection
 from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.runtime.errors import WarehouseError, printable
@@ -31,7 +32,7 @@ def write_robustbench(
         _model(evaluation.label, evaluation.facts["architecture"], whole.filter(evaluation_id=evaluation.evaluation_id))
         for evaluation in selection.evaluations
     ]
-    notes = [f"not the images of the leaderboard: {selection.source_line.removeprefix('Data: ')}"]
+    notes = list(protocol_lines(selection))
     if left_out := points.filter(pl.col("severity") % 1 != 0).select("corruption", "severity").unique().height:
         corruptions = join_names(points.filter(pl.col("severity") % 1 != 0)["corruption"].unique().sort())
         counted = format_count(left_out, "cell")

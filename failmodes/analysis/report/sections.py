@@ -13,6 +13,7 @@ import polars as pl
 from failmodes.analysis.charts.differences import draw
 from failmodes.analysis.charts.registry import draw_selection
 from failmodes.analysis.charts.style.series import model_colors
+from failmodes.analysis.evaluations.comparability import protocol_words
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.evaluations.trained_models import trained_models
 from failmodes.analysis.images.collection import SERIES, changed_pictures, exemplar_images, exemplar_rows
@@ -378,6 +379,7 @@ def model_provenance(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo)
         ("Training data and seed", f"{_text(model['training_data'])}; seed {_text(model['training_seed'])}"),
         ("Stated clean accuracy", UNKNOWN if accuracy is None else format_percent(accuracy)),
         ("Normalization", normalization),
+        ("Protocol", protocol_words(facts)),
         ("Predictions", PROTOCOLS[facts["class_protocol"]]),
         ("Precision", facts["precision"]),
         ("Attention", attention),

@@ -19,10 +19,11 @@ class WarehouseStatus(NamedTuple):
 
     `row_counts` are of its tables.
     `evaluations` has one row per evaluation: evaluation_id, model_label, dataset_label, subset, precision,
-    source_label, paired, cell_count (clean included), attention_cell_count, image_count (per cell),
+    source_label, paired, protocol, deviations, cell_count (clean included), attention_cell_count, image_count (per
+    cell),
     distinct_image_count (of the clean ones, by their pixels), latest_at (UTC).
     `shifts` has one row per evaluation of a natural shift: evaluation_id, shift, model_label, image_count, class_count,
-    clean_class_count, restricted.
+    clean_class_count, restricted, protocol, deviations.
     `warnings` has one row per warning of their runs, and per note on their images: evaluation_id, model_label, subject,
     topic, level, note.
     """
@@ -54,7 +55,7 @@ copies as (
 )
 select
     labels.evaluation_id, labels.model_label, labels.dataset_label, labels.subset, labels.precision,
-    labels.source_label, labels.paired,
+    labels.source_label, labels.paired, labels.protocol, labels.deviations,
     count(*) filter (where shards.table_name = 'prediction_facts') as cell_count,
     count(*) filter (where shards.table_name = 'attention') as attention_cell_count,
     labels.image_count,
@@ -71,7 +72,7 @@ order by labels.dataset_label, labels.model_label, labels.evaluation_id
 _SHIFTS = """
 select
     shifts.evaluation_id, shifts.shift, models.model_label, evaluations.image_count, shifts.class_count,
-    shifts.clean_class_count, shifts.restricted
+    shifts.clean_class_count, shifts.restricted, evaluations.protocol, evaluations.deviations
 from shifts
 inner join evaluations on shifts.evaluation_id = evaluations.evaluation_id
 left join models on evaluations.model_id = models.model_id
