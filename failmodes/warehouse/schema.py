@@ -244,6 +244,7 @@ MODELS = Table.of(
     "one row per model",
     ("model_id",),
     Column("model_id", text, "hash of tensors, architecture, preprocessing and class map; or of imported predictions"),
+    Column("weights_id", text, "hash of the tensors alone, in float32; null: a function or imported predictions", True),
     Column("model_label", text, "the model's name on charts, as the study gives it"),
     Column("architecture", text, "architecture name"),
     Column("family", text, "family of the architecture, such as resnet"),
@@ -252,12 +253,21 @@ MODELS = Table.of(
     Column("parameter_count", int64, "number of trainable parameters; null: predictions made elsewhere", True),
     Column("input_mean", list_of(real), "normalization mean per channel, of values / 255", True),
     Column("input_std", list_of(real), "normalization standard deviation per channel, of values / 255", True),
-    Column("input_side_px", int16, "side to which the model resizes images, pixels; null: as they come", True),
+    Column("input_side_px", int16, "side of the model's square input, pixels; null: as images come", True),
+    Column(
+        "resize_px",
+        int16,
+        "length of an image's shorter side after the resize that a crop follows, pixels; null: "
+        "resized to input_side_px, if at all",
+        True,
+    ),
+    Column("crop_px", int16, "side of the center crop, pixels; null: none", True),
+    Column("interpolation", text, "filter of the resize, such as bicubic; null: no resize, or unknown", True),
     Column(
         "preprocessing",
         text,
-        "preprocessing by a function of the user or a library's resize and crop, by name, size and steps; null: "
-        "normalization and size as the other columns say",
+        "preprocessing by a function of the user, or by a library with further steps, by name; null: as the other "
+        "columns say",
         True,
     ),
     Column("training_recipe", text, "recipe as JSON or words, as the checkpoint states it", True),

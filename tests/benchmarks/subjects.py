@@ -143,7 +143,7 @@ def make_bench(
 def _evaluation(model: Model, data: EvaluationData) -> Evaluation:
     output_map = OutputMap(tuple(range(CLASSES)), count=CLASSES)
     named = replace(model, class_names=data.dataset.class_names, output_map=output_map)
-    identified = replace(named, model_id=named.identity())
+    identified = named.identified()
     return Evaluation("bench", identified, select_cam_method(identified, data.dataset.images.shape[1:3]), data)
 
 

@@ -128,7 +128,9 @@ def test_a_module_in_memory_with_its_processor(folder: Path) -> None:
     (block,) = [content for kind, content in BLOCK.findall(SECTIONS["transformers"]) if kind == "python"]
     namespace: dict[str, Any] = {}
     exec(compile(block, PAGE.name, "exec"), namespace)
-    assert "ViTImageProcessor" in namespace["w"].sql("select preprocessing from models").item()
+    (row,) = namespace["w"].sql("select preprocessing, interpolation, weights_id from models").rows(named=True)
+    assert row["preprocessing"] is None or "ViTImageProcessor" in row["preprocessing"]
+    assert row["weights_id"]
 
 
 def test_every_section_has_a_test() -> None:

@@ -193,6 +193,9 @@ _FACETS = (
     _column("preprocessing", "preprocessing", "preprocessing {}", NONE, "no own preprocessing"),
     _Facet("normalization", _normalization),
     _column("input size", "input_side_px", "{} px", "as stored"),
+    _column("resize", "resize_px", "resized to {} px", "to the input size"),
+    _column("crop", "crop_px", "cropped to {} px", NONE),
+    _column("interpolation", "interpolation", missing=NONE),
     _column("architecture", "architecture"),
     _column("variant", "variant", missing="as published"),
     _column("checkpoint", "checkpoint", missing="none"),
@@ -218,6 +221,6 @@ _FACETS = (
     _IDENTITY,
 )
 _OF_MODEL = {
-    "training seed", "preprocessing", "normalization", "input size", "architecture", "variant", "checkpoint", "classes",
-    "class outputs",
+    "training seed", "preprocessing", "normalization", "input size", "resize", "crop", "interpolation", "architecture",
+    "variant", "checkpoint", "classes", "class outputs",
 }  # fmt: skip

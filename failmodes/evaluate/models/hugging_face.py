@@ -22,6 +22,7 @@ from torch import nn
 
 from failmodes.evaluate.models.preprocessing import (
     TRIAL_SIZE,
+    Geometry,
     Preprocessing,
     describe_normalization,
     own_preprocessing,
@@ -225,14 +226,35 @@ def processor_preprocessing(spec: ModelSpec, name: str) -> Preprocessing:
     assert preprocessing.function is not None
     height, width = preprocessing.function(torch.from_numpy(probe).permute(0, 3, 1, 2)).shape[2:]
     side = int(width) if height == width else None
+    normalization = _plain_normalization(settings)
     return replace(
         preprocessing,
-        normalization=_plain_normalization(settings),
+        normalization=normalization,
         input_side_px=side,
         name=f"{type(processor).__name__}: {', '.join([*_resize_in_words(settings), f'input of {width}×{height} px'])}",
         description=words,
+        geometry=None if normalization is None else _geometry(settings),
         replaced=replaced,
     )
+
+
+def _geometry(settings: Mapping[str, Any]) -> Geometry | None:
+    """Resize and center crop of an image processor; None if it does anything else."""
+    size, crop = _sides(settings.get("size")), _sides(settings.get("crop_size"))
+    resample = _resample_name(settings.get("resample")) if settings.get("do_resize") else None
+    if resample is None or settings.get("crop_pct"):
+        return None
+    if not settings.get("do_center_crop"):
+        return Geometry(resample) if set(size) == {"height", "width"} and size["height"] == size["width"] else None
+    if set(size) == {"shortest_edge"} and crop.get("height") == crop.get("width") is not None:
+        return Geometry(resample, size["shortest_edge"], crop["width"])
+    return None
+
+
+def _sides(size: Any) -> dict[str, int]:
+    """Sides of a size of an image processor, by name; empty if it has another form."""
+    is_known = isinstance(size, Mapping) and all(isinstance(side, int) for side in size.values())
+    return dict(size) if is_known else {}
 
 
 def _in_words(processor: Any, settings: Mapping[str, Any]) -> str:

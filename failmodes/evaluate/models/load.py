@@ -73,7 +73,7 @@ def load_model(spec: ModelSpec, dataset: Dataset, path: Path | None = None) -> M
     competing = tuple(output for output in outputs if output not in set(classes)) if protocol == "all" else ()
     output_map = OutputMap(classes, competing, len(outputs))
     model = replace(model, output_names=names, class_names=dataset.class_names, output_map=output_map)
-    return replace(model, model_id=model.identity())
+    return model.identified()
 
 
 def _tried(model: Model, dataset: Dataset) -> Model:

@@ -112,7 +112,8 @@ class Model:
         notes: further assumptions that its source makes, text by topic.
         class_names: (C,) classes of the dataset.
         output_map: the outputs of these classes.
-        model_id: hash of everything that its logits depend on, see `identity`.
+        model_id: hash of everything that its logits depend on, see `identified`.
+        weights_id: hash of its tensors alone; empty for a function without tensors.
         is_partial: whether it predicts only some of the classes of the dataset; see `of_classes`.
         device: where it runs.
         precision: of the forward pass; statistics are always float32.
@@ -136,6 +137,7 @@ class Model:
     class_names: tuple[str, ...] = ()
     output_map: OutputMap = OutputMap()
     model_id: str = ""
+    weights_id: str = ""
     is_partial: bool = False
     device: torch.device = torch.device("cpu")
     precision: Precision | Literal["as imported"] = "float32"
@@ -220,13 +222,18 @@ class Model:
             return self
         return replace(self, class_names=tuple(names), output_map=output_map, is_partial=True)
 
-    def identity(self) -> str:
-        """Hash of tensors (in float32), architecture and its options, preprocessing and output map."""
+    def identified(self) -> "Model":
+        """The model with `model_id` and `weights_id`; tensors are hashed in float32."""
+        tensors = tensor_hashes(self.torch_module)
+        return replace(self, model_id=self._identity(tensors), weights_id=identity_of(tensors) if tensors else "")
+
+    def _identity(self, tensors: Mapping[str, str]) -> str:
+        """Hash of tensors, architecture and its options, preprocessing and output map."""
         spec = self.spec
         preprocessing = self.preprocessing
         normalization = preprocessing.normalization
         facts: dict[str, Any] = {
-            "tensors": tensor_hashes(self.torch_module),
+            "tensors": tensors,
             "architecture": self.architecture,
             "normalization": None if normalization is None else normalization.model_dump(mode="json"),
             "classes": self.class_names,
@@ -248,9 +255,9 @@ class Model:
 
     def row(self) -> dict[str, Any]:
         """The row of `models`."""
-        preprocessing = self.preprocessing
         return {
             "model_id": self.model_id,
+            "weights_id": self.weights_id or None,
             "model_label": self.label,
             "architecture": self.architecture,
             "family": family_of(self.architecture, self.module),
@@ -258,10 +265,7 @@ class Model:
             "class_count": len(self.class_names),
             "output_count": None if self.output_map.protocol is None else self.output_map.count,
             "parameter_count": self._parameter_count(),
-            "input_mean": None if preprocessing.normalization is None else list(preprocessing.normalization.mean),
-            "input_std": None if preprocessing.normalization is None else list(preprocessing.normalization.std),
-            "input_side_px": preprocessing.input_side_px,
-            "preprocessing": preprocessing.name,
+            **self.preprocessing.columns,
             "training_recipe": _shortened(self.metadata.get("recipe")),
             "training_seed": self.seed,
             "training_data": _shortened(self.metadata.get("dataset")),

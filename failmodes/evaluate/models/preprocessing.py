@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,20 @@ TRIAL_SIZE = (96, 96)  # of an image that a library's transform is tried on, in 
 CALLS = 100  # to detect random results, even those that differ only once in twenty calls
 
 
+class Geometry(NamedTuple):
+    """A resize and a center crop.
+
+    Attributes:
+        interpolation: filter of the resize, such as bicubic.
+        resize_px: length of the shorter side after the resize; None if images are resized to the input side.
+        crop_px: side of the crop; None without one.
+    """
+
+    interpolation: str
+    resize_px: int | None = None
+    crop_px: int | None = None
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """How uint8 images become a model's input: resize, crop and normalization, or one function for all of it.
@@ -39,6 +53,7 @@ class Preprocessing:
         identity: hash of the code or settings of `resize` or `function`.
         name: its name and output size, for the results.
         description: a short description of it, for the assumptions of a model.
+        geometry: resize and crop, if they are only these.
         crops: whether it ignores the border of an image.
         replaced: a short description of the preprocessing that the study replaced; may be empty.
     """
@@ -51,6 +66,7 @@ class Preprocessing:
     identity: str | None = None
     name: str | None = None
     description: str = ""
+    geometry: "Geometry | None" = None
     crops: bool = False
     replaced: str = ""
 
@@ -68,6 +84,23 @@ class Preprocessing:
         if self.resize is None and side is not None and values.shape[2:] != (side, side):
             values = interpolate(values.float(), (side, side), mode="bilinear", antialias=True)
         return _normalized(values.float(), self.normalization or UNIT_RANGE)
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """Its columns of `models`."""
+        geometry = self.geometry
+        if geometry is None and self.function is None and self.resize is None and self.input_side_px is not None:
+            geometry = Geometry("bilinear")
+        normalization = self.normalization
+        return {
+            "input_mean": None if normalization is None else list(normalization.mean),
+            "input_std": None if normalization is None else list(normalization.std),
+            "input_side_px": self.input_side_px,
+            "resize_px": geometry and geometry.resize_px,
+            "crop_px": geometry and geometry.crop_px,
+            "interpolation": geometry and geometry.interpolation,
+            "preprocessing": self.name if self.geometry is None else None,
+        }
 
     def seen(self, image_shape: tuple[int, ...]) -> str:
         """The input size of images (H, W, 3), in words."""
@@ -132,6 +165,7 @@ def pil_preprocessing(
     normalization: Normalization,
     settings: Mapping[str, Any],
     description: str,
+    geometry: Geometry | None = None,
 ) -> Preprocessing:
     """The preprocessing of a library whose resize and crop take a PIL image, followed by a normalization.
 
@@ -140,6 +174,7 @@ def pil_preprocessing(
         normalization: of its result.
         settings: everything that `transform` depends on, for the identity.
         description: the resize and crop, in words.
+        geometry: the same in numbers, if it is a resize of the shorter side and a center crop.
     """
     image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 3, *TRIAL_SIZE), dtype=np.uint8))
     resize = partial(_resized, transform)
@@ -152,6 +187,7 @@ def pil_preprocessing(
         identity=identity_of(dict(settings)),
         name=description,
         description=description,
+        geometry=geometry,
         crops=_crops(resize, image, result),
     )
 

@@ -11,6 +11,7 @@ from failmodes.warehouse.database.removal import StoredEvaluation
 FACTS = {
     "model_label": "ResNet", "model_id": "m", "architecture": "resnet18", "variant": None, "family": "resnet",
     "class_protocol": None, "training_seed": None, "precision": "float32", "input_mean": None, "input_std": None,
+    "resize_px": None, "crop_px": None, "interpolation": None,
     "input_side_px": None, "preprocessing": None, "class_outputs": None, "checkpoint": None,
     "attention_method": "none", "attention_layer": None, "evaluated_at": datetime(2026, 3, 1),
     "dataset_id": "d", "source_id": "s", "subset_id": "all",

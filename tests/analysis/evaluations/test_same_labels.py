@@ -15,6 +15,7 @@ UNIT = {"input_mean": [0.0] * 3, "input_std": [1.0] * 3}
 SHARED = {
     "model_label": "ResNet", "model_id": "m", "architecture": "resnet18", "variant": None, "family": "resnet",
     "class_protocol": None, "training_seed": None, "precision": "float32", "input_mean": None, "input_std": None,
+    "resize_px": None, "crop_px": None, "interpolation": None,
     "input_side_px": None, "preprocessing": None, "class_outputs": None, "checkpoint": None,
     "attention_method": "grad-cam", "attention_layer": "layer4", "evaluated_at": datetime(2026, 3, 1),
 }  # fmt: skip

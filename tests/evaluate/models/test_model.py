@@ -52,3 +52,17 @@ def test_identities_of_our_models_stay_what_they_were(case: tuple[str, int | Non
     for augmentation, differs in (("standard", False), ("augmix", True)):
         save_checkpoint(path, module, metadata | {"recipe": json.dumps({"augmentation": augmentation})})
         assert (load_model(spec, dataset_of(16), path).model_id != FIRST_IDS[case]) == differs
+
+
+def test_weights_have_an_identity_of_their_own(saved) -> None:
+    """It does not change with preprocessing or classes, which change `model_id`, but with a single weight."""
+    path, module = saved
+    first = load_model(checkpoint_spec(path), dataset_of(16), path)
+    other = load_model(checkpoint_spec(path, normalization=NEUTRAL | {"mean": [0.4] * 3}), dataset_of(16), path)
+    assert other.model_id != first.model_id
+    assert other.row()["weights_id"] == first.row()["weights_id"] != first.model_id
+    resized = load_model(checkpoint_spec(path, input_side_px=12), dataset_of(16), path).row()
+    columns = ("input_side_px", "resize_px", "crop_px", "interpolation", "preprocessing")
+    assert [resized[name] for name in columns] == [12, None, None, "bilinear", None]
+    first.torch_module.get_parameter("fc.bias").data[0] += 1
+    assert first.identified().weights_id != first.weights_id

@@ -16,7 +16,7 @@ from torch import nn
 from failmodes.evaluate.models.code_identity import code_hash
 from failmodes.evaluate.models.hugging_face import command_if_missing, hub_folder, quiet
 from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.models.preprocessing import Preprocessing, pil_preprocessing
+from failmodes.evaluate.models.preprocessing import Geometry, Preprocessing, pil_preprocessing
 from failmodes.evaluate.models.zero_shot import DEFAULT_PROMPT, zero_shot_model
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.runtime.errors import ModelError, StudyError, did_you_mean, first_line, listed
@@ -171,4 +171,7 @@ def _preprocessing(visual: Any) -> Preprocessing:
         Normalization(mean=tuple(config["mean"]), std=tuple(config["std"])),
         config,
         f"resized and cropped by OpenCLIP to {width}×{height} px ({details})",
+        Geometry(config["interpolation"], width, width)
+        if config["resize_mode"] == "shortest" and height == width
+        else None,
     )

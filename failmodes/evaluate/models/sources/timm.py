@@ -1,6 +1,7 @@
 """Models of timm (the extra `timm`) and the Hugging Face hub, with preprocessing and classes of published weights."""
 
 import importlib
+import math
 from collections.abc import Collection
 from pathlib import PurePosixPath
 from types import ModuleType
@@ -10,7 +11,7 @@ from torch import nn
 
 from failmodes.evaluate.models.hugging_face import command_if_missing, hub_folder
 from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.models.preprocessing import Preprocessing, pil_preprocessing
+from failmodes.evaluate.models.preprocessing import Geometry, Preprocessing, pil_preprocessing
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.ingest.datasets.imagenet_classes import IMAGENET_1K, imagenet_names
 from failmodes.runtime.errors import ModelError, StudyError, did_you_mean, first_line
@@ -143,7 +144,16 @@ def published_preprocessing(module: nn.Module, image_size: Any = None) -> Prepro
         Normalization(mean=tuple(config["mean"]), std=tuple(config["std"])),
         config,
         f"resized and cropped by timm to {width}×{height} px ({details})",
+        _geometry(config),
     )
+
+
+def _geometry(config: dict[str, Any]) -> Geometry | None:
+    """The shorter side after timm's resize, and its center crop; None for other crops and sides that differ."""
+    height, width = config["input_size"][1:]
+    if config["crop_mode"] != "center" or height != width:
+        return None
+    return Geometry(config["interpolation"], math.floor(width / config["crop_pct"]), width)
 
 
 def _names_of_outputs(name: str, published: dict[str, Any]) -> tuple[str, ...] | None:

@@ -110,7 +110,8 @@ def labelled(*facts: dict[str, object]) -> Selection:
         "family": "resnet", "class_protocol": None, "training_recipe": None, "training_seed": None,
         "precision": "float32", "preprocessing": None, "class_outputs": None, "attention_layer": None,
         "input_mean": None, "input_std": None, "input_side_px": None, "checkpoint": None, "attention_method": "none",
-        "evaluated_at": None, "image_count": 400, "model_id": "m",
+        "evaluated_at": None, "image_count": 400, "model_id": "m", "resize_px": None, "crop_px": None,
+        "interpolation": None, "comparable_id": "c",
     }  # fmt: skip
     rows = [shared | {"evaluation_id": f"e{place}"} | own for place, own in enumerate(facts)]
     return Selection(tuple(EvaluationInfo(str(r["evaluation_id"]), f"L{p}", r) for p, r in enumerate(rows)), (), None)
