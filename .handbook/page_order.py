@@ -41,6 +41,7 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
             "decisions.md",
             "masks.md",
             "published.md",
+            "protocols.md",
             "figures.md",
             "gallery.md",
             "recipes.md",

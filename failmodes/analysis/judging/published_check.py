@@ -158,7 +158,7 @@ def _plain(name: str) -> str:
 def _check(
     con: duckdb.DuckDBPyConnection, published: PublishedSet, model: PublishedModel, evaluation: EvaluationInfo
 ) -> PublishedCheck | None:
-    """The check of one evaluation; None if its images are of another dataset, or it shares no number with the row."""
+    """The check of one evaluation; None if its images are of another dataset, or the row has none of its cells."""
     protocol = protocol_titled(published.name)
     facts = evaluation.facts
     differences = None if protocol is None else tuple(unlike_published([facts], protocol))
