@@ -10,6 +10,7 @@ from failmodes.evaluate.cam.method_selection import method_meanings
 from failmodes.evaluate.study.study_schema import EvaluationSpec, ModelSpec, Normalization, Study, TrainingSpec
 from failmodes.ingest.datasets.layout import DatasetSpec, ShiftSpec
 from failmodes.ingest.datasets.side_table import MetadataSpec
+from failmodes.ingest.protocols.protocol import ImageList, Protocol
 from failmodes.ingest.specification import CorruptionSpec
 from failmodes.ingest.statements import FORMS, CellsOf, GateSpec
 from failmodes.ingest.study_types import StrictModel
@@ -25,6 +26,8 @@ TABLES: dict[str, type[BaseModel] | tuple[type[BaseModel], ...]] = {  # of sever
     "[dataset.metadata]": MetadataSpec,
     "[corruptions]": CorruptionSpec,
     "[[shifts]]": ShiftSpec,
+    "[[protocols]]": Protocol,
+    "image_list of a protocol": ImageList,
     "[[models]]": ModelSpec,
     "normalization of a model": Normalization,
     "[models.training]": TrainingSpec,

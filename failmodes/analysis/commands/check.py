@@ -39,7 +39,7 @@ def check(
         list[str] | None,
         typer.Option(
             "--published",
-            metavar="FILE|robustbench|timm",
+            metavar="FILE",
             help="Published accuracies: RobustBench's CSV or JSON, timm's results-*.csv, or robustbench or timm, which "
             "are downloaded. Repeatable.",
         ),
