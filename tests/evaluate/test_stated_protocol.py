@@ -67,7 +67,8 @@ def test_a_protocol_of_the_study_and_the_images_of_a_list(tmp_path: Path) -> Non
     folder = write_class_folders(tmp_path / "val", RNG.integers(0, 255, (3, 40, 40, 3), dtype=np.uint8), IDS)
     (tmp_path / "ids.txt").write_text(f"{IDS[0]}/000.jpg\n{IDS[2]}/002.jpg\n")
     own = {"name": "ours", "title": "Ours", "dataset": "imagenet", "images": 2, "classes": 3, "source": "here",
-           "corruptions": ["fog"], "severities": [1, 2, 3, 4, 5], "pixels": "generated", "recipe": "cifar-c"}  # fmt: skip
+           "corruptions": ["fog"], "severities": [1, 2, 3, 4, 5], "pixels": "generated",
+           "recipe": "cifar-c"}  # fmt: skip
     parts: dict[str, Any] = {
         "dataset": {"kind": "folder", "path": folder, "image_size": 32, "image_list": tmp_path / "ids.txt"},
         "corruptions": {"names": ["fog"]},
