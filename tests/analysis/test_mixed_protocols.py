@@ -11,9 +11,14 @@ from installed_script import failmodes
 from synthetic_results import write_synthetic
 from uneven_results import Grid, write_uneven
 
+from failmodes.analysis.charts.registry import draw_from_warehouse
+from failmodes.analysis.charts.style.frame import PAGE
+from failmodes.analysis.evaluations.comparability import mixed_sentence
+from failmodes.analysis.evaluations.selection import select_one
+from failmodes.analysis.judging.compare import compare_named
 from failmodes.analysis.judging.derivation import DERIVATION
-from failmodes.analysis.results.opened_warehouse import Warehouse
 from failmodes.runtime.errors import StudyError
+from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
 BETA = "(select evaluation_id from evaluations join models using (model_id) where model_label = 'Beta')"
@@ -55,35 +60,36 @@ def changed(alike: Path, folder: Path, statements: list[str]) -> Path:
 
 @pytest.mark.parametrize("respect", RESPECTS)
 def test_one_respect_that_differs_is_named_and_can_be_mixed(alike: Path, tmp_path: Path, respect: str) -> None:
-    w = Warehouse(changed(alike, tmp_path, RESPECTS[respect]))
+    path = changed(alike, tmp_path, RESPECTS[respect])
     refused = rf"not comparable.* differ in {respect}: .*--mixed-protocols"
+    mixed = rf"Mixed protocols: these numbers differ in {respect}: "
     with pytest.raises(StudyError, match=refused):
-        w.compare("Alpha", "Beta")
-    with pytest.raises(StudyError, match=refused):
-        w.chart("ranking")
-    with pytest.raises(StudyError, match=refused):
-        w.publish("robustbench", tmp_path / "out.csv")
-    assert not (tmp_path / "out.csv").exists()
-    mixed = re.compile(rf"Mixed protocols: these numbers differ in {respect}: ")
-    assert any(mixed.search(text) for text in w.compare("Alpha", "Beta", mixed_protocols=True).sentences)
+        compare_named("Alpha", "Beta", path)
+    with open_warehouse(path) as con:
+        with pytest.raises(StudyError, match=refused):
+            select_one(con, mixed=False, ranked=True)
+        selection = select_one(con, mixed=True, ranked=True)
+    assert {evaluation.label for evaluation in selection.evaluations} == {"Alpha", "Beta"}
+    assert re.match(mixed, selection.exclusions[0])
+    (differs,) = compare_named("Alpha", "Beta", path, mixed=True).pair.mixed
+    assert re.match(mixed, mixed_sentence([differs]))
 
 
 def test_models_that_differ_in_preprocessing_are_ranked(alike: Path, tmp_path: Path) -> None:
-    other = "update models set preprocessing = 'resize 256', input_mean = [0, 0, 0] where model_label = 'Beta'"
-    w = Warehouse(changed(alike, tmp_path, [other]))
-    assert "Beta" in w.chart("ranking").title
-    assert "Mixed" not in w.chart("ranking").caption
-    assert not w.compare("Alpha", "Beta").comparison.pair.mixed
+    other = "update models set resize_px = 256, crop_px = 224, input_mean = [0, 0, 0] where model_label = 'Beta'"
+    path = changed(alike, tmp_path, [other, "update evaluations set precision = 'float16'"])
+    with open_warehouse(path) as con:
+        assert len(select_one(con, mixed=False, ranked=True).evaluations) == 2
+    assert not compare_named("Alpha", "Beta", path).pair.mixed
 
 
 def test_severities_without_a_shared_one_are_refused(tmp_path: Path) -> None:
     write_uneven(tmp_path / "results", images=60, Alpha=Grid((1, 3)), Beta=Grid((2, 4)))
-    load([tmp_path / "results"], tmp_path / "w.duckdb", derivation=DERIVATION)
-    w = Warehouse(tmp_path / "w.duckdb")
-    for refused in (lambda: w.compare("Alpha", "Beta"), lambda: w.chart("ranking"),
-                    lambda: w.publish("robustbench", tmp_path / "out.csv")):  # fmt: skip
-        with pytest.raises(StudyError, match="not comparable.*severities"):
-            refused()
+    load([tmp_path / "results"], tmp_path / "w.duckdb")
+    with open_warehouse(tmp_path / "w.duckdb") as con, pytest.raises(StudyError, match="not comparable: severities"):
+        select_one(con, ranked=True)
+    with pytest.raises(StudyError, match="not comparable in severities"):
+        compare_named("Alpha", "Beta", tmp_path / "w.duckdb")
 
 
 def test_the_command_names_what_it_mixes(alike: Path, tmp_path: Path) -> None:
@@ -97,5 +103,5 @@ def test_the_command_names_what_it_mixes(alike: Path, tmp_path: Path) -> None:
     assert all(name in str(drawn["title"]) for name in ("Alpha", "Beta"))
     published = failmodes("publish", "w.duckdb", "-o", "out.csv", "--mixed-protocols", folder=tmp_path)
     assert "Mixed protocols" in published.stderr
-    done = failmodes("chart", "curves", "w.duckdb", "--mixed-protocols", folder=tmp_path, expect=2)
-    assert "ranks no models" in done.stderr
+    with pytest.raises(StudyError, match="ranks no models"):
+        draw_from_warehouse(tmp_path / "w.duckdb", "curves", frame=PAGE, mixed=True)

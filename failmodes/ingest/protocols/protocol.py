@@ -14,7 +14,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from failmodes.ingest.study_types import Count, Flag, Name, StrictModel
+from failmodes.ingest.study_types import PRINTABLE, Count, Flag, Name, StrictModel
 from failmodes.runtime.errors import DataError, StorageError, StudyError, listed, shown
 from failmodes.runtime.storage.files import read_text
 
@@ -38,7 +38,8 @@ def _exact(value: object) -> object:
 
 
 Severities = list[Annotated[Decimal, Field(gt=0, le=999, decimal_places=3), BeforeValidator(_exact)]]
-Line = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Text = Annotated[str, Field(max_length=300), PRINTABLE]
+Line = Annotated[str, Field(min_length=1, max_length=300), PRINTABLE]
 
 
 class ImageList(StrictModel):
@@ -79,20 +80,20 @@ class Protocol(StrictModel):
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,59}$")]
     title: Line
     dataset: Name
-    version: str = ""
+    version: Text = ""
     images: Count
     classes: Count
     image_list: ImageList | None = None
     corruptions: list[Line] = []
     severities: Severities = []
     pixels: Pixels = "none"
-    stored_as: str = ""
+    stored_as: Text = ""
     recipe: Literal["cifar-c", "imagenet-c"] | None = None
     restricted: Flag = False
     averaging: Averaging = "mean accuracy"
-    compared_with: str = ""
+    compared_with: Text = ""
     source: Line
-    note: str = ""
+    note: Text = ""
 
     @model_validator(mode="after")
     def _is_complete(self) -> "Protocol":
