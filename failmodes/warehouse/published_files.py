@@ -85,9 +85,12 @@ def read_published_file(path: Path) -> list[PublishedSet]:
         raise DataError(f"{error}: {HINT}") from error
     if path.suffix.lower() == ".json":
         return list(_of_robustbench(path, text))
-    first = next(csv.reader(io.StringIO(text)), [])
-    if {*map(str.strip, first)} >= TIMM_COLUMNS:
-        return [_of_timm(path, text)]
+    try:
+        rows = list(csv.DictReader(io.StringIO(text)))
+    except csv.Error as error:
+        raise DataError(f"{path}: not a CSV: {first_line(error)}; {HINT}") from error
+    if rows and rows[0].keys() >= TIMM_COLUMNS:
+        return [_of_timm(path, rows)]
     published = read_published(path)
     return [published._replace(name=ROBUSTBENCH_FILES.get(path.stem, published.name))]
 
@@ -112,10 +115,9 @@ def _of_robustbench(path: Path, text: str) -> Iterator[PublishedSet]:
             yield PublishedSet(f"RobustBench, {title}", known, (model,))
 
 
-def _of_timm(path: Path, text: str) -> PublishedSet:
+def _of_timm(path: Path, rows: list[dict[str, Any]]) -> PublishedSet:
     models: dict[str, PublishedModel] = {}
-    reader = csv.DictReader(io.StringIO(text))
-    for row in reader:
+    for line, row in enumerate(rows, start=2):
         name = _line(row["model"])
         try:
             top1 = float(row["top1"])
@@ -123,10 +125,8 @@ def _of_timm(path: Path, text: str) -> PublishedSet:
             top1 = -1.0
         if not name or not 0 <= top1 <= 100:
             given: Any = row["top1"]
-            raise DataError(f"{path}, line {reader.line_num}: top1 {shown(given)}: expected percent, 0 to 100; {HINT}")
+            raise DataError(f"{path}, line {line}: top1 {shown(given)}: expected percent, 0 to 100; {HINT}")
         models[name] = PublishedModel(name, {CLEAN_CELL: top1 / 100}, name)
-    if not models:
-        raise DataError(f"{path} has no row: {HINT}")
     return PublishedSet(TIMM_FILES.get(path.stem, _line(path.stem)), "ImageNet", tuple(models.values()))
 
 
