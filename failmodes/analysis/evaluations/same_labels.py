@@ -48,19 +48,19 @@ def distinct_labels(rows: Sequence[Facts]) -> list[str]:
     ]
 
 
-def _of_same_images(rows: Iterable[Row]) -> list[list[Row]]:
-    """Rows grouped by images and corruptions, in their order."""
-    groups: dict[tuple[str, ...], list[Row]] = {}
+def comparable_groups(rows: Iterable[Row]) -> list[list[Row]]:
+    """Rows grouped by `comparable_id`, in their order."""
+    groups: dict[str | None, list[Row]] = {}
     for row in rows:
-        groups.setdefault((row["dataset_id"], row["source_id"], row["subset_id"]), []).append(row)
+        groups.setdefault(row["comparable_id"], []).append(row)
     return list(groups.values())
 
 
 def labels_by_evaluation(rows: Iterable[Row]) -> dict[str, str]:
-    """Full label by evaluation ID, distinct among evaluations of the same images; rows are newest first."""
+    """Full label by evaluation ID, distinct among comparable evaluations; rows are newest first."""
     return {
         row["evaluation_id"]: label
-        for group in _of_same_images(rows)
+        for group in comparable_groups(rows)
         for row, label in zip(group, distinct_labels(group), strict=True)
     }
 

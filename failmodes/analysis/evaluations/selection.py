@@ -10,7 +10,12 @@ import polars as pl
 import polars.selectors as cs
 
 from failmodes.analysis.evaluations.comparability import MIXED_OPTION, differing, have_other_labels, mixed_sentence
-from failmodes.analysis.evaluations.same_labels import distinct_labels, labels_by_evaluation, newest_first
+from failmodes.analysis.evaluations.same_labels import (
+    comparable_groups,
+    distinct_labels,
+    labels_by_evaluation,
+    newest_first,
+)
 from failmodes.analysis.evaluations.shared_cells import CellKey, LeftOut, covered, excluded, shared_cells, uneven
 from failmodes.analysis.render.formatting import format_count, join_names, label_with_extra
 from failmodes.runtime.errors import StudyError, WarehouseError, did_you_mean, printable, shown
@@ -231,10 +236,7 @@ def select(
     ]
     left_out: list[LeftOut] = []
     selections = []
-    comparable: dict[str, list[dict[str, Any]]] = {}
-    for row in chosen:
-        comparable.setdefault(row["comparable_id"], []).append(row)
-    for group in comparable.values():
+    for group in comparable_groups(chosen):
         kept, others = _split(con, group, corruptions)
         left_out += others
         selections += [selection_of(con, kept, corruptions, others)] if kept else []

@@ -14,14 +14,14 @@ FACTS = {
     "resize_px": None, "crop_px": None, "interpolation": None,
     "input_side_px": None, "preprocessing": None, "class_outputs": None, "checkpoint": None,
     "attention_method": "none", "attention_layer": None, "evaluated_at": datetime(2026, 3, 1),
-    "dataset_id": "d", "source_id": "s", "subset_id": "all",
+    "comparable_id": "all",
 }  # fmt: skip
 STORED = [
     StoredEvaluation(FACTS | {"evaluation_id": key} | own, 3)
     for key, own in {
         "aaaa1": {},
         "aaaa2": {"input_mean": [0.5], "input_std": [0.5], "evaluated_at": datetime(2026, 3, 2)},
-        "bbbb1": {"subset_id": "other"},
+        "bbbb1": {"comparable_id": "other"},
         "cccc1": {"model_label": "ViT"},
     }.items()
 ]
