@@ -153,8 +153,12 @@ class Selection:
         """
         differ = self.shared.get("source_kind") == OF_TABLE and not self.shared["paired"]
         others = ", others in each condition" * differ
-        facts = [evaluation.facts for evaluation in self.evaluations] if self.mixed else [self.shared]
-        counts = (f"{format_count(int(of['image_count']), 'image')} of {of['dataset_label']}" for of in facts)
+        every = [evaluation.facts for evaluation in self.evaluations] if self.mixed else []
+        known = [(int(facts["image_count"]), facts["dataset_label"]) for facts in every]
+        counts = (
+            f"{format_count(count, 'image')} of {label}"
+            for count, label in known or [(self.image_count, self.shared["dataset_label"])]
+        )
         return f"{join_names(dict.fromkeys(counts))}{others}{self._where}"
 
     @property
