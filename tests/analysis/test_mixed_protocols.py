@@ -17,6 +17,7 @@ from failmodes.analysis.evaluations.comparability import mixed_sentence
 from failmodes.analysis.evaluations.selection import select_one
 from failmodes.analysis.judging.compare import compare_named
 from failmodes.analysis.judging.derivation import DERIVATION
+from failmodes.analysis.statistics.model_accuracy import model_accuracies
 from failmodes.runtime.errors import StudyError
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
@@ -51,6 +52,7 @@ def alike(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def changed(alike: Path, folder: Path, statements: list[str]) -> Path:
+    folder.mkdir(exist_ok=True)
     path = Path(shutil.copy(alike, folder / "w.duckdb"))
     with duckdb.connect(str(path)) as con:
         for statement in statements:
@@ -81,6 +83,31 @@ def test_models_that_differ_in_preprocessing_are_ranked(alike: Path, tmp_path: P
     with open_warehouse(path) as con:
         assert len(select_one(con, mixed=False, ranked=True).evaluations) == 2
     assert not compare_named("Alpha", "Beta", path).pair.mixed
+
+
+def test_a_ranking_of_two_subsets_is_on_the_images_of_both(tmp_path: Path) -> None:
+    for label, images in (("Alpha", 60), ("Beta", 40)):
+        write_synthetic(tmp_path / label, images=images, models=(label,), corruptions=("fog", "contrast"))
+    load([tmp_path / "Alpha", tmp_path / "Beta"], tmp_path / "w.duckdb", derivation=DERIVATION)
+    of_alpha = f"select dataset_id from evaluations where evaluation_id <> {BETA}"
+    path = changed(tmp_path / "w.duckdb", tmp_path / "one", [f"update evaluations set dataset_id = ({of_alpha})"])
+    drawn = draw_from_warehouse(path, "ranking", frame=PAGE)
+    assert "40 images" in drawn.subtitle
+    with open_warehouse(path) as con:
+        accuracies = model_accuracies(con, select_one(con, ranked=True, on_shared_images=True))
+        with pytest.raises(StudyError, match="differ in images"):
+            select_one(con, ranked=True)
+    with duckdb.connect(str(path)) as con:
+        counted = con.execute(
+            "select model_label, avg(correct::int) filter (severity > 0), avg(correct::int) filter (severity = 0) "
+            "from predictions where image_id < 40 group by all"
+        ).fetchall()
+        con.execute(f"update prediction_facts set image_id = image_id + 50 where evaluation_id = {BETA}")
+    assert {model.label: (known.corrupted.value, known.clean.value) for model, known in accuracies.items()} == {
+        label: pytest.approx(values) for label, *values in counted
+    }
+    with open_warehouse(path) as con, pytest.raises(StudyError, match="differ in images"):
+        select_one(con, ranked=True, on_shared_images=True)
 
 
 def test_severities_without_a_shared_one_are_refused(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def chart(
 
 def _shapes(con: duckdb.DuckDBPyConnection, selection: Selection, *, over_values: bool) -> pl.DataFrame:
     """Stored shapes of curves over severity, or over the values of levels, which are of all images."""
-    of_all = replace(selection, filter="", filtered_count=None)
+    of_all = replace(selection, filter="", kept_count=None)
     shapes = read_for_selection(con, "shapes_over_distortion" if over_values else "shapes", of_all)
     return shapes.filter(axis=VALUE_AXIS) if over_values else shapes
 

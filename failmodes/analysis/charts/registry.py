@@ -195,7 +195,7 @@ def _ranking_options(name: str, mixed: bool) -> dict[str, Any]:
     from failmodes.analysis.evaluations.comparability import MIXED_OPTION
 
     if name == RANKING:
-        return {"mixed": mixed, "ranked": True}
+        return {"mixed": mixed, "ranked": True, "on_shared_images": True}
     if mixed:
         raise StudyError(f"chart {name!r} ranks no models: leave out {MIXED_OPTION}")
     return {}

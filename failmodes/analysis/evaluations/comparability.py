@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 Facts = Mapping[str, Any]  # a row of `evaluation_labels`
 MIXED_OPTION = "--mixed-protocols"
-PIXELS = "source of pixels"
-RANKED = ("images", "labels", "class restriction", PIXELS)  # respects of accuracies of single cells
+IMAGES, PIXELS = "images", "source of pixels"
+RANKED = (IMAGES, "labels", "class restriction", PIXELS)  # respects of accuracies of single cells
 AMONG = {True: "among all outputs", False: "among the dataset's classes"}
 
 
@@ -36,7 +36,7 @@ def _source(facts: Facts) -> object:
 
 RESPECTS = (
     Respect(
-        "images",
+        IMAGES,
         lambda facts: (facts["dataset_id"], facts["subset_id"]),
         lambda facts: f"{format_count(facts['image_count'], 'image')} of {facts['dataset_label']}",
     ),

@@ -9,7 +9,13 @@ import duckdb
 import polars as pl
 import polars.selectors as cs
 
-from failmodes.analysis.evaluations.comparability import MIXED_OPTION, differing, have_other_labels, mixed_sentence
+from failmodes.analysis.evaluations.comparability import (
+    IMAGES,
+    MIXED_OPTION,
+    differing,
+    have_other_labels,
+    mixed_sentence,
+)
 from failmodes.analysis.evaluations.same_labels import (
     comparable_groups,
     distinct_labels,
@@ -25,6 +31,7 @@ from failmodes.warehouse.schema import CLEAN, OF_TABLE, OTHER_GROUP
 LABELS = ("model_label", "model_name")  # labels of an evaluation: its own, and that of all training runs
 TO_EVALUATE = "run `failmodes evaluate`, then `failmodes load`; or in Python, `failmodes.benchmark` does both"
 MIN_ID_CHARACTERS = 4  # of an evaluation ID
+SHARED = "the images that all evaluations have"  # a subset
 
 
 class RunWords(NamedTuple):
@@ -55,7 +62,7 @@ class Selection:
     """Evaluations that are comparable, with the corruptions to consider, in published order.
 
     They share images, labels, class restriction, source of pixels and averaging, as `comparable_id` of
-    `evaluation_labels` says, unless the user mixes them.
+    `evaluation_labels` says, unless the user mixes them, or a ranking is on the images that all of them have.
 
     Attributes:
         evaluations: in their order.
@@ -70,7 +77,8 @@ class Selection:
         uneven: which cells averages leave out, and which models have no average, in sentences.
         mixed: in a ranking of evaluations that are not comparable, the respects in which they differ.
         filter: the images that are considered, as an SQL condition on what is known of them; "" for all.
-        filtered_count: how many these are; None for all.
+        image_ids: in a ranking of evaluations of different subsets, the images that all of them have; None for all.
+        kept_count: images that the filter keeps, or that all evaluations have; None for all.
     """
 
     evaluations: tuple[EvaluationInfo, ...]
@@ -83,7 +91,8 @@ class Selection:
     uneven: tuple[str, ...] = ()
     mixed: tuple[str, ...] = ()
     filter: str = ""
-    filtered_count: int | None = None
+    image_ids: tuple[int, ...] | None = None
+    kept_count: int | None = None
 
     @property
     def ids(self) -> list[str]:
@@ -133,8 +142,8 @@ class Selection:
 
     @property
     def image_count(self) -> int:
-        """Number of images, of those that the filter keeps."""
-        return int(self.shared["image_count"]) if self.filtered_count is None else self.filtered_count
+        """Number of images, of those that are considered."""
+        return int(self.shared["image_count"]) if self.kept_count is None else self.kept_count
 
     @property
     def chance(self) -> float | None:
@@ -179,7 +188,7 @@ class Selection:
         note = facts["note"] or ""
         return [
             facts["dataset_label"] + (f" ({note})" if note and note not in facts["dataset_label"] else ""),
-            f"subset: {facts['subset']}{self._where and f', images{self._where}'}",
+            f"subset: {SHARED if self.image_ids else facts['subset']}{self._where and f', images{self._where}'}",
             *([f"corruptions: {facts['source_label']}"] if self.corruptions else []),
         ]
 
@@ -251,7 +260,12 @@ def select(
 
 
 def select_one(
-    con: duckdb.DuckDBPyConnection, *, mixed: bool | None = None, ranked: bool = False, **filters: Sequence[str]
+    con: duckdb.DuckDBPyConnection,
+    *,
+    mixed: bool | None = None,
+    ranked: bool = False,
+    on_shared_images: bool = False,
+    **filters: Sequence[str],
 ) -> Selection:
     """The one selection that matches the filters (see `select`).
 
@@ -259,6 +273,8 @@ def select_one(
         con: the warehouse.
         mixed: whether evaluations that are not comparable are in it too; None where that is no choice of the user.
         ranked: whether its evaluations will be ranked.
+        on_shared_images: whether evaluations of different subsets of a dataset are one selection of the images that all
+            of them have, if these are at least half of the smallest, as `pair_images` compares two of them.
         filters: see `select`.
 
     Raises:
@@ -268,11 +284,17 @@ def select_one(
     selections = select(con, **filters)
     if len(selections) > 1:
         differ = differing_selections(con, selections)
+        rows = [evaluation.facts for selection in selections for evaluation in selection.evaluations]
+        left_out = tuple(one for selection in selections for one in selection.left_out)
         if mixed:
-            rows = [evaluation.facts for selection in selections for evaluation in selection.evaluations]
-            left_out = tuple(one for selection in selections for one in selection.left_out)
             whole = selection_of(con, rows, filters.get("corruptions", ()), left_out)
             return replace(whole, mixed=tuple(differ))
+        if on_shared_images and (image_ids := _shared_images(con, selections)):
+            whole = selection_of(con, rows, filters.get("corruptions", ()), left_out)
+            counts = {e.label: int(e.facts["image_count"]) for e in whole.evaluations}
+            others = join_names(f"{label} has {count:,}" for label, count in counts.items() if count > len(image_ids))
+            sentence = f"Only the {len(image_ids):,} images that all evaluations have are considered: {others}."
+            return replace(whole, image_ids=image_ids, kept_count=len(image_ids), uneven=(sentence, *whole.uneven))
         groups = "; ".join(
             f"{join_names(s.labels.values())} on {s.images}, {particulars(s)}"
             + (f", evaluated {s.made_at:%Y-%m-%d %H:%M}" if s.made_at else "")
@@ -286,6 +308,20 @@ def select_one(
     if ranked and apart and len(selection.evaluations) == 1:
         raise StudyError(f"not comparable: severities: none is shared: {' '.join(one.sentence for one in apart)}")
     return selection
+
+
+def _shared_images(con: duckdb.DuckDBPyConnection, selections: Sequence[Selection]) -> tuple[int, ...]:
+    """The images that selections have in common which differ only in the subset of one dataset.
+
+    None if they are fewer than half of the smallest subset.
+    """
+    facts = [selection.shared for selection in selections]
+    if len({one["dataset_id"] for one in facts}) > 1 or differing(facts).keys() != {IMAGES}:
+        return ()
+    images = "select distinct image_id from prediction_facts where evaluation_id = ?"
+    of_each = [{int(row[0]) for row in con.execute(images, [selection.ids[0]]).fetchall()} for selection in selections]
+    shared = set.intersection(*of_each)
+    return tuple(sorted(shared)) if 2 * len(shared) >= min(map(len, of_each)) else ()
 
 
 def differing_selections(con: duckdb.DuckDBPyConnection, selections: Sequence[Selection]) -> list[str]:

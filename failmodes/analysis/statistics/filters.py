@@ -130,7 +130,11 @@ def filtered_selection(con: duckdb.DuckDBPyConnection, selection: Selection, con
         return selection
     kept = combine(selection.filter, condition)
     run = filtered_run(con, selection.ids[0], kept)
-    return replace(selection, filter=kept, filtered_count=run.image_count)
+    if selection.image_ids is not None:
+        run = run.of_images(np.array(selection.image_ids))
+        if not run.cells:
+            raise StudyError(f"no image that all evaluations have matches the filter {shown(condition)}")
+    return replace(selection, filter=kept, kept_count=run.image_count)
 
 
 def filtered(model: ModelRows, condition: str) -> ModelRows:

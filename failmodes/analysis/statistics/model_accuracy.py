@@ -6,6 +6,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 import duckdb
+import numpy as np
 import polars as pl
 
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, averaged_severities
@@ -85,15 +86,31 @@ class DropRanking(NamedTuple):
 
 
 @read_once
-def rows_of(con: duckdb.DuckDBPyConnection, model: TrainedModel, condition: str = "") -> ModelRows:
-    """The rows of a model's training runs, on the images that a filter keeps (see `filtered_run`).
+def rows_of(
+    con: duckdb.DuckDBPyConnection,
+    model: TrainedModel,
+    condition: str = "",
+    image_ids: tuple[int, ...] | None = None,
+) -> ModelRows:
+    """The rows of a model's training runs.
+
+    Args:
+        con: the warehouse.
+        model: its training runs.
+        condition: on the images that a filter keeps; see `filtered_run`.
+        image_ids: of these, on these images alone.
 
     Raises:
         WarehouseError: a cell is incomplete, or the clean cell is missing.
     """
     facts = model.runs[0].facts
     runs = tuple(read_run(con, run.evaluation_id) for run in model.runs)
-    return filtered(ModelRows(runs, facts["dataset_id"], facts["source_id"]), condition)
+    rows = filtered(ModelRows(runs, facts["dataset_id"], facts["source_id"]), condition)
+    return (
+        rows
+        if image_ids is None
+        else rows._replace(runs=tuple(run.of_images(np.array(image_ids)) for run in rows.runs))
+    )
 
 
 def severities_of(cells: Iterable[CellKey]) -> dict[str, list[float]]:
@@ -123,7 +140,7 @@ def accuracy_over(metrics: ModelMetrics, terms: Sequence[Term]) -> Measured:
 def accuracy_of(con: duckdb.DuckDBPyConnection, selection: Selection, model: TrainedModel) -> MeanAccuracy:
     """The mean accuracies of a model, with intervals of the stored shapes' level."""
     level = stored_settings(con).interval_level
-    metrics = ModelMetrics(rows_of(con, model, selection.filter))
+    metrics = ModelMetrics(rows_of(con, model, selection.filter, selection.image_ids))
     cells = selection.averaged_cells(metrics.cells)
     known = [corruption for corruption in severities_of(cells) if corruption in selection.corruptions]
 
