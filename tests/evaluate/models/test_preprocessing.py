@@ -175,3 +175,32 @@ def test_inputs_are_the_plain_product_and_sum_byte_for_byte_in_channels_last(
     torch.testing.assert_close(found, values * (1 / (255 * std)) + -mean / std, rtol=0, atol=0)
     assert found.is_contiguous(memory_format=torch.channels_last)
     np.testing.assert_array_equal(images, kept)
+
+
+def named(transform) -> dict[str, object]:
+    """The steps of a composed transform by the names of their classes."""
+    return {type(step).__name__: step for step in transform.transforms}
+
+
+@pytest.mark.parametrize("name", ["resnet10t.c3_in1k", "test_vit.r160_in1k", "efficientnet_b0.ra_in1k"])
+def test_the_resize_and_crop_of_timm_are_those_of_its_transform(name) -> None:
+    timm = pytest.importorskip("timm")
+    from failmodes.evaluate.models.sources.timm import published_preprocessing
+
+    module = timm.create_model(name, pretrained=False)
+    geometry = published_preprocessing(module).geometry
+    steps = named(timm.data.create_transform(**timm.data.resolve_model_data_config(module)))
+    assert geometry == (steps["Resize"].interpolation.value, steps["Resize"].size, steps["CenterCrop"].size[0])
+
+
+def test_the_resize_and_crop_of_open_clip_are_those_of_its_transform() -> None:
+    open_clip = pytest.importorskip("open_clip")
+    from failmodes.evaluate.models.sources.open_clip import published_preprocessing
+
+    model, _, transform = open_clip.create_model_and_transforms("RN50")
+    steps = named(transform)
+    assert published_preprocessing(model.visual).geometry == (
+        steps["Resize"].interpolation.value,
+        steps["Resize"].size,
+        steps["CenterCrop"].size[0],
+    )

@@ -102,7 +102,7 @@ def load(spec: ModelSpec, name: str, class_names: tuple[str, ...]) -> Model:
 
     return zero_shot_model(
         spec, location.architecture, ImageFeatures(visual), encode, class_names, whole=model,
-        preprocessing=_preprocessing(visual), checkpoint=location.checkpoint,
+        preprocessing=published_preprocessing(visual), checkpoint=location.checkpoint,
         text_tower={"text": text_tower},
         settings=code_hash(visual, subject=f"model {spec.label!r}", named_tensors=visual.state_dict(keep_vars=True)),
     )  # fmt: skip
@@ -155,8 +155,12 @@ def _on_hub(location: Location, library: ModuleType) -> tuple[str, Sequence[str]
     return (owner, (file,) if file else WEIGHTS) if owner else None
 
 
-def _preprocessing(visual: Any) -> Preprocessing:
-    """The preprocessing of OpenCLIP's evaluation transform, without its last two steps, ToTensor and Normalize."""
+def published_preprocessing(visual: Any) -> Preprocessing:
+    """The preprocessing of the evaluation transform of OpenCLIP, without its last two steps, ToTensor and Normalize.
+
+    Args:
+        visual: image tower of the model, with `preprocess_cfg`.
+    """
     from torchvision.transforms import Compose, Normalize, PILToTensor, ToTensor
 
     config = dict(visual.preprocess_cfg)
