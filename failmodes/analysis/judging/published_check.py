@@ -93,6 +93,19 @@ class PublishedCheck(NamedTuple):
         return "reproduced" if all(number.is_reproduced for number in self.numbers) else "not reproduced"
 
 
+def published_files(name: str, folder: Path) -> list[Path]:
+    """The files of published accuracies of a name; those of robustbench and timm are downloaded into a folder.
+
+    Raises:
+        DownloadError: they cannot be downloaded; the message says where they are published.
+    """
+    from failmodes.ingest.downloads import PUBLISHED_ACCURACIES, download_dataset
+
+    if name not in PUBLISHED_ACCURACIES:
+        return [Path(name)]
+    return sorted(file for file in download_dataset(name, folder / "published").iterdir() if file.suffix == ".csv")
+
+
 def check_published(
     warehouse: Path, files: Sequence[Path], *, models: Sequence[str] = (), row: str | None = None
 ) -> list[PublishedCheck]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from failmodes.analysis.judging.claims import ClaimsResult
     from failmodes.analysis.judging.findings.collection import Findings
     from failmodes.analysis.results.comparison import ComparisonResult
+    from failmodes.analysis.results.published_checks import PublishedChecks
     from failmodes.analysis.results.shown_images import ImageSheet
     from failmodes.analysis.results.slices import SlicesResult
 MAX_LISTED = 6  # names of models or corruptions in the description of a warehouse
@@ -421,6 +422,34 @@ class Warehouse:
             metrics=named_metrics(metrics), filter=filter, mixed=mixed_protocols,
         )  # fmt: skip
         return ComparisonResult(comparison)
+
+    def check(
+        self,
+        published: "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]",
+        *,
+        model: str | Sequence[str] | None = None,
+        row: str | None = None,
+    ) -> "PublishedChecks":
+        """Compare models with their published rows, cell by cell, and name the protocol of each, as `failmodes check`.
+
+        Args:
+            published: files of published accuracies: RobustBench's CSV or JSON, timm's results-*.csv; or "robustbench"
+                or "timm", which are downloaded.
+            model: only these models, by label.
+            row: the published row. Default: the one with the label, architecture or checkpoint of the model.
+
+        Raises:
+            StudyError: a file or model does not exist, or no model has a row.
+            DataError: a file is damaged.
+            DownloadError: the files cannot be downloaded.
+            WarehouseError: the warehouse cannot be read, or an evaluation is incomplete.
+        """
+        from failmodes.analysis.judging.published_check import check_published, published_files
+        from failmodes.analysis.results.published_checks import PublishedChecks
+
+        names = [published] if isinstance(published, str | os.PathLike) else published
+        files = [file for name in names for file in published_files(os.fspath(name), self._path.parent)]
+        return PublishedChecks(check_published(self._path, files, models=_names(model), row=row))
 
     def report(
         self,

@@ -12,6 +12,7 @@ import pytest
 from installed_script import failmodes
 from synthetic_results import write_synthetic
 
+from failmodes import open as open_results
 from failmodes.analysis.judging.published_check import check_published, mean_errors, mean_ratio, published_alexnet
 from failmodes.ingest.protocols.protocol import published_protocols
 from failmodes.runtime.errors import DataError, StudyError
@@ -81,6 +82,9 @@ def test_another_number_is_not_reproduced_and_another_protocol_is_not_compared(w
     done = failmodes("check", "w.duckdb", "--published", "cifar10-c.csv", folder=tmp_path, expect=1)
     assert "Alpha does not reproduce alpha" in done.stdout
     assert "75 of 76" in done.stdout
+    checks = open_results(path).check(tmp_path / "cifar10-c.csv", model="Alpha")
+    assert checks.to_text().split() == done.stdout.split()
+    assert [number.name for number in checks[0].numbers if not number.is_reproduced] == ["clean"]
     with duckdb.connect(str(path)) as con:
         con.execute("update evaluations set deviations = ['images: 40 instead of 10,000']")
     command = ("check", "w.duckdb", "--published", "cifar10-c.csv", "--format", "json")
