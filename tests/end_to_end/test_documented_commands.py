@@ -20,7 +20,14 @@ import failmodes
 from failmodes.cli import app
 
 README = ROOT / "README.md"
-RUN_ELSEWHERE = ("api-models.md", "decisions.md", "importing.md", "people.md", "soundness.md")  # or no commands in them
+RUN_ELSEWHERE = (
+    "api-models.md",
+    "decisions.md",
+    "importing.md",
+    "people.md",
+    "slices.md",
+    "soundness.md",
+)  # or no commands in them
 PAGES = [README, *(path for path in sorted((ROOT / "docs").rglob("*.md")) if path.name not in RUN_ELSEWHERE)]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 SHELL = ("", "bash", "console", "yaml")
@@ -117,7 +124,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     failmodes.benchmark(
         models, images, labels, to=folder / "runs/mine", class_names=names, progress=False,
         corruptions=["fog", "contrast", "snow"], severities=[1, 3, 5],
-        options=failmodes.Options(dataset_label="CIFAR-10"),
+        options=failmodes.Options(dataset_label="CIFAR-10"), metadata={"camera": ["A", "B"] * (len(images) // 2)},
     )  # fmt: skip
     for kind, content in blocks(ROOT / "docs" / WITH_FILES):
         if named := NAMED.match(content) if kind in ("python", "toml") else None:

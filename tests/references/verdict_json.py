@@ -78,6 +78,7 @@ class PairingJson(Strict):
     kind: Literal["same", "common", "different"]
     image_count: int
     note: str
+    shares_images: bool
 
 
 class HeadJson(Strict):
@@ -117,6 +118,7 @@ class CompareJson(HeadJson):
     averaged: list[str]
     missing_cells: list[CellJson]
     filter: dict[str, Any] | None
+    mixed: list[str]
     is_about_training: bool
     distinct_count: int
     has_verdict: bool

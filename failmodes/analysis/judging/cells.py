@@ -12,7 +12,7 @@ from failmodes.analysis.evaluations.selection import EvaluationInfo, averaged_se
 from failmodes.analysis.render.formatting import format_count
 from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.analysis.statistics.filters import all_but, filtered, filtered_images
-from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, ModelRows, read_run
+from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, ModelRows, RunRows, read_run
 from failmodes.analysis.statistics.shifts import classes_note
 from failmodes.ingest.corruptions.catalog import ALIASES, CORRUPTIONS, registered
 from failmodes.ingest.statements import (
@@ -280,14 +280,16 @@ def models_under(
     """
     if not isinstance(statement, UnderShift):
         measured = _on_filtered(models, statement, place)
-        run = models.candidate.runs[0]
-        note = ""
-        if statement.filter is not None and run.con is not None:
-            note = filtered_images(run.con, run.evaluation_id, statement.filter).counts
+        note = "" if statement.filter is None else _kept_of(models.candidate.runs[0], statement.filter)
         baseline_cells = measured.baseline and measured.baseline.cells
         return measured, EvaluatedCells(measured.candidate.cells, baseline_cells, extras, note=note)
     assert candidate is not None, "a statement about a shift requires a warehouse"
     return _under_shift(statement, models, candidate, baseline, place)
+
+
+def _kept_of(run: RunRows, condition: str) -> str:
+    """How many images of an evaluation a filter keeps, in words; empty without a warehouse."""
+    return "" if run.con is None else filtered_images(run.con, run.evaluation_id, condition).counts
 
 
 def _under_shift(
