@@ -288,7 +288,7 @@ def models_under(
 
 
 def _kept_of(run: RunRows, condition: str) -> str:
-    """How many images of an evaluation a filter keeps, in words; empty without a warehouse."""
+    """How many images match a filter, in words; empty without a warehouse."""
     return "" if run.con is None else filtered_images(run.con, run.evaluation_id, condition).counts
 
 
