@@ -3,7 +3,7 @@
 A warehouse holds those of all datasets; an image of a dataset without a column has null there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import duckdb
 import pyarrow as pa
@@ -30,14 +30,16 @@ def add_metadata_columns(con: duckdb.DuckDBPyConnection, metadata: Mapping[str, 
             f"the datasets have {count:,} columns of metadata, at most {MAX_METADATA_COLUMNS} fit into a warehouse: "
             f"load them into several, or {CHOOSE_COLUMNS}"
         )
+    changes = []
     for name, kind in metadata.items():
         former, former_kind = stored.get(name.lower(), (name, None))
         column = sql_identifier(former)
         if former_kind is None:
-            con.execute(f"alter table {IMAGES.name} add column {column} {duckdb_type(kind)}")
-            con.execute(f"comment on column {IMAGES.name}.{column} is {sql_literal(METADATA)}")
+            changes.append(f"alter table {IMAGES.name} add column {column} {duckdb_type(kind)}")
+            changes.append(f"comment on column {IMAGES.name}.{column} is {sql_literal(METADATA)}")
         elif former_kind != (common := common_type([former_kind, kind])):
-            con.execute(f"alter table {IMAGES.name} alter column {column} set data type {duckdb_type(common)}")
+            changes.append(f"alter table {IMAGES.name} alter column {column} set data type {duckdb_type(common)}")
+    _change(con, changes)
 
 
 def insert_images(con: duckdb.DuckDBPyConnection, rows: pa.Table) -> None:
@@ -55,9 +57,21 @@ def drop_empty_metadata(con: duckdb.DuckDBPyConnection) -> None:
     names = [sql_identifier(name) for name in metadata_columns(_columns(con))]
     if names:
         counts = fetch_first(con, f"select {', '.join(f'count({name})' for name in names)} from {IMAGES.name}") or ()
-        for name, count in zip(names, counts, strict=True):
-            if not count:
-                con.execute(f"alter table {IMAGES.name} drop column {name}")
+        empty = [name for name, count in zip(names, counts, strict=True) if not count]
+        _change(con, [f"alter table {IMAGES.name} drop column {name}" for name in empty])
+
+
+def _change(con: duckdb.DuckDBPyConnection, statements: Sequence[str]) -> None:
+    """Run statements that alter `images`, in a transaction of their own.
+
+    DuckDB 1.4 does not commit a table that was altered after rows of it were deleted. The file does not yet take the
+    place of the warehouse, so that a part of a load may be committed.
+    """
+    if statements:
+        con.commit()
+        con.begin()
+        for statement in statements:
+            con.execute(statement)
 
 
 def _columns(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
