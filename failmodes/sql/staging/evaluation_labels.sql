@@ -22,7 +22,7 @@ select
     md5(
         concat_ws(
             '/', evaluations.dataset_id, evaluations.subset_id, evaluations.source_id, evaluations.averaging,
-            if(models.class_protocol = 'all', 'all outputs', 'classes')
+            case when models.class_protocol = 'all' then 'all outputs' else 'classes' end
         )
     ) as comparable_id, -- hash of images, labels, pixels, averaging and class restriction: evaluations that share it
     -- are ranked together, averaged over the severities that all of them have
