@@ -7,14 +7,14 @@ from typing import Any, Literal, NamedTuple
 import duckdb
 
 from failmodes.analysis.evaluations.comparability import protocol_titled, protocol_words, unlike_published
-from failmodes.analysis.evaluations.selection import EvaluationInfo
+from failmodes.analysis.evaluations.selection import TO_EVALUATE, EvaluationInfo
 from failmodes.analysis.evaluations.trained_models import TrainedModel
 from failmodes.analysis.statistics.difference import ModelMetrics, Term
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import accuracy_over, mean_corrupted, rows_of
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey
 from failmodes.ingest.protocols.protocol import Protocol, published_protocols
-from failmodes.runtime.errors import StudyError, did_you_mean, shown
+from failmodes.runtime.errors import StudyError, WarehouseError, did_you_mean, shown
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.published_files import ACCURACY, MCE, read_published_file
 from failmodes.warehouse.published_layout import PublishedModel, PublishedSet
@@ -123,7 +123,7 @@ def check_published(
     Raises:
         StudyError: a file does not exist, or no model has a row.
         DataError: a file is damaged.
-        WarehouseError: the warehouse cannot be read.
+        WarehouseError: the warehouse cannot be read, or has no evaluations.
     """
     sets = [published for file in files for published in read_published_file(file)]
     with open_warehouse(warehouse, NEEDED) as con:
@@ -131,6 +131,8 @@ def check_published(
             EvaluationInfo(facts["evaluation_id"], str(facts["model_label"]), facts)
             for facts in con.sql(_FACTS).pl().rows(named=True)
         ]
+        if not every:
+            raise WarehouseError(f"the warehouse has no evaluations: {TO_EVALUATE}")
         labels = {evaluation.label for evaluation in every}
         for name in models:
             if name not in labels:

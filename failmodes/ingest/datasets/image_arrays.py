@@ -4,6 +4,7 @@ Each has the shape (N, H, W, 3), and is read by slices or by arrays of whole num
 """
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from failmodes.runtime.storage.files import reason_of
 Pixels = NDArray[np.uint8]
 
 
-class ImageRows:
+class ImageRows(ABC):
     """Images (N, H, W, 3) uint8 of which rows are read when they are asked for.
 
     Attributes:
@@ -43,9 +44,9 @@ class ImageRows:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:], dtype)
 
+    @abstractmethod
     def read(self, places: NDArray[np.int64]) -> Pixels:
         """The images at these positions (M,), in this order: (M, H, W, 3)."""
-        raise NotImplementedError
 
 
 class StoredImages(ImageRows):

@@ -93,6 +93,16 @@ def test_another_number_is_not_reproduced_and_another_protocol_is_not_compared(w
     assert (checked["outcome"], checked["differences"]) == ("not comparable", ["images: 40 instead of 10,000"])
 
 
+def test_a_warehouse_without_evaluations_is_refused_in_one_line(whole: Path, tmp_path: Path) -> None:
+    path, accuracies = miniature(whole, tmp_path, "cifar10-c")
+    write_published(tmp_path / "cifar10-c.csv", [PublishedModel("alpha", accuracies)])
+    with duckdb.connect(str(path)) as con:
+        con.execute("delete from evaluations")
+    done = failmodes("check", "w.duckdb", "--published", "cifar10-c.csv", folder=tmp_path, expect=2)
+    assert "has no evaluations" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_the_formats_of_robustbench_and_timm(whole: Path, tmp_path: Path) -> None:
     path, accuracies = miniature(whole, tmp_path, "robustbench-imagenet-c")
     mean = np.mean([value for (name, _), value in accuracies.items() if name != "none"])
