@@ -13,7 +13,7 @@ from failmodes.ingest.datasets.encoded_images import EncodedImages
 from failmodes.ingest.datasets.labeled_images import LabeledImages
 from failmodes.ingest.datasets.labels import classes_of
 from failmodes.ingest.datasets.layout import Request
-from failmodes.ingest.datasets.metadata import typed_metadata
+from failmodes.ingest.datasets.metadata import is_text, typed_metadata
 from failmodes.runtime.errors import DataError, listed, printable
 
 
@@ -161,9 +161,7 @@ def _classes(
             return tuple(names), labels
         check_labels(labels, MAX_CLASSES, column)
         return tuple(map(str, range(int(labels.max()) + 1))), labels
-    if not (
-        pa.types.is_string(values.type) or pa.types.is_large_string(values.type) or pa.types.is_string_view(values.type)
-    ):
+    if not is_text(values.type):
         raise DataError(f"{column} holds {printable(str(values.type), 100)}: expected names or whole numbers")
     class_names, indices = classes_of(pl.Series(pl.from_arrow(values)), location)
     return class_names, indices.to_numpy().astype(np.int64)

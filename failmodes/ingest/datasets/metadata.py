@@ -96,6 +96,11 @@ def metadata_types(metadata: Mapping[str, pa.Array]) -> dict[str, str]:
     return {name: kind for name, kind in types.items() if kind is not None}
 
 
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column holds text."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
 def _typed(name: str, values: Any, location: object, fix: str) -> pa.Array:
     """One column as metadata."""
     array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
@@ -136,7 +141,7 @@ def _of_metadata_type(array: pa.Array) -> pa.Array | None:
         return days if is_midnight is not False else _without_empty(array.cast(pa.string()))
     if types.is_date(kind):
         return array.cast(pa.date32())
-    if types.is_null(kind) or types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+    if types.is_null(kind) or is_text(kind):
         return _without_empty(array.cast(pa.string()))
     return None
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from failmodes.ingest.data_files import check_memory, data_errors
+from failmodes.ingest.datasets.metadata import is_text
 from failmodes.runtime.errors import DataError, printable
 from failmodes.runtime.storage.files import check_regular
 
@@ -211,11 +212,6 @@ def _is_image_type(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         return any(field.name == BYTES and _is_image_type(field.type) for field in kind)
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Whether a column holds text."""
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _check_same_types(schema: pa.Schema, first: pa.Schema, path: Path, first_path: Path) -> None:
