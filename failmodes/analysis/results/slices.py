@@ -142,6 +142,7 @@ def pictures_of_slices(path: Path, rows: Sequence[SliceRow], *, open_study: "Ope
             first_rows.setdefault((row.evaluation_id, row.slice), row)
     if not first_rows:
         raise StudyError("no slice is under a corruption: there are no images to show along severity")
+    has_models = len({row.model_label for row in rows}) > 1
     sheets = []
     titles: list[str] = []
     for row in list(first_rows.values())[:MAX_PICTURED]:
@@ -153,7 +154,8 @@ def pictures_of_slices(path: Path, rows: Sequence[SliceRow], *, open_study: "Ope
         )  # fmt: skip
         sheets.append(found)
         doubt = "" if row.verdict == "supported" else f"{row.verdict}: "
-        titles += [f"{doubt}{row.slice}"] * len(found.rows)
+        model = f"{row.model_label}: " if has_models else ""
+        titles += [f"{model}{doubt}{row.slice}"] * len(found.rows)
     first = sheets[0]
     return first._replace(
         rows=[row for sheet in sheets for row in sheet.rows],
