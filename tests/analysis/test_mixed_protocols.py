@@ -17,6 +17,7 @@ from failmodes.analysis.evaluations.comparability import mixed_sentence
 from failmodes.analysis.evaluations.selection import select_one
 from failmodes.analysis.judging.compare import compare_named
 from failmodes.analysis.judging.derivation import DERIVATION
+from failmodes.analysis.judging.gate import run_gate
 from failmodes.analysis.statistics.model_accuracy import model_accuracies
 from failmodes.runtime.errors import StudyError
 from failmodes.warehouse.database.connection import open_warehouse
@@ -67,6 +68,9 @@ def test_one_respect_that_differs_is_named_and_can_be_mixed(alike: Path, tmp_pat
     mixed = rf"Mixed protocols: these numbers differ in {respect}: "
     with pytest.raises(StudyError, match=refused):
         compare_named("Alpha", "Beta", path)
+    rules = {"gate": {"rules": [{"metric": "accuracy", "relation": "worse_by_at_most", "limit": 0.1}]}}
+    with pytest.raises(StudyError, match=f"not comparable with the baseline Alpha.* differ in {respect}: "):
+        run_gate(rules, path, candidate="Beta", baseline="Alpha")
     with open_warehouse(path) as con:
         with pytest.raises(StudyError, match=refused):
             select_one(con, mixed=False, ranked=True)

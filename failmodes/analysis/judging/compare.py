@@ -11,13 +11,20 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.analysis.evaluations.comparability import MIXED_OPTION, differing, have_other_labels
+from failmodes.analysis.evaluations.comparability import MIXED_OPTION
 from failmodes.analysis.evaluations.selection import averaged_severities, corruption_labels
 from failmodes.analysis.judging.judge import DEFAULT_SCORE, Correction, Question, Value, Verdict, judge, worst_of
 from failmodes.analysis.statistics.difference import Compared, ModelMetrics, Term, mean_of
 from failmodes.analysis.statistics.estimate import Estimate, Word
 from failmodes.analysis.statistics.filters import FilteredImages, filtered_images
-from failmodes.analysis.statistics.opened_models import SEPARATOR, SUFFIX, DescribedModel, OpenedModel, open_models
+from failmodes.analysis.statistics.opened_models import (
+    SEPARATOR,
+    SUFFIX,
+    DescribedModel,
+    OpenedModel,
+    differing_models,
+    open_models,
+)
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, ImagePairing, ModelRows, RunRows
 from failmodes.analysis.statistics.shares import exact_mcnemar
 from failmodes.ingest.statements import CellModelDifference
@@ -373,7 +380,7 @@ def compare_models(
     if a.path.resolve() == b.path.resolve() and set(a.selection.ids) & set(b.selection.ids):
         raise StudyError(f"both models are {a.label}: name two different models")
     models = ModelMetrics(b.rows(), a.rows(), metrics=known_metrics(metrics))
-    differ = _differing(a, b, models.pairing)
+    differ = differing_models(a, b, models.pairing)
     if differ and not mixed:
         raise StudyError(
             f"{a.label} and {b.label} are not comparable: they differ in {'; '.join(differ)}: evaluate both alike, or "
@@ -398,18 +405,6 @@ def compare_models(
         *comparing.by_class(),
     ]
     return Comparison(pair, level, margin, tuple(verdicts), lost, gained)
-
-
-def _differing(a: OpenedModel, b: OpenedModel, pairing: ImagePairing) -> tuple[str, ...]:
-    """The respects in which two models are not comparable; images only if none is shared."""
-    facts = (a.selection.shared, b.selection.shared)
-    found = differing(facts)
-    datasets = (facts[0]["dataset_id"], facts[1]["dataset_id"])
-    if datasets[0] == datasets[1] and pairing.shares_images:
-        found.pop("images", None)
-    elif have_other_labels(a.con, b.con, datasets):
-        found = found | {"images": "labels: the same images have other labels"}
-    return tuple(found.values())
 
 
 def _with_distinct_labels(a: OpenedModel, b: OpenedModel) -> tuple[DescribedModel, DescribedModel]:

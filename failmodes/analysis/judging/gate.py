@@ -37,6 +37,7 @@ from failmodes.analysis.statistics.opened_models import (
     SUFFIX,
     DescribedModel,
     OpenedModel,
+    differing_models,
     duplicates_notes,
     open_models,
 )
@@ -221,8 +222,8 @@ def run_gate(
         metrics: functions that rules may use, in addition to those of the files of the rules or the study.
 
     Raises:
-        StudyError: the file does not exist, the rules or another argument are invalid, or a warehouse has no such
-            model, or several.
+        StudyError: the file does not exist, the rules or another argument are invalid, candidate and baseline are not
+            comparable, or a warehouse has no such model, or several.
         WarehouseError: a warehouse cannot be read.
     """
     if inconclusive not in ("stop", "pass"):
@@ -235,6 +236,11 @@ def run_gate(
     against = baseline or _anchored(gate.baseline, folder)
     with open_models([judged, *filter(None, [against])], path) as opened:
         models = ModelMetrics(*(model.rows() for model in opened), metrics=known_metrics(user_defined))
+        if against and (differ := differing_models(opened[1], opened[0], models.pairing)):
+            raise StudyError(
+                f"{opened[0].label} is not comparable with the baseline {opened[1].label}: they differ in "
+                f"{'; '.join(differ)}: evaluate both alike"
+            )
         return GateResult(
             origin,
             opened[0].described,

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import duckdb
 
+from failmodes.analysis.evaluations.comparability import differing, have_other_labels
 from failmodes.analysis.evaluations.selection import RUNS_OF_TABLES, Selection, selection_of, words_of_runs
 from failmodes.analysis.evaluations.trained_models import TrainedModel, named_model, trained_models
 from failmodes.analysis.statistics.filters import filtered_run, filtered_selection
 from failmodes.analysis.statistics.model_accuracy import rows_of
-from failmodes.analysis.statistics.run_rows import ModelRows, duplicate_images
+from failmodes.analysis.statistics.run_rows import ImagePairing, ModelRows, duplicate_images
 from failmodes.runtime.errors import StudyError
 from failmodes.runtime.storage.locations import find_warehouse
 from failmodes.warehouse.database.checks import RELATED, refuse_broken_relations
@@ -186,3 +187,15 @@ def _models(con: duckdb.DuckDBPyConnection, path: Path) -> list[OpenedModel]:
         evaluations = selection_of(con, group.to_dicts()).evaluations
         models += [opened_model(con, path, model) for model in trained_models(evaluations)]
     return models
+
+
+def differing_models(a: OpenedModel, b: OpenedModel, pairing: ImagePairing) -> tuple[str, ...]:
+    """The respects in which two models are not comparable; images only if none is shared."""
+    facts = (a.selection.shared, b.selection.shared)
+    found = differing(facts)
+    datasets = (facts[0]["dataset_id"], facts[1]["dataset_id"])
+    if datasets[0] == datasets[1] and pairing.shares_images:
+        found.pop("images", None)
+    elif have_other_labels(a.con, b.con, datasets):
+        found = found | {"images": "labels: the same images have other labels"}
+    return tuple(found.values())
