@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Arrow's names of types; Arrow is not imported here: that takes longer than a short query.
 text, flag, binary, date = "string", "bool", "binary", "date32"
 int16, int32, int64, half, real, double = "int16", "int32", "int64", "halffloat", "float32", "float64"
-moment = "timestamp[s, UTC]"
+moment = "timestamp[s]"  # UTC; with a time zone, DuckDB would need pytz in Python and an extension in a browser
 SEVERITY = "decimal128(6, 3)"
 SEVERITY_DIGITS = 6, 3  # of `SEVERITY`: in all, and after the point
 MAX_SEVERITY = 999  # the rank of a level, stored in three digits before the point
@@ -35,8 +35,13 @@ _NOTES = frozenset({
 
 
 def now_utc() -> datetime:
-    """The current time as a `moment`: in UTC, to the second."""
+    """The current time in UTC, to the second."""
     return datetime.now(UTC).replace(microsecond=0)
+
+
+def as_moment(time: datetime) -> datetime:
+    """A time as a column of moments stores it: in UTC, without a time zone."""
+    return time.astimezone(UTC).replace(tzinfo=None)
 
 
 def list_of(kind: str) -> str:
@@ -92,11 +97,10 @@ def arrow_type(kind: str) -> "pa.DataType":
 
     if kind.startswith("list<"):
         return pa.list_(arrow_type(kind.removeprefix("list<").removesuffix(">")))
-    special = {SEVERITY: pa.decimal128(*SEVERITY_DIGITS), moment: pa.timestamp("s", tz="UTC")}
-    return special.get(kind) or pa.type_for_alias(kind)
+    return pa.decimal128(*SEVERITY_DIGITS) if kind == SEVERITY else pa.type_for_alias(kind)
 
 
-SCHEMA_VERSION = "8"
+SCHEMA_VERSION = "9"
 SHOWN_LETTERS = 20  # of an invalid version
 
 

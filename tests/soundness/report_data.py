@@ -7,7 +7,7 @@ accuracy is exact and confidence, never below .1, is exactly the chance of being
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -31,7 +31,7 @@ from failmodes.warehouse.database_schema import LOADED_DIMENSIONS, SHARDS
 OF_IMAGE, OF_MODEL = 0.7, 0.3
 ADDED = np.array([0.0, 0.1, 0.15, 0.2, 0.25, 0.3])
 ADDED_OF_CORRUPTION, ADDED_OF_BOTH, ADDED_OF_CELL = 0.5, 0.3, 0.2
-MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+MOMENT = datetime(2026, 1, 1)  # UTC
 CELLS = [(schema.CLEAN, 0), *((name, severity) for name in CORRUPTIONS for severity in SEVERITIES[1:])]
 
 
@@ -186,7 +186,7 @@ def _dimensions(images: int) -> dict[schema.Table, list[dict[str, Any]]]:
         SHARDS: [
             {"table_name": schema.PREDICTION_FACTS.name, "evaluation_id": model, "corruption": name,
              "severity": Decimal(severity), "row_count": images, "content_hash": f"{model} {name} {severity}",
-             "path": "", "created_at": MOMENT}
+             "path": "", "created_utc": MOMENT}
             for model in MODELS for name, severity in CELLS
         ],
     }  # fmt: skip

@@ -487,8 +487,7 @@ def _in_order(con: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]]) -> lis
     """Rows of `evaluation_labels` with `evaluated_at`, `model_place` and `is_baseline`, in the order of the models."""
     made = dict(
         con.execute(
-            "select evaluation_id, max(created_at) at time zone 'UTC' from shards where evaluation_id = any(?) "
-            "group by evaluation_id",
+            "select evaluation_id, max(created_utc) from shards where evaluation_id = any(?) group by evaluation_id",
             [[row["evaluation_id"] for row in rows]],
         ).fetchall()
     )
@@ -511,7 +510,7 @@ def _model_places(con: duckdb.DuckDBPyConnection) -> dict[str | None, tuple[int,
     rows = con.execute(
         "select model_name, coalesce(bool_or(is_baseline), false) as baseline from evaluation_labels "
         "left join stated_models using (model_label) left join shards using (evaluation_id) group by model_name "
-        "order by baseline desc, min(position) nulls last, min(created_at), model_name"
+        "order by baseline desc, min(position) nulls last, min(created_utc), model_name"
     ).fetchall()
     count = sum(is_baseline for _, is_baseline in rows)
     return {name: (max(0, place - count + 1), baseline) for place, (name, baseline) in enumerate(rows)}

@@ -42,7 +42,7 @@ inner join evaluations as own
     on shifts.dataset_id = own.dataset_id and shifted.model_id = own.model_id and shifted.precision = own.precision
 inner join shards on shifts.evaluation_id = shards.evaluation_id and shards.table_name = 'prediction_facts'
 where own.evaluation_id = $1 and shifts.shift = $2
-order by shifts.clean_evaluation_id = $1 desc, shards.created_at desc, shifts.evaluation_id
+order by shifts.clean_evaluation_id = $1 desc, shards.created_utc desc, shifts.evaluation_id
 limit 1
 """
 

@@ -132,7 +132,7 @@ def _description(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[s
     """Name, description, version, dates and keywords."""
     created, updated, version = fetch_first(
         con,
-        "select created_at at time zone 'UTC', updated_at at time zone 'UTC', schema_version from warehouse_info",
+        "select created_utc, updated_utc, schema_version from warehouse_info",
     ) or (None, None, "")
     models = join_names(printable(label) for label in selection.labels.values())
     dataset = printable(selection.shared["dataset_label"])

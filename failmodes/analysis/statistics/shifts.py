@@ -20,7 +20,7 @@ inner join shards on accuracy_by_shift.evaluation_id = shards.evaluation_id and 
 where own.evaluation_id = any($1)
 qualify row_number() over (
     partition by shift, own_evaluation_id
-    order by (clean_evaluation_id = own_evaluation_id) desc, shards.created_at desc, accuracy_by_shift.evaluation_id
+    order by (clean_evaluation_id = own_evaluation_id) desc, shards.created_utc desc, accuracy_by_shift.evaluation_id
 ) = 1
 order by shift_order, shift
 """

@@ -13,7 +13,7 @@ select
     sum(shards.row_count)::bigint as row_count,
     sum(shards.elapsed_s) as elapsed_s,
     median(shards.images_per_s) as median_images_per_s,
-    max(shards.created_at) as latest_at
+    max(shards.created_utc) as latest_utc
 from shards
 inner join evaluation_labels on shards.evaluation_id = evaluation_labels.evaluation_id
 where

@@ -69,7 +69,7 @@ _TYPES = {
     "float32": ("float", "FLOAT|DOUBLE"),
     "float64": ("double", "FLOAT|DOUBLE"),
     "date32": ("date", "DATE"),
-    "timestamp[s, UTC]": ("timestamptz", "TIMESTAMP WITH TIME ZONE|TIMESTAMP(_S|_MS|_NS)?"),
+    moment: ("timestamp", "TIMESTAMP(_S|_MS|_NS)?"),
     SEVERITY: (SEVERITY.replace("decimal128", "decimal"), r"DECIMAL\(\d+,\d+\)"),
 }
 
@@ -371,7 +371,7 @@ def duckdb_type(kind: str) -> str:
 
 def stored_type(kind: str) -> str:
     """The type of a column that this program created, as DuckDB names it in a file."""
-    return duckdb_type(kind).replace("timestamptz", "timestamp with time zone").replace(", ", ",").upper()
+    return duckdb_type(kind).replace(", ", ",").upper()
 
 
 def _changed(path: Path, what: str) -> WarehouseError:

@@ -55,6 +55,7 @@ from failmodes.warehouse.schema import (
     PREDICTION_FACTS,
     THUMBNAILS,
     Table,
+    as_moment,
 )
 from failmodes.warehouse.shards.format import FACTS_KEPT
 from failmodes.warehouse.shards.inventory import (
@@ -343,7 +344,7 @@ def _shard_row(file: ResultsFile) -> dict[str, Any]:
         "row_count": file.row_count,
         "content_hash": file.content_hash,
         "path": "/".join(file.path.parts[len(file.output.parts) :]),
-        "created_at": datetime.fromisoformat(facts["created_at"]),
+        "created_utc": as_moment(datetime.fromisoformat(facts["created_at"])),
         **{name: facts.get(name) for name in FACTS_KEPT},
         "versions": None if versions is None else json.dumps(versions, sort_keys=True),
     }

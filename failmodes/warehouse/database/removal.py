@@ -7,6 +7,7 @@ next load would restore them. An evaluation's own row is the last of its files: 
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +45,7 @@ from failmodes.warehouse.schema import (
     SHIFTS,
     SOURCES,
     Table,
+    as_moment,
 )
 from failmodes.warehouse.shards.format import RESULTS_FOLDER, dimension_path, list_results_files, read_footer
 from failmodes.warehouse.shards.inventory import has_results, read_rows
@@ -62,7 +64,7 @@ from evaluation_labels
 left join (
     select
         evaluation_id,
-        max(created_at) at time zone 'UTC' as evaluated_at,
+        max(created_utc) as evaluated_at,
         count(*) filter (table_name = 'prediction_facts') as cell_count
     from shards
     group by evaluation_id
@@ -211,8 +213,9 @@ def _of_results(results: StorePath) -> dict[str, StoredEvaluation]:
         files = {key: _files_of(results, key) for key in keys}
         for key in keys:
             for path in (path for table, path in files[key] if table is PREDICTION_FACTS):
-                row = [PREDICTION_FACTS.name, key, read_footer(path)["facts"]["created_at"]]
-                con.execute("insert into shards (table_name, evaluation_id, created_at) values (?, ?, ?)", row)
+                created = datetime.fromisoformat(read_footer(path)["facts"]["created_at"])
+                row = [PREDICTION_FACTS.name, key, as_moment(created)]
+                con.execute("insert into shards (table_name, evaluation_id, created_utc) values (?, ?, ?)", row)
         return {
             key: stored._replace(
                 file_count=len(files[key]), size_bytes=sum(size_of(path) for _, path in files[key]), in_results=True

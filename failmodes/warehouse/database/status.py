@@ -60,7 +60,7 @@ select
     count(*) filter (where shards.table_name = 'attention') as attention_cell_count,
     labels.image_count,
     (labels.image_count - coalesce(copies.copy_count, 0))::integer as distinct_image_count,
-    max(shards.created_at) at time zone 'UTC' as latest_at
+    max(shards.created_utc) as latest_at
 from evaluation_labels as labels
 left join shards on labels.evaluation_id = shards.evaluation_id
 left join copies on labels.dataset_id = copies.dataset_id and labels.subset_id = copies.subset_id
@@ -102,7 +102,7 @@ def warehouse_status(path: Path, *, full: bool = False, derivation: Derivation |
         WarehouseError: it is missing, not a warehouse, of another schema version, or in use by a writer.
     """
     with open_warehouse(path, None if full else [*TABLES, "evaluation_labels"]) as con:
-        info = "select schema_version, updated_at at time zone 'UTC' from warehouse_info"
+        info = "select schema_version, updated_utc from warehouse_info"
         ((schema_version, updated_at),) = con.sql(info).fetchall()
         return WarehouseStatus(
             schema_version=schema_version,

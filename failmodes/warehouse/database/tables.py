@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from datetime import UTC
 from typing import Any
 
 import duckdb
@@ -14,7 +13,7 @@ from failmodes.warehouse.database.connection import duckdb_type, fetch_first, re
 from failmodes.warehouse.database.views import comments, install_views, view_definitions
 from failmodes.warehouse.database_schema import ALL_TABLES, MAX_CLAIMS, STATED_CLAIMS, STATED_MODELS, WAREHOUSE_INFO
 from failmodes.warehouse.metrics.metric import definitions_hash
-from failmodes.warehouse.schema import SCHEMA_VERSION, Table, now_utc
+from failmodes.warehouse.schema import SCHEMA_VERSION, Table, as_moment, now_utc
 from failmodes.warehouse.stated_models import StatedModel
 
 
@@ -81,13 +80,13 @@ def upsert(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table, replace
 def write_info(con: duckdb.DuckDBPyConnection) -> None:
     """Install the views and write the row of `warehouse_info`."""
     install_views(con)
-    former = fetch_first(con, "select created_at at time zone 'UTC' from warehouse_info")
-    now = now_utc()
+    former = fetch_first(con, "select created_utc from warehouse_info")
+    now = as_moment(now_utc())
     row: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "failmodes_version": library_versions(("failmodes",)).get("failmodes", "unknown"),
-        "created_at": former[0].replace(tzinfo=UTC) if former else now,
-        "updated_at": now,
+        "created_utc": former[0] if former else now,
+        "updated_utc": now,
         "build_id": os.urandom(8).hex(),
         "views_fingerprint": views_fingerprint(),
     }

@@ -18,7 +18,7 @@ from failmodes.runtime.errors import DamagedShardError, WarehouseError
 from failmodes.warehouse.database.export import export_evaluations
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.schema_listing import column_rows
-from failmodes.warehouse.schema import IMAGES
+from failmodes.warehouse.schema import IMAGES, SCHEMA_VERSION
 from failmodes.warehouse.shards.format import (
     FOOTER_KEY,
     content_hash,
@@ -175,7 +175,7 @@ def test_other_columns_in_results_are_damage(first: Synthetic, tmp_path: Path, n
     stored = read_verified(path)
     rows = stored.rows.append_column(name, HOSTILE[name])
     footer = {
-        "schema_version": "8", "table": "images", "identity": stored.identity, "facts": stored.facts,
+        "schema_version": SCHEMA_VERSION, "table": "images", "identity": stored.identity, "facts": stored.facts,
         "content_hash": content_hash(rows),
     }  # fmt: skip
     pq.write_table(rows.replace_schema_metadata(seal(footer)), path)

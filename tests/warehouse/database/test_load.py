@@ -60,7 +60,7 @@ def test_every_row_and_footer_is_loaded_as_it_was_written(synthetic: Synthetic, 
             assert read_verified(synthetic.output / row["path"]) == written
             assert (row["content_hash"], row["row_count"]) == (written.content_hash, written.rows.num_rows)
             assert (row["device"], row["versions"], row["identity_error"]) == ("cpu", '{"python": "3"}', 1e-6)
-            assert row["created_at"].isoformat() == written.facts["created_at"]
+            assert row["created_utc"].isoformat() + "+00:00" == written.facts["created_at"]
         counts = [con.sql(f"from {table.name}").pl().height for table in schema.FACTS]
         assert (counts, con.sql("from shards").pl().height) == ([52 * 400, 52 * 800], 104)
 
