@@ -1,4 +1,4 @@
-# make demo | test | check | docs | bench | soak | soundness | dist     everything happens in .venv (beside it .venv-floors and
+# make demo | test | check | docs | bench | gpu | soak | soundness | dist     everything happens in .venv (beside it .venv-floors and
 # build/ of test-floors, .venv-audit of audit, .venv-peer of bench, and dist/); nothing else is touched
 PYTHON ?= python3
 VENV := .venv
@@ -14,7 +14,7 @@ WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SPREAD)
 
-.PHONY: demo picture test test-all test-browser faults test-floors check format docs dist check-dist audit bench soak soundness clean
+.PHONY: demo picture test test-all test-browser faults test-floors check format docs dist check-dist audit bench gpu gpu-wheels soak soundness clean
 
 # The embedded study: no download, about three minutes on two CPU cores after installation
 demo: $(INSTALLED_FOR_DEMO)
@@ -119,6 +119,20 @@ soundness: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soundness $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only "$(ONLY)") \
 		$(if $(SEED),--seed $(SEED)) $(if $(QUICK),--quick) \
 		$(if $(PAGE),--markdown $(PAGE),$(if $(ONLY)$(SEED)$(QUICK),,--markdown docs/soundness.md))
+
+# What can only be seen on a GPU, the most important first, into OUT: a stage that has its result there is not repeated.
+# It installs nothing: GPU_PYTHON is the machine's Python with PyTorch, and WHEELS the folder of what it lacks, which
+# gpu-wheels writes in parts of 40 MiB elsewhere, for GPU_PYTHON's version. DEVICE=cpu runs all stages on few images
+OUT ?= build/gpu
+WHEELS ?=
+GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+gpu:
+	$(if $(WHEELS),$(GPU_PYTHON) tests/gpu/carried_wheels.py unpack $(WHEELS) build/gpu-site)
+	PYTHONPATH=$(CURDIR):$(CURDIR)/build/gpu-site $(GPU_PYTHON) -m tests.gpu $(OUT) --device $(or $(DEVICE),auto) \
+		$(if $(ONLY),--only $(ONLY)) $(if $(SMALL),--small)
+
+gpu-wheels: $(INSTALLED_FOR_DEMO)
+	$(BIN)/python tests/gpu/carried_wheels.py pack $(or $(WHEELS),build/gpu-wheels) $(if $(FOR),--python $(FOR))
 
 $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)

@@ -22,7 +22,7 @@ from failmodes.evaluate.models.model import Model
 from failmodes.ingest.corruptions.apply import corrupt
 
 SHARE_ROUNDS, PRODUCT_SIDE = 7, 2048
-BATCHES = {"cpu": (8, 16, 32, 64, 128), "cuda": (128, 256, 512, 1024)}
+BATCHES = {"mps": (32, 64, 128), "cpu": (8, 16, 32, 64, 128), "cuda": (128, 256, 512, 1024)}
 TRIAL_IMAGES = 128  # to find the best of the bare forward passes, before it is timed on all images
 ROUNDS = 3
 CORRUPTIONS = {
@@ -40,7 +40,7 @@ def measure_evaluations() -> Iterator[Result]:
     for subject in SUBJECTS:
         prepared = model_of(subject, device)
         with tempfile.TemporaryDirectory() as name:
-            bare, layout = _best_bare(subject, prepared, Path(name))
+            bare, layout = best_bare(subject, prepared, Path(name))
             size = choose_batch_size(prepared, (subject.side_px, subject.side_px, 3))
             yield _whole(subject, prepared, Path(name), size, bare, layout)
 
@@ -52,7 +52,7 @@ def measure_models() -> Iterator[Result]:
     for subject in SUBJECTS:
         prepared = model_of(subject, device)
         with tempfile.TemporaryDirectory() as name:
-            bare, _ = _best_bare(subject, prepared, Path(name))
+            bare, _ = best_bare(subject, prepared, Path(name))
             size = choose_batch_size(prepared, (subject.side_px, subject.side_px, 3))
             if runs_bfloat16(device):
                 yield _lower_precision(subject, prepared, Path(name), size)
@@ -109,7 +109,7 @@ def _make_clean(bench: Bench) -> None:
     bench.worker.run([bench.clean()])
 
 
-def _best_bare(subject: Subject, prepared: Model, folder: Path) -> tuple[Callable[[], None], str]:
+def best_bare(subject: Subject, prepared: Model, folder: Path) -> tuple[Callable[[], None], str]:
     """The fastest bare forward pass, among batch sizes and memory layouts; inputs are ready floats."""
     images = make_bench(subject, [prepared], folder).images
     floats = torch.from_numpy(np.array(images)).to(prepared.device).permute(0, 3, 1, 2).float() / 255

@@ -4,10 +4,9 @@ Tested here, as logic around a device: which device is chosen and how it is name
 native, exact float32, halving a batch after a CUDA out-of-memory error and freeing memory, when batches are pinned and
 prefetched, and the number of processes.
 
-Not tested without a GPU, and only covered by the tests marked `gpu`: equal numbers of kernels (all of `evaluate/cam`
-and `engine.statistics` on CUDA), autocast in float16 and bfloat16, page-locked memory and copies that overlap with
-computing, the order of work on streams, CUDA errors other than out of memory (which poison the context of a process),
-`torch.compile`, MPS, and two real GPUs at once.
+Not tested without a GPU: what `tests/gpu` measures on one (equal numbers, autocast, memory, page-locked copies,
+processes, kills, `torch.compile`); CUDA errors other than out of memory (which poison the context of a process), the
+order of work on streams, MPS, and two real GPUs at once.
 """
 
 from types import SimpleNamespace
