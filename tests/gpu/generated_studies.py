@@ -73,14 +73,23 @@ def write_study(
 
 
 def balanced(build: Callable[[], nn.Module], side_px: int) -> nn.Module:
-    """A module with random weights that predicts every class: its last linear layer has logits of mean 0 and SD 2."""
+    """A module with random weights whose activations and logits have the size of a trained one's.
+
+    Batch norms get the statistics of random images, since activations of deep networks vanish otherwise; logits of the
+    last linear layer get mean 0 and SD 2, so that every class is predicted.
+    """
     torch.manual_seed(0)
-    module = build().eval()
+    module = build()
+    pixels = torch.from_numpy(generated_images(16, side_px)).permute(0, 3, 1, 2)
+    inputs = (pixels / 255 - 0.5) / 0.25
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.momentum = None  # the mean of all batches, here of one
     last = [part for part in module.modules() if isinstance(part, nn.Linear)][-1]
     nn.init.normal_(last.weight)
-    pixels = torch.from_numpy(generated_images(16, side_px)).permute(0, 3, 1, 2)
     with torch.no_grad():
-        logits = module((pixels / 255 - 0.5) / 0.25)
+        module.train()(inputs)
+        logits = module.eval()(inputs)
         scale = 2 / logits.std(0)
         last.weight *= scale[:, None]
         last.bias.copy_((last.bias - logits.mean(0)) * scale)
