@@ -40,8 +40,8 @@ from failmodes.ingest.datasets.layout import open_dataset
 
 CPU = torch.device("cpu")
 CLASSES = 10
-# Largest difference of a logit from float32 on a CPU, relative to the largest logit: 50 roundings of float16 (2^-11) and
-# of bfloat16 (2^-8), for up to 121 layers; float32 kernels sum in different orders
+# Largest difference of a logit from float32 on a CPU, relative to the largest logit: 50 roundings of float16 (2^-11)
+# and bfloat16 (2^-8), for up to 121 layers; float32 kernels sum in different orders
 TOLERANCES: dict[Precision, float] = {"float32": 1e-4, "float16": 50 / 2**11, "bfloat16": 50 / 2**8}
 MAP_TOLERANCE = 1e-3  # of a map, relative to its maximum
 CONFIDENCE_TOLERANCE = 1e-4
