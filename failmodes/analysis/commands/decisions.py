@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from failmodes.analysis.publishing import FormatName
 from failmodes.analysis.render.documents import format_names
 from failmodes.runtime.errors import StudyError, printable
 from failmodes.runtime.process import errors_exit_with, interruptible, limit_command
@@ -214,11 +215,12 @@ def export(
 def publish(
     where: WhereArgument = None,
     output_format: Annotated[
-        Literal["robustbench", "croissant", "model-card"],
+        FormatName,
         typer.Option(
             "--format",
             help="robustbench: CSV of accuracies by corruption and severity, with clean accuracies in a second file; "
-            "croissant: JSON-LD description of warehouse and results; model-card: metadata and tables (Hugging Face).",
+            "croissant: JSON-LD description of warehouse and results; model-card: metadata and tables (Hugging Face); "
+            "latex: booktabs tables.",
         ),
     ] = "robustbench",
     output: Annotated[
@@ -236,11 +238,17 @@ def publish(
     evaluation: Annotated[
         list[str] | None, typer.Option("--evaluation", metavar="ID", help="Only this evaluation, by ID. Repeatable.")
     ] = None,
+    intervals: Annotated[
+        bool, typer.Option("--intervals", help="With latex: the interval of each value below it.")
+    ] = False,
+    query: Annotated[
+        str, typer.Option(metavar="SQL", help="With latex: a table of this query's rows, or of @NAME's, instead.")
+    ] = "",
     mixed_protocols: MixedOption = False,
     force: ForceOption = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:
-    """Publish results as a RobustBench table, a Croissant description or a snippet for a model card."""
+    """Publish results where people read them: tables of papers and leaderboards, dataset descriptions, model cards."""
     limit_command(timeout)
     from failmodes.analysis.publishing.formats import FORMATS, publish_results
     from failmodes.runtime.storage.locations import find_warehouse
@@ -255,7 +263,7 @@ def publish(
         target = file if is_printed else output
         written = publish_results(
             warehouse, output_format, target, models=model or (), evaluations=evaluation or (), mixed=mixed_protocols,
-            force=force,
+            force=force, intervals=intervals, query=query,
         )  # fmt: skip
     for line in written.notes:
         note(line)

@@ -1,1 +1,5 @@
-"""Results as others read them: RobustBench's table, a Croissant description, a model card's snippet."""
+"""Results as others read them: tables of papers and leaderboards, dataset descriptions, cards, experiment trackers."""
+
+from typing import Literal
+
+FormatName = Literal["robustbench", "croissant", "model-card", "latex"]

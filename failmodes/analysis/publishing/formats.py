@@ -3,15 +3,16 @@
 from collections.abc import Callable, Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import duckdb
-
-from failmodes.analysis.evaluations.selection import Selection, select_one
+from failmodes.analysis.evaluations.selection import select_one
 from failmodes.analysis.judging.stored import open_current
+from failmodes.analysis.publishing import FormatName
 from failmodes.analysis.publishing.croissant import write_croissant
+from failmodes.analysis.publishing.latex import write_latex
 from failmodes.analysis.publishing.model_card import write_model_card
 from failmodes.analysis.publishing.robustbench_table import write_robustbench
+from failmodes.analysis.render.formatting import join_names
 from failmodes.runtime.errors import StudyError
 from failmodes.runtime.storage.files import is_url
 from failmodes.runtime.storage.locations import user_path
@@ -32,19 +33,21 @@ class PublishedFormat(NamedTuple):
     Attributes:
         file_name: default name of its file.
         suffix: required suffix.
-        write: writes results to a path and returns notes on what the file lacks.
+        write: writes results to a path, with its options, and returns notes on what the file lacks.
         files: all files that it writes, given the path of the first.
         ranks: whether readers rank its models.
+        options: of `publish_results` that it takes.
     """
 
     file_name: str
     suffix: str
-    write: Callable[[duckdb.DuckDBPyConnection, Path, Selection, Path, bool], list[str]]
+    write: Callable[..., list[str]]
     files: Callable[[Path], Sequence[Path]] = lambda path: (path,)
     ranks: bool = False
+    options: tuple[str, ...] = ()
 
 
-FORMATS: dict[str, PublishedFormat] = {
+FORMATS: dict[FormatName, PublishedFormat] = {
     "robustbench": PublishedFormat(
         "results_corruptions_unaggregated.csv",
         ".csv",
@@ -54,18 +57,20 @@ FORMATS: dict[str, PublishedFormat] = {
     ),
     "croissant": PublishedFormat("croissant.json", ".json", write_croissant),
     "model-card": PublishedFormat("model-card.md", ".md", write_model_card),
+    "latex": PublishedFormat("tables.tex", ".tex", write_latex, ranks=True, options=("intervals", "query")),
 }
 
 
 def publish_results(
     warehouse: Path,
-    name: str,
+    name: FormatName,
     output: "str | PathLike[str] | None" = None,
     *,
     models: Sequence[str] = (),
     evaluations: Sequence[str] = (),
     mixed: bool = False,
     force: bool = False,
+    **options: Any,
 ) -> Written:
     """Write the results of a warehouse in one format, atomically.
 
@@ -77,16 +82,21 @@ def publish_results(
         evaluations: only these evaluations, by ID or its start.
         mixed: publish evaluations that are not comparable too, and name what differs.
         force: see `check_output`.
+        options: of the format; those that are empty or False count as not given.
 
     Raises:
-        StudyError: an unknown format, model or evaluation, a URL, a wrong suffix, or evaluations that do not share
-            images and corruptions.
+        StudyError: an unknown format, model, evaluation or option, a URL, a wrong suffix, or evaluations that do not
+            share images and corruptions.
         WarehouseError: the warehouse cannot be read, or lacks the data of the format.
         StorageError: a file cannot be written.
     """
     if name not in FORMATS:
         raise StudyError(f"no format {name!r}: choose among {', '.join(FORMATS)}")
     chosen = FORMATS[name]
+    given = {option: value for option, value in options.items() if value}
+    if other := [option for option in given if option not in chosen.options]:
+        takers = join_names(known for known, one in FORMATS.items() if other[0] in one.options)
+        raise StudyError(f"--{other[0]} is an option of {takers}, not of {name}: leave it out")
     if output is not None and is_url(fspath(output)):
         raise StudyError(f"{fspath(output)} is a URL: write a local file, such as {chosen.file_name}, and upload that")
     path = warehouse.parent / chosen.file_name if output is None else user_path(output)
@@ -95,4 +105,4 @@ def publish_results(
         check_output(file, (chosen.suffix,), force=force)
     with open_current(warehouse) as con:
         selection = select_one(con, models=models, evaluations=evaluations, mixed=mixed, ranked=chosen.ranks)
-        return Written(files, (*chosen.write(con, warehouse, selection, path, force), *selection.exclusions))
+        return Written(files, (*chosen.write(con, warehouse, selection, path, force, **given), *selection.exclusions))

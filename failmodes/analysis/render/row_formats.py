@@ -31,6 +31,9 @@ _OF_LATEX = str.maketrans({
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}",
 })  # fmt: skip
+_SIGNS_OF_LATEX = str.maketrans(
+    {"\u2212": "$-$", "\u03ba": r"$\kappa$", "\u00b1": r"$\pm$", "\u00d7": r"$\times$", "\u00a0": "~", "\u2013": "--"}
+)
 
 
 def format_rows(
@@ -217,24 +220,36 @@ def _markdown(value: Any) -> str:
 
 def _latex_rows(rows: "pl.DataFrame", *, is_first: bool) -> str:
     """Rows of a tabular with booktabs rules, numbers aligned right."""
-    lines = [f"{_latex_row(row)} \\\\\n" for row in rows.iter_rows()]
+    lines = [latex_row(map(_latex_cell, row)) for row in rows.iter_rows()]
     if is_first:
         columns = "".join("r" if kind.is_numeric() else "l" for kind in rows.dtypes)
         head = f"% \\usepackage{{booktabs}}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n"
-        lines = [head, f"{_latex_row(rows.columns)} \\\\\n\\midrule\n", *lines]
+        lines = [head, latex_row(map(_latex_cell, rows.columns)), "\\midrule\n", *lines]
     return "".join(lines)
 
 
-def _latex_row(values: Iterable[Any]) -> str:
-    r"""The cells of a row; it follows `\\` or `\midrule`, which would parse a leading bracket as an option."""
-    row = " & ".join(_whole_text(value).translate(_OF_LATEX) for value in values)
-    return f"{{}}{row}" if row.lstrip().startswith(("[", "*")) or without_commands(row) != row else row
+def _latex_cell(value: Any) -> str:
+    return _whole_text(value).translate(_OF_LATEX)
+
+
+def latex_row(cells: Iterable[str]) -> str:
+    r"""A row of a tabular, from escaped cells.
+
+    It follows `\\` or `\midrule`, which would parse a leading bracket as an option.
+    """
+    row = " & ".join(cells)
+    guard = "{}" if row.lstrip().startswith(("[", "*")) or without_commands(row) != row else ""
+    return f"{guard}{row} \\\\\n"
+
+
+def latex_text(text: str) -> str:
+    """A text on one line in which LaTeX acts on nothing; typographic signs are those of math mode."""
+    return printable(text, len(text)).translate(_OF_LATEX | _SIGNS_OF_LATEX)
 
 
 def latex_caption(title: str, caption: str) -> str:
     r"""A LaTeX caption with a short form for the list of figures: \caption[TITLE.]{TITLE. CAPTION.}."""
-    symbols = {"\u2212": "$-$", "\u03ba": r"$\kappa$", "\u00b1": r"$\pm$", "\u00d7": r"$\times$", "\u00a0": "~"}
-    short, long = (text.rstrip(".").translate(_OF_LATEX | str.maketrans(symbols)) for text in (title, caption))
+    short, long = (latex_text(text.rstrip(".")) for text in (title, caption))
     return f"\\caption[{{{short}.}}]{{{short}. {long}.}}"
 
 

@@ -37,6 +37,7 @@ from failmodes.analysis.statistics.level_axes import level_axes
 from failmodes.analysis.statistics.model_accuracy import (
     MeanAccuracy,
     best_and_worst,
+    normalized_errors,
     run_accuracies,
     seed_curves,
     shown_phrase,
@@ -178,15 +179,12 @@ def _levels(con: duckdb.DuckDBPyConnection, selection: Selection, names: Names) 
 
 def _normalized(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, tuple[TableCell]]:
     """Normalized mean corruption error with AlexNet as published, by evaluation; empty unless one has it."""
-    rows = con.execute(
-        "select evaluation_id, mce, reason from mce_by_baseline where baseline_id is null and evaluation_id = any(?)",
-        [selection.ids],
-    ).fetchall()
-    if not any(mce is not None for _, mce, _ in rows):
+    errors = normalized_errors(con, selection)
+    if not any(mce is not None for mce, _ in errors.values()):
         return {}
     return {
         key: (TableCell(EMPTY, reason or "") if mce is None else TableCell(format_number(100 * mce)),)
-        for key, mce, reason in rows
+        for key, (mce, reason) in errors.items()
     }
 
 

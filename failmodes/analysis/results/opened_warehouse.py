@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from failmodes.analysis.images.stored_images import AttentionOf, OpenStudy
     from failmodes.analysis.judging.claims import ClaimsResult
     from failmodes.analysis.judging.findings.collection import Findings
+    from failmodes.analysis.publishing import FormatName
     from failmodes.analysis.results.comparison import ComparisonResult
     from failmodes.analysis.results.published_checks import PublishedChecks
     from failmodes.analysis.results.shown_images import ImageSheet
@@ -504,25 +505,27 @@ class Warehouse:
 
     def publish(
         self,
-        format: Literal["robustbench", "croissant", "model-card"],
+        format: "FormatName",
         path: str | os.PathLike[str] | None = None,
         *,
         model: str | Sequence[str] | None = None,
         evaluation: str | Sequence[str] | None = None,
         mixed_protocols: bool = False,
         force: bool = False,
+        **options: Any,
     ) -> list[Path]:
         """Publish results in a common format, as `failmodes publish` does.
 
         Args:
             format: 'robustbench' (CSV of accuracies at whole severities, with clean accuracies in a second file),
-                'croissant' (JSON-LD description of the warehouse and its results) or 'model-card' (YAML metadata and
-                Markdown tables for the Hugging Face hub).
+                'croissant' (JSON-LD description of the warehouse and its results), 'model-card' (YAML metadata and
+                Markdown tables for the Hugging Face hub) or 'latex' (booktabs tables, with `intervals`, or of `query`).
             path: the file. Default: next to the warehouse.
             model: only these models, by label.
             evaluation: only these evaluations, by ID or its start.
             mixed_protocols: publish evaluations that are not comparable too, and name what differs.
             force: replace even a warehouse, study or results shard with the suffix of the format.
+            options: of the format, such as intervals=True.
 
         Returns:
             Paths of the files.
@@ -539,7 +542,7 @@ class Warehouse:
 
         written = publish_results(
             self._path, format, path, models=_names(model), evaluations=_names(evaluation), mixed=mixed_protocols,
-            force=force,
+            force=force, **options,
         )  # fmt: skip
         return list(written.paths)
 

@@ -165,6 +165,20 @@ def run_accuracies(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict
     return {run: accuracy_of(con, selection, TrainedModel(run.label, (run,))) for run in selection.evaluations}
 
 
+def normalized_errors(
+    con: duckdb.DuckDBPyConnection, selection: Selection
+) -> dict[str, tuple[float | None, str | None]]:
+    """Mean corruption error as a ratio to AlexNet's as published, or None and why, by evaluation ID.
+
+    Without evaluations of the images of ImageNet-C it is empty.
+    """
+    rows = con.execute(
+        "select evaluation_id, mce, reason from mce_by_baseline where baseline_id is null and evaluation_id = any(?)",
+        [selection.ids],
+    ).fetchall()
+    return {key: (mce, reason) for key, mce, reason in rows}
+
+
 def best_and_worst(con: duckdb.DuckDBPyConnection, selection: Selection, most: int | None = None) -> Selection:
     """The part of a selection that a report shows model by model: the best and the worst of many training runs.
 
