@@ -27,6 +27,7 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
             "api-models.md",
             "cluster.md",
             "corruptions.md",
+            "imagecorruptions.md",
             "benchmark-datasets.md",
             "asking.md",
             "groups.md",

@@ -30,7 +30,8 @@ from failmodes.warehouse.output_files import write_output
 from failmodes.warehouse.schema import CLEAN
 
 MEAN, MCE = "mean", "mCE"  # columns beside those of corruptions
-Values = Mapping[TrainedModel, Mapping[str, Estimate | float | None]]
+Value = Estimate | float | None
+Values = Mapping[TrainedModel, Mapping[str, Value]]
 MOST_UPRIGHT = 6  # column heads; more of them are turned
 FIT = r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%"  # as wide as the page at most
 
@@ -78,11 +79,11 @@ def _of_corruptions(
 ) -> _Table:
     names = corruption_names(con, selection)
     ordered = [*selection.averaged, *(name for name in names if name not in selection.averaged)] if names else []
-    values: dict[TrainedModel, dict[str, Estimate | float | None]] = {
-        model: {CLEAN: accuracy.clean, **{name: accuracy.by_corruption.get(name) for name in ordered}}
-        | ({MEAN: accuracy.corrupted} if ordered else {})
-        for model, accuracy in accuracies.items()
-    }
+    values: dict[TrainedModel, dict[str, Value]] = {}
+    for model, accuracy in accuracies.items():
+        values[model] = {CLEAN: accuracy.clean}
+        values[model] |= {name: accuracy.by_corruption.get(name) for name in ordered}
+        values[model] |= {MEAN: accuracy.corrupted} if ordered else {}
     columns = {CLEAN: "Clean", **{name: names[name] for name in ordered}} | ({MEAN: "Mean"} if ordered else {})
     errors = normalized_errors(con, selection)
     if any(error is not None for error, _ in errors.values()):
@@ -112,7 +113,7 @@ def _of_shifts(
     if not rows:
         return
     owners = {run.evaluation_id: model for model in models for run in model.runs}
-    values: dict[TrainedModel, dict[str, Estimate | float | None]] = {model: {} for model in models}
+    values: dict[TrainedModel, dict[str, Value]] = {model: {} for model in models}
     for row in rows:
         model = owners[row["own_evaluation_id"]]
         if len(model.runs) == 1:  # of several runs the warehouse has no interval together
@@ -177,14 +178,14 @@ def _lines(table: _Table, *, intervals: bool) -> Iterator[str]:
     yield "\\bottomrule\n\\end{tabular}}\n\\end{table*}\n"
 
 
-def _cell(value: Estimate | float | None, *, is_best: bool) -> str:
+def _cell(value: Value, *, is_best: bool) -> str:
     if value is None:
         return latex_text(EMPTY)
     text = latex_text(format_number(100 * (value.value if isinstance(value, Estimate) else value)))
     return f"\\textbf{{{text}}}" if is_best else text
 
 
-def _interval(value: Estimate | float | None) -> str:
+def _interval(value: Value) -> str:
     if not isinstance(value, Estimate):
         return ""
     return f"{{\\scriptsize {latex_text(format_interval(value.low, value.high))}}}"
