@@ -9,7 +9,7 @@ import typer
 
 from failmodes import __version__
 from failmodes.analysis.commands.check import check
-from failmodes.analysis.commands.decisions import compare, export, gate, publish
+from failmodes.analysis.commands.decisions import compare, export, gate, publish, seal
 from failmodes.analysis.commands.queries import SqlCommand, query, schema
 from failmodes.analysis.commands.remove import remove
 from failmodes.analysis.commands.report import (
@@ -129,7 +129,7 @@ def run(
         [study.results_folder], warehouse, claims=stored_rows(study.claims), models=study.stated_models,
         metrics=metrics, derivation=DERIVATION,
     )  # fmt: skip
-    save_report(warehouse, claims=study.claims, metrics=metrics)
+    save_report(warehouse, claims=study.claims, metrics=metrics, results=study.results_folder)
     if not as_json:
         print_findings(warehouse)
     if raised is not None:
@@ -510,7 +510,14 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by section of the hel
         "explore": explore,
         "report": report,
     },
-    DECISIONS: {"compare": compare, "gate": gate, "check": check, "export": export, "publish": publish},
+    DECISIONS: {
+        "seal": seal,
+        "compare": compare,
+        "gate": gate,
+        "check": check,
+        "export": export,
+        "publish": publish,
+    },
 }
 PARSERS: dict[str, type[Command]] = {"query": SqlCommand, "report": PairCommand}  # commands with their own parser
 

@@ -86,9 +86,22 @@ class HeadJson(Strict):
     level: float | None
 
 
+class SealJson(Strict):
+    sha256: str
+    subject: Literal["claims", "gate"]
+    origin: str
+    sealed_at: str
+    cell_count: int
+    statements: list[str]
+    failmodes_version: str
+    added: list[str]
+    removed: list[str]
+
+
 class ClaimsJson(HeadJson):
     command: Literal["claims"]
     verdicts: list[ClaimJson]
+    seals: list[SealJson]
 
 
 class GateJson(HeadJson):
@@ -103,6 +116,7 @@ class GateJson(HeadJson):
     images: str
     pairing: PairingJson | None
     is_about_training: bool
+    seals: list[SealJson]
 
 
 class CompareJson(HeadJson):

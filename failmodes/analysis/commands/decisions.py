@@ -176,6 +176,26 @@ def gate(
     raise typer.Exit(result.exit_code)
 
 
+def seal(
+    file: Annotated[Path, typer.Argument(help="Study file, or a TOML file of claims or of rules.")],
+    where: WhereArgument = None,
+) -> None:
+    """Seal claims and rules before the run: keep their hash and the time in the results folder.
+
+    `claims`, `gate` and `report` then show the seal, and what was changed since. The time is that of this machine's
+    clock, which nobody attests: publish the hash too, in a commit or a preregistration. What is sealed keeps its first
+    time; a changed file gets a further seal. WHERE is the study or folder with the results, if FILE is no study.
+    """
+    limit_command(None)
+    from failmodes.analysis.judging.seal import SealCheck, seal_file
+    from failmodes.runtime.storage.locations import find_results, read_toml
+
+    is_study = where is None and "output" in read_toml(file, "seal")
+    for sealed in seal_file(file, find_results(file if is_study else where)):
+        say(printable(SealCheck(sealed, (), ()).sentence))
+    suggest(f"failmodes run {file}" if is_study else f"failmodes claims{named(where)}")
+
+
 def export(
     target: Annotated[str, typer.Argument(metavar="FILE", help="Output file, such as baseline.duckdb.")],
     evaluation: Annotated[

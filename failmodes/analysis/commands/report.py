@@ -20,7 +20,7 @@ from failmodes.analysis.commands.queries import give_list
 from failmodes.runtime.errors import StudyError, printable
 from failmodes.runtime.process import limit_command
 from failmodes.runtime.progress import stages_shown
-from failmodes.runtime.storage.locations import default_location, find_warehouse, study_files
+from failmodes.runtime.storage.locations import default_location, find_results, find_warehouse, study_files
 from failmodes.runtime.terminal import announce_output, named, say, suggest
 from failmodes.warehouse.cli import (
     READING_S,
@@ -36,6 +36,7 @@ from failmodes.warehouse.output_files import STDOUT, ForceOption, check_result, 
 
 if TYPE_CHECKING:
     from failmodes.ingest.statements import AnyStatement
+    from failmodes.runtime.storage.files import StorePath
     from failmodes.warehouse.metrics.metric import Metric
 
 LAYOUT_CHOICES, THEME_CHOICES = "page|paper", "|".join(THEMES)  # in the help
@@ -95,7 +96,7 @@ def claims(
     """  # noqa: D301  # \b is a letter here, which keeps lines as they are
     limit_command(timeout)
     from failmodes.analysis.judging.claims import ClaimsResult
-    from failmodes.analysis.judging.stored import warehouse_claims
+    from failmodes.analysis.judging.stored import sealed_claims, warehouse_claims
     from failmodes.analysis.render.documents import print_document
     from failmodes.ingest.statements import claims_file as read_claims
     from failmodes.ingest.statements import claims_of_studies
@@ -106,7 +107,10 @@ def claims(
     stated = read_claims(claims_file) if claims_file is not None else []
     path = find_warehouse(where)
     metrics = metrics_of_studies([claims_file or where]) or []
-    result = ClaimsResult(warehouse_claims(path, stated, None if stated else claims_of_studies([where]), metrics))
+    of_study = None if stated else claims_of_studies([where])
+    result = ClaimsResult(warehouse_claims(path, stated, of_study, metrics))
+    origin = Path(claims_file or where or default_location()).name
+    result = result.with_seals(sealed_claims(path, stated or of_study, find_results(where), origin))
     if not write_texts({"json": result.to_json, "markdown": result.to_markdown}, outputs, force=force):
         print_document(result.document)
 
@@ -339,6 +343,13 @@ def report(
             "of more each with the baseline of the study.",
         ),
     ] = None,
+    appendix: Annotated[
+        bool,
+        typer.Option(
+            "--appendix",
+            help="End with what was tested, for auditors: data, protocol, metrics with intervals, limits, hashes.",
+        ),
+    ] = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:
     """Write the report: findings, charts, tables and provenance in one self-contained HTML file."""
@@ -355,7 +366,10 @@ def report(
     warehouse = find_warehouse(where)
     if output is None and study_files([where]):
         announce_output(warehouse.parent)
-    save_report(warehouse, output, pairs=pairs, claims=claims, metrics=metrics, force=force)
+    save_report(
+        warehouse, output, pairs=pairs, claims=claims, metrics=metrics, results=find_results(where),
+        has_appendix=appendix, force=force,
+    )  # fmt: skip
     if output != STDOUT:
         suggest(f"failmodes query @worst_cells{named(where)}")
 
@@ -367,6 +381,8 @@ def save_report(
     pairs: Sequence[tuple[str, str]] = (),
     claims: "Sequence[AnyStatement] | None",
     metrics: "Sequence[Metric]",
+    results: "StorePath | None" = None,
+    has_appendix: bool = False,
     force: bool = False,
 ) -> None:
     """Write the report with progress display, next to the warehouse by default, and print its path."""
@@ -374,7 +390,10 @@ def save_report(
 
     written = output or warehouse.parent / REPORT_FILE
     with stages_shown("report"), result_file(written, REPORT_FILE) as path:
-        write_report(warehouse, path, pairs=pairs, claims=claims, metrics=metrics, force=force)
+        write_report(
+            warehouse, path, pairs=pairs, claims=claims, metrics=metrics, results=results, has_appendix=has_appendix,
+            force=force,
+        )  # fmt: skip
     if written != STDOUT:
         say(printable(str(written)))
 

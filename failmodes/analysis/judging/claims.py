@@ -16,6 +16,7 @@ from failmodes.analysis.evaluations.trained_models import TrainedModel, UnknownM
 from failmodes.analysis.judging.cells import EvaluatedCells, Runs, named_corruptions
 from failmodes.analysis.judging.findings.kind import Finding, Kind, all_kinds, rows_of
 from failmodes.analysis.judging.judge import WORDS, Decision, Verdict, ask, judge
+from failmodes.analysis.judging.seal import SealCheck, seal_blocks
 from failmodes.analysis.judging.statement import title_of
 from failmodes.analysis.judging.wording import (
     CASE_OUTCOMES,
@@ -514,7 +515,18 @@ class ClaimsResult(Rendered, tuple[ClaimRow, ...]):
         >>> print(found)                                         # a notebook shows a table
         >>> found[0].verdict, found[0].estimate, found[0].sentence
         >>> found.to_frame().filter(verdict="contradicted")
+
+    Attributes:
+        seals: of the claims, where they are those of a study; see `failmodes seal`.
     """
+
+    seals: Sequence[SealCheck] = ()
+
+    def with_seals(self, seals: Sequence[SealCheck]) -> "ClaimsResult":
+        """The same claims with their seals."""
+        found = ClaimsResult(self)
+        found.seals = seals
+        return found
 
     def to_frame(self) -> "pl.DataFrame":
         """One row for each claim and model, with the columns of the table `claims`."""
@@ -539,7 +551,9 @@ class ClaimsResult(Rendered, tuple[ClaimRow, ...]):
             for row in self
         )
         data = {**json_head("claims", None), "verdicts": [_json(row) for row in self]}
-        return Document("Claims", (Sentence(counts_sentence(self), "lead"), *table), data, cases)
+        data["seals"] = [seal.data() for seal in self.seals]
+        blocks = (Sentence(counts_sentence(self), "lead"), *table, *seal_blocks(self.seals))
+        return Document("Claims", blocks, data, cases)
 
 
 def _json(row: ClaimRow) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from failmodes.analysis.judging.cells import Runs
 from failmodes.analysis.judging.claims import judge_kind
 from failmodes.analysis.judging.judge import NOT_EVALUATED, WORDS, Decision, Question, Verdict, ask, judge
+from failmodes.analysis.judging.seal import SealCheck, checked_seals, gate_lines, seal_blocks
 from failmodes.analysis.judging.stored import open_current
 from failmodes.analysis.judging.wording import (
     CASE_OUTCOMES,
@@ -44,7 +45,7 @@ from failmodes.analysis.statistics.opened_models import (
 from failmodes.analysis.statistics.run_rows import ImagePairing
 from failmodes.ingest.statements import GateSpec, MetricStatement, check_gate
 from failmodes.runtime.errors import StudyError, printable
-from failmodes.runtime.storage.locations import find_warehouse, read_toml, user_path
+from failmodes.runtime.storage.locations import find_results, find_warehouse, read_toml, user_path
 from failmodes.runtime.terminal import named, without_commands
 from failmodes.warehouse.metrics.custom import KEY, read_metrics, user_metrics
 from failmodes.warehouse.metrics.metric import known_metrics
@@ -71,6 +72,7 @@ class GateResult(Rendered):
         inconclusive: whether an inconclusive rule stops the pipeline, or lets it pass.
         rules: in the order of the file.
         next_command: a shell command that shows more.
+        seals: of the rules, each beside them; see `failmodes seal`.
     """
 
     origin: str
@@ -82,6 +84,7 @@ class GateResult(Rendered):
     inconclusive: Inconclusive
     rules: tuple[Verdict, ...]
     next_command: str
+    seals: Sequence[SealCheck] = ()
 
     @property
     def passed(self) -> bool:
@@ -120,6 +123,7 @@ class GateResult(Rendered):
                 f"{'; '.join((*basis, *duplicates_notes(*self._models)))}."
             ),
             text_table("Rules", ("Verdict", "Rule", "Result"), rows),
+            *seal_blocks(self.seals),
             *(Sentence(f"Next: {step}.", "item") for step in self._next_steps()),
         )
         cases = tuple(self._case(rule, decision) for rule in self.rules for decision in rule.decisions)
@@ -198,6 +202,7 @@ class GateResult(Rendered):
             "pairing": self.pairing and asdict(self.pairing),
             "is_about_training": self.is_about_training,
             "verdicts": [json_verdict(rule) for rule in self.rules],
+            "seals": [seal.data() for seal in self.seals],
         }
 
 
@@ -230,6 +235,8 @@ def run_gate(
         raise StudyError(f"inconclusive is {inconclusive!r}: expected 'stop' or 'pass'")
     content, folder, origin, study = _content(rules)
     gate = check_gate(content, origin)
+    chosen = {"candidate": candidate, "baseline": baseline}
+    effective = gate.model_copy(update={name: model for name, model in chosen.items() if model})
     path = user_path(where) if where is not None else study if "output" in content else None
     user_defined = user_metrics([*read_metrics(content.get(KEY) or [], folder, origin), *metrics])
     judged = candidate or _anchored(gate.candidate, folder) or str(find_warehouse(path).absolute())  # its one model
@@ -251,6 +258,7 @@ def run_gate(
             inconclusive,
             judge_rules(gate, models, opened[0], origin, opened[1] if against else None),
             _next_command(judged, against, named(path)),
+            checked_seals(find_results(path) if path else opened[0].path.parent, "gate", gate_lines(effective), origin),
         )
 
 

@@ -14,6 +14,7 @@ from failmodes.analysis.judging.claims import ClaimRow, judge_claims, judge_stor
 from failmodes.analysis.judging.findings.collection import Findings, collect
 from failmodes.analysis.judging.findings.kind import all_kinds, read_findings
 from failmodes.analysis.judging.judge import WORDS
+from failmodes.analysis.judging.seal import SealCheck, checked_seals, claim_lines, read_seals
 from failmodes.analysis.judging.statement import stored_rows
 from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.derived_rows import UNFIT
@@ -21,11 +22,12 @@ from failmodes.analysis.statistics.run_rows import read_run
 from failmodes.analysis.statistics.shape_tables import are_ours, without_shapes
 from failmodes.ingest.statements import AnyStatement
 from failmodes.runtime.errors import WarehouseError
+from failmodes.runtime.storage.files import StorePath
 from failmodes.runtime.terminal import note, shown_path
 from failmodes.warehouse.database.checks import refuse_broken_relations
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse
 from failmodes.warehouse.database.tables import stored_claims
-from failmodes.warehouse.database_schema import CLAIMS, FINDINGS, MAIN_FINDINGS
+from failmodes.warehouse.database_schema import CLAIMS, FINDINGS, MAIN_FINDINGS, STATED_CLAIMS
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.schema import OF_TABLE
 
@@ -117,6 +119,31 @@ def claims_of(
         return judge_stored(con, [form for _, form in stored_rows(stated)], metrics)
     rows = con.execute(f"select {', '.join(ClaimRow._fields)} from {CLAIMS.name} order by position").fetchall()
     return [ClaimRow(*row) for row in rows]
+
+
+def sealed_claims(
+    warehouse: Path,
+    stated: Sequence[AnyStatement] | None = None,
+    results: "StorePath | None" = None,
+    origin: str = "",
+) -> list[SealCheck]:
+    """The seals of a study's claims, each beside its claims today.
+
+    Args:
+        warehouse: the DuckDB file.
+        stated: the current claims; None for those in the warehouse.
+        results: the folder with the results. Default: that of the warehouse.
+        origin: name of the file of the claims, if it is known.
+
+    Raises:
+        DamagedShardError, StorageError: see `read_seals`.
+        WarehouseError: the warehouse cannot be read.
+    """
+    folder = warehouse.parent if results is None else results
+    if stated is not None or not read_seals(folder):
+        return checked_seals(folder, "claims", claim_lines(stated or ()), origin)
+    with open_warehouse(warehouse, (STATED_CLAIMS.name,)) as con:
+        return checked_seals(folder, "claims", [form for _, form in stored_claims(con)])
 
 
 def _are_judged(con: duckdb.DuckDBPyConnection) -> bool:

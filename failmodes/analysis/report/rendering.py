@@ -21,7 +21,14 @@ from failmodes.analysis.judging.findings.correction import MAIN_ERRORS
 from failmodes.analysis.judging.findings.headlines import Headline
 from failmodes.analysis.judging.findings.kind import all_kinds
 from failmodes.analysis.judging.main_findings import ERROR_RATES
-from failmodes.analysis.judging.stored import claims_of, findings_of, open_current, stored_main_findings
+from failmodes.analysis.judging.seal import SealCheck, seal_blocks
+from failmodes.analysis.judging.stored import (
+    claims_of,
+    findings_of,
+    open_current,
+    sealed_claims,
+    stored_main_findings,
+)
 from failmodes.analysis.judging.wording import tally_verdicts
 from failmodes.analysis.render.blocks import (
     EMPTY,
@@ -45,6 +52,7 @@ from failmodes.analysis.render.formatting import (
     join_names,
     lower_label,
 )
+from failmodes.analysis.report.appendix import appendix
 from failmodes.analysis.report.report_charts import (
     FINDINGS,
     FIRST_SCREEN,
@@ -75,6 +83,7 @@ from failmodes.analysis.statistics.model_accuracy import best_and_worst, left_ou
 from failmodes.analysis.statistics.model_pairs import LEVEL
 from failmodes.ingest.statements import AnyStatement
 from failmodes.runtime.progress import counted
+from failmodes.runtime.storage.files import StorePath
 from failmodes.runtime.terminal import note
 from failmodes.warehouse.glossary import glossary
 from failmodes.warehouse.metrics.metric import Metric
@@ -113,6 +122,8 @@ def write_report(
     pairs: Sequence[Sequence[str]] = (),
     claims: Sequence[AnyStatement] | None = None,
     metrics: Sequence[Metric] = (),
+    results: "StorePath | None" = None,
+    has_appendix: bool = False,
     force: bool = False,
 ) -> Path:
     """Write the report of a warehouse, with current shapes, findings and claims (see `open_current`).
@@ -124,6 +135,8 @@ def write_report(
             of more, each with the baseline, if the study names one.
         claims: the current claims of the study; None: those of the warehouse.
         metrics: custom metrics that claims may name.
+        results: the folder with the results, and seals of claims. Default: that of the warehouse.
+        has_appendix: whether it ends with what was tested, for auditors.
         force: see `check_output`.
 
     Returns:
@@ -137,21 +150,27 @@ def write_report(
     path = output or warehouse.parent / REPORT_FILE
     check_output(path, (".html",), force=force)
     with open_current(warehouse) as con:
-        page = render(con, warehouse, pairs, claims_of(con, claims, metrics))
+        judged = claims_of(con, claims, metrics)
+        page = render(con, warehouse, pairs, judged, sealed_claims(warehouse, claims, results), has_appendix)
     write_output(path, page.encode(), (".html",), force=force)
     return path
 
 
 def render(
-    con: duckdb.DuckDBPyConnection, path: Path, pairs: Sequence[Sequence[str]] = (), claims: Sequence[ClaimRow] = ()
+    con: duckdb.DuckDBPyConnection,
+    path: Path,
+    pairs: Sequence[Sequence[str]] = (),
+    claims: Sequence[ClaimRow] = (),
+    seals: Sequence[SealCheck] = (),
+    has_appendix: bool = False,
 ) -> str:
-    """The report as HTML, with stored findings and the given verdicts on claims."""
+    """The report as HTML, with stored findings and the given verdicts on claims and their seals."""
     selections = select(con)
     for sentence in dict.fromkeys(chain.from_iterable(selection.exclusions for selection in selections)):
         note(sentence)
     compared = pairs_by_selection(con, path, selections, pairs)
     parts = [
-        report_part(con, selection, pairs_of_part, claims, number)
+        report_part(con, selection, pairs_of_part, claims, number, seals, has_appendix)
         for number, (selection, pairs_of_part) in enumerate(zip(selections, compared, strict=True), start=1)
     ]
     title = f"Failure report: {format_count(len(parts), 'set')} of evaluations"
@@ -172,6 +191,8 @@ def report_part(
     pairs: Sequence[Pair] = (),
     claims: Sequence[ClaimRow] = (),
     number: int = 1,
+    seals: Sequence[SealCheck] = (),
+    has_appendix: bool = False,
 ) -> ReportPart:
     """First screen, sections and Details of one selection.
 
@@ -181,6 +202,8 @@ def report_part(
         pairs: models to compare.
         claims: verdicts on claims, of all parts.
         number: of the part, from 1; the first has claims without an evaluation, and the glossary.
+        seals: of the claims.
+        has_appendix: whether it ends with what was tested, for auditors.
     """
     labels = [model.label for model in trained_models(selection.evaluations)]
     models = join_names(labels) if len(labels) <= MAX_LISTED else format_count(len(labels), "model")
@@ -208,7 +231,8 @@ def report_part(
         comparison_sections(con, selection, pair, f"comparison-{number}-{place}", is_only=len(pairs) == 1)
         for place, pair in enumerate(pairs, start=1)
     ]
-    stated = claims_sections(selection, claims, number)
+    stated = claims_sections(selection, claims, number, seals)
+    tested = [appendix(con, selection, findings, claims, seals, number)] if has_appendix else []
     more = (Section(chart.finding, (chart,), is_folded=True) for chart in _charts(drawn, MORE_CHARTS))
     not_drawn = [Sentence(f"Not drawn: {'; '.join(missing)}.", "note")] if missing else []
     of_shifts = map(Sentence, shift_limitations(con, selection))
@@ -237,7 +261,7 @@ def report_part(
                    if sentence),
                  Sentence(ERROR_RATES, "note")),
         ranking=(*_charts(drawn, [FIRST_SCREEN]), *_strip(con, findings, images)),
-        sections=(*sections, _folded("Details", f"details-{number}", *details)),
+        sections=(*sections, _folded("Details", f"details-{number}", *details), *tested),
     )  # fmt: skip
 
 
@@ -251,13 +275,16 @@ def _conditions(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     return " and ".join([*clean, *([f"under {corruptions}"] if selection.corruptions else [])])
 
 
-def claims_sections(selection: Selection, claims: Sequence[ClaimRow], number: int = 1) -> list[Section]:
+def claims_sections(
+    selection: Selection, claims: Sequence[ClaimRow], number: int = 1, seals: Sequence[SealCheck] = ()
+) -> list[Section]:
     """Claims about a selection's evaluations: the section, and its part of Details; empty without claims.
 
     Args:
         selection: of the part.
         claims: verdicts on claims, of all parts.
         number: of the part; the first also has claims without an evaluation.
+        seals: of the claims.
     """
     ids = [*selection.ids, *([None] if number == 1 else [])]
     rows = [row for row in claims if row.evaluation_id in ids]
@@ -272,7 +299,7 @@ def claims_sections(selection: Selection, claims: Sequence[ClaimRow], number: in
         lines = tuple((tally, TableCell(group[0].claim)) for group, tally in zip(groups, tallies, strict=True))
         table = Table("Claims", table.note, ("Verdicts", "Claim"), lines, texts=("Claim",))
     return [
-        Section("Claims", (Sentence(counts_sentence(rows)), table), anchor=f"claims-{number}"),
+        Section("Claims", (Sentence(counts_sentence(rows)), table, *seal_blocks(seals)), anchor=f"claims-{number}"),
         Section("Claims: sentences and queries", tuple(behind), is_folded=True),
     ]
 

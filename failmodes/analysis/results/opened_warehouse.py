@@ -316,13 +316,14 @@ class Warehouse:
             >>> w.claims([{"metric": "accuracy", "corruptions": ["fog"], "relation": "drop_at_most", "limit": 0.1}])
         """
         from failmodes.analysis.judging.claims import ClaimsResult
-        from failmodes.analysis.judging.stored import warehouse_claims
+        from failmodes.analysis.judging.stored import sealed_claims, warehouse_claims
         from failmodes.ingest.statements import check_claims
         from failmodes.warehouse.metrics.custom import user_metrics
 
         user_defined = user_metrics(metrics)
         if claims is None:
-            return ClaimsResult(warehouse_claims(self._path, metrics=user_defined))
+            found = ClaimsResult(warehouse_claims(self._path, metrics=user_defined))
+            return found.with_seals(sealed_claims(self._path))
         stated = check_claims([claims] if isinstance(claims, Mapping) else claims, "claims()")
         return ClaimsResult(warehouse_claims(self._path, stated, metrics=user_defined) if stated else ())
 
@@ -457,6 +458,7 @@ class Warehouse:
         path: str | os.PathLike[str] | None = None,
         *,
         pairs: Sequence[tuple[str, str]] = (),
+        appendix: bool = False,
         force: bool = False,
     ) -> Path:
         """Write the report: findings, charts, tables and provenance in one self-contained HTML file.
@@ -464,6 +466,7 @@ class Warehouse:
         Args:
             path: the file. Default: report.html next to the warehouse.
             pairs: models to compare, named as for `compare`. Default: the two models, if there are exactly two.
+            appendix: end with what was tested, for auditors.
             force: replace even a warehouse, study or results shard whose name ends in .html.
 
         Returns:
@@ -475,7 +478,8 @@ class Warehouse:
         """
         from failmodes.analysis.report.rendering import write_report
 
-        return write_report(self._path, None if path is None else Path(path), pairs=pairs, force=force)
+        output = None if path is None else Path(path)
+        return write_report(self._path, output, pairs=pairs, has_appendix=appendix, force=force)
 
     def export(self, path: str | os.PathLike[str], *, evaluation: str, force: bool = False) -> Path:
         """Export one model's predictions to a small warehouse: a baseline to commit or upload.

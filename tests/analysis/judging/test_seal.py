@@ -1,0 +1,114 @@
+"""Seals: the first version stays, changes are counted, and results say what nobody attests."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import duckdb
+import pytest
+from typer.testing import CliRunner
+
+import failmodes
+from failmodes.analysis.judging.seal import read_seals, seal_file
+from failmodes.cli import app
+from failmodes.runtime.errors import DamagedShardError, StudyError
+
+CLAIM = '[[claims]]\nmetric = "accuracy"\ncorruptions = ["fog"]\nrelation = "at_least"\nlimit = {}\n'
+STUDY = 'name = "Mine"\noutput = "out"\n[dataset]\nkind = "digits"\n'
+RULES = '[gate]\nbaseline = "Alpha"\n[[gate.rules]]\nmetric = "accuracy"\nrelation = "worse_by_at_most"\nlimit = {}\n'
+
+
+@pytest.fixture
+def study(sound_warehouse: Path, tmp_path: Path) -> Path:
+    """A study with one claim whose folder has a warehouse and no results."""
+    (tmp_path / "out").mkdir()
+    shutil.copy(sound_warehouse, tmp_path / "out" / "warehouse.duckdb")
+    (tmp_path / "study.toml").write_text(STUDY + CLAIM.format(0.1))
+    return tmp_path / "study.toml"
+
+
+def changes(study: Path, *arguments: str) -> list[tuple[int, int]]:
+    """How many statements were added and removed since each seal, as a command's JSON has it."""
+    done = CliRunner().invoke(app, [*arguments, "--json", str(study.parent / "out.json")])
+    assert done.exit_code in (0, 1, 3), done.output
+    seals = json.loads((study.parent / "out.json").read_text())["seals"]
+    return [(len(seal["added"]), len(seal["removed"])) for seal in seals]
+
+
+def test_claims_are_unchanged_until_one_is_changed(study: Path) -> None:
+    (first,) = seal_file(study, study.parent / "out")
+    assert first.cell_count == 0
+    assert first.sha256 == hashlib.sha256("\n".join(first.statements).encode()).hexdigest()
+    assert seal_file(study, study.parent / "out") == [first]
+    assert changes(study, "claims", str(study)) == [(0, 0)]
+    study.write_text(STUDY + CLAIM.format(0.1) + CLAIM.format(0.2))
+    assert changes(study, "claims", str(study)) == [(1, 0)]
+    study.write_text(STUDY + CLAIM.format(0.2))
+    assert changes(study, "claims", str(study)) == [(1, 1)]
+    (second,) = seal_file(study, study.parent / "out")
+    assert {seal.sha256 for seal in read_seals(study.parent / "out")} == {first.sha256, second.sha256}
+    text = CliRunner().invoke(app, ["claims", str(study)]).output
+    assert "nobody attests" in " ".join(text.split())
+    assert first.sha256 in text
+    assert len(failmodes.open(study.parent / "out").claims().seals) == 2
+
+
+@pytest.mark.slow
+def test_a_report_ends_with_what_was_tested(study: Path) -> None:
+    (seal,) = seal_file(study, study.parent / "out")
+    done = CliRunner().invoke(app, ["report", str(study), "--appendix"])
+    assert done.exit_code == 0, done.output
+    page = (study.parent / "out" / "report.html").read_text()
+    tested = page[page.index('id="appendix-1"') :]
+    assert "no proof of conformity" in tested
+    assert f"unchanged since. SHA-256: {seal.sha256}" in tested
+    with duckdb.connect(str(study.parent / "out" / "warehouse.duckdb"), read_only=True) as con:
+        identities = con.execute("select evaluation_id, model_id, dataset_id from evaluations").fetchall()
+        (accuracy,) = con.execute(
+            "select 100 * accuracy from accuracy_by_severity where severity = 0 order by accuracy desc limit 1"
+        ).fetchone() or (None,)
+    assert all(text in tested for row in identities for text in row)
+    assert f"{accuracy:.1f}" in tested
+
+
+@pytest.mark.slow
+def test_a_gate_is_sealed_with_its_models_and_level(study: Path) -> None:
+    rules = study.parent / "gate.toml"
+    rules.write_text(RULES.format(0.9))
+    (seal,) = seal_file(rules, study.parent / "out")
+    assert seal.subject == "gate"
+    gate = ("gate", str(rules), str(study.parent / "out"), "--candidate", "Beta")
+    assert changes(study, *gate) == [(1, 0)]  # the candidate was not in the file
+    rules.write_text(RULES.format(0.9).replace("[gate]", '[gate]\ncandidate = "Beta"'))
+    seal_file(rules, study.parent / "out")
+    assert changes(study, *gate)[-1] == (0, 0)
+    rules.write_text(RULES.format(0.8).replace("[gate]", '[gate]\ncandidate = "Beta"\nlevel = 0.9'))
+    assert changes(study, *gate)[-1] == (2, 2)
+
+
+@pytest.mark.slow
+def test_a_command_seals_in_the_results_of_a_study_or_of_where(study: Path) -> None:
+    done = CliRunner().invoke(app, ["seal", str(study)])
+    assert done.exit_code == 0, done.output
+    (study.parent / "gate.toml").write_text(RULES.format(0.1))
+    done = CliRunner().invoke(app, ["seal", str(study.parent / "gate.toml"), str(study.parent / "out")])
+    assert done.exit_code == 0, done.output
+    assert {seal.subject for seal in read_seals(study.parent / "out")} == {"claims", "gate"}
+    study.write_text(STUDY)
+    with pytest.raises(StudyError, match="nothing to seal"):
+        seal_file(study, study.parent / "out")
+
+
+def test_a_forged_seal_is_damaged(study: Path) -> None:
+    seal_file(study, study.parent / "out")
+    (path,) = (study.parent / "out").rglob("seals/*.parquet")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(DamagedShardError, match="damaged"):
+        read_seals(study.parent / "out")
+    other = path.with_name("claims-0000000000000000.parquet")
+    path.unlink()
+    other.write_bytes(content)
+    with pytest.raises(DamagedShardError, match="does not belong here"):
+        read_seals(study.parent / "out")
