@@ -136,11 +136,18 @@ def write_published(path: Path, models: Sequence[PublishedModel], *, force: bool
     """
     cells = [cell for cell in models[0].accuracies if cell != CLEAN_CELL]
     rows = [["", *(corruption for corruption, _ in cells)], ["", *(f"{severity:f}" for _, severity in cells)]]
-    rows += [[_guarded(model.name), *(repr(model.accuracies[cell]) for cell in cells)] for model in models]
+    rows += [[spreadsheet_text(model.name), *(repr(model.accuracies[cell]) for cell in cells)] for model in models]
     facts = [[MODEL, CLEAN_ACCURACY, ARCHITECTURE, PAPER]]
     for model in models:
         percent = f"{(100 * Decimal(repr(model.accuracies[CLEAN_CELL]))).normalize():f}"
-        facts.append([_guarded(model.name), percent, _guarded(model.architecture or ""), _guarded(model.paper or "")])
+        facts.append(
+            [
+                spreadsheet_text(model.name),
+                percent,
+                spreadsheet_text(model.architecture or ""),
+                spreadsheet_text(model.paper or ""),
+            ]
+        )
     clean = clean_file_of(path)
     write_output(clean, _as_csv(facts), (".csv",), force=force)
     write_output(path, _as_csv(rows), (".csv",), force=force)
@@ -233,7 +240,8 @@ def _read_rows(path: Path) -> list[tuple[str, list[str]]]:
     return rows
 
 
-def _guarded(text: str) -> str:
+def spreadsheet_text(text: str) -> str:
+    """A cell of a CSV that no spreadsheet runs as a formula."""
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 

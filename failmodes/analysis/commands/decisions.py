@@ -240,7 +240,8 @@ def publish(
             "--format",
             help="robustbench: CSV of accuracies by corruption and severity, with clean accuracies in a second file; "
             "croissant: JSON-LD description of warehouse and results; model-card: metadata and tables (Hugging Face); "
-            "latex: booktabs tables.",
+            "latex: booktabs tables; timm: its CSV for clean images, corruptions and each shift; every-eval-ever: a "
+            "JSON for each model below the folder data.",
         ),
     ] = "robustbench",
     output: Annotated[
@@ -249,7 +250,7 @@ def publish(
             "--output",
             "-o",
             metavar="FILE",
-            help="Output file (- for stdout, not for robustbench). Default: next to the warehouse.",
+            help="Output file (- for stdout, if the format is one file). Default: next to the warehouse.",
         ),
     ] = None,
     model: Annotated[
@@ -264,6 +265,9 @@ def publish(
     query: Annotated[
         str, typer.Option(metavar="SQL", help="With latex: a table of this query's rows, or of @NAME's, instead.")
     ] = "",
+    organization: Annotated[
+        str, typer.Option(metavar="NAME", help="With every-eval-ever: who evaluated the models.")
+    ] = "",
     mixed_protocols: MixedOption = False,
     force: ForceOption = False,
     timeout: TimeoutOption = READING_S,
@@ -274,16 +278,17 @@ def publish(
     from failmodes.runtime.storage.locations import find_warehouse
 
     is_printed = output == str(STDOUT)
-    if is_printed and output_format == "robustbench":
+    if is_printed and FORMATS[output_format].writes_several:
         raise StudyError(
-            "--output -: robustbench writes two files, not to stdout: name the first file, such as results.csv"
+            f"--output -: {output_format} writes several files, not to stdout: name the first, such as "
+            f"{FORMATS[output_format].file_name or 'published'}"
         )
     warehouse = find_warehouse(where)
     with stages_shown("publish"), result_file(Path(output or ""), FORMATS[output_format].file_name) as file:
         target = file if is_printed else output
         written = publish_results(
             warehouse, output_format, target, models=model or (), evaluations=evaluation or (), mixed=mixed_protocols,
-            force=force, intervals=intervals, query=query,
+            force=force, intervals=intervals, query=query, organization=organization,
         )  # fmt: skip
     for line in written.notes:
         note(line)

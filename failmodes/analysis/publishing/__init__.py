@@ -2,4 +2,4 @@
 
 from typing import Literal
 
-FormatName = Literal["robustbench", "croissant", "model-card", "latex"]
+FormatName = Literal["robustbench", "croissant", "model-card", "latex", "timm", "every-eval-ever"]

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 
 from failmodes.analysis.evaluations.selection import Selection
+from failmodes.analysis.publishing.written import Written
 from failmodes.analysis.render.formats.json import as_json
 from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.runtime.errors import printable
@@ -91,7 +92,7 @@ _TYPES = {
 
 def write_croissant(
     con: duckdb.DuckDBPyConnection, warehouse: Path, selection: Selection, path: Path, force: bool
-) -> list[str]:
+) -> Written:
     """Describe the DuckDB file and, if they are next to it, the Parquet results, with the columns of their tables.
 
     Raises:
@@ -113,7 +114,7 @@ def write_croissant(
         notes.append(f"no folder {RESULTS_FOLDER} next to the warehouse: only the DuckDB file is described")
     if path.parent.absolute() != warehouse.parent.absolute():
         notes.append(f"paths are relative to the folder of the warehouse: publish it next to {warehouse.name}")
-    return notes
+    return Written((path,), tuple(notes))
 
 
 def _with_metadata(con: duckdb.DuckDBPyConnection) -> Table:

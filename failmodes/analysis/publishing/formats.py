@@ -9,9 +9,12 @@ from failmodes.analysis.evaluations.selection import select_one
 from failmodes.analysis.judging.stored import open_current
 from failmodes.analysis.publishing import FormatName
 from failmodes.analysis.publishing.croissant import write_croissant
+from failmodes.analysis.publishing.every_eval_ever import write_every_eval_ever
 from failmodes.analysis.publishing.latex import write_latex
 from failmodes.analysis.publishing.model_card import write_model_card
 from failmodes.analysis.publishing.robustbench_table import write_robustbench
+from failmodes.analysis.publishing.timm_table import write_timm
+from failmodes.analysis.publishing.written import Written
 from failmodes.analysis.render.formatting import join_names
 from failmodes.runtime.errors import StudyError
 from failmodes.runtime.storage.files import is_url
@@ -20,29 +23,24 @@ from failmodes.warehouse.output_files import check_output
 from failmodes.warehouse.published_layout import clean_file_of
 
 
-class Written(NamedTuple):
-    """The written files, and notes on what they lack or what to add by hand."""
-
-    paths: tuple[Path, ...]
-    notes: tuple[str, ...]
-
-
 class PublishedFormat(NamedTuple):
     """A format.
 
     Attributes:
-        file_name: default name of its file.
-        suffix: required suffix.
-        write: writes results to a path, with its options, and returns notes on what the file lacks.
-        files: all files that it writes, given the path of the first.
+        file_name: default name of its file; "" if it fills a folder.
+        suffix: required suffix, or "".
+        write: writes results to a path, and to further files beside it, with its options.
+        files: those that are known beforehand, given the path of the first.
+        writes_several: whether it may write more files than one.
         ranks: whether readers rank its models.
         options: of `publish_results` that it takes.
     """
 
     file_name: str
     suffix: str
-    write: Callable[..., list[str]]
+    write: Callable[..., Written]
     files: Callable[[Path], Sequence[Path]] = lambda path: (path,)
+    writes_several: bool = False
     ranks: bool = False
     options: tuple[str, ...] = ()
 
@@ -53,10 +51,15 @@ FORMATS: dict[FormatName, PublishedFormat] = {
         ".csv",
         write_robustbench,
         lambda path: (path, clean_file_of(path)),
+        writes_several=True,
         ranks=True,
     ),
     "croissant": PublishedFormat("croissant.json", ".json", write_croissant),
     "model-card": PublishedFormat("model-card.md", ".md", write_model_card),
+    "timm": PublishedFormat("results.csv", ".csv", write_timm, writes_several=True, ranks=True),
+    "every-eval-ever": PublishedFormat(
+        "", "", write_every_eval_ever, lambda _: (), writes_several=True, options=("organization",)
+    ),
     "latex": PublishedFormat("tables.tex", ".tex", write_latex, ranks=True, options=("intervals", "query")),
 }
 
@@ -100,9 +103,9 @@ def publish_results(
     if output is not None and is_url(fspath(output)):
         raise StudyError(f"{fspath(output)} is a URL: write a local file, such as {chosen.file_name}, and upload that")
     path = warehouse.parent / chosen.file_name if output is None else user_path(output)
-    files = tuple(chosen.files(path))
-    for file in files:
+    for file in chosen.files(path):
         check_output(file, (chosen.suffix,), force=force)
     with open_current(warehouse) as con:
         selection = select_one(con, models=models, evaluations=evaluations, mixed=mixed, ranked=chosen.ranks)
-        return Written(files, (*chosen.write(con, warehouse, selection, path, force, **given), *selection.exclusions))
+        written = chosen.write(con, warehouse, selection, path, force, **given)
+        return written._replace(notes=(*written.notes, *selection.exclusions))

@@ -16,6 +16,7 @@ from failmodes.analysis.evaluations.comparability import protocol_words
 from failmodes.analysis.evaluations.selection import Selection, averaged_severities, corruption_names
 from failmodes.analysis.evaluations.trained_models import TrainedModel
 from failmodes.analysis.judging.compare import LEVEL, MAX_LEVEL, Comparison, compare_models
+from failmodes.analysis.publishing.written import Written
 from failmodes.analysis.render.blocks import EMPTY
 from failmodes.analysis.render.formatting import format_interval, format_number, format_severity, join_names
 from failmodes.analysis.render.row_formats import latex_row, latex_text, write_rows
@@ -49,7 +50,7 @@ class _Table(NamedTuple):
 def write_latex(
     con: duckdb.DuckDBPyConnection, warehouse: Path, selection: Selection, path: Path, force: bool,
     *, intervals: bool = False, query: str = "",
-) -> list[str]:  # fmt: skip
+) -> Written:  # fmt: skip
     """Write the tables; with `intervals`, the interval of each value below it; with `query`, its rows instead.
 
     Raises:
@@ -63,7 +64,7 @@ def write_latex(
             if not rows:
                 raise QueryError("the query gives no row: no table is written")
             write_rows(rows, path, "latex", force=force)
-        return []
+        return Written((path,))
     accuracies = model_accuracies(con, selection)
     tables = [_of_corruptions(con, warehouse, selection, accuracies), *_of_shifts(con, selection, list(accuracies))]
     lines = ["% \\usepackage{booktabs,graphicx}\n"]
@@ -71,7 +72,7 @@ def write_latex(
         level = f"Brackets: {100 * stored_settings(con).interval_level:g}% intervals. " if intervals else ""
         lines += _lines(table._replace(caption=level + table.caption), intervals=intervals)
     write_output(path, "".join(lines).encode(), (".tex",), force=force)
-    return []
+    return Written((path,))
 
 
 def _of_corruptions(

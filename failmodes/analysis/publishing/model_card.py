@@ -10,6 +10,7 @@ import polars as pl
 
 from failmodes.analysis.evaluations.comparability import protocol_words
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, averaged_severities, read_for_selection
+from failmodes.analysis.publishing.written import Written
 from failmodes.analysis.render.blocks import Table, TableCell
 from failmodes.analysis.render.formats.json import as_json
 from failmodes.analysis.render.formats.markdown import escape, table_lines
@@ -26,7 +27,7 @@ TASK = {"type": "image-classification", "name": "Image classification"}
 
 def write_model_card(
     con: duckdb.DuckDBPyConnection, _warehouse: Path, selection: Selection, path: Path, force: bool
-) -> list[str]:
+) -> Written:
     """Write clean and corrupted accuracy of every model with intervals, images and data source.
 
     Raises:
@@ -43,7 +44,8 @@ def write_model_card(
     for evaluation, accuracy in means.items():
         lines += [*_table(selection, evaluation, accuracy, points, names, severities, level), ""]
     write_output(path, "\n".join(lines).encode(), (".md",), force=force)
-    return ["merge its metadata into the metadata of your card: a card has one block between --- lines"]
+    merge = "merge its metadata into the metadata of your card: a card has one block between --- lines"
+    return Written((path,), (merge,))
 
 
 def _index_entry(

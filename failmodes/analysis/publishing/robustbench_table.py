@@ -1,4 +1,4 @@
-"""Results in RobustBench's CSV layout, with clean accuracies in a second file."""
+"""Results in RobustBench's layouts: CSV with clean accuracies in a second file, and JSON for each model beside it."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -8,15 +8,29 @@ import polars as pl
 
 from failmodes.analysis.evaluations.comparability import protocol_lines
 from failmodes.analysis.evaluations.selection import Selection, read_for_selection
+from failmodes.analysis.publishing.written import Written, slug, write_files
+from failmodes.analysis.render.formats.json import as_json
 from failmodes.analysis.render.formatting import format_count, join_names
+from failmodes.analysis.statistics.model_accuracy import normalized_errors, run_accuracies
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS, SEVERITIES
 from failmodes.runtime.errors import WarehouseError, printable
-from failmodes.warehouse.published_layout import CLEAN_CELL, MAX_LETTERS, PublishedModel, write_published
+from failmodes.warehouse.output_files import check_output
+from failmodes.warehouse.published_layout import (
+    CLEAN_CELL,
+    KNOWN_FILES,
+    MAX_LETTERS,
+    PublishedModel,
+    clean_file_of,
+    write_published,
+)
+
+_HEADLINE = tuple(known.name for known in CORRUPTIONS.values() if known.headline)
 
 
 def write_robustbench(
     con: duckdb.DuckDBPyConnection, _warehouse: Path, selection: Selection, path: Path, force: bool
-) -> list[str]:
-    """Write the accuracy of every model at every whole severity, at full precision.
+) -> Written:
+    """Write the accuracy of every model at every whole severity, at full precision; and its JSON, as far as defined.
 
     Raises:
         WarehouseError: there is no whole severity, or a model has no clean accuracy.
@@ -37,8 +51,38 @@ def write_robustbench(
         corruptions = join_names(points.filter(pl.col("severity") % 1 != 0)["corruption"].unique().sort())
         counted = format_count(left_out, "cell")
         notes.append(f"not included, since the layout has whole severities only: {counted} of {corruptions}")
+    texts, why = _model_info(con, selection, path)
+    for file in texts:
+        check_output(file, (".json",), force=force)
     write_published(path, models, force=force)
-    return notes
+    paths = (path, clean_file_of(path), *write_files(texts, force=force))
+    return Written(paths, (*notes, why))
+
+
+def _model_info(con: duckdb.DuckDBPyConnection, selection: Selection, path: Path) -> tuple[dict[Path, str], str]:
+    """The JSON of each model, as `model_info/` of RobustBench has it, by path; and what it lacks."""
+    dataset = selection.shared["dataset_name"]
+    cells = {(name, float(severity)) for name in _HEADLINE for severity in SEVERITIES}
+    if dataset not in KNOWN_FILES or not cells <= set(selection.shared_cells):
+        sets = join_names(KNOWN_FILES.values())
+        return {}, f"no JSON of RobustBench, which is of {sets} under all {len(_HEADLINE)} corruptions and severities"
+    errors = normalized_errors(con, selection)
+    texts = {}
+    for evaluation, accuracy in run_accuracies(con, selection).items():
+        assert accuracy.clean is not None, "checked above"
+        assert accuracy.corrupted is not None, "all cells are shared"
+        mce = errors.get(evaluation.evaluation_id, (None, ""))[0]
+        content = {
+            "link": None, "name": _one_line(evaluation.label), "authors": None, "additional_data": None,
+            "number_forward_passes": 1, "dataset": dataset, "venue": None,
+            "architecture": _one_line(evaluation.facts["architecture"]), "eps": None,
+            "clean_acc": f"{100 * accuracy.clean.value:.2f}", "reported": None,
+            "corruptions_acc": f"{100 * accuracy.corrupted.value:.2f}",
+            **({} if mce is None else {"corruptions_mce": f"{100 * mce:.2f}"}),
+        }  # fmt: skip
+        name = slug(evaluation.label, evaluation.evaluation_id[:8])
+        texts[path.with_name(f"{path.stem}-{name}.json")] = f"{as_json(content, indent=2)}\n"
+    return texts, "fill in link, authors, venue and additional_data of the JSON"
 
 
 def _model(label: str, architecture: str, points: pl.DataFrame) -> PublishedModel:

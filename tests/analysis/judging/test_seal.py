@@ -62,7 +62,8 @@ def test_a_report_ends_with_what_was_tested(study: Path) -> None:
     page = (study.parent / "out" / "report.html").read_text()
     tested = page[page.index('id="appendix-1"') :]
     assert "no proof of conformity" in tested
-    assert f"unchanged since. SHA-256: {seal.sha256}" in tested
+    assert seal.sha256 in tested
+    assert "unchanged since" in tested
     with duckdb.connect(str(study.parent / "out" / "warehouse.duckdb"), read_only=True) as con:
         identities = con.execute("select evaluation_id, model_id, dataset_id from evaluations").fetchall()
         (accuracy,) = con.execute(
