@@ -29,6 +29,9 @@ EXTRAS: dict[str, dict[str, str]] = {
     "transformers": {"transformers": "transformers"},
     "open-clip": {"open_clip": "OpenCLIP"},
     "datasets": {"datasets": "datasets"},
+    "mlflow": {"mlflow": "MLflow"},
+    "wandb": {"wandb": "wandb"},
+    "tensorboard": {"tensorboardX": "tensorboardX"},
 }
 INCLUDES = {"evaluate": "images"}  # an extra that installs another one too
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from failmodes.analysis.publishing import FormatName
+from failmodes.analysis.publishing import FileFormat, FormatName, TrackerName
 from failmodes.analysis.render.documents import format_names
 from failmodes.runtime.errors import StudyError, printable
 from failmodes.runtime.process import errors_exit_with, interruptible, limit_command
@@ -234,8 +234,8 @@ def export(
 
 def publish(
     where: WhereArgument = None,
-    output_format: Annotated[
-        FormatName,
+    file_format: Annotated[
+        FileFormat,
         typer.Option(
             "--format",
             help="robustbench: CSV of accuracies by corruption and severity, with clean accuracies in a second file; "
@@ -244,13 +244,19 @@ def publish(
             "JSON for each model below the folder data.",
         ),
     ] = "robustbench",
+    to: Annotated[
+        TrackerName | None,
+        typer.Option(
+            help="Instead of a file: a run of this tracker for each evaluation; runs that are there stay as they are."
+        ),
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option(
             "--output",
             "-o",
             metavar="FILE",
-            help="Output file (- for stdout, if the format is one file). Default: next to the warehouse.",
+            help="Output file (- for stdout, if it is one), or folder of a tracker. Default: next to the warehouse.",
         ),
     ] = None,
     model: Annotated[
@@ -268,6 +274,9 @@ def publish(
     organization: Annotated[
         str, typer.Option(metavar="NAME", help="With every-eval-ever: who evaluated the models.")
     ] = "",
+    project: Annotated[
+        str, typer.Option(metavar="NAME", help="With mlflow and wandb: name of the experiment or project.")
+    ] = "",
     mixed_protocols: MixedOption = False,
     force: ForceOption = False,
     timeout: TimeoutOption = READING_S,
@@ -277,6 +286,7 @@ def publish(
     from failmodes.analysis.publishing.formats import FORMATS, publish_results
     from failmodes.runtime.storage.locations import find_warehouse
 
+    output_format: FormatName = to or file_format
     is_printed = output == str(STDOUT)
     if is_printed and FORMATS[output_format].writes_several:
         raise StudyError(
@@ -288,7 +298,7 @@ def publish(
         target = file if is_printed else output
         written = publish_results(
             warehouse, output_format, target, models=model or (), evaluations=evaluation or (), mixed=mixed_protocols,
-            force=force, intervals=intervals, query=query, organization=organization,
+            force=force, intervals=intervals, query=query, organization=organization, project=project,
         )  # fmt: skip
     for line in written.notes:
         note(line)

@@ -17,6 +17,7 @@ import polars as pl
 from failmodes import __version__
 from failmodes.analysis.evaluations.comparability import protocol_lines, protocol_words
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, read_metrics
+from failmodes.analysis.publishing import METRICS_OF_CELLS
 from failmodes.analysis.publishing.written import Written, slug, write_files
 from failmodes.analysis.render.formats.json import as_json
 from failmodes.runtime.errors import printable
@@ -25,7 +26,6 @@ from failmodes.warehouse.schema import CLEAN
 
 SCHEMA = "0.3.0"
 COLLECTION, UNSTATED = "failmodes", "unstated"
-PUBLISHED = ("accuracy", "top5_accuracy", "ece", "nll_nats", "aurc", "worst_class_accuracy")
 RANGES = {"share": (0.0, 1.0), "nats": (0.0, "Infinity")}  # by unit
 
 
@@ -38,7 +38,7 @@ def write_every_eval_ever(
     Raises:
         StudyError, StorageError: a file cannot be written.
     """
-    rows = read_metrics(con, selection.ids, PUBLISHED)
+    rows = read_metrics(con, selection.ids, METRICS_OF_CELLS)
     developer = slug(organization) or UNSTATED
     texts = {}
     for evaluation in selection.evaluations:

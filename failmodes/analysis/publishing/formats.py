@@ -11,9 +11,12 @@ from failmodes.analysis.publishing import FormatName
 from failmodes.analysis.publishing.croissant import write_croissant
 from failmodes.analysis.publishing.every_eval_ever import write_every_eval_ever
 from failmodes.analysis.publishing.latex import write_latex
+from failmodes.analysis.publishing.mlflow_runs import write_mlflow
 from failmodes.analysis.publishing.model_card import write_model_card
 from failmodes.analysis.publishing.robustbench_table import write_robustbench
+from failmodes.analysis.publishing.tensorboard_runs import write_tensorboard
 from failmodes.analysis.publishing.timm_table import write_timm
+from failmodes.analysis.publishing.wandb_runs import write_wandb
 from failmodes.analysis.publishing.written import Written
 from failmodes.analysis.render.formatting import join_names
 from failmodes.runtime.errors import StudyError
@@ -60,6 +63,9 @@ FORMATS: dict[FormatName, PublishedFormat] = {
     "every-eval-ever": PublishedFormat(
         "", "", write_every_eval_ever, lambda _: (), writes_several=True, options=("organization",)
     ),
+    "mlflow": PublishedFormat("mlflow", "", write_mlflow, lambda _: (), writes_several=True, options=("project",)),
+    "wandb": PublishedFormat("", "", write_wandb, lambda _: (), writes_several=True, options=("project",)),
+    "tensorboard": PublishedFormat("tensorboard", "", write_tensorboard, lambda _: (), writes_several=True),
     "latex": PublishedFormat("tables.tex", ".tex", write_latex, ranks=True, options=("intervals", "query")),
 }
 
