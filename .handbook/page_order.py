@@ -42,6 +42,7 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
             "decisions.md",
             "masks.md",
             "published.md",
+            "publishing.md",
             "protocols.md",
             "figures.md",
             "gallery.md",

@@ -154,6 +154,10 @@ def test_it_runs(command: Command, folder: Path, exported: Path, monkeypatch: py
     _, name, *_ = words = command.words
     if name == "export":
         exported.unlink()  # it takes the place of none
+    if "--to" in words:
+        tracker = words[words.index("--to") + 1]
+        pytest.importorskip({"tensorboard": "tensorboardX"}.get(tracker, tracker))
+        monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.chdir(folder)
     done = CliRunner().invoke(app, words[1:])
     said = f"{done.output}{done.exception or ''}"

@@ -1,7 +1,7 @@
 """Seals: the hash of claims or rules and when they were written, kept in the results folder.
 
-A seal shows that statements are those of a stated moment, as far as one believes the clock of that machine and nobody
-wrote the folder anew: there is no trusted time. Who publishes the hash elsewhere can show more.
+A seal shows that statements are those of a stated moment, as far as one believes that machine's clock and that nobody
+replaced the files: there is no trusted time. A hash published elsewhere shows more.
 """
 
 import hashlib

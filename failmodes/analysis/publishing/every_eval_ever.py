@@ -33,7 +33,7 @@ def write_every_eval_ever(
     con: duckdb.DuckDBPyConnection, _warehouse: Path, selection: Selection, path: Path, force: bool,
     *, organization: str = UNSTATED,
 ) -> Written:  # fmt: skip
-    """Write the record of every model below `data` in the folder `path`.
+    """Write a JSON for every model below `data` in the folder `path`.
 
     Raises:
         StudyError, StorageError: a file cannot be written.

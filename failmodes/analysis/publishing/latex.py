@@ -98,7 +98,10 @@ def _of_corruptions(
     over = join_names(map(format_severity, averaged_severities(selection.severities)))
     parts = [
         f"Accuracy in percent on {selection.images}",
-        *([f"Mean over severities {over}; Mean: over {selection.averaged_phrase}"] if ordered else []),
+        *(
+            [f"Values under corruption: means over severities {over}; Mean: over {selection.averaged_phrase}"]
+            * bool(ordered)
+        ),
         *([f"{MCE}: errors relative to AlexNet's as published, lower is better"] if MCE in columns else []),
         *([_bold(len(values))] if len(values) > 1 else []),
     ]
@@ -125,8 +128,10 @@ def _of_shifts(
 
 
 def _bold(count: int) -> str:
-    others = "the other model" if count == 2 else f"each of the {count - 1} other models"
-    return f"Bold: shown to be more accurate than {others} ({100 * LEVEL:g}% level, corrected for their number)"
+    others, corrected = "the other model", ""
+    if count > 2:
+        others, corrected = f"each of the {count - 1} other models", ", corrected for their number"
+    return f"Bold: shown to be more accurate than {others} ({100 * LEVEL:g}% level{corrected})"
 
 
 def _best(

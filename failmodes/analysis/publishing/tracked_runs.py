@@ -93,6 +93,6 @@ def files_of_runs(warehouse: Path) -> Iterator[Files]:
 
 
 def sent_lines(sent: list[TrackedRun], known: list[TrackedRun], where: str) -> tuple[str, ...]:
-    """Which runs were added, and which were there, in words."""
+    """Which runs were added, and which the tracker already has, in words."""
     lines = [(sent, f"added to {where}"), (known, f"already in {where}, unchanged")]
     return tuple(f"{', '.join(run.label for run in runs)}: {what}" for runs, what in lines if runs)
