@@ -42,11 +42,18 @@ def write_robustbench(
         raise WarehouseError("these models have no whole severity, which RobustBench's layout needs")
     if whole["clean_accuracy"].null_count():
         raise WarehouseError("these models have no reference level: RobustBench's layout needs clean accuracies")
+    shared = whole.group_by("corruption", "severity").agg(pl.len()).filter(pl.col("len") == len(selection.ids))
+    if shared.is_empty():
+        raise WarehouseError("these models share no cell, as one table of RobustBench needs: publish one (--model)")
+    cell_count = whole.select("corruption", "severity").unique().height
+    whole = whole.join(shared, on=["corruption", "severity"], how="semi", maintain_order="left")
     models = [
         _model(evaluation.label, evaluation.facts["architecture"], whole.filter(evaluation_id=evaluation.evaluation_id))
         for evaluation in selection.evaluations
     ]
     notes = list(protocol_lines(selection))
+    if others := cell_count - shared.height:
+        notes.append(f"not included, since not all models have them: {format_count(others, 'cell')}")
     if left_out := points.filter(pl.col("severity") % 1 != 0).select("corruption", "severity").unique().height:
         corruptions = join_names(points.filter(pl.col("severity") % 1 != 0)["corruption"].unique().sort())
         counted = format_count(left_out, "cell")

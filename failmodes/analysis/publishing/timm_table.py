@@ -108,6 +108,7 @@ def _table(
     clean: Mapping[str, _Scores] | None = None,
 ) -> str:  # fmt: skip
     """The CSV of some scores, from the most accurate model on; with differences from those of clean images."""
+    clean = clean and {key: clean[key] for key in clean if key in scores}  # places are among the same models
     file = io.StringIO()
     writer = csv.DictWriter(file, (*COLUMNS, *(DIFFERENCES if clean else ())), lineterminator="\n")
     writer.writeheader()
@@ -134,7 +135,11 @@ def _difference(scores: _Scores, rank: int, clean: Mapping[str, _Scores], key: s
     top5 = None if scores.top5 is None or before is None else scores.top5 - before
     places = _ranked(clean).index(key) - rank
     return {
-        "top1_diff": f"{100 * (scores.top1 - clean[key].top1):+.3f}",
-        "top5_diff": "" if top5 is None else f"{100 * top5:+.3f}",
+        "top1_diff": _points(scores.top1 - clean[key].top1),
+        "top5_diff": "" if top5 is None else _points(top5),
         "rank_diff": f"{places:+d}" if places else "0",
     }
+
+
+def _points(difference: float) -> str:
+    return f"{round(100 * difference, 3) + 0.0:+.3f}"  # +0.000, not -0.000

@@ -99,3 +99,21 @@ def test_robustbench_reads_the_json_beside_the_csv(tmp_path: Path) -> None:
     (read,) = read_published_file(path)
     assert read.dataset == "CIFAR-10"
     assert read.models[0].averages[ACCURACY] == pytest.approx(expected, abs=6e-5)
+
+
+@pytest.mark.slow
+def test_a_cell_that_one_model_lacks_is_left_out_and_said(tmp_path: Path) -> None:
+    made = write_synthetic(tmp_path / "out", images=40, models=("A", "B"), corruptions=("fog", "contrast"))
+    for path in list((tmp_path / "out").rglob("*contrast*")):
+        if made.evaluations["B"] in str(path):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    warehouse = made.output / "warehouse.duckdb"
+    load([made.output], warehouse, derivation=DERIVATION)
+    done = publish_results(warehouse, "robustbench", tmp_path / "x.csv")
+    assert "contrast" not in done.paths[0].read_text()
+    assert any("5\u00a0cells" in note for note in done.notes)
+    assert all("contrast" in note for note in done.notes[-1:])  # B has no average
+    publish_results(warehouse, "latex", tmp_path / "x.tex")
+    assert "B & 95.0" in (tmp_path / "x.tex").read_text().replace("\\textbf{", "").replace("}", "")
+    (corrupted,) = (path for path in publish_results(warehouse, "timm", tmp_path / "t.csv").paths[1:])
+    assert [row["rank_diff"] for row in rows_of(corrupted).values()] == ["0"]
