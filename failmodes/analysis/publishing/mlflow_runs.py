@@ -14,7 +14,7 @@ from failmodes.runtime.errors import StorageError, first_line
 from failmodes.runtime.packages import require
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from mlflow import MlflowClient  # pyright: ignore[reportMissingImports]
 
 URI = "MLFLOW_TRACKING_URI"
 IDENTITY = "failmodes.identity"  # a tag, set when a run is complete
@@ -32,8 +32,8 @@ def write_mlflow(
         StorageError: the store refuses, or cannot be reached.
     """
     require("mlflow", "`failmodes publish --to mlflow`")
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
+    from mlflow import MlflowClient  # pyright: ignore[reportMissingImports]
+    from mlflow.exceptions import MlflowException  # pyright: ignore[reportMissingImports]
 
     uri = os.environ.get(URI) or f"sqlite:///{path.absolute() / 'mlflow.db'}"
     store = URI if os.environ.get(URI) else str(path)  # a URI may hold a password
@@ -60,7 +60,7 @@ def write_mlflow(
 
 
 def _send(client: "MlflowClient", experiment: str, run: TrackedRun, files: Files) -> None:
-    from mlflow.entities import Metric, Param
+    from mlflow.entities import Metric, Param  # pyright: ignore[reportMissingImports]
 
     now = int(time.time() * 1000)
     made = client.create_run(experiment, run_name=run.label).info.run_id

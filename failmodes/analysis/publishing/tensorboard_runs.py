@@ -39,7 +39,7 @@ def write_tensorboard(
 
 
 def _send(run: TrackedRun, files: Files, path: Path) -> None:
-    from tensorboardX import SummaryWriter
+    from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
 
     folder = path / f"{TEMPORARY_PREFIX}{run.name}"  # becomes the run in one step
     shutil.rmtree(folder, ignore_errors=True)

@@ -110,7 +110,8 @@ def _table(
     """The CSV of some scores, from the most accurate model on; with differences from those of clean images."""
     clean = clean and {key: clean[key] for key in clean if key in scores}  # places are among the same models
     file = io.StringIO()
-    writer = csv.DictWriter(file, (*COLUMNS, *(DIFFERENCES if clean else ())), lineterminator="\n")
+    columns: list[str] = [*COLUMNS, *(DIFFERENCES if clean else ())]
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
     writer.writeheader()
     for rank, key in enumerate(_ranked(scores)):
         row = {"model": spreadsheet_text(labels[key])} | dict(_percent(scores[key])) | facts[key]

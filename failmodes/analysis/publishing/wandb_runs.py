@@ -24,7 +24,7 @@ def write_wandb(
         StorageError: wandb refuses, or cannot be reached.
     """
     require("wandb", "`failmodes publish --to wandb`")
-    from wandb.errors import Error
+    from wandb.errors import Error  # pyright: ignore[reportMissingImports]
 
     path.mkdir(parents=True, exist_ok=True)
     sent: list[TrackedRun] = []
@@ -43,7 +43,7 @@ def write_wandb(
 
 
 def _send(run: TrackedRun, files: Files, path: Path, project: str) -> None:
-    import wandb
+    import wandb  # pyright: ignore[reportMissingImports]
 
     settings = wandb.Settings(silent=True, console="off", disable_git=True, save_code=False)
     with wandb.init(
