@@ -109,6 +109,8 @@ def publish_results(
     if output is not None and is_url(fspath(output)):
         raise StudyError(f"{fspath(output)} is a URL: write a local file, such as {chosen.file_name}, and upload that")
     path = warehouse.parent / chosen.file_name if output is None else user_path(output)
+    if not chosen.suffix and path.exists() and not path.is_dir():
+        raise StudyError(f"{path} is a file: {name} fills a folder, such as {path.parent / 'published'}")
     for file in chosen.files(path):
         check_output(file, (chosen.suffix,), force=force)
     with open_current(warehouse) as con:

@@ -12,7 +12,7 @@ from synthetic_results import Synthetic
 from failmodes.analysis.evaluations.selection import select_one
 from failmodes.analysis.publishing.formats import publish_results
 from failmodes.analysis.publishing.tracked_runs import tracked_runs
-from failmodes.runtime.errors import MissingExtraError
+from failmodes.runtime.errors import MissingExtraError, StudyError
 from failmodes.warehouse.database.connection import open_warehouse
 
 
@@ -97,3 +97,10 @@ def test_a_missing_tracker_is_one_line(warehouse: Path, tmp_path: Path, monkeypa
         with pytest.raises(MissingExtraError, match=rf"failmodes\[{name}\]"):
             publish_results(warehouse, name, tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_is_no_folder_to_fill(warehouse: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for name in ("tensorboard", "every-eval-ever"):
+        with pytest.raises(StudyError, match="is a file: .* fills a folder"):
+            publish_results(warehouse, name, tmp_path / "file")
