@@ -10,6 +10,7 @@ import typer
 from failmodes import __version__
 from failmodes.analysis.commands.check import check
 from failmodes.analysis.commands.decisions import compare, export, gate, publish, seal
+from failmodes.analysis.commands.diff import diff
 from failmodes.analysis.commands.queries import SqlCommand, query, schema
 from failmodes.analysis.commands.remove import remove
 from failmodes.analysis.commands.report import (
@@ -479,11 +480,11 @@ EPILOGUE = "\n\n".join(
         "0  done",
         "1  failure: damaged files, a model that raises, a failed check or rule, a full disk, a time or memory limit",
         "2  invalid input: options, names, studies, rules, SQL, class counts, missing files",
-        "3  `gate` is inconclusive: too few images, or a missing cell",
+        "3  `gate` is inconclusive: too few images, or a missing cell; `check` or `diff` cannot compare two numbers",
         "70  a bug in failmodes",
         "130  interrupted (Ctrl-C)",
         "143  terminated (SIGTERM, SIGHUP)",
-        "For `gate`, 1 means only that a rule fails; every other failure is 2.",
+        "For `gate`, 1 means only that a rule fails, for `check` and `diff` that numbers differ: other failures are 2.",
     )
 )
 
@@ -513,6 +514,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by section of the hel
     DECISIONS: {
         "seal": seal,
         "compare": compare,
+        "diff": diff,
         "gate": gate,
         "check": check,
         "export": export,

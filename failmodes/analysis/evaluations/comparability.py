@@ -1,50 +1,24 @@
 """Which evaluations may be ranked together: the respects in which their protocols differ, in words."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import duckdb
 
-from failmodes.analysis.render.formatting import format_count, join_names
+from failmodes.analysis.render.formatting import join_names
 from failmodes.ingest.protocols.protocol import Protocol, differences, published_protocols
+from failmodes.warehouse import evaluation_facts
+from failmodes.warehouse.evaluation_facts import AVERAGING, RESTRICTION, Facts
 
 if TYPE_CHECKING:
     from failmodes.analysis.evaluations.selection import Selection
 
-Facts = Mapping[str, Any]  # a row of `evaluation_labels`
 MIXED_OPTION = "--mixed-protocols"
-IMAGES, PIXELS = "images", "source of pixels"
-RANKED = (IMAGES, "labels", "class restriction", PIXELS)  # respects of accuracies of single cells
-AMONG = {True: "among all outputs", False: "among the dataset's classes"}
+IMAGES, PIXELS = evaluation_facts.IMAGES.topic, evaluation_facts.PIXELS.topic
+RANKED = (IMAGES, "labels", RESTRICTION.topic, PIXELS)  # respects of accuracies of single cells
 
 
-class Respect(NamedTuple):
-    """A respect in which protocols differ: its name, its value, and the value in words."""
-
-    name: str
-    value: Callable[[Facts], object]
-    words: Callable[[Facts], str]
-
-
-def _source(facts: Facts) -> object:
-    """The source of pixels: published files of one protocol are the same, and so is a recipe with any seed."""
-    if facts["source_kind"] != "published":
-        return facts["source_kind"], facts["recipe"]
-    is_original = facts["protocol"] and not any(text.startswith(PIXELS) for text in facts["deviations"] or ())
-    return "published" if is_original else facts["source_id"]
-
-
-RESPECTS = (
-    Respect(
-        IMAGES,
-        lambda facts: (facts["dataset_id"], facts["subset_id"]),
-        lambda facts: f"{format_count(facts['image_count'], 'image')} of {facts['dataset_label']}",
-    ),
-    Respect("class restriction", lambda facts: facts["class_protocol"] == "all",
-            lambda facts: AMONG[facts["class_protocol"] == "all"]),
-    Respect(PIXELS, _source, lambda facts: str(facts["source_label"])),
-    Respect("averaging", lambda facts: facts["averaging"], lambda facts: str(facts["averaging"] or "not stated")),
-)  # fmt: skip
+RESPECTS = (evaluation_facts.IMAGES, RESTRICTION, evaluation_facts.PIXELS, AVERAGING)
 
 
 def differing(rows: Sequence[Facts]) -> dict[str, str]:
@@ -52,7 +26,7 @@ def differing(rows: Sequence[Facts]) -> dict[str, str]:
     found = {}
     for respect in RESPECTS:
         if len({respect.value(row) for row in rows}) > 1:
-            found[respect.name] = f"{respect.name}: {' / '.join(dict.fromkeys(map(respect.words, rows)))}"
+            found[respect.topic] = f"{respect.topic}: {' / '.join(dict.fromkeys(map(respect.words, rows)))}"
     return found
 
 

@@ -1,20 +1,26 @@
 """Differences of evaluations with the same label: in parentheses after the label, and in a sentence."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from failmodes.analysis.render.formatting import join_names
+from failmodes.warehouse.evaluation_facts import (
+    NONE,
+    NOT_STATED,
+    OF_LABELS,
+    OWN,
+    SHORT_ID_CHARACTERS,
+    Fact,
+    Facts,
+    channels,
+    is_normalized,
+)
 from failmodes.warehouse.schema import IMPORTED_FAMILY
 
 Row = dict[str, Any]  # of `evaluation_labels`, with `evaluated_at`
-Facts = Mapping[str, Any]  # likewise
-NONE, OWN = "none", "own preprocessing"
 MAX_WITH_VALUES = 3  # up to so many topics, a sentence also gives values
-SHORT_ID_CHARACTERS = 8  # of an ID, if nothing else differs
-MAX_OUTPUTS = 4  # named outputs of a class map
-_PROTOCOLS = {"all": "all outputs", "subset": "dataset classes only"}
 
 
 class _Facet(NamedTuple):
@@ -104,66 +110,28 @@ def _shared(labels: Sequence[tuple[str, ...]]) -> list[list[int]]:
     return [[p for p, other in enumerate(labels) if other == label] for label in counts if counts[label] > 1]
 
 
-def _column(
-    topic: str, name: str, template: str = "{}", missing: str = "not stated", missing_word: str | None = None,
-    shown: Callable[[Any], str] = str,
-) -> _Facet:  # fmt: skip
-    """The facet of a column.
-
-    Args:
-        topic: its name in a sentence.
-        name: of the column.
-        template: of a value in parentheses.
-        missing: text for null in a sentence.
-        missing_word: text for null in parentheses. Default: topic and `missing`.
-        shown: converts a value to text.
-    """
-    absent = f"{topic} {missing}" if missing_word is None else missing_word
-
-    def texts(rows: Sequence[Facts]) -> list[tuple[str, str]]:
-        known = [None if row[name] is None else shown(row[name]) for row in rows]
-        return [(missing, absent) if value is None else (value, template.format(value)) for value in known]
-
-    return _Facet(topic, texts)
-
-
-def _first_outputs(outputs: Sequence[int]) -> str:
-    """The outputs of the first classes, such as 3, 0, 1, 2 …."""
-    return ", ".join(map(str, outputs[:MAX_OUTPUTS])) + " …" * (len(outputs) > MAX_OUTPUTS)
-
-
 def _normalization(rows: Sequence[Facts]) -> list[tuple[str, str]]:
     """Channel means, or standard deviations if only these differ: mean 0.485, 0.456, 0.406; none.
 
     In parentheses: normalized or no normalization, with the values if several normalizations differ.
     """
     scales = [(row["input_mean"] or [], row["input_std"] or []) for row in rows]
-    stated = [(mean, std) for mean, std in scales if _is_normalized(mean, std)]
+    stated = [(mean, std) for mean, std in scales if is_normalized(mean, std)]
     means, deviations = ({tuple(scale[place]) for scale in stated} for place in (0, 1))
     name, place = ("std", 1) if len(means) == 1 and len(deviations) > 1 else ("mean", 0)
     values = [
-        "not stated"
+        NOT_STATED
         if row["family"] == IMPORTED_FAMILY
         else OWN
         if row["preprocessing"] is not None
-        else f"{name} {_channels(scale[place])}"
-        if _is_normalized(*scale)
+        else f"{name} {channels(scale[place])}"
+        if is_normalized(*scale)
         else NONE
         for row, scale in zip(rows, scales, strict=True)
     ]
-    others = {NONE: "no normalization", "not stated": "normalization not stated", OWN: OWN}
+    others = {NONE: "no normalization", NOT_STATED: "normalization not stated", OWN: OWN}
     is_one = len(set(values) - others.keys()) == 1
     return [(value, others.get(value, "normalized" if is_one else value)) for value in values]
-
-
-def _is_normalized(mean: Sequence[float], std: Sequence[float]) -> bool:
-    """Whether values are shifted or scaled: mean is not 0 or standard deviation not 1."""
-    return any(mean) or any(deviation != 1 for deviation in std)
-
-
-def _channels(values: Sequence[float]) -> str:
-    """One number if all channels share it."""
-    return ", ".join(f"{value:.3g}" for value in (values[:1] if len(set(values)) == 1 else values))
 
 
 def _dates(rows: Sequence[Facts]) -> list[tuple[str, str]]:
@@ -186,37 +154,15 @@ def _identities(rows: Sequence[Facts]) -> list[tuple[str, str]]:
     return [(text, f"{kind} {word}") for text, word in zip(full, words, strict=True)]
 
 
+def _facet(fact: Fact) -> _Facet:
+    """The facet of a fact whose texts do not depend on those of other rows."""
+    return _Facet(fact.topic, lambda rows: [(fact.words(row), fact.label(row)) for row in rows])
+
+
 _IDENTITY = _Facet("evaluation_id", _identities)
+_RELATIVE = {"normalization": _normalization}  # texts that depend on those of other rows
 _FACETS = (
-    _column("precision", "precision"),
-    _column("training seed", "training_seed", "seed {}"),
-    _column("preprocessing", "preprocessing", "preprocessing {}", NONE, "no own preprocessing"),
-    _Facet("normalization", _normalization),
-    _column("input size", "input_side_px", "{} px", "as stored"),
-    _column("resize", "resize_px", "resized to {} px", "to the input size"),
-    _column("crop", "crop_px", "cropped to {} px", NONE),
-    _column("interpolation", "interpolation", missing=NONE),
-    _column("architecture", "architecture"),
-    _column("variant", "variant", missing="as published"),
-    _column("checkpoint", "checkpoint", missing="none"),
-    _column(
-        "classes",
-        "class_protocol",
-        "{}",
-        "dataset classes",
-        "dataset classes",
-        lambda name: str(_PROTOCOLS.get(name, name)),
-    ),
-    _column(
-        "class outputs",
-        "class_outputs",
-        "classes from outputs {}",
-        "in order",
-        "classes from outputs in order",
-        _first_outputs,
-    ),
-    _column("attention", "attention_method", missing="none"),
-    _column("attention layer", "attention_layer", "attention at {}", missing="none"),
+    *(_Facet(f.topic, _RELATIVE[f.topic]) if f.topic in _RELATIVE else _facet(f) for f in OF_LABELS),
     _Facet("date", _dates),
     _IDENTITY,
 )

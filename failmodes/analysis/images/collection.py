@@ -37,7 +37,7 @@ from failmodes.warehouse.database.query import unknown_values
 from failmodes.warehouse.schema import EXEMPLAR_REASONS
 
 # Relations that are read once the rows are found; other views are not created
-_RELATIONS = (
+RELATIONS = (
     "attention", "classes", "corruptions", "evaluation_labels", "evaluations", "exemplars", "images", "predictions",
     "shards", "sources", "stated_models", "thumbnails",
 )  # fmt: skip
@@ -125,7 +125,7 @@ def find_pictures(
         raise StudyError("; ".join([f"no evaluated image matches the filter: {condition.strip()}", *hints]))
     count = f"{format_count(matching.matching, 'image')} {'matches' if matching.matching == 1 else 'match'}"
     cut = [f"{count}, {matching.cut}"] if matching.cut else []
-    with open_warehouse(path, _RELATIONS) as con:
+    with open_warehouse(path, RELATIONS) as con:
         return pictures_of_rows(
             con, matching.rows, f"{count}: {condition}", notes=cut, open_study=open_study, attention_of=attention_of
         )
@@ -199,7 +199,7 @@ def find_curves(
     """
     if not corruptions:
         raise StudyError("an image is shown along the severities of a corruption: name the corruption, such as fog")
-    with open_warehouse(path, _RELATIONS) as con:
+    with open_warehouse(path, RELATIONS) as con:
         selection = select_one(con, models=models, evaluations=evaluations, corruptions=corruptions)
         curves = curve_rows(con, selection, list(dict.fromkeys(image_ids)))
         labels = selection.labels

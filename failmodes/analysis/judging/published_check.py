@@ -1,6 +1,6 @@
 """Comparison of a model with its published row: is it reproduced within its interval, and under which protocol?"""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -16,6 +16,7 @@ from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey
 from failmodes.ingest.protocols.protocol import Protocol, published_protocols
 from failmodes.runtime.errors import StudyError, WarehouseError, did_you_mean, shown
 from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.evaluation_facts import RELATIONS, read_facts
 from failmodes.warehouse.published_files import ACCURACY, MCE, read_published_file
 from failmodes.warehouse.published_layout import PublishedModel, PublishedSet
 
@@ -24,23 +25,7 @@ LEVEL = 0.95
 ALEXNET = "alexnet"
 MCE_PUBLISHED = "mCE, published AlexNet"
 MCE_CELLS = 75  # 15 corruptions at 5 severities
-_FACTS = """
-select labels.* from evaluation_labels as labels
-union all by name
-select
-    evaluations.*, models.* exclude (model_id, class_count), datasets.* exclude (dataset_id, image_count),
-    sources.* exclude (source_id), models.model_label as model_name
-from shifts
-inner join evaluations on shifts.evaluation_id = evaluations.evaluation_id
-inner join models on evaluations.model_id = models.model_id
-inner join datasets on evaluations.dataset_id = datasets.dataset_id
-inner join sources on evaluations.source_id = sources.source_id
-order by model_label, evaluation_id
-"""
-NEEDED = (
-    "evaluation_labels", "evaluations", "shifts", "models", "datasets", "sources", "shards", "prediction_facts",
-    "cell_predictions", "images", "alexnet_errors", "corruptions",
-)  # fmt: skip
+NEEDED = (*RELATIONS, "prediction_facts", "cell_predictions", "images", "alexnet_errors", "corruptions")
 
 
 class CheckedNumber(NamedTuple):
@@ -127,10 +112,7 @@ def check_published(
     """
     sets = [published for file in files for published in read_published_file(file)]
     with open_warehouse(warehouse, NEEDED) as con:
-        every = [
-            EvaluationInfo(facts["evaluation_id"], str(facts["model_label"]), facts)
-            for facts in con.sql(_FACTS).pl().rows(named=True)
-        ]
+        every = [EvaluationInfo(facts["evaluation_id"], str(facts["model_label"]), facts) for facts in read_facts(con)]
         if not every:
             raise WarehouseError(f"the warehouse has no evaluations: {TO_EVALUATE}")
         labels = {evaluation.label for evaluation in every}
@@ -161,8 +143,13 @@ def _refuse_without_row(sets: Sequence[PublishedSet], labels: set[str], row: str
 
 def _row_of(published: PublishedSet, evaluation: EvaluationInfo, row: str | None) -> PublishedModel | None:
     facts = evaluation.facts
-    known = {_plain(facts[name] or "") for name in ("model_label", "model_name", "architecture", "checkpoint")}
-    wanted = known - {""} if row is None else {_plain(row)}
+    known = {facts[name] or "" for name in ("model_label", "model_name", "architecture", "checkpoint")}
+    return row_named(published, known - {""} if row is None else {row})
+
+
+def row_named(published: PublishedSet, names: Collection[str]) -> PublishedModel | None:
+    """The row of one of some names, apart from case, a source before a colon and a suffix."""
+    wanted = set(map(_plain, names))
     return next((model for model in published.models if _plain(model.name) in wanted), None)
 
 
@@ -177,7 +164,7 @@ def _check(
     protocol = protocol_titled(published.name)
     facts = evaluation.facts
     differences = None if protocol is None else tuple(unlike_published([facts], protocol))
-    if protocol is not None and not _is_of(facts, protocol.dataset):
+    if protocol is not None and not is_of(facts, protocol.dataset):
         return None
     metrics = ModelMetrics(rows_of(con, TrainedModel(evaluation.label, (evaluation,))))
     numbers = (*_cells(metrics, model), *_averages(con, metrics, published, model))
@@ -188,7 +175,7 @@ def _check(
     return PublishedCheck(evaluation, published.name, model.name, protocol_words(facts), differences, numbers, omitted)
 
 
-def _is_of(facts: Mapping[str, Any], dataset: str) -> bool:
+def is_of(facts: Mapping[str, Any], dataset: str) -> bool:
     """Whether the nearest protocol of an evaluation, or its kind of dataset, is of these images."""
     nearest = published_protocols().get(facts["protocol"] or "")
     return facts["dataset_name"] == dataset or (nearest is not None and nearest.dataset == dataset)
@@ -219,7 +206,7 @@ def _averages(
     mean = sum(term.weight * of_row[term.cell] for term in terms) if of_row else model.averages.get(ACCURACY)
     if mean is not None:
         yield CheckedNumber(ACCURACY, None, accuracy_over(metrics, terms).interval(LEVEL), mean)
-    for name, errors in {MCE: _own_alexnet(published), MCE_PUBLISHED: published_alexnet(con)}.items():
+    for name, errors in {MCE: own_alexnet(published), MCE_PUBLISHED: published_alexnet(con)}.items():
         among = [cell for cell in cells if cell[0] in errors and cell[1] in range(1, 6)]
         ratio = mean_ratio(of_row, errors) if of_row else model.averages.get(name)
         if len(among) == MCE_CELLS and ratio is not None:
@@ -231,7 +218,7 @@ def protocol_cells(protocol: Protocol) -> list[CellKey]:
     return [(corruption, float(severity)) for corruption in protocol.corruptions for severity in protocol.severities]
 
 
-def _own_alexnet(published: PublishedSet) -> dict[str, float]:
+def own_alexnet(published: PublishedSet) -> dict[str, float]:
     """Mean errors of the AlexNet row of a published table by corruption, 0-1; empty without one."""
     row = next((model for model in published.models if model.name.lower() == ALEXNET), None)
     return {} if row is None else mean_errors({(c, float(s)): value for (c, s), value in row.accuracies.items() if s})

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from failmodes.analysis.judging.findings.collection import Findings
     from failmodes.analysis.publishing import FormatName
     from failmodes.analysis.results.comparison import ComparisonResult
+    from failmodes.analysis.results.diff import DiffResult
     from failmodes.analysis.results.published_checks import PublishedChecks
     from failmodes.analysis.results.shown_images import ImageSheet
     from failmodes.analysis.results.slices import SlicesResult
@@ -424,6 +425,35 @@ class Warehouse:
             metrics=named_metrics(metrics), filter=filter, mixed=mixed_protocols,
         )  # fmt: skip
         return ComparisonResult(comparison)
+
+    def diff(self, a: str, b: str, *, extras: bool = False) -> "DiffResult":
+        """Explain why two numbers differ, the second minus the first, as `failmodes diff`.
+
+        Each number is the average that its protocol states; without one, the mean accuracy over corruptions and
+        severities, or on clean images if one side has no others. What each respect explains adds up to the difference:
+        images that only one side has, cells that only one averages, the form of the average, labels, the order of
+        classes, and predictions on the same images. A fact that was not recorded is unknown, and never named as a
+        cause.
+
+        Args:
+            a: a label, (the start of) an evaluation ID, "other.duckdb::Label", or a published row: "robustbench:NAME",
+                "timm:NAME" (downloaded), "FILE.csv::NAME".
+            b: likewise; at most one of both is a published row.
+            extras: average corruptions outside the 15 headline ones too.
+
+        Raises:
+            StudyError: a name matches nothing, several models, or a model of several training runs.
+            WarehouseError: a warehouse cannot be read, or an evaluation is incomplete.
+            DataError, DownloadError: published rows are damaged, or cannot be downloaded.
+
+        Examples:
+            >>> w.diff("Net", "other.duckdb::Net")
+            >>> w.diff("robustbench:Standard", "WRN-28-10").save("diff.html")
+        """
+        from failmodes.analysis.judging.diff import diff_named
+        from failmodes.analysis.results.diff import DiffResult
+
+        return DiffResult(diff_named(a, b, self._path, extras=extras))
 
     def check(
         self,

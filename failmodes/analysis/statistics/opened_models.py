@@ -131,7 +131,7 @@ def open_models(names: Sequence[str], where: str | Path | None = None) -> Iterat
         StudyError: a warehouse has no such model, or several.
         WarehouseError: a warehouse cannot be read.
     """
-    places = [_place(name, where) for name in names]
+    places = [place_of(name, where) for name in names]
     opened: dict[Path, duckdb.DuckDBPyConnection] = {}
     with ExitStack() as stack:
         for path, _ in places:
@@ -168,7 +168,7 @@ def opened_model(con: duckdb.DuckDBPyConnection, path: Path, model: TrainedModel
     return OpenedModel(con, path, model, selection_of(con, [run.facts for run in model.runs]))
 
 
-def _place(name: str, where: str | Path | None) -> tuple[Path, str | None]:
+def place_of(name: str, where: str | Path | None) -> tuple[Path, str | None]:
     """The warehouse file of a model, and its name in it; None for its only model."""
     file, separator, label = name.partition(SEPARATOR)
     if file.endswith(SUFFIX):
