@@ -16,6 +16,7 @@ from failmodes.analysis.judging.published_check import (
     MCE_PUBLISHED,
     NEEDED,
     is_of,
+    mean_errors,
     own_alexnet,
     protocol_cells,
     published_alexnet,
@@ -196,16 +197,19 @@ def averaging_of(numbered: Numbered, con: duckdb.DuckDBPyConnection) -> tuple[st
 
 
 def _alexnet_here(numbered: Numbered) -> dict[str, float]:
-    """Mean errors by corruption of AlexNet on the same images, if it was evaluated too."""
+    """Mean errors by corruption of AlexNet on the same images, if it was evaluated too; empty if one is 0."""
     assert numbered.facts is not None
-    return dict(
-        numbered.con.execute(
-            "select corruption, avg(error) from accuracy_by_severity inner join evaluation_labels using "
-            "(evaluation_id) where lower(architecture) = ? and dataset_id = ? and subset_id = ? and source_id = ? "
-            "and severity > 0 group by corruption having min(error) > 0",
-            [ALEXNET, *(numbered.facts[name] for name in ("dataset_id", "subset_id", "source_id"))],
-        ).fetchall()
-    )
+    found = numbered.con.execute(
+        "select evaluation_id from evaluation_labels where lower(architecture) = ? and dataset_id = ? and "
+        "subset_id = ? and source_id = ? order by evaluation_id limit 1",
+        [ALEXNET, *(numbered.facts[name] for name in ("dataset_id", "subset_id", "source_id"))],
+    ).fetchone()
+    if found is None:
+        return {}
+    run = read_run(numbered.con, found[0])
+    accuracies = dict(zip(run.cells, run.accuracy.tolist(), strict=True))
+    errors = mean_errors({cell: value for cell, value in accuracies.items() if cell[1] > 0})
+    return errors if all(errors.values()) else {}
 
 
 def side_of(
