@@ -153,7 +153,9 @@ def _as_json(path: Path, status: "WarehouseStatus") -> dict[str, Any]:
         "size_bytes": status.size_bytes,
         "row_counts": status.row_counts,
         "evaluations": [
-            row | {"latest_at": row["latest_at"] and row["latest_at"].strftime(_TIME)}
+            row
+            | {"latest_at": row["latest_at"] and row["latest_at"].strftime(_TIME)}
+            | {"facts": status.facts[row["evaluation_id"]]}
             for row in status.evaluations.iter_rows(named=True)
         ],
         "shifts": status.shifts.to_dicts(),

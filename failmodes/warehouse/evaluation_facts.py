@@ -109,7 +109,7 @@ def is_normalized(mean: Sequence[float] | None, std: Sequence[float] | None) -> 
 
 def channels(values: Sequence[float]) -> str:
     """One number if all channels share it."""
-    return ", ".join(f"{value:.3g}" for value in (values[:1] if len(set(values)) == 1 else values))
+    return ", ".join(f"{value:.4g}" for value in (values[:1] if len(set(values)) == 1 else values))
 
 
 def normalization_words(mean: Sequence[float] | None, std: Sequence[float] | None) -> str:
@@ -225,3 +225,9 @@ OF_LABELS = (
 FACTS = {
     fact.topic: fact for fact in (*OF_LABELS, IMAGES, RESTRICTION, PIXELS, AVERAGING, WEIGHTS, RESIZE, BATCH, CODE)
 }
+OF_MODELS = ("weights", *PREPROCESSING, "precision")
+
+
+def stated(row: Facts) -> dict[str, str]:
+    """What is recorded of the model of an evaluation, in words by topic, for programs: weights, input_size …."""
+    return {topic.replace(" ", "_"): FACTS[topic].words(row) for topic in OF_MODELS}

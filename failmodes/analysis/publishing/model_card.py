@@ -19,6 +19,7 @@ from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import MeanAccuracy, run_accuracies
 from failmodes.runtime.errors import printable
+from failmodes.warehouse.evaluation_facts import stated
 from failmodes.warehouse.output_files import write_output
 
 DIGITS = 4  # of shares 0-1
@@ -58,6 +59,7 @@ def _index_entry(
     if facts["protocol"]:
         args |= {"protocol": facts["protocol"], "deviations": list(map(printable, facts["deviations"] or []))}
     args |= {"note": facts["note"]} if facts["note"] else {}
+    args |= {topic: printable(words) for topic, words in stated(facts).items()}
     clean = {"type": facts["dataset_name"], "name": f"{facts['dataset_label']}, clean", "args": args}
     corrupted = {
         "type": facts["dataset_name"],

@@ -28,7 +28,6 @@ from failmodes.analysis.render.formatting import (
     REASON_MEANINGS,
     capitalize_first,
     format_count,
-    format_number,
     format_percent,
     join_names,
 )
@@ -43,6 +42,7 @@ from failmodes.analysis.statistics.shifts import FEWEST_MODELS, classes_note, sh
 from failmodes.analysis.statistics.slices import SliceOptions, has_attributes
 from failmodes.runtime.errors import StudyError
 from failmodes.warehouse.database.connection import fetch_first
+from failmodes.warehouse.evaluation_facts import FACTS, PREPROCESSING, read_facts
 from failmodes.warehouse.schema import CLEAN, OF_TABLE, WHOLE
 
 MAX_SLICES = 12  # rows; `failmodes slices` lists all
@@ -313,12 +313,11 @@ def absent_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str
 
 def shared_provenance(con: duckdb.DuckDBPyConnection, selection: Selection) -> NameValueRows:
     """Dataset, subset, source and settings, shared by all evaluations of the selection."""
-    shared = selection.shared
+    (shared,) = read_facts(con, selection.ids[:1])
     settings = stored_settings(con)
     made = selection.made_at
-    data = _row(con, "datasets", "dataset_id", shared["dataset_id"])
-    of_split = "" if data["split"] == WHOLE else f", {data['split']} split"
-    source = _row(con, "sources", "source_id", shared["source_id"])
+    of_split = "" if shared["split"] == WHOLE else f", {shared['split']} split"
+    size = "" if shared["height_px"] is None else f" of {shared['height_px']} \u00d7 {shared['width_px']} pixels"
     notes = con.execute(
         "select distinct note from evaluation_notes where evaluation_id = $1 and subject = 'images' order by note",
         [selection.evaluations[0].evaluation_id],
@@ -326,14 +325,14 @@ def shared_provenance(con: duckdb.DuckDBPyConnection, selection: Selection) -> N
     info = fetch_first(con, "select schema_version, failmodes_version from warehouse_info") or (UNKNOWN, UNKNOWN)
     return [
         ("Study", _text(shared["study"])),
-        ("Dataset", f"{data['dataset_label']}{of_split}: {data['image_count']:,} images{_size(data)}, "
-                     f"{data['class_count']} classes"),
-        ("Note on the dataset", _text(data["note"], "none")),
+        ("Dataset", f"{shared['dataset_label']}{of_split}: {shared['dataset_image_count']:,} images{size}, "
+                     f"{shared['class_count']} classes"),
+        ("Note on the dataset", _text(shared["note"], "none")),
         ("Images evaluated", f"{selection.image_count:,} ({shared['subset']})"),
-        ("Corrupted pixels", f"{source['source_label']} ({source['source_kind']}; recipe {_text(source['recipe'])}; "
-                             f"seed {_text(source['seed'])}; noise {_text(source['noise'])})"),
+        ("Corrupted pixels", f"{shared['source_label']} ({shared['source_kind']}; recipe {_text(shared['recipe'])}; "
+                             f"seed {_text(shared['seed'])}; noise {_text(shared['noise'])})"),
         ("Notes on the images", "; ".join(note for (note,) in notes) or "none"),
-        ("Made with", _json_text(source["versions"])),
+        ("Made with", _json_text(shared["versions"])),
         ("Pairing", "each corrupted image with its clean image" if shared["paired"] else _text(shared["pairing_note"])),
         ("Shape thresholds", f"flat below a drop of {format_percent(settings.flat_below, 0)}; late or early from a "
                              f"curvature of \u00b1{settings.curvature_threshold:g}"),
@@ -346,11 +345,6 @@ def shared_provenance(con: duckdb.DuckDBPyConnection, selection: Selection) -> N
     ]  # fmt: skip
 
 
-def _size(data: dict[str, Any]) -> str:
-    """The size of the images of a dataset; empty if it is unknown."""
-    return "" if data["height_px"] is None else f" of {data['height_px']} \u00d7 {data['width_px']} pixels"
-
-
 PROTOCOLS = {  # by the protocol of classes
     "all": "among all outputs of the model: one outside the dataset's classes is incorrect",
     "subset": "among the dataset's classes; other outputs are left out",
@@ -360,60 +354,34 @@ PROTOCOLS = {  # by the protocol of classes
 
 def model_provenance(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo) -> NameValueRows:
     """Architecture, checkpoint, training, preprocessing, precision, attention and speed of one evaluation."""
-    facts = evaluation.facts
-    model = _row(con, "models", "model_id", facts["model_id"])
-    size = f" ({_text(model['variant'], 'as published')}), {model['parameter_count'] or 0:,} parameters"
-    architecture = f"{model['architecture']}{size if model['parameter_count'] else ', predictions only'}"
-    mean, deviation = (
-        ", ".join(format_number(value, 4) for value in model[column] or []) for column in ("input_mean", "input_std")
-    )
-    normalization = f"mean ({mean}), standard deviation ({deviation})" if mean and deviation else UNKNOWN
+    (facts,) = read_facts(con, [evaluation.evaluation_id])
+    size = f" ({_text(facts['variant'], 'as published')}), {facts['parameter_count'] or 0:,} parameters"
     attention = _text(facts["attention_note"], facts["attention_method"])
     if facts["attention_layer"]:
         attention = f"{facts['attention_method']}, layer {facts['attention_layer']}"
-    accuracy = model["stated_accuracy"]
+    accuracy, speed, error = facts["stated_accuracy"], facts["images_per_s"], facts["identity_error"]
+    devices, batches = (list(filter(None, facts[name] or [])) for name in ("devices", "batch_sizes"))
+    sizes = f", batches of {join_names(map(str, batches))}" if batches else ""
+    versions = [facts["library_versions"][0]] if facts["library_versions"] else []
     return [
-        ("Architecture", architecture),
-        ("Checkpoint", _text(model["checkpoint"])),
-        ("Training recipe", _json_text(model["training_recipe"])),
-        ("Training data and seed", f"{_text(model['training_data'])}; seed {_text(model['training_seed'])}"),
+        ("Architecture", f"{facts['architecture']}{size if facts['parameter_count'] else ', predictions only'}"),
+        ("Checkpoint", _text(facts["checkpoint"])),
+        ("Training recipe", _json_text(facts["training_recipe"])),
+        ("Training data and seed", f"{_text(facts['training_data'])}; seed {_text(facts['training_seed'])}"),
         ("Stated clean accuracy", UNKNOWN if accuracy is None else format_percent(accuracy)),
-        ("Normalization", normalization),
+        *((capitalize_first(topic), FACTS[topic].words(facts)) for topic in ("weights", *PREPROCESSING)),
         ("Protocol", protocol_words(facts)),
         ("Predictions", PROTOCOLS[facts["class_protocol"]]),
         ("Precision", facts["precision"]),
         ("Attention", attention),
-        *_run(con, evaluation),
+        ("Device", f"{join_names(devices) if devices else UNKNOWN}{sizes}"),
+        ("Speed", UNKNOWN if speed is None else f"{speed:,.0f} images per second (median of {facts['cell_count']:,} "
+                                                "shards)"),
+        ("Libraries", _json_text(*versions) if versions else UNKNOWN),
+        *([] if error is None else [("Attention self-check",
+                                     f"map sum + bias = logit within {error:.1e} of the logit scale")]),
         ("Identities", f"evaluation {evaluation.evaluation_id}, model {facts['model_id']}"),
-    ]
-
-
-def _run(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo) -> NameValueRows:
-    row = fetch_first(
-        con,
-        "select list(distinct device), median(images_per_s), list(distinct batch_size), max(identity_error), "
-        "any_value(versions), count(*) from shards where evaluation_id = ? and table_name = 'prediction_facts'",
-        [evaluation.evaluation_id],
-    )
-    assert row is not None, "an aggregate without groups has one row"
-    devices, speed, batches, identity_error, versions, count = row
-    where = join_names(sorted(filter(None, devices))) if devices else UNKNOWN
-    sizes = sorted(filter(None, batches or []))
-    facts = [
-        ("Device", f"{where}, batches of {join_names(map(str, sizes))}" if sizes else where),
-        ("Speed", UNKNOWN if speed is None else f"{speed:,.0f} images per second (median of {count:,} shards)"),
-        ("Libraries", _json_text(versions)),
-    ]
-    if identity_error is not None:
-        check = f"map sum + bias = logit within {identity_error:.1e} of the logit scale"
-        facts.append(("Attention self-check", check))
-    return facts
-
-
-def _row(con: duckdb.DuckDBPyConnection, name: str, key: str, value: str) -> dict[str, Any]:
-    """One row of a dimension table; `name` and `key` are constants, never user input."""
-    rows: pl.DataFrame = con.sql(f"from {name} where {key} = ?", params=[value]).pl()
-    return rows.row(0, named=True)
+    ]  # fmt: skip
 
 
 def _text(value: Any, otherwise: str = UNKNOWN) -> str:

@@ -15,6 +15,7 @@ from failmodes.evaluate.models.code_identity import code_hash
 from failmodes.evaluate.study.study_schema import Normalization
 from failmodes.runtime.errors import ModelError, first_line
 from failmodes.runtime.hashing import identity_of
+from failmodes.warehouse.evaluation_facts import normalization_words
 
 UNIT_RANGE = Normalization(mean=(0, 0, 0), std=(1, 1, 1))  # values / 255, unchanged
 PIXEL_VALUES = "pixel_values"  # key of the result of Hugging Face image processors
@@ -125,8 +126,7 @@ def describe_normalization(normalization: Normalization | None) -> str:
     """Mean and std in words."""
     if normalization in (None, UNIT_RANGE):
         return "values in [0, 1]"
-    mean, std = ("/".join(f"{value:.4g}" for value in channels) for channels in (normalization.mean, normalization.std))
-    return f"normalized by mean {mean}, std {std}"
+    return f"normalized by {normalization_words(normalization.mean, normalization.std)}"
 
 
 def _normalized(values: torch.Tensor, normalization: Normalization) -> torch.Tensor:

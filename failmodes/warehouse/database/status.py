@@ -11,6 +11,7 @@ from failmodes.warehouse.database.checks import CheckResult, read_checks, run_ch
 from failmodes.warehouse.database.connection import count_rows, open_warehouse
 from failmodes.warehouse.database.updates import Derivation
 from failmodes.warehouse.database_schema import COMPUTED_TABLES, TABLES
+from failmodes.warehouse.evaluation_facts import read_facts, stated
 from failmodes.warehouse.metrics.metric import definitions_hash
 
 
@@ -24,6 +25,7 @@ class WarehouseStatus(NamedTuple):
     distinct_image_count (of the clean ones, by their pixels), latest_at (UTC).
     `shifts` has one row per evaluation of a natural shift: evaluation_id, shift, model_label, image_count, class_count,
     clean_class_count, restricted, protocol, deviations.
+    `facts` has what is recorded of the model, in words by topic, by evaluation_id.
     `warnings` has one row per warning of their runs, and per note on their images: evaluation_id, model_label, subject,
     topic, level, note.
     """
@@ -35,6 +37,7 @@ class WarehouseStatus(NamedTuple):
     evaluations: pl.DataFrame
     shifts: pl.DataFrame
     warnings: pl.DataFrame
+    facts: dict[str, dict[str, str]]
     checks: list[CheckResult]
     stale_derived: list[str]
 
@@ -112,6 +115,7 @@ def warehouse_status(path: Path, *, full: bool = False, derivation: Derivation |
             evaluations=con.sql(_EVALUATIONS).pl(),
             shifts=con.sql(_SHIFTS).pl(),
             warnings=con.sql(_WARNINGS).pl(),
+            facts={row["evaluation_id"]: stated(row) for row in read_facts(con)},
             checks=run_checks(con) if full else read_checks(con),
             stale_derived=_stale_metrics(con) + (derivation.due(con) if derivation else []),
         )
