@@ -38,6 +38,7 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
             "explorer.md",
             "claims.md",
             "comparing.md",
+            "differing.md",
             "gate.md",
             "decisions.md",
             "masks.md",
