@@ -115,7 +115,7 @@ class Diff:
         b: the second.
         factors: every respect in which they may differ.
         reason: why they cannot be compared; '' if they can.
-        difference: the second minus the first with its interval over images; None if they cannot be compared.
+        difference: second − first with its interval over images; None if they cannot be compared.
         shares: what each respect explains, in the unit of the difference, which they add up to.
         causes: the factors that differ and explain a part, the largest part first; never one that is unknown.
         changed: all predictions on the images that both have, and how many of them differ; None without rows.
@@ -152,7 +152,7 @@ class Diff:
 
 
 def diff_named(a: str, b: str, where: str | Path | None = None, *, extras: bool = False) -> Diff:
-    """Explain the difference of two numbers, the second minus the first.
+    """Explain the difference of two numbers, second − first.
 
     Each number is the average that its protocol states; without one, the mean over corruptions of the mean over their
     severities. Numbers of clean images are compared if one of both has no others.
@@ -235,7 +235,7 @@ def _incomparable(a: Numbered, b: Numbered, parts: Decomposition, matched: Match
     """Why two numbers cannot be compared; '' if they can."""
     for one, side in zip((a, b), parts.sides, strict=True):
         if not side.cells:
-            return f"{one.label} has no number for the images that the other one has a number for"
+            return f"{one.label} was not evaluated on the images of the other number"
     if matched is not None and not matched.by:
         return "no pixel hash, file name or label shows that they have an image in common"
     if matched is not None and not len(parts.common):

@@ -198,7 +198,7 @@ def _distortion(
             values, others = first["rmse"].astype(np.float64), second["rmse"].astype(np.float64)
         except NotStored:
             return {}
-        codes = np.array([matched.images.get(image, -1 - image) for image in second["image_id"].tolist()])
+        codes = matched.codes(second["image_id"])
         order = np.argsort(codes)
         kept = np.isin(first["image_id"], one.images), np.isin(codes[order], one.images)
         found[cell] = (values[kept[0]], others[order][kept[1]])

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -39,8 +39,7 @@ from failmodes.warehouse.published_layout import PublishedModel, PublishedSet
 
 SOURCES = ("robustbench", "timm")  # of published rows, before a colon
 TABLES = (".csv", ".json")  # files of published rows
-MIN_MATCHED = 0.5  # of the images of the smaller dataset
-MIN_AGREEING = 0.9  # of labels by position, for images without hashes and names in common
+MIN_AGREEING = 0.9  # of labels, for images with other pixels
 RELATIONS = {*NEEDED, *OF_MODELS, *RELATED, "exemplars", "outcomes", "predictions", "thumbnails"}
 
 
@@ -90,6 +89,12 @@ class Matched(NamedTuple):
     by: str
     classes: NDArray[np.int64]
     are_named: bool
+
+    def codes(self, image_ids: NDArray[Any]) -> NDArray[np.int64]:
+        """(N,) image_id of the first for images of the second; negative for those that it does not have."""
+        if self.by == "identity":
+            return image_ids.astype(np.int64)
+        return np.array([self.images.get(image_id, -1 - image_id) for image_id in image_ids.tolist()], np.int64)
 
 
 @contextmanager
@@ -248,7 +253,7 @@ def _rows(run: RunRows, cell: CellKey, matched: Matched | None) -> CellPredictio
         confidence = None
     if matched is None:
         return CellPredictions(ids, label, predicted, confidence)
-    codes = np.array([matched.images.get(image_id, -1 - image_id) for image_id in ids.tolist()], np.int64)
+    codes = matched.codes(ids)
     order = np.argsort(codes)
     label, predicted = (np.where(values == OTHER, OTHER, matched.classes[values]) for values in (label, predicted))
     confidence = None if confidence is None else confidence[order]
@@ -256,34 +261,42 @@ def _rows(run: RunRows, cell: CellKey, matched: Matched | None) -> CellPredictio
 
 
 def match(a: Numbered, b: Numbered) -> Matched:
-    """Find which images and classes of two evaluations are the same."""
-    classes, are_named = _matched_classes(*(class_names(one) for one in (a, b)))
-    images = [image_table(one) for one in (a, b)]
-    if a.facts is not None and b.facts is not None and a.facts["dataset_id"] == b.facts["dataset_id"]:
-        ids = images[0]["image_id"].to_list()
+    """Find which images and classes of two evaluations are the same.
+
+    Images with other pixels, such as a JPEG copy, are the same only if most of them have the same label too.
+    """
+    assert a.facts is not None
+    assert b.facts is not None
+    classes, are_named = _matched_classes(class_names(a), class_names(b))
+    one, other = image_table(a), image_table(b)
+    if a.facts["dataset_id"] == b.facts["dataset_id"]:
+        ids = one["image_id"].to_list()
         return Matched(dict(zip(ids, ids, strict=True)), "identity", classes, are_named)
-    fewest = MIN_MATCHED * min(frame.height for frame in images)
-    for by, keys in _KEYS.items():
-        pairs = _joined(*(frame.with_columns(key=keys(frame)) for frame in images))
-        if pairs.height >= max(fewest, 1):
+    have_pixels = not (one["pixel_hash"].is_null().all() or other["pixel_hash"].is_null().all())
+    have_files = not (one["file"].is_null().all() or other["file"].is_null().all())
+    is_same_kind = a.facts["dataset_name"] == b.facts["dataset_name"] and one.height == other.height
+    for by, key in _KEYS.items():
+        pairs = _joined(one.with_columns(key=key), other.with_columns(key=key))
+        if pairs.is_empty() or 2 * pairs.height < min(one.height, other.height):
+            continue
+        agreeing = float((pairs["label"].to_numpy() == classes[pairs["label_right"].to_numpy()]).mean())
+        is_sound = agreeing >= MIN_AGREEING and (have_files or is_same_kind)
+        if not have_pixels and by != POSITION:
+            is_sound = have_files or are_named or is_sound
+        if by == HASHES or is_sound:
             return Matched(dict(pairs.select("image_id_right", "image_id").rows()), by, classes, are_named)
-    pairs = images[0].join(images[1], on="image_id", suffix="_right")
-    agreeing = (pairs["label"].to_numpy() == classes[pairs["label_right"].to_numpy()]) if pairs.height else np.zeros(1)
-    if images[0].height == images[1].height == pairs.height and agreeing.mean() >= MIN_AGREEING:
-        ids = pairs["image_id"].to_list()
-        return Matched(dict(zip(ids, ids, strict=True)), "position and label", classes, are_named)
     return Matched({}, "", classes, are_named)
 
 
-# Keys of images by what they are, the surest first; null where an image has none
-_KEYS = {
-    "pixel hashes": lambda images: images["pixel_hash"],
-    "file names": lambda images: images["file"],
-    "names in their folders": lambda images: images["file"].map_elements(name_in_list, pl.String),
-    "names without suffix": lambda images: images["file"].map_elements(
-        lambda file: name_in_list(file).rpartition(".")[0] or file, pl.String
-    ),
-    "file names or positions": lambda images: images["file"].fill_null(images["image_id"].cast(pl.String)),
+HASHES, POSITION = "pixel hashes", "position and label"
+_SHORT = pl.col("file").map_elements(name_in_list, pl.String)
+_KEYS = {  # of images by what they are, the surest first; null where an image has none
+    HASHES: pl.col("pixel_hash"),
+    "file names": pl.col("file"),
+    "names in their folders": _SHORT,
+    "names without suffix": _SHORT.str.replace(r"\.\w+$", ""),
+    "numbers": pl.col("file").fill_null(pl.col("image_id").cast(pl.String)),  # of a table, and places of arrays
+    POSITION: pl.col("image_id").cast(pl.String),
 }
 
 

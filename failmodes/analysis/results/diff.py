@@ -50,7 +50,7 @@ STATED = {"equal": "passed", "differs": "failure", "not comparable": "error"}
 class DiffResult(Rendered):
     """Why two numbers differ: what `Warehouse.diff` returns.
 
-    Differences are the second number minus the first, -1 to 1 (mCE: any number); documents show points.
+    Differences are second − first, -1 to 1 (mCE: any number); documents show points.
 
     Attributes:
         diff: all results, as dataclasses.
@@ -88,10 +88,8 @@ class DiffResult(Rendered):
         blocks: list[Block] = [Sentence(lead, "lead"), *(Sentence(text, "item") for text in rest)]
         if diff.difference is not None and diff.outcome == "differs":
             blocks.append(_shares(diff))
-        words = {"differs": "differs", "same": "same", "unknown": "unknown"}
-        rows = [(factor.name, words[factor.status], factor.evidence) for factor in diff.factors]
         note = "Unknown: not recorded, and never named as a cause."
-        blocks.append(text_table("Factors", ("Factor", "Status", "Evidence"), rows, note))
+        blocks.append(text_table("Factors", ("Factor", "Status", "Evidence"), diff.factors, note))
         if diff.cells:
             columns = (diff.a.label, diff.b.label)
             blocks += [

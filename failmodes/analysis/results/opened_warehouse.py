@@ -427,7 +427,7 @@ class Warehouse:
         return ComparisonResult(comparison)
 
     def diff(self, a: str, b: str, *, extras: bool = False) -> "DiffResult":
-        """Explain why two numbers differ, the second minus the first, as `failmodes diff`.
+        """Explain why two numbers differ (second − first), as `failmodes diff`.
 
         Each number is the average that its protocol states; without one, the mean accuracy over corruptions and
         severities, or on clean images if one side has no others. What each respect explains adds up to the difference:

@@ -76,7 +76,7 @@ class CellPredictions(NamedTuple):
     @property
     def correct(self) -> NDArray[np.bool_]:
         """(N,) whether each image is predicted correctly."""
-        return self.label == self.predicted
+        return np.equal(self.label, self.predicted)
 
     def of(self, images: Codes) -> "CellPredictions":
         """The images among some codes."""
@@ -116,7 +116,7 @@ class Share(NamedTuple):
 
 
 class Decomposition:
-    """The difference of two averages, the second minus the first, as a sum of shares.
+    """The difference of two averages (second − first) as a sum of shares.
 
     Args:
         a: the first.
@@ -144,8 +144,7 @@ class Decomposition:
     @cached_property
     def common(self) -> Codes:
         """The images that both have, (N,) codes; none where only accuracies are known."""
-        images = [self._images(side) for side in (self.a, self.b)]
-        return np.intersect1d(*images)
+        return np.intersect1d(self._images(self.a), self._images(self.b))
 
     def lacking(self) -> tuple[int, int]:
         """How many images only the first has, and only the second."""
@@ -304,10 +303,11 @@ def _contributions(side: Side, sign: float) -> dict[object, Sample]:
         rows = side.rows[cell]
         images, values, most = found.get("", (rows.images, np.zeros(len(rows.images)), 0.0))
         share = sign * weight / len(rows.images)
+        contributed: Floats = share * rows.correct.astype(np.float64)
         if len(images) == len(rows.images) and (images == rows.images).all():
-            found[""] = (images, values + share * rows.correct, most + share)
+            found[""] = (images, values + contributed, most + share)
         else:
-            found[cell] = (rows.images, share * rows.correct, share)
+            found[cell] = (rows.images, contributed, share)
     return found
 
 
