@@ -20,7 +20,10 @@ from failmodes.analysis.judging.diff_sides import (
 )
 from failmodes.analysis.judging.published_check import is_of
 from failmodes.analysis.statistics.decomposition import (
+    CELLS,
+    CLASSES,
     IMAGES,
+    LABELS,
     MEAN,
     PREDICTIONS,
     Averaging,
@@ -268,7 +271,8 @@ def _causes(
     found = []
     for respect, share in shares:
         if respect == PREDICTIONS:
-            names = OF_PREDICTIONS if changed is not None else (IMAGES, "labels", "classes", *OF_PREDICTIONS)
+            beyond = () if all(side.stated is None for side in parts.sides) else (CELLS,)
+            names = OF_PREDICTIONS if changed is not None else (IMAGES, *beyond, LABELS, CLASSES, *OF_PREDICTIONS)
             candidates = [differing[name] for name in _likeliest_first(names, parts, changed) if name in differing]
             if (changed.differing if changed is not None else abs(share) > ROUNDING) and candidates:
                 found.append(Cause(tuple(candidates), share))

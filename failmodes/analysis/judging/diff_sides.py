@@ -170,7 +170,7 @@ def averaged_cells(numbered: Numbered, *, extras: bool) -> tuple[CellKey, ...]:
     """The corrupted cells that a number is the average of; empty if it has clean images only."""
     if numbered.row is not None:
         cells = [cell for cell in _accuracies(numbered.row.model) if cell != CLEAN_CELL]
-        if not cells and numbered.row.model.averages and numbered.row.protocol is not None:
+        if not cells and ACCURACY in numbered.row.model.averages and numbered.row.protocol is not None:
             cells = protocol_cells(numbered.row.protocol)
         return tuple(cells)
     assert numbered.opened is not None

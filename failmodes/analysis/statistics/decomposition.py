@@ -126,7 +126,7 @@ class Decomposition:
     def __init__(self, a: Side, b: Side) -> None:
         self.a = a
         self.b = b
-        known = set(b.cells) if b.stated is None else set(a.cells)
+        known = set(b.cells)
         if a.rows is not None and b.rows is not None:
             known &= {cell for cell, (one, _) in self.pairs.items() if len(one.images)}
         self.shared = tuple(cell for cell in a.cells if cell in known)
@@ -184,6 +184,8 @@ class Decomposition:
     def shares(self) -> list[Share]:
         """The shares, in the order of respects; they add up to the difference."""
         a, b, shared = self.a, self.b, self.shared
+        if a.stated is not None:
+            return [share._replace(value=-share.value) for share in Decomposition(b, a).shares]
         if a.rows is None or b.rows is None:
             steps = [
                 (CELLS, a.form.number(a.accuracies, shared)),

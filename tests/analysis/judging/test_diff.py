@@ -191,6 +191,18 @@ def test_what_is_not_recorded_is_unknown(evaluated: Path) -> None:
     assert diff_named("Net", f"{same}::Net", evaluated / "w.duckdb").outcome == "equal"
 
 
+def test_a_row_without_cells_is_an_average(evaluated: Path) -> None:
+    own = NET._replace(dataset="cifar10", protocol="robustbench-cifar10-c", averaging="mean accuracy")
+    path = write_warehouse(evaluated / "cifar.duckdb", own)
+    row = {"dataset": "cifar10", "clean_acc": "90", "corruptions_acc": "50", "corruptions_mce": "80"}
+    (evaluated / "Net.json").write_text(json.dumps(row))
+    published = f"{evaluated / 'Net.json'}::Net"
+    there, back = diff_named("Net", published, path), diff_named(published, "Net", path)
+    assert there.b.value == back.a.value == 0.5
+    assert [share.value for share in there.shares] == pytest.approx([-share.value for share in back.shares])
+    assert causes_of(there)[0][:2] == ["images", "severities and names"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("cause", CAUSES)
 def test_each_of_twelve_causes_is_named_first(cause: str, tmp_path: Path) -> None:
