@@ -23,7 +23,7 @@ from failmodes.analysis.judging.published_check import (
     published_files,
     row_named,
 )
-from failmodes.analysis.statistics.decomposition import MEAN, Averaging, CellPredictions, Side
+from failmodes.analysis.statistics.decomposition import MEAN, Averaging, CellPredictions, Side, renumbered
 from failmodes.analysis.statistics.model_accuracy import mean_corrupted
 from failmodes.analysis.statistics.opened_models import NEEDED as OF_MODELS
 from failmodes.analysis.statistics.opened_models import SEPARATOR, OpenedModel, find_model, place_of
@@ -33,7 +33,7 @@ from failmodes.runtime.errors import StudyError, did_you_mean, shown
 from failmodes.warehouse.database.checks import RELATED, refuse_broken_relations
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.evaluation_facts import Facts, read_facts
-from failmodes.warehouse.metrics.cell_rows import OTHER, NotStored
+from failmodes.warehouse.metrics.cell_rows import NotStored
 from failmodes.warehouse.published_files import ACCURACY, MCE, read_published_file
 from failmodes.warehouse.published_layout import PublishedModel, PublishedSet
 
@@ -255,7 +255,7 @@ def _rows(run: RunRows, cell: CellKey, matched: Matched | None) -> CellPredictio
         return CellPredictions(ids, label, predicted, confidence)
     codes = matched.codes(ids)
     order = np.argsort(codes)
-    label, predicted = (np.where(values == OTHER, OTHER, matched.classes[values]) for values in (label, predicted))
+    label, predicted = (renumbered(matched.classes, values) for values in (label, predicted))
     confidence = None if confidence is None else confidence[order]
     return CellPredictions(codes[order], label[order], predicted[order], confidence)
 
@@ -279,7 +279,7 @@ def match(a: Numbered, b: Numbered) -> Matched:
         pairs = _joined(one.with_columns(key=key), other.with_columns(key=key))
         if pairs.is_empty() or 2 * pairs.height < min(one.height, other.height):
             continue
-        agreeing = float((pairs["label"].to_numpy() == classes[pairs["label_right"].to_numpy()]).mean())
+        agreeing = float((pairs["label"].to_numpy() == renumbered(classes, pairs["label_right"].to_numpy())).mean())
         is_sound = agreeing >= MIN_AGREEING and (have_files or is_same_kind)
         if not have_pixels and by != POSITION:
             is_sound = have_files or are_named or is_sound

@@ -206,7 +206,7 @@ class Decomposition:
         moved = labeled
         if mapped is not None:
             moved = {
-                cell: _agreeing(_mapped(mapped, one.predicted), other.label) for cell, (one, other) in both.items()
+                cell: _agreeing(renumbered(mapped, one.predicted), other.label) for cell, (one, other) in both.items()
             }
         last = {cell: float(other.correct.mean()) for cell, (_, other) in both.items()}
         steps = [
@@ -243,7 +243,7 @@ class Decomposition:
         mapped = self.reordered
         found = {}
         for cell, (one, other) in self.pairs.items():
-            predicted = one.predicted if mapped is None else _mapped(mapped, one.predicted)
+            predicted = one.predicted if mapped is None else renumbered(mapped, one.predicted)
             found[cell] = predicted != other.predicted
         return found
 
@@ -262,7 +262,7 @@ def _agreeing(predicted: Codes, label: Codes) -> float:
     return float((predicted == label).mean())
 
 
-def _mapped(classes: Codes, values: Codes) -> Codes:
+def renumbered(classes: Codes, values: Codes) -> Codes:
     """Values with classes renumbered; those beyond the classes stay."""
     inside = (values >= 0) & (values < len(classes))
     return np.where(inside, classes[np.where(inside, values, 0)], values)
