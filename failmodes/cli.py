@@ -24,6 +24,7 @@ from failmodes.analysis.commands.report import (
     save_report,
     shapes,
 )
+from failmodes.analysis.commands.threshold import threshold
 from failmodes.analysis.explorer.serving import explore_warehouse
 from failmodes.analysis.render.documents import format_names
 from failmodes.evaluate.cli import (
@@ -516,6 +517,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by section of the hel
         "compare": compare,
         "diff": diff,
         "gate": gate,
+        "threshold": threshold,
         "check": check,
         "export": export,
         "publish": publish,

@@ -55,6 +55,8 @@ Corruptions = Annotated[list[GivenName], Field(min_length=1, max_length=MAX_CORR
 Severities = Annotated[list[Decimal] | Literal["last"] | None, BeforeValidator(_severities)]
 # Metrics are shares, or nats and severities of one or two digits
 LimitValue = Annotated[float, Field(strict=True, ge=-1e6, le=1e6, allow_inf_nan=False), REAL]
+# Scores are probabilities, nats, or logits
+ThresholdValue = Annotated[float, Field(strict=True, ge=-1e6, le=1e6, allow_inf_nan=False), REAL]
 # 0.5 is a coin toss
 Level = Annotated[float, Field(strict=True, gt=0.5, lt=1, allow_inf_nan=False), REAL]
 
@@ -108,11 +110,13 @@ class MetricStatement(Statement):
         metric: the metric, such as "accuracy", "ece", "augrc" or "worst_class_accuracy".
         score: the score that predicts failures, for metrics of failure prediction: "confidence", "margin" …
         relation: the relation of the metric to its limit.
+        threshold: of "accepted_share" and "error_accepted", in the unit of the score: their values are conditional on it.
         filter: the images that it is about, as an SQL condition on what is known of them; default: all.
     """
 
     metric: GivenName
     score: GivenName | None = None
+    threshold: ThresholdValue | None = None
     relation: str
     filter: Annotated[str, Field(min_length=1, max_length=MAX_FILTER), PRINTABLE] | None = None
 

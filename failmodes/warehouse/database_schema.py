@@ -303,6 +303,27 @@ SELECTIVE_RISKS = Table.of(
     Column("selective_risk", double, "share of the kept images that are incorrect, 0-1"),
 )
 
+THRESHOLDS = Table.of(
+    "thresholds",
+    "one row per evaluation: the threshold of a score below whose certainty it abstains, chosen on half of its clean "
+    "images",
+    ("evaluation_id",),
+    CELL_COLUMNS[0],
+    _SCORE,
+    Column("target", text, "error: at most this share of the accepted images is incorrect; coverage: this share is "
+           "accepted"),
+    Column("target_value", double, "the share, 0-1"),
+    Column("threshold", double, "predictions at least as certain are accepted, any number, in the unit of the score's "
+           "column; null if no threshold meets the target", True),
+    Column("reason", text, "why there is no threshold", True),
+    Column("image_count", int64, "distinct images that it is chosen on"),
+    Column("accepted_count", int64, "of these, images that are accepted", True),
+    Column("error_count", int64, "of the accepted ones, images that are incorrect", True),
+    Column("error_high", double, "upper bound of the error among accepted clean images, one-sided at 95%, 0-1", True),
+    Column("images_needed", int64, "accepted images that show an error of at most the target if none is incorrect",
+           True),
+)  # fmt: skip
+
 PAIR_CELLS = Table.of(
     "pair_cells",
     "one row per pair of evaluations of the same images and shared cell: agreement in correctness",
@@ -320,7 +341,7 @@ PAIR_CELLS = Table.of(
 
 OF_EVALUATION = (
     CELL_METRICS, CELL_CONFIDENCE_BINS, CELL_CONFUSION, CELL_PREDICTIONS, CLEAN_PREDICTIONS, IMAGE_ONSETS,
-    SELECTIVE_RISKS,
+    SELECTIVE_RISKS, THRESHOLDS,
 )  # fmt: skip
 COMPUTED_TABLES = (*OF_EVALUATION, PAIR_CELLS)
 

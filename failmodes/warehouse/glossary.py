@@ -309,9 +309,17 @@ GLOSSARY = (
         metric="augrc",
     ),
     Term(
-        "risk and coverage",
-        "error rate among the most confident share of images",
-        column="risk_coverage.selective_risk",
+        "abstention",
+        "predictions less certain than a threshold are not accepted (selective prediction); accepted share (coverage) and "
+        "error among accepted images (selective risk) are measured on images that the threshold was not chosen on",
+        column="selective_by_severity.error_accepted",
+        metric="error_accepted",
+    ),
+    Term(
+        "conformal set",
+        "the classes that a calibrated bound of a conformity score keeps: of clean images 90% of such sets hold the label",
+        column="conformal_by_severity.lac_coverage",
+        source="Vovk et al. 2005; Sadinle et al. 2019; Romano et al. 2020",
     ),
     Term(
         "onset",

@@ -14,6 +14,8 @@ from failmodes.warehouse.schema import TARGETS, TEMPERATURES
 Array = NDArray[Any]
 Columns = Mapping[str, Array]
 NAN = np.float32(np.nan)
+THRESHOLDS = {"confidence": 0.6, "margin": 0.3, "entropy": 1.0, "energy": 1.8, "logit_gap": 0.5,
+              "attention_spread": 0.25, "attention_drift": 0.1}  # fmt: skip
 
 
 def outcome_rows(correct: ArrayLike, severity: float = 1.0, **columns: ArrayLike) -> CellRows:
@@ -27,7 +29,7 @@ def outcome_rows(correct: ArrayLike, severity: float = 1.0, **columns: ArrayLike
 
 def paired(*curve: CellRows) -> ComparedCell:
     """The last of these rows, compared with those before, from clean on."""
-    return ComparedCell(curve[-1], curve[0], curve, curve[0])
+    return ComparedCell(curve[-1], curve[0], curve, curve[0], THRESHOLDS)
 
 
 def reading_only(rows: CellRows, names: Collection[str]) -> CellRows:

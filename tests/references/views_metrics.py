@@ -120,17 +120,6 @@ def compare_failure_beyond_confidence(con: duckdb.DuckDBPyConnection) -> None:
         assert (row["reason"] is None) == ("auroc_within" in stored[key])
 
 
-def compare_risk_coverage(con: duckdb.DuckDBPyConnection) -> None:
-    raw = rows_of(con, "selective_risks", [*SCORES, "coverage_percent"])
-    known = read_cells(con).evaluations.keys()  # not of natural shifts
-    expected = {
-        (*key[:4], key[4] / 100): {"selective_risk": row["selective_risk"]}
-        for key, row in raw.items()
-        if key[0] in known
-    }
-    compare_rows(rows_of(con, "risk_coverage", [*SCORES, "coverage"]), expected)
-
-
 def _bins(cell: pl.DataFrame) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """Confidences and correctness by bin of 15, [low, high), 1.0 in the last, of images with finite logits."""
     cell = cell.drop_nulls("confidence")

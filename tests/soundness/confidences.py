@@ -9,7 +9,7 @@ from curves import Bools, Floats
 from failmodes.analysis.judging.judge import above
 from failmodes.analysis.statistics.calibration import overconfidence
 from failmodes.analysis.statistics.estimate import Estimate
-from failmodes.analysis.statistics.failure_prediction import CHANCE, mean_of_shares
+from failmodes.analysis.statistics.failure_prediction import CHANCE
 from failmodes.analysis.statistics.shares import ALPHA
 from failmodes.warehouse.metrics.calibration import binned_error, p_of_error
 from failmodes.warehouse.metrics.cell_rows import bins_of
@@ -135,26 +135,5 @@ def auroc_jobs() -> list[Job]:
     return found
 
 
-@answered
-def measure_error_rate(chance: float, images: int, alike: bool, rng: np.random.Generator, samples: int) -> Answers:
-    """Whether the interval of an error rate over six corruptions holds it; `alike`: the same images fail under all."""
-    for _ in range(samples):
-        incorrect = rng.random((1 if alike else 6, images)) < chance
-        rate = mean_of_shares(np.broadcast_to(incorrect, (6, images)).mean(axis=1), images)
-        yield [rate.low <= chance <= rate.high]
-
-
-def error_rate_jobs() -> list[Job]:
-    found = []
-    for images in (50, 500, 2_000):
-        for chance in (0.02, 0.3):
-            for alike in (True, False):
-                truth = f"{chance:.0%} incorrect, {'the same images' if alike else 'other images'} under each of 6"
-                claims = (Claim("interval of an error rate", COVERAGE, truth, images, 0, COVERS_AT_LEAST,
-                                "as if the same images failed under all; of a chart's title"),)  # fmt: skip
-                found.append(Job(claims, partial(measure_error_rate, chance, images, alike)))
-    return found
-
-
 def jobs() -> list[Job]:
-    return overconfidence_jobs() + calibration_jobs() + auroc_jobs() + error_rate_jobs()
+    return overconfidence_jobs() + calibration_jobs() + auroc_jobs()

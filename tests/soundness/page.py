@@ -98,7 +98,6 @@ TITLES = {  # what is stated or covered, by kind
     "interval of an AUROC": "AUROC",
     "interval of an accuracy over seeds": "accuracy, over seeds",
     "interval of a mean accuracy drop": "mean accuracy drop",
-    "interval of an error rate": "error rate",
     "interval of overconfidence": "overconfidence",
     "interval of the curvature": "curvature",
     "intervals of all ranks of classes": "ranks of all classes together",

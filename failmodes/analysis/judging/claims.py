@@ -55,7 +55,6 @@ from failmodes.ingest.statements import (
 from failmodes.runtime.errors import StudyError, did_you_mean, printable, shown
 from failmodes.sql import sql_literal
 from failmodes.warehouse.curve_shapes import FALLING, SHAPE_LABELS, SHAPE_NAMES
-from failmodes.warehouse.metrics.accuracy import worst_slice
 from failmodes.warehouse.metrics.metric import Metric, known_metrics
 from failmodes.warehouse.schema import CLEAN
 
@@ -453,7 +452,7 @@ def _query(runs: Sequence[RunRows], metric: Metric, names: set[str], condition: 
     """SQL of the stored values; of the predictions themselves if a filter chooses their images."""
     ids = ", ".join(map(sql_literal, dict.fromkeys(run.evaluation_id for run in runs)))
     corruptions = ", ".join(sql_literal(name) for name in sorted({CLEAN, *names}))
-    if condition or worst_slice(metric.name):
+    if condition or ":" in metric.name:  # of groups of images, or at a threshold: not stored
         kept = f" and {among_images(condition)}" if condition else ""
         return f"from predictions where evaluation_id in ({ids}) and corruption in ({corruptions}){kept}"
     return (

@@ -17,14 +17,15 @@ from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.derived_rows import DerivedTable, evaluation_inputs, replace_rows
 from failmodes.analysis.statistics.run_rows import read_run
 from failmodes.analysis.statistics.shape_tables import due_shapes, update_shapes
-from failmodes.runtime.errors import WarehouseError
+from failmodes.runtime.errors import StudyError, WarehouseError, translated
 from failmodes.runtime.hashing import identity_of, source_hash
 from failmodes.warehouse.database.checks import refuse_broken_relations
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.stored_metrics import OF_USERS
+from failmodes.warehouse.database.stored_metrics import OF_USERS, read_aim, set_aim
 from failmodes.warehouse.database.tables import StatedClaim, stored_claims
 from failmodes.warehouse.database.updates import Derivation, changed_database
 from failmodes.warehouse.database_schema import CLAIMS, FINDINGS, MAIN_FINDINGS, PUBLISHED_SHAPES
+from failmodes.warehouse.metrics.abstention import checked_aim
 from failmodes.warehouse.metrics.metric import Metric
 
 SOURCES = (  # packages whose code determines the statements
@@ -96,6 +97,30 @@ def change_settings(warehouse: Path, changed: Mapping[str, Any]) -> None:
             store(con, settings=changed)
 
 
+def change_thresholds(warehouse: Path, evaluation_ids: Sequence[str], changed: Mapping[str, Any]) -> None:
+    """Choose and store the thresholds of evaluations for another aim, and what is derived from them.
+
+    Args:
+        warehouse: the DuckDB file.
+        evaluation_ids: of the warehouse.
+        changed: fields of `Aim`; those of the stored one are kept otherwise.
+
+    Raises:
+        StudyError: an unknown score, or a target out of range.
+        WarehouseError: the warehouse is missing, in use, or not written by failmodes.
+        StorageError: it cannot be written.
+    """
+    with open_warehouse(warehouse) as con:
+        former = {key: read_aim(con, key) for key in evaluation_ids}
+    with translated(ValueError, lambda error: StudyError(str(error))):
+        aims = {key: checked_aim(**(aim._asdict() | changed)) for key, aim in former.items()}
+    if aims != former:
+        with changed_database(warehouse, keeps_all=True) as con:
+            for key, aim in aims.items():
+                set_aim(con, key, aim)
+            store(con)
+
+
 def derive_again(warehouse: Path) -> None:
     """Derive and store all results of a warehouse again, from its rows alone; settings of the shapes are kept.
 
@@ -151,6 +176,7 @@ def _findings_made(con: duckdb.DuckDBPyConnection, selections: Sequence[Selectio
             [
                 settings,
                 evaluation.label,
+                read_aim(con, evaluation.evaluation_id),
                 inputs[evaluation.evaluation_id],
                 selection.corruptions,
                 selection.extras,
@@ -196,5 +222,7 @@ def _claims_made(con: duckdb.DuckDBPyConnection, claims: Sequence[StatedClaim]) 
     of_users = f"select {columns} from computed where starts_with(name, ?) order by all"
     metrics = con.execute(of_users, [OF_USERS]).fetchall()
     of_shifts = con.execute(_SHIFT_INPUTS).fetchall()
-    made_from = [claims, metrics, asdict(stored_settings(con)), evaluation_inputs(con), of_shifts]
+    inputs = evaluation_inputs(con)
+    aims = [read_aim(con, key) for key in inputs]
+    made_from = [claims, metrics, asdict(stored_settings(con)), inputs, of_shifts, aims]
     return DerivedTable(CLAIMS.name, source_hash(*SOURCES), {"": identity_of(made_from)} if claims else {})

@@ -31,6 +31,7 @@ from failmodes.ingest.statements import (
     check_share_limit,
 )
 from failmodes.runtime.errors import StudyError, did_you_mean, translated
+from failmodes.warehouse.metrics.abstention import OF_THRESHOLD, at_threshold
 from failmodes.warehouse.metrics.accuracy import worst_slice
 from failmodes.warehouse.metrics.metric import FEWEST_IMAGES, Metric, too_few
 from failmodes.warehouse.schema import DIFFERENCE_OF_SHARES, SHARE
@@ -336,6 +337,12 @@ def question_of(statement: MetricStatement, evaluated: EvaluatedCells, models: M
     if (of_groups := worst_slice(statement.metric)) is not None:
         models.metrics = {**models.metrics, of_groups.name: of_groups}
     metric = _known_metric(statement, place, models.metrics)
+    if statement.threshold is not None:
+        if metric not in OF_THRESHOLD:
+            takers = " and ".join(one.name for one in OF_THRESHOLD)
+            raise StudyError(f"{place}.threshold: {metric.name} takes no threshold: remove it ({takers} take one)")
+        metric = at_threshold(metric, statement.threshold)
+        models.metrics = {**models.metrics, metric.name: metric}
     if metric.refusal:
         raise StudyError(f"{place}.metric: {metric.name} cannot be judged: {metric.refusal}")
     score = _known_score(statement, metric, place, models.metrics)

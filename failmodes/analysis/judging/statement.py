@@ -164,8 +164,9 @@ def statement_text(statement: Statement, metric: Metric | None = None) -> str:
             return f"{'no ' * statement.negate}{_spaced(statement.kind)}{of} {where}"
     assert isinstance(statement, MetricStatement)
     score = f" by {_spaced(statement.score)}" if statement.score else ""
+    at = f" at {statement.threshold:.9g}" if statement.threshold is not None and metric is None else ""
     images = f" ({filter_phrase(statement.filter)})" if statement.filter else ""
-    subject = f"{metric.title if metric else _spaced(statement.metric)}{score}{of}{images}"
+    subject = f"{metric.title if metric else _spaced(statement.metric)}{at}{score}{of}{images}"
     is_share = metric.unit == SHARE if metric else statement.is_of_accuracy
     return _of_metric(statement, subject, where, is_share=is_share)
 

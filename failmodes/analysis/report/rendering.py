@@ -52,6 +52,7 @@ from failmodes.analysis.render.formatting import (
     join_names,
     lower_label,
 )
+from failmodes.analysis.report.abstention import abstention_blocks
 from failmodes.analysis.report.appendix import appendix
 from failmodes.analysis.report.report_charts import (
     FINDINGS,
@@ -225,6 +226,7 @@ def report_part(
         charts_of = (*charts_of[:1], *(chart._replace(finding=BELOW_CURVES[chart.name]) for chart in charts_of[1:]))
         blocks: list[Block] = [*charts_of, *_strongest(findings, topic.key, titles)]
         blocks += [images] if topic.key == "predictions" and (images.strips or has_pixels(selection)) else []
+        blocks += abstention_blocks(con, shown) if topic.key == "abstention" else []
         sections += [Section(topic.title, tuple(blocks), anchor=f"{topic.key}-{number}")] if blocks else []
         sections += shift_sections(con, selection, number) if topic.key == BESIDE_SHIFTS else []
     compared = [

@@ -40,14 +40,15 @@ TOPICS = (
     Topic("accuracy", "Accuracy curves", ("curves", "accuracy")),
     Topic("predictions", "Confusion and images", ("confusion",)),
     Topic("confidence", "Confidence and calibration", ("calibration",)),
+    Topic("abstention", "Abstention and prediction sets", ("abstention",)),
 )
 MORE_CHARTS = (  # in Details
     "shapes", "distortion-shapes", "distortion", "predictions", "early-warning", "onset",
-    "failure-prediction", "risk-coverage", "attention", "object-attention",
+    "failure-prediction", "attention", "object-attention",
 )  # fmt: skip
 FINDINGS = {  # headings in Details by the section of kinds of finding
     "accuracy": "Accuracy", "predictions": "Predictions", "confidence": "Confidence",
-    "failure-prediction": "Failure prediction", "attention": "Attention",
+    "failure-prediction": "Failure prediction", "abstention": "Abstention", "attention": "Attention",
 }  # fmt: skip
 
 

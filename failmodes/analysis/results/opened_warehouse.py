@@ -186,7 +186,7 @@ class Warehouse:
         Args:
             name: accuracy, attention, calibration, confusion, curves, differences, distortion, distortion-shapes,
                 early-warning, exemplars, failure-prediction, object-attention, onset, predictions, ranking,
-                risk-coverage or shapes.
+                abstention or shapes.
             model: only these models, by label; for `differences` baseline first, as in `compare`.
             corruption: only these corruptions.
             evaluation: only these evaluations, by ID or its start.

@@ -1,13 +1,11 @@
-"""Failure prediction: how well confidence predicts failures, and the risk when abstaining on unconfident images."""
+"""Failure prediction: how well confidence predicts failures."""
 
 from collections.abc import Iterable
 from math import erfc, sqrt
 from typing import NamedTuple
 
 import duckdb
-import numpy as np
 import polars as pl
-from numpy.typing import ArrayLike
 
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.evaluations.trained_models import TrainedModel
@@ -17,11 +15,10 @@ from failmodes.analysis.statistics.model_accuracy import rows_of
 from failmodes.analysis.statistics.run_rows import share_of_independent
 from failmodes.warehouse.database.connection import read_once
 from failmodes.warehouse.metrics.failure_prediction import FEWEST
-from failmodes.warehouse.metrics.intervals import auroc_error, auroc_interval, exact_interval
+from failmodes.warehouse.metrics.intervals import auroc_error, auroc_interval
 from failmodes.warehouse.schema import CLEAN
 
 CHANCE = 0.5  # AUROC of a score without information
-KEPT_SHARE = 0.8  # coverage in sentences
 
 
 def enough(independent: float = 1.0) -> pl.Expr:
@@ -42,20 +39,6 @@ class CellAuroc(NamedTuple):
     auroc: Estimate
 
 
-class FailurePrediction(NamedTuple):
-    """How well confidence predicts the failures of one model.
-
-    Attributes:
-        cells: corrupted cells with enough failures and correct predictions, the lowest AUROC first.
-        error_rate: at the last severity, averaged over corruptions.
-        error_rate_kept: the same on the most confident images, KEPT_SHARE of each cell.
-    """
-
-    cells: tuple[CellAuroc, ...]
-    error_rate: Estimate
-    error_rate_kept: Estimate
-
-
 def averaged(cells: pl.DataFrame, selection: Selection, by: Iterable[str], **means: pl.Expr) -> pl.DataFrame:
     """Means over corruptions (without the extras) by model, severity and `by`; the clean cell is severity 0."""
     kept = cells.filter(pl.col("corruption").is_in([CLEAN, *selection.averaged]))
@@ -64,36 +47,21 @@ def averaged(cells: pl.DataFrame, selection: Selection, by: Iterable[str], **mea
 
 
 @read_once
-def predict_failures(
-    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
-) -> FailurePrediction | None:
-    """How well confidence predicts failures; None if no cell has enough failures and correct predictions."""
+def auroc_by_cell(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> list[CellAuroc]:
+    """Corrupted cells with enough failures and correct predictions, the lowest AUROC first."""
     independent = share_of_independent(con, evaluation.evaluation_id)
     cells = read_for_selection(con, "failure_prediction", selection.only(evaluation)).filter(
         enough(independent), pl.col("severity") > 0, score="confidence"
     )
-    if cells.is_empty():
-        return None
     cells = cells.select("corruption", "severity", "auroc", "failures", "n").sort("auroc", "corruption", "severity")
-    risks = read_for_selection(con, "risk_coverage", selection.only(evaluation)).filter(
-        pl.col("corruption").is_in(selection.averaged), score="confidence"
-    )
-    shared = risks.filter(pl.col("severity").is_in(selection.severities))
-    at_last = shared.filter(pl.col("severity") == pl.col("severity").max().over("corruption"))
-    error_rate, error_rate_kept = (
-        mean_of_shares(
-            at_last.filter(coverage=share)["selective_risk"].to_numpy(), share * selection.image_count * independent
-        )
-        for share in (1.0, KEPT_SHARE)
-    )
-    predicted = []
+    found = []
     for corruption, severity, auroc, failures, count in cells.rows():
         counts = failures * independent, (count - failures) * independent
         ends = auroc_interval(auroc, *counts, comparisons=len(cells))
         deviations = (CHANCE - auroc) / auroc_error(CHANCE, *counts)
         p_value = min(1.0, len(cells) * erfc(deviations / sqrt(2)) / 2)
-        predicted.append(CellAuroc(corruption, severity, Estimate(auroc, *ends, n=count, p_value=p_value)))
-    return FailurePrediction(tuple(predicted), error_rate, error_rate_kept)
+        found.append(CellAuroc(corruption, severity, Estimate(auroc, *ends, n=count, p_value=p_value)))
+    return found
 
 
 @read_once
@@ -115,17 +83,3 @@ def mean_auroc(
         assert isinstance(measured, Measured), "it is defined in every cell with failures and correct predictions"
         aurocs[float(severity)] = measured.interval()
     return aurocs
-
-
-def mean_of_shares(shares: ArrayLike, count: float) -> Estimate:
-    """The mean of shares of `count` images each, with the means of the ends of their exact intervals.
-
-    This assumes perfect correlation between cells, so the interval is rather too wide, and never empty.
-
-    Args:
-        shares: (K,) 0-1.
-        count: images of each (the effective number, with duplicates).
-    """
-    each = np.asarray(shares, dtype=np.float64)
-    low, high = exact_interval(each * count, count)
-    return Estimate(float(each.mean()), float(low.mean()), float(high.mean()))

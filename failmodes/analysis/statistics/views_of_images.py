@@ -31,7 +31,7 @@ from failmodes.warehouse.schema import CLEAN, Table
 # Views whose rows depend on the cells of one evaluation alone
 VIEWS = (
     "accuracy_by_severity", "accuracy_by_class", "calibration_by_severity", "confusion_by_severity",
-    "distortion_by_severity", "failure_prediction", "predictions_by_severity", "reliability_bins", "risk_coverage",
+    "distortion_by_severity", "failure_prediction", "predictions_by_severity", "reliability_bins",
     "temperature_by_severity", "transitions_against_clean",
 )  # fmt: skip
 NEEDED = (

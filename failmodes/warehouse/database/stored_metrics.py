@@ -7,6 +7,7 @@ metric of a user recomputes that metric.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -20,9 +21,11 @@ from numpy.typing import NDArray
 from failmodes.runtime.hashing import identity_of
 from failmodes.runtime.progress import counted
 from failmodes.warehouse import database_schema as tables
+from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database.tables import insert_rows, keyed_rows, upsert
 from failmodes.warehouse.database_schema import COMPUTED
 from failmodes.warehouse.metrics import cell_tables
+from failmodes.warehouse.metrics.abstention import OF_THRESHOLD, Aim, Threshold, checked_aim, choose_threshold
 from failmodes.warehouse.metrics.cell_rows import (
     CellRows,
     ComparedCell,
@@ -72,15 +75,12 @@ def update_metrics(con: duckdb.DuckDBPyConnection, users: Sequence[Metric] | Non
         is_whole = evaluation_id in whole
         own = {name for name, one, *_ in due if one == evaluation_id}
         metrics = [metric for metric in users or () if is_whole or f"{OF_USERS}{metric.name}" in own]
+        aim = read_aim(con, evaluation_id) if is_whole else None
         if is_whole:
             metrics = [*all_metrics().values(), *metrics]
             for table in tables.OF_EVALUATION:
                 con.execute(f"delete from {table.name} where evaluation_id = ?", [evaluation_id])
-        con.execute(
-            "delete from cell_metrics where evaluation_id = ? and metric = any(?)",
-            [evaluation_id, [metric.name for metric in metrics]],
-        )
-        _compute(con, evaluation_id, metrics, is_paired=is_paired.get(evaluation_id, False), is_whole=is_whole)
+        _compute(con, evaluation_id, metrics, aim, is_paired=is_paired.get(evaluation_id, False), is_whole=is_whole)
     if users is None:
         con.execute("delete from computed where starts_with(name, ?) and evaluation_id = any(?)", [OF_USERS, measured])
     con.execute("delete from pair_cells where evaluation_id_a = any($1) or evaluation_id_b = any($1)", [list(whole)])
@@ -88,6 +88,22 @@ def update_metrics(con: duckdb.DuckDBPyConnection, users: Sequence[Metric] | Non
     rows = [dict(zip(names, row, strict=True)) for row in due]
     upsert(con, COMPUTED, pa.Table.from_pylist(rows, schema=COMPUTED.arrow()))
     return measured
+
+
+def read_aim(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> Aim:
+    """What the stored threshold of an evaluation was chosen for; the default without one, or if its row is invalid."""
+    columns = ", ".join(Aim._fields)
+    row = fetch_first(con, f"select {columns} from thresholds where evaluation_id = ?", [evaluation_id])
+    try:
+        return checked_aim(*row) if row else Aim()
+    except ValueError:
+        return Aim()
+
+
+def set_aim(con: duckdb.DuckDBPyConnection, evaluation_id: str, aim: Aim) -> None:
+    """Choose and store the threshold of an evaluation, and its metrics there; `con` may write."""
+    con.execute("delete from thresholds where evaluation_id = ?", [evaluation_id])
+    _compute(con, evaluation_id, OF_THRESHOLD, aim, is_paired=False, is_whole=False)
 
 
 _INPUTS = """
@@ -182,17 +198,23 @@ def metric_row(metric: Metric) -> dict[str, Any]:
 
 
 def _compute(
-    con: duckdb.DuckDBPyConnection, evaluation_id: str, metrics: Sequence[Metric], *, is_paired: bool, is_whole: bool
-) -> None:
+    con: duckdb.DuckDBPyConnection, evaluation_id: str, metrics: Sequence[Metric], aim: Aim | None, *, is_paired: bool,
+    is_whole: bool,
+) -> None:  # fmt: skip
     """Compute and insert the tables of an evaluation, cell by cell along its curves.
 
     Args:
         con: a connection that may write.
         evaluation_id: its identity.
-        metrics: the metrics to compute.
+        metrics: the metrics to compute, in place of stored ones.
+        aim: of the threshold that is chosen and stored; None for none.
         is_paired: whether its images pair with clean ones.
         is_whole: whether its other tables are computed too.
     """
+    con.execute(
+        "delete from cell_metrics where evaluation_id = ? and metric = any(?)",
+        [evaluation_id, [metric.name for metric in metrics]],
+    )
     corruptions = con.execute(
         "select distinct corruption from shards where evaluation_id = ? and table_name = 'prediction_facts' "
         "order by corruption <> ?, corruption",
@@ -202,13 +224,25 @@ def _compute(
     copies = read_copies(con, evaluation_id)
     parts: dict[Table, list[pa.Table]] = defaultdict(list)
     clean: CellRows | None = None
+    threshold: Threshold | None = None
     for (corruption,) in corruptions:
         curve = [] if clean is None else [clean]
         facts = con.sql(sql, params=[evaluation_id, corruption]).to_arrow_table()
         for severity, rows in _cells(facts, corruption, copies):
             curve.append(rows)
             clean = rows if corruption == CLEAN else clean
+            if aim is not None and threshold is None:  # the clean cell comes first
+                threshold = choose_threshold(clean, aim)
+                parts[tables.THRESHOLDS].append(
+                    keyed_rows(
+                        tables.THRESHOLDS,
+                        {"evaluation_id": evaluation_id},
+                        {name: [value] for name, value in asdict(threshold).items()},
+                    )
+                )
             cell = paired_cell(curve) if is_paired and clean is not None else ComparedCell(rows, reference=clean)
+            if threshold is not None:
+                cell = cell._replace(thresholds=threshold.by_score)
             key = {"evaluation_id": evaluation_id, "corruption": corruption, "severity": severity}
             parts[tables.CELL_METRICS].append(metric_rows(key, cell, metrics, rows))
             for table, of_cell in OF_CELLS.items() if is_whole else ():
@@ -250,7 +284,7 @@ def metric_rows(key: Mapping[str, Any], paired: ComparedCell, metrics: Sequence[
         metrics: the metrics to compute.
         rows: all images of the cell; `paired` may have fewer.
     """
-    alone = paired if paired.rows is rows else ComparedCell(rows, reference=paired.reference)
+    alone = paired if paired.rows is rows else paired._replace(rows=rows, clean=None, curve=None)
     found: list[tuple[str, str | None, float, float | None, float | None, int]] = []
     for metric in metrics:
         if metric.needs_pairs and rows.is_clean:

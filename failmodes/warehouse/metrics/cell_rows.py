@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -123,6 +124,12 @@ class CellRows:
         """(N,) number of the group of duplicates of each image; None if all are distinct."""
         return self.once("groups", lambda: None if self._groups is None else self._groups())
 
+    @property
+    def originals(self) -> Array:
+        """(N,) image_id of the first image of the same pixels, so that a split of images keeps copies together."""
+        ids: Array = self["image_id"]
+        return ids if self.groups is None else ids[np.unique(self.groups, return_index=True)[1]][self.groups]
+
     def independent_share(self, chosen: NDArray[np.bool_] | None = None) -> float:
         """Kish's effective number of images as a share of them; optionally of those `chosen`, (N,) bool."""
         return 1.0 if self.groups is None else independent_share(kept_groups(self.groups, chosen))
@@ -155,20 +162,22 @@ class ComparedCell(NamedTuple):
         clean: the same images when clean; None if they do not pair.
         curve: the same images from clean up to this severity, the last of them `rows`; None if they do not pair.
         reference: all clean images of the evaluation, which need not be the same ones; None without a clean cell.
+        thresholds: stored threshold by score, in the unit of its column (see `abstention`).
     """
 
     rows: CellRows
     clean: CellRows | None = None
     curve: tuple[CellRows, ...] | None = None
     reference: CellRows | None = None
+    thresholds: Mapping[str, float] = MappingProxyType({})
 
     def taken(self, places: NDArray[np.intp]) -> "ComparedCell":
         """The cell with some of the images."""
         rows = self.rows.taken(places)
         if self.curve is None:
-            return ComparedCell(rows, reference=self.reference)
+            return self._replace(rows=rows)
         curve = (*(one.taken(places) for one in self.curve[:-1]), rows)
-        return ComparedCell(rows, curve[0], curve, self.reference)
+        return self._replace(rows=rows, clean=curve[0], curve=curve)
 
 
 def paired_cell(curve: Sequence[CellRows]) -> ComparedCell:

@@ -4,7 +4,7 @@ A function requests its inputs by the names of its parameters:
 
 - `rows`: the images of the cell (`CellRows`); `clean`: the same images when clean; `curve`: those from clean up to
   here; `reference`: the clean images of the evaluation, the same or others;
-- `score`: the confidence score, for a metric of several scores;
+- `score`: the confidence score, for a metric of several scores; `threshold`: the stored one of this score, or None;
 - `weights`: (B, N) how often each image counts, for a statistic that is fast to resample;
 - `preds` and `target`: as in torchmetrics, (N,) predicted and true classes; `preds` are (N, C) softmax probabilities
   if the metric requests them.
@@ -592,9 +592,10 @@ _ARGUMENTS: Mapping[str, Callable[[ComparedCell, str | None], Any]] = {
     "curve": lambda cell, _: cell.curve,
     "reference": lambda cell, _: cell.reference,
     "score": lambda _, score: score,
+    "threshold": lambda cell, score: cell.thresholds.get(score),
 }
 _PREDS = {"preds", "target"}
-USERS_PARAMETERS = (*_ARGUMENTS, "preds", "target")
+USERS_PARAMETERS = ("rows", "clean", "curve", "reference", "score", "preds", "target")
 
 
 def too_few(count: int, noun: str = "image", least: int = FEWEST_IMAGES) -> str:
@@ -657,7 +658,7 @@ UNBOUNDED = (-inf, inf)
 POSITIVE = (0.0, inf)
 
 
-FAMILIES = ("accuracy", "calibration", "temperature", "failure_prediction", "transitions", "attention")
+FAMILIES = ("accuracy", "calibration", "temperature", "failure_prediction", "abstention", "conformal", "transitions", "attention")
 
 
 @cache

@@ -88,13 +88,7 @@ def scalable_logits(rows: CellRows) -> ScalableLogits:
 def _of(
     rows: CellRows, known: NDArray[np.bool_], top: Floats, own: Floats, values: NDArray[np.float32], has_all: bool
 ) -> ScalableLogits:
-    return ScalableLogits(known, (_of_originals(rows)[known] & 1).astype(np.bool_), top, own, values, has_all)
-
-
-def _of_originals(rows: CellRows) -> NDArray[np.integer[Any]]:
-    """(N,) image_id of the first image of the same pixels, so that duplicates are in one half."""
-    ids: NDArray[np.integer[Any]] = rows["image_id"]
-    return ids if rows.groups is None else ids[np.unique(rows.groups, return_index=True)[1]][rows.groups]
+    return ScalableLogits(known, (rows.originals[known] & 1).astype(np.bool_), top, own, values, has_all)
 
 
 def fitted_temperatures(clean: CellRows) -> dict[bool, int]:

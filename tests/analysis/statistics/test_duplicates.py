@@ -20,7 +20,7 @@ from failmodes.analysis.statistics.attention import attention_at_last
 from failmodes.analysis.statistics.calibration import overconfidence_by_corruption
 from failmodes.analysis.statistics.difference import ModelMetrics, Term, mean_of
 from failmodes.analysis.statistics.estimate import Estimate
-from failmodes.analysis.statistics.failure_prediction import predict_failures
+from failmodes.analysis.statistics.failure_prediction import auroc_by_cell
 from failmodes.analysis.statistics.model_accuracy import drop_rankings, run_accuracies
 from failmodes.analysis.statistics.model_pairs import compare_models_of, compare_pairs
 from failmodes.analysis.statistics.predictions import class_gaps, collapse_by_corruption
@@ -132,11 +132,7 @@ READERS: dict[str, Callable[..., object]] = {
     "drops": lambda con, s, one: [*drop_rankings(con, s).values()],
     "models": lambda con, s, one: [(pair.difference, pair.adjusted_p) for pair in compare_models_of(con, s)],
     "overconfidence": lambda con, s, one: [row.overconfidence for row in overconfidence_by_corruption(con, s, one)],
-    "failure prediction": lambda con, s, one: (
-        (found := predict_failures(con, s, one)).error_rate,
-        found.error_rate_kept,
-        [cell.auroc for cell in found.cells],
-    ),
+    "failure prediction": lambda con, s, one: [cell.auroc for cell in auroc_by_cell(con, s, one)],
     "cells of pairs": lambda con, s, one: compare_pairs(con, s)["adjusted_p"].to_list(),
 }
 

@@ -407,7 +407,7 @@ def test_a_rule_on_what_a_table_lacks_is_not_measurable(tmp_path: Path) -> None:
     rules = [{"metric": name, "relation": "at_most", "limit": 0.5} for name in ("ece", "nll_nats", "error")]
     result = failmodes.gate({"gate": {"candidate": "Net", "rules": rules}}, w)
     assert [rule.verdict for rule in result.rules][:2] == ["not_measurable"] * 2
-    for name in ("calibration", "risk-coverage", "failure-prediction", "distortion", "exemplars"):
+    for name in ("calibration", "abstention", "failure-prediction", "distortion", "exemplars"):
         with pytest.raises(failmodes.WarehouseError, match=r"^no |^models"):
             w.chart(name)
 

@@ -46,7 +46,7 @@ def test_unit_and_range_are_those_that_the_meaning_states(column: str, expected:
 
 
 def test_a_column_without_a_comment_means_what_its_source_says() -> None:
-    assert measured_meaning("risk_coverage", "score") == measured_meaning("selective_risks", "score")
+    assert measured_meaning("selective_by_severity", "threshold") == measured_meaning("thresholds", "threshold")
     assert measured_meaning("outcomes", "confidence")[2] == "largest softmax probability, 0-1"
     assert "0-1; the lowest of several" in measured_meaning("predictions_by_severity", "worst_class_accuracy")[2]
 

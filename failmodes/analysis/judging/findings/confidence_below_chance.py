@@ -8,7 +8,7 @@ from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection
 from failmodes.analysis.judging.findings.kind import Judged, kind, rows_of, where
 from failmodes.analysis.judging.judge import above
 from failmodes.analysis.render.formatting import format_number_interval
-from failmodes.analysis.statistics.failure_prediction import CHANCE, CellAuroc, predict_failures
+from failmodes.analysis.statistics.failure_prediction import CHANCE, CellAuroc, auroc_by_cell
 
 RELATION = "failure_prediction"
 PHRASES = {
@@ -32,9 +32,8 @@ def confidence_below_chance(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> Iterator[Judged]:
     """The severity of the lowest AUROC of each corruption, the lowest first."""
-    prediction = predict_failures(con, selection, evaluation)
     lowest: dict[str, CellAuroc] = {}
-    for cell in prediction.cells if prediction else ():
+    for cell in auroc_by_cell(con, selection, evaluation):
         lowest.setdefault(cell.corruption, cell)
     for corruption, cell in lowest.items():
         verdict = above(-cell.auroc, -CHANCE)

@@ -19,7 +19,7 @@ from failmodes.analysis.statistics.attention import attention_at_last
 from failmodes.analysis.statistics.calibration import clean_calibration, overconfidence_by_corruption
 from failmodes.analysis.statistics.early_warning import COMPARED, PredictorGain
 from failmodes.analysis.statistics.estimate import Estimate
-from failmodes.analysis.statistics.failure_prediction import predict_failures
+from failmodes.analysis.statistics.failure_prediction import auroc_by_cell
 from failmodes.analysis.statistics.model_accuracy import drop_rankings
 from failmodes.analysis.statistics.predictions import class_gaps, collapse_by_corruption
 from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR
@@ -35,7 +35,7 @@ FIGURES = {
     },
     "class_failure": lambda con, s, one: {row.corruption: row.gap for row in class_gaps(con, s, one)},
     "confidence_below_chance": lambda con, s, one: {
-        cell.corruption: cell.auroc for cell in reversed(predict_failures(con, s, one).cells)
+        cell.corruption: cell.auroc for cell in reversed(auroc_by_cell(con, s, one))
     },
     "largest_drop": lambda con, s, one: {row.corruption: row.at_last for row in drop_rankings(con, s)[one].drops},
     "overconfidence": lambda con, s, one: {
