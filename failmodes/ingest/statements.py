@@ -110,7 +110,8 @@ class MetricStatement(Statement):
         metric: the metric, such as "accuracy", "ece", "augrc" or "worst_class_accuracy".
         score: the score that predicts failures, for metrics of failure prediction: "confidence", "margin" …
         relation: the relation of the metric to its limit.
-        threshold: of "accepted_share" and "error_accepted", in the unit of the score: their values are conditional on it.
+        threshold: of "accepted_share" and "error_accepted", in the unit of the score; their values are conditional
+            on it.
         filter: the images that it is about, as an SQL condition on what is known of them; default: all.
     """
 

@@ -310,14 +310,15 @@ GLOSSARY = (
     ),
     Term(
         "abstention",
-        "predictions less certain than a threshold are not accepted (selective prediction); accepted share (coverage) and "
-        "error among accepted images (selective risk) are measured on images that the threshold was not chosen on",
+        "predictions less certain than a threshold are not accepted (selective prediction); accepted share (coverage) "
+        "and error among accepted images (selective risk) are measured on images that the threshold was not chosen on",
         column="selective_by_severity.error_accepted",
         metric="error_accepted",
     ),
     Term(
         "conformal set",
-        "the classes that a calibrated bound of a conformity score keeps: of clean images 90% of such sets hold the label",
+        "the classes that a calibrated bound of a conformity score keeps: of clean images 90% of such sets hold the "
+        "label",
         column="conformal_by_severity.lac_coverage",
         source="Vovk et al. 2005; Sadinle et al. 2019; Romano et al. 2020",
     ),

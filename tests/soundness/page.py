@@ -59,6 +59,7 @@ TITLES = {  # what is stated or covered, by kind
     "overconfidence": "over- or underconfidence",
     "calibration_error": "clean confidence is miscalibrated",
     "confidence_below_chance": "confidence ranks failures worse than chance",
+    "errors_accepted": "accepted images exceed the error of a threshold",
     "early_warning": "a score predicts failure at the next severity",
     "attention_drift": "Grad-CAM stays near its clean location",
     "attention_off_object": "Grad-CAM leaves the object",
@@ -84,6 +85,7 @@ TITLES = {  # what is stated or covered, by kind
     "a gate passes any metric": "`gate`: a false rule on any metric passes",
     "a gate on a user's metric": "`gate`: a rule on a user's metric of one number",
     "a winner under a corruption": "`compare`: a model is more accurate under a corruption",
+    "a threshold meets its error": "`threshold`: more errors than its target on clean images",
     "a straight line does not fit": "a straight line does not fit a curve",
     "interval of the accuracy gap of a class": "accuracy gap of a class",
     "interval of a difference of models": "accuracy difference of two checkpoints",
@@ -104,6 +106,7 @@ TITLES = {  # what is stated or covered, by kind
     "intervals of all ranks of corruptions": "ranks of all corruptions together",
     "interval of the largest change": "largest change between severities",
     "interval of the largest step": "largest step of a curve",
+    "clean coverage of a conformal set": "clean images that conformal sets cover",
     "changes within": "largest change from clean",
     "where a break lies": "location of a break",
 }

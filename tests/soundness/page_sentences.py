@@ -124,6 +124,8 @@ CLAIMS: tuple[tuple[re.Pattern[str], Callable[..., Iterator[Statement]]], ...] =
          lambda model: [Statement("calibration_error", _model(model))]),
         ("Under {K} at severity \\d,? confidence of {M} predicts failures worse than chance: .*",
          lambda about, model: [Statement("confidence_below_chance", _model(model), _about(about))]),
+        ("Under {K} at severity \\d,? {M} accepts {N} of images, {N} {I} of them incorrect, at the threshold for .*",
+         lambda about, model: [Statement("errors_accepted", _model(model), _about(about))]),
         (r"(\w[\w -]*) predicts which images {M} misclassifies at the next severity: {N} {I} lower log-loss .*",
          lambda score, model: [Statement("early_warning", _model(model), score.lower().replace(" ", "_"))]),
     )
@@ -137,7 +139,9 @@ FIGURES = tuple(
         "Lowest accuracy: .*",
         "{M} has an accuracy of {N} {I} on clean images, .*",
         "{M} keeps {N} {I} of its correct predictions under .*",
-        "Error rate at the last severity without .*",
+        "{M}: accept a prediction if .*",
+        "{M}: no threshold of .*",
+        "Prediction sets of .* are not measurable: .*",
         "AUROC of confidence for failures at severity {S}: .*",
         "Shapes of {N} curves? that drop: .*",  # counts what findings state
         "The largest drops of {M} at severity {S} are those under .*; the data do not separate .*",

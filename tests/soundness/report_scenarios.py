@@ -10,6 +10,7 @@ from shapes import edge_between, word_of
 
 from failmodes.analysis.statistics.early_warning import OF_PREDICTION
 from failmodes.analysis.statistics.predictions import CLASS_GAP
+from failmodes.warehouse.metrics.abstention import Aim
 from failmodes.warehouse.schema import CLEAN
 
 CORRUPTIONS = ("gaussian_noise", "defocus_blur", "fog", "contrast", "brightness", "jpeg_compression")
@@ -140,6 +141,10 @@ def _of_confidence(name: str, model: ModelTruth) -> set[Statement]:
         found.add(Statement("calibration_error", name))
     if model.insight:
         found |= {Statement("early_warning", name, score) for score in OF_PREDICTION}
+    # Confidence that finds failures accepts at most as many as all images have: fewer than the target are incorrect
+    found |= {
+        Statement("errors_accepted", name, one) for one in CORRUPTIONS if model.at(one, 5) < 1 - Aim().target_value
+    }
     if model.insight < 0:
         found |= {Statement("confidence_below_chance", name, corruption) for corruption in CORRUPTIONS}
     return found

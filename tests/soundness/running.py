@@ -8,6 +8,7 @@ from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
+import abstentions
 import attentions
 import breaks
 import conditions
@@ -35,7 +36,7 @@ from failmodes.analysis.judging.findings.kind import all_kinds
 MODULES = (
     drops, ranks, shapes, distortion_axes, breaks, given_predictions, confidences, predictors, attentions, pairs,
     training, gates, metric_gates, user_metrics, stated_claims, conditions, shifts,
-    slices,
+    slices, abstentions,
 )  # fmt: skip
 PART = 500  # samples measured at a time
 Part = tuple[int, int, int]  # a job, a part of its samples, and how many

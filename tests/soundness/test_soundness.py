@@ -33,6 +33,9 @@ QUICK = {  # truths of a kind and how many images
     "overconfidence": ("calibrated, mean confidence 0.99, unlike of images", 50),
     "calibration_error": ("calibrated, mean confidence 0.93, unlike of images", 500),
     "confidence_below_chance": ("AUROC .5, 10 failures, nine tenths are 1", 500),
+    "errors_accepted": ("2% of the accepted images are incorrect, as on clean images", 2_000),
+    "a threshold meets its error": ("errors: everywhere 2.5%", 2_000),
+    "clean coverage of a conformal set": ("LAC, ten classes", 500),
     "better_model over seeds": ("the same accuracy, 3 and 3 seeds, 7.0 points apart", 500),
     "better_model": ("the same accuracy near 98%, highly correlated", 50),
     "a claim of two accuracy drops": ("both straight from 99 to 97%", 500),
@@ -59,7 +62,13 @@ FACTS = (
     "same_label",
     "perfect_clean",
 )  # counted, not inferred from a sample
-LIGHT = ("better_model", "overconfidence", "at_chance", "a gate passes a rule")  # the default run has these
+LIGHT = (
+    "better_model",
+    "a threshold meets its error",
+    "overconfidence",
+    "at_chance",
+    "a gate passes a rule",
+)  # the default run has these
 
 
 @pytest.mark.parametrize(
@@ -119,6 +128,7 @@ OTHERS = [
     "a gate fails any metric",
     "a gate on a user's metric",
     "a winner under a corruption",
+    "a threshold meets its error",
 ]
 
 

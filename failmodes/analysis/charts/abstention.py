@@ -9,9 +9,9 @@ from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.charts.style.series import corruption_dash, group_color, with_groups
 from failmodes.analysis.evaluations.selection import Selection, read_for_selection
+from failmodes.analysis.judging.abstention import HALF, rule_phrase, stored_thresholds, target_phrase
 from failmodes.analysis.judging.findings.headlines import chart_title
 from failmodes.analysis.render.formatting import join_names
-from failmodes.analysis.statistics.abstention import HALF, rule_phrase, stored_thresholds, target_phrase
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_phrase
 from failmodes.runtime.errors import WarehouseError
 
@@ -56,8 +56,9 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
             "is not shown to exceed its bound on clean images",
             "Accepted images and the error among them",
         ),
-        f"Share of images accepted ({rules}) and share of these that are incorrect, on the images that the threshold was "
-        f"not chosen on ({HALF}); {selection.images}. Color: corruption group; named: the worst; dashed: target error. "
+        f"Share of images accepted ({rules}) and share of these that are incorrect, on images that the threshold "
+        f"was not chosen on ({HALF}); {selection.images}. Color: corruption group; named: the worst; dashed: target "
+        "error. "
         f"{shown_phrase(chosen)}".rstrip(),
         selection.source_line,
         frame,
@@ -74,11 +75,12 @@ def _layers(rows: pl.DataFrame, frame: Frame) -> list[alt.Chart]:
     )  # fmt: skip
     tips = [alt.Tooltip("name:N", title="corruption"), alt.Tooltip("severity:Q", title="severity"),
             *style.interval_tips("value", ".1%", "share"),
-            alt.Tooltip("accepted_count:Q", title="accepted"), alt.Tooltip("image_count:Q", title="images")]  # fmt: skip
+            alt.Tooltip("accepted_count:Q", title="accepted images"),
+            alt.Tooltip("image_count:Q", title="images")]  # fmt: skip
     target = alt.Chart().transform_filter("isValid(datum.limit)").transform_aggregate(limit="mean(limit)")
     return [
         target.mark_rule(style="muted-line", strokeDash=[4, 3]).encode(y="limit:Q"),
         base.mark_line(strokeWidth=1.6).encode(strokeDash=corruption_dash()),
         base.mark_point(size=style.point_size(rows), filled=True).encode(tooltip=tips).add_params(focus),
-        base.mark_text(align="right", dy=-9).encode(text="text:N"),
+        base.transform_filter("isValid(datum.text)").mark_text(align="right", dy=-9).encode(text="text:N"),
     ]

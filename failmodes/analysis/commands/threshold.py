@@ -17,7 +17,9 @@ def threshold(
     where: WhereArgument = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(help="Only this model (named as for compare). Repeatable.", metavar="NAME", autocompletion=complete_model),
+        typer.Option(
+            help="Only this model (named as for compare). Repeatable.", metavar="NAME", autocompletion=complete_model
+        ),
     ] = None,
     score: Annotated[
         str | None,

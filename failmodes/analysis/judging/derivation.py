@@ -113,7 +113,7 @@ def change_thresholds(warehouse: Path, evaluation_ids: Sequence[str], changed: M
     with open_warehouse(warehouse) as con:
         former = {key: read_aim(con, key) for key in evaluation_ids}
     with translated(ValueError, lambda error: StudyError(str(error))):
-        aims = {key: checked_aim(**(aim._asdict() | changed)) for key, aim in former.items()}
+        aims = {key: checked_aim(**(aim._asdict() | dict(changed))) for key, aim in former.items()}
     if aims != former:
         with changed_database(warehouse, keeps_all=True) as con:
             for key, aim in aims.items():

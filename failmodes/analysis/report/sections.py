@@ -66,7 +66,7 @@ NO_IMAGES = (
 )
 ABSENT = {  # what is not measured without the metric of the key, and why
     "mean_confidence": "calibration and failure prediction{models} (no confidence)",
-    "nll_nats": "log-loss, top-5 accuracy and temperature{models} (no logits of all classes)",
+    "nll_nats": "log-loss, top-5 accuracy, temperature and prediction sets{models} (no logits of all classes)",
     "mean_rmse": "distortion and attention{models} (no pixels)",
 }
 NameValueRows = list[tuple[str, str]]

@@ -111,7 +111,7 @@ class CheckedTable:
         if self.table.outputs is None and self.table.confidence is None:
             yield "no confidence: no calibration, no failure prediction"
         if self.table.outputs is None:
-            yield "no logits of all classes: no log-loss, top-5 accuracy or temperature"
+            yield "no logits of all classes: no log-loss, top-5 accuracy, temperature or prediction sets"
         if not self.dataset.of_pixels:
             yield "no pixels: no distortion, thumbnails or attention"
 

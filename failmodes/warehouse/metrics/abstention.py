@@ -9,7 +9,7 @@ it; its steps are hundredths of the images. Images of one score are accepted tog
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import ceil, isfinite, log, log1p
+from math import ceil, log, log1p
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -107,12 +107,12 @@ def _first_bit(ids: NDArray[np.integer]) -> NDArray[np.bool_]:
         mixed = (ids.astype(word) + word(SPLIT_SEED + 1)) * word(0x9E3779B97F4A7C15)
         mixed = (mixed ^ (mixed >> word(30))) * word(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> word(27))) * word(0x94D049BB133111EB)
-    return (mixed ^ (mixed >> word(31))) >> word(63) == 1
+    return np.asarray((mixed ^ (mixed >> word(31))) >> word(63) == 1)
 
 
 def chosen_on(rows: CellRows) -> NDArray[np.bool_]:
     """(N,) the distinct images of the choosing half."""
-    return choosing_half(rows) & (rows.originals == rows["image_id"])
+    return np.asarray(choosing_half(rows) & (rows.originals == rows["image_id"]))
 
 
 def least_accepted(error: float) -> int:
@@ -239,7 +239,7 @@ OF_THRESHOLD = (accepted_share, error_accepted)
 
 def at_threshold(metric: Metric, threshold: float) -> Metric:
     """A metric of OF_THRESHOLD at a stated threshold, on which its values and intervals are conditional."""
-    assert metric in OF_THRESHOLD and isfinite(threshold)
+    assert metric in OF_THRESHOLD
 
     def conditional(rows: CellRows, score: str) -> Floats:
         found: Floats = metric.function(rows, score, threshold)

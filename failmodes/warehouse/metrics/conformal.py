@@ -67,7 +67,7 @@ def prediction_sets(rows: CellRows, reference: CellRows | None, method: str) -> 
 
 def _known(rows: CellRows) -> NDArray[np.bool_]:
     usable = usable_images(rows, "probabilities")
-    return usable & (rows["label"] < rows["logits"].shape[1])
+    return np.asarray(usable & (rows["label"] < rows["logits"].shape[1]))
 
 
 def _bound(clean: CellRows, method: str) -> float:

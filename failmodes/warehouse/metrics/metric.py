@@ -592,7 +592,7 @@ _ARGUMENTS: Mapping[str, Callable[[ComparedCell, str | None], Any]] = {
     "curve": lambda cell, _: cell.curve,
     "reference": lambda cell, _: cell.reference,
     "score": lambda _, score: score,
-    "threshold": lambda cell, score: cell.thresholds.get(score),
+    "threshold": lambda cell, score: cell.thresholds.get(score or ""),
 }
 _PREDS = {"preds", "target"}
 USERS_PARAMETERS = ("rows", "clean", "curve", "reference", "score", "preds", "target")
@@ -658,7 +658,16 @@ UNBOUNDED = (-inf, inf)
 POSITIVE = (0.0, inf)
 
 
-FAMILIES = ("accuracy", "calibration", "temperature", "failure_prediction", "abstention", "conformal", "transitions", "attention")
+FAMILIES = (
+    "accuracy",
+    "calibration",
+    "temperature",
+    "failure_prediction",
+    "abstention",
+    "conformal",
+    "transitions",
+    "attention",
+)
 
 
 @cache

@@ -73,7 +73,11 @@ def test_the_threshold_is_the_last_of_the_sequence_whose_bound_meets_the_target(
     confidence, failed = rows["confidence"][kept], ~rows["correct"][kept]
     assert found.threshold in confidence
     inside = confidence >= np.float32(found.threshold)
-    assert (found.image_count, found.accepted_count, found.error_count) == (kept.sum(), inside.sum(), failed[inside].sum())
+    assert (found.image_count, found.accepted_count, found.error_count) == (
+        kept.sum(),
+        inside.sum(),
+        failed[inside].sum(),
+    )
     assert found.error_high == pytest.approx(upper_bound(int(failed[inside].sum()), int(inside.sum())))
     assert found.error_high <= 0.05
     wider = np.sort(confidence)[::-1][min(kept.sum() - 1, inside.sum() + int(kept.sum() / 100))]
@@ -139,7 +143,9 @@ def test_duplicates_stay_in_one_half_and_count_once() -> None:
     assert choose_threshold(doubled, aim) == choose_threshold(rows, aim)
     threshold = choose_threshold(rows, aim).by_score
     for metric in (accepted_share, error_accepted):
-        alone, twice = (evaluate(metric, ComparedCell(one, thresholds=threshold), "confidence") for one in (rows, doubled))
+        alone, twice = (
+            evaluate(metric, ComparedCell(one, thresholds=threshold), "confidence") for one in (rows, doubled)
+        )
         assert isinstance(alone, Evaluated)
         assert isinstance(twice, Evaluated)
         assert twice.value == pytest.approx(alone.value)
@@ -150,7 +156,10 @@ def test_metrics_at_a_threshold_are_counts_of_the_other_half() -> None:
     rows = images(2_000, seed=3)
     kept = ~choosing_half(rows)
     inside = kept & (rows["confidence"] >= np.float32(0.6))
-    expected = {accepted_share: (inside.sum(), kept.sum()), error_accepted: ((~rows["correct"])[inside].sum(), inside.sum())}
+    expected = {
+        accepted_share: (inside.sum(), kept.sum()),
+        error_accepted: ((~rows["correct"])[inside].sum(), inside.sum()),
+    }
     for metric, (hits, count) in expected.items():
         found = evaluate(at_threshold(metric, 0.6), ComparedCell(rows), "confidence")
         assert isinstance(found, Evaluated)
@@ -170,8 +179,8 @@ def test_images_whose_logits_are_not_finite_are_not_accepted() -> None:
 
 @pytest.mark.parametrize(
     ("score", "target", "value"),
-    [("fog", "error", 0.02), ("confidence", "error", 0.0), ("confidence", "error", 1.0), ("confidence", "coverage", 1.1),
-     ("confidence", "error", float("nan")), ("confidence", "loss", 0.5)],
+    [("fog", "error", 0.02), ("confidence", "error", 0.0), ("confidence", "error", 1.0),
+     ("confidence", "coverage", 1.1), ("confidence", "error", float("nan")), ("confidence", "loss", 0.5)],
 )  # fmt: skip
 def test_aims_that_cannot_be_met_are_refused(score: str, target: str, value: float) -> None:
     with pytest.raises(ValueError, match="expected"):

@@ -6,10 +6,10 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, read_for_selection
+from failmodes.analysis.judging.abstention import stored_thresholds, target_phrase
 from failmodes.analysis.judging.findings.kind import Judged, kind, where
 from failmodes.analysis.judging.judge import above
 from failmodes.analysis.render.formatting import format_percent, format_percent_interval
-from failmodes.analysis.statistics.abstention import stored_thresholds, target_phrase
 from failmodes.analysis.statistics.estimate import estimate_of
 from failmodes.analysis.statistics.run_rows import share_of_independent
 
@@ -47,8 +47,8 @@ def errors_accepted(
             yield Judged(
                 above(error, limit),
                 f"{place} {evaluation.label} accepts {format_percent(row['accepted_share'])} of images, "
-                f"{format_percent_interval(error)} of them incorrect, at the threshold for {target_phrase(threshold)} on "
-                "clean images",
+                f"{format_percent_interval(error)} of them incorrect, at the threshold for {target_phrase(threshold)} "
+                "on clean images",
                 error,
                 row["corruption"],
                 row["severity"],

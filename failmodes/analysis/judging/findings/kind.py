@@ -17,7 +17,9 @@ from failmodes.warehouse.database_schema import FINDINGS
 from failmodes.warehouse.metrics.metric import FEWEST_IMAGES, too_few
 from failmodes.warehouse.schema import CLEAN
 
-Section = Literal["accuracy", "predictions", "confidence", "failure-prediction", "abstention", "attention"]  # of a report
+Section = Literal[
+    "accuracy", "predictions", "confidence", "failure-prediction", "abstention", "attention"
+]  # of a report
 FIRST_OF_OTHERS = 10  # kinds of a lower order are conditions for all others
 MORE_IMAGES = "more images would help"
 MASKS_REQUIRED = "object masks are required"

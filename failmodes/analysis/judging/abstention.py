@@ -5,7 +5,7 @@ from typing import Any
 import duckdb
 
 from failmodes.analysis.evaluations.selection import Selection
-from failmodes.analysis.render.formatting import format_count, format_percent
+from failmodes.analysis.render.formatting import capitalize_first, format_count, format_percent
 from failmodes.warehouse.metrics.abstention import LEVEL, SPLIT_SEED
 from failmodes.warehouse.metrics.cell_rows import CERTAINTY
 
@@ -34,10 +34,10 @@ def rule_phrase(row: dict[str, Any]) -> str:
 def threshold_sentence(row: dict[str, Any]) -> str:
     """A row of `thresholds` as one sentence: the number to deploy with what it does on clean images, or why not."""
     if row["threshold"] is None:
-        return f"{row['label']}: no threshold of {row['score']} for {target_phrase(row)}. {row['reason']}."
+        return f"{row['label']}: no threshold of {row['score']} for {target_phrase(row)}. {capitalize_first(row['reason'])}."
     return (
         f"{row['label']}: accept a prediction if {rule_phrase(row)}. Chosen for {target_phrase(row)} on "
         f"{format_count(row['image_count'], 'clean image')}: {format_count(row['accepted_count'], 'image')} "
-        f"({format_percent(row['accepted_count'] / row['image_count'])}) accepted, {row['error_count']:,} incorrect, an "
-        f"error of at most {format_percent(row['error_high'])} ({LEVEL:.0%} bound)."
+        f"({format_percent(row['accepted_count'] / row['image_count'])}) accepted, {row['error_count']:,} incorrect: "
+        f"an error of at most {format_percent(row['error_high'])} ({LEVEL:.0%} bound)."
     )
