@@ -172,3 +172,12 @@ def _random_maps(
     classes_shown = np.where(rng.random(count) < 0.05, OTHER, predicted)
     columns |= {"has_map": has_map, "empty": empty & has_map, "target_class": np.where(has_map, classes_shown, OTHER)}
     return {f"{target}.{name}": values for name, values in columns.items()}
+
+
+def in_choosing_half(image_id: int) -> bool:
+    """The first bit of SplitMix64's first output (Steele et al. 2014), in whole numbers of any length."""
+    mask = 2**64 - 1
+    word = (image_id + 1) * 0x9E3779B97F4A7C15 & mask
+    word = (word ^ (word >> 30)) * 0xBF58476D1CE4E5B9 & mask
+    word = (word ^ (word >> 27)) * 0x94D049BB133111EB & mask
+    return (word ^ (word >> 31)) >> 63 == 1

@@ -23,6 +23,8 @@ FORMS: list[tuple[dict[str, Any], str]] = [
      "accuracy drops by at most 10 points under fog at severity 5"),
     ({"metric": "augrc", "score": "margin", "corruptions": ["headline"], "relation": "drop_at_least", "limit": 0.1},
      "augrc by margin worsens from clean images by at least 0.1 on average over the headline corruptions"),
+    ({"metric": "error_accepted", "threshold": 0.93, "corruptions": ["fog"], "relation": "at_most", "limit": 0.05},
+     "error accepted at 0.93 under fog on average over severities is at most 0.05"),
     (FOG | {"relation": "largest_drop", "model": "Net A"},
      'accuracy of "Net A" drops most under fog on average over severities'),
     ({"metric": "accuracy", "model": "A", "baseline": "B", "relation": "better_by_at_least"},

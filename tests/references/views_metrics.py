@@ -5,6 +5,7 @@ from functools import partial
 import duckdb
 import numpy as np
 import polars as pl
+from given_cells import in_choosing_half
 from scipy.stats import binomtest
 from view_cells import (
     class_names,
@@ -118,6 +119,28 @@ def compare_failure_beyond_confidence(con: duckdb.DuckDBPyConnection) -> None:
         compare_row(row, stored[key], {}, ["image_count"])
         assert row["image_count"] == max(metric["n"] for metric in stored[key].values())
         assert (row["reason"] is None) == ("auroc_within" in stored[key])
+
+
+def compare_selective_by_severity(con: duckdb.DuckDBPyConnection) -> None:
+    cells, expected = read_cells(con), {}
+    thresholds = rows_of(con, "thresholds", ["evaluation_id"])
+    for point, key in cells.points().items():
+        chosen, cell = thresholds[(point[0],)], cells.predictions[key]
+        kept = cell.filter(~cell["image_id"].map_elements(in_choosing_half, pl.Boolean))
+        if chosen["threshold"] is not None:
+            assert chosen["score"] == "confidence"
+            inside = kept.filter(pl.col("confidence") >= np.float32(chosen["threshold"]))
+            expected[point] = {
+                "accepted_share": inside.height / kept.height, "accepted_count": inside.height,
+                "error_accepted": 1 - correctness(inside).mean() if inside.height else None,
+                "image_count": kept.height, "threshold": chosen["threshold"],
+            }  # fmt: skip
+    compare_rows(points_of(con, "selective_by_severity"), expected)
+
+
+compare_conformal_by_severity = partial(
+    compare_metrics, view="conformal_by_severity", present=["lac_coverage"], image_count="lac_coverage.n"
+)
 
 
 def _bins(cell: pl.DataFrame) -> dict[int, tuple[np.ndarray, np.ndarray]]:

@@ -18,7 +18,10 @@ from failmodes.sql import CHECKS, MARTS, QUERIES, STAGING, first_comment, read_s
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
+from failmodes.warehouse.database.stored_metrics import set_aim
+from failmodes.warehouse.database.updates import changed_database
 from failmodes.warehouse.database.views import view_definitions
+from failmodes.warehouse.metrics.abstention import Aim
 from failmodes.warehouse.shards.format import Cell, ShardKey, read_verified, shard_path, write_shard
 
 # Building blocks of the views above them, which the comparisons of those cover.
@@ -48,6 +51,9 @@ def rough(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyC
     _rewrite(paired, foggy, ShardKey(evaluation_id, Cell("fog", Decimal("2.500"))))
     _rewrite(paired, foggy, foggy, broken=7)
     load([paired, unpaired], folder / "warehouse.duckdb")
+    with changed_database(folder / "warehouse.duckdb") as con:
+        for (key,) in con.sql("select evaluation_id from thresholds").fetchall():
+            set_aim(con, key, Aim("confidence", "coverage", 0.5))
     with open_warehouse(folder / "warehouse.duckdb") as con:
         yield con
 

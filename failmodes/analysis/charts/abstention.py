@@ -16,7 +16,7 @@ from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_p
 from failmodes.runtime.errors import WarehouseError
 
 COLUMNS, HEIGHT_PX = 2, 200
-MEASURES = {"accepted_share": "accepted", "error_accepted": "error among accepted"}  # a panel of each model
+MEASURES = {"accepted_share": "accepted", "error_accepted": "error of accepted"}  # a panel of each model
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
@@ -82,5 +82,10 @@ def _layers(rows: pl.DataFrame, frame: Frame) -> list[alt.Chart]:
         target.mark_rule(style="muted-line", strokeDash=[4, 3]).encode(y="limit:Q"),
         base.mark_line(strokeWidth=1.6).encode(strokeDash=corruption_dash()),
         base.mark_point(size=style.point_size(rows), filled=True).encode(tooltip=tips).add_params(focus),
-        base.transform_filter("isValid(datum.text)").mark_text(align="right", dy=-9).encode(text="text:N"),
+        *(
+            base.transform_filter(f"datum.text && datum.column == '{column}'")
+            .mark_text(align="right", dy=dy)
+            .encode(text="text:N")
+            for column, dy in (("accepted_share", 9), ("error_accepted", -9))
+        ),
     ]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from failmodes.analysis.images.sample_images import CorruptionRequest
 
 OF_CORRUPTIONS = ("corruption", "corruption_group")  # columns of `corruptions` that a chart can be split by
-OF_CLEAN_IMAGES = ("ranking", "confusion", "calibration", "abstention", "failure-prediction")  # need no others
+OF_CLEAN_IMAGES = ("ranking", "confusion", "calibration", "failure-prediction")  # need no others
 OF_IMAGES = ("accuracy", "curves", "predictions", "ranking")  # drawn of some of the images, too
 MAX_PARTS = 12  # groups of images
 RANKING = "ranking"

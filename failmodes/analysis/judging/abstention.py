@@ -34,7 +34,8 @@ def rule_phrase(row: dict[str, Any]) -> str:
 def threshold_sentence(row: dict[str, Any]) -> str:
     """A row of `thresholds` as one sentence: the number to deploy with what it does on clean images, or why not."""
     if row["threshold"] is None:
-        return f"{row['label']}: no threshold of {row['score']} for {target_phrase(row)}. {capitalize_first(row['reason'])}."
+        reason = capitalize_first(row["reason"])
+        return f"{row['label']}: no threshold of {row['score']} for {target_phrase(row)}. {reason}."
     return (
         f"{row['label']}: accept a prediction if {rule_phrase(row)}. Chosen for {target_phrase(row)} on "
         f"{format_count(row['image_count'], 'clean image')}: {format_count(row['accepted_count'], 'image')} "

@@ -23,8 +23,8 @@ SETS = {
 NOTES = {
     SELECTIVE: f"In percent, on the images that nothing was chosen on: thresholds are chosen on {HALF}.",
     CONFORMAL: (
-        f"Coverage: share of images whose set holds the label; sets are calibrated for {COVERAGE:.0%} on the same half. "
-        "Size: mean number of classes in a set, 0 for an empty one. LAC: classes by probability; APS: by cumulative "
+        f"Coverage: share of images whose set holds the label; sets are calibrated for {COVERAGE:.0%} on the same "
+        "half. Size: mean number of classes in a set, 0 for an empty one. LAC: classes by probability; APS: by cumulative "
         "probability, not randomized."
     ),
 }
@@ -59,7 +59,9 @@ def _sentences(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator
         yield Sentence(threshold_sentence(row))
     with_sets = set(read_for_selection(con, CONFORMAL, selection)["label"])
     if lacking := [label for label in selection.labels.values() if label not in with_sets]:
-        yield Sentence(f"Prediction sets of {join_names(lacking)} are not measurable: not all logits are stored.", "note")
+        yield Sentence(
+            f"Prediction sets of {join_names(lacking)} are not measurable: not all logits are stored.", "note"
+        )
 
 
 def _cell(row: dict[str, Any], column: str) -> TableCell:
@@ -94,8 +96,7 @@ def _at_last(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator[T
 
 def _by_severity(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator[Section]:
     """A table of corruptions by severities for each measure at the threshold; none without one."""
-    rows = read_for_selection(con, SELECTIVE, selection).rows(named=True)
-    for column, (caption, *_) in ACCEPTED.items() if rows else ():
+    rows, names = read_for_selection(con, SELECTIVE, selection).rows(named=True), corruption_names(con, selection)
+    for column, (caption, *_) in ACCEPTED.items() if rows and names else ():
         cells = {(row["corruption"], row["severity"]): _cell(row, column)._replace(small="") for row in rows}
-        names = corruption_names(con, selection)
         yield Section(caption, (severity_table(caption, NOTES[SELECTIVE], names, cells, f"the view {SELECTIVE}"),))

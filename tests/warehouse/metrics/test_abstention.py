@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from given_cells import outcome_rows, reason_of
+from given_cells import in_choosing_half, outcome_rows, reason_of
 from scipy import stats
 
 from failmodes.warehouse.metrics.abstention import (
@@ -30,15 +30,6 @@ def upper_bound(errors: int, count: int) -> float:
     return float(stats.binomtest(errors, count, alternative="less").proportion_ci(0.95, "exact").high)
 
 
-def split_mix(state: int) -> int:
-    """SplitMix64's first output (Steele et al. 2014), in whole numbers of any length."""
-    mask = 2**64 - 1
-    word = state * 0x9E3779B97F4A7C15 & mask
-    word = (word ^ (word >> 30)) * 0xBF58476D1CE4E5B9 & mask
-    word = (word ^ (word >> 27)) * 0x94D049BB133111EB & mask
-    return word ^ (word >> 31)
-
-
 def images(count: int, error: float = 0.3, seed: int = 0, ties: int = 0) -> CellRows:
     """Images whose chance of an error is that share times their uncertainty, squared."""
     rng = RNG(seed)
@@ -55,7 +46,7 @@ def test_halves_are_stable_even_and_independent_of_what_else_is_there() -> None:
     assert abs(np.corrcoef(half[:-1], half[1:])[0, 1]) < 0.02, "neighbors are split at random"
     some = rows.taken(np.arange(5, 20_000, 7))
     assert choosing_half(some).tolist() == half[5::7].tolist()
-    assert half[:50].tolist() == [split_mix(number + 1) >> 63 == 1 for number in range(50)]
+    assert half[:50].tolist() == [in_choosing_half(number) for number in range(50)]
 
 
 def test_149_images_without_an_error_show_two_percent() -> None:
