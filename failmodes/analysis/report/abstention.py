@@ -24,8 +24,8 @@ NOTES = {
     SELECTIVE: f"In percent, on the images that nothing was chosen on: thresholds are chosen on {HALF}.",
     CONFORMAL: (
         f"Coverage: share of images whose set holds the label; sets are calibrated for {COVERAGE:.0%} on the same "
-        "half. Size: mean number of classes in a set, 0 for an empty one. LAC: classes by probability; APS: by cumulative "
-        "probability, not randomized."
+        "half. Size: mean number of classes in a set, 0 for an empty one. LAC: classes by probability; APS: by "
+        "cumulative probability, not randomized."
     ),
 }
 

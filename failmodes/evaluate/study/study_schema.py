@@ -353,7 +353,8 @@ class EvaluationSpec(StrictModel):
             CPU, 512 on a GPU and 128 on MPS.
         attention: true, false, or a CAM method: "auto", "none", "closed-form", "backward", or one of the grad-cam
             package such as "layercam".
-        logits: "all" also keeps every logit of models with more than ten classes, as float16, in the results only.
+        logits: "all" also keeps every logit of models with more than ten classes, as float16, in the results only: a
+            load computes conformal sets of them.
         thumbnails: store images in the results: clean ones, from which any image under any corruption is reproduced,
             and exemplars. False for images that must not leave this machine with the results.
         compile: run models through torch.compile first, which takes minutes for deep models.

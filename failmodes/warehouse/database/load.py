@@ -155,7 +155,7 @@ def load(
         swap = changed or loaded.views_fingerprint != views_fingerprint()
         if swap:
             with staged_database(warehouse, empty=rebuild or not warehouse.exists(), copies=True) as con:
-                measured = _fill(con, files, loaded, [*damaged], metrics)
+                measured = _fill(con, files, loaded, [*damaged], metrics, outputs)
                 if claims is not None and restated:
                     _state(con, STATED_CLAIMS, claim_rows(claims))
                 if models is not None and reordered:
@@ -229,6 +229,7 @@ def _fill(
     loaded: LoadedState,
     errors: list[LoadError],
     metrics: Sequence[Metric] | None,
+    outputs: Sequence[StorePath],
 ) -> list[str]:
     """Insert all files and update metrics; returns the evaluations whose metrics were computed."""
     create_tables(con)
@@ -246,7 +247,7 @@ def _fill(
         hint = "`failmodes evaluate STUDY --redo-damaged` recomputes them (`failmodes import` for imported predictions)"
         raise DamagedShardError(f"{len(errors)} damaged file(s), so nothing was loaded; {hint}: {listing}")
     write_info(con)
-    measured = update_metrics(con, metrics)
+    measured = update_metrics(con, metrics, outputs)
     update_checks(con)
     return measured
 

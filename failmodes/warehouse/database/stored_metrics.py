@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from failmodes.runtime.hashing import identity_of
 from failmodes.runtime.progress import counted
+from failmodes.runtime.storage.files import StorePath
 from failmodes.warehouse import database_schema as tables
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database.tables import insert_rows, keyed_rows, upsert
@@ -29,13 +30,15 @@ from failmodes.warehouse.metrics.abstention import OF_THRESHOLD, Aim, Threshold,
 from failmodes.warehouse.metrics.cell_rows import (
     CellRows,
     ComparedCell,
+    NotStored,
     column_of,
     paired_cell,
 )
 from failmodes.warehouse.metrics.duplicates import Copies, read_copies
 from failmodes.warehouse.metrics.intervals import kept_weights
 from failmodes.warehouse.metrics.metric import RESAMPLES, SEED, Metric, all_metrics, definitions_hash, evaluate
-from failmodes.warehouse.schema import ATTENTION, CLEAN, PREDICTION_FACTS, TARGETS, Table
+from failmodes.warehouse.schema import ATTENTION, CLEAN, LOGITS, PREDICTION_FACTS, TARGETS, Table
+from failmodes.warehouse.shards.format import Cell, ShardKey, read_verified, shard_path
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 
@@ -47,12 +50,15 @@ CellKey = tuple[str, Any]  # corruption and severity
 BATCH_ROWS = 100  # predictions of cells in memory at a time
 
 
-def update_metrics(con: duckdb.DuckDBPyConnection, users: Sequence[Metric] | None = None) -> list[str]:
+def update_metrics(
+    con: duckdb.DuckDBPyConnection, users: Sequence[Metric] | None = None, outputs: Sequence[StorePath] = ()
+) -> list[str]:
     """Update all computed tables, after the facts are inserted.
 
     Args:
         con: a connection that may write.
         users: metrics of the study, in place of the stored ones; None keeps their values.
+        outputs: folders with results, whose logits of all classes are used.
 
     Returns:
         The evaluations for which something was computed.
@@ -80,7 +86,8 @@ def update_metrics(con: duckdb.DuckDBPyConnection, users: Sequence[Metric] | Non
             metrics = [*all_metrics().values(), *metrics]
             for table in tables.OF_EVALUATION:
                 con.execute(f"delete from {table.name} where evaluation_id = ?", [evaluation_id])
-        _compute(con, evaluation_id, metrics, aim, is_paired=is_paired.get(evaluation_id, False), is_whole=is_whole)
+        pairs = is_paired.get(evaluation_id, False)
+        _compute(con, evaluation_id, metrics, aim, outputs, is_paired=pairs, is_whole=is_whole)
     if users is None:
         con.execute("delete from computed where starts_with(name, ?) and evaluation_id = any(?)", [OF_USERS, measured])
     con.execute("delete from pair_cells where evaluation_id_a = any($1) or evaluation_id_b = any($1)", [list(whole)])
@@ -198,8 +205,8 @@ def metric_row(metric: Metric) -> dict[str, Any]:
 
 
 def _compute(
-    con: duckdb.DuckDBPyConnection, evaluation_id: str, metrics: Sequence[Metric], aim: Aim | None, *, is_paired: bool,
-    is_whole: bool,
+    con: duckdb.DuckDBPyConnection, evaluation_id: str, metrics: Sequence[Metric], aim: Aim | None,
+    outputs: Sequence[StorePath] = (), *, is_paired: bool, is_whole: bool,
 ) -> None:  # fmt: skip
     """Compute and insert the tables of an evaluation, cell by cell along its curves.
 
@@ -208,6 +215,7 @@ def _compute(
         evaluation_id: its identity.
         metrics: the metrics to compute, in place of stored ones.
         aim: of the threshold that is chosen and stored; None for none.
+        outputs: see `update_metrics`.
         is_paired: whether its images pair with clean ones.
         is_whole: whether its other tables are computed too.
     """
@@ -228,7 +236,7 @@ def _compute(
     for (corruption,) in corruptions:
         curve = [] if clean is None else [clean]
         facts = con.sql(sql, params=[evaluation_id, corruption]).to_arrow_table()
-        for severity, rows in _cells(facts, corruption, copies):
+        for severity, rows in _cells(facts, evaluation_id, corruption, copies, outputs):
             curve.append(rows)
             clean = rows if corruption == CLEAN else clean
             if aim is not None and threshold is None:  # the clean cell comes first
@@ -255,7 +263,9 @@ def _compute(
         insert_rows(con, table, pa.concat_tables(found))
 
 
-def _cells(facts: pa.Table, corruption: str, copies: Copies | None) -> Iterator[tuple[Decimal, CellRows]]:
+def _cells(
+    facts: pa.Table, evaluation_id: str, corruption: str, copies: Copies | None, outputs: Sequence[StorePath]
+) -> Iterator[tuple[Decimal, CellRows]]:
     """The cells of a corruption, whose facts are ordered by severity."""
     start = 0
     for level in pc.value_counts(facts["severity"]).to_pylist():
@@ -263,7 +273,21 @@ def _cells(facts: pa.Table, corruption: str, copies: Copies | None) -> Iterator[
         start += rows.num_rows
         groups = None if copies is None else partial(copies.groups_of, column_of(rows, "image_id"))
         severity = level["values"]
-        yield severity, CellRows(corruption, float(severity), rows.num_rows, partial(column_of, rows), groups=groups)
+        key = ShardKey(evaluation_id, Cell(corruption, severity))
+        read = partial(_column, rows, [shard_path(output, LOGITS, key) for output in outputs])
+        yield severity, CellRows(corruption, float(severity), rows.num_rows, read, groups=groups)
+
+
+def _column(rows: pa.Table, paths: Sequence[StorePath], name: str) -> Array:
+    """A column of facts; `all_logits` from the last file of the results that has those of the same images."""
+    if name != "all_logits":
+        return column_of(rows, name)
+    for path in reversed(paths):
+        if path.exists():
+            stored = read_verified(path).rows.sort_by("image_id")
+            if np.array_equal(column_of(stored, "image_id"), column_of(rows, "image_id")):
+                return column_of(stored, "logits")
+    raise NotStored(name)
 
 
 OF_CELLS = {

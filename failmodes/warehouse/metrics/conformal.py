@@ -4,7 +4,8 @@ Split conformal prediction (Vovk et al. 2005): a set holds every class whose con
 ⌈(n + 1) COVERAGE⌉-th smallest of the labels of the n calibrating images. Scores: LAC, 1 - p (Sadinle et al. 2019), as
 MAPIE computes it; APS without randomization, the probability of the class and of all more probable ones (Romano et al.
 2020). Of clean images such a set holds the label with a probability of at least COVERAGE; corrupted ones show how far
-that guarantee goes. A set may be empty. This needs the logits of all classes.
+that guarantee goes. A set may be empty. This needs the logits of all classes, in a warehouse those of up to ten, or,
+while a load has the results, `all_logits`.
 """
 
 from collections.abc import Iterator
@@ -65,9 +66,16 @@ def prediction_sets(rows: CellRows, reference: CellRows | None, method: str) -> 
     return rows.once(("sets", method), lambda: _sets(rows, method, bound))
 
 
+def _logits(rows: CellRows) -> NDArray[np.floating]:
+    """(N, C) of all classes; not finite for images without."""
+    if "all_logits" in rows:
+        return np.asarray(rows["all_logits"])
+    return np.where(usable_images(rows, "probabilities")[:, None], rows["logits"], np.float32(np.nan))
+
+
 def _known(rows: CellRows) -> NDArray[np.bool_]:
-    usable = usable_images(rows, "probabilities")
-    return np.asarray(usable & (rows["label"] < rows["logits"].shape[1]))
+    logits = rows.once("all logits", lambda: _logits(rows))
+    return np.asarray(np.isfinite(logits).all(axis=1) & (rows["label"] < logits.shape[1]))
 
 
 def _bound(clean: CellRows, method: str) -> float:
@@ -86,15 +94,16 @@ def _sets(rows: CellRows, method: str, bound: float) -> Sets:
 
 def _of_labels(rows: CellRows, method: str, places: NDArray[np.intp], bound: float) -> Iterator[tuple[Floats, Floats]]:
     """Block by block, of the images at `places`: the conformity score of the label, and how many classes are within."""
-    step = max(1, BLOCK // rows["logits"].shape[1])
+    logits = rows.once("all logits", lambda: _logits(rows))
+    step = max(1, BLOCK // logits.shape[1])
     for start in range(0, len(places), step):
         block = places[start : start + step]
-        scores = conformity_scores(rows["logits"][block], method)
+        scores = conformity_scores(logits[block], method)
         yield scores[np.arange(len(block)), rows["label"][block]], (scores - bound <= TOLERANCE).sum(axis=1)
 
 
 _SETS: dict[str, Any] = {
-    "columns": ("image_id", "label", "predicted", "finite", "logits", "logit_classes"),
+    "columns": ("image_id", "label", "predicted", "finite", "logits", "logit_classes", "all_logits"),
     "refusal": "the error of the calibrated bound is unknown",
 }
 _OF_COVERAGE: dict[str, Any] = _SETS | {"interval": ExactShare(of_all=False)}

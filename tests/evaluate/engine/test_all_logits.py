@@ -7,6 +7,10 @@ from tiny_study import run_and_read
 
 from failmodes.evaluate.study_models import load_study_models
 from failmodes.ingest.datasets.layout import open_dataset
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.metrics.abstention import choosing_half
+from failmodes.warehouse.metrics.cell_rows import CellRows
 from failmodes.warehouse.schema import LOGITS
 from failmodes.warehouse.shards.format import list_results_files, read_verified
 
@@ -33,3 +37,10 @@ def test_they_stand_in_the_results_as_float16_and_all_else_is_as_without(study_w
     assert found.shape == (40, 12)
     np.testing.assert_allclose(found, outputs, rtol=1e-3, atol=1e-3)
     np.testing.assert_array_equal(found, found.astype(np.float16))
+    load([study.output], study.output / "w.duckdb")
+    with open_warehouse(study.output / "w.duckdb") as con:
+        sets = con.sql("select evaluation_id, n from cell_metrics where metric = 'lac_set_size'").fetchall()
+        ((shares,),) = con.sql("select count(*) from cell_metrics where metric = 'accuracy'").fetchall()
+    others = sum(not choosing_half(CellRows.of({"image_id": [number]}))[0] for number in stored["image_id"].to_pylist())
+    assert {n for _, n in sets} == {others}
+    assert len(sets) == shares / 2, "of the evaluation that keeps all logits alone"
