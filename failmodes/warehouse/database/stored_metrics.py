@@ -24,7 +24,7 @@ from failmodes.runtime.storage.files import StorePath
 from failmodes.warehouse import database_schema as tables
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database.tables import insert_rows, keyed_rows, upsert
-from failmodes.warehouse.database_schema import COMPUTED
+from failmodes.warehouse.database_schema import COMPUTED, THRESHOLDS
 from failmodes.warehouse.metrics import cell_tables
 from failmodes.warehouse.metrics.abstention import OF_THRESHOLD, Aim, Threshold, checked_aim, choose_threshold
 from failmodes.warehouse.metrics.cell_rows import (
@@ -109,7 +109,6 @@ def read_aim(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> Aim:
 
 def set_aim(con: duckdb.DuckDBPyConnection, evaluation_id: str, aim: Aim) -> None:
     """Choose and store the threshold of an evaluation, and its metrics there; `con` may write."""
-    con.execute("delete from thresholds where evaluation_id = ?", [evaluation_id])
     _compute(con, evaluation_id, OF_THRESHOLD, aim, is_paired=False, is_whole=False)
 
 
@@ -241,13 +240,8 @@ def _compute(
             clean = rows if corruption == CLEAN else clean
             if aim is not None and threshold is None:  # the clean cell comes first
                 threshold = choose_threshold(clean, aim)
-                parts[tables.THRESHOLDS].append(
-                    keyed_rows(
-                        tables.THRESHOLDS,
-                        {"evaluation_id": evaluation_id},
-                        {name: [value] for name, value in asdict(threshold).items()},
-                    )
-                )
+                stored = {"evaluation_id": evaluation_id, **asdict(threshold)}
+                upsert(con, THRESHOLDS, pa.Table.from_pylist([stored], schema=THRESHOLDS.arrow()))
             cell = paired_cell(curve) if is_paired and clean is not None else ComparedCell(rows, reference=clean)
             if threshold is not None:
                 cell = cell._replace(thresholds=threshold.by_score)

@@ -1,5 +1,6 @@
 """Abstention as somebody uses it: the command, the views, the finding, rules and claims, and tables without logits."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from installed_script import failmodes as run
 from opened_results import loaded
 from scipy import stats
 from typer.testing import CliRunner, Result
+from warehouse_files import change_file
 
 import failmodes
 from failmodes.analysis.judging.derivation import DERIVATION
@@ -146,3 +148,12 @@ def test_a_table_with_a_confidence_alone_has_a_threshold_and_no_sets(tmp_path: P
         assert len(w.sql("from selective_by_severity")) == 2
         assert len(w.sql("from conformal_by_severity")) == 0
         assert "2% error" not in w.chart("abstention").subtitle
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["accepted_count = null", "threshold = null", "image_count = 0"])
+def test_a_threshold_that_nobody_chose_is_refused_in_one_line(folder: Path, tmp_path: Path, damage: str) -> None:
+    copy = shutil.copy(folder / "w.duckdb", tmp_path / "w.duckdb")
+    with failmodes.open(change_file(copy, f"update thresholds set {damage}")) as w:
+        with pytest.raises(failmodes.WarehouseError, match="is damaged: rebuild it"):
+            w.chart("abstention")
