@@ -153,7 +153,6 @@ def test_a_table_with_a_confidence_alone_has_a_threshold_and_no_sets(tmp_path: P
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["accepted_count = null", "threshold = null", "image_count = 0"])
 def test_a_threshold_that_nobody_chose_is_refused_in_one_line(folder: Path, tmp_path: Path, damage: str) -> None:
-    copy = shutil.copy(folder / "w.duckdb", tmp_path / "w.duckdb")
-    with failmodes.open(change_file(copy, f"update thresholds set {damage}")) as w:
-        with pytest.raises(failmodes.WarehouseError, match="is damaged: rebuild it"):
-            w.chart("abstention")
+    copy = change_file(shutil.copy(folder / "w.duckdb", tmp_path / "w.duckdb"), f"update thresholds set {damage}")
+    with failmodes.open(copy) as w, pytest.raises(failmodes.WarehouseError, match="is damaged: rebuild it"):
+        w.chart("abstention")
