@@ -91,7 +91,9 @@ def _at_last(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator[T
     if lines:
         columns = ("Model", "Images", *(caption for caption, *_ in measures.values()))
         note = " ".join([NOTES[SELECTIVE], *([NOTES[CONFORMAL]] if len(views[1]) else [])])
-        yield Table("Accepted predictions and prediction sets", note, columns, lines, texts=columns[:2])
+        yield Table(
+            "Accepted predictions and prediction sets", note, columns, lines, texts=columns[:2], is_stacked=True
+        )
 
 
 def _by_severity(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator[Section]:
