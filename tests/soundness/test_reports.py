@@ -19,7 +19,7 @@ from failmodes.analysis.judging.findings.kind import Finding, proposed
 DOCS = Path(__file__).parents[2] / "docs"
 STATED = ("better_model", "largest_drop", "shape", "abrupt_drop", "flat", "rise", "prediction_collapse",
           "class_failure", "overconfidence", "calibration_error", "confidence_below_chance",
-          "early_warning")  # fmt: skip
+          "early_warning", "errors_accepted")  # fmt: skip
 WITHOUT_ATTENTION = "attention"  # what the names of kinds begin with that no simulated report has rows of
 
 

@@ -52,6 +52,10 @@ def test_the_view_counts_the_other_half(folder: Path, accepted: tuple[float, pl.
         (row,) = w.sql(f"from selective_by_severity where {FOG5}").rows(named=True)
         (chosen,) = w.sql("from thresholds").rows(named=True)
         (finding,) = w.sql("from findings where kind = 'errors_accepted' and corruption = 'fog'").rows(named=True)
+        figure = w.chart("abstention")
+    assert (figure.title, "seed 0" in figure.source) == (finding["sentence"].partition(" (")[0], True)
+    drawn = pl.concat([pl.DataFrame(one) for one in figure.to_dict()["datasets"].values()], how="diagonal_relaxed")
+    assert set(drawn.filter(severity=5)["value"]) == {row["accepted_share"], row["error_accepted"]}
     inside = rows.filter("accepted")
     errors = int((~inside["correct"]).sum())
     exact = stats.binomtest(errors, inside.height).proportion_ci(0.95, "exact")
