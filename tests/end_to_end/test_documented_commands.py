@@ -41,8 +41,8 @@ RULES = (
     '[[gate.rules]]\nmetric = "accuracy"\nrelation = "worse_by_at_most"\nlimit = 1\n'
 )
 NOTHING_TO_SHOW = {  # of models that predict the same everywhere
-    "images": "no evaluated image matches the filter",
-    "chart": "no curve",
+    "images": ("no evaluated image matches the filter",),
+    "chart": ("no curve", " to show: "),
 }
 PYTHON = ("asking.md", "metrics.md", "corruptions.md", "concepts/findings.md", "comparing.md", "image-grids.md")
 WITH_SQL = ("asking.md", "metrics.md")
@@ -161,7 +161,7 @@ def test_it_runs(command: Command, folder: Path, exported: Path, monkeypatch: py
     monkeypatch.chdir(folder)
     done = CliRunner().invoke(app, words[1:])
     said = f"{done.output}{done.exception or ''}"
-    assert done.exit_code == 0 or NOTHING_TO_SHOW.get(name, "\0") in said, said
+    assert done.exit_code == 0 or any(text in said for text in NOTHING_TO_SHOW.get(name, ())), said
 
 
 @pytest.mark.slow
