@@ -15,7 +15,13 @@ import duckdb
 from failmodes.runtime.errors import LimitError, QueryError, did_you_mean, listed, shown, translated
 from failmodes.runtime.process import interrupt, stop_behind
 from failmodes.sql import sql_identifier
-from failmodes.warehouse.database.connection import NUMBERS, OUT_OF_MEMORY, arrow_reader, open_warehouse
+from failmodes.warehouse.database.connection import (
+    NUMBERS,
+    OUT_OF_MEMORY,
+    arrow_reader,
+    open_warehouse,
+    reading_errors,
+)
 from failmodes.warehouse.database.saved_queries import give_parameters, relations_of_names, saved_query
 from failmodes.warehouse.database.views import check_known
 from failmodes.warehouse.schema import SEVERITY_DIGITS
@@ -33,6 +39,7 @@ _TICKS_PER_DAY = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_0
 
 _POLARS_LACKS = ("union", "interval")
 BATCH_ROWS = 64 * 1024  # of a result in memory at a time, if it goes to a file
+MAX_STREAM_BYTES = 200_000_000
 _OF_THE_FILE = (duckdb.IOException, duckdb.FatalException, duckdb.SerializationException)
 _READS = {_Kind.SELECT, _Kind.EXPLAIN, _Kind.PRAGMA, _Kind.CALL, _Kind.MULTI}  # MULTI: PIVOT
 
@@ -114,6 +121,52 @@ def query_batches(
     """
     with _asked(path, sql, parameters or {}, timeout_s) as relation:
         yield _batches(relation if most is None else relation.limit(most), timeout_s)
+
+
+def query_arrow(path: Path, sql: str, *, most: int | None = None, timeout_s: float | None = 60) -> bytes:
+    """The rows of a result, all or the first `most`, as an Arrow stream; `sql` as for `run_query`.
+
+    Raises:
+        QueryError, LimitError, WarehouseError: as `run_query`.
+    """
+    with _asked(path, sql, {}, timeout_s) as relation:
+        return _arrow_stream(relation if most is None else relation.limit(most), timeout_s)
+
+
+def select_arrow(con: duckdb.DuckDBPyConnection, path: Path, sql: str, *, timeout_s: float) -> bytes:
+    """The rows of one SELECT as an Arrow stream, on an open connection.
+
+    Args:
+        con: a connection to the warehouse, or a cursor of one, that no other thread uses.
+        path: its file, for errors.
+        sql: the statement, without parameters.
+        timeout_s: time limit in seconds.
+
+    Raises:
+        QueryError, LimitError, WarehouseError: as `run_query`.
+    """
+    with reading_errors(path), query_errors(timeout_s), _interrupted_after(con, timeout_s):
+        statement = _reading_statement(con, sql)
+        if statement.type is not _Kind.SELECT:
+            raise QueryError(_REFUSED.format(statement.type.name))
+        _check_parameters({}, statement.named_parameters)
+        return _arrow_stream(con.sql(sql), timeout_s)
+
+
+def _arrow_stream(relation: duckdb.DuckDBPyRelation, timeout_s: float | None) -> bytes:
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with _arrow_errors(timeout_s):
+        reader = arrow_reader(relation, BATCH_ROWS)
+        with pa.ipc.new_stream(sink, reader.schema) as writer:
+            for batch in reader:
+                if sink.tell() > MAX_STREAM_BYTES:
+                    raise LimitError(
+                        f"the result exceeds {MAX_STREAM_BYTES / 1e6:,.0f} MB: aggregate more or select less"
+                    )
+                writer.write_batch(batch)
+    return bytes(sink.getvalue())
 
 
 def first_rows(
@@ -333,14 +386,20 @@ def _asked(
             values = {}
         else:
             _check_parameters(parameters, statement.named_parameters)
-        timer = None if timeout_s is None else Timer(timeout_s, interrupt, (con,))
-        if timer:
-            timer.start()
-        try:
+        with _interrupted_after(con, timeout_s):
             yield con.sql(text, params=values or None)
-        finally:
-            if timer:
-                timer.cancel()
+
+
+@contextmanager
+def _interrupted_after(con: duckdb.DuckDBPyConnection, timeout_s: float | None) -> Iterator[None]:
+    timer = None if timeout_s is None else Timer(timeout_s, interrupt, (con,))
+    if timer:
+        timer.start()
+    try:
+        yield
+    finally:
+        if timer:
+            timer.cancel()
 
 
 def _named_relations(con: duckdb.DuckDBPyConnection, sql: str) -> Collection[str] | None:
@@ -361,26 +420,34 @@ def _count(relation: duckdb.DuckDBPyRelation) -> int | None:
         return None
 
 
+@contextmanager
+def _arrow_errors(timeout_s: float | None) -> Iterator[None]:
+    """Turn errors of a stream into a QueryError or LimitError: Arrow reports those of DuckDB as text."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        text = _one_line(error)
+        if "Out of Memory" in text:
+            raise LimitError(OUT_OF_MEMORY) from error
+        raise (_stopped(timeout_s) if "nterrupted" in text else QueryError(text)) from error
+
+
 def _batches(relation: duckdb.DuckDBPyRelation, timeout_s: float | None) -> Iterator["pl.DataFrame"]:
     import polars as pl
-    import pyarrow as pa
 
     _check_types(relation)
     with unshowable_values():  # Arrow has its own bound on lists within lists
         reader = arrow_reader(relation, BATCH_ROWS)
     batch_count = 0
-    try:
+    with _arrow_errors(timeout_s):
         for batch in reader:
             batch_count += 1
             with unshowable_values():
                 rows = pl.DataFrame(batch)
                 _check_dates(rows)
             yield rows
-    except (pa.ArrowException, OSError) as error:  # Arrow reports DuckDB's errors as text
-        text = _one_line(error)
-        if "Out of Memory" in text:
-            raise LimitError(OUT_OF_MEMORY) from error
-        raise (_stopped(timeout_s) if "nterrupted" in text else QueryError(text)) from error
     if not batch_count:
         with unshowable_values():
             yield pl.DataFrame(reader.schema.empty_table())

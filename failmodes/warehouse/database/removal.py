@@ -56,7 +56,7 @@ _SHARED = {  # removed with the last evaluation that names them; the model last,
     "source_id": (LEVELS, SOURCES),
     "model_id": (MODELS,),
 }
-_IDENTITIES = {"evaluation_id", "other_evaluation_id", "evaluation_id_a", "evaluation_id_b", "clean_evaluation_id"}
+IDENTITIES = {"evaluation_id", "other_evaluation_id", "evaluation_id_a", "evaluation_id_b", "clean_evaluation_id"}
 
 _EVALUATIONS = """
 select evaluation_labels.*, cells.* exclude (evaluation_id)
@@ -201,7 +201,7 @@ def remove_evaluations(
             _remove_files(place.results, identities)
             return
         with changed_database(place.warehouse) as con:
-            _delete_rows(con, [*identities, *_shifts_of(con, identities)])
+            delete_evaluations(con, identities)
             if derivation is not None:
                 derivation.store(con, metrics)
             _remove_files(place.results, identities)
@@ -311,11 +311,17 @@ def _remove_files_of(results: StorePath, con: duckdb.DuckDBPyConnection, identit
             delete(path)
 
 
-def _delete_rows(con: duckdb.DuckDBPyConnection, identities: list[str]) -> None:
-    """Delete the rows of evaluations in the warehouse, which may hold evaluations of other folders."""
+def delete_evaluations(con: duckdb.DuckDBPyConnection, evaluation_ids: Collection[str]) -> None:
+    """Delete the rows of evaluations and of their natural shifts, with dimensions that no other evaluation names.
+
+    Args:
+        con: a connection that may write.
+        evaluation_ids: the evaluations.
+    """
+    identities = [*evaluation_ids, *_shifts_of(con, evaluation_ids)]
     unused = _unused(con, identities)
     for table in ALL_TABLES:
-        for column in _IDENTITIES.intersection(column.name for column in table.columns):
+        for column in IDENTITIES.intersection(column.name for column in table.columns):
             con.execute(f"delete from {table.name} where {column} = any($1)", [identities])
     _forget(con, (*SHARDED, *_NAMED, EVALUATIONS), identities)
     for column, tables in _SHARED.items():

@@ -70,6 +70,9 @@ _FOREIGN = {
 _HAS_INTERNAL = ("duckdb_schemas", "duckdb_functions", "duckdb_types")
 
 
+Narrowing = Callable[[Table, str], str | None]
+
+
 class Derivation(NamedTuple):
     """The derived tables of the analysis; callers pass it, since this package does not import the analysis.
 
@@ -147,12 +150,18 @@ def _has_our_columns(table: Table, stored: dict[str, str]) -> bool:
     return [*stored.items()] == ours
 
 
-def carry_over(con: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
+def carry_over(
+    con: duckdb.DuckDBPyConnection,
+    warehouse: Path,
+    narrowed: Narrowing | None = None,
+) -> None:
     """Fill a new file from the tables of the file attached to it read-only as `warehouse`.
 
     Args:
         con: the new file, empty.
         warehouse: the former file, for errors.
+        narrowed: the select of a table's rows, given all of them, or None for none; then a user's own tables are left
+            out too.
 
     Raises:
         WarehouseError: a table was changed, a value does not fit our columns, or the file is damaged.
@@ -167,8 +176,10 @@ def carry_over(con: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
     with translated(duckdb.Error, into):
         add_metadata_columns(con, metadata_columns(check_table(con, IMAGES, warehouse)))
         for name, table in TABLES.items():
-            con.execute(f"insert into {name} by name {checked_select(con, table, stored, warehouse)}")
-        for name in sorted(stored):
+            every = checked_select(con, table, stored, warehouse)
+            if rows := narrowed(table, every) if narrowed else every:
+                con.execute(f"insert into {name} by name {rows}")
+        for name in () if narrowed else sorted(stored):
             if _is_carried(con, name):
                 con.execute(f"create table {sql_identifier(name)} as from warehouse.main.{sql_identifier(name)}")
 
@@ -205,6 +216,8 @@ def _columns(con: duckdb.DuckDBPyConnection, table: str) -> dict[str, tuple[str,
 def staged_database(
     warehouse: Path,
     *,
+    source: Path | None = None,
+    narrowed: Narrowing | None = None,
     empty: bool = False,
     keeps_all: bool = False,
     copies: bool = False,
@@ -216,6 +229,8 @@ def staged_database(
 
     Args:
         warehouse: the DuckDB file.
+        source: another warehouse, whose content it gets.
+        narrowed: see `carry_over`.
         empty: start from an empty file.
         keeps_all: refuse a file with objects that would be dropped; otherwise a note names them.
         copies: copy a file of our form as it is (see `_is_of_our_form`), and its rows otherwise.
@@ -226,7 +241,7 @@ def staged_database(
             `keeps_all`.
         StorageError: the new file cannot be written.
     """
-    dropped, is_ours = ("", False) if empty else _content(warehouse)
+    dropped, is_ours = ("", False) if empty or source else _content(warehouse)
     is_copied = copies and is_ours
     takes_rows = not (empty or is_copied)
     if dropped and keeps_all:
@@ -243,7 +258,7 @@ def staged_database(
                 duckdb.connect(str(temporary), config=_settings(spill, block_bytes)) as con,
             ):
                 if takes_rows:
-                    con.execute(attach_statement(warehouse))
+                    con.execute(attach_statement(source or warehouse))
                 if fetch_first(con, "select current_setting('enable_progress_bar')") == (True,):
                     # A notebook without ipywidgets refuses every setting
                     con.execute("set enable_progress_bar = false")
@@ -252,7 +267,7 @@ def staged_database(
                 con.execute("set enable_external_access = false")
                 if takes_rows:
                     con.begin()
-                    carry_over(con, warehouse)
+                    carry_over(con, source or warehouse, narrowed)
                     con.commit()
                     con.execute("detach warehouse")
                 con.begin()  # one commit in all, not one per table, comment and view

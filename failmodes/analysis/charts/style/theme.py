@@ -129,6 +129,11 @@ def color_variables() -> str:
     return f"{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}\n"
 
 
+def page_variables() -> str:
+    """Colors and font sizes of pages, as CSS."""
+    return color_variables() + size_variables()
+
+
 def vega_config(colors: ThemeColors) -> Any:
     """The Vega-Lite configuration of a theme."""
     axis = {
