@@ -21,6 +21,16 @@ function packagesIn(metafile) {
   return [...new Set([DUCKDB, ...folders.filter(Boolean)])].sort();
 }
 
+// The viewer of the report is a script without modules: here it becomes one
+const viewer = {
+  name: "viewer",
+  setup({ onLoad }) {
+    onLoad({ filter: /images[\\/]viewer\.js$/ }, async ({ path }) => ({
+      contents: `${await readFile(path, "utf8")}\nexport { viewer };`,
+    }));
+  },
+};
+
 const target = process.argv[2];
 if (!target) throw new Error("usage: node build.mjs FOLDER");
 await mkdir(target, { recursive: true });
@@ -28,7 +38,9 @@ const { metafile } = await build({
   entryPoints: { app: "src/main.js" },
   outdir: target,
   bundle: true,
-  format: "esm",
+  format: "iife", // so that a page opened as a file gets far enough to say what to do
+  loader: { ".html": "text" },
+  plugins: [viewer],
   target: BROWSERS,
   minify: true,
   metafile: true,

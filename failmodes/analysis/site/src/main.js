@@ -1,4 +1,313 @@
+// The page of a study: reads study.json, connects, and puts the panels in their places.
 import "./style.css";
-import * as vg from "@uwdata/vgplot";
+import { confusionPanel } from "./confusion.js";
+import { comparisonPanel } from "./comparison.js";
+import { connect, named, problem, quoted } from "./connection.js";
+import { curvesPanel } from "./curves.js";
+import { bars, histogram, measuresOf } from "./distributions.js";
+import { choice, h, severityName } from "./dom.js";
+import { figureButtons, imageButtons, tableButtons } from "./downloads.js";
+import { ORDER, imagesPanel, selected } from "./images.js";
+import { pairsPanel } from "./pairs.js";
+import { queryPanel } from "./query.js";
+import { clearAll, condition, filter, filters, fromAddress, onChange, setFilter, toAddress } from "./selection.js";
+import { summaryPanel } from "./summary.js";
 
-console.log(Object.keys(vg).length);
+const main = document.querySelector("main");
+const MOST_MODELS = 4; // shown at first
+
+/** One message in place of the page. */
+function refuse(text, ...more) {
+  main.replaceChildren(h("p", { className: "problem", role: "alert" }, text, ...more));
+}
+
+async function start() {
+  if (location.protocol === "file:") {
+    return refuse("A browser cannot read this study from a file. Run ", h("code", {}, "python -m http.server"),
+      " in this folder and open ", h("code", {}, "http://localhost:8000"), ".");
+  }
+  const page = await opened().catch((error) => refuse(`This study cannot be read: ${problem(error)}`));
+  if (page) await shown(page).catch((error) => refuse(`This study cannot be read: ${problem(error)}`));
+}
+
+/** Everything that panels share: the study, its group of evaluations, the database, and choices in the address. */
+async function opened() {
+  const response = await fetch(`study.json${location.search}`);
+  if (!response.ok) throw new Error(response.status === 403 ? "the token in the address is missing or wrong" : "study.json is missing");
+  const study = await response.json();
+  const { group: asked, ...choices } = fromAddress();
+  const group = study.groups.find(({ ids }) => ids[0] === asked) ?? study.groups[0];
+  const database = await connect(study);
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const ids = Object.keys(group.labels);
+  const page = {
+    ...database, study, group, choices, problem,
+    baseline: ids.includes(choices.baseline) ? choices.baseline : null,
+    classes: [...new Set(study.classes?.[group.dataset_id] ?? [])],
+    metadata: [],
+    models: () => filter("evaluation_id") ?? ids,
+    label: (id) => group.labels[id] ?? id,
+    corruption: (name) => study.corruptions?.[name]?.label ?? name,
+    color: (id) => (dark.matches ? group.dark_colors : group.colors)?.[id] ?? "var(--muted)",
+    choose(key, value) { page.choices[key] = value; keepAddress(page); },
+    async attempt(run) {
+      try { return await run(); } catch (error) { page.complain(problem(error)); return null; }
+    },
+  };
+  return page;
+}
+
+const PAGE_KEYS = ["image", "sql", "a", "b", "measure"];
+let timer = 0;
+function keepAddress(page) {
+  clearTimeout(timer);
+  timer = setTimeout(() => {
+    const other = Object.fromEntries(PAGE_KEYS.map((key) => [key, page.choices[key]]));
+    const group = page.group === page.study.groups[0] ? undefined : page.group.ids[0];
+    toAddress({ ...other, group, baseline: page.baseline ?? undefined });
+  }, 200);
+}
+
+async function shown(page) {
+  const complaint = h("p", { className: "problem", role: "alert", hidden: true });
+  page.complain = (text) => { complaint.textContent = text; complaint.hidden = !text; };
+  const curves = await curvesPanel(page);
+  const summary = summaryPanel(page);
+  const { element: menus, ready: fillMenus } = menusOf(page);
+  const distributions = h("div", { className: "histograms" });
+  const panels = { curves, confusion: confusionPanel(page), images: imagesPanel(page) };
+  panels.pairs = pairsPanel(page, async (id) => {
+    setFilter("outcome", undefined);
+    page.baseline = id;
+    await page.attempt(() => prepare(page));
+    keepAddress(page);
+    panels.images.show();
+  });
+  const query = queryPanel(page);
+  main.replaceChildren(
+    header(page), menus, h("div", { className: "bar" }, summary.element, chips(page), copyButtons(page, query)), complaint,
+    h("div", { className: "panels" },
+      panel("Accuracy by corruption and severity", "curves", curves.element, figureButtons(curves.figure, "curves")),
+      panel("Distributions", "distributions", distributions),
+      panel("Images", "images-panel", panels.images.element, imageButtons(panels.images.figure, "images"),
+        tableButtons(page, "selection", () => `select * from rows ${selected()} ${ORDER}`)),
+      panel("Confusion matrix", "confusion", panels.confusion.element, figureButtons(panels.confusion.figure, "confusion matrix")),
+      panel("Models side by side", "pairs", panels.pairs.element)),
+    fold("SQL", "sql", query.element, Boolean(page.choices.sql)),
+    page.study.compare && Object.keys(page.group.labels).length > 1
+      ? fold("Comparison with a baseline", "comparison", comparisonPanel(page).element, Boolean(page.choices.a)) : "",
+    footer(page),
+  );
+  main.dataset.ready = "curves";
+  await readMetadata(page);
+  await prepare(page);
+  await fillMenus();
+  await restore(page);
+  for (const { follow } of [...Object.values(panels), summary]) follow();
+  await distributionPanels(page, distributions);
+  onChange(() => keepAddress(page));
+  main.dataset.ready = "all";
+}
+
+const prepare = (page) => page.prepare(page.group, page.metadata, { drift: page.hasDrift, baseline: page.baseline });
+
+/** Columns of `images` with values, and whether attention drift is stored. */
+async function readMetadata(page) {
+  const dataset = quoted(page.group.dataset_id);
+  const columns = page.study.metadata ?? [];
+  if (columns.length) {
+    const parts = columns.map(({ name }, i) => `count(distinct ${named(name)}) as n${i}`);
+    const [row] = await page.run(`select ${parts.join(", ")} from images where dataset_id = ${dataset}`);
+    page.metadata = columns.map((column, i) => ({ ...column, text: /VARCHAR|text/i.test(column.type), n: Number(row[`n${i}`]) }))
+      .filter(({ n, text }) => n > 1 && !(text && n > 20));
+  }
+  const [{ n }] = await page.run("select count(*) as n from (select 1 from attention where target = 'clean' and severity > 0 limit 1)");
+  page.hasDrift = Number(n) > 0;
+}
+
+/** Filters of the address; more than a few models are not all shown at first. */
+async function restore(page) {
+  const ids = Object.keys(page.group.labels);
+  const { image, sql, a, b, baseline, measure, condition: typed, ...given } = page.choices;
+  if (ids.length > MOST_MODELS && !given.evaluation_id) setFilter("evaluation_id", ids.slice(0, MOST_MODELS));
+  for (const [key, value] of Object.entries(given)) if (Array.isArray(value) || key === "outcome") setFilter(key, value);
+  if (typed?.text) await page.attempt(() => setCondition(page, typed.text));
+}
+
+/** A typed condition: on the columns of the page, or else on those of `predictions`. */
+async function setCondition(page, text) {
+  if (!text.trim()) return setFilter("condition", undefined);
+  const key = "evaluation_id, corruption, severity, image_id";
+  const inView = `(evaluation_id::varchar, corruption::varchar, severity::double, image_id) in
+    (select (evaluation_id, corruption, severity::double, image_id) from predictions where (${text}\n))`;
+  const own = await page.run(`select 1 from rows where (${text}\n) limit 0`).then(() => text, () => inView);
+  if (own === inView) await page.run(`select ${key} from predictions where (${text}\n) limit 0`);
+  setFilter("condition", { text, sql: own });
+}
+
+// --- parts of the page ------------------------------------------------------------------------------------------
+
+function header(page) {
+  const { study, group } = page;
+  const groups = study.groups.map(({ ids, images }) => [ids[0], images]);
+  const lines = [group.source_line, ...(group.exclusions ?? []), ...(study.missing ?? [])].filter(Boolean);
+  return h("header", {}, h("h1", {}, study.title),
+    h("details", { className: "note about" }, h("summary", {}, lines[0] ?? "About this study"), ...lines.slice(1).map((line) => h("p", {}, line))),
+    groups.length > 1 ? choice("Images and models", groups, group.ids[0], (id) => {
+      clearAll();
+      location.hash = new URLSearchParams({ group: JSON.stringify(id) });
+      location.reload();
+    }) : "");
+}
+
+function panel(title, name, element, ...saves) {
+  return h("section", { className: `panel ${name}`, "aria-label": title }, h("div", { className: "head" }, h("h2", {}, title), ...saves), element);
+}
+
+const fold = (title, name, element, isOpen) =>
+  h("details", { className: `panel ${name}`, open: isOpen }, h("summary", {}, h("h2", {}, title)), element);
+
+const footer = (page) => h("footer", { className: "note" }, `Failmodes ${page.study.version}; licenses of bundled software: `,
+  h("a", { href: "licenses.txt" }, "licenses.txt"));
+
+/** Menus of everything that a click selects, for the keyboard and small screens, and models to show. */
+function menusOf(page) {
+  const all = [["", "all"]];
+  const one = (key, label, options, parse = String) => {
+    const field = choice(label, [...all, ...options], "", (value) => setFilter(key, value === "" ? undefined : [parse(value)]));
+    const select = field.lastChild;
+    onChange((changed) => {
+      if (changed !== key) return;
+      const value = filter(key);
+      select.querySelector("[data-several]")?.remove();
+      if (value?.length > 1) select.append(h("option", { value: "several", "data-several": "" }, `${value.length} chosen`));
+      select.value = !value ? "" : value.length > 1 ? "several" : String(value[0]);
+    });
+    return field;
+  };
+  const corruptions = page.group.corruptions.map((name) => [name, page.corruption(name)]);
+  const classes = page.classes.map((name) => [name, name]);
+  const severity = one("severity", "Severity", [], Number);
+  const typed = h("input", { type: "text", placeholder: "confidence > 0.9 and rmse < 0.1" });
+  const form = h("form", { className: "field wide" }, h("label", {}, h("span", {}, "Condition in SQL"), typed));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    page.complain("");
+    page.attempt(() => setCondition(page, typed.value));
+  });
+  onChange((key) => { if (key === "condition") typed.value = filter("condition")?.text ?? ""; });
+  const element = h("div", { className: "fields", role: "group", "aria-label": "Selection" }, models(page),
+    one("corruption", "Corruption", [...corruptions, ["none", "Clean images"]]), severity,
+    one("label_name", "True class", classes), one("predicted_name", "Predicted class", classes),
+    one("correct", "Prediction", [["true", "correct"], ["false", "incorrect"]], (value) => value === "true"), form);
+  async function ready() {
+    const rows = await page.run("select distinct severity from rows order by severity");
+    severity.lastChild.append(...rows.map(({ severity: value }) => h("option", { value }, severityName(value))));
+  }
+  return { element, ready };
+}
+
+/** Models as buttons in their colors; pressed ones are shown. */
+function models(page) {
+  const ids = Object.keys(page.group.labels);
+  const buttons = ids.map((id) => h("button", { type: "button", className: "model", onclick: () => {
+    const old = page.models();
+    const next = old.includes(id) ? old.filter((each) => each !== id) : ids.filter((each) => each === id || old.includes(each));
+    setFilter("evaluation_id", next.length === ids.length || next.length === 0 ? undefined : next);
+  } }, h("i", {}), page.label(id)));
+  const paint = () => buttons.forEach((button, i) => {
+    const isShown = page.models().includes(ids[i]);
+    button.setAttribute("aria-pressed", String(isShown));
+    button.firstChild.style.background = isShown ? page.color(ids[i]) : "transparent";
+  });
+  onChange((key) => { if (key === "evaluation_id") paint(); });
+  paint();
+  return h("div", { className: "models", role: "group", "aria-label": "Models" }, ...buttons);
+}
+
+/** One button per filter, which removes it. */
+function chips(page) {
+  const element = h("span", { className: "chips" });
+  const words = {
+    corruption: (list) => list.map((name) => (name === "none" ? "clean images" : page.corruption(name))).join(", "),
+    severity: (list) => `severity ${list.map(severityName).join(", ")}`,
+    evaluation_id: (list) => list.map(page.label).join(", "),
+    label_name: (list) => `true: ${list.join(", ")}`,
+    predicted_name: (list) => `predicted: ${list.map((name) => name ?? "none").join(", ")}`,
+    correct: ([isCorrect]) => (isCorrect ? "correct" : "incorrect"),
+    outcome: (value) => `${page.label(value.model)} ${value.correct ? "correct" : "incorrect"}, ${page.label(page.baseline)} ${
+      value.baselineCorrect ? "correct" : "incorrect"}`,
+    condition: (value) => value.text,
+  };
+  const name = (key, value) => words[key]?.(value) ?? (typeof value[0] === "number"
+    ? `${key.replaceAll("_", " ")} ${value.map((end) => Number(end.toPrecision(3))).join(" – ")}` : `${key}: ${value.join(", ")}`);
+  const draw = () => element.replaceChildren(
+    ...filters().map(([key, value]) => h("button", { type: "button", className: "chip", title: "Remove this filter",
+      onclick: () => setFilter(key, undefined) }, `${name(key, value)} `, h("span", { "aria-hidden": "true" }, "×"))),
+    filters().length ? h("button", { type: "button", onclick: clearAll }, "Clear all") : "",
+  );
+  onChange(draw);
+  return element;
+}
+
+/** The selection for use elsewhere. */
+function copyButtons(page, query) {
+  const where = () => condition(page.group, page.baseline);
+  const shell = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+  const python = (text) => JSON.stringify(text).replace(/[\u007f-\uffff]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  const path = page.study.path ?? "warehouse.duckdb";
+  const texts = {
+    "link": () => location.href.replace(/([?&])token=[^&#]*/, "$1").replace(/\?(?=#|$)/, ""),
+    "SQL": () => `from predictions\nwhere ${where()}\norder by correct, confidence desc`,
+    "images filter": () => `failmodes images ${shell(path)} --filter ${shell(where())}`,
+    "Python": () => `import failmodes\n\nwarehouse = failmodes.open(${python(path)})\nimages = warehouse.images(${python(where())})`,
+  };
+  const said = h("span", { role: "status", className: "note" });
+  const box = h("textarea", { className: "copied", rows: 4, readOnly: true, hidden: true, "aria-label": "Copied text" });
+  const buttons = Object.entries(texts).map(([name, make]) => h("button", { type: "button", onclick: async () => {
+    const text = make();
+    box.value = text;
+    box.hidden = false;
+    const isCopied = await navigator.clipboard?.writeText(text).then(() => true, () => false);
+    said.textContent = isCopied ? "copied" : "";
+    if (!isCopied) box.select();
+  } }, name));
+  const open = h("button", { type: "button", onclick: () => {
+    document.querySelector("details.sql").open = true;
+    query.fill(texts.SQL());
+  } }, "open as SQL");
+  return h("span", { className: "copy" }, "Copy: ", ...buttons, open, said, box);
+}
+
+/** Histograms of the measures, and one of the metadata columns that a menu chooses. */
+async function distributionPanels(page, place) {
+  const measures = await measuresOf(page);
+  const metadata = [...measures.filter(({ isMetadata }) => isMetadata),
+    ...page.metadata.filter(({ text }) => text).map(({ name, title }) => ({ name, title: title ?? name, isText: true }))];
+  const width = Math.min(520, Math.max(260, place.clientWidth || 340));
+  const drawn = new Map();
+  const made = (measure) => {
+    if (!drawn.has(measure.name)) drawn.set(measure.name, (measure.isText ? bars : histogram)(page, measure, width));
+    const { element, figure } = drawn.get(measure.name);
+    return h("div", {}, element, figureButtons(figure, measure.name.replaceAll("_", " ")));
+  };
+  const own = measures.filter(({ isMetadata }) => !isMetadata).map(made);
+  const of = h("div", {});
+  const withFilter = metadata.find(({ name }) => page.choices[name]);
+  const first = withFilter?.name ?? page.choices.measure ?? metadata[0]?.name;
+  const show = (name) => {
+    const measure = metadata.find((each) => each.name === name) ?? metadata[0];
+    if (measure) of.replaceChildren(made(measure));
+  };
+  const menu = metadata.length ? choice("Image metadata", metadata.map(({ name, title }) => [name, title]), first,
+    (name) => { page.choose("measure", name); show(name); }) : "";
+  place.replaceChildren(h("p", { className: "note legend" }, h("i", { className: "calm" }), "correct ", h("i", { className: "heat" }),
+    "incorrect; drag over a histogram to select a range"), ...own, menu, of);
+  show(first);
+  for (const { name } of measures) {
+    const range = page.choices[name];
+    if (Array.isArray(range) && drawn.has(name)) setFilter(name, range);
+  }
+}
+
+start();

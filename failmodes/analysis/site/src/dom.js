@@ -1,0 +1,55 @@
+// Elements and numbers. Text of a warehouse only ever becomes text nodes and attributes, never markup.
+
+/**
+ * Create an element.
+ * @param {string} name of the element
+ * @param {object} [properties] properties, `on…` listeners, and attributes with a dash (such as aria-label)
+ * @param {...(Node|string|number|null|undefined|false)} children strings become text
+ */
+export function h(name, properties = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (value === undefined || value === null) continue;
+    if (key.includes("-") || key === "role" || key === "for") element.setAttribute(key, value);
+    else element[key] = value;
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** A labelled <select>; options are [value, text]. */
+export function choice(label, options, value, onChoose, properties = {}) {
+  const select = h("select", properties, ...options.map(([key, text]) => h("option", { value: key }, text)));
+  select.value = value ?? "";
+  select.addEventListener("change", () => onChoose(select.value));
+  return h("label", { className: "field" }, h("span", {}, label), select);
+}
+
+/** A table of texts and numbers; cells may be elements. */
+export function grid(columns, rows, properties = {}) {
+  const body = rows.map((row) =>
+    h("tr", {}, ...row.map((cell) => h("td", { className: isNumber(cell) ? "number" : "" }, shown(cell)))),
+  );
+  const head = h("thead", {}, h("tr", {}, ...columns.map((column) => h("th", { scope: "col" }, column))));
+  return h("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Table", ...properties },
+    h("table", {}, head, h("tbody", {}, ...body)));
+}
+
+const isNumber = (value) => typeof value === "number" || typeof value === "bigint";
+
+/** A value of a query as text, or the element itself. */
+export function shown(value) {
+  if (value instanceof Node) return value;
+  if (value === null || value === undefined) return "";
+  if (typeof value === "number" && !Number.isInteger(value)) return String(Number(value.toPrecision(6)));
+  if (value instanceof Date) return value.toISOString().replace("T", " ").replace(/\.?0*Z$/, "");
+  if (value instanceof Uint8Array) return `${value.length} bytes`;
+  if (Array.isArray(value) || ArrayBuffer.isView(value)) return `[${Array.from(value, shown).join(", ")}]`;
+  if (typeof value === "object") return JSON.stringify(value, (_, part) => (typeof part === "bigint" ? Number(part) : part));
+  return String(value);
+}
+
+export const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)}%`;
+export const interval = ([low, high]) => `[${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
+export const count = (number, noun) => `${number.toLocaleString("en-US")} ${noun}${number === 1 ? "" : "s"}`;
+export const severityName = (severity) => (severity === 0 ? "clean" : String(severity));
