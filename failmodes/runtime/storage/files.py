@@ -256,6 +256,38 @@ def atomic_write(path: StorePath) -> Iterator[Path]:
 
 
 @contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside the local `path`, which on success becomes it, in place of what it held.
+
+    On an exception or `kill -9`, `path` has its former content; between the two renames at the end, nothing.
+
+    Raises:
+        StorageError: something could not be written.
+    """
+    path = path.resolve()
+    temporary = make_folder(path.parent) / f"{TEMPORARY_PREFIX}{os.getpid()}-{threading.get_ident()}-{path.name}"
+    former = temporary.with_name(f"{temporary.name}.former")
+    for leftover in path.parent.glob(f"{TEMPORARY_PREFIX}*-{path.name}*"):
+        process = leftover.name.removeprefix(TEMPORARY_PREFIX).split("-", 1)[0]
+        if process.isdigit() and not _is_alive(int(process)):
+            shutil.rmtree(leftover, ignore_errors=True)
+    with storage_errors(path), _unfinished(temporary):
+        temporary.mkdir()
+        try:
+            yield temporary
+            for file in temporary.rglob("*"):
+                fsync(file)
+            if path.exists():
+                os.replace(path, former)
+            os.replace(temporary, path)
+            fsync(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            if path.exists():
+                shutil.rmtree(former, ignore_errors=True)
+
+
+@contextmanager
 def temporary_folder() -> Iterator[Path]:
     """Yield a folder for temporary files, which is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="failmodes-") as name, _unfinished(Path(name)) as folder:

@@ -47,7 +47,7 @@ def copy_warehouse(
         WarehouseError: the warehouse is damaged, of another version, changed, or in use by a writer.
         StorageError: the file cannot be written.
     """
-    left_out = {name: columns for part in without for name, columns in PARTS[part].items()}
+    left_out = _left_out(without)
 
     def narrowed(table: Table, rows: str) -> str | None:
         columns = left_out.get(table.name)
@@ -74,11 +74,28 @@ def copy_warehouse(
             derivation.store(con, metrics)
 
 
-def table_sizes(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    """Bytes of the blocks of each table of the file attached as `warehouse`, largest first."""
+def table_sizes(con: duckdb.DuckDBPyConnection, without: Collection[str] = ()) -> dict[str, int]:
+    """Bytes of the blocks of each table of the file attached as `warehouse`, largest first.
+
+    Args:
+        con: a connection to the warehouse.
+        without: keys of PARTS whose rows and columns are not counted.
+    """
+    left_out = _left_out(without)
     (block_bytes,) = con.execute(
         "select block_size from pragma_database_size() where database_name = 'warehouse'"
     ).fetchall()[0]
-    counted = "select count(distinct block_id) from pragma_storage_info('warehouse.main.{}') where persistent"
-    sizes = {name: con.execute(counted.format(name)).fetchall()[0][0] * block_bytes for name in TABLES}
+    counted = (
+        "select count(distinct block_id) from pragma_storage_info('warehouse.main.{}') "
+        "where persistent and column_name <> all($1)"
+    )
+    sizes = {
+        name: con.execute(counted.format(name), [list(left_out.get(name, ()))]).fetchall()[0][0] * block_bytes
+        for name in TABLES
+        if left_out.get(name, True)
+    }
     return dict(sorted(sizes.items(), key=lambda item: -item[1]))
+
+
+def _left_out(without: Collection[str]) -> dict[str, Collection[str]]:
+    return {name: columns for part in without for name, columns in PARTS[part].items()}
