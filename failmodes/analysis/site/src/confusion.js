@@ -43,12 +43,12 @@ function drawn(page, cells, width, note) {
   const shown = cells.filter(({ label, predicted }) => names.includes(label) && names.includes(predicted ?? "no prediction"))
     .map((cell) => ({ ...cell, predictedName: cell.predicted ?? "no prediction", share: cell.n / total.get(cell.label) }));
   note.textContent = `Rows: true class; columns: predicted class; shade: share of the class. ${left}`;
-  const side = Math.min(width, 440);
+  const side = Math.min(width, 380);
   const label = ({ label, predictedName, n, share }) => `${label} predicted as ${predictedName}: ${n} (${(100 * share).toFixed(1)}%)`;
   const chosen = shown.filter(({ label, predicted }) => filter("label_name")?.includes(label) && filter("predicted_name")?.includes(predicted));
   const clip = (text) => (text.length > 12 ? `${text.slice(0, 11)}…` : text);
   return Plot.plot({
-    width: side, height: side * 0.86, marginLeft: 76, marginBottom: 62, marginTop: 4, marginRight: 4, padding: 0.04,
+    width: side, height: side * 0.8, marginLeft: 76, marginBottom: 62, marginTop: 4, marginRight: 4, padding: 0.04,
     ariaLabel: "Confusion matrix; the menus above select classes by keyboard",
     x: { domain: names, label: null, tickRotate: -45, tickFormat: clip, tickSize: 0 },
     y: { domain: names, label: null, tickFormat: clip, tickSize: 0 },

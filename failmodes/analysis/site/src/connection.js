@@ -17,7 +17,7 @@ export { named, quoted };
  */
 export function relation(group, metadata, { classes, drift, baseline }) {
   const dataset = quoted(group.dataset_id);
-  const key = ["corruption", "severity", "image_id"];
+  const matching = (table, ...key) => key.map((name) => `f.${name} = ${table}.${name}`).join(" and ");
   const nameOf = (table, finite) => `case when ${table}.class_name is not null then ${table}.class_name
     when ${finite} then 'another class' end`;
   const names = `(select class_index, any_value(class_name) as class_name from ${classes}
@@ -35,11 +35,12 @@ export function relation(group, metadata, { classes, drift, baseline }) {
   ${metadata.length ? `left join (select image_id, ${metadata.map(({ name }) => `any_value(${named(name)}) as ${named(name)}`).join(", ")}
     from images where dataset_id = ${dataset} group by image_id) as images on f.image_id = images.image_id` : ""}
   ${drift ? `left join (select evaluation_id, corruption, severity, image_id, any_value(centroid_shift) as centroid_shift
-    from attention where target = 'clean' group by all) as drift using (evaluation_id, corruption, severity, image_id)` : ""}
+    from attention where target = 'clean' group by all) as drift
+    on ${matching("drift", "evaluation_id", "corruption", "severity", "image_id")}` : ""}
   ${baseline ? `left join (select corruption, severity, image_id, any_value(correct) as correct,
       any_value(predicted) as predicted, any_value(confidence) as confidence, any_value(finite) as finite
     from outcomes where evaluation_id = ${quoted(baseline)} group by all) as b
-    on ${key.map((name) => `f.${name} = b.${name}`).join(" and ")}
+    on ${matching("b", "corruption", "severity", "image_id")}
   left join ${names} as baseline_names on b.predicted = baseline_names.class_index` : ""}
   where f.evaluation_id in (${Object.keys(group.labels).map(quoted).join(", ")})`;
 }
@@ -50,8 +51,9 @@ class ServerConnector extends RestConnector {
 
   query({ type, sql, ...rest }) {
     const read = /\brows\b/.test(sql) && this.rows && !rest.box;
-    const [, describe, statement] = /^\s*(describe\s)?([^]*)$/i.exec(sql);
-    const full = read ? `${describe ?? ""}with rows as not materialized (${this.rows})\n${statement}` : sql;
+    const [, describe, statement] = /^\s*(desc(?:ribe)?\s)?([^]*)$/i.exec(sql);
+    const whole = `with rows as not materialized (${this.rows})\n${statement}`;
+    const full = !read ? sql : describe ? `describe select * from (${whole})` : whole;
     return super.query({ type, sql: full, ...rest });
   }
 }
@@ -62,11 +64,11 @@ class ServerConnector extends RestConnector {
  *   the bytes of a Parquet file
  */
 export async function connect(study) {
-  return study.mode === "server" ? toServer() : inBrowser(study);
+  return study.mode === "server" ? toServer(study) : inBrowser(study);
 }
 
-async function toServer() {
-  const uri = `query${location.search}`;
+async function toServer(study) {
+  const uri = study.query;
   const connector = new ServerConnector({ uri });
   const mosaic = coordinator(new Coordinator(connector, { logger: null, preagg: { enabled: false } }));
   return {

@@ -7,7 +7,7 @@ import { filter, selection, setFilter, sourceOf } from "./selection.js";
 import { quoted } from "./connection.js";
 import { h, interval, percent, severityName } from "./dom.js";
 
-const PANEL = { width: 112, height: 88 };
+const PANEL = { width: 112, height: 80 };
 const OWN = ["corruption", "severity", "evaluation_id", "correct", "outcome"]; // which would only hide or trivialize points
 
 /** Accuracies that `load` stored, at once; after `follow`, those of the selected images. */
@@ -94,7 +94,7 @@ function drawn(page, order, all, width) {
   return Plot.plot({
     width, height: 30 + rows * PANEL.height, marginLeft: 34, marginRight: 4, marginTop: 16, marginBottom: 18,
     ariaLabel: "Accuracy by corruption and severity; the menus above select the same by keyboard",
-    x: { domain: [-0.3, highest + 0.3], label: null, tickSize: 3,
+    x: { domain: [-0.3, highest + 0.3], label: null, tickSize: 3, tickFormat: String,
       ticks: Array.from({ length: Math.floor(highest) + 1 }, (_, severity) => severity) },
     y: { domain: [0, 1], ticks: [0, 0.5, 1], tickFormat: "%", label: null, grid: true, tickSize: 3 },
     fx: { axis: null, padding: 0.08 },

@@ -3,14 +3,15 @@ import * as vg from "@uwdata/vgplot";
 import { clauseInterval } from "@uwdata/mosaic-core";
 import { filter, onChange, registerBrush, selection } from "./selection.js";
 import { h } from "./dom.js";
+import { figureButtons } from "./downloads.js";
 
 const MEASURES = [
   { name: "confidence", title: "Confidence", domain: [0, 1] },
-  { name: "margin", title: "Margin (largest − second probability)", domain: [0, 1] },
-  { name: "rmse", title: "Distortion (RMSE from the clean image)" },
-  { name: "attention_drift", title: "Attention drift (centroid shift, image widths)" },
+  { name: "margin", title: "Margin", hint: "largest minus second largest probability", domain: [0, 1] },
+  { name: "rmse", title: "Distortion", hint: "root mean square difference from the clean image" },
+  { name: "attention_drift", title: "Attention drift", hint: "shift of the Grad-CAM centroid from the clean image, image widths" },
 ];
-const HEIGHT = 74;
+const HEIGHT = 68;
 const BINS = 30;
 
 /** Columns with two values or more, with their range. */
@@ -25,17 +26,16 @@ export async function measuresOf(page) {
     .map(({ domain, low, high, ...measure }) => ({ ...measure, domain: domain ?? [Math.min(0, low), high] }));
 }
 
-/** One histogram with a brush, and two fields for the same range by keyboard. */
-export function histogram(page, { name, title, domain }, width) {
+/** One histogram with a brush, and two fields for the same range by keyboard; `heading` replaces its title. */
+export function histogram(page, { name, title, hint, domain }, width, heading = title) {
   const plot = vg.plot(
     vg.rectY(vg.from("rows", { filterBy: selection }), {
-      x: vg.bin(name, { step: (domain[1] - domain[0]) / BINS }), y: vg.count(), fill: "correct", inset: 0.5,
+      x: vg.bin(name, { step: (domain[1] - domain[0]) / BINS }), y: vg.count(), fill: "correct", z: "correct", order: "z", reverse: true, inset: 0.5,
     }),
     vg.intervalX({ as: selection, field: name }),
     vg.xDomain(domain), vg.colorDomain([true, false]), vg.colorRange(["var(--calm)", "var(--heat)"]),
     vg.xLabel(null), vg.yLabel(null), vg.yTicks(3), vg.yTickFormat("s"), vg.xTickSize(3), vg.yTickSize(3), vg.yGrid(true),
     vg.width(width), vg.height(HEIGHT), vg.marginLeft(34), vg.marginRight(8), vg.marginTop(4), vg.marginBottom(18),
-    vg.ariaLabel(`Histogram of ${title}; correct and incorrect predictions`),
   );
   const interactor = plot.value.interactors[0];
   const move = (range) => {
@@ -61,15 +61,18 @@ export function histogram(page, { name, title, domain }, width) {
     [low, high].forEach((input, end) => { input.value = range ? Number(range[end].toPrecision(4)) : ""; });
   });
   const range = h("span", { className: "range" }, low, "–", high);
-  return { element: h("figure", { className: "histogram" }, h("figcaption", {}, title, range), plot), figure: plot };
+  return framed(plot, heading, { title: hint }, figureButtons(plot, title.toLowerCase()), range);
 }
 
+const framed = (plot, heading, properties, ...tools) =>
+  h("figure", { className: "histogram" }, h("figcaption", properties, h("span", {}, heading), ...tools), plot);
+
 /** Bars of a text column; a click selects a value. */
-export function bars(page, { name, title }, width) {
+export function bars(page, { name, title }, width, heading = title) {
   const plot = vg.plot(
     vg.barX(vg.from("rows", { filterBy: selection }), { x: vg.count(), y: name, fill: "correct" }),
     vg.toggleY({ as: selection }), vg.colorDomain([true, false]), vg.colorRange(["var(--calm)", "var(--heat)"]),
     vg.xLabel(null), vg.yLabel(null), vg.width(width), vg.marginLeft(80), vg.marginRight(8), vg.xTickFormat("s"),
   );
-  return { element: h("figure", { className: "histogram" }, h("figcaption", {}, title), plot), figure: plot };
+  return framed(plot, heading, {}, figureButtons(plot, title.toLowerCase()));
 }

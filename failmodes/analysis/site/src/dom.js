@@ -17,12 +17,15 @@ export function h(name, properties = {}, ...children) {
   return element;
 }
 
-/** A labelled <select>; options are [value, text]. */
+let made = 0;
+
+/** A labelled <select>, the last child; options are [value, text]. */
 export function choice(label, options, value, onChoose, properties = {}) {
-  const select = h("select", properties, ...options.map(([key, text]) => h("option", { value: key }, text)));
+  const id = `choice-${++made}`;
+  const select = h("select", { id, ...properties }, ...options.map(([key, text]) => h("option", { value: key }, text)));
   select.value = value ?? "";
   select.addEventListener("change", () => onChoose(select.value));
-  return h("label", { className: "field" }, h("span", {}, label), select);
+  return h("div", { className: "field" }, label ? h("label", { for: id }, label) : null, select);
 }
 
 /** A table of texts and numbers; cells may be elements. */

@@ -39,9 +39,8 @@ export function imagesPanel(page) {
     for (const card of cards) card.frame?.replaceChildren();
     cards = rows.map((row) => cardOf(row, thumbnails.get(row.image_id)));
     list.replaceChildren(...cards.map((card) => h("li", {}, card.element)));
-    const n = page.selectedCount ?? rows.length;
-    note.textContent = rows.length === 0 ? "No prediction matches the selection: relax a filter."
-      : `${rows.length} of ${n.toLocaleString("en-US")} predictions, most confident incorrect ones first.`;
+    note.textContent = rows.length ? `The first ${rows.length}, most confident incorrect predictions on top; click one to open it.`
+      : "No prediction matches the selection: relax a filter.";
     await Promise.all(cards.map(paintFrame));
     const wanted = cards.find(({ row }) => row.image_id === page.choices.image);
     if (wanted && !dialog.open) openCard(wanted);

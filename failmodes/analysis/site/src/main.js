@@ -6,6 +6,7 @@ import { connect, named, problem, quoted } from "./connection.js";
 import { curvesPanel } from "./curves.js";
 import { bars, histogram, measuresOf } from "./distributions.js";
 import { choice, h, severityName } from "./dom.js";
+import { riskPanel } from "./risk.js";
 import { figureButtons, imageButtons, tableButtons } from "./downloads.js";
 import { ORDER, imagesPanel, selected } from "./images.js";
 import { pairsPanel } from "./pairs.js";
@@ -47,7 +48,7 @@ async function opened() {
     metadata: [],
     models: () => filter("evaluation_id") ?? ids,
     label: (id) => group.labels[id] ?? id,
-    corruption: (name) => study.corruptions?.[name]?.label ?? name,
+    corruption: (name) => group.names?.[name] ?? study.corruptions?.[name]?.label ?? name,
     color: (id) => (dark.matches ? group.dark_colors : group.colors)?.[id] ?? "var(--muted)",
     choose(key, value) { page.choices[key] = value; keepAddress(page); },
     async attempt(run) {
@@ -75,7 +76,7 @@ async function shown(page) {
   const summary = summaryPanel(page);
   const { element: menus, ready: fillMenus } = menusOf(page);
   const distributions = h("div", { className: "histograms" });
-  const panels = { curves, confusion: confusionPanel(page), images: imagesPanel(page) };
+  const panels = { curves, confusion: confusionPanel(page), images: imagesPanel(page), risk: riskPanel(page) };
   panels.pairs = pairsPanel(page, async (id) => {
     setFilter("outcome", undefined);
     page.baseline = id;
@@ -87,12 +88,15 @@ async function shown(page) {
   main.replaceChildren(
     header(page), menus, h("div", { className: "bar" }, summary.element, chips(page), copyButtons(page, query)), complaint,
     h("div", { className: "panels" },
-      panel("Accuracy by corruption and severity", "curves", curves.element, figureButtons(curves.figure, "curves")),
-      panel("Distributions", "distributions", distributions),
-      panel("Images", "images-panel", panels.images.element, imageButtons(panels.images.figure, "images"),
-        tableButtons(page, "selection", () => `select * from rows ${selected()} ${ORDER}`)),
-      panel("Confusion matrix", "confusion", panels.confusion.element, figureButtons(panels.confusion.figure, "confusion matrix")),
-      panel("Models side by side", "pairs", panels.pairs.element)),
+      column(
+        panel("Accuracy by corruption and severity", "curves", curves.element, figureButtons(curves.figure, "curves")),
+        h("div", { className: "row" },
+          panel("Confusion matrix", "confusion", panels.confusion.element, figureButtons(panels.confusion.figure, "confusion matrix")),
+          panel("Models side by side", "pairs", panels.pairs.element))),
+      column(panel("Distributions", "distributions", distributions),
+        panel("Error rate by coverage", "risk", panels.risk.element, figureButtons(panels.risk.figure, "error rate by coverage"))),
+      column(panel("Images", "images-panel", panels.images.element, imageButtons(panels.images.figure, "images"),
+        tableButtons(page, "selection", () => `select * from rows ${selected()} ${ORDER}`)))),
     fold("SQL", "sql", query.element, Boolean(page.choices.sql)),
     page.study.compare && Object.keys(page.group.labels).length > 1
       ? fold("Comparison with a baseline", "comparison", comparisonPanel(page).element, Boolean(page.choices.a)) : "",
@@ -163,6 +167,8 @@ function header(page) {
 function panel(title, name, element, ...saves) {
   return h("section", { className: `panel ${name}`, "aria-label": title }, h("div", { className: "head" }, h("h2", {}, title), ...saves), element);
 }
+
+const column = (...panels) => h("div", { className: "column" }, ...panels);
 
 const fold = (title, name, element, isOpen) =>
   h("details", { className: `panel ${name}`, open: isOpen }, h("summary", {}, h("h2", {}, title)), element);
@@ -286,24 +292,25 @@ async function distributionPanels(page, place) {
     ...page.metadata.filter(({ text }) => text).map(({ name, title }) => ({ name, title: title ?? name, isText: true }))];
   const width = Math.min(520, Math.max(260, place.clientWidth || 340));
   const drawn = new Map();
-  const made = (measure) => {
-    if (!drawn.has(measure.name)) drawn.set(measure.name, (measure.isText ? bars : histogram)(page, measure, width));
-    const { element, figure } = drawn.get(measure.name);
-    return h("div", {}, element, figureButtons(figure, measure.name.replaceAll("_", " ")));
+  const menu = choice("", metadata.map(({ name, title }) => [name, title]), undefined, (name) => show(name),
+    { "aria-label": "Image metadata" });
+  const made = (measure, heading) => {
+    if (!drawn.has(measure.name)) drawn.set(measure.name, (measure.isText ? bars : histogram)(page, measure, width, heading));
+    return drawn.get(measure.name);
   };
-  const own = measures.filter(({ isMetadata }) => !isMetadata).map(made);
   const of = h("div", {});
-  const withFilter = metadata.find(({ name }) => page.choices[name]);
-  const first = withFilter?.name ?? page.choices.measure ?? metadata[0]?.name;
-  const show = (name) => {
-    const measure = metadata.find((each) => each.name === name) ?? metadata[0];
-    if (measure) of.replaceChildren(made(measure));
-  };
-  const menu = metadata.length ? choice("Image metadata", metadata.map(({ name, title }) => [name, title]), first,
-    (name) => { page.choose("measure", name); show(name); }) : "";
+  function show(name) {
+    page.choose("measure", name === metadata[0].name ? undefined : name);
+    const figure = made(metadata.find((each) => each.name === name));
+    figure.querySelector("figcaption > span").replaceChildren(menu);
+    menu.lastChild.value = name;
+    of.replaceChildren(figure);
+  }
   place.replaceChildren(h("p", { className: "note legend" }, h("i", { className: "calm" }), "correct ", h("i", { className: "heat" }),
-    "incorrect; drag over a histogram to select a range"), ...own, menu, of);
-  show(first);
+    "incorrect; drag to select a range"), ...measures.filter(({ isMetadata }) => !isMetadata).map((measure) => made(measure)), of);
+  const known = metadata.map(({ name }) => name);
+  const first = known.find((name) => page.choices[name]) ?? known.find((name) => name === page.choices.measure) ?? known[0];
+  if (first) show(first);
   for (const { name } of measures) {
     const range = page.choices[name];
     if (Array.isArray(range) && drawn.has(name)) setFilter(name, range);

@@ -11,6 +11,10 @@ const OUTCOMES = [
   { correct: false, baselineCorrect: false, title: "both incorrect" },
 ];
 
+const total = (cells) => cells.reduce((sum, cell) => sum + cell.n, 0);
+const share = (cells, key) => total(cells.filter((cell) => cell[key])) / total(cells);
+const points = (difference) => `${difference < 0 ? "−" : "+"}${Math.abs(100 * difference).toFixed(1)} points`;
+
 /** `onBaseline(id)` makes the rows of another baseline. */
 export function pairsPanel(page, onBaseline) {
   const table = h("div", { className: "scroll" });
@@ -28,28 +32,22 @@ export function pairsPanel(page, onBaseline) {
 
   function draw() {
     if (!page.baseline) return table.replaceChildren();
-    const baseline = page.label(page.baseline);
-    const head = ["Model", "Accuracy", "Difference from baseline", ...OUTCOMES.map(({ title }) => title.replace("baseline", `baseline ${baseline}`))];
-    const lines = models.filter(([id]) => id !== page.baseline && rows.some((row) => row.evaluation_id === id))
-      .map(([id, label]) => line(id, label));
+    const columns = models.filter(([id]) => id !== page.baseline && rows.some((row) => row.evaluation_id === id))
+      .map(([id, label]) => ({ id, label, cells: cellsOf(id) }));
+    const line = (title, cell) => h("tr", {}, h("th", { scope: "row" }, title), ...columns.map((column) => h("td", {}, cell(column))));
+    const named = (title) => title.replace("baseline", page.label(page.baseline));
     table.replaceChildren(h("table", { className: "pairs" },
-      h("thead", {}, h("tr", {}, ...head.map((text) => h("th", { scope: "col" }, text)))),
-      h("tbody", {}, ...lines)));
+      h("thead", {}, h("tr", {}, h("td"), ...columns.map(({ label }) => h("th", { scope: "col" }, label)))),
+      h("tbody", {},
+        line("Accuracy", ({ cells }) => percent(share(cells, "correct"))),
+        line("Minus baseline", ({ cells }) => points(share(cells, "correct") - share(cells, "baselineCorrect"))),
+        ...OUTCOMES.map(({ title }, i) => line(named(title), ({ id, label, cells }) => button(id, label, cells[i]))))));
   }
 
-  function line(id, label) {
-    const cells = OUTCOMES.map((outcome) => {
-      const found = rows.find((row) => row.evaluation_id === id && row.correct === outcome.correct && row.baseline_correct === outcome.baselineCorrect);
-      return { ...outcome, n: Number(found?.n ?? 0) };
-    });
-    const n = cells.reduce((sum, cell) => sum + cell.n, 0);
-    const share = (test) => cells.filter(test).reduce((sum, cell) => sum + cell.n, 0) / n;
-    const own = share((cell) => cell.correct);
-    const difference = 100 * (own - share((cell) => cell.baselineCorrect));
-    return h("tr", {}, h("th", { scope: "row" }, label), h("td", {}, percent(own)),
-      h("td", {}, `${difference >= 0 ? "+" : "−"}${Math.abs(difference).toFixed(1)} points`),
-      ...cells.map((cell) => h("td", {}, button(id, label, cell))));
-  }
+  const cellsOf = (id) => OUTCOMES.map((outcome) => {
+    const found = rows.find((row) => row.evaluation_id === id && row.correct === outcome.correct && row.baseline_correct === outcome.baselineCorrect);
+    return { ...outcome, n: Number(found?.n ?? 0) };
+  });
 
   function button(model, label, { correct, baselineCorrect, title, n }) {
     const value = { model, correct, baselineCorrect };

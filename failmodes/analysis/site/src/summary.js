@@ -22,7 +22,6 @@ export function summaryPanel(page) {
       h("b", {}, `${counted(n, "prediction")}, `), `accuracy ${accuracy(correct, n)}`,
       isSlice ? `; all others under the same conditions ${accuracy(rest[1], rest[0])}, n = ${rest[0].toLocaleString("en-US")}` : "",
     );
-    page.selectedCount = n;
   };
   const totals = (where) => Query.from("rows").select({ n: count(), correct: sql`sum(correct::int)` }).where(where ?? []);
   const read = (table) => [...table].map(({ n, correct }) => [Number(n), Number(correct ?? 0)])[0];
