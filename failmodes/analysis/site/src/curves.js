@@ -1,7 +1,7 @@
 // Accuracy by severity, one panel per corruption; a click on a point selects its corruption and severity.
 import * as Plot from "@observablehq/plot";
 import { makeClient } from "@uwdata/mosaic-core";
-import { Query, count, sql } from "@uwdata/mosaic-sql";
+import { Query, cast, count, sum } from "@uwdata/mosaic-sql";
 import { exactInterval } from "./intervals.js";
 import { filter, selection, setFilter, sourceOf } from "./selection.js";
 import { quoted } from "./connection.js";
@@ -43,7 +43,7 @@ export async function curvesPanel(page) {
       selection,
       query: (where = []) =>
         Query.from("rows")
-          .select("evaluation_id", "corruption", "severity", { n: count(), correct: sql`sum(correct::int)` })
+          .select("evaluation_id", "corruption", "severity", { n: count(), correct: sum(cast("correct", "INTEGER")) })
           .where(where)
           .groupby("evaluation_id", "corruption", "severity"),
       queryResult: (table) => show([...table]),

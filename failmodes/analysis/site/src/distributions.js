@@ -61,7 +61,7 @@ export function histogram(page, { name, title, hint, domain }, width, heading = 
     [low, high].forEach((input, end) => { input.value = range ? Number(range[end].toPrecision(4)) : ""; });
   });
   const range = h("span", { className: "range" }, low, "–", high);
-  return framed(plot, heading, { title: hint }, figureButtons(plot, title.toLowerCase()), range);
+  return framed(plot, heading, { title: hint }, page.meanOf(name), figureButtons(plot, title.toLowerCase()), range);
 }
 
 const framed = (plot, heading, properties, ...tools) =>

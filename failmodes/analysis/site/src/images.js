@@ -6,7 +6,7 @@ import { viewer } from "../../images/viewer.js";
 import dialogText from "../../images/viewer.html";
 
 const MOST = 24;
-const WAIT_MS = 250; // after the last move of a brush
+const WAIT_MS = 250; // after the last change, when no brush is held
 
 /** The condition of the selection on `rows`, for queries of the page. */
 export const selected = () => {
@@ -119,7 +119,10 @@ export function imagesPanel(page) {
   }
 
   dialog.addEventListener("close", () => page.choose("image", undefined));
-  const later = () => { clearTimeout(timer); timer = setTimeout(show, WAIT_MS); };
+  let isDragging = false;
+  const later = () => { clearTimeout(timer); if (!isDragging) timer = setTimeout(show, WAIT_MS); };
+  addEventListener("pointerdown", () => { isDragging = true; }, true);
+  addEventListener("pointerup", () => { if (isDragging) { isDragging = false; later(); } }, true);
   const element = h("div", {}, note, list);
   return { element, follow() { selection.addEventListener("value", later); show(); }, show, figure: list };
 }

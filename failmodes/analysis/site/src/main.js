@@ -74,6 +74,7 @@ async function shown(page) {
   page.complain = (text) => { complaint.textContent = text; complaint.hidden = !text; };
   const curves = await curvesPanel(page);
   const summary = summaryPanel(page);
+  page.meanOf = summary.meanOf;
   const { element: menus, ready: fillMenus } = menusOf(page);
   const distributions = h("div", { className: "histograms" });
   const panels = { curves, confusion: confusionPanel(page), images: imagesPanel(page), risk: riskPanel(page) };
@@ -107,8 +108,10 @@ async function shown(page) {
   await prepare(page);
   await fillMenus();
   await restore(page);
-  for (const { follow } of [...Object.values(panels), summary]) follow();
-  await distributionPanels(page, distributions);
+  const measures = await measuresOf(page);
+  summary.follow(measures);
+  for (const { follow } of Object.values(panels)) follow();
+  distributionPanels(page, distributions, measures);
   onChange(() => keepAddress(page));
   main.dataset.ready = "all";
 }
@@ -286,8 +289,7 @@ function copyButtons(page, query) {
 }
 
 /** Histograms of the measures, and one of the metadata columns that a menu chooses. */
-async function distributionPanels(page, place) {
-  const measures = await measuresOf(page);
+function distributionPanels(page, place, measures) {
   const metadata = [...measures.filter(({ isMetadata }) => isMetadata),
     ...page.metadata.filter(({ text }) => text).map(({ name, title }) => ({ name, title: title ?? name, isText: true }))];
   const width = Math.min(520, Math.max(260, place.clientWidth || 340));

@@ -2,7 +2,7 @@
 import { makeClient } from "@uwdata/mosaic-core";
 import { Query, count } from "@uwdata/mosaic-sql";
 import { choice, h, percent } from "./dom.js";
-import { filter, selection, setFilter, sourceOf } from "./selection.js";
+import { filter, onChange, selection, setFilter, sourceOf } from "./selection.js";
 
 const OUTCOMES = [
   { correct: true, baselineCorrect: true, title: "both correct" },
@@ -35,7 +35,8 @@ export function pairsPanel(page, onBaseline) {
     const columns = models.filter(([id]) => id !== page.baseline && rows.some((row) => row.evaluation_id === id))
       .map(([id, label]) => ({ id, label, cells: cellsOf(id) }));
     const line = (title, cell) => h("tr", {}, h("th", { scope: "row" }, title), ...columns.map((column) => h("td", {}, cell(column))));
-    const named = (title) => title.replace("baseline", page.label(page.baseline));
+    const own = columns.length === 1 ? columns[0].label : "this model";
+    const named = (title) => title.replace("baseline", page.label(page.baseline)).replace("this model", own);
     table.replaceChildren(h("table", { className: "pairs" },
       h("thead", {}, h("tr", {}, h("td"), ...columns.map(({ label }) => h("th", { scope: "col" }, label)))),
       h("tbody", {},
@@ -70,6 +71,7 @@ export function pairsPanel(page, onBaseline) {
     });
     for (const key of ["outcome", "evaluation_id", "correct", "predicted_name"]) sourceOf(key).clients.add(client);
   }
+  onChange((key) => { if (key === "outcome") draw(); });
   note.hidden = Boolean(page.baseline);
   return { element: h("div", {}, menu, note, table), follow: listen };
 }
