@@ -33,7 +33,7 @@ test: $(INSTALLED)
 test-all: $(INSTALLED)
 	$(PYTEST) -m "not gpu and not corpus"
 
-# Reports and the explorer in the system's Chromium, or in the one that FAILMODES_CHROMIUM names, on every screen
+# Reports, the explorer and sites in the system's Chromium, or in the one that FAILMODES_CHROMIUM names, on every screen
 test-browser: $(INSTALLED)
 	$(PYTEST) -m "browser and (corpus or not slow)" tests/browser
 
@@ -82,7 +82,8 @@ docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file .handbook/mkdocs.yml
 	@echo build/handbook/index.html
 
-# The source distribution and the wheel made from it; nothing is installed but the build back end of .ci/build_requirements.txt
+# The source distribution and the wheel made from it, by the build back end of .ci/build_requirements.txt alone; the page in the
+# wheel is bundled with npm, and a line says so where that is impossible
 dist:
 	rm -rf dist
 	$(PYTHON) .ci/build_dist.py dist
@@ -147,4 +148,4 @@ $(INSTALLED): pyproject.toml | $(BIN)/pip
 	touch $@ $(INSTALLED_FOR_DEMO)
 
 clean:
-	rm -rf $(VENV) $(FLOORS) $(AUDIT) .venv-peer build dist runs/digits runs/demo.toml
+	rm -rf failmodes/analysis/site/bundle failmodes/analysis/site/node_modules $(VENV) $(FLOORS) $(AUDIT) .venv-peer build dist runs/digits runs/demo.toml

@@ -40,7 +40,7 @@ COMMANDS = (
 
 def main() -> None:
     """Run every command in a folder that holds the warehouse and nothing else."""
-    for name in ("torch", "cv2", "sklearn", "httpx", "fsspec", "marimo"):
+    for name in ("torch", "cv2", "sklearn", "httpx", "fsspec", "starlette"):
         assert find_spec(name) is None, f"{name} is installed: this environment is to hold what reading needs"
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(WAREHOUSE, folder)

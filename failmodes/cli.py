@@ -25,7 +25,6 @@ from failmodes.analysis.commands.report import (
     shapes,
 )
 from failmodes.analysis.commands.threshold import threshold
-from failmodes.analysis.explorer.serving import explore_warehouse
 from failmodes.analysis.render.documents import format_names
 from failmodes.evaluate.cli import (
     DEFAULT_STUDY,
@@ -462,16 +461,65 @@ def explore(
         bool, typer.Option("--browser/--no-browser", help="Open the page in the browser, or only print its address.")
     ] = True,
 ) -> None:
-    """Explore a warehouse in the browser, read-only: curves, cells, confusion matrices, images, slices and SQL.
+    """Explore a warehouse in the browser, read-only: curves, linked histograms, confusion matrix, images and SQL.
 
-    Click a point of a curve to see its cell. Needs the extra `explore` (marimo); requests nothing from other machines.
+    Needs the extra `explore` (Starlette, Uvicorn); requests nothing from other machines. `failmodes site` writes the
+    same page as files for a web server.
     """
+    from failmodes.analysis.site.serving import explore_warehouse
     from failmodes.evaluate.study_images import open_study_images
-    from failmodes.runtime.storage.locations import find_warehouse
+    from failmodes.runtime.storage.locations import default_location, find_warehouse
 
     path = find_warehouse(where)
     open_study = partial(open_study_images, where, path)
-    explore_warehouse(path, open_study, host=host, port=port, open_browser=browser)
+    location = str(where or default_location())
+    explore_warehouse(path, open_study, location=location, host=host, port=port, open_browser=browser)
+
+
+def site(
+    where: WhereArgument = None,
+    to: Annotated[
+        Path, typer.Option("--to", metavar="FOLDER", help="Folder to write: a new or empty one, or an earlier site.")
+    ] = Path("site"),
+    images: Annotated[
+        int,
+        typer.Option(min=0, max=5000, metavar="N", help="Misclassified images to show along severity, at most."),
+    ] = 200,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this model, by label. Repeatable.", autocompletion=complete_model),
+    ] = None,
+    without: Annotated[
+        str,
+        typer.Option(
+            metavar="PARTS", help="Leave out attention, logits or thumbnails, or several: attention,logits.",
+            show_default=False,
+        ),
+    ] = "",
+    timeout: TimeoutOption = READING_S,
+) -> None:  # fmt: skip
+    """Write a study as a website of static files: every prediction queryable in the browser, no server, no Python.
+
+    The folder holds the page, DuckDB-WASM and a read-only copy of the warehouse, and requests nothing else. Above 500
+    MB nothing is written.
+    """
+    limit_command(timeout)
+    from failmodes.analysis.site.writing import write_site
+    from failmodes.evaluate.study_images import open_study_images
+    from failmodes.runtime.storage.locations import find_warehouse
+    from failmodes.warehouse.metrics.custom import metrics_of_studies
+
+    path = find_warehouse(where)
+    parts = [part for name in without.split(",") if (part := name.strip())]
+    with stages_shown("site"), interruptible(f"{to} was not written"):
+        made = write_site(
+            path, to, partial(open_study_images, where, path), images=images, models=models or (), without=parts,
+            metrics=metrics_of_studies([where]) or [],
+        )  # fmt: skip
+    for line in made.missing:
+        note(line)
+    say(printable(f"{to}: {made.size_bytes / 1e6:,.1f} MB, {made.strip_count:,} images along severity"))
+    suggest(f"python -m http.server --directory{named(to)}")
 
 
 # One paragraph per line: every version of typer keeps these line breaks
@@ -510,6 +558,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by section of the hel
         "chart": chart,
         "images": images,
         "explore": explore,
+        "site": site,
         "report": report,
     },
     DECISIONS: {

@@ -12,7 +12,7 @@ from failmodes.cli import app
 
 COMMANDS = (
     "init", "run", "status", "download", "corrupt", "ingest", "train", "evaluate", "load", "remove", "query", "schema",
-    "claims", "shapes", "chart", "images", "explore", "report", "compare",
+    "claims", "shapes", "chart", "images", "explore", "site", "report", "compare",
 )  # fmt: skip
 VALUE = re.compile(r"[A-Z][A-Z_]*(?:=[A-Z]+| [A-Z]+)?")  # FILE, NAME=VALUE, A B
 CHOICES = re.compile(r"[a-z0-9-]+(?:\|[a-z0-9-]+)+")

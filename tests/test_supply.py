@@ -1,5 +1,6 @@
 """What is published: built from files with known hashes alone, tested as built, no versions of known advisories."""
 
+import json
 import re
 import subprocess
 import tarfile
@@ -34,7 +35,8 @@ def test_the_job_that_builds_installs_nothing_else() -> None:
     text = (ROOT / ".github/workflows/release.yml").read_text().split("jobs:\n")[1]
     _, build, test, publish = re.split(r"^  \w+:.*$", text, flags=re.MULTILINE)
     check, made = re.findall(r"run: (.*)", build)
-    assert (check, made) == ('python .ci/check_release.py "$GITHUB_REF_NAME"', "python .ci/build_dist.py dist")
+    assert check == 'python .ci/check_release.py "$GITHUB_REF_NAME"'
+    assert made == "python .ci/build_dist.py dist --require-page"
     assert "upload-artifact" in build
     assert "upload-artifact" not in test + publish
     assert "make test-floors BUILT=1" in test
@@ -57,6 +59,24 @@ def test_a_distribution_is_built_from_locked_files(tmp_path: Path) -> None:
     assert "small/__init__.py" in zipfile.ZipFile(wheel).namelist()
     with tarfile.open(source) as archive:
         assert "small-1.0/pyproject.toml" in archive.getnames()
+
+
+@pytest.mark.slow
+def test_a_release_has_the_page(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="failmodes/analysis/site"):
+        script("build_dist").build(tmp_path / "dist", small_project(tmp_path / "project"), requires_page=True)
+    assert not list((tmp_path / "dist").glob("*.whl"))
+
+
+def test_the_packages_of_the_page_are_locked_with_hashes_and_no_address() -> None:
+    folder = ROOT / "failmodes/analysis/site"
+    packages = json.loads((folder / "package-lock.json").read_text())["packages"]
+    needed = json.loads((folder / "package.json").read_text())
+    assert all(package["integrity"].startswith("sha512-") for name, package in packages.items() if name)
+    assert not any("resolved" in package for package in packages.values())
+    exact = needed["dependencies"] | needed["devDependencies"]
+    assert all(re.fullmatch(r"[\d.]+(-[\w.]+)?", version) for version in exact.values())
+    assert packages[""]["dependencies"] == needed["dependencies"]
 
 
 @pytest.mark.slow

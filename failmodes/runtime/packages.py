@@ -21,7 +21,7 @@ EXTRAS: dict[str, dict[str, str]] = {
         "safetensors": "safetensors",
         "tomli_w": "tomli-w",
     },
-    "explore": {"marimo": "marimo", "starlette": "starlette", "uvicorn": "uvicorn"},
+    "explore": {"starlette": "Starlette", "uvicorn": "Uvicorn"},
     "remote": {"fsspec": "fsspec", "upath": "universal-pathlib"},
     "ray": {"ray": "Ray"},
     "timm": {"timm": "timm"},

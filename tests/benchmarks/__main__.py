@@ -14,7 +14,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as every command
 from bootstrap import measure_bootstrap  # noqa: E402
 from busy_machine import measure_busy_machine  # noqa: E402
 from corruptions import measure_corruptions  # noqa: E402
-from explorer_clicks import measure_explorer  # noqa: E402
+from explorer_queries import measure_explorer  # noqa: E402
 from measure import Skipped  # noqa: E402
 from models import measure_evaluations, measure_models  # noqa: E402
 from rich.console import Console  # noqa: E402

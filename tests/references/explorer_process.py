@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from installed_script import SCRIPT
 
-ADDRESS = re.compile(r"http://\S+\?access_token=\S+")
+ADDRESS = re.compile(r"http://\S+\?token=\S+")
 
 
 class Explorer(NamedTuple):
-    """The process, and the address that it says: host and port, and with the token."""
+    """The process, and the address that it prints: host and port, and with the token."""
 
     process: subprocess.Popen[str]
     address: str

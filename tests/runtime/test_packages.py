@@ -73,7 +73,7 @@ NEEDS = {
         "s3://bucket/study needs fsspec, universal-pathlib",
         "remote",
     ),
-    "explore": (["explore", "w.duckdb"], "`failmodes explore` needs marimo, starlette, uvicorn", "explore"),
+    "explore": (["explore", "w.duckdb"], "`failmodes explore` needs Starlette, Uvicorn", "explore"),
 }
 
 

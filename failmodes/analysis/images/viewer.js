@@ -1,5 +1,5 @@
 "use strict";
-// The viewer of images over severities, in the <dialog> of viewer.html, shared by the report and the explorer.
+// The viewer of images over severities, in the <dialog> of viewer.html, shared by the report and the page of explore and site.
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const made = (name, properties = {}) => Object.assign(document.createElement(name), properties);
 

@@ -11,7 +11,7 @@ import duckdb
 import vl_convert
 from markupsafe import Markup
 
-from failmodes.analysis.charts.style.theme import DARK, DARK_COLORS, LIGHT, color_variables, size_variables, vega_config
+from failmodes.analysis.charts.style.theme import DARK, DARK_COLORS, LIGHT, page_variables, vega_config
 from failmodes.analysis.evaluations.selection import Selection, corruption_labels, has_clean, select
 from failmodes.analysis.evaluations.trained_models import trained_models
 from failmodes.analysis.images.strips import viewer
@@ -178,7 +178,7 @@ def render(
     return environment().get_template("template.html.j2").render(
         title=parts[0].title if len(parts) == 1 else title,
         parts=parts,
-        style=Markup(size_variables() + color_variables() + viewer("css") + _packaged("report.css")),
+        style=Markup(page_variables() + viewer("css") + _packaged("report.css")),
         script=Markup(viewer("js") + _packaged("report.js")),
         viewer=Markup(viewer("html")),
         themes={"light": vega_config(LIGHT), "dark": vega_config(DARK), "dark_colors": DARK_COLORS},

@@ -45,7 +45,9 @@ def study_facts(con: duckdb.DuckDBPyConnection, selections: Sequence[Selection],
         "select corruption, corruption_label, corruption_group from corruptions order by corruption_order, corruption"
     ).fetchall()
     classes: dict[str, list[str]] = {}
-    for dataset_id, name in con.execute("select dataset_id, class_name from classes order by all").fetchall():
+    for dataset_id, name in con.execute(
+        "select dataset_id, class_name from classes order by dataset_id, class_index"
+    ).fetchall():
         classes.setdefault(dataset_id, []).append(name)
     columns = con.execute("select column_name, column_type from (describe images)").fetchall()
     return {

