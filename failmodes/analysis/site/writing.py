@@ -4,6 +4,7 @@ What needs Python is computed in advance: strips of misclassified images, and co
 """
 
 import json
+import re
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -31,6 +32,7 @@ from failmodes.warehouse.metrics.metric import Metric
 MAX_BYTES = 500_000_000
 MAX_PAIRS = 15  # all pairs of six models; of more, each with the baseline
 MAX_IMAGES = 5_000
+NAME = re.compile(r"[\w-][\w .()+-]{0,99}")
 STUDY = "study.json"
 FORMAT = "failmodes site 1"  # in STUDY, by which an earlier site is known
 
@@ -192,7 +194,7 @@ def _strips(
 ) -> Iterator[tuple[str, str, int]]:
     """Write strips of misclassified images: of each model and corruption the exemplars and the most confident first."""
     labels = {key: label for selection in selections for key, label in selection.labels.items()}
-    failures = [row for row in con.execute(_FAILURES, [most]).fetchall() if row[0] in labels]
+    failures = [row for row in con.execute(_FAILURES, [most]).fetchall() if row[0] in labels and _are_names(*row[:2])]
     unavailable: dict[str, str] = {}
     for evaluation_id, corruption, image_id in counted("images", failures):
         if evaluation_id in unavailable:
@@ -220,7 +222,7 @@ def _comparisons(
             baselines = [e.evaluation_id for e in selection.evaluations if e.facts["is_baseline"]] or selection.ids[:1]
             every = [(baselines[0], key) for key in selection.ids if key not in baselines]
             missing[f"Comparisons are stored with {selection.labels[baselines[0]]} as baseline only."] = None
-        pairs += every
+        pairs += [pair for pair in every if _are_names(*pair)]
     for a, b in counted("comparisons", pairs):
         try:
             compared = comparison_answer(warehouse, a, b)
@@ -229,6 +231,11 @@ def _comparisons(
             continue
         _write_json(folder / "compare" / f"{a}.{b}.json", compared)
         yield a, b
+
+
+def _are_names(*texts: str) -> bool:
+    """Whether texts of the warehouse, which is untrusted, can be names of files."""
+    return all(NAME.fullmatch(text) for text in texts)
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -264,6 +264,7 @@ def test_errors_of_files_are_only_in_the_terminal(
     assert "cannot read" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_page_opened_after_a_load_shows_the_new_file(own_warehouse: Path, plain_bundle: Path) -> None:
     client = Client(Page(ServedWarehouse(own_warehouse, lambda: None, "w"), plain_bundle, TOKEN))
     count = "select count(*) from models"

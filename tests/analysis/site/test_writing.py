@@ -88,6 +88,7 @@ def test_parts_are_left_out_and_named(write: Write, explored: Path, tmp_path: Pa
     assert all(part in missing for part in ("attention", "logits", "thumbnails"))
 
 
+@pytest.mark.slow
 def test_only_the_chosen_models_are_in_it(write: Write, tmp_path: Path) -> None:
     write(tmp_path / "site", models=["Alpha"])
     copy = tmp_path / "site" / "warehouse.duckdb"
@@ -160,6 +161,7 @@ def test_a_site_that_is_too_large_is_refused_with_sizes(
     assert not (tmp_path / "site").exists()
 
 
+@pytest.mark.slow
 def test_without_clean_images_it_says_so_once(write: Write, own_warehouse: Path, tmp_path: Path) -> None:
     with duckdb.connect(str(own_warehouse)) as con:
         con.execute("delete from thumbnails")
@@ -168,6 +170,22 @@ def test_without_clean_images_it_says_so_once(write: Write, own_warehouse: Path,
     (line,) = made.missing
     assert "Alpha" in line
     assert "clean" in line
+
+
+@pytest.mark.slow
+def test_no_name_of_a_warehouse_leads_out_of_the_folder(write: Write, own_warehouse: Path, tmp_path: Path) -> None:
+    with duckdb.connect(str(own_warehouse)) as con:
+        tables = con.execute(
+            "select table_name from information_schema.columns where column_name = 'corruption' and table_name in "
+            "(select table_name from duckdb_tables())"
+        ).fetchall()
+        for (table,) in tables:
+            con.execute(f"update {table} set corruption = '../../out' where corruption = 'fog'")
+    made = write(tmp_path / "deep" / "site", own_warehouse, images=50)
+    assert {corruption for _, corruption, _ in study_of(tmp_path / "deep" / "site")["strips"]} == {"contrast"}
+    assert made.strip_count
+    assert {path.name for path in tmp_path.iterdir()} == {"deep", "warehouse.duckdb"}
+    assert {path.name for path in (tmp_path / "deep").iterdir()} == {"site"}
 
 
 @pytest.mark.slow
