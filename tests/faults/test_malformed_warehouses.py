@@ -22,6 +22,7 @@ COMMANDS = (
     ("images", "--filter", "true", "-o", "images.html"),
     ("report",),
     ("export", "--evaluation", "Alpha", "exported.duckdb"),
+    ("site", "--to", "site", "--images", "2"),
     ("load", "results", "--into", "warehouse.duckdb"),
 )
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
@@ -87,9 +88,11 @@ def test_no_command_tells_what_another_file_holds(sound_warehouse: Path, synthet
         assert trial.code in (0, 1, 2), trial
         assert trial.code == 0 or trial.stderr.splitlines()[-1].startswith("failmodes: "), trial
         assert not half_written(folder)
-    for made in folder.glob("*.*"):
-        if made.suffix in (".html", ".svg"):
+    for made in (*folder.glob("*.*"), *folder.glob("site/**/*.json")):
+        if made.suffix in (".html", ".svg", ".json"):
             assert CANARY not in made.read_text()
+    if (copied := folder / "site" / "warehouse.duckdb").exists():
+        assert CANARY.encode() not in copied.read_bytes()
 
 
 def test_a_damaged_file_is_reported_as_such(sound_warehouse: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from fault_trials import attempt, check_refusal
 from warehouse_files import SECRET, change_file
 
 import failmodes
+from failmodes.analysis.site.serving import ServedWarehouse
 from failmodes.runtime.errors import FailmodesError, QueryError
 
 CANARY = f"{SECRET}: canary"
@@ -125,6 +126,19 @@ def test_what_tells_of_the_connection_tells_no_more(cage: Cage, sql: str) -> Non
             said = str(error)
     cage.check(said)
     assert os.environ.get("PATH", "no path") not in said
+
+
+@pytest.fixture(scope="module")
+def explorer(cage: Cage) -> ServedWarehouse:
+    return ServedWarehouse(cage.folder / "warehouse.duckdb", lambda: None, "w")
+
+
+@pytest.mark.parametrize("sql", REFUSED.values(), ids=REFUSED)
+def test_the_explorer_refuses_it_too(cage: Cage, explorer: ServedWarehouse, sql: str) -> None:
+    for asked in ({}, {"box": True}, {"type": "parquet"}):
+        with pytest.raises(QueryError) as caught:
+            explorer.query({"sql": cage.given(sql)} | asked)
+        cage.check(str(caught.value))
 
 
 @pytest.mark.parametrize("kind", THROUGH_THE_COMMAND)

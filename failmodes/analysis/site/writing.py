@@ -126,11 +126,9 @@ def write_site(
     check_folder(folder, warehouse)
     with open_warehouse(warehouse) as con:
         opened_selections(con)
-        kept = [key for selection in select(con, models=models) for key in selection.ids]
-        every = [key for (key,) in con.execute("select evaluation_id from evaluations").fetchall()]
-        _check_size(con, kept, without)
+        removed = _others(con, models) if models else []
+        _check_size(con, removed, without)
     bundle = bundled_page()
-    removed = [key for key in every if key not in kept]
     with atomic_folder(folder) as made:
         copy = made / WAREHOUSE_FILE
         copy_warehouse(warehouse, copy, removed=removed, without=without, derivation=DERIVATION, metrics=metrics)
@@ -138,7 +136,7 @@ def write_site(
             if file.name != STAMP:
                 shutil.copyfile(file, made / file.name)
         (made / "theme.css").write_text(page_variables(), "utf-8")
-        missing: dict[str, None] = dict.fromkeys(_left_out(models, without, len(removed)))
+        missing: dict[str, None] = dict.fromkeys(_left_out(without, len(removed)))
         with open_warehouse(copy) as con:
             selections = opened_selections(con)
             strips = list(_strips(con, selections, open_study, images, made, missing))
@@ -158,11 +156,18 @@ def write_site(
     return Site(size, len(strips), len(pairs), list(missing))
 
 
-def _check_size(con: duckdb.DuckDBPyConnection, kept: Collection[str], without: Collection[str]) -> None:
+def _others(con: duckdb.DuckDBPyConnection, models: Sequence[str]) -> list[str]:
+    """Evaluations of other models than the named ones; natural shifts of a named one stay."""
+    kept = {e.facts["model_id"] for selection in select(con, models=models) for e in selection.evaluations}
+    query = "select evaluation_id from evaluations where model_id <> all($1) order by evaluation_id"
+    return [key for (key,) in con.execute(query, [list(kept)]).fetchall()]
+
+
+def _check_size(con: duckdb.DuckDBPyConnection, removed: Collection[str], without: Collection[str]) -> None:
     """Refuse a warehouse that is too large before it is copied: a copy takes as much as its rows do now."""
     (share,) = con.execute(
-        "select count_if(evaluation_id = any($1)) / count(*) from shards where table_name = 'prediction_facts'",
-        [list(kept)],
+        "select count_if(evaluation_id <> all($1)) / count(*) from shards where table_name = 'prediction_facts'",
+        [list(removed)],
     ).fetchall()[0]
     sizes = {name: round(share * size) for name, size in table_sizes(con, without).items()}
     if (size := sum(sizes.values())) > MAX_BYTES:
@@ -177,9 +182,9 @@ def _too_large(size: int, sizes: dict[str, int]) -> str:
     )
 
 
-def _left_out(models: Sequence[str], without: Collection[str], removed_count: int) -> Iterator[str]:
+def _left_out(without: Collection[str], removed_count: int) -> Iterator[str]:
     if removed_count:
-        yield f"Only chosen models are shown; {format_count(removed_count, 'evaluation')} of the study not."
+        yield f"This site shows chosen models only: {format_count(removed_count, 'evaluation')} of others are left out."
     for part in sorted(without):
         yield f"This site was written without {part}; metrics computed from it are shown."
 
