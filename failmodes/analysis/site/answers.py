@@ -146,11 +146,12 @@ def narrowed(selections: Iterable[Selection], evaluation_id: str, corruption: st
     raise StudyError(f"no evaluation {shown(evaluation_id)} under {shown(corruption)}")
 
 
-def comparison_answer(path: Path, a: str, b: str) -> Answer:
+def comparison_answer(path: Path, selections: Iterable[Selection], a: str, b: str) -> Answer:
     """A comparison of two evaluations, as `failmodes compare` prints it; differences are candidate − baseline.
 
     Args:
         path: the warehouse.
+        selections: the groups of its evaluations.
         a: evaluation of the baseline.
         b: evaluation of the candidate.
 
@@ -161,6 +162,9 @@ def comparison_answer(path: Path, a: str, b: str) -> Answer:
         StudyError: there is no such evaluation, or they share no cell.
         WarehouseError: the warehouse cannot be read.
     """
+    known = {key for selection in selections for key in selection.ids if key.isalnum()}
+    if not {a, b} <= known:  # another name could be that of another file
+        raise StudyError("expected the IDs of two evaluations of this warehouse")
     document = ComparisonResult(compare_named(a, b, path)).document
     return {"title": document.title, "blocks": [block for made in document.blocks for block in _blocks(made)]}
 

@@ -32,6 +32,7 @@ from failmodes.runtime.process import leave_threads, limit_command, query_memory
 from failmodes.runtime.terminal import note, say
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
@@ -79,11 +80,14 @@ class ServedWarehouse:
         from failmodes.analysis.site.answers import opened_selections
         from failmodes.warehouse.database.connection import open_warehouse
 
+        version = self._file_version()
         held = ExitStack()
-        self.con = held.enter_context(open_warehouse(self.path))
-        self._version = self._file_version()
-        self.selections: list[Selection] = opened_selections(self.con)
-        self._held = held  # the former connection closes with its last query
+        con = held.enter_context(open_warehouse(self.path))
+        selections = opened_selections(con)
+        # All at once: another request may be reading. The former connection closes with its last query
+        self._held, self._version = held, version
+        self.con: DuckDBPyConnection = con
+        self.selections: list[Selection] = selections
 
     def _file_version(self) -> tuple[int, int]:
         status = os.stat(self.path)
@@ -146,11 +150,7 @@ class ServedWarehouse:
         """
         from failmodes.analysis.site.answers import comparison_answer
 
-        known = {key for selection in self.selections for key in selection.ids}
-        a, b = asked.get("a", ""), asked.get("b", "")
-        if not {a, b} <= known:  # a name could be that of another file
-            raise StudyError("expected the IDs of two evaluations of this warehouse")
-        return _json(comparison_answer(self.path, a, b))
+        return _json(comparison_answer(self.path, self.selections, asked.get("a", ""), asked.get("b", "")))
 
     def public(self, error: FailmodesError) -> str:
         """The message of an error without the folder of the warehouse."""

@@ -6,7 +6,7 @@ What needs Python is computed in advance: strips of misclassified images, and co
 import json
 import re
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from itertools import combinations, islice
 from pathlib import Path
@@ -199,7 +199,9 @@ def _strips(
 ) -> Iterator[tuple[str, str, int]]:
     """Write strips of misclassified images: of each model and corruption the exemplars and the most confident first."""
     labels = {key: label for selection in selections for key, label in selection.labels.items()}
-    failures = [row for row in con.execute(_FAILURES, [most]).fetchall() if row[0] in labels and _are_names(*row[:2])]
+    failures = [
+        row for row in con.execute(_FAILURES, [most]).fetchall() if row[0] in labels and _can_be_files(*row[:2])
+    ]
     unavailable: dict[str, str] = {}
     for evaluation_id, corruption, image_id in counted("images", failures):
         if evaluation_id in unavailable:
@@ -217,7 +219,7 @@ def _strips(
 
 
 def _comparisons(
-    warehouse: Path, selections: Iterable[Selection], folder: Path, missing: dict[str, None]
+    warehouse: Path, selections: Sequence[Selection], folder: Path, missing: dict[str, None]
 ) -> Iterator[tuple[str, str]]:
     """Write comparisons of models: of all pairs of a group, or of many models those with the baseline."""
     pairs: list[tuple[str, str]] = []
@@ -227,10 +229,10 @@ def _comparisons(
             baselines = [e.evaluation_id for e in selection.evaluations if e.facts["is_baseline"]] or selection.ids[:1]
             every = [(baselines[0], key) for key in selection.ids if key not in baselines]
             missing[f"Comparisons are stored with {selection.labels[baselines[0]]} as baseline only."] = None
-        pairs += [pair for pair in every if _are_names(*pair)]
+        pairs += every
     for a, b in counted("comparisons", pairs):
         try:
-            compared = comparison_answer(warehouse, a, b)
+            compared = comparison_answer(warehouse, selections, a, b)
         except FailmodesError as error:
             missing[f"Some models are not compared: {error}."] = None
             continue
@@ -238,9 +240,9 @@ def _comparisons(
         yield a, b
 
 
-def _are_names(*texts: str) -> bool:
-    """Whether texts of the warehouse, which is untrusted, can be names of files."""
-    return all(NAME.fullmatch(text) for text in texts)
+def _can_be_files(*names: str) -> bool:
+    """Whether names in the warehouse, which is untrusted, can be names of files."""
+    return all(NAME.fullmatch(name) for name in names)
 
 
 def _write_json(path: Path, content: Any) -> None:
