@@ -500,8 +500,8 @@ def site(
 ) -> None:  # fmt: skip
     """Write a study as a website of static files: every prediction queryable in the browser, no server, no Python.
 
-    The folder holds the page, DuckDB-WASM and a read-only copy of the warehouse, and requests nothing else. Above 500
-    MB nothing is written.
+    The folder holds the page, DuckDB-WASM and a read-only copy of the warehouse, and requests nothing else. If it would
+    exceed 500 MB, the sizes of its tables are printed instead.
     """
     limit_command(timeout)
     from failmodes.analysis.site.writing import write_site

@@ -184,9 +184,9 @@ def _too_large(size: int, sizes: dict[str, int]) -> str:
 
 def _left_out(without: Collection[str], removed_count: int) -> Iterator[str]:
     if removed_count:
-        yield f"This site shows chosen models only: {format_count(removed_count, 'evaluation')} of others are left out."
-    for part in sorted(without):
-        yield f"This site was written without {part}; metrics computed from it are shown."
+        yield f"This site shows chosen models only; left out: {format_count(removed_count, 'evaluation')}."
+    if without:
+        yield f"This site was written without {join_names(sorted(without))}; metrics computed from that are shown."
 
 
 def _strips(

@@ -6,6 +6,7 @@ from pathlib import Path
 import duckdb
 
 from failmodes.sql import sql_literal
+from failmodes.warehouse.database.checks import update_checks
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.export import SMALL_BLOCK_BYTES
 from failmodes.warehouse.database.removal import IDENTITIES, delete_evaluations
@@ -21,6 +22,13 @@ PARTS: dict[str, Mapping[str, Collection[str]]] = {
     "logits": {PREDICTION_FACTS.name: ("logits", "logit_classes", "scaled_log_sum_exp")},
     "thumbnails": {THUMBNAILS.name: ()},
 }
+_FORGET_ATTENTION = """
+delete from shards where table_name = 'attention';
+update evaluations set
+    attention_note = if(attention_method = 'none', attention_note, 'left out of this file'),
+    attention_method = 'none',
+    attention_layer = null
+"""
 LARGE_ROWS = 100_000  # of a fact table, which fill the larger blocks; below, most blocks would be empty
 
 
@@ -68,10 +76,12 @@ def copy_warehouse(
     with staged_database(target, source=warehouse, narrowed=narrowed, block_bytes=blocks) as con:
         write_info(con)
         if "attention" in without:
-            con.execute("delete from shards where table_name = 'attention'")
+            con.execute(_FORGET_ATTENTION)
         if removed:
             delete_evaluations(con, removed)
             derivation.store(con, metrics)
+        if removed or without:
+            update_checks(con)
 
 
 def table_sizes(con: duckdb.DuckDBPyConnection, without: Collection[str] = ()) -> dict[str, int]:

@@ -16,6 +16,7 @@ from failmodes.analysis.site.bundling import bundled_page
 from failmodes.analysis.site.writing import Site, write_site
 from failmodes.runtime.errors import FailmodesError, StorageError, StudyError
 from failmodes.warehouse.database.query import run_query
+from failmodes.warehouse.database.status import warehouse_status
 
 Write = Callable[..., Site]
 
@@ -84,6 +85,7 @@ def test_parts_are_left_out_and_named(write: Write, explored: Path, tmp_path: Pa
     )
     assert run_query(copy, counts).row(0)[:4] == (0, 0, 0, 0)
     assert run_query(copy, counts).row(0)[4] == run_query(explored, counts).row(0)[4]
+    assert all(check.passed for check in warehouse_status(copy).checks)
     missing = " ".join(study_of(tmp_path / "site")["missing"])
     assert all(part in missing for part in ("attention", "logits", "thumbnails"))
 
