@@ -48,7 +48,7 @@ faults: $(INSTALLED)
 # source distribution: collecting all of them imports every module. Last, the warehouse between that DuckDB, Harlequin and
 # the newest DuckDB. BUILT=1 takes the dist/ that is there, as a release does
 AT_FLOORS := tests/runtime tests/sql tests/warehouse tests/test_*.py tests/end_to_end/test_analyst.py \
-	$(addprefix tests/analysis/, charts commands evaluations publishing report results test_*.py images/test_sample_images.py)
+	$(addprefix tests/analysis/, charts commands evaluations publishing report results site test_*.py images/test_sample_images.py)
 
 test-floors: $(if $(BUILT),,dist check-dist) demo
 	rm -rf $(FLOORS) build
