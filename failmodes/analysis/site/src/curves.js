@@ -123,6 +123,7 @@ export function clickable(tag, data, take) {
     const group = next(index, scales, values, dimensions, context);
     [...(group?.querySelectorAll(tag) ?? [])].forEach((mark, i) => {
       mark.classList.add("target");
+      if (mark.hasAttribute("aria-label")) mark.setAttribute("role", "img");
       mark.addEventListener("click", (event) => take(data[index[i]], event));
     });
     return group;

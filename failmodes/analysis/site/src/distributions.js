@@ -1,7 +1,7 @@
 // Linked histograms of confidence, margin, distortion, attention drift and one metadata column; a brush selects a range.
 import * as vg from "@uwdata/vgplot";
 import { clauseInterval } from "@uwdata/mosaic-core";
-import { filter, onChange, registerBrush, selection } from "./selection.js";
+import { filter, onChange, registerBrush, selection, setFilter } from "./selection.js";
 import { h } from "./dom.js";
 import { figureButtons } from "./downloads.js";
 
@@ -38,19 +38,25 @@ export function histogram(page, { name, title, hint, domain }, width, heading = 
     vg.width(width), vg.height(HEIGHT), vg.marginLeft(34), vg.marginRight(8), vg.marginTop(4), vg.marginBottom(18),
   );
   const interactor = plot.value.interactors[0];
-  const move = (range) => {
+  const exact = (range) => { // pre-aggregated tables know ranges to a pixel, which is enough while a brush moves
     interactor.value = range;
-    const scale = interactor.scale ?? { type: "linear", domain, range: [34, width - 8] };
-    selection.update({ ...clauseInterval(name, range, { source: interactor, clients: plot.value.markSet, scale }) });
-    plot.value.update();
+    page.mosaic.preaggregator.clear();
+    const { meta, ...clause } = clauseInterval(name, range, { source: interactor, clients: plot.value.markSet });
+    selection.update(clause);
   };
-  registerBrush(name, interactor, move);
+  registerBrush(name, interactor, (range) => { exact(range); plot.value.update(); });
+  let isHeld = false;
+  plot.addEventListener("pointerdown", () => { isHeld = true; }, true);
+  addEventListener("pointerup", () => setTimeout(() => {
+    if (isHeld && interactor.value) exact(interactor.value);
+    isHeld = false;
+  }));
 
   const field = (end, label) => {
     const input = h("input", { type: "number", step: "any", "aria-label": `${title}: ${label}` });
     input.addEventListener("change", () => {
       const range = [low.value === "" ? domain[0] : Number(low.value), high.value === "" ? domain[1] : Number(high.value)];
-      move(low.value === "" && high.value === "" ? undefined : range.sort((a, b) => a - b));
+      setFilter(name, low.value === "" && high.value === "" ? undefined : range.sort((a, b) => a - b));
     });
     return input;
   };

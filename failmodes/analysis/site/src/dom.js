@@ -19,7 +19,7 @@ export function h(name, properties = {}, ...children) {
 
 let made = 0;
 
-/** A labelled <select>, the last child; options are [value, text]. */
+/** A labeled <select>, the last child; options are [value, text]. */
 export function choice(label, options, value, onChoose, properties = {}) {
   const id = `choice-${++made}`;
   const select = h("select", { id, ...properties }, ...options.map(([key, text]) => h("option", { value: key }, text)));

@@ -104,12 +104,12 @@ async function sheet(list) {
   return { copy, width, height };
 }
 
-/** Buttons that save the rows of a statement. */
-export function tableButtons(page, name, statement) {
+/** Buttons that save the rows of a statement; `box` marks one of a user. */
+export function tableButtons(page, name, statement, box = false) {
   return buttons(name, {
-    CSV: async () => save(csv(await page.run(statement())), "text/csv", `${name}.csv`),
-    Parquet: async () => save(await page.save(statement()), "application/vnd.apache.parquet", `${name}.parquet`),
-  }, page);
+    CSV: async () => save(csv(await page.run(statement(), box)), "text/csv", `${name}.csv`),
+    Parquet: async () => save(await page.save(statement(), box), "application/vnd.apache.parquet", `${name}.parquet`),
+  });
 }
 
 function buttons(name, make) {

@@ -5,7 +5,7 @@ import { named, quoted } from "./connection.js";
 import { viewer } from "../../images/viewer.js";
 import dialogText from "../../images/viewer.html";
 
-const MOST = 24;
+const PAGE = 24; // shown at first, and more at each click
 const WAIT_MS = 250; // after the last change, when no brush is held
 
 /** The condition of the selection on `rows`, for queries of the page. */
@@ -25,22 +25,26 @@ export function imagesPanel(page) {
   const strips = new Map();
   const exists = page.study.strips && new Set(page.study.strips.map((key) => key.join("\n")));
   let cards = [];
+  const cardOfElement = new WeakMap();
   let timer = 0;
   let asked = 0;
+  let most = PAGE;
+  const more = h("button", { type: "button", hidden: true, onclick: () => { most += PAGE; show(); } }, "Show more");
 
   async function show() {
     const request = ++asked;
     const columns = `evaluation_id, corruption, severity, image_id, label_name, predicted_name, correct, confidence${
       page.baseline ? ", baseline_predicted, baseline_correct, baseline_confidence" : ""}`;
-    const rows = await page.attempt(() => page.run(`select ${columns} from rows ${selected()} ${ORDER} limit ${MOST}`));
+    const rows = await page.attempt(() => page.run(`select ${columns} from rows ${selected()} ${ORDER} limit ${most}`));
     if (request !== asked || !rows) return;
     const thumbnails = await thumbnailsOf(page, rows);
     if (request !== asked) return;
-    for (const card of cards) card.frame?.replaceChildren();
     cards = rows.map((row) => cardOf(row, thumbnails.get(row.image_id)));
     list.replaceChildren(...cards.map((card) => h("li", {}, card.element)));
     note.textContent = rows.length ? `The first ${rows.length}, most confident incorrect predictions on top; click one to open it.`
       : "No prediction matches the selection: relax a filter.";
+    more.hidden = rows.length < most;
+    list.ariaBusy = "false";
     await Promise.all(cards.map(paintFrame));
     const wanted = cards.find(({ row }) => row.image_id === page.choices.image);
     if (wanted && !dialog.open) openCard(wanted);
@@ -60,6 +64,7 @@ export function imagesPanel(page) {
         ? h("span", {}, `${page.label(page.baseline)}: ${said(row.baseline_predicted, row.baseline_correct, row.baseline_confidence)}`) : null,
       h("span", { className: "muted" }, `${condition}; ${page.label(row.evaluation_id)}; image ${row.image_id}`));
     const card = { row, element, picture, clean, thumbnail };
+    cardOfElement.set(element, card);
     element.addEventListener("click", () => openCard(card));
     return card;
   }
@@ -109,7 +114,7 @@ export function imagesPanel(page) {
 
   /** The element that the viewer reads: the strip, or the clean image alone with the predictions along severity. */
   async function loaded(element) {
-    const card = cards.find((each) => each.element === element);
+    const card = cardOfElement.get(element);
     page.choose("image", card.row.image_id);
     const strip = (await stripOf(card.row)) ?? (await cleanStrip(page, card));
     const data = { size: strip.size, frames: strip.frames, maps: strip.maps, map_size: strip.map_size };
@@ -120,10 +125,10 @@ export function imagesPanel(page) {
 
   dialog.addEventListener("close", () => page.choose("image", undefined));
   let isDragging = false;
-  const later = () => { clearTimeout(timer); if (!isDragging) timer = setTimeout(show, WAIT_MS); };
+  const later = () => { most = PAGE; list.ariaBusy = "true"; clearTimeout(timer); if (!isDragging) timer = setTimeout(show, WAIT_MS); };
   addEventListener("pointerdown", () => { isDragging = true; }, true);
   addEventListener("pointerup", () => { if (isDragging) { isDragging = false; later(); } }, true);
-  const element = h("div", {}, note, list);
+  const element = h("div", {}, note, list, more);
   return { element, follow() { selection.addEventListener("value", later); show(); }, show, figure: list };
 }
 

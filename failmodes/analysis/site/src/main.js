@@ -38,10 +38,11 @@ async function opened() {
   const study = await response.json();
   const { group: asked, ...choices } = fromAddress();
   const group = study.groups.find(({ ids }) => ids[0] === asked) ?? study.groups[0];
-  const database = await connect(study);
+  const page = { complain: () => {} };
+  const database = await connect(study, (message) => page.complain(message));
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const ids = Object.keys(group.labels);
-  const page = {
+  return Object.assign(page, {
     ...database, study, group, choices, problem,
     baseline: ids.includes(choices.baseline) ? choices.baseline : null,
     classes: [...new Set(study.classes?.[group.dataset_id] ?? [])],
@@ -54,8 +55,7 @@ async function opened() {
     async attempt(run) {
       try { return await run(); } catch (error) { page.complain(problem(error)); return null; }
     },
-  };
-  return page;
+  });
 }
 
 const PAGE_KEYS = ["image", "sql", "a", "b", "measure"];
@@ -112,7 +112,7 @@ async function shown(page) {
   summary.follow(measures);
   for (const { follow } of Object.values(panels)) follow();
   distributionPanels(page, distributions, measures);
-  onChange(() => keepAddress(page));
+  onChange(() => { keepAddress(page); page.complain(""); });
   main.dataset.ready = "all";
 }
 
@@ -198,17 +198,20 @@ function menusOf(page) {
   const classes = page.classes.map((name) => [name, name]);
   const severity = one("severity", "Severity", [], Number);
   const typed = h("input", { type: "text", placeholder: "confidence > 0.9 and rmse < 0.1" });
+  const image = h("input", { type: "number", min: 0, step: 1, "aria-label": "Image number" });
+  image.addEventListener("change", () => setFilter("image_id", image.value === "" ? undefined : [Number(image.value)]));
+  onChange((key) => { if (key === "image_id") image.value = filter("image_id")?.[0] ?? ""; });
   const form = h("form", { className: "field wide" }, h("label", {}, h("span", {}, "Condition in SQL"), typed));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    page.complain("");
     page.attempt(() => setCondition(page, typed.value));
   });
   onChange((key) => { if (key === "condition") typed.value = filter("condition")?.text ?? ""; });
   const element = h("div", { className: "fields", role: "group", "aria-label": "Selection" }, models(page),
     one("corruption", "Corruption", [...corruptions, ["none", "Clean images"]]), severity,
     one("label_name", "True class", classes), one("predicted_name", "Predicted class", classes),
-    one("correct", "Prediction", [["true", "correct"], ["false", "incorrect"]], (value) => value === "true"), form);
+    one("correct", "Prediction", [["true", "correct"], ["false", "incorrect"]], (value) => value === "true"),
+    h("label", { className: "field" }, h("span", {}, "Image"), image), form);
   async function ready() {
     const rows = await page.run("select distinct severity from rows order by severity");
     severity.lastChild.append(...rows.map(({ severity: value }) => h("option", { value }, severityName(value))));
@@ -247,6 +250,7 @@ function chips(page) {
     outcome: (value) => `${page.label(value.model)} ${value.correct ? "correct" : "incorrect"}, ${page.label(page.baseline)} ${
       value.baselineCorrect ? "correct" : "incorrect"}`,
     condition: (value) => value.text,
+    image_id: ([id]) => `image ${id}`,
   };
   const name = (key, value) => words[key]?.(value) ?? (typeof value[0] === "number"
     ? `${key.replaceAll("_", " ")} ${value.map((end) => Number(end.toPrecision(3))).join(" – ")}` : `${key}: ${value.join(", ")}`);
@@ -319,4 +323,8 @@ function distributionPanels(page, place, measures) {
   }
 }
 
+// Plot labels groups of marks, which need a role for that
+new MutationObserver(() => {
+  for (const group of main.querySelectorAll("svg g[aria-label]:not([role])")) group.setAttribute("role", "group");
+}).observe(main, { childList: true, subtree: true });
 start();

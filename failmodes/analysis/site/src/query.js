@@ -9,7 +9,7 @@ export function queryPanel(page) {
   const text = h("textarea", { rows: 7, spellcheck: false, "aria-label": "Statement", value: page.choices.sql ?? FIRST });
   const result = h("div", { role: "status" });
   let statement = "";
-  const files = tableButtons({ ...page, run: (sql) => page.run(sql, true) }, "query result", () => statement);
+  const files = tableButtons(page, "query result", () => statement, true);
   files.hidden = true;
   async function run() {
     statement = text.value.trim().replace(/;\s*$/, "");

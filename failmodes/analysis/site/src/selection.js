@@ -11,8 +11,7 @@ const values = new Map();
 const sources = new Map();
 const brushes = new Map(); // interval filters drawn by vgplot, by column
 const listeners = new Set();
-const POINTS = ["evaluation_id", "corruption", "severity", "label_name", "predicted_name", "correct"];
-const NUMBERS = new Set(["severity"]);
+const POINTS = ["evaluation_id", "corruption", "severity", "label_name", "predicted_name", "correct", "image_id"];
 
 /** The source of a filter's clauses; `clients` are the panels that ignore it. */
 export function sourceOf(key) {
@@ -69,7 +68,10 @@ export function registerBrush(key, interactor, move) {
 }
 
 export function clearAll() {
-  for (const key of [...values.keys()]) setFilter(key, undefined);
+  const keys = [...values.keys()];
+  values.clear();
+  selection.reset();
+  for (const key of keys) for (const listener of listeners) listener(key);
 }
 
 // --- in the address ---------------------------------------------------------------------------------------------
@@ -98,14 +100,13 @@ export function toAddress(choices) {
 
 // --- as a condition ---------------------------------------------------------------------------------------------
 
-const literal = (key, value) =>
-  typeof value === "string" && !NUMBERS.has(key) ? quoted(value) : String(Number.isFinite(value) ? value : value ?? null);
+const literal = (value) => (typeof value === "string" ? quoted(value) : String(Number(value)));
 const KEY = "(evaluation_id, corruption, severity, image_id)";
 
 function equals(key, list) {
   const known = list.filter((each) => each !== null);
-  const parts = known.length === 1 ? [`${key} = ${literal(key, known[0])}`]
-    : known.length ? [`${key} in (${known.map((each) => literal(key, each)).join(", ")})`] : [];
+  const parts = known.length === 1 ? [`${key} = ${literal(known[0])}`]
+    : known.length ? [`${key} in (${known.map((each) => literal(each)).join(", ")})`] : [];
   if (known.length < list.length) parts.push(key === "predicted_name" ? "not finite" : `${key} is null`);
   return parts.length > 1 ? `(${parts.join(" or ")})` : parts[0];
 }
