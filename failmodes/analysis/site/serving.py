@@ -90,6 +90,8 @@ class ServedWarehouse:
         self.selections: list[Selection] = selections
 
     def _file_version(self) -> tuple[int, int]:
+        if not self.path.exists():
+            return 0, 0
         status = os.stat(self.path)
         return status.st_ino, status.st_mtime_ns
 
