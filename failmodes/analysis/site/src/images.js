@@ -125,7 +125,7 @@ export function imagesPanel(page) {
 
   dialog.addEventListener("close", () => page.choose("image", undefined));
   let isDragging = false;
-  const later = () => { most = PAGE; list.ariaBusy = "true"; clearTimeout(timer); if (!isDragging) timer = setTimeout(show, WAIT_MS); };
+  const later = () => { most = PAGE; asked++; list.ariaBusy = "true"; clearTimeout(timer); if (!isDragging) timer = setTimeout(show, WAIT_MS); };
   addEventListener("pointerdown", () => { isDragging = true; }, true);
   addEventListener("pointerup", () => { if (isDragging) { isDragging = false; later(); } }, true);
   const element = h("div", {}, note, list, more);

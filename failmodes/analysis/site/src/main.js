@@ -126,7 +126,8 @@ async function readMetadata(page) {
     const parts = columns.map(({ name }, i) => `count(distinct ${named(name)}) as n${i}`);
     const [row] = await page.run(`select ${parts.join(", ")} from images where dataset_id = ${dataset}`);
     page.metadata = columns.map((column, i) => ({ ...column, text: /VARCHAR|text/i.test(column.type), n: Number(row[`n${i}`]) }))
-      .filter(({ n, text }) => n > 1 && !(text && n > 20));
+      .filter(({ n, text }) => n > 1 && !(text && n > 20))
+      .sort((a, b) => b.name.startsWith("image_") - a.name.startsWith("image_")); // luminance and its like first
   }
   const [{ n }] = await page.run("select count(*) as n from (select 1 from attention where target = 'clean' and severity > 0 limit 1)");
   page.hasDrift = Number(n) > 0;
@@ -144,11 +145,12 @@ async function restore(page) {
 /** A typed condition: on the columns of the page, or else on those of `predictions`. */
 async function setCondition(page, text) {
   if (!text.trim()) return setFilter("condition", undefined);
-  const key = "evaluation_id, corruption, severity, image_id";
-  const inView = `(evaluation_id::varchar, corruption::varchar, severity::double, image_id) in
-    (select (evaluation_id, corruption, severity::double, image_id) from predictions where (${text}\n))`;
-  const own = await page.run(`select 1 from rows where (${text}\n) limit 0`).then(() => text, () => inView);
-  if (own === inView) await page.run(`select ${key} from predictions where (${text}\n) limit 0`);
+  page.others ??= await page.run(`select column_name from (describe predictions)
+    where column_name not in (select column_name from (describe select * from rows))`);
+  const isElsewhere = page.others.some(({ column_name: name }) => new RegExp(`\\b${name.replace(/\W/g, ".")}\\b`, "i").test(text));
+  const own = isElsewhere ? `(evaluation_id::varchar, corruption::varchar, severity, image_id) in
+    (select (evaluation_id, corruption, severity::double, image_id) from predictions where (${text}\n))` : text;
+  await page.run(`select 1 from rows where (${own}\n) limit 0`);
   setFilter("condition", { text, sql: own });
 }
 

@@ -27,7 +27,7 @@ export function summaryPanel(page) {
       isSlice && !isOutcome ? `; all others under the same conditions ${accuracy(rest.correct, rest.n)}, n = ${rest.n.toLocaleString("en-US")}` : "");
     measures.forEach(({ name }, i) => {
       const [here, all] = [slice, base].map((part) => ({ sum: part[`sum${i}`], n: part[`n${i}`] }));
-      const others = isSlice && all.n > here.n ? `; all others ${short((all.sum - here.sum) / (all.n - here.n))}` : "";
+      const others = isSlice && all.n > here.n ? ` (others ${short((all.sum - here.sum) / (all.n - here.n))})` : "";
       meanOf(name).textContent = here.n ? `mean ${short(here.sum / here.n)}${others}` : "";
     });
   }
