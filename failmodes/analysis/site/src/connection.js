@@ -2,19 +2,17 @@
 import * as duckdb from "@duckdb/duckdb-wasm";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import { Coordinator, DuckDBWASMConnector, RestConnector, coordinator, decodeIPC } from "@uwdata/mosaic-core";
-
 import { shown } from "./dom.js";
 
 const FILE = "warehouse.duckdb";
 const here = (path) => new URL(path, document.baseURI).href;
-const quoted = (text) => `'${String(text).replaceAll("'", "''")}'`;
-const named = (name) => `"${String(name).replaceAll('"', '""')}"`;
-export { named, quoted };
+export const quoted = (text) => `'${String(text).replaceAll("'", "''")}'`;
+export const named = (name) => `"${String(name).replaceAll('"', '""')}"`;
 
 /**
  * The rows that all panels show: one per model, corruption, severity and image, with names as in `predictions`.
  * @param {object} group evaluations of the same images
- * @param {{name: string, text: boolean}[]} metadata columns of `images`
+ * @param {{name: string, text: boolean}[]} columns of `images`
  * @param {{classes: string, drift: boolean, baseline: string|null}} options table of class names; whether attention is
  *   stored; evaluation to compare with
  * @param {(name: string) => boolean} uses whether a statement names such a column; joins of others are left out
@@ -152,7 +150,7 @@ async function inBrowser(logger) {
 }
 
 /** Rows of an Arrow result; numbers that fit are numbers. */
-export function rowsOf(bytes) {
+function rowsOf(bytes) {
   const table = decodeIPC(bytes);
   const rows = table.toArray();
   rows.columns = table.schema.fields.map((field) => field.name);

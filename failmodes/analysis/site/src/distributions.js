@@ -1,6 +1,7 @@
 // Linked histograms of confidence, margin, distortion, attention drift and one metadata column; a brush selects a range.
 import * as vg from "@uwdata/vgplot";
 import { clauseInterval } from "@uwdata/mosaic-core";
+import { named } from "./connection.js";
 import { filter, onChange, registerBrush, selection, setFilter } from "./selection.js";
 import { h } from "./dom.js";
 import { figureButtons } from "./downloads.js";
@@ -16,9 +17,9 @@ const BINS = 30;
 
 /** Columns with two values or more, with their range. */
 export async function measuresOf(page) {
-  const numbers = page.metadata.filter(({ text }) => !text).map(({ name, title }) => ({ name, title: title ?? name, isMetadata: true }));
+  const numbers = page.metadata.filter(({ text }) => !text).map(({ name, title }) => ({ name, title, isMetadata: true }));
   const possible = [...MEASURES.filter(({ name }) => name !== "attention_drift" || page.hasDrift), ...numbers];
-  const ends = possible.map(({ name }, i) => `min("${name.replaceAll('"', '""')}")::double as low${i}, max("${name.replaceAll('"', '""')}")::double as high${i}`);
+  const ends = possible.map(({ name }, i) => `min(${named(name)})::double as low${i}, max(${named(name)})::double as high${i}`);
   const [row] = await page.run(`select ${ends.join(", ")} from rows`);
   return possible
     .map((measure, i) => ({ ...measure, low: row[`low${i}`], high: row[`high${i}`] }))

@@ -121,7 +121,7 @@ function buttons(name, make) {
     } }, kind)));
 }
 
-export function csv(rows) {
+function csv(rows) {
   const cell = (value) => {
     const text = shown(value);
     return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;

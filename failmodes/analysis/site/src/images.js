@@ -1,7 +1,7 @@
 // The images of the selection, most confident incorrect predictions first; a click opens one over severities.
 import { h, percent, severityName, shown } from "./dom.js";
-import { filter, onChange, selection } from "./selection.js";
-import { named, quoted } from "./connection.js";
+import { selection } from "./selection.js";
+import { quoted } from "./connection.js";
 import { viewer } from "../../images/viewer.js";
 import dialogText from "../../images/viewer.html";
 

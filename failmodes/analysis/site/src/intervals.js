@@ -11,7 +11,7 @@ function logGamma(x) {
 }
 
 /** The regularized incomplete beta function (continued fraction, Numerical Recipes 6.4). */
-export function betaShare(x, a, b) {
+function betaShare(x, a, b) {
   if (x <= 0 || x >= 1) return x <= 0 ? 0 : 1;
   if (x > (a + 1) / (a + b + 2)) return 1 - betaShare(1 - x, b, a);
   const tiny = 1e-300;

@@ -59,6 +59,8 @@ async function opened() {
 }
 
 const PAGE_KEYS = ["image", "sql", "a", "b", "measure"];
+const TAKEN = new Set([...PAGE_KEYS, "group", "baseline", "outcome", "condition", "evaluation_id", "corruption", "severity", "image_id",
+  "label_name", "predicted_name", "correct", "confidence", "margin", "rmse", "attention_drift"]); // not names of metadata
 let timer = 0;
 function keepAddress(page) {
   clearTimeout(timer);
@@ -121,11 +123,12 @@ const prepare = (page) => page.prepare(page.group, page.metadata, { drift: page.
 /** Columns of `images` with values, and whether attention drift is stored. */
 async function readMetadata(page) {
   const dataset = quoted(page.group.dataset_id);
-  const columns = page.study.metadata ?? [];
+  const columns = (page.study.metadata ?? []).filter(({ name }) => !TAKEN.has(name));
   if (columns.length) {
     const parts = columns.map(({ name }, i) => `count(distinct ${named(name)}) as n${i}`);
     const [row] = await page.run(`select ${parts.join(", ")} from images where dataset_id = ${dataset}`);
-    page.metadata = columns.map((column, i) => ({ ...column, text: /VARCHAR|text/i.test(column.type), n: Number(row[`n${i}`]) }))
+    page.metadata = columns.map((column, i) => ({ ...column, title: column.name.replace(/^image_/, "").replaceAll("_", " "),
+        text: /VARCHAR|text/i.test(column.type), n: Number(row[`n${i}`]) }))
       .filter(({ n, text }) => n > 1 && !(text && n > 20))
       .sort((a, b) => b.name.startsWith("image_") - a.name.startsWith("image_")); // luminance and its like first
   }
@@ -297,7 +300,7 @@ function copyButtons(page, query) {
 /** Histograms of the measures, and one of the metadata columns that a menu chooses. */
 function distributionPanels(page, place, measures) {
   const metadata = [...measures.filter(({ isMetadata }) => isMetadata),
-    ...page.metadata.filter(({ text }) => text).map(({ name, title }) => ({ name, title: title ?? name, isText: true }))];
+    ...page.metadata.filter(({ text }) => text).map(({ name, title }) => ({ name, title, isText: true }))];
   const width = Math.min(520, Math.max(260, place.clientWidth || 340));
   const drawn = new Map();
   const menu = choice("", metadata.map(({ name, title }) => [name, title]), undefined, (name) => show(name),

@@ -45,13 +45,6 @@ export function setFilter(key, value) {
   selection.update(clauseOf(key, isEmpty ? undefined : value));
 }
 
-/** Toggle one value of a filter of points; with `adding`, others stay. */
-export function togglePoint(key, value, adding = false) {
-  const old = values.get(key) ?? [];
-  const others = adding ? old.filter((each) => each !== value) : [];
-  setFilter(key, old.includes(value) && (adding || old.length === 1) ? others : [...others, value]);
-}
-
 function keep(key, value) {
   if (value === undefined) values.delete(key);
   else values.set(key, value);
