@@ -276,9 +276,12 @@ def test_a_link_reproduces_what_is_shown(browser: "Browser", page: "Page", wareh
     page.get_by_role("button", name="Alpha", exact=True).click()  # only Beta is left
     page.get_by_label("Condition in SQL").fill("entropy_nats < 1 and image_id < 60")
     page.get_by_label("Condition in SQL").press("Enter")
-    count = counted(warehouse, "corruption = 'fog' and model_label = 'Beta' and entropy_nats < 1 and image_id < 60")
+    where = "corruption = 'fog' and model_label = 'Beta' and entropy_nats < 1 and image_id < 60"
+    count = counted(warehouse, where)
     wait_for_count(page, count)
-    page.locator(".card").first.click()
+    order = "order by correct, confidence desc limit 1"
+    first = run_query(warehouse, f"select image_id from predictions where {where} {order}").item()
+    page.locator(".card", has_text=re.compile(rf"image {first}$")).first.click()
     viewer(page).wait_for()
     page.wait_for_timeout(400)  # until the address is kept
     visit = open_study(browser, page.url)

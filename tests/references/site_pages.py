@@ -26,7 +26,7 @@ class RangeHandler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Print nothing."""
 
-    def send_head(self) -> IO[bytes] | None:  # type: ignore[override]
+    def send_head(self) -> IO[bytes] | None:
         path = Path(self.translate_path(self.path))
         asked = RANGE.match(self.headers.get("Range", ""))
         if asked is None or not path.is_file():
