@@ -315,7 +315,7 @@ def _matched_classes(names: Mapping[int, str], others: Mapping[int, str]) -> tup
         return np.arange(size), False
     found = size + np.arange(size)  # a class that the first does not have
     for index, name in others.items():
-        found[index] = places.get(name.casefold(), found[index])
+        found[index] = places.get(name.casefold(), int(found[index]))
     return found, True
 
 

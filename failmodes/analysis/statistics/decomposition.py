@@ -250,7 +250,7 @@ class Decomposition:
 
 def _summed(start: float, steps: Sequence[tuple[str, float]]) -> list[Share]:
     """What each respect explains, from the numbers after each step."""
-    found = dict.fromkeys((IMAGES, CELLS, FORM, LABELS, CLASSES, PREDICTIONS), 0.0)
+    found: dict[str, float] = dict.fromkeys((IMAGES, CELLS, FORM, LABELS, CLASSES, PREDICTIONS), 0.0)
     before = start
     for respect, number in steps:
         found[respect] += number - before
