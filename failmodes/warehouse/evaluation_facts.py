@@ -34,7 +34,7 @@ left join (
         evaluation_id, list_sort(list(distinct device)) as devices, list_sort(list(distinct batch_size)) as batch_sizes,
         list_sort(list(distinct versions)) as library_versions, median(images_per_s) as images_per_s,
         max(identity_error) as identity_error, count(*) as cell_count,
-        max(created_at) at time zone 'UTC' as evaluated_at
+        max(created_utc) as evaluated_at
     from shards where table_name = 'prediction_facts' group by evaluation_id
 ) as runs on evaluations.evaluation_id = runs.evaluation_id
 where
