@@ -20,6 +20,7 @@ from synthetic_shifts import write_shift
 from warehouse_files import derive
 
 from failmodes.analysis.evaluations.selection import Selection, select_one
+from failmodes.analysis.judging.derivation import change_thresholds
 from failmodes.analysis.judging.findings.correction import selection_findings
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
@@ -105,6 +106,8 @@ def shaped_warehouse(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFact
         write_shift(folder, "V2", dict.fromkeys(synthetic.evaluations, 120), clean=synthetic.evaluations)
         load([folder], folder / "warehouse.duckdb")
         derive(folder / "warehouse.duckdb", resamples=QUICK.resamples)
+        half = {"target": "coverage", "target_value": 0.5}  # a threshold: none has an error of 2%
+        change_thresholds(folder / "warehouse.duckdb", list(synthetic.evaluations.values()), half)
 
     return built_once(tmp_path_factory, "shaped", build)[0] / "warehouse.duckdb"
 

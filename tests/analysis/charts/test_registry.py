@@ -26,8 +26,7 @@ WITH_INTERVAL = re.compile(rf"({VALUE})(?:%|\s\w+)? \[({VALUE}),\s({VALUE})\]")
 
 
 @pytest.mark.parametrize("layout", ["page", pytest.param("paper", marks=pytest.mark.slow)])
-# shifts: charts/test_shifts.py; abstention, which needs a threshold: judging/test_abstention.py
-@pytest.mark.parametrize("name", [name for name in warehouse_charts() if name not in ("abstention", "shifts")])
+@pytest.mark.parametrize("name", [name for name in warehouse_charts() if name != "shifts"])  # charts/test_shifts.py
 def test_every_chart_states_finding_data_and_source(
     con: duckdb.DuckDBPyConnection, selection: Selection, name: str, layout: str
 ) -> None:
