@@ -12,7 +12,7 @@ from warehouse_files import change_file
 
 import failmodes
 from failmodes.analysis.charts.registry import warehouse_charts
-from failmodes.analysis.judging.derivation import DERIVATION
+from failmodes.analysis.judging.derivation import DERIVATION, change_thresholds
 from failmodes.warehouse.database.load import load
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -45,6 +45,8 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_shift(folder / "results", "V2", dict.fromkeys(made.evaluations, 30), images=60, clean=made.evaluations)
     write_thumbnails(folder / "results", 60)
     load([folder / "results"], folder / "w.duckdb", derivation=DERIVATION)
+    half = {"target": "coverage", "target_value": 0.5}  # a threshold: 60 images are too few for one of an error
+    change_thresholds(folder / "w.duckdb", list(made.evaluations.values()), half)
     change_file(folder / "w.duckdb", TEXTS)
     return folder
 
