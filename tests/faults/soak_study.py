@@ -191,7 +191,7 @@ def _digests_of_tables(path: Path) -> Iterator[tuple[str, str]]:
             "select table_name, string_agg(column_name, ', ' order by column_name) from duckdb_columns() "
             "where database_name = 'stored' and schema_name = 'main' and not internal and table_name in "
             "(select table_name from duckdb_tables() where database_name = 'stored') "
-            "and not (ends_with(column_name, '_at') or column_name = any(?)) group by table_name",
+            "and not (ends_with(column_name, '_utc') or column_name = any(?)) group by table_name",
             [TIMES],
         ).fetchall()
         for name, listed in columns:

@@ -70,7 +70,7 @@ def test_tables_are_listed_explained_and_filtered(w: Warehouse) -> None:
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        ({"name": "pie"}, "no chart 'pie': expected accuracy"),
+        ({"name": "pie"}, "no chart 'pie': expected abstention, accuracy"),
         ({"name": "curves", "theme": "sepia"}, "no theme 'sepia': choose light or dark"),
         ({"name": "curves", "model": "Gamma"}, "no model 'Gamma'"),
         ({"name": "curves", "evaluation": ["zzz"]}, "no evaluation 'zzz'"),
