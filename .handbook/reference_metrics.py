@@ -25,6 +25,8 @@ TITLES = {
     "calibration": "Calibration",
     "temperature": "Temperature scaling",
     "failure_prediction": "Failure prediction",
+    "abstention": "Abstention at a threshold",
+    "conformal": "Conformal prediction sets",
     "transitions": "Changes from clean, onset and distortion",
     "attention": "Attention",
 }
