@@ -37,7 +37,9 @@ def imported_names(folder: Path) -> set[str]:
                 found.add(node.module.split(".")[0])
             elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
                 found |= {one.value.split(".")[0] for one in node.args[:1] if isinstance(one, ast.Constant)}
-    return found - sys.stdlib_module_names - {"failmodes", "huggingface_hub", "IPython", "anyio"}  # come with their callers
+    return (
+        found - sys.stdlib_module_names - {"failmodes", "huggingface_hub", "IPython", "anyio"}
+    )  # come with their callers
 
 
 def distributions(names: set[str]) -> set[str]:
@@ -49,9 +51,10 @@ def distributions(names: set[str]) -> set[str]:
 @pytest.mark.slow
 def test_requirements_are_the_packages_that_are_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    every = {"": project["dependencies"], **project["optional-dependencies"]}
     required = {
         name: {re.split("[<>=]", one)[0].lower() for one in requirements if not one.startswith("failmodes[")}
-        for name, requirements in {"": project["dependencies"], **project["optional-dependencies"]}.items()
+        for name, requirements in every.items()
     }
     optional = {name for packages in EXTRAS.values() for name in packages}
     assert distributions(imported_names(PACKAGE) - optional) == required[""]
