@@ -37,9 +37,8 @@ def imported_names(folder: Path) -> set[str]:
                 found.add(node.module.split(".")[0])
             elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
                 found |= {one.value.split(".")[0] for one in node.args[:1] if isinstance(one, ast.Constant)}
-    return (
-        found - sys.stdlib_module_names - {"failmodes", "huggingface_hub", "IPython", "anyio"}
-    )  # come with their callers
+    come_with_callers = {"failmodes", "huggingface_hub", "IPython", "anyio"}
+    return found - sys.stdlib_module_names - come_with_callers
 
 
 def distributions(names: set[str]) -> set[str]:
