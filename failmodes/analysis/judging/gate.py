@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from threadpoolctl import threadpool_limits
 
+from failmodes.analysis.evaluations.comparability import IMAGES
 from failmodes.analysis.judging.cells import Runs
 from failmodes.analysis.judging.claims import judge_kind
 from failmodes.analysis.judging.judge import NOT_EVALUATED, WORDS, Decision, Question, Verdict, ask, judge
@@ -243,7 +244,9 @@ def run_gate(
     against = baseline or _anchored(gate.baseline, folder)
     with open_models([judged, *filter(None, [against])], path) as opened:
         models = ModelMetrics(*(model.rows() for model in opened), metrics=known_metrics(user_defined))
-        if against and (differ := differing_models(opened[1], opened[0], models.pairing)):
+        differ = differing_models(opened[1], opened[0], models.pairing) if against else ()
+        differ = tuple(text for text in differ if not text.startswith(f"{IMAGES}:"))  # different images are samples
+        if differ:
             raise StudyError(
                 f"{opened[0].label} is not comparable with the baseline {opened[1].label}: they differ in "
                 f"{'; '.join(differ)}: evaluate both alike"
