@@ -37,6 +37,7 @@ from failmodes.evaluate.study.study_file import read_study
 from failmodes.evaluate.study.study_schema import Precision
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.ingest.datasets.layout import open_dataset
+from failmodes.runtime.errors import StudyError
 
 CPU = torch.device("cpu")
 CLASSES = 10
@@ -167,11 +168,11 @@ def equal_attention(device: torch.device, sizes: Sizes, _folder: Path) -> Iterat
                 yield Figure(f"{subject.name}, {name}", None, "a forward pass for each channel: on resnet18 alone")
                 continue
             try:
-                expected, measured = (_maps(model, images, name) for model in prepared)
-            except Exception as error:
-                reason = str(error).splitlines()[0]
-                yield Figure(f"{subject.name}, {name}", None, reason)
+                select_cam_method(prepared[0], images.shape[1:3], name)
+            except StudyError as error:  # a method that the model does not allow
+                yield Figure(f"{subject.name}, {name}", None, str(error))
                 continue
+            expected, measured = (_maps(model, images, name) for model in prepared)
             largest = expected.amax((-2, -1), keepdim=True).clamp_min(1e-12)
             difference = float(((measured - expected).abs() / largest).max())
             yield Figure(f"{subject.name}, {name}: largest difference of a map", difference, "of its maximum",

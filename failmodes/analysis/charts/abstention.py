@@ -57,8 +57,8 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
             "Accepted images and the error among them",
         ),
         f"Share of images accepted ({rules}) and share of these that are incorrect, on images that the threshold "
-        f"was not chosen on ({HALF}); {selection.images}. Color: corruption group; named: the worst; dashed: target "
-        "error. "
+        f"was not chosen on ({HALF}); {selection.images}. Color: corruption group; named: the worst; gray rule: "
+        "target error. "
         f"{shown_phrase(chosen)}".rstrip(),
         selection.source_line,
         frame,

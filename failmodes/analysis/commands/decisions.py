@@ -235,15 +235,15 @@ def export(
 def publish(
     where: WhereArgument = None,
     file_format: Annotated[
-        FileFormat,
+        FileFormat | None,
         typer.Option(
             "--format",
             help="robustbench: CSV of accuracies by corruption and severity, with clean accuracies in a second file; "
             "croissant: JSON-LD description of warehouse and results; model-card: metadata and tables (Hugging Face); "
             "latex: booktabs tables; timm: its CSV for clean images, corruptions and each shift; every-eval-ever: a "
-            "JSON for each model below the folder data.",
+            "JSON for each model below the folder data. Default: robustbench.",
         ),
-    ] = "robustbench",
+    ] = None,
     to: Annotated[
         TrackerName | None,
         typer.Option(
@@ -286,7 +286,9 @@ def publish(
     from failmodes.analysis.publishing.formats import FORMATS, publish_results
     from failmodes.runtime.storage.locations import find_warehouse
 
-    output_format: FormatName = to or file_format
+    if to and file_format:
+        raise StudyError(f"--format {file_format} and --to {to}: publish to one of them at a time")
+    output_format: FormatName = to or file_format or "robustbench"
     is_printed = output == str(STDOUT)
     if is_printed and FORMATS[output_format].writes_several:
         raise StudyError(

@@ -380,7 +380,7 @@ def compare_models(
     if a.path.resolve() == b.path.resolve() and set(a.selection.ids) & set(b.selection.ids):
         raise StudyError(f"both models are {a.label}: name two different models")
     models = ModelMetrics(b.rows(), a.rows(), metrics=known_metrics(metrics))
-    differ = differing_models(a, b, models.pairing)
+    differ = tuple(differing_models(a, b, models.pairing).values())
     if differ and not mixed:
         raise StudyError(
             f"{a.label} and {b.label} are not comparable: they differ in {'; '.join(differ)}: evaluate both alike, or "

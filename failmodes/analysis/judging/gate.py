@@ -244,12 +244,12 @@ def run_gate(
     against = baseline or _anchored(gate.baseline, folder)
     with open_models([judged, *filter(None, [against])], path) as opened:
         models = ModelMetrics(*(model.rows() for model in opened), metrics=known_metrics(user_defined))
-        differ = differing_models(opened[1], opened[0], models.pairing) if against else ()
-        differ = tuple(text for text in differ if not text.startswith(f"{IMAGES}:"))  # different images are samples
+        differ = differing_models(opened[1], opened[0], models.pairing) if against else {}
+        differ.pop(IMAGES, None)  # other images are independent samples
         if differ:
             raise StudyError(
                 f"{opened[0].label} is not comparable with the baseline {opened[1].label}: they differ in "
-                f"{'; '.join(differ)}: evaluate both alike"
+                f"{'; '.join(differ.values())}: evaluate both alike"
             )
         return GateResult(
             origin,

@@ -170,7 +170,7 @@ def _lines(table: _Table, *, intervals: bool) -> Iterator[str]:
     yield "\\begin{table*}\n\\centering\n"
     yield f"\\caption{{{latex_text(table.caption.rstrip('.'))}.}}\n\\label{{tab:{table.label}}}\n{FIT}\n"
     yield f"\\begin{{tabular}}{{l{'r' * len(table.columns)}}}\n\\toprule\n"
-    is_wide = len(table.columns) > 6
+    is_wide = len(table.columns) > MOST_UPRIGHT
     heads = (
         f"\\rotatebox{{90}}{{{latex_text(name)}}}" if is_wide else latex_text(name) for name in table.columns.values()
     )

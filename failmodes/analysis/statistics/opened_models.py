@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from failmodes.analysis.evaluations.comparability import differing, have_other_labels
+from failmodes.analysis.evaluations.comparability import IMAGES, differing, have_other_labels
 from failmodes.analysis.evaluations.selection import RUNS_OF_TABLES, Selection, selection_of, words_of_runs
 from failmodes.analysis.evaluations.trained_models import TrainedModel, named_model, trained_models
 from failmodes.analysis.statistics.filters import filtered_run, filtered_selection
@@ -189,13 +189,14 @@ def _models(con: duckdb.DuckDBPyConnection, path: Path) -> list[OpenedModel]:
     return models
 
 
-def differing_models(a: OpenedModel, b: OpenedModel, pairing: ImagePairing) -> tuple[str, ...]:
-    """The respects in which two models are not comparable; images only if none is shared."""
+def differing_models(a: OpenedModel, b: OpenedModel, pairing: ImagePairing) -> dict[str, str]:
+    """The respects in which two models are not comparable, in words by topic; images only if none is shared."""
     facts = (a.selection.shared, b.selection.shared)
     found = differing(facts)
     datasets = (facts[0]["dataset_id"], facts[1]["dataset_id"])
     if datasets[0] == datasets[1] and pairing.shares_images:
-        found.pop("images", None)
+        found.pop(IMAGES, None)
     elif have_other_labels(a.con, b.con, datasets):
-        found = found | {"images": "labels: the same images have other labels"}
-    return tuple(found.values())
+        found.pop(IMAGES, None)
+        found = {"labels": "labels: the same images have other labels"} | found
+    return found

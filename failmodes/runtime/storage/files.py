@@ -259,7 +259,8 @@ def atomic_write(path: StorePath) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside the local `path`, which on success becomes it, in place of what it held.
 
-    On an exception or `kill -9`, `path` has its former content; between the two renames at the end, nothing.
+    On an exception `path` has its former content; after `kill -9` too, or from the next call on if it fell between the
+    two renames at the end.
 
     Raises:
         StorageError: something could not be written.
@@ -270,6 +271,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     for leftover in path.parent.glob(f"{TEMPORARY_PREFIX}*-{path.name}*"):
         process = leftover.name.removeprefix(TEMPORARY_PREFIX).split("-", 1)[0]
         if process.isdigit() and not _is_alive(int(process)):
+            if leftover.suffix == former.suffix and not path.exists():
+                os.replace(leftover, path)  # killed between the two renames
             shutil.rmtree(leftover, ignore_errors=True)
     with storage_errors(path), _unfinished(temporary):
         temporary.mkdir()
@@ -283,8 +286,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             fsync(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-            if path.exists():
-                shutil.rmtree(former, ignore_errors=True)
+            if former.exists() and not path.exists():
+                os.replace(former, path)
+            shutil.rmtree(former, ignore_errors=True)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Files appear whole or not at all, wherever they lie; whatever a driver raises is one line."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from warehouse_files import failing
 from failmodes.runtime.errors import StorageError, StudyError
 from failmodes.runtime.storage import files
 from failmodes.runtime.storage.files import (
+    TEMPORARY_PREFIX,
     StorePath,
     as_store_path,
+    atomic_folder,
     atomic_write,
     atomic_write_bytes,
     remove_stale_temporaries,
@@ -118,3 +121,32 @@ def test_local_locations_are_plain_paths(location: str, expected: Path) -> None:
     path = as_store_path(location, Path("/base"))
     assert path == expected
     assert not isinstance(path, UPath)
+
+
+def test_a_folder_that_cannot_be_replaced_keeps_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "site"
+    with atomic_folder(path) as made:
+        (made / "a").write_text("first")
+    replace = os.replace
+
+    def without_space(source: Path, target: Path) -> None:
+        if target == path and (source / "a").read_text() == "second":
+            raise OSError(errno.ENOSPC, "no space left")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", without_space)
+    with pytest.raises(StorageError), atomic_folder(path) as made:
+        (made / "a").write_text("second")
+    assert (path / "a").read_text() == "first"
+    assert [one.name for one in tmp_path.iterdir()] == ["site"]
+
+
+def test_a_folder_between_two_renames_of_a_killed_process_comes_back(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (tmp_path / f"{TEMPORARY_PREFIX}{gone.pid}-1-site.former").mkdir()
+    (tmp_path / f"{TEMPORARY_PREFIX}{gone.pid}-1-site.former" / "a").write_text("first")
+    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "site"):
+        raise KeyboardInterrupt  # in the next call
+    assert (tmp_path / "site" / "a").read_text() == "first"
+    assert [one.name for one in tmp_path.iterdir()] == ["site"]

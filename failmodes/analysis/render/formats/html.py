@@ -9,6 +9,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from failmodes.analysis.render.blocks import Block, Document
+from failmodes.analysis.render.formatting import lower_label
 from failmodes.runtime.errors import printable
 from failmodes.runtime.terminal import xml_without_commands
 
@@ -37,7 +38,7 @@ def environment() -> Environment:
     templates = Environment(
         autoescape=True, loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
     )
-    templates.filters |= {"kind": lambda block: type(block).__name__, "text": _text}
+    templates.filters |= {"kind": lambda block: type(block).__name__, "text": _text, "lower_label": lower_label}
     templates.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     return templates
 
