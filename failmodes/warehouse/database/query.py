@@ -147,7 +147,7 @@ def select_arrow(con: duckdb.DuckDBPyConnection, path: Path, sql: str, *, timeou
     """
     with reading_errors(path), query_errors(timeout_s), _interrupted_after(con, timeout_s):
         statement = _reading_statement(con, _checked_text(sql))
-        if statement.type is not _Kind.SELECT:
+        if statement.type != _Kind.SELECT:
             raise QueryError(_REFUSED.format(statement.type.name))
         _check_parameters({}, statement.named_parameters)
         return _arrow_stream(con.sql(sql), timeout_s)
