@@ -49,6 +49,7 @@ def _severities(severities: object) -> object:
     return exact
 
 
+EARLY_WARNING = "early_warning"  # the kind of finding that is about a score
 GivenName = Annotated[Name, Field(min_length=1)]
 UNIQUE_NAMES = AfterValidator(partial(unique_values, subject="corruption"))
 Corruptions = Annotated[list[GivenName], Field(min_length=1, max_length=MAX_CORRUPTIONS), UNIQUE_NAMES]
@@ -336,11 +337,19 @@ class KindOfFinding(InCells):
 
     Attributes:
         kind: in place of a metric, a kind of finding, or "attention_on_object".
+        score: of "early_warning", the score that predicts failures; default: "confidence".
         negate: of a kind, that the finding does not hold.
     """
 
     kind: GivenName
+    score: GivenName | None = None
     negate: Flag = False
+
+    @model_validator(mode="after")
+    def _only_early_warning_has_a_score(self) -> "KindOfFinding":
+        if self.score is not None and self.kind != EARLY_WARNING:
+            raise ValueError(f"score is of a metric, or of kind = {EARLY_WARNING!r}, not of {self.kind!r}")
+        return self
 
 
 OF_METRICS = (

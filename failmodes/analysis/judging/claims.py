@@ -14,6 +14,7 @@ import duckdb
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, particulars, read_for_selection, select
 from failmodes.analysis.evaluations.trained_models import TrainedModel, UnknownModelError, named_model, trained_models
 from failmodes.analysis.judging.cells import EvaluatedCells, Runs, named_corruptions
+from failmodes.analysis.judging.findings.early_warning import PREDICTOR_NAMES
 from failmodes.analysis.judging.findings.kind import Finding, Kind, all_kinds, rows_of
 from failmodes.analysis.judging.judge import WORDS, Decision, Verdict, ask, judge
 from failmodes.analysis.judging.seal import SealCheck, seal_blocks
@@ -37,6 +38,7 @@ from failmodes.analysis.render.formatting import (
     format_percent,
     join_names,
 )
+from failmodes.analysis.statistics.attention import missing_drift_reason
 from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.analysis.statistics.estimate import Estimate, Word, estimate_of, known_estimate
@@ -45,6 +47,7 @@ from failmodes.analysis.statistics.model_accuracy import rows_of as model_rows
 from failmodes.analysis.statistics.run_rows import CellKey, RunRows
 from failmodes.analysis.statistics.sufficiency import NON_FINITE, non_finite_cells
 from failmodes.ingest.statements import (
+    EARLY_WARNING,
     AnyStatement,
     KindOfFinding,
     MetricStatement,
@@ -327,6 +330,8 @@ def _deciding_findings(
     corruptions = claim.corruptions and named_corruptions(claim.corruptions, evaluated, place)
     severities = claim.severities if isinstance(claim, KindOfFinding) else None
     findings = _findings_in_cells(con, selection, run, kind, corruptions, severities)
+    if kind.name == EARLY_WARNING and isinstance(claim, KindOfFinding):
+        findings = _of_score(findings, claim.score or "confidence", place)
     reason = None
     if isinstance(claim, Shape) and findings:
         finding, reason = _judged_shape(con, selection, claim.shape, findings[0])
@@ -340,7 +345,16 @@ def _deciding_findings(
         return findings, reason
     if isinstance(claim, Shape):
         return [], "a shape needs three severities, clean included, of the same number of images"
+    if kind.name == "attention_drift":
+        return [], missing_drift_reason(con, selection.only(run), of_class=True)
     return [], kind.without_figures or "the warehouse has no values for it"
+
+
+def _of_score(findings: Sequence[Finding], score: str, place: str) -> list[Finding]:
+    """The finding about one score."""
+    if score not in PREDICTOR_NAMES:
+        raise StudyError(f"{place}.score: unknown score {shown(score)}: {did_you_mean(score, PREDICTOR_NAMES)}")
+    return [finding for finding in findings if finding.claim == score]
 
 
 def _findings_in_cells(

@@ -160,6 +160,9 @@ def statement_text(statement: Statement, metric: Metric | None = None) -> str:
             return f"the accuracy curve{of} {where} {SHAPES[statement.shape].claim}"
         case KindOfFinding() if statement.kind in _ATTENTION_WORDS:
             return f"attention{of} {where} {_ATTENTION_WORDS[statement.kind][statement.negate]}"
+        case KindOfFinding(kind="early_warning"):
+            predicts = "does not predict" if statement.negate else "predicts"
+            return f"{_spaced(statement.score or 'confidence')} {predicts} which images{of} fail at the next severity"
         case KindOfFinding():
             return f"{'no ' * statement.negate}{_spaced(statement.kind)}{of} {where}"
     assert isinstance(statement, MetricStatement)

@@ -111,20 +111,30 @@ def drift_cells(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.Data
         null="null_median_centroid_shift", null_low="null_q025_centroid_shift", null_high="null_q975_centroid_shift",
     ).drop_nulls(("shift", "null"))  # fmt: skip
     if cells.is_empty():
-        raise WarehouseError(f"no attention drift to show: {missing_drift_reason(selection)}")
+        raise WarehouseError(f"no attention drift to show: {missing_drift_reason(con, selection)}")
     return cells.sort("evaluation_id", "corruption_order", "severity", maintain_order=True)
 
 
-def missing_drift_reason(selection: Selection) -> str:
-    """Why the warehouse has no drift of these evaluations."""
-    without_note = (
-        "one image was evaluated, and drift is compared with the distance to another image's map"
-        if selection.image_count == 1
-        else "each image has an empty map, clean or corrupted"
-    )
+def missing_drift_reason(con: duckdb.DuckDBPyConnection, selection: Selection, *, of_class: bool = False) -> str:
+    """Why the warehouse has no drift of these evaluations, or none beside that from another image of the class."""
+    without_note = "each image has an empty map, clean or corrupted"
+    if selection.image_count == 1:
+        without_note = "one image was evaluated, and drift is compared with the distance to another image's map"
+    elif of_class and not _has_two_of_a_class(con, selection):
+        without_note = "no class has two images, and drift is compared with the distance to another image of the class"
     return "; ".join(
         sorted({e.facts["attention_note"] or e.facts["pairing_note"] or without_note for e in selection.evaluations})
     )
+
+
+def _has_two_of_a_class(con: duckdb.DuckDBPyConnection, selection: Selection) -> bool:
+    found = con.sql(
+        "select 1 from clean_predictions join evaluations using (evaluation_id) "
+        "join images using (dataset_id, image_id) where evaluation_id in (select unnest($1)) "
+        "group by evaluation_id, label having count(*) > 1 limit 1",
+        params=[list(selection.ids)],
+    )
+    return bool(found.fetchall())
 
 
 @read_once

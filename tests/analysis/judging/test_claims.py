@@ -180,6 +180,7 @@ def test_what_was_not_evaluated_is_not_measurable_and_named(
         (kind("attention_drifts", "fog"), "unknown kind 'attention_drifts': did you mean 'attention_drift'"),
         ({"metric": "acuracy", "relation": "at_least", "limit": 0.5}, "unknown metric 'acuracy': did you mean"),
         (accuracy("at_least", 0.5, "fog", model="Alpah"), "no model 'Alpah' was evaluated: did you mean 'Alpha'"),
+        ({"kind": "early_warning", "score": "margins"}, "unknown score 'margins': did you mean 'margin'"),
         (BETTER | {"baseline": "Nobody"}, "no model 'Nobody' was evaluated"),
     ],
     ids=str,
@@ -188,6 +189,27 @@ def test_a_claim_about_what_there_is_not_is_an_error(con: duckdb.DuckDBPyConnect
     with pytest.raises(StudyError) as error:
         judged(con, claim)
     assert says in str(error.value)
+
+
+@pytest.mark.parametrize("score", [None, "margin", "drift_beyond_margin"])
+def test_early_warning_is_judged_by_the_stated_score(con: duckdb.DuckDBPyConnection, score: str | None) -> None:
+    """By default confidence, as in metrics of failure prediction."""
+    found = of_alpha(con, {"kind": "early_warning"} | ({"score": score} if score else {}))
+    (expected,) = con.sql(
+        "select share, share_low, share_high from early_warning join evaluation_labels using (evaluation_id) "
+        "where model_label = 'Alpha' and score = $1", params=[score or "confidence"],
+    ).fetchall()  # fmt: skip
+    assert (found.value, found.low, found.high) == pytest.approx(expected)
+    assert found.claim == f"{(score or 'confidence').replace('_', ' ')} predicts which images fail at the next severity"
+
+
+def test_with_one_image_a_class_the_null_of_drift_is_what_is_missing(tmp_path: Path) -> None:
+    write_synthetic(tmp_path / "results", images=40, classes=40, corruptions=("fog",), models=("Alpha",))
+    load([tmp_path / "results"], tmp_path / "w.duckdb")
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        found = of_alpha(con, kind("attention_drift", "fog"))
+    assert (found.verdict, found.value) == ("not_measurable", None)
+    assert "no class has two images" in str(found.reason)
 
 
 def test_a_claim_that_is_stored_says_why_it_cannot_be_judged(con: duckdb.DuckDBPyConnection) -> None:

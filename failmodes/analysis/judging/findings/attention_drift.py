@@ -41,7 +41,7 @@ def attention_drift(
         share = test.share._replace(p_value=min(test.p_nearer, test.p_lost))
         yield Judged(keeps_place(test), said, share, test.corruption)
     if not tests and evaluation.facts["source_kind"] != OF_TABLE:  # which has no pixels to attend to
-        reason = missing_drift_reason(selection.only(evaluation))
+        reason = missing_drift_reason(con, selection.only(evaluation), of_class=True)
         said = f"Attention drift of {evaluation.label} is not available: {reason}."
         yield Judged("inconclusive", said, n=selection.image_count, query=rows_of("evaluations", evaluation))
 
