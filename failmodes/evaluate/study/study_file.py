@@ -20,6 +20,7 @@ from failmodes.runtime.storage.locations import MAX_STUDY_BYTES, STUDY_FILE, par
 TEMPLATES = Path(__file__).parent / "templates"
 HEADER = "# Written by failmodes.benchmark: the next call with this folder overwrites it."
 NOTES_HEADER, NOTE = "# A study file cannot name these, so `failmodes run` skips them:", "# - "
+_PATHS_OF_IMAGES = ("path", "masks", "image_list")
 Part = TypeVar("Part", bound=StrictModel)
 Images = TypeVar("Images", bound=DatasetSpec)
 
@@ -209,7 +210,8 @@ def _anchored(study: Study, folder: Path) -> Study:
 
 def _anchored_dataset(spec: Images, folder: Path) -> Images:
     """A dataset or shift with absolute paths."""
-    spec = _with_absolute(_with_absolute(spec, "path", folder), "masks", folder)
+    for key in _PATHS_OF_IMAGES:
+        spec = _with_absolute(spec, key, folder)
     if spec.metadata is None:
         return spec
     return spec.model_copy(update={"metadata": _with_absolute(spec.metadata, "path", folder)})
@@ -246,7 +248,7 @@ def _content(study: Study) -> dict[str, Any]:
     content["corruptions"] = {"names": study.corruptions.names} | content.get("corruptions", {})
     for dataset in (content["dataset"], *content.get("shifts", ())):
         for part in (dataset, dataset.get("metadata", {})):
-            for key in part.keys() & {"path", "masks"}:
+            for key in part.keys() & set(_PATHS_OF_IMAGES):
                 part[key] = _relative(part[key], study.output)
     content["corruptions"]["severities"] = [_number(level) for level in study.corruptions.severities]
     order = ("name", "output", "baseline", "claims", "dataset", "corruptions", "shifts", "evaluation", "models")

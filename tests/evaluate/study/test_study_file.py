@@ -75,6 +75,12 @@ def test_paths_in_the_folder_move_with_it(tmp_path: Path) -> None:
     assert moved == study(tmp_path / "new", model(tmp_path / "new"))
 
 
+@pytest.mark.parametrize("key", ["path", "masks", "image_list"])
+def test_every_path_of_the_images_is_beside_the_study(tmp_path: Path, key: str) -> None:
+    dataset = {"kind": "folder", "path": "photographs", "image_size": 32} | {key: "given"}
+    assert getattr(study(tmp_path, dataset=dataset).dataset, key) == tmp_path / "given"
+
+
 def test_a_note_is_one_line(tmp_path: Path) -> None:
     text = write(study(tmp_path, model(tmp_path)), f"{HARD}: a function")
     *notes, note = text.partition("\n\n")[0].split("\n")
