@@ -30,7 +30,7 @@ from failmodes.ingest.statements import (
     stored_form,
 )
 from failmodes.warehouse.curve_shapes import SHAPES
-from failmodes.warehouse.metrics.metric import Metric
+from failmodes.warehouse.metrics.metric import Metric, all_metrics
 from failmodes.warehouse.schema import CLEAN, SHARE
 
 # Forms whose value is a difference of two
@@ -151,7 +151,8 @@ def statement_text(statement: Statement, metric: Metric | None = None) -> str:
 
     Args:
         statement: the statement.
-        metric: its metric, for its title and unit; by default the name is the title, and accuracies are shares.
+        metric: its metric, for title and unit; default: the built-in one, else the name is the title and accuracies are
+            shares.
     """
     of = f' of "{statement.model}"' if statement.model else ""
     where = _where(statement)
@@ -167,9 +168,12 @@ def statement_text(statement: Statement, metric: Metric | None = None) -> str:
             return f"{'no ' * statement.negate}{_spaced(statement.kind)}{of} {where}"
     assert isinstance(statement, MetricStatement)
     score = f" by {_spaced(statement.score)}" if statement.score else ""
-    at = f" at {statement.threshold:.9g}" if statement.threshold is not None and metric is None else ""
+    metric = metric or all_metrics().get(statement.metric)
+    title = metric.title if metric else _spaced(statement.metric)
+    if statement.threshold is not None:
+        title = title.replace("at a threshold", f"at {statement.threshold:.9g}")
     images = f" ({filter_phrase(statement.filter)})" if statement.filter else ""
-    subject = f"{metric.title if metric else _spaced(statement.metric)}{at}{score}{of}{images}"
+    subject = f"{title}{score}{of}{images}"
     is_share = metric.unit == SHARE if metric else statement.is_of_accuracy
     return _of_metric(statement, subject, where, is_share=is_share)
 
