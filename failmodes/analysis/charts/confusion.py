@@ -56,7 +56,11 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
         counts.append(cell_confusions(con, row).with_columns(panel=pl.lit(f"{row['label']}: {cell}")))
         phrases.append(f"{row['label']} {format_percent(row['accuracy'])} {where}")
     rows = pl.concat(counts)
-    many = rows["label"].n_unique() > MAX_CLASSES
+    many = (classes := rows["label"].n_unique()) > MAX_CLASSES
+    if many and rows.filter(pl.col("label_name") != pl.col("prediction"))["image_count"].max() in (None, 1):
+        raise WarehouseError(
+            f"no confusion matrix to show: of {classes:,} classes, none is confused with another for two images"
+        )
     which = f"; only the {MAX_CLASSES} classes in the most frequent confusions" if many else ""
     which += f"; the {MAX_LISTED} of {len(worst)} models with the lowest accuracy" if len(worst) > MAX_LISTED else ""
     count = format_count(len(worst), noun_of_runs(selection.evaluations))

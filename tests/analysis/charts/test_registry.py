@@ -5,6 +5,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from synthetic_results import write_synthetic
 from typer.testing import CliRunner
 
 from failmodes.analysis.charts.registry import (
@@ -17,8 +18,11 @@ from failmodes.analysis.charts.registry import (
 )
 from failmodes.analysis.charts.style.frame import FRAMES, PAGE
 from failmodes.analysis.evaluations.selection import Selection, select_one
+from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.cli import app
+from failmodes.runtime.errors import WarehouseError
 from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
 
 MAX_ROWS = 5000
 VALUE = r"[−+]?\d+(?:\.\d+)?"
@@ -39,6 +43,13 @@ def test_every_chart_states_finding_data_and_source(
         assert low <= value <= high, figure.title
     spec = figure.to_dict()
     assert sum(len(rows) for rows in spec["datasets"].values()) < MAX_ROWS
+
+
+def test_confusions_of_one_image_each_are_no_matrix(tmp_path: Path) -> None:
+    write_synthetic(tmp_path / "results", images=40, classes=40, corruptions=("fog",))
+    load([tmp_path / "results"], tmp_path / "w.duckdb", derivation=DERIVATION)
+    with pytest.raises(WarehouseError, match="of 40 classes, none"):
+        draw_from_warehouse(tmp_path / "w.duckdb", "confusion", frame=PAGE)
 
 
 def test_charts_are_the_files_of_the_folder() -> None:
