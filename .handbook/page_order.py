@@ -52,7 +52,7 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
         ),
         "",
     ),
-    "Results": (("founding-study.md", "people.md"), "results/"),
+    "Results": (("photographs.md", "founding-study.md", "people.md"), "results/"),
     "Concepts": (
         (
             "concepts/intervals.md",

