@@ -63,22 +63,20 @@ def accuracy(study: str) -> str:
     return markdown(header, ([name, label, *(number(value) for value in values)] for name, label, *values in rows))
 
 
-def claims(study: str, first: int = 0, last: int = 10**6) -> str:
+def claims(study: str, first: int = 1, last: int | None = None) -> str:
     """One row per claim: verdict and number for each model; comparisons of two models fill one cell.
 
-    first, last: of these positions only, in the study file, from 1.
+    first, last: of these only, by their number in the study file.
     """
-    table = aggregate("claims", study)
+    judged = aggregate("claims", study)
     models = aggregate("accuracy", study)["model_label"].unique().sort().to_list()
-    rows = []
-    for number_of_claim, ((claim,), judged) in enumerate(table.group_by("claim", maintain_order=True), 1):
-        if not first <= number_of_claim <= last:
-            continue
-        said = {row["model_label"]: _judged(row) for row in judged.iter_rows(named=True)}
-        of_both = [text for label, text in said.items() if label not in models]
-        rows.append(
-            [str(claim), *(of_both + [""] * (len(models) - 1) if of_both else [said[model] for model in models])]
-        )
+    chosen = [rows for _, rows in judged.group_by("claim", maintain_order=True)][first - 1 : last]
+    said = [{row["model_label"]: _judged(row) for row in rows.iter_rows(named=True)} for rows in chosen]
+    names = [rows["claim"][0] for rows in chosen]
+    if all(len(verdicts) == 1 for verdicts in said):  # of two models each
+        return markdown(("claim", "verdict"), ([name, *of.values()] for name, of in zip(names, said, strict=True)))
+    rows = ([name, *(of.get(model, "") for model in models)] if len(of) > 1 else
+            [name, *of.values(), *[""] * (len(models) - 1)] for name, of in zip(names, said, strict=True))  # fmt: skip
     return markdown(("claim", *models), rows)
 
 
@@ -120,9 +118,11 @@ def stability(study: str) -> str:
 
 
 def _shape(row: dict[str, Any]) -> str:
+    if row["curvature"] is None:
+        return SHAPE_LABELS[row["shape"]]
     share = 100 * row["stability"]
     least = ">\u00a099" if 99 < share < 100 else number(share, 0)
-    return f"{SHAPE_LABELS[row['shape']]} {number(row['curvature'], 2)}, {least}%".replace("  ", " ")
+    return f"{SHAPE_LABELS[row['shape']]} {number(row['curvature'], 2)}, {least}%"
 
 
 def ranks(study: str) -> str:
