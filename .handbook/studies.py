@@ -3,7 +3,7 @@
     python .handbook/studies.py photographs runs/photographs
 
 writes the result of every query to docs/study/photographs, draws docs/images/photographs-*.svg, and writes the tables
-of its page. The founding study has two: `published` and `dense`, the latter without figures.
+of its page and of the tutorials. The founding study has two: `published` and `dense`, the latter without figures.
 
     python .handbook/studies.py strip runs/strip
 
@@ -12,6 +12,7 @@ docs/images/photographs-strip.webp.
 """
 
 import io
+import json
 import re
 import sys
 from pathlib import Path
@@ -54,6 +55,17 @@ def write_study(name: str, folder: str) -> None:
         )
     page = PAGES[name]
     page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in sorted((ROOT / "docs" / "tutorials").glob("*.ipynb")):
+        write_notebook(path)
+
+
+def write_notebook(path: Path) -> None:
+    """Write the tables of a tutorial that speaks of the founding study."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        if (old := "".join(cell["source"])) != (new := with_tables(old)):
+            cell["source"] = new.splitlines(keepends=True)
+    path.write_text(f"{json.dumps(notebook, indent=1, ensure_ascii=False)}\n", encoding="utf-8")
 
 
 def write_strip(folder: Path) -> None:

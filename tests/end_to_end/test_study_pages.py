@@ -132,6 +132,15 @@ def test_the_verdicts_are_counted(page: Path, study: str) -> None:
     assert [int(each) for each in found] == [len(verdicts), *(int((verdicts == kind).sum()) for kind in kinds)]
 
 
+def test_the_curves_whose_axes_disagree_are_counted() -> None:
+    """Of those that drop, by shapes that are conclusive."""
+    axes = aggregate("shapes_over_distortion", "published").filter(pl.col("corruption") != "jpeg_compression")
+    named = [set(of) - {"inconclusive"} for of in axes.group_by("model_label", "corruption").agg("shape")["shape"]]
+    text = FOUNDING.read_text(encoding="utf-8")
+    ((curves, disagreeing),) = re.findall(r"Of the (\d+) curves that\sdrop, [^.]*? shapes for (\d+)", text)
+    assert (int(curves), int(disagreeing)) == (len(named), sum(len(each) > 1 for each in named))
+
+
 def test_every_decimal_number_of_the_photographs_is_an_aggregate() -> None:
     text = re.sub(r"^\|.*$|```.*?```|\(.*?\)", "", PHOTOGRAPHS.read_text(encoding="utf-8"), flags=re.M | re.S)
     known = set(PUBLISHED)
