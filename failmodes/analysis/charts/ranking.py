@@ -26,6 +26,7 @@ from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import MeanAccuracy, lowest_first, model_accuracies, run_accuracies
 from failmodes.runtime.errors import WarehouseError
 
+LOWEST_PITCH = 0.85  # of the numbers of a row's models, in font sizes
 ROW_PX, NEXT_PX, VALUE_PX, GAP_PX, MAX_NAME_SHARE = 17, 12, 28, 6, 0.46  # the last: of a row's name, of the width
 Accuracies = dict[TrainedModel, MeanAccuracy]
 
@@ -166,10 +167,13 @@ def _plot(
         means.mark_rule(strokeWidth=1.6).encode(x=alt.X("low:Q", scale=scale), x2="high:Q"),
         runs.mark_tick(orient="vertical", size=9, thickness=1.2, opacity=0.8).encode(tooltip=tips),
         means.mark_point(filled=True, size=48, opacity=1).encode(tooltip=tips),
-        muted.mark_text(align="left", dx=6, fontSize=SOURCE_PX, style="muted").encode(
-            x=alt.X("end:Q", scale=scale) if is_by_corruption else alt.value(panel.width), text="text:N"
-        ),
     ]
+    if len(labels) < 2 or NEXT_PX * height / (usual * len(order)) >= LOWEST_PITCH * SOURCE_PX:  # else numbers overlap
+        layers.append(
+            muted.mark_text(align="left", dx=6, fontSize=SOURCE_PX, style="muted").encode(
+                x=alt.X("end:Q", scale=scale) if is_by_corruption else alt.value(panel.width), text="text:N"
+            )
+        )
     if not is_by_corruption:
         layers += [
             means.mark_point(shape=symbol, filled=False, size=34, opacity=1, strokeWidth=1.3).encode(

@@ -173,7 +173,8 @@ def test_the_box_takes_saved_queries_and_parquet_holds_all_rows(client: Client, 
 @pytest.mark.parametrize(
     "sql",
     [
-        "create table x as select 1", "insert into models select * from models", "set threads = 1", "pragma enable_progress_bar",
+        "create table x as select 1", "insert into models select * from models", "set threads = 1",
+        "pragma enable_progress_bar",
         "attach '/tmp/x.duckdb' as x", f"copy (select 1) to '{COPIED}'", "install httpfs", "select 1; select 2",
         "select * from read_csv('/etc/passwd')", "from '/etc/passwd'", "select * from nowhere", "selec", "",
         "call pragma_version()", "explain select 1", "export database '/tmp/failmodes-export'", 3, None, ["select 1"],
