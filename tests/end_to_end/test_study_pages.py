@@ -189,8 +189,7 @@ def test_the_photographs_come_out_again(real_data: Path, tmp_path: Path, monkeyp
     for name in ("photographs.csv", "efficientnet_lite.py"):
         (tmp_path / name).write_bytes((STUDY / name).read_bytes())
     (tmp_path / "data").symlink_to(real_data)
-    done = failmodes_script("evaluate", "photographs.toml", folder=tmp_path)
-    assert "1,000 outputs" in done.stderr
+    failmodes_script("evaluate", "photographs.toml", folder=tmp_path)
     failmodes_script("load", "photographs.toml", folder=tmp_path)
     with failmodes.open(tmp_path / "runs" / "photographs") as opened:
         found = opened.sql((QUERIES / "first_images.sql").read_text(encoding="utf-8"))
