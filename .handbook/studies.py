@@ -11,7 +11,6 @@ evaluates the models of photographs.toml on a photograph of scikit-image in a ne
 docs/images/photographs-strip.webp.
 """
 
-import io
 import json
 import re
 import sys
@@ -90,7 +89,7 @@ def write_strip(folder: Path) -> None:
     opened = failmodes.run(folder / "study.toml", progress=False)
     sheet = opened.images(image=listed.count("\n") - 1, corruption="fog")
     sheet.save(folder / "strip.png")
-    with Image.open(io.BytesIO((folder / "strip.png").read_bytes())) as image:
+    with Image.open(folder / "strip.png") as image:
         height_px = round(image.height * STRIP_WIDTH_PX / image.width)
         small = image.convert("RGB").resize((STRIP_WIDTH_PX, height_px), Image.Resampling.LANCZOS)
         small.save(PICTURES / "photographs-strip.webp", quality=85, method=6)

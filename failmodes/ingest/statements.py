@@ -346,9 +346,11 @@ class KindOfFinding(InCells):
     negate: Flag = False
 
     @model_validator(mode="after")
-    def _only_early_warning_has_a_score(self) -> "KindOfFinding":
+    def _early_warning_has_a_score_and_no_cells(self) -> "KindOfFinding":
         if self.score is not None and self.kind != EARLY_WARNING:
             raise ValueError(f"score is of a metric, or of kind = {EARLY_WARNING!r}, not of {self.kind!r}")
+        if self.kind == EARLY_WARNING and (self.corruptions is not None or self.severities is not None):
+            raise ValueError(f"{EARLY_WARNING} is about all corruptions and severities: leave out both keys")
         return self
 
 

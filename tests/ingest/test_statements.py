@@ -69,6 +69,7 @@ WRONG: list[tuple[Any, str]] = [
     (FLAT | {"limit": 0.1}, "limit does not go with a shape"),
     (FLAT | {"over": "each"}, "over does not go with a shape"),
     (FLAT | {"negate": True}, "negate does not go with a shape"),
+    ({"kind": "early_warning", "corruptions": ["fog"]}, "early_warning is about all corruptions and severities"),
     ({"kind": "attention_drift", "score": "margin"}, "score is of a metric, or of kind = 'early_warning'"),
     (LIMITED | {"severities": [0]}, r'severity 0 is clean: write corruptions = \["none"\] instead'),
     (LIMITED | {"severities": [5, 5]}, "severity .* is named twice"),

@@ -12,6 +12,7 @@ from failmodes.analysis.statistics.difference import Term, mean_of
 from failmodes.analysis.statistics.filters import filter_phrase
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey
 from failmodes.ingest.statements import (
+    EARLY_WARNING,
     NAMES_OF_MANY,
     CellDifference,
     Drop,
@@ -161,7 +162,7 @@ def statement_text(statement: Statement, metric: Metric | None = None) -> str:
             return f"the accuracy curve{of} {where} {SHAPES[statement.shape].claim}"
         case KindOfFinding() if statement.kind in _ATTENTION_WORDS:
             return f"attention{of} {where} {_ATTENTION_WORDS[statement.kind][statement.negate]}"
-        case KindOfFinding(kind="early_warning"):
+        case KindOfFinding() if statement.kind == EARLY_WARNING:
             predicts = "does not predict" if statement.negate else "predicts"
             return f"{_spaced(statement.score or 'confidence')} {predicts} which images{of} fail at the next severity"
         case KindOfFinding():
