@@ -1,4 +1,4 @@
-# make demo | test | check | docs | bench | gpu | soak | soundness | dist     everything happens in .venv (beside it .venv-floors and
+# make demo | test | check | docs | unchanged | bench | gpu | soak | soundness | dist     everything happens in .venv (beside it .venv-floors and
 # build/ of test-floors, .venv-audit of audit, .venv-peer of bench, and dist/); nothing else is touched
 PYTHON ?= python3
 VENV := .venv
@@ -14,7 +14,7 @@ WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SPREAD)
 
-.PHONY: demo picture test test-all test-browser faults test-floors check format docs dist check-dist audit bench gpu gpu-wheels soak soundness clean
+.PHONY: demo picture test test-all test-browser faults test-floors unchanged check format docs dist check-dist audit bench gpu gpu-wheels soak soundness clean
 
 # The embedded study: no download, about three minutes on two CPU cores after installation
 demo: $(INSTALLED_FOR_DEMO)
@@ -99,6 +99,11 @@ audit:
 	$(AUDIT)/bin/python -m pip install --quiet --no-compile pip-audit
 	$(PYTHON) .ci/floors.py images remote explore evaluate timm onnx transformers open-clip datasets ray > $(AUDIT)/floors.txt
 	$(AUDIT)/bin/python .ci/audit.py .ci/build_requirements.txt $(AUDIT)/floors.txt
+
+# What differs from BASE in views, texts, pixels, exit codes and identities (CONTRIBUTING.md): ten minutes on two cores, twenty the
+# first time; ONLY="digits forest" runs these scenarios alone, FULL=1 also more simulations and `make bench` of both sides
+unchanged: demo $(INSTALLED)
+	$(BIN)/python -m tests.unchanged $(ONLY) $(if $(BASE),--base $(BASE)) $(if $(FULL),--full)
 
 # Ratios to a peer or a limit of the same run, about 20 minutes; JSON=path writes them as a list too, ONLY=warehouse measures
 # one part. On demand: ONLY=corruptions, explorer, models, scaling, and ONLY=scale IMAGES=1000, which loads 100 models of so

@@ -12,15 +12,17 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "scenari
 
 from comparison import compare  # noqa: E402
 from expectations import Expectations, read_expectations  # noqa: E402
+from measured import print_measures  # noqa: E402
 from sides import (  # noqa: E402
+    ALL_SCENARIOS,
     SCENARIOS,
     Broken,
     Place,
     answers,
     base_answers,
-    copy_ours,
     default_cache,
     extract_base,
+    extract_files,
     provide_bundle,
     provide_inputs,
 )
@@ -31,13 +33,17 @@ BASE = "ccffa1dd"
 def main() -> int:
     """Compare; 0 if nothing differs but what is expected, 1 if something does or a scenario fails."""
     parser = argparse.ArgumentParser(prog="make unchanged", description=__doc__)
-    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"default: all of {', '.join(SCENARIOS)}")
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=", ".join(ALL_SCENARIOS))
     parser.add_argument("--base", default=BASE, help="commit to compare with (default: %(default)s)")
     parser.add_argument("--ours", help="commit that stands for ours (default: the files here, committed or not)")
     parser.add_argument("--cache", type=Path, default=default_cache(), help="folder (default: %(default)s)")
     parser.add_argument("--base-only", action="store_true", help="only check that scenarios end at BASE as they state")
     parser.add_argument("--workers", type=int, default=2, help="scenarios at a time (default: %(default)s)")
+    parser.add_argument(
+        "--full", action="store_true", help="also 90 reports, 200 gates, sizes and `make bench`: an hour"
+    )
     options = parser.parse_args()
+    scenarios = options.scenarios or (ALL_SCENARIOS if options.full else SCENARIOS)
     began = time.monotonic()
     place = Place(options.cache.resolve())
     try:
@@ -45,15 +51,17 @@ def main() -> int:
             commit = extract_base(options.base, place.tree("base"))
             if options.base_only:
                 provide_bundle(place.tree("base"), place.cache)
-                return try_base(place, commit, options.scenarios or SCENARIOS)
+                return try_base(place, commit, scenarios)
             expected = read_expectations()
             if options.ours:
                 extract_base(options.ours, place.tree("ours"))
             else:
-                copy_ours(place.tree("ours"))
+                extract_files(place.tree("ours"))
             for which in ("base", "ours"):
                 provide_bundle(place.tree(which), place.cache)
-            failed = run(place, commit, options.scenarios or SCENARIOS, options.workers, expected)
+            failed = run(place, commit, scenarios, options.workers, expected)
+            if options.full:
+                print_measures(place, commit)
     except Broken as error:
         print(error)
         return 1
@@ -73,6 +81,7 @@ def try_base(place: Place, commit: str, scenarios: list[str]) -> int:
 def run(place: Place, commit: str, scenarios: list[str], workers: int, expected: Expectations) -> bool:
     """Run scenarios on both sides, several at a time, and print each as it ends; whether anything is wrong."""
     failed = False
+    scenarios = sorted(scenarios, key=lambda name: -seconds_before(place, name))
     with ThreadPoolExecutor(workers) as pool:
         inputs = {name: pool.submit(provide_inputs, place, name) for name in scenarios}
         base = {n: pool.submit(lambda n=n: base_answers(place, commit, n, inputs[n].result())) for n in scenarios}
@@ -86,6 +95,12 @@ def run(place: Place, commit: str, scenarios: list[str], workers: int, expected:
     if stale := expected.unmet(scenarios):
         print("\n".join(f"tests/unchanged/expected.toml names what does not differ: {line}" for line in stale))
     return failed or bool(stale)
+
+
+def seconds_before(place: Place, scenario: str) -> float:
+    """How long the scenario took here the last time: the longest run first."""
+    file = place.run / "answers" / scenario / "ours" / "seconds"
+    return float(json.loads(file.read_text())[""]) if file.is_file() else 0.0
 
 
 def report(scenario: str, base: Path, ours: Path, expected: Expectations) -> bool:

@@ -447,7 +447,10 @@ def lines_of(text: str) -> list[str]:
 
 def _compare_text(compared: Compared, name: str, before: str, now: str, unordered: bool) -> None:
     """Line by line, then word by word; charts within a page as JSON."""
-    for number, (a, b) in enumerate(zip(*(_embedded(text) for text in (before, now)), strict=False)):
+    charts, ours = (_embedded(text) for text in (before, now))
+    if len(charts) != len(ours):
+        compared.differs(name, "charts", len(charts), len(ours))
+    for number, (a, b) in enumerate(zip(charts, ours, strict=False)):
         _compare_json(compared, f"{name}#{number}", a, b, unordered)
     old, new = lines_of(before), lines_of(now)
     compared.counts["sentences"] += len(old)

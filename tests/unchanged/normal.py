@@ -1,16 +1,16 @@
 """Text without what differs by run: times, paths, versions, throughput, random names. Nothing else takes it out."""
 
 import re
-from collections.abc import Callable
 from functools import lru_cache
+from hashlib import sha256
 
 FIXED = "fixed."  # answers of such names state durations, sizes and dates that no run decides
 IDENTITY = re.compile(r"\b(?=[0-9a-f]*[a-f])(?=[0-9a-f]*\d)(?:[0-9a-f]{64}|[0-9a-f]{32}|[0-9a-f]{16})\b")
 RUN_KEYS = re.compile(r"(elapsed_s|seconds|images_per_s|free_bytes|size_bytes|disk_bytes|_utc|_at|epoch|timestamp)$")
 
 _PLACES = [
-    (r"[\w.+~/-]*/run/(?:work|trees|home)(?:/[a-z_0-9]+)?/(?:base|ours)\b", "‹place›"),
-    (r"(?:/[\w.+-]+)*/inputs/(\w+)-[0-9a-f]{16}", r"‹inputs of \1›"),
+    (r"(?<![\w.+~/-])[\w.+~/-]*/run/(?:work|trees|home)(?:/[a-z_0-9]+)?/(?:base|ours)\b", "‹place›"),
+    (r"(?<![\w.+~/-])[\w.+~/-]*/inputs/(\w+)-[0-9a-f]{16}", r"‹inputs of \1›"),
     (r"/tmp/[\w./-]+", "‹temporary›"),
     (r"\b0x[0-9a-f]{6,}", "‹address›"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "‹uuid›"),
@@ -32,12 +32,13 @@ _COMPILED: dict[bool, list[tuple[re.Pattern[str], str]]] = {
     fixed: [(re.compile(pattern, re.IGNORECASE), by) for pattern, by in rules]
     for fixed, rules in ((True, _PLACES), (False, [*_PLACES, *_RUNS]))
 }
-Meet = Callable[[str], None]
+_DATA = re.compile(r"[A-Za-z0-9+/=]{300,}")  # such as a picture within a page
 
 
 @lru_cache(100_000)
 def normal(text: str, fixed: bool = False) -> str:
     """The text without a run's details, and with identities alike; of fixed text only places are taken out."""
+    text = _DATA.sub(lambda found: f"‹data {sha256(found[0].encode()).hexdigest()[:12]}›", text)
     for pattern, by in _COMPILED[fixed]:
         text = pattern.sub(by, text)
     return text if fixed else IDENTITY.sub("‹identity›", text)

@@ -46,7 +46,7 @@ class Side:
         self._exits: dict[str, dict[str, Any]] = {}
         self._seconds: dict[str, float] = {}
         self._unordered: set[str] = set()
-        self._words = tomllib.loads(WORDS.read_text())["words"] if which == "ours" else []
+        self.words = tomllib.loads(WORDS.read_text())["words"] if which == "ours" else []
 
     def command(
         self, name: str, *words: object, exits: int = 0, out: str | Sequence[str] = (), unordered: bool = False
@@ -79,7 +79,7 @@ class Side:
 
     def translated(self, words: list[str]) -> list[str]:
         """Words of a command, where our spelling differs from BASE's."""
-        for rule in self._words:
+        for rule in self.words:
             base, ours = rule["base"], rule["ours"]
             places = range(len(words) - len(base) + 1) if words[:1] == [rule["command"]] else ()
             for start in places:

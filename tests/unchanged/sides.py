@@ -7,6 +7,7 @@ import importlib.metadata
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,9 +20,12 @@ from typing import NamedTuple
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-SCENARIOS = sorted(path.stem for path in (HERE / "scenarios").glob("*.py"))
+FULL = "_full"  # the end of the names of scenarios that only FULL=1 runs
+ALL_SCENARIOS = sorted(path.stem for path in (HERE / "scenarios").glob("*.py"))
+SCENARIOS = [name for name in ALL_SCENARIOS if not name.endswith(FULL)]
 PARTS = ("failmodes", "docs", ".handbook", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
          "THIRD_PARTY.md", "CITATION.cff", "LICENSE", "pyproject.toml")  # fmt: skip
+PINNED = re.compile(r"^COUNTED = .*$", re.MULTILINE)  # how much a scenario compares at least
 BUNDLE = Path("failmodes/analysis/site/bundle")
 
 
@@ -71,8 +75,8 @@ def default_cache() -> Path:
 # --- trees
 
 
-def extract_base(commit: str, tree: Path) -> str:
-    """Write the sources of a commit.
+def extract_base(commit: str, tree: Path, *, whole: bool = False) -> str:
+    """Write the sources of a commit: the package and the handbook, or the `whole` tree.
 
     Returns:
         The commit's whole hash.
@@ -82,29 +86,29 @@ def extract_base(commit: str, tree: Path) -> str:
     )
     if named.returncode:
         raise Broken(f"BASE={commit} is no commit of this clone (a shallow one? `git fetch --unshallow`)")
-    whole = named.stdout.strip()
+    found = named.stdout.strip()
     parts = subprocess.run(
-        ["git", "ls-tree", "--name-only", whole], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-tree", "--name-only", found], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    there = [part for part in PARTS if part in parts.stdout.splitlines()]
-    archive = subprocess.run(["git", "archive", whole, *there], cwd=ROOT, capture_output=True, check=True).stdout
+    there = [] if whole else [part for part in PARTS if part in parts.stdout.splitlines()]
+    archive = subprocess.run(["git", "archive", found, *there], cwd=ROOT, capture_output=True, check=True).stdout
     shutil.rmtree(tree, ignore_errors=True)
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
         files.extractall(tree, filter="data")
-    return whole
+    return found
 
 
-def copy_ours(tree: Path) -> None:
+def extract_files(tree: Path, *, whole: bool = False) -> None:
     """Write the sources as they stand here, committed or not."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *PARTS],
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *(() if whole else PARTS)],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     shutil.rmtree(tree, ignore_errors=True)
     for name in filter(None, listed.stdout.split("\0")):
         if (ROOT / name).is_file():
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, tree / name)
+            shutil.copy2(ROOT / name, tree / name, follow_symlinks=False)
 
 
 def provide_bundle(tree: Path, cache: Path) -> None:
@@ -219,8 +223,9 @@ def installed() -> str:
 
 @cache
 def _sources(scenario: str) -> str:
-    """The source of a scenario, and of all that it imports from here."""
-    return "\n".join(path.read_text() for path in _imported(HERE / "scenarios" / f"{scenario}.py", {HERE / "side.py"}))
+    """The source of a scenario, and of all that it imports from here; what it pins changes no answer."""
+    paths = _imported(HERE / "scenarios" / f"{scenario}.py", {HERE / "side.py"})
+    return PINNED.sub("", "\n".join(path.read_text() for path in paths))
 
 
 def _imported(path: Path, found: set[Path]) -> list[Path]:
