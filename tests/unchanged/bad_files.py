@@ -44,7 +44,7 @@ TABLES = {  # lines, separated by spaces
     "below-zero": f"{PROBABILITIES} a,cat,1.5,-0.5 b,dog,0.2,0.8",
     "nan": f"{LOGITS} a,cat,nan,1.5 b,dog,0.5,2",
     "infinite": f"{LOGITS} a,cat,inf,1.5 b,dog,0.5,2",
-    "words": f"{LOGITS} a,cat,high,1.5 b,dog,0.5,2",
+    "logit-word": f"{LOGITS} a,cat,high,1.5 b,dog,0.5,2",
     "one-logit": "image,label,logit_cat a,cat,0.5 b,dog,0.1",
     "other-class": f"{LOGITS} a,cow,0.5,1.5 b,dog,0.5,2",
     "ragged": f"{HEAD} {FIRST} b.png,dog",
@@ -68,12 +68,16 @@ def study(top: str = TOP, dataset: str = DATASET, corruptions: str = CORRUPTIONS
 
 
 def of_model(
-    *lines: str, architecture: str = "resnet18", width: str = "width = 16", weights: str = "resnet.safetensors"
+    *lines: str,
+    dataset: str = DATASET,
+    architecture: str = "resnet18",
+    width: str = "width = 16",
+    weights: str = "resnet.safetensors",
 ) -> str:
     """A study of one model, whose checkpoint is in the folder INPUTS."""
     checkpoint = weights if "=" in weights else f'checkpoint = "INPUTS/{weights}"'
     keys = ["[[models]]", 'label = "Net"', f'architecture = "{architecture}"', width, checkpoint, *lines]
-    return study(more="\n".join(keys))
+    return study(dataset=dataset, more="\n".join(keys))
 
 
 STUDIES = {
@@ -88,15 +92,15 @@ STUDIES = {
     "half-image": study(dataset='kind = "digits"\nimages = 1.5'),
     "no-images": study(dataset='kind = "digits"\nimages = 0'),
     "kind": study(dataset='kind = "digit"'),
-    "no-folder": study(dataset=f'{FOLDER}"gone"'),
+    "no-folder": of_model(dataset=f'{FOLDER}"gone"'),
     "no-path": study(dataset='kind = "folder"\nimage_size = 32'),
-    "broken-image": study(dataset=f'{FOLDER}"INPUTS/broken"'),
-    "broken-arrays": study(dataset='kind = "arrays"\npath = "INPUTS/arrays"'),
-    "broken-list": study(dataset='kind = "list"\nimage_size = 32\npath = "INPUTS/words.csv"'),
-    "broken-parquet": study(dataset='kind = "parquet"\nimage_size = 32\npath = "INPUTS/words.parquet"'),
-    "broken-tar": study(dataset='kind = "webdataset"\nimage_size = 32\npath = "INPUTS/words.tar"'),
-    "no-masks": study(dataset=f'{FOLDER}"INPUTS/whole"\nmasks = "gone"'),
-    "no-metadata": study(dataset=f'{FOLDER}"INPUTS/whole"\nmetadata = {{ path = "gone.csv" }}'),
+    "broken-image": of_model(dataset=f'{FOLDER}"INPUTS/broken"'),
+    "broken-arrays": of_model(dataset='kind = "arrays"\npath = "INPUTS/arrays"'),
+    "broken-list": of_model(dataset='kind = "list"\nimage_size = 32\npath = "INPUTS/words.csv"'),
+    "broken-parquet": of_model(dataset='kind = "parquet"\nimage_size = 32\npath = "INPUTS/words.parquet"'),
+    "broken-tar": of_model(dataset='kind = "webdataset"\nimage_size = 32\npath = "INPUTS/words.tar"'),
+    "no-masks": of_model(dataset=f'{FOLDER}"INPUTS/whole"\nmasks = "gone"'),
+    "no-metadata": of_model(dataset=f'{FOLDER}"INPUTS/whole"\nmetadata = {{ path = "gone.csv" }}'),
     "corruption": study(corruptions='names = ["fogg"]'),
     "corruption-twice": study(corruptions='names = ["fog", "fog"]'),
     "no-corruptions": study(corruptions="names = []"),
@@ -108,10 +112,9 @@ STUDIES = {
     "seed": study(corruptions='names = ["fog"]\nseeds = [-1]'),
     "recipe": study(corruptions='names = ["fog"]\nrecipe = "cifar"'),
     "axis": study(corruptions='names = ["fog"]\naxes = { fog = "%,1" }'),
-    "published": study(corruptions='published = "gone"'),
-    "claim": study(more='[[claims]]\nmetric = "acuracy"\nrelation = "at_least"\nlimit = 0.5'),
+    "published": of_model().replace(CORRUPTIONS, 'published = "gone"'),
     "claim-corruption": study(more='[[claims]]\nshape = "late"\ncorruptions = ["frog"]'),
-    "shift": study(more='[[shifts]]\nlabel = "Other"\nkind = "folder"\npath = "gone"'),
+    "shift": of_model('[[shifts]]\nlabel = "Other"\nkind = "folder"\npath = "gone"'),
     "protocol": study(more='[[protocols]]\nname = "Ours"'),
     "gate": study(more="[gate]\nlevel = 2"),
     "architecture": of_model(NORMALIZATION, architecture="resnet81", width=""),

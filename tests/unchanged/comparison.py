@@ -256,10 +256,22 @@ def _oriented(frame: pl.DataFrame) -> pl.DataFrame:
     turned = pl.col(f"{name}_a") > pl.col(f"{name}_b")
     changes = []
     for column in frame.columns:
-        other = re.sub(r"_(a|b)(?=_|$)", lambda found: "_b" if found[1] == "a" else "_a", column)
+        other = _of_the_other(column)
         if other != column and other in frame.columns:
             changes.append(pl.when(turned).then(pl.col(other)).otherwise(pl.col(column)).alias(column))
     return frame.with_columns(changes)
+
+
+def _of_the_other(column: str) -> str:
+    """The column of the second of a pair, of one of the first, and the other way round."""
+    return re.sub(r"_(a|b)(?=_|$)", lambda found: "_b" if found[1] == "a" else "_a", column)
+
+
+def _turned(row: dict[str, Any]) -> dict[str, Any]:
+    """A pair in a row of JSON, in the order of names."""
+    if str(row.get("model_label_a", "")) <= str(row.get("model_label_b", "")):
+        return row
+    return {key: row.get(_of_the_other(key), value) for key, value in row.items()}
 
 
 def _as_text(column: pl.Series) -> pl.Series:
@@ -383,6 +395,7 @@ def verdicts(found: Mapping[str, Any]) -> list[str]:
 def leaves(value: Any, path: str = "", *, unordered: bool = False) -> Iterator[tuple[str, Any]]:
     """All values within a JSON value with their paths; rows of a list are told apart by their names."""
     if isinstance(value, dict):
+        value = _turned(value)
         yield f"{path}.keys()", len(value)
         named: Counter[str] = Counter()
         for key, inner in value.items():
@@ -404,6 +417,7 @@ def leaves(value: Any, path: str = "", *, unordered: bool = False) -> Iterator[t
 def _keys_of_rows(rows: Sequence[Any], is_data: bool) -> list[str]:
     """A name for each item of a list: names within it if they tell all apart, else its place, or its content."""
     if rows and all(isinstance(row, dict) for row in rows):
+        rows = [_turned(row) for row in rows]
         keys = [" · ".join(f"{normal(str(row[c]))}" for c in sorted(row) if c in NAMES) for row in rows]
         if len(set(keys)) == len(rows):
             return [key.replace("[", "(").replace("]", ")") for key in keys]

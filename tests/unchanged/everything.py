@@ -95,6 +95,9 @@ metric = "accuracy"
 filter = "{condition}"
 relation = "drop_at_most"
 limit = 0.9
+[[gate.rules]]
+shape = "flat"
+corruptions = ["{corruption}"]
 """,
     "open": GATE
     + """[[gate.rules]]
@@ -106,9 +109,6 @@ limit = {near}
 metric = "accuracy"
 corruptions = ["spatter"]
 relation = "worse_by_at_most"
-[[gate.rules]]
-shape = "flat"
-corruptions = ["{corruption}"]
 """,
 }
 CHART_OPTIONS: dict[str, dict[str, Any]] = {
@@ -214,6 +214,20 @@ WRITTEN: dict[str, str | tuple[str, ...]] = {
 EXITS = {
     "diff": 1, "diff.html": 1, "gate.fails": 1, "gate.open": 3, "gate.open.pass": 3, "check": 3, "check.junit": 2,
 }  # fmt: skip
+# What other warehouses answer alike: asked of one
+ONCE = (
+    "schema", "query.list", "query.text", "query.parameters", "query.json", "query.csv", "query.markdown",
+    "query.latex", "compare.html", "compare.junit", "diff.html", "publish.latex.query", "check.junit", "chart.svg",
+    "chart.png", "report", "site", "export", "compare.exported",
+)  # fmt: skip
+# What only images that are stored or made again can answer
+OF_IMAGES = ("images", "images.curve", "images.picture", "slices.pictures")
+NO_PIXELS = (
+    "chart.attention", "chart.distortion", "chart.distortion-shapes", "chart.exemplars", "chart.object-attention",
+    "chart.shifts",
+)  # fmt: skip
+# Rows that tie stand in the order of identities
+TIED = ("appendix", "publish.timm", "query.models_disagree", "query.worst_cells", "table.predictions")
 OF_EXPORT = ("cell_metrics", "evaluation_labels", "images", "prediction_facts")
 OF_PUBLISHED = ("published_accuracy", "published_shapes")
 OF_REMOVAL = ("accuracy_by_severity", "evaluation_labels", "findings", "shapes")
@@ -302,7 +316,8 @@ def command(side: Side, about: Subject, name: str) -> None:
     if about.asks(name):
         exits = about.exits.get(name, EXITS.get(name, 0))
         words = [about.filled(word) for word in COMMANDS[name].split()]
-        side.command(name, *words, exits=exits, out=() if exits == 2 else WRITTEN.get(name, ()))
+        out = () if exits == 2 else WRITTEN.get(name, ())
+        side.command(name, *words, exits=exits, out=out, unordered=name in TIED)
 
 
 def read_records(side: Side) -> None:
@@ -319,7 +334,7 @@ def read(side: Side, about: Subject) -> None:
 
     def asked(name: str, answer: Callable[[], Any]) -> None:
         if about.asks(name):
-            side.python(name, answer, raises=about.refused.get(name))
+            side.python(name, answer, raises=about.refused.get(name), unordered=name in TIED)
 
     asked("warehouse", lambda: repr(w).splitlines())
     asked("tables", lambda: frames(w.tables()))

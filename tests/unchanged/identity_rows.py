@@ -50,14 +50,21 @@ class IdentityRows:
 
     def close(self) -> None:
         """Write all identities, all images, and for each identity which variants share it."""
-        rows = pa.concat_tables(self.rows)
+        rows, images = pa.concat_tables(self.rows), pa.concat_tables(self.images)
         self.side.rows("variants", rows)
-        self.side.rows("images", pa.concat_tables(self.images))
-        shared: dict[str, dict[str, str]] = {}
-        for name in IDENTITIES:
-            variants = defaultdict(list)
-            for variant, identity in zip(rows["variant"].to_pylist(), rows[name].to_pylist(), strict=True):
-                variants[identity].append(variant)
-            groups = sorted(sorted(group) for identity, group in variants.items() if identity)
-            shared[name] = {group[0]: " | ".join(group) for group in groups}
-        self.side.json("shared", shared)
+        self.side.rows("images", images)
+        shared = {name: _shared(rows["variant"].to_pylist(), rows[name].to_pylist()) for name in IDENTITIES}
+        numbered = [
+            f"{variant}/{number}"
+            for variant, number in zip(images["variant"].to_pylist(), images["image_id"].to_pylist(), strict=True)
+        ]
+        self.side.json("shared", shared | {"image_hash": _shared(numbered, images["image_hash"].to_pylist())})
+
+
+def _shared(names: list[str], identities: list[str | None]) -> dict[str, str]:
+    """The names of each identity, by the first of them."""
+    groups: dict[str | None, list[str]] = defaultdict(list)
+    for name, identity in zip(names, identities, strict=True):
+        groups[identity].append(name)
+    together = sorted(sorted(group) for identity, group in groups.items() if identity)
+    return {group[0]: " | ".join(group) for group in together}

@@ -2,19 +2,21 @@
 
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
 from safetensors.torch import save_file
-from small_nets import One, OneSoft, Plain, Soft, drawn
+from small_nets import One, OneSoft, Plain, Soft, drawn, spread
 from torch import nn
 from torchvision import models
 from torchvision.models.resnet import BasicBlock
 
 NAMES = ("goldfish", "hen", "tench")
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
+CLASSIFIERS = ("vit", "swin", "convnext", "resnet")
 TIMM = ("resnet", "convnext", "efficientnet", "nfnet", "mambaout")
 WORDS = ["[PAD]", "[UNK]", "a", "photo", "of", "the", "sketch", *NAMES]
 SIDE = 32
@@ -37,12 +39,12 @@ def write_checkpoints(folder: Path) -> None:
     for name, content in {
         "resnet.pt": states[3],
         "resnet-lightning.ckpt": {"state_dict": {f"model.{key}": value for key, value in states[4].items()}, **counted},
-        "resnet-parallel.pt": {"model": {f"module.{key}": value for key, value in states[5].items()}, "optimizer": {"state": {}}},
+        "resnet-parallel.pt": {"model": {f"module.{key}": value for key, value in states[5].items()}, "optimizer": {}},
         "resnet-averaged.pt": {"state_dict": states[6], "state_dict_ema": states[7]},
         "resnet-five.pt": drawn(_resnet18(5)).state_dict(),
         "resnet-three.pt": drawn(_resnet18(3), 8).state_dict(),
         "shufflenet.pt": drawn(models.shufflenet_v2_x0_5(num_classes=3)).state_dict(),
-        "squeezenet.pt": drawn(models.squeezenet1_1(num_classes=3)).state_dict(),
+        "squeezenet.pt": _seeded(models.squeezenet1_1, num_classes=3).state_dict(),
         "mobilenet.pt": {"net": drawn(models.mobilenet_v3_small(num_classes=3)).state_dict()},
         "stem.pt": drawn(_with_stem(models.resnet18(num_classes=3))).half().state_dict(),
         "plain.pt": Plain(seed=2).state_dict(),
@@ -50,8 +52,10 @@ def write_checkpoints(folder: Path) -> None:
         torch.save(content, folder / name)
     save_file(drawn(_densenet121(3)).state_dict(), folder / "densenet.safetensors", {"normalization": '"cifar10"'})
     for name in TIMM:
-        save_file(_of_timm(f"test_{name}", num_classes=3).state_dict(), folder / f"timm-{name}.safetensors")
-    save_file(_of_timm("test_vit", num_classes=3, img_size=48).state_dict(), folder / "timm-vit.safetensors")
+        module = spread(_of_timm(f"test_{name}", num_classes=3), 64)
+        save_file(module.state_dict(), folder / f"timm-{name}.safetensors")
+    vit = spread(_of_timm("test_vit", num_classes=3, img_size=48), 48)
+    save_file(vit.state_dict(), folder / "timm-vit.safetensors")
 
 
 def _with_stem(module: Any, channels: int = 64) -> Any:
@@ -76,16 +80,20 @@ def _densenet121(classes: int, width: int = 8) -> nn.Module:
     return module
 
 
-def _of_timm(name: str, **options: Any) -> nn.Module:
+def _of_timm(name: str, **options: Any) -> Any:
+    return _seeded(timm.create_model, model_name=name, **options)
+
+
+def _seeded(build: Callable[..., Any], **options: Any) -> Any:
     torch.manual_seed(0)
-    return timm.create_model(name, **options)
+    return build(**options)
 
 
 # --- models of hubs
 
 
 def write_hub_models(folder: Path) -> None:
-    for kind in ("vit", "swin", "convnext", "resnet"):
+    for kind in CLASSIFIERS:
         _write_classifier(folder / kind, kind)
     for kind in ("clip", "siglip"):
         _write_clip(folder / kind, kind)
@@ -95,9 +103,11 @@ def write_hub_models(folder: Path) -> None:
     _cache(folder / "hub", "owner--net", _of_timm("test_resnet", num_classes=3))
     config = {
         "architecture": "test_resnet", "num_classes": 3, "num_features": 128, "label_names": [*NAMES[::-1]],
-        "pretrained_cfg": {"input_size": [3, 48, 40], "mean": MEAN, "std": STD, "interpolation": "bilinear", "crop_pct": 0.9,
-                           "crop_mode": "center", "num_classes": 3, "first_conv": "conv1", "classifier": "fc",
-                           "label_names": [*NAMES[::-1]]},
+        "pretrained_cfg": {
+            "input_size": [3, 48, 40], "mean": MEAN, "std": STD, "interpolation": "bilinear", "crop_pct": 0.9,
+            "crop_mode": "center", "num_classes": 3, "first_conv": "conv1", "classifier": "fc",
+            "label_names": [*NAMES[::-1]],
+        },
     }  # fmt: skip
     (net / "config.json").write_text(json.dumps(config))
 
@@ -118,32 +128,30 @@ def _random(module: Any) -> Any:
     return module.eval()
 
 
+def output_names() -> dict[str, Any]:
+    """Names of outputs in the configuration of a classifier, in another order than that of the classes."""
+    names = dict(enumerate(NAMES[::-1]))
+    return {"id2label": names, "label2id": {name: label for label, name in names.items()}}
+
+
 def _write_classifier(folder: Path, kind: str) -> None:
     import transformers as hf
 
-    names = {"id2label": dict(enumerate(NAMES[::-1])), "label2id": {name: label for label, name in enumerate(NAMES[::-1])}}
+    names = output_names()
     exact = {"size": {"height": 16, "width": 16}, "image_mean": MEAN, "image_std": STD}
     vit = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
     swin = {"embed_dim": 8, "depths": [1, 1], "num_heads": [2, 2], "window_size": 4, "patch_size": 2}
     convnext = {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1]}
     resnet = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1]}
-    model, processor = {
-        "vit": lambda: (
-            hf.ViTForImageClassification(hf.ViTConfig(image_size=16, patch_size=4, **vit, **names)), hf.ViTImageProcessor(**exact)
-        ),
-        "swin": lambda: (
-            hf.SwinForImageClassification(hf.SwinConfig(image_size=16, **swin, **names)), hf.ViTImageProcessor(**exact, resample=3)
-        ),
-        "convnext": lambda: (
-            hf.ConvNextForImageClassification(hf.ConvNextConfig(**convnext, **names)),
-            hf.ConvNextImageProcessor(size={"shortest_edge": 64}, crop_pct=0.8, image_mean=MEAN, image_std=STD),
-        ),
-        "resnet": lambda: (
-            hf.ResNetForImageClassification(hf.ResNetConfig(**resnet, **names)),
-            hf.CLIPImageProcessor(size={"shortest_edge": 40}, crop_size={"height": 32, "width": 32}),
-        ),
-    }[kind]()  # fmt: skip
-    _random(model).save_pretrained(folder)
+    to_32 = {"size": {"shortest_edge": 40}, "crop_size": {"height": 32, "width": 32}}
+    to_64 = {"size": {"shortest_edge": 64}, "crop_pct": 0.8, "image_mean": MEAN, "image_std": STD}
+    config, model, processor = {
+        "vit": (hf.ViTConfig(image_size=16, patch_size=4, **vit, **names), hf.ViTForImageClassification, hf.ViTImageProcessor(**exact)),
+        "swin": (hf.SwinConfig(image_size=16, **swin, **names), hf.SwinForImageClassification, hf.ViTImageProcessor(**exact, resample=3)),
+        "convnext": (hf.ConvNextConfig(**convnext, **names), hf.ConvNextForImageClassification, hf.ConvNextImageProcessor(**to_64)),
+        "resnet": (hf.ResNetConfig(**resnet, **names), hf.ResNetForImageClassification, hf.CLIPImageProcessor(**to_32)),
+    }[kind]
+    _random(model(config)).save_pretrained(folder)
     processor.save_pretrained(folder)
 
 
@@ -186,11 +194,15 @@ def _write_open_clip(folder: Path) -> None:
 # --- graphs and programs
 
 
-class ChannelsLast(Plain):
+class ChannelsLast(nn.Module):
     """Takes (N, H, W, 3)."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = Plain()
+
     def forward(self, images: torch.Tensor) -> Any:
-        return super().forward(images.permute(0, 3, 1, 2))
+        return self.net(images.permute(0, 3, 1, 2))
 
 
 class FromPixels(ChannelsLast):
@@ -243,6 +255,5 @@ def _write_onnx(
     example = _example(dtype, batch or 2, channels_last=isinstance(module, ChannelsLast))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module.eval(), (example,), str(path), dynamo=False, input_names=["images"], output_names=list(names), dynamic_axes=free
-        )  # fmt: skip
+        options = {"input_names": ["images"], "output_names": [*names], "dynamic_axes": free, "dynamo": False}
+        torch.onnx.export(module.eval(), (example,), str(path), **options)

@@ -40,25 +40,25 @@ class Activation(nn.Module):
         return x.relu()
 
 class Net(Base):
-    def __init__(self):
+    def __init__(self, stride, slope, steps, mask):
         super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3, stride=2)
+        self.conv = nn.Conv2d(3, 4, 3, stride=stride)
         self.activation = Activation()
         self.fc = nn.Linear(4, 4)
-        self.slope = 0.5
-        self.register_buffer("steps", torch.tensor([1, 2]))
-        self.register_buffer("mask", torch.ones(4), persistent=False)
-        with torch.no_grad():
-            for number, parameter in enumerate(self.parameters(), 1):
-                parameter.copy_(torch.arange(parameter.numel()).reshape(parameter.shape) % 7 / 8 - number / 16)
-            self.fc.bias[0] += 0.0
+        self.slope = slope
+        self.register_buffer("steps", torch.tensor(steps))
+        self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x):
         x = self.activation(self.conv(x)).mean((2, 3)) * self.mask
         return self.rescaled(self.fc(x)) * self.slope + self.steps.sum() * self.power - 0.25
 
 def network():
-    net = Net()
+    net = Net(stride=2, slope=0.5, steps=[1, 2], mask=torch.ones(4))
+    with torch.no_grad():
+        for number, parameter in enumerate(net.parameters(), 1):
+            parameter.copy_(torch.arange(parameter.numel()).reshape(parameter.shape) % 7 / 8 - number / 16)
+        net.fc.bias[0] += 0.0
     net.activation.register_forward_hook(lambda module, inputs, output: output * 2.0)
     return net
 
@@ -84,14 +84,14 @@ FUNCTION = {  # of classify
     "function.own_module": ("settings.LEVEL = 1.0", "settings.LEVEL = 2.0"),
 }
 MODULE = {  # of network()
-    "module.weight": ("self.fc.bias[0] += 0.0", "self.fc.bias[0] += 0.5"),
+    "module.weight": ("fc.bias[0] += 0.0", "fc.bias[0] += 0.5"),
     "module.constant": ("self.power - 0.25", "self.power - 0.5"),
-    "module.attribute": ("self.slope = 0.5", "self.slope = 0.75"),
+    "module.attribute": ("slope=0.5", "slope=0.75"),
     "module.class_attribute": ("power = 1.0", "power = 1.5"),
     "module.base": ("x * 1.5", "x * 2.5"),
     "module.child": ("x.relu()", "x.sigmoid()"),
     "module.layer": ("stride=2", "stride=1"),
-    "module.whole_numbers": ("torch.tensor([1, 2])", "torch.tensor([1, 3])"),
+    "module.whole_numbers": ("[1, 2]", "[1, 3]"),
     "module.buffer": ("torch.ones(4)", "torch.ones(4) / 2"),
     "module.hook": ("output * 2.0", "output * 3.0"),
 }

@@ -24,6 +24,7 @@ normalization = "none"
 [evaluation]
 attention = false
 """
+HASH = "pixel_hash"
 NOISE = 'names = ["gaussian_noise"]\nseverities = [3]'  # which depends on the order of images, and keeps gray ones gray
 NAMED = "model_label, dataset_label, source_label, shift"
 OF_EVALUATION = (
@@ -38,13 +39,26 @@ ANSWERS = {
     "shifts": "from shifts",
     "evaluations": f"select {NAMED}, e.* from evaluations e {OF_EVALUATION}",
     "notes": f"select {NAMED}, n.* from evaluation_notes n join evaluations using (evaluation_id) {OF_EVALUATION}",
-    "pixels": f"select {NAMED}, corruption, severity, image_id, label, predicted, logits, logit_classes, rmse, ssim, confidence"
-    f" from prediction_facts join evaluations using (evaluation_id) {OF_EVALUATION}",
+    "pixels": f"select {NAMED}, corruption, severity, image_id, label, predicted, logits, logit_classes, rmse, ssim,"
+    f" confidence from prediction_facts join evaluations using (evaluation_id) {OF_EVALUATION}",
+}
+
+MODELS = "join evaluations using (evaluation_id) join models using (model_id)"
+EVALUATED = {  # what models compute; `comparison` holds tables of these names to 1e-4
+    "prediction_facts": "select model_label, corruption, severity, image_id, label, predicted, confidence, logits,"
+    f" logit_classes, predicted_output, finite from prediction_facts {MODELS}",
+    "attention": f"select model_label, a.* from attention a {MODELS}",
+}
+STATED = {
+    "models": "from models",
+    "evaluations": "select model_label, e.* from evaluations e join models using (model_id)",
+    "notes": f"select model_label, n.* from evaluation_notes n {MODELS}",
+    "classes": "from classes",
 }
 
 
 def write_study(
-    side: Side, name: str, dataset: str, *, corruptions: str = NOISE, more: str = "", model: str = "", builder: str = "pixel_hash"
+    side: Side, name: str, dataset: str, *, corruptions: str = NOISE, more: str = "", model: str = "", builder: str = HASH
 ) -> str:
     """Write a study and the code of its model; the name of its file. {inputs} in its parts is the folder of inputs."""
     shutil.copy(Path(pixel_hash.__file__), side.work)
@@ -69,3 +83,9 @@ def answer(side: Side, name: str, queries: Mapping[str, str] = ANSWERS, *, evalu
         con.execute("set threads = 1")
         for query, sql in queries.items():
             side.rows(f"{name}.{query}", con.sql(sql).to_arrow_table(), evaluated=evaluated)
+
+
+def model_answers(side: Side, name: str) -> None:
+    """Logits and attention of models, and what is stored of the models themselves."""
+    answer(side, name, EVALUATED, evaluated=True)
+    answer(side, name, STATED)

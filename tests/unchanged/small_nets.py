@@ -9,20 +9,37 @@ from torchvision import models
 from torchvision.models.convnext import CNBlockConfig
 
 
-def drawn(module: nn.Module, seed: int = 0) -> nn.Module:
-    """The module with weights of its own, so large that logits and predictions differ between images."""
+def drawn(module: nn.Module, seed: int = 0, side: int = 32) -> nn.Module:
+    """The module with weights of its own, and with logits that differ between images."""
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, values in module.named_parameters():
             if values.ndim > 1:
                 values.copy_(torch.randn(values.shape, generator=random) * (2.0 / values[0].numel()) ** 0.5)
-            elif "norm" in name or "bn" in name or "downsample.1" in name:
-                values.copy_(1 + torch.randn(values.shape, generator=random) / 8)
+            else:
+                of_norm = name.endswith("weight")
+                values.copy_(of_norm + torch.randn(values.shape, generator=random) / 8)
         for name, values in module.named_buffers():
             if name.endswith("running_mean"):
                 values.copy_(torch.randn(values.shape, generator=random) / 8)
-            elif name.endswith("running_var"):
-                values.copy_(1 + torch.rand(values.shape, generator=random))
+    return spread(module, side)
+
+
+def spread(module: nn.Module, side: int = 32) -> nn.Module:
+    """The module with a last linear layer whose outputs have a mean of 0 and a deviation of 2 over some images."""
+    images = torch.rand(32, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+    images = nn.functional.interpolate(images, (side, side), mode="bicubic") * 4 - 1.5
+    head = [part for part in module.modules() if isinstance(part, nn.Linear)][-1]
+    seen: list[torch.Tensor] = []
+    handle = head.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    was_training = module.training
+    with torch.no_grad():
+        module.eval()(images)
+        handle.remove()
+        module.train(was_training)
+        outputs = seen[0].flatten(1) @ head.weight.T
+        head.weight.mul_(2 / outputs.std(0)[:, None])
+        head.bias.copy_(-outputs.mean(0) * 2 / outputs.std(0))
     return module
 
 
@@ -32,22 +49,25 @@ class Plain(nn.Module):
     def __init__(self, num_classes: int = 3, seed: int = 0) -> None:
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8)
-        self.conv2, self.drop, self.fc = nn.Conv2d(8, 12, 3, stride=2), nn.Dropout(0.5), nn.Linear(12, num_classes)
+        self.conv2, self.drop = nn.Conv2d(8, 12, 3, stride=2), nn.Dropout(0.5)
+        self.add_head(num_classes)
         drawn(self, seed)
+
+    def add_head(self, num_classes: int) -> None:
+        self.fc = nn.Linear(12, num_classes)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         return self.conv2(self.bn1(self.conv1(images)).relu()).relu()
 
     def forward(self, images: torch.Tensor) -> Any:
-        return 2 * self.fc(self.drop(self.features(images).mean((2, 3))))
+        return self.fc(self.drop(self.features(images).mean((2, 3))))
 
 
 class Flat(Plain):
     """A head over the flattened map of images of 32 pixels: no closed form of attention."""
 
-    def __init__(self, num_classes: int = 3) -> None:
-        super().__init__(num_classes)
-        self.fc = drawn(nn.Linear(12 * 7 * 7, num_classes), 1)
+    def add_head(self, num_classes: int) -> None:
+        self.fc = nn.Linear(12 * 7 * 7, num_classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.fc(self.features(images).flatten(1))
@@ -56,14 +76,13 @@ class Flat(Plain):
 class Branches(Plain):
     """Two branches that are added up, then an ending without closed form."""
 
-    def __init__(self, num_classes: int = 3) -> None:
-        super().__init__(num_classes)
-        self.side, self.head = drawn(nn.Conv2d(8, 12, 1, stride=2), 2), drawn(nn.Linear(12, 12), 3)
+    def add_head(self, num_classes: int) -> None:
+        self.side, self.hidden, self.fc = nn.Conv2d(8, 12, 1, stride=2), nn.Linear(12, 12), nn.Linear(12, num_classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         images = self.bn1(self.conv1(images)).relu()
         both = self.conv2(images) + self.side(images)[:, :, :7, :7]
-        return self.fc(self.head(both.relu().mean((2, 3))).relu())
+        return self.fc(self.hidden(both.relu().mean((2, 3))).relu())
 
 
 class NoMap(nn.Module):
@@ -71,10 +90,11 @@ class NoMap(nn.Module):
 
     def __init__(self, num_classes: int = 3) -> None:
         super().__init__()
-        self.fc = drawn(nn.Linear(3, num_classes))
+        self.fc = nn.Linear(3, num_classes)
+        drawn(self)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return 8 * self.fc(images.mean((2, 3)))
+        return self.fc(images.mean((2, 3)))
 
 
 class Mapping(Plain):
@@ -116,7 +136,7 @@ class Stated(Plain):
     """States its preprocessing and the names of its outputs, which are more than the classes, in another order."""
 
     normalization = {"mean": [0.1, 0.2, 0.3], "std": [0.5, 0.6, 0.7]}
-    input_side_px = 24
+    input_side_px = 32
     class_names = ["tench", "cock", "goldfish", "hen", "ostrich"]
 
     def __init__(self) -> None:
@@ -137,11 +157,7 @@ def swin_transformer(num_classes: int = 3) -> nn.Module:
 
 
 def convnext(num_classes: int = 3) -> nn.Module:
-    module = drawn(models.ConvNeXt([CNBlockConfig(8, 16, 1), CNBlockConfig(16, None, 1)], num_classes=num_classes))
-    for name, values in module.named_parameters():
-        if name.endswith("layer_scale"):
-            nn.init.ones_(values)
-    return module
+    return drawn(models.ConvNeXt([CNBlockConfig(8, 16, 1), CNBlockConfig(16, None, 1)], num_classes=num_classes))
 
 
 def loaded(num_classes: int) -> nn.Module:

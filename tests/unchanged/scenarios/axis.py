@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from everything import Subject, everything, lacking
+from everything import NO_PIXELS, OF_IMAGES, ONCE, Subject, everything, lacking
 from side import Side
 
 CLASSES = ("boat", "car", "clock", "dog", "knife")
@@ -16,7 +16,13 @@ PEOPLE = {"subject-01": (2.2, 0.35), "subject-02": (1.8, 0.4), "subject-03": (2.
 NETWORKS = {"Net": (3.0, 1.1), "Net, augmented": (2.6, 0.6)}
 AXIS = ("--axis", "contrast=%,100..5,log", "--level-pattern", r"c(\d+)")
 ABOUT = Subject(
-    "axis", "Net", "Net, augmented", "contrast", dataset="Stimuli", by="scene", condition="scene = 'street'", near=0.55,
+    "axis", "Net", "Net, augmented", "contrast", dataset="Stimuli", by="scene", condition="scene = 'street'", near=0.69,
+    refused={
+        **lacking("WarehouseError", *NO_PIXELS, "chart.early-warning"),
+        **lacking("StudyError", "chart.differences", "chart.calibration.group"),
+    },
+    exits=dict.fromkeys(OF_IMAGES, 2),
+    skipped=(*ONCE, "publish.timm", "publish.croissant"),
 )  # fmt: skip
 
 

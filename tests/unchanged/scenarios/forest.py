@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from everything import Subject, everything, lacking
+from everything import NO_PIXELS, OF_IMAGES, ONCE, Subject, everything, lacking
 from side import Side
 
 CLASSES = ("ant", "bat", "bee", "cat", "cow", "dog", "elk", "fox", "owl", "pig")
@@ -28,17 +28,10 @@ MODELS = {
 ABOUT = Subject(
     "forest", "Maple", "Alder", "fog", dataset="Animals", by="camera", condition="camera = 'B'", near=0.47,
     refused={
-        **lacking("WarehouseError", "chart.attention", "chart.distortion", "chart.distortion-shapes", "chart.exemplars",
-                  "chart.object-attention", "chart.shifts"),
-        **lacking("WarehouseError", "chart.abstention", "chart.curves.value", "chart.onset.value"),
+        **lacking("WarehouseError", *NO_PIXELS, "chart.abstention", "chart.curves.value", "chart.onset.value"),
         **lacking("StudyError", "chart.differences"),
     },
-    skipped=(
-        "threshold", "schema", "query.list", "query.text", "query.json", "query.csv", "query.markdown", "query.latex",
-        "query.parameters", "slices.pictures", "compare.html", "compare.junit", "diff.html", "seal", "claims.sealed",
-        "gate.open.pass", "check.junit", "images", "chart.svg", "chart.png", "report", "site", "export",
-        "compare.exported",
-    ),
+    skipped=(*ONCE, *OF_IMAGES, "threshold", "seal", "claims.sealed", "gate.open.pass"),
 )  # fmt: skip
 
 

@@ -96,7 +96,9 @@ def cases(folder: Path) -> dict[str, dict[str, Any]]:
         "list-of-arrays": {"images": [*PIXELS], "labels": LABELS.tolist()},
         "list-of-pictures": {"images": PICTURES, "labels": LABELS, "image_size": 16, "options": {"resize": 18}},
         "pairs": {"images": list(zip(PICTURES, LABELS.tolist(), strict=True))},
-        "mappings": {"images": [{"img": i, "fine_label": int(k), "other": 1} for i, k in zip(PIXELS, LABELS, strict=True)]},
+        "mappings": {
+            "images": [{"img": image, "fine_label": int(k), "other": 1} for image, k in zip(PIXELS, LABELS, strict=True)]
+        },
         "generator": {"images": ((image, int(label)) for image, label in zip(PICTURES, LABELS, strict=True))},
         "modes": {
             "images": [in_mode(image, mode) for image, mode in zip(PICTURES, MODES, strict=True)], "labels": LABELS,

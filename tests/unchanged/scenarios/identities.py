@@ -23,6 +23,7 @@ SIX = [*CLASSES, "elk", "fox"]
 ELEVEN = [*SIX, "gnu", "hen", "ibis", "jay", "koi"]
 WIDE = {"checkpoint": "wide.safetensors", "class_names": SIX}
 TWO = {"architecture": "nets:Two"}
+SOFT = {"architecture": "nets:Soft", "checkpoint": "12.safetensors"}
 AVERAGED = {
     "name": "own", "title": "Own", "dataset": "arrays", "images": COUNT, "classes": 4, "source": "here",
     "corruptions": ["contrast"], "severities": [1], "pixels": "generated", "recipe": "cifar-c",
@@ -66,8 +67,7 @@ STUDIED: dict[str, tuple[dict[str, Any] | None, dict[str, Any] | None]] = {
     "recipe": (None, {"checkpoint": "recipe.safetensors"}),
     "class_protocol": ({**WIDE, "classes": "all"}, {**WIDE, "classes": "subset"}),
     "output_key": ({**TWO, "output_key": "logits"}, {**TWO, "output_key": "other"}),
-    "output_kind": ({"architecture": "nets:Soft", "output_kind": "probabilities"},
-                    {"architecture": "nets:Soft", "output_kind": "logits"}),
+    "output_kind": ({**SOFT, "output_kind": "probabilities"}, {**SOFT, "output_kind": "logits"}),
     "attention": ({"checkpoint": "2.safetensors"}, {"checkpoint": "2.safetensors", "attention": "auto"}),
     "attention.method": ({"checkpoint": "3.safetensors", "attention": "closed-form"},
                          {"checkpoint": "3.safetensors", "attention": "backward"}),
@@ -134,7 +134,7 @@ def _write_models(folder: Path) -> None:
     def save(name: str, state: dict[str, torch.Tensor], **metadata: object) -> None:
         save_file(state, folder / f"{name}.safetensors", {key: json.dumps(value) for key, value in metadata.items()})
 
-    for number in range(12):
+    for number in range(13):
         save(str(number), tensors(bias=number / 8))
     save("wide", tensors(6))
     save("eleven", tensors(11))
@@ -149,7 +149,7 @@ def _write_models(folder: Path) -> None:
         model_files.write_classifier(folder / f"transformers{number}", config={"layer_norm_eps": 10.0 ** (number - 6)})
         model_files.write_clip(folder / f"clip{number}", text_bias=float(number))
         model_files.write_open_clip(folder / f"open_clip{number}", text_scale=float(number))
-    model_files.write_classifier(folder / "transformers2", processor={"image_std": [0.25, 0.5, 0.5]})
+    model_files.write_classifier(folder / "transformers2", processor={"resample": 3})
     model_files.write_clip(folder / "clip2", config={"layer_norm_eps": 1e-3})
     model_files.write_open_clip(folder / "open_clip2", interpolation="bilinear")
 
@@ -296,7 +296,7 @@ def _benchmarks(evaluations: Evaluations) -> None:
     memory = {"function": own.classify, "module": own.network(), "closure": own.scaled(2.0)}
     package = {"package": own_code.of_package(evaluations.side.work, 1)}
     benchmark("memory", memory | package, keys=corrupted())
-    benchmark("subset", {"function": own.classify}, keys=corrupted(image_count=4))
+    benchmark("subset", {"same.comment": comment.classify}, keys=corrupted(image_count=4))
     benchmark("pixel+frost", {"closure.captured": own.scaled(3.0)}, pixel, keys=corrupted(frost=2))
     benchmark("label+corruption", dict(functions[::2]), labels=label, keys=corrupted(veil=veiled))
     benchmark(
@@ -308,23 +308,14 @@ def _benchmarks(evaluations: Evaluations) -> None:
     module = {"module": own.network()}
     benchmark("prepared", module, keys=corrupted(preprocess=own.prepared(2.0)))
     benchmark("prepared.captured", module, keys=corrupted(preprocess=own.prepared(3.0)))
-    benchmark(
-        "version1",
-        {**module, "label": own.network()},
-        version="1",
-        keys=corrupted(preprocess=own.prepared(2.0)),
-    )
-    benchmark("version2", module, version="2", keys=corrupted(preprocess=own.prepared(2.0)))
+    benchmark("version1", module, version="1", keys=corrupted(preprocess=own.prepared(2.0)))
     benchmark("version1.one_image", module, version="1", keys=corrupted(preprocess=own.prepare_one))
-    benchmark("gray", {"function": own.classify}, np.repeat(images[..., :1], 3, axis=-1), gray=True)
-    benchmark(
-        "classes+recipe",
-        {"function": own.classify},
-        classes=["w", "x", "y", "z"],
-        recipe="imagenet-c",
-        noise="independent",
-    )
-    benchmark("noise", {"same.comment": comment.classify}, noise="independent", seeds=[0, 1])
+    function = {"function": own.classify}
+    benchmark("version2", function, version="2", keys=corrupted())
+    benchmark("gray", function, np.repeat(images[..., :1], 3, axis=-1), version="1", gray=True)
+    independent = {"version": "1", "noise": "independent"}
+    benchmark("classes+recipe", function, classes=["w", "x", "y", "z"], recipe="imagenet-c", **independent)
+    benchmark("label+noise", {"label": own.classify}, seeds=[0, 1], **independent)
     command = [
         sys.executable,
         "-c",

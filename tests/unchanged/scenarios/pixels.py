@@ -33,26 +33,29 @@ SETS = {  # the words of `failmodes corrupt`; written to SET
     "cifar-c-own": (*DIGITS, "--corruption", "haze:haze", "--corruption", "haze:veil", "--split", "train"),
     "imagenet-c": (*FOLDER, "--corruption", "headline", "--severity", 3),
     "imagenet-c-list": (*FOLDER, "--corruption", "snow", "--list", "--recipe", "imagenet-c"),
-    "imagenet-c-between": (*DIGITS, "--layout", "imagenet-c", "--format", "png", "--corruption", "fog", "--corruption", "spatter",
-                           "--severity", 1, "--severity", 2.5, "--across-switches"),
+    "imagenet-c-between": (*DIGITS, "--layout", "imagenet-c", "--format", "png", "--corruption", "fog", "--corruption",
+                           "spatter", "--severity", 1, "--severity", 2.5, "--across-switches"),
     "medmnist-c": (*DIGITS, "--layout", "medmnist-c", "--corruption", "contrast", "--corruption", "pixelate"),
     "medmnist-c-gray": ("corrupt", "medmnist", "--corruption", "impulse_noise", "--layout", "medmnist-c"),
     "arrays": ("corrupt", "arrays", "--corruption", "motion_blur"),
 }  # fmt: skip
-PATHS = {"imagenet-c": "folder", "imagenet-c-list": "folder", "medmnist-c-gray": "pneumoniamnist.npz", "arrays": "arrays"}
+PATHS = {
+    "imagenet-c": "folder", "imagenet-c-list": "folder", "medmnist-c-gray": "pneumoniamnist.npz", "arrays": "arrays",
+}  # fmt: skip
 CHARTS = {
     "sheet": ("contact-sheet",),
     "sheet-imagenet-c": ("contact-sheet", "--recipe", "imagenet-c", "--severity", 2, "--corruption", "fog", "--seed", 4),
-    "distortion": ("distortion",),
+    "distortion": ("distortion", "--image", "{inputs}/two.jpg"),
     "distortion-imagenet-c": ("distortion", "--recipe", "imagenet-c", "--corruption", "glass_blur", "--corruption", "snow"),
-}
+}  # fmt: skip
 HAZE = """import numpy as np
 import failmodes
 
 def haze(images, parameters):
     return np.clip(images * 0.7 + 12 * parameters[0], 0, 255).astype(np.uint8)
 
-veil = failmodes.CustomCorruption("veil", haze, levels=((1,), (2,), (4,), (6,), (9,)), label="Thick veil", group="weather")
+LEVELS = ((1,), (2,), (4,), (6,), (9,))
+veil = failmodes.CustomCorruption("veil", haze, levels=LEVELS, label="Thick veil", group="weather")
 """
 
 
@@ -75,12 +78,14 @@ def run(side: Side) -> None:
     side.rows("drop-ins", as_table(dropped_in()))
     side.rows("transforms", as_table(transformed()))
     side.python("names", names)
-    side.python("shown", lambda: [repr(failmodes.CorruptImage("fog", 2.5, seed=3)), repr(failmodes.CorruptTransform("fog", 2.5))])
+    shown = failmodes.CorruptImage("fog", 2.5, seed=3), failmodes.CorruptTransform("fog", 2.5, gray=True)
+    side.python("shown", lambda: [*map(repr, shown)])
     side.python("switch", lambda: failmodes.corrupt(scenes(1, 32, 32), "saturate", 2.5), raises="StudyError")
     write_sets(side)
     for name, words in CHARTS.items():
-        images = ["--image", side.inputs / "one.png", *(["--image", side.inputs / "two.jpg"] if words[0] == "distortion" else [])]
-        side.command(f"chart.{name}", "chart", *words, *images, "--output", f"{name}.json", out=f"{name}.json")
+        words = [str(word).format(inputs=side.inputs) for word in words]
+        image = ("--image", side.inputs / "one.png")
+        side.command(f"chart.{name}", "chart", *words, *image, "--output", f"{name}.json", out=f"{name}.json")
 
 
 def as_table(rows: Iterator[tuple[Any, ...]]) -> pa.Table:
@@ -133,10 +138,11 @@ def names() -> dict[str, list[str]]:
 def transformed() -> Iterator[tuple[Any, ...]]:
     """`CorruptImage`, `CorruptTransform` and `CustomCorruption` in the libraries that take them."""
     import albumentations
-    import failmodes
     import torch
     from torchvision import tv_tensors
     from torchvision.transforms import v2
+
+    import failmodes
 
     images = scenes(3, 40, 48, seed=30)
     pictures = [Image.fromarray(image) for image in images]
@@ -147,7 +153,8 @@ def transformed() -> Iterator[tuple[Any, ...]]:
         ("elastic_transform", 5, {"recipe": "imagenet-c"}), ("spatter", 3.5, {"across_switches": True}), (custom, 3, {}),
     ):  # fmt: skip
         label = name if isinstance(name, str) else "posterized"
-        image, transform = (kind(name, severity, **options) for kind in (failmodes.CorruptImage, failmodes.CorruptTransform))
+        image = failmodes.CorruptImage(name, severity, **options)
+        transform = failmodes.CorruptTransform(name, severity, **options)
         pipeline = albumentations.Compose([albumentations.CenterCrop(33, 35), albumentations.Lambda(image=image, p=1)])
         sample = transform({"image": tv_tensors.Image(tensors[0]), "label": 3, "box": [1, 2]})
         found = {
@@ -166,7 +173,8 @@ def transformed() -> Iterator[tuple[Any, ...]]:
             "function": failmodes.corrupt(images, name, severity, **options),
         }
         for case, pixels in found.items():
-            yield from measured(np.stack(pixels), case, options.get("recipe"), options.get("noise"), 40, label, severity)
+            named = case, options.get("recipe"), options.get("noise"), 40, label, severity
+            yield from measured(np.stack(pixels), *named)
     gray = tv_tensors.Image(tensors[:, :1])
     found = failmodes.CorruptTransform("shot_noise", 3, gray=True)(gray).permute(0, 2, 3, 1).numpy()
     yield from measured(found, "gray", None, None, 40, "shot_noise", 3)
@@ -180,7 +188,8 @@ def posterized(images: np.ndarray, parameters: tuple[float, ...]) -> np.ndarray:
 def write_sets(side: Side) -> None:
     for name, words in SETS.items():
         path = ("--path", side.inputs / PATHS[name]) if name in PATHS else ()
-        side.command(f"set.{name}", *words, *path, "--to", name, out=[f"{name}/images.csv"] if "--list" in words else [])
+        listed = [f"{name}/images.csv"] if "--list" in words else []
+        side.command(f"set.{name}", *words, *path, "--to", name, out=listed)
         written(side, name)
     more = (*SETS["cifar-c"], "--corruption", "brightness", "--to", "cifar-c")
     side.command("set.more", *more)

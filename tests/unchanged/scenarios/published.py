@@ -20,7 +20,9 @@ FILES = [f"{IDS[label]}/ILSVRC2012_val_{number:08d}.JPEG" for number, label in e
 MORE_IDS = (*IDS, "n01491361", "n01494475", "n01496331", "n01498041", "n01514668")
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SEVERITIES = (1, 2, 3, 4, 5)
-PARAMETERS = {"sparkles": ("1.00", "2.00", "3.00", "5.00", "6.00"), "perlin_noise": ("4.60", "5.20", "5.80", "7.60", "8.80")}
+PARAMETERS = {
+    "sparkles": ("1.00", "2.00", "3.00", "5.00", "6.00"), "perlin_noise": ("4.60", "5.20", "5.80", "7.60", "8.80"),
+}  # fmt: skip
 
 CLEAN_ARRAYS = 'kind = "arrays"\npath = "{inputs}/arrays"'
 CLEAN_TREE = 'kind = "folder"\npath = "{inputs}/tree"'
@@ -116,8 +118,7 @@ def _corrupted_arrays(folder: Path) -> None:
     write(bar / "README.txt", "a text")
     (bar / "previews").mkdir()
     gray, two = IMAGES[..., 0], LABELS % 2
-    parts = {f"{part}_{key}": value for part in ("train", "test") for key, value in (("images", gray), ("labels", two[:, None]))}
-    np.savez_compressed(folder / "pneumoniamnist.npz", **parts)
+    np.savez_compressed(folder / "pneumoniamnist.npz", test_images=gray, test_labels=two[:, None])
     (folder / "medmnist-c").mkdir()
     for name in ("brightness_up", "stain_deposit", "pixelate"):
         turned = slice(None, None, -1 if name == "pixelate" else 1)  # in another order

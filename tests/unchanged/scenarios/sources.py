@@ -119,7 +119,8 @@ def _folders(folder: Path) -> None:
 
 def _formats() -> Iterator[tuple[str, bytes]]:
     """File names with contents, of sizes that differ."""
-    images = [Image.fromarray(image[: 18 + number % 5, : 20 + number % 4]) for number, image in enumerate(scenes(40, 24, 30))]
+    every = enumerate(scenes(40, 24, 30))
+    images = [Image.fromarray(image[: 18 + number % 5, : 20 + number % 4]) for number, image in every]
     take = iter(images)
     for suffix, kind, modes in (
         ("png", "PNG", ("1", "L", "LA", "P", "RGB", "RGBA")), ("jpg", "JPEG", ("L", "RGB", "CMYK", "YCbCr")),
@@ -223,10 +224,8 @@ def _packed(folder: Path) -> None:
         ]  # fmt: skip
         write_tar(folder / f"shards/{shard}.tar", samples)
     write(folder / "shards/classnames.txt", "\n".join(NAMES))
-    write_tar(
-        folder / "one.tar",
-        [(f"a/{n}", {"png": encoded(IMAGES[n]), "json": json.dumps({"species": NAMES[LABELS[n]]}).encode()}) for n in (8, 0, 5, 3)],
-    )
+    species = {n: json.dumps({"species": NAMES[LABELS[n]]}).encode() for n in (8, 0, 5, 3)}
+    write_tar(folder / "one.tar", [(f"a/{n}", {"png": encoded(IMAGES[n]), "json": text}) for n, text in species.items()])
     _saved(folder)
 
 
@@ -234,12 +233,12 @@ def _saved(folder: Path) -> None:
     import datasets
 
     def made(first: int, last: int) -> Any:
-        features = datasets.Features(
-            {"image": datasets.Image(), "label": datasets.ClassLabel(names=[*NAMES]), "camera": datasets.Value("string")}
-        )
+        label = datasets.ClassLabel(names=[*NAMES])
+        features = {"image": datasets.Image(), "label": label, "camera": datasets.Value("string")}
         rows = packed(IMAGES, LABELS)[first:last]
-        columns = {"image": [{"bytes": row.content, "path": row.name} for row in rows], "label": [row.label for row in rows]}
-        return datasets.Dataset.from_dict({**columns, "camera": CAMERAS[first:last]}, features=features)
+        cells = [{"bytes": row.content, "path": row.name} for row in rows]
+        columns = {"image": cells, "label": [row.label for row in rows], "camera": CAMERAS[first:last]}
+        return datasets.Dataset.from_dict(columns, features=datasets.Features(features))
 
     made(0, 9).save_to_disk(str(folder / "saved"))
     datasets.DatasetDict({"train": made(0, 2), "validation": made(2, 9)}).save_to_disk(str(folder / "saved-splits"))
@@ -261,6 +260,7 @@ def _tables(folder: Path) -> None:
     rows.reverse().with_columns(label=pl.Series(LABELS[::-1])).write_parquet(folder / "list.parquet")
     short = rows.with_columns(pl.col("path").str.slice(len("folder/test/"))).drop("label")
     short.slice(1).reverse().write_csv(folder / "paths.csv")
-    short.drop("path").with_row_index("image_id").sample(fraction=1, shuffle=True, seed=1).write_parquet(folder / "numbers.parquet")
+    numbered = short.drop("path").with_row_index("image_id").sample(fraction=1, shuffle=True, seed=1)
+    numbered.write_parquet(folder / "numbers.parquet")
     pictures = [image.name for image in packed(IMAGES, LABELS)]
     pl.DataFrame({"picture": pictures, "site": ["x", "y", "z"] * 3, "height": range(9)}).write_csv(folder / "key.csv")

@@ -1,0 +1,23 @@
+"""Verdicts of twenty simulated reports: findings, claims, comparisons and sentences, whose truth is known."""
+
+from pathlib import Path
+
+import judged
+import simulated
+from side import Side
+
+ASKED = judged.Asked(
+    written=("abrupt", "overconfident", "chance", "collapse", "few", "training-runs", "unpaired", "incomplete"),
+    claimed=("falling", "better", "tied-drops", "overconfident-flat", "collapse", "cameras"),
+    shaped=("abrupt", "rising"),
+    thresholds={"overconfident": 0.15, "misleading": 0.2},
+)
+
+
+def inputs(folder: Path) -> None:
+    for seed, (name, report) in enumerate(simulated.REPORTS.items()):
+        simulated.table(report, seed).write_parquet(folder / f"{name}.parquet")
+
+
+def run(side: Side) -> None:
+    judged.judge(side, simulated.REPORTS, ASKED)
