@@ -394,7 +394,9 @@ def verdicts(found: Mapping[str, Any]) -> list[str]:
 
 def leaves(value: Any, path: str = "", *, unordered: bool = False) -> Iterator[tuple[str, Any]]:
     """All values within a JSON value with their paths; rows of a list are told apart by their names."""
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value and all(normal(key) == "‹identity›" for key in value):
+        yield from leaves([[key, inner] for key, inner in value.items()], f"{path}.datasets.", unordered=True)
+    elif isinstance(value, dict):
         value = _turned(value)
         yield f"{path}.keys()", len(value)
         named: Counter[str] = Counter()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from side import Side, frames
@@ -184,9 +185,7 @@ COMMANDS = {
     "images.picture": "images {where} --image 5 --corruption {corruption} --theme dark --output curve.png",
     "chart.svg": "chart curves {where} --corruption {corruption} --output curves.svg",
     "chart.png": "chart accuracy {where} --layout paper --theme dark --output accuracy.png",
-    "report": "report {where} --pair {a} {b} --output report.html",
-    "appendix": "report {where} --appendix --output appendix.html",
-    "site": "site {where} --to site --images 4",
+    "appendix": "report {where} --pair {a} {b} --appendix --output appendix.html",
     "export": "export baseline.duckdb {where} --evaluation {a}",
     "compare.exported": "compare baseline.duckdb {b} {where}",
     "load.published": "load {where} --published robustbench/table_unaggregated.csv --published-of {dataset} --json",
@@ -208,18 +207,17 @@ WRITTEN: dict[str, str | tuple[str, ...]] = {
     "images.picture": "curve.png",
     "chart.svg": "curves.svg",
     "chart.png": "accuracy.png",
-    "report": "report.html",
     "appendix": "appendix.html",
 }
 EXITS = {
     "diff": 1, "diff.html": 1, "gate.fails": 1, "gate.open": 3, "gate.open.pass": 3, "check": 3, "check.junit": 2,
 }  # fmt: skip
-# What other warehouses answer alike: asked of one
-ONCE = (
+# What all warehouses answer alike, so that one is asked
+OF_TEXT = (
     "schema", "query.list", "query.text", "query.parameters", "query.json", "query.csv", "query.markdown",
-    "query.latex", "compare.html", "compare.junit", "diff.html", "publish.latex.query", "check.junit", "chart.svg",
-    "chart.png", "report", "site", "export", "compare.exported",
+    "query.latex", "compare.junit", "diff.html", "publish.latex.query", "check.junit", "export", "compare.exported",
 )  # fmt: skip
+DRAWN = ("chart.svg", "chart.png", "compare.html")
 # What only images that are stored or made again can answer
 OF_IMAGES = ("images", "images.curve", "images.picture", "slices.pictures")
 NO_PIXELS = (
@@ -357,12 +355,19 @@ def read(side: Side, about: Subject) -> None:
         asked(f"{name}.in-memory", lambda m=make, f=files: written(m(), f))
         for file in files if about.asks(f"{name}.in-memory") else ():
             side.file("python", file)
+    asked("images.in-memory", lambda: pictures(w.images(about.filled("{shown}"))))
 
 
 def specification(w: Any, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """A chart as Vega-Lite; the name of its kind is the first part."""
     made: dict[str, Any] = w.chart(name.split(".")[0], **options).to_altair().to_dict()
     return made
+
+
+def pictures(sheet: Any) -> dict[str, Any]:
+    """The rows of images with their pixels."""
+    pixels = [sha256(image.tobytes()).hexdigest() for image in sheet.pixels]
+    return {"rows": frames(sheet.rows), "notes": sheet.notes, "pixels": pixels}
 
 
 def written(result: Any, files: Sequence[str]) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """What is asked about a simulated report: its derived tables, claims of every form, a comparison, sentences."""
 
+import html
 import json
 import re
 from collections.abc import Collection, Mapping
@@ -9,7 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 from side import Side
-from simulated import Report
+from simulated import CORRUPTIONS, Report
 
 SHAPES = (
     "flat", "rise", "recovers", "up_and_down", "near_linear", "two_steps", "abrupt", "late", "early", "middle",
@@ -77,9 +78,7 @@ CLAIMS = [
     *({"kind": "early_warning", "score": score} for score in ("confidence", "margin", "entropy")),
     {"kind": "attention_drift", **FOG},
 ]  # fmt: skip
-OF_SHAPES = [
-    {"shape": shape, "corruptions": [name]} for shape in SHAPES for name in ("gaussian_noise", "fog", "contrast")
-]
+OF_SHAPES = [{"shape": shape, "corruptions": [name]} for shape in SHAPES for name in CORRUPTIONS]
 DERIVED = (
     "cell_metrics", "change_points", "claims", "class_ranks", "corruption_ranks", "curve_fits", "early_warning",
     "findings", "main_findings", "pair_cells", "selective_risks", "shape_sweep", "shapes", "shapes_over_distortion",
@@ -146,4 +145,4 @@ def sentences(page: str) -> list[str]:
     """What a page says, block by block."""
     page = re.sub(r"(?s)<(style|script|svg)\b.*?</\1>", "", page)
     blocks = re.split(r"</?(?:p|h\d|li|tr|div|section|figcaption|summary|dt|dd)\b[^>]*>", page)
-    return [text for block in blocks if (text := " ".join(re.sub(r"<[^>]*>", " ", block).split()))]
+    return [text for block in blocks if (text := " ".join(html.unescape(re.sub(r"<[^>]*>", " ", block)).split()))]

@@ -146,9 +146,21 @@ def _write_classifier(folder: Path, kind: str) -> None:
     to_32 = {"size": {"shortest_edge": 40}, "crop_size": {"height": 32, "width": 32}}
     to_64 = {"size": {"shortest_edge": 64}, "crop_pct": 0.8, "image_mean": MEAN, "image_std": STD}
     config, model, processor = {
-        "vit": (hf.ViTConfig(image_size=16, patch_size=4, **vit, **names), hf.ViTForImageClassification, hf.ViTImageProcessor(**exact)),
-        "swin": (hf.SwinConfig(image_size=16, **swin, **names), hf.SwinForImageClassification, hf.ViTImageProcessor(**exact, resample=3)),
-        "convnext": (hf.ConvNextConfig(**convnext, **names), hf.ConvNextForImageClassification, hf.ConvNextImageProcessor(**to_64)),
+        "vit": (
+            hf.ViTConfig(image_size=16, patch_size=4, **vit, **names),
+            hf.ViTForImageClassification,
+            hf.ViTImageProcessor(**exact),
+        ),
+        "swin": (
+            hf.SwinConfig(image_size=16, **swin, **names),
+            hf.SwinForImageClassification,
+            hf.ViTImageProcessor(**exact, resample=3),
+        ),
+        "convnext": (
+            hf.ConvNextConfig(**convnext, **names),
+            hf.ConvNextForImageClassification,
+            hf.ConvNextImageProcessor(**to_64),
+        ),
         "resnet": (hf.ResNetConfig(**resnet, **names), hf.ResNetForImageClassification, hf.CLIPImageProcessor(**to_32)),
     }[kind]
     _random(model(config)).save_pretrained(folder)

@@ -58,7 +58,14 @@ STATED = {
 
 
 def write_study(
-    side: Side, name: str, dataset: str, *, corruptions: str = NOISE, more: str = "", model: str = "", builder: str = HASH
+    side: Side,
+    name: str,
+    dataset: str,
+    *,
+    corruptions: str = NOISE,
+    more: str = "",
+    model: str = "",
+    builder: str = HASH,
 ) -> str:
     """Write a study and the code of its model; the name of its file. {inputs} in its parts is the folder of inputs."""
     shutil.copy(Path(pixel_hash.__file__), side.work)

@@ -14,7 +14,6 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent)]
 
-from tests.unchanged.__main__ import BASE  # noqa: E402
 from comparison import compare  # noqa: E402
 from sides import (  # noqa: E402
     Broken,
@@ -26,6 +25,8 @@ from sides import (  # noqa: E402
     provide_bundle,
     provide_inputs,
 )
+
+from tests.unchanged.__main__ import BASE  # noqa: E402
 
 FILE = Path(__file__).parent / "planted.toml"
 Plant = dict[str, Any]
@@ -47,7 +48,11 @@ def main() -> int:
     with place.locked():
         commit = extract_base(BASE, place.tree("base"))
         provide_bundle(place.tree("base"), place.cache)
-        lost = [name for group in groups(chosen, apart=options.apart) for name in run(place, commit, group, options.check)]
+        lost = [
+            name for group in groups(chosen, apart=options.apart) for name in run(place, commit, group, options.check)
+        ]
+    if options.check:
+        return 0
     print(f"{len(chosen) - len(lost)} of {len(chosen)} planted differences are found", *lost, sep="\n  not found: ")
     return int(bool(lost))
 

@@ -15,18 +15,20 @@ CORRUPTIONS = ("gaussian_noise", "fog", "contrast", "jpeg_compression")
 CLASSES = ("ant", "bee", "cat", "dog", "elk")
 COUNT = len(CLASSES)
 DOMINANT, WEAK = 3, 1  # the class that predictions collapse to, and the class that fails
-LATE, EARLY, ABRUPT = (
-    (0.9, 0.89, 0.87, 0.8, 0.66, 0.42),
-    (0.9, 0.72, 0.6, 0.55, 0.52, 0.5),
-    (0.9, 0.9, 0.89, 0.88, 0.4, 0.39),
-)
-LINE, SMALL, FLAT = (0.9, 0.82, 0.74, 0.66, 0.58, 0.5), (0.9, 0.88, 0.86, 0.84, 0.82, 0.8), (0.9,) * 6
-STEPS, MIDDLE, BACK = (
-    (0.9, 0.89, 0.66, 0.65, 0.42, 0.41),
-    (0.9, 0.88, 0.8, 0.56, 0.43, 0.4),
-    (0.9, 0.7, 0.45, 0.5, 0.7, 0.88),
-)
-RISE, ZIGZAG, CHANCE = (0.7, 0.75, 0.8, 0.86, 0.92, 0.97), (0.9, 0.6, 0.85, 0.55, 0.8, 0.45), (0.2,) * 6
+# Accuracy from clean to severity 5
+LATE = (0.9, 0.89, 0.87, 0.8, 0.66, 0.42)
+EARLY = (0.9, 0.72, 0.6, 0.55, 0.52, 0.5)
+ABRUPT = (0.9, 0.9, 0.89, 0.88, 0.4, 0.39)
+STEPS = (0.9, 0.89, 0.66, 0.65, 0.42, 0.41)
+MIDDLE = (0.9, 0.88, 0.8, 0.56, 0.43, 0.4)
+BACK = (0.9, 0.7, 0.45, 0.5, 0.7, 0.88)
+LINE = (0.9, 0.82, 0.74, 0.66, 0.58, 0.5)
+SMALL = (0.9, 0.88, 0.86, 0.84, 0.82, 0.8)
+FLAT = (0.9,) * 6
+RISE = (0.7, 0.75, 0.8, 0.86, 0.92, 0.97)
+ZIGZAG = (0.9, 0.6, 0.85, 0.55, 0.8, 0.45)
+BROKEN = (0.9, 0.86, 0.8, 0.65, 0.3, 0.15)
+CHANCE = (0.2,) * 6
 
 
 def each(*curves: Sequence[float]) -> dict[str, Sequence[float]]:
@@ -107,7 +109,7 @@ REPORTS = {
     "chance": two(Model(each(CHANCE, CHANCE), insight=0, sharpness=0.3, overconfidence=0.3)),
     "misleading": two(replace(PLAIN, insight=-0.4), replace(PLAIN, insight=0.0), holds="confidence"),
     "collapse": two(
-        Model(each(ABRUPT, LATE, LINE), collapse=1.0), replace(PLAIN, weak=0.5, collapse=0.3), images=240,
+        Model(each(BROKEN, LATE, LINE), collapse=1.0), replace(PLAIN, weak=0.5, collapse=0.3), images=240,
     ),
     "persistent": two(replace(PLAIN, insight=0.95, sharpness=0.9), persistence=0.95),
     "erratic": two(PLAIN, replace(PLAIN, insight=0.3), persistence=0.1),

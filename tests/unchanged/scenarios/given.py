@@ -14,6 +14,8 @@ from pixel_studies import answer
 from side import Side
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
+COUNTED = {"rows": 1323, "values": 32, "sentences": 384, "files": 320, "exits": 32}
+
 NAMES = ("ant", "bee", "cat")
 PIXELS = scenes(9, 20, 24, seed=20)
 LABELS = np.array([0, 1, 2, 2, 1, 0, 0, 1, 2])
@@ -97,7 +99,7 @@ def cases(folder: Path) -> dict[str, dict[str, Any]]:
         "list-of-pictures": {"images": PICTURES, "labels": LABELS, "image_size": 16, "options": {"resize": 18}},
         "pairs": {"images": list(zip(PICTURES, LABELS.tolist(), strict=True))},
         "mappings": {
-            "images": [{"img": image, "fine_label": int(k), "other": 1} for image, k in zip(PIXELS, LABELS, strict=True)]
+            "images": [{"img": i, "fine_label": int(k), "other": 1} for i, k in zip(PIXELS, LABELS, strict=True)]
         },
         "generator": {"images": ((image, int(label)) for image, label in zip(PICTURES, LABELS, strict=True))},
         "modes": {

@@ -11,6 +11,8 @@ from identity_rows import IdentityRows
 from image_files import scenes
 from side import Side
 
+COUNTED = {"rows": 67, "values": 126, "sentences": 30, "files": 26, "exits": 23}
+
 CLASSES = ("ant", "bee", "cat", "dog")
 COUNT = 8
 IMAGES = [f"image{number}" for number in range(COUNT)]

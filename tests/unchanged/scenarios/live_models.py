@@ -33,6 +33,8 @@ from small_nets import (
 from torch import nn
 from torchvision.transforms import v2
 
+COUNTED = {"rows": 4529, "values": 29, "sentences": 587, "files": 236, "exits": 31}
+
 IMAGES, LABELS = scenes(16, 32, 32, seed=50), np.random.default_rng(50).integers(0, 3, 16)
 HALF = ([0.5, 0.4, 0.3], [0.2, 0.3, 0.4])
 NAMED, PROBABILITIES = {"label_names": NAMES}, {"output_kind": "probabilities"}
@@ -91,7 +93,7 @@ def cut(picture: Any) -> torch.Tensor:
     return torch.from_numpy(np.asarray(picture.resize((28, 28)).crop((2, 2, 26, 26))).copy()).permute(2, 0, 1) / 255
 
 
-def doubled_weights() -> nn.Module:
+def doubled() -> nn.Module:
     module = Plain(seed=6)
     module.register_forward_hook(lambda _module, _inputs, output: output * 2)
     return module
@@ -127,8 +129,8 @@ def cases() -> dict[str, dict[str, Any]]:
     scaled = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(*HALF)])
     modules = {
         "train mode": Plain(seed=1).train(), "Sequential": of_layers(), "DataParallel": nn.DataParallel(Plain(seed=2)),
-        "half": Plain(seed=3).half(), "double": Plain(seed=4).double(), "hook": doubled_weights(), "Lightning": Trained(),
-        "channels last": Plain(seed=5).to(memory_format=torch.channels_last), "object": Object(), "exported": exported(),
+        "half": Plain(seed=3).half(), "double": Plain(seed=4).double(), "hook": doubled(), "Lightning": Trained(),
+        "channels last": Plain(seed=5).to(memory_format=torch.channels_last), "object": Object(), "program": exported(),
         "traced": torch.jit.trace(Plain(seed=7).eval(), ZEROS), "scripted": torch.jit.script(NoMap()),
         "compiled": torch.compile(Plain(seed=8)), "flat": Flat(), "branches": Branches(),
     }  # fmt: skip
@@ -164,7 +166,9 @@ def cases() -> dict[str, dict[str, Any]]:
             "options": NAMED | {"class_map": {"goldfish": 4, "hen": 0, "tench": 1}},
         },
         "imagenet": {"model": Imagenet(), "normalization": "imagenet", "class_names": "imagenet-1k", "options": NAMED},
-        "layercam": {"model": net, "normalization": HALF, "options": {"attention": "layercam", "attention_layer": "conv1"}},
+        "layercam": {
+            "model": net, "normalization": HALF, "options": {"attention": "layercam", "attention_layer": "conv1"},
+        },
         "no-attention": {
             "model": net, "normalization": HALF, "options": {"attention": False, "thumbnails": False, "batch_size": 4}
         },

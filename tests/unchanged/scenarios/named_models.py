@@ -1,4 +1,4 @@
-"""Models that a study names: built-in ones, checkpoints of every layout, torchvision, timm, transformers, CLIP, ONNX …"""
+"""Models that a study names: checkpoints of every layout, models of libraries and hubs, programs, own code."""
 
 import os
 import shutil
@@ -11,6 +11,8 @@ from image_files import scenes, write_class_folders
 from network_files import NAMES
 from pixel_studies import model_answers
 from side import Side
+
+COUNTED = {"rows": 7811, "values": 2464, "sentences": 736, "files": 78, "exits": 15}
 
 STUDY = """name = "{name}"
 output = "{name}"
@@ -26,110 +28,112 @@ severities = [4]
 device = "cpu"
 {evaluation}
 """
-HALF = "normalization = { mean = [0.5, 0.4, 0.3], std = [0.2, 0.3, 0.4] }\n"
-RESNET = 'architecture = "resnet18"\nwidth = 8\n'
-FIVE = 'class_names = ["ant", "tench", "bee", "hen", "goldfish"]\n'
-TIMM = 'architecture = "timm:test_vit.r160_in1k"\nweights = "pretrained"\n'
-VIT, CLIP = 'architecture = "transformers:{inputs}/vit"\n', 'architecture = "clip:{inputs}/clip"\n'
-PROMPTS = 'prompts = ["a photo of a {}", "a sketch of the {}"]\n'
-PLAIN = f'architecture = "small_nets:Plain"\n{HALF}'
-IMAGENET = 'architecture = "small_nets:Imagenet"\nclass_names = "imagenet-1k"\n'
-LIBRARY = "normalization = \"imagenet\"\n"
+
+
+def of(architecture: str, *keys: str, file: str = "") -> str:
+    """The keys of a model, with its checkpoint among the inputs if it has one."""
+    checkpoint = [f'checkpoint = "{{inputs}}/{file}"'] if file else []
+    return "\n".join([f'architecture = "{architecture}"', *keys, *checkpoint, ""])
+
+
+HALF = "normalization = { mean = [0.5, 0.4, 0.3], std = [0.2, 0.3, 0.4] }"
+TOLD = 'normalization = "cifar10"\ntraining_seed = 5\nattention_layer = "layer3"'
+LIBRARY = 'normalization = "imagenet"'
+WIDTH = "width = 8"
+FIVE = 'class_names = ["ant", "tench", "bee", "hen", "goldfish"]'
+IMAGENET = 'class_names = "imagenet-1k"'
+SUBSET = 'classes = "subset"'
+PROBABILITIES = 'output_kind = "probabilities"'
+TIMM, VIT, CLIP = "timm:test_vit.r160_in1k", "transformers:{inputs}/vit", "clip:{inputs}/clip"
+PUBLISHED = 'weights = "pretrained"'
 GRAPHS = ("nchw", "nhwc", "fixed", "softmax", "external", "half")
 CODE = ("Flat", "Branches", "NoMap", "Object", "vision_transformer", "swin_transformer", "convnext", "loaded")
 METHODS = (
-    "none", "closed-form", "backward", "gradcam++", "hirescam", "xgradcam", "gradcamelementwise", "layercam", "eigencam",
-    "eigengradcam", "scorecam",
+    "none", "closed-form", "backward", "gradcam++", "hirescam", "xgradcam", "gradcamelementwise", "layercam",
+    "eigencam", "eigengradcam", "scorecam",
 )  # fmt: skip
-
-
-def of_file(keys: str, file: str) -> str:
-    """The keys of a model with a checkpoint."""
-    return f'{keys}checkpoint = "{{inputs}}/{file}"\n'
-
-
 STUDIES = {  # the keys of each model
     "checkpoints": {
-        "stated": of_file(RESNET, "resnet.safetensors"),
-        "told": of_file(
-            f'{RESNET}normalization = "cifar10"\ntraining_seed = 5\nattention_layer = "layer3"\n', "resnet.safetensors"
+        "stated": of("resnet18", WIDTH, file="resnet.safetensors"),
+        "told": of("resnet18", WIDTH, TOLD, file="resnet.safetensors"),
+        "state": of("resnet18", WIDTH, HALF, file="resnet.pt"),
+        "old format": of("resnet18", WIDTH, HALF, file="resnet-old.pth"),
+        "Lightning": of("resnet18", WIDTH, HALF, file="resnet-lightning.ckpt"),
+        "parallel": of("resnet18", WIDTH, HALF, file="resnet-parallel.pt"),
+        "averaged": of("resnet18", WIDTH, HALF, 'checkpoint_key = "state_dict_ema"', file="resnet-averaged.pt"),
+        "not averaged": of("resnet18", WIDTH, HALF, file="resnet-averaged.pt"),
+        "float16": of("resnet18", WIDTH, HALF, file="resnet-half.safetensors"),
+        "five outputs": of("resnet18", WIDTH, HALF, FIVE, file="resnet-five.pt"),
+        "five outputs, subset": of("resnet18", WIDTH, HALF, FIVE, SUBSET, file="resnet-five.pt"),
+        "five outputs, mapped": of(
+            "resnet18", WIDTH, HALF, "class_map = { goldfish = 4, hen = 0, tench = 1 }", file="resnet-five.pt"
         ),
-        "state": of_file(f"{RESNET}{HALF}", "resnet.pt"),
-        "old format": of_file(f"{RESNET}{HALF}", "resnet-old.pth"),
-        "Lightning": of_file(f"{RESNET}{HALF}", "resnet-lightning.ckpt"),
-        "parallel": of_file(f"{RESNET}{HALF}", "resnet-parallel.pt"),
-        "averaged": of_file(f'{RESNET}{HALF}checkpoint_key = "state_dict_ema"\n', "resnet-averaged.pt"),
-        "not averaged": of_file(f"{RESNET}{HALF}", "resnet-averaged.pt"),
-        "float16": of_file(f"{RESNET}{HALF}", "resnet-half.safetensors"),
-        "five outputs": of_file(f"{RESNET}{HALF}{FIVE}", "resnet-five.pt"),
-        "five outputs, subset": of_file(f'{RESNET}{HALF}{FIVE}classes = "subset"\n', "resnet-five.pt"),
-        "five outputs, mapped": of_file(
-            f"{RESNET}{HALF}class_map = {{ goldfish = 4, hen = 0, tench = 1 }}\n", "resnet-five.pt"
-        ),
-        "Net, seed 3": of_file(f"{RESNET}{HALF}", "resnet-three.pt"),
+        "Net, seed 3": of("resnet18", WIDTH, HALF, file="resnet-three.pt"),
     },
     "libraries": {
-        "DenseNet-121": of_file('architecture = "densenet121"\nwidth = 8\n', "densenet.safetensors"),
-        "ShuffleNet": of_file(f'architecture = "torchvision:shufflenet_v2_x0_5"\n{LIBRARY}', "shufflenet.pt"),
-        "SqueezeNet": of_file(f'architecture = "torchvision:squeezenet1_1"\n{LIBRARY}input_side_px = 64\n', "squeezenet.pt"),
-        "MobileNet": of_file(f'architecture = "mobilenet_v3_small"\n{LIBRARY}', "mobilenet.pt"),
-        "ResNet-18": of_file(
-            'architecture = "torchvision:resnet18"\nstem = "cifar"\nnormalization = "cifar100"\n', "stem.pt"
-        ),
-        "own code": of_file(PLAIN, "plain.pt"),
+        "DenseNet-121": of("densenet121", WIDTH, file="densenet.safetensors"),
+        "ShuffleNet": of("torchvision:shufflenet_v2_x0_5", LIBRARY, file="shufflenet.pt"),
+        "SqueezeNet": of("torchvision:squeezenet1_1", LIBRARY, "input_side_px = 64", file="squeezenet.pt"),
+        "MobileNet": of("mobilenet_v3_small", LIBRARY, file="mobilenet.pt"),
+        "ResNet-18": of("torchvision:resnet18", 'stem = "cifar"', 'normalization = "cifar100"', file="stem.pt"),
+        "own code": of("small_nets:Plain", HALF, file="plain.pt"),
         **{
-            f"timm {name}": of_file(
-                f'architecture = "timm:test_{name}"\n{HALF}input_side_px = 64\n', f"timm-{name}.safetensors"
-            )
+            f"timm {name}": of(f"timm:test_{name}", HALF, "input_side_px = 64", file=f"timm-{name}.safetensors")
             for name in network_files.TIMM
         },
-        "timm, options": of_file(
-            f'architecture = "test_vit"\noptions = {{ img_size = 48 }}\n{HALF}input_side_px = 48\n', "timm-vit.safetensors"
+        "timm, options": of(
+            "test_vit", HALF, "options = { img_size = 48 }", "input_side_px = 48", file="timm-vit.safetensors"
         ),
     },
     "hubs": {
-        "timm": TIMM,
-        "timm, told": f'{TIMM}classes = "subset"\ninput_side_px = 160\nnormalization = "none"\n',
-        "timm, hub": 'architecture = "timm:hf-hub:owner/net"\n',
-        **{f"transformers {kind}": f'architecture = "transformers:{{inputs}}/{kind}"\n' for kind in network_files.CLASSIFIERS},
-        "transformers, told": f'{VIT}normalization = "imagenet"\ninput_side_px = 16\n',
-        "CLIP": CLIP,
-        "CLIP, prompts": f"{CLIP}{PROMPTS}",
-        "CLIP, names": f'{CLIP}class_names = ["hen", "photo", "sketch"]\n'
-        'class_map = { goldfish = "photo", tench = "sketch" }\n',
-        "SigLIP": 'architecture = "clip:{inputs}/siglip"\nprompts = "a photo of the {}"\n',
-        "OpenCLIP": 'architecture = "open_clip:{inputs}/open_clip"\n',
+        "timm": of(TIMM, PUBLISHED),
+        "timm, told": of(TIMM, PUBLISHED, SUBSET, "input_side_px = 160", 'normalization = "none"'),
+        "timm, hub": of("timm:hf-hub:owner/net"),
+        **{f"transformers {kind}": of(f"transformers:{{inputs}}/{kind}") for kind in network_files.CLASSIFIERS},
+        "transformers, told": of(VIT, LIBRARY, "input_side_px = 16"),
+        "CLIP": of(CLIP),
+        "CLIP, prompts": of(CLIP, 'prompts = ["a photo of a {}", "a sketch of the {}"]'),
+        "CLIP, names": of(
+            CLIP, 'class_names = ["hen", "photo", "sketch"]', 'class_map = { goldfish = "photo", tench = "sketch" }'
+        ),
+        "SigLIP": of("clip:{inputs}/siglip", 'prompts = "a photo of the {}"'),
+        "OpenCLIP": of("open_clip:{inputs}/open_clip"),
     },
     "programs": {
-        **{f"ONNX {kind}": f'architecture = "onnx:{{inputs}}/{kind}.onnx"\n{HALF}' for kind in GRAPHS},
-        "ONNX several": f'architecture = "onnx:{{inputs}}/several.onnx"\n{HALF}output_key = "scores"\n',
-        "ONNX pixels": 'architecture = "onnx:{inputs}/pixels.onnx"\n',
-        "exported": f'architecture = "export:{{inputs}}/net.pt2"\n{HALF}{FIVE}',
-        "exported, half": f'architecture = "export:{{inputs}}/half.pt2"\n{HALF}',
+        **{f"ONNX {kind}": of(f"onnx:{{inputs}}/{kind}.onnx", HALF) for kind in GRAPHS},
+        "ONNX several": of("onnx:{inputs}/several.onnx", HALF, 'output_key = "scores"'),
+        "ONNX pixels": of("onnx:{inputs}/pixels.onnx"),
+        "exported": of("export:{inputs}/net.pt2", HALF, FIVE),
+        "exported, half": of("export:{inputs}/half.pt2", HALF),
     },
     "code": {
-        **{name: f'architecture = "small_nets:{name}"\n{HALF}' for name in CODE},
-        "Stated": 'architecture = "small_nets:Stated"\n',
-        "Mapping": f'architecture = "small_nets:Mapping"\n{HALF}output_key = "scores"\n',
-        "Tuple": f'architecture = "small_nets:Tuple"\n{HALF}output_key = "1"\n',
-        "Soft": f'architecture = "small_nets:Soft"\n{HALF}output_kind = "probabilities"\n',
-        "options": f"{PLAIN}options = {{ seed = 4 }}\ninput_side_px = 20\n",
-        "ImageNet": f'{IMAGENET}normalization = "clip"\n',
-        "ImageNet, subset": f'{IMAGENET}normalization = "inception"\nclasses = "subset"\n',
+        **{name: of(f"small_nets:{name}", HALF) for name in CODE},
+        "Stated": of("small_nets:Stated"),
+        "Mapping": of("small_nets:Mapping", HALF, 'output_key = "scores"'),
+        "Tuple": of("small_nets:Tuple", HALF, 'output_key = "1"'),
+        "Soft": of("small_nets:Soft", HALF, PROBABILITIES),
+        "options": of("small_nets:Plain", HALF, "options = { seed = 4 }", "input_side_px = 20"),
+        "ImageNet": of("small_nets:Imagenet", IMAGENET, 'normalization = "clip"'),
+        "ImageNet, subset": of("small_nets:Imagenet", IMAGENET, SUBSET, 'normalization = "inception"'),
     },
     "methods": {
-        **{method: f'{PLAIN}options = {{ seed = {seed} }}\nattention = "{method}"\n' for seed, method in enumerate(METHODS)},
-        "layer": f'{PLAIN}attention = "backward"\nattention_layer = "conv1"\n',
+        **{
+            method: of("small_nets:Plain", HALF, f"options = {{ seed = {seed} }}", f'attention = "{method}"')
+            for seed, method in enumerate(METHODS)
+        },
+        "layer": of(
+            "small_nets:Plain", HALF, 'attention = "backward"', 'attention_layer = "conv1"', "options = { seed = 20 }"
+        ),
     },
-}  # fmt: skip
+}
 BINARY = {
-    "one logit": f'architecture = "small_nets:One"\n{HALF}',
-    "one probability": f'architecture = "small_nets:OneSoft"\n{HALF}output_kind = "probabilities"\n',
-    "one of goldfish": f'architecture = "small_nets:One"\n{HALF}class_names = ["hen", "goldfish"]\n',
-    "ONNX logit": f'architecture = "onnx:{{inputs}}/one.onnx"\n{HALF}',
-    "ONNX sigmoid": f'architecture = "onnx:{{inputs}}/sigmoid.onnx"\n{HALF}output_kind = "probabilities"\n',
-    "two": PLAIN,
-}  # fmt: skip
+    "one logit": of("small_nets:One", HALF),
+    "one probability": of("small_nets:OneSoft", HALF, PROBABILITIES),
+    "one of goldfish": of("small_nets:One", HALF, 'class_names = ["hen", "goldfish"]'),
+    "ONNX logit": of("onnx:{inputs}/one.onnx", HALF),
+    "ONNX sigmoid": of("onnx:{inputs}/sigmoid.onnx", HALF, PROBABILITIES),
+    "two": of("small_nets:Plain", HALF),
+}
 PRECISE = {name: STUDIES["code"][name] for name in ("Flat", "Stated", "Soft", "convnext")}
 PRECISE["ONNX"] = STUDIES["programs"]["ONNX nchw"]
 

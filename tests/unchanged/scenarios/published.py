@@ -11,6 +11,8 @@ from image_files import encoded, scenes, write, write_arrays, write_class_folder
 from pixel_studies import run_study, write_study
 from side import Side
 
+COUNTED = {"rows": 1998, "values": 586, "sentences": 295, "files": 203, "exits": 31}
+
 SIDE = 32
 COUNT = 12
 IMAGES = scenes(COUNT, SIDE, SIDE, seed=7)
