@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 from side import Side
 
-COUNTED = {}
+COUNTED = {"exits": 5}
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 ROOT = Path(__file__).parents[3]
 NAMES = {"resnet": "ResNet-18 (width 16)", "densenet": "DenseNet-121 (width 8)"}
