@@ -137,7 +137,6 @@ NAMES: dict[str, Callable[[Any], Any]] = {  # of the module
     "gate.no-rules": lambda f: f.gate({"gate": {"candidate": "Birch", "rules": []}}, "w"),
     "gate.candidate": lambda f: f.gate(gate(bad_files.RULE), "w", candidate="Brich"),
     "gate.baseline": lambda f: f.gate(gate(bad_files.RULE | {"relation": "worse_by_at_most"}), "w"),
-    "gate.no-candidate": lambda f: f.gate({"gate": {"rules": [bad_files.RULE]}}, "w"),
     "gate.level": lambda f: f.gate({"gate": {"level": 2, "candidate": "Birch", "rules": [bad_files.RULE]}}, "w"),
     "gate.model-in-rule": lambda f: f.gate(gate(bad_files.RULE | {"model": "Birch"}), "w"),
     "gate.unknown-key": lambda f: f.gate({"gate": {"cadidate": "Birch", "rules": [bad_files.RULE]}}, "w"),

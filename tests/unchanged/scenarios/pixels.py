@@ -217,12 +217,13 @@ def written(side: Side, folder: str, name: str = "") -> None:
     side.json(f"{name or f'set.{folder}'}.manifest", manifest)
 
 
-def _arrays(path: Path) -> tuple[str | None, str | None, float | None]:
+def _arrays(path: Path) -> tuple[list[int] | None, str | None, float | None]:
+    """Hashes and shapes of the arrays or the image of a file, and the mean of the first."""
     if path.suffix == ".npz":
         with np.load(path) as archive:
             parts = [archive[key] for key in sorted(archive)]
-        return " ".join(map(digest, parts)), " ".join(str(part.shape) for part in parts), float(parts[0].mean())
+        return [*map(digest, parts)], " ".join(str(part.shape) for part in parts), float(parts[0].mean())
     if path.suffix in (".json", ".csv", ".txt"):
         return None, None, None
     pixels = np.load(path) if path.suffix == ".npy" else np.asarray(Image.open(path))
-    return digest(pixels), str(pixels.shape), float(pixels.mean())
+    return [digest(pixels)], str(pixels.shape), float(pixels.mean())

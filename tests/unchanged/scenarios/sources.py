@@ -31,7 +31,7 @@ SOURCES = {  # the table [dataset] of each study
     "folder-train": 'kind = "folder"\npath = "{inputs}/folder"\nsplit = "train"\nlabel = "Insects"',
     "folder-some": 'kind = "folder"\npath = "{inputs}/folder"\nimages = 5',
     "folder-listed": 'kind = "folder"\npath = "{inputs}/folder"\nimage_list = "{inputs}/listed.txt"',
-    "folder-masks": 'kind = "folder"\npath = "{inputs}/folder"\nmasks = "{inputs}/masks"\nimage_size = 20\nresize = 22',
+    "folder-masks": 'kind = "folder"\npath = "{inputs}/folder"\nmasks = "{inputs}/masks"\nimage_size = 20\nresize = 23',
     "folder-upscaled": 'kind = "folder"\npath = "{inputs}/folder"\nimage_size = 40',
     "folder-formats": 'kind = "folder"\npath = "{inputs}/formats"\nimage_size = 16\nresize = 18',
     "folder-background": 'kind = "folder"\npath = "{inputs}/formats"\nimage_size = 16\nbackground = [9, 80, 160]\n'
