@@ -31,6 +31,7 @@ OF_EVALUATION = (
     "join models using (model_id) join datasets using (dataset_id) left join sources using (source_id)"
     " left join (select evaluation_id, shift from shifts) using (evaluation_id)"
 )
+LOGITS = "corruption, severity, image_id, label, predicted as chosen, confidence, logits, logit_classes"
 ANSWERS = {
     "datasets": "from datasets",
     "images": "select dataset_label, i.* from images i join datasets using (dataset_id)",
@@ -39,14 +40,13 @@ ANSWERS = {
     "shifts": "from shifts",
     "evaluations": f"select {NAMED}, e.* from evaluations e {OF_EVALUATION}",
     "notes": f"select {NAMED}, n.* from evaluation_notes n join evaluations using (evaluation_id) {OF_EVALUATION}",
-    "pixels": f"select {NAMED}, corruption, severity, image_id, label, predicted, logits, logit_classes, rmse, ssim,"
-    f" confidence from prediction_facts join evaluations using (evaluation_id) {OF_EVALUATION}",
+    "pixels": f"select {NAMED}, {LOGITS}, rmse, ssim from prediction_facts"
+    f" join evaluations using (evaluation_id) {OF_EVALUATION}",
 }
 
 MODELS = "join evaluations using (evaluation_id) join models using (model_id)"
 EVALUATED = {  # what models compute; `comparison` holds tables of these names to 1e-4
-    "prediction_facts": "select model_label, corruption, severity, image_id, label, predicted, confidence, logits,"
-    f" logit_classes, predicted_output, finite from prediction_facts {MODELS}",
+    "prediction_facts": f"select model_label, {LOGITS}, predicted_output, finite from prediction_facts {MODELS}",
     "attention": f"select model_label, a.* from attention a {MODELS}",
 }
 STATED = {
