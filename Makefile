@@ -100,8 +100,8 @@ audit:
 	$(PYTHON) .ci/floors.py images remote explore evaluate timm onnx transformers open-clip datasets ray > $(AUDIT)/floors.txt
 	$(AUDIT)/bin/python .ci/audit.py .ci/build_requirements.txt $(AUDIT)/floors.txt
 
-# What differs from BASE in views, texts, pixels, exit codes and identities (CONTRIBUTING.md): ten minutes on two cores, twenty the
-# first time; ONLY="digits forest" runs these scenarios alone, FULL=1 also more simulations and `make bench` of both sides
+# Differences from BASE in views, text, pixels, exit codes and identities (CONTRIBUTING.md). ONLY="digits forest" runs these
+# scenarios alone; FULL=1 adds simulations and `make bench` of both sides
 unchanged: demo $(INSTALLED)
 	$(BIN)/python -m tests.unchanged $(ONLY) $(if $(BASE),--base $(BASE)) $(if $(FULL),--full)
 

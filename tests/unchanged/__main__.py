@@ -5,29 +5,28 @@ import json
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "scenarios")]
+sys.path[:0] = [str(Path(__file__).parent)]
 
 from comparison import compare  # noqa: E402
 from expectations import Expectations, read_expectations  # noqa: E402
 from measured import print_measures  # noqa: E402
 from sides import (  # noqa: E402
     ALL_SCENARIOS,
+    BASE,
     SCENARIOS,
     Broken,
     Place,
     answers,
     base_answers,
     default_cache,
-    extract_base,
+    extract_commit,
     extract_files,
+    pinned,
     provide_bundle,
     provide_inputs,
 )
-
-BASE = "ccffa1dd"
 
 
 def main() -> int:
@@ -48,13 +47,13 @@ def main() -> int:
     place = Place(options.cache.resolve())
     try:
         with place.locked():
-            commit = extract_base(options.base, place.tree("base"))
+            commit = extract_commit(options.base, place.tree("base"))
             if options.base_only:
                 provide_bundle(place.tree("base"), place.cache)
                 return try_base(place, commit, scenarios)
             expected = read_expectations()
             if options.ours:
-                extract_base(options.ours, place.tree("ours"))
+                extract_commit(options.ours, place.tree("ours"))
             else:
                 extract_files(place.tree("ours"))
             for which in ("base", "ours"):
@@ -108,10 +107,9 @@ def report(scenario: str, base: Path, ours: Path, expected: Expectations) -> boo
     began = time.monotonic()
     compared = compare(scenario, base, ours)
     lines = expected.unexpected(compared)
-    pinned = getattr(import_module(scenario), "COUNTED", {})
     lines += [
         f"{scenario}: compared {compared.counts[kind]:,} {kind}, fewer than the {least:,} that it pins"
-        for kind, least in pinned.items()
+        for kind, least in pinned(scenario).items()
         if compared.counts[kind] < least
     ]
     counts = ", ".join(f"{count:,} {kind}" for kind, count in sorted(compared.counts.items()))

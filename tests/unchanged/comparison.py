@@ -1,4 +1,4 @@
-"""What differs between two folders of answers: rows paired by names, numbers within a tolerance, text by its words."""
+"""Differences between two folders of answers: rows paired by names, numbers to a tolerance, text word by word."""
 
 import difflib
 import html
@@ -16,22 +16,22 @@ import pyarrow.parquet as pq
 from normal import FIXED, RUN_KEYS, identities, normal
 
 TOLERANCE = 1e-9  # relative, of the same rows
-EVALUATED = 1e-4  # of what models compute anew: relative, or absolute below 1
+EVALUATED = 1e-4  # of rows that each side evaluates: relative, or absolute below 1
 NOT_COMPARED = {"exits", "unordered", "seconds", "log"}
 SHOWN = 150  # letters of a value
 VERDICTS = "verdicts"
 
 # Columns that name a row, in tables and in lists of JSON
-NAMES = frozenset(
-    """
-    table_name column_name model_label model_label_a model_label_b baseline_label model_name dataset_name dataset_label
-    source_label corruption severity severity_from severity_to severity_before cell_corruption shift image_id file
-    class_index class_name label predicted label_name predicted_name metric score target bin_count bin_index
-    coverage_percent function measure threshold axis flat_below curvature_threshold kind claim claim_number position
-    step subject topic name px level_name reason reason_rank seed corruptions statement model a b other recipe noise
-    case variant study text id title
-    """.split()  # noqa: SIM905
-)  # fmt: skip
+NAMES = {
+    "table_name", "column_name", "model_label", "model_label_a", "model_label_b", "baseline_label", "model_name",
+    "dataset_name", "dataset_label", "source_label", "corruption", "severity", "severity_from", "severity_to",
+    "severity_before", "cell_corruption", "shift", "image_id", "file", "class_index", "class_name", "label",
+    "predicted", "label_name", "predicted_name", "metric", "score", "target", "bin_count", "bin_index",
+    "coverage_percent", "function", "measure", "threshold", "axis", "flat_below", "curvature_threshold", "kind",
+    "claim", "claim_number", "position", "step", "subject", "topic", "name", "px", "level_name", "reason",
+    "reason_rank", "seed", "corruptions", "statement", "model", "a", "b", "other", "recipe", "noise", "case",
+    "variant", "study", "text", "id", "title",
+}  # fmt: skip
 IDENTITY_COLUMN = re.compile(
     r"(_id|_id_a|_id_b|content_hash|input_hash|definition|views_fingerprint|image_hash|fingerprint)$"
 )
@@ -39,6 +39,10 @@ NO_IDENTITY = {"image_id", "wordnet_id", "original_image_id"}
 RUN_COLUMNS = {"created_utc", "updated_utc", "evaluated_utc", "elapsed_s", "images_per_s", "path", "versions",
                "file_key", "failmodes_version", "build_id"}  # fmt: skip
 BOXES = re.compile(r"[─-╿]+")
+PAGE = re.compile(r"\s*(<\?xml[^>]*>\s*)?<(!doctype html|html|svg)\b", re.IGNORECASE)
+BLOCK = re.compile(
+    r"</?(?:p|h\d|li|tr|td|th|div|section|figcaption|caption|summary|title|text|option|dt|dd|br)\b[^>]*>", re.IGNORECASE
+)
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
@@ -79,7 +83,7 @@ class Difference:
 
 @dataclass
 class Compared:
-    """What was compared of a scenario, and what differs.
+    """The extent of a comparison, and its differences.
 
     Attributes:
         counts: rows of tables; values of JSON; sentences: lines of text; files: answers.
@@ -135,6 +139,7 @@ def compare(scenario: str, base: Path, ours: Path) -> Compared:
         if not (a.is_file() and b.is_file()):
             what = "answer" if b.is_file() else "answer is missing"
             compared.differs(name, what, *("there" if path.is_file() else "missing" for path in (a, b)))
+            compared.of_answers[name] = _size(a), _size(b)
         elif name.endswith(".json"):
             _compare_json(
                 compared, name, *(json.loads(p.read_text(errors="replace")) for p in (a, b)), name in unordered
@@ -143,6 +148,14 @@ def compare(scenario: str, base: Path, ours: Path) -> Compared:
             _compare_text(compared, name, *(p.read_text(errors="replace") for p in (a, b)), name in unordered)
     compared.check_identities()
     return compared
+
+
+def _size(answer: Path) -> int:
+    """Values or lines of an answer; 0 if it is missing."""
+    if not answer.is_file() or answer.suffix == ".parquet":
+        return 0
+    text = answer.read_text(errors="replace")
+    return len(dict(leaves(json.loads(text)))) if answer.suffix == ".json" else len(lines_of(text))
 
 
 def shortened(value: Any) -> str:
@@ -395,7 +408,7 @@ def verdicts(found: Mapping[str, Any]) -> list[str]:
 def leaves(value: Any, path: str = "", *, unordered: bool = False) -> Iterator[tuple[str, Any]]:
     """All values within a JSON value with their paths; rows of a list are told apart by their names."""
     if isinstance(value, dict) and value and all(normal(key) == "‹identity›" for key in value):
-        yield from leaves([[key, inner] for key, inner in value.items()], f"{path}.datasets.", unordered=True)
+        yield from leaves([[key, inner] for key, inner in value.items()], path, unordered=True)
     elif isinstance(value, dict):
         value = _turned(value)
         yield f"{path}.keys()", len(value)
@@ -444,19 +457,11 @@ def _rounded(value: Any) -> Any:
 
 def lines_of(text: str) -> list[str]:
     """Lines of a text; of a page or drawing its blocks of text, with what is read aloud."""
-    if (
-        text.lstrip()[:200]
-        .lower()
-        .startswith(("<!doctype html", "<html", "<svg", '<?xml version="1.0" encoding="utf-8"?><svg'))
-    ):
+    if PAGE.match(text):
         text = re.sub(r"(?s)<(style|script)\b.*?</\1>", "", text)
         text = re.sub(r'\b(?:href|src|style|d|class|id)="[^"]*"', "", text)
         text = re.sub(r'\b(?:title|alt|aria-label|placeholder)="([^"]*)"', r">\n\1\n<i ", text)
-        text = re.sub(
-            r"(?i)</?(?:p|h\d|li|tr|td|th|div|section|figcaption|caption|summary|title|text|option|dt|dd|br)\b[^>]*>",
-            "\n",
-            text,
-        )
+        text = BLOCK.sub("\n", text)
         text = html.unescape(re.sub(r"<[^>]*>", " ", text))
     return [line for raw in text.splitlines() if (line := raw.rstrip())]
 
@@ -502,7 +507,7 @@ def _words(lines: Iterable[str]) -> list[str]:
 
 
 def _changed_words(before: list[str], now: list[str]) -> Iterator[tuple[str, str]]:
-    """What is replaced, with the word before it."""
+    """Pairs of replaced words, each with the word before it."""
     for kind, i, j, k, m in difflib.SequenceMatcher(None, before, now, autojunk=False).get_opcodes():
         if kind != "equal":
             context = before[max(i - 1, 0) : i]

@@ -1,8 +1,6 @@
-"""What is asked about a simulated report: its derived tables, claims of every form, a comparison, sentences."""
+"""The answers about simulated reports: derived tables, claims of every form, a comparison, pages."""
 
-import html
 import json
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -81,8 +79,8 @@ CLAIMS = [
 OF_SHAPES = [{"shape": shape, "corruptions": [name]} for shape in SHAPES for name in CORRUPTIONS]
 DERIVED = (
     "cell_metrics", "change_points", "claims", "class_ranks", "corruption_ranks", "curve_fits", "early_warning",
-    "findings", "main_findings", "pair_cells", "selective_risks", "shape_sweep", "shapes", "shapes_over_distortion",
-    "steps", "thresholds",
+    "evaluation_labels", "findings", "main_findings", "pair_cells", "selective_risks", "shape_sweep", "shapes",
+    "shapes_over_distortion", "steps", "thresholds",
 )  # fmt: skip
 
 
@@ -122,7 +120,8 @@ def judge(side: Side, reports: Mapping[str, Report], asked: Asked) -> None:
         side.python(f"{name}.claims", lambda w=w, c=claims: json.loads(w.claims(c).to_json()))
         side.python(f"{name}.compare", lambda w=w: json.loads(w.compare("Alder", "Birch").to_json()))
         if name in asked.written:
-            side.python(f"{name}.report", lambda w=w, n=name: sentences(w.report(f"{n}.html").read_text()))
+            side.python(f"{name}.report", lambda w=w, n=name: w.report(f"{n}.html").name)
+            side.file(f"{name}.page", f"{name}.html")
     for name, tables in derived.items():
         side.rows(name, pa.concat_tables(tables))
 
@@ -139,10 +138,3 @@ def collect(derived: dict[str, list[pa.Table]], file: str, case: str) -> None:
         con.execute("set threads = 1")
         for name, tables in derived.items():
             tables.append(con.execute(f"select '{case}' as \"case\", * from {name}").to_arrow_table())
-
-
-def sentences(page: str) -> list[str]:
-    """What a page says, block by block."""
-    page = re.sub(r"(?s)<(style|script|svg)\b.*?</\1>", "", page)
-    blocks = re.split(r"</?(?:p|h\d|li|tr|div|section|figcaption|summary|dt|dd)\b[^>]*>", page)
-    return [text for block in blocks if (text := " ".join(html.unescape(re.sub(r"<[^>]*>", " ", block)).split()))]

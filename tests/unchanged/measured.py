@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sides import Broken, Place, environment, extract_base, extract_files
+from sides import Broken, Place, environment, extract_commit, extract_files
 
 
 def print_measures(place: Place, commit: str) -> None:
@@ -34,7 +34,7 @@ def times(place: Place, which: str, commit: str) -> dict[str, float]:
     """
     tree, found = place.run / "bench" / which, place.run / "bench" / f"{which}.json"
     if which == "base":
-        extract_base(commit, tree, whole=True)
+        extract_commit(commit, tree, whole=True)
     else:
         extract_files(tree, whole=True)
     home = environment(tree, place.run / "home" / "bench" / which)

@@ -45,7 +45,7 @@ ANSWERS = {
 }
 
 MODELS = "join evaluations using (evaluation_id) join models using (model_id)"
-EVALUATED = {  # what models compute; `comparison` holds tables of these names to 1e-4
+EVALUATED = {  # compared to 1e-4
     "prediction_facts": f"select model_label, {LOGITS}, predicted_output, finite from prediction_facts {MODELS}",
     "attention": f"select model_label, a.* from attention a {MODELS}",
 }

@@ -16,17 +16,16 @@ sys.path[:0] = [str(Path(__file__).parent)]
 
 from comparison import compare  # noqa: E402
 from sides import (  # noqa: E402
+    BASE,
     Broken,
     Place,
     answers,
     base_answers,
     default_cache,
-    extract_base,
+    extract_commit,
     provide_bundle,
     provide_inputs,
 )
-
-from tests.unchanged.__main__ import BASE  # noqa: E402
 
 FILE = Path(__file__).parent / "planted.toml"
 Plant = dict[str, Any]
@@ -46,7 +45,7 @@ def main() -> int:
         parser.error(f"no entry or scenario of {FILE.name} is called {', '.join(sorted(unknown))}")
     place = Place(options.cache.resolve())
     with place.locked():
-        commit = extract_base(BASE, place.tree("base"))
+        commit = extract_commit(BASE, place.tree("base"))
         provide_bundle(place.tree("base"), place.cache)
         lost = [
             name for group in groups(chosen, apart=options.apart) for name in run(place, commit, group, options.check)
@@ -72,7 +71,7 @@ def run(place: Place, commit: str, plants: Sequence[Plant], check: bool) -> list
     """
     began = time.monotonic()
     scenario, tree = plants[0]["scenario"], place.tree("ours")
-    extract_base(commit, tree)
+    extract_commit(commit, tree)
     for plant in plants:
         patch(tree, plant)
     if check:

@@ -1,10 +1,10 @@
-"""What a scenario may use on either side: installed commands and public Python names. Every answer is a file.
+"""The interface of a scenario to one side: installed commands and public Python names. Every answer is a file.
 
-Run as a process of its own for each scenario and side: `side.py SCENARIO WORK ANSWERS INPUTS WHICH`, with the tree of
-that side on PYTHONPATH.
+`side.py SCENARIO WORK ANSWERS INPUTS WHICH` runs a scenario on one side, whose tree is on PYTHONPATH.
 """
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -14,7 +14,9 @@ import subprocess
 import sys
 import time
 import tomllib
+import traceback
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -25,6 +27,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE / "scenarios")]  # PYTHONSAFEPATH leaves them out
+
+from normal import identities, normal  # noqa: E402
+
 WORDS = HERE / "words.toml"  # where our words differ from BASE's
 TIMEOUT_S = 900
 FACTS = ("prediction_facts", "attention")  # the tables that hold what models compute
@@ -46,7 +52,7 @@ class Side:
         self._exits: dict[str, dict[str, Any]] = {}
         self._seconds: dict[str, float] = {}
         self._unordered: set[str] = set()
-        self.words = tomllib.loads(WORDS.read_text())["words"] if which == "ours" else []
+        self.words = tomllib.loads(WORDS.read_text()).get("words", []) if which == "ours" else []
 
     def command(
         self, name: str, *words: object, exits: int = 0, out: str | Sequence[str] = (), unordered: bool = False
@@ -115,8 +121,6 @@ class Side:
             found = type(error).__name__
             self.text(f"{name}.error", f"{found}: {error}")
             if raises is None:
-                import traceback
-
                 traceback.print_exc()
         else:
             self.json(name, value, unordered=unordered)
@@ -169,9 +173,16 @@ class Side:
         path = self.work / place
         if path.is_dir():
             files = sorted(inner for inner in path.rglob("*") if inner.is_file())
-            self.json(f"{name}.files", [inner.relative_to(path).as_posix() for inner in files], unordered=True)
-            for inner in files:
-                self._copied(f"{name}.{inner.relative_to(path).as_posix().replace('/', '~')}", inner, unordered)
+            names = [inner.relative_to(path).as_posix() for inner in files]
+            self.json(f"{name}.files", names, unordered=True)
+            of_identities: dict[str, list[Any]] = defaultdict(list)  # their contents, by the rest of their names
+            for inner, place in zip(files, names, strict=True):
+                if inner.suffix == ".json" and identities(place):
+                    of_identities[normal(place)].append(json.loads(inner.read_text()))
+                else:
+                    self._copied(f"{name}.{place.replace('/', '~')}", inner, unordered)
+            for place, contents in of_identities.items():
+                self.json(f"{name}.{place.replace('/', '~')}", contents, unordered=True)
         elif path.is_file():
             self._copied(f"{name}.{path.name}", path, unordered)
         else:
@@ -198,8 +209,6 @@ class Side:
         if path.suffix in TEXTS:
             shutil.copyfile(path, self._file(name, unordered))
         elif path.suffix in PICTURES:
-            import hashlib
-
             from PIL import Image
 
             with Image.open(path) as picture:
@@ -225,7 +234,6 @@ def frames(value: Any) -> Any:
 
 
 def main(scenario: str, work: str, answers: str, inputs: str, which: str) -> None:
-    sys.path[:0] = [str(HERE), str(HERE / "scenarios")]  # PYTHONSAFEPATH leaves them out
     side = Side(Path(work), Path(answers), Path(inputs), which)
     os.chdir(work)
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Both sides: the trees, the files that scenarios take, and the answers; those of BASE are kept."""
+"""The two sides: their trees, the inputs of scenarios, and the answers; those of BASE are cached."""
 
 import ast
 import fcntl
@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+BASE = "ccffa1dd"
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 FULL = "_full"  # the end of the names of scenarios that only FULL=1 runs
@@ -25,7 +26,7 @@ ALL_SCENARIOS = sorted(path.stem for path in (HERE / "scenarios").glob("*.py"))
 SCENARIOS = [name for name in ALL_SCENARIOS if not name.endswith(FULL)]
 PARTS = ("failmodes", "docs", ".handbook", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
          "THIRD_PARTY.md", "CITATION.cff", "LICENSE", "pyproject.toml")  # fmt: skip
-PINNED = re.compile(r"^COUNTED = .*$", re.MULTILINE)  # how much a scenario compares at least
+PINNED = re.compile(r"^COUNTED = (.*)$", re.MULTILINE)  # how much a scenario compares at least
 BUNDLE = Path("failmodes/analysis/site/bundle")
 
 
@@ -34,7 +35,7 @@ class Broken(Exception):
 
 
 class Place(NamedTuple):
-    """Folders of a run. Those of the two sides have names of equal length, for lines wrap.
+    """Folders of a run. Paths of the two sides have equal length, because lines wrap.
 
     Attributes:
         cache: kept from run to run, outside the repository.
@@ -75,7 +76,7 @@ def default_cache() -> Path:
 # --- trees
 
 
-def extract_base(commit: str, tree: Path, *, whole: bool = False) -> str:
+def extract_commit(commit: str, tree: Path, *, whole: bool = False) -> str:
     """Write the sources of a commit: the package and the handbook, or the `whole` tree.
 
     Returns:
@@ -85,7 +86,7 @@ def extract_base(commit: str, tree: Path, *, whole: bool = False) -> str:
         ["git", "rev-parse", "--verify", f"{commit}^{{commit}}"], cwd=ROOT, capture_output=True, text=True
     )
     if named.returncode:
-        raise Broken(f"BASE={commit} is no commit of this clone (a shallow one? `git fetch --unshallow`)")
+        raise Broken(f"{commit} is no commit of this clone (a shallow one? `git fetch --unshallow`)")
     found = named.stdout.strip()
     parts = subprocess.run(
         ["git", "ls-tree", "--name-only", found], cwd=ROOT, capture_output=True, text=True, check=True
@@ -219,6 +220,12 @@ def installed() -> str:
     """Every installed package and its version, but for ours; and Python's."""
     found = {f"{d.metadata['Name'].lower()}=={d.version}" for d in importlib.metadata.distributions()}
     return "\n".join([sys.version, *sorted(line for line in found if not line.startswith("failmodes="))])
+
+
+def pinned(scenario: str) -> dict[str, int]:
+    """How much a scenario compares at least, by kind."""
+    found = PINNED.search((HERE / "scenarios" / f"{scenario}.py").read_text())
+    return ast.literal_eval(found[1]) if found else {}
 
 
 @cache

@@ -12,21 +12,7 @@ COUNTED = {"rows": 33563, "values": 111184, "sentences": 5196, "files": 281, "ex
 
 ROOT = Path(__file__).parents[3]
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-STUDY = """name = "Handwritten digits"
-output = "digits"
-baseline = "DenseNet-121 (width 8)"
-[dataset]
-kind = "digits"
-images = 120
-[corruptions]
-names = ["contrast", "gaussian_noise", "motion_blur"]
-severities = [1, 3, 5]
-seeds = [0]
-[[shifts]]
-label = "Turned digits"
-kind = "arrays"
-path = "{inputs}/turned"
-[[models]]
+MODELS = """[[models]]
 label = "ResNet-18 (width 16)"
 architecture = "resnet18"
 width = 16
@@ -39,11 +25,26 @@ checkpoint = "{inputs}/densenet.safetensors"
 [evaluation]
 device = "cpu"
 attention = true
-[[claims]]
+"""
+STUDY = f"""name = "Handwritten digits"
+output = "digits"
+baseline = "DenseNet-121 (width 8)"
+[dataset]
+kind = "digits"
+images = 120
+[corruptions]
+names = ["contrast", "gaussian_noise", "motion_blur"]
+severities = [1, 3, 5]
+seeds = [0]
+[[shifts]]
+label = "Turned digits"
+kind = "arrays"
+path = "{{inputs}}/turned"
+{MODELS}[[claims]]
 metric = "accuracy"
 corruptions = ["contrast"]
 relation = "less_than"
-other = {{ corruptions = ["gaussian_noise"] }}
+other = {{{{ corruptions = ["gaussian_noise"] }}}}
 [[claims]]
 metric = "accuracy"
 shift = "Turned digits"
@@ -96,13 +97,18 @@ ABOUT = Subject(
 )  # fmt: skip
 
 
+def copy_checkpoints(folder: Path) -> None:
+    """The two models of `make demo`."""
+    for name in ("resnet", "densenet"):
+        (checkpoint,) = (ROOT / "runs/digits/checkpoints").glob(f"{name}-*.safetensors")
+        shutil.copyfile(checkpoint, folder / f"{name}.safetensors")
+
+
 def inputs(folder: Path) -> None:
     from PIL import Image
     from sklearn.datasets import load_digits
 
-    for name in ("resnet", "densenet"):
-        checkpoint = next((ROOT / "runs/digits/checkpoints").glob(f"{name}-*.safetensors"))  # of `make demo`
-        shutil.copyfile(checkpoint, folder / f"{name}.safetensors")
+    copy_checkpoints(folder)
     digits = load_digits()
     turned = [Image.fromarray((image * 15.9).astype(np.uint8)).resize((32, 32)).rotate(25) for image in digits.images]
     (folder / "turned").mkdir()

@@ -1,4 +1,4 @@
-"""The page of a study: what the explorer's server replies, and the files of a site."""
+"""The page of a study: replies of the explorer's server, and the files of a site."""
 
 import json
 import os
@@ -14,12 +14,12 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+from digits import MODELS, copy_checkpoints
 from side import Side
 
 COUNTED = {"exits": 5}
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-ROOT = Path(__file__).parents[3]
-NAMES = {"resnet": "ResNet-18 (width 16)", "densenet": "DenseNet-121 (width 8)"}
+NAMES = ("ResNet-18 (width 16)", "DenseNet-121 (width 8)")
 STUDY = """name = "Pages"
 output = "pages"
 [dataset]
@@ -28,19 +28,6 @@ images = 60
 [corruptions]
 names = ["contrast", "gaussian_noise"]
 severities = [2, 5]
-[[models]]
-label = "ResNet-18 (width 16)"
-architecture = "resnet18"
-width = 16
-checkpoint = "{inputs}/resnet.safetensors"
-[[models]]
-label = "DenseNet-121 (width 8)"
-architecture = "densenet121"
-width = 8
-checkpoint = "{inputs}/densenet.safetensors"
-[evaluation]
-device = "cpu"
-attention = true
 """
 CELLS = "select model_label, corruption, severity, accuracy from accuracy_by_severity order by all"
 QUERIES: dict[str, dict[str, Any]] = {
@@ -62,13 +49,11 @@ QUERIES: dict[str, dict[str, Any]] = {
 
 def inputs(folder: Path) -> None:
     """The demo's checkpoints."""
-    for name in NAMES:
-        (checkpoint,) = (ROOT / "runs/digits/checkpoints").glob(f"{name}-*.safetensors")
-        (folder / f"{name}.safetensors").write_bytes(checkpoint.read_bytes())
+    copy_checkpoints(folder)
 
 
 def run(side: Side) -> None:
-    (side.work / "study.toml").write_text(STUDY.format(inputs=side.inputs))
+    (side.work / "study.toml").write_text((STUDY + MODELS).format(inputs=side.inputs))
     side.command("run", "run", "study.toml")
     with served("pages") as address:
         ask_server(side, address)
@@ -89,7 +74,7 @@ def ask_server(side: Side, address: str) -> None:
                 side.rows(f"query.{name}", rows.read_all(), evaluated=True)
         else:
             side.json(f"query.{name}", [status, body.decode()])
-    a, b = (ids[label] for label in NAMES.values())
+    a, b = (ids[label] for label in NAMES)
     for name, path in {
         "strip": f"strip?token={token}&evaluation={a}&corruption=contrast&image=3",
         "strip.unknown": f"strip?token={token}&evaluation={a}&corruption=frog&image=3",
@@ -112,7 +97,7 @@ def write_sites(side: Side) -> None:
     """A whole site and a part of one; what their databases hold."""
     side.command("site", "site", "pages", "--to", "site", "--images", 4, out="site")
     side.command(
-        "site.part", "site", "pages", "--to", "part", "--models", NAMES["resnet"], "--without", "attention", out="part"
+        "site.part", "site", "pages", "--to", "part", "--models", NAMES[0], "--without", "attention", out="part"
     )
     side.command("site.again", "site", "pages", "--to", "site", "--images", 4)
     side.command("site.refused", "site", "pages", "--to", "pages", exits=2)

@@ -53,5 +53,7 @@ def gates(side: Side, name: str) -> None:
             baseline = "Alder" if gate.baseline.endswith(".duckdb") else gate.baseline
             models = {"candidate": candidate, "baseline": baseline, "level": gate.level}
             rules = {key: value for key, value in models.items() if value} | {"rules": list(gate.rules)}
-            asked = lambda r=rules: json.loads(failmodes.gate({"gate": r}, w).to_json())  # noqa: E731
-            side.python(f"{name}.{candidate}.{case}", asked)
+            side.python(
+                f"{name}.{candidate}.{case}",
+                lambda r=rules: json.loads(failmodes.gate({"gate": r}, w).to_json()),
+            )
