@@ -8,7 +8,7 @@ import numpy as np
 from everything import DRAWN, NO_PIXELS, OF_IMAGES, Subject, everything, lacking
 from side import Side
 
-COUNTED = {"rows": 23983, "values": 79832, "sentences": 3256, "files": 329, "exits": 107}
+COUNTED = {"rows": 26098, "values": 90218, "sentences": 4123, "files": 354, "exits": 125}
 
 CLASSES = ("boat", "car", "clock", "dog", "knife")
 IMAGES = 100

@@ -17,7 +17,7 @@ import pyarrow as pa
 from digits import MODELS, copy_checkpoints
 from side import Side
 
-COUNTED = {"exits": 5}
+COUNTED = {"rows": 20323, "values": 3902, "sentences": 5435, "files": 270, "exits": 5}
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 NAMES = ("ResNet-18 (width 16)", "DenseNet-121 (width 8)")
 STUDY = """name = "Pages"
