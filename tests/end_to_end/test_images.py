@@ -73,7 +73,9 @@ def test_attention_of_any_image_is_computed_by_the_models_of_a_named_study(study
         f"corruption = 'contrast' and severity = 5 and image_id in ({', '.join(str(*row) for row in ids)}) limit 6"
     )
     done = failmodes("images", "study.toml", "--attention", "--filter", condition, "-o", "a.html", folder=study)
-    assert "known for 6 of 6" in (study / "a.html").read_text("utf-8")
+    shown = min(6, len(ids))  # which images are exemplars depends on the processor: the net's confidences nearly tie
+    assert shown
+    assert f"known for {shown} of {shown}" in (study / "a.html").read_text("utf-8")
     assert "--attention" not in done.stderr
     alone = failmodes("images", "out", "--attention", "--filter", condition, "-o", "b.html", folder=study)
     assert [line for line in alone.stderr.splitlines() if "images STUDY.toml --attention" in line]
