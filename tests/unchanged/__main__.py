@@ -20,11 +20,11 @@ from sides import (  # noqa: E402
     Place,
     answers,
     base_answers,
+    build,
     default_cache,
     extract_commit,
     extract_files,
     pinned,
-    provide_bundle,
     provide_inputs,
 )
 
@@ -49,7 +49,7 @@ def main() -> int:
         with place.locked():
             commit = extract_commit(options.base, place.tree("base"))
             if options.base_only:
-                provide_bundle(place.tree("base"), place.cache)
+                build(place.tree("base"), place.cache)
                 return try_base(place, commit, scenarios)
             expected = read_expectations()
             if options.ours:
@@ -57,7 +57,7 @@ def main() -> int:
             else:
                 extract_files(place.tree("ours"))
             for which in ("base", "ours"):
-                provide_bundle(place.tree(which), place.cache)
+                build(place.tree(which), place.cache)
             failed = run(place, commit, scenarios, options.workers, expected)
             if options.full:
                 print_measures(place, commit)

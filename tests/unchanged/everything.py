@@ -217,6 +217,17 @@ OF_TEXT = (
     "schema", "query.list", "query.text", "query.parameters", "query.json", "query.csv", "query.markdown",
     "query.latex", "compare.junit", "diff.html", "publish.latex.query", "check.junit", "export", "compare.exported",
 )  # fmt: skip
+# What any warehouse of predictions answers alike, so that those of tables are asked
+OF_PREDICTIONS = (
+    *(
+        f"chart.{name}"
+        for name in (
+            "abstention", "accuracy", "calibration", "confusion", "curves", "failure-prediction", "onset", "predictions",
+            "ranking",
+        )
+    ),
+    "appendix", "check", "diff", "gate.open.pass", "load.published", "publish", "slices.csv", "threshold",
+)  # fmt: skip
 DRAWN = ("chart.svg", "chart.png", "compare.html")
 # What only images that are stored or made again can answer
 OF_IMAGES = ("images", "images.curve", "images.picture", "slices.pictures")

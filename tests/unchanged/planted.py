@@ -21,9 +21,9 @@ from sides import (  # noqa: E402
     Place,
     answers,
     base_answers,
+    build,
     default_cache,
     extract_commit,
-    provide_bundle,
     provide_inputs,
 )
 
@@ -46,7 +46,7 @@ def main() -> int:
     place = Place(options.cache.resolve())
     with place.locked():
         commit = extract_commit(BASE, place.tree("base"))
-        provide_bundle(place.tree("base"), place.cache)
+        build(place.tree("base"), place.cache)
         lost = [
             name for group in groups(chosen, apart=options.apart) for name in run(place, commit, group, options.check)
         ]
@@ -76,7 +76,7 @@ def run(place: Place, commit: str, plants: Sequence[Plant], check: bool) -> list
         patch(tree, plant)
     if check:
         return []
-    provide_bundle(tree, place.cache)
+    build(tree, place.cache)
     inputs = provide_inputs(place, scenario)
     base = base_answers(place, commit, scenario, inputs)
     try:

@@ -1,6 +1,7 @@
 """The two sides: their trees, the inputs of scenarios, and the answers; those of BASE are cached."""
 
 import ast
+import compileall
 import fcntl
 import hashlib
 import importlib.metadata
@@ -112,8 +113,8 @@ def extract_files(tree: Path, *, whole: bool = False) -> None:
             shutil.copy2(ROOT / name, tree / name, follow_symlinks=False)
 
 
-def provide_bundle(tree: Path, cache: Path) -> None:
-    """The bundle of the page, built by the tree's own code, once for the same sources."""
+def build(tree: Path, cache: Path) -> None:
+    """The bundle of the page, built by the tree's own code, once for the same sources; and byte code."""
     site = tree / BUNDLE.parent
     sources = sorted(path for path in [*site.rglob("*"), *(site.parent / "images").glob("viewer.*")] if path.is_file())
     key = _digest(b"".join(path.relative_to(tree).as_posix().encode() + path.read_bytes() for path in sources))
@@ -125,6 +126,7 @@ def provide_bundle(tree: Path, cache: Path) -> None:
             raise Broken(f"the page of {tree.name} cannot be built: {done.stderr.strip()}")
         _put(tree / BUNDLE, kept)
     shutil.copytree(kept, tree / BUNDLE, dirs_exist_ok=True)
+    compileall.compile_dir(tree / "failmodes", quiet=1, workers=2)
 
 
 # --- answers

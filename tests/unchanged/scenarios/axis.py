@@ -21,10 +21,13 @@ ABOUT = Subject(
     "axis", "Net", "Net, augmented", "contrast", dataset="Stimuli", by="scene", condition="scene = 'street'", near=0.69,
     refused={
         **lacking("WarehouseError", *NO_PIXELS, "chart.early-warning"),
-        **lacking("StudyError", "images.in-memory", "chart.differences", "chart.calibration.group"),
+        **lacking("StudyError", "images.in-memory", "chart.differences"),
     },
     exits=dict.fromkeys(OF_IMAGES, 2),
-    skipped=(*DRAWN, "publish.timm", "publish.croissant"),
+    skipped=(
+        *DRAWN, *(f"chart.{name}" for name in ("calibration", "confusion", "failure-prediction", "predictions")),
+        "appendix", "publish.timm", "publish.croissant", "publish.model-card", "publish.every-eval-ever",
+    ),
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from everything import DRAWN, OF_TEXT, Subject, everything, lacking
+from everything import DRAWN, OF_PREDICTIONS, OF_TEXT, Subject, everything
 from side import Side
 
 COUNTED = {"rows": 33346, "values": 100313, "sentences": 5083, "files": 275, "exits": 102}
@@ -87,14 +87,15 @@ images = 64
 device = "cpu"
 """
 ABOUT = Subject(
-    "digits", "DenseNet-121 (width 8)", "ResNet-18 (width 16)", "contrast", dataset="digits", near=0.53,
+    "digits",
+    "DenseNet-121 (width 8)",
+    "ResNet-18 (width 16)",
+    "contrast",
+    dataset="digits",
+    near=0.53,
     evaluated=True,
-    refused=lacking("WarehouseError", "chart.abstention", "chart.curves.value", "chart.onset.value"),
-    skipped=(
-        *OF_TEXT, *DRAWN, "chart.curves.by", "chart.predictions.by", "claims.sealed", "gate.open.pass", "load.json",
-        "load.published", "seal", "threshold",
-    ),
-)  # fmt: skip
+    skipped=(*OF_TEXT, *OF_PREDICTIONS, *DRAWN, "claims.sealed", "load.json", "seal"),
+)
 
 
 def copy_checkpoints(folder: Path) -> None:
@@ -124,7 +125,6 @@ def run(side: Side) -> None:
     side.command("ingest", "ingest", "study.toml", "--images", "-")
     side.command("evaluate", "evaluate", "study.toml", "--json")
     side.command("run", "run", "study.toml", out="digits/report.html")
-    side.command("run.again", "run", "study.toml", "--json")
     for name in ("status", "claims", "gate", "seal"):
         side.command(f"study.{name}", name, "study.toml")
     side.command("images.attention", "images", "study.toml", "--image", 7, "--corruption", "contrast", "--attention",

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import torch
 from drawn import CLASSES, drawn, known
-from everything import DRAWN, OF_TEXT, Subject, everything, lacking
+from everything import DRAWN, OF_PREDICTIONS, OF_TEXT, Subject, everything, lacking
 from image_files import write_class_folders
 from side import Side
 
@@ -18,13 +18,10 @@ ABOUT = Subject(
     "masks", "Net, seed 0", "Net, seed 1", "contrast", dataset="Shapes", by="camera", condition="camera = 'B'",
     near=0.52, evaluated=True,
     refused={
-        **lacking("WarehouseError", "chart.abstention", "chart.shifts", "chart.curves.value", "chart.onset.value"),
+        **lacking("WarehouseError", "chart.shifts"),
         **lacking("StudyError", "chart.differences", "chart.differences.pair"),
     },
-    skipped=(
-        *OF_TEXT, *DRAWN, "appendix", "check", "claims.sealed", "diff", "gate.open.pass", "load.published", "publish",
-        "seal", "threshold",
-    ),
+    skipped=(*OF_TEXT, *OF_PREDICTIONS, *DRAWN, "claims.sealed", "seal"),
 )  # fmt: skip
 CLAIMS = [
     {"kind": "attention_on_object", "corruptions": ["none"]},

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from drawn import CLASSES, drawn, known
-from everything import OF_TEXT, Subject, everything, lacking
+from everything import OF_PREDICTIONS, OF_TEXT, Subject, everything, lacking
 from side import Side
 
 COUNTED = {"rows": 27538, "values": 98731, "sentences": 5089, "files": 272, "exits": 115}
@@ -47,11 +47,8 @@ limit = 0.6
 ABOUT = Subject(
     "shapes", "Steady net", "Brittle net", "contrast", dataset="shapes", by="camera", condition="camera = 'B'",
     near=0.45,
-    refused=lacking(
-        "WarehouseError", "chart.attention", "chart.object-attention", "chart.shifts", "chart.curves.value",
-        "chart.onset.value",
-    ),
-    skipped=OF_TEXT,
+    refused=lacking("WarehouseError", "chart.attention", "chart.object-attention", "chart.shifts"),
+    skipped=(*OF_TEXT, *OF_PREDICTIONS),
 )  # fmt: skip
 
 

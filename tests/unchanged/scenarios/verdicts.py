@@ -9,10 +9,10 @@ from side import Side
 COUNTED = {"rows": 70719, "values": 274017, "sentences": 10351, "files": 76, "exits": 50}
 
 ASKED = judged.Asked(
-    written=("abrupt", "overconfident", "chance", "collapse", "few", "training-runs", "unpaired", "incomplete"),
-    claimed=("falling", "better", "tied-drops", "overconfident-flat", "collapse", "cameras"),
+    written=("chance", "training-runs", "incomplete"),
+    claimed=("better", "overconfident-flat", "cameras"),
     shaped=("abrupt", "rising"),
-    thresholds={"overconfident": 0.15, "misleading": 0.2},
+    thresholds={"overconfident": 0.15},
 )
 
 
