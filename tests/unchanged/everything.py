@@ -222,8 +222,8 @@ OF_PREDICTIONS = (
     *(
         f"chart.{name}"
         for name in (
-            "abstention", "accuracy", "calibration", "confusion", "curves", "failure-prediction", "onset", "predictions",
-            "ranking",
+            "abstention", "accuracy", "calibration", "confusion", "curves", "failure-prediction", "onset",
+            "predictions", "ranking",
         )
     ),
     "appendix", "check", "diff", "gate.open.pass", "load.published", "publish", "slices.csv", "threshold",
