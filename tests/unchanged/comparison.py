@@ -236,6 +236,9 @@ def _frame(table: Any, names: Mapping[str, str]) -> pl.DataFrame:
         for c in evaluations
         if frame[c].dtype == pl.String
     ]
+    if "file_key" in frame.columns:  # of an evaluation, or of a part of it
+        files = [_name_of_file(key, names) for key in frame["file_key"]]
+        frame = frame.with_columns(pl.Series("@file_key", files, pl.String))
     frame = _oriented(frame.with_columns(named))
     chosen = [c for c in frame.columns if c in NAMES or c.startswith("@")]
     texts = [_as_text(frame[c]).alias(c) for c in chosen]
@@ -254,6 +257,11 @@ def _frame(table: Any, names: Mapping[str, str]) -> pl.DataFrame:
         )
     number = pl.int_range(pl.len()).over("@key").cast(pl.String)
     return frame.with_columns(pl.concat_str("@key", number, separator=" #"))
+
+
+def _name_of_file(key: str, names: Mapping[str, str]) -> str:
+    evaluation, _, part = key.partition("-")
+    return f"{names[evaluation]} · {part}" if evaluation in names else normal(key)
 
 
 def is_identity(column: str) -> bool:

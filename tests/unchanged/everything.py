@@ -236,7 +236,10 @@ NO_PIXELS = (
     "chart.shifts",
 )  # fmt: skip
 # Rows that tie stand in the order of identities
-TIED = ("appendix", "publish.timm", "query.models_disagree", "query.worst_cells", "table.predictions")
+TIED = (
+    "appendix", "publish.timm", "query.models_disagree", "query.most_confident_failures", "query.worst_cells",
+    "table.predictions",
+)  # fmt: skip
 OF_EXPORT = ("cell_metrics", "evaluation_labels", "images", "prediction_facts")
 OF_PUBLISHED = ("published_accuracy", "published_shapes")
 OF_REMOVAL = ("accuracy_by_severity", "evaluation_labels", "findings", "shapes")
