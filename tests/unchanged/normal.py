@@ -8,7 +8,7 @@ FIXED = "fixed."  # answers of such names state durations, sizes and dates that 
 _DIGITS = r"(?=[0-9a-f]*[a-f])(?=[0-9a-f]*\d)"
 IDENTITY = re.compile(  # whole, or its first eight digits as a word or as a part of a name
     rf"\b{_DIGITS}(?:[0-9a-f]{{64}}|[0-9a-f]{{32}}|[0-9a-f]{{16}})\b"
-    rf"|(?<=-){_DIGITS}[0-9a-f]{{8}}(?=[-/\"'\s]|$)|(?<![\w.#-]){_DIGITS}[0-9a-f]{{8}}(?=[/\"'\s<)]|$)"
+    rf"|(?<=-){_DIGITS}[0-9a-f]{{8}}(?=[-/\"'\s]|\.[a-z]|$)|(?<![\w.#-]){_DIGITS}[0-9a-f]{{8}}(?=[/\"'\s<)]|\.[a-z]|$)"
 )
 RUN_KEYS = re.compile(r"(elapsed_s|seconds|images_per_s|free_bytes|size_bytes|disk_bytes|_utc|_at|epoch|timestamp)$")
 
