@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("--base-only", action="store_true", help="only check that scenarios end at BASE as they state")
     parser.add_argument("--workers", type=int, default=2, help="scenarios at a time (default: %(default)s)")
     parser.add_argument(
-        "--full", action="store_true", help="also 90 reports, 200 gates, sizes and `make bench`: an hour"
+        "--full", action="store_true", help="also 90 reports, 234 gates, sizes and `make bench`: an hour"
     )
     options = parser.parse_args()
     scenarios = options.scenarios or (ALL_SCENARIOS if options.full else SCENARIOS)
