@@ -1,6 +1,7 @@
 """Observers and a network on an axis of contrast, with missing responses; and other images in each condition."""
 
 import csv
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def run(side: Side) -> None:
     side.command("import.missing", "import", *people, exits=1)
     side.command("import.dry", "import", *people, "--missing", "na,slow", "--dry-run")
     side.command("import", "import", *people, "--missing", "na,slow")
+    time.sleep(1.1)  # BASE orders models by the second of their first shard
     side.command("import.networks", "import", side.inputs / "networks.csv", "--to", "axis", *AXIS, *metadata)
     side.command("load.first", "load", "axis", "--json")
     everything(side, ABOUT)

@@ -1,5 +1,6 @@
 """Twelve imported models with unequal corruptions, severities and training seeds; images with metadata."""
 
+import time
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def inputs(folder: Path) -> None:
 def run(side: Side) -> None:
     side.command("import.dry", "import", side.inputs / "trees.parquet", "--to", "forest", "--dry-run")
     side.command("import", "import", side.inputs / "trees.parquet", "--to", "forest", "--dataset", "Animals")
+    time.sleep(1.1)  # BASE orders models by the second of their first shard
     side.command("import.seeds", "import", side.inputs / "seeds.parquet", "--to", "forest")
     side.command("import.again", "import", side.inputs / "seeds.parquet", "--to", "forest")
     side.command("load.first", "load", "forest", "--json")
