@@ -260,6 +260,7 @@ def _frame(table: Any, names: Mapping[str, str]) -> pl.DataFrame:
 
 
 def _name_of_file(key: str, names: Mapping[str, str]) -> str:
+    """The key of a results file with its evaluation's name in place of the identity."""
     evaluation, _, part = key.partition("-")
     return f"{names[evaluation]} · {part}" if evaluation in names else normal(key)
 

@@ -114,7 +114,7 @@ def extract_files(tree: Path, *, whole: bool = False) -> None:
 
 
 def build(tree: Path, cache: Path) -> None:
-    """The bundle of the page, built by the tree's own code, once for the same sources; and byte code."""
+    """Put the page's bundle, which the tree's own code builds once for the same sources, and byte code into a tree."""
     site = tree / BUNDLE.parent
     sources = sorted(path for path in [*site.rglob("*"), *(site.parent / "images").glob("viewer.*")] if path.is_file())
     key = _digest(b"".join(path.relative_to(tree).as_posix().encode() + path.read_bytes() for path in sources))

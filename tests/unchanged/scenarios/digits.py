@@ -87,15 +87,9 @@ images = 64
 device = "cpu"
 """
 ABOUT = Subject(
-    "digits",
-    "DenseNet-121 (width 8)",
-    "ResNet-18 (width 16)",
-    "contrast",
-    dataset="digits",
-    near=0.53,
-    evaluated=True,
-    skipped=(*OF_TEXT, *OF_PREDICTIONS, *DRAWN, "claims.sealed", "load.json", "seal"),
-)
+    "digits", "DenseNet-121 (width 8)", "ResNet-18 (width 16)", "contrast", dataset="digits", near=0.53,
+    evaluated=True, skipped=(*OF_TEXT, *OF_PREDICTIONS, *DRAWN, "claims.sealed", "load.json", "seal"),
+)  # fmt: skip
 
 
 def copy_checkpoints(folder: Path) -> None:
@@ -124,7 +118,7 @@ def run(side: Side) -> None:
     side.command("dry", "run", "study.toml", "--dry-run", "--json")
     side.command("ingest", "ingest", "study.toml", "--images", "-")
     side.command("evaluate", "evaluate", "study.toml", "--json")
-    side.command("run", "run", "study.toml", out="digits/report.html")
+    side.command("run", "run", "study.toml", out="digits/report.html")  # resumes: its shards are there
     for name in ("status", "claims", "gate", "seal"):
         side.command(f"study.{name}", name, "study.toml")
     side.command("images.attention", "images", "study.toml", "--image", 7, "--corruption", "contrast", "--attention",
