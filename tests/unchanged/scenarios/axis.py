@@ -9,7 +9,7 @@ import numpy as np
 from everything import DRAWN, NO_PIXELS, OF_IMAGES, Subject, everything, lacking
 from side import Side
 
-COUNTED = {"rows": 26098, "values": 54113, "sentences": 2290, "files": 338, "exits": 114}
+COUNTED = {"rows": 26098, "values": 54112, "sentences": 2290, "files": 338, "exits": 114}
 
 CLASSES = ("boat", "car", "clock", "dog", "knife")
 IMAGES = 100

@@ -9,7 +9,7 @@ import polars as pl
 from everything import DRAWN, NO_PIXELS, OF_IMAGES, OF_TEXT, Subject, everything, lacking
 from side import Side
 
-COUNTED = {"rows": 157622, "values": 177589, "sentences": 5685, "files": 257, "exits": 97}
+COUNTED = {"rows": 157622, "values": 177588, "sentences": 5685, "files": 257, "exits": 97}
 
 CLASSES = ("ant", "bat", "bee", "cat", "cow", "dog", "elk", "fox", "owl", "pig")
 LOOK_ALIKE = {"cat": "dog", "dog": "fox", "cow": "elk", "ant": "bee"}
