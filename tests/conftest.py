@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 import duckdb
 import polars as pl
 import pytest
-import typer
 from built_once import built_once
 from hypothesis import settings
 from synthetic_results import Synthetic, write_synthetic
@@ -30,10 +29,7 @@ COSTS = {"slow": 10.0, "browser": 5.0, "data": 1.0}  # about the seconds that a 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """What is of the corpus is slow. Workers take the files first that last longest, so that they end together."""
-    for item in items:
-        if item.get_closest_marker("corpus"):
-            item.add_marker("slow")
+    """Workers take the files first that last longest, so that they end together."""
     yield
     if "PYTEST_XDIST_WORKER" in os.environ:
         costs: dict[Path, float] = {}
@@ -122,13 +118,9 @@ def small_import(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def query_folder(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a warehouse, files that no query may read, and the folder that DuckDB usually spills to."""
-    from warehouse_files import ensure_shapes
-
-    from failmodes.analysis.statistics.shape_tables import ShapeSettings
 
     def build(folder: Path) -> None:
         shutil.copy(sound_warehouse, folder)
-        ensure_shapes(folder / "warehouse.duckdb", ShapeSettings(resamples=50))  # saved queries read what is derived
         (folder / "secret.csv").write_text(f"{SECRET}\n")
         duckdb.sql("select 1 as a").write_parquet(str(folder / "secret.parquet"))
         change_file(folder / "other.duckdb", "create table secrets as select 1 as a")
@@ -197,14 +189,3 @@ def con(sound_warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """The sound warehouse, open for reading."""
     with open_warehouse(sound_warehouse) as con:
         yield con
-
-
-@pytest.fixture(scope="session")
-def app() -> typer.Typer:
-    """The commands `load` and `query`."""
-    from failmodes.cli import load, query
-
-    app = typer.Typer()
-    app.command()(load)
-    app.command()(query)
-    return app

@@ -1,4 +1,4 @@
-"""Every command through its installed script in a separate directory: output and errors."""
+"""Every command through its installed script, and its help, options and errors in this process."""
 
 import re
 import subprocess
@@ -6,22 +6,19 @@ import sys
 
 import pytest
 import typer
-from installed_script import failmodes
+from installed_script import failmodes, failmodes_script
 
 from failmodes.cli import app
 
-COMMANDS = (
-    "init", "run", "status", "download", "corrupt", "ingest", "train", "evaluate", "load", "remove", "query", "schema",
-    "claims", "shapes", "chart", "images", "explore", "site", "report", "compare",
-)  # fmt: skip
+GROUP = typer.main.get_command(app)
 VALUE = re.compile(r"[A-Z][A-Z_]*(?:=[A-Z]+| [A-Z]+)?")  # FILE, NAME=VALUE, A B
 CHOICES = re.compile(r"[a-z0-9-]+(?:\|[a-z0-9-]+)+")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", GROUP.commands)
 @pytest.mark.slow
-def test_help_describes_each_command(tmp_path, command: str) -> None:
-    assert "Usage: failmodes " + command in failmodes(command, "--help", folder=tmp_path).stdout
+def test_the_script_describes_each_command(tmp_path, command: str) -> None:
+    assert "Usage: failmodes " + command in failmodes_script(command, "--help", folder=tmp_path).stdout
 
 
 @pytest.mark.slow
@@ -52,9 +49,6 @@ def test_the_usage_line_has_arguments_in_capitals_optional_ones_in_brackets(tmp_
         assert (
             f"Usage: failmodes {command} [OPTIONS] {arguments}" in failmodes(command, "--help", folder=tmp_path).stdout
         )
-
-
-GROUP = typer.main.get_command(app)
 
 
 @pytest.mark.skipif(not hasattr(typer.core.TyperOption, "display_type_rich"), reason="this typer has its own notation")

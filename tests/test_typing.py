@@ -12,9 +12,8 @@ import pytest
 import failmodes
 
 
-@pytest.mark.slow
+@pytest.mark.extra
 def test_every_public_name_is_completely_typed(tmp_path: Path) -> None:
-    pytest.importorskip("pyright")
     pytest.importorskip("torch")
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(

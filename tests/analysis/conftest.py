@@ -1,7 +1,8 @@
 """Warehouses with stored shapes."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import duckdb
@@ -17,15 +18,18 @@ from rewritten_shards import cell_of, reply_with
 from seeded_results import write_seeded
 from synthetic_results import Synthetic, write_synthetic
 from synthetic_shifts import write_shift
-from warehouse_files import derive
 
 from failmodes.analysis.evaluations.selection import Selection, select_one
-from failmodes.analysis.judging.derivation import change_thresholds
+from failmodes.analysis.judging.derivation import due, store
 from failmodes.analysis.judging.findings.correction import selection_findings
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
+from failmodes.warehouse.database.stored_metrics import set_aim
+from failmodes.warehouse.database.updates import Derivation
+from failmodes.warehouse.metrics.abstention import Aim
+from failmodes.warehouse.metrics.metric import Metric
 
 QUICK = ShapeSettings(resamples=2000)
 
@@ -104,10 +108,13 @@ def shaped_warehouse(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFact
     def build(folder: Path) -> None:
         shutil.copytree(synthetic.output, folder, dirs_exist_ok=True)
         write_shift(folder, "V2", dict.fromkeys(synthetic.evaluations, 120), clean=synthetic.evaluations)
-        load([folder], folder / "warehouse.duckdb")
-        derive(folder / "warehouse.duckdb", resamples=QUICK.resamples)
-        half = {"target": "coverage", "target_value": 0.5}  # a threshold: none has an error of 2%
-        change_thresholds(folder / "warehouse.duckdb", list(synthetic.evaluations.values()), half)
+
+        def store_with_thresholds(con: duckdb.DuckDBPyConnection, metrics: Sequence[Metric]) -> None:
+            for evaluation_id in synthetic.evaluations.values():
+                set_aim(con, evaluation_id, Aim(target="coverage", target_value=0.5))  # none has an error of 2%
+            store(con, metrics, asdict(QUICK))
+
+        load([folder], folder / "warehouse.duckdb", derivation=Derivation(due, store_with_thresholds))
 
     return built_once(tmp_path_factory, "shaped", build)[0] / "warehouse.duckdb"
 

@@ -42,12 +42,13 @@ RESPECTS = {
     ],
     "averaging": [f"update evaluations set averaging = 'mCE, published AlexNet' where evaluation_id = {BETA}"],
 }  # fmt: skip
+SECOND_RESPECTS = ("class restriction", "source of pixels", "averaging")  # each a column
 
 
 @pytest.fixture(scope="module")
 def alike(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("alike")
-    write_synthetic(folder / "results", images=60, corruptions=("fog", "contrast"))
+    write_synthetic(folder / "results", images=60, corruptions=("fog", "contrast"), severities=(1, 5))
     load([folder / "results"], folder / "w.duckdb", derivation=DERIVATION)
     return folder / "w.duckdb"
 
@@ -61,7 +62,10 @@ def changed(alike: Path, folder: Path, statements: list[str]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("respect", RESPECTS)
+@pytest.mark.parametrize(
+    "respect",
+    ["images", "labels", *(pytest.param(one, marks=pytest.mark.slow) for one in SECOND_RESPECTS)],
+)
 def test_one_respect_that_differs_is_named_and_can_be_mixed(alike: Path, tmp_path: Path, respect: str) -> None:
     path = changed(alike, tmp_path, RESPECTS[respect])
     refused = rf"not comparable.* differ in {respect}: .*--mixed-protocols"
@@ -92,9 +96,11 @@ def test_models_that_differ_in_preprocessing_are_ranked(alike: Path, tmp_path: P
     assert not compare_named("Alpha", "Beta", path).pair.mixed
 
 
+@pytest.mark.slow
 def test_a_ranking_of_two_subsets_is_on_the_images_of_both(tmp_path: Path) -> None:
     for label, images in (("Alpha", 60), ("Beta", 40)):
-        write_synthetic(tmp_path / label, images=images, models=(label,), corruptions=("fog", "contrast"))
+        options = {"corruptions": ("fog", "contrast"), "severities": (1, 5)}
+        write_synthetic(tmp_path / label, images=images, models=(label,), **options)
     load([tmp_path / "Alpha", tmp_path / "Beta"], tmp_path / "w.duckdb", derivation=DERIVATION)
     of_alpha = f"select dataset_id from evaluations where evaluation_id <> {BETA}"
     path = changed(tmp_path / "w.duckdb", tmp_path / "one", [f"update evaluations set dataset_id = ({of_alpha})"])
@@ -117,8 +123,9 @@ def test_a_ranking_of_two_subsets_is_on_the_images_of_both(tmp_path: Path) -> No
         select_one(con, ranked=True, on_shared_images=True)
 
 
+@pytest.mark.slow
 def test_severities_without_a_shared_one_are_refused(tmp_path: Path) -> None:
-    write_uneven(tmp_path / "results", images=60, Alpha=Grid((1, 3)), Beta=Grid((2, 4)))
+    write_uneven(tmp_path / "results", images=40, Alpha=Grid((1,), ("fog",)), Beta=Grid((2,), ("fog",)))
     load([tmp_path / "results"], tmp_path / "w.duckdb")
     with open_warehouse(tmp_path / "w.duckdb") as con, pytest.raises(StudyError, match="not comparable: severities"):
         select_one(con, ranked=True)

@@ -13,12 +13,13 @@ from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.statistics.model_accuracy import drop_rankings
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("severities", "whole"),
-    [([0.5, 1, 1.5, 2.5, 5], [2, 5]), ([0.25, 0.5, 0.75], [1, 2, 3])],
-    ids=["uneven", "mild"],
-)  # fmt: skip
+    [
+        pytest.param([0.5, 1, 1.5, 2.5, 5], [2, 5], marks=pytest.mark.slow, id="uneven"),
+        pytest.param([0.25, 0.5, 0.75], [1, 2, 3], marks=pytest.mark.nightly, id="mild"),
+    ],
+)
 def test_everything_takes_any_grid(tmp_path: Path, severities: list[float], whole: list[int]) -> None:
     """Means are over whole severities, where there are none over all; an extra is in none of them and is not ranked."""
     options = {"severities": severities, "corruptions": ("fog", "contrast", "spatter")}

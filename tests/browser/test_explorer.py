@@ -36,9 +36,6 @@ from failmodes.warehouse.metrics.intervals import exact_interval
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="the extra `dev` has Playwright, which drives the browser")
-expect = sync_api.expect
-
 pytestmark = pytest.mark.browser
 WIDEST = "() => document.documentElement.scrollWidth"
 CONFUSED = "label_name = 'class 3' and predicted_name <> 'class 3'"
@@ -188,6 +185,8 @@ def test_a_brush_selects_a_range_and_all_panels_follow(page: "Page", warehouse: 
     page.mouse.move(box["x"] + 180, box["y"] + 20, steps=4)
     page.mouse.move(box["x"] + 230, box["y"] + 20, steps=4)
     page.mouse.up()
+    from playwright.sync_api import expect
+
     expect(page.get_by_label("Confidence: highest")).to_have_value(re.compile(r"^0\.6"))  # when the last move arrived
     first, last = (float(page.get_by_label(f"Confidence: {end}").input_value()) for end in ("lowest", "highest"))
     assert 0 < first < last < 1
@@ -401,7 +400,6 @@ def test_the_selection_is_saved_as_a_table(page: "Page", warehouse: Path, tmp_pa
         assert table["correct"].sum() == counted(warehouse, "corruption = 'fog' and correct")
 
 
-@pytest.mark.slow
 def test_names_of_whoever_means_harm_are_text(browser: "Browser", tmp_path: Path) -> None:
     built_page()
     host = "203.0.113.1"  # of the range for documentation

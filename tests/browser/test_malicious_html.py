@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fault_trials import quick
 from synthetic_results import write_synthetic
 from synthetic_shifts import write_shift
 from synthetic_thumbnails import write_thumbnails
@@ -15,7 +16,7 @@ from failmodes.analysis.charts.registry import warehouse_charts
 from failmodes.analysis.judging.derivation import DERIVATION, change_thresholds
 from failmodes.warehouse.database.load import load
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = pytest.mark.browser
 
 HOST = "203.0.113.1"  # of the range for documentation
 ATTACK = f"</script><script>alert(1)</script><!--<script><img src='http://{HOST}/x' onerror='alert(2)'>"
@@ -85,7 +86,11 @@ WRITTEN: dict[str, Callable[[Any, Path], str | None]] = {
 }
 
 
-@pytest.mark.parametrize("name", WRITTEN)
+OFTEN = ("curves", "exemplars", "to_html", "notebook", "within another chart", "images", "images in a notebook",
+         "comparison in a notebook", "findings in a notebook", "warehouse in a notebook", "report")  # fmt: skip
+
+
+@quick("name", WRITTEN, *OFTEN, others="nightly")
 def test_no_text_is_code(attacked: Path, tmp_path: Path, open_page: Any, name: str) -> None:
     path = tmp_path / "written.html"
     text = WRITTEN[name](failmodes.open(attacked / "w.duckdb"), path)

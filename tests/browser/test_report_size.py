@@ -23,8 +23,7 @@ def test_a_report_like_the_demo_is_small(report: Path) -> None:
     assert report.stat().st_size <= 5 * MB
 
 
-@pytest.mark.slow
-@pytest.mark.corpus
+@pytest.mark.nightly
 def test_ten_models_under_all_corruptions(tmp_path: Path, open_page: Any) -> None:
     write_synthetic(
         tmp_path, images=100, models=MODELS, classes=10, exemplars_per_reason=2,

@@ -23,6 +23,7 @@ from benchmark_sets import (
     write_objectnet,
     write_tree,
 )
+from fault_trials import quick
 from installed_script import failmodes
 from PIL import Image
 
@@ -90,10 +91,9 @@ SETS: dict[str, tuple[Callable[[Path], str], tuple[str, ...], int, str]] = {
 }
 
 
-@pytest.mark.parametrize(("write", "names", "cells", "said"), SETS.values(), ids=SETS)
-def test_one_command_takes_a_corrupted_dataset_to_the_report(
-    tmp_path: Path, write, names, cells: int, said: str
-) -> None:
+@quick("name", SETS, "CIFAR-10-C-bar", "ImageNet-3DCC", "MedMNIST-C", others="nightly")
+def test_one_command_takes_a_corrupted_dataset_to_the_report(tmp_path: Path, name: str) -> None:
+    write, names, cells, said = SETS[name]
     dataset = write(tmp_path)
     corruptions = '[corruptions]\nnames = ["all"]\npublished = "set"\n'
     (tmp_path / "study.toml").write_text(f'name = "s"\noutput = "out"\n[dataset]\n{dataset}\n{corruptions}{MODEL}')

@@ -14,6 +14,7 @@ pytest.importorskip("torch")
 
 from worked_example import ROOT, environment_of, run, run_page, settled
 
+pytestmark = pytest.mark.nightly
 PAGE, WORKFLOW = ROOT / "docs" / "decisions.md", ROOT / "docs" / "examples" / "gate.yml"
 IN_THE_REPOSITORY = ("models.py", "images", "noisy-0.safetensors", "candidate.toml", "gate.toml", "baseline.duckdb")
 
@@ -25,7 +26,6 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return folder, run_page(PAGE.read_text(encoding="utf-8"), folder)
 
 
-@pytest.mark.slow
 def test_every_output_is_what_its_command_prints(worked: tuple[Path, str]) -> None:
     _, page = worked
     if os.environ.get("FAILMODES_WRITE_DOCS"):
@@ -33,8 +33,6 @@ def test_every_output_is_what_its_command_prints(worked: tuple[Path, str]) -> No
     assert settled(page) == settled(PAGE.read_text(encoding="utf-8"))
 
 
-@pytest.mark.slow
-@pytest.mark.corpus
 def test_the_workflow_runs_where_its_files_are(worked: tuple[Path, str], tmp_path: Path) -> None:
     for name in IN_THE_REPOSITORY:
         source = worked[0] / name
@@ -49,7 +47,6 @@ def test_the_workflow_runs_where_its_files_are(worked: tuple[Path, str], tmp_pat
     assert (suite.get("tests"), suite.get("failures")) == ("1", "0")
 
 
-@pytest.mark.slow
 def test_the_workflow_stops_where_the_limit_is_not_kept(worked: tuple[Path, str], tmp_path: Path) -> None:
     folder, _ = worked
     rules = (folder / "gate.toml").read_text().replace("baseline.duckdb", str(folder / "baseline.duckdb"))

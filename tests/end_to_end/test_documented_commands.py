@@ -147,7 +147,7 @@ def exported(folder: Path) -> Path:
     return folder / "baseline.duckdb"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("command", ASKED, ids=name_of)
 def test_it_runs(command: Command, folder: Path, exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process: what starts Python a hundred times takes minutes."""
@@ -164,7 +164,7 @@ def test_it_runs(command: Command, folder: Path, exported: Path, monkeypatch: py
     assert done.exit_code == 0 or any(text in said for text in NOTHING_TO_SHOW.get(name, ())), said
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "sql",
     [content for page in WITH_SQL for kind, content in blocks(ROOT / "docs" / page) if kind == "sql"],
@@ -175,7 +175,7 @@ def test_sql_has_rows(sql: str, folder: Path) -> None:
     assert rows.height > 0 or "having count(*) = 2" in sql, "these models make no such prediction"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("page", PYTHON)
 def test_python_runs(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the same folder, with the names that a reader has."""
@@ -185,7 +185,5 @@ def test_python_runs(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -
     known |= {"model": untrained_model()}
     written = [content for kind, content in blocks(ROOT / "docs" / page) if kind == "python"]
     assert written
-    if "from torchmetrics" in "".join(written):
-        pytest.importorskip("torchmetrics")
     for content in written:
         exec(compile(content, page, "exec"), known)

@@ -1,16 +1,23 @@
 """docs/extending.md: every file of the page, put into a copy of the package, shows up where the page says."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import duckdb
 import numpy as np
 import pytest
-from package_copies import FILE, PAGE, extended_package, run_python
+
+import failmodes
 
 pytest.importorskip("torch")
-pytestmark = pytest.mark.slow
+
+PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
+FILE = re.compile(r"```(?:python\n#|sql\n--) (failmodes/\S+)\n(.*?)```", re.DOTALL)
 
 HUBCONF = """
 import torch
@@ -34,6 +41,31 @@ severities = [1, 2, 3, 4, 5]
 [evaluation]
 attention = "activation-mean"
 """
+
+
+def added_files() -> dict[str, str]:
+    """The files that the page shows, by their path."""
+    return dict(FILE.findall(PAGE.read_text(encoding="utf-8")))
+
+
+def extended_package(folder: Path) -> Path:
+    """A copy of the package in `folder`, with all files that the page shows."""
+    package = folder / "package"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(failmodes.__file__).parent, package / "failmodes", ignore=ignored)
+    for path, source in added_files().items():
+        assert not (package / path).exists(), path
+        (package / path).write_text(source, encoding="utf-8")
+    return package
+
+
+def run_python(package: Path, *arguments: str, folder: Path) -> str:
+    """What Python prints that imports failmodes from the folder `package`."""
+    environment = {**os.environ, "PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +96,7 @@ def test_the_page_has_a_file_and_a_command_for_every_kind() -> None:
     assert len(headings) == len(FILE.findall(page)) == len(re.findall(r"^\| \[", page, re.MULTILINE)) == 12
 
 
+@pytest.mark.nightly
 def test_corruption_dataset_model_and_attention_method_make_rows(extended) -> None:
     with duckdb.connect(str(extended.folder / "out" / "warehouse.duckdb"), read_only=True) as con:
         cells = con.execute("select distinct corruption, severity::double from prediction_facts").fetchall()
@@ -74,6 +107,7 @@ def test_corruption_dataset_model_and_attention_method_make_rows(extended) -> No
         assert con.execute("select count(*) from attention where mass > 0").fetchone() == (2 * 2 * 11 * 80,)
 
 
+@pytest.mark.nightly
 def test_a_set_is_written_by_the_corruption_and_read_by_the_benchmark_layout(extended) -> None:
     folder = extended.folder
     extended.run("corrupt", "npz", "--path", "images", "--corruption", "posterize", "--to", "images-C")
@@ -97,6 +131,7 @@ def test_a_set_is_written_by_the_corruption_and_read_by_the_benchmark_layout(ext
     assert ids[0] == ids[1]
 
 
+@pytest.mark.nightly
 def test_metric_view_query_and_check_are_known(extended) -> None:
     with duckdb.connect(str(extended.folder / "out" / "warehouse.duckdb"), read_only=True) as con:
         stored = con.execute(
@@ -116,6 +151,7 @@ def test_metric_view_query_and_check_are_known(extended) -> None:
     assert "severities_have_clean_images" in extended.run("status", "--full", "--json")
 
 
+@pytest.mark.nightly
 def test_statement_chart_and_format_are_drawn(extended) -> None:
     text = extended.run("query", "select distinct kind from findings where kind = 'confident_errors'")
     assert "confident_errors" in text
@@ -132,6 +168,7 @@ REFERENCES = {
 }
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("module", REFERENCES)
 def test_reference_pages_list_it(extended, module: str) -> None:
     function, name = REFERENCES[module]

@@ -1,4 +1,4 @@
-"""Pictures of a warehouse through the installed script, in a folder of its own."""
+"""Pictures of a warehouse, by commands in a folder of its own."""
 
 import json
 import re
@@ -14,7 +14,10 @@ from synthetic_results import write_synthetic
 from synthetic_thumbnails import write_thumbnails
 from warehouse_files import change_file
 
+from failmodes.analysis.evaluations.selection import select_one
 from failmodes.analysis.judging.derivation import DERIVATION
+from failmodes.analysis.render.formats.html import render_blocks
+from failmodes.analysis.report.sections import gallery
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
@@ -95,7 +98,7 @@ def test_attention_of_any_image_is_computed_by_the_models_of_a_named_study(study
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the warehouse of two models on 40 photographs, which are files."""
     folder = tmp_path_factory.mktemp("photographs")
-    write_synthetic(folder, images=40, corruptions=("fog", "contrast"), exemplars_per_reason=1)
+    write_synthetic(folder, images=40, corruptions=("fog",), severities=(3, 5), exemplars_per_reason=1)
     write_thumbnails(folder, images=40)
     load([folder], folder / "warehouse.duckdb", derivation=DERIVATION)
     change_file(folder / "warehouse.duckdb", "update images set file = format('cat & dog/{}.jpg', image_id)")
@@ -104,8 +107,8 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_grid_names_files_and_lists_their_paths(photographs: Path) -> None:
     condition = "corruption = 'fog' and severity = 5 and model_label = 'Alpha' order by image_id limit 6"
-    failmodes("images", "--filter", condition, "--output", "sheet.html", folder=photographs)
-    failmodes("images", "--filter", condition, "--output", "sheet.svg", folder=photographs)
+    for name in ("sheet.html", "sheet.svg"):
+        failmodes("images", "--filter", condition, "--output", name, folder=photographs)
     names = [f"cat & dog/{number}.jpg" for number in range(6)]
     page, drawn = (unescape((photographs / name).read_text("utf-8")) for name in ("sheet.html", "sheet.svg"))
     assert re.findall(r"<bdi>(cat & dog/.*?)</bdi>", page) == names
@@ -114,19 +117,20 @@ def test_a_grid_names_files_and_lists_their_paths(photographs: Path) -> None:
     assert all(name in drawn for name in names)
 
 
-def test_curves_comparison_and_report_name_files(photographs: Path) -> None:
+def test_curves_and_comparison_name_files(photographs: Path) -> None:
     failmodes("images", "--image", 3, "--corruption", "fog", "--output", "curve.svg", folder=photographs)
     assert "cat & dog/3.jpg" in unescape((photographs / "curve.svg").read_text("utf-8"))
     compared = json.loads(failmodes("compare", "Alpha", "Beta", "--format", "json", folder=photographs).stdout)
     changed = compared["newly_incorrect"]["images"]
     assert changed
     assert {image["file"] == f"cat & dog/{image['image_id']}.jpg" for image in changed} == {True}
-    assert (
-        f"{changed[0]['image_id']} {changed[0]['file']}"
-        in failmodes("compare", "Alpha", "Beta", folder=photographs).stdout
-    )
-    failmodes("report", folder=photographs)
-    page = unescape((photographs / "report.html").read_text("utf-8"))
+    said = failmodes("compare", "Alpha", "Beta", folder=photographs).stdout
+    assert f"{changed[0]['image_id']} {changed[0]['file']}" in said
+
+
+def test_the_images_of_a_report_name_files(photographs: Path) -> None:
+    with open_warehouse(photographs / "warehouse.duckdb") as con:
+        page = unescape(render_blocks([gallery(con, select_one(con))]))
     strips = re.findall(r'data-title="[^"]*image (\d+),[^"]*" data-file="(.*?)"', page)
     assert strips
     assert all(file == f"cat & dog/{number}.jpg" for number, file in strips)

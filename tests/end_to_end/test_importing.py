@@ -77,7 +77,7 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return folder, run_page(PAGE.read_text(encoding="utf-8"), folder)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_output_is_what_its_command_prints(worked: tuple[Path, str]) -> None:
     folder, page = worked
     (shown,) = re.findall(r"^```\n(file_name.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
@@ -87,7 +87,7 @@ def test_every_output_is_what_its_command_prints(worked: tuple[Path, str]) -> No
     assert settled(page) == settled(PAGE.read_text(encoding="utf-8"))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_lines_of_python_give_the_same(worked: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
     folder, page = worked
     (code,) = re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
@@ -101,7 +101,7 @@ def test_the_lines_of_python_give_the_same(worked: tuple[Path, str], monkeypatch
     assert "Not measured" in (folder / "report.html").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_commands_do_what_the_page_says(worked: tuple[Path, str]) -> None:
     folder, _ = worked
     table = pl.read_csv(folder / "resnet.csv").filter(pl.col("severity") == 2)
@@ -113,7 +113,7 @@ def test_the_commands_do_what_the_page_says(worked: tuple[Path, str]) -> None:
     assert levels.rows() == [(100.0, 0), (50.0, 1), (10.0, 2)]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_commands_with_a_study_run(worked: tuple[Path, str], tmp_path: Path) -> None:
     pytest.importorskip("torch")
     from import_files import SMALL_STUDY, small_frame

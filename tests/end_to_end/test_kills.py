@@ -1,10 +1,9 @@
 """`kill -9` within a write, a full disk, a stopped run, a model that raises: the same command goes on to the same rows.
 
-Kills of evaluate, load, import and train at random instants are of tests/faults/test_soak.py.
+Kills of every command at random instants are of tests/faults/test_soak.py.
 """
 
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -12,12 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
-from corrupted_datasets import LAYOUTS, contents
 from fault_trials import processes_of
 from installed_script import SCRIPT, failmodes
 from tiny_study import hashes, write_tiny_study
@@ -69,23 +66,6 @@ failmodes.__main__.main()
 """
 
 
-def kill_after(seconds: float, *arguments: str, folder: Path) -> int:
-    """The exit code of a command that is killed after so many seconds, where it has not ended by then."""
-    process = subprocess.Popen([SCRIPT, *arguments], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait(60)
-    return process.returncode
-
-
-def seconds_of(*arguments: str, folder: Path) -> float:
-    started = time.monotonic()
-    failmodes(*arguments, folder=folder)
-    return time.monotonic() - started
-
-
 def wait_for_a_shard(process: subprocess.Popen, folder: Path) -> None:
     deadline = time.monotonic() + 120
     while not list((folder / "out").rglob("results/prediction_facts/**/rows.parquet")):
@@ -124,30 +104,12 @@ def assert_goes_on(folder: Path, undisturbed: Path) -> None:
     assert not list((folder / "out").rglob(".tmp-*"))
 
 
-@pytest.mark.parametrize("writes", [1, pytest.param(3, marks=pytest.mark.corpus), 7])
+@pytest.mark.parametrize("writes", [1, pytest.param(3, marks=pytest.mark.nightly), 7])
 def test_kill_9_within_a_parquet_write_leaves_no_half_shard(undisturbed, folder, writes: int) -> None:
     code = IN_A_WRITE.format(writes=writes)
     assert subprocess.run([sys.executable, "-c", code], cwd=folder).returncode == -signal.SIGKILL
     assert list((folder / "out").rglob(".tmp-*"))
     assert_goes_on(folder, undisturbed)
-
-
-@pytest.mark.parametrize("kills", [2, pytest.param(8, marks=pytest.mark.corpus)])
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_kill_9_at_random_instants_of_corrupting(tmp_path: Path, layout: str, kills: int) -> None:
-    names = ["gaussian_noise", "motion_blur", "snow", "fog", "elastic_transform", "jpeg_compression"]
-    command = ["corrupt", "digits", "--layout", layout, "--images", "300", *(f"--corruption={name}" for name in names)]
-    whole_s = seconds_of(*command, "--to", "whole", folder=tmp_path)
-    rng, killed = random.Random(0), 0
-    for _ in range(kills):
-        if not (tmp_path / "killed" / ".failmodes").exists():
-            shutil.rmtree(tmp_path / "killed", ignore_errors=True)  # it was done: from nothing once more
-        killed += kill_after(whole_s * rng.uniform(0.4, 0.8), *command, "--to", "killed", folder=tmp_path) != 0
-        for path in (tmp_path / "killed").glob("*.npy"):
-            assert len(np.load(path)) == 1500, "nothing half written under its final name"
-    assert killed >= kills // 2
-    failmodes(*command, "--to", "killed", folder=tmp_path)
-    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
 def test_interrupt_keeps_finished_shards_and_says_how_to_go_on(undisturbed, folder) -> None:

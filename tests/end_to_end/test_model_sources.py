@@ -1,7 +1,6 @@
 """docs/model-sources.md as it stands: its study with the models of each section, and its block of Python."""
 
 import re
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,6 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 TEXT = PAGE.read_text(encoding="utf-8")
 SECTIONS = dict(zip(*[iter(re.split(r"^## (.+)$", TEXT, flags=re.MULTILINE)[1:])] * 2, strict=True))
 STUDY = BLOCK.findall(TEXT)[0][1]
-PACKAGES = {
-    "transformers": "transformers",
-    "timm": "timm",
-    "CLIP and SigLIP": "transformers",
-    "OpenCLIP": "open_clip",
-    "ONNX": "onnxruntime",
-    "torch.export": "torch",
-}
 WITHOUT_ATTENTION = {"ONNX", "torch.export"}
 RULES = {"Binary models", "Without network"}  # tested in tests/evaluate/models: test_binary.py, test_hub.py
 SAID = {
@@ -101,29 +92,25 @@ MAKE = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.extra
 def test_the_study_with_the_models_of_all_sections_runs(folder: Path) -> None:
-    sections = [section for section in MAKE if find_spec(PACKAGES[section])]
-    for section in sections:
-        MAKE[section](folder)
-    models = [content for one in sections for kind, content in BLOCK.findall(SECTIONS[one]) if kind == "toml"]
+    for make in MAKE.values():
+        make(folder)
+    models = [content for one in MAKE for kind, content in BLOCK.findall(SECTIONS[one]) if kind == "toml"]
     (folder / "study.toml").write_text(STUDY + "".join(models))
     printed = " ".join(run("failmodes run study.toml", folder, environment_of(folder), expect=0).split())
-    for section in sections:
-        assert SAID[section] in printed
-    if "transformers" in sections:
-        quoted = next(content for _, content in BLOCK.findall(TEXT) if content.startswith("  input "))
-        assert " ".join(quoted.split()) in printed
-    assert printed.count("corrupted at 48×48 px, then resized") == len(sections)
+    assert all(said in printed for said in SAID.values())
+    quoted = next(content for _, content in BLOCK.findall(TEXT) if content.startswith("  input "))
+    assert " ".join(quoted.split()) in printed
+    assert printed.count("corrupted at 48×48 px, then resized") == len(MAKE)
     with failmodes.open(folder / "runs" / "sources") as w:
-        for table, count in (("predictions", len(sections)), ("attention", len(set(sections) - WITHOUT_ATTENTION))):
+        for table, count in (("predictions", len(MAKE)), ("attention", len(MAKE) - len(WITHOUT_ATTENTION))):
             query = f"select count(distinct image_id) from {table} where severity > 0 group by evaluation_id"
             assert w.sql(query).to_series().to_list() == [6] * count
 
 
-@pytest.mark.slow
+@pytest.mark.extra
 def test_a_module_in_memory_with_its_processor(folder: Path) -> None:
-    pytest.importorskip("transformers")
     make_vit(folder)
     (block,) = [content for kind, content in BLOCK.findall(SECTIONS["transformers"]) if kind == "python"]
     namespace: dict[str, Any] = {}
@@ -134,4 +121,4 @@ def test_a_module_in_memory_with_its_processor(folder: Path) -> None:
 
 
 def test_every_section_has_a_test() -> None:
-    assert set(SECTIONS) == set(PACKAGES) | RULES
+    assert set(SECTIONS) == set(MAKE) | RULES

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("torch")
-nbclient = pytest.importorskip("nbclient")
-nbformat = pytest.importorskip("nbformat")
 
+pytestmark = pytest.mark.extra
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "docs" / "from_a_module_to_a_chart.ipynb"
 LARGEST_BYTES = 300_000
@@ -36,6 +35,8 @@ def ten_lines() -> list[str]:
 
 
 def execute(notebook, folder: Path, **options):
+    import nbclient
+
     resources = {"metadata": {"path": str(folder)}}
     return nbclient.NotebookClient(notebook, timeout=240, resources=resources, **options).execute()
 
@@ -48,6 +49,8 @@ def shown(notebook) -> list[str]:
 
 
 def test_the_notebook_is_stored_executed_small_and_without_anybodys_paths() -> None:
+    import nbformat
+
     text = NOTEBOOK.read_text(encoding="utf-8")
     notebook = nbformat.reads(text, 4)
     nbformat.validate(notebook)
@@ -57,8 +60,10 @@ def test_the_notebook_is_stored_executed_small_and_without_anybodys_paths() -> N
     assert not re.search(r"/(tmp|home|root|Users|work)/", text)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_notebook_runs_in_a_kernel(tmp_path: Path) -> None:
+    import nbformat
+
     notebook = execute(nbformat.read(NOTEBOOK, 4), tmp_path)
     assert shown(notebook).count("image/svg+xml") == 1
     assert (tmp_path / "digits" / "warehouse.duckdb").is_file()
@@ -68,8 +73,9 @@ def test_the_notebook_runs_in_a_kernel(tmp_path: Path) -> None:
         NOTEBOOK.write_text(nbformat.writes(notebook).replace(f"{tmp_path}/", "") + "\n", encoding="utf-8")
 
 
-@pytest.mark.slow
 def test_the_ten_lines_of_the_readme_run_in_a_kernel(tmp_path: Path) -> None:
+    import nbformat
+
     cells = [nbformat.v4.new_code_cell(text) for text in [HAVE, *ten_lines(), 'w.chart("curves")', "w", "w.findings()"]]
     notebook = execute(nbformat.v4.new_notebook(cells=cells), tmp_path)
     kinds = [tuple(output.data) for cell in notebook.cells[-3:] for output in cell.outputs if "data" in output]
@@ -80,8 +86,9 @@ def test_the_ten_lines_of_the_readme_run_in_a_kernel(tmp_path: Path) -> None:
     assert len(progress) == 1, "one line, which changes"
 
 
-@pytest.mark.slow
 def test_an_error_for_the_user_is_one_line_and_a_bug_a_traceback(tmp_path: Path) -> None:
+    import nbformat
+
     mistake = "import failmodes\nfailmodes.open('study.txt')"
     sources = (mistake, "{}['key']", f"import os\nos.environ['FAILMODES_TRACEBACK'] = '1'\n{mistake}")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
@@ -92,9 +99,8 @@ def test_an_error_for_the_user_is_one_line_and_a_bug_a_traceback(tmp_path: Path)
     assert all(len(shown) > 2 and "Traceback" in "\n".join(shown) for shown in (bug, asked))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_notebook_runs_in_marimo(tmp_path: Path) -> None:
-    pytest.importorskip("marimo")
     for command in (["convert", NOTEBOOK, "-o", "made.py"], ["export", "html", "made.py", "-o", "made.html"]):
         marimo = [sys.executable, "-m", "marimo", *command]
         subprocess.run(marimo, cwd=tmp_path, check=True, capture_output=True, timeout=300)

@@ -68,12 +68,14 @@ def counts(warehouse: Path) -> dict[str, int]:
         return {name: con.execute(f"select count(*) from {name}").fetchall()[0][0] for name in relation_names()}
 
 
+@pytest.mark.nightly
 def test_every_table_and_view_is_there_in_duckdb_1_4(older_python: str, sound_warehouse: Path) -> None:
     result = json.loads(ask(older_python, COUNTS, sound_warehouse, json.dumps(relation_names())))
     assert result["version"].startswith("1.4.")
     assert result["counts"] == counts(sound_warehouse)
 
 
+@pytest.mark.nightly
 def test_an_exported_baseline_opens_too(older_python: str, sound_warehouse: Path, tmp_path: Path) -> None:
     with open_warehouse(sound_warehouse) as con:
         ids = [one for (one,) in con.execute("select evaluation_id from evaluations").fetchall()]
@@ -82,12 +84,14 @@ def test_an_exported_baseline_opens_too(older_python: str, sound_warehouse: Path
     assert result["counts"]["prediction_facts"] == 26 * 400
 
 
+@pytest.mark.nightly
 def test_the_package_reads_it_there(older_python: str, sound_warehouse: Path) -> None:
     assert pl.read_json(ask(older_python, QUERY, sound_warehouse, ACCURACIES).encode()).equals(
         pl.read_json(run_query(sound_warehouse, ACCURACIES).write_json().encode())
     )
 
 
+@pytest.mark.nightly
 def test_what_duckdb_1_4_writes_opens_here(
     older_python: str, sound_warehouse: Path, synthetic: Synthetic, tmp_path: Path
 ) -> None:
@@ -101,6 +105,7 @@ def test_what_duckdb_1_4_writes_opens_here(
     assert path.read_bytes() == before, "there was nothing left to load"
 
 
+@pytest.mark.nightly
 def test_harlequin_opens_it(older_python: str, sound_warehouse: Path) -> None:
     assert "[[60]]" in ask(older_python, HARLEQUIN, sound_warehouse)
 

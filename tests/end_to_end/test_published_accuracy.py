@@ -47,7 +47,7 @@ def test_clean_accuracy_is_the_recorded_one(witness) -> None:
 
 @pytest.mark.data
 @pytest.mark.slow
-@pytest.mark.parametrize("severity", [pytest.param(3, marks=pytest.mark.corpus), 5])
+@pytest.mark.parametrize("severity", [pytest.param(3, marks=pytest.mark.nightly), 5])
 @pytest.mark.parametrize("corruption", RANDOM)
 def test_accuracy_is_that_of_the_published_corruption(witness, corruption: str, severity: int) -> None:
     models, images, labels, expected = witness  # bfloat16 takes half the time

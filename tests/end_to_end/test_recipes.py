@@ -10,8 +10,6 @@ pytest.importorskip("torch")
 
 RECIPES = Path(__file__).parents[2] / "docs" / "recipes.md"
 FIRST = "Images and a model"
-OPTIONAL = ("lightning", "torchmetrics", "albumentations", "datasets", "transformers")  # skipped where missing
-NEEDED = {"transformers.Trainer": "accelerate"}  # what a class needs besides
 
 
 def read_recipes() -> dict[str, list[str]]:
@@ -35,17 +33,11 @@ def images_and_model() -> dict[str, Any]:
     return run_blocks(FIRST, {})
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", [name for name in RECIPES_BY_NAME if name != FIRST])
 def test_a_recipe_runs_as_it_stands(
     name: str, images_and_model: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for package in OPTIONAL:
-        if re.search(rf"^import {package}\b", "\n".join(RECIPES_BY_NAME[name]), flags=re.MULTILINE):
-            pytest.importorskip(package)
-    for used, package in NEEDED.items():
-        if used in "".join(RECIPES_BY_NAME[name]):
-            pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
     run_blocks(name, dict(images_and_model))
 

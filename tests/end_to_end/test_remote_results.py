@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from installed_script import failmodes
 
-from failmodes.cli import app
 from failmodes.evaluate.study.study_file import read_study
 from failmodes.runtime.storage.locations import find_results, find_warehouse
 from failmodes.warehouse.database.connection import open_warehouse
@@ -44,10 +43,9 @@ def test_a_study_says_where_its_results_lie_and_the_rest_stays_local(tmp_path, r
 @pytest.mark.slow
 def test_load_takes_a_url_or_a_study_that_names_one(memory_results, memory_url: str, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    study, named = study_file(tmp_path, memory_url), tmp_path / "w.duckdb"
-    for arguments in ([memory_url, "--into", str(named)], [str(study)]):
-        done = CliRunner().invoke(app, ["load", *arguments], catch_exceptions=False)
-        assert "22 new" in done.stderr
-    for warehouse_file in (named, tmp_path / "out" / "warehouse.duckdb"):
+    study_file(tmp_path, memory_url)
+    assert "22 new" in failmodes("load", memory_url, "--into", "w.duckdb", folder=tmp_path).stderr
+    assert "22 new" in failmodes("load", folder=tmp_path).stderr
+    for warehouse_file in (tmp_path / "w.duckdb", tmp_path / "out" / "warehouse.duckdb"):
         with open_warehouse(warehouse_file) as con:
             assert con.sql("select count(*) from prediction_facts").pl().item() == 11 * 40

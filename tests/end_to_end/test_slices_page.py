@@ -45,7 +45,7 @@ def predictions() -> pl.DataFrame:
     return pl.concat(rows)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_output_is_what_its_command_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     predictions().write_csv(tmp_path / "predictions.csv")
     page = run_page(PAGE.read_text(encoding="utf-8"), tmp_path)

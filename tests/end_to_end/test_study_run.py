@@ -1,4 +1,4 @@
-"""Every command through its installed script, in a directory of its own: what it prints, and how it fails."""
+"""A study from nothing to a report, and on after damage."""
 
 import json
 import re

@@ -19,8 +19,6 @@ from PIL import Image
 import failmodes
 
 pytest.importorskip("torch")
-nbclient = pytest.importorskip("nbclient")
-nbformat = pytest.importorskip("nbformat")
 
 FOLDER = Path(__file__).parents[2] / "docs" / "tutorials"
 IN_ORDER = (
@@ -33,6 +31,8 @@ every_tutorial = pytest.mark.parametrize("name", IN_ORDER)
 
 
 def stored(name: str) -> Any:
+    import nbformat
+
     return nbformat.read(FOLDER / f"{name}.ipynb", 4)
 
 
@@ -46,8 +46,11 @@ def test_every_tutorial_is_in_order_and_linked() -> None:
     assert listed == list(IN_ORDER)
 
 
+@pytest.mark.extra
 @every_tutorial
 def test_it_is_stored_executed_and_without_anybodys_paths(name: str) -> None:
+    import nbformat
+
     notebook = stored(name)
     nbformat.validate(notebook)
     for cell in code_cells(notebook):
@@ -58,6 +61,7 @@ def test_it_is_stored_executed_and_without_anybodys_paths(name: str) -> None:
     assert not re.search(r"/(tmp|home|root|Users|work)/", (FOLDER / f"{name}.ipynb").read_text(encoding="utf-8"))
 
 
+@pytest.mark.extra
 @every_tutorial
 def test_it_uses_public_names_alone(name: str) -> None:
     for cell in code_cells(stored(name)):
@@ -73,6 +77,8 @@ def test_it_uses_public_names_alone(name: str) -> None:
 @pytest.fixture(scope="module")
 def executed() -> Iterator[dict[str, Any]]:
     """All of them as they run now, one after the other in one folder."""
+    import nbclient
+
     notebooks = {}
     # HTML breaks no word before a number such as pytest-0, so `store` would not find a folder of that name
     with tempfile.TemporaryDirectory(prefix="tutorials_") as folder:
@@ -85,7 +91,7 @@ def executed() -> Iterator[dict[str, Any]]:
         yield notebooks
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @every_tutorial
 def test_it_shows_what_is_stored(name: str, executed: dict[str, Any]) -> None:
     for before, now in zip(code_cells(stored(name)), code_cells(executed[name]), strict=True):
@@ -107,6 +113,8 @@ def numbers(cell: Any) -> list[float]:
 
 def store(notebook: Any, path: Path, folder: str) -> None:
     """Write it without the folder in which it ran, without times, with pictures of few colors."""
+    import nbformat
+
     for cell in code_cells(notebook):
         cell.metadata.pop("execution", None)
         for output in cell.outputs:

@@ -1,102 +1,94 @@
-"""Models that were evaluated in different cells, through the installed command: what averages are over is named."""
+"""Models that were evaluated in different cells: what averages are over is named."""
 
 import json
 from pathlib import Path
-from typing import NamedTuple
 
-import duckdb
 import pytest
 from installed_script import failmodes
-from uneven_results import Grid, write_uneven
+from uneven_results import EVERY, Grid, write_uneven
+from warehouse_files import stored_rows
+
+from failmodes.analysis.evaluations.selection import select_one
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+
+LEFT_OUT = (
+    "Averages and comparisons are over severities 1 and 3, which all models share; severity 2 of Alpha and Beta",
+    "No average over all corruptions for Cedar: not evaluated under motion blur.",
+    "Douglas is left out: it was evaluated under fog at severities 1 and 2 only, the other models at severities 1 and",
+)
 
 
-class Case(NamedTuple):
-    """A third model's grid, the severities of averages, the models drawn, and words of what is left out and why."""
-
-    name: str
-    grids: dict[str, Grid]
-    severities: list[float]
-    drawn: set[str]
-    said: list[str]
-
-
-CASES = [
-    Case("fewer severities", {"Cedar": Grid((1, 3, 5))}, [1, 3, 5], {"Alpha", "Beta", "Cedar"},
-         ["severities 1, 3 and 5", "severities 2 and 4 of Alpha and Beta"]),
-    Case("other severities", {"Cedar": Grid((2, 4))}, [2, 4], {"Alpha", "Beta", "Cedar"},
-         ["severities 2 and 4", "severities 1, 3 and 5 of Alpha and Beta"]),
-    Case("no shared severity", {"Alpha": Grid((1, 3, 5)), "Beta": Grid((1, 3, 5)), "Cedar": Grid((2, 4))}, [1, 3, 5],
-         {"Alpha", "Beta"},
-         ["Cedar is left out: it was evaluated at severities 2 and 4, the other models at severities 1, 3 and 5."]),
-    Case("fewer corruptions", {"Cedar": Grid(corruptions=("fog", "contrast"))}, [1, 2, 3, 4, 5],
-         {"Alpha", "Beta", "Cedar"}, ["No average over all corruptions for Cedar", "motion blur"]),
-    Case("ended early", {"Cedar": Grid((1, 2), ("fog",))}, [1, 2, 3, 4, 5], {"Alpha", "Beta"},
-         ["Cedar is left out: it was evaluated under fog at severities 1 and 2 only"]),
-]  # fmt: skip
-
-
-class Loaded(NamedTuple):
-    """A folder with the warehouse `w.duckdb` of a case."""
-
-    folder: Path
-    case: Case
-
-
-@pytest.fixture(params=CASES, ids=lambda case: case.name, scope="module")
-def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cedar has fewer severities and corruptions than Alpha and Beta, and Douglas ended early; read only."""
     folder = tmp_path_factory.mktemp("uneven")
-    write_uneven(folder / "results", images=60, **request.param.grids)
+    whole, cedar, douglas = Grid((1, 2, 3)), Grid((1, 3), ("fog", "contrast")), Grid((1, 2), ("fog",))
+    write_uneven(folder / "results", images=24, Alpha=whole, Beta=whole, Cedar=cedar, Douglas=douglas)
     failmodes("load", "results", "--into", "w.duckdb", folder=folder)
-    return Loaded(folder, request.param)
+    return folder
 
 
-def test_charts_and_report_name_what_averages_leave_out(loaded: Loaded) -> None:
-    """On stderr, in the caption and in the report, with the reason; charts draw every model that is not left out."""
-    folder, case = loaded
+def test_charts_name_what_averages_leave_out(folder: Path) -> None:
+    """On stderr and in the caption, with the reason; they draw every model that is not left out."""
     drawn = failmodes("chart", "curves", "w.duckdb", "-o", "curves.json", folder=folder)
-    reported = failmodes("report", "w.duckdb", "-o", "report.html", folder=folder)
     chart = json.loads((folder / "curves.json").read_text())
-    report = (folder / "report.html").read_text().split("<script")[0]
-    for words in case.said:
-        assert words in " ".join(drawn.stderr.split())
-        assert words in " ".join(reported.stderr.split())
-        assert words in " ".join(chart["title"]["subtitle"])
-        assert words in report
+    for sentence in LEFT_OUT:
+        assert sentence in " ".join(drawn.stderr.split())
+        assert sentence in " ".join(chart["title"]["subtitle"])
     rows = [row for rows in chart["datasets"].values() for row in rows if isinstance(row, dict)]
-    assert {row["label"] for row in rows if row.get("label")} == case.drawn
+    assert {row["label"] for row in rows if row.get("label")} == {"Alpha", "Beta", "Cedar"}
+
+
+@pytest.mark.slow
+def test_a_report_names_what_averages_leave_out(folder: Path) -> None:
+    reported = failmodes("report", "w.duckdb", "-o", "report.html", folder=folder)
+    report = (folder / "report.html").read_text().split("<script")[0]
+    for sentence in LEFT_OUT:
+        assert sentence in " ".join(reported.stderr.split())
+        assert sentence in report
     assert "was not finished" not in report
 
 
-def test_means_are_over_the_shared_severities(loaded: Loaded) -> None:
+def test_means_are_over_the_shared_severities(folder: Path) -> None:
     """In SQL and in a model card."""
-    folder, case = loaded
-    with duckdb.connect(str(folder / "w.duckdb"), read_only=True) as con:
-        rows = con.sql("select model_label, mean_corrupted_accuracy, severities::double[] from robustness_by_model")
-        means = {label: (mean, severities) for label, mean, severities in rows.fetchall()}
-        expected = con.execute(
-            "select avg(mean) from (select avg(accuracy) as mean from accuracy_by_severity "
-            "where model_label = 'Alpha' and list_contains(?, severity) group by corruption)",
-            [case.severities],
-        ).fetchone()
-    assert means["Alpha"] == (pytest.approx(expected[0]), case.severities)
+    ((mean, severities),) = stored_rows(
+        folder / "w.duckdb",
+        "select mean_corrupted_accuracy, severities::double[] from robustness_by_model where model_label = 'Alpha'",
+    )
+    ((expected,),) = stored_rows(
+        folder / "w.duckdb",
+        "select avg(mean) from (select avg(accuracy) as mean from accuracy_by_severity "
+        "where model_label = 'Alpha' and severity in (1, 3) group by corruption)",
+    )
+    assert (mean, severities) == (pytest.approx(expected), [1, 3])
     failmodes("publish", "w.duckdb", "--format", "model-card", "-o", "card.md", folder=folder)
-    card = (folder / "card.md").read_text()
-    assert f'"value": {round(expected[0], 4)}' in card
+    assert f'"value": {round(expected, 4)}' in (folder / "card.md").read_text()
 
 
-def test_a_model_named_alone_is_averaged_over_all_its_severities(tmp_path: Path) -> None:
-    write_uneven(tmp_path / "results", images=60, Cedar=Grid((1, 3, 5)))
-    failmodes("load", "results", "--into", "w.duckdb", folder=tmp_path)
-    done = failmodes("chart", "ranking", "w.duckdb", "--model", "Alpha", "-o", "alone.svg", folder=tmp_path)
-    assert "severities" not in done.stderr
+def test_a_model_named_alone_is_averaged_over_all_its_severities(folder: Path) -> None:
+    with open_warehouse(folder / "w.duckdb") as con:
+        alone = select_one(con, models=["Alpha"])
+    assert (alone.severities, alone.exclusions) == ([1, 2, 3], [])
 
 
-def test_a_corruption_that_only_some_have_leaves_the_others_out(tmp_path: Path) -> None:
-    write_uneven(tmp_path / "results", images=60, Cedar=Grid(corruptions=("fog", "contrast")))
-    failmodes("load", "results", "--into", "w.duckdb", folder=tmp_path)
+def test_a_corruption_that_only_some_have_leaves_the_others_out(folder: Path) -> None:
     arguments = ("chart", "curves", "w.duckdb", "--corruption", "motion_blur")
-    done = failmodes(*arguments, "-o", "blur.svg", folder=tmp_path)
+    done = failmodes(*arguments, "-o", "blur.json", folder=folder)
     assert "Cedar is left out: it was not evaluated under any of these corruptions." in done.stderr
-    refused = failmodes(*arguments, "--model", "Cedar", "-o", "none.svg", folder=tmp_path, expect=1)
+    refused = failmodes(*arguments, "--model", "Cedar", "-o", "none.json", folder=folder, expect=1)
     assert "Cedar: it was not evaluated under any of these corruptions" in refused.stderr
-    assert not (tmp_path / "none.svg").exists()
+    assert not (folder / "none.json").exists()
+
+
+def test_a_model_without_a_shared_severity_is_left_out(tmp_path: Path) -> None:
+    odd, even = Grid((1, 3), EVERY[:1]), Grid((2, 4), EVERY[:1])
+    write_uneven(tmp_path, images=20, Alpha=odd, Beta=odd, Cedar=even)
+    load([tmp_path], tmp_path / "w.duckdb")
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        selection = select_one(con)
+    assert set(selection.labels.values()) == {"Alpha", "Beta"}
+    assert selection.severities == [1, 3]
+    assert selection.exclusions == [
+        "Cedar is left out: it was evaluated at severities 2 and 4, the other models at severities 1 and 3."
+    ]

@@ -1,4 +1,4 @@
-"""`failmodes.benchmark` of the same images in every source: the predictions on those of the folder, image by image."""
+"""`failmodes.benchmark` of the same images in every source: pixels and labels of the folder, image by image."""
 
 from pathlib import Path
 
@@ -9,7 +9,9 @@ from packed_images import CLASSES, photographs, write_folder, write_parquet, wri
 from PIL import Image
 
 import failmodes
+from failmodes.evaluate.benchmark import Benchmark, study_of
 from failmodes.evaluate.given_images import read_given_images
+from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.runtime.errors import DataError
 
 IMAGES = [image for number, image in enumerate(photographs(20)) if number % 5 != 4]  # without EXIF rotation
@@ -24,13 +26,23 @@ def model() -> torch.nn.Module:
     )
 
 
-def predictions(images: object, to: Path, **options: object) -> list[tuple]:
-    warehouse = failmodes.benchmark(
-        model(), images, to=to, corruptions="contrast", severities=[3], image_size=SIZE, normalization="none",
-        class_names=list(CLASSES), progress=False, options=failmodes.Options(attention=False, **options),
-    )  # fmt: skip
-    columns = "image_id, label, severity, predicted, confidence, rmse"
-    return warehouse.sql(f"select {columns} from predictions order by severity, image_id").rows()
+ASKED = {"corruptions": "contrast", "severities": [3], "image_size": SIZE, "normalization": "none",
+         "class_names": list(CLASSES)}  # fmt: skip
+
+
+def dataset_of(images: object, to: Path) -> Dataset:
+    """The images that a benchmark of them evaluates."""
+    return study_of(Benchmark(models={"Net": model()}, images=images, labels=None, to=to, **ASKED))[1]
+
+
+def check_sources(sources: dict[str, object], folder: Path) -> None:
+    """All of them hold what the folder of images holds."""
+    expected = dataset_of(write_folder(folder / "folder", IMAGES), folder / "of-folder")
+    for name, source in sources.items():
+        dataset = dataset_of(source, folder / f"of-{name}")
+        np.testing.assert_array_equal(dataset.images[:], expected.images[:], err_msg=name)
+        np.testing.assert_array_equal(dataset.labels, expected.labels, err_msg=name)
+        assert dataset.class_names == expected.class_names == CLASSES
 
 
 class Items:
@@ -40,29 +52,38 @@ class Items:
         return ({"jpg": image.content, "cls": image.label} for image in IMAGES)
 
 
-def test_predictions_of_parquet_and_of_an_iterable_equal_those_of_the_folder(tmp_path: Path) -> None:
-    expected = predictions(write_folder(tmp_path / "folder", IMAGES), tmp_path / "of-folder")
-    assert len(expected) == 2 * len(IMAGES)
-    parquet = write_parquet(tmp_path / "x.parquet", IMAGES)
-    assert predictions(parquet, tmp_path / "of-parquet") == expected
-    assert predictions(Items(), tmp_path / "of-iterable") == expected
+def test_images_of_every_source_are_those_of_the_folder(tmp_path: Path) -> None:
+    sources = {
+        "parquet": write_parquet(tmp_path / "x.parquet", IMAGES),
+        "tar": write_tar(tmp_path / "tar" / "0.tar", IMAGES).parent,
+        "iterable": Items(),
+        "iterator": iter(Items()),
+    }
+    check_sources(sources, tmp_path)
+
+
+@pytest.mark.extra
+def test_images_of_a_saved_dataset_are_those_of_the_folder(tmp_path: Path) -> None:
+    import datasets
+
+    saved = write_saved(tmp_path / "saved", IMAGES)
+    loaded = datasets.load_from_disk(str(saved))
+    undecoded = loaded.cast_column("image", datasets.Image(decode=False))
+    check_sources({"saved": saved, "data set": loaded, "undecoded": undecoded}, tmp_path)
 
 
 @pytest.mark.slow
-def test_predictions_of_every_source_equal_those_of_the_folder(tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
-    expected = predictions(write_folder(tmp_path / "folder", IMAGES), tmp_path / "of-folder")
-    saved = write_saved(tmp_path / "saved", IMAGES)
-    sources = {
-        "tar": write_tar(tmp_path / "tar" / "0.tar", IMAGES).parent,
-        "saved": saved,
-        "data set": datasets.load_from_disk(str(saved)),
-        "undecoded": datasets.load_from_disk(str(saved)).cast_column("image", datasets.Image(decode=False)),
-        "iterator": iter(Items()),
-    }
-    for name, source in sources.items():
-        assert predictions(source, tmp_path / f"of-{name}") == expected, name
-    assert predictions(sources["tar"], tmp_path / "of-folder") == expected, "nothing to evaluate"
+def test_another_source_of_the_same_images_leaves_nothing_to_evaluate(tmp_path: Path) -> None:
+    sources = write_folder(tmp_path / "folder", IMAGES), write_tar(tmp_path / "tar" / "0.tar", IMAGES).parent
+    options = failmodes.Options(attention=False)
+    rows = [
+        failmodes.benchmark(model(), source, to=tmp_path / "out", progress=False, options=options, **ASKED).sql(
+            "select image_id, label, severity, predicted, confidence, rmse from predictions order by severity, image_id"
+        )
+        for source in sources
+    ]
+    assert len(rows[0]) == 2 * len(IMAGES)
+    assert rows[1].equals(rows[0])
 
 
 def test_unreadable_items_are_left_out_and_counted(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def test_data_sets_bring_their_labels(tmp_path: Path, make) -> None:
     given = read(tmp_path, make())
     np.testing.assert_array_equal(given.images[:], PIXELS)
     np.testing.assert_array_equal(given.labels, LABELS)
+    assert given.left_out is None
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "CMYK", "I;16"])
@@ -124,11 +125,6 @@ def test_images_that_are_not_yielded_are_counted(tmp_path: Path, make, line: str
     assert read(tmp_path, make()).left_out.startswith(line)
 
 
-@pytest.mark.parametrize("make", WITH_LABELS.values(), ids=WITH_LABELS)
-def test_nothing_is_left_out_of_whole_datasets(tmp_path: Path, make) -> None:
-    assert read(tmp_path, make()).left_out is None
-
-
 def test_other_images_on_a_second_reading_are_refused(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     flipping = Images(make=lambda image, label: (np.asarray(image)[:, :: rng.choice([1, -1])], label))
@@ -138,8 +134,10 @@ def test_other_images_on_a_second_reading_are_refused(tmp_path: Path) -> None:
         read(tmp_path, Images(), LABELS)
 
 
+@pytest.mark.extra
 def test_a_data_set_of_hugging_face(tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
+    import datasets
+
     features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=["a", "b", "c"]))
     made = datasets.Dataset.from_dict({"image": PIL, "label": LABELS.tolist()}, features=features)
     given = read(tmp_path, made)

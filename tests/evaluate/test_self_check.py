@@ -175,6 +175,7 @@ def benchmark(model: nn.Module, folder: Path, **options: Any) -> failmodes.Wareh
     return failmodes.benchmark(model, images, labels, to=folder, label="Net", **settings)
 
 
+@pytest.mark.slow
 def test_a_healthy_model_has_no_warning(fitted: Net, tmp_path: Path) -> None:
     w = benchmark(fitted, tmp_path, options=failmodes.Options(strict=True))
     notes = w.table("evaluation_notes")

@@ -96,7 +96,9 @@ def test_the_standard_recipe_is_a_plain_loop_of_sgd(learn, digits) -> None:
     assert same(found, module.state_dict())
 
 
-@pytest.mark.parametrize(("augmentation", "optimizer"), [("augmix", "adamw"), ("trivialaugment", "sgd")])
+@pytest.mark.parametrize(
+    ("augmentation", "optimizer"), [("augmix", "adamw"), pytest.param("trivialaugment", "sgd", marks=pytest.mark.slow)]
+)
 def test_a_resumed_run_and_another_number_of_workers_end_in_the_same_weights(learn, augmentation, optimizer) -> None:
     recipe = TrainingSpec(epochs=3, batch_size=16, images=64, augmentation=augmentation, optimizer=optimizer)
     undisturbed = learn(with_dropout, recipe, name="undisturbed")

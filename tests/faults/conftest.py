@@ -1,17 +1,39 @@
-"""What is slow here is of the corpus: continuous integration has the fast ones and some kills, `make test` one file."""
+"""A small record and its warehouse, in place of those that other tests share."""
 
 from pathlib import Path
 
 import pytest
+from built_once import built_once
+from synthetic_results import Synthetic, write_synthetic
+from synthetic_thumbnails import write_thumbnails
 
-HERE = Path(__file__).parent
-BY_DEFAULT = "test_hangs_and_aborts.py"  # its fast ones
+from failmodes.analysis.judging.derivation import DERIVATION
+from failmodes.warehouse.database.load import load
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.parent == HERE:
-            if item.path.name != "test_soak.py" and item.get_closest_marker("slow"):
-                item.add_marker("corpus")
-            if item.path.name != BY_DEFAULT:
-                item.add_marker("slow")
+@pytest.fixture(scope="session")
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+    """Alpha and Beta on 40 images in 5 cells each; read only."""
+
+    def build(folder: Path) -> Synthetic:
+        write_thumbnails(folder, 40)
+        return write_synthetic(folder, images=40, corruptions=("fog", "contrast"), severities=(1, 5))
+
+    folder, made = built_once(tmp_path_factory, "small-results", build)
+    return made._replace(output=folder)
+
+
+@pytest.fixture(scope="session")
+def sound_warehouse(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Their warehouse; copy it before you change it."""
+
+    def build(folder: Path) -> None:
+        load([synthetic.output], folder / "warehouse.duckdb", derivation=DERIVATION)
+
+    return built_once(tmp_path_factory, "small", build)[0] / "warehouse.duckdb"
+
+
+@pytest.fixture(scope="session")
+def handed(sound_warehouse: Path) -> Path:
+    """A folder with nothing but that warehouse, as an analyst is handed it."""
+    return sound_warehouse.parent

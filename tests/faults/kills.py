@@ -18,8 +18,9 @@ from soak_study import COMMANDS, POLLED_S, STAGES, Base, Command, Found, Job, co
 PART = "kills"
 # Of every twenty kills; a run takes longest, a load is soon done
 TURNS = (
-    "evaluate", "load", "import", "train", "corrupt", "report", "export", "run", "evaluate", "load", "import", "train",
-    "corrupt", "report", "export", "run", "load", "evaluate", "load", "evaluate",
+    "evaluate", "load", "import", "train", "corrupt", "report", "export", "run", "evaluate tar", "load", "import",
+    "train", "corrupt to folders", "evaluate parquet", "export", "run", "load", "evaluate", "evaluate on demand",
+    "load",
 )  # fmt: skip
 TRIES = 8  # a command may be done before the instant comes
 GONE_WITHIN_S = 10

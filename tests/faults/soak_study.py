@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 from fault_trials import Trial, attempt, check_refusal, has_ended
+from packed_images import SOURCES, photographs, write_studies
 from safetensors import safe_open
 from tiny_study import CELLS, write_tiny_study
 
@@ -256,6 +257,10 @@ def _to_import(base: Base, folder: Path) -> None:
     shutil.copy(base.imported / PREDICTIONS_FILE, folder)
 
 
+def _packed(_base: Base, folder: Path) -> None:
+    write_studies(folder, photographs(30), "image_size = 32")
+
+
 COMMANDS = {
     "run": Command(("run",), _study, True, STAGES[:-1]),
     "train": Command(("train",), _study, True, ("nothing yet", "an epoch kept")),
@@ -267,6 +272,11 @@ COMMANDS = {
     "ingest": Command(("ingest",), _study, True),
     "corrupt": Command(("corrupt", "digits", "--to", "set", "--corruption", "contrast", "--images", "60"), _nothing,
                        True),
+    "corrupt to folders": Command(
+        ("corrupt", "digits", "--to", "set", "--corruption", "contrast", "--images", "60", "--layout", "imagenet-c"),
+        _nothing, True,
+    ),
+    **{f"evaluate {name}": Command(("evaluate", f"{name}.toml"), _packed, True) for name in SOURCES},
     "status": Command(("status",), _finished),
     "query": Command(("query", "@worst_cells"), _finished),
     "query to a file": Command(("query", "from prediction_facts", "--output", "rows.parquet"), _finished, True),

@@ -6,7 +6,7 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,31 +15,30 @@ from xml.etree import ElementTree
 import duckdb
 import numpy as np
 import pytest
-from fault_trials import WITH_TORCH_S, Trial, attempt, check_refusal, half_written, listing, refused, stop
-from synthetic_results import write_synthetic
-from synthetic_thumbnails import write_thumbnails
+from fault_trials import (
+    WITH_TORCH_S,
+    Trial,
+    attempt,
+    attempt_here,
+    check_refusal,
+    half_written,
+    listing,
+    quick,
+    refused,
+    stop,
+)
 
-from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.runtime.packages import require
-from failmodes.warehouse.database.load import load
 
 COUNT = ("query", "select count(*) from models")
 FORBIDDEN = "\x1b[2J\x01\x0b\ufffe\uffff"  # by XML
 
 
-def quick(argument: str, cases: Iterable[Any], *quickly: Any) -> pytest.MarkDecorator:
-    """All cases of an argument; those that are not in `quickly` are slow."""
-    marks = {True: (), False: pytest.mark.slow}
-    return pytest.mark.parametrize(argument, [pytest.param(case, marks=marks[case in quickly]) for case in cases])
-
-
 @pytest.fixture(scope="module")
-def labeled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def labeled(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `w.duckdb`, every label of which holds characters that XML forbids; read only."""
     folder = tmp_path_factory.mktemp("labeled")
-    write_synthetic(folder / "results", images=40, corruptions=("fog", "contrast"), classes=3, exemplars_per_reason=1)
-    write_thumbnails(folder / "results", 40)
-    load([folder / "results"], folder / "w.duckdb", derivation=DERIVATION)
+    shutil.copy(sound_warehouse, folder / "w.duckdb")
     with duckdb.connect(str(folder / "w.duckdb")) as con:
         for table, column in (
             ("models", "model_label"), ("classes", "class_name"), ("datasets", "dataset_label"),
@@ -59,10 +58,10 @@ DRAWN = {
 }
 
 
-@quick("name", DRAWN, "svg", "images")
+@quick("name", DRAWN, "svg", others="nightly")
 def test_a_label_that_xml_forbids_is_drawn(labeled: Path, tmp_path: Path, name: str) -> None:
     words = DRAWN[name]
-    trial = attempt(*words, str(labeled / "w.duckdb"), folder=tmp_path)
+    trial = attempt_here(*words, str(labeled / "w.duckdb"), folder=tmp_path)
     assert trial.code == 0, trial
     written = (tmp_path / words[-1]).read_bytes()
     assert b"\x1b" not in written or name in ("png", "pdf")  # bytes of which mean something else
@@ -125,7 +124,7 @@ READ = {
 
 
 @pytest.fixture
-def home(handed: Path, tmp_path: Path) -> Path:
+def home(handed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The user's folder with a warehouse `w.duckdb`, and an extension of SQLite that is none."""
     shutil.copy(handed / "warehouse.duckdb", tmp_path / "w.duckdb")
     with duckdb.connect() as con:
@@ -134,6 +133,7 @@ def home(handed: Path, tmp_path: Path) -> Path:
     extensions.mkdir(parents=True)
     for name in ("sqlite_scanner", "ducklake", "motherduck"):
         (extensions / f"{name}.duckdb_extension").write_bytes(b"trap")
+    monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
 
 
@@ -141,17 +141,17 @@ def home(handed: Path, tmp_path: Path) -> Path:
 def test_a_file_that_would_block_or_load_an_extension_is_refused(home: Path, name: str) -> None:
     make, says = REFUSED[name]
     path = make(home)
-    trial = refused(*COUNT, path.name, folder=home, says=says, environment={"HOME": str(home)})
+    trial = refused(*COUNT, path.name, folder=home, says=says)
     assert "xtension" not in trial.stderr
 
 
-@quick("name", READ, "sqlite:w.duckdb", "a pipe beside a link")
+@pytest.mark.parametrize("name", READ)
 def test_a_name_does_not_change_how_a_warehouse_is_read(home: Path, name: str) -> None:
-    trial = attempt(*COUNT, READ[name](home).name, "--format", "csv", folder=home, environment={"HOME": str(home)})
+    trial = attempt_here(*COUNT, READ[name](home).name, "--format", "csv", folder=home)
     assert (trial.code, trial.stdout.split()) == (0, ["count_star()", "2"]), trial
 
 
-@quick("size", (0, 100, 4096, 1 << 20), 4096)
+@pytest.mark.parametrize("size", [0, 100, 4096, 1 << 20])
 def test_a_truncated_warehouse_is_refused(home: Path, size: int) -> None:
     os.truncate(home / "w.duckdb", size)
     refused(*COUNT, "w.duckdb", folder=home, says="cannot be opened as a DuckDB database", code=1)
@@ -160,7 +160,7 @@ def test_a_truncated_warehouse_is_refused(home: Path, size: int) -> None:
 NOT_ROOT = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
 
 
-@quick("name", ("read-only", "missing", ""), "read-only")
+@quick("name", ("read-only", "missing", ""), "read-only", others="nightly")
 def test_no_home_is_needed(handed: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "read-only").mkdir(mode=0o555)
     environment = {"HOME": str(tmp_path / name) if name else ""}
@@ -168,7 +168,7 @@ def test_no_home_is_needed(handed: Path, tmp_path: Path, name: str) -> None:
     assert trial.code == 0, trial
 
 
-@quick("letters", (250, 255, 300), 255)
+@pytest.mark.parametrize("letters", [250, 255, 300])
 def test_a_name_too_long_for_a_file_is_one_line(handed: Path, tmp_path: Path, letters: int) -> None:
     name = f"{'a' * (letters - 4)}.csv"
     refused(*COUNT, handed / "warehouse.duckdb", "--output", name, folder=tmp_path, says="cannot write", code=1)
@@ -182,7 +182,7 @@ LOCKS: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-@quick("name", LOCKS, "a pipe")
+@pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_that_is_no_file_is_refused(handed: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "precious").write_text("precious")
     (tmp_path / "results").mkdir()
@@ -241,7 +241,7 @@ normalization = { mean = [0.5, 0.5, 0.5], std = [0.5, 0.5, 0.5] }
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_graph_that_asks_for_terabytes_is_one_line(tmp_path: Path, name: str) -> None:
     pytest.importorskip("onnxruntime")
@@ -263,7 +263,7 @@ LIMIT_S, GRACE_S = 2, 5
 STARTS_AND_ENDS_S = 8  # more than a process takes, and for the system to take back its memory
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", HOURS)
 @pytest.mark.parametrize("output", ["-", "rows.csv"])
 def test_a_query_ends_soon_after_its_limit(handed: Path, tmp_path: Path, name: str, output: str) -> None:
@@ -275,7 +275,7 @@ def test_a_query_ends_soon_after_its_limit(handed: Path, tmp_path: Path, name: s
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_function_that_does_not_return(handed: Path, sign: signal.Signals) -> None:
     trial = signaled(handed, sign, HOURS["a list of microseconds"])
@@ -284,7 +284,7 @@ def test_a_signal_ends_a_function_that_does_not_return(handed: Path, sign: signa
 
 
 CROSS = "select count(*) from range(1_000_000) as a(i), range(1_000_000) as b(j) where hash(a.i, b.j) = 0"
-BEGUN_AFTER_S = 3
+BEGUN_AFTER_S = 1
 HANGS_UP = ("env", "--default-signal=HUP")  # whatever the process that runs the tests does with it
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from encoded_files import encoded
-from fault_trials import MAX_MB, attempt, refused
+from fault_trials import MAX_MB, attempt_here, quick, refused
 from PIL import Image
 from synthetic_results import write_synthetic
 from warehouse_files import change_file
@@ -48,19 +48,21 @@ def test_a_date_that_python_has_no_place_for_is_refused(warehouse_copy: Path) ->
         warehouse_status(warehouse_copy)
 
 
+@pytest.mark.slow
 def test_numbers_of_images_take_no_memory_at_a_load(warehouse_copy: Path, tmp_path: Path) -> None:
     change_file(warehouse_copy, "update images set image_id = 2147483647 - image_id")
     more = write_synthetic(tmp_path / "more", images=20, models=("Gamma",)).output
-    trial = attempt("load", more, "--into", warehouse_copy.name, folder=warehouse_copy.parent)
+    trial = attempt_here("load", more, "--into", warehouse_copy.name, folder=warehouse_copy.parent)
     assert trial.code == 0, trial
     assert trial.peak_mb < MAX_MB
 
 
-@pytest.mark.parametrize("sql", BROKEN.values(), ids=BROKEN)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BROKEN)
 def test_tables_that_do_not_fit_together_are_reported_in_one_line(
-    warehouse_copy: Path, tmp_path: Path, sql: str
+    warehouse_copy: Path, tmp_path: Path, name: str
 ) -> None:
-    with failmodes.open(change_file(warehouse_copy, sql)) as warehouse:
+    with failmodes.open(change_file(warehouse_copy, BROKEN[name])) as warehouse:
         calls: tuple[Callable[[], object], ...] = (
             lambda: warehouse.report(tmp_path / "report.html"),
             lambda: warehouse.chart("curves"),
@@ -71,11 +73,12 @@ def test_tables_that_do_not_fit_together_are_reported_in_one_line(
         for call in calls:
             with pytest.raises(WarehouseError, match="rows that break it"):
                 call()
-        assert warehouse.sql("select count(*) as n from prediction_facts")["n"].item() == 20_800
+        assert warehouse.sql("select count(*) as n from prediction_facts")["n"].item() == 2 * 5 * 40
 
 
-@pytest.mark.parametrize(("sql", "says"), TOO_LONG.values(), ids=TOO_LONG)
-def test_a_text_too_long_to_be_shown_is_refused(warehouse_copy: Path, sql: str, says: str) -> None:
+@quick("name", TOO_LONG, "a text of a list")
+def test_a_text_too_long_to_be_shown_is_refused(warehouse_copy: Path, name: str) -> None:
+    sql, says = TOO_LONG[name]
     change_file(warehouse_copy, sql)
     with pytest.raises(WarehouseError) as caught, failmodes.open(warehouse_copy) as warehouse:
         warehouse.chart("curves")
@@ -83,18 +86,24 @@ def test_a_text_too_long_to_be_shown_is_refused(warehouse_copy: Path, sql: str, 
     assert len(str(caught.value)) < 500
 
 
-@pytest.mark.parametrize("sql", DERIVED.values(), ids=DERIVED)
-def test_derived_rows_that_nobody_could_have_made_are_refused_and_derived_again(warehouse_copy: Path, sql: str) -> None:
-    change_file(warehouse_copy, sql)
+@quick("name", DERIVED, "resamples without end")
+def test_derived_rows_that_nobody_could_have_made_are_refused(warehouse_copy: Path, name: str) -> None:
+    change_file(warehouse_copy, DERIVED[name])
     with failmodes.open(warehouse_copy) as warehouse, pytest.raises(WarehouseError, match="that no load derived"):
         warehouse.chart("shapes")
+
+
+@pytest.mark.slow
+def test_derived_rows_that_nobody_could_have_made_are_derived_again(warehouse_copy: Path) -> None:
+    change_file(warehouse_copy, *DERIVED.values())
     derive_again(warehouse_copy)
     with open_current(warehouse_copy) as con:
-        assert con.sql("from shapes").pl().height == 10
-        assert "odd" not in con.sql("from shapes_over_distortion").pl()["shape"]
-        assert con.sql("from steps").pl().height == 50
+        assert con.sql("from shapes").pl().height == 4
+        assert "odd" not in con.sql("from shapes").pl()["shape"]
+        assert con.sql("from steps").pl().height == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sizes", "says"),
     [
@@ -116,6 +125,7 @@ def test_a_picture_that_is_no_png_is_refused(warehouse_copy: Path) -> None:
         warehouse.chart("exemplars")
 
 
+@pytest.mark.slow
 def test_results_with_such_pictures_or_labels_are_not_loaded(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path / "out", images=20, models=("Alpha",))
     path = next(iter(list_results_files(made.output, MODELS)))

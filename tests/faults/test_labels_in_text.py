@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import duckdb
 import pytest
-from fault_trials import attempt
+from fault_trials import attempt_here, quick
 
 LABELS = {
     "commands": "::error file=a.py::x\na ##[set-output name=a]b\n::set-output name=a::b\r\n##[error]c \ufe0f:"
@@ -52,7 +52,7 @@ OUTPUTS: dict[str, tuple[Callable[[str], object], tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=LABELS)
+@pytest.fixture(scope="module", params=["markup", pytest.param("commands", marks=pytest.mark.slow)])
 def folder(request: pytest.FixtureRequest, sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warehouse in which every text from outside is malicious, and what a gate and claims need of it."""
     made = tmp_path_factory.mktemp("labels")
@@ -75,12 +75,11 @@ def folder(request: pytest.FixtureRequest, sound_warehouse: Path, tmp_path_facto
     return made
 
 
-@pytest.mark.parametrize(("check", "arguments"), OUTPUTS.values(), ids=OUTPUTS)
-def test_no_label_is_a_command_or_markup(
-    folder: Path, check: Callable[[str], object], arguments: tuple[str, ...]
-) -> None:
+@quick("name", OUTPUTS, "error", "comparison", "Markdown", "JSON", "JUnit")
+def test_no_label_is_a_command_or_markup(folder: Path, name: str) -> None:
+    check, arguments = OUTPUTS[name]
     names = dict(zip("ab", (folder / "names").read_text().split(), strict=True))
-    trial = attempt(*(names.get(one, one) for one in arguments), folder=folder)
+    trial = attempt_here(*(names.get(one, one) for one in arguments), folder=folder)
     assert trial.code in (0, 1, 2, 3), trial.stderr
     for line in re.split(r"[\r\n]", f"{trial.stdout}\n{trial.stderr}"):
         assert not re.sub("[\ufe0f\u200b]", "", line).strip().startswith("::"), line

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fault_trials import attempt, check_refusal, refused, shell
+from fault_trials import attempt, attempt_here, check_refusal, quick, refused, shell
 
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is held by the system on Linux")
 
@@ -31,21 +31,26 @@ HUNGRY = {
 }
 
 
-@pytest.mark.parametrize("name", HUNGRY)
+@quick("name", HUNGRY, "time or memory", "an endless recursion", "one text", others="nightly")
+@pytest.mark.slow
 def test_a_query_is_held_to_its_time_and_memory(handed: Path, name: str) -> None:
     sql, form, says = HUNGRY[name]
     formats = ("--format", *form) if form else ()
-    assert refused("query", sql, *formats, *LIMITS, folder=handed, code=1, says=says).elapsed_s < 8
+    limits = ("--timeout", "60", *LIMITS[2:]) if says == MEMORY else LIMITS  # time never ends it, however busy all is
+    assert refused("query", sql, *formats, *limits, folder=handed, code=1, says=says, process=True).elapsed_s < 8
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_nothing_is_left_of_a_file_that_took_too_long(handed: Path, tmp_path: Path, suffix: str) -> None:
     folder = Path(shutil.copytree(handed, tmp_path / "here"))
-    refused("query", f"select a.i from {CROSS}", "--output", f"rows.{suffix}", *LIMITS, folder=folder, code=1)
+    refused(
+        "query", f"select a.i from {CROSS}", "--output", f"rows.{suffix}", *LIMITS, folder=folder, code=1, process=True
+    )
     assert not list(folder.glob("*rows*"))
 
 
+@pytest.mark.slow
 def test_the_first_rows_of_very_many_are_there_soon_and_take_little(handed: Path) -> None:
     trial = attempt("query", "select * from range(1000000000)", folder=handed)
     assert (trial.code, trial.stdout.count("\n")) == (0, 50 + 4), trial
@@ -70,18 +75,15 @@ AWKWARD = {
     "deep lists": f"select {'[' * 300}1{']' * 300} as d",
     "types of later versions": "select 1::variant as v, 'POINT(1 2)'::geometry as g",
 }
-QUICKLY = ("infinite date", "a union and an interval", "deep brackets")
 FORMS = {"table": (), "csv": ("--format", "csv"), "json": ("--format", "json"), "file": ("--output", "rows.parquet")}
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in QUICKLY else pytest.mark.slow) for name in AWKWARD]
-)
+@quick("form", FORMS, "json")
+@quick("name", AWKWARD, "infinite date", "a union and an interval", "invalid UTF-8 as text")
 def test_values_that_others_lack_are_shown_or_refused_in_one_line(
     handed: Path, tmp_path: Path, name: str, form: str
 ) -> None:
-    trial = attempt("query", AWKWARD[name], str(handed / "warehouse.duckdb"), *FORMS[form], folder=tmp_path)
+    trial = attempt_here("query", AWKWARD[name], str(handed / "warehouse.duckdb"), *FORMS[form], folder=tmp_path)
     if trial.code:
         check_refusal(trial, code=2)
         assert not list(tmp_path.iterdir())
@@ -97,6 +99,7 @@ def test_sql_that_is_not_utf_8_is_one_line(handed: Path) -> None:
 
 
 @linux_only
+@pytest.mark.slow
 @pytest.mark.parametrize("sql", ["select count(*) from prediction_facts", "@worst_cells"])
 def test_want_of_memory_is_never_taken_for_damage(handed: Path, sql: str) -> None:
     """Where a library does not end the process (SECURITY.md), one line says so."""

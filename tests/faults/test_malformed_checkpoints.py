@@ -18,7 +18,7 @@ pytest.importorskip("torch")
 
 import numpy as np
 import torch
-from fault_trials import WITH_TORCH_S, refused
+from fault_trials import WITH_TORCH_S, quick, refused
 from model_specs import dataset_of
 
 from failmodes.evaluate.models.checkpoints import read_checkpoint, save_checkpoint
@@ -156,7 +156,11 @@ ACCEPTED: dict[str, Maker] = {
     "a recipe of a megabyte.safetensors": stating(recipe="x" * 1_000_000),
     "controls.safetensors": stating(dataset="\x1b]0;x\x07\n", recipe="\x00"),
 }
-COMMANDS = ("code in an archive.pt", "beyond the file.safetensors")  # loading PyTorch takes most of the time
+QUICKLY = (
+    "half.pt", "code in an archive.pt", "a bomb among many.pt", "a container in itself.pt", "whole numbers.pt",
+    "controls in a name.pt", "deep JSON.safetensors", "beyond the file.safetensors",
+    "a normalization in words.safetensors",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +174,7 @@ def spec_of(path: Path) -> ModelSpec:
     return ModelSpec(label="A", architecture="resnet18", width=8, checkpoint=path, normalization=normalization)
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@quick("name", REFUSED, *QUICKLY)
 def test_a_checkpoint_is_refused_soon_and_by_name(name: str, state: State, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / f"weights{Path(name).suffix}"
@@ -186,7 +190,7 @@ def test_a_checkpoint_is_refused_soon_and_by_name(name: str, state: State, tmp_p
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("name", ACCEPTED)
+@quick("name", ACCEPTED, "halves.pt")
 def test_odd_ones_that_do_no_harm_are_read(name: str, state: State, tmp_path: Path) -> None:
     path = tmp_path / f"weights{Path(name).suffix}"
     ACCEPTED[name](path, state)
@@ -202,7 +206,8 @@ def test_what_is_no_file_is_not_waited_for(suffix: str, tmp_path: Path) -> None:
         read_checkpoint(tmp_path / f"weights{suffix}")
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["code in an archive.pt", "beyond the file.safetensors"])
 def test_evaluate_refuses_a_checkpoint_in_one_line(name: str, state: State, tmp_path: Path) -> None:
     folder = tmp_path / "study"
     folder.mkdir()
@@ -215,7 +220,7 @@ def test_evaluate_refuses_a_checkpoint_in_one_line(name: str, state: State, tmp_
     assert not list(folder.rglob("results/prediction_facts/**/*.parquet"))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_turned_bits_are_reported_or_give_a_model(state: State, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for suffix, make in ((".pt", saved(lambda state: state)), (".safetensors", stating())):

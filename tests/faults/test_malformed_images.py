@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from encoded_files import encoded, npy
-from fault_trials import attempt, refused
+from fault_trials import attempt_here, refused
 
 from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.study.study_file import read_study
@@ -356,11 +356,10 @@ def open_images(study_file: Path) -> None:
         assert data.source.source_id
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", READ.values(), ids=READ)
 def test_unusual_dataset_is_read_and_prints_no_controls(case: Case, tmp_path: Path) -> None:
     folder = write_study(tmp_path / "study", case.dataset)
     case.make(folder)
-    trial = attempt("ingest", "study.toml", folder=folder)
+    trial = attempt_here("ingest", "study.toml", folder=folder)
     assert trial.code == 0, trial
     assert "\x1b" not in trial.stderr + trial.stdout

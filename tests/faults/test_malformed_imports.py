@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from fault_trials import WITH_TORCH_S, refused
+from fault_trials import WITH_TORCH_S, quick, refused
 from import_files import LOGITS, SMALL_STUDY, import_into, small_frame
 
 import failmodes
@@ -99,7 +99,10 @@ REFUSED: dict[str, tuple[Maker, str]] = {
 NAMED_ONLY_WITH_A_STUDY = {  # without one any text names an image, a class or a corruption
     "images beyond 64 bits.parquet", "controls.parquet", "labels in controls.parquet",
 }  # fmt: skip
-COMMANDS = ("controls.parquet", "a bomb of 2 GB.csv.gz")  # loading PyTorch takes most of the time
+LARGE = {
+    "50,000 columns.parquet", "a bomb of text.parquet", "a bomb of logits.parquet", "a million rows.parquet",
+    "a bomb of 2 GB.csv.gz", "a line of 20 MB.csv", "3 million columns.csv",
+}  # fmt: skip
 
 
 def file_of(name: str, folder: Path) -> Path:
@@ -108,7 +111,7 @@ def file_of(name: str, folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@quick("name", REFUSED, *REFUSED.keys() - LARGE)
 def test_a_malformed_file_is_one_error_and_nothing_is_kept(name: str, small_import: Path, tmp_path: Path) -> None:
     path = file_of(name, tmp_path)
     with pytest.raises(DataError) as caught:
@@ -119,7 +122,7 @@ def test_a_malformed_file_is_one_error_and_nothing_is_kept(name: str, small_impo
     assert not list((small_import.parent / "out").rglob("results/*"))
 
 
-@pytest.mark.parametrize("name", sorted(REFUSED.keys() - NAMED_ONLY_WITH_A_STUDY))
+@quick("name", sorted(REFUSED.keys() - NAMED_ONLY_WITH_A_STUDY), "half.parquet", "no UTF-8.csv")
 def test_a_malformed_file_is_one_error_without_a_study_too(name: str, tmp_path: Path) -> None:
     path = file_of(name, tmp_path)
     with pytest.raises(DataError) as caught:
@@ -129,7 +132,7 @@ def test_a_malformed_file_is_one_error_without_a_study_too(name: str, tmp_path: 
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "pipe", "nothing"])
+@pytest.mark.parametrize("name", ["controls.parquet", "pipe", "nothing"])
 def test_import_refuses_a_malformed_file_in_one_line(name: str, small_import: Path, tmp_path: Path) -> None:
     path = file_of(name, tmp_path) if name in REFUSED else tmp_path / "p.parquet"
     if name == "pipe":
@@ -146,7 +149,7 @@ def test_a_label_that_no_chart_can_show_is_refused(label: str, small_import: Pat
         import_into(small_import, tmp_path / "p.parquet", label)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_many_rows_of_others_are_left_out_and_endless_ones_refused(small_import: Path, tmp_path: Path) -> None:
     frame = small_frame()
     others = pl.concat([frame[20:].with_columns(corruption=pl.lit("fog"))] * 1300)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fault_trials import refused
+from fault_trials import quick, refused
 from warehouse_files import write_small_results
 
 from failmodes.runtime.errors import DamagedShardError, FailmodesError, StorageError
@@ -153,7 +153,10 @@ CASES: dict[str, tuple[Fault, str]] = {
     "a further partition": (moved, ELSEWHERE),
     "another cell's": (swapped, ELSEWHERE),
 }  # fmt: skip
-COMMANDS = ("deep JSON", "a text as label", "a pipe", "another cell's")  # the others run in this process alone
+QUICKLY = (
+    "no footer", "deep JSON", "no version", "another version", "an upward path", "another hash", "a text as label",
+    "no label", "null labels", "no UTF-8", "empty", "half", "a pipe", "a link to nothing", "another cell's",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +174,7 @@ def shard_of(output: Path) -> Path:
     return next(list_results_files(output, PREDICTION_FACTS))
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", ["deep JSON", "another cell's"])
 def test_load_names_a_file_that_is_wrong_and_loads_nothing(name: str, output: Path) -> None:
     fault, says = CASES[name]
     fault(shard_of(output))
@@ -179,7 +182,7 @@ def test_load_names_a_file_that_is_wrong_and_loads_nothing(name: str, output: Pa
     assert not list(output.parent.glob("*.duckdb"))
 
 
-@pytest.mark.parametrize("name", CASES)
+@quick("name", CASES, *QUICKLY)
 def test_reading_raises_one_of_two_errors(name: str, output: Path) -> None:
     """Whatever is wrong with a file: nothing but these two is caught by those that go on without it."""
     CASES[name][0](shard_of(output))
@@ -197,7 +200,7 @@ def read_all(output: Path) -> None:
         raise error
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_bit_that_turned_is_reported_or_changes_nothing(output: Path) -> None:
     """Nor does it end the process, as Arrow does where a column's own metadata are asked for."""
     path = shard_of(output)

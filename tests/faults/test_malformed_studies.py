@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fault_trials import attempt, listing, refused
+from fault_trials import attempt_here, listing, refused
 
 import failmodes
 from failmodes.runtime.errors import FailmodesError, StudyError
@@ -145,13 +145,12 @@ def test_what_is_no_study_is_refused(name: str, here: Path, monkeypatch) -> None
     assert not listing(here)
 
 
-@pytest.mark.slow
 def test_what_is_unusual_and_correct_is_taken(here: Path) -> None:
     text = (
         GOOD.replace("images = 20", "images = 2e1").replace('name = "x"', 'name = "می‌شود 👩‍🔬"').replace("\n", "\r\n")
     )
     write(here, b"\xef\xbb\xbf" + text.encode())
-    trial = attempt("ingest", "study.toml", folder=here)
+    trial = attempt_here("ingest", "study.toml", folder=here)
     assert (trial.code, "first 20" in trial.stderr or "20 images" in trial.stderr) == (0, True), trial
 
 

@@ -2,18 +2,131 @@
 
 import random
 import re
+import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 import pytest
-from fault_trials import attempt, half_written
-from malformed_warehouses import ACCEPTED, CANARY, HELD_BY_TABLES, REFUSED, RUN_BY_WRITERS, malformed_copy, newer_copy
-from synthetic_results import write_synthetic
+from fault_trials import attempt_here, half_written, quick
+from synthetic_results import Synthetic, write_synthetic
+from warehouse_files import change_file
 
 import failmodes
 from failmodes.runtime.errors import FailmodesError, WarehouseError
+from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.status import warehouse_status
+from failmodes.warehouse.database_schema import TABLES
+
+HEADER_BYTES = 4096
+CANARY = "canary-5c1f"  # the text of a file that no command may show
+READ = "(select content from read_text('{canary}') limit 1)"
+
+
+def table_as_view(name: str) -> str:
+    """A table of the contract replaced by a view that puts the canary into its first text."""
+    text = next(column.name for column in TABLES[name].columns if column.type == "string")
+    return (
+        f"alter table {name} rename to {name}_stored; "
+        f"create view {name} as select * replace ({READ} as {text}) from {name}_stored"
+    )
+
+
+def view_as_theirs(name: str) -> str:
+    """A view of ours replaced by one that tells the canary."""
+    return f"create or replace view {name} as select {READ} as model_label, {READ} as evaluation_id, 1 as accuracy"
+
+
+# What is refused in one line: the file is not as this program writes it.
+REFUSED = {
+    **{f"{name} is a view": table_as_view(name) for name in ("models", "warehouse_info", "cell_metrics")},
+    "a generated column": "alter table models rename to stored; create table models as select * exclude (model_label) "
+    "from stored; alter table models rename to other; "
+    "create table models (model_id varchar, model_label varchar generated always as ('x' || model_id))",
+    "a missing table": "drop table shards",
+    "another type": "alter table prediction_facts alter confidence type varchar",
+    "a struct for a text": "alter table models alter model_label type struct(a varchar) using {{'a': model_label}}",
+    "a null version": "update warehouse_info set schema_version = null",
+    "a version with controls": "update warehouse_info set schema_version = chr(27) || ']0;x' || chr(10) || '9'",
+    "a long version": "update warehouse_info set schema_version = repeat('9', 30000000)",
+    "nulls where none may be": "update models set model_label = null; update datasets set dataset_label = null",
+}
+
+# What does no harm, and is not refused: everything is answered from what is ours.
+ACCEPTED = {
+    **{f"their {name}": view_as_theirs(name) for name in ("evaluation_labels", "accuracy_by_severity")},
+    "their macros": "; ".join(
+        f"create macro {name} as {READ}"
+        for name in ("count(x)", "max(x)", "avg(x)", "sum(x)", "concat_ws(a, b)", "starts_with(a, b)", "round(x)")
+    ),
+    "their table macros": "create macro duckdb_tables() as table select {canary_text} as table_name; "
+    "create macro pragma_table_info(x) as table select {canary_text} as name",
+    "their schemas": "create schema other; create table other.prediction_facts as select 1 as a; "
+    "create view other.models as select " + READ + " as model_label; create schema temporary",
+    "their tables": """create table "a""; drop table models; --" as select 1 as "b""c"; create sequence s""",
+    "a view without end": "create view endless as select * from range(1000000000) a, range(1000000000) b",
+    "enums for texts": "create type labels as enum (select distinct model_label from models); "
+    "alter table models alter model_label type labels",
+    "a column more": "alter table models add column note varchar; update models set note = {canary_text}",
+    "names with controls": "update models set model_label = chr(27) || '[2J' || chr(27) || ']0;x' || chr(7) || "
+    "chr(10) || chr(0) || chr(8238) || 'net'",
+}
+
+# What would run as soon as somebody writes into the file; `newer` storage alone can hold it.
+RUN_BY_WRITERS = {
+    "triggers": "; ".join(
+        f"create trigger {event}_{name} after {event} on {name} update models set model_label = {{canary_text}}"
+        for name in ("shapes", "shards", "warehouse_info")
+        for event in ("insert", "delete")
+    ),
+    "a trigger without end": "create table sink (a bigint); create trigger t after delete on shapes insert into sink "
+    "from range(1000000000000); create trigger u after delete on warehouse_info insert into sink "
+    "from range(1000000000000)",
+}
+HELD_BY_TABLES = {
+    "macros": "; ".join(f"create macro {name} as {READ}" for name in ("count(x)", "round(x)", "now()", "len(x)")),
+    "a check": "create table kept as from shapes; drop table shapes; create table shapes as from kept; "
+    "alter table shapes alter corruption set not null",
+    "an index of an expression": "create index u on shards ((evaluation_id || corruption || severity))",
+    "a type and a sequence": "create type labels as enum (select distinct model_label from models); create sequence s; "
+    "alter table models alter model_label type labels",
+    "a schema": "create schema other; create table other.models as select 1 as a",
+    "a generated column of theirs": "create table theirs (a bigint, b bigint generated always as (a + 1))",
+    "a table called as a view of ours": "drop view outcomes; create table outcomes as select 1 as a",
+    "a column more": "alter table models add column theirs varchar",
+}
+
+
+def newer_copy(sound: Path, path: Path, statements: str) -> Path:
+    """A changed copy in the newest storage, which alone holds triggers, whose header calls it a file of DuckDB 1.2."""
+    with duckdb.connect() as con:
+        con.execute(f"attach '{sound}' as sound (read_only); attach '{path}' as newer (storage_version 'latest')")
+        con.execute("copy from database sound to newer; use newer")
+        con.execute(statements.format(canary_text=f"'{CANARY}'"))
+    content = bytearray(path.read_bytes())
+    content[12:20] = (65).to_bytes(8, "little")
+    content[:8] = _checksum(bytes(content[8:HEADER_BYTES])).to_bytes(8, "little")
+    path.write_bytes(content)
+    return path
+
+
+def _checksum(block: bytes) -> int:
+    """DuckDB's checksum of a block of whole words."""
+    found = 5381
+    for (word,) in struct.iter_unpack("<Q", block):
+        found ^= word * 0xBF58476D1CE4E5B9 % 2**64
+    return found
+
+
+def malformed_copy(sound: Path, folder: Path, statements: str) -> Path:
+    """A changed copy of a sound warehouse in `folder`, beside the canary file."""
+    canary = folder / "canary.txt"
+    canary.write_text(CANARY)
+    path = Path(shutil.copy(sound, folder / "warehouse.duckdb"))
+    change_file(path, statements.format(canary=canary, canary_text=f"'{CANARY}'"))
+    return path
+
 
 ASKED = ("from evaluation_labels", "from accuracy_by_severity", "@worst_cells", "show tables")
 COMMANDS = (
@@ -52,9 +165,9 @@ def said_by_the_api(path: Path) -> str:
     return "\n".join(texts)
 
 
-@pytest.mark.parametrize("sql", REFUSED.values(), ids=REFUSED)
-def test_a_file_of_another_form_is_refused_in_one_line(sound_warehouse: Path, tmp_path: Path, sql: str) -> None:
-    path = malformed_copy(sound_warehouse, tmp_path, sql)
+@quick("name", REFUSED, "models is a view", "a null version")
+def test_a_file_of_another_form_is_refused_in_one_line(sound_warehouse: Path, tmp_path: Path, name: str) -> None:
+    path = malformed_copy(sound_warehouse, tmp_path, REFUSED[name])
     assert CANARY not in said_by_the_api(path)
     with pytest.raises(WarehouseError) as caught, failmodes.open(path) as warehouse:
         warehouse.report(tmp_path / "report.html")
@@ -63,23 +176,25 @@ def test_a_file_of_another_form_is_refused_in_one_line(sound_warehouse: Path, tm
     assert not (tmp_path / "report.html").exists()
 
 
-@pytest.mark.parametrize("sql", ACCEPTED.values(), ids=ACCEPTED)
-def test_what_is_theirs_is_not_run(sound_warehouse: Path, tmp_path: Path, sql: str) -> None:
-    path = malformed_copy(sound_warehouse, tmp_path, sql)
+@quick("name", ACCEPTED, "names with controls", others="nightly")
+def test_what_is_theirs_is_not_run(sound_warehouse: Path, tmp_path: Path, name: str) -> None:
+    path = malformed_copy(sound_warehouse, tmp_path, ACCEPTED[name])
     assert CANARY not in said_by_the_api(path)
     with failmodes.open(path) as warehouse:
         assert warehouse.sql("from models").height == warehouse.sql("from evaluations").height > 0
 
 
-@pytest.mark.parametrize("kind", ["models is a view", "their macros", "names with controls"])
-def test_no_command_tells_what_another_file_holds(sound_warehouse: Path, synthetic, tmp_path: Path, kind: str) -> None:
-    """Through the installed script: nothing of the canary, no control, one line where it fails."""
+@quick("kind", ["models is a view", "their macros", "names with controls"], "models is a view", others="nightly")
+def test_no_command_tells_what_another_file_holds(
+    sound_warehouse: Path, synthetic: Synthetic, tmp_path: Path, kind: str
+) -> None:
+    """Nothing of the canary, no control, one line where it fails."""
     folder = tmp_path / "folder"
     folder.mkdir()
     malformed_copy(sound_warehouse, folder, (REFUSED | ACCEPTED)[kind])
     (folder / "results").symlink_to(synthetic.output / "results")
     for command in COMMANDS:
-        trial = attempt(*command, folder=folder)
+        trial = attempt_here(*command, folder=folder)
         said = trial.stdout + trial.stderr
         assert CANARY not in said
         assert not CONTROLS.search(said), said
@@ -95,6 +210,7 @@ def test_no_command_tells_what_another_file_holds(sound_warehouse: Path, synthet
         assert CANARY.encode() not in copied.read_bytes()
 
 
+@pytest.mark.nightly
 def test_a_damaged_file_is_reported_as_such(sound_warehouse: Path, tmp_path: Path) -> None:
     """Single bits flipped anywhere: an answer or one line, which never says that another program has the file open."""
     content = sound_warehouse.read_bytes()
@@ -111,9 +227,8 @@ def test_a_damaged_file_is_reported_as_such(sound_warehouse: Path, tmp_path: Pat
     assert reported > 0
 
 
-def test_a_damaged_warehouse_is_rebuilt(synthetic, sound_warehouse: Path, tmp_path: Path) -> None:
-    from failmodes.warehouse.database.load import load
-
+@pytest.mark.slow
+def test_a_damaged_warehouse_is_rebuilt(synthetic: Synthetic, sound_warehouse: Path, tmp_path: Path) -> None:
     content = bytearray(sound_warehouse.read_bytes())
     content[len(content) // 4 : 3 * len(content) // 4] = bytes(len(content) // 2)
     path = tmp_path / "warehouse.duckdb"
@@ -125,7 +240,7 @@ def test_a_damaged_warehouse_is_rebuilt(synthetic, sound_warehouse: Path, tmp_pa
         )
     load([synthetic.output], path, rebuild=True)
     with failmodes.open(path) as warehouse:
-        assert warehouse.sql("select count(*) as n from prediction_facts")["n"].item() == 20_800
+        assert warehouse.sql("select count(*) as n from prediction_facts")["n"].item() == 2 * 5 * 40
 
 
 def catalog_of(path: Path) -> list[int]:
@@ -139,25 +254,18 @@ def catalog_of(path: Path) -> list[int]:
     return [count for ((count,),) in rows]
 
 
-@pytest.mark.parametrize(
-    "sql",
-    [
-        pytest.param(sql, id=name, marks=() if place % 4 == 0 else pytest.mark.corpus)
-        for place, (name, sql) in enumerate((HELD_BY_TABLES | RUN_BY_WRITERS).items())
-    ],
-)
+@pytest.mark.slow
+@quick("name", HELD_BY_TABLES | RUN_BY_WRITERS, "macros", "triggers", others="nightly")
 def test_nothing_in_an_untrusted_file_runs_when_it_is_rewritten(
-    sound_warehouse: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], sql: str
+    sound_warehouse: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     """A chart leaves the file as it is; a load takes over checked rows and says what it left out."""
-    from failmodes.warehouse.database.load import load
-
-    if sql in RUN_BY_WRITERS.values():
+    if name in RUN_BY_WRITERS:
         if duckdb.__version__ < "2":
             pytest.skip("this DuckDB has no triggers")
-        path = newer_copy(sound_warehouse, tmp_path / "warehouse.duckdb", sql)
+        path = newer_copy(sound_warehouse, tmp_path / "warehouse.duckdb", RUN_BY_WRITERS[name])
     else:
-        path = malformed_copy(sound_warehouse, tmp_path, sql)
+        path = malformed_copy(sound_warehouse, tmp_path, HELD_BY_TABLES[name])
     before = path.read_bytes()
     with failmodes.open(path) as warehouse:
         assert CANARY not in str(warehouse.chart("curves").to_dict())
@@ -171,4 +279,4 @@ def test_nothing_in_an_untrusted_file_runs_when_it_is_rewritten(
     assert not half_written(tmp_path)
     with failmodes.open(path) as warehouse:
         assert set(warehouse.table("models")["model_label"]) == {"Alpha", "Beta", "Gamma"}
-        assert warehouse.sql("select count(*) as n from outcomes")["n"].item() == 20_800 + 26 * 20
+        assert warehouse.sql("select count(*) as n from outcomes")["n"].item() == 2 * 5 * 40 + 26 * 20

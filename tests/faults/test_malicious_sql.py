@@ -13,7 +13,7 @@ from threading import Thread
 
 import duckdb
 import pytest
-from fault_trials import attempt, check_refusal
+from fault_trials import attempt, attempt_here, check_refusal, quick
 from warehouse_files import SECRET, change_file
 
 import failmodes
@@ -60,9 +60,8 @@ HARMLESS = {
     "a serialized statement": "select json_serialize_sql('from read_text(''canary.txt'')')",
     "every type": "from test_all_types()",
 }
-THROUGH_THE_COMMAND = ("a reader within a query", "stdin", "a process's environment", "a copy to a file",
-                       "several statements", "an attached URL", "HTTP", "external access", "a name of the program",
-                       "the environment")  # fmt: skip
+FIRST = ("a reader within a query", "another database", "a copy to a file", "several statements", "external access",
+         "the environment")  # fmt: skip
 
 
 class Cage:
@@ -110,18 +109,18 @@ def cage(handed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cag
     cage.server.close()
 
 
-@pytest.mark.parametrize("sql", REFUSED.values(), ids=REFUSED)
-def test_a_malicious_statement_is_refused_and_finds_no_canary(cage: Cage, sql: str) -> None:
+@quick("name", REFUSED, *FIRST[:3])
+def test_a_malicious_statement_is_refused_and_finds_no_canary(cage: Cage, name: str) -> None:
     with failmodes.open(cage.folder / "warehouse.duckdb") as warehouse, pytest.raises(QueryError) as caught:
-        warehouse.sql(cage.given(sql))
+        warehouse.sql(cage.given(REFUSED[name]))
     cage.check(str(caught.value))
 
 
-@pytest.mark.parametrize("sql", HARMLESS.values(), ids=HARMLESS)
-def test_what_tells_of_the_connection_tells_no_more(cage: Cage, sql: str) -> None:
+@quick("name", HARMLESS, "settings")
+def test_what_tells_of_the_connection_tells_no_more(cage: Cage, name: str) -> None:
     with failmodes.open(cage.folder / "warehouse.duckdb") as warehouse:
         try:
-            said = str(warehouse.sql(sql).rows())
+            said = str(warehouse.sql(HARMLESS[name]).rows())
         except QueryError as error:
             said = str(error)
     cage.check(said)
@@ -133,27 +132,29 @@ def explorer(cage: Cage) -> ServedWarehouse:
     return ServedWarehouse(cage.folder / "warehouse.duckdb", lambda: None, "w")
 
 
-@pytest.mark.parametrize("sql", REFUSED.values(), ids=REFUSED)
-def test_the_explorer_refuses_it_too(cage: Cage, explorer: ServedWarehouse, sql: str) -> None:
+@pytest.mark.slow
+@quick("name", REFUSED, *FIRST, others="nightly")
+def test_the_explorer_refuses_it_too(cage: Cage, explorer: ServedWarehouse, name: str) -> None:
     for asked in ({}, {"box": True}, {"type": "parquet"}):
         with pytest.raises(QueryError) as caught:
-            explorer.query({"sql": cage.given(sql)} | asked)
+            explorer.query({"sql": cage.given(REFUSED[name])} | asked)
         cage.check(str(caught.value))
 
 
-@pytest.mark.parametrize("kind", THROUGH_THE_COMMAND)
-def test_the_installed_command_refuses_it_too(cage: Cage, kind: str) -> None:
+@quick("name", ["stdin", "a process's environment", "a name of the program", "the environment"], "stdin")
+def test_the_installed_command_refuses_it_too(cage: Cage, name: str) -> None:
     environment = {"CANARY": CANARY, "HOME": str(cage.folder)}
     with open(cage.folder / "canary.csv", "rb") as stdin:
-        sql = cage.given(REFUSED[kind])
+        sql = cage.given(REFUSED[name])
         trial = attempt("query", sql, folder=cage.folder, environment=environment, stdin=stdin)
     cage.check(trial.stdout, trial.stderr)
     check_refusal(trial, code=2)
 
 
+@pytest.mark.slow
 def test_a_filter_of_images_reads_no_more(cage: Cage) -> None:
     given = cage.given("image_id in (select length(content) from read_text('{here}/canary.txt'))")
-    trial = attempt("images", "--filter", given, folder=cage.folder)
+    trial = attempt_here("images", "--filter", given, folder=cage.folder)
     cage.check(trial.stdout, trial.stderr)
     check_refusal(trial, code=2)
 
@@ -165,13 +166,15 @@ def test_the_canary_would_be_found(cage: Cage) -> None:
             assert CANARY in str(con.execute(cage.given(REFUSED[kind])).fetchall()), kind
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.slow
+@quick("name", REFUSED, *FIRST, others="nightly")
 def test_a_filter_that_means_harm_is_refused(cage: Cage, name: str) -> None:
     """As a condition, in a subquery of one, and behind one."""
     sql = cage.given(REFUSED[name])
+    warehouse = failmodes.open(cage.folder)
     for condition in (sql, f"image_id in ({sql})", f"exists ({sql})", f"true) union ({sql}", f"true; {sql}"):
         with pytest.raises(QueryError) as error:
-            failmodes.open(cage.folder).compare("Alpha", "Beta", filter=condition)
+            warehouse.compare("Alpha", "Beta", filter=condition)
         cage.check(str(error.value))
 
 

@@ -1,13 +1,15 @@
 """`--output` and its like never destroy what is there: each option that writes, and whatever may stand there."""
 
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from installed_script import SCRIPT
+from fault_trials import quick
+from installed_script import run_here
 from precious_files import FILES, NO_FILES, copy_of, holdings
 from synthetic_results import Synthetic
 
@@ -38,8 +40,8 @@ def folder(sound_warehouse: Path, tmp_path: Path) -> Path:
 
 
 def run(command: str, file: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    line = f"{SCRIPT} {command.format(file)}"
-    return subprocess.run(["bash", "-c", line], cwd=folder, capture_output=True, text=True, timeout=120)
+    words = shlex.split(command.format(file))
+    return subprocess.CompletedProcess(words, *run_here(*words, folder=folder))
 
 
 def check_kept(command: str, file: str, folder: Path, says: str = "") -> None:
@@ -52,8 +54,9 @@ def check_kept(command: str, file: str, folder: Path, says: str = "") -> None:
     assert holdings(folder) == before
 
 
-@pytest.mark.parametrize(("suffix", "command"), WRITING.values(), ids=WRITING)
-def test_no_command_replaces_a_warehouse_or_a_file_of_another_format(suffix: str, command: str, folder: Path) -> None:
+@quick("name", WRITING, "query", "gate", "export", "init")
+def test_no_command_replaces_a_warehouse_or_a_file_of_another_format(name: str, folder: Path) -> None:
+    suffix, command = WRITING[name]
     shutil.copy(folder / "w.duckdb", folder / f"victim{suffix}")
     check_kept(command, f"victim{suffix}", folder)
     other = ".html" if suffix == ".duckdb" else ".duckdb"
@@ -89,6 +92,7 @@ def test_a_former_output_is_replaced(folder: Path) -> None:
     assert places[0] != places[1]
 
 
+@pytest.mark.slow
 def test_force_replaces_a_file_of_the_own_suffix_alone(folder: Path) -> None:
     for make in FILES.values():
         (folder / "rows.csv").unlink(missing_ok=True)

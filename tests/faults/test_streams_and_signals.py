@@ -5,11 +5,22 @@ import shutil
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
-from fault_trials import CONTROLS, Trial, attempt, check_refusal, listing, processes_of, refused, shell, stop
+from fault_trials import (
+    CONTROLS,
+    Trial,
+    attempt,
+    attempt_here,
+    check_refusal,
+    listing,
+    processes_of,
+    quick,
+    refused,
+    shell,
+    stop,
+)
 from synthetic_results import Synthetic
 from warehouse_files import change_file, write_small_results
 
@@ -23,13 +34,6 @@ READING = {
     "chart": ("chart", "curves", "--output", "-"),
     "report": ("report", "--output", "report.html"),
 }
-
-
-def quick(cases: dict[str, Any], *names: str) -> pytest.MarkDecorator:
-    """All cases by name; those that are not among `names` are slow."""
-    return pytest.mark.parametrize(
-        "name", [pytest.param(name, marks=() if name in names else pytest.mark.slow) for name in cases]
-    )
 
 
 @pytest.fixture
@@ -55,8 +59,8 @@ def succeeded(*arguments: str, folder: Path, **options) -> Trial:
 UNWRITABLE = {">&-": "writ", "> /dev/full": "no space left"}
 
 
-@pytest.mark.parametrize("after", UNWRITABLE)
-@quick(READING, "query", "csv")
+@quick("after", UNWRITABLE, "> /dev/full")
+@quick("name", READING, "csv")
 def test_a_stdout_that_takes_nothing_is_one_line(analyst: Path, name: str, after: str) -> None:
     trial = attempt(*READING[name], folder=analyst, through=shell(after=after))
     check_refusal(trial, code=1)
@@ -64,6 +68,7 @@ def test_a_stdout_that_takes_nothing_is_one_line(analyst: Path, name: str, after
     assert len(trial.stderr.splitlines()) == 1, trial
 
 
+@pytest.mark.slow
 def test_what_a_gate_cannot_say_is_not_taken_for_a_rule_that_fails(analyst: Path) -> None:
     rules = '[gate]\ncandidate = "Beta"\n[[gate.rules]]\nmetric = "accuracy"\nrelation = "at_least"\nlimit = 0.0\n'
     (analyst / "gate.toml").write_text(rules)
@@ -71,11 +76,13 @@ def test_what_a_gate_cannot_say_is_not_taken_for_a_rule_that_fails(analyst: Path
     check_refusal(trial, code=2)
 
 
+@pytest.mark.slow
 def test_a_closed_stderr_takes_nothing_from_the_result(analyst: Path) -> None:
     closed = succeeded(*READING["csv"], folder=analyst, through=shell(after="2>&-"))
     assert closed.stdout == succeeded(*READING["csv"], folder=analyst).stdout
 
 
+@pytest.mark.slow
 def test_what_prints_no_result_needs_no_stream(results: Synthetic, tmp_path: Path) -> None:
     """Closed numbers go to no file: what is printed would go into the warehouse."""
     closed = shell(after="<&- >&- 2>&-")
@@ -84,14 +91,15 @@ def test_what_prints_no_result_needs_no_stream(results: Synthetic, tmp_path: Pat
         assert con.execute("select count(*) from prediction_facts").fetchone() == (11 * 40,)
 
 
-@pytest.mark.parametrize("after", [">&- 2>&-", "2> /dev/full"])
+@quick("after", [">&- 2>&-", "2> /dev/full"], ">&- 2>&-")
 def test_an_error_without_stderr_keeps_its_exit_code(analyst: Path, after: str) -> None:
     before = listing(analyst)
     assert attempt("query", "select nothing", folder=analyst, through=shell(after=after)).code == 2
     assert listing(analyst) == before
 
 
-@quick(READING, "query")
+@pytest.mark.slow
+@quick("name", READING, "query", others="nightly")
 def test_letters_that_a_stream_lacks_are_spelt_out(analyst: Path, name: str) -> None:
     narrow = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     change_file(analyst / "warehouse.duckdb", "update models set model_label = model_label || ' ResNet-18 (été, 网)'")
@@ -102,7 +110,8 @@ def test_letters_that_a_stream_lacks_are_spelt_out(analyst: Path, name: str) -> 
 PIPED = {form: ("--format", form) for form in ("table", "csv", "json")}
 
 
-@quick(PIPED, "csv")
+@pytest.mark.slow
+@quick("name", PIPED, "csv", others="nightly")
 def test_a_reader_that_has_seen_enough_is_no_error(analyst: Path, name: str) -> None:
     """As in `failmodes query … | head -1`; the shell's exit code is that of `head`."""
     piped = ("sh", "-c", '{ "$@"; echo "ended $?" >&2; } | head -c 1', "sh")
@@ -119,10 +128,10 @@ CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 @linux_only
-@pytest.mark.parametrize("sign", CODES)
-@pytest.mark.parametrize("group", [False, True], ids=["alone", "all"])
-@pytest.mark.parametrize("after_s", [0.0, 2.0])
-@quick(STOPPED, "csv")
+@quick("sign", CODES, signal.SIGINT)
+@pytest.mark.parametrize("group", [pytest.param(False, marks=pytest.mark.slow), True], ids=["alone", "all"])
+@quick("after_s", [0.0, 2.0], 0.0)
+@quick("name", STOPPED, "csv", others="nightly")
 def test_a_stopped_question_is_one_line(
     analyst: Path, name: str, sign: signal.Signals, group: bool, after_s: float
 ) -> None:
@@ -154,7 +163,7 @@ NOT_UTF_8 = {
 }
 
 
-@quick(NOT_UTF_8, "SQL", "results")
+@pytest.mark.parametrize("name", NOT_UTF_8)
 def test_arguments_that_are_not_utf_8_are_one_line(analyst: Path, name: str) -> None:
     refused(*NOT_UTF_8[name], folder=analyst)
 
@@ -199,14 +208,14 @@ SHOWN = {
 USAGE = ("unknown command", "bad value")
 
 
-@quick(SHOWN, "status", "name of a column", "error")
+@quick("name", SHOWN, "table", "name of a column", "error")
 def test_no_label_speaks_to_the_terminal(
     bewitched: Path, tmp_path: Path, name: str, request: pytest.FixtureRequest
 ) -> None:
     if name in USAGE:
         request.applymarker(pytest.mark.xfail(strict=True, reason="typer's own box prints arguments as they are"))
     folder = Path(shutil.copytree(bewitched, tmp_path / "here"))
-    trial = attempt(*SHOWN[name], folder=folder)
+    trial = attempt_here(*SHOWN[name], folder=folder)
     for text in (trial.stdout, trial.stderr):
         assert not any(letter in text for letter in (*CONTROLS, "\x07", "\u202e")), trial
         assert "Traceback" not in text, trial
@@ -214,6 +223,7 @@ def test_no_label_speaks_to_the_terminal(
         check_refusal(trial)
 
 
+@pytest.mark.slow
 def test_csv_and_json_carry_data_as_it_is(bewitched: Path) -> None:
     """They are read by programs: what a label holds is for them to judge (SECURITY.md)."""
     sql = "select model_label from models order by all limit 1"
@@ -229,6 +239,6 @@ BROKEN = {
 }
 
 
-@quick(BROKEN, "error")
+@pytest.mark.parametrize("name", BROKEN)
 def test_an_error_with_line_breaks_is_one_line(handed: Path, name: str) -> None:
     assert len(refused("query", BROKEN[name], folder=handed, code=2).stderr.splitlines()) == 1

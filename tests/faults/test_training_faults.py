@@ -17,7 +17,17 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
-from fault_trials import WITH_TORCH_S, attempt, check_refusal, half_written, outliving, refused, stop
+from fault_trials import (
+    WITH_TORCH_S,
+    attempt,
+    attempt_here,
+    check_refusal,
+    half_written,
+    outliving,
+    quick,
+    refused,
+    stop,
+)
 from tiny_study import hashes, write_tiny_study
 
 from failmodes.evaluate.study.study_file import read_study
@@ -37,7 +47,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
     write_tiny_study(folder)
     for command in ("train", "evaluate"):
-        trial = attempt(command, folder=folder)
+        trial = attempt_here(command, folder=folder)
         assert trial.code == 0, trial
     return folder
 
@@ -93,7 +103,7 @@ DAMAGED: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("name", DAMAGED)
+@quick("name", DAMAGED, "a text")
 def test_a_damaged_state_is_named_with_its_fix(name: str, folder: Path) -> None:
     path = state_path(folder)
     DAMAGED[name](path)
@@ -129,7 +139,7 @@ WAYS = {
 
 
 @linux_only
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("sign", CODES)
 @pytest.mark.parametrize("group", [False, True], ids=["alone", "all"])
@@ -167,7 +177,7 @@ main()
 
 
 @linux_only
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("sign", CODES)
 @pytest.mark.parametrize("group", [False, True], ids=["alone", "all"])
 @pytest.mark.parametrize("after_s", [0, 1.3])

@@ -43,7 +43,7 @@ def test_a_stage_ends_on_a_cpu_and_is_not_repeated(tmp_path: Path) -> None:
     assert path.stat().st_mtime_ns == written
 
 
-@pytest.mark.corpus
+@pytest.mark.nightly
 def test_every_stage_ends_on_a_cpu(tmp_path: Path) -> None:
     done = measured(tmp_path, "--device", "cpu")
     assert done.returncode == 0, done.stdout

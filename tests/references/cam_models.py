@@ -1,16 +1,13 @@
 """Small models of many endings with random weights, and the grad-cam package's raw maps of them."""
 
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
-import timm
+import pytest
 import torch
 from model_specs import ready_model
-from pytorch_grad_cam import GradCAM
-from pytorch_grad_cam.base_cam import BaseCAM
-from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 from torchvision import models
 from torchvision.models.convnext import CNBlockConfig
@@ -62,9 +59,15 @@ class Unpooled(nn.Module):
         return self.head(self.norm(self.conv(x)).mul_(2).relu_().flatten(1))
 
 
+def _timm(name: str, **options) -> nn.Module:
+    import timm
+
+    return timm.create_model(name, num_classes=CLASSES, **options)
+
+
 def _timm_vit(**options) -> nn.Module:
-    size = {"img_size": 32, "patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 2, "num_classes": CLASSES}
-    return timm.create_model("vit_tiny_patch16_224", **(size | options))
+    size = {"img_size": 32, "patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 2}
+    return _timm("vit_tiny_patch16_224", **(size | options))
 
 
 def _torchvision_vit() -> nn.Module:
@@ -82,9 +85,9 @@ def _torchvision_swin() -> nn.Module:
 
 
 def _timm_swin() -> nn.Module:
-    return timm.create_model(
+    return _timm(
         "swin_tiny_patch4_window7_224", img_size=32, patch_size=2, window_size=4, embed_dim=16, depths=(1, 1),
-        num_heads=(1, 2), num_classes=CLASSES,
+        num_heads=(1, 2),
     )  # fmt: skip
 
 
@@ -100,10 +103,10 @@ CASES = {
     ),
     "torchvision swin": Case(_torchvision_swin, (32, 32), "norm", "head", CHANNELS_LAST),
     "timm resnet": Case(
-        lambda: timm.create_model("test_resnet", num_classes=CLASSES), (64, 64), "layer4", "fc"
+        lambda: _timm("test_resnet"), (64, 64), "layer4", "fc"
     ),
     "timm efficientnet": Case(
-        lambda: timm.create_model("test_efficientnet", num_classes=CLASSES), (64, 64), "bn2", "classifier"
+        lambda: _timm("test_efficientnet"), (64, 64), "bn2", "classifier"
     ),
     "timm swin": Case(_timm_swin, (32, 32), "norm", "head.fc", CHANNELS_LAST),
     "timm vit, patches averaged": Case(
@@ -115,7 +118,7 @@ CASES = {
         lambda: models.mobilenet_v3_small(num_classes=CLASSES), (64, 64), "features"
     ),
     "torchvision convnext": Case(_torchvision_convnext, (32, 32), "features"),
-    "timm convnext": Case(lambda: timm.create_model("test_convnext", num_classes=CLASSES), (64, 64), "stages"),
+    "timm convnext": Case(lambda: _timm("test_convnext"), (64, 64), "stages"),
     "timm vit": Case(_timm_vit, (32, 32), "blocks.1.norm1", None, _tokens(8, 8)),
     "timm vit, oblong": Case(
         lambda: _timm_vit(img_size=(32, 48)), (32, 48), "blocks.1.norm1", None, _tokens(8, 12)
@@ -127,6 +130,18 @@ CASES = {
 }  # fmt: skip
 
 CLOSED = [name for name, case in CASES.items() if case.head is not None]
+
+
+def with_marks(names: Iterable[str]) -> list[Any]:
+    """Names of cases as parameters of a test; large models are slow."""
+    return [
+        pytest.param(
+            name,
+            marks=[pytest.mark.extra] * name.startswith("timm")
+            + [pytest.mark.slow] * (name in ("torchvision efficientnet_b0", "torchvision mobilenet_v3_small")),
+        )
+        for name in names
+    ]
 
 
 def model_of(name: str, precision: str = "float32", outputs: list[int] | None = None) -> Model:
@@ -148,7 +163,7 @@ def two_targets(logits: torch.Tensor) -> torch.Tensor:
 
 
 def package_maps(
-    cam_class: type[BaseCAM],
+    cam_class: str,
     module: nn.Module,
     layer: str,
     reshape_transform: ReshapeTransform,
@@ -156,8 +171,10 @@ def package_maps(
     classes: torch.Tensor,
 ) -> np.ndarray:
     """Rectified raw maps (N, h, w) of the package, which runs the model forward and backward itself."""
+    import pytorch_grad_cam  # takes a second
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-    class Raw(cam_class):
+    class Raw(getattr(pytorch_grad_cam, cam_class)):
         def compute_cam_per_layer(self, input_tensor, targets, eigen_smooth):
             kept = self.activations_and_grads
             features = kept.activations[0].numpy()
@@ -210,7 +227,7 @@ def difference_from_package(prepared: Model, name: str, images: np.ndarray) -> f
     output = select_cam_method(prepared, images.shape[1:3])(inputs, two_targets)
     module, layer = _witness_of(name, prepared.module)
     expected = [
-        package_maps(GradCAM, module, layer, CASES[name].reshape_transform, inputs, output.targets[:, column])
+        package_maps("GradCAM", module, layer, CASES[name].reshape_transform, inputs, output.targets[:, column])
         for column in range(2)
     ]
     return max(difference(output.maps[:, column], expected[column]) for column in range(2))

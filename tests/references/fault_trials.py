@@ -1,4 +1,4 @@
-"""A malicious file or an unlucky day, tried through the installed command: what must hold whatever was tried."""
+"""A malicious file or an unlucky day, tried through a command: what must hold whatever was tried."""
 
 import os
 import resource
@@ -6,18 +6,27 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Timer
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from installed_script import SCRIPT
+import pytest
+from installed_script import SCRIPT, run_here
 
 MAX_S, MAX_MB = 10, 2000
 WITH_TORCH_S = 40
 HANGS_AFTER_S = 300.0
 CONTROLS = "\x1b\x00\x07\x9b"  # what a terminal acts on
+
+
+def quick(argument: str, cases: Iterable[Any], *quickly: Any, others: str = "slow") -> pytest.MarkDecorator:
+    """All cases of an argument; those that are not among `quickly` are slow, or nightly."""
+    mark = getattr(pytest.mark, others)
+    return pytest.mark.parametrize(
+        argument, [pytest.param(case, marks=() if case in quickly else mark) for case in cases]
+    )
 
 
 class Trial(NamedTuple):
@@ -79,20 +88,43 @@ def attempt(
     return Trial(process.returncode, texts[0], texts[1], time.monotonic() - started, peak_mb)
 
 
+def attempt_here(*arguments: str | bytes | Path, folder: Path) -> Trial:
+    """Run a command in this process, without signals and limits; one that hangs is interrupted."""
+    started, peak = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = signal.signal(signal.SIGALRM, _hangs)
+    signal.setitimer(signal.ITIMER_REAL, HANGS_AFTER_S)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("COLUMNS", "200")
+            code, out, err = run_here(*arguments, folder=folder)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    reached = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return Trial(code, out, err, time.monotonic() - started, reached / 1024 if reached > peak else 0)
+
+
+def _hangs(_signal: int, _frame: object) -> None:
+    raise AssertionError(f"the command has not ended after {HANGS_AFTER_S} s")
+
+
 def refused(
     *arguments: str | bytes | Path,
     folder: Path,
     says: str = "",
     code: int | None = None,
     most_s: float = MAX_S,
+    process: bool = False,
     **options,
 ) -> Trial:
     """What must be refused: exit code not 0, one line with `says` in it, soon, in little memory, nothing left behind.
 
-    What imports PyTorch takes `WITH_TORCH_S`: seconds on a free core, and more where tests share it.
+    It runs in this process, or where signals, limits or `options` of `attempt` matter in a `process` of its own. What
+    imports PyTorch takes `WITH_TORCH_S`: seconds on a free core, and more where tests share it.
     """
     before = listing(folder)
-    trial = attempt(*arguments, folder=folder, **options)
+    run = attempt if process or options else attempt_here
+    trial = run(*arguments, folder=folder, **options)
     check_refusal(trial, says, code)
     assert trial.elapsed_s < most_s, trial
     assert trial.peak_mb < MAX_MB, trial

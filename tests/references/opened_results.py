@@ -9,7 +9,7 @@ import duckdb
 import pytest
 from built_once import built_once
 from synthetic_results import Synthetic, write_synthetic
-from warehouse_files import derive
+from warehouse_files import derivation
 
 from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, select_one
 from failmodes.warehouse.database.connection import open_warehouse
@@ -44,9 +44,8 @@ def loaded(
     """Write a record with some options, change it, load it into `w.duckdb`, derive results with so many resamples."""
     made = write(folder, **options)
     change(made)
-    load([made.output], made.output / "w.duckdb")
-    if resamples:
-        derive(made.output / "w.duckdb", resamples=resamples)
+    derived = derivation(resamples=resamples) if resamples else None
+    load([made.output], made.output / "w.duckdb", derivation=derived)
     return made
 
 

@@ -14,6 +14,33 @@ from encoded_files import encoded
 from PIL import Image
 
 CLASSES = ("ant", "bee", "cat")
+NETWORK = """
+import torch
+
+def network(num_classes):
+    torch.manual_seed(0)
+    layers = [torch.nn.Conv2d(3, 8, 5, stride=3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()]
+    return torch.nn.Sequential(*layers, torch.nn.Linear(8, num_classes))
+"""
+STUDY = """
+name = "packed"
+output = "{name}"
+[dataset]
+{dataset}
+[corruptions]
+names = ["contrast", "gaussian_noise"]
+severities = [1, 3]
+[[models]]
+label = "Network"
+architecture = "network:network"
+normalization = "none"
+"""
+SOURCES = {
+    "folder": 'kind = "folder"\npath = "images"',
+    "tar": 'kind = "webdataset"\npath = "shards"',
+    "parquet": 'kind = "parquet"\npath = "x.parquet"',
+    "on demand": 'kind = "parquet"\npath = "x.parquet"\ndecode = "on-demand"',
+}
 
 
 class PackedImage(NamedTuple):
@@ -107,3 +134,15 @@ def write_saved(folder: Path, images: Sequence[PackedImage], **columns: Sequence
     )
     datasets.Dataset(parquet_table(images, **columns).cast(features.arrow_schema)).save_to_disk(str(folder))
     return folder
+
+
+def write_studies(folder: Path, images: list[PackedImage], sizes: str) -> None:
+    """The images in every source, and a study of each."""
+    write_folder(folder / "images", images)
+    half = len(images) // 2
+    write_tar(folder / "shards" / "0.tar", images[:half], [{"camera": "a"}] * half)
+    write_tar(folder / "shards" / "1.tar", images[half:], [{"camera": "b"}] * (len(images) - half))
+    write_parquet(folder / "x.parquet", images, rows=7, camera=["a"] * half + ["b"] * (len(images) - half))
+    (folder / "network.py").write_text(NETWORK)
+    for name, dataset in SOURCES.items():
+        (folder / f"{name}.toml").write_text(STUDY.format(name=name, dataset=f"{dataset}\n{sizes}"))

@@ -36,8 +36,8 @@ class Visit(NamedTuple):
 
 
 def screens(*others: tuple[int, Theme]) -> pytest.MarkDecorator:
-    """A wide screen in light and a phone in dark, for `width` and `theme`; others are of the corpus."""
-    rare = [pytest.param(*screen, marks=pytest.mark.corpus) for screen in others]
+    """A wide screen in light and a phone in dark, for `width` and `theme`; others are nightly."""
+    rare = [pytest.param(*screen, marks=pytest.mark.nightly) for screen in others]
     return pytest.mark.parametrize(("width", "theme"), [(1400, "light"), *rare, (400, "dark")])
 
 

@@ -9,16 +9,14 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import typer
 from synthetic_results import Synthetic, write_synthetic
-from typer.testing import CliRunner
 
-from failmodes.analysis.judging.derivation import store
+from failmodes.analysis.judging.derivation import due, store
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.analysis.statistics.shape_tables import update_shapes
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.tables import insert_rows
-from failmodes.warehouse.database.updates import changed_database
+from failmodes.warehouse.database.updates import Derivation, changed_database
 from failmodes.warehouse.database_schema import STEPS
 
 
@@ -28,10 +26,9 @@ def ensure_shapes(path: Path, settings: ShapeSettings | None = None) -> bool:
         return update_shapes(con, settings)
 
 
-def derive(path: Path, **settings: object) -> None:
-    """Store all that a load derives, with these settings of the shapes."""
-    with changed_database(path) as con:
-        store(con, settings=settings)
+def derivation(**settings: object) -> Derivation:
+    """All that a load derives, with these settings of the shapes, in the pass of the load."""
+    return Derivation(due, lambda con, metrics: store(con, metrics, settings))
 
 
 def write_a_step(path: Path) -> None:
@@ -80,13 +77,6 @@ def python_in_background(program: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.kill()
         process.communicate()
-
-
-def run_query_command(app: typer.Typer, *arguments: str) -> tuple[str, str]:
-    """What `query` prints with these arguments, to stdout and to stderr."""
-    result = CliRunner().invoke(app, ["query", *arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout, result.stderr
 
 
 SECRET = "a secret that no query may read"

@@ -62,13 +62,7 @@ FACTS = (
     "same_label",
     "perfect_clean",
 )  # counted, not inferred from a sample
-LIGHT = (
-    "better_model",
-    "a threshold meets its error",
-    "overconfidence",
-    "at_chance",
-    "a gate passes a rule",
-)  # the default run has these
+LIGHT = ("better_model", "at_chance")  # the default run has these
 
 
 @pytest.mark.parametrize(

@@ -37,19 +37,26 @@ def accuracies(figure: object) -> list[dict[tuple[str, float], float]]:
     return found
 
 
-def test_curves_by_a_column_are_those_of_each_group(w: failmodes.Warehouse, with_metadata: Opened) -> None:
-    figure = w.chart("curves", by="camera")
-    parts = accuracies(figure)
-    assert len(parts) == 4
-    for part, kept in zip(parts, OF_CAMERA.values(), strict=True):
-        for name in ("fog", "contrast"):
-            expected = with_metadata.made.correct["Alpha", name][:, kept].mean(axis=1)
-            assert [part[name, severity] for severity in (0, 1, 3, 5)] == pytest.approx(expected)
-    titles = [part["title"]["text"].replace("\xa0", " ") for part in figure.plot.to_dict()["concat"]]
-    assert titles == ["A (32 images)", "B (64 images)", "C (32 images)", "missing (32 images)"]
+INDOORS = np.arange(160) % 3 == 0
+GROUPS = {
+    "indoors": ((~INDOORS, INDOORS), ["false (106 images)", "true (54 images)"]),
+    "camera": (OF_CAMERA.values(), ["A (32 images)", "B (64 images)", "C (32 images)", "missing (32 images)"]),
+}
+
+
+@pytest.mark.parametrize("by", ["indoors", pytest.param("camera", marks=pytest.mark.slow)])
+def test_curves_by_a_column_are_those_of_each_group(w: failmodes.Warehouse, with_metadata: Opened, by: str) -> None:
+    images, titles = GROUPS[by]
+    figure = w.chart("curves", by=by, model="Alpha", corruption="fog")
+    for part, kept in zip(accuracies(figure), images, strict=True):
+        expected = with_metadata.made.correct["Alpha", "fog"][:, kept].mean(axis=1)
+        assert [part["fog", severity] for severity in (0, 1, 3, 5)] == pytest.approx(expected)
+    found = [part["title"]["text"].replace("\xa0", " ") for part in figure.plot.to_dict()["concat"]]
+    assert found == titles
     assert "shape" not in figure.subtitle
 
 
+@pytest.mark.slow
 def test_a_number_is_cut_into_quartiles_with_their_bounds(w: failmodes.Warehouse) -> None:
     parts = w.chart("curves", by="age", model="Alpha").plot.to_dict()["concat"]
     titles = [part["title"]["text"] for part in parts]
@@ -80,10 +87,10 @@ def test_other_charts_of_some_images(w: failmodes.Warehouse, name: str) -> None:
     ("name", "options", "message"),
     [
         ("shapes", {"by": "camera"}, "of all images"),
-        ("confusion", {"filter": "camera = 'B'"}, "of all images"),
+        pytest.param("confusion", {"filter": "camera = 'B'"}, "of all images", marks=pytest.mark.slow),
         ("curves", {"by": "camra"}, "did you mean 'camera'"),
-        ("curves", {"by": "mask_area"}, "its only value"),
-        ("curves", {"filter": "camra = 'B'"}, "did you mean 'camera'"),
+        pytest.param("curves", {"by": "mask_area"}, "its only value", marks=pytest.mark.slow),
+        pytest.param("curves", {"filter": "camra = 'B'"}, "did you mean 'camera'", marks=pytest.mark.slow),
         ("curves", {"filter": "camera = 'B'", "published": True}, "published models are of all images"),
     ],
 )

@@ -11,8 +11,6 @@ from synthetic_shifts import write_shift
 from failmodes.analysis.charts.registry import draw_selection
 from failmodes.analysis.charts.style.frame import FRAMES
 from failmodes.analysis.evaluations.selection import select_one
-from failmodes.analysis.judging.derivation import DERIVATION
-from failmodes.analysis.judging.stored import open_current
 from failmodes.analysis.report.sections import shift_limitations, shift_sections, shift_table
 from failmodes.analysis.statistics.shifts import shift_rows
 from failmodes.runtime.errors import WarehouseError
@@ -26,15 +24,15 @@ NAMES = ("A", "B", "C", "D", "E")
 def of_shifts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
     """Five models under two shifts, the second of two classes with predictions among these only."""
     output = tmp_path_factory.mktemp("shifts")
-    made = write_synthetic(output, images=100, models=NAMES, corruptions=("fog",), severities=(5,))
+    made = write_synthetic(output, images=24, models=NAMES, corruptions=("fog",), severities=(5,))
     write_shift(output, "V2", {name: 60 + 5 * place for place, name in enumerate(NAMES)}, clean=made.evaluations)
     hard = {name: 10 + place for place, name in enumerate(NAMES[:2])}
     clean = dict.fromkeys(hard, 45)
     write_shift(
         output, "Hard", hard, images=50, clean_correct=clean, clean_images=50, classes=2, order=2, note="cropped"
     )
-    load([output], output / "warehouse.duckdb", derivation=DERIVATION)
-    with open_current(output / "warehouse.duckdb") as con:
+    load([output], output / "warehouse.duckdb")
+    with open_warehouse(output / "warehouse.duckdb") as con:
         yield con
 
 

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-import typer
 from installed_script import failmodes, failmodes_in_terminal
-from warehouse_files import run_query_command
 
 from failmodes.warehouse.database.views import relation_names
 
@@ -15,12 +13,13 @@ WORST = "@worst_cells"
 IMAGES = "select image_id, label from images order by image_id"
 
 
-@pytest.mark.parametrize("columns", [60, 200])
+@pytest.mark.parametrize("columns", [60, pytest.param(200, marks=pytest.mark.slow)])
 def test_a_result_fits_the_terminal(handed: Path, columns: int) -> None:
     shown = failmodes_in_terminal("query", WORST, folder=handed, columns=columns).splitlines()
     assert max(map(len, shown[:-1])) <= columns
     assert (shown[0].startswith("┌"), shown[0].startswith("── row 1")) == (columns == 200, columns != 200)
     assert any("Gaussian noise" in line for line in shown), "no word is broken"
+    assert any("image_count" in line for line in shown)
 
 
 def test_columns_that_are_the_same_in_all_rows_are_one_line_where_the_table_is_too_wide(handed: Path) -> None:
@@ -32,7 +31,6 @@ def test_columns_that_are_the_same_in_all_rows_are_one_line_where_the_table_is_t
     }
     assert "image_count" not in head
     assert "in all rows: image_count 80" in below
-    assert "image_count" in failmodes_in_terminal("query", WORST, folder=handed, columns=200).splitlines()[1]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +40,10 @@ def test_columns_that_are_the_same_in_all_rows_are_one_line_where_the_table_is_t
             "from predictions where corruption = 'fgo'", (),
             "no row of predictions has corruption 'fgo': did you mean 'fog'?",
         ),
-        ("from predictions where corruption in ('fog', 'contrat') and severity > 5", (), "did you mean 'contrast'?"),
+        pytest.param(
+            "from predictions where corruption in ('fog', 'contrat') and severity > 5", (), "did you mean 'contrast'?",
+            marks=pytest.mark.slow,
+        ),
         (
             "from accuracy_by_severity where model_label = $m", ("--param", "m=Alfa"),
             "no row of accuracy_by_severity has model_label 'Alfa': did you mean 'Alpha'?",
@@ -53,7 +54,7 @@ def test_columns_that_are_the_same_in_all_rows_are_one_line_where_the_table_is_t
             "no row of predictions has label_name",
         ),
         ("from predictions where corruption = 'fog' and severity = 9", (), ""),
-        ("from models where model_label = 'Alpha'", (), ""),
+        pytest.param("from models where model_label = 'Alpha'", (), "", marks=pytest.mark.slow),
     ],
 )  # fmt: skip
 def test_a_result_without_rows_names_unknown_values(
@@ -65,6 +66,7 @@ def test_a_result_without_rows_names_unknown_values(
     assert hint in "".join(notes)
 
 
+@pytest.mark.slow
 def test_a_filter_of_images_without_rows_names_unknown_values(handed: Path) -> None:
     refused = failmodes("images", "--filter", "corruption = 'fgo'", folder=handed, expect=2)
     assert "did you mean 'fog'?" in refused.stderr
@@ -74,10 +76,11 @@ def test_a_terminal_shows_the_first_rows_and_says_so(handed: Path) -> None:
     shown = failmodes_in_terminal("query", IMAGES, folder=handed)
     assert shown.count("\n│") == 1 + 50
     assert "first 50 of 80 rows; --limit N for more, --format csv or --output FILE for all" in shown
-    assert failmodes_in_terminal("query", IMAGES, "--limit", "70", folder=handed).count("\n│") == 1 + 70
+    limited = failmodes("query", IMAGES, "--limit", "70", folder=handed).stdout
+    assert limited.count("\n│") == 1 + 70
 
 
-@pytest.mark.parametrize("output_format", ["json", "latex"])
+@pytest.mark.parametrize("output_format", ["json", pytest.param("latex", marks=pytest.mark.slow)])
 def test_other_formats_have_every_row_and_nothing_else(handed: Path, output_format: str) -> None:
     done = failmodes("query", IMAGES, "--format", output_format, folder=handed)
     lines = done.stdout.splitlines()
@@ -142,37 +145,38 @@ def test_what_cannot_be_done_is_one_line(handed: Path, name: str) -> None:
     assert not list(handed.glob("a.*"))
 
 
-def test_json_and_csv_carry_what_they_can_say(app: typer.Typer, query_here: Path) -> None:
+def test_json_and_csv_carry_what_they_can_say(handed: Path) -> None:
     sql = """
         select 1.5::decimal(4, 3) as severity, 2::hugeint as many, 'nan'::float as missing, [1, 2] as list,
         'x'::blob as bytes, null as nothing, timestamptz '2026-01-02 03:04:05+00' as moment, true as flag,
         {'a': 1} as pair
     """
-    row = json.loads(run_query_command(app, sql, "--format", "json")[0])[0]
+    row = json.loads(failmodes("query", sql, "--format", "json", folder=handed).stdout)[0]
     assert row == {
         "severity": 1.5, "many": 2, "missing": None, "list": [1, 2], "bytes": "eA==", "nothing": None,
         "moment": "2026-01-02T03:04:05+00:00", "flag": True, "pair": {"a": 1},
     }  # fmt: skip
-    header, line = run_query_command(app, sql, "--format", "csv")[0].splitlines()
+    header, line = failmodes("query", sql, "--format", "csv", folder=handed).stdout.splitlines()
     assert header.split(",")[0] == "severity"
     assert '"[1, 2]",eA==' in line
 
 
-def test_json_escapes_what_a_terminal_acts_on(app: typer.Typer, query_here: Path) -> None:
-    text = run_query_command(app, "select 'é' || chr(8238) || chr(27) || '😀' as label", "--format", "json")[0]
+def test_json_escapes_what_a_terminal_acts_on(handed: Path) -> None:
+    sql = "select 'é' || chr(8238) || chr(27) || '😀' as label"
+    text = failmodes("query", sql, "--format", "json", folder=handed).stdout
     assert text == '[{"label": "é\\u202e\\u001b😀"}]\n'
     assert json.loads(text) == [{"label": "é\u202e\x1b😀"}]
 
 
-@pytest.mark.parametrize("suffix", ["csv", "json", "parquet"])
-def test_output_file_is_written_whole(app: typer.Typer, query_folder: Path, tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize(
+    "suffix", ["parquet", *(pytest.param(name, marks=pytest.mark.slow) for name in ("csv", "json"))]
+)
+def test_output_file_is_written_whole(handed: Path, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"rows.{suffix}"
-    output, note = run_query_command(
-        app, "select image_id, label from images order by all", str(query_folder), "--output", str(path)
-    )
-    assert (output, "400 rows" in note) == ("", True)
+    done = failmodes("query", IMAGES, handed, "--output", path, folder=tmp_path)
+    assert (done.stdout, "80 rows" in done.stderr) == ("", True)
     rows = {"csv": pl.read_csv, "json": pl.read_json, "parquet": pl.read_parquet}[suffix](path)
-    assert rows["image_id"].to_list() == list(range(400))
+    assert rows["image_id"].to_list() == list(range(80))
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -4,12 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from synthetic_results import Synthetic, write_synthetic
+from synthetic_results import Synthetic
 
-from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, select, select_one
+from failmodes.analysis.evaluations.selection import EvaluationInfo, Selection, select
 from failmodes.runtime.errors import StudyError
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.load import load
 
 
 def test_selection_filters_and_refuses_what_is_not_there(shaped_warehouse: Path) -> None:
@@ -32,16 +31,6 @@ def test_four_characters_of_an_evaluation_id_name_it(shaped_warehouse: Path, syn
         assert selection.ids == [evaluation_id]
         with pytest.raises(StudyError, match="no evaluation"):
             select(con, evaluations=[evaluation_id[:3]])
-
-
-def test_evaluations_of_other_images_do_not_share_a_chart(tmp_path: Path) -> None:
-    for images in (40, 30):
-        write_synthetic(tmp_path / f"{images}", images=images, models=("Alpha",), corruptions=("fog",), severities=(5,))
-    load([tmp_path / "40", tmp_path / "30"], tmp_path / "w.duckdb")
-    with open_warehouse(tmp_path / "w.duckdb") as con:
-        assert [selection.image_count for selection in select(con)] == [40, 30]
-        with pytest.raises(StudyError, match="name one evaluation"):
-            select_one(con)
 
 
 def test_chance_is_among_all_that_may_be_the_prediction() -> None:

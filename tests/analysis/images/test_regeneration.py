@@ -5,10 +5,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pytest
 from pictured_results import LEVELS, Pictured, pictured
+from warehouse_files import change_file
 
 from failmodes.analysis.images.collection import find_pictures
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
@@ -24,21 +24,10 @@ SOURCES = {
 }
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Pictured:
-    return pictured(tmp_path_factory.mktemp("one"), GeneratedSource(), ("fog", "contrast"))
-
-
 @pytest.fixture
 def one(made: Pictured, tmp_path: Path) -> Pictured:
     """One whose warehouse a test may change."""
     return made._replace(warehouse=Path(shutil.copy(made.warehouse, tmp_path)))
-
-
-def change(warehouse: Path, *statements: str) -> None:
-    with duckdb.connect(str(warehouse)) as con:
-        for statement in statements:
-            con.execute(statement)
 
 
 @pytest.mark.slow
@@ -62,7 +51,9 @@ def test_every_corruption_is_reproduced_byte_for_byte(tmp_path: Path, kind: str)
 
 
 def test_a_stored_distance_that_was_changed_is_said_with_a_count(one: Pictured) -> None:
-    change(one.warehouse, "update prediction_facts set rmse = rmse * 1.00001 where image_id = 2 and corruption = 'fog'")
+    change_file(
+        one.warehouse, "update prediction_facts set rmse = rmse * 1.00001 where image_id = 2 and corruption = 'fog'"
+    )
     sheet = find_pictures(one.warehouse, "corruption = 'fog' and severity = 1 and model_label = 'Alpha'")
     assert sheet.notes == [
         "1 of 6 images differs from those evaluated: no version changed, so the images or the warehouse did"
@@ -84,7 +75,7 @@ def test_a_stored_distance_that_was_changed_is_said_with_a_count(one: Pictured) 
 )
 @pytest.mark.slow
 def test_a_warehouse_that_was_changed_is_one_line(one: Pictured, statement: str, line: str) -> None:
-    change(one.warehouse, statement)
+    change_file(one.warehouse, statement)
     with pytest.raises(FailmodesError) as raised:
         find_pictures(one.warehouse, "corruption = 'fog' and severity = 1")
     assert line in str(raised.value)
@@ -94,7 +85,7 @@ def test_a_warehouse_that_was_changed_is_one_line(one: Pictured, statement: str,
 def test_no_name_in_a_warehouse_is_imported(one: Pictured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "trap.py").write_text("raise SystemExit('imported')\n")
     monkeypatch.syspath_prepend(tmp_path)
-    change(one.warehouse, "update prediction_facts set corruption = 'trap:attack' where corruption = 'fog'")
+    change_file(one.warehouse, "update prediction_facts set corruption = 'trap:attack' where corruption = 'fog'")
     with pytest.raises(StudyError, match="'trap:attack' is code of a study"):
         find_pictures(one.warehouse, "corruption = 'trap:attack'")
 
@@ -121,8 +112,9 @@ def test_a_custom_corruption_is_reproduced_once_it_is_known(tmp_path: Path, monk
     np.testing.assert_array_equal(sheet.all[0].pixels, made.corrupted["darker", Decimal(1)][0])
 
 
+@pytest.mark.slow
 def test_of_a_data_set_that_is_kept_in_part_the_rest_is_left_out_and_said(one: Pictured) -> None:
-    change(one.warehouse, "delete from thumbnails where image_id > 1")
+    change_file(one.warehouse, "delete from thumbnails where image_id > 1")
     sheet = find_pictures(
         one.warehouse, "corruption = 'fog' and severity = 1 and model_label = 'Alpha' order by image_id"
     )

@@ -1,21 +1,14 @@
-"""Judged claims as a table, JSON, JUnit, a frame, and a part of the report."""
+"""Judged claims as a table, JSON, JUnit and a frame."""
 
 import json
-from pathlib import Path
 from xml.etree import ElementTree
 
 import duckdb
 import pytest
-from synthetic_results import write_synthetic
 from verdict_json import ClaimsJson
 
 from failmodes.analysis.judging.claims import ClaimsResult, judge_claims, judge_stored
-from failmodes.analysis.judging.derivation import DERIVATION
-from failmodes.analysis.judging.statement import stored_rows
-from failmodes.analysis.report import rendering
-from failmodes.analysis.report.rendering import write_report
 from failmodes.ingest.statements import check_claims
-from failmodes.warehouse.database.load import load
 
 DROP = {"metric": "accuracy", "corruptions": ["fog"], "severities": [5], "relation": "drop_at_most", "limit": 0.1}
 CLAIMS = [
@@ -51,14 +44,3 @@ def test_malformed_claims_are_only_shown(con: duckdb.DuckDBPyConnection) -> None
     assert "<img" not in result._repr_html_()
     assert "\x1b" not in result.to_text()
     assert len(result.to_text()) < 5000
-
-
-@pytest.mark.slow
-def test_a_report_has_the_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "draw_charts", lambda *_: ([], []))  # drawn elsewhere
-    made = write_synthetic(tmp_path / "out", images=40, models=("Alpha",), corruptions=("fog",), severities=(2, 5))
-    stated = stored_rows(check_claims([DROP, DROP | {"name": MALICIOUS}], "claims"))
-    load([made.output], tmp_path / "w.duckdb", claims=stated, derivation=DERIVATION)
-    page = write_report(tmp_path / "w.duckdb").read_text(encoding="utf-8")
-    assert page.count('id="claims-1"') == page.count('<a href="#claims-1">') == 1
-    assert "<img src=x" not in page

@@ -9,10 +9,10 @@ import duckdb
 import pytest
 from rewritten_shards import cell_of, make_non_finite
 from synthetic_results import Synthetic, write_synthetic
-from warehouse_files import ensure_shapes
+from warehouse_files import derivation
 
+from failmodes.analysis.evaluations.selection import select, select_one
 from failmodes.analysis.judging.claims import ClaimRow, judge_claims, judge_stored, verdict_of_shares
-from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.ingest.statements import as_statement, check_claims, stored_form
 from failmodes.runtime.errors import StudyError
 from failmodes.warehouse.curve_shapes import SHAPE_NAMES
@@ -85,8 +85,7 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBP
     made = write_synthetic(folder / "a", images=80, corruptions=("fog", "contrast"), severities=(2, 5))
     make_non_finite(made, cell_of(made, "Alpha", "fog", 5), range(40))
     write_synthetic(folder / "b", images=81, seed=1, models=("Alpha",), corruptions=("snow",), severities=(2, 5))
-    load([folder / "a", folder / "b"], folder / "w.duckdb")
-    ensure_shapes(folder / "w.duckdb", ShapeSettings(resamples=2000))
+    load([folder / "a", folder / "b"], folder / "w.duckdb", derivation=derivation(resamples=200))
     with open_warehouse(folder / "w.duckdb") as con:
         yield con
 
@@ -149,10 +148,9 @@ def test_models_of_several_seeds_are_judged_over_them(seeded_con: duckdb.DuckDBP
         assert len(judged(seeded_con, shape("flat", "fog") | {"model": name})) == count
 
 
-def test_every_query_gives_rows(con: duckdb.DuckDBPyConnection, sound_warehouse: Path) -> None:
+def test_every_query_gives_rows(con: duckdb.DuckDBPyConnection, shaped_warehouse: Path) -> None:
     for row in judged(con, *ONE_EACH):
-        columns = run_query(sound_warehouse, row.query)
-        assert len(columns) > 0 or row.query.startswith(("from shapes", "from steps"))  # stored by a load
+        assert len(run_query(shaped_warehouse, row.query)) > 0 or row.verdict == "not_measurable"
 
 
 @pytest.mark.parametrize(
@@ -203,8 +201,11 @@ def test_early_warning_is_judged_by_the_stated_score(con: duckdb.DuckDBPyConnect
     assert found.claim == f"{(score or 'confidence').replace('_', ' ')} predicts which images fail at the next severity"
 
 
+@pytest.mark.slow
 def test_with_one_image_a_class_the_null_of_drift_is_what_is_missing(tmp_path: Path) -> None:
-    write_synthetic(tmp_path / "results", images=40, classes=40, corruptions=("fog",), models=("Alpha",))
+    write_synthetic(
+        tmp_path / "results", images=40, classes=40, corruptions=("fog",), severities=(5,), models=("Alpha",)
+    )
     load([tmp_path / "results"], tmp_path / "w.duckdb")
     with open_warehouse(tmp_path / "w.duckdb") as con:
         found = of_alpha(con, kind("attention_drift", "fog"))
@@ -230,6 +231,12 @@ def test_rows_that_are_no_finite_numbers_decide_nothing(spoiled: duckdb.DuckDBPy
         assert "not finite" in str(found.reason)
     assert of_alpha(spoiled, accuracy("drop_at_least", 0.1, "contrast")).verdict == "supported"
     assert of_alpha(spoiled, accuracy("drop_at_most", 0.5, "fog", severities=[2])).verdict == "supported"
+
+
+def test_evaluations_of_other_images_do_not_share_a_selection(spoiled: duckdb.DuckDBPyConnection) -> None:
+    assert [selection.image_count for selection in select(spoiled)] == [80, 81]
+    with pytest.raises(StudyError, match="name one evaluation"):
+        select_one(spoiled)
 
 
 def test_of_several_records_those_that_have_nothing_of_a_claim_are_left_out(spoiled: duckdb.DuckDBPyConnection) -> None:

@@ -35,6 +35,16 @@ def crossing(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
 
 
 @pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Alpha on the same images under other noise, and Gamma on other images."""
+    folder = tmp_path_factory.mktemp("others")
+    write_synthetic(folder, images=IMAGES, models=("Alpha",), corruptions=("contrast",), seed=1)
+    write_synthetic(folder, images=90, models=("Gamma",), corruptions=CORRUPTIONS)
+    load([folder], folder / "b.duckdb")
+    return folder / "b.duckdb"
+
+
+@pytest.fixture(scope="module")
 def compared(crossing: Synthetic) -> Comparison:
     with open_models(["Alpha", "Beta"], crossing.output) as (a, b):
         return compare_models(a, b, margin=0.02)
@@ -145,10 +155,8 @@ def test_decisions_follow_the_bounds(crossing: Synthetic, compared: Comparison) 
     assert turned.bounds == pytest.approx((-high, -low))
 
 
-def test_two_files_and_cells_that_one_lacks(crossing: Synthetic, tmp_path: Path) -> None:
-    made = write_synthetic(tmp_path / "b", images=IMAGES, models=("Alpha",), corruptions=("contrast",), seed=1)
-    load([made.output], tmp_path / "b.duckdb")
-    with open_models([f"{crossing.output / 'warehouse.duckdb'}::Alpha", str(tmp_path / "b.duckdb")]) as (a, b):
+def test_two_files_and_cells_that_one_lacks(crossing: Synthetic, others: Path) -> None:
+    with open_models([f"{crossing.output / 'warehouse.duckdb'}::Alpha", f"{others}::Alpha"]) as (a, b):
         found = compare_models(a, b)
     assert (found.a.label, found.b.label) == ("Alpha (warehouse.duckdb)", "Alpha (b.duckdb)")
     assert found.pair.pairing.kind == "same"
@@ -157,10 +165,8 @@ def test_two_files_and_cells_that_one_lacks(crossing: Synthetic, tmp_path: Path)
     assert {cell.corruption for cell in found.cells} == {"none", "contrast"}
 
 
-def test_unpaired_images_have_no_image_that_changes(crossing: Synthetic, tmp_path: Path) -> None:
-    made = write_synthetic(tmp_path / "b", images=90, models=("Gamma",), corruptions=CORRUPTIONS)
-    load([made.output], tmp_path / "b.duckdb")
-    with open_models(["Alpha", f"{tmp_path / 'b.duckdb'}"], crossing.output) as (a, b):
+def test_unpaired_images_have_no_image_that_changes(crossing: Synthetic, others: Path) -> None:
+    with open_models(["Alpha", f"{others}::Gamma"], crossing.output) as (a, b):
         found = compare_models(a, b, mixed=True)
     assert found.pair.pairing.kind == "different"
     assert [text.partition(":")[0] for text in found.pair.mixed] == ["images"]

@@ -33,7 +33,7 @@ def gated(where: Path, *rules: dict[str, Any], **names: str) -> Any:
          "contradicted", 1),
         (MISSING, "not_measurable", 3),
         ({"shape": "abrupt", "corruptions": ["fog"]}, "supported", 0),
-        ({"shape": "near_linear", "corruptions": ["fog"]}, "contradicted", 1),
+        pytest.param({"shape": "near_linear", "corruptions": ["fog"]}, "contradicted", 1, marks=pytest.mark.slow),
         ({"kind": "attention_off_object", "corruptions": ["fog"], "negate": True}, "contradicted", 1),
     ],
     ids=str,

@@ -5,13 +5,16 @@ from pathlib import Path
 import duckdb
 import pytest
 from checkpoint_comparisons import FALLS, of_kind
-from opened_results import opened
+from synthetic_results import write_synthetic
 
-from failmodes.analysis.evaluations.selection import Selection, select_one
+from failmodes.analysis.evaluations.selection import Selection, select, select_one
+from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.analysis.judging.findings.better_model import leading
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.main_findings import main_findings
 from failmodes.analysis.statistics.model_pairs import compare_models_of
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
 
 
 def test_of_two_models_each_is_reported_with_its_drop_and_manner(
@@ -48,13 +51,12 @@ def test_of_many_models_the_best_is_named_only_where_it_beats_all_others(
     assert f"than {second.label}, the next, and more accurate than " in said
 
 
-def test_of_too_few_images_nothing_is_said(tmp_path: Path) -> None:
-    with opened(tmp_path, images=29, corruptions=("fog",), severities=(1, 3, 5), resamples=50) as it:
-        (sentence,) = main_findings(it.con, it.selection)
-    assert "too few" in sentence
-
-
-def test_a_single_severity_has_a_drop_and_no_shape(tmp_path: Path) -> None:
-    with opened(tmp_path, images=400, corruptions=("gaussian_noise", "fog"), severities=(3,), resamples=50) as it:
-        said = main_findings(it.con, it.selection)
-    assert any("drops from" in one and "at severity 3" in one for one in said), said
+@pytest.mark.slow
+def test_of_too_few_images_nothing_is_said_and_of_a_single_severity_no_shape(tmp_path: Path) -> None:
+    for images in (29, 400):
+        write_synthetic(tmp_path, images=images, corruptions=("gaussian_noise", "fog"), severities=(3,))
+    load([tmp_path], tmp_path / "w.duckdb", derivation=DERIVATION)
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        said = {selection.image_count: main_findings(con, selection) for selection in select(con)}
+    assert ["too few" in sentence for sentence in said[29]] == [True]
+    assert any("drops from" in one and "at severity 3" in one for one in said[400]), said

@@ -23,6 +23,7 @@ from failmodes.warehouse.published_layout import CLEAN_CELL, PublishedModel, wri
 
 PROTOCOLS = published_protocols()
 HEADLINE = tuple(PROTOCOLS["imagenet-c"].corruptions)
+UNLIKE = ("imagenet-c", "robustbench-imagenet-3dcc", "imagenet-r")  # 15 corruptions, 12 others, none
 IMAGES = 40
 
 
@@ -57,7 +58,9 @@ def miniature(whole: Path, folder: Path, name: str, deviations: str = "[]") -> t
     }
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in UNLIKE else pytest.mark.slow) for name in PROTOCOLS]
+)
 def test_a_miniature_of_each_protocol_reproduces_its_own_accuracies(whole: Path, tmp_path: Path, name: str) -> None:
     path, accuracies = miniature(whole, tmp_path, name)
     if PROTOCOLS[name].corruptions:
@@ -147,6 +150,7 @@ def test_mce_over_each_alexnet_is_an_average_of_its_own(whole: Path, tmp_path: P
     assert of_name["mCE, published AlexNet"].published != pytest.approx(np.mean(ratios))
 
 
+@pytest.mark.data
 def test_mce_of_robustbench_is_as_it_publishes_it(whole: Path, real_data: Path) -> None:
     (published,) = read_published_file(real_data / "robustbench" / "imagenet_corruptions_unaggregated.csv")
     cells = {

@@ -20,10 +20,10 @@ RULES = '[gate]\nbaseline = "Alpha"\n[[gate.rules]]\nmetric = "accuracy"\nrelati
 
 
 @pytest.fixture
-def study(sound_warehouse: Path, tmp_path: Path) -> Path:
+def study(handed: Path, tmp_path: Path) -> Path:
     """A study with one claim whose folder has a warehouse and no results."""
     (tmp_path / "out").mkdir()
-    shutil.copy(sound_warehouse, tmp_path / "out" / "warehouse.duckdb")
+    shutil.copy(handed / "warehouse.duckdb", tmp_path / "out" / "warehouse.duckdb")
     (tmp_path / "study.toml").write_text(STUDY + CLAIM.format(0.1))
     return tmp_path / "study.toml"
 

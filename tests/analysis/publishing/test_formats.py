@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from markdown_it import MarkdownIt
 from synthetic_results import Synthetic, Texts, write_synthetic
+from warehouse_files import derivation
 
-from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.analysis.publishing.formats import FORMATS, publish_results
 from failmodes.runtime.errors import StudyError, WarehouseError
 from failmodes.runtime.storage.files import TEMPORARY_PREFIX
@@ -30,7 +30,7 @@ def malicious(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
         tmp_path_factory.mktemp("malicious"), images=60, models=MALICIOUS, corruptions=("fog", "contrast"),
         severities=(0.5, 1, 2), texts=texts,
     )  # fmt: skip
-    load([made.output], made.output / "warehouse.duckdb", derivation=DERIVATION)
+    load([made.output], made.output / "warehouse.duckdb", derivation=derivation(resamples=50))
     return made
 
 
@@ -132,7 +132,7 @@ def test_what_cannot_be_written_is_one_line(malicious: Synthetic, tmp_path: Path
     with pytest.raises(StudyError, match="no model 'Nobody'"):
         publish_results(warehouse, "model-card", tmp_path / "x.md", models=["Nobody"])
     made = write_synthetic(tmp_path / "dense", images=40, corruptions=("fog",), severities=(0.5, 1.5))
-    load([made.output], made.output / "w.duckdb", derivation=DERIVATION)
+    load([made.output], made.output / "w.duckdb", derivation=derivation(resamples=50))
     with pytest.raises(WarehouseError, match="no whole severity"):
         publish_results(made.output / "w.duckdb", "robustbench")
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".csv", ".md")]

@@ -25,6 +25,7 @@ def difference(models: ModelMetrics, name: str, score: str | None) -> Estimate:
     return found.interval()
 
 
+@pytest.mark.slow
 def test_every_metric_of_a_gate_is_the_same_from_the_file(sound_warehouse: Path, tmp_path: Path) -> None:
     target = tmp_path / "baseline.duckdb"
     export_model(sound_warehouse, "Alpha", target)

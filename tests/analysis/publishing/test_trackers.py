@@ -43,7 +43,7 @@ def test_a_run_has_the_metrics_of_each_cell(published: Synthetic, warehouse: Pat
         assert run.parameters["image_count"] == "200"
 
 
-@pytest.mark.slow
+@pytest.mark.extra
 def test_mlflow_has_every_run_once(published: Synthetic, warehouse: Path, tmp_path: Path) -> None:
     mlflow = pytest.importorskip("mlflow")
     for _ in range(2):
@@ -58,7 +58,7 @@ def test_mlflow_has_every_run_once(published: Synthetic, warehouse: Path, tmp_pa
         assert {file.path for file in client.list_artifacts(runs[label].info.run_id)} == {"report.html", "cells.csv"}
 
 
-@pytest.mark.slow
+@pytest.mark.extra
 def test_tensorboard_reads_every_run_once(published: Synthetic, warehouse: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboardX")
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
@@ -77,7 +77,7 @@ def test_tensorboard_reads_every_run_once(published: Synthetic, warehouse: Path,
         assert (path / "report.html").stat().st_size > 100_000
 
 
-@pytest.mark.slow
+@pytest.mark.extra
 def test_wandb_writes_every_run_once_offline(warehouse: Path, tmp_path: Path) -> None:
     pytest.importorskip("wandb")
     command = [sys.executable, "-m", "failmodes", "publish", str(warehouse), "--to", "wandb", "-o", str(tmp_path)]
@@ -92,11 +92,15 @@ def test_wandb_writes_every_run_once_offline(warehouse: Path, tmp_path: Path) ->
     assert all(list(folder.rglob("cells*.table.json")) for folder in folders)
 
 
-def test_a_missing_tracker_is_one_line(warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "name", ["mlflow", *(pytest.param(name, marks=pytest.mark.slow) for name in ("wandb", "tensorboard"))]
+)
+def test_a_missing_tracker_is_one_line(
+    warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setattr("failmodes.runtime.packages.find_spec", lambda _: None)
-    for name in ("mlflow", "wandb", "tensorboard"):
-        with pytest.raises(MissingExtraError, match=rf"failmodes\[{name}\]"):
-            publish_results(warehouse, name, tmp_path / name)
+    with pytest.raises(MissingExtraError, match=rf"failmodes\[{name}\]"):
+        publish_results(warehouse, name, tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 

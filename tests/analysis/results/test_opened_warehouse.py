@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from synthetic_results import write_synthetic
 from warehouse_files import write_small_results
 
 from failmodes.analysis.judging.derivation import DERIVATION
@@ -23,14 +22,6 @@ MALICIOUS = "<b>Alpha</b>'; drop table prediction_facts; --"
 @pytest.fixture(scope="module")
 def w(shaped_warehouse: Path) -> Warehouse:
     return Warehouse(shaped_warehouse)
-
-
-@pytest.fixture
-def fresh(tmp_path: Path) -> Path:
-    """A small warehouse without shapes, of one's own."""
-    write_small_results(tmp_path / "results", "Alpha")
-    load([tmp_path / "results"], tmp_path / "warehouse.duckdb", derivation=DERIVATION)
-    return tmp_path / "warehouse.duckdb"
 
 
 def test_sql_takes_parameters_of_any_name(w: Warehouse) -> None:
@@ -89,30 +80,14 @@ def test_it_describes_itself(w: Warehouse) -> None:
         assert part in page
 
 
-def test_text_from_outside_is_escaped(tmp_path: Path) -> None:
-    write_synthetic(tmp_path, images=40, models=(MALICIOUS,), corruptions=("fog", "contrast"))
-    load([tmp_path], tmp_path / "warehouse.duckdb", derivation=DERIVATION)
-    w = Warehouse(tmp_path / "warehouse.duckdb")
-    for page in (w._repr_html_(), w.findings()._repr_html_()):
-        assert "<b>Alpha</b>" not in page
-        assert "&lt;b&gt;Alpha&lt;/b&gt;" in page
-    assert w.table("models", model_label=MALICIOUS).height == 1
-
-
 @pytest.mark.slow
-def test_a_load_between_two_calls_is_seen(fresh: Path, tmp_path: Path) -> None:
-    w = Warehouse(fresh)
+def test_threads_share_one_warehouse_and_see_what_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    for model in ("Alpha", "Beta"):
+        write_small_results(tmp_path / model, model)
+    load([tmp_path / "Alpha"], path)
+    w = Warehouse(path)
     assert w.table("models")["model_label"].to_list() == ["Alpha"]
-    write_small_results(tmp_path / "beta", "Beta")
-    load([tmp_path / "beta"], fresh)
-    assert sorted(w.table("models")["model_label"]) == ["Alpha", "Beta"]
-    assert "2: Alpha, Beta" in repr(w)
-
-
-@pytest.mark.slow
-def test_threads_share_one_warehouse_while_files_are_swapped(fresh: Path, tmp_path: Path) -> None:
-    w = Warehouse(fresh)
-    write_small_results(tmp_path / "beta", "Beta")
     start = threading.Barrier(4)
 
     def ask() -> int:
@@ -121,11 +96,13 @@ def test_threads_share_one_warehouse_while_files_are_swapped(fresh: Path, tmp_pa
 
     def add() -> int:
         start.wait()
-        return load([tmp_path / "beta"], fresh, derivation=DERIVATION).new_shards
+        return load([tmp_path / "Beta"], path, derivation=DERIVATION).new_shards
 
     with ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(work) for work in (ask, ask, ask, add)]
         assert [future.result() for future in futures] == [20, 20, 20, 22]
+    assert sorted(w.table("models")["model_label"]) == ["Alpha", "Beta"]
+    assert "2: Alpha, Beta" in repr(w)
 
 
 LIGHT = (
@@ -147,15 +124,13 @@ def test_nothing_is_loaded_before_it_is_needed(shaped_warehouse: Path, use: str,
     assert done.returncode == 0, done.stderr
 
 
-def test_an_open_warehouse_can_be_pickled(sound_warehouse: Path) -> None:
-    with Warehouse(sound_warehouse) as warehouse:
-        again = pickle.loads(pickle.dumps(warehouse))
-        assert again.table("models").equals(warehouse.table("models"))
+def test_an_open_warehouse_can_be_pickled(w: Warehouse) -> None:
+    with pickle.loads(pickle.dumps(w)) as again:
+        assert again.table("models").equals(w.table("models"))
 
 
 @pytest.mark.parametrize("name", [3, ["models"]])
-def test_a_name_that_is_no_text_is_refused(sound_warehouse: Path, name: object) -> None:
-    warehouse = Warehouse(sound_warehouse)
-    for ask in (warehouse.table, warehouse.sql, warehouse.schema, warehouse.images, warehouse.chart):
+def test_a_name_that_is_no_text_is_refused(w: Warehouse, name: object) -> None:
+    for ask in (w.table, w.sql, w.schema, w.images, w.chart):
         with pytest.raises((QueryError, StudyError), match="given: |no chart"):
             ask(name)

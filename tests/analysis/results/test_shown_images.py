@@ -41,9 +41,8 @@ def test_rows_and_pixels_are_at_hand(sheet: ImageSheet, made: Pictured) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sheet", "curves", "notebook"])
-def test_html_shows_malicious_names_and_runs_none(made: Pictured, tmp_path: Path, kind: str) -> None:
-    w = Warehouse(made.warehouse)
-    shown = w.images(image=[0, 1], corruption="fog") if kind == "curves" else w.images(FOG)
+def test_html_shows_malicious_names_and_runs_none(sheet: ImageSheet, made: Pictured, tmp_path: Path, kind: str) -> None:
+    shown = Warehouse(made.warehouse).images(image=[0, 1], corruption="fog") if kind == "curves" else sheet
     text = shown._repr_html_() if kind == "notebook" else shown.save(tmp_path / "sheet.html").read_text("utf-8")
     page = Elements(text)
     assert "script" not in page.tags

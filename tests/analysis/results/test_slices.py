@@ -14,6 +14,7 @@ from scipy.stats import fisher_exact
 
 import failmodes as package
 from failmodes.analysis.results.opened_warehouse import Warehouse
+from failmodes.analysis.results.slices import SlicesResult
 from failmodes.ingest.sources import GeneratedSource
 from failmodes.runtime.errors import QueryError, StudyError
 
@@ -49,8 +50,15 @@ def table(seed: int = 0, *, model: str = "Net", effect: float = 0.5) -> pl.DataF
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
-    folder = tmp_path_factory.mktemp("slices") / "mine"
-    return package.import_predictions(table(), to=folder)
+    """Net, and Other, which has no slice."""
+    tables = pl.concat([table(), table(1, model="Other", effect=0.0)])
+    return package.import_predictions(tables, to=tmp_path_factory.mktemp("slices") / "mine")
+
+
+@pytest.fixture(scope="module")
+def found(opened: Warehouse) -> SlicesResult:
+    """Slices of Net."""
+    return opened.slices(model="Net")
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +70,8 @@ def pictured_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return warehouse
 
 
-def test_the_planted_slice_is_first_and_worse_only_under_fog(opened: Warehouse) -> None:
-    first, *others = opened.slices()
+def test_the_planted_slice_is_first_and_worse_only_under_fog(opened: Warehouse, found: SlicesResult) -> None:
+    first, *others = found
     assert first.condition == "camera = 'B' and time = 'night'"
     assert (first.corruption, first.verdict, first.on_clean) == ("fog", "supported", "not worse")
     assert first.low < first.difference < first.high < 0
@@ -84,23 +92,22 @@ def test_the_planted_slice_is_first_and_worse_only_under_fog(opened: Warehouse) 
     assert comparisons > 500
 
 
-def test_options_restrict_what_is_searched(opened: Warehouse) -> None:
-    everything = opened.slices()
-    by_camera = opened.slices(corruption="fog", severity=3, by="camera, time", depth=1)
+def test_options_restrict_what_is_searched(opened: Warehouse, found: SlicesResult) -> None:
+    by_camera = opened.slices(model="Net", corruption="fog", severity=3, by="camera, time", depth=1)
     assert {row.corruption for row in by_camera} == {"fog"}
     assert {row.severity for row in by_camera} == {3.0}
     assert all(" and " not in row.slice for row in by_camera)
     searched = by_camera.document.data["searched"][0]
     assert (searched["attributes"], searched["cells"], searched["slices"]) == (["camera", "time"], 1, 5)
-    assert searched["tests"] == 5 < everything.document.data["searched"][0]["tests"]
-    assert len(opened.slices(min_images=400, by=["camera"])) <= 3
-    at_night = opened.slices(filter="time = 'night'", corruption="fog")
+    assert searched["tests"] == 5 < found.document.data["searched"][0]["tests"]
+    assert len(opened.slices(model="Net", min_images=400, by=["camera"])) <= 3
+    at_night = opened.slices(model="Net", filter="time = 'night'", corruption="fog")
     assert at_night[0].condition == "camera = 'B'"
     assert at_night.document.data["searched"][0]["images"] == int((table()["time"] == "night").sum()) / 5
-    correct = opened.slices(clean_prediction="correct")
-    assert correct[0].condition == everything[0].condition
+    correct = opened.slices(model="Net", clean_prediction="correct")
+    assert correct[0].condition == found[0].condition
     assert "none" not in {row.corruption for row in correct}
-    assert opened.slices(clean_prediction="class 1", corruption="fog", by="class_name") is not None
+    assert opened.slices(model="Net", clean_prediction="class 1", corruption="fog", by="class_name") is not None
 
 
 @pytest.mark.parametrize(
@@ -111,30 +118,28 @@ def test_options_restrict_what_is_searched(opened: Warehouse) -> None:
         ({"min_images": 0}, "number of images"),
         ({"severity": "3"}, "expected numbers"),
         ({"severity": 2}, "severities are 1, 3"),
-        ({"corruption": "fgo"}, "did you mean 'fog'"),
-        ({"model": "Nett"}, "did you mean 'Net'"),
+        pytest.param({"corruption": "fgo"}, "did you mean 'fog'", marks=pytest.mark.slow),
+        pytest.param({"model": "Nett"}, "did you mean 'Net'", marks=pytest.mark.slow),
         ({"clean_prediction": "clas 1"}, "did you mean 'class 1'"),
         ({"filter": "camera = 'X'"}, "no evaluated image matches"),
     ],
 )
 def test_what_is_unknown_is_named_with_the_fix(opened: Warehouse, options: dict, said: str) -> None:
     with pytest.raises(StudyError, match=said):
-        opened.slices(**options)
+        opened.slices(**{"model": "Net"} | options)
 
 
 def test_a_filter_is_one_condition(opened: Warehouse) -> None:
     with pytest.raises(QueryError):
-        opened.slices(filter="true); drop table images --")
+        opened.slices(model="Net", filter="true); drop table images --")
 
 
-def test_tests_of_several_models_are_corrected_together(opened: Warehouse, tmp_path: Path) -> None:
-    both = package.import_predictions(pl.concat([table(), table(1, model="Other", effect=0.0)]), to=tmp_path / "both")
-    alone = opened.slices()
-    found = both.slices()
-    assert {row.model_label for row in found if row.verdict == "supported"} == {"Net"}
-    assert found[0].p == pytest.approx(2 * alone[0].p)
-    assert "No slice of Other" in found.to_text()
-    assert both.slices(model="Other")[0].verdict == "inconclusive"
+def test_tests_of_several_models_are_corrected_together(opened: Warehouse, found: SlicesResult) -> None:
+    of_both = opened.slices()
+    assert {row.model_label for row in of_both if row.verdict == "supported"} == {"Net"}
+    assert of_both[0].p == pytest.approx(2 * found[0].p)
+    assert "No slice of Other" in of_both.to_text()
+    assert opened.slices(model="Other")[0].verdict == "inconclusive"
 
 
 def test_duplicates_count_as_one_image(opened: Warehouse, tmp_path: Path) -> None:
@@ -143,17 +148,16 @@ def test_duplicates_count_as_one_image(opened: Warehouse, tmp_path: Path) -> Non
     path.write_bytes(opened.path.read_bytes())
     with duckdb.connect(path) as con:
         con.execute(f"update images set pixel_hash = format('{{:032}}', image_id % {IMAGES // 2})")
-    searched = package.open(path).slices().document.data["searched"][0]
+    searched = package.open(path).slices(model="Net").document.data["searched"][0]
     assert (searched["images"], searched["distinct_images"]) == (IMAGES, IMAGES // 2)
 
 
-def test_the_command_prints_and_writes_every_format(opened: Warehouse, tmp_path: Path) -> None:
-    where = opened.path
-    printed = failmodes("slices", where, folder=tmp_path).stdout
+def test_the_command_prints_and_writes_every_format(opened: Warehouse, found: SlicesResult, tmp_path: Path) -> None:
+    where, rows = opened.path, found
+    printed = failmodes("slices", where, "--model", "Net", folder=tmp_path).stdout
     assert "camera = B and time = night" in printed
     assert "not on clean images" in printed
-    rows = opened.slices()
-    failmodes("slices", where, "-o", "slices.csv", folder=tmp_path)
+    failmodes("slices", where, "--model", "Net", "-o", "slices.csv", folder=tmp_path)
     content = json.loads(rows.to_json())
     assert rows.save(tmp_path / "slices.md").read_text() == rows.to_markdown()
     assert content["slices"][0]["condition"] == rows[0].condition
@@ -173,7 +177,8 @@ def test_the_command_refuses_in_one_line(opened: Warehouse, tmp_path: Path) -> N
 
 
 def test_a_slice_is_a_statement_of_claims(opened: Warehouse) -> None:
-    stated = {"metric": "accuracy", "corruptions": ["fog"], "severities": [3], "relation": "worse_than_rest"}
+    cell = {"model": "Net", "corruptions": ["fog"], "severities": [3]}
+    stated = cell | {"metric": "accuracy", "relation": "worse_than_rest"}
     worse, by_far, elsewhere = opened.claims([
         stated | {"filter": "camera = 'B' and time = 'night'"},
         stated | {"filter": "camera = 'B' and time = 'night'", "limit": 0.6},
@@ -190,21 +195,23 @@ def test_a_slice_is_a_statement_of_claims(opened: Warehouse) -> None:
         opened.claims(stated)
 
 
+@pytest.mark.slow
 def test_pictures_show_images_of_the_slice_along_severity(pictured_warehouse: Path, tmp_path: Path) -> None:
-    found = package.open(pictured_warehouse).slices(min_images=2, by="class_name")
-    sheet = found.images()
-    first = next(row for row in found if row.corruption != "none")
+    with package.open(pictured_warehouse) as w:
+        slices = w.slices(min_images=2, by="class_name")
+        first = next(row for row in slices if row.corruption != "none")
+        members = w.sql(first.query)["image_id"].to_list()
+        sheet = slices.images()
     rows = sheet.rows
-    members = package.open(pictured_warehouse).sql(first.query)["image_id"].to_list()
     assert set(rows.filter(pl.col("corruption") == first.corruption)["image_id"]) == set(members)
     assert 0.0 in rows["severity"].to_list()
     assert sheet.pixels[0].shape == (32, 32, 3)
-    page = sheet.save(tmp_path / "slices.html").read_text()
-    assert "inconclusive: class = " in page
-    failmodes("slices", pictured_warehouse, "--min-images", "2", "--pictures", "slices.svg", folder=tmp_path)
-    assert (tmp_path / "slices.svg").stat().st_size > 10_000
+    options = ("--min-images", "2", "--by", "class_name", "--pictures", "slices.html")
+    failmodes("slices", pictured_warehouse, *options, folder=tmp_path)
+    assert "inconclusive: class = " in (tmp_path / "slices.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_report_has_the_slices_where_images_have_attributes(opened: Warehouse, tmp_path: Path) -> None:
     page = opened.report(tmp_path / "report.html").read_text()
     assert "camera = B and time = night" in page
@@ -214,7 +221,7 @@ def test_a_report_has_the_slices_where_images_have_attributes(opened: Warehouse,
 def test_the_worst_group_is_a_metric_of_claims_compare_and_gates(opened: Warehouse, tmp_path: Path) -> None:
     cell = table().filter(pl.col("corruption") == "fog", pl.col("severity") == 3)
     by_time = cell.group_by("time").agg(accuracy=(pl.col("label") == pl.col("prediction")).mean())
-    metric = {"metric": "worst_slice_accuracy:time", "corruptions": ["fog"], "severities": [3]}
+    metric = {"metric": "worst_slice_accuracy:time", "model": "Net", "corruptions": ["fog"], "severities": [3]}
     claimed, too_much = opened.claims([
         metric | {"relation": "at_least", "limit": 0.5}, metric | {"relation": "at_least", "limit": 0.95},
     ])  # fmt: skip
@@ -225,8 +232,7 @@ def test_the_worst_group_is_a_metric_of_claims_compare_and_gates(opened: Warehou
     assert night.value == pytest.approx(by_time.filter(pl.col("time") == "day")["accuracy"].item())
     with pytest.raises(StudyError, match="no attribute 'cammera'.*did you mean 'camera'"):
         opened.claims(metric | {"metric": "worst_slice_accuracy:cammera", "relation": "at_least", "limit": 0.5})
-    both = package.import_predictions(pl.concat([table(), table(1, model="Other", effect=0.0)]), to=tmp_path / "both")
-    compared = both.compare("Net", "Other", corruption="fog", metrics=["worst_slice_accuracy:time"]).metrics
+    compared = opened.compare("Net", "Other", corruption="fog", metrics=["worst_slice_accuracy:time"]).metrics
     of_groups = pl.col("metric") == "worst_slice_accuracy:time", pl.col("cells") == "corrupted"
     row = compared.filter(*of_groups).row(0, named=True)
     assert row["winner"] == "b"
@@ -235,7 +241,7 @@ def test_the_worst_group_is_a_metric_of_claims_compare_and_gates(opened: Warehou
         '[gate]\nbaseline = "Other"\ncandidate = "Net"\n[[gate.rules]]\nmetric = "worst_slice_accuracy:time"\n'
         'corruptions = ["fog"]\nrelation = "worse_by_at_most"\nlimit = 0.05\n'
     )
-    assert "worst group by time" in failmodes("gate", rules, both.path, folder=tmp_path, expect=1).stdout
+    assert "worst group by time" in failmodes("gate", rules, opened.path, folder=tmp_path, expect=1).stdout
 
 
 # Error ratios of ImageNet-X's README (Idrissi et al. 2022, CC BY-NC 4.0)
@@ -283,12 +289,12 @@ def test_error_ratios_of_imagenet_x_are_the_published_ones(real_data: Path, tmp_
 
 
 def test_gaps_between_groups_of_one_attribute(opened: Warehouse) -> None:
-    found = opened.slices(by="camera", corruption="fog")
-    (gap,) = found.document.data["gaps"]
+    by_camera = opened.slices(model="Net", by="camera", corruption="fog")
+    (gap,) = by_camera.document.data["gaps"]
     cell = table().filter(pl.col("corruption") == "fog", pl.col("severity") == gap["severity"])
-    by_camera = dict(cell.group_by("camera").agg((pl.col("label") == pl.col("prediction")).mean()).rows())
-    assert gap["worst"] == min(by_camera, key=by_camera.__getitem__) == "B"
-    assert gap["gap"] == pytest.approx(max(by_camera.values()) - min(by_camera.values()))
+    accuracies = dict(cell.group_by("camera").agg((pl.col("label") == pl.col("prediction")).mean()).rows())
+    assert gap["worst"] == min(accuracies, key=accuracies.__getitem__) == "B"
+    assert gap["gap"] == pytest.approx(max(accuracies.values()) - min(accuracies.values()))
     assert 0 < gap["low"] < gap["gap"] < gap["high"]
-    assert "Gap between groups by camera" in found.to_text()
-    assert opened.slices(by=["camera", "time"], corruption="fog").document.data["gaps"] == []
+    assert "Gap between groups by camera" in by_camera.to_text()
+    assert opened.slices(model="Net", by=["camera", "time"], corruption="fog").document.data["gaps"] == []

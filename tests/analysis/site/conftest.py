@@ -7,8 +7,8 @@ import pytest
 from built_once import built_once
 from synthetic_results import write_synthetic
 from synthetic_thumbnails import write_thumbnails
+from warehouse_files import derivation
 
-from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.warehouse.database.load import load
 
 
@@ -19,7 +19,7 @@ def explored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def build(folder: Path) -> None:
         write_synthetic(folder / "out", images=60, corruptions=("fog", "contrast"), exemplars_per_reason=1)
         write_thumbnails(folder / "out", 60)
-        load([folder / "out"], folder / "warehouse.duckdb", derivation=DERIVATION)
+        load([folder / "out"], folder / "warehouse.duckdb", derivation=derivation(resamples=50))
 
     return built_once(tmp_path_factory, "explored", build)[0] / "warehouse.duckdb"
 

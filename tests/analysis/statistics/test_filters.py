@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 from described_images import CAMERAS, describe_images, described
 from opened_results import Opened, opened
-from repeated_images import write_repeated
-from synthetic_results import Synthetic, write_synthetic
+from synthetic_results import Synthetic
 
 from failmodes.analysis.statistics.filters import all_but, combine, filtered_images, filtered_run
 from failmodes.analysis.statistics.run_rows import read_run
 from failmodes.runtime.errors import QueryError, StudyError
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.load import load
 
 N = 160
 IDS = np.arange(N)
@@ -94,6 +92,7 @@ def test_a_filter_without_images_is_an_error_with_a_hint(with_metadata: Opened) 
         filtered_run(with_metadata.con, with_metadata.made.evaluations["Alpha"], "camera = 'Z'")
 
 
+@pytest.mark.slow
 def test_cells_of_images_that_do_not_pair(tmp_path: Path) -> None:
     def describe(made: Synthetic) -> None:
         describe_images(made, described(80))
@@ -105,12 +104,10 @@ def test_cells_of_images_that_do_not_pair(tmp_path: Path) -> None:
             assert (run.rows(("fog", severity))["correct"] == it.made.correct["Alpha", "fog"][row][kept]).all()
 
 
-def test_copies_among_the_kept_images_count_once(tmp_path: Path) -> None:
-    made = write_synthetic(tmp_path / "distinct", images=60, corruptions=("fog",), severities=(1,), models=("Alpha",))
-    write_repeated(made, tmp_path, range(40))  # as images 60 to 99
-    load([tmp_path], tmp_path / "w.duckdb")
-    with open_warehouse(tmp_path / "w.duckdb") as con:
-        ((evaluation_id,),) = con.execute("select evaluation_id from evaluations").fetchall()
-        run = filtered_run(con, evaluation_id, "image_id >= 30")
-    assert run.image_count == 70
-    assert run.effective_count == pytest.approx(70**2 / (50 + 10 * 2**2)), "10 pairs are whole"
+def test_copies_among_the_kept_images_count_once(repeated: Path) -> None:
+    """The first ten of 120 images stand again as images 120 to 129."""
+    with open_warehouse(repeated / "some.duckdb") as con:
+        ((evaluation_id,),) = con.execute("select min(evaluation_id) from evaluations").fetchall()
+        run = filtered_run(con, evaluation_id, "image_id >= 5")
+    assert run.image_count == 125
+    assert run.effective_count == pytest.approx(125**2 / (115 + 5 * 2**2)), "5 pairs are whole"

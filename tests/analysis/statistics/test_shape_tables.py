@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
-from opened_results import Opened, opened
+from opened_results import Opened
 from rewritten_shards import cell_of, make_non_finite
 from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import ensure_shapes
@@ -14,11 +14,13 @@ from warehouse_files import ensure_shapes
 from failmodes.analysis.statistics import shape_tables
 from failmodes.analysis.statistics.curve_shape import ShapeSettings, describe_curve, stored_settings
 from failmodes.analysis.statistics.model_accuracy import drop_rankings
+from failmodes.analysis.statistics.shape_tables import update_shapes
 from failmodes.analysis.statistics.shares import holm
 from failmodes.analysis.statistics.sufficiency import chance_of
 from failmodes.warehouse.curve_shapes import SHAPE_NAMES
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
+from failmodes.warehouse.database.updates import Derivation
 from failmodes.warehouse.database_schema import CURVE_TABLES
 
 
@@ -143,7 +145,7 @@ def test_what_is_not_ranked_says_why(tmp_path: Path) -> None:
 
 
 IMAGES, SEVERITIES = 120, (2, 5)
-SETTINGS = ShapeSettings(resamples=500)
+SETTINGS = ShapeSettings(resamples=200)
 
 
 @pytest.fixture(scope="module")
@@ -158,8 +160,12 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
 
     options = {"images": IMAGES, "models": ("Alpha", "Beta", "Gamma"), "corruptions": ("fog", "contrast")}
     folder = tmp_path_factory.mktemp("spoiled")
-    with opened(folder, spoil, resamples=SETTINGS.resamples, severities=SEVERITIES, **options) as it:
-        yield it
+    made = write_synthetic(folder, severities=SEVERITIES, **options)
+    spoil(made)
+    derivation = Derivation(lambda _: [], lambda con, _: update_shapes(con, SETTINGS))
+    load([folder], folder / "w.duckdb", derivation=derivation)
+    with open_warehouse(folder / "w.duckdb") as con:
+        yield Opened(made, con)
 
 
 @pytest.fixture(scope="module")

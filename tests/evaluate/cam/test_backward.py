@@ -13,6 +13,7 @@ from cam_models import (
     difference_from_package,
     images_of,
     model_of,
+    with_marks,
 )
 from model_specs import ready_model
 from torch import nn
@@ -20,7 +21,7 @@ from torch import nn
 from failmodes.evaluate.cam.method_selection import select_cam_method
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name not in CLOSED])
+@pytest.mark.parametrize("name", with_marks(name for name in CASES if name not in CLOSED))
 def test_the_layer_is_found_and_maps_of_two_targets_equal_the_packages(name: str) -> None:
     prepared, case = model_of(name), CASES[name]
     cam_method = select_cam_method(prepared, case.image)
@@ -77,8 +78,9 @@ class Blocks(nn.Module):
         return self.head(self.blocks(torch.cat([self.token.expand(len(x), -1, -1), tokens], 1))[:, 0])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("make", [Branches, Blocks])
+@pytest.mark.parametrize(
+    "make", [pytest.param(Branches, marks=pytest.mark.nightly), pytest.param(Blocks, marks=pytest.mark.slow)]
+)
 def test_a_backward_pass_through_a_compiled_model_gives_the_same_maps(make: type[nn.Module]) -> None:
     """Compiled for real, in batches of two sizes, with targets that differ."""
     torch.manual_seed(0)

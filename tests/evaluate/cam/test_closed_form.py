@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 import torch
-from cam_models import CASES, CLOSED, CPU, NEUTRAL, difference_from_package, images_of, model_of, two_targets
+from cam_models import (
+    CASES,
+    CLOSED,
+    CPU,
+    NEUTRAL,
+    difference_from_package,
+    images_of,
+    model_of,
+    two_targets,
+    with_marks,
+)
 from model_specs import ready_model
 from torch import nn
 
@@ -18,7 +28,7 @@ from failmodes.ingest.datasets.layout import DatasetSpec, open_dataset
 from failmodes.runtime.errors import ModelError
 
 
-@pytest.mark.parametrize("name", CLOSED)
+@pytest.mark.parametrize("name", with_marks(CLOSED))
 def test_the_head_is_found_and_maps_of_two_targets_equal_the_packages(name: str) -> None:
     prepared, case = model_of(name), CASES[name]
     cam_method = select_cam_method(prepared, case.image)

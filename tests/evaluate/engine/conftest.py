@@ -58,6 +58,13 @@ def two_trained_models(two_models, tmp_path) -> tuple[Path, Path, dict[str, str]
     return write_tiny_study(tmp_path, models=2), tmp_path / "out", two_models[1]
 
 
+@pytest.fixture
+def trained_model(tiny_run, tmp_path) -> tuple[Path, Path]:
+    """The tiny study with its trained model and nothing evaluated; its output."""
+    shutil.copytree(tiny_run[1].output / "checkpoints", tmp_path / "out" / "checkpoints")
+    return write_tiny_study(tmp_path), tmp_path / "out"
+
+
 @pytest.fixture(scope="session")
 def two_models_output(two_models) -> tuple[Path, dict[str, str]]:
     """The output of the finished study, and its hashes."""

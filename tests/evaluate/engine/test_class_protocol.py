@@ -62,7 +62,10 @@ def test_a_prediction_among_all_outputs_may_be_no_class_of_the_data_set(study_wi
     assert not any(rows["mass"].null_count for rows in attention)  # there is a map of the other output too
 
 
-@pytest.mark.parametrize("keys", ['classes = "subset"', 'class_map = { zero = "zero", one = "one" }'])
+@pytest.mark.parametrize(
+    "keys",
+    ['classes = "subset"', pytest.param('class_map = { zero = "zero", one = "one" }', marks=pytest.mark.slow)],
+)
 def test_a_subset_leaves_other_outputs_out_and_the_accuracy_names_it(study_with, tmp_path, keys: str) -> None:
     report, model, outputs = clean_outputs(study_with(keys))
     rows = stored_rows(tmp_path / "out").filter(corruption="none")
@@ -75,7 +78,11 @@ def test_a_subset_leaves_other_outputs_out_and_the_accuracy_names_it(study_with,
     assert note.count("%") == 1
 
 
-PROTOCOLS = [("imagenet-a", "", "subset"), ("imagenet-r", 'classes = "all"', "all"), ("imagenet-sketch", "", "all")]
+PROTOCOLS = [
+    ("imagenet-a", "", "subset"),
+    ("imagenet-sketch", "", "all"),
+    pytest.param("imagenet-r", 'classes = "all"', "all", marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize(("kind", "keys", "protocol"), PROTOCOLS)

@@ -54,11 +54,10 @@ def ray_worker() -> int:
     raise AssertionError("no Ray worker is running")
 
 
-@pytest.mark.slow
+@pytest.mark.extra
 def test_a_ray_cluster_gives_the_rows_of_one_process_though_a_worker_is_killed(
     two_models_output, tmp_path, monkeypatch
 ) -> None:
-    pytest.importorskip("ray")
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     path = study_of(two_models_output, tmp_path, 'executor = "ray"\nprocesses = 2')
     killer = Killer(ray_worker)
@@ -68,9 +67,8 @@ def test_a_ray_cluster_gives_the_rows_of_one_process_though_a_worker_is_killed(
     assert hashes(tmp_path / "out") == two_models_output[1]
 
 
-@pytest.mark.slow
+@pytest.mark.extra
 def test_a_lost_ray_node_is_one_line_and_the_other_nodes_go_on(two_models_output, tmp_path, monkeypatch, capfd) -> None:
-    pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")

@@ -1,7 +1,5 @@
 """Whole runs: rows against a plain forward pass, models that raise, missing or damaged files, other settings."""
 
-import shutil
-
 import numpy as np
 import pytest
 import torch
@@ -103,10 +101,10 @@ def test_what_is_missing_or_damaged_is_recomputed_to_the_same_rows(tiny_run_copy
     assert hashes(output) == expected
 
 
-def test_batches_and_order_do_not_change_what_is_predicted(tiny_run, tmp_path) -> None:
+def test_batches_and_order_do_not_change_what_is_predicted(tiny_run, trained_model) -> None:
     _, study, _ = tiny_run
-    path = write_tiny_study(tmp_path, extra="[evaluation]\nbatch_size = 7")
-    shutil.copytree(study.output / "checkpoints", tmp_path / "out" / "checkpoints")
+    path, _ = trained_model
+    path.write_text(path.read_text() + "[evaluation]\nbatch_size = 7")
     _, other = run_and_read(path)
     pairs = (list_results_files(output, PREDICTION_FACTS) for output in (study.output, other.output))
     for ours, theirs in zip(*pairs, strict=True):

@@ -10,7 +10,6 @@ import pytest
 import torch
 from tiny_study import hashes, run_and_read, write_tiny_study
 
-from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.evaluate.engine.estimate import estimate_run
 from failmodes.evaluate.engine.plan import plan_evaluations
 from failmodes.evaluate.engine.tasks import RunCallbacks
@@ -62,7 +61,7 @@ def shifted_study(two_models: tuple[Path, dict[str, str]], tmp_path_factory: pyt
 
 def test_shifts_are_evaluated_once_each_and_compared_with_clean_images_of_their_classes(shifted_study: Path) -> None:
     study = read_study(shifted_study)
-    load([study.output], study.output / "w.duckdb", derivation=DERIVATION)
+    load([study.output], study.output / "w.duckdb")
     dataset = open_dataset(study.dataset, study.cache)
     groups = plan_evaluations(study, dataset, torch.device("cpu"))
     assert [len(group[0].data.cells(study)) for group in groups] == [5, 1, 1, 1]

@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ from model_specs import BUILDERS_MODULE, USER_MODULE
 from failmodes.evaluate.models.checkpoints import save_checkpoint
 from failmodes.evaluate.models.sources.builtin import ARCHITECTURES
 
+OF_LIBRARIES = {"onnx": "onnxruntime", "open_clip": "open_clip", "hugging_face": "transformers"}
+collect_ignore = [f"test_{name}.py" for name, library in OF_LIBRARIES.items() if find_spec(library) is None]
 NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 
 

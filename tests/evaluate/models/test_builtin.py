@@ -8,10 +8,8 @@ from failmodes.evaluate.models.sources import build_module
 from failmodes.evaluate.models.sources.builtin import ARCHITECTURES
 
 
-@pytest.mark.parametrize("source", ["torchvision:resnet18", "timm:resnet18"])
+@pytest.mark.parametrize("source", ["torchvision:resnet18", pytest.param("timm:resnet18", marks=pytest.mark.extra)])
 def test_the_cifar_stem_keeps_resolution_and_is_ours_otherwise(source: str) -> None:
-    if source.startswith("timm"):
-        pytest.importorskip("timm")
     module = build_module(untrained_spec(source, stem="cifar"), 7)
     ours = build_module(untrained_spec("resnet18"), 7)
     assert {n: t.shape for n, t in module.state_dict().items()} == {n: t.shape for n, t in ours.state_dict().items()}

@@ -69,11 +69,17 @@ LOADED = {
 
 
 @pytest.mark.parametrize("case", LOADED)
-@pytest.mark.parametrize("architecture", ["torchvision:mobilenet_v3_small", "timm:vit_tiny_patch16_224", "MODULE:Net"])
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        pytest.param("torchvision:mobilenet_v3_small", marks=pytest.mark.slow),
+        pytest.param("timm:vit_tiny_patch16_224", marks=pytest.mark.extra),
+        "MODULE:Net",
+    ],
+)
 def test_a_checkpoint_gives_the_same_logits(case: str, architecture: str, user_module: str, tmp_path) -> None:
     kind, keys, changes, prefix = LOADED[case]
     if architecture.startswith("timm"):
-        pytest.importorskip("timm")
         keys = keys | {"options": VIT}
     spec = model_spec(architecture.replace("MODULE", user_module), checkpoint=tmp_path / f"a.{kind}", **keys)
     torch.manual_seed(1)

@@ -76,12 +76,11 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def of_timm(tmp_path: Path) -> Path:
-    pytest.importorskip("timm")
     (tmp_path / "study.toml").write_text(OF_TIMM)
     return tmp_path
 
 
-@pytest.mark.slow
+@pytest.mark.extra
 def test_a_model_that_is_not_there_is_one_line_with_the_command(of_timm: Path) -> None:
     done = run("evaluate", "study.toml", folder=of_timm)
     assert done.returncode != 0
@@ -91,7 +90,7 @@ def test_a_model_that_is_not_there_is_one_line_with_the_command(of_timm: Path) -
     assert not list(of_timm.glob("out/**/*.parquet"))
 
 
-@pytest.mark.slow
+@pytest.mark.extra
 def test_status_names_it_and_downloads_nothing(of_timm: Path) -> None:
     done = run("status", "study.toml", folder=of_timm)
     assert f"Net is not downloaded: `hf download {TIMM}`" in done.stdout
@@ -102,7 +101,7 @@ def test_status_names_it_and_downloads_nothing(of_timm: Path) -> None:
     assert not [path for path in (of_timm / "hf").rglob("*") if path.is_file()]
 
 
-@pytest.mark.slow
+@pytest.mark.extra
 def test_a_cached_model_needs_no_network(of_timm: Path) -> None:
     import timm
 
@@ -115,9 +114,8 @@ def test_a_cached_model_needs_no_network(of_timm: Path) -> None:
     assert "2 of 2 cells evaluated" in run("status", "study.toml", folder=of_timm).stdout
 
 
-@pytest.mark.slow
+@pytest.mark.extra
 def test_a_cached_model_of_transformers_needs_no_network(tmp_path: Path) -> None:
-    pytest.importorskip("transformers")
     from tiny_hub_models import save_classifier
 
     save_classifier(cached(tmp_path / "hf", "owner/tiny"), "vit")
@@ -130,7 +128,7 @@ def test_a_cached_model_of_transformers_needs_no_network(tmp_path: Path) -> None
     assert "run `hf download owner/absent`" in run("evaluate", "study.toml", folder=tmp_path).stderr
 
 
-@pytest.mark.slow
+@pytest.mark.extra
 def test_a_gate_asks_no_hub_and_status_shows_the_warehouse(of_timm: Path) -> None:
     write_synthetic(of_timm / "out", images=40, corruptions=("fog",))
     load([of_timm / "out"], of_timm / "out/warehouse.duckdb", derivation=DERIVATION)

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import transformers as hf
 from cam_models import difference, package_maps
 from model_specs import model_spec
 from PIL import Image
-from pytorch_grad_cam import GradCAM
 from safetensors.torch import load_file, save_file
 from tiny_hub_models import IMAGES, MEAN, NAMES, STD, save_classifier, save_clip
 
@@ -22,7 +22,7 @@ from failmodes.evaluate.models.preprocessing import own_preprocessing
 from failmodes.evaluate.self_check import model_warnings
 from failmodes.runtime.errors import ModelError, StudyError
 
-hf = pytest.importorskip("transformers")
+pytestmark = pytest.mark.extra
 
 CPU = torch.device("cpu")
 KINDS = ("vit", "swin", "convnext", "resnet")
@@ -103,7 +103,7 @@ def test_attention_equals_the_grad_cam_package(folder: Path, kind: str) -> None:
         return grid.reshape(len(tokens), -1, side, side)
 
     classes = (torch.full((len(inputs),), number) for number in range(3))
-    expected = [package_maps(GradCAM, plain, f"model.{cam.layer}", on_grid, inputs, every) for every in classes]
+    expected = [package_maps("GradCAM", plain, f"model.{cam.layer}", on_grid, inputs, every) for every in classes]
     assert difference(maps, np.stack(expected, 1)) < 1e-4
 
 

@@ -230,8 +230,11 @@ def test_a_normalization_in_any_form(given) -> None:
     assert (made.mean, made.std) == ((0.5, 0.4, 0.3), (0.1, 0.2, 0.3))
 
 
+@pytest.mark.extra
 def test_the_normalization_of_a_timm_model_is_the_default() -> None:
-    module = pytest.importorskip("timm").create_model("test_resnet", num_classes=3)
+    import timm
+
+    module = timm.create_model("test_resnet", num_classes=3)
     half = {"mean": (0.5, 0.5, 0.5), "std": [0.25, 0.25, 0.25], "input_size": (3, 160, 160)}
     module.pretrained_cfg = module.pretrained_cfg | half
     made, given, plain = as_model(module), as_model(module, normalization="none"), as_model(Net())

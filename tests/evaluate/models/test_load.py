@@ -111,8 +111,11 @@ def test_ambiguous_or_missing_classes_are_one_line_with_a_fix(case: str) -> None
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.extra
 def test_imagenet_is_the_published_list() -> None:
-    info = pytest.importorskip("timm.data").ImageNetInfo()
+    from timm.data import ImageNetInfo
+
+    info = ImageNetInfo()
     ids = info.label_names()
     assert list(by_wordnet_id()) == ids == sorted(ids)
     assert list(imagenet_names()) == list(_IMAGENET_CATEGORIES)
@@ -121,9 +124,12 @@ def test_imagenet_is_the_published_list() -> None:
         assert first == (SHARED_NAMES.get(c.output) or c.name).lower()
 
 
+@pytest.mark.extra
 def test_wordnet_ids_find_outputs_that_are_called_by_wordnets_own_words() -> None:
     """As in Hugging Face's classifiers: "tench, Tinca tinca", and "crane" twice."""
-    info = pytest.importorskip("timm.data").ImageNetInfo()
+    from timm.data import ImageNetInfo
+
+    info = ImageNetInfo()
     words = tuple(info.index_to_description(index) for index in range(1000))
     ids = tuple(by_wordnet_id())[::-1]
     assert map_classes("m.pt", ids, {}, output_count=1000, output_names=words) == tuple(range(1000))[::-1]

@@ -37,7 +37,9 @@ FIRST_IDS = {
 }
 
 
-@pytest.mark.parametrize("case", FIRST_IDS, ids=str)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.slow] * (case != ("resnet18", 12))) for case in FIRST_IDS], ids=str
+)
 def test_identities_of_our_models_stay_what_they_were(case: tuple[str, int | None], tmp_path) -> None:
     architecture, side = case
     module = ARCHITECTURES[architecture](3, 8)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from model_specs import CLASSES, dataset_of, model_spec
@@ -26,8 +27,7 @@ from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.study.study_file import check_study
 from failmodes.runtime.errors import ModelError, StudyError
 
-onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
+pytestmark = pytest.mark.extra
 CPU = torch.device("cpu")
 IMAGES = pixels()
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import open_clip
 import pytest
 import torch
 from model_specs import model_spec
@@ -14,7 +15,7 @@ from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.models.model import Model
 from failmodes.runtime.errors import ModelError, StudyError
 
-open_clip = pytest.importorskip("open_clip")
+pytestmark = pytest.mark.extra
 
 TEMPLATES = ["a photo of a {}", "a sketch of the {}"]
 

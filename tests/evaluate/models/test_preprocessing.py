@@ -47,7 +47,8 @@ class ProcessorOfPil:
 
 
 def timm_transform():
-    timm = pytest.importorskip("timm")
+    import timm
+
     return timm.data.create_transform(24, mean=tuple(MEAN), std=tuple(STD))
 
 
@@ -85,9 +86,11 @@ def test_a_batch_is_prepared_as_by_hand(make) -> None:
     assert not result.requires_grad
 
 
-@pytest.mark.parametrize("make", BY_PIL_IMAGE.values(), ids=BY_PIL_IMAGE)
-def test_pil_images_are_prepared_one_by_one_as_by_hand(make) -> None:
-    function = make()
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.extra] * (name == "timm")) for name in BY_PIL_IMAGE]
+)
+def test_pil_images_are_prepared_one_by_one_as_by_hand(name: str) -> None:
+    function = BY_PIL_IMAGE[name]()
     prepared = prepare(function)
     by_hand = [as_floats(function(Image.fromarray(image))) for image in IMAGES]
     by_hand = [values[None] if values.ndim == 3 else values for values in by_hand]
@@ -182,9 +185,11 @@ def named(transform) -> dict[str, object]:
     return {type(step).__name__: step for step in transform.transforms}
 
 
+@pytest.mark.extra
 @pytest.mark.parametrize("name", ["resnet10t.c3_in1k", "test_vit.r160_in1k", "efficientnet_b0.ra_in1k"])
 def test_the_resize_and_crop_of_timm_are_those_of_its_transform(name) -> None:
-    timm = pytest.importorskip("timm")
+    import timm
+
     from failmodes.evaluate.models.sources.timm import published_preprocessing
 
     module = timm.create_model(name, pretrained=False)
@@ -193,8 +198,10 @@ def test_the_resize_and_crop_of_timm_are_those_of_its_transform(name) -> None:
     assert geometry == (steps["Resize"].interpolation.value, steps["Resize"].size, steps["CenterCrop"].size[0])
 
 
+@pytest.mark.extra
 def test_the_resize_and_crop_of_open_clip_are_those_of_its_transform() -> None:
-    open_clip = pytest.importorskip("open_clip")
+    import open_clip
+
     from failmodes.evaluate.models.sources.open_clip import published_preprocessing
 
     model, _, transform = open_clip.create_model_and_transforms("RN50")

@@ -29,11 +29,9 @@ def loaded(path: Path, side: int = SIDE, **keys) -> Model:
     return load_model(spec, dataset).to(CPU)
 
 
-@pytest.fixture(params=["net.pt2", "net.onnx"])
+@pytest.fixture(params=["net.pt2", pytest.param("net.onnx", marks=pytest.mark.extra)])
 def write(request, tmp_path):
     """Writes a model as a program or as a graph, always to the same file."""
-    if request.param == "net.onnx":
-        pytest.importorskip("onnxruntime")
     writer = write_program if request.param == "net.pt2" else write_onnx
     return lambda module: writer(module, tmp_path / request.param)
 

@@ -46,9 +46,9 @@ class Averaged(Net):
 
 
 def lightning() -> nn.Module:
-    module = pytest.importorskip("lightning").LightningModule
+    from lightning import LightningModule
 
-    class Task(module):
+    class Task(LightningModule):
         def __init__(self) -> None:
             super().__init__()
             self.save_hyperparameters({"rate": 0.1})
@@ -111,7 +111,9 @@ def expected() -> torch.Tensor:
         return Net().eval()(PIXELS / 255)
 
 
-@pytest.mark.parametrize("case", SAME)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.extra] * (case == "lightning")) for case in SAME]
+)
 def test_a_wrapped_module_predicts_as_the_module_inside(case: str) -> None:
     make, tolerance = SAME[case]
     model = as_model(make())

@@ -1,5 +1,6 @@
 """Tables of predictions without a study: what is stored, shared, refused and left out, beside hand counts."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,15 +9,23 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from import_files import stored_rows
 from installed_script import failmodes as command
 from PIL import Image
 from scipy.special import softmax
 from sklearn.metrics import log_loss, top_k_accuracy_score
 
 import failmodes
+from failmodes.evaluate.tables.importing import TableReport, check_tables, import_table
+from failmodes.evaluate.tables.options import table_options
+from failmodes.evaluate.tables.table_dataset import stored_dataset
 from failmodes.runtime.errors import DataError, IncompleteRunError, StudyError
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.schema import EVALUATIONS
+from failmodes.warehouse.shards.format import list_results_files
+from failmodes.warehouse.shards.inventory import read_rows
 
-CLASSES = ["bird", "cat", "dog"]
+CLASSES = ["ant", "bird", "cat", "dog"]
 
 
 def small_table() -> pl.DataFrame:
@@ -41,10 +50,17 @@ def imported(table: object, folder: Path, **options: object) -> failmodes.Wareho
     return failmodes.import_predictions(table, to=folder, **({"label": "Net", "progress": False} | options))
 
 
-def accuracies(w: failmodes.Warehouse, **filters: object) -> dict[tuple[str, float], tuple[int, int]]:
-    rows = w.table("accuracy_by_severity", **filters)
+def store(table: object, folder: Path, **options: dict[str, str] | object) -> TableReport:
+    """Import a table as the command does: the results, without a warehouse."""
+    given = {"label": "Net"} | options | {role: options.get(role, {}).items() for role in ("axes", "columns")}
+    settings = table_options(folder, **given)
+    return import_table(check_tables([table], folder, settings), folder, settings)
+
+
+def accuracies(w: failmodes.Warehouse, label: str) -> dict[tuple[str, float], tuple[int, int]]:
+    rows = w.table("accuracy_by_severity", model_label=label)
     keys = ["corruption", "severity", "correct_count", "image_count"]
-    return {(c, s): (correct, count) for c, s, correct, count in rows.select(keys).sort(keys).rows()}
+    return {(c, s): (correct, count) for c, s, correct, count in rows.select(keys).rows()}
 
 
 def written(frame: pl.DataFrame, path: Path) -> Path:
@@ -53,71 +69,112 @@ def written(frame: pl.DataFrame, path: Path) -> Path:
     return path
 
 
+def outputs_table(prefix: str, values: np.ndarray) -> pl.DataFrame:
+    columns = {f"{prefix}{name}": values[:, place] for place, name in enumerate(CLASSES)}
+    labels = np.random.default_rng(1).integers(0, len(CLASSES), len(values))
+    return pl.DataFrame({"image": range(len(values)), "label": [CLASSES[place] for place in labels], **columns})
+
+
+CONFIDENCE = np.round(np.linspace(0.35, 0.95, 18), 3)
+LOGITS = np.random.default_rng(0).normal(0, 2, (200, 4))
+
+
+def with_missing_predictions() -> pl.DataFrame:
+    is_missing = pl.int_range(pl.len()).is_in([0, 7])
+    return small_table().with_columns(
+        predicted_class=pl.when(is_missing).then(pl.lit("na")).otherwise("predicted_class")
+    )
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the six images, of which two are the same."""
+    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for number in range(5):
+        Image.fromarray(rng.integers(0, 256, (300, 400, 3), np.uint8)).save(folder / f"{number}.png")
+    shutil.copy(folder / "4.png", folder / "5.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def w(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> failmodes.Warehouse:
+    """A folder of many tables, loaded after the first one, which has pixels, and again after the last one."""
+    out = tmp_path_factory.mktemp("tables")
+    imported(small_table(), out, images=pictures)
+    new = small_table()[:1].with_columns(file_name=pl.lit("00.png"), label=pl.lit("ant"), predicted_class=pl.lit("ant"))
+    store(pl.concat([small_table(), new]).filter(corruption="none"), out, label="With an ant")
+    store(small_table().with_columns(confidence=pl.Series(CONFIDENCE)), out, label="Confident")
+    store(with_missing_predictions(), out, label="Not always", missing=["na"])
+    runs = pl.concat(small_table().with_columns(observer=pl.lit(f"subject-0{n}")) for n in (3, 7))
+    store(runs.filter((pl.col("observer") != "subject-07") | (pl.col("severity") < 2)), out, label="People")
+    store(pl.concat([small_table().with_columns(model=pl.lit(name)) for name in ("A", "B")]), out)
+    store(outputs_table("logit_", LOGITS), out, label="logit_")
+    store(outputs_table("probability_", softmax(LOGITS, axis=1)), out, label="probability_")
+    load([out], out / "warehouse.duckdb")
+    return failmodes.open(out)
+
+
 FORMS: dict[str, Callable[[pl.DataFrame, Path], object]] = {
     "CSV": lambda frame, folder: written(frame, folder / "p.csv"),
     "Parquet": lambda frame, folder: written(frame, folder / "p.parquet"),
     "JSON lines": lambda frame, folder: written(frame, folder / "p.jsonl"),
-    "Polars": lambda frame, _: frame,
     "pandas": lambda frame, _: frame.to_pandas(),
     "Arrow": lambda frame, _: frame.to_arrow(),
-    "several files": lambda frame, folder: [written(frame[:7], folder / "a.csv"), written(frame[7:], folder / "b.csv")],
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [pytest.param(f, marks=[pytest.mark.extra] * (f == "pandas")) for f in FORMS])
 def test_every_form_of_a_table_is_the_same_evaluation(form: str, tmp_path: Path) -> None:
     if form == "pandas":
         pytest.importorskip("pandas")
     shuffled = small_table().sample(fraction=1, shuffle=True, seed=1)
-    w = imported(FORMS[form](shuffled, tmp_path), tmp_path / "out")
-    assert accuracies(w) == {("fog", 0): (5, 6), ("fog", 1): (4, 6), ("fog", 2): (2, 6)}
-    again = imported(small_table(), tmp_path / "again")
-    assert w.table("evaluations").drop("study").equals(again.table("evaluations").drop("study"))
-    assert w.sql("select count(distinct camera) from images").item() == 2
-    assert "trial" not in w.sql("from images").columns, "it is not constant by image"
+    report = store(FORMS[form](shuffled, tmp_path), tmp_path / "out")
+    again = store(small_table(), tmp_path / "again")
+    assert report.evaluation_ids == again.evaluation_ids
+    assert stored_rows(tmp_path / "out").equals(stored_rows(tmp_path / "again"))
+    assert "trial" not in stored_dataset(tmp_path / "out").metadata, "it is not constant by image"
+    assert stored_dataset(tmp_path / "out").metadata["camera"].to_pylist() == ["camera 0", "camera 1"] * 3
+
+
+def test_several_files_are_one_table(w: failmodes.Warehouse, tmp_path: Path) -> None:
+    files = [written(small_table()[:7], tmp_path / "a.csv"), written(small_table()[7:], tmp_path / "b.csv")]
+    assert accuracies(w, "Net") == {("fog", 0): (5, 6), ("fog", 1): (4, 6), ("fog", 2): (2, 6)}
+    command("import", *files, "--to", "out", "--label", "Net", folder=tmp_path)
+    store(small_table(), tmp_path / "again")
+    assert stored_rows(tmp_path / "out").equals(stored_rows(tmp_path / "again"))
 
 
 def test_measurements_are_left_out_while_a_table_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("failmodes.evaluate.tables.reading.FIRST_COMPARED_ROWS", 8)
     monkeypatch.setattr("failmodes.evaluate.tables.reading.BATCH_ROWS", 4)
-    w = imported(written(small_table(), tmp_path / "p.parquet"), tmp_path / "out")
-    columns = w.sql("from images").columns
-    assert ("camera" in columns, "trial" in columns) == (True, False)
-    assert w.sql("select distinct image_id % 2, camera from images order by all").rows() == [
-        (0, "camera 0"), (1, "camera 1"),
-    ]  # fmt: skip
+    store(written(small_table(), tmp_path / "p.parquet"), tmp_path / "out")
+    metadata = stored_dataset(tmp_path / "out").metadata
+    assert {name: values.to_pylist() for name, values in metadata.items()} == {"camera": ["camera 0", "camera 1"] * 3}
 
 
-def test_a_table_of_metadata_is_joined_by_the_names_of_images(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_table_of_metadata_is_joined_by_the_names_of_images(tmp_path: Path) -> None:
     meta = pl.DataFrame(
         {"path": [f"{n}.png" for n in range(5)], "iso": [100, 200, 100, 200, 100], "split": list("aabbc")}
     )
     meta.write_csv(tmp_path / "meta.csv")
-    table = small_table().with_columns(margin=pl.lit(0.5))
-    w = imported(table, tmp_path / "out", metadata=tmp_path / "meta.csv", progress=True)
-    expected = "select iso, sum(correct::int) from predictions where severity = 1 group by iso order by all"
-    assert w.sql(expected).rows() == [(100, 2), (200, 2), (None, 0)]
-    printed = capsys.readouterr().err
+    written(small_table().with_columns(margin=pl.lit(0.5)), tmp_path / "p.csv")
+    printed = command("import", "p.csv", "--to", "out", "--metadata", "meta.csv", folder=tmp_path).stderr
+    assert stored_dataset(tmp_path / "out").metadata["iso"].to_pylist() == [100, 200, 100, 200, 100, None]
     assert "metadata of images: camera, iso, split" in printed
     assert "meta.csv has no row for 1 of 6 images" in printed
     assert "columns of these names: margin" in printed, "the view predictions has a margin"
     meta.rename({"split": "camera"}).write_csv(tmp_path / "meta.csv")
     with pytest.raises(DataError, match="has a column 'camera' too: rename one"):
-        imported(table, tmp_path / "other", metadata=tmp_path / "meta.csv")
+        store(small_table(), tmp_path / "other", metadata=tmp_path / "meta.csv")
     assert not (tmp_path / "other").exists()
 
 
-def test_no_study_images_or_torch_are_needed(tmp_path: Path) -> None:
+def test_no_torch_is_needed(tmp_path: Path) -> None:
     written(small_table(), tmp_path / "p.csv")
-    command("import", "p.csv", "--to", "out", "--label", "Net", folder=tmp_path)
-    command("load", "out", folder=tmp_path)
-    command("report", "out", folder=tmp_path)
-    page = (tmp_path / "out" / "report.html").read_text()
-    assert "Not measured: calibration and failure prediction (no confidence)" in page
-    code = "import sys, failmodes; failmodes.import_predictions('p.csv', to='two'); assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    code = "import sys; from failmodes.cli import app; app(sys.argv[1:], standalone_mode=False); "
+    words = [sys.executable, "-c", code + "assert 'torch' not in sys.modules", "import", "p.csv", "--to", "out"]
+    subprocess.run(words, cwd=tmp_path, check=True)
+    assert len(stored_rows(tmp_path / "out")) == 18
 
 
 def test_a_dry_run_prints_columns_and_stores_nothing(tmp_path: Path) -> None:
@@ -139,22 +196,18 @@ def test_importing_again_does_nothing_and_a_damaged_cell_is_written_again(tmp_pa
     assert "1 cell imported" in command("import", path, "--to", "out", folder=tmp_path).stderr
 
 
-def test_tables_of_a_folder_share_images_and_later_ones_may_add_some(tmp_path: Path) -> None:
-    first = small_table().filter(pl.col("file_name") != "3.png")
-    imported(first, tmp_path / "out", label="A")
-    before = accuracies(failmodes.open(tmp_path / "out"), model_label="A")
-    more = pl.concat([small_table(), small_table()[:1].with_columns(file_name=pl.lit("9.png"), label=pl.lit("ant"),
-                                                                    predicted_class=pl.lit("ant"))])  # fmt: skip
-    w = imported(more.filter(pl.col("corruption") == "none"), tmp_path / "out", label="B")
-    assert accuracies(w, model_label="A") == before
-    ((images, classes),) = w.sql(
+def test_tables_of_a_folder_share_images_and_later_ones_add_theirs(w: failmodes.Warehouse) -> None:
+    assert accuracies(w, "Net") == {("fog", 0): (5, 6), ("fog", 1): (4, 6), ("fog", 2): (2, 6)}
+    assert accuracies(w, "With an ant") == {("none", 0): (6, 7)}
+    counts = w.sql(
         "select datasets.image_count, class_count from datasets inner join evaluations using (dataset_id) group by all"
-    ).rows()
-    assert (images, classes) == (7, 4)
+    )
+    assert counts.rows() == [(207, 4)]
     assert w.sql("select count(*) from datasets").item() == 1
-    names = w.sql("select distinct file, label_name from predictions where model_label = 'A' order by 1").rows()
-    assert names == sorted(set(first.select("file_name", "label").rows()))
-    assert w.sql("select count(*) from cell_predictions").item() == 4
+    names = w.sql("select distinct file, label_name from predictions where model_label = 'Net' order by 1").rows()
+    assert names == small_table().select("file_name", "label").unique().sort("file_name").rows()
+    images = w.sql("select image_id, file, camera from images where image_id in (0, 1, 6) order by 1").rows()
+    assert images == [(0, "0.png", "camera 0"), (1, "1.png", "camera 1"), (6, "00.png", "camera 0")]
 
 
 def test_contradictory_labels_are_refused_within_a_table_and_beside_an_earlier_one(tmp_path: Path) -> None:
@@ -163,9 +216,9 @@ def test_contradictory_labels_are_refused_within_a_table_and_beside_an_earlier_o
     )
     with pytest.raises(DataError, match=r"line 10: label 'cat' of image '2\.png' contradicts 'dog' at .*line 4"):
         imported(written(other, tmp_path / "p.csv"), tmp_path / "out")
-    imported(small_table(), tmp_path / "out")
+    store(small_table(), tmp_path / "out")
     with pytest.raises(DataError, match=r"image '0\.png' has label 'dog', but 'cat'"):
-        imported(small_table().with_columns(label=pl.col("label").replace("cat", "dog")), tmp_path / "out", label="B")
+        store(small_table().with_columns(label=pl.col("label").replace("cat", "dog")), tmp_path / "out", label="B")
 
 
 def at(row: int, **values: object) -> Callable[[pl.DataFrame], pl.DataFrame]:
@@ -236,55 +289,39 @@ def test_an_output_that_is_no_local_folder_is_one_error(to: str, tmp_path: Path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a file", "p.csv"]
 
 
-def test_missing_predictions_are_incorrect_counted_and_shown(tmp_path: Path) -> None:
-    table = small_table().with_columns(
-        predicted_class=pl.when(pl.int_range(pl.len()).is_in([0, 7])).then(pl.lit("na")).otherwise("predicted_class")
-    )
+def test_missing_predictions_are_incorrect_counted_and_shown(w: failmodes.Warehouse, tmp_path: Path) -> None:
     with pytest.raises(IncompleteRunError, match="2 of 18 predictions are missing"):
-        imported(table, tmp_path / "out", missing=["na"], strict=True)
-    w = imported(table, tmp_path / "out", missing=["na"])
-    assert accuracies(w) == {("fog", 0): (4, 6), ("fog", 1): (3, 6), ("fog", 2): (2, 6)}
+        imported(with_missing_predictions(), tmp_path / "out", missing=["na"], strict=True)
+    assert accuracies(w, "Not always") == {("fog", 0): (4, 6), ("fog", 1): (3, 6), ("fog", 2): (2, 6)}
     rows = w.sql("select image_id, predicted_name, correct, finite from predictions where not finite order by 1").rows()
     assert rows == [(0, None, False, False), (1, None, False, False)]
-    assert (
-        "2 of 18 predictions are missing ('na')"
-        in w.sql("select note from evaluation_notes where level='warning'").item()
-    )
+    warning = w.sql("select note from evaluation_notes where level = 'warning'").item()
+    assert "2 of 18 predictions are missing ('na')" in warning
 
 
-def test_confidence_alone_gives_calibration_and_failure_prediction(tmp_path: Path) -> None:
-    confidence = np.round(np.linspace(0.35, 0.95, 18), 3)
-    w = imported(small_table().with_columns(confidence=pl.Series(confidence)), tmp_path / "out")
+def test_confidence_alone_gives_calibration_and_failure_prediction(w: failmodes.Warehouse) -> None:
     correct = np.array([1, 1, 1, 1, 0, 0])
-    own = confidence[6:12]
+    own = CONFIDENCE[6:12]
     bins = np.floor(own * 15).astype(int)
     expected = sum(abs((own - correct)[bins == b].sum()) for b in set(bins)) / 6
-    row = w.table("calibration_by_severity", corruption="fog", severity=1).row(0, named=True)
+    cell = {"model_label": "Confident", "corruption": "fog", "severity": 1}
+    row = w.table("calibration_by_severity", **cell).row(0, named=True)
     assert row["ece"] == pytest.approx(expected, abs=1e-6)
     assert row["mean_confidence"] == pytest.approx(own.mean(), abs=1e-6)
     assert (row["nll_nats"], row["brier"]) == (None, None)
-    auroc = w.table("failure_prediction", corruption="fog", severity=1, score="confidence")
+    auroc = w.table("failure_prediction", score="confidence", **cell)
     failed, kept = own[correct == 0], own[correct == 1]
     assert auroc["auroc"].item() == pytest.approx((failed[:, None] < kept).mean())
 
 
-def outputs_table(count: int, prefix: str, values: np.ndarray) -> pl.DataFrame:
-    columns = {f"{prefix}{name}": values[:, place] for place, name in enumerate(CLASSES)}
-    labels = np.random.default_rng(1).integers(0, 3, count)
-    return pl.DataFrame({"image": range(count), "label": [CLASSES[place] for place in labels], **columns})
-
-
 @pytest.mark.parametrize("kind", ["logit_", "probability_"])
-def test_outputs_of_every_class_give_all_metrics_without_torch(kind: str, tmp_path: Path) -> None:
-    logits = np.random.default_rng(0).normal(0, 2, (200, 3))
-    p = softmax(logits, axis=1)
-    table = outputs_table(200, kind, logits if kind == "logit_" else p)
-    w = imported(table, tmp_path / "out")
-    row = w.table("accuracy_by_severity").row(0, named=True)
-    labels = [CLASSES.index(name) for name in table["label"]]
+def test_outputs_of_every_class_give_all_metrics(kind: str, w: failmodes.Warehouse) -> None:
+    p = softmax(LOGITS, axis=1)
+    row = w.table("accuracy_by_severity", model_label=kind).row(0, named=True)
+    labels = [CLASSES.index(name) for name in outputs_table(kind, p)["label"]]
     assert row["accuracy"] == pytest.approx(top_k_accuracy_score(labels, p, k=1))
     assert row["nll_nats"] == pytest.approx(log_loss(labels, p), rel=1e-5)
-    rows = w.sql("from predictions order by image_id")
+    rows = w.sql("from predictions where model_label = $kind order by image_id", kind=kind)
     np.testing.assert_allclose(rows["confidence"], p.max(axis=1), rtol=1e-5)
     np.testing.assert_allclose(rows["margin"], np.diff(np.sort(p)[:, -2:])[:, 0], rtol=1e-4, atol=1e-6)
     assert rows["max_logit"].null_count() == (0 if kind == "logit_" else 200)
@@ -292,7 +329,7 @@ def test_outputs_of_every_class_give_all_metrics_without_torch(kind: str, tmp_pa
 
 def test_a_table_of_outputs_is_what_an_import_with_a_study_stores(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    from import_files import SMALL_STUDY, import_into, sixty_digits_images, small_frame, stored_rows
+    from import_files import SMALL_STUDY, import_into, sixty_digits_images, small_frame
 
     (tmp_path / "study.toml").write_text(SMALL_STUDY)
     small_frame().write_parquet(tmp_path / "p.parquet")
@@ -300,20 +337,18 @@ def test_a_table_of_outputs_is_what_an_import_with_a_study_stores(tmp_path: Path
     theirs = stored_rows(tmp_path / "out")
     labels = dict(zip(*sixty_digits_images(), strict=True))
     table = small_frame().with_columns(label=pl.col("image_id").replace_strict(labels))
-    imported(table, tmp_path / "table")
+    store(table, tmp_path / "table")
     ours = stored_rows(tmp_path / "table")
     known = ["label", "predicted", "confidence", "loss_nats", "entropy_nats", "log_sum_exp", "logits", "label_rank"]
     assert ours.select(known).equals(theirs.select(known))
 
 
-def test_runs_are_training_seeds_and_one_may_lack_a_condition(tmp_path: Path) -> None:
-    table = pl.concat(small_table().with_columns(observer=pl.lit(f"subject-0{n}")) for n in (3, 7))
-    table = table.filter((pl.col("observer") != "subject-07") | (pl.col("severity") < 2))
-    w = imported(table, tmp_path / "out", label="People")
-    seeds = w.sql("select model_label, training_seed from models order by 2").rows()
-    assert seeds == [("People, run 3", 3), ("People, run 7", 7)]
-    assert accuracies(w, model_label="People, run 7") == {("fog", 0): (5, 6), ("fog", 1): (4, 6)}
-    assert w.sql("select distinct model_name from evaluation_labels").item() == "People"
+def test_runs_are_training_seeds_and_one_may_lack_a_condition(w: failmodes.Warehouse) -> None:
+    seeds = w.sql("select model_label, training_seed from models where starts_with(model_label, 'People') order by 2")
+    assert seeds.rows() == [("People, run 3", 3), ("People, run 7", 7)]
+    assert accuracies(w, "People, run 7") == {("fog", 0): (5, 6), ("fog", 1): (4, 6)}
+    names = "select distinct model_name from evaluation_labels where starts_with(model_label, 'People')"
+    assert w.sql(names).item() == "People"
 
 
 def test_two_files_of_different_models_need_a_command_each(tmp_path: Path) -> None:
@@ -322,11 +357,10 @@ def test_two_files_of_different_models_need_a_command_each(tmp_path: Path) -> No
         imported(files, tmp_path / "out")
 
 
-def test_several_models_of_one_table(tmp_path: Path) -> None:
-    table = pl.concat([small_table().with_columns(model=pl.lit(name)) for name in ("A", "B")])
-    w = imported(table, tmp_path / "out")
-    assert w.sql("select model_label from models order by 1")["model_label"].to_list() == ["A", "B"]
-    assert w.sql("select agree_count from pair_cells")["agree_count"].to_list() == [6, 6, 6]
+def test_several_models_of_one_table(w: failmodes.Warehouse) -> None:
+    of_a, of_b = w.sql("select evaluation_id from evaluation_labels where model_label in ('A', 'B')")["evaluation_id"]
+    query = "select agree_count from pair_cells where evaluation_id_a in ($a, $b) and evaluation_id_b in ($a, $b)"
+    assert w.sql(query, a=of_a, b=of_b)["agree_count"].to_list() == [6, 6, 6]
 
 
 def unpaired_table(counts: dict[str, int]) -> pl.DataFrame:
@@ -346,70 +380,85 @@ CONTRAST = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("counts", [{"c100": 40, "c50": 40, "c10": 40}, {"c100": 40, "c50": 20, "c10": 30}])
-def test_conditions_of_other_images_do_not_pair(counts: dict[str, int], tmp_path: Path) -> None:
-    w = imported(unpaired_table(counts), tmp_path / "out", label="People", **CONTRAST)
-    expected = {("contrast", s): (n, 2 * count) for s, (n, count) in
-                enumerate(zip((2 * 19, 2 * (counts["c50"] // 4 - 1), 0), counts.values(), strict=True))}  # fmt: skip
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a warehouse of predicted classes alone: neither a study, images nor confidence."""
+    folder = tmp_path_factory.mktemp("people")
+    written(unpaired_table({"c100": 40, "c50": 20, "c10": 30}), folder / "p.csv")
+    command(
+        "import", "p.csv", "--to", "out", "--label", "People", "--axis", f"contrast={CONTRAST['axes']['contrast']}",
+        "--level-pattern", CONTRAST["level_pattern"], "--image-pattern", CONTRAST["image_pattern"], folder=folder,
+    )  # fmt: skip
+    command("load", "out", folder=folder)
+    return folder / "out"
+
+
+def test_conditions_of_other_images_do_not_pair(people: Path) -> None:
+    w = failmodes.open(people)
     sums = w.sql(
         "select corruption, severity, sum(correct_count)::int, sum(image_count)::int from accuracy_by_severity "
-        "group by all"
+        "group by all order by all"
     )
-    assert {(c, s): (correct, count) for c, s, correct, count in sums.rows()} == expected
-    assert w.sql("select distinct paired, image_count from evaluations").rows() == [(False, sum(counts.values()))]
+    assert sums.rows() == [("contrast", 0, 38, 80), ("contrast", 1, 8, 40), ("contrast", 2, 0, 60)]
+    assert w.sql("select distinct paired, image_count from evaluations").rows() == [(False, 90)]
     levels = w.sql("select level_value, severity from levels order by 2").rows()
     assert levels == [(100.0, 0.0), (50.0, 1.0), (10.0, 2.0)]
-    command("report", "out", folder=tmp_path)
+
+
+def test_conditions_of_as_many_other_images_do_not_pair(tmp_path: Path) -> None:
+    store(unpaired_table({"c100": 40, "c50": 40, "c10": 40}), tmp_path, label="People", **CONTRAST)
+    rows = [read_rows(path, EVALUATIONS).to_pylist() for path in list_results_files(tmp_path, EVALUATIONS)]
+    assert [(row["paired"], row["image_count"]) for (row,) in rows] == [(False, 120)] * 2
 
 
 def test_words_are_corruptions_and_one_is_the_reference(tmp_path: Path) -> None:
     table = unpaired_table({"c100": 40, "c50": 40}).with_columns(
         pl.col("condition").replace({"c100": "cr", "c50": "bw"})
     )
-    w = imported(table, tmp_path / "out", reference="cr")
-    assert sorted(w.sql("select distinct corruption, severity from shards").rows()) == [("bw", 1.0), ("none", 0.0)]
+    store(table, tmp_path, reference="cr")
+    assert set(stored_rows(tmp_path).select("corruption", "severity").rows()) == {("bw", "1.000"), ("none", "0.000")}
 
 
-def test_a_folder_of_images_adds_thumbnails_sizes_and_duplicates(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    (tmp_path / "pictures").mkdir()
-    for number in range(5):
-        Image.fromarray(rng.integers(0, 256, (300, 400, 3), np.uint8)).save(tmp_path / "pictures" / f"{number}.png")
-    with pytest.raises(DataError, match=r"1 of 6 images are missing: '5\.png'"):
-        imported(small_table(), tmp_path / "out", images=tmp_path / "pictures")
-    assert not (tmp_path / "out").exists()
-    (tmp_path / "pictures" / "5.png").write_bytes((tmp_path / "pictures" / "4.png").read_bytes())
-    w = imported(small_table(), tmp_path / "out", images=tmp_path / "pictures")
-    assert w.sql("select height_px, width_px from datasets").rows() == [(300, 400)]
-    assert w.sql("select count(distinct pixel_hash) from images").item() == 5
+def test_a_folder_of_images_adds_thumbnails_sizes_and_duplicates(w: failmodes.Warehouse, pictures: Path) -> None:
+    query = "select count(*), count(pixel_hash), count(image_sharpness), count(distinct pixel_hash) from images"
+    assert w.sql(query).rows() == [(207, 6, 6, 5)]
     first = w.sql("from images where image_id = 0").row(0, named=True)
-    gray = np.asarray(Image.open(tmp_path / "pictures" / "0.png").convert("L"))
+    gray = np.asarray(Image.open(pictures / "0.png").convert("L"))
     assert first["image_luminance"] == pytest.approx(gray.mean() / 255)
-    assert first["file_bytes"] == (tmp_path / "pictures" / "0.png").stat().st_size
-    assert [first[name] for name in ("image_width_px", "image_height_px", "image_aspect")] == [
-        400,
-        300,
-        np.float32(4 / 3),
-    ]
+    assert first["file_bytes"] == (pictures / "0.png").stat().st_size
+    size = [first[name] for name in ("image_width_px", "image_height_px", "image_aspect")]
+    assert size == [400, 300, np.float32(4 / 3)]
     assert w.sql("select distinct height_px, width_px from thumbnails").rows() == [(192, 256)]
-    assert len(w.images("severity = 0 limit 2").rows) == 2
+    assert len(w.images("model_label = 'Net' and severity = 0 limit 2").rows) == 2
+
+
+def test_a_folder_of_images_has_all_of_them_and_no_others(pictures: Path, tmp_path: Path) -> None:
+    store(small_table(), tmp_path / "all", images=pictures)
+    assert stored_dataset(tmp_path / "all").size_px == (300, 400)
+    shutil.copytree(pictures, tmp_path / "pictures", ignore=shutil.ignore_patterns("5.png"))
+    with pytest.raises(DataError, match=r"1 of 6 images are missing: '5\.png'"):
+        store(small_table(), tmp_path / "out", images=tmp_path / "pictures")
     escaping = small_table().with_columns(file_name=pl.lit("../pictures/") + pl.col("file_name"))
     with pytest.raises(DataError, match="is not a path within"):
-        imported(escaping, tmp_path / "other", images=tmp_path / "pictures")
-    grown = imported(small_table()[:1].with_columns(file_name=pl.lit("9.png")), tmp_path / "out", label="B")
-    current = "select dataset_id from evaluations"
-    query = f"select count(*), count(pixel_hash), count(image_sharpness) from images where dataset_id in ({current})"
-    assert grown.sql(query).rows() == [(7, 6, 6)]
+        store(escaping, tmp_path / "out", images=tmp_path / "pictures")
+    assert not (tmp_path / "out").exists()
 
 
-def test_a_rule_on_what_a_table_lacks_is_not_measurable(tmp_path: Path) -> None:
-    w = imported(small_table(), tmp_path / "out")
+def test_a_rule_on_what_a_table_lacks_is_not_measurable(people: Path) -> None:
+    w = failmodes.open(people)
     rules = [{"metric": name, "relation": "at_most", "limit": 0.5} for name in ("ece", "nll_nats", "error")]
-    result = failmodes.gate({"gate": {"candidate": "Net", "rules": rules}}, w)
+    result = failmodes.gate({"gate": {"candidate": "People, run 1", "rules": rules}}, w)
     assert [rule.verdict for rule in result.rules][:2] == ["not_measurable"] * 2
     for name in ("calibration", "abstention", "failure-prediction", "distortion", "exemplars"):
         with pytest.raises(failmodes.WarehouseError, match=r"^no |^models"):
             w.chart(name)
+
+
+@pytest.mark.slow
+def test_the_report_of_a_table_names_what_it_lacks(people: Path) -> None:
+    command("report", people, folder=people)
+    page = (people / "report.html").read_text()
+    assert "Not measured: calibration and failure prediction (no confidence)" in page
 
 
 @pytest.mark.data

@@ -8,7 +8,7 @@ import pytest
 from polars.testing import assert_frame_equal
 from synthetic_results import Synthetic, write_synthetic
 from synthetic_shifts import write_shift
-from warehouse_files import change_file, python_in_background, value
+from warehouse_files import change_file, value
 
 from failmodes.runtime.errors import FailmodesError, StudyError, WarehouseError
 from failmodes.warehouse.database.connection import open_warehouse
@@ -151,31 +151,6 @@ def test_a_source_that_breaks_a_check_is_refused(
     with pytest.raises(FailmodesError, match=text):
         export_evaluations(warehouse_copy, chosen, tmp_path / "baseline.duckdb")
     assert not [path for path in tmp_path.iterdir() if "baseline" in path.name and not path.name.endswith(".lock")]
-
-
-@pytest.mark.slow
-def test_a_kill_leaves_no_half_file_and_the_next_export_tidies_up(
-    sound_warehouse: Path, chosen: list[str], tmp_path: Path
-) -> None:
-    target = tmp_path / "b.duckdb"
-    program = f"""
-import time
-from pathlib import Path
-from failmodes.warehouse.database import export
-def wait(*_):
-    print("rows are in", flush=True)
-    time.sleep(60)
-export.update_checks = wait
-export.export_evaluations(Path({str(sound_warehouse)!r}), {chosen!r}, Path({str(target)!r}))
-"""
-    with python_in_background(program) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "rows are in\n"
-        process.kill()
-    assert not target.exists()
-    assert any(path.name.startswith(".tmp-") for path in tmp_path.iterdir())
-    assert export_evaluations(sound_warehouse, chosen, target).row_count == 26 * 400
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".b.duckdb.lock", "b.duckdb"]
 
 
 @pytest.mark.slow

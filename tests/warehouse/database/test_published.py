@@ -4,13 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-import typer
+from installed_script import failmodes
 from published_files import CURVES, write_published_files
 from synthetic_results import Synthetic
-from typer.testing import CliRunner
 from warehouse_files import change_file
 
-from failmodes.runtime.errors import DataError, StudyError, WarehouseError
+from failmodes.runtime.errors import StudyError, WarehouseError
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.published import is_of, store_published
@@ -47,10 +46,10 @@ def test_a_set_is_replaced_whole_others_stay_and_loads_keep_them(results: Synthe
     assert rows(path, COUNTS) == []
 
 
-def test_the_command_stops_at_damage_before_it_loads(app: typer.Typer, results: Synthetic, tmp_path: Path) -> None:
-    (damaged := tmp_path / "damaged.csv").write_text(",fog\n,1\nA,81\n")
-    result = CliRunner().invoke(app, ["load", str(results.output), "--published", str(damaged)])
-    assert isinstance(result.exception, DataError)
+def test_the_command_stops_at_damage_before_it_loads(results: Synthetic, tmp_path: Path) -> None:
+    (tmp_path / "damaged.csv").write_text(",fog\n,1\nA,81\n")
+    refused = failmodes("load", results.output, "--published", "damaged.csv", folder=tmp_path, expect=1)
+    assert "damaged.csv" in refused.stderr
     assert not (results.output / "warehouse.duckdb").exists()
 
 
@@ -61,15 +60,14 @@ def test_the_command_stops_at_damage_before_it_loads(app: typer.Typer, results: 
      (["--published-of", "synthetic DIGITS"], "shown beside models on synthetic DIGITS")],
 )  # fmt: skip
 def test_the_command_loads_both_or_published_alone(
-    app: typer.Typer, results: Synthetic, tmp_path: Path, of: list[str], text: str
+    results: Synthetic, tmp_path: Path, of: list[str], text: str
 ) -> None:
-    table = str(write_published_files(tmp_path))
-    result = CliRunner().invoke(app, ["load", str(results.output), "--published", table, *of])
-    assert (result.exit_code, text in " ".join(result.stderr.split())) == (0, True), result.stderr
+    table = write_published_files(tmp_path)
+    loaded = failmodes("load", results.output, "--published", table, *of, folder=tmp_path)
+    assert text in " ".join(loaded.stderr.split())
     handed = Path(shutil.copy(results.output / "warehouse.duckdb", tmp_path / "handed.duckdb"))
-    store_published(handed, [read_published(Path(table))._replace(name="other")])
-    result = CliRunner().invoke(app, ["load", str(handed), "--published", table, *of])  # no record lies beside it
-    assert result.exit_code == 0
+    store_published(handed, [read_published(table)._replace(name="other")])
+    failmodes("load", handed, "--published", table, *of, folder=tmp_path)  # no record lies beside it
     assert [name for name, _ in rows(handed, COUNTS)] == ["mine_unaggregated", "other"]
 
 

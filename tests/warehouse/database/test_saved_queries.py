@@ -1,6 +1,7 @@
 """What saved queries may be given: declared, bound, checked; and the same files in another DuckDB client."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -21,7 +22,7 @@ def asked_warehouse(query_folder: Path) -> Path:
     return query_folder / "warehouse.duckdb"
 
 
-QUICK = ("worst_cells", "common_confusions", "models_disagree")
+QUICK = ("worst_cells", "models_disagree")
 
 
 @pytest.mark.parametrize(
@@ -82,10 +83,20 @@ def test_batches_take_parameters_and_a_limit(asked_warehouse: Path) -> None:
     assert rows.equals(run_query(asked_warehouse, "@worst_cells", given).head(3))
 
 
-@pytest.mark.parametrize("name", QUERIES)
-def test_the_file_runs_in_another_client(asked_warehouse: Path, name: str) -> None:
+@pytest.fixture(scope="module")
+def client(asked_warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Another program's connection to the warehouse."""
     with duckdb.connect(str(asked_warehouse), read_only=True) as con:
-        if "corruption" in QUERIES[name].parameters:
-            con.execute("set variable corruption = ['fog']")
-        given = {"corruption": "fog"} if "corruption" in QUERIES[name].parameters else {}
-        assert con.sql(QUERIES[name].sql).pl().height == run_query(asked_warehouse, f"@{name}", given).height
+        yield con
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_query_returns_names_and_its_file_runs_in_another_client(
+    asked_warehouse: Path, client: duckdb.DuckDBPyConnection, name: str
+) -> None:
+    of_fog = "corruption" in QUERIES[name].parameters
+    rows = run_query(asked_warehouse, f"@{name}", {"corruption": "fog"} if of_fog else {})
+    assert rows.height > 0 or name == "confidence_worse_than_chance"  # which nothing is in these results
+    assert not {"evaluation_id", "dataset_id"} & set(rows.columns), "names, not identities"
+    client.execute("set variable corruption = ['fog']" if of_fog else "reset variable corruption")
+    assert client.sql(QUERIES[name].sql).pl().height == rows.height

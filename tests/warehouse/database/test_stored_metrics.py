@@ -1,7 +1,7 @@
 """Stored metrics equal those of the facts as Polars reads them, in any cells; a load recomputes only what changed."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from rewritten_shards import cell_of, make_non_finite, reply_with
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix
 from synthetic_results import Synthetic, write_synthetic
-from warehouse_files import change_file
+from warehouse_files import change_file, stored_rows
 
 from failmodes.warehouse import schema
 from failmodes.warehouse.database import load as loading
@@ -26,6 +26,7 @@ from failmodes.warehouse.database import stored_metrics
 from failmodes.warehouse.database.checks import read_checks, uniqueness_check
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
+from failmodes.warehouse.database.stored_metrics import update_metrics
 from failmodes.warehouse.database_schema import COMPUTED_TABLES, METRICS
 from failmodes.warehouse.metrics.cell_rows import CellRows, ComparedCell, paired_cell
 from failmodes.warehouse.metrics.custom import metric
@@ -61,7 +62,7 @@ def loaded_file(models: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> 
     return warehouse
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def con(loaded_file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     with open_warehouse(loaded_file) as con:
         yield con
@@ -117,7 +118,11 @@ def read_rows(con: duckdb.DuckDBPyConnection, evaluation_id: str, corruption: st
         of_target = maps.filter(target=target).drop("target").with_columns(has_map=pl.lit(True))
         renamed = of_target.rename({name: f"{target}.{name}" for name in of_target.columns if name != "image_id"})
         frame = frame.join(renamed, on="image_id", how="left")
-    areas = con.sql("select image_id, mask_area as 'images.mask_area' from images").pl()
+    areas = con.sql(
+        "select image_id, mask_area as 'images.mask_area' from images "
+        "inner join evaluations using (dataset_id) where evaluation_id = ?",
+        params=[evaluation_id],
+    ).pl()
     frame = frame.join(areas, on="image_id", how="left")
     columns = {"logit_classes": frame["logit_classes"].is_not_null().to_numpy()}
     for name, values in ((name, frame[name]) for name in frame.columns if name != "logit_classes"):
@@ -176,78 +181,82 @@ def assert_metrics_of_facts(warehouse: Path, evaluation_id: str) -> None:
     assert found == expected
 
 
-@pytest.mark.parametrize("model", ["A", "B"])
+@pytest.mark.parametrize("model", [pytest.param("A", marks=pytest.mark.slow), "B"])
 def test_metrics_equal_those_of_the_facts(models: Synthetic, loaded_file: Path, model: str) -> None:
     assert_metrics_of_facts(loaded_file, models.evaluations[model])
 
 
-def nothing_is_finite(models: Synthetic) -> None:
-    make_non_finite(models, cell_of(models, "A", "fog", 1))
-    make_non_finite(models, cell_of(models, "A", "fog", 3), range(1, IMAGES))
+def nothing_is_finite(models: Synthetic, model: str) -> None:
+    make_non_finite(models, cell_of(models, model, "fog", 1))
+    make_non_finite(models, cell_of(models, model, "fog", 3), range(1, IMAGES))
 
 
-def one_class_alone(models: Synthetic) -> None:
+def one_class_alone(models: Synthetic, model: str) -> None:
+    clean = read_verified(shard_path(models.output, schema.PREDICTION_FACTS, cell_of(models, model))).rows["label"]
     for severity, shift in ((1, 0), (3, 1)):
-        labels = read_verified(shard_path(models.output, schema.PREDICTION_FACTS, cell_of(models, "A"))).rows["label"]
-        reply_with(models, cell_of(models, "A", "fog", severity), [(label + shift) % 4 for label in labels.to_pylist()])
+        reply_with(
+            models, cell_of(models, model, "fog", severity), [(label + shift) % 4 for label in clean.to_pylist()]
+        )
 
 
-def without_shard(models: Synthetic, cell: Cell, *tables: schema.Table) -> None:
-    for table in tables:
-        shard_path(models.output, table, ShardKey(models.evaluations["A"], cell)).unlink()
+def without_shards(*tables: schema.Table, cells: Sequence[Cell]) -> Callable[[Synthetic, str], None]:
+    def remove(models: Synthetic, model: str) -> None:
+        for table in tables:
+            for cell in cells:
+                shard_path(models.output, table, ShardKey(models.evaluations[model], cell)).unlink()
+
+    return remove
 
 
-def without_maps(models: Synthetic) -> None:
-    for cell in (CLEAN_CELL, *(Cell("fog", Decimal(f"{s}.000")) for s in (1, 3))):
-        without_shard(models, cell, schema.ATTENTION)
+def of_images(change: Change) -> Callable[[Synthetic, str], None]:
+    return lambda models, model: rewrite(models, models.output, model, FOG, change)
 
 
-def of_images(change: Change) -> Callable[[Synthetic], None]:
-    return lambda models: rewrite(models, models.output, "A", FOG, change)
-
-
-UNUSUAL_CELLS: dict[str, Callable[[Synthetic], None]] = {
+UNUSUAL_CELLS: dict[str, Callable[[Synthetic, str], None]] = {
     "fewer images": of_images(lambda rows: [row for row in rows if row["image_id"] < IMAGES - 3]),
     "one image": of_images(lambda rows: [row for row in rows if row["image_id"] == 5]),
     "other images": of_images(lambda rows: [row | {"image_id": row["image_id"] + 1000} for row in rows]),
-    "no clean cell": lambda models: without_shard(models, CLEAN_CELL, *schema.FACTS),
-    "maps without predictions": lambda models: without_shard(models, FOG, schema.PREDICTION_FACTS),
-    "no maps": without_maps,
+    "no clean cell": without_shards(*schema.FACTS, cells=[CLEAN_CELL]),
+    "maps without predictions": without_shards(schema.PREDICTION_FACTS, cells=[FOG]),
+    "no maps": without_shards(schema.ATTENTION, cells=[CLEAN_CELL, FOG, Cell("fog", Decimal("3.000"))]),
     "no finite logits": nothing_is_finite,
     "one class alone": one_class_alone,
 }
+UNUSUAL_EVALUATIONS = {"unpaired": {"paired": False, "images": 40}, "many classes": {"classes": 30, "images": 60}}
 
 
-@pytest.mark.parametrize("change", UNUSUAL_CELLS.values(), ids=UNUSUAL_CELLS)
-def test_metrics_of_unusual_cells_equal_those_of_the_facts(
-    models: Synthetic, output: Path, tmp_path: Path, change: Callable[[Synthetic], None]
-) -> None:
-    for model in ("B", "C"):
-        shutil.rmtree(output / "results" / "prediction_facts" / f"evaluation_id={models.evaluations[model]}")
-    change(models._replace(output=output))
-    load([output], tmp_path / "w.duckdb")
-    assert_metrics_of_facts(tmp_path / "w.duckdb", models.evaluations["A"])
+@pytest.fixture(scope="module")
+def unusual(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A warehouse where every evaluation is unusual in its own way, and their identities."""
+    folder, options = tmp_path_factory.mktemp("unusual"), {"corruptions": ("fog",), "severities": (1, 3)}
+    cells = write_synthetic(folder / "cells", images=IMAGES, models=tuple(UNUSUAL_CELLS), **options)
+    for name, change in UNUSUAL_CELLS.items():
+        change(cells, name)
+    identities = cells.evaluations
+    for name, own in UNUSUAL_EVALUATIONS.items():
+        identities |= write_synthetic(folder / name, models=(name,), **options, **own).evaluations
+    load([folder / name for name in ("cells", *UNUSUAL_EVALUATIONS)], folder / "w.duckdb")
+    return folder / "w.duckdb", identities
 
 
-@pytest.mark.parametrize("options", [{"paired": False}, {"classes": 30}], ids=["unpaired", "many classes"])
-def test_metrics_of_unusual_evaluations_equal_those_of_the_facts(tmp_path: Path, options: dict[str, Any]) -> None:
-    models = write_synthetic(
-        tmp_path / "out", images=60, models=("A",), corruptions=("fog",), severities=(1, 3), **options
-    )
-    load([tmp_path / "out"], tmp_path / "w.duckdb")
-    assert_metrics_of_facts(tmp_path / "w.duckdb", models.evaluations["A"])
-    onsets = computed_of(tmp_path / "w.duckdb")["image_onsets"]
-    assert onsets.height == (0 if "paired" in options else 60)
+SIMILAR = ("fewer images", "maps without predictions", "no finite logits", "one class alone")
 
 
-def test_image_twice_fails_the_uniqueness_check(models: Synthetic, output: Path, warehouse: Path) -> None:
-    rewrite(models, output, "A", FOG, lambda rows: [*rows, rows[0]])
-    load([output], warehouse)
-    with open_warehouse(warehouse) as con:
-        failed = {check.name: check.row_count for check in read_checks(con) if not check.passed}
-        rows = stored_of(con, models.evaluations["A"])
-    assert failed.items() >= {uniqueness_check(table): 1 for table in schema.FACTS}.items()
-    assert [rows["fog", 1.0, name, None][1] for name in ("accuracy", "changed_share")] == [IMAGES + 1, IMAGES]
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in SIMILAR else name
+     for name in (*UNUSUAL_CELLS, *UNUSUAL_EVALUATIONS)],
+)  # fmt: skip
+def test_metrics_of_what_is_unusual_equal_those_of_the_facts(unusual: tuple[Path, dict[str, str]], name: str) -> None:
+    warehouse, identities = unusual
+    assert_metrics_of_facts(warehouse, identities[name])
+
+
+def test_onsets_are_of_paired_images(unusual: tuple[Path, dict[str, str]]) -> None:
+    warehouse, identities = unusual
+    of_images = dict(stored_rows(warehouse, "select evaluation_id, count(*) from image_onsets group by all"))
+    assert identities["unpaired"] not in of_images
+    assert of_images[identities["many classes"]] == 60
 
 
 def test_values_are_inside_their_intervals(models: Synthetic, con: duckdb.DuckDBPyConnection) -> None:
@@ -257,10 +266,11 @@ def test_values_are_inside_their_intervals(models: Synthetic, con: duckdb.DuckDB
         assert low is None or (name not in without and low - 1e-6 <= value <= high + 1e-6), name
 
 
-@pytest.mark.parametrize("name", ["accuracy", "changed_share", "non_finite_share"])
-def test_shares_have_the_exact_interval(name: str, models: Synthetic, con: duckdb.DuckDBPyConnection) -> None:
-    stored = stored_of(con, models.evaluations["B"])
-    for value, n, low, high in (row for key, row in stored.items() if key[2] == name):
+def test_shares_have_the_exact_interval(models: Synthetic, con: duckdb.DuckDBPyConnection) -> None:
+    names = ("accuracy", "changed_share", "non_finite_share")
+    shares = [row for key, row in stored_of(con, models.evaluations["B"]).items() if key[2] in names]
+    assert len(shares) == 3 + 2 + 3
+    for value, n, low, high in shares:
         assert (low, high) == pytest.approx(tuple(binomtest(round(value * n), n).proportion_ci(0.95, "exact")))
 
 
@@ -319,15 +329,23 @@ def test_load_without_changes_computes_nothing(output: Path, warehouse: Path) ->
 
 
 def test_changed_shard_recomputes_its_evaluation_and_pairs(models: Synthetic, output: Path, warehouse: Path) -> None:
+    """An image that the shard has twice counts twice, and fails the check of uniqueness."""
     mark_rows(warehouse)
-    rewrite(models, output, "A", FOG, shifted)
+    rewrite(models, output, "A", FOG, lambda rows: [*rows, rows[0]])
     assert load([output], warehouse).measured_evaluations == 1
     assert kept_evaluations(warehouse) == ({models.evaluations["B"], models.evaluations["C"]}, 3)  # pairs of these two
+    with open_warehouse(warehouse) as con:
+        failed = {check.name: check.row_count for check in read_checks(con) if not check.passed}
+        rows = stored_of(con, models.evaluations["A"])
+    assert failed.items() >= {uniqueness_check(table): 1 for table in schema.FACTS}.items()
+    assert [rows["fog", 1.0, name, None][1] for name in ("accuracy", "changed_share")] == [IMAGES + 1, IMAGES]
 
 
-def test_stale_input_hashes_recompute_the_tables_of_a_rebuild(models: Synthetic, output: Path, warehouse: Path) -> None:
+@pytest.mark.slow
+def test_changed_shards_and_stale_input_hashes_give_the_tables_of_a_rebuild(
+    models: Synthetic, output: Path, warehouse: Path
+) -> None:
     rewrite(models, output, "A", FOG, shifted)
-    load([output], warehouse)
     mark_rows(warehouse)
     change_file(
         warehouse, "update computed set input_hash = 'before'", "update warehouse_info set views_fingerprint = 'before'"
@@ -341,8 +359,8 @@ def test_other_definitions_recompute_every_evaluation(
 ) -> None:
     mark_rows(warehouse)
     monkeypatch.setattr(stored_metrics, "definitions_hash", lambda: "another")
-    change_file(warehouse, "update warehouse_info set views_fingerprint = 'before'")
-    assert load([models.output], warehouse).measured_evaluations == 3
+    with duckdb.connect(str(warehouse)) as con:
+        assert update_metrics(con) == sorted(models.evaluations.values())
     assert kept_evaluations(warehouse) == (set(), 0)
 
 
@@ -447,4 +465,4 @@ def test_shards_in_any_order_give_the_tables_of_a_rebuild(
 
 
 _in_any_order = test_shards_in_any_order_give_the_tables_of_a_rebuild.hypothesis.inner_test
-test_shards_in_more_orders = pytest.mark.corpus(examples(20)(given(st.data())(_in_any_order)))
+test_shards_in_more_orders = pytest.mark.nightly(examples(20)(given(st.data())(_in_any_order)))

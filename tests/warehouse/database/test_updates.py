@@ -1,6 +1,7 @@
 """How the warehouse changes: one writer at a time; the file is swapped as a whole, and takes over what is ours."""
 
 import os
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -11,8 +12,32 @@ from warehouse_files import change_file, python_in_background, write_a_step
 from failmodes.runtime.errors import StudyError, WarehouseError
 from failmodes.warehouse.database import updates
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.database.updates import writer_lock
+from failmodes.warehouse.database.updates import staged_database, writer_lock
 from failmodes.warehouse.database_schema import TABLES
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small warehouse (read only)."""
+    folder = tmp_path_factory.mktemp("small")
+    load([write_model(folder, "Alpha")], folder / "w.duckdb")
+    return folder / "w.duckdb"
+
+
+@pytest.fixture
+def small_copy(small: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copy(small, tmp_path))
+
+
+@pytest.fixture(scope="module")
+def gamma(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of another model."""
+    return write_model(tmp_path_factory.mktemp("gamma"), "Gamma")
+
+
+def write_model(folder: Path, label: str) -> Path:
+    return write_synthetic(folder, images=20, models=(label,), corruptions=("fog",), severities=(2, 5)).output
 
 
 def answers(path: Path, sql: str) -> list[tuple]:
@@ -24,8 +49,8 @@ def answers(path: Path, sql: str) -> list[tuple]:
 def hashes(path: Path) -> dict[str, object]:
     """Hash of the rows of every table, in their order."""
     kept = [name for name in TABLES if name not in ("steps", "warehouse_info")]
-    hashed = "select md5(string_agg(hash(x)::varchar, ',')) from (select {0} as x from {0})"
-    return {name: answers(path, hashed.format(name)) for name in kept}
+    hashed = "select '{0}', md5(string_agg(hash(x)::varchar, ',')) from (select {0} as x from {0})"
+    return dict(answers(path, " union all ".join(hashed.format(name) for name in kept)))
 
 
 def test_a_second_load_at_the_same_time_is_refused_and_what_killed_ones_left_is_removed(
@@ -98,63 +123,74 @@ def test_rows_and_their_order_are_carried_over(warehouse_copy: Path, tmp_path: P
 
 
 def test_only_tables_of_plain_types_are_carried_over_and_odd_names_are_only_names(
-    warehouse_copy: Path, tmp_path: Path
+    small_copy: Path, gamma: Path
 ) -> None:
     odd = '"a""; drop table models; --"'
     change_file(
-        warehouse_copy,
+        small_copy,
         f'create table {odd} as select 1 as "b""c"; create view {odd[:-1]}v" as select 1 as a; '
         "create type mood as enum ('a'); create table typed as select 1 as plain, 'a'::mood as mine",
     )
-    load([write_synthetic(tmp_path / "more", images=20, models=("Gamma",)).output], warehouse_copy)
-    assert answers(warehouse_copy, f"from {odd}") == [(1,)]
-    assert answers(warehouse_copy, "select count(*) from models") == [(3,)]
-    tables = {name for (name,) in answers(warehouse_copy, "select table_name from duckdb_tables()")}
+    load([gamma], small_copy)
+    assert answers(small_copy, f"from {odd}") == [(1,)]
+    assert answers(small_copy, "select count(*) from models") == [(2,)]
+    tables = {name for (name,) in answers(small_copy, "select table_name from duckdb_tables()")}
     assert tables - TABLES.keys() == {'a"; drop table models; --'}
 
 
-def test_a_value_without_a_place_is_refused(warehouse_copy: Path, tmp_path: Path) -> None:
+def test_a_value_without_a_place_is_refused(small_copy: Path, gamma: Path) -> None:
     wide = "alter table prediction_facts alter label type bigint; update prediction_facts set label = 70000"
-    before = change_file(warehouse_copy, wide).read_bytes()
-    more = write_synthetic(tmp_path / "more", images=20, models=("Gamma",)).output
+    before = change_file(small_copy, wide).read_bytes()
     with pytest.raises(WarehouseError, match="was not written by failmodes"):
-        load([more], warehouse_copy)
-    assert warehouse_copy.read_bytes() == before
+        load([gamma], small_copy)
+    assert small_copy.read_bytes() == before
 
 
-def test_who_changes_settings_loses_nothing(warehouse_copy: Path) -> None:
-    change_file(warehouse_copy, "; ".join(f"create macro m{number}() as 1" for number in range(9)))
-    before = warehouse_copy.read_bytes()
+def test_who_changes_settings_loses_nothing(small_copy: Path) -> None:
+    change_file(small_copy, "; ".join(f"create macro m{number}() as 1" for number in range(9)))
+    before = small_copy.read_bytes()
     with pytest.raises(WarehouseError, match="holds a macro m0, .*, a macro m4 and 4 more, which failmodes did not"):
-        write_a_step(warehouse_copy)
-    assert warehouse_copy.read_bytes() == before
+        write_a_step(small_copy)
+    assert small_copy.read_bytes() == before
 
 
-def test_a_load_copies_a_file_of_our_form_and_gives_the_same_tables(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A file with anything else, or whose columns others changed, is taken over row by row."""
-    settings = {"images": 40, "corruptions": ("fog",), "severities": (2, 5)}
-    for label in ("Alpha", "Beta"):
-        write_synthetic(tmp_path / label, models=(label,), **settings)
-    carried: list[Path] = []
+CHANGES = {
+    "an own table": "create table mine as select 1 as a",
+    "another type": "alter table shards alter row_count type integer",
+    "a macro": "create macro f(x) as x",
+    "a column": "alter table datasets add column mine integer",
+}
+
+
+@pytest.fixture
+def carried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files that are taken over row by row."""
+    names: list[str] = []
     carry_over = updates.carry_over
-    monkeypatch.setattr(updates, "carry_over", lambda con, *args: carried.append(args[0]) or carry_over(con, *args))
-    expected = {}
-    changes = {
-        "as it is": "",
-        "an own table": "create table mine as select 1 as a",
-        "another type": "alter table shards alter row_count type integer",
-        "a macro": "create macro f(x) as x",
-        "a column": "alter table datasets add column mine integer",
-    }
-    for name, change in changes.items():
-        path = tmp_path / f"{name}.duckdb"
-        load([tmp_path / "Alpha"], path)
-        if change:
-            change_file(path, change)
-        load([tmp_path / "Beta"], path)
-        expected[name] = hashes(path)
-    assert [path.stem for path in carried] == ["another type", "a macro", "a column"]
-    assert all(found == expected["as it is"] for found in expected.values())
-    assert answers(tmp_path / "an own table.duckdb", "from mine") == [(1,)]
+    monkeypatch.setattr(updates, "carry_over", lambda con, *args: names.append(args[0].stem) or carry_over(con, *args))
+    return names
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in ("a macro", "a column"))) for name in CHANGES]
+)
+def test_a_file_of_our_form_is_copied_and_any_other_is_taken_over_row_by_row(
+    small: Path, tmp_path: Path, carried: list[str], name: str
+) -> None:
+    """Other is a file with anything else, or whose columns others changed."""
+    path = change_file(Path(shutil.copy(small, tmp_path / "w.duckdb")), CHANGES[name])
+    with writer_lock(path), staged_database(path, copies=True):
+        pass
+    assert hashes(path) == hashes(small)
+    assert carried == ([] if name == "an own table" else ["w"])
+    assert name != "an own table" or answers(path, "from mine") == [(1,)]
+
+
+@pytest.mark.slow
+def test_a_load_gives_the_same_tables_either_way(small: Path, gamma: Path, tmp_path: Path, carried: list[str]) -> None:
+    copied, rewritten = (Path(shutil.copy(small, tmp_path / f"{name}.duckdb")) for name in ("copied", "rewritten"))
+    change_file(rewritten, CHANGES["a macro"])
+    for path in (copied, rewritten):
+        load([gamma], path)
+    assert carried == ["rewritten"]
+    assert hashes(copied) == hashes(rewritten) != hashes(small)

@@ -77,6 +77,7 @@ def test_errors_are_those_of_the_probabilities_of_images_with_finite_logits(name
     assert (found.value, found.n) == (pytest.approx(expected, rel=1e-4, abs=5e-4), 500 - non_finite)
 
 
+@pytest.mark.extra
 def test_the_calibration_error_is_that_of_torchmetrics() -> None:
     torch = pytest.importorskip("torch")
     of_torchmetrics = pytest.importorskip("torchmetrics.functional.classification")

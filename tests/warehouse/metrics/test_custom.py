@@ -18,7 +18,6 @@ from failmodes.warehouse.metrics.intervals import image_weights
 from failmodes.warehouse.metrics.metric import RESAMPLES, Evaluated, Metric, all_metrics, evaluate
 
 torch = pytest.importorskip("torch")
-of_torchmetrics = pytest.importorskip("torchmetrics.functional.classification")
 
 ROWS = random_cell(200, seed=12).rows
 LABELS, PREDICTIONS = ROWS["label"].astype(int), ROWS["predicted"].astype(int)
@@ -96,7 +95,9 @@ def test_one_number_is_that_of_scikit_learn_and_its_interval_a_bootstrap() -> No
     assert high - low == pytest.approx(2 * 1.96 * np.std(expected, ddof=1), rel=0.25)
 
 
+@pytest.mark.extra
 def test_functions_of_torchmetrics_are_given_tensors_and_what_is_bound_to_them() -> None:
+    of_torchmetrics = pytest.importorskip("torchmetrics.functional.classification")
     kappa = functools.partial(of_torchmetrics.multiclass_cohen_kappa, num_classes=4)
     assert (metric(kappa).name, metric(kappa).takes_tensors) == ("multiclass_cohen_kappa", True)
     assert found_of(kappa).value == pytest.approx(cohen_kappa_score(LABELS, PREDICTIONS), rel=1e-5)

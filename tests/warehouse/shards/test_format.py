@@ -229,7 +229,9 @@ def read_by_polars(folder: Path) -> pl.DataFrame:
     return pl.read_parquet(folder / "**/*.parquet", hive_partitioning=True)
 
 
-@pytest.mark.parametrize("read", [read_by_duckdb, read_by_pandas, read_by_polars])
+@pytest.mark.parametrize(
+    "read", [read_by_duckdb, pytest.param(read_by_pandas, marks=pytest.mark.extra), read_by_polars]
+)
 def test_other_tools_read_severities_as_numbers(tmp_path: Path, read: Callable[[Path], pl.DataFrame]) -> None:
     write_synthetic(tmp_path, images=20, models=("Alpha",), corruptions=("fog", "contrast"), severities=(1, 2.5))
     for table in schema.FACTS:

@@ -17,12 +17,11 @@ ROOT = Path(__file__).parents[4]
 
 
 @pytest.mark.parametrize("of", ["few", pytest.param("many", marks=pytest.mark.slow)])
-def test_every_query_returns_rows(
-    of: str, all_findings: list[Finding], many_findings: list[Finding], request: pytest.FixtureRequest
-) -> None:
-    con = request.getfixturevalue("con" if of == "few" else "many_con")
-    queries = {finding.query for finding in (all_findings if of == "few" else many_findings)}
-    for query in queries:
+def test_every_query_returns_rows(of: str, request: pytest.FixtureRequest) -> None:
+    con, findings = map(
+        request.getfixturevalue, ("con", "all_findings") if of == "few" else ("many_con", "many_findings")
+    )
+    for query in {finding.query for finding in findings}:
         assert con.execute(f"from ({query}) limit 1").fetchall(), query
 
 

@@ -13,7 +13,7 @@ from failmodes.analysis.evaluations.selection import Selection, select_one
 from failmodes.analysis.evaluations.trained_models import trained_models
 from failmodes.analysis.judging.findings import early_warning
 from failmodes.analysis.judging.findings.correction import selection_findings
-from failmodes.analysis.judging.findings.kind import Finding
+from failmodes.analysis.judging.findings.kind import Finding, all_kinds
 from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.statistics.attention import attention_at_last
 from failmodes.analysis.statistics.calibration import clean_calibration, overconfidence_by_corruption
@@ -115,7 +115,7 @@ def corrupted(results: Synthetic, run: str) -> np.ndarray:
 def test_a_model_is_better_over_seeds_and_images(
     seeded_con: duckdb.DuckDBPyConnection, seeded: Selection, seeded_results: Synthetic
 ) -> None:
-    (found, *_) = of_kind(selection_findings(seeded_con, seeded), "better_model")
+    found = all_kinds()["better_model"].of_selection(seeded_con, seeded)[0]
     of_runs = {label: [corrupted(seeded_results, run) for run in runs] for label, runs in RUNS.items()}
     means = {label: [run.mean() for run in runs] for label, runs in of_runs.items()}
     difference = np.mean(means["Fir"]) - np.mean(means["Oak"])

@@ -70,10 +70,10 @@ SOURCES: dict[str, tuple[str, Callable[[Path], Path], dict[str, object]]] = {
 }
 
 
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.extra] * (name == "saved")) for name in SOURCES]
+)
 def test_every_source_gives_the_images_of_a_folder(name: str, tmp_path: Path) -> None:
-    if name == "saved":
-        pytest.importorskip("datasets")
     of_folder = opened("folder", write_folder(tmp_path / "folder", IMAGES), tmp_path / "cache", **SIZES)
     kind, write, keys = SOURCES[name]
     path = write(tmp_path)
@@ -321,11 +321,11 @@ def whole_members(path: Path) -> int:
         return shard.getmembers()[2].offset
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.extra] * (name == "no saved data set")) for name in REFUSED]
+)
 def test_damaged_and_inconsistent_sources_are_refused_in_one_line(name: str, tmp_path: Path) -> None:
     kind, write, message = REFUSED[name]
-    if kind == "huggingface":
-        pytest.importorskip("datasets")
     (tmp_path / "source").mkdir()
     write(tmp_path / "source")
     keys = {} if name == "several sizes" else SIZES
