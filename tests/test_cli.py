@@ -87,6 +87,7 @@ def test_an_unknown_theme_or_layout_is_one_line_in_every_command(handed, command
     assert option[1] in line
 
 
+@pytest.mark.slow
 def test_a_script_shows_the_error_of_an_argument_without_that_of_pydantic(tmp_path) -> None:
     code = "from failmodes.evaluate.study.study_file import check_study; from pathlib import Path; "
     code += "check_study({'nmae': 'x'}, Path(), 'study.toml')"

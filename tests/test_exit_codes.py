@@ -158,6 +158,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @quick("name", PRINTED, *PRINTED.keys() - {"report"})
 def test_a_dash_is_stdout(folder: Path, name: str) -> None:
     arguments, beginning = PRINTED[name]
@@ -167,6 +168,7 @@ def test_a_dash_is_stdout(folder: Path, name: str) -> None:
     assert not (folder / "-").exists()
 
 
+@pytest.mark.slow
 def test_parquet_may_go_to_a_pipe(folder: Path) -> None:
     sql = "select 1 as x"
     failmodes("query", sql, "w.duckdb", "--output", "x.parquet", folder=folder)

@@ -42,6 +42,7 @@ def test_published_accuracies_are_in_the_json_too(tmp_path: Path, handed: Path) 
     assert [(one["models"], one["has_clean"], one["is_drawn"]) for one in done["published"]] == [(3, True, False)]
 
 
+@pytest.mark.slow
 def test_status_prints_json(handed: Path) -> None:
     found = json.loads(failmodes("status", "--json", folder=handed).stdout)
     assert (found.pop("study"), tuple(found)) == (None, KEYS)

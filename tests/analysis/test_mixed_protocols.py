@@ -88,6 +88,7 @@ def test_one_respect_that_differs_is_named_and_can_be_mixed(alike: Path, tmp_pat
     assert re.match(mixed, mixed_sentence([differs]))
 
 
+@pytest.mark.slow
 def test_models_that_differ_in_preprocessing_are_ranked(alike: Path, tmp_path: Path) -> None:
     other = "update models set resize_px = 256, crop_px = 224, input_mean = [0, 0, 0] where model_label = 'Beta'"
     path = changed(alike, tmp_path, [other, "update evaluations set precision = 'float16'"])

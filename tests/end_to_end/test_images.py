@@ -117,6 +117,7 @@ def test_a_grid_names_files_and_lists_their_paths(photographs: Path) -> None:
     assert all(name in drawn for name in names)
 
 
+@pytest.mark.slow
 def test_curves_and_comparison_name_files(photographs: Path) -> None:
     failmodes("images", "--image", 3, "--corruption", "fog", "--output", "curve.svg", folder=photographs)
     assert "cat & dog/3.jpg" in unescape((photographs / "curve.svg").read_text("utf-8"))

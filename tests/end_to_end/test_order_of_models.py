@@ -56,6 +56,7 @@ def legend(chart: str) -> dict[str, str]:
     return dict(zip(found["domain"], found["range"], strict=True))
 
 
+@pytest.mark.slow
 def test_models_are_in_the_order_of_the_study_after_its_baseline_and_keep_their_color(tmp_path: Path) -> None:
     evaluate(tmp_path, "Aspen", "Zebra")
     before = colors(tmp_path, "Zebra", "Aspen")
@@ -70,6 +71,7 @@ def test_models_are_in_the_order_of_the_study_after_its_baseline_and_keep_their_
     assert [(a.label, b.label) for a, b in pairs] == [("Birch", "Zebra"), ("Birch", "Aspen")]
 
 
+@pytest.mark.slow
 def test_models_of_no_study_are_in_the_order_of_their_evaluation(tmp_path: Path) -> None:
     evaluate(tmp_path, "Zebra")
     sleep(1.1)  # results have their time to the second
@@ -77,6 +79,7 @@ def test_models_of_no_study_are_in_the_order_of_their_evaluation(tmp_path: Path)
     assert list(colors(tmp_path)) == ["Zebra", "Aspen"]
 
 
+@pytest.mark.slow
 def test_of_many_models_the_baseline_has_its_color_too(tmp_path: Path) -> None:
     evaluate(tmp_path, *FALLS)
     of_many = colors(tmp_path, *FALLS, baseline="Birch")

@@ -29,6 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_charts_name_what_averages_leave_out(folder: Path) -> None:
     """On stderr and in the caption, with the reason; they draw every model that is not left out."""
     drawn = failmodes("chart", "curves", "w.duckdb", "-o", "curves.json", folder=folder)
@@ -66,12 +67,14 @@ def test_means_are_over_the_shared_severities(folder: Path) -> None:
     assert f'"value": {round(expected, 4)}' in (folder / "card.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_model_named_alone_is_averaged_over_all_its_severities(folder: Path) -> None:
     with open_warehouse(folder / "w.duckdb") as con:
         alone = select_one(con, models=["Alpha"])
     assert (alone.severities, alone.exclusions) == ([1, 2, 3], [])
 
 
+@pytest.mark.slow
 def test_a_corruption_that_only_some_have_leaves_the_others_out(folder: Path) -> None:
     arguments = ("chart", "curves", "w.duckdb", "--corruption", "motion_blur")
     done = failmodes(*arguments, "-o", "blur.json", folder=folder)
@@ -81,6 +84,7 @@ def test_a_corruption_that_only_some_have_leaves_the_others_out(folder: Path) ->
     assert not (folder / "none.json").exists()
 
 
+@pytest.mark.slow
 def test_a_model_without_a_shared_severity_is_left_out(tmp_path: Path) -> None:
     odd, even = Grid((1, 3), EVERY[:1]), Grid((2, 4), EVERY[:1])
     write_uneven(tmp_path, images=20, Alpha=odd, Beta=odd, Cedar=even)

@@ -63,6 +63,7 @@ def test_images_alone_come_with_labels_of_their_own(tmp_path: Path, make) -> Non
     assert (given.labels.dtype, given.images.dtype, given.images.shape) == (np.int64, np.uint8, PIXELS.shape)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", WITH_LABELS.values(), ids=WITH_LABELS)
 def test_data_sets_bring_their_labels(tmp_path: Path, make) -> None:
     given = read(tmp_path, make())

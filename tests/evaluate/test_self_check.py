@@ -152,6 +152,7 @@ def test_warnings_about_outputs() -> None:
     assert "outputs_range" not in notes_of(unknown, labels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 10, 100])
 def test_no_alarm_on_healthy_models(classes: int) -> None:
     rng = np.random.default_rng(classes)

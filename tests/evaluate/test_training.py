@@ -154,6 +154,7 @@ def test_gradients_are_clipped_for_adamw(optimizer: str, expected: list[float]) 
     np.testing.assert_allclose(module.weight.grad[0], expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_normalization_is_that_of_the_training_pixels() -> None:
     train_set = open_digits("train")
     ids = np.arange(1100)

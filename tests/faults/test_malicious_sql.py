@@ -116,6 +116,7 @@ def test_a_malicious_statement_is_refused_and_finds_no_canary(cage: Cage, name: 
     cage.check(str(caught.value))
 
 
+@pytest.mark.slow
 @quick("name", HARMLESS, "settings")
 def test_what_tells_of_the_connection_tells_no_more(cage: Cage, name: str) -> None:
     with failmodes.open(cage.folder / "warehouse.duckdb") as warehouse:
@@ -141,6 +142,7 @@ def test_the_explorer_refuses_it_too(cage: Cage, explorer: ServedWarehouse, name
         cage.check(str(caught.value))
 
 
+@pytest.mark.slow
 @quick("name", ["stdin", "a process's environment", "a name of the program", "the environment"], "stdin")
 def test_the_installed_command_refuses_it_too(cage: Cage, name: str) -> None:
     environment = {"CANARY": CANARY, "HOME": str(cage.folder)}
@@ -178,6 +180,7 @@ def test_a_filter_that_means_harm_is_refused(cage: Cage, name: str) -> None:
         cage.check(str(error.value))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("condition", ["getenv('CANARY') = 'x'", "error(current_setting('home_directory')) is null"])
 def test_a_function_in_a_filter_tells_nothing(cage: Cage, condition: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CANARY", CANARY)

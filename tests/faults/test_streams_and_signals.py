@@ -59,6 +59,7 @@ def succeeded(*arguments: str, folder: Path, **options) -> Trial:
 UNWRITABLE = {">&-": "writ", "> /dev/full": "no space left"}
 
 
+@pytest.mark.slow
 @quick("after", UNWRITABLE, "> /dev/full")
 @quick("name", READING, "csv")
 def test_a_stdout_that_takes_nothing_is_one_line(analyst: Path, name: str, after: str) -> None:
@@ -163,6 +164,7 @@ NOT_UTF_8 = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NOT_UTF_8)
 def test_arguments_that_are_not_utf_8_are_one_line(analyst: Path, name: str) -> None:
     refused(*NOT_UTF_8[name], folder=analyst)
@@ -239,6 +241,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BROKEN)
 def test_an_error_with_line_breaks_is_one_line(handed: Path, name: str) -> None:
     assert len(refused("query", BROKEN[name], folder=handed, code=2).stderr.splitlines()) == 1

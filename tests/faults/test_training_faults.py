@@ -118,6 +118,7 @@ def test_a_state_that_is_no_file_is_not_waited_for(folder: Path) -> None:
         train_here(folder)
 
 
+@pytest.mark.slow
 def test_who_trains_holds_the_lock_of_a_run(folder: Path) -> None:
     study = read_study(folder / "study.toml")
     with (

@@ -112,6 +112,7 @@ def test_a_study_of_imported_predictions_runs_without_pytorch(study_folder: Path
     assert "Elsewhere" in (study_folder / "out" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_status_shows_the_warehouse_all_the_same(study_folder: Path, sound_warehouse: Path) -> None:
     (study_folder / "out").mkdir()
     shutil.copy(sound_warehouse, study_folder / "out")

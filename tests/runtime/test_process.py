@@ -89,6 +89,7 @@ def test_a_signal_ends_a_command_in_one_line(name: str, sign: signal.Signals, tm
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.slow
 @posix_only
 @pytest.mark.parametrize("name", ["Python", "DuckDB", "a library that raises an error of its own"])
 def test_a_command_ends_with_its_time_and_only_the_first_limit_holds(name: str, tmp_path: Path) -> None:
@@ -117,6 +118,7 @@ def test_a_command_ends_although_a_library_does_not_return(code: int, within: st
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @posix_only
 def test_the_line_says_what_is_kept(tmp_path: Path) -> None:
     work = "\n    with interruptible('whole epochs are kept'): time.sleep(60)"
@@ -141,6 +143,7 @@ def test_a_bug_is_a_traceback_and_a_request_to_report_it(tmp_path: Path) -> None
     assert not any(line.startswith("::") for line in error.splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", ["", "1"])
 def test_an_error_of_ours_is_one_line_unless_its_traceback_is_asked_for(
     asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -78,6 +78,7 @@ def test_every_check_has_its_damage() -> None:
     assert DAMAGE.keys() == check_definitions().keys()
 
 
+@pytest.mark.slow
 def test_a_sound_warehouse_passes(sound_warehouse: Path) -> None:
     with open_warehouse(sound_warehouse) as con:
         results = run_checks(con)
@@ -111,6 +112,7 @@ def _check_after(warehouse_copy: Path, name: str, damage: str) -> CheckResult:
     return found
 
 
+@pytest.mark.slow
 def test_rows_that_break_a_check_of_images_are_counted(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path / "out", images=9, models=("A",), corruptions=("fog",), severities=(1, 3))
     for severity, change in ((1, {"label": 3}), (3, {"image_id": 999})):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from rewritten_shards import be_confident, cell_of
 from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import derivation
@@ -25,6 +26,7 @@ def test_images_every_model_fails_are_correct_clean_and_incorrect_later_for_all(
         assert set(row["corruptions"].split(", ")) == fooled[row["image_id"]]
 
 
+@pytest.mark.slow
 def test_confidence_worse_than_chance_lists_cells_with_a_corrected_interval_below_half(tmp_path: Path) -> None:
     """Under fog all failures are the most confident; under contrast the interval lies below .5 for one cell alone.
 

@@ -127,6 +127,7 @@ def test_view_agrees_on_a_real_warehouse(real_warehouse: Path, view: str) -> Non
         COMPARISONS[view](con)
 
 
+@pytest.mark.slow
 def test_effective_robustness_is_the_residual_of_a_line_on_logits_of_five_models(tmp_path) -> None:
     """Clean accuracies with logits -2, -1, 0, 1 and 2 (base 2); the line through the shift's is computed by hand."""
     places = dict(zip("ABCDE", range(-2, 3), strict=True))

@@ -73,6 +73,7 @@ def test_a_name_that_a_shell_would_run_is_not_offered(tmp_path: Path) -> None:
     assert not (tmp_path / "taken").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_can_be_set_up(tmp_path: Path, shell: str) -> None:
     environment = os.environ | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}

@@ -65,6 +65,7 @@ def test_a_number_is_cut_into_quartiles_with_their_bounds(w: failmodes.Warehouse
     assert " and above (" in titles[-1]
 
 
+@pytest.mark.slow
 def test_a_filtered_chart_names_its_filter(w: failmodes.Warehouse, with_metadata: Opened) -> None:
     figure = w.chart("curves", filter="camera = 'B'")
     (drawn,) = accuracies(figure)

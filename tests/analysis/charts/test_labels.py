@@ -93,6 +93,7 @@ def _points(path: str, *, is_line: bool) -> list[tuple[float, float]]:
     ] or corners
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", [*FRAMES])
 @pytest.mark.parametrize(
     "name",

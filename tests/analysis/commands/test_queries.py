@@ -13,6 +13,7 @@ WORST = "@worst_cells"
 IMAGES = "select image_id, label from images order by image_id"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [60, pytest.param(200, marks=pytest.mark.slow)])
 def test_a_result_fits_the_terminal(handed: Path, columns: int) -> None:
     shown = failmodes_in_terminal("query", WORST, folder=handed, columns=columns).splitlines()
@@ -22,6 +23,7 @@ def test_a_result_fits_the_terminal(handed: Path, columns: int) -> None:
     assert any("image_count" in line for line in shown)
 
 
+@pytest.mark.slow
 def test_columns_that_are_the_same_in_all_rows_are_one_line_where_the_table_is_too_wide(handed: Path) -> None:
     shown = failmodes_in_terminal("query", WORST, folder=handed, columns=100)
     assert shown.startswith("┌")
@@ -33,6 +35,7 @@ def test_columns_that_are_the_same_in_all_rows_are_one_line_where_the_table_is_t
     assert "in all rows: image_count 80" in below
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sql", "options", "hint"),
     [
@@ -72,6 +75,7 @@ def test_a_filter_of_images_without_rows_names_unknown_values(handed: Path) -> N
     assert "did you mean 'fog'?" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_the_first_rows_and_says_so(handed: Path) -> None:
     shown = failmodes_in_terminal("query", IMAGES, folder=handed)
     assert shown.count("\n│") == 1 + 50

@@ -15,6 +15,7 @@ from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.warehouse.database.load import load
 
 
+@pytest.mark.slow
 def test_command_draws_from_images_and_from_a_warehouse(
     sound_warehouse: Path, tmp_path: Path, striped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from failmodes.warehouse.database.connection import open_warehouse
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
+@pytest.mark.slow
 def test_a_filter_orders_limits_and_counts(made: Pictured) -> None:
     sheet = find_pictures(
         made.warehouse, "corruption = 'fog' and severity = 2.5 and not correct order by confidence desc limit 3"
@@ -46,6 +47,7 @@ def test_a_sheet_is_bounded_and_says_so(made: Pictured, condition: str, shown: i
     assert [line.replace(NO_BREAK, " ") for line in sheet.notes] == ([] if note is None else [note])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("condition", "line"),
     [
@@ -67,6 +69,7 @@ def test_a_filter_that_is_none_or_reads_elsewhere_is_one_line(made: Pictured, co
     assert made.warehouse.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_an_image_along_its_curve_a_row_a_model(made: Pictured) -> None:
     curves = find_curves(made.warehouse, [1, 0, 1], corruptions=["contrast"])
     found = [[(p.row.image_id, p.row.model_label, float(p.row.severity)) for p in row] for row in curves.rows]
@@ -80,6 +83,7 @@ def test_an_image_along_its_curve_a_row_a_model(made: Pictured) -> None:
     assert "dot: its centroid, stored for 6 of 12" in curves.details
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("images", "options", "line"),
     [
@@ -94,6 +98,7 @@ def test_a_curve_that_is_not_there_is_one_line(made: Pictured, images: list[int]
         find_curves(made.warehouse, images, **options)
 
 
+@pytest.mark.slow
 def test_a_condition_may_ask_for_what_is_correct_when_clean(handed: Path) -> None:
     """As two sets of predictions give it, put side by side by hand."""
     warehouse = handed / "warehouse.duckdb"

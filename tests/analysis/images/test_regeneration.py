@@ -50,6 +50,7 @@ def test_every_corruption_is_reproduced_byte_for_byte(tmp_path: Path, kind: str)
             assert sheet.notes == []
 
 
+@pytest.mark.slow
 def test_a_stored_distance_that_was_changed_is_said_with_a_count(one: Pictured) -> None:
     change_file(
         one.warehouse, "update prediction_facts set rmse = rmse * 1.00001 where image_id = 2 and corruption = 'fog'"
@@ -82,6 +83,7 @@ def test_a_warehouse_that_was_changed_is_one_line(one: Pictured, statement: str,
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_no_name_in_a_warehouse_is_imported(one: Pictured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "trap.py").write_text("raise SystemExit('imported')\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -76,6 +76,7 @@ def test_a_load_keeps_the_threshold_and_a_rebuild_starts_again(folder: Path, tmp
         assert again.sql("select target, target_value from thresholds").rows() == [("error", 0.02)]
 
 
+@pytest.mark.slow
 def test_rules_and_claims_state_a_threshold(folder: Path, accepted: tuple[float, pl.DataFrame]) -> None:
     threshold, rows = accepted
     inside = rows.filter("accepted")
@@ -114,6 +115,7 @@ def test_rules_without_a_meaning_are_refused(folder: Path, rule: dict[str, Any],
         failmodes.gate({"gate": {"rules": [whole]}}, folder / "w.duckdb")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [("--error", "nan"), ("--error", "0.1", "--coverage", "0.5"), ("--model", "Gamma")],

@@ -138,6 +138,7 @@ def test_a_shape_is_contradicted_where_another_is_shown(claimed: str, shares: di
     assert verdict_of_shares(claimed, dict.fromkeys(SHAPE_NAMES, 0.0) | shares) == verdict
 
 
+@pytest.mark.slow
 def test_models_of_several_seeds_are_judged_over_them(seeded_con: duckdb.DuckDBPyConnection) -> None:
     (found,) = judged(seeded_con, BETTER | {"model": "Fir", "baseline": "Oak"})
     assert (found.verdict, found.model_label) == ("supported", "Fir and Oak")
@@ -148,6 +149,7 @@ def test_models_of_several_seeds_are_judged_over_them(seeded_con: duckdb.DuckDBP
         assert len(judged(seeded_con, shape("flat", "fog") | {"model": name})) == count
 
 
+@pytest.mark.slow
 def test_every_query_gives_rows(con: duckdb.DuckDBPyConnection, shaped_warehouse: Path) -> None:
     for row in judged(con, *ONE_EACH):
         assert len(run_query(shaped_warehouse, row.query)) > 0 or row.verdict == "not_measurable"

@@ -10,6 +10,7 @@ from installed_script import failmodes
 from failmodes.analysis.results.opened_warehouse import Warehouse
 
 
+@pytest.mark.slow
 def test_every_format_says_the_same_and_options_reach_the_comparison(shaped_warehouse: Path, tmp_path: Path) -> None:
     command = (
         "compare",

@@ -20,6 +20,7 @@ RULES = [
 ]
 
 
+@pytest.mark.slow
 def test_a_comparison_has_the_intervals_and_tests_of_distinct_images(repeated: Path) -> None:
     expected, found = (compare_named("Alpha", "Beta", repeated / f"{name}.duckdb") for name in ("once", "twice"))
     assert found.bounds == pytest.approx(expected.bounds)

@@ -65,6 +65,7 @@ def test_a_comparison_is_of_the_kept_images(w: failmodes.Warehouse, with_metadat
     assert found.comparison.a.image_count == 64
 
 
+@pytest.mark.slow
 def test_a_filter_that_keeps_all_images_changes_no_number(w: failmodes.Warehouse) -> None:
     every, kept = w.compare("Alpha", "Beta"), w.compare("Alpha", "Beta", filter="label >= 0")
     assert kept.cells.equals(every.cells)
@@ -79,6 +80,7 @@ def test_an_exported_baseline_can_be_filtered(w: failmodes.Warehouse, folder: Pa
     assert exported.cells.equals(w.compare("Alpha", "Beta", filter=FILTER).cells)
 
 
+@pytest.mark.slow
 def test_rules_and_claims_are_about_the_kept_images(w: failmodes.Warehouse, with_metadata: Opened) -> None:
     hits = round(shares(with_metadata, "Alpha", "fog")[-1] * KEPT.sum())
     gate = failmodes.gate({"gate": {"candidate": "Alpha", "rules": RULES}}, w)
@@ -113,6 +115,7 @@ def test_claims_of_a_study_are_stored_with_their_filter(tmp_path: Path) -> None:
     assert "did you mean 'camera'" in wrong["reason"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -130,6 +133,7 @@ def test_refusals(w: failmodes.Warehouse, change: dict[str, object], message: st
     assert message in str(error.value)
 
 
+@pytest.mark.slow
 def test_commands(folder: Path) -> None:
     done = command("compare", "Alpha", "Beta", "--filter", FILTER, "--format", "json", folder=folder)
     assert json.loads(done.stdout)["filter"] == {

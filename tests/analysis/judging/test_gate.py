@@ -59,6 +59,7 @@ def test_a_model_is_no_worse_than_itself(gate_folder: Path) -> None:
         gated(gate_folder / "alone.duckdb", NO_WORSE, baseline="alone.duckdb", candidate="Alpha")
 
 
+@pytest.mark.slow
 def test_rules_without_a_baseline(gate_folder: Path) -> None:
     nobody = {"baseline": "", "candidate": ""}
     result = gated(gate_folder / "alone.duckdb", AT_LEAST, **nobody)

@@ -57,6 +57,7 @@ def test_an_error_of_a_gate_never_reads_as_a_failing_rule(gate_folder: Path, tmp
     assert message in run("gate", *arguments, folder=tmp_path, expect=2).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_a_verdict_that_cannot_be_printed_is_no_failing_rule(gate_folder: Path, tmp_path: Path) -> None:
     with open("/dev/full", "w") as full:

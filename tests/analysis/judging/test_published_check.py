@@ -58,6 +58,7 @@ def miniature(whole: Path, folder: Path, name: str, deviations: str = "[]") -> t
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name in UNLIKE else pytest.mark.slow) for name in PROTOCOLS]
 )

@@ -40,6 +40,7 @@ def test_a_gap_is_judged_by_newcombes_interval_of_independent_samples(shifted: P
     assert found.sentence.endswith("(200\u00a0images and 200\u00a0clean images).")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "verdict", "code"),
     [
@@ -97,6 +98,7 @@ def test_what_was_not_evaluated_is_not_measurable_and_an_unknown_shift_is_an_err
         assert "2 of 4 classes, predictions among these only" in found[0].sentence
 
 
+@pytest.mark.slow
 def test_statements_about_corruptions_do_not_see_shifts(shifted: Path) -> None:
     with failmodes.open(shifted) as warehouse:
         found = warehouse.claims(

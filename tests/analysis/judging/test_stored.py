@@ -157,6 +157,7 @@ def test_a_load_judges_only_if_something_changed(loaded: Path, own: Path, judged
     assert run_query(own, "from claims").is_empty()
 
 
+@pytest.mark.slow
 def test_adding_a_model_measures_that_model_alone(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured = set[str]()
     of_evaluation = Kind.of_evaluation

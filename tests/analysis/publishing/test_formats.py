@@ -53,6 +53,7 @@ def test_a_table_of_robustbench_is_read_again(malicious: Synthetic, tmp_path: Pa
             assert by_name[name][corruption, severity] == accuracy(malicious, label, corruption, position)
 
 
+@pytest.mark.extra
 def test_a_model_card_holds_every_figure_and_no_markup(malicious: Synthetic, tmp_path: Path) -> None:
     yaml = pytest.importorskip("yaml")
     (path,) = publish_results(malicious.output / "warehouse.duckdb", "model-card", tmp_path / "card.md").paths

@@ -92,6 +92,7 @@ def test_wandb_writes_every_run_once_offline(warehouse: Path, tmp_path: Path) ->
     assert all(list(folder.rglob("cells*.table.json")) for folder in folders)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["mlflow", *(pytest.param(name, marks=pytest.mark.slow) for name in ("wandb", "tensorboard"))]
 )
@@ -104,6 +105,7 @@ def test_a_missing_tracker_is_one_line(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_file_is_no_folder_to_fill(warehouse: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for name in ("tensorboard", "every-eval-ever"):

@@ -24,6 +24,7 @@ def w(shaped_warehouse: Path) -> Warehouse:
     return Warehouse(shaped_warehouse)
 
 
+@pytest.mark.slow
 def test_sql_takes_parameters_of_any_name(w: Warehouse) -> None:
     assert w.sql("select $query + $self as total", query=1, self=2).item() == 3
     assert w.sql("select count(*) from prediction_facts where corruption = $name", name=MALICIOUS).item() == 0
@@ -34,6 +35,7 @@ def test_sql_takes_parameters_of_any_name(w: Warehouse) -> None:
         w.sql("select count(*) from range(1e9::bigint) a, range(1e9::bigint) b", timeout_s=0.2)
 
 
+@pytest.mark.slow
 def test_filters_without_rows_name_unknown_values(w: Warehouse, capsys: pytest.CaptureFixture[str]) -> None:
     assert w.table("predictions", corruption=["fgo"], severity=1).is_empty()
     assert w.sql("from predictions where corruption = $name", name="fgo").is_empty()
@@ -58,6 +60,7 @@ def test_tables_are_listed_explained_and_filtered(w: Warehouse) -> None:
         w.table("model")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("choices", "message"),
     [

@@ -129,6 +129,7 @@ def test_what_is_unknown_is_named_with_the_fix(opened: Warehouse, options: dict,
         opened.slices(**{"model": "Net"} | options)
 
 
+@pytest.mark.slow
 def test_a_filter_is_one_condition(opened: Warehouse) -> None:
     with pytest.raises(QueryError):
         opened.slices(model="Net", filter="true); drop table images --")
@@ -142,6 +143,7 @@ def test_tests_of_several_models_are_corrected_together(opened: Warehouse, found
     assert opened.slices(model="Other")[0].verdict == "inconclusive"
 
 
+@pytest.mark.slow
 def test_duplicates_count_as_one_image(opened: Warehouse, tmp_path: Path) -> None:
     """The second half of the images are copies of the first, as their hashes say."""
     path = tmp_path / "copies.duckdb"

@@ -158,6 +158,7 @@ SQL = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"box": True}])
 def test_results_are_those_of_a_query(client: Client, explored: Path, options: dict[str, Any]) -> None:
     assert rows(client.query(SQL, **options)).equals(run_query(explored, SQL))

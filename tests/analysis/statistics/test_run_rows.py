@@ -27,6 +27,7 @@ def test_rows_are_read_in_the_order_of_cells_and_images(con: duckdb.DuckDBPyConn
         assert (run.image_ids == rows["image_id"]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["select 1", "delete from computed where name = 'cell_predictions'"])
 def test_correctness_is_the_results_whether_predictions_are_stored_or_not(
     synthetic: Synthetic, warehouse_copy: Path, change: str

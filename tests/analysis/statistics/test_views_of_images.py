@@ -39,6 +39,7 @@ def test_accuracy_of_each_group_is_a_direct_count_with_its_exact_interval(w: fai
         assert [row["accuracy_low"], row["accuracy_high"]] == pytest.approx([interval.low, interval.high])
 
 
+@pytest.mark.slow
 def test_quartiles_are_named_by_their_bounds(w: failmodes.Warehouse) -> None:
     rows = w.table("accuracy_by_severity", by="age", model_label="Alpha", corruption="fog", severity=5)
     ages = 7 * np.arange(160) % 90
@@ -50,6 +51,7 @@ def test_quartiles_are_named_by_their_bounds(w: failmodes.Warehouse) -> None:
     assert rows["image_count"].to_list() == pytest.approx([40] * 4, abs=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", [VIEWS[0], *(pytest.param(view, marks=pytest.mark.slow) for view in VIEWS[1:])])
 def test_a_group_of_all_images_has_the_stored_values(w: failmodes.Warehouse, view: str) -> None:
     stored = w.table(view)

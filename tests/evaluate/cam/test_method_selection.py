@@ -28,6 +28,7 @@ from failmodes.evaluate.cam.method_selection import (
 from failmodes.runtime.errors import StudyError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "layer"), [("resnet18", "layer3"), ("torchvision swin", "features.2")])
 def test_a_requested_layer_is_looked_at(name: str, layer: str) -> None:
     prepared = model_of(name)

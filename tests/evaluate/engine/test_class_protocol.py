@@ -36,6 +36,7 @@ def clean_outputs(path: Path) -> tuple[RunResult, Model, np.ndarray]:
         return report, model, prepared.all_logits(prepared.inputs(np.asarray(dataset.images[ids]))).numpy()
 
 
+@pytest.mark.slow
 def test_a_prediction_among_all_outputs_may_be_no_class_of_the_data_set(study_with, tmp_path: Path) -> None:
     _, model, outputs = clean_outputs(study_with(""))
     rows = stored_rows(tmp_path / "out").filter(corruption="none")
@@ -62,6 +63,7 @@ def test_a_prediction_among_all_outputs_may_be_no_class_of_the_data_set(study_wi
     assert not any(rows["mass"].null_count for rows in attention)  # there is a map of the other output too
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "keys",
     ['classes = "subset"', pytest.param('class_map = { zero = "zero", one = "one" }', marks=pytest.mark.slow)],
@@ -85,6 +87,7 @@ PROTOCOLS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "keys", "protocol"), PROTOCOLS)
 def test_the_published_protocol_of_a_test_set_is_the_default(study_with, tmp_path, kind: str, keys: str, protocol: str):
     ids = list(by_wordnet_id())[:12]

@@ -101,6 +101,7 @@ def test_what_is_missing_or_damaged_is_recomputed_to_the_same_rows(tiny_run_copy
     assert hashes(output) == expected
 
 
+@pytest.mark.slow
 def test_batches_and_order_do_not_change_what_is_predicted(tiny_run, trained_model) -> None:
     _, study, _ = tiny_run
     path, _ = trained_model

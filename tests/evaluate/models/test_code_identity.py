@@ -56,6 +56,7 @@ def model_identity(model: nn.Module) -> str:
     return code_hash(model, subject="model 'A'", named_tensors=model.state_dict(keep_vars=True))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*quantize_per_tensor")
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_what_changes_a_function_or_object_changes_its_identity(make, change: Change) -> None:

@@ -170,6 +170,7 @@ def test_a_quantized_model_runs_and_is_identified_by_its_numbers() -> None:
     assert ids[1] != made.model_id == ids[0]
 
 
+@pytest.mark.slow
 def test_an_exported_program_in_memory_is_evaluated_under_one_identity() -> None:
     shapes = ({0: torch.export.Dim("n")},)
     program = torch.export.export(Net().eval(), (torch.zeros(2, 3, 8, 8),), dynamic_shapes=shapes)

@@ -111,6 +111,7 @@ def expected() -> torch.Tensor:
         return Net().eval()(PIXELS / 255)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case", [pytest.param(case, marks=[pytest.mark.extra] * (case == "lightning")) for case in SAME]
 )

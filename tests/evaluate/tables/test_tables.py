@@ -196,6 +196,7 @@ def test_importing_again_does_nothing_and_a_damaged_cell_is_written_again(tmp_pa
     assert "1 cell imported" in command("import", path, "--to", "out", folder=tmp_path).stderr
 
 
+@pytest.mark.slow
 def test_tables_of_a_folder_share_images_and_later_ones_add_theirs(w: failmodes.Warehouse) -> None:
     assert accuracies(w, "Net") == {("fog", 0): (5, 6), ("fog", 1): (4, 6), ("fog", 2): (2, 6)}
     assert accuracies(w, "With an ant") == {("none", 0): (6, 7)}
@@ -327,6 +328,7 @@ def test_outputs_of_every_class_give_all_metrics(kind: str, w: failmodes.Warehou
     assert rows["max_logit"].null_count() == (0 if kind == "logit_" else 200)
 
 
+@pytest.mark.slow
 def test_a_table_of_outputs_is_what_an_import_with_a_study_stores(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     from import_files import SMALL_STUDY, import_into, sixty_digits_images, small_frame
@@ -357,6 +359,7 @@ def test_two_files_of_different_models_need_a_command_each(tmp_path: Path) -> No
         imported(files, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_several_models_of_one_table(w: failmodes.Warehouse) -> None:
     of_a, of_b = w.sql("select evaluation_id from evaluation_labels where model_label in ('A', 'B')")["evaluation_id"]
     query = "select agree_count from pair_cells where evaluation_id_a in ($a, $b) and evaluation_id_b in ($a, $b)"
@@ -419,6 +422,7 @@ def test_words_are_corruptions_and_one_is_the_reference(tmp_path: Path) -> None:
     assert set(stored_rows(tmp_path).select("corruption", "severity").rows()) == {("bw", "1.000"), ("none", "0.000")}
 
 
+@pytest.mark.slow
 def test_a_folder_of_images_adds_thumbnails_sizes_and_duplicates(w: failmodes.Warehouse, pictures: Path) -> None:
     query = "select count(*), count(pixel_hash), count(image_sharpness), count(distinct pixel_hash) from images"
     assert w.sql(query).rows() == [(207, 6, 6, 5)]

@@ -127,6 +127,7 @@ def locked(query_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield con
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sql", [*WRITES, *READS, *SETTINGS, *NO_EFFECT])
 def test_the_lock_alone_holds(query_here: Path, locked: duckdb.DuckDBPyConnection, sql: str) -> None:
     """Without the list of statements that `run_query` turns away: what is not refused has no effect (see `here`)."""
@@ -164,6 +165,7 @@ def test_the_lock_holds_statement_after_statement(query_here: Path) -> None:
         assert con.execute("select database_name from duckdb_databases() where path is not null").fetchall() == []
 
 
+@pytest.mark.slow
 def test_a_view_in_the_file_reads_no_other_file(query_folder: Path, tmp_path: Path) -> None:
     shutil.copy(query_folder / "warehouse.duckdb", tmp_path)
     change_file(
@@ -188,6 +190,7 @@ def test_missing_warehouse_says_how_to_make_one(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_two_connections_live_side_by_side(query_here: Path) -> None:
     with (
         open_warehouse(query_here / "warehouse.duckdb") as one,

@@ -98,6 +98,7 @@ def second(tmp_path: Path) -> Synthetic:
     return results
 
 
+@pytest.mark.slow
 def test_a_warehouse_holds_the_columns_of_all_datasets(path: Path, second: Synthetic) -> None:
     load([second.output], path)
     found = {name.lower(): kind for name, kind in metadata_of(path).items()}
@@ -131,6 +132,7 @@ def test_an_export_keeps_what_is_known_of_images(described: Synthetic, tmp_path:
     assert rows_of(target, sql) == rows_of(path, sql)
 
 
+@pytest.mark.slow
 def test_other_columns_of_a_file_are_not_shown_and_dropped_at_the_next_load(
     first: Synthetic, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,6 +29,7 @@ def test_query_returns_rows(query_here: Path, sql: str) -> None:
     assert run_query(query_here / "warehouse.duckdb", sql).height > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sql", "message"),
     [
@@ -50,6 +51,7 @@ def test_bad_query_is_one_clear_line(query_here: Path, sql: str, message: str) -
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_values_of_many_kinds_are_bound(sound_warehouse: Path) -> None:
     def ask(sql: str, **parameters: object) -> list[tuple[object, ...]]:
         return run_query(sound_warehouse, sql, parameters).rows()
@@ -70,6 +72,7 @@ def test_a_malformed_value_is_only_a_value(sound_warehouse: Path, value: str) ->
     assert run_query(sound_warehouse, asked, {"value": value}).is_empty()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sql", "parameters", "message"),
     [
@@ -129,11 +132,13 @@ FILTERS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("filters", "rows"), FILTERS, ids=str)
 def test_a_table_keeps_the_rows_that_fit(sound_warehouse: Path, filters: dict[str, object], rows: int) -> None:
     assert read_rows(sound_warehouse, "accuracy_by_severity", filters).height == rows
 
 
+@pytest.mark.slow
 def test_none_finds_nulls(sound_warehouse: Path) -> None:
     nulls = read_rows(sound_warehouse, "predictions", {"logit_classes": None})
     assert nulls.height == read_rows(sound_warehouse, "predictions", {}).height == 20_800

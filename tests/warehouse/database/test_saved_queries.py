@@ -25,6 +25,7 @@ def asked_warehouse(query_folder: Path) -> Path:
 QUICK = ("worst_cells", "models_disagree")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in QUERIES]
 )
@@ -90,6 +91,7 @@ def client(asked_warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield con
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUERIES)
 def test_a_query_returns_names_and_its_file_runs_in_another_client(
     asked_warehouse: Path, client: duckdb.DuckDBPyConnection, name: str

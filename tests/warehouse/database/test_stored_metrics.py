@@ -242,6 +242,7 @@ def unusual(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
 SIMILAR = ("fewer images", "maps without predictions", "no finite logits", "one class alone")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=pytest.mark.slow) if name in SIMILAR else name
@@ -328,6 +329,7 @@ def test_load_without_changes_computes_nothing(output: Path, warehouse: Path) ->
     assert (report.measured_evaluations, report.swapped) == (0, False)
 
 
+@pytest.mark.slow
 def test_changed_shard_recomputes_its_evaluation_and_pairs(models: Synthetic, output: Path, warehouse: Path) -> None:
     """An image that the shard has twice counts twice, and fails the check of uniqueness."""
     mark_rows(warehouse)
@@ -354,6 +356,7 @@ def test_changed_shards_and_stale_input_hashes_give_the_tables_of_a_rebuild(
     assert_as_rebuilt(output, warehouse)
 
 
+@pytest.mark.slow
 def test_other_definitions_recompute_every_evaluation(
     models: Synthetic, warehouse: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,6 +122,7 @@ def test_rows_and_their_order_are_carried_over(warehouse_copy: Path, tmp_path: P
     assert answers(warehouse_copy, asked) == [(7, 50 + 2, True)]
 
 
+@pytest.mark.slow
 def test_only_tables_of_plain_types_are_carried_over_and_odd_names_are_only_names(
     small_copy: Path, gamma: Path
 ) -> None:
@@ -171,6 +172,7 @@ def carried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in ("a macro", "a column"))) for name in CHANGES]
 )

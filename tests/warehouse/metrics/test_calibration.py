@@ -67,6 +67,7 @@ REFERENCES: dict[str, Callable[..., float]] = {  # of labels and probabilities
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("non_finite", [0, 40])
 @pytest.mark.parametrize("name", REFERENCES)
 def test_errors_are_those_of_the_probabilities_of_images_with_finite_logits(name: str, non_finite: int) -> None:

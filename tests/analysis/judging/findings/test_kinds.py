@@ -74,6 +74,7 @@ def test_over_and_underconfidence_of_different_cells_do_not_cancel(all_findings:
     assert {finding.verdict for finding in found} >= {"supported", "contradicted"}
 
 
+@pytest.mark.slow
 def test_a_collapse_and_a_weak_class_are_named_with_their_count(collapsing: duckdb.DuckDBPyConnection) -> None:
     found = selection_findings(collapsing, select_one(collapsing))
     (collapse,) = of_kind(found, "prediction_collapse", verdict="supported")

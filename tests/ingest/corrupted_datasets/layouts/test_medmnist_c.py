@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from corrupted_datasets import DIGITS, contents, corrupt_command, set_options
 from numpy.testing import assert_array_equal
 
@@ -14,6 +15,7 @@ from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
 from failmodes.ingest.datasets.layout import open_dataset
 
 
+@pytest.mark.slow
 def test_the_command_writes_archives_as_published(tmp_path: Path, digits: Dataset, monkeypatch) -> None:
     folder = tmp_path / "digits-C"
     options = ("--layout", "medmnist-c", "--corruption", "fog", "--corruption", "contrast", "--images", "40")
