@@ -11,6 +11,8 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.export import export_evaluations
 from failmodes.warehouse.database.status import warehouse_status
 
+pytestmark = pytest.mark.slow
+
 NOTE = "120 of 240 images are exact duplicates of others (120 distinct); intervals treat copies as one"
 RULES = [
     {"metric": "accuracy", "relation": "worse_by_at_most", "limit": 0.05},
@@ -20,7 +22,6 @@ RULES = [
 ]
 
 
-@pytest.mark.slow
 def test_a_comparison_has_the_intervals_and_tests_of_distinct_images(repeated: Path) -> None:
     expected, found = (compare_named("Alpha", "Beta", repeated / f"{name}.duckdb") for name in ("once", "twice"))
     assert found.bounds == pytest.approx(expected.bounds)
@@ -51,7 +52,6 @@ def test_a_gate_judges_as_on_distinct_images_and_says_so(repeated: Path) -> None
     assert "duplicate" not in str(expected)
 
 
-@pytest.mark.slow
 def test_an_export_knows_the_duplicates(repeated: Path, tmp_path: Path) -> None:
     with open_warehouse(repeated / "twice.duckdb") as con:
         ids = [row[0] for row in con.sql("select evaluation_id from evaluations order by all").fetchall()]

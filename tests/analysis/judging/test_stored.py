@@ -27,6 +27,8 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.query import run_query
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"images": 60, "corruptions": ("fog", "contrast"), "severities": (2, 5)}
 MALICIOUS = "<script>alert('A')</script>"
 STATED = check_claims([
@@ -87,7 +89,6 @@ def judge_all(path: Path) -> list[tuple]:
         return [tuple(finding) for selection in select(con) for finding in selection_findings(con, selection)]
 
 
-@pytest.mark.slow
 def test_a_load_stores_everything_and_readers_judge_and_write_nothing(own: Path, judged: list[str]) -> None:
     content = own.read_bytes()
     found = warehouse_findings(own)
@@ -111,7 +112,6 @@ MISSING = [
 ]  # fmt: skip
 
 
-@pytest.mark.slow
 def test_what_no_load_derived_is_refused_until_it_is_derived_again(loaded: Path, own: Path, tmp_path: Path) -> None:
     shutil.copytree(loaded.parent / "out", tmp_path, dirs_exist_ok=True)  # results beside it change nothing
     for change in MISSING:
@@ -123,7 +123,6 @@ def test_what_no_load_derived_is_refused_until_it_is_derived_again(loaded: Path,
     assert (warehouse_findings(own), warehouse_claims(own)) == (warehouse_findings(loaded), warehouse_claims(loaded))
 
 
-@pytest.mark.slow
 def test_a_warehouse_alone_is_derived_again_and_says_who_derived_it(
     own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,7 +135,6 @@ def test_a_warehouse_alone_is_derived_again_and_says_who_derived_it(
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.slow
 def test_a_load_judges_only_if_something_changed(loaded: Path, own: Path, judged: list[str], tmp_path: Path) -> None:
     write_synthetic(tmp_path / "more", models=("Gamma",), **SMALL)
     load([tmp_path / "more"], own, derivation=DERIVATION)
@@ -157,7 +155,6 @@ def test_a_load_judges_only_if_something_changed(loaded: Path, own: Path, judged
     assert run_query(own, "from claims").is_empty()
 
 
-@pytest.mark.slow
 def test_adding_a_model_measures_that_model_alone(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured = set[str]()
     of_evaluation = Kind.of_evaluation
@@ -173,7 +170,6 @@ def test_adding_a_model_measures_that_model_alone(own: Path, tmp_path: Path, mon
     assert rows_of(own) == judge_all(own)
 
 
-@pytest.mark.slow
 def test_other_code_and_other_settings_make_all_be_derived_again(
     loaded: Path, own: Path, judged: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,7 +184,6 @@ def test_other_code_and_other_settings_make_all_be_derived_again(
     assert {(finding.claim, finding.verdict) for finding in shapes} == {("flat", "supported")}
 
 
-@pytest.mark.slow
 def test_an_evaluation_that_is_not_whole_is_loaded_without(loaded: Path, tmp_path: Path) -> None:
     results = Path(shutil.copytree(loaded.parent / "out", tmp_path / "out"))
     path = tmp_path / "w.duckdb"
@@ -211,7 +206,6 @@ def test_text_from_an_untrusted_warehouse_is_escaped_in_a_notebook(loaded: Path)
     assert w.table("models", model_label=MALICIOUS).height == 1
 
 
-@pytest.mark.slow
 def test_text_from_an_untrusted_warehouse_is_escaped_in_a_report(own: Path) -> None:
     change_file(
         own,
@@ -225,7 +219,6 @@ def test_text_from_an_untrusted_warehouse_is_escaped_in_a_report(own: Path) -> N
     assert page.count('id="claims-1"') == page.count('<a href="#claims-1">') == 1
 
 
-@pytest.mark.slow
 def test_a_stored_claim_that_is_not_understood_is_reported(loaded: Path, own: Path) -> None:
     (nobody,) = stored_rows([FLAT.model_copy(update={"model": "Nobody"})])
     load([loaded.parent / "out"], own, claims=[("fog flies", "fog flies"), nobody], derivation=DERIVATION)

@@ -16,6 +16,8 @@ from failmodes.analysis.statistics.predictions import (
 )
 from failmodes.analysis.statistics.shares import difference_of_groups
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_most_collapsed_cell_is_found(collapsing: duckdb.DuckDBPyConnection) -> None:
     selection = select_one(collapsing)

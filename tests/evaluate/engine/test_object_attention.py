@@ -11,6 +11,8 @@ import failmodes
 from failmodes.evaluate.engine.statistics import object_statistics, points_inside
 from failmodes.warehouse.null_pairs import sample_null_pairs
 
+pytestmark = pytest.mark.slow
+
 COUNT = 40
 IMAGES, MASKS, QUADRANTS = images_in_quadrants(COUNT)
 LABELS = np.arange(COUNT) % 2

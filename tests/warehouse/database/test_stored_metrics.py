@@ -33,6 +33,8 @@ from failmodes.warehouse.metrics.custom import metric
 from failmodes.warehouse.metrics.metric import Metric, all_metrics, evaluate
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell, ShardKey, read_verified, shard_path, write_shard
 
+pytestmark = pytest.mark.slow
+
 IMAGES = 24
 FOG = Cell("fog", Decimal("1.000"))
 Rows = list[dict[str, Any]]
@@ -242,7 +244,6 @@ def unusual(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
 SIMILAR = ("fewer images", "maps without predictions", "no finite logits", "one class alone")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=pytest.mark.slow) if name in SIMILAR else name
@@ -329,7 +330,6 @@ def test_load_without_changes_computes_nothing(output: Path, warehouse: Path) ->
     assert (report.measured_evaluations, report.swapped) == (0, False)
 
 
-@pytest.mark.slow
 def test_changed_shard_recomputes_its_evaluation_and_pairs(models: Synthetic, output: Path, warehouse: Path) -> None:
     """An image that the shard has twice counts twice, and fails the check of uniqueness."""
     mark_rows(warehouse)
@@ -343,7 +343,6 @@ def test_changed_shard_recomputes_its_evaluation_and_pairs(models: Synthetic, ou
     assert [rows["fog", 1.0, name, None][1] for name in ("accuracy", "changed_share")] == [IMAGES + 1, IMAGES]
 
 
-@pytest.mark.slow
 def test_changed_shards_and_stale_input_hashes_give_the_tables_of_a_rebuild(
     models: Synthetic, output: Path, warehouse: Path
 ) -> None:
@@ -356,7 +355,6 @@ def test_changed_shards_and_stale_input_hashes_give_the_tables_of_a_rebuild(
     assert_as_rebuilt(output, warehouse)
 
 
-@pytest.mark.slow
 def test_other_definitions_recompute_every_evaluation(
     models: Synthetic, warehouse: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -391,7 +389,6 @@ def holds_shares(warehouse: Path, wanted: int | None, name: str = "mine") -> boo
     return True
 
 
-@pytest.mark.slow
 def test_custom_metric_is_added_and_kept(output: Path, warehouse: Path) -> None:
     report = load([output], warehouse, metrics=[share_of(1)])
     assert (report.swapped, report.measured_evaluations) == (True, 3)
@@ -399,7 +396,6 @@ def test_custom_metric_is_added_and_kept(output: Path, warehouse: Path) -> None:
     assert holds_shares(warehouse, 1)
 
 
-@pytest.mark.slow
 def test_custom_metrics_are_changed_and_removed(output: Path, warehouse: Path) -> None:
     load([output], warehouse, metrics=[share_of(1)])
     mark_rows(warehouse)
@@ -413,7 +409,6 @@ def test_custom_metrics_are_changed_and_removed(output: Path, warehouse: Path) -
     assert holds_shares(warehouse, None, "other")
 
 
-@pytest.mark.slow
 def test_custom_metric_of_a_changed_evaluation_is_dropped_until_it_is_given_again(
     models: Synthetic, output: Path, warehouse: Path
 ) -> None:
@@ -435,7 +430,6 @@ def examples(count: int) -> settings:
     return settings(max_examples=count, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@pytest.mark.slow
 @examples(3)
 @given(st.data())
 def test_shards_in_any_order_give_the_tables_of_a_rebuild(
