@@ -15,7 +15,6 @@ FLOORS_PIP := $(FLOORS)/bin/python -m pip install --quiet --no-compile --constra
 WORKERS ?= 2
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SPREAD)
-MORE := slow or extra or browser or data
 
 .PHONY: demo picture test test-all test-floors test-oldest-torch nightly unchanged check format docs dist check-dist audit bench gpu gpu-wheels soak soundness clean
 
@@ -34,10 +33,10 @@ test: $(INSTALLED_FOR_TEST)
 
 # What make test leaves out: more examples, other libraries, a browser, real data where FAILMODES_DATA names it
 test-all: $(INSTALLED)
-	$(PYTEST) -m "($(MORE)) and not nightly and not gpu"
+	$(PYTEST) -m "(slow or extra or browser or data) and not nightly and not gpu"
 
 # The grids, corpora and kills whose hardest part the tests above run, tests on the oldest PyTorch, two commits side by side
-# and simulated statements: about two hours
+# and simulated statements
 nightly: $(INSTALLED) test-floors test-oldest-torch
 	$(FLOORS_PIP) "harlequin<2"  # 2 needs newer libraries
 	FAILMODES_FLOORS=$(FLOORS)/bin/python $(PYTEST) -m "nightly and not gpu"
@@ -61,7 +60,7 @@ test-floors: $(if $(BUILT),,dist check-dist) demo
 	cd build/failmodes-* && OMP_NUM_THREADS=1 ../../$(FLOORS)/bin/pytest $(SPREAD) tests/sql tests/warehouse
 
 # Models on the oldest PyTorch, torchvision and grad-cam that pyproject.toml allows
-test-oldest-torch: | $(BIN)/pip
+test-oldest-torch:
 	rm -rf .venv-torch
 	$(PYTHON) -m venv .venv-torch
 	$(PYTHON) .ci/floors.py evaluate > .venv-torch/floors.txt

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import duckdb
 import pytest
-from fault_trials import quick
 from installed_script import SCRIPT, failmodes, failmodes_script
 from synthetic_results import write_synthetic
 
@@ -159,7 +158,7 @@ REFUSED = {
 
 
 @pytest.mark.slow
-@quick("name", PRINTED, *PRINTED.keys() - {"report"})
+@pytest.mark.parametrize("name", PRINTED)
 def test_a_dash_is_stdout(folder: Path, name: str) -> None:
     arguments, beginning = PRINTED[name]
     done = failmodes(*arguments, folder=folder)

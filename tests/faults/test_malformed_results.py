@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fault_trials import quick, refused
+from fault_trials import refused
 from warehouse_files import write_small_results
 
 from failmodes.runtime.errors import DamagedShardError, FailmodesError, StorageError
@@ -153,10 +153,6 @@ CASES: dict[str, tuple[Fault, str]] = {
     "a further partition": (moved, ELSEWHERE),
     "another cell's": (swapped, ELSEWHERE),
 }  # fmt: skip
-QUICKLY = (
-    "no footer", "deep JSON", "no version", "another version", "an upward path", "another hash", "a text as label",
-    "no label", "null labels", "no UTF-8", "empty", "half", "a pipe", "a link to nothing", "another cell's",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +179,7 @@ def test_load_names_a_file_that_is_wrong_and_loads_nothing(name: str, output: Pa
 
 
 @pytest.mark.slow
-@quick("name", CASES, *QUICKLY)
+@pytest.mark.parametrize("name", CASES)
 def test_reading_raises_one_of_two_errors(name: str, output: Path) -> None:
     """Whatever is wrong with a file: nothing but these two is caught by those that go on without it."""
     CASES[name][0](shard_of(output))

@@ -117,7 +117,7 @@ def test_a_malicious_statement_is_refused_and_finds_no_canary(cage: Cage, name: 
 
 
 @pytest.mark.slow
-@quick("name", HARMLESS, "settings")
+@pytest.mark.parametrize("name", HARMLESS)
 def test_what_tells_of_the_connection_tells_no_more(cage: Cage, name: str) -> None:
     with failmodes.open(cage.folder / "warehouse.duckdb") as warehouse:
         try:
@@ -143,7 +143,7 @@ def test_the_explorer_refuses_it_too(cage: Cage, explorer: ServedWarehouse, name
 
 
 @pytest.mark.slow
-@quick("name", ["stdin", "a process's environment", "a name of the program", "the environment"], "stdin")
+@pytest.mark.parametrize("name", ["stdin", "a process's environment", "a name of the program", "the environment"])
 def test_the_installed_command_refuses_it_too(cage: Cage, name: str) -> None:
     environment = {"CANARY": CANARY, "HOME": str(cage.folder)}
     with open(cage.folder / "canary.csv", "rb") as stdin:

@@ -60,8 +60,8 @@ UNWRITABLE = {">&-": "writ", "> /dev/full": "no space left"}
 
 
 @pytest.mark.slow
-@quick("after", UNWRITABLE, "> /dev/full")
-@quick("name", READING, "csv")
+@pytest.mark.parametrize("after", UNWRITABLE)
+@pytest.mark.parametrize("name", READING)
 def test_a_stdout_that_takes_nothing_is_one_line(analyst: Path, name: str, after: str) -> None:
     trial = attempt(*READING[name], folder=analyst, through=shell(after=after))
     check_refusal(trial, code=1)

@@ -1,14 +1,11 @@
 """Corrupted sets in both published layouts, written and opened."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from PIL import Image
 
-from failmodes.__main__ import report, run_command
 from failmodes.ingest.corrupted_datasets.command import SetOptions, parse_options
 from failmodes.ingest.corrupted_datasets.corrupted_dataset import image_names
 from failmodes.ingest.corrupted_datasets.published_source import PublishedSource
@@ -29,15 +26,6 @@ def set_options(kind: str = "digits", **options: object) -> SetOptions:
         "noise": "shared", "across_switches": False,
     }  # fmt: skip
     return parse_options(kind, **{**defaults, **options})
-
-
-def corrupt_command(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
-    """Run the command line in this process; its exit code."""
-    monkeypatch.setattr(sys, "argv", ["failmodes", "corrupt", *map(str, arguments)])
-    try:
-        return run_command()
-    except Exception as error:
-        return report(error)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -95,11 +95,7 @@ def _points(path: str, *, is_line: bool) -> list[tuple[float, float]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", [*FRAMES])
-@pytest.mark.parametrize(
-    "name",
-    [name if name in ("attention", "curves", "shapes") else pytest.param(name, marks=pytest.mark.slow)
-     for name in warehouse_charts() if name != "shifts"],
-)  # fmt: skip
+@pytest.mark.parametrize("name", [name for name in warehouse_charts() if name != "shifts"])
 def test_no_label_is_crossed_by_a_mark(con: duckdb.DuckDBPyConnection, name: str, layout: str) -> None:
     assert crossed_labels(draw_selection(name, con, select_one(con), frame=FRAMES[layout]).to_svg()) == []
 

@@ -51,12 +51,12 @@ def test_a_sheet_is_bounded_and_says_so(made: Pictured, condition: str, shown: i
 @pytest.mark.parametrize(
     ("condition", "line"),
     [
-        pytest.param("true; drop table prediction_facts", "2 statements, expected one", marks=pytest.mark.slow),
+        ("true; drop table prediction_facts", "2 statements, expected one"),
         ("true union all select 1", "the filter adds another SELECT"),
-        pytest.param("true) or (true", "syntax error", marks=pytest.mark.slow),
-        pytest.param("corruptoin = 'fog'", 'Candidate bindings: "corruption"', marks=pytest.mark.slow),
+        ("true) or (true", "syntax error"),
+        ("corruptoin = 'fog'", 'Candidate bindings: "corruption"'),
         ("exists (from read_csv('/etc/passwd'))", "Permission Error"),
-        pytest.param("getenv('HOME') = ''", "getenv", marks=pytest.mark.slow),
+        ("getenv('HOME') = ''", "getenv"),
         ("(select count(*) from range(1e9::bigint) a, range(1e9::bigint) b) > 0", "stopped after 0.5 s"),
     ],
 )

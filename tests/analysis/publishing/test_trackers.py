@@ -93,9 +93,7 @@ def test_wandb_writes_every_run_once_offline(warehouse: Path, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["mlflow", *(pytest.param(name, marks=pytest.mark.slow) for name in ("wandb", "tensorboard"))]
-)
+@pytest.mark.parametrize("name", ["mlflow", "wandb", "tensorboard"])
 def test_a_missing_tracker_is_one_line(
     warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

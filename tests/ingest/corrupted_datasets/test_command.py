@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corrupted_datasets import DIGITS, LAYOUTS, contents, corrupt_command, set_options
+from corrupted_datasets import DIGITS, LAYOUTS, contents, set_options
+from installed_script import failmodes, run_here
 
 from failmodes.ingest import sources
 from failmodes.ingest.corrupted_datasets import set_writer
@@ -49,27 +50,21 @@ ERRORS: dict[str, tuple[list[str], str]] = {
 
 
 @pytest.mark.parametrize(("recipe", "warnings"), [("imagenet-c", 1), ("cifar-c", 0)])
-def test_a_recipe_for_another_size_is_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, recipe: str, warnings: int
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_recipe_for_another_size_is_a_warning(tmp_path: Path, recipe: str, warnings: int) -> None:
     few = ["--images", "10", "--corruption", "fog", "--severity", "1", "--layout", "imagenet-c"]
-    assert corrupt_command(monkeypatch, "digits", *few, "--recipe", recipe, "--to", "set") == 0
-    assert capsys.readouterr().err.count("warning: recipe") == warnings
+    done = failmodes("corrupt", "digits", *few, "--recipe", recipe, "--to", "set", folder=tmp_path)
+    assert done.stderr.count("warning: recipe") == warnings
 
 
 @pytest.mark.parametrize("name", ERRORS)
-def test_bad_options_are_one_line_and_leave_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, name: str
-) -> None:
+def test_bad_options_are_one_line_and_leave_nothing(tmp_path: Path, name: str) -> None:
     arguments, message = ERRORS[name]
-    monkeypatch.chdir(tmp_path)
-    assert corrupt_command(monkeypatch, *arguments, "--to", "set") in (1, 2)
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert len(printed.err.splitlines()) == 1
-    assert printed.err.startswith("failmodes: ")
-    assert message in printed.err
+    code, out, err = run_here("corrupt", *arguments, "--to", "set", folder=tmp_path)
+    assert code in (1, 2)
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.startswith("failmodes: ")
+    assert message in err
     assert not list(tmp_path.iterdir())
 
 

@@ -33,15 +33,15 @@ def test_query_returns_rows(query_here: Path, sql: str) -> None:
 @pytest.mark.parametrize(
     ("sql", "message"),
     [
-        pytest.param("selec 1", "syntax error", marks=pytest.mark.slow),
+        ("selec 1", "syntax error"),
         ("select nothing from prediction_facts", 'nothing" not found'),
         ("select * from nowhere", "nowhere does not exist"),
-        pytest.param("select 1; select 2", "2 statements", marks=pytest.mark.slow),
+        ("select 1; select 2", "2 statements"),
         ("select 1; drop table prediction_facts", "2 statements"),
         ("", "0 statements"),
-        pytest.param("-- nothing", "0 statements", marks=pytest.mark.slow),
+        ("-- nothing", "0 statements"),
         ("select cast('a' as integer)", "Could not convert"),
-        pytest.param("select interval 1 day", "cast it to varchar", marks=pytest.mark.slow),
+        ("select interval 1 day", "cast it to varchar"),
         ("@nothing", "unknown saved query @nothing: expected .*worst_cells"),
     ],
 )
@@ -77,9 +77,9 @@ def test_a_malformed_value_is_only_a_value(sound_warehouse: Path, value: str) ->
     ("sql", "parameters", "message"),
     [
         ("select $floor", {}, r"no value for \$floor: .* as in sql\(query, floor=…\)"),
-        pytest.param("select $a, $b", {"b": 1}, r"no value for \$a:", marks=pytest.mark.slow),
+        ("select $a, $b", {"b": 1}, r"no value for \$a:"),
         ("select $floor", {"flor": 1}, r"no parameter \$flor in the query: did you mean 'floor'\?"),
-        pytest.param("select $a", {"zzz": 1}, r"no parameter \$zzz in the query: it has \$a", marks=pytest.mark.slow),
+        ("select $a", {"zzz": 1}, r"no parameter \$zzz in the query: it has \$a"),
         ("select 1", {"x": 1}, r"no parameter \$x in the query: it has none"),
         ("select ?", {"x": 1}, r"without a name: write it as \$name"),
         ("select $x", {"x": object()}, "object"),

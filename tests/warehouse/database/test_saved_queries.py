@@ -22,13 +22,8 @@ def asked_warehouse(query_folder: Path) -> Path:
     return query_folder / "warehouse.duckdb"
 
 
-QUICK = ("worst_cells", "models_disagree")
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in QUERIES]
-)
+@pytest.mark.parametrize("name", QUERIES)
 def test_a_query_declares_what_it_reads_and_is_narrowed_down_by_it(asked_warehouse: Path, name: str) -> None:
     query = QUERIES[name]
     assert set(query.parameters) == set(re.findall(r"getvariable\('(\w+)'\)", query.sql)) > set()

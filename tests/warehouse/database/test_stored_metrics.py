@@ -183,7 +183,7 @@ def assert_metrics_of_facts(warehouse: Path, evaluation_id: str) -> None:
     assert found == expected
 
 
-@pytest.mark.parametrize("model", [pytest.param("A", marks=pytest.mark.slow), "B"])
+@pytest.mark.parametrize("model", ["A", "B"])
 def test_metrics_equal_those_of_the_facts(models: Synthetic, loaded_file: Path, model: str) -> None:
     assert_metrics_of_facts(loaded_file, models.evaluations[model])
 
@@ -241,14 +241,7 @@ def unusual(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
     return folder / "w.duckdb", identities
 
 
-SIMILAR = ("fewer images", "maps without predictions", "no finite logits", "one class alone")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pytest.mark.slow) if name in SIMILAR else name
-     for name in (*UNUSUAL_CELLS, *UNUSUAL_EVALUATIONS)],
-)  # fmt: skip
+@pytest.mark.parametrize("name", [*UNUSUAL_CELLS, *UNUSUAL_EVALUATIONS])
 def test_metrics_of_what_is_unusual_equal_those_of_the_facts(unusual: tuple[Path, dict[str, str]], name: str) -> None:
     warehouse, identities = unusual
     assert_metrics_of_facts(warehouse, identities[name])

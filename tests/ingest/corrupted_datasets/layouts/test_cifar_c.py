@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corrupted_datasets import corrupt_command, open_set, write_set
+from corrupted_datasets import open_set, write_set
+from installed_script import failmodes
 
 from failmodes.ingest.corrupted_datasets.corrupted_dataset import open_corrupted_dataset
 from failmodes.ingest.corruptions.apply import corrupt
@@ -85,10 +86,10 @@ def test_a_set_of_arrays_has_whole_severities_only(tmp_path: Path, sixty_digits:
         open_corrupted_dataset(folder, ["fog"], severities=[2.5])
 
 
-def test_the_command_writes_arrays_as_published(tmp_path: Path, digits: Dataset, monkeypatch) -> None:
+def test_the_command_writes_arrays_as_published(tmp_path: Path, digits: Dataset) -> None:
     folder = tmp_path / "D-C"
     options = ("--corruption", "fog", "--corruption", "gaussian_noise", "--seed", "3", "--images", "40")
-    assert corrupt_command(monkeypatch, "digits", "--to", folder, *options) == 0
+    failmodes("corrupt", "digits", "--to", folder, *options, folder=tmp_path)
     assert sorted(path.name for path in folder.iterdir()) == [
         "fog.npy", "gaussian_noise.npy", "labels.npy", "manifest.json"
     ]  # fmt: skip

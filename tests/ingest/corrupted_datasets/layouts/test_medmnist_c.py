@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corrupted_datasets import DIGITS, contents, corrupt_command, set_options
+from corrupted_datasets import DIGITS, contents, set_options
+from installed_script import failmodes
 from numpy.testing import assert_array_equal
 
 from failmodes.ingest.corrupted_datasets.command import write_corrupted_dataset
@@ -16,10 +17,10 @@ from failmodes.ingest.datasets.layout import open_dataset
 
 
 @pytest.mark.slow
-def test_the_command_writes_archives_as_published(tmp_path: Path, digits: Dataset, monkeypatch) -> None:
+def test_the_command_writes_archives_as_published(tmp_path: Path, digits: Dataset) -> None:
     folder = tmp_path / "digits-C"
     options = ("--layout", "medmnist-c", "--corruption", "fog", "--corruption", "contrast", "--images", "40")
-    assert corrupt_command(monkeypatch, "digits", "--to", folder, *options) == 0
+    failmodes("corrupt", "digits", "--to", folder, *options, folder=tmp_path)
     assert sorted(path.name for path in folder.iterdir()) == ["contrast.npz", "fog.npz", "manifest.json"]
     ids, _ = balanced_subset(digits.labels, 40)
     expected = np.concatenate([corrupt(digits.images[ids], "fog", s, image_ids=ids) for s in range(1, 6)])
@@ -30,10 +31,10 @@ def test_the_command_writes_archives_as_published(tmp_path: Path, digits: Datase
     assert_array_equal(opened.images("fog", 2, np.array([7, 0])), expected[[47, 40]])
     assert pair_with_published(digits, opened).paired
     before = contents(folder)
-    assert corrupt_command(monkeypatch, "digits", "--to", folder, *options) == 0
+    failmodes("corrupt", "digits", "--to", folder, *options, folder=tmp_path)
     assert contents(folder) == before, "a finished dataset is left alone"
     (folder / "fog.npz").unlink()
-    assert corrupt_command(monkeypatch, "digits", "--to", folder, *options) == 0
+    failmodes("corrupt", "digits", "--to", folder, *options, folder=tmp_path)
     assert contents(folder) == before, "the same images make the same bytes"
 
 
