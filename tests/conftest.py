@@ -1,6 +1,5 @@
 """Fixtures shared by several packages. Those of models import PyTorch themselves: others run without it."""
 
-import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -38,12 +37,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
             of_marks = (cost for name, cost in COSTS.items() if item.get_closest_marker(name))
             costs[item.path] = costs.get(item.path, 0) + max(of_marks, default=0.1)
         items.sort(key=lambda item: -costs[item.path])
-
-
-def pytest_collection_finish() -> None:
-    """What libraries have made by now is no garbage: passes over it took a tenth of the tests' time."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
