@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import duckdb
 import polars as pl
@@ -80,14 +79,9 @@ def warehouse_copy(sound_warehouse: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def handed(tmp_path_factory) -> Path:
-    """A folder with nothing but a warehouse, as an analyst is handed it."""
-
-    def build(folder: Path) -> None:
-        with TemporaryDirectory() as name:
-            load([write_synthetic(Path(name), images=80).output], folder / "warehouse.duckdb", derivation=DERIVATION)
-
-    return built_once(tmp_path_factory, "handed", build)[0]
+def handed(sound_warehouse: Path) -> Path:
+    """A folder with nothing but that warehouse, as an analyst is handed it; read only."""
+    return sound_warehouse.parent
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,7 @@ def test_published_accuracies_are_in_the_json_too(tmp_path: Path, handed: Path) 
 def test_status_prints_json(handed: Path) -> None:
     found = json.loads(failmodes("status", "--json", folder=handed).stdout)
     assert (found.pop("study"), tuple(found)) == (None, KEYS)
-    assert found["row_counts"]["prediction_facts"] == 2 * 26 * 80
+    assert found["row_counts"]["prediction_facts"] == 2 * 26 * 400
     assert all(check["passed"] and check["breaking_rows"] == 0 for check in found["checks"])
     assert [row["model_label"] for row in found["evaluations"]] == ["Alpha", "Beta"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", found["updated_at"])

@@ -104,6 +104,7 @@ def test_curves_are_drawn_over_the_values_of_levels(on_three_axes: Found) -> Non
     assert set(shapes) == {"inconclusive"}
 
 
+@pytest.mark.slow
 def test_onset_over_values_is_of_one_corruption(on_three_axes: Found) -> None:
     _, w = on_three_axes
     with pytest.raises(WarehouseError, match="choose one"):
@@ -114,6 +115,7 @@ def test_onset_over_values_is_of_one_corruption(on_three_axes: Found) -> None:
         w.chart("shapes", axis="value")
 
 
+@pytest.mark.slow
 def test_a_set_without_a_reference_level_has_accuracies_and_no_drops(without_clean: Found) -> None:
     _, w = without_clean
     rows = w.table("accuracy_by_severity", model_label="A")
@@ -126,6 +128,7 @@ def test_a_set_without_a_reference_level_has_accuracies_and_no_drops(without_cle
     assert all(row.scope != "clean" for row in compared.comparison.verdicts)
 
 
+@pytest.mark.slow
 def test_models_on_clean_images_only_are_compared(without_clean: Found) -> None:
     _, w = without_clean
     (row,) = w.table("accuracy_by_severity", model_label="C").rows(named=True)

@@ -134,6 +134,7 @@ def test_severities_without_a_shared_one_are_refused(tmp_path: Path) -> None:
         compare_named("Alpha", "Beta", tmp_path / "w.duckdb")
 
 
+@pytest.mark.slow
 def test_the_command_names_what_it_mixes(alike: Path, tmp_path: Path) -> None:
     changed(alike, tmp_path, RESPECTS["averaging"])
     arguments = ("chart", "ranking", "w.duckdb", "-o", "ranking.json")

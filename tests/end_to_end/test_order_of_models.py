@@ -110,6 +110,7 @@ def test_a_baseline_that_is_none_of_the_models_is_an_error(tmp_path: Path, comma
     assert "study.toml" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_baseline_that_was_not_evaluated_is_noted(tmp_path: Path) -> None:
     """A study without models takes any label, since its predictions are imported."""
     evaluate(tmp_path, "Zebra")

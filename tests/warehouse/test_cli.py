@@ -13,11 +13,11 @@ def test_command_prints_data_to_stdout_and_notes_to_stderr(handed: Path) -> None
     sql = "select image_id, label from images order by image_id"
     shown = failmodes("query", sql, folder=handed)
     assert ("image_id" in shown.stdout, shown.stdout.count("\n")) == (True, 50 + 4)
-    assert "first 50 of 80 rows" in shown.stderr
+    assert "first 50 of 400 rows" in shown.stderr
     whole = failmodes("query", sql, "--format", "csv", folder=handed)
     lines = whole.stdout.splitlines()
     assert lines[:2] == ["image_id,label", "0,0"]
-    assert (len(lines), whole.stderr) == (81, "")
+    assert (len(lines), whole.stderr) == (401, "")
 
 
 def test_saved_queries_are_listed_with_their_question(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_columns_that_are_the_same_in_all_rows_are_one_line_where_the_table_is_t
         *head.split()
     }
     assert "image_count" not in head
-    assert "in all rows: image_count 80" in below
+    assert "in all rows: image_count 400" in below
 
 
 @pytest.mark.slow
@@ -76,7 +76,7 @@ def test_a_filter_of_images_without_rows_names_unknown_values(handed: Path) -> N
 def test_a_terminal_shows_the_first_rows_and_says_so(handed: Path) -> None:
     shown = failmodes_in_terminal("query", IMAGES, folder=handed)
     assert shown.count("\n│") == 1 + 50
-    assert "first 50 of 80 rows; --limit N for more, --format csv or --output FILE for all" in shown
+    assert "first 50 of 400 rows; --limit N for more, --format csv or --output FILE for all" in shown
     limited = failmodes("query", IMAGES, "--limit", "70", folder=handed).stdout
     assert limited.count("\n│") == 1 + 70
 
@@ -86,7 +86,7 @@ def test_other_formats_have_every_row_and_nothing_else(handed: Path, output_form
     done = failmodes("query", IMAGES, "--format", output_format, folder=handed)
     lines = done.stdout.splitlines()
     count = len(json.loads(done.stdout)) if output_format == "json" else len(lines)
-    assert (count, done.stderr) == ({"csv": 81, "json": 80, "markdown": 82, "latex": 80 + 7}[output_format], "")
+    assert (count, done.stderr) == ({"csv": 401, "json": 400, "markdown": 402, "latex": 400 + 7}[output_format], "")
 
 
 def test_a_saved_query_takes_options(handed: Path) -> None:
@@ -175,9 +175,9 @@ def test_json_escapes_what_a_terminal_acts_on(handed: Path) -> None:
 def test_output_file_is_written_whole(handed: Path, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"rows.{suffix}"
     done = failmodes("query", IMAGES, handed, "--output", path, folder=tmp_path)
-    assert (done.stdout, "80 rows" in done.stderr) == ("", True)
+    assert (done.stdout, "400 rows" in done.stderr) == ("", True)
     rows = {"csv": pl.read_csv, "json": pl.read_json, "parquet": pl.read_parquet}[suffix](path)
-    assert rows["image_id"].to_list() == list(range(80))
+    assert rows["image_id"].to_list() == list(range(400))
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -194,7 +194,7 @@ def test_a_warehouse_says_how_many_rows_there_are(handed: Path, tmp_path: Path) 
     for folder, where in ((handed, []), (tmp_path, [handed / "warehouse.duckdb"])):
         listed = json.loads(failmodes("schema", *where, "--format", "json", folder=folder).stdout)
         rows = {row["name"]: row["rows"] for row in listed}
-        assert (rows["images"], rows["accuracy_by_severity"]) == (80, None)
+        assert (rows["images"], rows["accuracy_by_severity"]) == (400, None)
 
 
 @pytest.mark.parametrize("name", ["accuracy_by_severity"])

@@ -110,15 +110,15 @@ def test_a_condition_may_ask_for_what_is_correct_when_clean(handed: Path) -> Non
     expected = {
         (e, i)
         for (e, i, corruption, severity), correct in predictions.items()
-        if (corruption, severity) == ("fog", 5) and not correct and predictions[e, i, "none", 0]
+        if (corruption, severity) == ("brightness", 5) and not correct and predictions[e, i, "none", 0]
     }
     found = matching_rows(
         warehouse,
-        "corruption = 'fog' and severity = 5 and clean_correct and not correct limit 1000",
+        "corruption = 'brightness' and severity = 5 and clean_correct and not correct",
     )
     assert {(row.evaluation_id, row.image_id) for row in found.rows} == expected
     incorrect = [1 for (*_, corruption, severity), is_correct in predictions.items()
-                 if (corruption, severity) == ("fog", 5) and not is_correct]  # fmt: skip
+                 if (corruption, severity) == ("brightness", 5) and not is_correct]  # fmt: skip
     assert 0 < len(found.rows) < len(incorrect)
 
 

@@ -155,6 +155,7 @@ def test_decisions_follow_the_bounds(crossing: Synthetic, compared: Comparison) 
     assert turned.bounds == pytest.approx((-high, -low))
 
 
+@pytest.mark.slow
 def test_two_files_and_cells_that_one_lacks(crossing: Synthetic, others: Path) -> None:
     with open_models([f"{crossing.output / 'warehouse.duckdb'}::Alpha", f"{others}::Alpha"]) as (a, b):
         found = compare_models(a, b)

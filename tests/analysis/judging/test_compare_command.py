@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from installed_script import failmodes
+from opened_results import Opened
 
 from failmodes.analysis.results.opened_warehouse import Warehouse
 
@@ -52,11 +53,11 @@ ERRORS = {
 
 @pytest.mark.parametrize("name", ERRORS)
 def test_what_cannot_be_compared_is_said_in_a_line(
-    shaped_warehouse: Path, handed: Path, tmp_path: Path, name: str
+    shaped_warehouse: Path, with_metadata: Opened, tmp_path: Path, name: str
 ) -> None:
     arguments, message = ERRORS[name]
     (tmp_path / "w.duckdb").symlink_to(shaped_warehouse)
-    (tmp_path / "other.duckdb").symlink_to(handed / "warehouse.duckdb")  # of other images
+    (tmp_path / "other.duckdb").symlink_to(with_metadata.made.output / "w.duckdb")  # of other images
     said = failmodes("compare", *arguments, "-o", "c.txt", folder=tmp_path, expect=2).stderr
     assert re.search(message, said)
     assert said.count("\n") == 1

@@ -102,6 +102,7 @@ def test_duplicates_are_counted_by_the_pixels_of_the_evaluated_images(warehouses
     assert image_groups(warehouses.some, ids[2]).tolist() == [*range(IMAGES), *range(10)]
 
 
+@pytest.mark.slow
 def test_stored_intervals_are_those_of_distinct_images(warehouses: Warehouses) -> None:
     keys = ["evaluation_id", "corruption", "severity", "metric", "score"]
     # tenths by confidence are filled with copies, which is another metric

@@ -175,6 +175,7 @@ def shapes(spoiled: Opened) -> dict[tuple[str, str], dict]:
     return {(row["model_label"], row["corruption"]): row for row in rows.rows(named=True)}
 
 
+@pytest.mark.slow
 def test_one_row_counts_as_incorrect_and_changes_nothing_else(spoiled: Opened, shapes: dict) -> None:
     correct = spoiled.made.correct["Alpha", "fog"].T.copy()
     correct[int(correct[:, -1].argmax()), -1] = False
@@ -185,6 +186,7 @@ def test_one_row_counts_as_incorrect_and_changes_nothing_else(spoiled: Opened, s
         assert (row[name], row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx(estimate[:3])
 
 
+@pytest.mark.slow
 def test_a_shape_is_withheld_where_more_than_one_in_a_hundred_is_not_finite(shapes: dict) -> None:
     for model, corruption, severities in (("Beta", "fog", "2, 5"), ("Gamma", "fog", "0"), ("Gamma", "contrast", "0")):
         row = shapes[model, corruption]
@@ -193,6 +195,7 @@ def test_a_shape_is_withheld_where_more_than_one_in_a_hundred_is_not_finite(shap
     assert shapes["Beta", "contrast"]["stability"] is not None
 
 
+@pytest.mark.slow
 def test_drops_count_one_row_and_are_withheld_where_there_are_many(spoiled: Opened) -> None:
     alpha, beta, gamma = drop_rankings(spoiled.con, spoiled.selection).values()
     assert alpha.withheld == ()

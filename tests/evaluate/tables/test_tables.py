@@ -448,6 +448,7 @@ def test_a_folder_of_images_has_all_of_them_and_no_others(pictures: Path, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_rule_on_what_a_table_lacks_is_not_measurable(people: Path) -> None:
     w = failmodes.open(people)
     rules = [{"metric": name, "relation": "at_most", "limit": 0.5} for name in ("ece", "nll_nats", "error")]

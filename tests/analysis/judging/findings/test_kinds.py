@@ -113,6 +113,7 @@ def corrupted(results: Synthetic, run: str) -> np.ndarray:
     return np.mean([results.correct[run, corruption][1:].mean(axis=0) for corruption in ("fog", "contrast")], axis=0)
 
 
+@pytest.mark.slow
 def test_a_model_is_better_over_seeds_and_images(
     seeded_con: duckdb.DuckDBPyConnection, seeded: Selection, seeded_results: Synthetic
 ) -> None:
@@ -131,6 +132,7 @@ def test_a_model_is_better_over_seeds_and_images(
     assert rows == [("Fir", 3), ("Oak", 3)]
 
 
+@pytest.mark.slow
 def test_the_table_of_models_has_the_spread_between_seeds_above_the_runs(
     seeded_con: duckdb.DuckDBPyConnection, seeded: Selection, seeded_results: Synthetic
 ) -> None:
