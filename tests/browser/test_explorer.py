@@ -79,7 +79,7 @@ def served(warehouse: Path) -> Iterator[str]:
         yield running.address
 
 
-@pytest.fixture(params=["static", "served"])
+@pytest.fixture(params=["static", pytest.param("served", marks=pytest.mark.nightly)])
 def page(request: pytest.FixtureRequest, browser: "Browser") -> Iterator["Page"]:
     """The page by each of its two connections."""
     visit = open_study(browser, request.getfixturevalue(request.param))

@@ -33,6 +33,7 @@ def handbook(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.nightly
 @screens()
 def test_no_page_complains_fetches_or_is_too_wide(handbook: Path, open_page: Any, width: int, theme: Theme) -> None:
     wrong = []
@@ -49,6 +50,7 @@ def test_no_page_complains_fetches_or_is_too_wide(handbook: Path, open_page: Any
     assert wrong == []
 
 
+@pytest.mark.nightly
 @screens((1400, "dark"), (400, "light"))
 def test_nothing_keeps_people_out(handbook: Path, open_page: Any, width: int, theme: Theme) -> None:
     wrong = []

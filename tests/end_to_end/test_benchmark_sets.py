@@ -91,7 +91,7 @@ SETS: dict[str, tuple[Callable[[Path], str], tuple[str, ...], int, str]] = {
 }
 
 
-@quick("name", SETS, "CIFAR-10-C-bar", "ImageNet-3DCC", "MedMNIST-C", others="nightly")
+@quick("name", SETS, "CIFAR-10-C-bar", others="nightly")
 def test_one_command_takes_a_corrupted_dataset_to_the_report(tmp_path: Path, name: str) -> None:
     write, names, cells, said = SETS[name]
     dataset = write(tmp_path)
@@ -156,6 +156,7 @@ def imagenet_shifts(folder: Path) -> dict[str, tuple[str, str, int, int, bool]]:
     }
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("write", [cifar_shifts, imagenet_shifts])
 def test_one_command_takes_natural_shifts_to_the_report(tmp_path: Path, write) -> None:
     shifts = write(tmp_path)

@@ -1,6 +1,6 @@
 """`kill -9` within a write, a full disk, a stopped run, a model that raises: the same command goes on to the same rows.
 
-Kills of every command at random instants are of tests/faults/test_soak.py.
+`make soak` kills every command at random instants.
 """
 
 import os
@@ -104,7 +104,7 @@ def assert_goes_on(folder: Path, undisturbed: Path) -> None:
     assert not list((folder / "out").rglob(".tmp-*"))
 
 
-@pytest.mark.parametrize("writes", [1, pytest.param(3, marks=pytest.mark.nightly), 7])
+@pytest.mark.parametrize("writes", [1, *(pytest.param(count, marks=pytest.mark.nightly) for count in (3, 7))])
 def test_kill_9_within_a_parquet_write_leaves_no_half_shard(undisturbed, folder, writes: int) -> None:
     code = IN_A_WRITE.format(writes=writes)
     assert subprocess.run([sys.executable, "-c", code], cwd=folder).returncode == -signal.SIGKILL
@@ -124,6 +124,7 @@ def test_interrupt_keeps_finished_shards_and_says_how_to_go_on(undisturbed, fold
     assert_goes_on(folder, undisturbed)
 
 
+@pytest.mark.nightly
 def test_a_full_disk_is_one_line_and_the_run_goes_on_later(undisturbed, folder) -> None:
     """Writes beyond six kilobytes fail, as on a full disk."""
     command = f"ulimit -f 6; exec {SCRIPT} evaluate"  # in blocks of 1,024 bytes
@@ -145,6 +146,7 @@ def test_a_model_that_raises_ends_in_an_error_and_the_others_in_a_report(undistu
     assert hashes(undisturbed / "out").items() <= hashes(folder / "out").items()
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "evaluation", ["workers = 2", 'executor = "processes"\nprocesses = 2'], ids=["with workers", "with processes"]
 )
@@ -167,6 +169,7 @@ def test_a_killed_run_leaves_no_process_behind_and_a_second_one_names_the_first(
             os.kill(process, signal.SIGKILL)
 
 
+@pytest.mark.nightly
 def test_an_error_in_a_worker_is_its_own_one_line(folder, monkeypatch) -> None:
     add_model(folder, "Raising", RAISING, "[evaluation]\nworkers = 1\n")
     (folder / "my_fault.py").write_text(OF_WORKERS)

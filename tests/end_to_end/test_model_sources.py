@@ -92,6 +92,7 @@ MAKE = {
 }  # fmt: skip
 
 
+@pytest.mark.nightly
 @pytest.mark.extra
 def test_the_study_with_the_models_of_all_sections_runs(folder: Path) -> None:
     for make in MAKE.values():

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from fault_trials import quick
 
 pytest.importorskip("torch")
 
@@ -48,7 +49,7 @@ def test_clean_accuracy_is_the_recorded_one(witness) -> None:
 @pytest.mark.data
 @pytest.mark.slow
 @pytest.mark.parametrize("severity", [pytest.param(3, marks=pytest.mark.nightly), 5])
-@pytest.mark.parametrize("corruption", RANDOM)
+@quick("corruption", RANDOM, *RANDOM[:2], others="nightly")
 def test_accuracy_is_that_of_the_published_corruption(witness, corruption: str, severity: int) -> None:
     models, images, labels, expected = witness  # bfloat16 takes half the time
     found = correct_of(models["bfloat16"], corrupt(images, corruption, severity, seed=0), labels)

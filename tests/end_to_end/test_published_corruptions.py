@@ -84,7 +84,7 @@ def moments(clean: np.ndarray, corrupted: np.ndarray) -> dict[str, float]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("noise", "step"), [("shared", 2), ("independent", 2), pytest.param("shared", 1, marks=pytest.mark.nightly)]
 )

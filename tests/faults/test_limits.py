@@ -78,7 +78,7 @@ AWKWARD = {
 FORMS = {"table": (), "csv": ("--format", "csv"), "json": ("--format", "json"), "file": ("--output", "rows.parquet")}
 
 
-@quick("form", FORMS, "json")
+@quick("form", FORMS, "json", others="nightly")
 @quick("name", AWKWARD, "infinite date", "a union and an interval", "invalid UTF-8 as text")
 def test_values_that_others_lack_are_shown_or_refused_in_one_line(
     handed: Path, tmp_path: Path, name: str, form: str

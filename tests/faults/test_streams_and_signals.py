@@ -59,7 +59,7 @@ def succeeded(*arguments: str, folder: Path, **options) -> Trial:
 UNWRITABLE = {">&-": "writ", "> /dev/full": "no space left"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("after", UNWRITABLE)
 @pytest.mark.parametrize("name", READING)
 def test_a_stdout_that_takes_nothing_is_one_line(analyst: Path, name: str, after: str) -> None:
@@ -210,7 +210,7 @@ SHOWN = {
 USAGE = ("unknown command", "bad value")
 
 
-@quick("name", SHOWN, "table", "name of a column", "error")
+@quick("name", SHOWN, "table", "name of a column", "error", others="nightly")
 def test_no_label_speaks_to_the_terminal(
     bewitched: Path, tmp_path: Path, name: str, request: pytest.FixtureRequest
 ) -> None:

@@ -30,7 +30,7 @@ def test_a_gpu_keeps_every_limit(tmp_path: Path, stage: str) -> None:
     assert done.returncode == 0, done.stdout + log.read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_stage_ends_on_a_cpu_and_is_not_repeated(tmp_path: Path) -> None:
     done = measured(tmp_path, "--device", "cpu", "--only", "resume")
     assert done.returncode == 0, done.stdout + done.stderr

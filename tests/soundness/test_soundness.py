@@ -66,7 +66,7 @@ LIGHT = ("better_model", "at_chance")  # the default run has these
 
 
 @pytest.mark.parametrize(
-    "kind", [kind if kind in LIGHT else pytest.param(kind, marks=pytest.mark.slow) for kind in QUICK]
+    "kind", [kind if kind in LIGHT else pytest.param(kind, marks=pytest.mark.nightly) for kind in QUICK]
 )
 def test_limits_hold(kind: str) -> None:
     truth, images = QUICK[kind]

@@ -120,7 +120,7 @@ def real_warehouse(real_data: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.mark.data
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("view", COMPARISONS)
 def test_view_agrees_on_a_real_warehouse(real_warehouse: Path, view: str) -> None:
     with open_warehouse(real_warehouse) as con:

@@ -30,7 +30,7 @@ def one(made: Pictured, tmp_path: Path) -> Pictured:
     return made._replace(warehouse=Path(shutil.copy(made.warehouse, tmp_path)))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", SOURCES)
 def test_every_corruption_is_reproduced_byte_for_byte(tmp_path: Path, kind: str) -> None:
     options: dict[str, Any] = SOURCES[kind]

@@ -23,7 +23,7 @@ FOG5 = "severity = 5 and corruption = 'fog'"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One model under two corruptions, with a threshold that the command has chosen."""
-    made = loaded(tmp_path_factory.mktemp("abstention"), images=600, models=("Alpha",),
+    made = loaded(tmp_path_factory.mktemp("abstention"), resamples=10, images=600, models=("Alpha",),
                   corruptions=("fog",), severities=(1, 5), shared_difficulty=0.7).output  # fmt: skip
     said = run("threshold", "w.duckdb", "--coverage", "0.6", folder=made).stdout
     assert "Alpha: accept a prediction if confidence is at least" in said

@@ -60,7 +60,7 @@ def miniature(whole: Path, folder: Path, name: str, deviations: str = "[]") -> t
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in UNLIKE else pytest.mark.slow) for name in PROTOCOLS]
+    "name", [pytest.param(name, marks=() if name in UNLIKE else pytest.mark.nightly) for name in PROTOCOLS]
 )
 def test_a_miniature_of_each_protocol_reproduces_its_own_accuracies(whole: Path, tmp_path: Path, name: str) -> None:
     path, accuracies = miniature(whole, tmp_path, name)

@@ -34,7 +34,7 @@ class Killer:
             os.kill(self.killed, signal.SIGKILL)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_killed_process_is_one_line_and_what_it_wrote_stays(two_models_output, tmp_path) -> None:
     path = study_of(two_models_output, tmp_path, 'executor = "processes"\nprocesses = 2')
     killer = Killer(lambda: multiprocessing.active_children()[0].pid)
@@ -54,6 +54,7 @@ def ray_worker() -> int:
     raise AssertionError("no Ray worker is running")
 
 
+@pytest.mark.nightly
 @pytest.mark.extra
 def test_a_ray_cluster_gives_the_rows_of_one_process_though_a_worker_is_killed(
     two_models_output, tmp_path, monkeypatch
@@ -67,6 +68,7 @@ def test_a_ray_cluster_gives_the_rows_of_one_process_though_a_worker_is_killed(
     assert hashes(tmp_path / "out") == two_models_output[1]
 
 
+@pytest.mark.nightly
 @pytest.mark.extra
 def test_a_lost_ray_node_is_one_line_and_the_other_nodes_go_on(two_models_output, tmp_path, monkeypatch, capfd) -> None:
     from ray.cluster_utils import Cluster

@@ -197,7 +197,7 @@ def remove_until(folder: Path, evaluation: str, file_count: int | None, *, at_sw
     return len(removed)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", KILLS)
 def test_second_removal_completes_a_killed_one(name: str, models: Synthetic, alpha: str, tmp_path: Path) -> None:
     """The results never hold what the warehouse no longer has, so that no load in between brings anything back."""

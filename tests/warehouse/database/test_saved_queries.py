@@ -22,7 +22,7 @@ def asked_warehouse(query_folder: Path) -> Path:
     return query_folder / "warehouse.duckdb"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", QUERIES)
 def test_a_query_declares_what_it_reads_and_is_narrowed_down_by_it(asked_warehouse: Path, name: str) -> None:
     query = QUERIES[name]

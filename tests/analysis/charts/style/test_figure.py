@@ -55,7 +55,7 @@ def png_mm(path: Path) -> float:
 
 @pytest.mark.parametrize(
     ("name", "width"),
-    [pytest.param(name, width, marks=() if (name, width) == ("curves", "85mm") else pytest.mark.slow)
+    [pytest.param(name, width, marks=() if (name, width) == ("curves", "85mm") else pytest.mark.nightly)
      for name in ALL for width in ("85mm", "180mm")],
 )  # fmt: skip
 def test_every_chart_is_as_wide_as_asked_with_readable_texts(
