@@ -86,8 +86,7 @@ WRITTEN: dict[str, Callable[[Any, Path], str | None]] = {
 }
 
 
-OFTEN = ("curves", "exemplars", "to_html", "notebook", "within another chart", "images", "images in a notebook",
-         "comparison in a notebook", "findings in a notebook", "warehouse in a notebook", "report")  # fmt: skip
+OFTEN = ("curves", "notebook", "images", "findings in a notebook", "report")
 
 
 @quick("name", WRITTEN, *OFTEN, others="nightly")

@@ -93,7 +93,7 @@ def _points(path: str, *, is_line: bool) -> list[tuple[float, float]]:
     ] or corners
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("layout", [*FRAMES])
 @pytest.mark.parametrize("name", [name for name in warehouse_charts() if name != "shifts"])
 def test_no_label_is_crossed_by_a_mark(con: duckdb.DuckDBPyConnection, name: str, layout: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 from color_vision import contrast, over, rgb
+from fault_trials import quick
 
 from failmodes.analysis.charts.registry import draw_selection, warehouse_charts
 from failmodes.analysis.charts.style.theme import THEMES
@@ -52,7 +53,7 @@ def assert_texts_are_read(svg: str, theme: str, *, has_cells: bool) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("theme", list(THEMES))
-@pytest.mark.parametrize("name", warehouse_charts())
+@quick("name", warehouse_charts(), "curves", "exemplars", "ranking", others="nightly")
 def test_texts_and_marks_of_every_chart(con: duckdb.DuckDBPyConnection, name: str, theme: str) -> None:
     svg = drawn(con, name, theme)
     page = THEMES[theme].background

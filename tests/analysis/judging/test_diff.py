@@ -208,9 +208,7 @@ def causes(slow: Collection[str], every: Collection[str]) -> list:
     return [pytest.param(one, marks=pytest.mark.slow if one in slow else pytest.mark.nightly) for one in every]
 
 
-@pytest.mark.parametrize(
-    "cause", causes({*CAUSES} - {"interpolation", "subset", "order of labels", "names", "weights"}, CAUSES)
-)
+@pytest.mark.parametrize("cause", causes(["resize", "permuted classes"], CAUSES))
 def test_each_of_twelve_causes_is_named_first(cause: str, tmp_path: Path) -> None:
     from causes import between_warehouses
 

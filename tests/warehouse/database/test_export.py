@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from fault_trials import quick
 from polars.testing import assert_frame_equal
 from synthetic_results import Synthetic, write_synthetic
 from synthetic_shifts import write_shift
@@ -84,8 +85,8 @@ def test_it_tells_nothing_of_image_files_and_why_attention_is_missing(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "options", [{"paired": False}, {"classes": 12}, {"severities": (0.5, 2.25)}], ids=["unpaired", "classes", "levels"]
+@quick(
+    "options", [{"paired": False}, {"classes": 12}, {"severities": (0.5, 2.25)}], {"paired": False}, others="nightly"
 )
 def test_other_kinds_of_evaluations_hold_every_check_and_nothing_of_others(
     tmp_path: Path, options: dict[str, Any]

@@ -56,7 +56,8 @@ def test_the_command_stops_at_damage_before_it_loads(results: Synthetic, tmp_pat
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("of", "text"),
-    [([], "not stated"), (["--published-of", "Nothing"], "no dataset here is Nothing"),
+    [pytest.param([], "not stated", marks=pytest.mark.nightly),
+     pytest.param(["--published-of", "Nothing"], "no dataset here is Nothing", marks=pytest.mark.nightly),
      (["--published-of", "synthetic DIGITS"], "shown beside models on synthetic DIGITS")],
 )  # fmt: skip
 def test_the_command_loads_both_or_published_alone(
