@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import typer
-from installed_script import failmodes, failmodes_script
+from run_commands import failmodes, failmodes_script
 
 from failmodes.cli import app
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import duckdb
 import pytest
-from installed_script import SCRIPT, failmodes, failmodes_script
+from run_commands import SCRIPT, failmodes, failmodes_script
 from synthetic_results import write_synthetic
 
 STUDY = """

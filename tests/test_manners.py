@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-from installed_script import failmodes, failmodes_in_terminal
 from published_files import write_published_files
+from run_commands import failmodes, failmodes_in_terminal
 from synthetic_results import write_synthetic
 
 from failmodes.runtime import errors

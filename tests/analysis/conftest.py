@@ -3,19 +3,20 @@
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import pytest
 from built_once import built_once
 from checkpoint_comparisons import CORRUPTIONS, FALLS
 from described_images import describe_images, described
 from opened_results import Opened, opened_once
 from PIL import Image
-from repeated_images import write_repeated
 from rewritten_shards import cell_of, reply_with
-from seeded_results import write_seeded
 from synthetic_results import Synthetic, write_synthetic
 from synthetic_shifts import write_shift
 
@@ -24,12 +25,94 @@ from failmodes.analysis.judging.derivation import due, store
 from failmodes.analysis.judging.findings.correction import selection_findings
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.warehouse import schema
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.stored_metrics import set_aim
 from failmodes.warehouse.database.updates import Derivation
 from failmodes.warehouse.metrics.abstention import Aim
 from failmodes.warehouse.metrics.metric import Metric
+from failmodes.warehouse.shards.format import (
+    Cell,
+    ShardKey,
+    list_results_files,
+    read_verified,
+    write_dimension,
+    write_shard,
+)
+
+COPIED = (schema.MODELS, schema.CLASSES, schema.CORRUPTIONS, schema.SOURCES)
+
+
+def write_repeated(results: Synthetic, output: Path, copies: Sequence[int] | None = None) -> Path:
+    """Write a record with some images of another one repeated, and hashes of their pixels.
+
+    Args:
+        results: the record, whose images are distinct.
+        output: the folder to write to.
+        copies: images that stand twice; all if not given.
+    """
+    for table in COPIED:
+        for path in list_results_files(results.output, table):
+            write_dimension(output, table, path.stem, read_verified(path).rows)
+    for path in list_results_files(results.output, schema.IMAGES):
+        images = read_verified(path).rows
+        again = np.arange(images.num_rows) if copies is None else np.asarray(copies, np.int64)
+        sources = np.concatenate([np.arange(images.num_rows), again])
+        rows = _with(_with(images.take(sources), "image_id", np.arange(len(sources))), "pixel_hash", _hashes(sources))
+        write_dimension(output, schema.IMAGES, path.stem, rows)
+    for table in (schema.DATASETS, schema.EVALUATIONS):
+        for path in list_results_files(results.output, table):
+            rows = _with(read_verified(path).rows, "image_count", [len(sources)])
+            write_dimension(output, table, path.stem, rows)
+    for table in schema.FACTS:
+        for path in list_results_files(results.output, table):
+            stored = read_verified(path)
+            cell = Cell(stored.identity["corruption"], Decimal(stored.identity["severity"]))
+            key = ShardKey(stored.identity["evaluation_id"], cell)
+            write_shard(output, table, key, _repeated(stored.rows, sources), stored.facts)
+    return output
+
+
+def _repeated(rows: pa.Table, sources: np.ndarray) -> pa.Table:
+    """Rows of all images, each under its own image_id, target by target where there are several."""
+    ids = np.asarray(rows["image_id"])
+    targets = np.asarray(rows["target"]) if "target" in rows.column_names else np.zeros(len(ids))
+    parts = []
+    for target in dict.fromkeys(targets.tolist()):
+        own = np.flatnonzero(targets == target)
+        parts.append(_with(rows.take(own[np.searchsorted(ids[own], sources)]), "image_id", np.arange(len(sources))))
+    return pa.concat_tables(parts)
+
+
+def _hashes(sources: np.ndarray) -> list[str]:
+    return [f"{source:016x}" for source in sources.tolist()]
+
+
+def _with(rows: pa.Table, name: str, values: object) -> pa.Table:
+    place = rows.schema.get_field_index(name)
+    return rows.set_column(place, name, pa.array(values, rows.schema.field(name).type))
+
+
+RECIPE = "SGD, 20 epochs, seed {}"  # in plain text, as some checkpoints state it
+SPREAD = 0.04  # between the falls of two seeds that follow each other
+
+
+def write_seeded(output: Path, **options: Any) -> Synthetic:
+    """Write a record of Fir and Oak with three training runs each ("Fir, seed 0" …), and of Loner, a single checkpoint.
+
+    Each seed falls SPREAD more than the one before; see `falls` of `write_synthetic`.
+    """
+    falls, training = {}, {}
+    for model, fall in (("Fir", 0.5), ("Oak", 1.0)):
+        for seed in range(3):
+            falls[f"{model}, seed {seed}"] = fall + SPREAD * seed
+            facts = {"training_seed": seed, "training_recipe": RECIPE.format(seed), "architecture": model.lower()}
+            training[f"{model}, seed {seed}"] = facts
+    falls["Loner"] = 0.8
+    training["Loner"] = {"training_seed": None, "training_recipe": None, "architecture": "loner"}
+    return write_synthetic(output, models=tuple(falls), falls=falls, training=training, **options)
+
 
 QUICK = ShapeSettings(resamples=2000)
 

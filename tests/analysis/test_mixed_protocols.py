@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from installed_script import failmodes
+from run_commands import failmodes
 from synthetic_results import write_synthetic
 from uneven_results import Grid, write_uneven
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from installed_script import failmodes_script
+from run_commands import failmodes_script
 
 
 @pytest.mark.slow

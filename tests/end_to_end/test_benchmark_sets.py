@@ -24,8 +24,8 @@ from benchmark_sets import (
     write_tree,
 )
 from fault_trials import quick
-from installed_script import failmodes
 from PIL import Image
+from run_commands import failmodes
 
 import failmodes as package
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from installed_script import failmodes
+from run_commands import failmodes
 from synthetic_results import write_synthetic
 
 from failmodes.analysis.judging.derivation import DERIVATION

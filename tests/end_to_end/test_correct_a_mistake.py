@@ -9,7 +9,7 @@ from warehouse_files import stored_rows
 pytest.importorskip("torch")
 
 import torch
-from installed_script import failmodes, failmodes_in_terminal
+from run_commands import failmodes, failmodes_in_terminal
 
 import failmodes as package
 from failmodes.ingest.datasets.layouts.digits import open_digits

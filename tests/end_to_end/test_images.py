@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from installed_script import failmodes
 from PIL import Image
+from run_commands import failmodes
 from synthetic_results import write_synthetic
 from synthetic_thumbnails import write_thumbnails
 from warehouse_files import change_file

@@ -12,7 +12,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
-from installed_script import failmodes as run_failmodes
+from run_commands import failmodes as run_failmodes
 
 import failmodes
 from failmodes.runtime.packages import EXTRAS

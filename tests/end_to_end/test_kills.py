@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("torch")
 
 from fault_trials import processes_of
-from installed_script import SCRIPT, failmodes
+from run_commands import SCRIPT, failmodes
 from tiny_study import hashes, write_tiny_study
 
 from failmodes.evaluate.engine.run import evaluate_study

@@ -8,7 +8,7 @@ from time import sleep
 
 import duckdb
 import pytest
-from installed_script import failmodes
+from run_commands import failmodes
 from synthetic_results import write_synthetic
 
 from failmodes.analysis.charts.registry import draw_selection

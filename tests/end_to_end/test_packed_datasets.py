@@ -6,8 +6,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from installed_script import failmodes
 from packed_images import CLASSES, NETWORK, SOURCES, STUDY, PackedImage, photographs, write_studies
+from run_commands import failmodes
 from tiny_study import hashes
 
 pytestmark = pytest.mark.slow

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from installed_script import failmodes
+from run_commands import failmodes
 
 from failmodes.evaluate.study.study_file import read_study
 from failmodes.runtime.storage.locations import find_results, find_warehouse

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from installed_script import failmodes
+from run_commands import failmodes
 from tiny_study import write_tiny_study
 
 import failmodes as package

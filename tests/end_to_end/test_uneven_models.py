@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from installed_script import failmodes
+from run_commands import failmodes
 from uneven_results import EVERY, Grid, write_uneven
 from warehouse_files import stored_rows
 

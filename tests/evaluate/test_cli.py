@@ -1,6 +1,6 @@
 """Commands on a study file through the installed script."""
 
-from installed_script import failmodes
+from run_commands import failmodes
 
 
 def test_init_writes_a_study_once(tmp_path) -> None:

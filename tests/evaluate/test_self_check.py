@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from import_files import invoke
-from installed_script import failmodes as failmodes_command
+from run_commands import failmodes as failmodes_command
 from torch import nn
 from torchvision.transforms import v2
 

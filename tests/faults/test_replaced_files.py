@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from fault_trials import quick
-from installed_script import run_here
 from precious_files import FILES, NO_FILES, copy_of, holdings
+from run_commands import run_here
 from synthetic_results import Synthetic
 
 QUERY = "query 'select 1 as a' w.duckdb --format csv --output {}"

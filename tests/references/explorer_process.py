@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from installed_script import SCRIPT
+from run_commands import SCRIPT
 
 ADDRESS = re.compile(r"http://\S+\?token=\S+")
 

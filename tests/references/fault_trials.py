@@ -13,7 +13,7 @@ from threading import Timer
 from typing import Any, NamedTuple
 
 import pytest
-from installed_script import SCRIPT, run_here
+from run_commands import SCRIPT, run_here
 
 MAX_S, MAX_MB = 10, 2000
 WITH_TORCH_S = 40

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from run_commands import failmodes
 from scipy.special import softmax
-from typer.testing import CliRunner
 
-from failmodes.cli import app
 from failmodes.evaluate.study.study_file import read_study
 from failmodes.evaluate.tables.with_study import ImportReport, import_predictions
 from failmodes.ingest.datasets.dataset import balanced_subset
@@ -96,6 +95,5 @@ def labeled(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def invoke(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.output
+    done = failmodes(*map(str, arguments), folder=Path.cwd())
+    return done.stdout + done.stderr

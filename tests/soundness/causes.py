@@ -27,10 +27,9 @@ from planted_causes import (  # noqa: E402
     write_table,
     write_warehouse,
 )
-from typer.testing import CliRunner  # noqa: E402
+from run_commands import failmodes  # noqa: E402
 
 from failmodes.analysis.judging.diff import Diff, diff_named  # noqa: E402
-from failmodes.cli import app  # noqa: E402
 from failmodes.ingest.protocols.protocol import Protocol, published_protocols  # noqa: E402
 from failmodes.warehouse.database.load import load  # noqa: E402
 
@@ -83,8 +82,7 @@ def against_table(folder: Path, cause: str, kind: str, seed: int) -> Trial | Non
     path = write_warehouse(folder / f"{cause} {kind} {seed}.duckdb", found.a._replace(files=True))
     table = write_table(folder / f"{cause} {kind} {seed}.csv", found.b)
     target = folder / f"table {cause} {kind} {seed}"
-    done = CliRunner().invoke(app, ["import", str(table), "--to", str(target), "--label", "Table"])
-    assert done.exit_code == 0, done.output
+    failmodes("import", table, "--to", target, "--label", "Table", folder=folder)
     load([target], target.with_suffix(".duckdb"))
     result = diff_named(f"{path}::Net", f"{target.with_suffix('.duckdb')}::Table", extras=cause == "names")
     return trial("a table", cause, found.factor, result)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from installed_script import failmodes
+from run_commands import failmodes
 from synthetic_results import Synthetic
 
 from failmodes.warehouse.database.saved_queries import saved_queries, saved_query

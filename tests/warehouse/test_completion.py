@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from installed_script import SCRIPT
+from run_commands import SCRIPT
 from synthetic_results import write_synthetic
 
 from failmodes.warehouse.database.load import load

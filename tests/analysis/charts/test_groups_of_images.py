@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from described_images import CAMERAS
-from installed_script import failmodes as command
 from opened_results import Opened
+from run_commands import failmodes as command
 
 import failmodes
 from failmodes.runtime.errors import FailmodesError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from installed_script import failmodes, failmodes_in_terminal
+from run_commands import failmodes, failmodes_in_terminal
 
 from failmodes.warehouse.database.views import relation_names
 

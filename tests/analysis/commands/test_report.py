@@ -5,31 +5,22 @@ import shutil
 from pathlib import Path
 
 import pytest
-from installed_script import failmodes
+from run_commands import failmodes
 from synthetic_results import write_synthetic
-from typer import Typer
-from typer.testing import CliRunner
 
-from failmodes.analysis.commands import report as cli
 from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.warehouse.database.load import load
 
 
 @pytest.mark.slow
-def test_command_draws_from_images_and_from_a_warehouse(
-    sound_warehouse: Path, tmp_path: Path, striped: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    app = Typer()
-    app.command()(cli.chart)
+def test_command_draws_from_images_and_from_a_warehouse(sound_warehouse: Path, tmp_path: Path, striped: Path) -> None:
     shutil.copy(sound_warehouse, tmp_path)
-    monkeypatch.chdir(tmp_path)
     for arguments in (
         ["contact-sheet", "--image", str(striped), "--corruption", "fog", "--severity", "2.5", "-o", "sheet.json"],
         ["distortion", "--recipe", "cifar-c", "--image", str(striped), "--corruption", "fog", "-o", "made.json"],
         ["distortion", "--model", "Alpha", "--corruption", "fog", "-o", "stored.json"],
     ):
-        result = CliRunner().invoke(app, arguments, catch_exceptions=False)
-        assert result.stdout == f"{arguments[-1]}\n"
+        assert failmodes("chart", *arguments, folder=tmp_path).stdout == f"{arguments[-1]}\n"
     found = {path.stem: json.loads(path.read_text())["usermeta"]["source"] for path in tmp_path.glob("*.json")}
     assert ["striped.png" in found[name] for name in ("sheet", "made", "stored")] == [True, True, False]
     assert "Synthetic digits" in found["stored"]

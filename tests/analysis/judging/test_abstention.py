@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 from given_cells import in_choosing_half
-from installed_script import failmodes as run
 from opened_results import loaded
+from run_commands import failmodes as run
 from scipy import stats
 from warehouse_files import change_file
 

@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-from installed_script import failmodes
 from opened_results import Opened
+from run_commands import failmodes
 
 from failmodes.analysis.results.opened_warehouse import Warehouse
 

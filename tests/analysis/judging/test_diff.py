@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 import numpy as np
 import polars as pl
 import pytest
-from installed_script import failmodes as command
 from planted_causes import CAUSES, FEW, Evaluated, planted, write_row, write_warehouse
+from run_commands import failmodes as command
 
 import failmodes
 from failmodes.analysis.judging.diff import Diff, diff_named

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from described_images import CAMERAS, describe_images, described
-from installed_script import failmodes as command
 from opened_results import Opened
+from run_commands import failmodes as command
 from scipy.stats import binomtest
 from synthetic_results import write_synthetic
 from warehouse_files import derivation

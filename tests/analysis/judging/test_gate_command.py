@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from installed_script import SCRIPT, failmodes, failmodes_script
+from run_commands import SCRIPT, failmodes, failmodes_script
 
 RULES = """
 [gate]

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
-from installed_script import failmodes
+from run_commands import failmodes
 from synthetic_results import write_synthetic
 
 from failmodes import open as open_results

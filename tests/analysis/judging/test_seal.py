@@ -7,11 +7,11 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from typer.testing import CliRunner
+from run_commands import failmodes as command
+from run_commands import run_here
 
 import failmodes
 from failmodes.analysis.judging.seal import read_seals, seal_file
-from failmodes.cli import app
 from failmodes.runtime.errors import DamagedShardError, StudyError
 
 CLAIM = '[[claims]]\nmetric = "accuracy"\ncorruptions = ["fog"]\nrelation = "at_least"\nlimit = {}\n'
@@ -30,8 +30,8 @@ def study(handed: Path, tmp_path: Path) -> Path:
 
 def changes(study: Path, *arguments: str) -> list[tuple[int, int]]:
     """How many statements were added and removed since each seal, as a command's JSON has it."""
-    done = CliRunner().invoke(app, [*arguments, "--json", str(study.parent / "out.json")])
-    assert done.exit_code in (0, 1, 3), done.output
+    code, _, said = run_here(*arguments, "--json", study.parent / "out.json", folder=study.parent)
+    assert code in (0, 1, 3), said
     seals = json.loads((study.parent / "out.json").read_text())["seals"]
     return [(len(seal["added"]), len(seal["removed"])) for seal in seals]
 
@@ -48,7 +48,7 @@ def test_claims_are_unchanged_until_one_is_changed(study: Path) -> None:
     assert changes(study, "claims", str(study)) == [(1, 1)]
     (second,) = seal_file(study, study.parent / "out")
     assert {seal.sha256 for seal in read_seals(study.parent / "out")} == {first.sha256, second.sha256}
-    text = CliRunner().invoke(app, ["claims", str(study)]).output
+    text = command("claims", study, folder=study.parent, expect=1).stdout
     assert "nobody attests" in " ".join(text.split())
     assert first.sha256 in text
     assert len(failmodes.open(study.parent / "out").claims().seals) == 2
@@ -57,8 +57,7 @@ def test_claims_are_unchanged_until_one_is_changed(study: Path) -> None:
 @pytest.mark.slow
 def test_a_report_ends_with_what_was_tested(study: Path) -> None:
     (seal,) = seal_file(study, study.parent / "out")
-    done = CliRunner().invoke(app, ["report", str(study), "--appendix"])
-    assert done.exit_code == 0, done.output
+    command("report", study, "--appendix", folder=study.parent)
     page = (study.parent / "out" / "report.html").read_text()
     tested = page[page.index('id="appendix-1"') :]
     assert "no proof of conformity" in tested
@@ -90,11 +89,9 @@ def test_a_gate_is_sealed_with_its_models_and_level(study: Path) -> None:
 
 @pytest.mark.slow
 def test_a_command_seals_in_the_results_of_a_study_or_of_where(study: Path) -> None:
-    done = CliRunner().invoke(app, ["seal", str(study)])
-    assert done.exit_code == 0, done.output
+    command("seal", study, folder=study.parent)
     (study.parent / "gate.toml").write_text(RULES.format(0.1))
-    done = CliRunner().invoke(app, ["seal", str(study.parent / "gate.toml"), str(study.parent / "out")])
-    assert done.exit_code == 0, done.output
+    command("seal", "gate.toml", "out", folder=study.parent)
     assert {seal.subject for seal in read_seals(study.parent / "out")} == {"claims", "gate"}
     study.write_text(STUDY)
     with pytest.raises(StudyError, match="nothing to seal"):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from checkpoint_comparisons import of_kind
-from installed_script import failmodes
+from run_commands import failmodes
 from synthetic_results import write_synthetic
 from warehouse_files import change_file
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from run_commands import failmodes as command
 from synthetic_results import Synthetic, write_synthetic
-from typer.testing import CliRunner
 from warehouse_files import change_file, value
 
 import failmodes
@@ -12,7 +12,6 @@ from failmodes.analysis.publishing.model_export import export_model
 from failmodes.analysis.statistics.difference import Measured, ModelMetrics, mean_of
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.opened_models import open_models
-from failmodes.cli import app
 from failmodes.runtime.errors import StudyError
 from failmodes.warehouse.database.load import load
 
@@ -57,12 +56,10 @@ def test_a_label_without_its_seed_exports_all_training_runs(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_the_command_says_what_it_wrote(sound_warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(app, ["export", "--evaluation", "Alpha", "b.duckdb", str(sound_warehouse)])
-    assert done.exit_code == 0, done.output
-    assert "10,400 predictions in 26 cells" in done.stdout
-    assert value(Path("b.duckdb"), "select count(*) from prediction_facts") == 10_400
+def test_the_command_says_what_it_wrote(sound_warehouse: Path, tmp_path: Path) -> None:
+    done = command("export", "--evaluation", "Alpha", "b.duckdb", sound_warehouse, folder=tmp_path)
+    assert "10,400 predictions in 26 cells" in done.stdout + done.stderr
+    assert value(tmp_path / "b.duckdb", "select count(*) from prediction_facts") == 10_400
 
 
 @pytest.mark.slow

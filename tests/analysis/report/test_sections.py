@@ -12,15 +12,14 @@ import polars as pl
 import pytest
 from PIL import Image
 from report_blocks import blocks_of
+from run_commands import failmodes
 from synthetic_results import Synthetic
-from typer.testing import CliRunner
 
 from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.render.blocks import Gallery, ImageStrip, Sentence
 from failmodes.analysis.report import sections as module
 from failmodes.analysis.report.rendering import write_report
 from failmodes.analysis.report.sections import comparison_sections, gallery, pairs_by_selection
-from failmodes.cli import build_app
 from failmodes.runtime.errors import StudyError
 
 
@@ -58,9 +57,8 @@ def test_of_many_models_those_that_are_named(many_con: duckdb.DuckDBPyConnection
 @pytest.mark.slow
 def test_the_command_names_pairs(many_warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("failmodes.analysis.report.rendering.draw_charts", lambda *_: ([], []))  # drawn elsewhere
-    arguments = ["report", str(many_warehouse), "--pair", "Fir", "Aspen", "--pair", "Elm", "Birch"]
-    done = CliRunner().invoke(build_app("report"), arguments, catch_exceptions=False)
-    assert done.exit_code == 0
+    pairs = ("--pair", "Fir", "Aspen", "--pair", "Elm", "Birch")
+    failmodes("report", many_warehouse, *pairs, folder=many_warehouse.parent)
     page = many_warehouse.with_name("report.html").read_text()
     assert titles(page) == ["Comparison: Aspen with Fir", "Comparison: Birch with Elm"]
 

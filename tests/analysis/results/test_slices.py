@@ -8,8 +8,8 @@ import duckdb
 import numpy as np
 import polars as pl
 import pytest
-from installed_script import failmodes
 from pictured_results import pictured
+from run_commands import failmodes
 from scipy.stats import fisher_exact
 
 import failmodes as package

@@ -19,8 +19,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from explorer_process import explorer
-from installed_script import failmodes
 from page_bundle import built_page
+from run_commands import failmodes
 
 pytest.importorskip("starlette")
 

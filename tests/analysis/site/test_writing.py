@@ -7,8 +7,8 @@ from typing import Any
 
 import duckdb
 import pytest
-from installed_script import failmodes
 from page_bundle import built_page
+from run_commands import failmodes
 
 from failmodes.analysis.site import bundling, writing
 from failmodes.analysis.site.bundling import bundled_page

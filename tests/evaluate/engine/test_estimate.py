@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from installed_script import failmodes
+from run_commands import failmodes
 from tiny_study import CELLS, run_study, write_tiny_study
 
 from failmodes.evaluate.engine.estimate import RunEstimate, estimate_run

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from installed_script import SCRIPT
 from model_specs import model_spec
+from run_commands import SCRIPT
 from safetensors.torch import save_file
 from synthetic_results import write_synthetic
 from torchvision.models import SqueezeNet1_1_Weights

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 from import_files import stored_rows
-from installed_script import failmodes as command
 from PIL import Image
+from run_commands import failmodes as command
 from scipy.special import softmax
 from sklearn.metrics import log_loss, top_k_accuracy_score
 

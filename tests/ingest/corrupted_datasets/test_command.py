@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from corrupted_datasets import DIGITS, LAYOUTS, contents, set_options
-from installed_script import failmodes, run_here
+from run_commands import failmodes, run_here
 
 from failmodes.ingest import sources
 from failmodes.ingest.corrupted_datasets import set_writer

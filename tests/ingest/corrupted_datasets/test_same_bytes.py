@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from corrupted_datasets import contents
-from installed_script import SCRIPT
+from run_commands import SCRIPT
 
 CLOCK = """
 import time

@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from installed_script import failmodes
 from published_files import CURVES, write_published_files
+from run_commands import failmodes
 from synthetic_results import Synthetic
 from warehouse_files import change_file
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from corrupted_datasets import open_set, write_set
-from installed_script import failmodes
+from run_commands import failmodes
 
 from failmodes.ingest.corrupted_datasets.corrupted_dataset import open_corrupted_dataset
 from failmodes.ingest.corruptions.apply import corrupt

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from corrupted_datasets import DIGITS, contents, set_options
-from installed_script import failmodes
 from numpy.testing import assert_array_equal
+from run_commands import failmodes
 
 from failmodes.ingest.corrupted_datasets.command import write_corrupted_dataset
 from failmodes.ingest.corrupted_datasets.corrupted_dataset import open_corrupted_dataset
