@@ -80,7 +80,7 @@ def warehouse_copy(sound_warehouse: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def handed(sound_warehouse: Path) -> Path:
-    """A folder with nothing but that warehouse, as an analyst is handed it; read only."""
+    """A folder with nothing but the sound warehouse, as an analyst is handed it; read only."""
     return sound_warehouse.parent
 
 

@@ -1,4 +1,4 @@
-"""Warehouses with stored shapes."""
+"""Warehouses with stored shapes, of training seeds, of repeated images and of images with metadata."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ from failmodes.warehouse.shards.format import (
     write_shard,
 )
 
-COPIED = (schema.MODELS, schema.CLASSES, schema.CORRUPTIONS, schema.SOURCES)
+COPIED_DIMENSIONS = (schema.MODELS, schema.CLASSES, schema.CORRUPTIONS, schema.SOURCES)
 
 
 def write_repeated(results: Synthetic, output: Path, copies: Sequence[int] | None = None) -> Path:
@@ -52,7 +52,7 @@ def write_repeated(results: Synthetic, output: Path, copies: Sequence[int] | Non
         output: the folder to write to.
         copies: images that stand twice; all if not given.
     """
-    for table in COPIED:
+    for table in COPIED_DIMENSIONS:
         for path in list_results_files(results.output, table):
             write_dimension(output, table, path.stem, read_verified(path).rows)
     for path in list_results_files(results.output, schema.IMAGES):
@@ -94,20 +94,24 @@ def _with(rows: pa.Table, name: str, values: object) -> pa.Table:
     return rows.set_column(place, name, pa.array(values, rows.schema.field(name).type))
 
 
-RECIPE = "SGD, 20 epochs, seed {}"  # in plain text, as some checkpoints state it
-SPREAD = 0.04  # between the falls of two seeds that follow each other
+SEEDED_RECIPE = "SGD, 20 epochs, seed {}"  # in plain text, as some checkpoints state it
+SEEDED_SPREAD = 0.04  # between the falls of two seeds that follow each other
 
 
 def write_seeded(output: Path, **options: Any) -> Synthetic:
     """Write a record of Fir and Oak with three training runs each ("Fir, seed 0" …), and of Loner, a single checkpoint.
 
-    Each seed falls SPREAD more than the one before; see `falls` of `write_synthetic`.
+    Each seed falls SEEDED_SPREAD more than the one before; see `falls` of `write_synthetic`.
     """
     falls, training = {}, {}
     for model, fall in (("Fir", 0.5), ("Oak", 1.0)):
         for seed in range(3):
-            falls[f"{model}, seed {seed}"] = fall + SPREAD * seed
-            facts = {"training_seed": seed, "training_recipe": RECIPE.format(seed), "architecture": model.lower()}
+            falls[f"{model}, seed {seed}"] = fall + SEEDED_SPREAD * seed
+            facts = {
+                "training_seed": seed,
+                "training_recipe": SEEDED_RECIPE.format(seed),
+                "architecture": model.lower(),
+            }
             training[f"{model}, seed {seed}"] = facts
     falls["Loner"] = 0.8
     training["Loner"] = {"training_seed": None, "training_recipe": None, "architecture": "loner"}

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from installed_script import failmodes as failmodes_script
 from PIL import Image
+from run_commands import failmodes as failmodes_script
 from study_tables import FOUNDING, PAGES, PHOTOGRAPHS, QUERIES, ROOT, STUDY, TABLE, TABLES, aggregate, with_tables
 from synthetic_results import write_synthetic
 

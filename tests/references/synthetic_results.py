@@ -20,19 +20,19 @@ from failmodes.runtime.hashing import identity_of
 from failmodes.warehouse import schema
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell, ShardKey, write_dimension, write_shard
 
-ROWS = 500
+LOGIT_ROWS = 500
 
 
 class LogitRows(NamedTuple):
     """Rows of logits, and sums over all classes but the largest.
 
     Attributes:
-        logits: (ROWS, C).
-        order: (ROWS, C), classes from the largest logit to the smallest.
-        ranks: (ROWS, C), place of each class in that order, from 0.
-        sums: (ROWS, T) of exp(logit / T), for each of TEMPERATURES.
-        weighted: (ROWS,) of exp(logit) logit.
-        squares: (ROWS,) of exp(2 logit).
+        logits: (LOGIT_ROWS, C).
+        order: (LOGIT_ROWS, C), classes from the largest logit to the smallest.
+        ranks: (LOGIT_ROWS, C), place of each class in that order, from 0.
+        sums: (LOGIT_ROWS, T) of exp(logit / T), for each of TEMPERATURES.
+        weighted: (LOGIT_ROWS,) of exp(logit) logit.
+        squares: (LOGIT_ROWS,) of exp(2 logit).
     """
 
     logits: np.ndarray
@@ -45,7 +45,7 @@ class LogitRows(NamedTuple):
 
 @cache
 def _logit_rows(classes: int) -> LogitRows:
-    logits = np.random.default_rng(classes).normal(0, 1, (ROWS, classes)).astype(np.float32).astype(np.float64)
+    logits = np.random.default_rng(classes).normal(0, 1, (LOGIT_ROWS, classes)).astype(np.float32).astype(np.float64)
     order = np.argsort(-logits, axis=1)
     others = np.take_along_axis(logits, order[:, 1:], axis=1)
     return LogitRows(
@@ -66,7 +66,7 @@ def columns_of_many_classes(
         rng: draws the rest.
         classes: more than are kept whole.
     """
-    rows, chosen = _logit_rows(classes), rng.integers(0, ROWS, len(labels))
+    rows, chosen = _logit_rows(classes), rng.integers(0, LOGIT_ROWS, len(labels))
     predicted = np.where(correct, labels, (labels + rng.integers(1, classes, len(labels))) % classes)
     largest = rows.order[chosen, 0]
     shift = (predicted - largest) % classes
@@ -90,7 +90,7 @@ def columns_of_many_classes(
     }  # fmt: skip
 
 
-MAP = 4  # rows and columns of a map
+MAP_SIDE = 4  # rows and columns of a map
 SIDE_PX = 32
 
 
@@ -117,7 +117,7 @@ def write_coarse_exemplars(
             image_id = rank * 7
             base = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
             for level in grid:
-                heat = np.exp(-((np.arange(MAP) - 1.5 - 0.2 * level) ** 2))
+                heat = np.exp(-((np.arange(MAP_SIDE) - 1.5 - 0.2 * level) ** 2))
                 rows.append({
                     "evaluation_id": evaluation_id, "corruption": corruption, "severity": Decimal(str(level)),
                     "image_id": image_id, "reason": reason, "reason_rank": 1, "label": image_id % classes,
@@ -149,7 +149,7 @@ def write_exemplars(
                 "image_id": image_id, "reason": reason, "reason_rank": rank, "label": int(predictions.labels[image_id]),
                 "predicted": int(predictions.predicted[row, image_id]),
                 "confidence": float(predictions.confidence[row, image_id]), "png": encoded(pixels),
-                **_map_columns(np.random.default_rng([image_id, row]).gamma(1, 1, (MAP, MAP))),
+                **_map_columns(np.random.default_rng([image_id, row]).gamma(1, 1, (MAP_SIDE, MAP_SIDE))),
             })  # fmt: skip
     write_dimension(output, schema.EXEMPLARS, f"{evaluation_id}-{corruption}", rows)
 
