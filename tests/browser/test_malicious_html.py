@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_trials import quick
+from marked_cases import quick
 from synthetic_results import write_synthetic
 from synthetic_shifts import write_shift
 from synthetic_thumbnails import write_thumbnails

@@ -23,7 +23,7 @@ from benchmark_sets import (
     write_objectnet,
     write_tree,
 )
-from fault_trials import quick
+from marked_cases import quick
 from PIL import Image
 from run_commands import failmodes
 

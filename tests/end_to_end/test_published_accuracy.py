@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from fault_trials import quick
+from marked_cases import quick
 
 pytest.importorskip("torch")
 

@@ -23,10 +23,10 @@ from fault_trials import (
     check_refusal,
     half_written,
     listing,
-    quick,
     refused,
     stop,
 )
+from marked_cases import quick
 
 from failmodes.runtime.packages import require
 

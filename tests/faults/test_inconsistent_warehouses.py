@@ -7,7 +7,8 @@ from pathlib import Path
 import duckdb
 import pytest
 from encoded_files import encoded
-from fault_trials import MAX_MB, attempt_here, quick, refused
+from fault_trials import MAX_MB, attempt_here, refused
+from marked_cases import quick
 from PIL import Image
 from synthetic_results import write_synthetic
 from warehouse_files import change_file

@@ -9,7 +9,8 @@ from xml.etree import ElementTree
 
 import duckdb
 import pytest
-from fault_trials import attempt_here, quick
+from fault_trials import attempt_here
+from marked_cases import quick
 
 LABELS = {
     "commands": "::error file=a.py::x\na ##[set-output name=a]b\n::set-output name=a::b\r\n##[error]c \ufe0f:"

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from fault_trials import attempt, attempt_here, check_refusal, quick, refused, shell
+from fault_trials import attempt, attempt_here, check_refusal, refused, shell
+from marked_cases import quick
 
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is held by the system on Linux")
 

@@ -18,7 +18,8 @@ pytest.importorskip("torch")
 
 import numpy as np
 import torch
-from fault_trials import WITH_TORCH_S, quick, refused
+from fault_trials import WITH_TORCH_S, refused
+from marked_cases import quick
 from model_specs import dataset_of
 
 from failmodes.evaluate.models.checkpoints import read_checkpoint, save_checkpoint

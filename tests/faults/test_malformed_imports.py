@@ -13,8 +13,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from fault_trials import WITH_TORCH_S, quick, refused
+from fault_trials import WITH_TORCH_S, refused
 from import_files import LOGITS, SMALL_STUDY, import_into, small_frame
+from marked_cases import quick
 
 import failmodes
 from failmodes.evaluate.tables.study_rows import MAX_CELLS

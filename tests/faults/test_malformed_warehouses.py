@@ -9,7 +9,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from fault_trials import attempt_here, half_written, quick
+from fault_trials import attempt_here, half_written
+from marked_cases import quick
 from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import change_file
 

@@ -13,7 +13,8 @@ from threading import Thread
 
 import duckdb
 import pytest
-from fault_trials import attempt, attempt_here, check_refusal, quick
+from fault_trials import attempt, attempt_here, check_refusal
+from marked_cases import quick
 from warehouse_files import SECRET, change_file
 
 import failmodes

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fault_trials import quick
+from marked_cases import quick
 from precious_files import FILES, NO_FILES, copy_of, holdings
 from run_commands import run_here
 from synthetic_results import Synthetic

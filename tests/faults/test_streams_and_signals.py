@@ -16,11 +16,11 @@ from fault_trials import (
     check_refusal,
     listing,
     processes_of,
-    quick,
     refused,
     shell,
     stop,
 )
+from marked_cases import quick
 from synthetic_results import Synthetic
 from warehouse_files import change_file, write_small_results
 

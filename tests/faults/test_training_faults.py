@@ -17,17 +17,8 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
-from fault_trials import (
-    WITH_TORCH_S,
-    attempt,
-    attempt_here,
-    check_refusal,
-    half_written,
-    outliving,
-    quick,
-    refused,
-    stop,
-)
+from fault_trials import WITH_TORCH_S, attempt, attempt_here, check_refusal, half_written, outliving, refused, stop
+from marked_cases import quick
 from tiny_study import hashes, write_tiny_study
 
 from failmodes.evaluate.study.study_file import read_study

@@ -6,11 +6,11 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Timer
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from run_commands import SCRIPT, run_here
@@ -19,14 +19,6 @@ MAX_S, MAX_MB = 10, 2000
 WITH_TORCH_S = 40
 HANGS_AFTER_S = 300.0
 CONTROLS = "\x1b\x00\x07\x9b"  # what a terminal acts on
-
-
-def quick(argument: str, cases: Iterable[Any], *quickly: Any, others: str = "slow") -> pytest.MarkDecorator:
-    """All cases of an argument; those that are not among `quickly` are slow, or nightly."""
-    mark = getattr(pytest.mark, others)
-    return pytest.mark.parametrize(
-        argument, [pytest.param(case, marks=() if case in quickly else mark) for case in cases]
-    )
 
 
 class Trial(NamedTuple):

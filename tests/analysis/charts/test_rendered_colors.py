@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 from color_vision import contrast, over, rgb
-from fault_trials import quick
+from marked_cases import quick
 
 from failmodes.analysis.charts.registry import draw_selection, warehouse_charts
 from failmodes.analysis.charts.style.theme import THEMES

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from fault_trials import quick
+from marked_cases import quick
 from polars.testing import assert_frame_equal
 from synthetic_results import Synthetic, write_synthetic
 from synthetic_shifts import write_shift
