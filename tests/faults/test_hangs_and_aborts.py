@@ -58,6 +58,7 @@ DRAWN = {
 }
 
 
+@pytest.mark.slow
 @quick("name", DRAWN, "svg", others="nightly")
 def test_a_label_that_xml_forbids_is_drawn(labeled: Path, tmp_path: Path, name: str) -> None:
     words = DRAWN[name]

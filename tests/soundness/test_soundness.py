@@ -10,6 +10,7 @@ import pytest
 import shapes
 import shifts
 from claims import judge
+from marked_cases import quick
 from running import all_jobs, measure_part
 
 from failmodes.analysis.judging.findings.kind import proposed
@@ -62,12 +63,9 @@ FACTS = (
     "same_label",
     "perfect_clean",
 )  # counted, not inferred from a sample
-LIGHT = ("better_model", "at_chance")  # the default run has these
 
 
-@pytest.mark.parametrize(
-    "kind", [kind if kind in LIGHT else pytest.param(kind, marks=pytest.mark.nightly) for kind in QUICK]
-)
+@quick("kind", QUICK, "at_chance", others="nightly")
 def test_limits_hold(kind: str) -> None:
     truth, images = QUICK[kind]
     jobs = [job for job in all_jobs(kind) if (job.claims[0].truth, job.claims[0].images) == (truth, images)]

@@ -328,7 +328,13 @@ def test_what_changes_a_function_or_object_changes_its_identity(make, change: Ch
     assert before != after
 
 
-@pytest.mark.parametrize("change", MODEL_CHANGES.values(), ids=MODEL_CHANGES)
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(change, id=name, marks=pytest.mark.slow if name == "compiled layer" else ())
+        for name, change in MODEL_CHANGES.items()
+    ],
+)
 def test_what_changes_a_model_beside_its_tensors_changes_its_identity_and_a_copy_keeps_it(make, change: Change) -> None:
     before, after = both(make, change, lambda model: model_identity(copy.deepcopy(model)))
     assert before != after

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from corrupted_datasets import write_published
 from import_files import LOGITS, SMALL_STUDY, import_into, small_frame, stored_rows, write_as
+from marked_cases import quick
 from PIL import Image
 from scipy.special import log_softmax
 
@@ -20,7 +21,7 @@ from failmodes.warehouse.shards.format import list_results_files, read_verified
 FORMS = ["array of logits, severity a decimal", "logits as CSV", "list of probabilities"]
 
 
-@pytest.mark.parametrize("form", FORMS)
+@quick("form", FORMS, FORMS[0])
 def test_an_import_stores_what_a_direct_evaluation_stores(
     form, tiny_run, fresh_study, exported_predictions, tmp_path
 ) -> None:
