@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from marked_cases import quick
 from torch import nn
 
 from failmodes.evaluate.models.code_identity import code_hash
@@ -328,14 +329,9 @@ def test_what_changes_a_function_or_object_changes_its_identity(make, change: Ch
     assert before != after
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        pytest.param(change, id=name, marks=pytest.mark.slow if name == "compiled layer" else ())
-        for name, change in MODEL_CHANGES.items()
-    ],
-)
-def test_what_changes_a_model_beside_its_tensors_changes_its_identity_and_a_copy_keeps_it(make, change: Change) -> None:
+@quick("name", MODEL_CHANGES, *MODEL_CHANGES.keys() - {"compiled layer"})
+def test_what_changes_a_model_beside_its_tensors_changes_its_identity_and_a_copy_keeps_it(make, name: str) -> None:
+    change = MODEL_CHANGES[name]
     before, after = both(make, change, lambda model: model_identity(copy.deepcopy(model)))
     assert before != after
     if "symbolic_trace" not in change.text:
