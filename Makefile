@@ -33,7 +33,7 @@ test: $(INSTALLED_FOR_TEST)
 
 # What make test leaves out: more examples, other libraries, a browser, real data where FAILMODES_DATA names it
 test-all: $(INSTALLED)
-	$(PYTEST) -m "(slow or extra or browser or data) and not nightly and not gpu"
+	$(PYTEST) -m "test_all and not nightly and not gpu"
 
 # The grids, corpora and kills whose hardest part the tests above run, tests on the oldest PyTorch, two commits side by side
 # and simulated statements

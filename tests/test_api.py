@@ -79,7 +79,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_live_module_becomes_rows_like_a_studys(digits, tmp_path: Path) -> None:
     images, labels = digits
     mine = net().train()
@@ -98,7 +98,7 @@ def test_a_live_module_becomes_rows_like_a_studys(digits, tmp_path: Path) -> Non
     assert (facts["input_mean"], facts["input_std"]) == ([0, 0, 0], [1, 1, 1])
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_the_same_call_makes_nothing_again_and_other_weights_are_another_evaluation(digits, tmp_path: Path) -> None:
     run(net(), digits, tmp_path)
     made = shards(tmp_path)
@@ -110,7 +110,7 @@ def test_the_same_call_makes_nothing_again_and_other_weights_are_another_evaluat
     assert w.table("evaluations").height == 2
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_an_interrupted_call_goes_on_where_it_was(digits, tmp_path: Path) -> None:
     calls = iter(range(3 + 3))  # three trials come first
 
@@ -129,7 +129,7 @@ def test_an_interrupted_call_goes_on_where_it_was(digits, tmp_path: Path) -> Non
     assert w.table("predictions").height == CELLS * len(digits[0])
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_the_study_file_names_what_a_file_can_name_and_runs_to_the_same_evaluation(digits, tmp_path: Path) -> None:
     from torchvision.models import shufflenet_v2_x0_5
 
@@ -145,7 +145,7 @@ def test_the_study_file_names_what_a_file_can_name_and_runs_to_the_same_evaluati
     assert set(w.table("models")["model_label"]) == {"Shuffle", "Mine"}
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_function_is_given_pixels_and_has_no_attention(digits, tmp_path: Path) -> None:
     seen = []
 
@@ -174,7 +174,7 @@ def test_a_function_whose_captured_values_cannot_be_read_needs_a_version(digits,
         run(model, digits, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_torch_data_set_with_preprocessing_of_its_own(digits, tmp_path: Path) -> None:
     images, labels = digits
 
@@ -201,7 +201,7 @@ def test_a_torch_data_set_with_preprocessing_of_its_own(digits, tmp_path: Path) 
     assert w.table("models")["input_mean"].to_list() == [None]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_folder_of_photographs(tmp_path: Path) -> None:
     from PIL import Image
 
@@ -219,7 +219,7 @@ def test_a_folder_of_photographs(tmp_path: Path) -> None:
     assert sorted(w.table("classes")["class_name"]) == ["cat", "dog"]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_list_of_images_keeps_its_other_columns(tmp_path: Path) -> None:
     import polars as pl
     from PIL import Image
@@ -259,7 +259,7 @@ def test_metadata_of_images_in_memory_join_their_predictions(digits, tmp_path: P
     assert not (tmp_path / "other" / "results").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_custom_corruption_is_a_function_and_its_images_are_reproduced(digits, tmp_path: Path) -> None:
     def darker(images: np.ndarray, parameters: tuple[float]) -> np.ndarray:
         return (images * (1 - parameters[0] / 10)).astype(np.uint8)
@@ -273,7 +273,7 @@ def test_a_custom_corruption_is_a_function_and_its_images_are_reproduced(digits,
     assert len(w.images(image=3, corruption="darker")) == 1 + len(SEVERITIES)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_private_images_leave_no_image_in_the_warehouse(digits, tmp_path: Path) -> None:
     w = run(net(), digits, tmp_path / "private", thumbnails=False)
     assert w.table("thumbnails").is_empty()
@@ -302,7 +302,7 @@ def test_an_invalid_argument_is_one_line(digits, tmp_path: Path, options, error,
     assert not shards(tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_study_is_run_from_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     study = {
@@ -317,7 +317,7 @@ def test_a_study_is_run_from_its_content(tmp_path: Path, monkeypatch: pytest.Mon
     assert w.sql("select count(*) as n from prediction_facts").item() == 40
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_undeclared_probabilities_are_refused(digits, tmp_path: Path) -> None:
     ending = torch.nn.Sequential(net(), torch.nn.Softmax(1))
     with pytest.raises(failmodes.StudyError, match='returns probabilities: .* set `output_kind = "probabilities"`'):

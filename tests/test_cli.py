@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import typer
-from run_commands import failmodes, failmodes_script
+from run_commands import run, run_script
 
 from failmodes.cli import app
 
@@ -16,12 +16,12 @@ CHOICES = re.compile(r"[a-z0-9-]+(?:\|[a-z0-9-]+)+")
 
 
 @pytest.mark.parametrize("command", GROUP.commands)
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_the_script_describes_each_command(tmp_path, command: str) -> None:
-    assert "Usage: failmodes " + command in failmodes_script(command, "--help", folder=tmp_path).stdout
+    assert "Usage: failmodes " + command in run_script(command, "--help", folder=tmp_path).stdout
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_question_loads_no_library_that_it_does_not_need(handed) -> None:
     code = (
         "import sys, failmodes.__main__\n"
@@ -46,9 +46,7 @@ def test_the_commands_load_no_library_before_one_of_them_is_called() -> None:
 
 def test_the_usage_line_has_arguments_in_capitals_optional_ones_in_brackets(tmp_path) -> None:
     for command, arguments in (("chart", "[NAME] [WHERE]"), ("load", "[WHERE] [MORE]..."), ("compare", "A B [WHERE]")):
-        assert (
-            f"Usage: failmodes {command} [OPTIONS] {arguments}" in failmodes(command, "--help", folder=tmp_path).stdout
-        )
+        assert f"Usage: failmodes {command} [OPTIONS] {arguments}" in run(command, "--help", folder=tmp_path).stdout
 
 
 @pytest.mark.skipif(not hasattr(typer.core.TyperOption, "display_type_rich"), reason="this typer has its own notation")
@@ -69,25 +67,25 @@ def test_the_help_names_values_in_capitals_lists_choices_and_gives_flags_no_type
 
 
 def test_a_required_option_is_marked_as_one(tmp_path) -> None:
-    assert "--evaluation" in failmodes("export", "a.duckdb", folder=tmp_path, expect=2).stderr
+    assert "--evaluation" in run("export", "a.duckdb", folder=tmp_path, expect=2).stderr
     assert next(each for each in GROUP.commands["export"].params if each.opts == ["--evaluation"]).required
 
 
 def test_charts_are_listed_and_a_misspelled_one_has_a_hint(tmp_path, handed) -> None:
-    listed = failmodes("chart", "--list", folder=tmp_path).stdout.splitlines()
+    listed = run("chart", "--list", folder=tmp_path).stdout.splitlines()
     assert any(line.startswith("curves\t") for line in listed)
-    assert "did you mean 'curves'?" in failmodes("chart", "curve", folder=handed, expect=2).stderr
-    assert "--list" in failmodes("chart", folder=tmp_path, expect=2).stderr
+    assert "did you mean 'curves'?" in run("chart", "curve", folder=handed, expect=2).stderr
+    assert "--list" in run("chart", folder=tmp_path, expect=2).stderr
 
 
 @pytest.mark.parametrize("command", [("chart", "curves"), ("images", "--filter", "true")], ids=lambda words: words[0])
 @pytest.mark.parametrize("option", [("--theme", "drak"), ("--layout", "pagee")], ids=lambda words: words[0])
 def test_an_unknown_theme_or_layout_is_one_line_in_every_command(handed, command, option) -> None:
-    (line,) = failmodes(*command, *option, folder=handed, expect=2).stderr.splitlines()
+    (line,) = run(*command, *option, folder=handed, expect=2).stderr.splitlines()
     assert option[1] in line
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_script_shows_the_error_of_an_argument_without_that_of_pydantic(tmp_path) -> None:
     code = "from failmodes.evaluate.study.study_file import check_study; from pathlib import Path; "
     code += "check_study({'nmae': 'x'}, Path(), 'study.toml')"

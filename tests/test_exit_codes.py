@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import duckdb
 import pytest
-from run_commands import SCRIPT, failmodes, failmodes_script
+from run_commands import SCRIPT, run, run_script
 from synthetic_results import write_synthetic
 
 STUDY = """
@@ -133,13 +133,13 @@ def test_a_mistake_or_failure_ends_with_its_code(folder: Path, name: str) -> Non
     one = CASES[name]
     if one.arguments[0] == "evaluate":
         pytest.importorskip("torch")
-    done = failmodes(*one.arguments, folder=folder, expect=one.code)
+    done = run(*one.arguments, folder=folder, expect=one.code)
     assert one.says in " ".join((done.stdout + done.stderr).split())
 
 
 def test_a_limit_of_time_ends_with_1(folder: Path) -> None:
     endless = "select count(*) from range(1000000000) as a, range(1000000000) as b"
-    done = failmodes_script("query", endless, "w.duckdb", "--timeout", "0.5", folder=folder, expect=1)
+    done = run_script("query", endless, "w.duckdb", "--timeout", "0.5", folder=folder, expect=1)
     assert "stopped after 0.5 s" in done.stderr
 
 
@@ -157,20 +157,20 @@ REFUSED = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("name", PRINTED)
 def test_a_dash_is_stdout(folder: Path, name: str) -> None:
     arguments, beginning = PRINTED[name]
-    done = failmodes(*arguments, folder=folder)
+    done = run(*arguments, folder=folder)
     assert done.stdout.startswith(beginning)
     assert "next:" not in done.stderr
     assert not (folder / "-").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_parquet_may_go_to_a_pipe(folder: Path) -> None:
     sql = "select 1 as x"
-    failmodes("query", sql, "w.duckdb", "--output", "x.parquet", folder=folder)
+    run("query", sql, "w.duckdb", "--output", "x.parquet", folder=folder)
     shell = f"{SCRIPT} query '{sql}' w.duckdb --format parquet -o - > piped.parquet"
     subprocess.run(shell, shell=True, cwd=folder, check=True)
     assert (folder / "piped.parquet").read_bytes() == (folder / "x.parquet").read_bytes()
@@ -179,7 +179,7 @@ def test_parquet_may_go_to_a_pipe(folder: Path) -> None:
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_go_to_stdout_is_one_line_and_writes_nothing(folder: Path, name: str) -> None:
     arguments, message = REFUSED[name]
-    done = failmodes(*arguments, folder=folder, expect=2)
+    done = run(*arguments, folder=folder, expect=2)
     assert message in done.stderr
     assert (len(done.stderr.splitlines()), done.stdout) == (1, "")
     assert not (folder / "-").exists()

@@ -98,7 +98,7 @@ def test_what_it_cannot_corrupt_is_one_line(arguments: tuple, message: str) -> N
         get_corruption_names("extra")
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.skipif(not PEER.exists(), reason="no .venv-peer (make bench), no FAILMODES_PEER_PYTHON")
 def test_the_package_makes_the_same_images(tmp_path: Path) -> None:
     """Equal but for rounding without random numbers; else as far from the clean image, over 40 images."""

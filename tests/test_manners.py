@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from published_files import write_published_files
-from run_commands import failmodes, failmodes_in_terminal
+from run_commands import run, run_in_terminal
 from synthetic_results import write_synthetic
 
 from failmodes.runtime import errors
@@ -16,35 +16,35 @@ ROOT = Path(__file__).parents[1]
 
 
 def keys_in_help(command: str, folder: Path) -> str:
-    text = failmodes(command, "--help", folder=folder).stdout
+    text = run(command, "--help", folder=folder).stdout
     return " ".join(re.sub(r"[│╭╮╰╯─]", " ", text).split())
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_load_prints_json(tmp_path: Path) -> None:
     output = write_synthetic(tmp_path / "results", images=30, models=("A",), corruptions=("fog",)).output
-    done = failmodes("load", output, "--into", "w.duckdb", "--json", folder=tmp_path)
+    done = run("load", output, "--into", "w.duckdb", "--json", folder=tmp_path)
     first = json.loads(done.stdout)
     assert (first["shards"], first["is_changed"]) == ({"new": 12, "replaced": 0, "kept": 0, "dropped": 0}, True)
     assert (first["warehouse"], first["rows"], first["measured_evaluations"]) == ("w.duckdb", 6 * 30 + 6 * 60, 1)
-    again = json.loads(failmodes("load", output, "--into", "w.duckdb", "--json", folder=tmp_path).stdout)
+    again = json.loads(run("load", output, "--into", "w.duckdb", "--json", folder=tmp_path).stdout)
     assert (again["shards"]["kept"], again["is_changed"], again["published"]) == (12, False, [])
     said = keys_in_help("load", tmp_path)
     assert all(key in said for key in (*first, *first["shards"]))
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_published_accuracies_are_in_the_json_too(tmp_path: Path, handed: Path) -> None:
     path = write_published_files(tmp_path)
     (tmp_path / "w.duckdb").write_bytes((handed / "warehouse.duckdb").read_bytes())
-    done = json.loads(failmodes("load", "w.duckdb", "--published", path, "--json", folder=tmp_path).stdout)
+    done = json.loads(run("load", "w.duckdb", "--published", path, "--json", folder=tmp_path).stdout)
     assert (done["shards"], done["rows"], done["is_changed"]) == (None, None, True)
     assert [(one["models"], one["has_clean"], one["is_drawn"]) for one in done["published"]] == [(3, True, False)]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_status_prints_json(handed: Path) -> None:
-    found = json.loads(failmodes("status", "--json", folder=handed).stdout)
+    found = json.loads(run("status", "--json", folder=handed).stdout)
     assert (found.pop("study"), tuple(found)) == (None, KEYS)
     assert found["row_counts"]["prediction_facts"] == 2 * 26 * 400
     assert all(check["passed"] and check["breaking_rows"] == 0 for check in found["checks"])
@@ -72,11 +72,11 @@ def test_help_and_page_list_the_keys_of_json_objects() -> None:
         assert [name for name in names if f"`{name}`" not in page] == []
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_status_is_in_utc_in_any_time_zone(handed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = failmodes("status", "--json", folder=handed).stdout
+    here = run("status", "--json", folder=handed).stdout
     monkeypatch.setenv("TZ", "Asia/Tokyo")
-    assert failmodes("status", "--json", folder=handed).stdout == here
+    assert run("status", "--json", folder=handed).stdout == here
 
 
 def test_every_exit_code_is_documented() -> None:
@@ -85,11 +85,11 @@ def test_every_exit_code_is_documented() -> None:
     codes = {0, 3, errors.BUG_EXIT_CODE, 143, *known}  # done, a gate that is inconclusive, SIGTERM
     table = re.findall(r"^\| (\d+) \|", (ROOT / "docs" / "commands.md").read_text(), re.MULTILINE)
     assert {int(code) for code in table} == codes
-    text = failmodes("--help", folder=ROOT).stdout
+    text = run("--help", folder=ROOT).stdout
     assert {int(code) for code in re.findall(r"^ +(\d+)  +\S", text, re.MULTILINE)} == codes
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_command_ends_with_the_next_one_but_for_programs(handed: Path) -> None:
-    assert failmodes_in_terminal("status", folder=handed).splitlines()[-1].startswith("next: failmodes ")
-    assert "next:" not in failmodes_in_terminal("status", "--json", folder=handed)
+    assert run_in_terminal("status", folder=handed).splitlines()[-1].startswith("next: failmodes ")
+    assert "next:" not in run_in_terminal("status", "--json", folder=handed)

@@ -53,7 +53,7 @@ def small_project(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_distribution_is_built_from_locked_files(tmp_path: Path) -> None:
     source, wheel = script("build_dist").build(tmp_path / "dist", small_project(tmp_path / "project"))
     assert "small/__init__.py" in zipfile.ZipFile(wheel).namelist()
@@ -61,7 +61,7 @@ def test_a_distribution_is_built_from_locked_files(tmp_path: Path) -> None:
         assert "small-1.0/pyproject.toml" in archive.getnames()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_release_has_the_page(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="failmodes/analysis/site"):
         script("build_dist").build(tmp_path / "dist", small_project(tmp_path / "project"), requires_page=True)
@@ -79,7 +79,7 @@ def test_the_packages_of_the_page_are_locked_with_hashes_and_no_address() -> Non
     assert packages[""]["dependencies"] == needed["dependencies"]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_file_of_another_hash_is_not_installed(tmp_path: Path) -> None:
     other = tmp_path / "locked.txt"
     other.write_text(re.sub("sha256:....", "sha256:0000", LOCKED.read_text()))

@@ -12,7 +12,7 @@ import pytest
 import failmodes
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 def test_every_public_name_is_completely_typed(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}

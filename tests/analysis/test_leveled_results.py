@@ -219,7 +219,7 @@ def test_curves_are_drawn_over_the_values_of_levels(on_three_axes: Found) -> Non
     assert set(shapes) == {"inconclusive"}
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_onset_over_values_is_of_one_corruption(on_three_axes: Found) -> None:
     _, w = on_three_axes
     with pytest.raises(WarehouseError, match="choose one"):
@@ -230,7 +230,7 @@ def test_onset_over_values_is_of_one_corruption(on_three_axes: Found) -> None:
         w.chart("shapes", axis="value")
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_set_without_a_reference_level_has_accuracies_and_no_drops(without_clean: Found) -> None:
     _, w = without_clean
     rows = w.table("accuracy_by_severity", model_label="A")
@@ -243,7 +243,7 @@ def test_a_set_without_a_reference_level_has_accuracies_and_no_drops(without_cle
     assert all(row.scope != "clean" for row in compared.comparison.verdicts)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_models_on_clean_images_only_are_compared(without_clean: Found) -> None:
     _, w = without_clean
     (row,) = w.table("accuracy_by_severity", model_label="C").rows(named=True)
@@ -253,7 +253,7 @@ def test_models_on_clean_images_only_are_compared(without_clean: Found) -> None:
     assert compared.overall.estimate.value == pytest.approx(0)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_cells_may_have_other_images_and_other_numbers_of_them(on_other_images: Found) -> None:
     written, w = on_other_images
     rows = w.table("accuracy_by_severity", model_label="A").sort("severity")
@@ -266,14 +266,14 @@ def test_cells_may_have_other_images_and_other_numbers_of_them(on_other_images: 
     assert w.table("shapes").is_empty()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_one_level_is_no_curve(on_one_level: Found) -> None:
     _, w = on_one_level
     with pytest.raises(WarehouseError, match="no curve"):
         w.chart("curves")
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(
     ("made", "shown", "absent"),
     [

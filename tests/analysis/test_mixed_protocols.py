@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from run_commands import failmodes
+from run_commands import run
 from synthetic_results import write_synthetic
 from uneven_results import Grid, write_uneven
 
@@ -64,7 +64,7 @@ def changed(alike: Path, folder: Path, statements: list[str]) -> Path:
 
 @pytest.mark.parametrize(
     "respect",
-    ["images", "labels", *(pytest.param(one, marks=pytest.mark.slow) for one in SECOND_RESPECTS)],
+    ["images", "labels", *(pytest.param(one, marks=pytest.mark.test_all) for one in SECOND_RESPECTS)],
 )
 def test_one_respect_that_differs_is_named_and_can_be_mixed(alike: Path, tmp_path: Path, respect: str) -> None:
     path = changed(alike, tmp_path, RESPECTS[respect])
@@ -88,7 +88,7 @@ def test_one_respect_that_differs_is_named_and_can_be_mixed(alike: Path, tmp_pat
     assert re.match(mixed, mixed_sentence([differs]))
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_models_that_differ_in_preprocessing_are_ranked(alike: Path, tmp_path: Path) -> None:
     other = "update models set resize_px = 256, crop_px = 224, input_mean = [0, 0, 0] where model_label = 'Beta'"
     path = changed(alike, tmp_path, [other, "update evaluations set precision = 'float16'"])
@@ -97,7 +97,7 @@ def test_models_that_differ_in_preprocessing_are_ranked(alike: Path, tmp_path: P
     assert not compare_named("Alpha", "Beta", path).pair.mixed
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_ranking_of_two_subsets_is_on_the_images_of_both(tmp_path: Path) -> None:
     for label, images in (("Alpha", 60), ("Beta", 40)):
         options = {"corruptions": ("fog", "contrast"), "severities": (1, 5)}
@@ -124,7 +124,7 @@ def test_a_ranking_of_two_subsets_is_on_the_images_of_both(tmp_path: Path) -> No
         select_one(con, ranked=True, on_shared_images=True)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_severities_without_a_shared_one_are_refused(tmp_path: Path) -> None:
     write_uneven(tmp_path / "results", images=40, Alpha=Grid((1,), ("fog",)), Beta=Grid((2,), ("fog",)))
     load([tmp_path / "results"], tmp_path / "w.duckdb")
@@ -134,17 +134,17 @@ def test_severities_without_a_shared_one_are_refused(tmp_path: Path) -> None:
         compare_named("Alpha", "Beta", tmp_path / "w.duckdb")
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_the_command_names_what_it_mixes(alike: Path, tmp_path: Path) -> None:
     changed(alike, tmp_path, RESPECTS["averaging"])
     arguments = ("chart", "ranking", "w.duckdb", "-o", "ranking.json")
-    assert "differ in averaging" in failmodes(*arguments, folder=tmp_path, expect=2).stderr
-    done = failmodes(*arguments, "--mixed-protocols", folder=tmp_path)
+    assert "differ in averaging" in run(*arguments, folder=tmp_path, expect=2).stderr
+    done = run(*arguments, "--mixed-protocols", folder=tmp_path)
     assert "Mixed protocols" in done.stderr
     assert "Mixed protocols" in (tmp_path / "ranking.json").read_text()
     drawn = json.loads((tmp_path / "ranking.json").read_text())
     assert all(name in str(drawn["title"]) for name in ("Alpha", "Beta"))
-    published = failmodes("publish", "w.duckdb", "-o", "out.csv", "--mixed-protocols", folder=tmp_path)
+    published = run("publish", "w.duckdb", "-o", "out.csv", "--mixed-protocols", folder=tmp_path)
     assert "Mixed protocols" in published.stderr
     with pytest.raises(StudyError, match="ranks no models"):
         draw_from_warehouse(tmp_path / "w.duckdb", "curves", frame=PAGE, mixed=True)

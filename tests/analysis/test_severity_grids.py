@@ -16,7 +16,7 @@ from failmodes.analysis.statistics.model_accuracy import drop_rankings
 @pytest.mark.parametrize(
     ("severities", "whole"),
     [
-        pytest.param([0.5, 1, 1.5, 2.5, 5], [2, 5], marks=pytest.mark.slow, id="uneven"),
+        pytest.param([0.5, 1, 1.5, 2.5, 5], [2, 5], marks=pytest.mark.test_all, id="uneven"),
         pytest.param([0.25, 0.5, 0.75], [1, 2, 3], marks=pytest.mark.nightly, id="mild"),
     ],
 )

@@ -42,7 +42,7 @@ def made(shaped_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> di
     [*((method, "study") for method in METHODS), *(("claims", one) for one in (*NO_FILES, *FILES, "another suffix")),
      ("export", "warehouse")],
 )  # fmt: skip
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_what_is_there_stays(made: dict[str, object], method: str, victim: str, tmp_path: Path) -> None:
     suffix, write = METHODS[method]
     make = (NO_FILES | FILES).get(victim) or copy_of(Path(str(made["path"])))
@@ -55,7 +55,7 @@ def test_what_is_there_stays(made: dict[str, object], method: str, victim: str, 
 
 
 @pytest.mark.parametrize("method", ["chart", "comparison", "claims"])
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_outputs_are_replaced_and_force_replaces_more(made: dict[str, object], method: str, tmp_path: Path) -> None:
     suffix, write = METHODS[method]
     path = tmp_path / f"out{suffix}"

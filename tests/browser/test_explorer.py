@@ -126,7 +126,7 @@ def viewer(page: "Page") -> "Locator":
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.test_all
 WIDEST = "() => document.documentElement.scrollWidth"
 CONFUSED = "label_name = 'class 3' and predicted_name <> 'class 3'"
 

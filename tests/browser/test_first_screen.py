@@ -11,7 +11,7 @@ from failmodes.warehouse.database.connection import open_warehouse
 if TYPE_CHECKING:
     from playwright.sync_api import Locator
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.test_all
 
 SEVERITIES = 5
 FIRST = "section.first-screen#verdict-1"

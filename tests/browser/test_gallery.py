@@ -13,7 +13,7 @@ from failmodes.warehouse.database.connection import open_warehouse
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.test_all
 
 FILTERS = ("Model", "Corruption", "Chosen as")
 CARDS, SHOWN = "button.card", "button.card:not([hidden])"

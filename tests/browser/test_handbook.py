@@ -10,7 +10,7 @@ import pytest
 from chromium import Theme
 from report_pages import barriers, screens
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.test_all
 ROOT = Path(__file__).parents[2]
 KINDS = (  # a page of each kind
     "index.html", "tutorials/attention.html", "your-model.html", "concepts/attention.html", "reference/commands.html",

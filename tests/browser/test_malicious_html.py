@@ -16,7 +16,7 @@ from failmodes.analysis.charts.registry import warehouse_charts
 from failmodes.analysis.judging.derivation import DERIVATION, change_thresholds
 from failmodes.warehouse.database.load import load
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.test_all
 
 HOST = "203.0.113.1"  # of the range for documentation
 ATTACK = f"</script><script>alert(1)</script><!--<script><img src='http://{HOST}/x' onerror='alert(2)'>"

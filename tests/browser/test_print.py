@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from report_pages import CUT_TEXTS, NOT_DRAWN, wait_without_scrolling
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.test_all
 
 WIDTH, HEIGHT = 688, 1017  # an A4 sheet without the margins that the report's style sheet sets, CSS pixels
 MAX_SHEETS = 12

@@ -12,7 +12,7 @@ from chromium import Theme
 from PIL import Image
 from report_pages import CUT_TEXTS, NOT_DRAWN, SHRUNK, barriers, screens
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.test_all
 every_screen = screens((1400, "dark"), (400, "light"))
 
 

@@ -13,7 +13,7 @@ from failmodes.analysis.report.rendering import write_report
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.warehouse.database.load import load
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.test_all
 
 MB = 1_000_000
 MODELS = tuple(f"Model-{number}" for number in range(1, 11))

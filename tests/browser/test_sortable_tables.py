@@ -12,7 +12,7 @@ from report_pages import unfold
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.test_all
 
 TABLES = "main table:has(thead button)"
 NUMBER = re.compile(r"-?\d+(\.\d+)?")

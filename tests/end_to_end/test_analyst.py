@@ -4,16 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
-from run_commands import failmodes_script
+from run_commands import run_script
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_an_analyst_asks_and_draws(handed: Path, tmp_path: Path) -> None:
     warehouse = handed / "warehouse.duckdb"
-    done = failmodes_script("query", "select count(*) as n from prediction_facts", "--format", "csv", folder=handed)
+    done = run_script("query", "select count(*) as n from prediction_facts", "--format", "csv", folder=handed)
     assert done.stdout.split() == ["n", str(2 * 26 * 400)]
-    failmodes_script("chart", "curves", warehouse, "--output", "curves.json", folder=tmp_path)
+    run_script("chart", "curves", warehouse, "--output", "curves.json", folder=tmp_path)
     assert json.loads((tmp_path / "curves.json").read_text())["datasets"]
-    refused = failmodes_script("query", "copy predictions to 'stolen.parquet'", folder=handed, expect=2)
+    refused = run_script("query", "copy predictions to 'stolen.parquet'", folder=handed, expect=2)
     assert len(refused.stderr.strip().splitlines()) == 1
     assert not (handed / "stolen.parquet").exists()

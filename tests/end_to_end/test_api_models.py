@@ -106,7 +106,7 @@ def worked(endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     return folder, page.replace(AGAIN, "")
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_every_output_is_what_its_command_prints(worked: tuple[Path, str]) -> None:
     _, page = worked
     if os.environ.get("FAILMODES_WRITE_DOCS"):
@@ -119,7 +119,7 @@ def rows_of(folder: Path, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_every_image_is_asked_about_until_there_is_a_reply(worked: tuple[Path, str]) -> None:
     folder, _ = worked
     assert "HTTP Error 503" in (folder / "failed.txt").read_text()
@@ -132,7 +132,7 @@ def test_every_image_is_asked_about_until_there_is_a_reply(worked: tuple[Path, s
     assert Endpoint.requests.total() == len(set(files.values())) + 1
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_replies_are_matched_and_counted_and_unmatched_ones_are_incorrect(worked: tuple[Path, str]) -> None:
     folder, page = worked
     meant = {reply: name for name, replies in REPLIES.items() for reply in replies} | dict.fromkeys(

@@ -25,12 +25,12 @@ from benchmark_sets import (
 )
 from marked_cases import quick
 from PIL import Image
-from run_commands import failmodes
+from run_commands import run
 
-import failmodes as package
+import failmodes
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.test_all
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.permutation(48) % 4
@@ -97,15 +97,15 @@ def test_one_command_takes_a_corrupted_dataset_to_the_report(tmp_path: Path, nam
     dataset = write(tmp_path)
     corruptions = '[corruptions]\nnames = ["all"]\npublished = "set"\n'
     (tmp_path / "study.toml").write_text(f'name = "s"\noutput = "out"\n[dataset]\n{dataset}\n{corruptions}{MODEL}')
-    done = failmodes("run", folder=tmp_path)
+    done = run("run", folder=tmp_path)
     assert said in done.stderr, "before the run"
     assert f"{cells + 1} shards written" in done.stderr
-    shown = failmodes("status", folder=tmp_path).stdout  # a long path wraps within a word
+    shown = run("status", folder=tmp_path).stdout  # a long path wraps within a word
     assert "".join(said.split()) in "".join(shown.split())
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert said.partition(" ")[0] in page
     assert names[-1].replace("_", " ").capitalize() in page
-    with package.open(tmp_path / "out") as w:
+    with failmodes.open(tmp_path / "out") as w:
         groups = dict(w.sql("select distinct corruption, corruption_group from accuracy_by_severity").rows())
         counts = w.sql("select corruption_count, extra_corruption_count from robustness_by_model").rows()
     assert groups.keys() == set(names)
@@ -169,8 +169,8 @@ def test_one_command_takes_natural_shifts_to_the_report(tmp_path: Path, write) -
         'name = "s"\noutput = "out"\n[dataset]\nkind = "folder"\npath = "clean"\nimage_size = 32\n'
         f'[corruptions]\nnames = ["fog"]\nseverities = [3]\n{tables}{model}'
     )
-    failmodes("run", folder=tmp_path)
-    with package.open(tmp_path / "out") as w:
+    run("run", folder=tmp_path)
+    with failmodes.open(tmp_path / "out") as w:
         rows = w.table("accuracy_by_shift").rows(named=True)
         w.chart("shifts").save(tmp_path / "shifts.svg")
     found = {row["shift"]: (row["class_count"], row["image_count"], row["restricted"]) for row in rows}

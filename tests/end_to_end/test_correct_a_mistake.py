@@ -9,9 +9,9 @@ from warehouse_files import stored_rows
 pytest.importorskip("torch")
 
 import torch
-from run_commands import failmodes, failmodes_in_terminal
+from run_commands import run, run_in_terminal
 
-import failmodes as package
+import failmodes
 from failmodes.ingest.datasets.layouts.digits import open_digits
 
 HALF = ([0.5] * 3, [0.25] * 3)
@@ -31,11 +31,11 @@ class Net(torch.nn.Module):
         return self.head(self.features(images).mean((2, 3)))
 
 
-def benchmark(folder: Path, model: Net | None = None, **options) -> package.Warehouse:
+def benchmark(folder: Path, model: Net | None = None, **options) -> failmodes.Warehouse:
     dataset = open_digits("test")
     images = np.asarray(dataset.images[:30]), dataset.labels[:30]
     settings = {"label": "ResNet", "corruptions": ["fog"], "severities": [1, 5], "progress": False} | options
-    return package.benchmark(model or Net(), *images, to=folder, **settings)
+    return failmodes.benchmark(model or Net(), *images, to=folder, **settings)
 
 
 def evaluations(folder: Path) -> dict[str, str]:
@@ -44,27 +44,27 @@ def evaluations(folder: Path) -> dict[str, str]:
     return {CORRECTED if is_normalized else MISTAKE: key for is_normalized, key in rows}
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_mistake_is_corrected_and_leaves_no_trace(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     benchmark(folder)
     benchmark(folder, normalization=HALF)
     ids = evaluations(folder)
     assert ids.keys() == {MISTAKE, CORRECTED}
-    assert "--yes" in failmodes("remove", MISTAKE, folder, folder=tmp_path, expect=2).stderr
-    assert "nothing was removed" in failmodes_in_terminal("remove", MISTAKE, folder, folder=tmp_path, answer="n\n")
+    assert "--yes" in run("remove", MISTAKE, folder, folder=tmp_path, expect=2).stderr
+    assert "nothing was removed" in run_in_terminal("remove", MISTAKE, folder, folder=tmp_path, answer="n\n")
     assert evaluations(folder) == ids
 
-    failmodes("remove", MISTAKE, folder, "--yes", folder=tmp_path)
+    run("remove", MISTAKE, folder, "--yes", folder=tmp_path)
     assert evaluations(folder) == {CORRECTED: ids[CORRECTED]}
-    failmodes("load", folder, "--rebuild", folder=tmp_path)
+    run("load", folder, "--rebuild", folder=tmp_path)
     assert evaluations(folder) == {CORRECTED: ids[CORRECTED]}
-    failmodes("report", folder, folder=tmp_path)
+    run("report", folder, folder=tmp_path)
     page = (folder / "report.html").read_text()
     assert not [trace for trace in (ids[MISTAKE], "no normalization", CORRECTED, MISTAKE) if trace in page]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_benchmark_replaces_the_former_evaluation_of_its_label(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,7 +78,7 @@ def test_a_benchmark_replaces_the_former_evaluation_of_its_label(
     assert kept.rows() == [("Other", 30, False), ("ResNet", 20, False), ("ResNet", 30, True)]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_nothing_is_replaced_by_an_evaluation_that_fails(tmp_path: Path) -> None:
     class Failing(Net):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -87,7 +87,7 @@ def test_nothing_is_replaced_by_an_evaluation_that_fails(tmp_path: Path) -> None
             return super().forward(images)
 
     benchmark(tmp_path)
-    with pytest.raises(package.IncompleteRunError):
-        benchmark(tmp_path, Failing(), options=package.Options(batch_size=30), replace=True)
+    with pytest.raises(failmodes.IncompleteRunError):
+        benchmark(tmp_path, Failing(), options=failmodes.Options(batch_size=30), replace=True)
     whole = "select count(*) from shards where table_name = 'prediction_facts' group by evaluation_id"
-    assert 3 in package.open(tmp_path).sql(whole).to_series().to_list()
+    assert 3 in failmodes.open(tmp_path).sql(whole).to_series().to_list()

@@ -20,7 +20,7 @@ from failmodes.ingest.datasets.layout import open_dataset
 from failmodes.warehouse.schema import ATTENTION, EVALUATIONS, EXEMPLARS, PREDICTION_FACTS, Table
 from failmodes.warehouse.shards.format import list_results_files, read_verified
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.test_all
 
 
 def write_arrays(study: Study, dataset: Dataset, folder: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import typer
 from PIL import Image
-from run_commands import run_here
+from run_commands import run
 from worked_example import NAMED, ROOT
 
 import failmodes
@@ -158,9 +158,9 @@ def test_it_runs(command: Command, folder: Path, exported: Path, monkeypatch: py
         tracker = words[words.index("--to") + 1]
         pytest.importorskip({"tensorboard": "tensorboardX"}.get(tracker, tracker))
         monkeypatch.setenv("WANDB_MODE", "offline")
-    code, out, errors = run_here(*words[1:], folder=folder)
-    said = out + errors
-    assert code == 0 or any(text in said for text in NOTHING_TO_SHOW.get(name, ())), said
+    done = run(*words[1:], folder=folder, expect=None)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0 or any(text in said for text in NOTHING_TO_SHOW.get(name, ())), said
 
 
 @pytest.mark.nightly

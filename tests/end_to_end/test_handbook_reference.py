@@ -76,7 +76,7 @@ def test_every_key_of_a_study_has_value_and_meaning() -> None:
         assert f"| `{name}` | {meaning} |" in text
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_every_table_and_view_has_its_columns() -> None:
     text = page("reference_schema", "schema_page")
     for name in [*TABLES, *view_definitions()]:
@@ -86,7 +86,7 @@ def test_every_table_and_view_has_its_columns() -> None:
         assert all(f"| `{column.name}` |" in part for column in table.columns)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_every_metric_is_explained() -> None:
     reference = import_module("reference_metrics")
     text = reference.metrics_page()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from run_commands import failmodes
+from run_commands import run
 from synthetic_results import write_synthetic
 from synthetic_thumbnails import write_thumbnails
 from warehouse_files import change_file
@@ -27,25 +27,25 @@ FOGGY = "corruption = 'contrast' and severity = 5 and not correct order by confi
 @pytest.fixture
 def study(tiny_run_copy: tuple[Path, Path, dict], tmp_path: Path) -> Path:
     """A folder with a study that was evaluated and loaded."""
-    failmodes("load", "study.toml", folder=tmp_path / "study")
+    run("load", "study.toml", folder=tmp_path / "study")
     return tmp_path / "study"
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_warehouse_alone_shows_any_image(study: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone"
     alone.mkdir()
     shutil.copy(study / "out" / "warehouse.duckdb", alone)
-    done = failmodes("images", "--filter", FOGGY, folder=alone)
+    done = run("images", "--filter", FOGGY, folder=alone)
     assert (done.stdout, done.stderr) == ("images.png\n", "")
     with Image.open(alone / "images.png") as image:
         assert image.width >= 1360
-    failmodes("images", "--image", 3, "--corruption", "contrast", "--output", "c.html", folder=alone)
+    run("images", "--image", 3, "--corruption", "contrast", "--output", "c.html", folder=alone)
     assert (alone / "c.html").read_text().count("<figure") == 3
     assert sorted(path.name for path in alone.iterdir()) == ["c.html", "images.png", "warehouse.duckdb"]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_pictures_that_differ_and_images_that_are_missing_are_said(study: Path) -> None:
     change_file(
         study / "out" / "warehouse.duckdb",
@@ -53,16 +53,16 @@ def test_pictures_that_differ_and_images_that_are_missing_are_said(study: Path) 
         "delete from thumbnails",
     )
     condition = "corruption = 'contrast' and severity = 5 and image_id < 4"
-    done = failmodes("images", "study.toml", "--filter", condition, folder=study)
+    done = run("images", "study.toml", "--filter", condition, folder=study)
     assert done.stderr.startswith("2 of 4 images differ from those evaluated: ")
     assert len(done.stderr.splitlines()) == 1
-    refused = failmodes("images", "out", "--filter", condition, "--output", "no.png", folder=study, expect=1)
+    refused = run("images", "out", "--filter", condition, "--output", "no.png", folder=study, expect=1)
     assert refused.stderr.startswith("failmodes: the warehouse has no clean pixels of 4")
     assert len(refused.stderr.splitlines()) == 1
     assert not (study / "no.png").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_attention_of_any_image_is_computed_by_the_models_of_a_named_study(study: Path) -> None:
     """Maps are those that are stored of exemplars; a warehouse alone says in one line what it needs."""
     pytest.importorskip("torch")
@@ -75,12 +75,12 @@ def test_attention_of_any_image_is_computed_by_the_models_of_a_named_study(study
     condition = (
         f"corruption = 'contrast' and severity = 5 and image_id in ({', '.join(str(*row) for row in ids)}) limit 6"
     )
-    done = failmodes("images", "study.toml", "--attention", "--filter", condition, "-o", "a.html", folder=study)
+    done = run("images", "study.toml", "--attention", "--filter", condition, "-o", "a.html", folder=study)
     shown = min(6, len(ids))  # which images are exemplars depends on the processor: the net's confidences nearly tie
     assert shown
     assert f"known for {shown} of {shown}" in (study / "a.html").read_text("utf-8")
     assert "--attention" not in done.stderr
-    alone = failmodes("images", "out", "--attention", "--filter", condition, "-o", "b.html", folder=study)
+    alone = run("images", "out", "--attention", "--filter", condition, "-o", "b.html", folder=study)
     assert [line for line in alone.stderr.splitlines() if "images STUDY.toml --attention" in line]
     warehouse = study / "out" / "warehouse.duckdb"
     stored = find_images(warehouse, condition)._pictures.all
@@ -108,7 +108,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_grid_names_files_and_lists_their_paths(photographs: Path) -> None:
     condition = "corruption = 'fog' and severity = 5 and model_label = 'Alpha' order by image_id limit 6"
     for name in ("sheet.html", "sheet.svg"):
-        failmodes("images", "--filter", condition, "--output", name, folder=photographs)
+        run("images", "--filter", condition, "--output", name, folder=photographs)
     names = [f"cat & dog/{number}.jpg" for number in range(6)]
     page, drawn = (unescape((photographs / name).read_text("utf-8")) for name in ("sheet.html", "sheet.svg"))
     assert re.findall(r"<bdi>(cat & dog/.*?)</bdi>", page) == names
@@ -117,15 +117,15 @@ def test_a_grid_names_files_and_lists_their_paths(photographs: Path) -> None:
     assert all(name in drawn for name in names)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_curves_and_comparison_name_files(photographs: Path) -> None:
-    failmodes("images", "--image", 3, "--corruption", "fog", "--output", "curve.svg", folder=photographs)
+    run("images", "--image", 3, "--corruption", "fog", "--output", "curve.svg", folder=photographs)
     assert "cat & dog/3.jpg" in unescape((photographs / "curve.svg").read_text("utf-8"))
-    compared = json.loads(failmodes("compare", "Alpha", "Beta", "--format", "json", folder=photographs).stdout)
+    compared = json.loads(run("compare", "Alpha", "Beta", "--format", "json", folder=photographs).stdout)
     changed = compared["newly_incorrect"]["images"]
     assert changed
     assert {image["file"] == f"cat & dog/{image['image_id']}.jpg" for image in changed} == {True}
-    said = failmodes("compare", "Alpha", "Beta", folder=photographs).stdout
+    said = run("compare", "Alpha", "Beta", folder=photographs).stdout
     assert f"{changed[0]['image_id']} {changed[0]['file']}" in said
 
 

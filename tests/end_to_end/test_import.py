@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("torch")
 
 from import_files import import_into, invoke, small_frame, write_as
-from run_commands import failmodes
+from run_commands import run
 
 from failmodes.__main__ import main
 from failmodes.analysis.evaluations.selection import select_one
@@ -44,7 +44,7 @@ def beside(tiny_run, exported_predictions, tmp_path_factory) -> Path:
     return study
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_beside_a_direct_evaluation_it_is_said_where_an_import_comes_from(beside) -> None:
     rows = json.loads(invoke("status", beside, "--json"))["evaluations"]
     assert sorted((row["cell_count"], row["attention_cell_count"]) for row in rows) == [(5, 0), (5, 5)]
@@ -59,7 +59,7 @@ def test_beside_a_direct_evaluation_it_is_said_where_an_import_comes_from(beside
     assert limits["Imports"].sentence == "Predictions of Elsewhere are imported."
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_rows_that_are_not_finite_are_counted_among_the_limits(small_import, tmp_path) -> None:
     nan = pl.when(pl.int_range(pl.len()) % 10 == 3).then(float("nan")).otherwise("logit_0")
     small_frame().with_columns(logit_0=nan).write_parquet(tmp_path / "p.parquet")
@@ -70,7 +70,7 @@ def test_rows_that_are_not_finite_are_counted_among_the_limits(small_import, tmp
     assert limits["Numbers"].detail.startswith("10 of Elsewhere, over all cells")
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_report_and_charts_of_an_import_alone(fresh_study, exported_predictions, tmp_path) -> None:
     file = write_as("list of probabilities", exported_predictions, tmp_path)
     invoke("import", file, fresh_study, "--label", "Elsewhere")
@@ -80,7 +80,7 @@ def test_report_and_charts_of_an_import_alone(fresh_study, exported_predictions,
     assert "Elsewhere is indistinguishable from chance on clean images" in page
     for name in ("curves", "exemplars", "calibration", "distortion"):
         invoke("chart", name, fresh_study, "--output", tmp_path / f"{name}.json")
-    refused = failmodes("chart", "attention", fresh_study, "--output", "attention.json", folder=tmp_path, expect=1)
+    refused = run("chart", "attention", fresh_study, "--output", "attention.json", folder=tmp_path, expect=1)
     assert "no attention drift to show: predictions were made elsewhere" in refused.stderr
 
 

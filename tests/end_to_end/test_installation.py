@@ -12,7 +12,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
-from run_commands import failmodes as run_failmodes
+from run_commands import run
 
 import failmodes
 from failmodes.runtime.packages import EXTRAS
@@ -23,7 +23,7 @@ PACKAGE = Path(failmodes.__file__).parent
 
 def test_the_script_runs_where_another_package_is_called_evaluate(tmp_path: Path) -> None:
     (tmp_path / "evaluate.py").write_text("raise RuntimeError('the wrong one')")
-    assert run_failmodes("--version", folder=tmp_path).stdout == f"failmodes {failmodes.__version__}\n"
+    assert run("--version", folder=tmp_path).stdout == f"failmodes {failmodes.__version__}\n"
 
 
 def imported_names(folder: Path) -> set[str]:
@@ -47,7 +47,7 @@ def distributions(names: set[str]) -> set[str]:
     return {found.lower().replace("_", "-") for name in names for found in installed.get(name, [name])}
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_requirements_are_the_packages_that_are_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     every = {"": project["dependencies"], **project["optional-dependencies"]}
@@ -86,7 +86,7 @@ def git(*arguments: str | Path) -> str:
     return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @needs_git
 def test_the_wheel_holds_one_package_and_the_source_distribution_builds_the_same_wheel(tmp_path: Path) -> None:
     wheel = contents(build(ROOT, "wheel", tmp_path / "wheel"))
@@ -104,7 +104,7 @@ def test_the_wheel_holds_one_package_and_the_source_distribution_builds_the_same
     assert from_sources(contents(build(source, "wheel", tmp_path / "again"))) == from_sources(wheel)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @needs_git
 def test_a_zip_download_without_symbolic_links_builds_the_same_wheel(tmp_path: Path) -> None:
     git("archive", "--format", "zip", "--output", tmp_path / "download.zip", "HEAD")

@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("torch")
 
 from fault_trials import processes_of
-from run_commands import SCRIPT, failmodes
+from run_commands import SCRIPT, run
 from tiny_study import hashes, write_tiny_study
 
 from failmodes.evaluate.engine.run import evaluate_study
@@ -24,7 +24,7 @@ from failmodes.evaluate.study.study_file import read_study
 from failmodes.ingest.datasets.layout import open_dataset
 from failmodes.runtime.errors import DataError, StudyError
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.test_all
 RAISING = """
 from torch import nn
 
@@ -79,7 +79,7 @@ def undisturbed(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
     write_tiny_study(folder)
     for command in ("train", "evaluate"):
-        failmodes(command, folder=folder)
+        run(command, folder=folder)
     return folder
 
 
@@ -99,7 +99,7 @@ def add_model(folder: Path, name: str, code: str, evaluation: str = "") -> None:
 
 def assert_goes_on(folder: Path, undisturbed: Path) -> None:
     """The same command ends well, with the rows of a run that nothing disturbed and no file half written."""
-    failmodes("evaluate", folder=folder)
+    run("evaluate", folder=folder)
     assert hashes(folder / "out") == hashes(undisturbed / "out")
     assert not list((folder / "out").rglob(".tmp-*"))
 
@@ -137,7 +137,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_later(undisturbed, folder) 
 
 def test_a_model_that_raises_ends_in_an_error_and_the_others_in_a_report(undisturbed, folder) -> None:
     add_model(folder, "Raising", RAISING)
-    done = failmodes("run", folder=folder, expect=1)
+    done = run("run", folder=folder, expect=1)
     assert done.stderr.splitlines()[-1].startswith("failmodes: evaluation incomplete: Mine raised at ")
     assert "contrast 1, batch 2 (images 33 to 60 of the subset): ValueError" in done.stderr
     report = (folder / "out" / "report.html").read_text()
@@ -152,20 +152,20 @@ def test_a_model_that_raises_ends_in_an_error_and_the_others_in_a_report(undistu
 )
 def test_a_killed_run_leaves_no_process_behind_and_a_second_one_names_the_first(folder, evaluation: str) -> None:
     add_model(folder, "Slow", SLOW, f"[evaluation]\n{evaluation}\n")
-    run = subprocess.Popen([SCRIPT, "evaluate"], cwd=folder, stderr=subprocess.DEVNULL, start_new_session=True)
+    first = subprocess.Popen([SCRIPT, "evaluate"], cwd=folder, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
-        wait_for_a_shard(run, folder)
-        second = failmodes("evaluate", folder=folder, expect=1)
-        assert f"another run (process {run.pid}) is evaluating into" in second.stderr.splitlines()[-1]
-        assert len(processes_of(run.pid)) > 2
-        run.kill()
-        run.wait()
+        wait_for_a_shard(first, folder)
+        second = run("evaluate", folder=folder, expect=1)
+        assert f"another run (process {first.pid}) is evaluating into" in second.stderr.splitlines()[-1]
+        assert len(processes_of(first.pid)) > 2
+        first.kill()
+        first.wait()
         deadline = time.monotonic() + 20
-        while processes_of(run.pid) and time.monotonic() < deadline:
+        while processes_of(first.pid) and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert processes_of(run.pid) == []
+        assert processes_of(first.pid) == []
     finally:
-        for process in processes_of(run.pid):
+        for process in processes_of(first.pid):
             os.kill(process, signal.SIGKILL)
 
 

@@ -93,7 +93,6 @@ MAKE = {
 
 
 @pytest.mark.nightly
-@pytest.mark.extra
 def test_the_study_with_the_models_of_all_sections_runs(folder: Path) -> None:
     for make in MAKE.values():
         make(folder)
@@ -110,7 +109,7 @@ def test_the_study_with_the_models_of_all_sections_runs(folder: Path) -> None:
             assert w.sql(query).to_series().to_list() == [6] * count
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 def test_a_module_in_memory_with_its_processor(folder: Path) -> None:
     make_vit(folder)
     (block,) = [content for kind, content in BLOCK.findall(SECTIONS["transformers"]) if kind == "python"]

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-pytestmark = pytest.mark.extra
+pytestmark = pytest.mark.test_all
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "docs" / "from_a_module_to_a_chart.ipynb"
 LARGEST_BYTES = 300_000

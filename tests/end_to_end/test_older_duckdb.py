@@ -110,7 +110,7 @@ def test_harlequin_opens_it(older_python: str, sound_warehouse: Path) -> None:
     assert "[[60]]" in ask(older_python, HARLEQUIN, sound_warehouse)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_file_of_newer_storage_is_brought_to_the_older_one(synthetic: Synthetic, tmp_path: Path) -> None:
     import duckdb
 

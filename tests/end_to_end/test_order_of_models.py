@@ -8,7 +8,7 @@ from time import sleep
 
 import duckdb
 import pytest
-from run_commands import failmodes
+from run_commands import run
 from synthetic_results import write_synthetic
 
 from failmodes.analysis.charts.registry import draw_selection
@@ -56,7 +56,7 @@ def legend(chart: str) -> dict[str, str]:
     return dict(zip(found["domain"], found["range"], strict=True))
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_models_are_in_the_order_of_the_study_after_its_baseline_and_keep_their_color(tmp_path: Path) -> None:
     evaluate(tmp_path, "Aspen", "Zebra")
     before = colors(tmp_path, "Zebra", "Aspen")
@@ -71,7 +71,7 @@ def test_models_are_in_the_order_of_the_study_after_its_baseline_and_keep_their_
     assert [(a.label, b.label) for a, b in pairs] == [("Birch", "Zebra"), ("Birch", "Aspen")]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_models_of_no_study_are_in_the_order_of_their_evaluation(tmp_path: Path) -> None:
     evaluate(tmp_path, "Zebra")
     sleep(1.1)  # results have their time to the second
@@ -79,7 +79,7 @@ def test_models_of_no_study_are_in_the_order_of_their_evaluation(tmp_path: Path)
     assert list(colors(tmp_path)) == ["Zebra", "Aspen"]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_of_many_models_the_baseline_has_its_color_too(tmp_path: Path) -> None:
     evaluate(tmp_path, *FALLS)
     of_many = colors(tmp_path, *FALLS, baseline="Birch")
@@ -88,14 +88,14 @@ def test_of_many_models_the_baseline_has_its_color_too(tmp_path: Path) -> None:
     assert len(set(of_many.values())) == len(of_many) == 4  # with the best, the worst and the others
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_the_report_compares_the_others_with_the_baseline_of_the_study(tmp_path: Path) -> None:
     evaluate(tmp_path, "Zebra", "Maple", "Aspen")
     write_study(tmp_path, "Zebra", "Maple", "Aspen", baseline="Maple")
-    failmodes("load", folder=tmp_path)
-    failmodes("chart", "curves", "out", "-o", "curves.json", folder=tmp_path)
+    run("load", folder=tmp_path)
+    run("chart", "curves", "out", "-o", "curves.json", folder=tmp_path)
     assert list(legend((tmp_path / "curves.json").read_text())) == ["Maple (baseline)", "Zebra", "Aspen"]
-    failmodes("report", folder=tmp_path)
+    run("report", folder=tmp_path)
     report = (tmp_path / "out" / "report.html").read_text()
     for words in ("Comparison: Zebra with Maple", "Comparison: Aspen with Maple", "than the baseline Maple"):
         assert words in report
@@ -104,16 +104,16 @@ def test_the_report_compares_the_others_with_the_baseline_of_the_study(tmp_path:
 @pytest.mark.parametrize("command", ["load", "status"])
 def test_a_baseline_that_is_none_of_the_models_is_an_error(tmp_path: Path, command: str) -> None:
     write_study(tmp_path, "Zebra", "Aspen", baseline="Zebre")
-    done = failmodes(command, folder=tmp_path, expect=2)
+    done = run(command, folder=tmp_path, expect=2)
     assert "baseline: no model 'Zebre'" in done.stderr
     assert "did you mean 'Zebra'" in done.stderr
     assert "study.toml" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_baseline_that_was_not_evaluated_is_noted(tmp_path: Path) -> None:
     """A study without models takes any label, since its predictions are imported."""
     evaluate(tmp_path, "Zebra")
     write_study(tmp_path, baseline="Zebre")
-    done = failmodes("load", folder=tmp_path)
+    done = run("load", folder=tmp_path)
     assert "the baseline 'Zebre' was not evaluated: did you mean 'Zebra'" in " ".join(done.stderr.split())

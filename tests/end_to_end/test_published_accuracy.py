@@ -39,15 +39,13 @@ def correct_of(model, images: np.ndarray, labels: np.ndarray) -> int:
     return int((torch.cat(parts).numpy() == labels).sum())
 
 
-@pytest.mark.data
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_clean_accuracy_is_the_recorded_one(witness) -> None:
     models, images, labels, expected = witness
     assert correct_of(models["float32"], images, labels) == expected["clean"]
 
 
-@pytest.mark.data
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("severity", [pytest.param(3, marks=pytest.mark.nightly), 5])
 @quick("corruption", RANDOM, *RANDOM[:2], others="nightly")
 def test_accuracy_is_that_of_the_published_corruption(witness, corruption: str, severity: int) -> None:

@@ -14,7 +14,7 @@ from failmodes.ingest.corruptions.kernels.blur import apply_motion_kernel
 from failmodes.ingest.corruptions.sampling import NoiseMode
 from failmodes.ingest.datasets.layout import DatasetSpec, open_dataset
 
-pytestmark = pytest.mark.data
+pytestmark = pytest.mark.test_all
 DETERMINISTIC = [name for name in CORRUPTIONS if not CORRUPTIONS[name].samples]
 RANDOM = [name for name in CORRUPTIONS if CORRUPTIONS[name].samples]
 

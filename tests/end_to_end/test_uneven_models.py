@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from run_commands import failmodes
+from run_commands import run
 from uneven_results import EVERY, Grid, write_uneven
 from warehouse_files import stored_rows
 
@@ -25,14 +25,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("uneven")
     whole, cedar, douglas = Grid((1, 2, 3)), Grid((1, 3), ("fog", "contrast")), Grid((1, 2), ("fog",))
     write_uneven(folder / "results", images=24, Alpha=whole, Beta=whole, Cedar=cedar, Douglas=douglas)
-    failmodes("load", "results", "--into", "w.duckdb", folder=folder)
+    run("load", "results", "--into", "w.duckdb", folder=folder)
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_charts_name_what_averages_leave_out(folder: Path) -> None:
     """On stderr and in the caption, with the reason; they draw every model that is not left out."""
-    drawn = failmodes("chart", "curves", "w.duckdb", "-o", "curves.json", folder=folder)
+    drawn = run("chart", "curves", "w.duckdb", "-o", "curves.json", folder=folder)
     chart = json.loads((folder / "curves.json").read_text())
     for sentence in LEFT_OUT:
         assert sentence in " ".join(drawn.stderr.split())
@@ -41,9 +41,9 @@ def test_charts_name_what_averages_leave_out(folder: Path) -> None:
     assert {row["label"] for row in rows if row.get("label")} == {"Alpha", "Beta", "Cedar"}
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_report_names_what_averages_leave_out(folder: Path) -> None:
-    reported = failmodes("report", "w.duckdb", "-o", "report.html", folder=folder)
+    reported = run("report", "w.duckdb", "-o", "report.html", folder=folder)
     report = (folder / "report.html").read_text().split("<script")[0]
     for sentence in LEFT_OUT:
         assert sentence in " ".join(reported.stderr.split())
@@ -63,28 +63,28 @@ def test_means_are_over_the_shared_severities(folder: Path) -> None:
         "where model_label = 'Alpha' and severity in (1, 3) group by corruption)",
     )
     assert (mean, severities) == (pytest.approx(expected), [1, 3])
-    failmodes("publish", "w.duckdb", "--format", "model-card", "-o", "card.md", folder=folder)
+    run("publish", "w.duckdb", "--format", "model-card", "-o", "card.md", folder=folder)
     assert f'"value": {round(expected, 4)}' in (folder / "card.md").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_model_named_alone_is_averaged_over_all_its_severities(folder: Path) -> None:
     with open_warehouse(folder / "w.duckdb") as con:
         alone = select_one(con, models=["Alpha"])
     assert (alone.severities, alone.exclusions) == ([1, 2, 3], [])
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_corruption_that_only_some_have_leaves_the_others_out(folder: Path) -> None:
     arguments = ("chart", "curves", "w.duckdb", "--corruption", "motion_blur")
-    done = failmodes(*arguments, "-o", "blur.json", folder=folder)
+    done = run(*arguments, "-o", "blur.json", folder=folder)
     assert "Cedar is left out: it was not evaluated under any of these corruptions." in done.stderr
-    refused = failmodes(*arguments, "--model", "Cedar", "-o", "none.json", folder=folder, expect=1)
+    refused = run(*arguments, "--model", "Cedar", "-o", "none.json", folder=folder, expect=1)
     assert "Cedar: it was not evaluated under any of these corruptions" in refused.stderr
     assert not (folder / "none.json").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_model_without_a_shared_severity_is_left_out(tmp_path: Path) -> None:
     odd, even = Grid((1, 3), EVERY[:1]), Grid((2, 4), EVERY[:1])
     write_uneven(tmp_path, images=20, Alpha=odd, Beta=odd, Cedar=even)

@@ -118,7 +118,7 @@ def test_claims_stay_until_others_are_given(request_of, tmp_path: Path) -> None:
     assert read_study(tmp_path / "out" / "study.toml", require_models=False).claims == []
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_two_threads_benchmark_into_one_folder_and_the_error_names_the_other_run(tmp_path: Path) -> None:
     both_begin, model = Barrier(2), Net().eval()
 

@@ -62,7 +62,7 @@ def test_images_of_every_source_are_those_of_the_folder(tmp_path: Path) -> None:
     check_sources(sources, tmp_path)
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 def test_images_of_a_saved_dataset_are_those_of_the_folder(tmp_path: Path) -> None:
     import datasets
 
@@ -72,7 +72,7 @@ def test_images_of_a_saved_dataset_are_those_of_the_folder(tmp_path: Path) -> No
     check_sources({"saved": saved, "data set": loaded, "undecoded": undecoded}, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_another_source_of_the_same_images_leaves_nothing_to_evaluate(tmp_path: Path) -> None:
     sources = write_folder(tmp_path / "folder", IMAGES), write_tar(tmp_path / "tar" / "0.tar", IMAGES).parent
     options = failmodes.Options(attention=False)

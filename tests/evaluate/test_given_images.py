@@ -129,7 +129,7 @@ def test_images_alone_come_with_labels_of_their_own(tmp_path: Path, make) -> Non
     assert (given.labels.dtype, given.images.dtype, given.images.shape) == (np.int64, np.uint8, PIXELS.shape)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("make", WITH_LABELS.values(), ids=WITH_LABELS)
 def test_data_sets_bring_their_labels(tmp_path: Path, make) -> None:
     given = read(tmp_path, make())
@@ -201,7 +201,7 @@ def test_other_images_on_a_second_reading_are_refused(tmp_path: Path) -> None:
         read(tmp_path, Images(), LABELS)
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 def test_a_data_set_of_hugging_face(tmp_path: Path) -> None:
     import datasets
 

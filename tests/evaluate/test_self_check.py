@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from import_files import invoke
-from run_commands import failmodes as failmodes_command
+from run_commands import run
 from torch import nn
 from torchvision.transforms import v2
 
@@ -152,7 +152,7 @@ def test_warnings_about_outputs() -> None:
     assert "outputs_range" not in notes_of(unknown, labels)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("classes", [2, 10, 100])
 def test_no_alarm_on_healthy_models(classes: int) -> None:
     rng = np.random.default_rng(classes)
@@ -176,7 +176,7 @@ def benchmark(model: nn.Module, folder: Path, **options: Any) -> failmodes.Wareh
     return failmodes.benchmark(model, images, labels, to=folder, label="Net", **settings)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_healthy_model_has_no_warning(fitted: Net, tmp_path: Path) -> None:
     w = benchmark(fitted, tmp_path, options=failmodes.Options(strict=True))
     notes = w.table("evaluation_notes")
@@ -184,7 +184,7 @@ def test_a_healthy_model_has_no_warning(fitted: Net, tmp_path: Path) -> None:
     assert set(notes["level"]) == {"note"}
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_warnings_are_stored_with_the_evaluation_and_repeated(fitted: Net, tmp_path: Path) -> None:
     class Shifted(Net):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -241,15 +241,15 @@ normalization = "none"
 """
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_study_is_checked_by_the_commands(tmp_path: Path) -> None:
     write_arrays(tmp_path / "images", np.asarray(DIGITS.images[:40]) // 16, DIGITS.labels[:40], DIGITS.class_names)
     (tmp_path / "study.toml").write_text(STUDY)
     (tmp_path / "nets.py").write_text(NETS)
 
     line = "warning: no pixel of 40 images is above 15 of 255"
-    said = failmodes_command("evaluate", "--strict", folder=tmp_path, expect=1).stderr
+    said = run("evaluate", "--strict", folder=tmp_path, expect=1).stderr
     assert line in said
     assert said.splitlines()[-1].startswith("failmodes: strict: 1 warning is an error: no pixel of 40 images")
-    assert failmodes_command("run", folder=tmp_path).stderr.count(line) == 1
-    assert "warning: no pixel of 40" in failmodes_command("status", folder=tmp_path).stdout
+    assert run("run", folder=tmp_path).stderr.count(line) == 1
+    assert "warning: no pixel of 40" in run("status", folder=tmp_path).stdout

@@ -45,7 +45,7 @@ def study_of(folder: Path, models: str) -> tuple[Study, Dataset]:
     return study, open_dataset(study.dataset, study.cache)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_models_of_every_kind_run_in_one_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "zoo_of_one.py").write_text(NET)

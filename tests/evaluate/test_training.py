@@ -97,7 +97,8 @@ def test_the_standard_recipe_is_a_plain_loop_of_sgd(learn, digits) -> None:
 
 
 @pytest.mark.parametrize(
-    ("augmentation", "optimizer"), [("augmix", "adamw"), pytest.param("trivialaugment", "sgd", marks=pytest.mark.slow)]
+    ("augmentation", "optimizer"),
+    [("augmix", "adamw"), pytest.param("trivialaugment", "sgd", marks=pytest.mark.test_all)],
 )
 def test_a_resumed_run_and_another_number_of_workers_end_in_the_same_weights(learn, augmentation, optimizer) -> None:
     recipe = TrainingSpec(epochs=3, batch_size=16, images=64, augmentation=augmentation, optimizer=optimizer)
@@ -154,7 +155,7 @@ def test_gradients_are_clipped_for_adamw(optimizer: str, expected: list[float]) 
     np.testing.assert_allclose(module.weight.grad[0], expected, rtol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_normalization_is_that_of_the_training_pixels() -> None:
     train_set = open_digits("train")
     ids = np.arange(1100)
@@ -164,7 +165,7 @@ def test_normalization_is_that_of_the_training_pixels() -> None:
     np.testing.assert_allclose(found.std, pixels.std(0), atol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_recipe_learns_and_its_checkpoint_states_the_recipe(tmp_path) -> None:
     train_set, test_set = (open_digits(split) for split in ("train", "test"))
     recipe = TrainingSpec(epochs=3, batch_size=64, crop_padding_px=2, flip=False)

@@ -57,7 +57,7 @@ def test_labels_masks_and_boxes_of_a_sample_pass_through() -> None:
     assert sample["label"] == 3
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_workers_of_a_data_loader_make_the_same_in_any_order(start: str) -> None:
     """Within a container of v2, whatever the random state of a process."""

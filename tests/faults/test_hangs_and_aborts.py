@@ -58,7 +58,7 @@ DRAWN = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @quick("name", DRAWN, "svg", others="nightly")
 def test_a_label_that_xml_forbids_is_drawn(labeled: Path, tmp_path: Path, name: str) -> None:
     words = DRAWN[name]
@@ -161,7 +161,7 @@ def test_a_truncated_warehouse_is_refused(home: Path, size: int) -> None:
 NOT_ROOT = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @quick("name", ("read-only", "missing", ""), "read-only", others="nightly")
 def test_no_home_is_needed(handed: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "read-only").mkdir(mode=0o555)
@@ -303,7 +303,7 @@ def signaled(handed: Path, sign: signal.Signals, sql: str, through: tuple[str, .
     )
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_closed_terminal_ends_a_command_in_one_line(handed: Path) -> None:
     trial = signaled(handed, signal.SIGHUP, CROSS)
     check_refusal(trial, "stopped", 143)
@@ -311,7 +311,7 @@ def test_a_closed_terminal_ends_a_command_in_one_line(handed: Path) -> None:
     assert not half_written(handed)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_command_without_hangups_goes_on(handed: Path) -> None:
     def close_the_terminal(number: int) -> None:
         stop(number, signal.SIGHUP, 0.3)

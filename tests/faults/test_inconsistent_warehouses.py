@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from encoded_files import encoded
-from fault_trials import MAX_MB, attempt_here, refused
+from fault_trials import MAX_MB, attempt, refused
 from marked_cases import quick
 from PIL import Image
 from synthetic_results import write_synthetic
@@ -49,16 +49,16 @@ def test_a_date_that_python_has_no_place_for_is_refused(warehouse_copy: Path) ->
         warehouse_status(warehouse_copy)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_numbers_of_images_take_no_memory_at_a_load(warehouse_copy: Path, tmp_path: Path) -> None:
     change_file(warehouse_copy, "update images set image_id = 2147483647 - image_id")
     more = write_synthetic(tmp_path / "more", images=20, models=("Gamma",)).output
-    trial = attempt_here("load", more, "--into", warehouse_copy.name, folder=warehouse_copy.parent)
+    trial = attempt("load", more, "--into", warehouse_copy.name, folder=warehouse_copy.parent)
     assert trial.code == 0, trial
     assert trial.peak_mb < MAX_MB
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("name", BROKEN)
 def test_tables_that_do_not_fit_together_are_reported_in_one_line(
     warehouse_copy: Path, tmp_path: Path, name: str
@@ -94,7 +94,7 @@ def test_derived_rows_that_nobody_could_have_made_are_refused(warehouse_copy: Pa
         warehouse.chart("shapes")
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_derived_rows_that_nobody_could_have_made_are_derived_again(warehouse_copy: Path) -> None:
     change_file(warehouse_copy, *DERIVED.values())
     derive_again(warehouse_copy)
@@ -104,7 +104,7 @@ def test_derived_rows_that_nobody_could_have_made_are_derived_again(warehouse_co
         assert con.sql("from steps").pl().height == 8
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(
     ("sizes", "says"),
     [
@@ -126,7 +126,7 @@ def test_a_picture_that_is_no_png_is_refused(warehouse_copy: Path) -> None:
         warehouse.chart("exemplars")
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_results_with_such_pictures_or_labels_are_not_loaded(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path / "out", images=20, models=("Alpha",))
     path = next(iter(list_results_files(made.output, MODELS)))

@@ -53,7 +53,7 @@ OUTPUTS: dict[str, tuple[Callable[[str], object], tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["markup", pytest.param("commands", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["markup", pytest.param("commands", marks=pytest.mark.test_all)])
 def folder(request: pytest.FixtureRequest, sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warehouse in which every text from outside is malicious, and what a gate and claims need of it."""
     made = tmp_path_factory.mktemp("labels")

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fault_trials import attempt, attempt_here, check_refusal, refused, shell
+from fault_trials import MAX_S, attempt, check_refusal, refused, shell
 from marked_cases import quick
 
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is held by the system on Linux")
@@ -33,12 +33,12 @@ HUNGRY = {
 
 
 @quick("name", HUNGRY, "time or memory", "an endless recursion", "one text", others="nightly")
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_query_is_held_to_its_time_and_memory(handed: Path, name: str) -> None:
     sql, form, says = HUNGRY[name]
     formats = ("--format", *form) if form else ()
     limits = ("--timeout", "60", *LIMITS[2:]) if says == MEMORY else LIMITS  # time never ends it, however busy all is
-    assert refused("query", sql, *formats, *limits, folder=handed, code=1, says=says, process=True).elapsed_s < 8
+    refused("query", sql, *formats, *limits, folder=handed, code=1, says=says, most_s=8)
 
 
 @pytest.mark.nightly
@@ -46,12 +46,12 @@ def test_a_query_is_held_to_its_time_and_memory(handed: Path, name: str) -> None
 def test_nothing_is_left_of_a_file_that_took_too_long(handed: Path, tmp_path: Path, suffix: str) -> None:
     folder = Path(shutil.copytree(handed, tmp_path / "here"))
     refused(
-        "query", f"select a.i from {CROSS}", "--output", f"rows.{suffix}", *LIMITS, folder=folder, code=1, process=True
+        "query", f"select a.i from {CROSS}", "--output", f"rows.{suffix}", *LIMITS, folder=folder, code=1, most_s=MAX_S
     )
     assert not list(folder.glob("*rows*"))
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_the_first_rows_of_very_many_are_there_soon_and_take_little(handed: Path) -> None:
     trial = attempt("query", "select * from range(1000000000)", folder=handed)
     assert (trial.code, trial.stdout.count("\n")) == (0, 50 + 4), trial
@@ -84,7 +84,7 @@ FORMS = {"table": (), "csv": ("--format", "csv"), "json": ("--format", "json"), 
 def test_values_that_others_lack_are_shown_or_refused_in_one_line(
     handed: Path, tmp_path: Path, name: str, form: str
 ) -> None:
-    trial = attempt_here("query", AWKWARD[name], str(handed / "warehouse.duckdb"), *FORMS[form], folder=tmp_path)
+    trial = attempt("query", AWKWARD[name], str(handed / "warehouse.duckdb"), *FORMS[form], folder=tmp_path)
     if trial.code:
         check_refusal(trial, code=2)
         assert not list(tmp_path.iterdir())
@@ -100,7 +100,7 @@ def test_sql_that_is_not_utf_8_is_one_line(handed: Path) -> None:
 
 
 @linux_only
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("sql", ["select count(*) from prediction_facts", "@worst_cells"])
 def test_want_of_memory_is_never_taken_for_damage(handed: Path, sql: str) -> None:
     """Where a library does not end the process (SECURITY.md), one line says so."""

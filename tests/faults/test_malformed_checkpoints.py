@@ -207,7 +207,7 @@ def test_what_is_no_file_is_not_waited_for(suffix: str, tmp_path: Path) -> None:
         read_checkpoint(tmp_path / f"weights{suffix}")
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("name", ["code in an archive.pt", "beyond the file.safetensors"])
 def test_evaluate_refuses_a_checkpoint_in_one_line(name: str, state: State, tmp_path: Path) -> None:
     folder = tmp_path / "study"

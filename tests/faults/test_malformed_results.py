@@ -178,7 +178,7 @@ def test_load_names_a_file_that_is_wrong_and_loads_nothing(name: str, output: Pa
     assert not list(output.parent.glob("*.duckdb"))
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("name", CASES)
 def test_reading_raises_one_of_two_errors(name: str, output: Path) -> None:
     """Whatever is wrong with a file: nothing but these two is caught by those that go on without it."""

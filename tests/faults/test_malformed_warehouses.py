@@ -228,7 +228,7 @@ def test_a_damaged_file_is_reported_as_such(sound_warehouse: Path, tmp_path: Pat
     assert reported > 0
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_damaged_warehouse_is_rebuilt(synthetic: Synthetic, sound_warehouse: Path, tmp_path: Path) -> None:
     content = bytearray(sound_warehouse.read_bytes())
     content[len(content) // 4 : 3 * len(content) // 4] = bytes(len(content) // 2)
@@ -255,7 +255,7 @@ def catalog_of(path: Path) -> list[int]:
     return [count for ((count,),) in rows]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @quick("name", HELD_BY_TABLES | RUN_BY_WRITERS, "macros", "triggers", others="nightly")
 def test_nothing_in_an_untrusted_file_runs_when_it_is_rewritten(
     sound_warehouse: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str

@@ -117,7 +117,7 @@ def test_a_malicious_statement_is_refused_and_finds_no_canary(cage: Cage, name: 
     cage.check(str(caught.value))
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("name", HARMLESS)
 def test_what_tells_of_the_connection_tells_no_more(cage: Cage, name: str) -> None:
     with failmodes.open(cage.folder / "warehouse.duckdb") as warehouse:
@@ -134,7 +134,7 @@ def explorer(cage: Cage) -> ServedWarehouse:
     return ServedWarehouse(cage.folder / "warehouse.duckdb", lambda: None, "w")
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @quick("name", REFUSED, *FIRST, others="nightly")
 def test_the_explorer_refuses_it_too(cage: Cage, explorer: ServedWarehouse, name: str) -> None:
     for asked in ({}, {"box": True}, {"type": "parquet"}):
@@ -143,7 +143,7 @@ def test_the_explorer_refuses_it_too(cage: Cage, explorer: ServedWarehouse, name
         cage.check(str(caught.value))
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("name", ["stdin", "a process's environment", "a name of the program", "the environment"])
 def test_the_installed_command_refuses_it_too(cage: Cage, name: str) -> None:
     environment = {"CANARY": CANARY, "HOME": str(cage.folder)}
@@ -154,7 +154,7 @@ def test_the_installed_command_refuses_it_too(cage: Cage, name: str) -> None:
     check_refusal(trial, code=2)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_filter_of_images_reads_no_more(cage: Cage) -> None:
     given = cage.given("image_id in (select length(content) from read_text('{here}/canary.txt'))")
     trial = attempt_here("images", "--filter", given, folder=cage.folder)
@@ -169,7 +169,7 @@ def test_the_canary_would_be_found(cage: Cage) -> None:
             assert CANARY in str(con.execute(cage.given(REFUSED[kind])).fetchall()), kind
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @quick("name", REFUSED, *FIRST, others="nightly")
 def test_a_filter_that_means_harm_is_refused(cage: Cage, name: str) -> None:
     """As a condition, in a subquery of one, and behind one."""
@@ -181,7 +181,7 @@ def test_a_filter_that_means_harm_is_refused(cage: Cage, name: str) -> None:
         cage.check(str(error.value))
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("condition", ["getenv('CANARY') = 'x'", "error(current_setting('home_directory')) is null"])
 def test_a_function_in_a_filter_tells_nothing(cage: Cage, condition: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CANARY", CANARY)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from marked_cases import quick
 from precious_files import FILES, NO_FILES, copy_of, holdings
-from run_commands import run_here
+from run_commands import run
 from synthetic_results import Synthetic
 
 QUERY = "query 'select 1 as a' w.duckdb --format csv --output {}"
@@ -39,15 +39,14 @@ def folder(sound_warehouse: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(command: str, file: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    words = shlex.split(command.format(file))
-    return subprocess.CompletedProcess(words, *run_here(*words, folder=folder))
+def run_line(command: str, file: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return run(*shlex.split(command.format(file)), folder=folder, expect=None)
 
 
 def check_kept(command: str, file: str, folder: Path, says: str = "") -> None:
     """Whether a command refuses to write a file, in one line that names it, and leaves all as it is."""
     before = holdings(folder)
-    done = run(command, file, folder)
+    done = run_line(command, file, folder)
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1), done
     assert file.rpartition("/")[2] in done.stderr
     assert says in done.stderr
@@ -87,22 +86,22 @@ def test_a_device_behind_a_link_and_a_url_are_no_files(folder: Path) -> None:
 def test_a_former_output_is_replaced(folder: Path) -> None:
     places = []
     for _ in range(2):
-        assert run(QUERY, "out.csv", folder).returncode == 0
+        assert run_line(QUERY, "out.csv", folder).returncode == 0
         places.append((folder / "out.csv").stat().st_ino)
     assert places[0] != places[1]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_force_replaces_a_file_of_the_own_suffix_alone(folder: Path) -> None:
     for make in FILES.values():
         (folder / "rows.csv").unlink(missing_ok=True)
         make(folder / "rows.csv")
-        assert run(f"{QUERY} --force", "rows.csv", folder).returncode == 0
+        assert run_line(f"{QUERY} --force", "rows.csv", folder).returncode == 0
         assert (folder / "rows.csv").read_text() == "a\n1\n"
     check_kept(f"{QUERY} --force", "w.duckdb", folder, "expected a file name that ends in .csv")
     export = f"{WRITING['export'][1]} --force"
     shutil.copy(folder / "w.duckdb", folder / "other.duckdb")
-    assert run(export, "other.duckdb", folder).returncode == 0
+    assert run_line(export, "other.duckdb", folder).returncode == 0
     check_kept(export, "w.duckdb", folder, "exported warehouse")
 
 
@@ -110,5 +109,5 @@ def test_force_replaces_a_file_of_the_own_suffix_alone(folder: Path) -> None:
 def test_load_replaces_no_link_and_no_device(synthetic: Synthetic, tmp_path: Path, kind: str) -> None:
     NO_FILES[kind](tmp_path / "w.duckdb")
     before = holdings(tmp_path)
-    assert run(f"load {synthetic.output} --rebuild --into {{}}", "w.duckdb", tmp_path).returncode == 2
+    assert run_line(f"load {synthetic.output} --rebuild --into {{}}", "w.duckdb", tmp_path).returncode == 2
     assert holdings(tmp_path) == before

@@ -69,7 +69,7 @@ def test_a_stdout_that_takes_nothing_is_one_line(analyst: Path, name: str, after
     assert len(trial.stderr.splitlines()) == 1, trial
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_what_a_gate_cannot_say_is_not_taken_for_a_rule_that_fails(analyst: Path) -> None:
     rules = '[gate]\ncandidate = "Beta"\n[[gate.rules]]\nmetric = "accuracy"\nrelation = "at_least"\nlimit = 0.0\n'
     (analyst / "gate.toml").write_text(rules)
@@ -77,13 +77,13 @@ def test_what_a_gate_cannot_say_is_not_taken_for_a_rule_that_fails(analyst: Path
     check_refusal(trial, code=2)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_closed_stderr_takes_nothing_from_the_result(analyst: Path) -> None:
     closed = succeeded(*READING["csv"], folder=analyst, through=shell(after="2>&-"))
     assert closed.stdout == succeeded(*READING["csv"], folder=analyst).stdout
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_what_prints_no_result_needs_no_stream(results: Synthetic, tmp_path: Path) -> None:
     """Closed numbers go to no file: what is printed would go into the warehouse."""
     closed = shell(after="<&- >&- 2>&-")
@@ -99,7 +99,7 @@ def test_an_error_without_stderr_keeps_its_exit_code(analyst: Path, after: str) 
     assert listing(analyst) == before
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @quick("name", READING, "query", others="nightly")
 def test_letters_that_a_stream_lacks_are_spelt_out(analyst: Path, name: str) -> None:
     narrow = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -111,7 +111,7 @@ def test_letters_that_a_stream_lacks_are_spelt_out(analyst: Path, name: str) -> 
 PIPED = {form: ("--format", form) for form in ("table", "csv", "json")}
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @quick("name", PIPED, "csv", others="nightly")
 def test_a_reader_that_has_seen_enough_is_no_error(analyst: Path, name: str) -> None:
     """As in `failmodes query … | head -1`; the shell's exit code is that of `head`."""
@@ -130,7 +130,7 @@ CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 @linux_only
 @quick("sign", CODES, signal.SIGINT)
-@pytest.mark.parametrize("group", [pytest.param(False, marks=pytest.mark.slow), True], ids=["alone", "all"])
+@pytest.mark.parametrize("group", [pytest.param(False, marks=pytest.mark.test_all), True], ids=["alone", "all"])
 @quick("after_s", [0.0, 2.0], 0.0)
 @quick("name", STOPPED, "csv", others="nightly")
 def test_a_stopped_question_is_one_line(
@@ -164,7 +164,7 @@ NOT_UTF_8 = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("name", NOT_UTF_8)
 def test_arguments_that_are_not_utf_8_are_one_line(analyst: Path, name: str) -> None:
     refused(*NOT_UTF_8[name], folder=analyst)
@@ -225,7 +225,7 @@ def test_no_label_speaks_to_the_terminal(
         check_refusal(trial)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_csv_and_json_carry_data_as_it_is(bewitched: Path) -> None:
     """They are read by programs: what a label holds is for them to judge (SECURITY.md)."""
     sql = "select model_label from models order by all limit 1"
@@ -241,7 +241,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("name", BROKEN)
 def test_an_error_with_line_breaks_is_one_line(handed: Path, name: str) -> None:
     assert len(refused("query", BROKEN[name], folder=handed, code=2).stderr.splitlines()) == 1

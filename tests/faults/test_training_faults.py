@@ -109,7 +109,7 @@ def test_a_state_that_is_no_file_is_not_waited_for(folder: Path) -> None:
         train_here(folder)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_who_trains_holds_the_lock_of_a_run(folder: Path) -> None:
     study = read_study(folder / "study.toml")
     with (
@@ -191,7 +191,7 @@ def test_a_stopped_training_with_workers_is_one_line(sign, group: bool, after_s:
     assert outliving(process.pid, 10) == []
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(("command", "output"), [("train", "/proc/nowhere/out"), ("evaluate", "study.toml/out")])
 def test_an_output_that_cannot_be_written_is_one_line(command: str, output: str, folder: Path) -> None:
     path = folder / "study.toml"

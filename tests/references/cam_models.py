@@ -133,12 +133,12 @@ CLOSED = [name for name, case in CASES.items() if case.head is not None]
 
 
 def with_marks(names: Iterable[str]) -> list[Any]:
-    """Names of cases as parameters of a test; large models are slow."""
+    """Names of cases as parameters of a test; large models and those of timm run in `make test-all`."""
     return [
         pytest.param(
             name,
-            marks=[pytest.mark.extra] * name.startswith("timm")
-            + [pytest.mark.slow] * (name in ("torchvision efficientnet_b0", "torchvision mobilenet_v3_small")),
+            marks=[pytest.mark.test_all]
+            * (name.startswith("timm") or name in ("torchvision efficientnet_b0", "torchvision mobilenet_v3_small")),
         )
         for name in names
     ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from run_commands import failmodes
+from run_commands import run
 from scipy.special import softmax
 
 from failmodes.evaluate.study.study_file import read_study
@@ -95,5 +95,5 @@ def labeled(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def invoke(*arguments: object) -> str:
-    done = failmodes(*map(str, arguments), folder=Path.cwd())
+    done = run(*map(str, arguments), folder=Path.cwd())
     return done.stdout + done.stderr

@@ -78,7 +78,7 @@ NEEDS = {
 
 
 @pytest.mark.parametrize("name", NEEDS)
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_command_names_the_missing_package_in_one_line(study_folder: Path, sound_warehouse: Path, name: str) -> None:
     arguments, needs, extra = NEEDS[name]
     (study_folder / "w.duckdb").symlink_to(sound_warehouse)
@@ -97,13 +97,13 @@ READS = {
 
 
 @pytest.mark.parametrize("name", READS)
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_warehouse_is_read_without_any_of_them(warehouse_copy: Path, name: str) -> None:
     done = run(warehouse_copy.parent, *READS[name], without=ALL)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_study_of_imported_predictions_runs_without_pytorch(study_folder: Path) -> None:
     (study_folder / "study.toml").write_text(STUDY)
     write_synthetic(study_folder / "out", images=40, models=("Elsewhere",), corruptions=("fog",))
@@ -112,7 +112,7 @@ def test_a_study_of_imported_predictions_runs_without_pytorch(study_folder: Path
     assert "Elsewhere" in (study_folder / "out" / "report.html").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_status_shows_the_warehouse_all_the_same(study_folder: Path, sound_warehouse: Path) -> None:
     (study_folder / "out").mkdir()
     shutil.copy(sound_warehouse, study_folder / "out")

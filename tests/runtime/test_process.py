@@ -82,14 +82,14 @@ STOPPED = {
     ("name", "sign"),
     [*((name, signal.SIGTERM) for name in STOPPED), ("Python", signal.SIGINT), ("DuckDB", signal.SIGINT)],
 )
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_signal_ends_a_command_in_one_line(name: str, sign: signal.Signals, tmp_path: Path) -> None:
     started = time.monotonic()
     assert run(STOPPED[name], tmp_path, send(sign)) == (CODES[sign], "failmodes: stopped\n")
     assert time.monotonic() - started < 10
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @posix_only
 @pytest.mark.parametrize("name", ["Python", "DuckDB", "a library that raises an error of its own"])
 def test_a_command_ends_with_its_time_and_only_the_first_limit_holds(name: str, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_command_ends_although_a_library_does_not_return(code: int, within: st
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @posix_only
 def test_the_line_says_what_is_kept(tmp_path: Path) -> None:
     work = "\n    with interruptible('whole epochs are kept'): time.sleep(60)"
@@ -127,7 +127,7 @@ def test_the_line_says_what_is_kept(tmp_path: Path) -> None:
 
 
 @posix_only
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_second_interrupt_ends_what_the_first_does_not(tmp_path: Path) -> None:
     work = "\n    while True:\n        try: time.sleep(60)\n        except KeyboardInterrupt: pass"
     code, error = run(work, tmp_path, send(signal.SIGTERM, signal.SIGTERM, signal.SIGINT))
@@ -143,7 +143,7 @@ def test_a_bug_is_a_traceback_and_a_request_to_report_it(tmp_path: Path) -> None
     assert not any(line.startswith("::") for line in error.splitlines())
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("asked", ["", "1"])
 def test_an_error_of_ours_is_one_line_unless_its_traceback_is_asked_for(
     asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -66,7 +66,7 @@ def test_a_log_gets_a_line_in_a_while_with_the_speed(
     assert "images/s" in last
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("label", ["[/]", "[red]x", "\x1b[2J", "{task}", "::error::x"])
 def test_labels_are_text(terminal: Terminal, label: str) -> None:
     with redirect_stderr(terminal), ProgressBar("train") as bar:

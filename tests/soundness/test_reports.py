@@ -172,7 +172,7 @@ def test_reports_of_a_scenario_are_summed_up() -> None:
     assert row.power == {"better_model": 0.75}
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_report_depends_on_its_number_alone_and_states_its_findings() -> None:
     scenario = next(one for one in SCENARIOS if "collapse" in one.name)
     found, first_screen, below = simulate(scenario, 300, 3, seed=0)

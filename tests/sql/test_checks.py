@@ -78,7 +78,7 @@ def test_every_check_has_its_damage() -> None:
     assert DAMAGE.keys() == check_definitions().keys()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_sound_warehouse_passes(sound_warehouse: Path) -> None:
     with open_warehouse(sound_warehouse) as con:
         results = run_checks(con)
@@ -94,7 +94,7 @@ def test_check_finds_what_it_is_for(warehouse_copy: Path, name: str) -> None:
     assert found.examples.height == min(count, SHOWN_ROWS)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(
     ("name", "damage"),
     [pytest.param(n, d, id=f"{n}-{i}") for n, many in MORE_DAMAGE.items() for i, d in enumerate(many)],
@@ -112,7 +112,7 @@ def _check_after(warehouse_copy: Path, name: str, damage: str) -> CheckResult:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_rows_that_break_a_check_of_images_are_counted(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path / "out", images=9, models=("A",), corruptions=("fog",), severities=(1, 3))
     for severity, change in ((1, {"label": 3}), (3, {"image_id": 999})):

@@ -26,7 +26,7 @@ def test_images_every_model_fails_are_correct_clean_and_incorrect_later_for_all(
         assert set(row["corruptions"].split(", ")) == fooled[row["image_id"]]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_confidence_worse_than_chance_lists_cells_with_a_corrected_interval_below_half(tmp_path: Path) -> None:
     """Under fog all failures are the most confident; under contrast the interval lies below .5 for one cell alone.
 

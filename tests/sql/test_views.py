@@ -119,7 +119,6 @@ def real_warehouse(real_data: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return folder / "warehouse.duckdb"
 
 
-@pytest.mark.data
 @pytest.mark.nightly
 @pytest.mark.parametrize("view", COMPARISONS)
 def test_view_agrees_on_a_real_warehouse(real_warehouse: Path, view: str) -> None:
@@ -127,7 +126,7 @@ def test_view_agrees_on_a_real_warehouse(real_warehouse: Path, view: str) -> Non
         COMPARISONS[view](con)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_effective_robustness_is_the_residual_of_a_line_on_logits_of_five_models(tmp_path) -> None:
     """Clean accuracies with logits -2, -1, 0, 1 and 2 (base 2); the line through the shift's is computed by hand."""
     places = dict(zip("ABCDE", range(-2, 3), strict=True))
@@ -191,7 +190,7 @@ def test_training_runs_of_several_seeds_are_one_model(changed: duckdb.DuckDBPyCo
     assert changed.sql(query).fetchall() == [("Fir, seed 0", 1), ("Loner", 1)]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_mce_is_a_mean_of_ratios_to_another_model_or_to_alexnet_as_published(tmp_path) -> None:
     output = write_synthetic(tmp_path, images=40, models=("A", "B"), corruptions=tuple(CORRUPTIONS)).output
     load([output], tmp_path / "w.duckdb")

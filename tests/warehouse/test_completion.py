@@ -30,7 +30,7 @@ def other_shell(folder: Path, shell: str, line: str) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_commands_tables_queries_and_charts_are_offered_anywhere(tmp_path: Path) -> None:
     assert bash(tmp_path, "sch") == ["schema"]
     assert bash(tmp_path, "schema", "accuracy_") == [name for name in relation_names() if name.startswith("accuracy_")]
@@ -42,7 +42,7 @@ def test_commands_tables_queries_and_charts_are_offered_anywhere(tmp_path: Path)
     assert '"accuracy_by_class":"One row per' in other_shell(tmp_path, "zsh", "failmodes schema accuracy_by_c")
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_names_come_from_the_warehouse_of_the_line(handed: Path, tmp_path: Path) -> None:
     assert bash(handed, "query", "@worst_cells", "--model", "A") == ["Alpha"]
     assert bash(handed, "query", "@", "worst_cells", "--corruption", "fo") == ["fog"]
@@ -59,7 +59,7 @@ def test_damaged_warehouses_offer_nothing(tmp_path: Path) -> None:
     assert bash(tmp_path, "query", "@worst_cells", "--model", "") == []
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_name_that_a_shell_would_run_is_not_offered(tmp_path: Path) -> None:
     labels = ("Net A", "$(touch taken)", "`touch taken`", "a'b", 'a"b', "\\$(touch taken)", "ViT-B/16")
     output = write_synthetic(
@@ -73,7 +73,7 @@ def test_a_name_that_a_shell_would_run_is_not_offered(tmp_path: Path) -> None:
     assert not (tmp_path / "taken").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_can_be_set_up(tmp_path: Path, shell: str) -> None:
     environment = os.environ | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}

@@ -144,7 +144,7 @@ def test_what_is_written_is_read_again_to_the_last_digit(tmp_path: Path) -> None
         assert not [cell for cell in cells_of if cell.startswith(("=", "+", "-", "@"))]
 
 
-@pytest.mark.data
+@pytest.mark.test_all
 @pytest.mark.parametrize(("stem", "count"), [("cifar10", 23), ("imagenet", 12)])
 def test_robustbench_is_read(real_data: Path, stem: str, count: int) -> None:
     table = real_data / "robustbench" / f"{stem}_corruptions_unaggregated.csv"

@@ -11,8 +11,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import nn
-from torch._dynamo import config as dynamo_config
-from torch._functorch import config as functorch_config
 
 from failmodes.evaluate.devices import make_exact
 from failmodes.evaluate.models.outputs import OutputFormat
@@ -168,6 +166,9 @@ class Model:
 
     def compile(self) -> None:
         """Compile the module in place, including its hooks."""
+        from torch._dynamo import config as dynamo_config  # takes seconds to import
+        from torch._functorch import config as functorch_config
+
         functorch_config.donated_buffer = False  # a CAM method may run one backward pass twice
         # otherwise code compiled for the first of several equal blocks is used for the one with a hook, too
         dynamo_config.skip_nnmodule_hook_guards = False

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from described_images import CAMERAS
 from opened_results import Opened
-from run_commands import failmodes as command
+from run_commands import run
 
 import failmodes
 from failmodes.runtime.errors import FailmodesError
@@ -44,7 +44,7 @@ GROUPS = {
 }
 
 
-@pytest.mark.parametrize("by", ["indoors", pytest.param("camera", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("by", ["indoors", pytest.param("camera", marks=pytest.mark.test_all)])
 def test_curves_by_a_column_are_those_of_each_group(w: failmodes.Warehouse, with_metadata: Opened, by: str) -> None:
     images, titles = GROUPS[by]
     figure = w.chart("curves", by=by, model="Alpha", corruption="fog")
@@ -56,7 +56,7 @@ def test_curves_by_a_column_are_those_of_each_group(w: failmodes.Warehouse, with
     assert "shape" not in figure.subtitle
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_number_is_cut_into_quartiles_with_their_bounds(w: failmodes.Warehouse) -> None:
     parts = w.chart("curves", by="age", model="Alpha").plot.to_dict()["concat"]
     titles = [part["title"]["text"] for part in parts]
@@ -65,7 +65,7 @@ def test_a_number_is_cut_into_quartiles_with_their_bounds(w: failmodes.Warehouse
     assert " and above (" in titles[-1]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_filtered_chart_names_its_filter(w: failmodes.Warehouse, with_metadata: Opened) -> None:
     figure = w.chart("curves", filter="camera = 'B'")
     (drawn,) = accuracies(figure)
@@ -76,7 +76,7 @@ def test_a_filtered_chart_names_its_filter(w: failmodes.Warehouse, with_metadata
     assert figure.title == "Accuracy by severity", "findings are of all images"
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("name", ["accuracy", "predictions", "ranking"])
 def test_other_charts_of_some_images(w: failmodes.Warehouse, name: str) -> None:
     figure = w.chart(name, filter="camera = 'B'")
@@ -88,10 +88,10 @@ def test_other_charts_of_some_images(w: failmodes.Warehouse, name: str) -> None:
     ("name", "options", "message"),
     [
         ("shapes", {"by": "camera"}, "of all images"),
-        pytest.param("confusion", {"filter": "camera = 'B'"}, "of all images", marks=pytest.mark.slow),
+        pytest.param("confusion", {"filter": "camera = 'B'"}, "of all images", marks=pytest.mark.test_all),
         ("curves", {"by": "camra"}, "did you mean 'camera'"),
-        pytest.param("curves", {"by": "mask_area"}, "its only value", marks=pytest.mark.slow),
-        pytest.param("curves", {"filter": "camra = 'B'"}, "did you mean 'camera'", marks=pytest.mark.slow),
+        pytest.param("curves", {"by": "mask_area"}, "its only value", marks=pytest.mark.test_all),
+        pytest.param("curves", {"filter": "camra = 'B'"}, "did you mean 'camera'", marks=pytest.mark.test_all),
         ("curves", {"filter": "camera = 'B'", "published": True}, "published models are of all images"),
     ],
 )
@@ -101,12 +101,12 @@ def test_refusals(w: failmodes.Warehouse, name: str, options: dict[str, object],
     assert message in str(error.value)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_the_command(w: failmodes.Warehouse, tmp_path: Path) -> None:
     options = ("--by", "camera", "--filter", "not indoors", "--corruption", "fog", "-o", "c.json")
-    command("chart", "curves", w.path, *options, folder=tmp_path)
+    run("chart", "curves", w.path, *options, folder=tmp_path)
     assert (tmp_path / "c.json").read_text().count('images)"') == 4, "titles of parts"
     assert json.loads((tmp_path / "c.json").read_text())["title"]
-    wrong = command("chart", "onset", w.path, "--filter", "indoors", folder=tmp_path, expect=2)
+    wrong = run("chart", "onset", w.path, "--filter", "indoors", folder=tmp_path, expect=2)
     assert wrong.stderr.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["c.json"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from run_commands import failmodes
+from run_commands import run
 from synthetic_results import write_synthetic
 
 from failmodes.analysis.charts.registry import (
@@ -28,7 +28,7 @@ VALUE = r"[−+]?\d+(?:\.\d+)?"
 WITH_INTERVAL = re.compile(rf"({VALUE})(?:%|\s\w+)? \[({VALUE}),\s({VALUE})\]")
 
 
-@pytest.mark.parametrize("layout", ["page", pytest.param("paper", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("layout", ["page", pytest.param("paper", marks=pytest.mark.test_all)])
 @pytest.mark.parametrize("name", [name for name in warehouse_charts() if name != "shifts"])  # charts/test_shifts.py
 def test_every_chart_states_finding_data_and_source(
     con: duckdb.DuckDBPyConnection, selection: Selection, name: str, layout: str
@@ -44,7 +44,7 @@ def test_every_chart_states_finding_data_and_source(
     assert sum(len(rows) for rows in spec["datasets"].values()) < MAX_ROWS
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_confusions_of_one_image_each_are_no_matrix(tmp_path: Path) -> None:
     write_synthetic(
         tmp_path / "results", images=40, classes=40, models=("Alpha",), corruptions=("fog",), severities=(5,)
@@ -72,12 +72,12 @@ def test_charts_are_the_files_of_the_folder() -> None:
     ],
 )
 def test_options_that_mean_nothing_to_a_chart_are_refused(arguments: str, message: str, tmp_path: Path) -> None:
-    assert message in failmodes("chart", *arguments.split(), folder=tmp_path, expect=2).stderr
+    assert message in run("chart", *arguments.split(), folder=tmp_path, expect=2).stderr
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("by", "parts"), [("corruption_group", 4), ("model_label", 2)])
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_chart_is_split_by_a_column(shaped_warehouse: Path, by: str, parts: int) -> None:
     figure = draw_from_warehouse(shaped_warehouse, "ranking", frame=PAGE, by=by)
     with open_warehouse(shaped_warehouse) as con:

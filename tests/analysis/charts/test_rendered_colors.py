@@ -51,7 +51,7 @@ def assert_texts_are_read(svg: str, theme: str, *, has_cells: bool) -> None:
         assert ratio >= 4.5, ("".join(element.itertext()), fill, ratio)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("theme", list(THEMES))
 @quick("name", warehouse_charts(), "curves", "exemplars", "ranking", others="nightly")
 def test_texts_and_marks_of_every_chart(con: duckdb.DuckDBPyConnection, name: str, theme: str) -> None:

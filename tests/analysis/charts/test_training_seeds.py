@@ -20,7 +20,7 @@ def rows_of(figure: Figure) -> pl.DataFrame:
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_curves_are_one_line_a_model_with_its_runs_behind(
     seeded_con: duckdb.DuckDBPyConnection, seeded: Selection, seeded_results: Synthetic
 ) -> None:
@@ -37,7 +37,7 @@ def test_curves_are_one_line_a_model_with_its_runs_behind(
     assert list(colors.values()) == list(MODEL_COLORS[:3]), "seven runs of three models are three colors"
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_the_ranking_has_a_mark_a_model_and_a_tick_a_run(
     seeded_con: duckdb.DuckDBPyConnection, seeded: Selection, seeded_results: Synthetic
 ) -> None:

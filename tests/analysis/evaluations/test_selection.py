@@ -24,7 +24,7 @@ def test_selection_filters_and_refuses_what_is_not_there(shaped_warehouse: Path)
             select(con, corruptions=["fgo"])
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_four_characters_of_an_evaluation_id_name_it(shaped_warehouse: Path, synthetic: Synthetic) -> None:
     evaluation_id = synthetic.evaluations["Beta"]
     with open_warehouse(shaped_warehouse) as con:

@@ -16,7 +16,7 @@ from failmodes.warehouse.database.connection import open_warehouse
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_filter_orders_limits_and_counts(made: Pictured) -> None:
     sheet = find_pictures(
         made.warehouse, "corruption = 'fog' and severity = 2.5 and not correct order by confidence desc limit 3"
@@ -40,14 +40,14 @@ def test_a_filter_orders_limits_and_counts(made: Pictured) -> None:
         ("true qualify row_number() over (order by image_id) <= 4", 4, None),
     ],
 )
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_sheet_is_bounded_and_says_so(made: Pictured, condition: str, shown: int, note: str | None) -> None:
     sheet = find_pictures(made.warehouse, condition)
     assert len(sheet.all) == shown
     assert [line.replace(NO_BREAK, " ") for line in sheet.notes] == ([] if note is None else [note])
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(
     ("condition", "line"),
     [
@@ -69,7 +69,7 @@ def test_a_filter_that_is_none_or_reads_elsewhere_is_one_line(made: Pictured, co
     assert made.warehouse.read_bytes() == before
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_an_image_along_its_curve_a_row_a_model(made: Pictured) -> None:
     curves = find_curves(made.warehouse, [1, 0, 1], corruptions=["contrast"])
     found = [[(p.row.image_id, p.row.model_label, float(p.row.severity)) for p in row] for row in curves.rows]
@@ -83,7 +83,7 @@ def test_an_image_along_its_curve_a_row_a_model(made: Pictured) -> None:
     assert "dot: its centroid, stored for 6 of 12" in curves.details
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(
     ("images", "options", "line"),
     [
@@ -98,7 +98,7 @@ def test_a_curve_that_is_not_there_is_one_line(made: Pictured, images: list[int]
         find_curves(made.warehouse, images, **options)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_condition_may_ask_for_what_is_correct_when_clean(handed: Path) -> None:
     """As two sets of predictions give it, put side by side by hand."""
     warehouse = handed / "warehouse.duckdb"
@@ -127,7 +127,7 @@ def first_evaluation(con: duckdb.DuckDBPyConnection) -> str:
     return evaluation_id
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_strips_of_changed_images_lead_from_the_clean_image_to_those_that_were_evaluated(made: Pictured) -> None:
     with open_warehouse(made.warehouse) as con:
         cells = {0: ("none", 0.0), 2: ("fog", 1.0), 3: ("contrast", 2.5)}

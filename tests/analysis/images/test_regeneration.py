@@ -50,7 +50,7 @@ def test_every_corruption_is_reproduced_byte_for_byte(tmp_path: Path, kind: str)
             assert sheet.notes == []
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_stored_distance_that_was_changed_is_said_with_a_count(one: Pictured) -> None:
     change_file(
         one.warehouse, "update prediction_facts set rmse = rmse * 1.00001 where image_id = 2 and corruption = 'fog'"
@@ -74,7 +74,7 @@ def test_a_stored_distance_that_was_changed_is_said_with_a_count(one: Pictured) 
         ("update sources set source_kind = 'published'", "are in a published corrupted dataset"),
     ],
 )
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_warehouse_that_was_changed_is_one_line(one: Pictured, statement: str, line: str) -> None:
     change_file(one.warehouse, statement)
     with pytest.raises(FailmodesError) as raised:
@@ -83,7 +83,7 @@ def test_a_warehouse_that_was_changed_is_one_line(one: Pictured, statement: str,
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_no_name_in_a_warehouse_is_imported(one: Pictured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "trap.py").write_text("raise SystemExit('imported')\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -92,7 +92,7 @@ def test_no_name_in_a_warehouse_is_imported(one: Pictured, tmp_path: Path, monke
         find_pictures(one.warehouse, "corruption = 'trap:attack'")
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_custom_corruption_is_reproduced_once_it_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registered: dict[str, Any] = {}
     monkeypatch.setattr("failmodes.ingest.corruptions.catalog._registered", registered)
@@ -114,7 +114,7 @@ def test_a_custom_corruption_is_reproduced_once_it_is_known(tmp_path: Path, monk
     np.testing.assert_array_equal(sheet.all[0].pixels, made.corrupted["darker", Decimal(1)][0])
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_of_a_data_set_that_is_kept_in_part_the_rest_is_left_out_and_said(one: Pictured) -> None:
     change_file(one.warehouse, "delete from thumbnails where image_id > 1")
     sheet = find_pictures(

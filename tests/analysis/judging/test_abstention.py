@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from given_cells import in_choosing_half
 from opened_results import loaded
-from run_commands import failmodes as run
+from run_commands import run
 from scipy import stats
 from warehouse_files import change_file
 
@@ -65,7 +65,7 @@ def test_the_view_counts_the_other_half(folder: Path, accepted: tuple[float, pl.
     assert finding["verdict_alone"] == ("supported" if exact.low > chosen["error_high"] else "inconclusive")
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_load_keeps_the_threshold_and_a_rebuild_starts_again(folder: Path, tmp_path: Path) -> None:
     with failmodes.open(folder / "w.duckdb") as w:
         before = w.sql("from thresholds").rows()
@@ -76,7 +76,7 @@ def test_a_load_keeps_the_threshold_and_a_rebuild_starts_again(folder: Path, tmp
         assert again.sql("select target, target_value from thresholds").rows() == [("error", 0.02)]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_rules_and_claims_state_a_threshold(folder: Path, accepted: tuple[float, pl.DataFrame]) -> None:
     threshold, rows = accepted
     inside = rows.filter("accepted")
@@ -115,7 +115,7 @@ def test_rules_without_a_meaning_are_refused(folder: Path, rule: dict[str, Any],
         failmodes.gate({"gate": {"rules": [whole]}}, folder / "w.duckdb")
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(
     "options",
     [("--error", "nan"), ("--error", "0.1", "--coverage", "0.5"), ("--model", "Gamma")],
@@ -127,7 +127,7 @@ def test_options_without_a_meaning_are_refused_and_change_nothing(folder: Path, 
     assert (folder / "w.duckdb").read_bytes() == before
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_table_with_a_confidence_alone_has_a_threshold_and_no_sets(tmp_path: Path) -> None:
     count, rng = 800, np.random.default_rng(0)
     confidence = rng.random(count)
@@ -150,7 +150,7 @@ def test_a_table_with_a_confidence_alone_has_a_threshold_and_no_sets(tmp_path: P
         assert "2% error" not in w.chart("abstention").subtitle
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("damage", ["accepted_count = null", "threshold = null", "image_count = 0"])
 def test_a_threshold_that_nobody_chose_is_refused_in_one_line(folder: Path, tmp_path: Path, damage: str) -> None:
     copy = change_file(shutil.copy(folder / "w.duckdb", tmp_path / "w.duckdb"), f"update thresholds set {damage}")

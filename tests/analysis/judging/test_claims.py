@@ -138,7 +138,7 @@ def test_a_shape_is_contradicted_where_another_is_shown(claimed: str, shares: di
     assert verdict_of_shares(claimed, dict.fromkeys(SHAPE_NAMES, 0.0) | shares) == verdict
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_models_of_several_seeds_are_judged_over_them(seeded_con: duckdb.DuckDBPyConnection) -> None:
     (found,) = judged(seeded_con, BETTER | {"model": "Fir", "baseline": "Oak"})
     assert (found.verdict, found.model_label) == ("supported", "Fir and Oak")
@@ -149,7 +149,7 @@ def test_models_of_several_seeds_are_judged_over_them(seeded_con: duckdb.DuckDBP
         assert len(judged(seeded_con, shape("flat", "fog") | {"model": name})) == count
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_every_query_gives_rows(con: duckdb.DuckDBPyConnection, shaped_warehouse: Path) -> None:
     for row in judged(con, *ONE_EACH):
         assert len(run_query(shaped_warehouse, row.query)) > 0 or row.verdict == "not_measurable"
@@ -203,7 +203,7 @@ def test_early_warning_is_judged_by_the_stated_score(con: duckdb.DuckDBPyConnect
     assert found.claim == f"{(score or 'confidence').replace('_', ' ')} predicts which images fail at the next severity"
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_with_one_image_a_class_the_null_of_drift_is_what_is_missing(tmp_path: Path) -> None:
     write_synthetic(
         tmp_path / "results", images=40, classes=40, corruptions=("fog",), severities=(5,), models=("Alpha",)

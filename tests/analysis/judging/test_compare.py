@@ -155,7 +155,7 @@ def test_decisions_follow_the_bounds(crossing: Synthetic, compared: Comparison) 
     assert turned.bounds == pytest.approx((-high, -low))
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_two_files_and_cells_that_one_lacks(crossing: Synthetic, others: Path) -> None:
     with open_models([f"{crossing.output / 'warehouse.duckdb'}::Alpha", f"{others}::Alpha"]) as (a, b):
         found = compare_models(a, b)
@@ -166,7 +166,7 @@ def test_two_files_and_cells_that_one_lacks(crossing: Synthetic, others: Path) -
     assert {cell.corruption for cell in found.cells} == {"none", "contrast"}
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_unpaired_images_have_no_image_that_changes(crossing: Synthetic, others: Path) -> None:
     with open_models(["Alpha", f"{others}::Gamma"], crossing.output) as (a, b):
         found = compare_models(a, b, mixed=True)
@@ -181,7 +181,7 @@ def test_unpaired_images_have_no_image_that_changes(crossing: Synthetic, others:
     assert 0.2 * p_value < cell.estimate.p_value < 40 * p_value or cell.estimate.p_value == 1
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_models_are_found_by_label_and_identity(crossing: Synthetic) -> None:
     path = crossing.output / "warehouse.duckdb"
     identity = crossing.evaluations["Beta"]

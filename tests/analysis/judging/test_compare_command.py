@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from opened_results import Opened
-from run_commands import failmodes
+from run_commands import run
 
 from failmodes.analysis.results.opened_warehouse import Warehouse
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_every_format_says_the_same_and_options_reach_the_comparison(shaped_warehouse: Path, tmp_path: Path) -> None:
     command = (
         "compare",
@@ -25,9 +25,9 @@ def test_every_format_says_the_same_and_options_reach_the_comparison(shaped_ware
         "--corruption",
         "fog",
     )
-    text = failmodes(*command, folder=tmp_path).stdout
-    document = json.loads(failmodes(*command, "--format", "json", folder=tmp_path).stdout)
-    failmodes(*command, "--format", "markdown", "-o", "c.md", folder=tmp_path)
+    text = run(*command, folder=tmp_path).stdout
+    document = json.loads(run(*command, "--format", "json", folder=tmp_path).stdout)
+    run(*command, "--format", "markdown", "-o", "c.md", folder=tmp_path)
     sentence = document["sentences"][0]
     assert " ".join(sentence.split()) in " ".join(text.split())
     assert f"**{sentence}**" in (tmp_path / "c.md").read_text()
@@ -58,7 +58,7 @@ def test_what_cannot_be_compared_is_said_in_a_line(
     arguments, message = ERRORS[name]
     (tmp_path / "w.duckdb").symlink_to(shaped_warehouse)
     (tmp_path / "other.duckdb").symlink_to(with_metadata.made.output / "w.duckdb")  # of other images
-    said = failmodes("compare", *arguments, "-o", "c.txt", folder=tmp_path, expect=2).stderr
+    said = run("compare", *arguments, "-o", "c.txt", folder=tmp_path, expect=2).stderr
     assert re.search(message, said)
     assert said.count("\n") == 1
     assert {path.name for path in tmp_path.iterdir()} == {"w.duckdb", "other.duckdb"}

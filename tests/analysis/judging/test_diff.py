@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from planted_causes import CAUSES, FEW, Evaluated, planted, write_row, write_warehouse
-from run_commands import failmodes as command
+from run_commands import run
 
 import failmodes
 from failmodes.analysis.judging.diff import Diff, diff_named
@@ -141,13 +141,13 @@ def test_a_planted_cause_is_named(evaluated: Path, label: str, named: list[list[
 
 
 def test_a_rerun_is_equal_and_names_nothing(evaluated: Path) -> None:
-    said = command("diff", "w.duckdb::Net", "other.duckdb::Net", folder=evaluated).stdout
+    said = run("diff", "w.duckdb::Net", "other.duckdb::Net", folder=evaluated).stdout
     assert ("are equal" in said, "Cause" in said) == (True, False)
     result = failmodes.open(evaluated / "w.duckdb").diff("Net", f"{evaluated / 'other.duckdb'}::Net")
     assert (result.diff.outcome, result.diff.causes, result.diff.images) == ("equal", (), ())
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_every_format_names_the_cause(evaluated: Path) -> None:
     result = failmodes.open(evaluated / "w.duckdb").diff("Net", "Sharp")
     for suffix in ("md", "html", "xml", "txt"):
@@ -157,7 +157,7 @@ def test_every_format_names_the_cause(evaluated: Path) -> None:
 
 
 def test_a_difference_is_exit_code_1_with_the_keys_of_the_page(evaluated: Path) -> None:
-    command("diff", "Net", "Sharp", "w.duckdb", "--output", "diff.json", folder=evaluated, expect=1)
+    run("diff", "Net", "Sharp", "w.duckdb", "--output", "diff.json", folder=evaluated, expect=1)
     data = json.loads((evaluated / "diff.json").read_text())
     assert {factor["status"] for factor in data["factors"]} == {"same", "differs"}
     assert sum(cell["differing"] for cell in data["cells"]) == data["changed"]["differing"]
@@ -167,7 +167,7 @@ def test_a_difference_is_exit_code_1_with_the_keys_of_the_page(evaluated: Path) 
 
 
 def test_what_cannot_be_compared_has_exit_code_3_and_a_wrong_name_2(evaluated: Path) -> None:
-    said = command("diff", "Half", "Rest", "w.duckdb", folder=evaluated, expect=3).stdout
+    said = run("diff", "Half", "Rest", "w.duckdb", folder=evaluated, expect=3).stdout
     assert "no corruption and severity in common" in " ".join(said.split())
     for wrong in (("Nett", "Net"), ("robustbench:A", "timm:B"), ("gone.csv::Net", "Net")):
         with pytest.raises(StudyError) as refused:
@@ -190,7 +190,7 @@ def test_what_is_not_recorded_is_unknown(evaluated: Path) -> None:
     assert diff_named("Net", f"{same}::Net", evaluated / "w.duckdb").outcome == "equal"
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_row_without_cells_is_an_average(evaluated: Path) -> None:
     own = NET._replace(dataset="cifar10", protocol="robustbench-cifar10-c", averaging="mean accuracy")
     path = write_warehouse(evaluated / "cifar.duckdb", own)
@@ -205,7 +205,7 @@ def test_a_row_without_cells_is_an_average(evaluated: Path) -> None:
 
 def causes(slow: Collection[str], every: Collection[str]) -> list:
     """The causes as parameters: those that are slow, the others nightly."""
-    return [pytest.param(one, marks=pytest.mark.slow if one in slow else pytest.mark.nightly) for one in every]
+    return [pytest.param(one, marks=pytest.mark.test_all if one in slow else pytest.mark.nightly) for one in every]
 
 
 @pytest.mark.parametrize("cause", causes(["resize", "permuted classes"], CAUSES))

@@ -11,7 +11,7 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.export import export_evaluations
 from failmodes.warehouse.database.status import warehouse_status
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.test_all
 
 NOTE = "120 of 240 images are exact duplicates of others (120 distinct); intervals treat copies as one"
 RULES = [

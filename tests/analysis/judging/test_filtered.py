@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from described_images import CAMERAS, describe_images, described
 from opened_results import Opened
-from run_commands import failmodes as command
+from run_commands import run
 from scipy.stats import binomtest
 from synthetic_results import write_synthetic
 from warehouse_files import derivation
@@ -65,7 +65,7 @@ def test_a_comparison_is_of_the_kept_images(w: failmodes.Warehouse, with_metadat
     assert found.comparison.a.image_count == 64
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_filter_that_keeps_all_images_changes_no_number(w: failmodes.Warehouse) -> None:
     every, kept = w.compare("Alpha", "Beta"), w.compare("Alpha", "Beta", filter="label >= 0")
     assert kept.cells.equals(every.cells)
@@ -73,14 +73,14 @@ def test_a_filter_that_keeps_all_images_changes_no_number(w: failmodes.Warehouse
     assert kept.classes.equals(every.classes)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_an_exported_baseline_can_be_filtered(w: failmodes.Warehouse, folder: Path, tmp_path: Path) -> None:
     baseline = w.export(tmp_path / "alpha.duckdb", evaluation="Alpha")
     exported = w.compare(str(baseline), "Beta", filter=FILTER)
     assert exported.cells.equals(w.compare("Alpha", "Beta", filter=FILTER).cells)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_rules_and_claims_are_about_the_kept_images(w: failmodes.Warehouse, with_metadata: Opened) -> None:
     hits = round(shares(with_metadata, "Alpha", "fog")[-1] * KEPT.sum())
     gate = failmodes.gate({"gate": {"candidate": "Alpha", "rules": RULES}}, w)
@@ -100,7 +100,7 @@ def test_rules_and_claims_are_about_the_kept_images(w: failmodes.Warehouse, with
     assert (len(rows), rows["correct"].sum()) == (64, hits)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_claims_of_a_study_are_stored_with_their_filter(tmp_path: Path) -> None:
     stated = check_claims([RULES[0], RULES[0] | {"filter": "camra = 'B'"}], "here")
     made = write_synthetic(tmp_path, images=40, models=("Alpha",), corruptions=("fog",), severities=(5,))
@@ -115,7 +115,7 @@ def test_claims_of_a_study_are_stored_with_their_filter(tmp_path: Path) -> None:
     assert "did you mean 'camera'" in wrong["reason"]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -133,9 +133,9 @@ def test_refusals(w: failmodes.Warehouse, change: dict[str, object], message: st
     assert message in str(error.value)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_commands(folder: Path) -> None:
-    done = command("compare", "Alpha", "Beta", "--filter", FILTER, "--format", "json", folder=folder)
+    done = run("compare", "Alpha", "Beta", "--filter", FILTER, "--format", "json", folder=folder)
     assert json.loads(done.stdout)["filter"] == {
         "condition": FILTER, "image_count": 64, "evaluated_count": 160, "unknown_count": 32,
     }  # fmt: skip
@@ -143,8 +143,8 @@ def test_commands(folder: Path) -> None:
         '[gate]\ncandidate = "Alpha"\nbaseline = "Beta"\n[[gate.rules]]\nmetric = "accuracy"\nlimit = 0.5\n'
         'relation = "worse_by_at_most"\nfilter = "camra = \'B\'"\n'
     )
-    wrong = command("gate", "gate.toml", folder=folder, expect=2)
+    wrong = run("gate", "gate.toml", folder=folder, expect=2)
     assert "gate.toml: gate.rules.0: filter" in wrong.stderr
     assert wrong.stderr.count("\n") == 1
-    wrong = command("compare", "Alpha", "Beta", "--filter", "camera =", folder=folder, expect=2)
+    wrong = run("compare", "Alpha", "Beta", "--filter", "camera =", folder=folder, expect=2)
     assert wrong.stderr.count("\n") == 1

@@ -33,7 +33,7 @@ def gated(where: Path, *rules: dict[str, Any], **names: str) -> Any:
          "contradicted", 1),
         (MISSING, "not_measurable", 3),
         ({"shape": "abrupt", "corruptions": ["fog"]}, "supported", 0),
-        pytest.param({"shape": "near_linear", "corruptions": ["fog"]}, "contradicted", 1, marks=pytest.mark.slow),
+        pytest.param({"shape": "near_linear", "corruptions": ["fog"]}, "contradicted", 1, marks=pytest.mark.test_all),
         ({"kind": "attention_off_object", "corruptions": ["fog"], "negate": True}, "contradicted", 1),
     ],
     ids=str,
@@ -59,7 +59,7 @@ def test_a_model_is_no_worse_than_itself(gate_folder: Path) -> None:
         gated(gate_folder / "alone.duckdb", NO_WORSE, baseline="alone.duckdb", candidate="Alpha")
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_rules_without_a_baseline(gate_folder: Path) -> None:
     nobody = {"baseline": "", "candidate": ""}
     result = gated(gate_folder / "alone.duckdb", AT_LEAST, **nobody)
@@ -71,7 +71,7 @@ def test_rules_without_a_baseline(gate_folder: Path) -> None:
         gated(gate_folder / "both.duckdb", AT_LEAST, **nobody)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_candidate_of_several_seeds_is_judged_over_them(seeded_results: Synthetic, seeded_con: object) -> None:
     """Each training run must have the shape, and the mean over runs the accuracy."""
     path = seeded_results.output / "w.duckdb"

@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from run_commands import SCRIPT, failmodes, failmodes_script
+from run_commands import SCRIPT, run, run_script
 
 RULES = """
 [gate]
@@ -37,7 +37,7 @@ def write(folder: Path, rules: dict[str, object]) -> str:
 )  # fmt: skip
 def test_exit_codes(gate_folder: Path, tmp_path: Path, rules, options, code: int) -> None:
     arguments = [write(tmp_path, rules), gate_folder / "both.duckdb", *options]
-    assert f"(exit code {code})" in failmodes("gate", *arguments, folder=tmp_path, expect=code).stdout
+    assert f"(exit code {code})" in run("gate", *arguments, folder=tmp_path, expect=code).stdout
 
 
 NOT_JUDGED = {
@@ -47,17 +47,17 @@ NOT_JUDGED = {
 }
 
 
-@pytest.mark.parametrize("name", [*NOT_JUDGED][:2] + [pytest.param("time is over", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", [*NOT_JUDGED][:2] + [pytest.param("time is over", marks=pytest.mark.test_all)])
 def test_an_error_of_a_gate_never_reads_as_a_failing_rule(gate_folder: Path, tmp_path: Path, name: str) -> None:
     arguments, message = NOT_JUDGED[name]
     write(tmp_path, FAILS)
     (tmp_path / "both.duckdb").symlink_to(gate_folder / "both.duckdb")
     (tmp_path / "folder.json").mkdir()
-    run = failmodes_script if "--timeout" in arguments else failmodes
-    assert message in run("gate", *arguments, folder=tmp_path, expect=2).stderr
+    command = run_script if "--timeout" in arguments else run
+    assert message in command("gate", *arguments, folder=tmp_path, expect=2).stderr
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_a_verdict_that_cannot_be_printed_is_no_failing_rule(gate_folder: Path, tmp_path: Path) -> None:
     with open("/dev/full", "w") as full:
@@ -68,12 +68,12 @@ def test_a_verdict_that_cannot_be_printed_is_no_failing_rule(gate_folder: Path, 
 FORMATS = (("json", "json", "{\n"), ("junit", "xml", "<?xml "), ("markdown", "md", "**Gate stops"))
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_formats_are_printed_or_written_whatever_the_verdict(gate_folder: Path, tmp_path: Path) -> None:
     arguments = ("gate", write(tmp_path, FAILS), gate_folder / "both.duckdb")
     for name, suffix, start in FORMATS:
         path = tmp_path / "new" / f"gate.{suffix}"
-        failmodes(*arguments, f"--{name}", path, folder=tmp_path, expect=1)
-        printed = failmodes(*arguments, f"--{name}", "-", folder=tmp_path, expect=1).stdout
+        run(*arguments, f"--{name}", path, folder=tmp_path, expect=1)
+        printed = run(*arguments, f"--{name}", "-", folder=tmp_path, expect=1).stdout
         assert path.read_text() == printed
         assert printed.startswith(start)

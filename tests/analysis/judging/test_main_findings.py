@@ -34,7 +34,7 @@ def test_of_two_models_each_is_reported_with_its_drop_and_manner(
     assert misleading.startswith(largest.statement)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_of_many_models_the_best_is_named_only_where_it_beats_all_others(
     many_con: duckdb.DuckDBPyConnection, many_selection: Selection, many_findings: list[Finding]
 ) -> None:
@@ -51,7 +51,7 @@ def test_of_many_models_the_best_is_named_only_where_it_beats_all_others(
     assert f"than {second.label}, the next, and more accurate than " in said
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_of_too_few_images_nothing_is_said_and_of_a_single_severity_no_shape(tmp_path: Path) -> None:
     for images in (29, 400):
         write_synthetic(tmp_path, images=images, corruptions=("gaussian_noise", "fog"), severities=(3,))

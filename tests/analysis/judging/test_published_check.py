@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
-from run_commands import failmodes
+from run_commands import run
 from synthetic_results import write_synthetic
 
 from failmodes import open as open_results
@@ -58,7 +58,7 @@ def miniature(whole: Path, folder: Path, name: str, deviations: str = "[]") -> t
     }
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in UNLIKE else pytest.mark.nightly) for name in PROTOCOLS]
 )
@@ -83,7 +83,7 @@ def test_another_number_is_not_reproduced_and_another_protocol_is_not_compared(w
     path, accuracies = miniature(whole, tmp_path, "cifar10-c")
     accuracies[CLEAN_CELL] = 0.5
     write_published(tmp_path / "cifar10-c.csv", [PublishedModel("alpha", accuracies)])
-    done = failmodes("check", "w.duckdb", "--published", "cifar10-c.csv", folder=tmp_path, expect=1)
+    done = run("check", "w.duckdb", "--published", "cifar10-c.csv", folder=tmp_path, expect=1)
     assert "Alpha does not reproduce alpha" in done.stdout
     assert "75 of 76" in done.stdout
     checks = open_results(path).check(tmp_path / "cifar10-c.csv", model="Alpha")
@@ -92,7 +92,7 @@ def test_another_number_is_not_reproduced_and_another_protocol_is_not_compared(w
     with duckdb.connect(str(path)) as con:
         con.execute("update evaluations set deviations = ['images: 40 instead of 10,000']")
     command = ("check", "w.duckdb", "--published", "cifar10-c.csv", "--format", "json")
-    done = failmodes(*command, folder=tmp_path, expect=3)
+    done = run(*command, folder=tmp_path, expect=3)
     (checked,) = json.loads(done.stdout)["checks"]
     assert (checked["outcome"], checked["differences"]) == ("not comparable", ["images: 40 instead of 10,000"])
 
@@ -102,7 +102,7 @@ def test_a_warehouse_without_evaluations_is_refused_in_one_line(whole: Path, tmp
     write_published(tmp_path / "cifar10-c.csv", [PublishedModel("alpha", accuracies)])
     with duckdb.connect(str(path)) as con:
         con.execute("delete from evaluations")
-    done = failmodes("check", "w.duckdb", "--published", "cifar10-c.csv", folder=tmp_path, expect=2)
+    done = run("check", "w.duckdb", "--published", "cifar10-c.csv", folder=tmp_path, expect=2)
     assert "has no evaluations" in done.stderr
     assert done.stderr.count("\n") == 1
 
@@ -151,7 +151,7 @@ def test_mce_over_each_alexnet_is_an_average_of_its_own(whole: Path, tmp_path: P
     assert of_name["mCE, published AlexNet"].published != pytest.approx(np.mean(ratios))
 
 
-@pytest.mark.data
+@pytest.mark.test_all
 def test_mce_of_robustbench_is_as_it_publishes_it(whole: Path, real_data: Path) -> None:
     (published,) = read_published_file(real_data / "robustbench" / "imagenet_corruptions_unaggregated.csv")
     cells = {

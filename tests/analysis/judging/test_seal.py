@@ -7,8 +7,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from run_commands import failmodes as command
-from run_commands import run_here
+from run_commands import run
 
 import failmodes
 from failmodes.analysis.judging.seal import read_seals, seal_file
@@ -30,8 +29,8 @@ def study(handed: Path, tmp_path: Path) -> Path:
 
 def changes(study: Path, *arguments: str) -> list[tuple[int, int]]:
     """How many statements were added and removed since each seal, as a command's JSON has it."""
-    code, _, said = run_here(*arguments, "--json", study.parent / "out.json", folder=study.parent)
-    assert code in (0, 1, 3), said
+    done = run(*arguments, "--json", study.parent / "out.json", folder=study.parent, expect=None)
+    assert done.returncode in (0, 1, 3), done.stderr
     seals = json.loads((study.parent / "out.json").read_text())["seals"]
     return [(len(seal["added"]), len(seal["removed"])) for seal in seals]
 
@@ -48,16 +47,16 @@ def test_claims_are_unchanged_until_one_is_changed(study: Path) -> None:
     assert changes(study, "claims", str(study)) == [(1, 1)]
     (second,) = seal_file(study, study.parent / "out")
     assert {seal.sha256 for seal in read_seals(study.parent / "out")} == {first.sha256, second.sha256}
-    _, text, _ = run_here("claims", study, folder=study.parent)
+    text = run("claims", study, folder=study.parent, expect=None).stdout
     assert "nobody attests" in " ".join(text.split())
     assert first.sha256 in text
     assert len(failmodes.open(study.parent / "out").claims().seals) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_report_ends_with_what_was_tested(study: Path) -> None:
     (seal,) = seal_file(study, study.parent / "out")
-    command("report", study, "--appendix", folder=study.parent)
+    run("report", study, "--appendix", folder=study.parent)
     page = (study.parent / "out" / "report.html").read_text()
     tested = page[page.index('id="appendix-1"') :]
     assert "no proof of conformity" in tested
@@ -72,7 +71,7 @@ def test_a_report_ends_with_what_was_tested(study: Path) -> None:
     assert f"{accuracy:.1f}" in tested
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_gate_is_sealed_with_its_models_and_level(study: Path) -> None:
     rules = study.parent / "gate.toml"
     rules.write_text(RULES.format(0.9))
@@ -87,11 +86,11 @@ def test_a_gate_is_sealed_with_its_models_and_level(study: Path) -> None:
     assert changes(study, *gate)[-1] == (2, 2)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_command_seals_in_the_results_of_a_study_or_of_where(study: Path) -> None:
-    command("seal", study, folder=study.parent)
+    run("seal", study, folder=study.parent)
     (study.parent / "gate.toml").write_text(RULES.format(0.1))
-    command("seal", "gate.toml", "out", folder=study.parent)
+    run("seal", "gate.toml", "out", folder=study.parent)
     assert {seal.subject for seal in read_seals(study.parent / "out")} == {"claims", "gate"}
     study.write_text(STUDY)
     with pytest.raises(StudyError, match="nothing to seal"):

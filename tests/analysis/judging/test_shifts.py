@@ -40,7 +40,7 @@ def test_a_gap_is_judged_by_newcombes_interval_of_independent_samples(shifted: P
     assert found.sentence.endswith("(200\u00a0images and 200\u00a0clean images).")
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(
     ("rule", "verdict", "code"),
     [
@@ -71,7 +71,7 @@ def test_candidate_and_baseline_are_compared_image_by_image(shifted: Path) -> No
     assert decision.estimate.low > -0.15  # of two independent samples, the lower bound is below -0.17
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_an_exported_baseline_has_its_shifts(shifted: Path, tmp_path: Path) -> None:
     with failmodes.open(shifted) as warehouse:
         warehouse.export(tmp_path / "alpha.duckdb", evaluation="Alpha")
@@ -98,7 +98,7 @@ def test_what_was_not_evaluated_is_not_measurable_and_an_unknown_shift_is_an_err
         assert "2 of 4 classes, predictions among these only" in found[0].sentence
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_statements_about_corruptions_do_not_see_shifts(shifted: Path) -> None:
     with failmodes.open(shifted) as warehouse:
         found = warehouse.claims(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from checkpoint_comparisons import of_kind
-from run_commands import failmodes
+from run_commands import run
 from synthetic_results import write_synthetic
 from warehouse_files import change_file
 
@@ -27,7 +27,7 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.query import run_query
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.test_all
 
 SMALL = {"images": 60, "corruptions": ("fog", "contrast"), "severities": (2, 5)}
 MALICIOUS = "<script>alert('A')</script>"
@@ -119,7 +119,7 @@ def test_what_no_load_derived_is_refused_until_it_is_derived_again(loaded: Path,
         with pytest.raises(WarehouseError, match="`failmodes load .*damaged.duckdb --rebuild` derives them again"):
             warehouse_findings(damaged)
     change_file(own, *MISSING)
-    failmodes("load", own.name, "--rebuild", folder=tmp_path)
+    run("load", own.name, "--rebuild", folder=tmp_path)
     assert (warehouse_findings(own), warehouse_claims(own)) == (warehouse_findings(loaded), warehouse_claims(loaded))
 
 

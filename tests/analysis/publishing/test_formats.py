@@ -53,7 +53,7 @@ def test_a_table_of_robustbench_is_read_again(malicious: Synthetic, tmp_path: Pa
             assert by_name[name][corruption, severity] == accuracy(malicious, label, corruption, position)
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 def test_a_model_card_holds_every_figure_and_no_markup(malicious: Synthetic, tmp_path: Path) -> None:
     yaml = pytest.importorskip("yaml")
     (path,) = publish_results(malicious.output / "warehouse.duckdb", "model-card", tmp_path / "card.md").paths
@@ -120,7 +120,7 @@ def test_a_warehouse_that_was_handed_on_is_described_alone(malicious: Synthetic,
             assert {field["source"]["extract"]["column"] for field in records["field"]} <= stored
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_what_cannot_be_written_is_one_line(malicious: Synthetic, tmp_path: Path) -> None:
     warehouse = malicious.output / "warehouse.duckdb"
     with pytest.raises(StudyError, match="no format 'xml': choose among robustbench, croissant, model-card"):

@@ -43,14 +43,14 @@ def test_values_are_those_of_the_rows_and_bold_is_what_compare_shows(published: 
     assert {labels[name]: value for name, value in rows} == dict(zip(MODELS, ("75.0", "70.0", "10.0"), strict=True))
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_intervals_stand_below_their_values(published: Synthetic, tmp_path: Path) -> None:
     publish_results(published.output / "warehouse.duckdb", "latex", tmp_path / "t.tex", intervals=True)
     text = (tmp_path / "t.tex").read_text()
     assert text.count(r"{\scriptsize [") == 3 * 4 + 3
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_query_gives_its_rows_or_one_line(published: Synthetic, tmp_path: Path) -> None:
     warehouse = published.output / "warehouse.duckdb"
     publish_results(warehouse, "latex", tmp_path / "t.tex", query="select model_label, 0.5 as half from models")
@@ -62,7 +62,7 @@ def test_a_query_gives_its_rows_or_one_line(published: Synthetic, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["t.tex"]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex")
 def test_latex_compiles_them(published: Synthetic, tmp_path: Path) -> None:
     publish_results(published.output / "warehouse.duckdb", "latex", tmp_path / "tables.tex", intervals=True)

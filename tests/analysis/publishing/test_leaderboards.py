@@ -69,7 +69,7 @@ def test_every_eval_ever_has_a_row_for_each_cell(published: Synthetic, tmp_path:
         assert record["source_metadata"]["source_organization_name"] == "Our Lab"
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.skipif(not VALIDATOR, reason="no every_eval_ever (Python 3.12) on PATH or in FAILMODES_EVERY_EVAL_EVER")
 def test_every_eval_ever_validates_its_records(published: Synthetic, tmp_path: Path) -> None:
     publish_results(published.output / "warehouse.duckdb", "every-eval-ever", tmp_path)
@@ -83,7 +83,7 @@ def test_every_eval_ever_validates_its_records(published: Synthetic, tmp_path: P
     assert not any(report.get("errors") or report.get("warnings") for report in reports)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_robustbench_reads_the_json_beside_the_csv(tmp_path: Path) -> None:
     headline = tuple(known.name for known in ALL.values() if known.headline)
     made = write_synthetic(tmp_path / "out", images=40, models=("Net: A",), corruptions=headline)
@@ -101,7 +101,7 @@ def test_robustbench_reads_the_json_beside_the_csv(tmp_path: Path) -> None:
     assert read.models[0].averages[ACCURACY] == pytest.approx(expected, abs=6e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_cell_that_one_model_lacks_is_left_out_and_said(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path / "out", images=40, models=("A", "B"), corruptions=("fog", "contrast"))
     for path in list((tmp_path / "out").rglob("*contrast*")):

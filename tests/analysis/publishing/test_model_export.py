@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from run_commands import failmodes as command
+from run_commands import run
 from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import change_file, value
 
@@ -24,7 +24,7 @@ def difference(models: ModelMetrics, name: str, score: str | None) -> Estimate:
     return found.interval()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_every_metric_of_a_gate_is_the_same_from_the_file(sound_warehouse: Path, tmp_path: Path) -> None:
     target = tmp_path / "baseline.duckdb"
     export_model(sound_warehouse, "Alpha", target)
@@ -38,7 +38,7 @@ def test_every_metric_of_a_gate_is_the_same_from_the_file(sound_warehouse: Path,
             assert difference(here, name, score) == difference(there, name, score), name
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_label_without_its_seed_exports_all_training_runs(tmp_path: Path) -> None:
     results = write_synthetic(
         tmp_path / "results",
@@ -55,14 +55,14 @@ def test_a_label_without_its_seed_exports_all_training_runs(tmp_path: Path) -> N
         assert baseline.model.seeds == (0, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_the_command_says_what_it_wrote(sound_warehouse: Path, tmp_path: Path) -> None:
-    done = command("export", "--evaluation", "Alpha", "b.duckdb", sound_warehouse, folder=tmp_path)
+    done = run("export", "--evaluation", "Alpha", "b.duckdb", sound_warehouse, folder=tmp_path)
     assert "10,400 predictions in 26 cells" in done.stdout + done.stderr
     assert value(tmp_path / "b.duckdb", "select count(*) from prediction_facts") == 10_400
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_an_open_warehouse_exports_by_name_or_identity(
     sound_warehouse: Path, synthetic: Synthetic, tmp_path: Path
 ) -> None:

@@ -30,7 +30,7 @@ def expected(published: Synthetic) -> dict[str, dict[str, float]]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_run_has_the_metrics_of_each_cell(published: Synthetic, warehouse: Path) -> None:
     with open_warehouse(warehouse) as con:
         runs = tracked_runs(con, select_one(con))
@@ -43,7 +43,7 @@ def test_a_run_has_the_metrics_of_each_cell(published: Synthetic, warehouse: Pat
         assert run.parameters["image_count"] == "200"
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 def test_mlflow_has_every_run_once(published: Synthetic, warehouse: Path, tmp_path: Path) -> None:
     mlflow = pytest.importorskip("mlflow")
     for _ in range(2):
@@ -58,7 +58,7 @@ def test_mlflow_has_every_run_once(published: Synthetic, warehouse: Path, tmp_pa
         assert {file.path for file in client.list_artifacts(runs[label].info.run_id)} == {"report.html", "cells.csv"}
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 def test_tensorboard_reads_every_run_once(published: Synthetic, warehouse: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboardX")
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
@@ -77,7 +77,7 @@ def test_tensorboard_reads_every_run_once(published: Synthetic, warehouse: Path,
         assert (path / "report.html").stat().st_size > 100_000
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 def test_wandb_writes_every_run_once_offline(warehouse: Path, tmp_path: Path) -> None:
     pytest.importorskip("wandb")
     command = [sys.executable, "-m", "failmodes", "publish", str(warehouse), "--to", "wandb", "-o", str(tmp_path)]
@@ -92,7 +92,7 @@ def test_wandb_writes_every_run_once_offline(warehouse: Path, tmp_path: Path) ->
     assert all(list(folder.rglob("cells*.table.json")) for folder in folders)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("name", ["mlflow", "wandb", "tensorboard"])
 def test_a_missing_tracker_is_one_line(
     warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -103,7 +103,7 @@ def test_a_missing_tracker_is_one_line(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_file_is_no_folder_to_fill(warehouse: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for name in ("tensorboard", "every-eval-ever"):

@@ -67,7 +67,7 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("format", sorted(output_formats()))
 def test_hostile_labels_do_no_harm(format: str, name: str) -> None:

@@ -64,7 +64,7 @@ def test_it_states_what_was_evaluated(page: str) -> None:
     assert len(re.findall(r'class="card"', page)) == 2 * 4  # corruptions and reasons
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_it_has_every_part(warehouse: Path, tmp_path: Path) -> None:
     page = rendering.write_report(warehouse, tmp_path / "report.html").read_text()
     folded = ("Findings", "Further charts", "Tables", "Limitations", "How this report was made", "Glossary")
@@ -76,7 +76,7 @@ def test_it_has_every_part(warehouse: Path, tmp_path: Path) -> None:
     assert len(re.findall(r'class="plot"', page)) == len(set(warehouse_charts()) - elsewhere)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_model_that_lacks_a_corruption_has_no_mean_and_keeps_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,7 +34,7 @@ def test_all_pairs_are_one_matrix_in_order_of_standing(
         assert [cell.text for cell in row[1:3]] == [str(ahead), str(behind)]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_models_stand_among_published_ones(shaped_warehouse: Path, tmp_path: Path) -> None:
     path = Path(shutil.copy(shaped_warehouse, tmp_path / "w.duckdb"))
     with open_warehouse(path) as con:
@@ -54,7 +54,7 @@ def test_models_stand_among_published_ones(shaped_warehouse: Path, tmp_path: Pat
     assert ranks == expected
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_normalized_error_stands_beside_the_plain_one_where_alexnet_is_defined(tmp_path: Path) -> None:
     headline = tuple(name for name, known in CORRUPTIONS.items() if known.headline)
     output = write_synthetic(tmp_path, images=40, models=("A", "B"), corruptions=headline).output

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from PIL import Image
 from report_blocks import blocks_of
-from run_commands import failmodes
+from run_commands import run
 from synthetic_results import Synthetic
 
 from failmodes.analysis.evaluations.selection import Selection
@@ -54,16 +54,16 @@ def test_of_many_models_those_that_are_named(many_con: duckdb.DuckDBPyConnection
         pairs_by_selection(many_con, Path("w.duckdb"), [many_selection], [("Fir",)])
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_the_command_names_pairs(many_warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("failmodes.analysis.report.rendering.draw_charts", lambda *_: ([], []))  # drawn elsewhere
     pairs = ("--pair", "Fir", "Aspen", "--pair", "Elm", "Birch")
-    failmodes("report", many_warehouse, *pairs, folder=many_warehouse.parent)
+    run("report", many_warehouse, *pairs, folder=many_warehouse.parent)
     page = many_warehouse.with_name("report.html").read_text()
     assert titles(page) == ["Comparison: Aspen with Fir", "Comparison: Birch with Elm"]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_pair_that_cannot_be_compared_is_said_and_nothing_is_written(many_warehouse: Path, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="name two different models"):
         write_report(many_warehouse, tmp_path / "r.html", pairs=[("Fir", "Fir")])

@@ -24,7 +24,7 @@ def w(shaped_warehouse: Path) -> Warehouse:
     return Warehouse(shaped_warehouse)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_sql_takes_parameters_of_any_name(w: Warehouse) -> None:
     assert w.sql("select $query + $self as total", query=1, self=2).item() == 3
     assert w.sql("select count(*) from prediction_facts where corruption = $name", name=MALICIOUS).item() == 0
@@ -35,7 +35,7 @@ def test_sql_takes_parameters_of_any_name(w: Warehouse) -> None:
         w.sql("select count(*) from range(1e9::bigint) a, range(1e9::bigint) b", timeout_s=0.2)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_filters_without_rows_name_unknown_values(w: Warehouse, capsys: pytest.CaptureFixture[str]) -> None:
     assert w.table("predictions", corruption=["fgo"], severity=1).is_empty()
     assert w.sql("from predictions where corruption = $name", name="fgo").is_empty()
@@ -60,7 +60,7 @@ def test_tables_are_listed_explained_and_filtered(w: Warehouse) -> None:
         w.table("model")
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
@@ -83,7 +83,7 @@ def test_it_describes_itself(w: Warehouse) -> None:
         assert part in page
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_threads_share_one_warehouse_and_see_what_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "warehouse.duckdb"
     for model in ("Alpha", "Beta"):
@@ -116,7 +116,7 @@ LIGHT = (
 
 
 @pytest.mark.parametrize(("use", "heavy"), [case[1:] for case in LIGHT], ids=[case[0] for case in LIGHT])
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_nothing_is_loaded_before_it_is_needed(shaped_warehouse: Path, use: str, heavy: set[str]) -> None:
     opened = f"w = Warehouse({str(shaped_warehouse)!r}); {use}" if use else ""
     code = (

@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 from pictured_results import pictured
-from run_commands import failmodes
+from run_commands import run
 from scipy.stats import fisher_exact
 
-import failmodes as package
+import failmodes
 from failmodes.analysis.results.opened_warehouse import Warehouse
 from failmodes.analysis.results.slices import SlicesResult
 from failmodes.ingest.sources import GeneratedSource
@@ -52,7 +52,7 @@ def table(seed: int = 0, *, model: str = "Net", effect: float = 0.5) -> pl.DataF
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     """Net, and Other, which has no slice."""
     tables = pl.concat([table(), table(1, model="Other", effect=0.0)])
-    return package.import_predictions(tables, to=tmp_path_factory.mktemp("slices") / "mine")
+    return failmodes.import_predictions(tables, to=tmp_path_factory.mktemp("slices") / "mine")
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +118,8 @@ def test_options_restrict_what_is_searched(opened: Warehouse, found: SlicesResul
         ({"min_images": 0}, "number of images"),
         ({"severity": "3"}, "expected numbers"),
         ({"severity": 2}, "severities are 1, 3"),
-        pytest.param({"corruption": "fgo"}, "did you mean 'fog'", marks=pytest.mark.slow),
-        pytest.param({"model": "Nett"}, "did you mean 'Net'", marks=pytest.mark.slow),
+        pytest.param({"corruption": "fgo"}, "did you mean 'fog'", marks=pytest.mark.test_all),
+        pytest.param({"model": "Nett"}, "did you mean 'Net'", marks=pytest.mark.test_all),
         ({"clean_prediction": "clas 1"}, "did you mean 'class 1'"),
         ({"filter": "camera = 'X'"}, "no evaluated image matches"),
     ],
@@ -129,7 +129,7 @@ def test_what_is_unknown_is_named_with_the_fix(opened: Warehouse, options: dict,
         opened.slices(**{"model": "Net"} | options)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_filter_is_one_condition(opened: Warehouse) -> None:
     with pytest.raises(QueryError):
         opened.slices(model="Net", filter="true); drop table images --")
@@ -143,23 +143,23 @@ def test_tests_of_several_models_are_corrected_together(opened: Warehouse, found
     assert opened.slices(model="Other")[0].verdict == "inconclusive"
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_duplicates_count_as_one_image(opened: Warehouse, tmp_path: Path) -> None:
     """The second half of the images are copies of the first, as their hashes say."""
     path = tmp_path / "copies.duckdb"
     path.write_bytes(opened.path.read_bytes())
     with duckdb.connect(path) as con:
         con.execute(f"update images set pixel_hash = format('{{:032}}', image_id % {IMAGES // 2})")
-    searched = package.open(path).slices(model="Net").document.data["searched"][0]
+    searched = failmodes.open(path).slices(model="Net").document.data["searched"][0]
     assert (searched["images"], searched["distinct_images"]) == (IMAGES, IMAGES // 2)
 
 
 def test_the_command_prints_and_writes_every_format(opened: Warehouse, found: SlicesResult, tmp_path: Path) -> None:
     where, rows = opened.path, found
-    printed = failmodes("slices", where, "--model", "Net", folder=tmp_path).stdout
+    printed = run("slices", where, "--model", "Net", folder=tmp_path).stdout
     assert "camera = B and time = night" in printed
     assert "not on clean images" in printed
-    failmodes("slices", where, "--model", "Net", "-o", "slices.csv", folder=tmp_path)
+    run("slices", where, "--model", "Net", "-o", "slices.csv", folder=tmp_path)
     content = json.loads(rows.to_json())
     assert rows.save(tmp_path / "slices.md").read_text() == rows.to_markdown()
     assert content["slices"][0]["condition"] == rows[0].condition
@@ -173,7 +173,7 @@ def test_the_command_prints_and_writes_every_format(opened: Warehouse, found: Sl
 
 def test_the_command_refuses_in_one_line(opened: Warehouse, tmp_path: Path) -> None:
     for options in (["--format", "yaml"], ["--filter", "camera"], ["-o", "x.parquet"]):
-        done = failmodes("slices", opened.path, *options, folder=tmp_path, expect=2)
+        done = run("slices", opened.path, *options, folder=tmp_path, expect=2)
         assert len(done.stderr.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -197,9 +197,9 @@ def test_a_slice_is_a_statement_of_claims(opened: Warehouse) -> None:
         opened.claims(stated)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_pictures_show_images_of_the_slice_along_severity(pictured_warehouse: Path, tmp_path: Path) -> None:
-    with package.open(pictured_warehouse) as w:
+    with failmodes.open(pictured_warehouse) as w:
         slices = w.slices(min_images=2, by="class_name")
         first = next(row for row in slices if row.corruption != "none")
         members = w.sql(first.query)["image_id"].to_list()
@@ -209,11 +209,11 @@ def test_pictures_show_images_of_the_slice_along_severity(pictured_warehouse: Pa
     assert 0.0 in rows["severity"].to_list()
     assert sheet.pixels[0].shape == (32, 32, 3)
     options = ("--min-images", "2", "--by", "class_name", "--pictures", "slices.html")
-    failmodes("slices", pictured_warehouse, *options, folder=tmp_path)
+    run("slices", pictured_warehouse, *options, folder=tmp_path)
     assert "inconclusive: class = " in (tmp_path / "slices.html").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_report_has_the_slices_where_images_have_attributes(opened: Warehouse, tmp_path: Path) -> None:
     page = opened.report(tmp_path / "report.html").read_text()
     assert "camera = B and time = night" in page
@@ -243,7 +243,7 @@ def test_the_worst_group_is_a_metric_of_claims_compare_and_gates(opened: Warehou
         '[gate]\nbaseline = "Other"\ncandidate = "Net"\n[[gate.rules]]\nmetric = "worst_slice_accuracy:time"\n'
         'corruptions = ["fog"]\nrelation = "worse_by_at_most"\nlimit = 0.05\n'
     )
-    assert "worst group by time" in failmodes("gate", rules, opened.path, folder=tmp_path, expect=1).stdout
+    assert "worst group by time" in run("gate", rules, opened.path, folder=tmp_path, expect=1).stdout
 
 
 # Error ratios of ImageNet-X's README (Idrissi et al. 2022, CC BY-NC 4.0)
@@ -258,7 +258,7 @@ PUBLISHED_RATIOS = {
 }  # fmt: skip
 
 
-@pytest.mark.data
+@pytest.mark.test_all
 def test_error_ratios_of_imagenet_x_are_the_published_ones(real_data: Path, tmp_path: Path) -> None:
     spec = find_spec("imagenet_x")
     if spec is None or spec.origin is None:
@@ -269,7 +269,7 @@ def test_error_ratios_of_imagenet_x_are_the_published_ones(real_data: Path, tmp_
     factors.filter(~pl.col("file_name").is_in(prototypes.to_list())).write_parquet(tmp_path / "factors.parquet")
     names = [name for name in factors.columns if name != "file_name"]
     for label in PUBLISHED_RATIOS:
-        w = package.import_predictions(
+        w = failmodes.import_predictions(
             folder / f"{label}.parquet", to=tmp_path / "out", label=label, metadata=tmp_path / "factors.parquet"
         )
     annotated = "texture is not null"

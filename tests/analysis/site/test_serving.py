@@ -20,7 +20,7 @@ import pyarrow as pa
 import pytest
 from explorer_process import explorer
 from page_bundle import built_page
-from run_commands import failmodes
+from run_commands import run
 
 pytest.importorskip("starlette")
 
@@ -158,7 +158,7 @@ SQL = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("options", [{}, {"box": True}])
 def test_results_are_those_of_a_query(client: Client, explored: Path, options: dict[str, Any]) -> None:
     assert rows(client.query(SQL, **options)).equals(run_query(explored, SQL))
@@ -242,11 +242,11 @@ def test_a_strip_shows_the_stored_predictions(client: Client, explored: Path) ->
         assert client.get("/strip", params=asked | changed).status_code == 404
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_comparison_is_that_of_the_command(client: Client, explored: Path) -> None:
     a, b = client.get("/study.json").json()["groups"][0]["ids"]
     got = client.get("/compare", params={"a": a, "b": b}).json()
-    printed = failmodes("compare", a, b, explored, folder=explored.parent).stdout
+    printed = run("compare", a, b, explored, folder=explored.parent).stdout
     first = next(block["text"] for block in got["blocks"] if block["kind"] == "sentence")
     assert " ".join(first.replace("\N{NO-BREAK SPACE}", " ").split()) in " ".join(printed.split())
     for pair in ({"a": "gone", "b": b}, {"a": f"{explored}::Alpha", "b": b}, {}):
@@ -266,7 +266,7 @@ def test_errors_of_files_are_only_in_the_terminal(
     assert "cannot read" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_page_opened_after_a_load_shows_the_new_file(own_warehouse: Path, plain_bundle: Path) -> None:
     client = Client(Page(ServedWarehouse(own_warehouse, lambda: None, "w"), plain_bundle, TOKEN))
     labels = "select model_label from models order by 1"
@@ -299,11 +299,11 @@ ERRORS = {
 
 
 @pytest.mark.parametrize("name", ERRORS)
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_what_prevents_the_page_is_one_line(tmp_path: Path, name: str) -> None:
     arguments, code, message = ERRORS[name]
     (tmp_path / "bad.duckdb").write_bytes(b"no database" * 1000) if name == "damaged warehouse" else None
-    done = failmodes(*arguments, folder=tmp_path, expect=code)
+    done = run(*arguments, folder=tmp_path, expect=code)
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
@@ -316,7 +316,7 @@ def running(explored: Path) -> Iterator[Any]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_it_answers_many_at_once_and_ends_at_once_on_a_signal(running: Any, explored: Path) -> None:
     before = explored.read_bytes()
     token = running.address.partition("=")[2]

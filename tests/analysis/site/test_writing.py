@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pytest
 from page_bundle import built_page
-from run_commands import failmodes
+from run_commands import run
 
 from failmodes.analysis.site import bundling, writing
 from failmodes.analysis.site.bundling import bundled_page
@@ -60,7 +60,7 @@ def test_the_folder_holds_page_study_strips_comparisons_and_every_row(
             assert copy.sql(query).pl().equals(ours.sql(query).pl(), null_equal=True)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_the_copy_holds_tables_and_views_and_nothing_of_the_user(
     write: Write, own_warehouse: Path, tmp_path: Path
 ) -> None:
@@ -73,7 +73,7 @@ def test_the_copy_holds_tables_and_views_and_nothing_of_the_user(
     assert not names & {"secrets", "mine"}
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_parts_are_left_out_and_named(write: Write, explored: Path, tmp_path: Path) -> None:
     write(tmp_path / "site", without=["attention", "logits", "thumbnails"], images=0)
     copy = tmp_path / "site" / "warehouse.duckdb"
@@ -88,7 +88,7 @@ def test_parts_are_left_out_and_named(write: Write, explored: Path, tmp_path: Pa
     assert all(part in missing for part in ("attention", "logits", "thumbnails"))
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_only_the_chosen_models_are_in_it(write: Write, tmp_path: Path) -> None:
     write(tmp_path / "site", models=["Alpha"])
     copy = tmp_path / "site" / "warehouse.duckdb"
@@ -102,7 +102,7 @@ def test_only_the_chosen_models_are_in_it(write: Write, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "made", ["file", "other folder", "foreign study", pytest.param("warehouse inside", marks=pytest.mark.slow)]
+    "made", ["file", "other folder", "foreign study", pytest.param("warehouse inside", marks=pytest.mark.test_all)]
 )
 def test_nothing_but_an_earlier_site_is_replaced(write: Write, own_warehouse: Path, tmp_path: Path, made: str) -> None:
     target = tmp_path / "target"
@@ -122,7 +122,7 @@ def test_nothing_but_an_earlier_site_is_replaced(write: Write, own_warehouse: Pa
     assert sorted(path.name for path in target.rglob("*")) == before
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_an_earlier_site_is_replaced_as_a_whole(write: Write, tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     write(tmp_path / "site", images=4)
@@ -133,7 +133,7 @@ def test_an_earlier_site_is_replaced_as_a_whole(write: Write, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("fails_in", ["table_sizes", "study_facts"])
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_failure_leaves_the_earlier_site(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_in: str
 ) -> None:
@@ -161,7 +161,7 @@ def test_a_site_that_is_too_large_is_refused_with_sizes(
     assert not (tmp_path / "site").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_without_clean_images_it_says_so_once(write: Write, own_warehouse: Path, tmp_path: Path) -> None:
     with duckdb.connect(str(own_warehouse)) as con:
         con.execute("delete from thumbnails")
@@ -172,7 +172,7 @@ def test_without_clean_images_it_says_so_once(write: Write, own_warehouse: Path,
     assert "clean" in line
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_no_name_of_a_warehouse_leads_out_of_the_folder(write: Write, own_warehouse: Path, tmp_path: Path) -> None:
     with duckdb.connect(str(own_warehouse)) as con:
         tables = con.execute(
@@ -188,16 +188,16 @@ def test_no_name_of_a_warehouse_leads_out_of_the_folder(write: Write, own_wareho
     assert {path.name for path in (tmp_path / "deep").iterdir()} == {"site"}
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_the_command_writes_the_site_of_a_folder(explored: Path, tmp_path: Path) -> None:
     built_page()
-    done = failmodes("site", explored, "--to", "out", "--images", 3, "--without", "logits", folder=tmp_path)
+    done = run("site", explored, "--to", "out", "--images", 3, "--without", "logits", folder=tmp_path)
     assert done.stdout.startswith("out: ")
     page = (tmp_path / "out" / "index.html").read_text()
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert (tmp_path / "out" / "licenses.txt").stat().st_size > 10_000
     for arguments in (["--without", "rows"], ["--models", "Gamma"], ["--to", "https://example.org/x"]):
-        refused = failmodes("site", explored, *arguments, folder=tmp_path, expect=2)
+        refused = run("site", explored, *arguments, folder=tmp_path, expect=2)
         assert len(refused.stderr.strip().splitlines()) == 1
 
 

@@ -55,7 +55,7 @@ def test_verdicts_say_over_and_underconfident(confidence: float, cells: int, sig
     assert (found.above_zero, found.below_zero) == signs
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_confidence_and_accuracy_are_of_the_same_finite_rows(tmp_path: Path) -> None:
     def spoil(made: Synthetic) -> None:
         make_non_finite(made, cell_of(made, "Alpha", "fog", 5), range(20))

@@ -218,7 +218,7 @@ def test_resamples_have_the_accuracies_and_the_covariance_over_images() -> None:
     assert (again != other).all()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("curve", [LATE, CLIFFS, MIDDLE])
 def test_stability_is_the_share_of_resamples_with_the_word_and_the_steps(curve: tuple[float, ...]) -> None:
     correct = scattered(curve, 150, 3)

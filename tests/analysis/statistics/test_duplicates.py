@@ -89,7 +89,7 @@ def flat(found: Any) -> list[float]:
     return [number for item in items for number in flat(item)]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_duplicates_are_counted_by_the_pixels_of_the_evaluated_images(warehouses: Warehouses) -> None:
     ids = [select_one(con).ids[0] for con in warehouses]
     counts = [duplicate_images(con, one) for con, one in zip(warehouses, ids, strict=True)]
@@ -102,7 +102,7 @@ def test_duplicates_are_counted_by_the_pixels_of_the_evaluated_images(warehouses
     assert image_groups(warehouses.some, ids[2]).tolist() == [*range(IMAGES), *range(10)]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_stored_intervals_are_those_of_distinct_images(warehouses: Warehouses) -> None:
     keys = ["evaluation_id", "corruption", "severity", "metric", "score"]
     # tenths by confidence are filled with copies, which is another metric
@@ -139,7 +139,7 @@ READERS: dict[str, Callable[..., object]] = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("read", READERS.values(), ids=READERS)
 def test_statistics_of_a_warehouse_are_those_of_distinct_images(
     warehouses: Warehouses, read: Callable[..., object]
@@ -149,7 +149,7 @@ def test_statistics_of_a_warehouse_are_those_of_distinct_images(
     assert flat(found) == pytest.approx(flat(expected), abs=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_attention_is_tested_as_on_distinct_images(warehouses: Warehouses) -> None:
     expected, found = of_both(warehouses, lambda con, s, one: attention_at_last(con, one, s.corruptions))
     for name, change in expected.mask_changes.items():  # which other image each is compared with is drawn over all
@@ -180,7 +180,7 @@ def two_models(*, is_twice: bool) -> tuple[ModelRows, ModelRows]:
     return given_model(runs[0]), given_model(runs[1])
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("terms", TERMS.values(), ids=TERMS)
 @pytest.mark.parametrize("name", METRICS)
 def test_what_is_measured_is_that_of_distinct_images(name: str, terms: list[Term]) -> None:

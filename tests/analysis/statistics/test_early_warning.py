@@ -203,7 +203,7 @@ def test_rows_at_risk_are_those_of_a_warehouse(con: duckdb.DuckDBPyConnection, s
     }
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_of_unpaired_images_it_says_why(tmp_path: Path) -> None:
     options = {"images": 40, "models": ("A",), "corruptions": ("fog",), "severities": (1, 5), "paired": False}
     with opened(tmp_path, **options) as it:

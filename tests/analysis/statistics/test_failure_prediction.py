@@ -51,7 +51,7 @@ def test_the_band_of_a_mean_is_as_wide_as_a_bootstrap_of_images(
         assert high - low == pytest.approx(2 * 1.96 * np.std(drawn[1:]), rel=0.15)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_too_few_failures_say_nothing(tmp_path: Path) -> None:
     with opened(tmp_path, images=12, models=("A",), corruptions=("fog",), severities=(1, 2)) as it:
         assert auroc_by_cell(*it.first) == []

@@ -19,7 +19,7 @@ OF_CAMERA = {camera: np.array([CAMERAS[image % 5] == camera for image in range(N
 LUMINANCE = (IDS * 0.618) % 1
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(
     ("condition", "kept"),
     [
@@ -45,7 +45,7 @@ def test_rows_are_those_of_the_kept_images(with_metadata: Opened, condition: str
         np.testing.assert_array_equal(run.columns[name], whole.columns[name][kept])
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_null_is_not_kept_and_counted(with_metadata: Opened) -> None:
     evaluation_id = with_metadata.made.evaluations["Alpha"]
     kept = filtered_images(with_metadata.con, evaluation_id, "camera <> 'B'")
@@ -53,7 +53,7 @@ def test_null_is_not_kept_and_counted(with_metadata: Opened) -> None:
     assert "64 of 160 images; 32 images have no value" in kept.sentence
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(
     ("condition", "message"),
     [
@@ -88,7 +88,7 @@ def test_what_is_no_condition_on_images_is_refused(with_metadata: Opened, condit
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_filter_without_images_is_an_error_with_a_hint(with_metadata: Opened) -> None:
     with pytest.raises(
         StudyError, match=r"no evaluated image matches .* \(32 images without a value\).*expected A, B, C"
@@ -96,7 +96,7 @@ def test_a_filter_without_images_is_an_error_with_a_hint(with_metadata: Opened) 
         filtered_run(with_metadata.con, with_metadata.made.evaluations["Alpha"], "camera = 'Z'")
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_cells_of_images_that_do_not_pair(tmp_path: Path) -> None:
     def describe(made: Synthetic) -> None:
         describe_images(made, described(80))
@@ -108,7 +108,7 @@ def test_cells_of_images_that_do_not_pair(tmp_path: Path) -> None:
             assert (run.rows(("fog", severity))["correct"] == it.made.correct["Alpha", "fog"][row][kept]).all()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_copies_among_the_kept_images_count_once(repeated: Path) -> None:
     """The first ten of 120 images stand again as images 120 to 129."""
     with open_warehouse(repeated / "some.duckdb") as con:

@@ -75,7 +75,7 @@ def test_pairs_of_the_results_are_decided_as_by_hand(
     assert won
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_models_are_compared_whatever_their_runs(seeded_con: duckdb.DuckDBPyConnection, seeded: Selection) -> None:
     pairs = {
         frozenset((one.a.label, one.b.label)): one.is_about_training for one in compare_models_of(seeded_con, seeded)

@@ -16,7 +16,7 @@ from failmodes.analysis.statistics.predictions import (
 )
 from failmodes.analysis.statistics.shares import difference_of_groups
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.test_all
 
 
 def test_the_most_collapsed_cell_is_found(collapsing: duckdb.DuckDBPyConnection) -> None:

@@ -27,7 +27,7 @@ def test_rows_are_read_in_the_order_of_cells_and_images(con: duckdb.DuckDBPyConn
         assert (run.image_ids == rows["image_id"]).all()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("change", ["select 1", "delete from computed where name = 'cell_predictions'"])
 def test_correctness_is_the_results_whether_predictions_are_stored_or_not(
     synthetic: Synthetic, warehouse_copy: Path, change: str
@@ -43,7 +43,7 @@ def test_correctness_is_the_results_whether_predictions_are_stored_or_not(
 
 @pytest.mark.parametrize(
     "letters",
-    ["'1'", pytest.param("repeat('ä', row_count)", marks=pytest.mark.slow)],
+    ["'1'", pytest.param("repeat('ä', row_count)", marks=pytest.mark.test_all)],
     ids=["too few", "no digits"],
 )
 def test_predictions_that_are_no_letter_a_row_are_refused(warehouse_copy: Path, letters: str) -> None:

@@ -46,7 +46,7 @@ def test_stored_figures_agree_with_correctness(shaped_warehouse: Path, synthetic
     assert (row["image_count"], row["reason"], row["chance_from"]) == (400, None, None)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_load_computes_only_what_is_new_or_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     rows = shape_tables.shape_rows
@@ -116,7 +116,7 @@ def test_class_ranks_are_of_the_class_means(con: duckdb.DuckDBPyConnection) -> N
     assert dict(found) == pytest.approx(dict(expected))
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_what_is_not_ranked_says_why(tmp_path: Path) -> None:
     """Images that do not pair, rows without numbers, an extra; and few images."""
     made = write_synthetic(tmp_path / "a", images=80, models=("Alpha",), corruptions=("fog", "contrast", "spatter"),
@@ -175,7 +175,7 @@ def shapes(spoiled: Opened) -> dict[tuple[str, str], dict]:
     return {(row["model_label"], row["corruption"]): row for row in rows.rows(named=True)}
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_one_row_counts_as_incorrect_and_changes_nothing_else(spoiled: Opened, shapes: dict) -> None:
     correct = spoiled.made.correct["Alpha", "fog"].T.copy()
     correct[int(correct[:, -1].argmax()), -1] = False
@@ -186,7 +186,7 @@ def test_one_row_counts_as_incorrect_and_changes_nothing_else(spoiled: Opened, s
         assert (row[name], row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx(estimate[:3])
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_shape_is_withheld_where_more_than_one_in_a_hundred_is_not_finite(shapes: dict) -> None:
     for model, corruption, severities in (("Beta", "fog", "2, 5"), ("Gamma", "fog", "0"), ("Gamma", "contrast", "0")):
         row = shapes[model, corruption]
@@ -195,7 +195,7 @@ def test_a_shape_is_withheld_where_more_than_one_in_a_hundred_is_not_finite(shap
     assert shapes["Beta", "contrast"]["stability"] is not None
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_drops_count_one_row_and_are_withheld_where_there_are_many(spoiled: Opened) -> None:
     alpha, beta, gamma = drop_rankings(spoiled.con, spoiled.selection).values()
     assert alpha.withheld == ()

@@ -22,7 +22,8 @@ def w(with_metadata: Opened, tmp_path_factory: pytest.TempPathFactory) -> failmo
 
 
 @pytest.mark.parametrize(
-    "by", ["camera", "class_name", *(pytest.param(name, marks=pytest.mark.slow) for name in ("indoors", "iso speed"))]
+    "by",
+    ["camera", "class_name", *(pytest.param(name, marks=pytest.mark.test_all) for name in ("indoors", "iso speed"))],
 )
 def test_accuracy_of_each_group_is_a_direct_count_with_its_exact_interval(w: failmodes.Warehouse, by: str) -> None:
     rows = w.table("accuracy_by_severity", by=by, model_label="Alpha", corruption="fog")
@@ -39,7 +40,7 @@ def test_accuracy_of_each_group_is_a_direct_count_with_its_exact_interval(w: fai
         assert [row["accuracy_low"], row["accuracy_high"]] == pytest.approx([interval.low, interval.high])
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_quartiles_are_named_by_their_bounds(w: failmodes.Warehouse) -> None:
     rows = w.table("accuracy_by_severity", by="age", model_label="Alpha", corruption="fog", severity=5)
     ages = 7 * np.arange(160) % 90
@@ -51,7 +52,7 @@ def test_quartiles_are_named_by_their_bounds(w: failmodes.Warehouse) -> None:
     assert rows["image_count"].to_list() == pytest.approx([40] * 4, abs=3)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_group_of_all_images_has_the_stored_values(w: failmodes.Warehouse, view: str) -> None:
     stored = w.table(view)

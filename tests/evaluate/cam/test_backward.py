@@ -79,7 +79,7 @@ class Blocks(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "make", [pytest.param(Branches, marks=pytest.mark.nightly), pytest.param(Blocks, marks=pytest.mark.slow)]
+    "make", [pytest.param(Branches, marks=pytest.mark.nightly), pytest.param(Blocks, marks=pytest.mark.test_all)]
 )
 def test_a_backward_pass_through_a_compiled_model_gives_the_same_maps(make: type[nn.Module]) -> None:
     """Compiled for real, in batches of two sizes, with targets that differ."""

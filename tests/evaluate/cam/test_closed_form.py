@@ -39,7 +39,7 @@ def test_the_head_is_found_and_maps_of_two_targets_equal_the_packages(name: str)
     assert difference_from_package(prepared, name, images_of(name)) < 1e-4
 
 
-@pytest.mark.data
+@pytest.mark.test_all
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("bfloat16", 5e-2)])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_maps_equal_the_package_on_real_images(real_data, tmp_path, architecture, precision, tolerance) -> None:

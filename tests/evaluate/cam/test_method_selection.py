@@ -28,7 +28,7 @@ from failmodes.evaluate.cam.method_selection import (
 from failmodes.runtime.errors import StudyError
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(("name", "layer"), [("resnet18", "layer3"), ("torchvision swin", "features.2")])
 def test_a_requested_layer_is_looked_at(name: str, layer: str) -> None:
     prepared = model_of(name)
@@ -49,7 +49,9 @@ def test_a_requested_layer_is_looked_at(name: str, layer: str) -> None:
         ("resnet18", {"layer": "avgpool"}, "'avgpool' returns .*no spatial positions"),
         ("resnet18", {"method": "closed-form", "layer": "layer3"}, "global average pooling"),
         ("torchvision vit", {"layer": "encoder.ln"}, "do not depend on the spatial positions of layer 'encoder.ln'"),
-        pytest.param("timm swin", {"layer": "layers.0.blocks.0.attn"}, "no spatial positions", marks=pytest.mark.extra),
+        pytest.param(
+            "timm swin", {"layer": "layers.0.blocks.0.attn"}, "no spatial positions", marks=pytest.mark.test_all
+        ),
     ],
 )
 def test_an_impossible_method_or_layer_is_one_line(name: str, requested: dict, message: str) -> None:

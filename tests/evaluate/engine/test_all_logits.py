@@ -41,7 +41,7 @@ def test_they_stand_in_the_results_as_float16_and_all_else_is_as_without(study_w
     np.testing.assert_array_equal(found, found.astype(np.float16))
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_conformal_sets_are_measured_of_the_evaluation_that_keeps_all_logits_alone(study_with) -> None:
     run_and_read(study_with(PLAIN))
     _, study = run_and_read(study_with(PLAIN + 'logits = "all"'))

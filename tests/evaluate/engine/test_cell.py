@@ -29,7 +29,7 @@ def test_a_batch_that_memory_does_not_hold_is_halved_and_no_row_is_lost(trained_
     assert rows_of(output).num_rows == CELLS * 60
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_non_finite_logits_are_stored_and_counted_but_not_averaged(trained_model, monkeypatch) -> None:
     path, output = trained_model
 

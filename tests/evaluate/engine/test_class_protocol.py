@@ -36,7 +36,7 @@ def clean_outputs(path: Path) -> tuple[RunResult, Model, np.ndarray]:
         return report, model, prepared.all_logits(prepared.inputs(np.asarray(dataset.images[ids]))).numpy()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_prediction_among_all_outputs_may_be_no_class_of_the_data_set(study_with, tmp_path: Path) -> None:
     _, model, outputs = clean_outputs(study_with(""))
     rows = stored_rows(tmp_path / "out").filter(corruption="none")
@@ -63,7 +63,7 @@ def test_a_prediction_among_all_outputs_may_be_no_class_of_the_data_set(study_wi
     assert not any(rows["mass"].null_count for rows in attention)  # there is a map of the other output too
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(
     "keys",
     ['classes = "subset"', 'class_map = { zero = "zero", one = "one" }'],
@@ -83,11 +83,11 @@ def test_a_subset_leaves_other_outputs_out_and_the_accuracy_names_it(study_with,
 PROTOCOLS = [
     ("imagenet-a", "", "subset"),
     ("imagenet-sketch", "", "all"),
-    pytest.param("imagenet-r", 'classes = "all"', "all", marks=pytest.mark.slow),
+    pytest.param("imagenet-r", 'classes = "all"', "all", marks=pytest.mark.test_all),
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(("kind", "keys", "protocol"), PROTOCOLS)
 def test_the_published_protocol_of_a_test_set_is_the_default(study_with, tmp_path, kind: str, keys: str, protocol: str):
     ids = list(by_wordnet_id())[:12]

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from run_commands import failmodes
+from run_commands import run
 from tiny_study import CELLS, run_study, write_tiny_study
 
 from failmodes.evaluate.engine.estimate import RunEstimate, estimate_run
@@ -19,7 +19,7 @@ def estimated(path) -> RunEstimate:
     return estimate_run(study, open_dataset(study.dataset, study.cache))
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_the_estimate_is_by_a_timed_batch_and_of_missing_cells(two_trained_models) -> None:
     path, output, _ = two_trained_models
     before = estimated(path)
@@ -37,10 +37,10 @@ def test_the_estimate_is_by_a_timed_batch_and_of_missing_cells(two_trained_model
     assert 0 < after.disk_bytes < before.disk_bytes
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_dry_run_of_models_that_are_not_trained_computes_nothing(tmp_path) -> None:
     write_tiny_study(tmp_path, corruption_seeds=[0, 1])
-    (model,) = json.loads(failmodes("run", "--dry-run", "--json", folder=tmp_path).stdout)["models"]
+    (model,) = json.loads(run("run", "--dry-run", "--json", folder=tmp_path).stdout)["models"]
     assert (model["missing"], model["images"], model["seconds"]) == (2 * CELLS, 2 * CELLS * IMAGES, None)
     assert not (tmp_path / "out" / "results").exists()
     assert not (tmp_path / "out" / "checkpoints").exists()

@@ -55,7 +55,6 @@ def ray_worker() -> int:
 
 
 @pytest.mark.nightly
-@pytest.mark.extra
 def test_a_ray_cluster_gives_the_rows_of_one_process_though_a_worker_is_killed(
     two_models_output, tmp_path, monkeypatch
 ) -> None:
@@ -69,7 +68,6 @@ def test_a_ray_cluster_gives_the_rows_of_one_process_though_a_worker_is_killed(
 
 
 @pytest.mark.nightly
-@pytest.mark.extra
 def test_a_lost_ray_node_is_one_line_and_the_other_nodes_go_on(two_models_output, tmp_path, monkeypatch, capfd) -> None:
     from ray.cluster_utils import Cluster
 

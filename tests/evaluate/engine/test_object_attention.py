@@ -69,7 +69,7 @@ def images_in_quadrants(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return images, masks, quadrants
 
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.test_all
 
 COUNT = 40
 IMAGES, MASKS, QUADRANTS = images_in_quadrants(COUNT)

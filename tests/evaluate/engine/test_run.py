@@ -38,7 +38,7 @@ def test_a_model_that_raises_is_named_and_the_others_go_on(two_trained_models, m
     assert hashes(output) == expected
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_blocks_made_ahead_change_no_row(two_trained_models) -> None:
     path, output, expected = two_trained_models
     path = write_tiny_study(path.parent, models=2, extra="[evaluation]\nworkers = 2")
@@ -101,7 +101,7 @@ def test_what_is_missing_or_damaged_is_recomputed_to_the_same_rows(tiny_run_copy
     assert hashes(output) == expected
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_batches_and_order_do_not_change_what_is_predicted(tiny_run, trained_model) -> None:
     _, study, _ = tiny_run
     path, _ = trained_model
@@ -123,7 +123,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_another_setting_is_another_evaluation_beside_the_first(tiny_run_copy, name: str) -> None:
     path, output, expected = tiny_run_copy
     write_tiny_study(path.parent, **OTHERS[name])

@@ -100,7 +100,7 @@ class Stopped(Exception):
     """Raised by a callback."""
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_an_interrupted_run_resumes_to_the_same_rows_also_in_processes(shifted_study: Path, tmp_path: Path) -> None:
     expected = hashes(read_study(shifted_study).output)
     for name, extra in (("here", ""), ("several", '[evaluation]\nexecutor = "processes"\nprocesses = 2\n')):

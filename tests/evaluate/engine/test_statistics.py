@@ -14,7 +14,7 @@ from failmodes.evaluate.engine.statistics import drift_between, map_statistics, 
 from failmodes.warehouse.schema import TEMPERATURES
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_outcome_agrees_with_independent_libraries() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 4, (200, 10)).astype(np.float32)

@@ -118,7 +118,7 @@ def test_a_checkpoint_with_one_output(tmp_path, write_module) -> None:
         assert model.output_count == 2
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_metrics_are_those_of_scikit_learn(tmp_path) -> None:
     images = pixels(60, 16)
     labels = np.random.default_rng(1).integers(0, 2, 60)

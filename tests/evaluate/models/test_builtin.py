@@ -8,7 +8,7 @@ from failmodes.evaluate.models.sources import build_module
 from failmodes.evaluate.models.sources.builtin import ARCHITECTURES
 
 
-@pytest.mark.parametrize("source", ["torchvision:resnet18", pytest.param("timm:resnet18", marks=pytest.mark.extra)])
+@pytest.mark.parametrize("source", ["torchvision:resnet18", pytest.param("timm:resnet18", marks=pytest.mark.test_all)])
 def test_the_cifar_stem_keeps_resolution_and_is_ours_otherwise(source: str) -> None:
     module = build_module(untrained_spec(source, stem="cifar"), 7)
     ours = build_module(untrained_spec("resnet18"), 7)

@@ -72,8 +72,8 @@ LOADED = {
 @pytest.mark.parametrize(
     "architecture",
     [
-        pytest.param("torchvision:mobilenet_v3_small", marks=pytest.mark.slow),
-        pytest.param("timm:vit_tiny_patch16_224", marks=pytest.mark.extra),
+        pytest.param("torchvision:mobilenet_v3_small", marks=pytest.mark.test_all),
+        pytest.param("timm:vit_tiny_patch16_224", marks=pytest.mark.test_all),
         "MODULE:Net",
     ],
 )

@@ -321,7 +321,7 @@ def model_identity(model: nn.Module) -> str:
     return code_hash(model, subject="model 'A'", named_tensors=model.state_dict(keep_vars=True))
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.filterwarnings("ignore:.*quantize_per_tensor")
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_what_changes_a_function_or_object_changes_its_identity(make, change: Change) -> None:
@@ -365,7 +365,7 @@ def test_what_cannot_be_read_asks_for_a_version(thing, path: str) -> None:
         identity(thing)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_identities_are_the_same_in_every_process(tmp_path: Path) -> None:
     """Whatever the addresses, the order of sets, and the folder of the file."""
     found = []

@@ -80,7 +80,7 @@ def of_timm(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 def test_a_model_that_is_not_there_is_one_line_with_the_command(of_timm: Path) -> None:
     done = run("evaluate", "study.toml", folder=of_timm)
     assert done.returncode != 0
@@ -90,7 +90,7 @@ def test_a_model_that_is_not_there_is_one_line_with_the_command(of_timm: Path) -
     assert not list(of_timm.glob("out/**/*.parquet"))
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 def test_status_names_it_and_downloads_nothing(of_timm: Path) -> None:
     done = run("status", "study.toml", folder=of_timm)
     assert f"Net is not downloaded: `hf download {TIMM}`" in done.stdout
@@ -101,7 +101,7 @@ def test_status_names_it_and_downloads_nothing(of_timm: Path) -> None:
     assert not [path for path in (of_timm / "hf").rglob("*") if path.is_file()]
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 def test_a_cached_model_needs_no_network(of_timm: Path) -> None:
     import timm
 
@@ -114,7 +114,7 @@ def test_a_cached_model_needs_no_network(of_timm: Path) -> None:
     assert "2 of 2 cells evaluated" in run("status", "study.toml", folder=of_timm).stdout
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 def test_a_cached_model_of_transformers_needs_no_network(tmp_path: Path) -> None:
     from tiny_hub_models import save_classifier
 
@@ -128,7 +128,7 @@ def test_a_cached_model_of_transformers_needs_no_network(tmp_path: Path) -> None
     assert "run `hf download owner/absent`" in run("evaluate", "study.toml", folder=tmp_path).stderr
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 def test_a_gate_asks_no_hub_and_status_shows_the_warehouse(of_timm: Path) -> None:
     write_synthetic(of_timm / "out", images=40, corruptions=("fog",))
     load([of_timm / "out"], of_timm / "out/warehouse.duckdb", derivation=DERIVATION)

@@ -22,7 +22,7 @@ from failmodes.evaluate.models.preprocessing import own_preprocessing
 from failmodes.evaluate.self_check import model_warnings
 from failmodes.runtime.errors import ModelError, StudyError
 
-pytestmark = pytest.mark.extra
+pytestmark = pytest.mark.test_all
 
 CPU = torch.device("cpu")
 KINDS = ("vit", "swin", "convnext", "resnet")

@@ -170,7 +170,7 @@ def test_a_quantized_model_runs_and_is_identified_by_its_numbers() -> None:
     assert ids[1] != made.model_id == ids[0]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_an_exported_program_in_memory_is_evaluated_under_one_identity() -> None:
     shapes = ({0: torch.export.Dim("n")},)
     program = torch.export.export(Net().eval(), (torch.zeros(2, 3, 8, 8),), dynamic_shapes=shapes)
@@ -231,7 +231,7 @@ def test_a_normalization_in_any_form(given) -> None:
     assert (made.mean, made.std) == ((0.5, 0.4, 0.3), (0.1, 0.2, 0.3))
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 def test_the_normalization_of_a_timm_model_is_the_default() -> None:
     import timm
 

@@ -111,7 +111,7 @@ def test_ambiguous_or_missing_classes_are_one_line_with_a_fix(case: str) -> None
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 def test_imagenet_is_the_published_list() -> None:
     from timm.data import ImageNetInfo
 
@@ -124,7 +124,7 @@ def test_imagenet_is_the_published_list() -> None:
         assert first == (SHARED_NAMES.get(c.output) or c.name).lower()
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 def test_wordnet_ids_find_outputs_that_are_called_by_wordnets_own_words() -> None:
     """As in Hugging Face's classifiers: "tench, Tinca tinca", and "crane" twice."""
     from timm.data import ImageNetInfo

@@ -38,7 +38,9 @@ FIRST_IDS = {
 
 
 @pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=[pytest.mark.slow] * (case != ("resnet18", 12))) for case in FIRST_IDS], ids=str
+    "case",
+    [pytest.param(case, marks=[pytest.mark.test_all] * (case != ("resnet18", 12))) for case in FIRST_IDS],
+    ids=str,
 )
 def test_identities_of_our_models_stay_what_they_were(case: tuple[str, int | None], tmp_path) -> None:
     architecture, side = case

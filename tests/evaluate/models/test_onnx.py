@@ -27,7 +27,7 @@ from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.study.study_file import check_study
 from failmodes.runtime.errors import ModelError, StudyError
 
-pytestmark = pytest.mark.extra
+pytestmark = pytest.mark.test_all
 CPU = torch.device("cpu")
 IMAGES = pixels()
 

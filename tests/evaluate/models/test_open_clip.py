@@ -15,7 +15,7 @@ from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.models.model import Model
 from failmodes.runtime.errors import ModelError, StudyError
 
-pytestmark = pytest.mark.extra
+pytestmark = pytest.mark.test_all
 
 TEMPLATES = ["a photo of a {}", "a sketch of the {}"]
 

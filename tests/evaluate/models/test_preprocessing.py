@@ -87,7 +87,7 @@ def test_a_batch_is_prepared_as_by_hand(make) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.extra] * (name == "timm")) for name in BY_PIL_IMAGE]
+    "name", [pytest.param(name, marks=[pytest.mark.test_all] * (name == "timm")) for name in BY_PIL_IMAGE]
 )
 def test_pil_images_are_prepared_one_by_one_as_by_hand(name: str) -> None:
     function = BY_PIL_IMAGE[name]()
@@ -185,7 +185,7 @@ def named(transform) -> dict[str, object]:
     return {type(step).__name__: step for step in transform.transforms}
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 @pytest.mark.parametrize("name", ["resnet10t.c3_in1k", "test_vit.r160_in1k", "efficientnet_b0.ra_in1k"])
 def test_the_resize_and_crop_of_timm_are_those_of_its_transform(name) -> None:
     import timm
@@ -198,7 +198,7 @@ def test_the_resize_and_crop_of_timm_are_those_of_its_transform(name) -> None:
     assert geometry == (steps["Resize"].interpolation.value, steps["Resize"].size, steps["CenterCrop"].size[0])
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 def test_the_resize_and_crop_of_open_clip_are_those_of_its_transform() -> None:
     import open_clip
 

@@ -29,7 +29,7 @@ def loaded(path: Path, side: int = SIDE, **keys) -> Model:
     return load_model(spec, dataset).to(CPU)
 
 
-@pytest.fixture(params=["net.pt2", pytest.param("net.onnx", marks=pytest.mark.extra)])
+@pytest.fixture(params=["net.pt2", pytest.param("net.onnx", marks=pytest.mark.test_all)])
 def write(request, tmp_path):
     """Writes a model as a program or as a graph, always to the same file."""
     writer = write_program if request.param == "net.pt2" else write_onnx

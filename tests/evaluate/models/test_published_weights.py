@@ -75,7 +75,7 @@ def offline_timm(monkeypatch, tmp_path):
     return timm
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 def test_timms_weights_bring_their_side_normalization_and_classes(offline_timm) -> None:
     spec = model_spec("timm:vit_tiny_patch16_224", weights="pretrained", options=VIT)
     model = load_model(spec, dataset_of(16, ("n01440764", "tabby")))
@@ -100,7 +100,7 @@ OF_TIMM = {  # model, options, size of the images, changes of the configuration 
 }
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 @pytest.mark.parametrize(("name", "options", "size", "config"), OF_TIMM.values(), ids=OF_TIMM)
 def test_logits_of_200_images_equal_those_of_timms_own_transform(
     offline_timm, name: str, options: dict, size: tuple[int, int], config: dict, monkeypatch
@@ -129,7 +129,7 @@ def test_logits_of_200_images_equal_those_of_timms_own_transform(
     assert said.startswith(f"corrupted at {size[1]}×{size[0]} px, then resized and cropped by timm to ")
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 def test_a_study_may_replace_timms_preprocessing_and_says_so(offline_timm) -> None:
     def loaded(**changes):
         changes = {"weights": "pretrained", "options": SMALL} | changes

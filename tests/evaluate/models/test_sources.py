@@ -22,7 +22,7 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.extra] * ("vit" in name)) for name in NAMES])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.test_all] * ("vit" in name)) for name in NAMES])
 def test_a_name_is_looked_up_and_written_one_way(name: str) -> None:
     canonical, family = NAMES[name]
 
@@ -67,7 +67,9 @@ NOT_BUILT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, marks=[pytest.mark.extra] * ("timm" in case)) for case in BUILT])
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.test_all] * ("timm" in case)) for case in BUILT]
+)
 def test_a_model_is_built_with_an_output_a_class(case: str, builders_module: str) -> None:
     architecture, changes, side = BUILT[case]
     module = build_module(untrained_spec(architecture.replace("MODULE", builders_module), **changes), 7).eval()

@@ -111,9 +111,9 @@ def expected() -> torch.Tensor:
         return Net().eval()(PIXELS / 255)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=[pytest.mark.extra] * (case == "lightning")) for case in SAME]
+    "case", [pytest.param(case, marks=[pytest.mark.test_all] * (case == "lightning")) for case in SAME]
 )
 def test_a_wrapped_module_predicts_as_the_module_inside(case: str) -> None:
     make, tolerance = SAME[case]

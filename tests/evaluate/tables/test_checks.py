@@ -12,7 +12,7 @@ from scipy.special import softmax
 from failmodes.runtime.errors import DataError
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_rows_that_are_not_finite_are_stored_and_counted(small_import, tmp_path) -> None:
     odd = {0: np.nan, 5: np.inf, 7: None, 9: 1e300}
     frame = small_frame().with_row_index().with_columns(
@@ -79,7 +79,7 @@ def test_an_invalid_file_is_one_line_and_nothing_is_stored(change, said, small_i
     assert not list((small_import.parent / "out").rglob("results/*"))
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_only_study_leaves_out_other_cells_and_an_alias_stands_for_its_corruption(small_import, tmp_path) -> None:
     frame = small_frame()
     foreign = frame[20:40].with_columns(corruption=pl.lit("fog"))

@@ -60,7 +60,7 @@ def files_of(output: Path) -> dict[Path, str]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_an_interrupted_import_goes_on_where_it_stopped(small_import, tmp_path) -> None:
     def stop(unit: str, done: int, _total: int | None) -> None:
         if (unit, done) == ("cells", 2):
@@ -126,7 +126,7 @@ def photographs(tmp_path: Path) -> tuple[Path, pl.DataFrame]:
     return tmp_path / "study.toml", pl.DataFrame(keys).sample(fraction=1, shuffle=True, seed=0)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_images_may_be_named_by_file(photographs, tmp_path: Path) -> None:
     study, frame = photographs
     path = tmp_path / "p.parquet"

@@ -52,7 +52,7 @@ def test_a_probability_of_0_costs_what_log_loss_of_single_precision_charges(smal
     assert f"{(values == 0).any(1).sum()} of 100 rows have probabilities of 0" in said
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_rounded_probabilities_lose_what_rounding_took(small_import: Path, tmp_path: Path, suffix: str) -> None:
     values = confident_probabilities()

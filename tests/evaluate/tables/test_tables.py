@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from import_files import stored_rows
 from PIL import Image
-from run_commands import failmodes as command
+from run_commands import run
 from scipy.special import softmax
 from sklearn.metrics import log_loss, top_k_accuracy_score
 
@@ -123,7 +123,7 @@ FORMS: dict[str, Callable[[pl.DataFrame, Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("form", [pytest.param(f, marks=[pytest.mark.extra] * (f == "pandas")) for f in FORMS])
+@pytest.mark.parametrize("form", [pytest.param(f, marks=[pytest.mark.test_all] * (f == "pandas")) for f in FORMS])
 def test_every_form_of_a_table_is_the_same_evaluation(form: str, tmp_path: Path) -> None:
     if form == "pandas":
         pytest.importorskip("pandas")
@@ -139,7 +139,7 @@ def test_every_form_of_a_table_is_the_same_evaluation(form: str, tmp_path: Path)
 def test_several_files_are_one_table(w: failmodes.Warehouse, tmp_path: Path) -> None:
     files = [written(small_table()[:7], tmp_path / "a.csv"), written(small_table()[7:], tmp_path / "b.csv")]
     assert accuracies(w, "Net") == {("fog", 0): (5, 6), ("fog", 1): (4, 6), ("fog", 2): (2, 6)}
-    command("import", *files, "--to", "out", "--label", "Net", folder=tmp_path)
+    run("import", *files, "--to", "out", "--label", "Net", folder=tmp_path)
     store(small_table(), tmp_path / "again")
     assert stored_rows(tmp_path / "out").equals(stored_rows(tmp_path / "again"))
 
@@ -158,7 +158,7 @@ def test_a_table_of_metadata_is_joined_by_the_names_of_images(tmp_path: Path) ->
     )
     meta.write_csv(tmp_path / "meta.csv")
     written(small_table().with_columns(margin=pl.lit(0.5)), tmp_path / "p.csv")
-    printed = command("import", "p.csv", "--to", "out", "--metadata", "meta.csv", folder=tmp_path).stderr
+    printed = run("import", "p.csv", "--to", "out", "--metadata", "meta.csv", folder=tmp_path).stderr
     assert stored_dataset(tmp_path / "out").metadata["iso"].to_pylist() == [100, 200, 100, 200, 100, None]
     assert "metadata of images: camera, iso, split" in printed
     assert "meta.csv has no row for 1 of 6 images" in printed
@@ -179,7 +179,7 @@ def test_no_torch_is_needed(tmp_path: Path) -> None:
 
 def test_a_dry_run_prints_columns_and_stores_nothing(tmp_path: Path) -> None:
     written(small_table(), tmp_path / "p.csv")
-    said = command("import", "p.csv", "--to", "out", "--dry-run", folder=tmp_path).stderr
+    said = run("import", "p.csv", "--to", "out", "--dry-run", folder=tmp_path).stderr
     assert "image = file_name, label, prediction = predicted_class, corruption, severity" in said
     assert "camera" in said
     assert not (tmp_path / "out").exists()
@@ -187,16 +187,16 @@ def test_a_dry_run_prints_columns_and_stores_nothing(tmp_path: Path) -> None:
 
 def test_importing_again_does_nothing_and_a_damaged_cell_is_written_again(tmp_path: Path) -> None:
     path = written(small_table(), tmp_path / "p.csv")
-    command("import", path, "--to", "out", folder=tmp_path)
+    run("import", path, "--to", "out", folder=tmp_path)
     files = {file: file.read_bytes() for file in (tmp_path / "out").rglob("*.parquet")}
-    assert "nothing to do" in command("import", path, "--to", "out", folder=tmp_path).stderr
+    assert "nothing to do" in run("import", path, "--to", "out", folder=tmp_path).stderr
     assert {file: file.read_bytes() for file in (tmp_path / "out").rglob("*.parquet")} == files
     damaged = next(file for file in files if "severity_text=2" in str(file))
     damaged.write_bytes(files[damaged][:-100])
-    assert "1 cell imported" in command("import", path, "--to", "out", folder=tmp_path).stderr
+    assert "1 cell imported" in run("import", path, "--to", "out", folder=tmp_path).stderr
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_tables_of_a_folder_share_images_and_later_ones_add_theirs(w: failmodes.Warehouse) -> None:
     assert accuracies(w, "Net") == {("fog", 0): (5, 6), ("fog", 1): (4, 6), ("fog", 2): (2, 6)}
     assert accuracies(w, "With an ant") == {("none", 0): (6, 7)}
@@ -286,7 +286,7 @@ def test_an_option_that_does_not_fit_is_one_error(name: str, tmp_path: Path) -> 
 def test_an_output_that_is_no_local_folder_is_one_error(to: str, tmp_path: Path) -> None:
     (tmp_path / "a file").write_text("")
     written(small_table(), tmp_path / "p.csv")
-    assert "no local folder" in command("import", "p.csv", "--to", to, folder=tmp_path, expect=2).stderr
+    assert "no local folder" in run("import", "p.csv", "--to", to, folder=tmp_path, expect=2).stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a file", "p.csv"]
 
 
@@ -328,7 +328,7 @@ def test_outputs_of_every_class_give_all_metrics(kind: str, w: failmodes.Warehou
     assert rows["max_logit"].null_count() == (0 if kind == "logit_" else 200)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_table_of_outputs_is_what_an_import_with_a_study_stores(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     from import_files import SMALL_STUDY, import_into, sixty_digits_images, small_frame
@@ -359,7 +359,7 @@ def test_two_files_of_different_models_need_a_command_each(tmp_path: Path) -> No
         imported(files, tmp_path / "out")
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_several_models_of_one_table(w: failmodes.Warehouse) -> None:
     of_a, of_b = w.sql("select evaluation_id from evaluation_labels where model_label in ('A', 'B')")["evaluation_id"]
     query = "select agree_count from pair_cells where evaluation_id_a in ($a, $b) and evaluation_id_b in ($a, $b)"
@@ -388,11 +388,11 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a warehouse of predicted classes alone: neither a study, images nor confidence."""
     folder = tmp_path_factory.mktemp("people")
     written(unpaired_table({"c100": 40, "c50": 20, "c10": 30}), folder / "p.csv")
-    command(
+    run(
         "import", "p.csv", "--to", "out", "--label", "People", "--axis", f"contrast={CONTRAST['axes']['contrast']}",
         "--level-pattern", CONTRAST["level_pattern"], "--image-pattern", CONTRAST["image_pattern"], folder=folder,
     )  # fmt: skip
-    command("load", "out", folder=folder)
+    run("load", "out", folder=folder)
     return folder / "out"
 
 
@@ -422,7 +422,7 @@ def test_words_are_corruptions_and_one_is_the_reference(tmp_path: Path) -> None:
     assert set(stored_rows(tmp_path).select("corruption", "severity").rows()) == {("bw", "1.000"), ("none", "0.000")}
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_folder_of_images_adds_thumbnails_sizes_and_duplicates(w: failmodes.Warehouse, pictures: Path) -> None:
     query = "select count(*), count(pixel_hash), count(image_sharpness), count(distinct pixel_hash) from images"
     assert w.sql(query).rows() == [(207, 6, 6, 5)]
@@ -448,7 +448,7 @@ def test_a_folder_of_images_has_all_of_them_and_no_others(pictures: Path, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_rule_on_what_a_table_lacks_is_not_measurable(people: Path) -> None:
     w = failmodes.open(people)
     rules = [{"metric": name, "relation": "at_most", "limit": 0.5} for name in ("ece", "nll_nats", "error")]
@@ -459,14 +459,14 @@ def test_a_rule_on_what_a_table_lacks_is_not_measurable(people: Path) -> None:
             w.chart(name)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_the_report_of_a_table_names_what_it_lacks(people: Path) -> None:
-    command("report", people, folder=people)
+    run("report", people, folder=people)
     page = (people / "report.html").read_text()
     assert "Not measured: calibration and failure prediction (no confidence)" in page
 
 
-@pytest.mark.data
+@pytest.mark.test_all
 def test_people_under_contrast(real_data: Path, tmp_path: Path) -> None:
     w = imported(
         real_data / "human_trials" / "contrast.parquet", tmp_path / "out", label="People", missing=["na"],
@@ -478,7 +478,7 @@ def test_people_under_contrast(real_data: Path, tmp_path: Path) -> None:
     assert w.sql("select image_count from datasets").item() == 1280
 
 
-@pytest.mark.data
+@pytest.mark.test_all
 def test_factors_of_imagenet_x_join_predictions_by_file_name(real_data: Path, tmp_path: Path) -> None:
     folder = real_data / "imagenet_x"
     w = imported(folder / "ViT.parquet", tmp_path / "out", label="ViT", metadata=folder / "factors_top.parquet")
@@ -490,7 +490,7 @@ def test_factors_of_imagenet_x_join_predictions_by_file_name(real_data: Path, tm
         assert w.sql(f"select count(*), count_if(correct) from predictions where {factor}").row(0) == own
 
 
-@pytest.mark.data
+@pytest.mark.test_all
 def test_two_models_of_imagenet_x(real_data: Path, tmp_path: Path) -> None:
     for name, label in (("ResNet50", "ResNet-50"), ("ViT", "ViT")):
         w = imported(real_data / "imagenet_x" / f"{name}.parquet", tmp_path / "out", label=label)
@@ -506,7 +506,7 @@ def test_two_models_of_imagenet_x(real_data: Path, tmp_path: Path) -> None:
     assert w.table("calibration_by_severity")["ece"].null_count() == 0
 
 
-@pytest.mark.data
+@pytest.mark.test_all
 def test_accuracy_by_factor_of_imagenet_x_is_a_direct_count(real_data: Path, tmp_path: Path) -> None:
     factors = pl.read_parquet(real_data / "imagenet_x" / "factors_top.parquet").drop("class")
     joined = {

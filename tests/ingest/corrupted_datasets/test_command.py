@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from corrupted_datasets import DIGITS, LAYOUTS, contents, set_options
-from run_commands import failmodes, run_here
+from run_commands import run
 
 from failmodes.ingest import sources
 from failmodes.ingest.corrupted_datasets import set_writer
@@ -52,19 +52,19 @@ ERRORS: dict[str, tuple[list[str], str]] = {
 @pytest.mark.parametrize(("recipe", "warnings"), [("imagenet-c", 1), ("cifar-c", 0)])
 def test_a_recipe_for_another_size_is_a_warning(tmp_path: Path, recipe: str, warnings: int) -> None:
     few = ["--images", "10", "--corruption", "fog", "--severity", "1", "--layout", "imagenet-c"]
-    done = failmodes("corrupt", "digits", *few, "--recipe", recipe, "--to", "set", folder=tmp_path)
+    done = run("corrupt", "digits", *few, "--recipe", recipe, "--to", "set", folder=tmp_path)
     assert done.stderr.count("warning: recipe") == warnings
 
 
 @pytest.mark.parametrize("name", ERRORS)
 def test_bad_options_are_one_line_and_leave_nothing(tmp_path: Path, name: str) -> None:
     arguments, message = ERRORS[name]
-    code, out, err = run_here("corrupt", *arguments, "--to", "set", folder=tmp_path)
-    assert code in (1, 2)
-    assert out == ""
-    assert len(err.splitlines()) == 1
-    assert err.startswith("failmodes: ")
-    assert message in err
+    done = run("corrupt", *arguments, "--to", "set", folder=tmp_path, expect=None)
+    assert done.returncode in (1, 2)
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("failmodes: ")
+    assert message in line
     assert not list(tmp_path.iterdir())
 
 

@@ -65,7 +65,7 @@ SETS: dict[str, tuple[str, Callable[[Path], Path], tuple[str, ...], Dataset]] = 
 }
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(("layout", "write", "names", "clean"), SETS.values(), ids=SETS)
 def test_every_name_of_a_set_is_evaluated(tmp_path: Path, layout: str, write, names, clean: Dataset) -> None:
     folder = write(tmp_path / "set")
@@ -223,7 +223,7 @@ def test_gray_archives_become_three_equal_channels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.corrupted(None, "contrast_down", 5, np.arange(12)), expected)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_folders_named_by_parameters_are_severities_by_rank(tmp_path: Path) -> None:
     write_tree(tmp_path / "set", IMAGES, FILES, IMAGENET_C_BAR_PARAMETERS)
     study = study_of(tmp_path, tmp_path / "set")

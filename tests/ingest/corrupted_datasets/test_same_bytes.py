@@ -16,7 +16,7 @@ time.time_ns = lambda: real_ns() + 10**18
 """
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_two_runs_give_the_same_folder(tmp_path: Path) -> None:
     (clock := tmp_path / "clock").mkdir()
     (clock / "sitecustomize.py").write_text(CLOCK)

@@ -60,7 +60,7 @@ def test_severity_zero_is_a_copy_and_the_input_never_changes(name: str) -> None:
     np.testing.assert_array_equal(images, before)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("name", [c.name for c in CORRUPTIONS.values() if c.dose_ordered])
 def test_distortion_never_falls_along_a_dose_ordered_curve(name: str, recipe: str) -> None:

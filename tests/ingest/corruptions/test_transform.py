@@ -42,7 +42,7 @@ def test_an_images_number_may_be_given() -> None:
     assert (sample["image_id"], sample["label"]) == (4, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_workers_make_the_same_in_any_order(start: str) -> None:
     transform = CorruptImage("glass_blur", 2, seed=1)

@@ -67,7 +67,7 @@ def test_a_folder_of_which_most_images_would_be_left_out_is_refused(tmp_path: Pa
 NAMES = st.sampled_from(["1.png", "2.JPG", "3.webp", "4.heic", ".5.png", "sub/6.png", "sub/7.txt", "8"])
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @settings(max_examples=60)
 @given(cat=st.sets(NAMES), dog=st.sets(NAMES), at_root=st.sets(st.sampled_from(["a.png", "b.txt", ".c"])))
 def test_every_file_is_listed_or_counted(

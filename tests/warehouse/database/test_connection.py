@@ -114,7 +114,7 @@ def test_query_can_neither_write_nor_read_outside(query_here: Path, sql: str) ->
     assert SECRET not in str(caught.value)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_path_may_hold_a_quotation_mark(sound_warehouse: Path, tmp_path: Path) -> None:
     path = tmp_path / 'it\'s "mine"; detach warehouse; --.duckdb'
     shutil.copy(sound_warehouse, path)
@@ -127,7 +127,7 @@ def locked(query_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield con
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("sql", [*WRITES, *READS, *SETTINGS, *NO_EFFECT])
 def test_the_lock_alone_holds(query_here: Path, locked: duckdb.DuckDBPyConnection, sql: str) -> None:
     """Without the list of statements that `run_query` turns away: what is not refused has no effect (see `here`)."""
@@ -165,7 +165,7 @@ def test_the_lock_holds_statement_after_statement(query_here: Path) -> None:
         assert con.execute("select database_name from duckdb_databases() where path is not null").fetchall() == []
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_view_in_the_file_reads_no_other_file(query_folder: Path, tmp_path: Path) -> None:
     shutil.copy(query_folder / "warehouse.duckdb", tmp_path)
     change_file(
@@ -190,7 +190,7 @@ def test_missing_warehouse_says_how_to_make_one(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_two_connections_live_side_by_side(query_here: Path) -> None:
     with (
         open_warehouse(query_here / "warehouse.duckdb") as one,

@@ -40,7 +40,7 @@ def baseline(sound_warehouse: Path, chosen: list[str], tmp_path: Path) -> Path:
     return tmp_path / "baseline.duckdb"
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_it_is_a_small_sound_warehouse_of_that_evaluation_alone(
     baseline: Path, chosen: list[str], sound_warehouse: Path
 ) -> None:
@@ -52,7 +52,7 @@ def test_it_is_a_small_sound_warehouse_of_that_evaluation_alone(
     assert baseline.stat().st_size < min(3_000_000, sound_warehouse.stat().st_size / 5)  # with larger blocks 6 MB
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_what_it_keeps_is_what_the_source_holds(baseline: Path, sound_warehouse: Path) -> None:
     own = "from {} where evaluation_id = (select evaluation_id from evaluation_labels where model_label = 'Alpha')"
     columns, keys = [*PARTITIONS, *KEPT_COLUMNS], ["corruption", "severity", "metric", "score"]
@@ -70,7 +70,7 @@ def test_what_it_keeps_is_what_the_source_holds(baseline: Path, sound_warehouse:
         assert_frame_equal(ours, theirs)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_it_tells_nothing_of_image_files_and_why_attention_is_missing(
     chosen: list[str], warehouse_copy: Path, tmp_path: Path
 ) -> None:
@@ -84,7 +84,7 @@ def test_it_tells_nothing_of_image_files_and_why_attention_is_missing(
     assert row["attention_note"] == "left out of this file by failmodes export"
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @quick(
     "options", [{"paired": False}, {"classes": 12}, {"severities": (0.5, 2.25)}], {"paired": False}, others="nightly"
 )
@@ -101,7 +101,7 @@ def test_other_kinds_of_evaluations_hold_every_check_and_nothing_of_others(
     assert found["corruption"].to_list() == ["none", "fog"]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_loads_replace_what_was_kept_and_add_what_is_new(alpha: Synthetic, tmp_path: Path) -> None:
     whole, baseline = tmp_path / "w.duckdb", tmp_path / "b.duckdb"
     load([alpha.output], whole)
@@ -133,7 +133,7 @@ def test_what_cannot_be_exported_leaves_everything_as_it_was(
     assert [path.name for path in tmp_path.iterdir()] == ["there.duckdb"]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(
     ("sql", "text"),
     [
@@ -154,7 +154,7 @@ def test_a_source_that_breaks_a_check_is_refused(
     assert not [path for path in tmp_path.iterdir() if "baseline" in path.name and not path.name.endswith(".lock")]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_natural_shifts_of_the_model_are_exported_with_it(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path, images=24, corruptions=("fog",), severities=(1, 5))
     write_shift(tmp_path, "V2", {"Alpha": 20, "Beta": 10}, images=30, clean=made.evaluations)

@@ -98,7 +98,7 @@ def second(tmp_path: Path) -> Synthetic:
     return results
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_warehouse_holds_the_columns_of_all_datasets(path: Path, second: Synthetic) -> None:
     load([second.output], path)
     found = {name.lower(): kind for name, kind in metadata_of(path).items()}
@@ -113,7 +113,7 @@ def test_a_warehouse_holds_the_columns_of_all_datasets(path: Path, second: Synth
     assert "site" not in metadata_of(path), "no dataset has it any more"
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_columns_are_the_same_whether_datasets_are_loaded_at_once_or_in_turn(
     first: Synthetic, path: Path, second: Synthetic, tmp_path: Path
 ) -> None:
@@ -123,7 +123,7 @@ def test_columns_are_the_same_whether_datasets_are_loaded_at_once_or_in_turn(
     assert rows_of(path, sql) == rows_of(tmp_path / "whole.duckdb", sql)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_an_export_keeps_what_is_known_of_images(described: Synthetic, tmp_path: Path) -> None:
     path, target = described.output / "w.duckdb", tmp_path / "b.duckdb"
     export_evaluations(path, [described.evaluations["Alpha"]], target)
@@ -132,7 +132,7 @@ def test_an_export_keeps_what_is_known_of_images(described: Synthetic, tmp_path:
     assert rows_of(target, sql) == rows_of(path, sql)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_other_columns_of_a_file_are_not_shown_and_dropped_at_the_next_load(
     first: Synthetic, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -172,7 +172,8 @@ HOSTILE: dict[str, pa.Array] = {
 
 
 @pytest.mark.parametrize(
-    "name", ["tags", "long", *(pytest.param(name, marks=pytest.mark.slow) for name in ("Label", "a\x1b[2J", "small"))]
+    "name",
+    ["tags", "long", *(pytest.param(name, marks=pytest.mark.test_all) for name in ("Label", "a\x1b[2J", "small"))],
 )
 def test_other_columns_in_results_are_damage(first: Synthetic, tmp_path: Path, name: str) -> None:
     (path,) = list_results_files(first.output, IMAGES)
@@ -189,7 +190,7 @@ def test_other_columns_in_results_are_damage(first: Synthetic, tmp_path: Path, n
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_two_hundred_columns_load_in_a_moment(tmp_path: Path) -> None:
     results = synthetic(tmp_path / "r")
     describe_images(results, {f"c{number}": pa.array([number] * N) for number in range(200)})

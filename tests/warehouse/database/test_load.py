@@ -92,7 +92,7 @@ def test_only_new_shards_are_added_and_changed_ones_replaced(few_cells: Syntheti
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_vanished_shards_stay_until_a_rebuild(results: Synthetic, tmp_path: Path) -> None:
     path, count = tmp_path / "w.duckdb", "select count(*) from prediction_facts where corruption = 'fog'"
     load([results.output], path)
@@ -104,7 +104,7 @@ def test_vanished_shards_stay_until_a_rebuild(results: Synthetic, tmp_path: Path
     assert value(path, count) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_two_folders_load_into_one_warehouse_and_a_rebuild_gives_the_same_rows(
     alpha: Synthetic, beta: Path, tmp_path: Path
 ) -> None:
@@ -123,7 +123,7 @@ def test_two_folders_load_into_one_warehouse_and_a_rebuild_gives_the_same_rows(
     assert hashes(path) == apart
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_the_later_folder_and_the_later_content_count(few_cells: Synthetic, tmp_path: Path) -> None:
     path, other = tmp_path / "w.duckdb", tmp_path / "other"
     shutil.copytree(few_cells.output, other)
@@ -140,7 +140,7 @@ def test_the_later_folder_and_the_later_content_count(few_cells: Synthetic, tmp_
     assert stored_rows(path, found) == [("Alpha", 12 + 12)]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_damage_leaves_the_old_warehouse_as_it_was(results: Synthetic, tmp_path: Path) -> None:
     path, cell = tmp_path / "w.duckdb", ShardKey(results.evaluations["Alpha"], FOG)
     shard = shard_path(results.output, schema.PREDICTION_FACTS, cell)
@@ -163,7 +163,7 @@ def test_what_holds_no_results_is_refused(synthetic: Synthetic, tmp_path: Path) 
     assert not (tmp_path / "w.duckdb").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_loading_from_memory_gives_the_rows_of_the_local_results(local_results, memory_results, tmp_path: Path) -> None:
     local, remote = tmp_path / "local.duckdb", tmp_path / "remote.duckdb"
     load([local_results.output], local)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from published_files import CURVES, write_published_files
-from run_commands import failmodes
+from run_commands import run
 from synthetic_results import Synthetic
 from warehouse_files import change_file
 
@@ -25,7 +25,7 @@ def rows(path: Path, sql: str) -> list[tuple]:
         return con.execute(sql).fetchall()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_set_is_replaced_whole_others_stay_and_loads_keep_them(results: Synthetic, tmp_path: Path) -> None:
     path, cells = results.output / "warehouse.duckdb", len(CURVES) * 11
     load([results.output], path)
@@ -48,12 +48,12 @@ def test_a_set_is_replaced_whole_others_stay_and_loads_keep_them(results: Synthe
 
 def test_the_command_stops_at_damage_before_it_loads(results: Synthetic, tmp_path: Path) -> None:
     (tmp_path / "damaged.csv").write_text(",fog\n,1\nA,81\n")
-    refused = failmodes("load", results.output, "--published", "damaged.csv", folder=tmp_path, expect=1)
+    refused = run("load", results.output, "--published", "damaged.csv", folder=tmp_path, expect=1)
     assert "damaged.csv" in refused.stderr
     assert not (results.output / "warehouse.duckdb").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(
     ("of", "text"),
     [pytest.param([], "not stated", marks=pytest.mark.nightly),
@@ -64,11 +64,11 @@ def test_the_command_loads_both_or_published_alone(
     results: Synthetic, tmp_path: Path, of: list[str], text: str
 ) -> None:
     table = write_published_files(tmp_path)
-    loaded = failmodes("load", results.output, "--published", table, *of, folder=tmp_path)
+    loaded = run("load", results.output, "--published", table, *of, folder=tmp_path)
     assert text in " ".join(loaded.stderr.split())
     handed = Path(shutil.copy(results.output / "warehouse.duckdb", tmp_path / "handed.duckdb"))
     store_published(handed, [read_published(table)._replace(name="other")])
-    failmodes("load", handed, "--published", table, *of, folder=tmp_path)  # no record lies beside it
+    run("load", handed, "--published", table, *of, folder=tmp_path)  # no record lies beside it
     assert [name for name, _ in rows(handed, COUNTS)] == ["mine_unaggregated", "other"]
 
 

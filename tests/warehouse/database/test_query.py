@@ -16,11 +16,11 @@ from failmodes.warehouse.database.query import first_rows, read_rows, run_query
     [
         "select count(*) as n from prediction_facts",
         "from accuracy_by_severity",
-        pytest.param("with x as (select 1 as a) select * from x;", marks=pytest.mark.slow),
-        pytest.param("describe prediction_facts", marks=pytest.mark.slow),
-        pytest.param("show tables", marks=pytest.mark.slow),
-        pytest.param("values (1, 2)", marks=pytest.mark.slow),
-        pytest.param("pragma table_info('predictions')", marks=pytest.mark.slow),
+        pytest.param("with x as (select 1 as a) select * from x;", marks=pytest.mark.test_all),
+        pytest.param("describe prediction_facts", marks=pytest.mark.test_all),
+        pytest.param("show tables", marks=pytest.mark.test_all),
+        pytest.param("values (1, 2)", marks=pytest.mark.test_all),
+        pytest.param("pragma table_info('predictions')", marks=pytest.mark.test_all),
         "pivot (select corruption, severity from shards) on severity using count(*)",
         "-- a comment\nselect 1 as a",
     ],
@@ -29,7 +29,7 @@ def test_query_returns_rows(query_here: Path, sql: str) -> None:
     assert run_query(query_here / "warehouse.duckdb", sql).height > 0
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(
     ("sql", "message"),
     [
@@ -51,7 +51,7 @@ def test_bad_query_is_one_clear_line(query_here: Path, sql: str, message: str) -
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_values_of_many_kinds_are_bound(sound_warehouse: Path) -> None:
     def ask(sql: str, **parameters: object) -> list[tuple[object, ...]]:
         return run_query(sound_warehouse, sql, parameters).rows()
@@ -65,14 +65,14 @@ def test_values_of_many_kinds_are_bound(sound_warehouse: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["'; drop table prediction_facts; --", "' or 1=1 --", '"; select 1', "$other", "\\"])
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_malformed_value_is_only_a_value(sound_warehouse: Path, value: str) -> None:
     assert run_query(sound_warehouse, "select $value", {"value": value}).item() == value
     asked = "from accuracy_by_severity where corruption = $value"
     assert run_query(sound_warehouse, asked, {"value": value}).is_empty()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(
     ("sql", "parameters", "message"),
     [
@@ -115,30 +115,30 @@ def test_query_is_stopped_in_time(sound_warehouse: Path) -> None:
 FILTERS = (
     ({}, 60),
     ({"corruption": "fog"}, 12),
-    pytest.param({"corruption": ["fog", "contrast"]}, 24, marks=pytest.mark.slow),
+    pytest.param({"corruption": ["fog", "contrast"]}, 24, marks=pytest.mark.test_all),
     ({"corruption": ("fog",), "model_label": "Alpha"}, 6),
     ({"severity": 5}, 10),
-    pytest.param({"severity": 5.0}, 10, marks=pytest.mark.slow),
+    pytest.param({"severity": 5.0}, 10, marks=pytest.mark.test_all),
     ({"severity": 0.1 + 0.2}, 0),
-    pytest.param({"severity": Decimal("5.000")}, 10, marks=pytest.mark.slow),
-    pytest.param({"severity": np.int64(5)}, 10, marks=pytest.mark.slow),
+    pytest.param({"severity": Decimal("5.000")}, 10, marks=pytest.mark.test_all),
+    pytest.param({"severity": np.int64(5)}, 10, marks=pytest.mark.test_all),
     ({"severity": [1, 2.0, Decimal(3)]}, 30),
-    pytest.param({"severity": 2.0004}, 0, marks=pytest.mark.slow),
+    pytest.param({"severity": 2.0004}, 0, marks=pytest.mark.test_all),
     ({"severity": []}, 0),
     ({"severity": None}, 0),
     ({"corruption": [None, "fog"]}, 12),
     ({"headline": True}, 60),
-    pytest.param({"headline": False}, 0, marks=pytest.mark.slow),
+    pytest.param({"headline": False}, 0, marks=pytest.mark.test_all),
 )
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(("filters", "rows"), FILTERS, ids=str)
 def test_a_table_keeps_the_rows_that_fit(sound_warehouse: Path, filters: dict[str, object], rows: int) -> None:
     assert read_rows(sound_warehouse, "accuracy_by_severity", filters).height == rows
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_none_finds_nulls(sound_warehouse: Path) -> None:
     nulls = read_rows(sound_warehouse, "predictions", {"logit_classes": None})
     assert nulls.height == read_rows(sound_warehouse, "predictions", {}).height == 20_800

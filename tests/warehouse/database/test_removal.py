@@ -100,7 +100,7 @@ def test_other_files_stay_byte_for_byte(loaded: Synthetic, without_alpha: Path, 
     assert left.keys() == file_hashes(write_models(tmp_path, ("Beta",)).output).keys()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_warehouse_is_as_if_loaded_from_the_other_evaluation(without_alpha: Path, tmp_path: Path) -> None:
     load([without_alpha], tmp_path / "fresh.duckdb", derivation=DERIVATION)
     assert row_counts(without_alpha / WAREHOUSE) == row_counts(tmp_path / "fresh.duckdb")
@@ -111,14 +111,14 @@ def test_no_table_names_the_evaluation_or_its_model(without_alpha: Path, alpha: 
     assert "findings" in tables_with(without_alpha / WAREHOUSE, beta)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_checks_hold_and_derived_tables_are_current(without_alpha: Path) -> None:
     with open_warehouse(without_alpha / WAREHOUSE) as con:
         refuse_broken_relations(con)
         assert DERIVATION.due(con) == []
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_next_load_has_nothing_to_do_until_the_evaluation_is_written_again(
     loaded: Synthetic, without_alpha: Path, tmp_path: Path
 ) -> None:
@@ -128,7 +128,7 @@ def test_next_load_has_nothing_to_do_until_the_evaluation_is_written_again(
     assert row_counts(load_results(folder)) == row_counts(loaded.output / WAREHOUSE)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_model_stays_until_its_last_evaluation(models: Synthetic, alpha: str) -> None:
     (row,) = read_rows(dimension_path(models.output, EVALUATIONS, alpha), EVALUATIONS).to_pylist()
     model = dimension_path(models.output, MODELS, row["model_id"])
@@ -142,7 +142,7 @@ def test_model_stays_until_its_last_evaluation(models: Synthetic, alpha: str) ->
     assert not model.is_file()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_warehouse_without_evaluations_can_be_loaded_into(models: Synthetic) -> None:
     remove(models.output, *models.evaluations.values())
     assert identities_in(models.output) == set()
@@ -217,7 +217,7 @@ def test_second_removal_completes_a_killed_one(name: str, models: Synthetic, alp
     assert tables_with(models.output / WAREHOUSE, alpha, "Alpha") == set()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_warehouse_alone(models: Synthetic, alpha: str, beta: str, tmp_path: Path) -> None:
     (tmp_path / "alone").mkdir()
     warehouse = (models.output / WAREHOUSE).rename(tmp_path / "alone" / "w.duckdb")
@@ -263,7 +263,7 @@ def test_location_without_evaluations_is_refused(name: str, message: str, tmp_pa
         find_place(tmp_path / name)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_shifts_of_a_model_are_removed_with_it_and_not_listed(tmp_path: Path) -> None:
     models = write_models(tmp_path)
     plain = write_shift(tmp_path, "V2", {"Alpha": 20, "Beta": 10}, images=30, clean=models.evaluations)

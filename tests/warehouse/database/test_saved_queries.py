@@ -86,7 +86,7 @@ def client(asked_warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield con
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("name", QUERIES)
 def test_a_query_returns_names_and_its_file_runs_in_another_client(
     asked_warehouse: Path, client: duckdb.DuckDBPyConnection, name: str

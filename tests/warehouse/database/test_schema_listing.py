@@ -59,7 +59,7 @@ def test_the_line_of_sources_names_what_a_view_reads() -> None:
             assert set(line[1].split(", ")) - {"none"} <= con.get_table_names(sql), name
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_the_contract_has_the_columns_of_a_warehouse_and_other_clients_find_their_meanings(
     sound_warehouse: Path,
 ) -> None:

@@ -24,7 +24,7 @@ def broken(warehouse: Path, *, full: bool = False) -> dict[str, tuple[int, int]]
     return {check.name: (check.row_count, check.examples.height) for check in checks if not check.passed}
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_status_says_what_is_there_and_what_is_stale(warehouse_copy: Path) -> None:
     status = warehouse_status(warehouse_copy, derivation=DERIVATION)
     assert status.schema_version == schema.SCHEMA_VERSION
@@ -42,7 +42,7 @@ def test_status_says_what_is_there_and_what_is_stale(warehouse_copy: Path) -> No
     assert stale == ["cell_confusion", "shapes", "findings"]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_what_another_program_changed_is_found_by_a_full_status(warehouse_copy: Path) -> None:
     assert broken(warehouse_copy, full=True) == {}
     change_file(warehouse_copy, "update prediction_facts set confidence = 1.5 where image_id = 3")
@@ -50,7 +50,7 @@ def test_what_another_program_changed_is_found_by_a_full_status(warehouse_copy: 
     assert broken(warehouse_copy, full=True).keys() == {"probabilities_in_range"}
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_what_a_load_found_to_break_a_check_is_shown_with_its_rows(results: Synthetic, tmp_path: Path) -> None:
     shard = ShardKey(results.evaluations["Alpha"], FOG)
     rows: pa.Table = read_verified(shard_path(results.output, schema.PREDICTION_FACTS, shard)).rows

@@ -33,7 +33,7 @@ from failmodes.warehouse.metrics.custom import metric
 from failmodes.warehouse.metrics.metric import Metric, all_metrics, evaluate
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell, ShardKey, read_verified, shard_path, write_shard
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.test_all
 
 IMAGES = 24
 FOG = Cell("fog", Decimal("1.000"))

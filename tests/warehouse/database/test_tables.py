@@ -15,7 +15,7 @@ from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database_schema import DERIVED, SHARDS
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_another_schema_version_asks_for_a_rebuild_and_changed_views_are_installed(
     results: Synthetic, tmp_path: Path
 ) -> None:

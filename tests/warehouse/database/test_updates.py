@@ -65,7 +65,7 @@ def test_a_second_load_at_the_same_time_is_refused_and_what_killed_ones_left_is_
     assert not list(tmp_path.glob(".tmp-*"))
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_database_that_others_write_to_is_refused(results: Synthetic, tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
     load([results.output], path)
@@ -104,7 +104,7 @@ def test_only_an_existing_warehouse_is_changed(tmp_path: Path) -> None:
     assert not (tmp_path / "none.duckdb").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_rows_and_their_order_are_carried_over(warehouse_copy: Path, tmp_path: Path) -> None:
     before = hashes(warehouse_copy)
     link = tmp_path / "link.duckdb"
@@ -122,7 +122,7 @@ def test_rows_and_their_order_are_carried_over(warehouse_copy: Path, tmp_path: P
     assert answers(warehouse_copy, asked) == [(7, 50 + 2, True)]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_only_tables_of_plain_types_are_carried_over_and_odd_names_are_only_names(
     small_copy: Path, gamma: Path
 ) -> None:
@@ -172,9 +172,9 @@ def carried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in ("a macro", "a column"))) for name in CHANGES]
+    "name", [pytest.param(name, marks=[pytest.mark.test_all] * (name in ("a macro", "a column"))) for name in CHANGES]
 )
 def test_a_file_of_our_form_is_copied_and_any_other_is_taken_over_row_by_row(
     small: Path, tmp_path: Path, carried: list[str], name: str
@@ -188,7 +188,7 @@ def test_a_file_of_our_form_is_copied_and_any_other_is_taken_over_row_by_row(
     assert name != "an own table" or answers(path, "from mine") == [(1,)]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_load_gives_the_same_tables_either_way(small: Path, gamma: Path, tmp_path: Path, carried: list[str]) -> None:
     copied, rewritten = (Path(shutil.copy(small, tmp_path / f"{name}.duckdb")) for name in ("copied", "rewritten"))
     change_file(rewritten, CHANGES["a macro"])

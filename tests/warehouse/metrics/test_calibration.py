@@ -67,7 +67,7 @@ REFERENCES: dict[str, Callable[..., float]] = {  # of labels and probabilities
 }
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("non_finite", [0, 40])
 @pytest.mark.parametrize("name", REFERENCES)
 def test_errors_are_those_of_the_probabilities_of_images_with_finite_logits(name: str, non_finite: int) -> None:
@@ -78,7 +78,7 @@ def test_errors_are_those_of_the_probabilities_of_images_with_finite_logits(name
     assert (found.value, found.n) == (pytest.approx(expected, rel=1e-4, abs=5e-4), 500 - non_finite)
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 def test_the_calibration_error_is_that_of_torchmetrics() -> None:
     torch = pytest.importorskip("torch")
     of_torchmetrics = pytest.importorskip("torchmetrics.functional.classification")
@@ -116,7 +116,7 @@ def test_overconfidence_has_the_wider_of_two_intervals(power: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "power"), [(500, 1.0), *(pytest.param(*one, marks=pytest.mark.slow)
+    ("images", "power"), [(500, 1.0), *(pytest.param(*one, marks=pytest.mark.test_all)
                                         for one in ((2_000, 1.0), (2_000, 3.0), (300, 8.0)))]
 )  # fmt: skip
 def test_smooth_ece_is_its_integral(images: int, power: float) -> None:
@@ -143,7 +143,7 @@ def test_without_confidence_there_is_a_reason() -> None:
 
 @pytest.mark.parametrize(
     ("images", "shape"),
-    [(500, (5, 1)), *(pytest.param(images, shape, marks=pytest.mark.slow)
+    [(500, (5, 1)), *(pytest.param(images, shape, marks=pytest.mark.test_all)
                       for images in (100, 10_000) for shape in ((1, 1), (40, 2)))],
 )  # fmt: skip
 def test_the_noise_floor_is_what_drawing_gives(images: int, shape: tuple[int, int]) -> None:

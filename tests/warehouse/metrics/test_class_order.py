@@ -34,7 +34,7 @@ def test_the_threshold_of_permuted_outputs(correct: int, swapped: int, far: bool
         assert (found.actual, found.matched) == pytest.approx((correct / 100, swapped / 100))
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("accuracy", [0.1, 0.3, 0.95])
 @pytest.mark.parametrize("concentration", [0.1, 100.0])
 def test_ordinary_models_do_not_look_permuted(accuracy: float, concentration: float) -> None:

@@ -29,7 +29,7 @@ def halves(rows: CellRows) -> tuple[Any, Any, Any]:
 CASES = [(1_000, 10, 2.0), (997, 3, 1.0), (400, 10, 8.0), (39, 10, 2.0), (1_500, 30, 0.5)]
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 @pytest.mark.parametrize(("count", "classes", "sharpness"), CASES)
 def test_lac_sets_are_those_of_mapie(count: int, classes: int, sharpness: float) -> None:
     mapie = pytest.importorskip("mapie.classification", reason="needs mapie>=1.6")

@@ -95,7 +95,7 @@ def test_one_number_is_that_of_scikit_learn_and_its_interval_a_bootstrap() -> No
     assert high - low == pytest.approx(2 * 1.96 * np.std(expected, ddof=1), rel=0.25)
 
 
-@pytest.mark.extra
+@pytest.mark.test_all
 def test_functions_of_torchmetrics_are_given_tensors_and_what_is_bound_to_them() -> None:
     of_torchmetrics = pytest.importorskip("torchmetrics.functional.classification")
     kappa = functools.partial(of_torchmetrics.multiclass_cohen_kappa, num_classes=4)

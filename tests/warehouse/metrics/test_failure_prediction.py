@@ -56,7 +56,7 @@ def delong_error(uncertain: np.ndarray, failed: np.ndarray) -> float:
     return float(np.sqrt(wins.mean(1).var() / failed.sum() + wins.mean(0).var() / (~failed).sum()))
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @settings(max_examples=80)
 @given(IMAGES)
 @example([(0.0, True), (-0.0, False)])

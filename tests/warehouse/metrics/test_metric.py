@@ -95,7 +95,7 @@ def test_a_metric_of_its_own_columns_lies_in_its_interval_and_both_in_the_range(
 
 
 # auroc_within is left out: an image that is left out moves others to another tenth; see test_failure_prediction
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(("name", "score"), [one for one in EACH if one.values[0] != "auroc_within"])
 def test_contributions_have_the_value_as_mean_and_the_spread_of_the_jackknife(name: str, score: str | None) -> None:
     metric, found = all_metrics()[name], found_of(name, CELL, score)

@@ -230,7 +230,7 @@ def read_by_polars(folder: Path) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize(
-    "read", [read_by_duckdb, pytest.param(read_by_pandas, marks=pytest.mark.extra), read_by_polars]
+    "read", [read_by_duckdb, pytest.param(read_by_pandas, marks=pytest.mark.test_all), read_by_polars]
 )
 def test_other_tools_read_severities_as_numbers(tmp_path: Path, read: Callable[[Path], pl.DataFrame]) -> None:
     write_synthetic(tmp_path, images=20, models=("Alpha",), corruptions=("fog", "contrast"), severities=(1, 2.5))

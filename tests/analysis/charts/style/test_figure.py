@@ -91,7 +91,7 @@ def three_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
         yield opened
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(("corruptions", "width", "highest_mm"), [(15, "180mm", 120), (6, "85mm", 90)])
 def test_curves_fit_a_page_of_a_paper(
     three_models: Opened, tmp_path: Path, corruptions: int, width: str, highest_mm: float
@@ -138,7 +138,7 @@ def test_a_notebook_gets_a_picture_and_an_interactive_chart_without_a_network(
     assert "text/html" not in bundle, "Altair's loads scripts of another host"
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_html_is_offline(con: duckdb.DuckDBPyConnection, selection: Selection, tmp_path: Path) -> None:
     page = draw_selection("accuracy", con, selection).save(tmp_path / "accuracy.html").read_text()
     assert "vegaEmbed" in page
@@ -149,7 +149,7 @@ def figure_of(plot: alt.Chart) -> Figure:
     return Figure(plot, "A title", "A subtitle.", "Data.", PAGE)
 
 
-@pytest.mark.parametrize("suffix", [".svg", pytest.param(".html", marks=pytest.mark.slow), ".json"])
+@pytest.mark.parametrize("suffix", [".svg", pytest.param(".html", marks=pytest.mark.test_all), ".json"])
 def test_separators_of_lines_in_names_become_spaces(suffix: str, tmp_path: Path) -> None:
     names = ["one\u2028line", "one\u2029paragraph", "back\\slash", "double \" single ' quotes", "\N{GRINNING FACE}"]
     plot = alt.Chart(pl.DataFrame({"name": names})).mark_point().encode(x=alt.X("name:N", sort=names))

@@ -48,7 +48,7 @@ def _with_null(output: Path, key: ShardKey, null: float) -> None:
     write_shard(output, ATTENTION, key, rows.to_arrow().cast(ATTENTION.arrow(without=PARTITIONS)))
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_what_another_image_loses_too_is_no_loss(tmp_path: Path) -> None:
     """The share on the object falls by 15 points; where the null falls as much, attention does not leave the object."""
     nulls = {"Equal": (-0.1, -0.1), "Lower": (-0.1, -0.2), "Higher": (-0.1, 0.1)}

@@ -59,7 +59,7 @@ def test_they_say_what_is_on_record(con: duckdb.DuckDBPyConnection, selection: S
     assert "it has no clean images" in other["Excluded"].detail
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_unpaired_data_and_rows_that_are_not_finite_are_counted(tmp_path: Path) -> None:
     def spoil(made: Synthetic) -> None:
         make_non_finite(made, cell_of(made, "Alpha", "fog", 5), range(7))

@@ -16,7 +16,7 @@ from failmodes.analysis.statistics.estimate import Estimate, Word
 ROOT = Path(__file__).parents[4]
 
 
-@pytest.mark.parametrize("of", ["few", pytest.param("many", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("of", ["few", pytest.param("many", marks=pytest.mark.test_all)])
 def test_every_query_returns_rows(of: str, request: pytest.FixtureRequest) -> None:
     con, findings = map(
         request.getfixturevalue, ("con", "all_findings") if of == "few" else ("many_con", "many_findings")
@@ -97,7 +97,7 @@ print(*[line for line in findings_page().splitlines() if "warm" in line])
 """
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_file_beside_the_others_is_a_kind(shaped_warehouse: Path, tmp_path: Path) -> None:
     """In findings, headlines and the handbook, without a line elsewhere."""
     for name in ("failmodes", ".handbook"):

@@ -96,7 +96,7 @@ def selections(con: duckdb.DuckDBPyConnection) -> dict[str, Selection]:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow if name in QUICK else pytest.mark.nightly) for name in CASES],
+    [pytest.param(name, marks=pytest.mark.test_all if name in QUICK else pytest.mark.nightly) for name in CASES],
 )
 def test_a_report_and_findings_are_made_and_every_figure_is_a_number(
     con: duckdb.DuckDBPyConnection, selections: dict[str, Selection], monkeypatch: pytest.MonkeyPatch, name: str
@@ -119,7 +119,7 @@ def test_a_report_and_findings_are_made_and_every_figure_is_a_number(
     assert found.headlines
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("name", ["the same answers in every cell", "all wrong", "all right", "chance"])
 def test_ties_and_chance_are_no_largest_drop(
     con: duckdb.DuckDBPyConnection, selections: dict[str, Selection], name: str
@@ -129,7 +129,7 @@ def test_ties_and_chance_are_no_largest_drop(
     assert bool(of_kind(found, "at_chance", verdict="supported")) == (name in ("all wrong", "chance"))
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize(
     ("name", "corruptions"),
     [("clean without numbers", {"fog", "contrast"}), ("a cell without numbers", {"fog"}),

@@ -74,7 +74,7 @@ def test_over_and_underconfidence_of_different_cells_do_not_cancel(all_findings:
     assert {finding.verdict for finding in found} >= {"supported", "contradicted"}
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_collapse_and_a_weak_class_are_named_with_their_count(collapsing: duckdb.DuckDBPyConnection) -> None:
     found = selection_findings(collapsing, select_one(collapsing))
     (collapse,) = of_kind(found, "prediction_collapse", verdict="supported")
@@ -113,7 +113,7 @@ def corrupted(results: Synthetic, run: str) -> np.ndarray:
     return np.mean([results.correct[run, corruption][1:].mean(axis=0) for corruption in ("fog", "contrast")], axis=0)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_model_is_better_over_seeds_and_images(
     seeded_con: duckdb.DuckDBPyConnection, seeded: Selection, seeded_results: Synthetic
 ) -> None:
@@ -132,7 +132,7 @@ def test_a_model_is_better_over_seeds_and_images(
     assert rows == [("Fir", 3), ("Oak", 3)]
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_the_table_of_models_has_the_spread_between_seeds_above_the_runs(
     seeded_con: duckdb.DuckDBPyConnection, seeded: Selection, seeded_results: Synthetic
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from corrupted_datasets import open_set, write_set
-from run_commands import failmodes
+from run_commands import run
 
 from failmodes.ingest.corrupted_datasets.corrupted_dataset import open_corrupted_dataset
 from failmodes.ingest.corruptions.apply import corrupt
@@ -89,7 +89,7 @@ def test_a_set_of_arrays_has_whole_severities_only(tmp_path: Path, sixty_digits:
 def test_the_command_writes_arrays_as_published(tmp_path: Path, digits: Dataset) -> None:
     folder = tmp_path / "D-C"
     options = ("--corruption", "fog", "--corruption", "gaussian_noise", "--seed", "3", "--images", "40")
-    failmodes("corrupt", "digits", "--to", folder, *options, folder=tmp_path)
+    run("corrupt", "digits", "--to", folder, *options, folder=tmp_path)
     assert sorted(path.name for path in folder.iterdir()) == [
         "fog.npy", "gaussian_noise.npy", "labels.npy", "manifest.json"
     ]  # fmt: skip

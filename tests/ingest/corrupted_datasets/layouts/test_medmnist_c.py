@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from corrupted_datasets import DIGITS, contents, set_options
 from numpy.testing import assert_array_equal
-from run_commands import failmodes
+from run_commands import run
 
 from failmodes.ingest.corrupted_datasets.command import write_corrupted_dataset
 from failmodes.ingest.corrupted_datasets.corrupted_dataset import open_corrupted_dataset
@@ -16,11 +16,11 @@ from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
 from failmodes.ingest.datasets.layout import open_dataset
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_the_command_writes_archives_as_published(tmp_path: Path, digits: Dataset) -> None:
     folder = tmp_path / "digits-C"
     options = ("--layout", "medmnist-c", "--corruption", "fog", "--corruption", "contrast", "--images", "40")
-    failmodes("corrupt", "digits", "--to", folder, *options, folder=tmp_path)
+    run("corrupt", "digits", "--to", folder, *options, folder=tmp_path)
     assert sorted(path.name for path in folder.iterdir()) == ["contrast.npz", "fog.npz", "manifest.json"]
     ids, _ = balanced_subset(digits.labels, 40)
     expected = np.concatenate([corrupt(digits.images[ids], "fog", s, image_ids=ids) for s in range(1, 6)])
@@ -31,10 +31,10 @@ def test_the_command_writes_archives_as_published(tmp_path: Path, digits: Datase
     assert_array_equal(opened.images("fog", 2, np.array([7, 0])), expected[[47, 40]])
     assert pair_with_published(digits, opened).paired
     before = contents(folder)
-    failmodes("corrupt", "digits", "--to", folder, *options, folder=tmp_path)
+    run("corrupt", "digits", "--to", folder, *options, folder=tmp_path)
     assert contents(folder) == before, "a finished dataset is left alone"
     (folder / "fog.npz").unlink()
-    failmodes("corrupt", "digits", "--to", folder, *options, folder=tmp_path)
+    run("corrupt", "digits", "--to", folder, *options, folder=tmp_path)
     assert contents(folder) == before, "the same images make the same bytes"
 
 

@@ -81,7 +81,7 @@ def test_damaged_and_malformed_files_are_one_line(folder: Path, file: str, conte
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("seed", range(3))
 def test_bytes_changed_at_random_are_a_data_error_or_another_data_set(folder: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -103,7 +103,7 @@ def test_jpeg_copies_are_found_by_their_bytes_and_named(tmp_path: Path) -> None:
     assert (relabeled.label, relabeled.note) == ("Mine", dataset.note)
 
 
-@pytest.mark.data
+@pytest.mark.test_all
 def test_real_cifar10_is_the_jpeg_copy_and_decodes_in_seconds(real_data: Path, tmp_path: Path) -> None:
     dataset = open_dataset(DatasetSpec(kind="cifar10", path=real_data / "cifar10"), tmp_path)
     assert dataset.label == "CIFAR-10 (JPEG copy)"

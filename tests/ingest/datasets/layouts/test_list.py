@@ -133,7 +133,7 @@ def test_other_files_are_refused(photos: Path) -> None:
         opened(photos / "plain.csv")
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 def test_a_list_of_real_photographs_opens(tmp_path: Path, real_data: Path) -> None:
     photos = sorted((real_data / "imagenet_sample").glob("*.jpg"))[:20]
     rows = {"path": list(map(str, photos)), "label": [photo.name.partition("_")[0] for photo in photos]}

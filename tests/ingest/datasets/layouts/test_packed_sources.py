@@ -71,7 +71,7 @@ SOURCES: dict[str, tuple[str, Callable[[Path], Path], dict[str, object]]] = {
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.extra] * (name == "saved")) for name in SOURCES]
+    "name", [pytest.param(name, marks=[pytest.mark.test_all] * (name == "saved")) for name in SOURCES]
 )
 def test_every_source_gives_the_images_of_a_folder(name: str, tmp_path: Path) -> None:
     of_folder = opened("folder", write_folder(tmp_path / "folder", IMAGES), tmp_path / "cache", **SIZES)
@@ -322,7 +322,7 @@ def whole_members(path: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.extra] * (name == "no saved data set")) for name in REFUSED]
+    "name", [pytest.param(name, marks=[pytest.mark.test_all] * (name == "no saved data set")) for name in REFUSED]
 )
 def test_damaged_and_inconsistent_sources_are_refused_in_one_line(name: str, tmp_path: Path) -> None:
     kind, write, message = REFUSED[name]
@@ -336,7 +336,7 @@ def test_damaged_and_inconsistent_sources_are_refused_in_one_line(name: str, tmp
     assert not list((tmp_path / "cache").rglob("*.npy")), "nothing is half stored"
 
 
-@pytest.mark.slow
+@pytest.mark.test_all
 @pytest.mark.parametrize("kind", ["parquet", "webdataset"])
 def test_any_damage_to_a_file_is_refused_or_named(kind: str, tmp_path: Path) -> None:
     """Cut anywhere, and bytes overwritten anywhere: an error of ours, or images that can be decoded."""
