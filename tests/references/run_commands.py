@@ -19,7 +19,7 @@ SCRIPT = Path(sys.executable).parent / "failmodes"
 HANGS_AFTER_S = 300.0
 
 
-def run(*arguments: str | bytes | Path, folder: Path, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str | bytes | float | Path, folder: Path, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
     """A command in this process, in a tenth of a process's time; it leaves this process as it was.
 
     Signals, closed streams and limits of time and memory need a process of their own: `run_script`, or `attempt`. One
@@ -30,7 +30,7 @@ def run(*arguments: str | bytes | Path, folder: Path, expect: int | None = 0) ->
         folder: the current one.
         expect: its exit code; None for any.
     """
-    words = [str(SCRIPT), *map(os.fsdecode, arguments)]
+    words = [str(SCRIPT), *(os.fsdecode(word) if isinstance(word, bytes) else str(word) for word in arguments)]
     called_by_name = patch.object(sys.modules["__main__"], "__package__", None)  # not `python -m pytest`
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="", write_through=True) for _ in range(2))
     with (
@@ -85,7 +85,7 @@ def _unchanged_torch() -> Iterator[None]:
             torch.set_num_threads(state[1] if state else int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
 
 
-def run_script(*arguments: str | Path, folder: Path, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
+def run_script(*arguments: str | float | Path, folder: Path, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
     """A command through the installed script."""
     words = [SCRIPT, *map(str, arguments)]
     return _checked(subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300), expect)

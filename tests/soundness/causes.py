@@ -27,7 +27,7 @@ from planted_causes import (  # noqa: E402
     write_table,
     write_warehouse,
 )
-from run_commands import failmodes  # noqa: E402
+from run_commands import run  # noqa: E402
 
 from failmodes.analysis.judging.diff import Diff, diff_named  # noqa: E402
 from failmodes.ingest.protocols.protocol import Protocol, published_protocols  # noqa: E402
@@ -82,7 +82,7 @@ def against_table(folder: Path, cause: str, kind: str, seed: int) -> Trial | Non
     path = write_warehouse(folder / f"{cause} {kind} {seed}.duckdb", found.a._replace(files=True))
     table = write_table(folder / f"{cause} {kind} {seed}.csv", found.b)
     target = folder / f"table {cause} {kind} {seed}"
-    failmodes("import", table, "--to", target, "--label", "Table", folder=folder)
+    run("import", table, "--to", target, "--label", "Table", folder=folder)
     load([target], target.with_suffix(".duckdb"))
     result = diff_named(f"{path}::Net", f"{target.with_suffix('.duckdb')}::Table", extras=cause == "names")
     return trial("a table", cause, found.factor, result)
