@@ -1,13 +1,12 @@
-"""`kill -9` within a write, a full disk, a stopped run, a model that raises: the same command goes on to the same rows.
+"""A full disk, a stopped or killed run, a model that raises: the same command goes on to the same rows.
 
-`make soak` kills every command at random instants.
+Kills within a write and at random instants are in tests/faults/test_kills_of_commands.py.
 """
 
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -53,17 +52,6 @@ def fault(images, parameters):
         raise StudyError('no such fault')
     return images
 """
-# A process that kills itself in a write of results: after the temporary file, before the rename
-IN_A_WRITE = """
-import os, signal, sys, failmodes.__main__, failmodes.runtime.storage.files as files
-left, real = [{writes}], os.replace
-def replace(a, b):
-    left[0] -= 'results' in str(b) and 'evaluation_id' in str(b)
-    return os.kill(os.getpid(), signal.SIGKILL) if left[0] == 0 else real(a, b)
-files.os.replace = replace
-sys.argv = ['failmodes', 'evaluate']
-failmodes.__main__.main()
-"""
 
 
 def wait_for_a_shard(process: subprocess.Popen, folder: Path) -> None:
@@ -104,14 +92,6 @@ def assert_goes_on(folder: Path, undisturbed: Path) -> None:
     assert not list((folder / "out").rglob(".tmp-*"))
 
 
-@pytest.mark.parametrize("writes", [1, *(pytest.param(count, marks=pytest.mark.nightly) for count in (3, 7))])
-def test_kill_9_within_a_parquet_write_leaves_no_half_shard(undisturbed, folder, writes: int) -> None:
-    code = IN_A_WRITE.format(writes=writes)
-    assert subprocess.run([sys.executable, "-c", code], cwd=folder).returncode == -signal.SIGKILL
-    assert list((folder / "out").rglob(".tmp-*"))
-    assert_goes_on(folder, undisturbed)
-
-
 def test_interrupt_keeps_finished_shards_and_says_how_to_go_on(undisturbed, folder) -> None:
     process = subprocess.Popen([SCRIPT, "evaluate"], cwd=folder, stderr=subprocess.PIPE, text=True)
     wait_for_a_shard(process, folder)
@@ -124,7 +104,6 @@ def test_interrupt_keeps_finished_shards_and_says_how_to_go_on(undisturbed, fold
     assert_goes_on(folder, undisturbed)
 
 
-@pytest.mark.nightly
 def test_a_full_disk_is_one_line_and_the_run_goes_on_later(undisturbed, folder) -> None:
     """Writes beyond six kilobytes fail, as on a full disk."""
     command = f"ulimit -f 6; exec {SCRIPT} evaluate"  # in blocks of 1,024 bytes
@@ -146,9 +125,12 @@ def test_a_model_that_raises_ends_in_an_error_and_the_others_in_a_report(undistu
     assert hashes(undisturbed / "out").items() <= hashes(folder / "out").items()
 
 
-@pytest.mark.nightly
 @pytest.mark.parametrize(
-    "evaluation", ["workers = 2", 'executor = "processes"\nprocesses = 2'], ids=["with workers", "with processes"]
+    "evaluation",
+    [
+        pytest.param("workers = 2", marks=pytest.mark.nightly, id="with workers"),
+        pytest.param('executor = "processes"\nprocesses = 2', id="with processes"),
+    ],
 )
 def test_a_killed_run_leaves_no_process_behind_and_a_second_one_names_the_first(folder, evaluation: str) -> None:
     add_model(folder, "Slow", SLOW, f"[evaluation]\n{evaluation}\n")

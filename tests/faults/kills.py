@@ -13,7 +13,19 @@ from typing import Any
 
 from fault_trials import attempt, half_written, has_ended, outliving
 from rich.table import Table
-from soak_study import COMMANDS, POLLED_S, STAGES, Base, Command, Found, Job, compare, count_shards, stage_of
+from soak_study import (
+    COMMANDS,
+    POLLED_S,
+    STAGES,
+    Base,
+    Command,
+    Found,
+    Job,
+    compare,
+    count_shards,
+    stage_of,
+    undisturbed,
+)
 
 PART = "kills"
 # Of every twenty kills; a run takes longest, a load is soon done
@@ -38,7 +50,7 @@ def _try_kill(base: Base, name: str, seed: str, folder: Path) -> Found:
         here.mkdir()
         command.prepare(base, here)
         stage = rng.choice(command.stages or STAGES[:1])
-        longest_s = base.stays_s.get(stage, 1) if command.stages else base.undisturbed[command.arguments].seconds
+        longest_s = base.stays_s.get(stage, 1) if command.stages else undisturbed(base, command).seconds
         group, instant = _kill(command, here, stage, rng.uniform(0, longest_s))
         if instant is not None:
             break
@@ -55,7 +67,7 @@ def _try_kill(base: Base, name: str, seed: str, folder: Path) -> Found:
     else:
         differing = compare(here, command, base)
         wrong += differing
-        instant |= {"compared": len(base.undisturbed[command.arguments].digests), "differing": len(differing)}
+        instant |= {"compared": len(undisturbed(base, command).digests), "differing": len(differing)}
     within = ", within a write" if instant["within_a_write"] else ""
     outcome = f"killed after {instant['second']:.2f} s, {instant['shards']} shards, {instant['stage']}{within}"
     return Found(PART, name, outcome, wrong, {"command": name, **instant})

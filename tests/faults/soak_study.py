@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,6 +45,7 @@ class Found(NamedTuple):
     figures: dict[str, Any] = {}  # noqa: RUF012  # never changed
 
 
+_TO_COMPARE = threading.Lock()  # held by the trial that makes what others wait for
 Job = Callable[[Path], Found]  # tries one thing in an empty folder of its own
 
 
@@ -61,13 +63,13 @@ class Base(NamedTuple):
         folder: of the study file, after `failmodes run`.
         imported: the same of a study whose predictions were imported; they lie in PREDICTIONS_FILE beside it.
         stays_s: how long the run stood at each stage, seconds.
-        undisturbed: by command line, what each command that is compared leaves, and how long it takes.
+        left: by command line, what a command leaves undisturbed; see `undisturbed`.
     """
 
     folder: Path
     imported: Path
     stays_s: dict[str, float]
-    undisturbed: dict[tuple[str, ...], "Undisturbed"]
+    left: dict[tuple[str, ...], Undisturbed]
 
 
 class Command(NamedTuple):
@@ -98,15 +100,20 @@ def make_base(folder: Path) -> Base:
     _must_work(attempt("run", folder=here, meanwhile=lambda number: _clock_stages(number, here / "out", stays_s)))
     rows = stored_rows(here / "out").select("image_id", "corruption", "severity", "logits")
     rows.cast({"severity": float}).write_parquet(imported / PREDICTIONS_FILE)
-    base = Base(here, imported, stays_s, {})
-    for number, command in enumerate(command for command in COMMANDS.values() if command.is_compared):
-        made = folder / f"undisturbed-{number}"
-        made.mkdir()
-        command.prepare(base, made)
-        trial = attempt(*command.arguments, folder=made)
-        _must_work(trial)
-        base.undisturbed[command.arguments] = Undisturbed(digests(made), trial.elapsed_s)
-    return base
+    return Base(here, imported, stays_s, {})
+
+
+def undisturbed(base: Base, command: Command) -> Undisturbed:
+    """Run a command with nothing in its way, once for all of its trials."""
+    with _TO_COMPARE:
+        if command.arguments not in base.left:
+            folder = base.folder.with_name(f"undisturbed-{len(base.left)}")
+            folder.mkdir()
+            command.prepare(base, folder)
+            trial = attempt(*command.arguments, folder=folder)
+            _must_work(trial)
+            base.left[command.arguments] = Undisturbed(digests(folder), trial.elapsed_s)
+        return base.left[command.arguments]
 
 
 def write_study_without_models(folder: Path) -> None:
@@ -151,7 +158,7 @@ def compare(folder: Path, command: Command, base: Base) -> list[str]:
     """What differs between what a command has made in `folder`, once it is done, and what it makes undisturbed."""
     wrong = [f"left behind: {path}" for path in leftovers(folder)]
     if command.is_compared:
-        ours, theirs = digests(folder), base.undisturbed[command.arguments].digests
+        ours, theirs = digests(folder), undisturbed(base, command).digests
         every = sorted(ours.keys() | theirs.keys())
         wrong += [f"differs: {name}" for name in every if ours.get(name) != theirs.get(name)]
     return wrong

@@ -186,7 +186,7 @@ def test_a_stopped_training_with_workers_is_one_line(sign, group: bool, after_s:
     (os.killpg if group else os.kill)(process.pid, sign)
     error = process.communicate(timeout=30)[1]
     assert process.returncode == CODES[sign], error
-    assert error.endswith("failmodes: stopped; whole epochs are kept: run the same command to continue\n"), error
+    assert error.endswith("failmodes: stopped; finished epochs are kept: run the same command to continue\n"), error
     assert "Traceback" not in error
     assert outliving(process.pid, 10) == []
 

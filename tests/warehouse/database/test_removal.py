@@ -197,22 +197,29 @@ def remove_until(folder: Path, evaluation: str, file_count: int | None, *, at_sw
     return len(removed)
 
 
-@pytest.mark.nightly
+@pytest.fixture(scope="module")
+def file_count(loaded: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> int:
+    """How many files and folders the removal of Alpha removes."""
+    folder = Path(shutil.copytree(loaded.output, tmp_path_factory.mktemp("counted") / "out"))
+    return remove_until(folder, loaded.evaluations["Alpha"], None)
+
+
+@pytest.mark.test_all
 @pytest.mark.parametrize("name", KILLS)
-def test_second_removal_completes_a_killed_one(name: str, models: Synthetic, alpha: str, tmp_path: Path) -> None:
+def test_second_removal_completes_a_killed_one(
+    name: str, models: Synthetic, alpha: str, file_count: int, without_alpha: Path
+) -> None:
     """The results never hold what the warehouse no longer has, so that no load in between brings anything back."""
     instant = KILLS[name]
     if not instant.has_warehouse:
         (models.output / WAREHOUSE).unlink()
-    undisturbed = Path(shutil.copytree(models.output, tmp_path / "undisturbed"))
-    file_count = remove_until(undisturbed, alpha, None)
     with pytest.raises(Killed):
         remove_until(models.output, alpha, int(instant.share * file_count), at_swap=instant.at_swap)
     stored = {each.evaluation_id: each for each in stored_evaluations(find_place(models.output))}[alpha]
     assert (stored.in_warehouse, stored.in_results) == (instant.has_warehouse, not instant.at_swap)
     load([models.output], models.output / WAREHOUSE)
     remove_evaluations(find_place(models.output), [alpha])
-    assert file_hashes(models.output) == file_hashes(undisturbed)
+    assert file_hashes(models.output) == file_hashes(without_alpha)
     load([models.output], models.output / WAREHOUSE)
     assert tables_with(models.output / WAREHOUSE, alpha, "Alpha") == set()
 
