@@ -79,9 +79,23 @@ def warehouse_copy(sound_warehouse: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def handed(sound_warehouse: Path) -> Path:
-    """A folder with nothing but the sound warehouse, as an analyst is handed it; read only."""
-    return sound_warehouse.parent
+def _handed_folder(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("handed")
+    shutil.copy(sound_warehouse, folder)
+    return folder
+
+
+@pytest.fixture
+def handed(_handed_folder: Path) -> Iterator[Path]:
+    """A folder with nothing but the sound warehouse, as an analyst is handed it; a test that changes it fails."""
+    before = _state(_handed_folder)
+    yield _handed_folder
+    assert _state(_handed_folder) == before
+
+
+def _state(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Size and time of the last change, in nanoseconds, of all that lies in a folder."""
+    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*")}
 
 
 @pytest.fixture(scope="session")

@@ -102,11 +102,11 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, handed: Path) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, sound_warehouse: Path) -> Path:
     """A folder with a sound warehouse, w.duckdb, and with what the cases name."""
     here = tmp_path_factory.mktemp("mistakes")
-    copy(handed / "warehouse.duckdb", here / "w.duckdb")
-    copy(handed / "warehouse.duckdb", here / "unsound.duckdb")
+    copy(sound_warehouse, here / "w.duckdb")
+    copy(sound_warehouse, here / "unsound.duckdb")
     with duckdb.connect(here / "unsound.duckdb") as con:
         con.execute("delete from prediction_facts where image_id = 1 and corruption = 'fog'")
     results = write_synthetic(here / "results", images=20, models=("A",), corruptions=("fog",)).output

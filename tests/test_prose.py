@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.test_all
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / ".ci" / "prose.py"
 PAGE = "# Title\n\nBoth networks fail.\n\nSee `both networks` and [this](networks.md).\nA rate of 5 %.\n"

@@ -19,6 +19,7 @@ from worked_example import NAMED, ROOT
 import failmodes
 from failmodes.cli import app
 
+pytestmark = pytest.mark.test_all
 README = ROOT / "README.md"
 RUN_ELSEWHERE = (
     "api-models.md",

@@ -19,6 +19,7 @@ from failmodes.warehouse.database.views import view_definitions
 from failmodes.warehouse.database_schema import TABLES
 from failmodes.warehouse.metrics.metric import all_metrics
 
+pytestmark = pytest.mark.test_all
 HANDBOOK = Path(__file__).parents[2] / ".handbook"
 
 
@@ -76,7 +77,6 @@ def test_every_key_of_a_study_has_value_and_meaning() -> None:
         assert f"| `{name}` | {meaning} |" in text
 
 
-@pytest.mark.test_all
 def test_every_table_and_view_has_its_columns() -> None:
     text = page("reference_schema", "schema_page")
     for name in [*TABLES, *view_definitions()]:
@@ -86,7 +86,6 @@ def test_every_table_and_view_has_its_columns() -> None:
         assert all(f"| `{column.name}` |" in part for column in table.columns)
 
 
-@pytest.mark.test_all
 def test_every_metric_is_explained() -> None:
     reference = import_module("reference_metrics")
     text = reference.metrics_page()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.test_all
 ROOT = Path(__file__).parents[2]
 if not (ROOT / ".github").is_dir():
     pytest.skip("the source distribution leaves out some of what is linked", allow_module_level=True)

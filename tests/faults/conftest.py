@@ -1,5 +1,6 @@
-"""A small record and its warehouse, in place of those that other tests share."""
+"""A smaller record than other tests share, and its warehouse: most of these tests change a copy."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from failmodes.warehouse.database.load import load
 
 
 @pytest.fixture(scope="session")
-def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+def small_results(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
     """Alpha and Beta on 40 images in 5 cells each; read only."""
 
     def build(folder: Path) -> Synthetic:
@@ -24,16 +25,16 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
 
 
 @pytest.fixture(scope="session")
-def sound_warehouse(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_warehouse(small_results: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Their warehouse; copy it before you change it."""
 
     def build(folder: Path) -> None:
-        load([synthetic.output], folder / "warehouse.duckdb", derivation=DERIVATION)
+        load([small_results.output], folder / "warehouse.duckdb", derivation=DERIVATION)
 
     return built_once(tmp_path_factory, "small", build)[0] / "warehouse.duckdb"
 
 
-@pytest.fixture(scope="session")
-def handed(sound_warehouse: Path) -> Path:
-    """A folder with nothing but that warehouse, as an analyst is handed it."""
-    return sound_warehouse.parent
+@pytest.fixture
+def small_copy(small_warehouse: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may change."""
+    return Path(shutil.copy(small_warehouse, tmp_path / "warehouse.duckdb"))

@@ -35,10 +35,10 @@ FORBIDDEN = "\x1b[2J\x01\x0b\ufffe\uffff"  # by XML
 
 
 @pytest.fixture(scope="module")
-def labeled(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def labeled(small_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `w.duckdb`, every label of which holds characters that XML forbids; read only."""
     folder = tmp_path_factory.mktemp("labeled")
-    shutil.copy(sound_warehouse, folder / "w.duckdb")
+    shutil.copy(small_warehouse, folder / "w.duckdb")
     with duckdb.connect(str(folder / "w.duckdb")) as con:
         for table, column in (
             ("models", "model_label"), ("classes", "class_name"), ("datasets", "dataset_label"),

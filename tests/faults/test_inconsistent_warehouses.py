@@ -43,27 +43,25 @@ DERIVED = {
 }
 
 
-def test_a_date_that_python_has_no_place_for_is_refused(warehouse_copy: Path) -> None:
-    change_file(warehouse_copy, "update shards set created_utc = 'infinity'::timestamp")
+def test_a_date_that_python_has_no_place_for_is_refused(small_copy: Path) -> None:
+    change_file(small_copy, "update shards set created_utc = 'infinity'::timestamp")
     with pytest.raises(WarehouseError, match="a date outside the years 1970 to 2199"):
-        warehouse_status(warehouse_copy)
+        warehouse_status(small_copy)
 
 
 @pytest.mark.test_all
-def test_numbers_of_images_take_no_memory_at_a_load(warehouse_copy: Path, tmp_path: Path) -> None:
-    change_file(warehouse_copy, "update images set image_id = 2147483647 - image_id")
+def test_numbers_of_images_take_no_memory_at_a_load(small_copy: Path, tmp_path: Path) -> None:
+    change_file(small_copy, "update images set image_id = 2147483647 - image_id")
     more = write_synthetic(tmp_path / "more", images=20, models=("Gamma",)).output
-    trial = attempt("load", more, "--into", warehouse_copy.name, folder=warehouse_copy.parent)
+    trial = attempt("load", more, "--into", small_copy.name, folder=small_copy.parent)
     assert trial.code == 0, trial
     assert trial.peak_mb < MAX_MB
 
 
 @pytest.mark.test_all
 @pytest.mark.parametrize("name", BROKEN)
-def test_tables_that_do_not_fit_together_are_reported_in_one_line(
-    warehouse_copy: Path, tmp_path: Path, name: str
-) -> None:
-    with failmodes.open(change_file(warehouse_copy, BROKEN[name])) as warehouse:
+def test_tables_that_do_not_fit_together_are_reported_in_one_line(small_copy: Path, tmp_path: Path, name: str) -> None:
+    with failmodes.open(change_file(small_copy, BROKEN[name])) as warehouse:
         calls: tuple[Callable[[], object], ...] = (
             lambda: warehouse.report(tmp_path / "report.html"),
             lambda: warehouse.chart("curves"),
@@ -78,27 +76,27 @@ def test_tables_that_do_not_fit_together_are_reported_in_one_line(
 
 
 @quick("name", TOO_LONG, "a text of a list")
-def test_a_text_too_long_to_be_shown_is_refused(warehouse_copy: Path, name: str) -> None:
+def test_a_text_too_long_to_be_shown_is_refused(small_copy: Path, name: str) -> None:
     sql, says = TOO_LONG[name]
-    change_file(warehouse_copy, sql)
-    with pytest.raises(WarehouseError) as caught, failmodes.open(warehouse_copy) as warehouse:
+    change_file(small_copy, sql)
+    with pytest.raises(WarehouseError) as caught, failmodes.open(small_copy) as warehouse:
         warehouse.chart("curves")
     assert says in str(caught.value)
     assert len(str(caught.value)) < 500
 
 
 @quick("name", DERIVED, "resamples without end")
-def test_derived_rows_that_nobody_could_have_made_are_refused(warehouse_copy: Path, name: str) -> None:
-    change_file(warehouse_copy, DERIVED[name])
-    with failmodes.open(warehouse_copy) as warehouse, pytest.raises(WarehouseError, match="that no load derived"):
+def test_derived_rows_that_nobody_could_have_made_are_refused(small_copy: Path, name: str) -> None:
+    change_file(small_copy, DERIVED[name])
+    with failmodes.open(small_copy) as warehouse, pytest.raises(WarehouseError, match="that no load derived"):
         warehouse.chart("shapes")
 
 
 @pytest.mark.test_all
-def test_derived_rows_that_nobody_could_have_made_are_derived_again(warehouse_copy: Path) -> None:
-    change_file(warehouse_copy, *DERIVED.values())
-    derive_again(warehouse_copy)
-    with open_current(warehouse_copy) as con:
+def test_derived_rows_that_nobody_could_have_made_are_derived_again(small_copy: Path) -> None:
+    change_file(small_copy, *DERIVED.values())
+    derive_again(small_copy)
+    with open_current(small_copy) as con:
         assert con.sql("from shapes").pl().height == 4
         assert "odd" not in con.sql("from shapes").pl()["shape"]
         assert con.sql("from steps").pl().height == 8
@@ -113,16 +111,16 @@ def test_derived_rows_that_nobody_could_have_made_are_derived_again(warehouse_co
     ],
     ids=["of another size", "as it says"],
 )
-def test_pictures_are_measured_before_they_are_decoded(warehouse_copy: Path, sizes: str, says: str) -> None:
-    with duckdb.connect(str(warehouse_copy)) as con:
+def test_pictures_are_measured_before_they_are_decoded(small_copy: Path, sizes: str, says: str) -> None:
+    with duckdb.connect(str(small_copy)) as con:
         con.execute(sizes)
         con.execute("update exemplars set png = ?", [encoded(Image.new("1", (13_000, 13_000)))])
-    assert refused("report", folder=warehouse_copy.parent, says=says, code=1, most_s=30).peak_mb < 700
+    assert refused("report", folder=small_copy.parent, says=says, code=1, most_s=30).peak_mb < 700
 
 
-def test_a_picture_that_is_no_png_is_refused(warehouse_copy: Path) -> None:
-    change_file(warehouse_copy, "update exemplars set png = 'GIF89a'::blob")
-    with pytest.raises(WarehouseError, match="is not a PNG"), failmodes.open(warehouse_copy) as warehouse:
+def test_a_picture_that_is_no_png_is_refused(small_copy: Path) -> None:
+    change_file(small_copy, "update exemplars set png = 'GIF89a'::blob")
+    with pytest.raises(WarehouseError, match="is not a PNG"), failmodes.open(small_copy) as warehouse:
         warehouse.chart("exemplars")
 
 

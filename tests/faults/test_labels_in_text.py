@@ -54,10 +54,10 @@ OUTPUTS: dict[str, tuple[Callable[[str], object], tuple[str, ...]]] = {
 
 
 @pytest.fixture(scope="module", params=["markup", pytest.param("commands", marks=pytest.mark.test_all)])
-def folder(request: pytest.FixtureRequest, sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(request: pytest.FixtureRequest, small_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warehouse in which every text from outside is malicious, and what a gate and claims need of it."""
     made = tmp_path_factory.mktemp("labels")
-    shutil.copy(sound_warehouse, made / "w.duckdb")
+    shutil.copy(small_warehouse, made / "w.duckdb")
     with duckdb.connect(str(made / "w.duckdb")) as con:
         for sql in (
             "update models set model_label = $1 || right(model_id, 2), architecture = $1, training_data = $1",

@@ -167,8 +167,8 @@ def said_by_the_api(path: Path) -> str:
 
 
 @quick("name", REFUSED, "models is a view", "a null version")
-def test_a_file_of_another_form_is_refused_in_one_line(sound_warehouse: Path, tmp_path: Path, name: str) -> None:
-    path = malformed_copy(sound_warehouse, tmp_path, REFUSED[name])
+def test_a_file_of_another_form_is_refused_in_one_line(small_warehouse: Path, tmp_path: Path, name: str) -> None:
+    path = malformed_copy(small_warehouse, tmp_path, REFUSED[name])
     assert CANARY not in said_by_the_api(path)
     with pytest.raises(WarehouseError) as caught, failmodes.open(path) as warehouse:
         warehouse.report(tmp_path / "report.html")
@@ -178,8 +178,8 @@ def test_a_file_of_another_form_is_refused_in_one_line(sound_warehouse: Path, tm
 
 
 @quick("name", ACCEPTED, "names with controls", others="nightly")
-def test_what_is_theirs_is_not_run(sound_warehouse: Path, tmp_path: Path, name: str) -> None:
-    path = malformed_copy(sound_warehouse, tmp_path, ACCEPTED[name])
+def test_what_is_theirs_is_not_run(small_warehouse: Path, tmp_path: Path, name: str) -> None:
+    path = malformed_copy(small_warehouse, tmp_path, ACCEPTED[name])
     assert CANARY not in said_by_the_api(path)
     with failmodes.open(path) as warehouse:
         assert warehouse.sql("from models").height == warehouse.sql("from evaluations").height > 0
@@ -187,13 +187,13 @@ def test_what_is_theirs_is_not_run(sound_warehouse: Path, tmp_path: Path, name: 
 
 @quick("kind", ["models is a view", "their macros", "names with controls"], "models is a view", others="nightly")
 def test_no_command_tells_what_another_file_holds(
-    sound_warehouse: Path, synthetic: Synthetic, tmp_path: Path, kind: str
+    small_warehouse: Path, small_results: Synthetic, tmp_path: Path, kind: str
 ) -> None:
     """Nothing of the canary, no control, one line where it fails."""
     folder = tmp_path / "folder"
     folder.mkdir()
-    malformed_copy(sound_warehouse, folder, (REFUSED | ACCEPTED)[kind])
-    (folder / "results").symlink_to(synthetic.output / "results")
+    malformed_copy(small_warehouse, folder, (REFUSED | ACCEPTED)[kind])
+    (folder / "results").symlink_to(small_results.output / "results")
     for command in COMMANDS:
         trial = attempt_here(*command, folder=folder)
         said = trial.stdout + trial.stderr
@@ -212,9 +212,9 @@ def test_no_command_tells_what_another_file_holds(
 
 
 @pytest.mark.nightly
-def test_a_damaged_file_is_reported_as_such(sound_warehouse: Path, tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported_as_such(small_warehouse: Path, tmp_path: Path) -> None:
     """Single bits flipped anywhere: an answer or one line, which never says that another program has the file open."""
-    content = sound_warehouse.read_bytes()
+    content = small_warehouse.read_bytes()
     samples = random.Random(0)
     reported = 0
     for _ in range(12):
@@ -229,8 +229,8 @@ def test_a_damaged_file_is_reported_as_such(sound_warehouse: Path, tmp_path: Pat
 
 
 @pytest.mark.test_all
-def test_a_damaged_warehouse_is_rebuilt(synthetic: Synthetic, sound_warehouse: Path, tmp_path: Path) -> None:
-    content = bytearray(sound_warehouse.read_bytes())
+def test_a_damaged_warehouse_is_rebuilt(small_results: Synthetic, small_warehouse: Path, tmp_path: Path) -> None:
+    content = bytearray(small_warehouse.read_bytes())
     content[len(content) // 4 : 3 * len(content) // 4] = bytes(len(content) // 2)
     path = tmp_path / "warehouse.duckdb"
     path.write_bytes(content)
@@ -239,7 +239,7 @@ def test_a_damaged_warehouse_is_rebuilt(synthetic: Synthetic, sound_warehouse: P
             "select (select sum(hash(prediction_facts)) from prediction_facts) as p, "
             "(select sum(hash(attention)) from attention) as a"
         )
-    load([synthetic.output], path, rebuild=True)
+    load([small_results.output], path, rebuild=True)
     with failmodes.open(path) as warehouse:
         assert warehouse.sql("select count(*) as n from prediction_facts")["n"].item() == 2 * 5 * 40
 
@@ -258,15 +258,15 @@ def catalog_of(path: Path) -> list[int]:
 @pytest.mark.test_all
 @quick("name", HELD_BY_TABLES | RUN_BY_WRITERS, "macros", "triggers", others="nightly")
 def test_nothing_in_an_untrusted_file_runs_when_it_is_rewritten(
-    sound_warehouse: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+    small_warehouse: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     """A chart leaves the file as it is; a load takes over checked rows and says what it left out."""
     if name in RUN_BY_WRITERS:
         if duckdb.__version__ < "2":
             pytest.skip("this DuckDB has no triggers")
-        path = newer_copy(sound_warehouse, tmp_path / "warehouse.duckdb", RUN_BY_WRITERS[name])
+        path = newer_copy(small_warehouse, tmp_path / "warehouse.duckdb", RUN_BY_WRITERS[name])
     else:
-        path = malformed_copy(sound_warehouse, tmp_path, HELD_BY_TABLES[name])
+        path = malformed_copy(small_warehouse, tmp_path, HELD_BY_TABLES[name])
     before = path.read_bytes()
     with failmodes.open(path) as warehouse:
         assert CANARY not in str(warehouse.chart("curves").to_dict())

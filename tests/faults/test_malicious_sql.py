@@ -104,8 +104,8 @@ class Cage:
 
 
 @pytest.fixture(scope="module")
-def cage(handed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cage]:
-    cage = Cage(tmp_path_factory.mktemp("cage"), handed / "warehouse.duckdb")
+def cage(small_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cage]:
+    cage = Cage(tmp_path_factory.mktemp("cage"), small_warehouse)
     yield cage
     cage.server.close()
 

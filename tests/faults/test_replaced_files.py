@@ -31,8 +31,8 @@ WRITING = {  # suffix that the command writes, and the command
 
 
 @pytest.fixture
-def folder(sound_warehouse: Path, tmp_path: Path) -> Path:
-    shutil.copy(sound_warehouse, tmp_path / "w.duckdb")
+def folder(small_warehouse: Path, tmp_path: Path) -> Path:
+    shutil.copy(small_warehouse, tmp_path / "w.duckdb")
     rule = '[[gate.rules]]\nmetric = "accuracy"\nrelation = "at_least"\nlimit = 0\n'
     (tmp_path / "gate.toml").write_text(f'[gate]\ncandidate = "Alpha"\n{rule}')
     (tmp_path / "claims.toml").write_text('[[claims]]\nshape = "flat"\ncorruptions = ["fog"]\n')
@@ -64,9 +64,9 @@ def test_no_command_replaces_a_warehouse_or_a_file_of_another_format(name: str, 
 
 
 @pytest.mark.parametrize("kind", [*NO_FILES, *FILES, "shard", "link to a warehouse", "device"])
-def test_whatever_stands_there_stays(kind: str, folder: Path, synthetic: Synthetic) -> None:
+def test_whatever_stands_there_stays(kind: str, folder: Path, small_results: Synthetic) -> None:
     made: dict[str, Callable[[Path], object]] = {
-        "shard": copy_of(next(synthetic.output.glob("results/prediction_facts/**/*.parquet"))),
+        "shard": copy_of(next(small_results.output.glob("results/prediction_facts/**/*.parquet"))),
         "link to a warehouse": lambda path: path.symlink_to("w.duckdb"),
         "device": lambda path: os.mknod(path, 0o20666, os.makedev(1, 3)),
     }
@@ -106,8 +106,8 @@ def test_force_replaces_a_file_of_the_own_suffix_alone(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", NO_FILES)
-def test_load_replaces_no_link_and_no_device(synthetic: Synthetic, tmp_path: Path, kind: str) -> None:
+def test_load_replaces_no_link_and_no_device(small_results: Synthetic, tmp_path: Path, kind: str) -> None:
     NO_FILES[kind](tmp_path / "w.duckdb")
     before = holdings(tmp_path)
-    assert run_line(f"load {synthetic.output} --rebuild --into {{}}", "w.duckdb", tmp_path).returncode == 2
+    assert run_line(f"load {small_results.output} --rebuild --into {{}}", "w.duckdb", tmp_path).returncode == 2
     assert holdings(tmp_path) == before

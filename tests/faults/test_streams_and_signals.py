@@ -180,9 +180,9 @@ LABELS = (
 
 
 @pytest.fixture(scope="module")
-def bewitched(handed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bewitched(small_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warehouse whose every label says something to the terminal; read only."""
-    folder = Path(shutil.copytree(handed, tmp_path_factory.mktemp("bewitched") / "here"))
+    folder = Path(shutil.copytree(small_warehouse.parent, tmp_path_factory.mktemp("bewitched") / "here"))
     with duckdb.connect(str(folder / "warehouse.duckdb")) as con:
         for table, column in LABELS:
             con.execute(f"update {table} set {column} = ? || coalesce({column}, '')", [MALICIOUS])

@@ -19,7 +19,9 @@ SCRIPT = Path(sys.executable).parent / "failmodes"
 HANGS_AFTER_S = 300.0
 
 
-def run(*arguments: str | bytes | float | Path, folder: Path, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str | bytes | float | Path, folder: Path, expect: int | None = 0
+) -> subprocess.CompletedProcess[str]:
     """A command in this process, in a tenth of a process's time; it leaves this process as it was.
 
     Signals, closed streams and limits of time and memory need a process of their own: `run_script`, or `attempt`. One
@@ -85,7 +87,9 @@ def _unchanged_torch() -> Iterator[None]:
             torch.set_num_threads(state[1] if state else int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
 
 
-def run_script(*arguments: str | float | Path, folder: Path, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
+def run_script(
+    *arguments: str | float | Path, folder: Path, expect: int | None = 0
+) -> subprocess.CompletedProcess[str]:
     """A command through the installed script."""
     words = [SCRIPT, *map(str, arguments)]
     return _checked(subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300), expect)

@@ -16,6 +16,7 @@ from stored_rows import read_rows
 from failmodes.analysis.judging.findings.headlines import headlines
 from failmodes.analysis.judging.findings.kind import Finding, proposed
 
+pytestmark = pytest.mark.test_all
 DOCS = Path(__file__).parents[2] / "docs"
 STATED = ("better_model", "largest_drop", "shape", "abrupt_drop", "flat", "rise", "prediction_collapse",
           "class_failure", "overconfidence", "calibration_error", "confidence_below_chance",
@@ -172,7 +173,6 @@ def test_reports_of_a_scenario_are_summed_up() -> None:
     assert row.power == {"better_model": 0.75}
 
 
-@pytest.mark.test_all
 def test_a_report_depends_on_its_number_alone_and_states_its_findings() -> None:
     scenario = next(one for one in SCENARIOS if "collapse" in one.name)
     found, first_screen, below = simulate(scenario, 300, 3, seed=0)

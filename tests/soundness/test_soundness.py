@@ -15,6 +15,7 @@ from running import all_jobs, measure_part
 
 from failmodes.analysis.judging.findings.kind import proposed
 
+pytestmark = pytest.mark.test_all
 HERE = Path(__file__).parent
 TABLE = HERE.parents[1] / "docs" / "soundness.csv"
 SAMPLES = 200
@@ -75,7 +76,6 @@ def test_limits_hold(kind: str) -> None:
     assert [row for row in rows if not row.ok] == []
 
 
-@pytest.mark.test_all
 def test_a_wrong_rule_is_found() -> None:
     """The word of the sample's own curve, whatever the resamples say."""
     first, second = (shapes.through(np.array(curve) / 100, 6) for curve in shapes.EDGES["late, abrupt"])
@@ -87,7 +87,6 @@ def test_a_wrong_rule_is_found() -> None:
     assert not row.ok
 
 
-@pytest.mark.test_all
 def test_every_metric_that_gates_accept_is_measured() -> None:
     names = {claim.truth.partition(",")[0] for job in all_jobs("a gate passes any metric") for claim in job.claims}
     assert names == set(metric_gates.judged_metrics())
@@ -98,7 +97,6 @@ def test_a_gap_between_different_images_misses_in_at_most_5_5_percent() -> None:
     assert shifts.worst_errors((100, 100), np.random.default_rng(0), 1) == pytest.approx(0.0537, abs=1e-4)
 
 
-@pytest.mark.test_all
 def test_a_part_depends_on_the_seed_alone() -> None:
     job = all_jobs("interval of a mean accuracy drop")[0]
     first, again = (measure_part(job, 0, 20, seed=1).tolist() for _ in range(2))

@@ -13,6 +13,7 @@ from expectations import Expectations, read_expectations
 from side import Side
 from sides import ALL_SCENARIOS, HERE, Broken, check_stated
 
+pytestmark = pytest.mark.test_all
 IDS = ("aaaa000000000001", "bbbb000000000002")
 OTHER_IDS = ("ffff000000000009", "eeee000000000008")  # in another order
 TEXT = "loaded in 3.1 s\nid {}\n{} 61.7 points under fog.\n"
