@@ -119,8 +119,18 @@ def read_json(path: Path) -> Any:
         DataError: it is not a regular file, larger than MAX_JSON_BYTES, or not valid JSON.
     """
     with data_errors(path, "is not valid JSON", missing_passes=True):
-        content = json.loads(read_regular(path, MAX_JSON_BYTES))
-        json.dumps(content, ensure_ascii=False).encode()  # refuses unpaired surrogates
+        return parse_json(read_regular(path, MAX_JSON_BYTES))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """A value of JSON.
+
+    Raises:
+        ValueError: the text is not valid JSON, or holds an unpaired surrogate.
+        RecursionError: it nests too deeply.
+    """
+    content = json.loads(text)
+    json.dumps(content, ensure_ascii=False).encode()
     return content
 
 

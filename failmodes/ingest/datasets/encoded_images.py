@@ -23,7 +23,8 @@ from failmodes.runtime.errors import DataError, StorageError
 from failmodes.runtime.storage.files import atomic_write, delete
 
 Decode = Literal["once", "on-demand"]
-AT_ONCE = 32  # images that a thread decodes at a time
+AT_ONCE = 32  # images that a thread decodes at a time,
+AT_ONCE_BYTES = 1 << 26  # or fewer, once they have so many bytes
 AHEAD = 2  # such pieces for each thread, in memory
 FACTS = pa.schema(
     {
@@ -181,9 +182,10 @@ def _decoded_blocks(
 
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for start in range(0, len(encoded), AT_ONCE):
-                places = np.arange(start, min(start + AT_ONCE, len(encoded)))
-                running.append(pool.submit(decoded, list(encoded.read(places)), start))
+            start = 0
+            for contents in _pieces(encoded):
+                running.append(pool.submit(decoded, contents, start))
+                start += len(contents)
                 if len(running) > AHEAD * threads:
                     yield _taken(running.popleft(), facts)
             while running:
@@ -191,6 +193,20 @@ def _decoded_blocks(
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
     _write_facts(facts_path, facts)
+
+
+def _pieces(encoded: EncodedImages) -> Iterator[list[Encoded]]:
+    """All images in their order, some at a time."""
+    piece: list[Encoded] = []
+    size = 0
+    for content in encoded.read(np.arange(len(encoded))):
+        piece.append(content)
+        size += len(content) if isinstance(content, bytes) else 0
+        if len(piece) == AT_ONCE or size >= AT_ONCE_BYTES:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
 
 
 def _taken(piece: Future[_Piece], facts: list[ImageFacts | str]) -> NDArray[np.uint8]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from failmodes.ingest.data_files import check_memory, data_errors
 from failmodes.ingest.datasets.metadata import is_text
+from failmodes.ingest.datasets.preparation import MAX_IMAGE_BYTES
 from failmodes.runtime.errors import DataError, printable
 from failmodes.runtime.storage.files import check_regular
 
@@ -50,13 +51,16 @@ class ParquetImages:
         self.files = files
         self._column = column
         self._lock = Lock()
-        self._blocks: OrderedDict[_Block, list[bytes]] = OrderedDict()
+        self._blocks: OrderedDict[_Block, pa.Array] = OrderedDict()
         self._reading: tuple[_Block, Iterator[pa.RecordBatch]] | None = None
         groups: list[tuple[int, int, int]] = []  # file, row group, rows of a block
         counts: list[int] = []
+        self._leaves: list[str] = []  # of each file, the name that Parquet gives to the column of bytes
         for number, path in enumerate(files):
             with open_parquet(path) as file:
-                check_image_type(file.schema_arrow.field(column), path)
+                field = file.schema_arrow.field(column)
+                check_image_type(field, path)
+                self._leaves.append(f"{column}.{BYTES}" if pa.types.is_struct(field.type) else column)
                 for group in range(file.metadata.num_row_groups):
                     of_group = file.metadata.row_group(group)
                     size = of_group.total_byte_size // max(1, of_group.num_rows)
@@ -79,18 +83,25 @@ class ParquetImages:
         """The bytes of images; none where a row has none, which then cannot be decoded.
 
         Raises:
-            DataError: a file is damaged.
+            DataError: a file is damaged, or an image too large.
         """
         for place in places:
             index = self._group_of(place)
             number, group, rows = self._groups[index]
             row = int(place - self._starts[index])
-            yield self._block(_Block(number, group, row // rows), rows)[row % rows]
+            value = self._block(_Block(number, group, row // rows), rows)[row % rows]
+            content = (value.value if isinstance(value, pa.DictionaryScalar) else value).as_buffer()
+            if content is not None and content.size > MAX_IMAGE_BYTES:
+                raise DataError(
+                    f"{self.location(int(place))}: its image has {content.size:,} bytes: expected at most "
+                    f"{MAX_IMAGE_BYTES:,}"
+                )
+            yield b"" if content is None else content.to_pybytes()
 
     def _group_of(self, place: int) -> int:
         return int(np.searchsorted(self._ends, place, side="right"))
 
-    def _block(self, block: _Block, rows: int) -> list[bytes]:
+    def _block(self, block: _Block, rows: int) -> pa.Array:
         """A block, from memory or read on from the last one of its row group."""
         with self._lock:
             while block not in self._blocks:
@@ -102,20 +113,22 @@ class ParquetImages:
                 batch = next(batches, None)
                 if batch is None:
                     raise DataError(f"{self.files[block.file]} has fewer images than it states: download it again")
-                self._blocks[following] = _contents(batch.column(0))
+                column = batch.column(0)
+                self._blocks[following] = column.field(BYTES) if pa.types.is_struct(column.type) else column
                 self._reading = following._replace(number=following.number + 1), batches
                 while len(self._blocks) > KEPT_BLOCKS:
                     self._blocks.popitem(last=False)
             return self._blocks[block]
 
     def _batches(self, block: _Block, rows: int) -> Iterator[pa.RecordBatch]:
-        with open_parquet(self.files[block.file]) as file:
+        # Images that a dictionary holds stay there: a file of a kilobyte may repeat one of them for a million rows
+        with open_parquet(self.files[block.file], [self._leaves[block.file]]) as file:
             yield from file.iter_batches(rows, row_groups=[block.group], columns=[self._column], use_threads=False)
 
 
 @contextmanager
-def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file for reading in this context.
+def open_parquet(path: Path, repeated: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file for reading in this context; `repeated` are columns whose dictionaries are not unpacked.
 
     Raises:
         DataError: it is missing, damaged or truncated, also where that shows within the context.
@@ -123,8 +136,9 @@ def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     with data_errors(path, "is cut short or damaged", ": write or download it again"):
         check_regular(path)
         with pq.ParquetFile(
-            path, buffer_size=BUFFER_BYTES, page_checksum_verification=True, thrift_container_size_limit=MAX_ITEMS
-        ) as file:
+            path, buffer_size=BUFFER_BYTES, page_checksum_verification=True, thrift_container_size_limit=MAX_ITEMS,
+            read_dictionary=repeated,
+        ) as file:  # fmt: skip
             yield file
 
 
@@ -151,13 +165,14 @@ def read_columns(files: Sequence[Path], names: Sequence[str]) -> pa.Table:
         with open_parquet(path) as file:
             if tables:
                 _check_same_types(file.schema_arrow, tables[0].schema, path, files[0])
-            missing = [name for name in names if name not in file.schema_arrow.names]
+            there, wanted = {*file.schema_arrow.names}, {*names}
+            missing = [name for name in names if name not in there]
             if missing:
                 raise DataError(f"{path} has no column {printable(missing[0], 60)!r}, unlike {files[0]}")
             groups = [file.metadata.row_group(group) for group in range(file.metadata.num_row_groups)]
             parts = [group.column(place) for group in groups for place in range(group.num_columns)]
-            wanted = [part.total_uncompressed_size for part in parts if part.path_in_schema.split(".")[0] in names]
-            check_memory(sum(wanted), str(path))
+            sizes = [part.total_uncompressed_size for part in parts if part.path_in_schema.split(".")[0] in wanted]
+            check_memory(sum(sizes), str(path))
             tables.append(file.read(columns=list(names)).replace_schema_metadata(None))
     return pa.concat_tables(tables, promote_options="permissive")
 
@@ -210,7 +225,11 @@ def check_image_type(field: pa.Field, path: Path) -> None:
 
 def _is_image_type(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
-        return any(field.name == BYTES and _is_image_type(field.type) for field in kind)
+        return any(field.name == BYTES and _is_binary(field.type) for field in kind)
+    return _is_binary(kind)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
 
 
@@ -223,8 +242,3 @@ def _check_same_types(schema: pa.Schema, first: pa.Schema, path: Path, first_pat
                 f"{path}: the column {printable(field.name, 60)!r} holds {kind}, but {field.type} in {first_path}: "
                 "write both with one type"
             )
-
-
-def _contents(column: Any) -> list[bytes]:
-    values = column.field(BYTES) if pa.types.is_struct(column.type) else column
-    return [value or b"" for value in values.to_pylist()]

@@ -18,6 +18,7 @@ from failmodes.ingest.datasets.color import WHITE, Color, RgbImage, to_rgb
 from failmodes.ingest.datasets.decoding import decode, resize_and_crop
 from failmodes.runtime.errors import DataError, counted, first_line, listed, printable
 
+MAX_IMAGE_BYTES = 1 << 28  # of an encoded image in a file of many
 NAMED_UNREADABLE = 3  # images, in a note
 Encoded = bytes | Path | Image.Image  # an encoded image, its file, or one that a library decodes when it is read
 

@@ -4,6 +4,7 @@ The name of a member up to the first dot of its last part is the sample's key, t
 0001.cls are the image and the label of sample 0001.
 """
 
+import io
 import json
 import os
 import tarfile
@@ -16,8 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from failmodes.ingest.data_files import data_errors, file_stamp
+from failmodes.ingest.data_files import check_names, data_errors, file_stamp, parse_json
 from failmodes.ingest.datasets.folder_listing import READ_SUFFIXES
+from failmodes.ingest.datasets.preparation import MAX_IMAGE_BYTES
 from failmodes.runtime.errors import DataError, listed, printable
 from failmodes.runtime.hashing import identity_of
 from failmodes.runtime.storage.files import atomic_write, check_regular
@@ -25,8 +27,8 @@ from failmodes.runtime.storage.files import atomic_write, check_regular
 INDEXER = 1  # increase it when the same shards give another index
 JSON = "json"  # field of metadata
 BLOCK = 512  # bytes of a tar archive
-MAX_IMAGE_BYTES = 1 << 28
 MAX_TEXT_BYTES = 1 << 20  # of a label or of metadata
+MAX_HEADER_BYTES = 1 << 20  # of a member; most have 512
 SHOWN = 5
 FIX = ": write or download it again"
 INDEX = pa.schema(
@@ -51,6 +53,23 @@ class Fields(NamedTuple):
 
     image: str | None
     label: str | None
+
+
+class _Headers(io.BufferedReader):
+    """A shard of which the headers are read: a name of gigabytes may be stated, which would be read into memory."""
+
+    left_bytes = MAX_HEADER_BYTES
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read on.
+
+        Raises:
+            ValueError: the headers of a member are too large.
+        """
+        self.left_bytes -= MAX_HEADER_BYTES + 1 if size is None or size < 0 else size
+        if self.left_bytes < 0:
+            raise ValueError(f"a member has more than {MAX_HEADER_BYTES:,} bytes of headers")
+        return super().read(size)
 
 
 class TarImages:
@@ -151,8 +170,10 @@ def _members(shard: Path) -> Iterator[tarfile.TarInfo]:
     with data_errors(shard, "is cut short, damaged or no tar archive", fix):
         size = check_regular(shard)
         end = 0
-        with tarfile.open(shard, "r:") as archive:
+        with _Headers(io.FileIO(shard)) as headers, tarfile.open(fileobj=headers, mode="r:") as archive:
             for member in archive:
+                headers.left_bytes = MAX_HEADER_BYTES
+                check_names([member.name], str(shard))
                 end = member.offset_data + -(-member.size // BLOCK) * BLOCK
                 if member.offset_data + member.size > size or member.issparse():
                     raise ValueError(f"{member.name} ends after the file, or is sparse")
@@ -216,7 +237,7 @@ def _described(text: str | None, sample: str) -> dict[str, Any]:
     if text is None:
         return {}
     with data_errors(f"{sample}.{JSON}", "is not valid JSON", FIX):
-        described = json.loads(text)
+        described = parse_json(text)
         if not isinstance(described, dict):
             raise ValueError(f"it holds a {type(described).__name__}, not an object")
         return described
