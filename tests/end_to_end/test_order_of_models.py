@@ -117,3 +117,13 @@ def test_a_baseline_that_was_not_evaluated_is_noted(tmp_path: Path) -> None:
     write_study(tmp_path, baseline="Zebre")
     done = run("load", folder=tmp_path)
     assert "the baseline 'Zebre' was not evaluated: did you mean 'Zebra'" in " ".join(done.stderr.split())
+
+
+def test_an_imported_model_may_be_the_baseline_of_a_study_without_models(tmp_path: Path) -> None:
+    evaluate(tmp_path, "Zebra", "Aspen")
+    write_study(tmp_path, baseline="Aspen")
+    run("load", folder=tmp_path)
+    with open_warehouse(tmp_path / "out" / "warehouse.duckdb") as con:
+        drawn = drawn_colors(con)
+    assert list(drawn) == ["Aspen (baseline)", "Zebra"]
+    assert drawn["Aspen (baseline)"] == GRAY

@@ -18,6 +18,8 @@ METHODS = {
         *(("torchvision convnext", method) for method in METHODS),
         ("torchvision vit", "layercam"),
         ("torchvision swin", "scorecam"),
+        pytest.param("timm vit", "layercam", marks=pytest.mark.test_all),
+        pytest.param("timm swin", "scorecam", marks=pytest.mark.test_all),
     ],
 )
 def test_each_method_of_the_package_equals_a_direct_call(name: str, method: str, capsys) -> None:
