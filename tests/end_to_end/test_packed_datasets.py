@@ -13,7 +13,6 @@ from tiny_study import hashes
 pytestmark = pytest.mark.test_all
 
 
-@pytest.mark.nightly
 def test_every_source_gives_the_rows_of_the_folder(real_data: Path, tmp_path: Path) -> None:
     files = sorted((real_data / "imagenet_sample").glob("*.jpg"))[:60]
     labels = [number * len(CLASSES) // len(files) for number in range(len(files))]

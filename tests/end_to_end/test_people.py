@@ -61,7 +61,7 @@ def test_the_chart_draws_it(corruption: str) -> None:
         assert point == pytest.approx(row, abs=0.051)
 
 
-@pytest.mark.nightly
+@pytest.mark.test_all
 def test_the_commands_make_it_again(real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for experiment in ("contrast", "uniform-noise"):
         trials = pl.read_parquet(real_data / "human_trials" / f"{experiment}.parquet")

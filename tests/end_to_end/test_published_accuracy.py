@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from marked_cases import quick
 
 pytest.importorskip("torch")
 
@@ -47,7 +46,7 @@ def test_clean_accuracy_is_the_recorded_one(witness) -> None:
 
 @pytest.mark.test_all
 @pytest.mark.parametrize("severity", [pytest.param(3, marks=pytest.mark.nightly), 5])
-@quick("corruption", RANDOM, *RANDOM[:2], others="nightly")
+@pytest.mark.parametrize("corruption", RANDOM)
 def test_accuracy_is_that_of_the_published_corruption(witness, corruption: str, severity: int) -> None:
     models, images, labels, expected = witness  # bfloat16 takes half the time
     found = correct_of(models["bfloat16"], corrupt(images, corruption, severity, seed=0), labels)

@@ -84,7 +84,6 @@ def moments(clean: np.ndarray, corrupted: np.ndarray) -> dict[str, float]:
     }
 
 
-@pytest.mark.nightly
 @pytest.mark.parametrize(("noise", "step"), [("shared", 2), ("independent", 2), ("shared", 1)])
 @pytest.mark.parametrize("name", RANDOM)
 def test_moments_over_six_seeds_are_indistinguishable(witness: Witness, name: str, noise: NoiseMode, step: int) -> None:

@@ -152,7 +152,7 @@ def test_every_decimal_number_of_the_photographs_is_an_aggregate() -> None:
     assert set(DECIMAL.findall(text)) <= known
 
 
-@pytest.mark.nightly
+@pytest.mark.test_all
 def test_a_cell_of_it_comes_out_again(real_data: Path, tmp_path: Path) -> None:
     """One model on the 2,000 images, clean and under contrast at 5, in the precision of the study."""
     pytest.importorskip("torch")

@@ -119,7 +119,7 @@ def real_warehouse(real_data: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return folder / "warehouse.duckdb"
 
 
-@pytest.mark.nightly
+@pytest.mark.test_all
 @pytest.mark.parametrize("view", COMPARISONS)
 def test_view_agrees_on_a_real_warehouse(real_warehouse: Path, view: str) -> None:
     with open_warehouse(real_warehouse) as con:
