@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,22 @@ from failmodes.warehouse.database.load import load
 TinyRun = tuple[Path, Study, dict[str, str]]
 settings.register_profile("any machine", deadline=None)  # a busy machine takes any time for an example
 settings.load_profile("any machine")
-COSTS = {"slow": 10.0, "browser": 5.0, "data": 1.0}  # about the seconds that a test with such a mark takes
+# Seconds of the files that last longest, measured on two quiet cores: of `make test`, and, if they are longer, of
+# `make test-all`. Of another file each test counts COST
+COSTS = {
+    "faults/test_kills_of_commands.py": 110.0,
+    "faults/test_malformed_imports.py": 17.5,
+    "sql/test_views.py": 12.9,
+    "analysis/judging/test_claims.py": 11.6,
+    "analysis/results/test_slices.py": 9.9,
+    "evaluate/tables/test_tables.py": 9.7,
+    "evaluate/engine/test_shifts.py": 7.1,
+    "analysis/judging/test_diff.py": 6.9,
+    "analysis/charts/test_points.py": 6.0,
+    "analysis/judging/test_gate.py": 5.9,
+    "test_exit_codes.py": 5.7,
+}
+COST = 0.1
 
 
 @pytest.hookimpl(wrapper=True)
@@ -31,10 +47,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Workers take the files first that last longest, so that they end together."""
     yield
     if "PYTEST_XDIST_WORKER" in os.environ:
-        costs: dict[Path, float] = {}
-        for item in items:
-            of_marks = (cost for name, cost in COSTS.items() if item.get_closest_marker(name))
-            costs[item.path] = costs.get(item.path, 0) + max(of_marks, default=0.1)
+        counted = Counter(item.path for item in items)
+        here = Path(__file__).parent
+        costs = {path: COSTS.get(path.relative_to(here).as_posix(), COST * count) for path, count in counted.items()}
         items.sort(key=lambda item: -costs[item.path])
 
 
