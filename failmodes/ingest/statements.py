@@ -605,7 +605,7 @@ def from_stored(text: str) -> AnyStatement:
     """
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StudyError(f"a stored statement is not valid JSON: {error}") from error
     return check_claims([content], "a stored statement")[0]
 

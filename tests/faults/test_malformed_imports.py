@@ -95,6 +95,9 @@ REFUSED: dict[str, tuple[Maker, str]] = {
     "a column twice.csv": (written(b"image_id," + HEAD), "duplicate column 'image_id'"),
     "formulas.csv": (written(HEAD + b"=1+1,@x,+1" + b",0" * 10 + b"\n"), "line 2: image_id =1+1"),
     "cut short.csv.gz": (written(gzip.compress(b"x" * 100_000)[:60]), UNREADABLE),
+    "lists 20,000 deep.jsonl": (written(b'{"a":' + b"[" * 20_000 + b"]" * 20_000 + b"}\n"), "nested more than"),
+    "lists among quotes.jsonl": (written(b'{"]":"\\"]","a":' * 40 + b"1" + b"}" * 40), "nested more than"),
+    "other keys in each line.jsonl": (written(b"".join(b'{"k%d":0}\n' % n for n in range(20_000))), "keys"),
     "a bomb of 2 GB.csv.gz": (lambda path: path.write_bytes(gzip.compress(bytes(1 << 26), 9) * 32), UNREADABLE),
 }  # fmt: skip
 NAMED_ONLY_WITH_A_STUDY = {  # without one any text names an image, a class or a corruption
@@ -133,7 +136,7 @@ def test_a_malformed_file_is_one_error_without_a_study_too(name: str, tmp_path: 
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["controls.parquet", "pipe", "nothing"])
+@pytest.mark.parametrize("name", ["controls.parquet", "lists 20,000 deep.jsonl", "pipe", "nothing"])
 def test_import_refuses_a_malformed_file_in_one_line(name: str, small_import: Path, tmp_path: Path) -> None:
     path = file_of(name, tmp_path) if name in REFUSED else tmp_path / "p.parquet"
     if name == "pipe":

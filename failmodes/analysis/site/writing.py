@@ -21,7 +21,8 @@ from failmodes.analysis.judging.derivation import DERIVATION
 from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.analysis.site.answers import comparison_answer, opened_selections, strip_answer, study_facts
 from failmodes.analysis.site.bundling import STAMP, bundled_page
-from failmodes.runtime.errors import FailmodesError, StudyError
+from failmodes.ingest.data_files import read_json
+from failmodes.runtime.errors import DataError, FailmodesError, StudyError
 from failmodes.runtime.progress import counted
 from failmodes.runtime.storage.files import atomic_folder, is_url
 from failmodes.runtime.storage.locations import WAREHOUSE_FILE
@@ -84,8 +85,8 @@ def check_folder(folder: Path, warehouse: Path) -> None:
 
 
 def _is_site(folder: Path) -> bool:
-    with suppress(OSError, ValueError, AttributeError):
-        return bool(json.loads((folder / STUDY).read_text("utf-8")).get("format") == FORMAT)
+    with suppress(FileNotFoundError, DataError, AttributeError):
+        return bool(read_json(folder / STUDY).get("format") == FORMAT)
     return False
 
 

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from failmodes.evaluate.tables.columns import Columns, Role, check_roles, find_columns
+from failmodes.evaluate.tables.json_lines import check_json_lines
 from failmodes.ingest.data_files import check_memory
 from failmodes.runtime.errors import DataError, StudyError
 from failmodes.runtime.storage.files import check_regular, make_folder, parsing_errors, storage_errors
@@ -390,6 +391,7 @@ def _open_csv(path: Path, stated: Mapping[Role, str], needed: Sequence[Role]) ->
 
 def _open_json(path: Path, stated: Mapping[Role, str], needed: Sequence[Role]) -> _Source:
     check_memory(JSON_GROWTH * path.stat().st_size, str(path))
+    check_json_lines(path)
     rows = pyarrow.json.read_json(path)
     columns = _columns(str(path), rows.schema, stated, needed)
     return _Source(str(path), path, columns, rows.to_batches(max_chunksize=_batch_rows(columns)))

@@ -111,7 +111,7 @@ def test_nothing_but_an_earlier_site_is_replaced(write: Write, own_warehouse: Pa
         target.write_text("mine")
     else:
         target.mkdir()
-        (target / "study.json").write_text('["mine"]' if made == "foreign study" else "{")
+        (target / "study.json").write_text('["mine"]' if made == "foreign study" else "[" * 100_000)
     if made == "warehouse inside":
         write(target.with_name("earlier"), own_warehouse, images=0)
         target = target.with_name("earlier")
