@@ -77,8 +77,9 @@ def test_a_terminal_shows_the_first_rows_and_says_so(handed: Path) -> None:
     shown = run_in_terminal("query", IMAGES, folder=handed)
     assert shown.count("\n│") == 1 + 50
     assert "first 50 of 400 rows; --limit N for more, --format csv or --output FILE for all" in shown
-    limited = run("query", IMAGES, "--limit", "70", folder=handed).stdout
+    limited = run_in_terminal("query", IMAGES, "--limit", "70", folder=handed)
     assert limited.count("\n│") == 1 + 70
+    assert "first 70 of 400 rows" in limited
 
 
 @pytest.mark.parametrize("output_format", ["json", pytest.param("latex", marks=pytest.mark.test_all)])

@@ -1,6 +1,7 @@
 """Slices of a warehouse: a planted slice in Python, the command and all formats; what it refuses; one image a group."""
 
 import json
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -208,9 +209,13 @@ def test_pictures_show_images_of_the_slice_along_severity(pictured_warehouse: Pa
     assert set(rows.filter(pl.col("corruption") == first.corruption)["image_id"]) == set(members)
     assert 0.0 in rows["severity"].to_list()
     assert sheet.pixels[0].shape == (32, 32, 3)
-    options = ("--min-images", "2", "--by", "class_name", "--pictures", "slices.html")
-    run("slices", pictured_warehouse, *options, folder=tmp_path)
-    assert "inconclusive: class = " in (tmp_path / "slices.html").read_text()
+    options = ("--min-images", "2", "--by", "class_name")
+    for name in ("slices.html", "slices.svg"):
+        run("slices", pictured_warehouse, *options, "--pictures", name, folder=tmp_path)
+        shown = (tmp_path / name).read_text()
+        assert "inconclusive: class =" in shown
+        drawn = set(re.findall(r"data:image/png;base64,[\w+/=]+", shown))
+        assert len(drawn) == len({pixels.tobytes() for pixels in sheet.pixels})
 
 
 @pytest.mark.test_all
