@@ -1,4 +1,4 @@
-"""`make soak`: kills, full disks, limits, two processes at once, clocks, signals, read-only folders; compared by hash.
+"""`make soak`: kills, full disks, failing calls, limits, two processes at once, clocks, signals, read-only folders; compared by hash.
 
 Every trial has a folder of its own and is printed when it is over, what did not hold beneath it. The exit code is not 0
 where anything did not hold.
@@ -19,6 +19,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "ref
 os.environ["OMP_NUM_THREADS"] = "1"  # rows are compared by hash, and several trials share the cores
 
 from clocks import clock_jobs  # noqa: E402
+from failing_calls import failing_jobs  # noqa: E402
 from full_disks import disk_jobs  # noqa: E402
 from kills import instants_table, kill_jobs  # noqa: E402
 from process_limits import limit_jobs  # noqa: E402
@@ -32,6 +33,7 @@ from two_at_once import pair_jobs  # noqa: E402
 PARTS: dict[str, Callable[[Base, int, int], list[Job]]] = {
     "kills": lambda base, kills, seed: kill_jobs(base, kills, seed),
     "disks": lambda base, _kills, seed: disk_jobs(base, seed),
+    "calls": lambda base, _kills, seed: failing_jobs(base, seed),
     "limits": lambda base, _kills, _seed: limit_jobs(base),
     "pairs": lambda base, _kills, seed: pair_jobs(base, seed),
     "clocks": lambda base, _kills, _seed: clock_jobs(base),

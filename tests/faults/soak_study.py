@@ -290,5 +290,5 @@ COMMANDS = {
     "shapes": Command(("shapes", "--resamples", "200"), _finished),
     "chart": Command(("chart", "curves", "--output", "curves.svg"), _finished, True),
     "report": Command(("report",), _finished, True),
-    "export": Command(("export", "--evaluation", "Net 0", "baseline.duckdb"), _finished, True),
+    "export": Command(("export", "--evaluation", "Net 0", "baseline.duckdb", "--force"), _finished, True),
 }  # fmt: skip
