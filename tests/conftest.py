@@ -27,17 +27,22 @@ settings.load_profile("any machine")
 # Seconds of the files that last longest, measured on two quiet cores: of `make test`, and, if they are longer, of
 # `make test-all`. Of another file each test counts COST
 COSTS = {
-    "faults/test_kills_of_commands.py": 110.0,
+    "faults/test_kills_of_commands.py": 190.0,
+    "browser/test_explorer.py": 110.0,
+    "analysis/results/test_slices.py": 65.0,
+    "end_to_end/test_study_pages.py": 60.0,
+    "warehouse/database/test_updates.py": 60.0,
+    "test_exit_codes.py": 50.0,
+    "analysis/judging/test_diff.py": 45.0,
+    "warehouse/database/test_stored_metrics.py": 40.0,
+    "analysis/test_mixed_protocols.py": 40.0,
     "faults/test_malformed_imports.py": 17.5,
     "sql/test_views.py": 12.9,
     "analysis/judging/test_claims.py": 11.6,
-    "analysis/results/test_slices.py": 9.9,
     "evaluate/tables/test_tables.py": 9.7,
     "evaluate/engine/test_shifts.py": 7.1,
-    "analysis/judging/test_diff.py": 6.9,
     "analysis/charts/test_points.py": 6.0,
     "analysis/judging/test_gate.py": 5.9,
-    "test_exit_codes.py": 5.7,
 }
 COST = 0.1
 

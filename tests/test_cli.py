@@ -8,17 +8,48 @@ import pytest
 import typer
 from run_commands import run, run_script
 
+import failmodes
 from failmodes.cli import app
+from failmodes.evaluate.study.study_file import read_study
 
 GROUP = typer.main.get_command(app)
 VALUE = re.compile(r"[A-Z][A-Z_]*(?:=[A-Z]+| [A-Z]+)?")  # FILE, NAME=VALUE, A B
 CHOICES = re.compile(r"[a-z0-9-]+(?:\|[a-z0-9-]+)+")
+ALPHA = """select image_id as image, label, predicted as prediction, corruption, severity
+    from predictions where model_label = 'Alpha'"""
+MEAN_ACCURACY = "select model_label, avg(correct::int) from predictions where severity > 0 group by all"
 
 
 @pytest.mark.parametrize("command", GROUP.commands)
 @pytest.mark.test_all
 def test_the_script_describes_each_command(tmp_path, command: str) -> None:
     assert "Usage: failmodes " + command in run_script(command, "--help", folder=tmp_path).stdout
+
+
+@pytest.mark.test_all
+def test_commands_do_their_work_through_the_script(tmp_path, handed) -> None:
+    """On what others of them wrote: what is published, exported and imported again states the same."""
+    from tiny_study import write_tiny_study
+
+    warehouse, beta = handed / "warehouse.duckdb", f"{handed / 'warehouse.duckdb'}::Beta"
+    for words in (
+        ("init", "--output", "new.toml"),
+        ("train", write_tiny_study(tmp_path)),
+        ("export", "alpha.duckdb", warehouse, "--evaluation", "Alpha"),
+        ("publish", warehouse, "--output", "published.csv"),
+        ("query", ALPHA, warehouse, "--output", "table.csv"),
+        ("import", "table.csv", "--to", "imported", "--label", "Alpha"),
+        ("load", "imported", "--into", "imported.duckdb"),
+        ("diff", "published.csv::Alpha", "alpha.duckdb"),
+    ):
+        run_script(*words, folder=tmp_path)
+    assert len(read_study(tmp_path / "new.toml").models) == 2
+    assert len(list(tmp_path.glob("out/checkpoints/*.safetensors"))) == 1
+    run_script("diff", "alpha.duckdb", beta, folder=tmp_path, expect=1)
+    accuracy = dict(failmodes.open(warehouse).sql(MEAN_ACCURACY).rows())
+    assert failmodes.open(tmp_path / "imported.duckdb").sql(MEAN_ACCURACY).rows() == [("Alpha", accuracy["Alpha"])]
+    points = 100 * (accuracy["Beta"] - accuracy["Alpha"])
+    assert f"−{-points:.1f} points" in run_script("compare", "alpha.duckdb", beta, folder=tmp_path).stdout
 
 
 @pytest.mark.test_all

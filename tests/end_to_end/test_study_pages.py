@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
-from run_commands import run
+from run_commands import run_script
 from study_tables import FOUNDING, PAGES, PHOTOGRAPHS, QUERIES, ROOT, STUDY, TABLE, TABLES, aggregate, with_tables
 from synthetic_results import write_synthetic
 
@@ -186,8 +186,8 @@ def test_the_photographs_come_out_again(real_data: Path, tmp_path: Path, monkeyp
     for name in ("photographs.csv", "efficientnet_lite.py"):
         (tmp_path / name).write_bytes((STUDY / name).read_bytes())
     (tmp_path / "data").symlink_to(real_data)
-    run("evaluate", "photographs.toml", folder=tmp_path)
-    run("load", "photographs.toml", folder=tmp_path)
+    run_script("evaluate", "photographs.toml", folder=tmp_path)
+    run_script("load", "photographs.toml", folder=tmp_path)
     with failmodes.open(tmp_path / "runs" / "photographs") as opened:
         found = opened.sql((QUERIES / "first_images.sql").read_text(encoding="utf-8"))
     stored, keys = aggregate("first_images", "photographs"), ("model_label", "corruption", "severity", "image_id")

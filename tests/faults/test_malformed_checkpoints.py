@@ -221,16 +221,19 @@ def test_evaluate_refuses_a_checkpoint_in_one_line(name: str, state: State, tmp_
     assert not list(folder.rglob("results/prediction_facts/**/*.parquet"))
 
 
-@pytest.mark.nightly
-def test_turned_bits_are_reported_or_give_a_model(state: State, tmp_path: Path) -> None:
+SAVED = {".pt": saved(lambda state: state), ".safetensors": stating()}
+
+
+@pytest.mark.test_all
+@quick("suffix", SAVED, ".pt", others="nightly")
+def test_turned_bits_are_reported_or_give_a_model(state: State, tmp_path: Path, suffix: str) -> None:
     rng = np.random.default_rng(0)
-    for suffix, make in ((".pt", saved(lambda state: state)), (".safetensors", stating())):
-        path = tmp_path / f"a{suffix}"
-        make(path, state)
-        intact = path.read_bytes()
-        for position in [*range(0, 2000, 41), *range(len(intact) - 20_000, len(intact), 401)]:
-            changed = bytearray(intact)
-            changed[position % len(intact)] ^= 1 << int(rng.integers(8))
-            path.write_bytes(changed)
-            with suppress(FailmodesError):  # any other error fails
-                load_model(spec_of(path), DIGITS, path)
+    path = tmp_path / f"a{suffix}"
+    SAVED[suffix](path, state)
+    intact = path.read_bytes()
+    for position in [*range(0, 2000, 41), *range(len(intact) - 20_000, len(intact), 401)]:
+        changed = bytearray(intact)
+        changed[position % len(intact)] ^= 1 << int(rng.integers(8))
+        path.write_bytes(changed)
+        with suppress(FailmodesError):  # any other error fails
+            load_model(spec_of(path), DIGITS, path)

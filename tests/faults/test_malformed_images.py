@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from encoded_files import encoded, npy
-from fault_trials import attempt_here, refused
+from fault_trials import MAX_S, attempt_here, refused
+from marked_cases import quick
 
 from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.study.study_file import read_study
@@ -304,7 +305,12 @@ READ: dict[str, Case] = {
     ),
 }
 
-COMMANDS = ("a pipe", "a class that is not UTF-8", "sparse labels", "code")  # the others run in this process alone
+COMMANDS = ("a pipe", "a class that is not UTF-8", "sparse labels", "code")
+LARGE = (  # their memory shows in a process of its own alone
+    "a bomb", "a bomb of text", "a thread", "more than the file holds", "a header of parentheses", "classes that nest",
+    "a memo of 2^32", "a string of 2^40", "a batch of a terabyte", "names that nest",
+    "an archive that states a terabyte", "a list of one long line", "sparse labels of a set", "image_ids without end",
+)  # fmt: skip
 
 
 def write_study(folder: Path, dataset: str, corruptions: str = 'names = ["contrast"]\nseverities = [1]\n') -> Path:
@@ -314,35 +320,30 @@ def write_study(folder: Path, dataset: str, corruptions: str = 'names = ["contra
     return folder
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_command_prints_one_line(name: str, tmp_path: Path) -> None:
-    case = IMAGES[name]
-    folder = write_study(tmp_path / "study", case.dataset)
-    case.make(folder)
-    refused("ingest", "study.toml", folder=folder, says=case.message, code=1)
+def malformed_study(name: str, folder: Path) -> str:
+    """Write a study of a malformed input, and say what its error says."""
+    case = (IMAGES | SETS)[name]
+    case.make(write_study(folder, *((case.dataset,) if name in IMAGES else (DIGITS, PUBLISHED.format(case.dataset)))))
+    return case.message
+
+
+@quick("name", [*COMMANDS, *LARGE], *COMMANDS)
+def test_command_prints_one_line_soon_and_takes_little_memory(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    says = malformed_study(name, folder)
+    refused("ingest", "study.toml", folder=folder, says=says, code=1, most_s=MAX_S)
     assert not (folder / CANARY).exists()
 
 
-@pytest.mark.parametrize("case", IMAGES.values(), ids=IMAGES)
-def test_malformed_dataset_is_refused(case: Case, tmp_path: Path) -> None:
-    folder = write_study(tmp_path / "study", case.dataset)
-    case.make(folder)
-    check_refusal_of(folder, case)
-
-
-@pytest.mark.parametrize("case", SETS.values(), ids=SETS)
-def test_malformed_corrupted_dataset_is_refused(case: Case, tmp_path: Path) -> None:
-    folder = write_study(tmp_path / "study", DIGITS, PUBLISHED.format(case.dataset))
-    case.make(folder)
-    check_refusal_of(folder, case)
-
-
-def check_refusal_of(folder: Path, case: Case) -> None:
-    """Opening the images of a study raises the error of a case, soon, and runs no code of a file."""
+@pytest.mark.parametrize("name", [*IMAGES, *SETS])
+def test_malformed_images_are_refused(name: str, tmp_path: Path) -> None:
+    """Soon, and no code of a file runs."""
+    folder = tmp_path / "study"
+    says = malformed_study(name, folder)
     started = time.monotonic()
     with pytest.raises(FailmodesError) as caught:
         open_images(folder / "study.toml")
-    assert case.message in str(caught.value)
+    assert says in str(caught.value)
     assert time.monotonic() - started < 5
     assert not (folder / CANARY).exists()
 

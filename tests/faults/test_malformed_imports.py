@@ -103,7 +103,7 @@ REFUSED: dict[str, tuple[Maker, str]] = {
 NAMED_ONLY_WITH_A_STUDY = {  # without one any text names an image, a class or a corruption
     "images beyond 64 bits.parquet", "controls.parquet", "labels in controls.parquet",
 }  # fmt: skip
-LARGE = {
+LARGE = {  # their memory shows in a process of its own alone
     "50,000 columns.parquet", "a bomb of text.parquet", "a bomb of logits.parquet", "a million rows.parquet",
     "a bomb of 2 GB.csv.gz", "a line of 20 MB.csv", "3 million columns.csv",
 }  # fmt: skip
@@ -115,7 +115,7 @@ def file_of(name: str, folder: Path) -> Path:
     return path
 
 
-@quick("name", REFUSED, *REFUSED.keys() - LARGE)
+@pytest.mark.parametrize("name", sorted(REFUSED.keys() - LARGE))
 def test_a_malformed_file_is_one_error_and_nothing_is_kept(name: str, small_import: Path, tmp_path: Path) -> None:
     path = file_of(name, tmp_path)
     with pytest.raises(DataError) as caught:
@@ -136,14 +136,18 @@ def test_a_malformed_file_is_one_error_without_a_study_too(name: str, tmp_path: 
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["controls.parquet", "lists 20,000 deep.jsonl", "pipe", "nothing"])
+QUICKLY = ("controls.parquet", "lists 20,000 deep.jsonl", "pipe", "nothing")
+
+
+@quick("name", [*QUICKLY, *sorted(LARGE)], *QUICKLY)
 def test_import_refuses_a_malformed_file_in_one_line(name: str, small_import: Path, tmp_path: Path) -> None:
     path = file_of(name, tmp_path) if name in REFUSED else tmp_path / "p.parquet"
     if name == "pipe":
         os.mkfifo(path)
     says = REFUSED[name][1] if name in REFUSED else "p.parquet"
     folder, code = small_import.parent, 2 if name == "nothing" else 1
-    refused("import", path, "--label", "X", folder=folder, says=says, code=code, most_s=WITH_TORCH_S)
+    trial = refused("import", path, "--label", "X", folder=folder, says=says, code=code, most_s=WITH_TORCH_S)
+    assert str(path) in trial.stderr
     assert not list((folder / "out").rglob("results/*"))
 
 
@@ -153,7 +157,7 @@ def test_a_label_that_no_chart_can_show_is_refused(label: str, small_import: Pat
         import_into(small_import, tmp_path / "p.parquet", label)
 
 
-@pytest.mark.nightly
+@pytest.mark.test_all
 def test_many_rows_of_others_are_left_out_and_endless_ones_refused(small_import: Path, tmp_path: Path) -> None:
     frame = small_frame()
     others = pl.concat([frame[20:].with_columns(corruption=pl.lit("fog"))] * 1300)

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fault_trials import refused
+from fault_trials import MAX_S, refused
+from marked_cases import quick
 from warehouse_files import write_small_results
 
 from failmodes.runtime.errors import DamagedShardError, FailmodesError, StorageError
@@ -153,6 +154,8 @@ CASES: dict[str, tuple[Fault, str]] = {
     "a further partition": (moved, ELSEWHERE),
     "another cell's": (swapped, ELSEWHERE),
 }  # fmt: skip
+COMMANDS = ("deep JSON", "a text as label", "a pipe", "another cell's")
+LARGE = ("a long footer", "2 million rows", "a footer of 4 GB", "a link to a device")
 
 
 @pytest.fixture(scope="module")
@@ -170,11 +173,11 @@ def shard_of(output: Path) -> Path:
     return next(list_results_files(output, PREDICTION_FACTS))
 
 
-@pytest.mark.parametrize("name", ["deep JSON", "another cell's"])
+@quick("name", [*COMMANDS, *LARGE], "deep JSON", "a pipe")
 def test_load_names_a_file_that_is_wrong_and_loads_nothing(name: str, output: Path) -> None:
     fault, says = CASES[name]
     fault(shard_of(output))
-    refused("load", output, "--into", "w.duckdb", folder=output.parent, says=says, code=1)
+    refused("load", output, "--into", "w.duckdb", folder=output.parent, says=says, code=1, most_s=MAX_S)
     assert not list(output.parent.glob("*.duckdb"))
 
 
@@ -197,7 +200,7 @@ def read_all(output: Path) -> None:
         raise error
 
 
-@pytest.mark.nightly
+@pytest.mark.test_all
 def test_a_bit_that_turned_is_reported_or_changes_nothing(output: Path) -> None:
     """Nor does it end the process, as Arrow does where a column's own metadata are asked for."""
     path = shard_of(output)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fault_trials import attempt_here, listing, refused
+from fault_trials import MAX_S, attempt_here, listing, refused
 
 import failmodes
 from failmodes.runtime.errors import FailmodesError, StudyError
@@ -118,7 +118,7 @@ def test_a_command_refuses_what_is_no_study(command: str, name: str, here: Path)
     says = (NO_TOML | WRONG | NO_FILE)[name][1]
     command = "ingest" if name in WRONG else command
     NO_FILE[name][0](here / "study.toml") if name in NO_FILE else write(here, (NO_TOML | WRONG)[name][0])
-    refused(command, "study.toml", folder=here, says=says, code=2)
+    refused(command, "study.toml", folder=here, says=says, code=2, most_s=MAX_S)
 
 
 @pytest.mark.parametrize("name", [*NO_TOML, *NO_FILE])

@@ -177,7 +177,8 @@ def test_a_file_of_another_form_is_refused_in_one_line(small_warehouse: Path, tm
     assert not (tmp_path / "report.html").exists()
 
 
-@quick("name", ACCEPTED, "names with controls", others="nightly")
+@pytest.mark.test_all
+@pytest.mark.parametrize("name", ACCEPTED)
 def test_what_is_theirs_is_not_run(small_warehouse: Path, tmp_path: Path, name: str) -> None:
     path = malformed_copy(small_warehouse, tmp_path, ACCEPTED[name])
     assert CANARY not in said_by_the_api(path)
@@ -185,7 +186,7 @@ def test_what_is_theirs_is_not_run(small_warehouse: Path, tmp_path: Path, name: 
         assert warehouse.sql("from models").height == warehouse.sql("from evaluations").height > 0
 
 
-@quick("kind", ["models is a view", "their macros", "names with controls"], "models is a view", others="nightly")
+@quick("kind", ["models is a view", "their macros", "names with controls"], "models is a view")
 def test_no_command_tells_what_another_file_holds(
     small_warehouse: Path, small_results: Synthetic, tmp_path: Path, kind: str
 ) -> None:
@@ -211,7 +212,7 @@ def test_no_command_tells_what_another_file_holds(
         assert CANARY.encode() not in copied.read_bytes()
 
 
-@pytest.mark.nightly
+@pytest.mark.test_all
 def test_a_damaged_file_is_reported_as_such(small_warehouse: Path, tmp_path: Path) -> None:
     """Single bits flipped anywhere: an answer or one line, which never says that another program has the file open."""
     content = small_warehouse.read_bytes()
@@ -256,7 +257,7 @@ def catalog_of(path: Path) -> list[int]:
 
 
 @pytest.mark.test_all
-@quick("name", HELD_BY_TABLES | RUN_BY_WRITERS, "macros", "triggers", others="nightly")
+@pytest.mark.parametrize("name", HELD_BY_TABLES | RUN_BY_WRITERS)
 def test_nothing_in_an_untrusted_file_runs_when_it_is_rewritten(
     small_warehouse: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:

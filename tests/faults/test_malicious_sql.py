@@ -61,8 +61,9 @@ HARMLESS = {
     "a serialized statement": "select json_serialize_sql('from read_text(''canary.txt'')')",
     "every type": "from test_all_types()",
 }
-FIRST = ("a reader within a query", "another database", "a copy to a file", "several statements", "external access",
-         "the environment")  # fmt: skip
+THROUGH_THE_COMMAND = ("a reader within a query", "stdin", "a process's environment", "a copy to a file",
+                       "several statements", "an attached URL", "HTTP", "external access", "a name of the program",
+                       "the environment")  # fmt: skip
 
 
 class Cage:
@@ -110,7 +111,7 @@ def cage(small_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     cage.server.close()
 
 
-@quick("name", REFUSED, *FIRST[:3])
+@quick("name", REFUSED, "a reader within a query", "another database", "a copy to a file")
 def test_a_malicious_statement_is_refused_and_finds_no_canary(cage: Cage, name: str) -> None:
     with failmodes.open(cage.folder / "warehouse.duckdb") as warehouse, pytest.raises(QueryError) as caught:
         warehouse.sql(cage.given(REFUSED[name]))
@@ -135,7 +136,7 @@ def explorer(cage: Cage) -> ServedWarehouse:
 
 
 @pytest.mark.test_all
-@quick("name", REFUSED, *FIRST, others="nightly")
+@pytest.mark.parametrize("name", REFUSED)
 def test_the_explorer_refuses_it_too(cage: Cage, explorer: ServedWarehouse, name: str) -> None:
     for asked in ({}, {"box": True}, {"type": "parquet"}):
         with pytest.raises(QueryError) as caught:
@@ -144,7 +145,7 @@ def test_the_explorer_refuses_it_too(cage: Cage, explorer: ServedWarehouse, name
 
 
 @pytest.mark.test_all
-@pytest.mark.parametrize("name", ["stdin", "a process's environment", "a name of the program", "the environment"])
+@pytest.mark.parametrize("name", THROUGH_THE_COMMAND)
 def test_the_installed_command_refuses_it_too(cage: Cage, name: str) -> None:
     environment = {"CANARY": CANARY, "HOME": str(cage.folder)}
     with open(cage.folder / "canary.csv", "rb") as stdin:
@@ -170,7 +171,7 @@ def test_the_canary_would_be_found(cage: Cage) -> None:
 
 
 @pytest.mark.test_all
-@quick("name", REFUSED, *FIRST, others="nightly")
+@pytest.mark.parametrize("name", REFUSED)
 def test_a_filter_that_means_harm_is_refused(cage: Cage, name: str) -> None:
     """As a condition, in a subquery of one, and behind one."""
     sql = cage.given(REFUSED[name])

@@ -59,7 +59,7 @@ def succeeded(*arguments: str, folder: Path, **options) -> Trial:
 UNWRITABLE = {">&-": "writ", "> /dev/full": "no space left"}
 
 
-@pytest.mark.nightly
+@pytest.mark.test_all
 @pytest.mark.parametrize("after", UNWRITABLE)
 @pytest.mark.parametrize("name", READING)
 def test_a_stdout_that_takes_nothing_is_one_line(analyst: Path, name: str, after: str) -> None:
@@ -131,17 +131,17 @@ CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 @linux_only
 @quick("sign", CODES, signal.SIGINT)
 @pytest.mark.parametrize("group", [pytest.param(False, marks=pytest.mark.test_all), True], ids=["alone", "all"])
-@quick("after_s", [0.0, 2.0], 0.0)
+@quick("at_work", [False, True], False)
 @quick("name", STOPPED, "csv", others="nightly")
 def test_a_stopped_question_is_one_line(
-    analyst: Path, name: str, sign: signal.Signals, group: bool, after_s: float
+    analyst: Path, name: str, sign: signal.Signals, group: bool, at_work: bool
 ) -> None:
-    """Alone, as a job manager stops it, and with its whole group, as a terminal does; at once and a little later."""
+    """Alone, as a job manager stops it, and with its whole group, as a terminal does; at once and at work."""
     groups: list[int] = []
 
     def meanwhile(number: int) -> None:
         groups.append(number)
-        stop(number, sign, after_s, group=group)
+        stop(number, sign, at_work=at_work, group=group)
 
     trial = attempt(*STOPPED[name], folder=analyst, start_new_session=True, meanwhile=meanwhile)
     if trial.code or name != "report":  # it may be done

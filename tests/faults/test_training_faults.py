@@ -131,11 +131,11 @@ WAYS = {
 
 
 @linux_only
-@pytest.mark.nightly
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("sign", CODES)
+@pytest.mark.test_all
+@quick("way", WAYS, "with both", others="nightly")
+@quick("sign", CODES, signal.SIGTERM, others="nightly")
 @pytest.mark.parametrize("group", [False, True], ids=["alone", "all"])
-@pytest.mark.parametrize("after_s", [3, 7])
+@quick("after_s", [3, 7], 3, others="nightly")
 def test_a_stopped_evaluation_is_one_line_leaves_no_process_and_goes_on(
     way: str, sign, group: bool, after_s: float, tmp_path: Path, undisturbed: Path
 ) -> None:
@@ -169,10 +169,10 @@ main()
 
 
 @linux_only
-@pytest.mark.nightly
+@pytest.mark.test_all
 @pytest.mark.parametrize("sign", CODES)
-@pytest.mark.parametrize("group", [False, True], ids=["alone", "all"])
-@pytest.mark.parametrize("after_s", [0, 1.3])
+@pytest.mark.parametrize("group", [pytest.param(False, marks=pytest.mark.nightly), True], ids=["alone", "all"])
+@quick("after_s", [0, 1.3], 1.3, others="nightly")
 def test_a_stopped_training_with_workers_is_one_line(sign, group: bool, after_s: float, folder: Path) -> None:
     path = folder / "study.toml"
     path.write_text(path.read_text().replace("epochs = 2", 'epochs = 500, augmentation = "augmix"'))

@@ -147,17 +147,21 @@ def shell(before: str = "", after: str = "") -> tuple[str, ...]:
     return ("sh", "-c", f'{before}exec "$@" {after}', "sh")
 
 
-def stop(number: int, sign: signal.Signals, after_s: float = 0, *, group: bool = False) -> None:
+def stop(number: int, sign: signal.Signals, after_s: float = 0, *, at_work: bool = False, group: bool = False) -> None:
     """Send a signal to a command, `after_s` seconds after it listens to signals: until then Python itself answers.
 
     Args:
         number: of its process.
         sign: the signal.
         after_s: seconds.
+        at_work: wait until it reads a warehouse, and has taken half a second of processor time with it.
         group: send it to all processes of its group, as a terminal does; the group must be its own.
     """
-    while not _listens(number) and not has_ended(number):
-        time.sleep(0.002)
+    _wait_until(_listens, number)
+    if at_work:
+        _wait_until(_reads_a_warehouse, number)
+        begun_s = _processor_s(number)
+        _wait_until(lambda number: _processor_s(number) > begun_s + 0.5, number)
     time.sleep(after_s)
     with suppress(ProcessLookupError):
         (os.killpg if group else os.kill)(number, sign)
@@ -200,6 +204,24 @@ def listing(folder: Path) -> dict[str, int]:
 def half_written(folder: Path) -> list[Path]:
     """Temporary files that were left behind."""
     return [path for path in folder.rglob(".tmp-*")]
+
+
+def _wait_until(true: Callable[[int], bool], number: int) -> None:
+    """Wait until something is true of a command, or it has ended."""
+    while not has_ended(number) and not true(number):
+        time.sleep(0.002)
+
+
+def _reads_a_warehouse(number: int) -> bool:
+    with suppress(OSError):
+        return any(os.readlink(file.path).endswith(".duckdb") for file in os.scandir(f"/proc/{number}/fd"))
+    return False
+
+
+def _processor_s(number: int) -> float:
+    """What a process has taken of the processors so far, in seconds."""
+    user, system = Path(f"/proc/{number}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _listens(number: int) -> bool:

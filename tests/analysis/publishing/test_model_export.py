@@ -58,7 +58,7 @@ def test_a_label_without_its_seed_exports_all_training_runs(tmp_path: Path) -> N
 @pytest.mark.test_all
 def test_the_command_says_what_it_wrote(sound_warehouse: Path, tmp_path: Path) -> None:
     done = run("export", "--evaluation", "Alpha", "b.duckdb", sound_warehouse, folder=tmp_path)
-    assert "10,400 predictions in 26 cells" in done.stdout + done.stderr
+    assert "10,400 predictions in 26 cells" in done.stdout
     assert value(tmp_path / "b.duckdb", "select count(*) from prediction_facts") == 10_400
 
 

@@ -105,7 +105,7 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.nightly
+@pytest.mark.test_all
 @pytest.mark.parametrize("sql", [*WRITES, *READS, *SETTINGS])
 def test_query_can_neither_write_nor_read_outside(query_here: Path, sql: str) -> None:
     with pytest.raises(QueryError) as caught:

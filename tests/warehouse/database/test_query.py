@@ -100,7 +100,7 @@ def test_a_query_sees_no_variable_of_its_caller(sound_warehouse: Path) -> None:
     assert frame.height == 1
 
 
-@pytest.mark.parametrize(("limit", "shown", "count"), [("", 3, 400), ("limit 3", 3, 3)])
+@pytest.mark.parametrize(("limit", "shown", "count"), [("", 3, 400), ("limit 2", 2, 2), ("limit 3", 3, 3)])
 def test_the_first_rows_say_how_many_there_are(sound_warehouse: Path, limit: str, shown: int, count: int) -> None:
     found = first_rows(sound_warehouse, f"select image_id from images order by image_id {limit}", 3)
     assert found == (["image_id"], [(image_id,) for image_id in range(shown)], count)
