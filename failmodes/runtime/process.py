@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 from weakref import WeakSet
@@ -38,6 +39,9 @@ _SIGNS_OF_NO_MEMORY = (
     "bad_alloc",
     "failed to map segment",
 )
+
+
+_opened_by_task: "ContextVar[list[DuckDBPyConnection]]" = ContextVar("opened_by_task")
 
 
 class TerminationSignal(KeyboardInterrupt):
@@ -127,8 +131,17 @@ def raise_if_stopped() -> None:
 
 
 def interrupt_when_stopped(con: "DuckDBPyConnection") -> None:
-    """Interrupt the queries of a connection too when this command is stopped."""
+    """Interrupt the queries of a connection too when this command is stopped, or the task that opens it."""
     _Command.connections.add(con)
+    if (opened := _opened_by_task.get(None)) is not None:
+        opened.append(con)
+
+
+def connections_of_task() -> "list[DuckDBPyConnection]":
+    """The connections that the current task opens from now on, also in its threads: a list that grows."""
+    opened: list[DuckDBPyConnection] = []
+    _opened_by_task.set(opened)
+    return opened
 
 
 def interrupt(con: "DuckDBPyConnection") -> None:

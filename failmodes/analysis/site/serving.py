@@ -11,7 +11,7 @@ import secrets
 import socket
 import threading
 import webbrowser
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -28,10 +28,17 @@ from failmodes.runtime.errors import (
     printable,
 )
 from failmodes.runtime.packages import require
-from failmodes.runtime.process import leave_threads, limit_command, query_memory
+from failmodes.runtime.process import (
+    interrupt_when_stopped,
+    leave_threads,
+    limit_command,
+    query_memory,
+)
 from failmodes.runtime.terminal import note, say
 
 if TYPE_CHECKING:
+    import polars as pl
+    import uvicorn
     from duckdb import DuckDBPyConnection
     from starlette.applications import Starlette
     from starlette.requests import Request
@@ -45,10 +52,11 @@ FIRST_PORT, TRIED_PORTS = 2718, 50
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 EVERY_ADDRESS = ("0.0.0.0", "::")
 QUERY_S = 60.0
+MAX_MEMORY_BYTES = 3_000_000_000  # beyond what the process has before it opens the warehouse
 MAX_CONNECTIONS = 100  # a browser opens up to six for a page, and closes idle ones
 MAX_QUERIES = 4  # at once; others wait
 MAX_BODY_BYTES = 200_000  # of a query
-HEADERS = {
+HEADERS = {  # of every answer
     "content-security-policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
@@ -89,6 +97,12 @@ class ServedWarehouse:
         self.con: DuckDBPyConnection = con
         self.selections: list[Selection] = selections
 
+    def _cursor(self) -> "DuckDBPyConnection":
+        """A cursor for one request."""
+        cursor = self.con.cursor()
+        interrupt_when_stopped(cursor)
+        return cursor
+
     def _file_version(self) -> tuple[int, int]:
         if not self.path.exists():
             return 0, 0
@@ -102,7 +116,7 @@ class ServedWarehouse:
         with self._lock:
             if self._file_version() != self._version:
                 self._open()
-            facts = study_facts(self.con.cursor(), self.selections, self._location)
+            facts = study_facts(self._cursor(), self.selections, self._location)
         addresses = {
             "query": f"query?token={token}",
             "strip": f"strip?token={token}&evaluation={{evaluation}}&corruption={{corruption}}&image={{image}}",
@@ -115,20 +129,20 @@ class ServedWarehouse:
 
         Raises:
             QueryError: it is not a request with one reading statement, or that fails.
-            LimitError: it takes too long, or too much memory.
+            LimitError: it takes too long or too much memory, or its result is too large.
         """
         from failmodes.warehouse.database.query import query_arrow, select_arrow
 
         sql, kind, most = asked.get("sql"), asked.get("type", "arrow"), asked.get("limit")
         if not isinstance(sql, str) or kind not in ("arrow", "parquet"):
             raise QueryError("expected an object with sql (text) and type (arrow or parquet)")
-        if most is not None and (not isinstance(most, int) or not 0 < most < 2**31):
+        if most is not None and (type(most) is not int or not 0 < most < 2**31):  # True is an int
             raise QueryError("limit: expected a number of rows")
         if kind == "parquet":
             return _parquet(self.path, sql)
         if asked.get("box"):
             return query_arrow(self.path, sql, most=most, timeout_s=QUERY_S)
-        return select_arrow(self.con.cursor(), self.path, sql, timeout_s=QUERY_S)
+        return select_arrow(self._cursor(), self.path, sql, timeout_s=QUERY_S)
 
     def strip(self, asked: Mapping[str, str]) -> bytes:
         """One image along the severities of a corruption as JSON.
@@ -142,7 +156,7 @@ class ServedWarehouse:
         if not image.isdecimal() or len(image) > 9:
             raise StudyError("expected the number of an image")
         names = asked.get("evaluation", ""), asked.get("corruption", "")
-        return _json(strip_answer(self.con.cursor(), self.selections, self._open_study, *names, int(image)))
+        return _json(strip_answer(self._cursor(), self.selections, self._open_study, *names, int(image)))
 
     def comparison(self, asked: Mapping[str, str]) -> bytes:
         """A comparison of two evaluations as JSON.
@@ -177,7 +191,7 @@ def explore_warehouse(
         StudyError: the port is taken, the host is invalid, or the page is not built and cannot be.
         WarehouseError: the warehouse cannot be read, or has no evaluations.
     """
-    limit_command(None, query_memory(None))
+    limit_command(None, min(query_memory(None), MAX_MEMORY_BYTES))
     require("explore", "`failmodes explore`")
     from failmodes.analysis.site.bundling import bundled_page
 
@@ -190,14 +204,22 @@ def explore_warehouse(
     say("Press Ctrl-C to stop.")
     if open_browser:
         threading.Timer(1.0, webbrowser.open, [address]).start()
+    leave_threads()  # of running queries
+    server_of(Page(served, bundle, token), host).run(sockets=[listening])
+
+
+def server_of(page: "Page", host: str) -> "uvicorn.Server":
+    """The HTTP server of a page that is bound to an address."""
     import uvicorn
 
-    leave_threads()  # of running queries
+    from failmodes.analysis.site.http_connections import BoundedProtocol
+
     config = uvicorn.Config(
-        guarded(Page(served, bundle, token).app, host), log_level="critical", timeout_graceful_shutdown=1,
-        limit_concurrency=MAX_CONNECTIONS, server_header=False, proxy_headers=False, ws="none",
+        guarded(page.app, host), http=BoundedProtocol, log_level="critical", timeout_graceful_shutdown=1,
+        limit_concurrency=MAX_CONNECTIONS, headers=list(HEADERS.items()), server_header=False, proxy_headers=False,
+        ws="none",
     )  # fmt: skip
-    uvicorn.Server(config).run(sockets=[listening])
+    return uvicorn.Server(config)
 
 
 class Page:
@@ -257,15 +279,19 @@ class Page:
         self, request: "Request", read: Callable[..., bytes], limiter: Any, *, is_body: bool = False
     ) -> "Response":
         """What a thread reads, or the one line of its error; only the terminal shows errors of files."""
-        from anyio.to_thread import run_sync
+        from starlette.requests import ClientDisconnect
+
+        from failmodes.analysis.site.http_connections import read_while_connected
 
         given = request.query_params.get("token", "")
         if not secrets.compare_digest(given.encode(), self._token.encode()):
             return _text("no access: open the address that `failmodes explore` printed", 403)
         try:
-            arguments = [await _body(request)] if is_body else []
+            asked = partial(read, await _body(request)) if is_body else read
             kind = "application/vnd.apache.arrow.stream" if is_body else "application/json"
-            return _answer(await run_sync(read, *arguments, limiter=limiter), kind)
+            return _answer(await read_while_connected(request, asked, limiter), kind)
+        except ClientDisconnect:
+            return _text("the client has gone", 400)
         except FailmodesError as error:
             status = next((status for known, status in _STATUS if isinstance(error, known)), 500)
             if status < 500 or isinstance(error, MissingExtraError):
@@ -301,10 +327,15 @@ async def _body(request: "Request") -> dict[str, Any]:
 def _parquet(path: Path, sql: str) -> bytes:
     from failmodes.analysis.render.row_formats import write_rows
     from failmodes.runtime.storage.files import temporary_folder
-    from failmodes.warehouse.database.query import query_batches
+    from failmodes.warehouse.database.query import check_stream_size, query_batches
+
+    def bounded(batches: "Iterator[pl.DataFrame]") -> "Iterator[pl.DataFrame]":
+        for batch in batches:
+            yield batch
+            check_stream_size(sum(file.stat().st_size for file in folder.iterdir()))  # what is written of it
 
     with temporary_folder() as folder, query_batches(path, sql, timeout_s=QUERY_S) as batches:
-        write_rows(batches, folder / "rows.parquet")
+        write_rows(bounded(batches), folder / "rows.parquet")
         return (folder / "rows.parquet").read_bytes()
 
 
@@ -315,7 +346,7 @@ def _json(facts: Mapping[str, Any]) -> bytes:
 def _answer(content: bytes, kind: str, status: int = 200) -> "Response":
     from starlette.responses import Response
 
-    return Response(content, status, headers=HEADERS, media_type=kind)
+    return Response(content, status, media_type=kind)
 
 
 def _text(message: str, status: int) -> "Response":

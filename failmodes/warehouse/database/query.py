@@ -39,6 +39,7 @@ _TICKS_PER_DAY = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_0
 
 _POLARS_LACKS = ("union", "interval")
 BATCH_ROWS = 64 * 1024  # of a result in memory at a time, if it goes to a file
+STREAM_ROWS = 2048  # of a stream in memory at a time: DuckDB computes no fewer
 MAX_STREAM_BYTES = 200_000_000
 _OF_THE_FILE = (duckdb.IOException, duckdb.FatalException, duckdb.SerializationException)
 _READS = {_Kind.SELECT, _Kind.EXPLAIN, _Kind.PRAGMA, _Kind.CALL, _Kind.MULTI}  # MULTI: PIVOT
@@ -158,15 +159,22 @@ def _arrow_stream(relation: duckdb.DuckDBPyRelation, timeout_s: float | None) ->
 
     sink = pa.BufferOutputStream()
     with _arrow_errors(timeout_s):
-        reader = arrow_reader(relation, BATCH_ROWS)
+        reader = arrow_reader(relation, STREAM_ROWS)
         with pa.ipc.new_stream(sink, reader.schema) as writer:
             for batch in reader:
-                if sink.tell() > MAX_STREAM_BYTES:
-                    raise LimitError(
-                        f"the result exceeds {MAX_STREAM_BYTES / 1e6:,.0f} MB: aggregate more or select less"
-                    )
+                check_stream_size(sink.tell() + batch.nbytes)
                 writer.write_batch(batch)
     return bytes(sink.getvalue())
+
+
+def check_stream_size(size: int) -> None:
+    """Refuse a result of more bytes than one answer may have.
+
+    Raises:
+        LimitError: it has more.
+    """
+    if size > MAX_STREAM_BYTES:
+        raise LimitError(f"the result exceeds {MAX_STREAM_BYTES / 1e6:,.0f} MB: aggregate more or select less")
 
 
 def first_rows(
@@ -424,7 +432,7 @@ def _arrow_errors(timeout_s: float | None) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError) as error:
         text = _one_line(error)
-        if "Out of Memory" in text:
+        if isinstance(error, MemoryError) or "Out of Memory" in text:
             raise LimitError(OUT_OF_MEMORY) from error
         raise (_stopped(timeout_s) if "nterrupted" in text else QueryError(text)) from error
 

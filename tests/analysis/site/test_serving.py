@@ -6,10 +6,12 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,9 @@ from run_commands import run
 
 pytest.importorskip("starlette")
 
-from failmodes.analysis.site import serving
-from failmodes.analysis.site.serving import Page, ServedWarehouse, guarded, page_address
+from failmodes.analysis.site import http_connections, serving
+from failmodes.analysis.site.serving import Page, ServedWarehouse, bound_socket, guarded, page_address, server_of
+from failmodes.warehouse.database import query
 from failmodes.warehouse.database.query import run_query
 
 HERE = "127.0.0.1:2718"
@@ -63,6 +66,45 @@ def served(explored: Path) -> ServedWarehouse:
 @pytest.fixture(scope="module")
 def client(served: ServedWarehouse, plain_bundle: Path) -> Client:
     return Client(Page(served, plain_bundle, TOKEN))
+
+
+class Server:
+    """The page at a port of this machine, as `explore` serves it, within this process."""
+
+    def __init__(self, page: Page) -> None:
+        self._server = server_of(page, "127.0.0.1")
+        self._socket = bound_socket("127.0.0.1", None)
+        self.port = self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+
+    def answer(self, sent: bytes) -> bytes:
+        """All that the server sends after these bytes until it closes the connection; a minute at most."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as client:
+            client.sendall(sent)
+            return b"".join(iter(lambda: client.recv(1 << 16), b""))
+
+    def abort(self, sent: bytes) -> None:
+        """Close a connection some time after these bytes."""
+        with socket.create_connection(("127.0.0.1", self.port)) as client:
+            client.sendall(sent)
+            time.sleep(0.5)
+
+    def query(self, sql: str) -> httpx.Response:
+        url = f"http://127.0.0.1:{self.port}/query"
+        return httpx.post(url, params={"token": TOKEN}, json={"type": "arrow", "sql": sql}, timeout=60)
+
+
+@pytest.fixture
+def server(served: ServedWarehouse, plain_bundle: Path) -> Iterator[Server]:
+    server = Server(Page(served, plain_bundle, TOKEN))
+    yield server
+    server.stop()
 
 
 def rows(response: httpx.Response) -> pl.DataFrame:
@@ -115,8 +157,8 @@ def test_nothing_of_the_warehouse_without_the_token(client: Client, path: str, t
     assert len(refused.text.splitlines()) == 1
 
 
-def test_the_page_loads_only_from_its_server(client: Client) -> None:
-    page = client.get("/", token=None)
+def test_the_page_loads_only_from_its_server(client: Client, server: Server) -> None:
+    page = httpx.get(f"http://127.0.0.1:{server.port}")
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe-eval" not in policy.replace("wasm-unsafe-eval", "")
@@ -198,6 +240,7 @@ def test_only_one_reading_statement_runs(client: Client, sql: object) -> None:
         (b"{", "application/json"), (b"[]", "application/json"), (b"[" * 100_000, "application/json"),
         (b'{"sql": "select 1"}', "text/plain"), (b'{"type": "exec", "sql": "select 1"}', "application/json"),
         (b'{"sql": "select 1", "limit": -1}', "application/json"), (b"\xff", "application/json"),
+        (b'{"sql": "select 1", "box": true, "limit": true}', "application/json"),
         (b'{"sql": "' + b" " * 300_000 + b'select 1"}', "application/json"),
     ],
 )  # fmt: skip
@@ -207,11 +250,121 @@ def test_malformed_requests_are_one_line(client: Client, content: bytes, kind: s
     assert len(got.text.strip().splitlines()) == 1
 
 
+HEADER_LINES = f"POST /query?token={TOKEN} HTTP/1.1\r\nhost: {HERE}\r\ncontent-type: application/json\r\n"
+CROSS = "select count(*) from range(1000000) a, range(1000000) b where a.range + b.range = 7"
+
+
+def posted(sql: str) -> bytes:
+    body = json.dumps({"type": "arrow", "sql": sql})
+    return f"{HEADER_LINES}content-length: {len(body)}\r\n\r\n{body}".encode()
+
+
+def test_queries_of_clients_that_have_gone_end(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as run at once, and as many that wait for them."""
+    monkeypatch.setattr(serving, "QUERY_S", 20)
+    gone = [threading.Thread(target=server.abort, args=[posted(CROSS)]) for _ in range(2 * serving.MAX_QUERIES)]
+    for thread in gone:
+        thread.start()
+    for thread in gone:
+        thread.join()
+    started = time.monotonic()
+    assert rows(server.query("select 1 as one")).item() == 1
+    assert time.monotonic() - started < 10
+
+
+def test_a_body_that_breaks_off_says_nothing(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    server.abort(f'{HEADER_LINES}content-length: 100\r\n\r\n{{"sql": '.encode())
+    assert rows(server.query("select 1 as one")).item() == 1
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_query_of_a_client_that_has_gone_is_no_error(
+    server: Server, served: ServedWarehouse, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = threading.Event()
+
+    def fails(_: object) -> bytes:
+        try:
+            return bytes(run_query(served.path, CROSS, timeout_s=20).item())
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(served, "strip", fails)
+    server.abort(f"GET /strip?token={TOKEN} HTTP/1.1\r\nhost: {HERE}\r\n\r\n".encode())
+    assert ended.wait(10)
+    assert rows(server.query("select 1 as one")).item() == 1
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("sent", ["", HEADER_LINES, f"{HEADER_LINES}content-length: 100\r\n\r\n{{"])
+def test_a_request_that_does_not_arrive_ends_its_connection(
+    server: Server, monkeypatch: pytest.MonkeyPatch, sent: str
+) -> None:
+    monkeypatch.setattr(http_connections, "REQUEST_S", 0.3)
+    assert server.answer(sent.encode()) == b""
+
+
+def test_a_connection_stays_for_requests_that_come_in_parts(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_connections, "REQUEST_S", 1)
+    head, _, body = posted("select 1 as one").partition(b"\r\n\r\n")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        for _ in range(3):
+            client.sendall(head)
+            time.sleep(0.4)
+            client.sendall(b"\r\n\r\n" + body)
+            answer = HTTPResponse(client)
+            answer.begin()
+            assert pa.ipc.open_stream(answer.read()).read_all().num_rows == 1
+            time.sleep(0.4)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (f"GET / HTTP/1.1\r\nhost: {HERE}\r\n", 200),
+        (f"GET /gone HTTP/1.1\r\nhost: {HERE}\r\n", 404),
+        (f"GET /a/b HTTP/1.1\r\nhost: {HERE}\r\n", 404),
+        (f"PUT / HTTP/1.1\r\nhost: {HERE}\r\n", 405),
+        ("GET / HTTP/1.1\r\nhost: evil.example\r\n", 400),
+        (f"GET / HTTP/1.1\r\nhost: {HERE}\r\norigin: null\r\n", 403),
+        ("no request\r\n", 400),
+    ],
+)
+def test_every_answer_has_the_policy_of_the_page(server: Server, sent: str, status: int) -> None:
+    head = server.answer(f"{sent}connection: close\r\n\r\n".encode()).partition(b"\r\n\r\n")[0].decode().lower()
+    assert head.startswith(f"http/1.1 {status} ")
+    policies = [line for line in head.splitlines() if line.startswith("content-security-policy: ")]
+    assert policies == [f"content-security-policy: {serving.HEADERS['content-security-policy']}"]
+    assert "x-content-type-options: nosniff" in head.splitlines()
+
+
+NUMBERS = "select hash(range) from range({})"
+
+
+@pytest.mark.parametrize(
+    ("sql", "options"),
+    [
+        ("select repeat('a', 1100000)", {}),
+        ("select repeat('a', 1100000)", {"box": True}),
+        (NUMBERS.format(150_000), {}),
+        (NUMBERS.format(150_000), {"box": True}),
+        (NUMBERS.format(150_000), {"type": "parquet"}),
+    ],
+)
+def test_an_answer_is_bounded_whatever_a_value_or_a_batch_holds(
+    client: Client, monkeypatch: pytest.MonkeyPatch, sql: str, options: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(query, "MAX_STREAM_BYTES", 1_000_000)
+    refused = client.query(sql, **options)
+    assert refused.status_code == 408
+    assert "1 MB" in refused.text
+    assert client.query(NUMBERS.format(100_000), **options).status_code == 200
+
+
 def test_a_query_ends_at_its_time_limit_and_others_go_on(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "QUERY_S", 0.2)
-    slow = "select count(*) from range(1000000) a, range(1000000) b where a.range + b.range = 7"
     started = time.monotonic()
-    assert client.query(slow).status_code == 408
+    assert client.query(CROSS).status_code == 408
     assert time.monotonic() - started < 5
     monkeypatch.undo()
     assert rows(client.query("select 1 as one")).item() == 1
@@ -306,6 +459,27 @@ def test_what_prevents_the_page_is_one_line(tmp_path: Path, name: str) -> None:
     done = run(*arguments, folder=tmp_path, expect=code)
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory of a process is read from Linux")
+def test_large_values_at_once_take_bounded_memory(running: Any) -> None:
+    def ask() -> None:
+        with httpx.Client(base_url=running.origin, timeout=120) as client:
+            asked = {"type": "arrow", "sql": "select repeat('a', 1000000000)", "box": True}
+            statuses.append(client.post("/query", params={"token": token}, json=asked).status_code)
+
+    token = running.address.partition("=")[2]
+    statuses: list[int] = []
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    status = Path(f"/proc/{running.process.pid}/status").read_text()
+    peak_kb = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    assert statuses == [408] * 4
+    assert peak_kb * 1024 < 1.2 * serving.MAX_MEMORY_BYTES
 
 
 @pytest.fixture
