@@ -120,6 +120,8 @@ def end_process(code: int) -> NoReturn:
     _Command.has_reported = True
     if _Command.leaves_threads:
         os._exit(code)
+    if os.name == "posix":  # PyTorch's handler raises an error for a worker that ends with this process
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     gc.freeze()  # garbage collection would take a tenth of a short command
     sys.exit(code)
 

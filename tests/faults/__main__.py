@@ -1,4 +1,4 @@
-"""`make soak`: kills, full disks, failing calls, limits, two processes at once, clocks, signals, read-only folders; compared by hash.
+"""`make soak`: kills, failing calls, full disks, limits, two at once, clocks, signals, read-only folders; all compared.
 
 Every trial has a folder of its own and is printed when it is over, what did not hold beneath it. The exit code is not 0
 where anything did not hold.

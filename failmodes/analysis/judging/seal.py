@@ -14,7 +14,7 @@ from failmodes import __version__
 from failmodes.analysis.render.blocks import Sentence
 from failmodes.analysis.render.formatting import format_count
 from failmodes.ingest.statements import AnyStatement, GateSpec, check_gate, claims_file, stored_form
-from failmodes.runtime.errors import StudyError
+from failmodes.runtime.errors import DamagedShardError, StudyError
 from failmodes.runtime.storage.files import StorePath
 from failmodes.runtime.storage.locations import read_toml
 from failmodes.warehouse.schema import PREDICTION_FACTS, Column, Table, list_of
@@ -130,7 +130,7 @@ def read_seals(results: StorePath) -> list[Seal]:
     """The seals of a results folder, oldest first; none if there is no such folder.
 
     Raises:
-        DamagedShardError: one does not match its hash.
+        DamagedShardError: one does not match its hash, or its statements do not have the SHA-256 that it states.
         StorageError: one cannot be read.
     """
     seals = []
@@ -138,7 +138,10 @@ def read_seals(results: StorePath) -> list[Seal]:
         with damage_of(path):
             (row,) = read_verified(path).rows.cast(SEALS.arrow()).to_pylist()
             datetime.fromisoformat(row["sealed_at"])
-            seals.append(Seal(**row | {"statements": tuple(row["statements"])}))
+            seal = Seal(**row | {"statements": tuple(row["statements"])})
+            if seal.sha256 != _sha256(seal.statements):
+                raise DamagedShardError(f"{path} is damaged: its statements do not have the SHA-256 that it states")
+            seals.append(seal)
     return sorted(seals, key=lambda seal: (seal.sealed_at, seal.sha256))
 
 

@@ -10,8 +10,9 @@ import pytest
 from run_commands import run
 
 import failmodes
-from failmodes.analysis.judging.seal import read_seals, seal_file
+from failmodes.analysis.judging.seal import SEALS, read_seals, seal_file
 from failmodes.runtime.errors import DamagedShardError, StudyError
+from failmodes.warehouse.shards.format import read_verified, write_dimension
 
 CLAIM = '[[claims]]\nmetric = "accuracy"\ncorruptions = ["fog"]\nrelation = "at_least"\nlimit = {}\n'
 STUDY = 'name = "Mine"\noutput = "out"\n[dataset]\nkind = "digits"\n'
@@ -100,7 +101,7 @@ def test_a_command_seals_in_the_results_of_a_study_or_of_where(study: Path) -> N
 def test_a_forged_seal_is_damaged(study: Path) -> None:
     seal_file(study, study.parent / "out")
     (path,) = (study.parent / "out").rglob("seals/*.parquet")
-    content = path.read_bytes()
+    content, stored = path.read_bytes(), read_verified(path).rows
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(DamagedShardError, match="damaged"):
         read_seals(study.parent / "out")
@@ -108,4 +109,9 @@ def test_a_forged_seal_is_damaged(study: Path) -> None:
     path.unlink()
     other.write_bytes(content)
     with pytest.raises(DamagedShardError, match="does not belong here"):
+        read_seals(study.parent / "out")
+    other.unlink()
+    (row,) = stored.to_pylist()
+    write_dimension(study.parent / "out", SEALS, path.stem, [row | {"statements": ["{}"]}])
+    with pytest.raises(DamagedShardError, match="SHA-256"):
         read_seals(study.parent / "out")
