@@ -89,7 +89,7 @@ class Killed(NamedTuple):
 
 
 EXPORT = ("export", "exported.duckdb", "warehouse.duckdb", "--evaluation", "Alpha")
-ROWS_ARE_IN = Instant("failmodes.warehouse.database.export.update_checks")
+ROWS_ARE_IN = Instant("failmodes.warehouse.database.subset.update_checks")
 CORRUPT = ("corrupt", "digits", "--to", "set", "--images", "30", "--corruption", "contrast", "--corruption", "fog")
 OF_CORRUPT = ("failmodes.ingest.corrupted_datasets.command",)
 OF_EVALUATE = ("torch", "failmodes.evaluate.engine.run")

@@ -10,7 +10,7 @@ from failmodes.runtime.errors import StudyError
 from failmodes.runtime.storage.files import is_url
 from failmodes.runtime.storage.locations import user_path
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.export import ExportReport, check_target, export_evaluations
+from failmodes.warehouse.database.export import ExportReport, export_evaluations
 
 
 class ModelExport(NamedTuple):
@@ -39,7 +39,6 @@ def export_model(warehouse: Path, name: str, target: "str | PathLike[str]", *, f
     if is_url(fspath(target)):
         raise StudyError(f"{fspath(target)} is a URL: write a local file, such as baseline.duckdb, and upload that")
     path = user_path(target)
-    check_target(warehouse, path, force=force)
     with open_warehouse(warehouse, NEEDED) as con:
         model = find_model(con, warehouse, name).model
     runs = [run.evaluation_id for run in model.runs]

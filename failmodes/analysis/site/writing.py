@@ -27,7 +27,7 @@ from failmodes.runtime.progress import counted
 from failmodes.runtime.storage.files import atomic_folder, is_url
 from failmodes.runtime.storage.locations import WAREHOUSE_FILE
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.copy import PARTS, copy_warehouse, table_sizes
+from failmodes.warehouse.database.subset import PARTS, Columns, subset, table_sizes
 from failmodes.warehouse.metrics.metric import Metric
 
 MAX_BYTES = 500_000_000
@@ -127,23 +127,27 @@ def write_site(
     check_folder(folder, warehouse)
     with open_warehouse(warehouse) as con:
         opened_selections(con)
-        removed = _others(con, models) if models else []
-        _check_size(con, removed, without)
+        every = [key for (key,) in con.execute("select evaluation_id from evaluations").fetchall()]
+        kept = _evaluations_of(con, models) if models else every
+        left_out = {name: columns for part in without for name, columns in PARTS[part].items()}
+        _check_size(con, kept, left_out)
     bundle = bundled_page()
     with atomic_folder(folder) as made:
         copy = made / WAREHOUSE_FILE
-        copy_warehouse(warehouse, copy, removed=removed, without=without, derivation=DERIVATION, metrics=metrics)
+        part: dict[str, Any] = {"evaluations": kept, "derivation": DERIVATION, "metrics": metrics} if models else {}
+        with subset(warehouse, copy, left_out=left_out, **part):
+            pass
         for file in bundle.iterdir():
             if file.name != STAMP:
                 shutil.copyfile(file, made / file.name)
         (made / "theme.css").write_text(page_variables(), "utf-8")
-        missing: dict[str, None] = dict.fromkeys(_left_out(without, len(removed)))
+        missing: dict[str, None] = dict.fromkeys(_left_out(without, len(every) - len(kept)))
         with open_warehouse(copy) as con:
             selections = opened_selections(con)
             strips = list(_strips(con, selections, open_study, images, made, missing))
             pairs = list(_comparisons(copy, selections, made, missing))
             facts = study_facts(con, selections, WAREHOUSE_FILE)
-            sizes = table_sizes(con)
+            sizes = table_sizes(con, {})
         settings = {"images": images, "models": list(models), "without": sorted(without)}
         facts |= {
             "format": FORMAT, "mode": "static", "settings": settings, "missing": list(missing), "strips": strips,
@@ -157,20 +161,20 @@ def write_site(
     return Site(size, len(strips), len(pairs), list(missing))
 
 
-def _others(con: duckdb.DuckDBPyConnection, models: Sequence[str]) -> list[str]:
-    """Evaluations of other models than the named ones; natural shifts of a named one stay."""
-    kept = {e.facts["model_id"] for selection in select(con, models=models) for e in selection.evaluations}
-    query = "select evaluation_id from evaluations where model_id <> all($1) order by evaluation_id"
-    return [key for (key,) in con.execute(query, [list(kept)]).fetchall()]
+def _evaluations_of(con: duckdb.DuckDBPyConnection, models: Sequence[str]) -> list[str]:
+    """Evaluations of models, by label, with those of their natural shifts."""
+    named = {e.facts["model_id"] for selection in select(con, models=models) for e in selection.evaluations}
+    query = "select evaluation_id from evaluations where model_id = any($1)"
+    return [key for (key,) in con.execute(query, [list(named)]).fetchall()]
 
 
-def _check_size(con: duckdb.DuckDBPyConnection, removed: Collection[str], without: Collection[str]) -> None:
+def _check_size(con: duckdb.DuckDBPyConnection, kept: Collection[str], left_out: Columns) -> None:
     """Refuse a warehouse that is too large before it is copied: a copy takes as much as its rows do now."""
     (share,) = con.execute(
-        "select count_if(evaluation_id <> all($1)) / count(*) from shards where table_name = 'prediction_facts'",
-        [list(removed)],
+        "select count_if(evaluation_id = any($1)) / count(*) from shards where table_name = 'prediction_facts'",
+        [list(kept)],
     ).fetchall()[0]
-    sizes = {name: round(share * size) for name, size in table_sizes(con, without).items()}
+    sizes = {name: round(share * size) for name, size in table_sizes(con, left_out).items()}
     if (size := sum(sizes.values())) > MAX_BYTES:
         raise StudyError(_too_large(size, sizes))
 

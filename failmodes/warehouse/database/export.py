@@ -2,45 +2,32 @@
 
 It contains only what comparisons and checks read: no images, no names of image files, no attention, no logits. What is
 known of images is kept, since rules may be about some of them.
-Metrics, checks and derived tables are computed again. Identities stay; hashes of shards are of the exported rows, so
-that a load of the full results into the file replaces them.
+Metrics, checks and derived tables are computed again. Identities stay; hashes of shards differ, so that a load of the
+full results into the file replaces them.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
-import pyarrow as pa
 
 from failmodes.runtime.errors import StudyError, WarehouseError
-from failmodes.warehouse.database.checks import read_checks, update_checks
+from failmodes.warehouse.database.checks import read_checks
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.image_metadata import drop_empty_metadata, insert_images
-from failmodes.warehouse.database.stored_metrics import update_metrics
-from failmodes.warehouse.database.tables import create_tables, insert_rows, write_info
-from failmodes.warehouse.database.updates import Derivation, staged_database, writer_lock
-from failmodes.warehouse.database_schema import SHARDS
+from failmodes.warehouse.database.subset import subset
+from failmodes.warehouse.database.updates import Derivation, writer_lock
+from failmodes.warehouse.database_schema import PUBLISHED_ACCURACY, STATED_CLAIMS, STATED_MODELS, THRESHOLDS
 from failmodes.warehouse.output_files import check_output
 from failmodes.warehouse.schema import (
-    CLASSES,
-    CORRUPTIONS,
-    DATASETS,
-    EVALUATIONS,
+    ATTENTION,
+    EVALUATION_NOTES,
+    EXEMPLARS,
     IMAGES,
-    LEVELS,
-    MODELS,
     PARTITIONS,
     PREDICTION_FACTS,
-    SHIFTS,
-    SOURCES,
+    THUMBNAILS,
 )
-from failmodes.warehouse.shards.format import content_hash
-from failmodes.warehouse.shards.inventory import cast_to_table
-
-# Most tables have few rows and take at least one block: DuckDB's default of 256 KiB makes small files 4 times larger
-SMALL_BLOCK_BYTES = 32_768
 
 # Inputs of metrics of predictions, calibration and scores, and of checks
 KEPT_COLUMNS = (
@@ -48,53 +35,28 @@ KEPT_COLUMNS = (
     "sum_p2", "log_sum_exp", "finite", "rmse", "predicted_output",
 )  # fmt: skip
 
-_WITHOUT_ATTENTION = """
-select * replace (
-    'none' as attention_method,
-    null::varchar as attention_layer,
-    if(attention_method = 'none', attention_note, 'left out of this file by failmodes export') as attention_note
-) from evaluations where evaluation_id = any($1) order by evaluation_id
-"""
-
-_OWN = "(select {} from evaluations where evaluation_id = any($1))"
-
-# Rows of the dimensions of evaluations $1; missing columns become null.
-_DIMENSION_ROWS = {
-    EVALUATIONS: _WITHOUT_ATTENTION,
-    MODELS: f"from models where model_id in {_OWN.format('model_id')} order by model_id",
-    DATASETS: f"from datasets where dataset_id in {_OWN.format('dataset_id')} order by dataset_id",
-    CLASSES: f"from classes where dataset_id in {_OWN.format('dataset_id')} order by all",
-    SHIFTS: "from shifts where evaluation_id = any($1) order by evaluation_id",
-    SOURCES: f"from sources where source_id in {_OWN.format('source_id')} order by source_id",
-    LEVELS: f"from levels where source_id in {_OWN.format('source_id')} order by all",
-    CORRUPTIONS: "from corruptions where corruption in (select corruption from shards where evaluation_id = any($1)) "
-    "order by corruption_order, corruption",
-    IMAGES: "select * replace (null::varchar as file, null::float as mask_area) from images "
-    f"where dataset_id in {_OWN.format('dataset_id')} "
-    "and image_id in (select image_id from prediction_facts where evaluation_id = any($1)) order by all",
+_EMPTY = (
+    ATTENTION, EVALUATION_NOTES, EXEMPLARS, PUBLISHED_ACCURACY, STATED_CLAIMS, STATED_MODELS, THRESHOLDS, THUMBNAILS,
+)  # fmt: skip
+_LEFT_OUT = {
+    **{table.name: () for table in _EMPTY},
+    IMAGES.name: ("file", "mask_area"),
+    PREDICTION_FACTS.name: tuple(
+        column.name for column in PREDICTION_FACTS.columns if column.name not in (*PARTITIONS, *KEPT_COLUMNS)
+    ),
 }
 
 # Evaluations of the same models under natural shifts, and of the clean images that these are compared with
-_OF_SHIFTS = f"""
+_OF_SHIFTS = """
+with chosen as (from evaluations where evaluation_id = any($1))
 select shifts.evaluation_id, shifts.clean_evaluation_id
 from shifts
 inner join evaluations as shifted on shifts.evaluation_id = shifted.evaluation_id
 inner join evaluations as clean on shifts.clean_evaluation_id = clean.evaluation_id
 inner join sources on clean.source_id = sources.source_id
-where shifted.model_id in {_OWN.format("model_id")}
-    and shifts.dataset_id in {_OWN.format("dataset_id")}
+where shifted.model_id in (select model_id from chosen)
+    and shifts.dataset_id in (select dataset_id from chosen)
     and (clean.evaluation_id = any($1) or sources.source_kind = 'none')
-"""
-
-_SHARDS = """
-select distinct on (evaluation_id, severity, corruption) * from shards
-where evaluation_id = any($1) and table_name = 'prediction_facts'
-order by evaluation_id, severity, corruption
-"""
-
-_CELL_ROWS = f"""
-select {", ".join((*PARTITIONS, *KEPT_COLUMNS))} from prediction_facts
-where evaluation_id = $1 and corruption = $2 and severity = $3 order by image_id
 """
 
 
@@ -147,45 +109,22 @@ def export_evaluations(
         StorageError: the file cannot be written.
     """
     check_target(warehouse, target, force=force)
-    names = [table.name for table in (*_DIMENSION_ROWS, SHARDS, PREDICTION_FACTS)]
-    with (
-        open_warehouse(warehouse, names) as con,
-        writer_lock(target),
-        staged_database(target, empty=True, block_bytes=SMALL_BLOCK_BYTES) as new,
-    ):
+    with open_warehouse(warehouse, ["evaluations", "shifts", "sources"]) as con:
         of_shifts = con.execute(_OF_SHIFTS, [list(evaluation_ids)]).fetchall()
-        evaluation_ids = list(dict.fromkeys([*evaluation_ids, *(key for row in of_shifts for key in row)]))
-        create_tables(new)
-        for table, sql in _DIMENSION_ROWS.items():
-            rows = con.sql(sql, params=[list(evaluation_ids)]).to_arrow_table()
-            insert = insert_images if table is IMAGES else partial(insert_rows, table=table)
-            insert(new, rows=cast_to_table(rows, table, warehouse))
-        drop_empty_metadata(new)
-        cell_count, row_count = _copy_predictions(con, new, evaluation_ids, warehouse)
-        write_info(new)
-        update_metrics(new)
-        update_checks(new)
+    with (
+        writer_lock(target),
+        subset(
+            warehouse,
+            target,
+            {*evaluation_ids}.union(*of_shifts),
+            left_out=_LEFT_OUT,
+            measures=True,
+            derivation=derivation,
+        ) as new,
+    ):
         _refuse_broken(new, warehouse)
-        if derivation is not None:
-            derivation.store(new, ())
+        ((cell_count, row_count),) = new.execute("select count(*), sum(row_count)::bigint from shards").fetchall()
     return ExportReport(cell_count, row_count, target.stat().st_size)
-
-
-def _copy_predictions(
-    con: duckdb.DuckDBPyConnection, new: duckdb.DuckDBPyConnection, evaluation_ids: Sequence[str], warehouse: Path
-) -> tuple[int, int]:
-    """Copy cell by cell, in the order of a load; returns the number of cells and rows."""
-    shards = cast_to_table(con.sql(_SHARDS, params=[list(evaluation_ids)]).to_arrow_table(), SHARDS, warehouse)
-    hashes = []
-    row_count = 0
-    for cell in zip(*(shards[name].to_pylist() for name in PARTITIONS), strict=True):
-        rows = cast_to_table(con.sql(_CELL_ROWS, params=list(cell)).to_arrow_table(), PREDICTION_FACTS, warehouse)
-        insert_rows(new, PREDICTION_FACTS, rows)
-        hashes.append(content_hash(rows.select(KEPT_COLUMNS)))
-        row_count += rows.num_rows
-    place = shards.schema.get_field_index("content_hash")
-    insert_rows(new, SHARDS, shards.set_column(place, "content_hash", pa.array(hashes, pa.string())))
-    return len(hashes), row_count
 
 
 def _refuse_broken(new: duckdb.DuckDBPyConnection, warehouse: Path) -> None:

@@ -3,7 +3,7 @@
 A warehouse holds those of all datasets; an image of a dataset without a column has null there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import duckdb
 import pyarrow as pa
@@ -54,11 +54,16 @@ def insert_images(con: duckdb.DuckDBPyConnection, rows: pa.Table) -> None:
 
 def drop_empty_metadata(con: duckdb.DuckDBPyConnection) -> None:
     """Drop the further columns of `images` that hold no value."""
-    names = [sql_identifier(name) for name in metadata_columns(_columns(con))]
-    if names:
-        counts = fetch_first(con, f"select {', '.join(f'count({name})' for name in names)} from {IMAGES.name}") or ()
-        empty = [name for name, count in zip(names, counts, strict=True) if not count]
-        _change(con, [f"alter table {IMAGES.name} drop column {name}" for name in empty])
+    names = metadata_columns(_columns(con))
+    filled = filled_metadata(con, IMAGES.name, names)
+    _change(con, [f"alter table {IMAGES.name} drop column {sql_identifier(n)}" for n in names if n not in filled])
+
+
+def filled_metadata(con: duckdb.DuckDBPyConnection, relation: str, names: Collection[str]) -> list[str]:
+    """Those of some columns of a relation that hold a value."""
+    counts = ", ".join(f"count({sql_identifier(name)})" for name in names)
+    found = (fetch_first(con, f"select {counts} from {relation}") if names else None) or ()
+    return [name for name, count in zip(names, found, strict=True) if count]
 
 
 def _change(con: duckdb.DuckDBPyConnection, statements: Sequence[str]) -> None:

@@ -26,10 +26,11 @@ from failmodes.runtime.storage.files import (
 from failmodes.runtime.storage.locations import default_location, find_output, find_results, find_warehouse
 from failmodes.runtime.storage.locks import run_lock
 from failmodes.warehouse.database.connection import LOCKED, open_warehouse
+from failmodes.warehouse.database.subset import subset
 from failmodes.warehouse.database.tables import create_statement, insert_rows
-from failmodes.warehouse.database.updates import Derivation, changed_database
+from failmodes.warehouse.database.updates import Derivation, writer_lock
 from failmodes.warehouse.database.views import view_definitions
-from failmodes.warehouse.database_schema import ALL_TABLES, LOADED_DIMENSIONS, SHARDS
+from failmodes.warehouse.database_schema import SHARDS
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.schema import (
     CLEAN_MAPS,
@@ -56,7 +57,6 @@ _SHARED = {  # removed with the last evaluation that names them; the model last,
     "source_id": (LEVELS, SOURCES),
     "model_id": (MODELS,),
 }
-IDENTITIES = {"evaluation_id", "other_evaluation_id", "evaluation_id_a", "evaluation_id_b", "clean_evaluation_id"}
 
 _EVALUATIONS = """
 select evaluation_labels.*, cells.* exclude (evaluation_id)
@@ -187,7 +187,7 @@ def remove_evaluations(
     Args:
         place: their location.
         identities: the evaluations.
-        derivation: recomputes the derived tables; None leaves them unchanged.
+        derivation: recomputes derived tables; None leaves those empty that may name what is removed.
         metrics: the user's own, which claims may name.
 
     Raises:
@@ -196,15 +196,16 @@ def remove_evaluations(
         StorageError: a file cannot be removed, or the new warehouse cannot be written.
     """
     with nullcontext() if place.results is None or place.output is None else run_lock(place.output):
-        loaded = set() if place.warehouse is None else _of_warehouse(place.warehouse).keys()
-        if place.warehouse is None or loaded.isdisjoint(identities):
+        if place.warehouse is None or _of_warehouse(place.warehouse).keys().isdisjoint(identities):
             _remove_files(place.results, identities)
             return
-        with changed_database(place.warehouse) as con:
-            delete_evaluations(con, identities)
-            if derivation is not None:
-                derivation.store(con, metrics)
-            _remove_files(place.results, identities)
+        warehouse = place.warehouse.resolve()  # the target of a link is replaced, not the link
+        with writer_lock(warehouse):
+            with open_warehouse(warehouse, ["evaluations", "sources", "shifts"]) as con:
+                stored = {key for (key,) in con.execute("select evaluation_id from evaluations").fetchall()}
+                kept = stored.difference(identities, _shifts_of(con, identities))
+            with subset(warehouse, warehouse, kept, derivation=derivation, metrics=metrics):
+                _remove_files(place.results, identities)
 
 
 def _of_results(results: StorePath) -> dict[str, StoredEvaluation]:
@@ -257,17 +258,6 @@ def _shifts_of(con: duckdb.DuckDBPyConnection, identities: Collection[str]) -> l
     return [key for (key,) in con.execute(_SHIFTS_OF, [list(identities)]).fetchall()]
 
 
-def _unused(con: duckdb.DuckDBPyConnection, identities: Collection[str]) -> dict[str, list[str]]:
-    """Datasets, sources and models that only some evaluations name, by column."""
-    names = "select {0} from evaluations where evaluation_id = any($1)"
-    others = "select {0} from evaluations where evaluation_id <> all($1)"
-    sql = f"{names} except {others}"
-    return {
-        column: [value for (value,) in con.execute(sql.format(column), [list(identities)]).fetchall()]
-        for column in _SHARED
-    }
-
-
 def _files_of(results: StorePath, evaluation_id: str) -> list[tuple[Table, StorePath]]:
     """The published files of an evaluation that no other one uses."""
     files = [
@@ -303,36 +293,11 @@ def _remove_files_of(results: StorePath, con: duckdb.DuckDBPyConnection, identit
     for (key,) in stored.fetchall():
         for table in SHARDED:
             delete_folder(_folder(results, table, key))
-    unused = _unused(con, identities)
     removed = [(table, identities) for table in _NAMED]
-    removed += [(table, unused[column]) for column, tables in _SHARED.items() for table in tables]
+    for column, tables in _SHARED.items():
+        of = f"select {column} from evaluations where evaluation_id"
+        unused = con.execute(f"{of} = any($1) except {of} <> all($1)", [list(identities)]).fetchall()
+        removed += [(table, [name for (name,) in unused]) for table in tables]
     for table, names in (*removed, (EVALUATIONS, identities)):
         for path in _named(results, table, names):
             delete(path)
-
-
-def delete_evaluations(con: duckdb.DuckDBPyConnection, evaluation_ids: Collection[str]) -> None:
-    """Delete the rows of evaluations and of their natural shifts, with dimensions that no other evaluation names.
-
-    Args:
-        con: a connection that may write.
-        evaluation_ids: the evaluations.
-    """
-    identities = [*evaluation_ids, *_shifts_of(con, evaluation_ids)]
-    unused = _unused(con, identities)
-    for table in ALL_TABLES:
-        for column in IDENTITIES.intersection(column.name for column in table.columns):
-            con.execute(f"delete from {table.name} where {column} = any($1)", [identities])
-    _forget(con, (*SHARDED, *_NAMED, EVALUATIONS), identities)
-    for column, tables in _SHARED.items():
-        for table in tables:
-            con.execute(f"delete from {table.name} where {column} = any($1)", [unused[column]])
-        _forget(con, tables, unused[column])
-
-
-def _forget(con: duckdb.DuckDBPyConnection, tables: Sequence[Table], identities: list[str]) -> None:
-    """Let the next load treat such files as new."""
-    con.execute(
-        f"delete from {LOADED_DIMENSIONS.name} where table_name = any($1) and split_part(file_key, '-', 1) = any($2)",
-        [[table.name for table in tables], identities],
-    )

@@ -9,7 +9,7 @@ too. A load copies a file instead in which there is nothing to drop, since that 
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,13 +37,13 @@ from failmodes.warehouse.database.connection import (
     reading_order,
     stored_type,
 )
-from failmodes.warehouse.database.image_metadata import add_metadata_columns
+from failmodes.warehouse.database.image_metadata import add_metadata_columns, filled_metadata
 from failmodes.warehouse.database.stored_metrics import update_metrics
 from failmodes.warehouse.database.tables import create_tables, write_info
 from failmodes.warehouse.database.views import view_definitions
 from failmodes.warehouse.database_schema import TABLES
 from failmodes.warehouse.metrics.metric import Metric
-from failmodes.warehouse.schema import IMAGES, Table
+from failmodes.warehouse.schema import IMAGES, OF_DATASETS, Table
 
 WRITER_BYTES = 5 * 10**8  # more does not speed up a load of millions of rows, and DuckDB uses all that it may
 BLOCK_BYTES = 262_144  # DuckDB's own
@@ -154,14 +154,16 @@ def carry_over(
     con: duckdb.DuckDBPyConnection,
     warehouse: Path,
     narrowed: Narrowing | None = None,
+    own_tables: bool = True,
 ) -> None:
     """Fill a new file from the tables of the file attached to it read-only as `warehouse`.
 
     Args:
         con: the new file, empty.
         warehouse: the former file, for errors.
-        narrowed: the select of a table's rows, given all of them, or None for none; then a user's own tables are left
-            out too.
+        narrowed: the select of a table's rows, given all of them, or None for none. It may read what has been inserted:
+            facts first, images last.
+        own_tables: whether to keep a user's own tables.
 
     Raises:
         WarehouseError: a table was changed, a value does not fit our columns, or the file is damaged.
@@ -174,14 +176,23 @@ def carry_over(
         return error if isinstance(error, duckdb.IOException) else reading_error(warehouse, error)
 
     with translated(duckdb.Error, into):
-        add_metadata_columns(con, metadata_columns(check_table(con, IMAGES, warehouse)))
-        for name, table in TABLES.items():
+        for table in sorted(TABLES.values(), key=OF_DATASETS.__contains__):
             every = checked_select(con, table, stored, warehouse)
             if rows := narrowed(table, every) if narrowed else every:
-                con.execute(f"insert into {name} by name {rows}")
-        for name in () if narrowed else sorted(stored):
+                if table is IMAGES:
+                    rows = _with_filled_metadata(con, rows, metadata_columns(check_table(con, table, warehouse)))
+                con.execute(f"insert into {table.name} by name {rows}")
+        for name in sorted(stored) if own_tables else ():
             if _is_carried(con, name):
                 con.execute(f"create table {sql_identifier(name)} as from warehouse.main.{sql_identifier(name)}")
+
+
+def _with_filled_metadata(con: duckdb.DuckDBPyConnection, rows: str, metadata: Mapping[str, str]) -> str:
+    """Add the columns of metadata that have values in `rows` to `images`; gives the select without the others."""
+    filled = filled_metadata(con, f"({rows})", metadata)
+    add_metadata_columns(con, {name: metadata[name] for name in filled})
+    empty = [sql_identifier(name) for name in metadata if name not in filled]
+    return f"select * exclude ({', '.join(empty)}) from ({rows})" if empty else rows
 
 
 def _left_of_table(con: duckdb.DuckDBPyConnection, name: str) -> list[str]:
@@ -267,7 +278,7 @@ def staged_database(
                 con.execute("set enable_external_access = false")
                 if takes_rows:
                     con.begin()
-                    carry_over(con, source or warehouse, narrowed)
+                    carry_over(con, source or warehouse, narrowed, source is None)
                     con.commit()
                     con.execute("detach warehouse")
                 con.begin()  # one commit in all, not one per table, comment and view

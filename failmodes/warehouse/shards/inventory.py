@@ -191,31 +191,17 @@ def _read(file: ResultsFile) -> pa.Table | LoadError:
 def read_rows(path: StorePath, table: Table) -> pa.Table:
     """Verified rows of a file with the columns of `table`, without those in the path of a shard.
 
+    Missing nullable columns become null, unknown ones are dropped; further columns of `images` are kept.
+
     Raises:
-        DamagedShardError: as `read_verified`, or its columns are not those of the table.
+        DamagedShardError: as `read_verified`; or a column has another type, a required one is missing or has nulls, or
+            a text is too long.
         StorageError: it cannot be read.
     """
-    stored = read_verified(path).rows
-    return cast_to_table(stored, table, path, without=PARTITIONS if table in SHARDED else ())
-
-
-def cast_to_table(rows: pa.Table, table: Table, subject: object, *, without: tuple[str, ...] = ()) -> pa.Table:
-    """Cast rows to the columns of `table`: missing nullable columns become null, unknown ones are dropped.
-
-    Further columns of `images` are kept.
-
-    Args:
-        rows: untrusted rows.
-        table: the table of the schema.
-        subject: the file, for errors.
-        without: columns of the table to leave out.
-
-    Raises:
-        DamagedShardError: a column has another type, a required one is missing or has nulls, or a text is too long.
-    """
-    with damage_of(subject):
+    rows = read_verified(path).rows
+    with damage_of(path):
         table = table_of(rows) if table is IMAGES else table
-        schema = table.arrow(without=without)
+        schema = table.arrow(without=PARTITIONS if table in SHARDED else ())
         names = set(rows.column_names)
         columns = [
             _cast_column(rows[field.name] if field.name in names else None, len(rows), field, table) for field in schema

@@ -88,19 +88,6 @@ def test_parts_are_left_out_and_named(write: Write, explored: Path, tmp_path: Pa
     assert all(part in missing for part in ("attention", "logits", "thumbnails"))
 
 
-@pytest.mark.test_all
-def test_only_the_chosen_models_are_in_it(write: Write, tmp_path: Path) -> None:
-    write(tmp_path / "site", models=["Alpha"])
-    copy = tmp_path / "site" / "warehouse.duckdb"
-    for table in ("models", "predictions", "cell_metrics natural join evaluation_labels", "evaluation_labels"):
-        assert run_query(copy, f"select distinct model_label from {table}").to_series().to_list() == ["Alpha"]
-    told = run_query(copy, "select sentence from findings")
-    assert not [sentence for sentence in told.to_series() if "Beta" in sentence]
-    study = study_of(tmp_path / "site")
-    assert study["pairs"] == []
-    assert "Beta" not in json.dumps(study["groups"])
-
-
 @pytest.mark.parametrize(
     "made", ["file", "other folder", "foreign study", pytest.param("warehouse inside", marks=pytest.mark.test_all)]
 )

@@ -101,17 +101,6 @@ def test_other_files_stay_byte_for_byte(loaded: Synthetic, without_alpha: Path, 
 
 
 @pytest.mark.test_all
-def test_warehouse_is_as_if_loaded_from_the_other_evaluation(without_alpha: Path, tmp_path: Path) -> None:
-    load([without_alpha], tmp_path / "fresh.duckdb", derivation=DERIVATION)
-    assert row_counts(without_alpha / WAREHOUSE) == row_counts(tmp_path / "fresh.duckdb")
-
-
-def test_no_table_names_the_evaluation_or_its_model(without_alpha: Path, alpha: str, beta: str) -> None:
-    assert tables_with(without_alpha / WAREHOUSE, alpha, "Alpha") == set()
-    assert "findings" in tables_with(without_alpha / WAREHOUSE, beta)
-
-
-@pytest.mark.test_all
 def test_checks_hold_and_derived_tables_are_current(without_alpha: Path) -> None:
     with open_warehouse(without_alpha / WAREHOUSE) as con:
         refuse_broken_relations(con)
