@@ -57,9 +57,10 @@ def factors_of(
     else:
         found = [*_of_images(a, b, parts, matched), *_of_classes(a, b, parts, matched)]
         found.append(_corrupted(a, b, parts, matched, is_same_image=found[1].status == "same"))
-    found += [
-        _recorded(FACTS[name], a.facts, b.facts) for name in OF_PREDICTIONS if name in FACTS and name != CODE.topic
-    ]
+    for name in OF_PREDICTIONS:
+        if name in FACTS and name != CODE.topic:
+            own = name == "preprocessing"
+            found.append(_preprocessing(a.facts, b.facts) if own else _recorded(FACTS[name], a.facts, b.facts))
     return [*found, _cells(a, b, parts), _form(forms), _code(a, b)]
 
 
@@ -69,6 +70,21 @@ def _recorded(fact: Fact, a: Facts | None, b: Facts | None) -> Factor:
     values = [None if row is None else fact.value(row) for row in of_both]
     words = [NOT_STATED if row is None else fact.words(row) for row in of_both]
     return _compared(fact.topic, values, words)
+
+
+def _preprocessing(a: Facts | None, b: Facts | None) -> Factor:
+    """What an own function is called; one name is of many, so that it shows nothing if the models have two identities.
+
+    The identity of a model is that of its tensors, its code and its preprocessing.
+    """
+    found = _recorded(FACTS["preprocessing"], a, b)
+    if found.status != "same" or a is None or b is None or a["preprocessing"] is None:
+        return found
+    if a["model_id"] == b["model_id"] or a["weights_id"] != b["weights_id"]:
+        return found
+    return Factor(
+        found.name, "unknown", f"{found.evidence}; the identities of the models differ, in what is not stated"
+    )
 
 
 def _compared(name: str, values: list[object], words: list[str]) -> Factor:

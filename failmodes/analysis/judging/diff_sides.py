@@ -1,6 +1,6 @@
 """The two numbers of a diff: evaluations of warehouses and published rows, with their predictions in common terms."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -308,15 +308,30 @@ def _joined(a: pl.DataFrame, b: pl.DataFrame) -> pl.DataFrame:
 
 
 def _matched_classes(names: Mapping[int, str], others: Mapping[int, str]) -> tuple[NDArray[np.int64], bool]:
-    """(C,) the class of the first by class of the second: by name if most names agree, else by index."""
-    places = {name.casefold(): index for index, name in names.items()}
+    """(C,) the class of the first by class of the second: by name if most names agree, else by index.
+
+    Classes of one name are the same in their order; in another case a name is the same only where each side has it
+    once: ImageNet has a Cardigan, which is a dog, and a cardigan.
+    """
     size = max([*others, *names, 0]) + 1
-    if 2 * sum(name.casefold() in places for name in others.values()) < len(others):
-        return np.arange(size), False
     found = size + np.arange(size)  # a class that the first does not have
-    for index, name in others.items():
-        found[index] = places.get(name.casefold(), int(found[index]))
-    return found, True
+    left, right = dict(sorted(names.items())), dict(sorted(others.items()))
+    for form in (str, str.casefold):
+        ours, theirs = (_by_name(classes, form) for classes in (left, right))
+        for name in ours.keys() & theirs.keys():
+            if form is str or len(ours[name]) == len(theirs[name]) == 1:
+                for index, other in zip(ours[name], theirs[name], strict=False):
+                    found[other] = index
+                    del left[index], right[other]
+    are_named = 2 * len(right) <= len(others)
+    return (found, True) if are_named else (np.arange(size), False)
+
+
+def _by_name(classes: Mapping[int, str], form: Callable[[str], str]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for index, name in classes.items():
+        found.setdefault(form(name), []).append(index)
+    return found
 
 
 def class_names(numbered: Numbered) -> dict[int, str]:

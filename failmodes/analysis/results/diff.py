@@ -155,7 +155,8 @@ def _sentences(diff: Diff) -> Iterator[str]:
         size = format_points(abs(diff.difference.value), DIGITS)
         low, high = sorted(diff.difference[1:3])
         ends = "" if low == high else f", {format_interval(low, high, DIGITS)} over images"
-        word = "higher" if diff.difference.value > 0 else "lower"
+        words = ("worse", "better") if MEAN != a.form == b.form else ("higher", "lower")  # other forms are of errors
+        word = words[diff.difference.value < 0]
         by = f"{size} {word} than" if abs(diff.difference.value) >= 5e-5 else "within 0.01 points of"
         yield f"{b.label} is {by} {a.label}: {values} (difference {_points(diff.difference.value)}{ends})."
         yield from (_cause(cause, diff) for cause in diff.causes)

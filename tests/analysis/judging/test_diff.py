@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 import polars as pl
 import pytest
-from planted_causes import CAUSES, FEW, Evaluated, planted, write_row, write_warehouse
+from planted_causes import CAUSES, FEW, NAMES, Evaluated, planted, write_row, write_warehouse
 from run_commands import run
 
 import failmodes
@@ -145,6 +145,34 @@ def test_a_rerun_is_equal_and_names_nothing(evaluated: Path) -> None:
     assert ("are equal" in said, "Cause" in said) == (True, False)
     result = failmodes.open(evaluated / "w.duckdb").diff("Net", f"{evaluated / 'other.duckdb'}::Net")
     assert (result.diff.outcome, result.diff.causes, result.diff.images) == ("equal", (), ())
+
+
+def test_classes_whose_names_differ_in_case_alone_are_not_mixed_up(tmp_path: Path) -> None:
+    """As ImageNet's Cardigan, a dog, and cardigan."""
+    names = ("Cardigan", "cardigan", *NAMES[2:])
+    shouted = NET._replace(class_names=("Cardigan", "cardigan", *(name.upper() for name in NAMES[2:])), label="Shouted")
+    write_warehouse(tmp_path / "w.duckdb", NET._replace(class_names=names), shouted)
+    shutil.copy(tmp_path / "w.duckdb", tmp_path / "other.duckdb")
+    for other in ("other.duckdb::Net", "other.duckdb::Shouted"):
+        found = diff_named(f"{tmp_path / 'w.duckdb'}::Net", str(tmp_path / other))
+        assert (found.outcome, found.causes) == ("equal", ())
+
+
+@pytest.mark.test_all
+def test_preprocessing_of_one_name_that_differs_is_not_the_same(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from torchvision.transforms import v2
+
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 2))
+    images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
+    for label, antialias in (("Net", True), ("Other", False)):
+        steps = [v2.Resize(16, antialias=antialias), v2.ToDtype(torch.float32, scale=True)]
+        failmodes.benchmark(
+            module, images, [0, 1] * 20, label=label, to=tmp_path, preprocess=v2.Compose(steps), progress=False,
+            corruptions=["contrast"], severities=[1],
+        )  # fmt: skip
+    found = diff_named("Net", "Other", tmp_path)
+    assert next(factor for factor in found.factors if factor.name == "preprocessing").status == "unknown"
 
 
 @pytest.mark.test_all
