@@ -1,4 +1,4 @@
-"""HTTP connections of the explorer: clients that do not finish a request, or do not wait for its answer."""
+"""HTTP connections of the explorer: clients that do not finish a request, or do not wait for the rows."""
 
 import asyncio
 from collections.abc import Callable

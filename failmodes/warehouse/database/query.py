@@ -168,7 +168,7 @@ def _arrow_stream(relation: duckdb.DuckDBPyRelation, timeout_s: float | None) ->
 
 
 def check_stream_size(size: int) -> None:
-    """Refuse a result of more bytes than one answer may have.
+    """Refuse a result of more bytes than are sent at once.
 
     Raises:
         LimitError: it has more.
