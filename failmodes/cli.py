@@ -501,7 +501,7 @@ def site(
     """Write a study as a website of static files: every prediction queryable in the browser, no server, no Python.
 
     The folder holds the page, DuckDB-WASM and a read-only copy of the warehouse, and requests nothing else. If it would
-    exceed 500 MB, the sizes of its tables are printed instead.
+    exceed 500 MB, the sizes of its tables are printed instead, and what each option would save.
     """
     limit_command(timeout)
     from failmodes.analysis.site.writing import write_site

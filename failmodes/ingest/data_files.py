@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.runtime.errors import DataError, FailmodesError, LimitError, StorageError, first_line, translated
+from failmodes.runtime.errors import DataError, FailmodesError, LimitError, StorageError, first_line, shown, translated
 from failmodes.runtime.process import machine_memory
 from failmodes.runtime.storage.files import check_regular, kind_of, make_folder, read_regular, reason_of
 
@@ -175,9 +175,11 @@ def check_names(names: Sequence[str], location: str) -> None:
     """Check names for charts and tables.
 
     Raises:
-        DataError: one is not valid UTF-8, or longer than MAX_NAME_LETTERS.
+        DataError: one is not valid UTF-8, holds a null character, or is longer than MAX_NAME_LETTERS.
     """
     for name in names:
+        if "\0" in name:
+            raise DataError(f"{location} has a name with a null character, {shown(name)}: rename it")
         if len(name) > MAX_NAME_LETTERS:
             raise DataError(f"{location} has a name of {len(name):,} characters: expected at most {MAX_NAME_LETTERS:,}")
     try:

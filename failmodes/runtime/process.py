@@ -26,7 +26,7 @@ DATABASE_SHARE = 0.7  # of the rest, for DuckDB: Python, Arrow and threads need 
 MIN_DATABASE_MEMORY = 16 << 20
 FEW_FILES = 64  # open at a time: libraries fail with their own errors below that
 AGAIN_S = 0.05  # until a stop is raised again
-GRACE_S = 5.0  # from a stop of a command with a time limit to its end, for functions of libraries that do not return
+GRACE_S = 1.0  # from a stop of a command with a time limit to its end, for functions of libraries that do not return
 
 TERMINATIONS = {getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)}
 _STOPS = {*TERMINATIONS, signal.SIGINT, *([signal.SIGALRM] if hasattr(signal, "SIGALRM") else [])}

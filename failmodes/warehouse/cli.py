@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
-from failmodes.runtime.errors import did_you_mean, shown
+from failmodes.runtime.errors import QueryError, did_you_mean, shown
 from failmodes.runtime.process import interruptible
 from failmodes.runtime.progress import stages_shown
 from failmodes.runtime.terminal import note
@@ -79,9 +79,20 @@ CorruptionOption = Annotated[
         "--corruption", help="Only this corruption. Repeatable.", metavar="NAME", autocompletion=complete_corruption
     ),
 ]
+
+
+def _not_blank(context: typer.Context, parameter: typer.CallbackParam, condition: str) -> str:
+    """Refuse a filter that is given and blank, as by a variable of the shell that is not set."""
+    source = context.get_parameter_source(str(parameter.name))
+    if source is not None and source.name != "DEFAULT" and not condition.strip():
+        raise QueryError("--filter is blank: expected a condition on images, such as \"camera = 'B'\", or no --filter")
+    return condition
+
+
 FilterOption = Annotated[
     str,
     typer.Option(
+        callback=_not_blank,
         help="Only images that an SQL condition on class_name and the columns of `images` keeps, such as "
         "\"camera = 'B'\".",
         metavar="CONDITION",

@@ -78,7 +78,7 @@ REFUSED: dict[str, tuple[Maker, str]] = {
     "images beyond 64 bits.parquet": (column("image_id", lambda n: [1e300] * n), "1e+300: expected an integer"),
     "no images.parquet": (column("image_id", lambda n: pa.nulls(n)), "no image_id"),
     "severities in words.parquet": (column("severity", lambda n: ["high"] * n), "severity 'high': expected a number"),
-    "labels in controls.parquet": (column("label", lambda n: ["\x1b[2J\x00"] * n), "differs from the dataset"),
+    "labels in controls.parquet": (column("label", lambda n: ["\x1b[2J"] * n), "differs from the dataset"),
     "a million rows.parquet": (same_rows(1_000_000), "row 2: another prediction for image 0"),
     "a bomb of logits.parquet": (
         listed(lambda n: pa.array([np.zeros(10**7), *[np.zeros(10)] * (n - 1)])), "row 1: 10,000,000 logits",
@@ -124,6 +124,55 @@ def test_a_malformed_file_is_one_error_and_nothing_is_kept(name: str, small_impo
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not list((small_import.parent / "out").rglob("results/*"))
+
+
+@pytest.mark.parametrize(
+    ("text", "row"),
+    [
+        ("image,label,prediction\n0,a,b\nroot:x:0:SECRET\n", 3),
+        ("image,label,confidence,prediction\n0,a,0.5,a\n1,b,SECRET,a\n", 3),
+        ("image,label,prediction\n" + "1,a,b\n" * 1_000_000 + "SECRET\n", 1_000_002),
+    ],
+    ids=["a line", "a number", "a line far below"],
+)
+def test_an_error_of_a_csv_file_names_the_row_and_quotes_nothing(text: str, row: int, tmp_path: Path) -> None:
+    """The file may be a link to another one."""
+    (tmp_path / "p.csv").write_text(text)
+    with pytest.raises(DataError, match=f"cannot be read as predictions: .*Row #{row}: ") as caught:
+        failmodes.import_predictions(tmp_path / "p.csv", to=tmp_path / "out", progress=False)
+    assert "SECRET" not in str(caught.value)
+
+
+NULLS = {
+    "a label": {"label": ["x\0", "y"], "prediction": ["x\0", "x\0"]},
+    "an image": {"image": ["a\0", "b"]},
+    "metadata": {"camera": ["A\0", "B"]},
+    "an observer": {"observer": ["one\0", "one\0"]},
+    "a model": {"model": ["one\0", "one\0"]},
+    "a corruption": {"corruption": ["fog\0", "fog\0"], "severity": [1, 1]},
+    "the name of metadata": {"cam\0era": ["A", "B"]},
+    "the name of a class": {
+        "prediction": ["y", "y"],
+        "label": ["y", "y"],
+        "logit_x\0": [0.0, 0.0],
+        "logit_y": [1.0, 1.0],
+    },
+}
+
+
+@quick("name", NULLS, "a label", "the name of a class")
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
+def test_a_null_character_in_a_name_is_refused(name: str, suffix: str, tmp_path: Path) -> None:
+    columns = {"image": ["a", "b"], "label": ["x", "y"], "prediction": ["x", "x"]} | NULLS[name]
+    path = tmp_path / f"p.{suffix}"
+    rows = pl.DataFrame(columns)
+    if suffix == "parquet":
+        pq.write_table(pa.table(columns), path)
+    else:
+        (rows.write_csv if suffix == "csv" else rows.write_ndjson)(path)
+    with pytest.raises((DataError, StudyError), match=r"\\x00|null character"):
+        failmodes.import_predictions(path, to=tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
 
 
 @quick("name", sorted(REFUSED.keys() - NAMED_ONLY_WITH_A_STUDY), "half.parquet", "no UTF-8.csv")

@@ -27,6 +27,7 @@ def member(name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, link:
 
 SAMPLE = (member("0.png", IMAGE), member("0.cls", b"0"))
 LABEL = member("1.cls", b"1")
+OTHER = (member("1.png", IMAGE), member("1.cls", b"b"))
 
 
 def tar(*members: Member, size: int | None = None) -> Make:
@@ -82,6 +83,10 @@ SHARDS: dict[str, tuple[Make, str]] = {
     "a sparse member": (tar(*SAMPLE, member("1.png", IMAGE, tarfile.GNUTYPE_SPARSE), LABEL), "or is sparse"),
     "a member that is cut": (tar(*SAMPLE, size=3000), "0.png ends after the file"),
     "a name that is not UTF-8": (tar(*SAMPLE, member("\udcff.png", IMAGE)), "a name that is not valid UTF-8"),
+    "a null character in a label": (tar(SAMPLE[0], member("0.cls", b"a\0"), *OTHER), "a null character, 'a\\x00'"),
+    "a null character in metadata": (
+        tar(*SAMPLE, OTHER[0], member("1.json", b'{"label": "b", "camera": "a\\u0000"}')), "a null character",
+    ),
     "half a character": (tar(SAMPLE[0], member("0.json", b'{"a": "\\udc80"}')), "0.json is not valid JSON"),
     "metadata that nest": (tar(SAMPLE[0], member("0.json", b"[" * 100_000)), "0.json is not valid JSON"),
 }  # fmt: skip

@@ -31,6 +31,7 @@ from failmodes.warehouse.database.subset import PARTS, Columns, subset, table_si
 from failmodes.warehouse.metrics.metric import Metric
 
 MAX_BYTES = 500_000_000
+MIN_SAVED = 0.02  # of a site's size, for an option to be advised
 MAX_PAIRS = 15  # all pairs of six models; of more, each with the baseline
 MAX_IMAGES = 5_000
 NAME = re.compile(r"[\w-][\w .()+-]{0,99}")
@@ -129,13 +130,12 @@ def write_site(
         opened_selections(con)
         every = [key for (key,) in con.execute("select evaluation_id from evaluations").fetchall()]
         kept = _evaluations_of(con, models) if models else every
-        left_out = {name: columns for part in without for name, columns in PARTS[part].items()}
-        _check_size(con, kept, left_out)
+        _check_size(con, kept, without)
     bundle = bundled_page()
     with atomic_folder(folder) as made:
         copy = made / WAREHOUSE_FILE
         part: dict[str, Any] = {"evaluations": kept, "derivation": DERIVATION, "metrics": metrics} if models else {}
-        with subset(warehouse, copy, left_out=left_out, **part):
+        with subset(warehouse, copy, left_out=_columns_of(without), **part):
             pass
         for file in bundle.iterdir():
             if file.name != STAMP:
@@ -147,7 +147,7 @@ def write_site(
             strips = list(_strips(con, selections, open_study, images, made, missing))
             pairs = list(_comparisons(copy, selections, made, missing))
             facts = study_facts(con, selections, WAREHOUSE_FILE)
-            sizes = table_sizes(con, {})
+            sizes, parts = table_sizes(con, {}), _part_sizes(con, without)
         settings = {"images": images, "models": list(models), "without": sorted(without)}
         facts |= {
             "format": FORMAT, "mode": "static", "settings": settings, "missing": list(missing), "strips": strips,
@@ -157,7 +157,8 @@ def write_site(
         _write_json(made / STUDY, facts)
         size = sum(file.stat().st_size for file in made.rglob("*") if file.is_file())
         if size > MAX_BYTES:
-            raise StudyError(_too_large(size, sizes))
+            parts["fewer --images"] = sum(file.stat().st_size for file in made.glob("strips/**/*.json"))
+            raise StudyError(_too_large(size, sizes, parts))
     return Site(size, len(strips), len(pairs), list(missing))
 
 
@@ -168,22 +169,39 @@ def _evaluations_of(con: duckdb.DuckDBPyConnection, models: Sequence[str]) -> li
     return [key for (key,) in con.execute(query, [list(named)]).fetchall()]
 
 
-def _check_size(con: duckdb.DuckDBPyConnection, kept: Collection[str], left_out: Columns) -> None:
+def _columns_of(parts: Collection[str]) -> Columns:
+    return {name: columns for part in parts for name, columns in PARTS[part].items()}
+
+
+def _check_size(con: duckdb.DuckDBPyConnection, kept: Collection[str], without: Collection[str]) -> None:
     """Refuse a warehouse that is too large before it is copied: a copy takes as much as its rows do now."""
     (share,) = con.execute(
         "select count_if(evaluation_id = any($1)) / count(*) from shards where table_name = 'prediction_facts'",
         [list(kept)],
     ).fetchall()[0]
-    sizes = {name: round(share * size) for name, size in table_sizes(con, left_out).items()}
+    sizes = {name: round(share * size) for name, size in table_sizes(con, _columns_of(without)).items()}
     if (size := sum(sizes.values())) > MAX_BYTES:
-        raise StudyError(_too_large(size, sizes))
+        parts = {option: round(share * size) for option, size in _part_sizes(con, without).items()}
+        raise StudyError(_too_large(size, sizes, parts))
 
 
-def _too_large(size: int, sizes: dict[str, int]) -> str:
+def _part_sizes(con: duckdb.DuckDBPyConnection, without: Collection[str]) -> dict[str, int]:
+    """Bytes that each option that leaves out a further part would save."""
+
+    def size(parts: Collection[str]) -> int:
+        return sum(table_sizes(con, _columns_of(parts)).values())
+
+    return {f"--without {part}": size(without) - size([*without, part]) for part in PARTS if part not in without}
+
+
+def _too_large(size: int, sizes: dict[str, int], parts: dict[str, int]) -> str:
+    """Why a site is refused, with the options that reduce it, by what they save."""
     largest = ", ".join(f"{name} {bytes_ / 1e6:,.0f} MB" for name, bytes_ in islice(sizes.items(), 5))
+    saved = sorted(((bytes_, option) for option, bytes_ in parts.items() if bytes_ > MIN_SAVED * size), reverse=True)
+    options = ", ".join(["--models", *(f"{option} ({bytes_ / 1e6:,.0f} MB)" for bytes_, option in saved)])
     return (
         f"the site would take {size / 1e6:,.0f} MB, more than {MAX_BYTES / 1e6:,.0f} MB ({largest}): reduce it with "
-        f"--models or --without {','.join(PARTS)}; rows are never sampled"
+        f"{options}; rows are never sampled"
     )
 
 

@@ -182,6 +182,8 @@ def _parts(con: duckdb.DuckDBPyConnection, condition: str) -> list[dict[str, Any
         if tree["error"]:
             reason = printable(str(tree["error_message"]), 200)
             raise QueryError(f"{reason}: expected a condition such as {_EXAMPLE}")
+    if _syntax_tree(con, f"select ({condition})")["error"]:  # what would follow it in a line is not read
+        raise QueryError(f"it ends in a comment: leave that out, as in {_EXAMPLE}")
     (statement,) = enclosed["statements"]
     select = statement["node"]
     if len(select["select_list"]) > 1:

@@ -4,9 +4,11 @@ Files are untrusted: only regular files are read, types are checked before value
 """
 
 import gzip
+import re
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -44,6 +46,7 @@ BYTES_PER_CODE = 16  # of memory per row and column while checks run
 JSON_GROWTH = 4  # memory of a file of JSON lines, as a multiple of its size
 NUMBERS: tuple[Role, ...] = ("confidence",)  # roles that are read as numbers, others as text
 FIRST_COMPARED_ROWS = 1 << 18  # after which columns are compared with images, and again whenever rows have doubled
+_QUOTED = re.compile(r"(?<=, got )(\d+): .*|(): invalid value .*", re.DOTALL)  # how Arrow quotes a file
 NO_TEXT = -1  # code of an empty text
 
 
@@ -374,7 +377,7 @@ def _open_csv(path: Path, stated: Mapping[Role, str], needed: Sequence[Role]) ->
     if header.count(b",") >= MAX_COLUMNS:
         raise DataError(f"{path} has more than {MAX_COLUMNS:,} columns: expected one per class")
     blocks = pyarrow.csv.ReadOptions(block_size=CSV_BLOCK_BYTES)
-    with pyarrow.csv.open_csv(path, blocks) as reader:
+    with _rows_of_errors(path), pyarrow.csv.open_csv(path, blocks) as reader:
         names = reader.schema.names
     if len(names) == 1 and (b";" in header or b"\t" in header):
         raise DataError(f"{path} has one column, {names[0]!r}: expected columns separated by commas")
@@ -386,7 +389,29 @@ def _open_csv(path: Path, stated: Mapping[Role, str], needed: Sequence[Role]) ->
     types = {name: pa.float64() if role in NUMBERS else text for role, name in columns.roles.items()}
     types |= dict.fromkeys(columns.outputs, pa.float64()) | dict.fromkeys(columns.others, text)
     options = pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=False)
-    return _Source(str(path), path, columns, pyarrow.csv.open_csv(path, read_options=blocks, convert_options=options))
+    return _Source(str(path), path, columns, _csv_batches(path, options))
+
+
+def _csv_batches(path: Path, options: pyarrow.csv.ConvertOptions) -> Iterator[pa.RecordBatch]:
+    with _rows_of_errors(path, options):
+        yield from pyarrow.csv.open_csv(
+            path, pyarrow.csv.ReadOptions(block_size=CSV_BLOCK_BYTES), convert_options=options
+        )
+
+
+@contextmanager
+def _rows_of_errors(path: Path, options: pyarrow.csv.ConvertOptions | None = None) -> Iterator[None]:
+    """Name the row of Arrow's errors, which it knows on one thread alone, and leave out the text that it quotes."""
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        reason = str(error)
+        one_thread = pyarrow.csv.ReadOptions(block_size=CSV_BLOCK_BYTES, use_threads=False)
+        try:
+            deque(pyarrow.csv.open_csv(path, one_thread, convert_options=options), maxlen=0)
+        except pa.ArrowInvalid as same:
+            reason = str(same)
+        raise pa.ArrowInvalid(_QUOTED.sub(r"\1", reason)) from error
 
 
 def _open_json(path: Path, stated: Mapping[Role, str], needed: Sequence[Role]) -> _Source:
@@ -461,6 +486,8 @@ def _as_texts(subject: str, name: str, column: pa.Array) -> pa.DictionaryArray:
     longest = pc.max(pc.binary_length(column.dictionary)).as_py() or 0
     if longest > MAX_TEXT_BYTES:
         raise DataError(f"{subject}: {name} has a text of {longest:,} bytes: expected at most {MAX_TEXT_BYTES:,}")
+    if pc.any(pc.match_substring(column.dictionary, "\0")).as_py():
+        raise DataError(f"{subject}: {name} has a text with a null character: rename it")
     return column
 
 

@@ -113,6 +113,8 @@ def _typed(name: str, values: Any, location: object, fix: str) -> pa.Array:
     if typed is None:
         raise DataError(f"{column} holds {array.type}: expected text, numbers, booleans or dates; {fix}")
     if pa.types.is_string(typed.type):
+        if pc.any(pc.match_substring(typed, "\0")).as_py():
+            raise DataError(f"{column} has a text with a null character: {fix}")
         longest = pc.max(pc.utf8_length(typed)).as_py() or 0
         if longest > MAX_LABEL_LETTERS:
             raise DataError(

@@ -173,7 +173,13 @@ def test_the_command_prints_and_writes_every_format(opened: Warehouse, found: Sl
 
 
 def test_the_command_refuses_in_one_line(opened: Warehouse, tmp_path: Path) -> None:
-    for options in (["--format", "yaml"], ["--filter", "camera"], ["-o", "x.parquet"]):
+    for options in (
+        ["--format", "yaml"],
+        ["--filter", "camera"],
+        ["--filter", ""],
+        ["--filter", "1=1 --"],
+        ["-o", "x.parquet"],
+    ):
         done = run("slices", opened.path, *options, folder=tmp_path, expect=2)
         assert len(done.stderr.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []

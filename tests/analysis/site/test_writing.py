@@ -17,6 +17,7 @@ from failmodes.runtime.errors import FailmodesError, StorageError, StudyError
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.database.status import warehouse_status
+from failmodes.warehouse.database.subset import PARTS
 
 Write = Callable[..., Site]
 
@@ -137,15 +138,25 @@ def test_a_failure_leaves_the_earlier_site(
     assert [path.name for path in tmp_path.iterdir() if path.name != "warehouse.duckdb"] == ["site"]
 
 
-def test_a_site_that_is_too_large_is_refused_with_sizes(
-    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_site_that_is_too_large_is_refused_with_what_is_large_in_it(
+    write: Write, own_warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "MAX_BYTES", 1_000_000)
-    with pytest.raises(StudyError) as refused:
-        write(tmp_path / "site")
-    assert "attention" in str(refused.value)
-    assert "--without" in str(refused.value)
-    assert not (tmp_path / "site").exists()
+    """Beside sites that were written without each part; nothing has logits."""
+    with duckdb.connect(str(own_warehouse)) as con:
+        con.execute("update prediction_facts set logits = null, logit_classes = null, scaled_log_sum_exp = null")
+    size = write(tmp_path / "whole", own_warehouse, images=40).size_bytes
+    compact = tmp_path / "whole" / "warehouse.duckdb"
+    sizes = {part: write(tmp_path / part, compact, images=40, without=[part]).size_bytes for part in PARTS}
+    large = {f"--without {part}" for part in PARTS if size - sizes[part] > 0.02 * size}
+    assert 0 < len(large) < len(PARTS)
+    monkeypatch.setattr(writing, "MAX_BYTES", 100_000)
+    for images in (set(), {"fewer --images"}):
+        with pytest.raises(StudyError) as refused:
+            write(tmp_path / "site", compact, images=40)
+        advised = str(refused.value).partition("reduce it with ")[2].partition(";")[0].split(", ")
+        assert {option.partition(" (")[0] for option in advised} == {"--models"} | large | images
+        assert not (tmp_path / "site").exists()
+        monkeypatch.setattr(writing, "_check_size", lambda *_: None)  # then a site is refused when it is written
 
 
 @pytest.mark.test_all

@@ -15,7 +15,7 @@ DAMAGED: dict[str, tuple[str, bytes, str]] = {
     "empty CSV": ("p.csv", b"", r"cannot be read as predictions"),
     "semicolons": ("p.csv", b"image_id;corruption;severity\n", r"separated by commas"),
     "letters": (
-        "p.csv", HEADER + ",".join(LOGITS).encode() + b"\n0,none,0,a" + b",0" * 9, r"invalid value 'a'",
+        "p.csv", HEADER + ",".join(LOGITS).encode() + b"\n0,none,0,a" + b",0" * 9, r"Row #2: CSV conversion error",
     ),
     "a list in CSV": ("p.csv", HEADER + b'logits\n0,none,0,"[1]"', r"no lists: use one column per class, logit_0"),
 }  # fmt: skip
