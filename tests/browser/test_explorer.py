@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import polars as pl
 import pytest
@@ -169,7 +169,10 @@ def served(warehouse: Path) -> Iterator[str]:
         yield running.address
 
 
-@pytest.fixture(params=["static", pytest.param("served", marks=pytest.mark.nightly)])
+CONNECTIONS = ["static", pytest.param("served", marks=pytest.mark.nightly)]
+
+
+@pytest.fixture(params=CONNECTIONS)
 def page(request: pytest.FixtureRequest, browser: "Browser") -> Iterator["Page"]:
     """The page by each of its two connections."""
     visit = open_study(browser, request.getfixturevalue(request.param))
@@ -363,9 +366,13 @@ def test_an_image_opens_over_severities_and_keys_go_on(page: "Page") -> None:
 def test_a_link_reproduces_what_is_shown(browser: "Browser", page: "Page", warehouse: Path) -> None:
     page.get_by_label("Corruption", exact=True).select_option("fog")
     page.get_by_role("button", name="Alpha", exact=True).click()  # only Beta is left
+    highest = page.get_by_label("Confidence: highest")
+    highest.fill("0.9")
+    highest.press("Tab")
     page.get_by_label("Condition in SQL").fill("entropy_nats < 1 and image_id < 60")
     page.get_by_label("Condition in SQL").press("Enter")
-    where = "corruption = 'fog' and model_label = 'Beta' and entropy_nats < 1 and image_id < 60"
+    unconditional = "corruption = 'fog' and model_label = 'Beta' and confidence <= 0.9"
+    where = f"{unconditional} and entropy_nats < 1 and image_id < 60"
     count = counted(warehouse, where)
     wait_for_count(page, count)
     order = "order by correct, confidence desc limit 1"
@@ -374,10 +381,14 @@ def test_a_link_reproduces_what_is_shown(browser: "Browser", page: "Page", wareh
     viewer(page).wait_for()
     page.wait_for_timeout(400)  # until the address is kept
     visit = open_study(browser, page.url)
-    wait_for_count(visit.page, count)
+    wait_for_count(visit.page, counted(warehouse, unconditional))
     viewer(visit.page).wait_for()
     assert viewer(visit.page).locator(".name").inner_text() == viewer(page).locator(".name").inner_text()
-    assert visit.page.get_by_label("Condition in SQL").input_value() == "entropy_nats < 1 and image_id < 60"
+    visit.page.keyboard.press("Escape")
+    visit.page.get_by_role("button", name="Apply").click()
+    wait_for_count(visit.page, count)
+    visit.page.locator(".chip", has_text="confidence 0").click()
+    wait_for_count(visit.page, counted(warehouse, where.replace("confidence <= 0.9", "true")))
     assert visit.problems == []
     visit.page.context.close()
 
@@ -531,18 +542,141 @@ def test_names_of_whoever_means_harm_are_text(browser: "Browser", tmp_path: Path
             page.context.close()
 
 
-def test_an_address_of_whoever_means_harm_is_one_message_at_most(browser: "Browser", static: str) -> None:
-    given = {
-        "corruption": ["'; drop table rows;--"], "label_name": ["<img src=x onerror=alert(1)>"], "image": "x",
-        "confidence": [1, "a"], "condition": {"text": "select"}, "outcome": 5,
+@pytest.mark.parametrize("connection", CONNECTIONS)
+def test_unknown_and_invalid_parts_of_a_link_are_ignored_and_listed(
+    browser: "Browser", warehouse: Path, request: pytest.FixtureRequest, connection: str
+) -> None:
+    invalid = {
+        "confidence": [0, "1 or 1=1"], "margin": [0.9, 0.1], "rmse": [0], "corruption": ["'; drop table rows;--"],
+        "label_name": ["<img src=x onerror=alert(1)>"], "predicted_name": [], "correct": "true", "image_id": ["1 or 1"],
+        "evaluation_id": ["Gamma"], "outcome": {"model": "Beta", "correct": True, "baselineCorrect": True},
+        "image": "x", "a": "Gamma", "baseline": 1, "measure": "constructor", "sql": ["drop"],
+        "condition": {"text": "true"}, "image_luminance": [0, None], "__proto__": [1], "tables": ["rows"],
     }  # fmt: skip
-    hostile = urlencode({name: json.dumps(value) for name, value in given.items()})
-    visit = visit_page(browser, f"{static}#{hostile}")
-    visit.page.locator("main[data-ready=all], .problem:visible").first.wait_for()
-    visit.page.wait_for_timeout(500)
-    assert [problem for problem in visit.problems if "dialog" in problem] == []
-    assert visit.page.locator(".problem:visible").count() <= 1
+    state = urlencode({name: json.dumps(value) for name, value in {"severity": [3], **invalid}.items()})
+    visit = open_study(browser, f"{request.getfixturevalue(connection)}#{state}&group=[")
+    wait_for_count(visit.page, counted(warehouse, "severity = 3"))
+    listed = visit.page.locator(".problem:visible").inner_text()
+    assert [name for name in (*invalid, "group") if name not in listed] == []
+    assert visit.page.locator(".chip").count() == 1
+    assert visit.problems == []
     visit.page.context.close()
+
+
+@pytest.mark.parametrize("connection", CONNECTIONS)
+def test_a_condition_of_a_link_is_one_expression_that_its_reader_applies(
+    browser: "Browser", warehouse: Path, request: pytest.FixtureRequest, connection: str
+) -> None:
+    forged = "create or replace table rows as select * replace (true as correct) from rows"
+    statements = f"true) limit 0; {forged}; select (true"
+    visit = open_study(browser, f"{request.getfixturevalue(connection)}#condition={quote(json.dumps(statements))}")
+    page = visit.page
+    wait_for_count(page, counted(warehouse, "true"))
+    page.get_by_role("button", name="Apply").click()
+    for text in (
+        "",
+        "true) union all from rows where (true",
+        "true] = [true",
+        "true) or (image_id < 3",
+        "true, true",
+        "$1",
+    ):
+        if text:
+            page.get_by_label("Condition in SQL").fill(text)
+            page.get_by_label("Condition in SQL").press("Enter")
+        page.locator(".problem[role=alert]:visible").wait_for()
+        assert page.locator(".chip").count() == 0
+        page.get_by_label("Corruption", exact=True).select_option("fog")
+        assert_shown(page, warehouse, "corruption = 'fog'")
+        page.get_by_role("button", name="Clear all").click()
+    page.context.close()
+
+
+def assert_shown(page: "Page", warehouse: Path, condition: str) -> None:
+    """The page shows the number and accuracy of the predictions that meet a condition."""
+    n, correct = counted(warehouse, condition), counted(warehouse, f"{condition} and correct")
+    wait_for_count(page, n)
+    assert f"accuracy {100 * correct / n:.1f}%" in page.locator(".summary").inner_text()
+
+
+def run_in_box(page: "Page", statement: str) -> "Locator":
+    """Run a statement in the SQL box and wait for its rows or its error; the message of an error."""
+    if not page.get_by_label("Statement").is_visible():
+        page.locator("summary", has_text="SQL").click()
+    page.get_by_label("Statement").fill(statement)
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.locator(".sql table, .sql .problem").first.wait_for()
+    return page.locator(".sql .problem")
+
+
+def test_no_statement_of_the_sql_box_changes_what_the_page_shows(
+    browser: "Browser", static: str, warehouse: Path
+) -> None:
+    visit = open_study(browser, static)
+    forged = "table rows as select * replace (true as correct) from memory.main.rows"
+    for statement in (
+        f"create or replace {forged}", f"create temp {forged}", "explain analyze install json",
+        "explain (analyze) commit", "update memory.main.rows set correct = true", "drop table memory.main.rows",
+        "create temp macro count() as 1", "install json", "/* /* */ select */ install json", "load json",
+        "detach warehouse", "attach ':memory:' as other", "use memory", "set search_path = 'memory.main'", "commit",
+        "checkpoint", "select 1; select 2", "copy (select 1) to 'file.csv'",
+    ):  # fmt: skip
+        assert run_in_box(visit.page, statement).count() == 1, statement
+    for statement in (
+        "show tables", "describe predictions", "summarize models", "explain select 1", "explain analyze select 1",
+        "/* all */ (select 1)", "pragma database_list", "table models", "select 'a'::enum('a', 'b')",
+        "pivot outcomes on severity in (1, 2) using avg(confidence)",
+    ):  # fmt: skip
+        assert run_in_box(visit.page, statement).all_inner_texts() == [], statement
+    visit.page.get_by_label("Corruption", exact=True).select_option("fog")
+    assert_shown(visit.page, warehouse, "corruption = 'fog'")
+    visit.page.context.close()
+
+
+def test_of_many_rows_ten_thousand_are_shown_and_files_have_all(page: "Page", tmp_path: Path) -> None:
+    run_in_box(page, "select range as n, repeat('x', 400) as text from range(100000)")
+    rows = page.locator(".sql tbody tr")
+    while (shown := rows.count()) < 10_000:
+        rows.last.scroll_into_view_if_needed()
+        page.wait_for_function("shown => document.querySelectorAll('.sql tbody tr').length > shown", arg=shown)
+    rows.last.scroll_into_view_if_needed()
+    page.wait_for_timeout(200)
+    assert rows.count() == 10_000
+    assert rows.last.locator("td").first.inner_text() == "9999"
+    for kind, read in (("CSV", pl.read_csv), ("Parquet", pl.read_parquet)):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=f"Save query result as {kind}").click()
+        download.value.save_as(tmp_path / kind)
+        assert read(tmp_path / kind)["n"].to_list() == list(range(100_000))
+
+
+def test_a_statement_that_takes_long_is_canceled(page: "Page") -> None:
+    page.locator("summary", has_text="SQL").click()
+    page.get_by_label("Statement").fill("select count(*) from range(1000000000000)")
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_role("button", name="Cancel").click()
+    assert run_in_box(page, "select 42 as answer").count() == 0
+    assert page.locator(".sql td").inner_text() == "42"
+
+
+def test_a_spreadsheet_runs_no_cell_of_a_saved_table(page: "Page", tmp_path: Path) -> None:
+    formulas = ["=1+1", "+1+1", "-1+1", "@SUM(1)"]
+    run_in_box(page, f"""select unnest({formulas}) as "=text", -0.5 as number, 'a=1' as plain""")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save query result as CSV").click()
+    download.value.save_as(tmp_path / "rows.csv")
+    table = pl.read_csv(tmp_path / "rows.csv")
+    assert table["'=text"].to_list() == [f"'{formula}" for formula in formulas]
+    assert table.select("number", "plain").unique().rows() == [(-0.5, "a=1")]
+
+
+def test_a_figure_can_be_saved_once_there_is_one(static_page: "Page") -> None:
+    button = static_page.get_by_role("button", name="Save error rate by coverage as SVG")
+    assert button.count() == 0
+    static_page.locator('.curves circle[aria-label^="Beta, Fog, severity 3:"]').click(force=True)
+    with static_page.expect_download() as download:
+        button.click()
+    assert Path(download.value.path()).read_bytes().startswith(b"<svg")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database" * 1000, None])

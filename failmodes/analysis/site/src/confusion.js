@@ -25,7 +25,7 @@ export function confusionPanel(page) {
       coordinator: page.mosaic,
       selection,
       query: (where = []) =>
-        Query.from("rows").select("label_name", "predicted_name", { n: count() }).where(where).groupby("label_name", "predicted_name"),
+        Query.from(page.rows).select("label_name", "predicted_name", { n: count() }).where(where).groupby("label_name", "predicted_name"),
       queryResult(table) {
         cells = [...table].map(({ label_name, predicted_name, n }) => ({ label: label_name, predicted: predicted_name, n: Number(n) }));
         draw();

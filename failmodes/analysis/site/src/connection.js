@@ -1,8 +1,8 @@
 // The database behind the page: DuckDB-WASM on the file beside it, or the server of `failmodes explore`.
 import * as duckdb from "@duckdb/duckdb-wasm";
-import { parquetWriteBuffer } from "hyparquet-writer";
 import { Coordinator, DuckDBWASMConnector, RestConnector, coordinator, decodeIPC } from "@uwdata/mosaic-core";
-import { shown } from "./dom.js";
+import { asTableRef } from "@uwdata/mosaic-sql";
+import { parquetOf } from "./parquet.js";
 
 const FILE = "warehouse.duckdb";
 const here = (path) => new URL(path, document.baseURI).href;
@@ -72,8 +72,9 @@ class ServerConnector extends RestConnector {
 /**
  * Connect to what `study.json` names.
  * @param {(message: string) => void} complain about a query of a panel that failed
- * @returns {Promise<object>} run(sql, box) gives rows as objects; prepare(group, …) makes the table `rows`;
- *   save(sql, box) gives the bytes of a Parquet file; `box` marks statements of a user
+ * @returns {Promise<object>} run(sql) gives rows as objects; prepare(group, …) makes the table `rows`; read(sql, options)
+ *   gives the tables that one reading statement results in, part by part; save(sql, options) makes a Parquet file of them.
+ *   Options: box marks a statement of a user, most is the number of rows that are needed, signal cancels
  */
 export async function connect(study, complain) {
   const quiet = () => {};
@@ -87,18 +88,24 @@ async function toServer(study, logger) {
   const mosaic = coordinator(new Coordinator(connector, { logger, preagg: { enabled: false } }));
   return {
     mosaic,
-    run: async (sql, box = false) => rowsOf(await answered(connector.query({ type: "arrow", sql, box }))),
+    rows: asTableRef("rows"),
+    run: async (sql) => rowsOf(await answered(connector.query({ type: "arrow", sql }))),
     async prepare(group, metadata, options) {
       mosaic.clear({ clients: false });
       connector.rows = (uses) => relation(group, metadata, { classes: "classes", ...options }, uses);
     },
-    async save(sql, box) {
-      const body = JSON.stringify({ type: "parquet", sql: connector.whole(sql, box) });
-      const response = await fetch(uri, { method: "POST", headers: { "Content-Type": "application/json" }, body });
-      if (!response.ok) throw new Error(await response.text());
-      return new Uint8Array(await response.arrayBuffer());
+    async* read(sql, { box = false, most, signal } = {}) {
+      yield decodeIPC(await (await asked({ type: "arrow", box, limit: most }, sql, signal)).arrayBuffer());
     },
+    save: async (sql, { box = false, signal } = {}) => (await asked({ type: "parquet", box }, sql, signal)).blob(),
   };
+
+  async function asked(options, sql, signal) {
+    const body = JSON.stringify({ ...options, sql: connector.whole(sql, options.box) });
+    const response = await fetch(uri, { method: "POST", headers: { "Content-Type": "application/json" }, body, signal });
+    if (!response.ok) throw new Error(await response.text());
+    return response;
+  }
 }
 
 /** The server's own message of an error, without the connector's words. */
@@ -128,11 +135,12 @@ async function inBrowser(logger) {
   const enumeration = (name, values) => exec(`drop type if exists ${name}; create type ${name} as enum (${values})`);
   return {
     mosaic,
+    rows: asTableRef(["memory", "main", "rows"]), // with its schema, so that no table of another name stands in for it
     run: async (sql) => rowsOf(await connector.query({ type: "arrow", sql })),
     async prepare(group, metadata, options) {
       mosaic.clear({ clients: false });
       await mosaic.preaggregator.dropSchema();
-      await exec("drop table if exists rows; drop table if exists page_classes");
+      await exec("drop table if exists memory.main.rows; drop table if exists memory.main.page_classes");
       // names as numbers: five million rows of text would neither fit nor group fast
       const dataset = quoted(group.dataset_id);
       await enumeration("page_class", `select class_name from (select 'another class' as class_name, -1 as n
@@ -140,46 +148,71 @@ async function inBrowser(logger) {
         group by class_name order by min(n)`);
       await enumeration("page_corruption", "select 'none' union select corruption from warehouse.corruptions");
       await enumeration("page_evaluation", "select evaluation_id from warehouse.evaluations");
-      await exec(`create table page_classes as select * replace (class_name::page_class as class_name)
+      await exec(`create table memory.main.page_classes as select * replace (class_name::page_class as class_name)
         from warehouse.classes where dataset_id = ${dataset}`);
-      await exec(`create table rows as select * replace (evaluation_id::page_evaluation as evaluation_id,
-        corruption::page_corruption as corruption) from (${relation(group, metadata, { classes: "page_classes", ...options })})`);
+      await exec(`create table memory.main.rows as select * replace (evaluation_id::page_evaluation as evaluation_id,
+        corruption::page_corruption as corruption) from (${relation(group, metadata, { classes: "memory.main.page_classes", ...options })})`);
     },
-    save: async (sql) => parquetOf(decodeIPC(await connector.query({ type: "arrow", sql }))),
+    read: (sql, options) => readingParts(database, sql, options),
+    save: (sql, options) => parquetOf(readingParts(database, sql, options)),
   };
 }
 
-/** Rows of an Arrow result; numbers that fit are numbers. */
-function rowsOf(bytes) {
-  const table = decodeIPC(bytes);
-  const rows = table.toArray();
-  rows.columns = table.schema.fields.map((field) => field.name);
-  return rows;
+// the first words of statements that read, behind EXPLAIN, whose ANALYZE runs them
+const READS = /^(select|with|from|values|table|show|desc|describe|summarize|pivot|unpivot|call|pragma)$/i;
+const FIRST_WORD = /^(?:[\s(]|--[^\r\n]*[\r\n]|\/\*(?:(?!\/\*)[^])*?\*\/|explain\b(?:\s*(?:analyze\b|\((?:analyze|format)\b[^()]*\)))?)*(\w*)/i;
+const PART_BYTES = 8_000_000;
+
+/** The result of one statement that only reads, in tables of some megabytes, on a connection that ends with it. */
+async function* readingParts(database, sql, { signal } = {}) {
+  const connection = await database.connect();
+  try {
+    await connection.query("set search_path = 'warehouse.main'; begin transaction read only");
+    await (await connection.prepare(sql)).close(); // which refuses several statements
+    const [, word] = FIRST_WORD.exec(sql);
+    // a read-only transaction does not refuse INSTALL, DETACH, USE and COMMIT
+    if (!READS.test(word)) throw new Error(`${word.toUpperCase() || "this statement"} is refused: a query only reads (SELECT, DESCRIBE, SUMMARIZE, …)`);
+    yield* connection.useUnsafe((_, id) => parts(database, id, sql, signal));
+  } finally {
+    await connection.query("rollback");
+    await connection.close();
+  }
 }
 
-const KINDS = { 2: "INT32", 3: "DOUBLE", 5: "STRING", 6: "BOOLEAN", 10: "TIMESTAMP" }; // Parquet types by Arrow type
+const isEnum = ({ type }) => type.typeId === -1 || type.children?.some(isEnum);
 
-/** A table as a Parquet file; values of other types, such as lists, are text. */
-function parquetOf(table) {
-  const columnData = table.schema.fields.map(({ name, type }, i) => {
-    const { typeId, bitWidth } = type.dictionary ?? type;
-    const values = table.getChildAt(i).toArray();
-    if (typeId === 2 && bitWidth === 64) {
-      return { name, type: "INT64", data: Array.from(values, (value) => (value === null ? null : BigInt(value))) };
+async function* parts(database, id, sql, signal) {
+  const bytesOf = async (step) => {
+    for (let bytes = null; ; bytes = await step()) {
+      if (bytes) return bytes;
+      if (signal?.aborted) await database.cancelPendingQuery(id);
+      signal?.throwIfAborted();
     }
-    if (typeId === 7 || typeId === 3) return { name, type: "DOUBLE", data: Array.from(values, (value) => (value === null ? null : Number(value))) };
-    const isText = !(typeId in KINDS) || typeId === 5;
-    const data = Array.from(values, (value) => (value === null || !isText ? value : shown(value)));
-    return { name, type: isText ? "STRING" : KINDS[typeId], data };
-  });
-  return new Uint8Array(parquetWriteBuffer({ columnData }));
+  };
+  const header = await database.startPendingQuery(id, sql, true) ?? await bytesOf(() => database.pollPendingQuery(id));
+  // DuckDB-WASM does not send the dictionaries of these columns with parts
+  const enums = decodeIPC(header).schema.fields.filter(isEnum).map(({ name }) => `${named(name)}::varchar as ${named(name)}`);
+  if (enums.length) return yield* parts(database, id, `select * replace (${enums}) from (${sql}\n)`, signal);
+  for (let size = Infinity; size;) {
+    const chunks = [header];
+    for (let read = 0; size && read < PART_BYTES; read += size) {
+      const chunk = await bytesOf(() => database.fetchQueryResults(id));
+      size = chunk.length;
+      if (size) chunks.push(chunk);
+    }
+    yield decodeIPC(chunks);
+  }
 }
+
+/** Rows of an Arrow result; numbers that fit are numbers. */
+const rowsOf = (bytes) => decodeIPC(bytes).toArray();
 
 const BUNDLED = "the page has DuckDB without its extensions; run it with `failmodes query`";
 
 /** One line that says why a statement failed. */
 export function problem(error) {
   const text = String(error?.message ?? error);
+  if (text.includes("multiple statements")) return "expected one statement; a PIVOT needs its values, such as ON severity IN (1, 5)";
   const [line] = text.split("\n").filter(Boolean);
   const missing = /extension "?(\w+)"?|(?:json|icu|httpfs|spatial)_?\w* extension/i.exec(text);
   if (missing || /autoload|LOAD /.test(text)) return `${line} (${BUNDLED})`;

@@ -42,7 +42,7 @@ export async function curvesPanel(page) {
       coordinator: page.mosaic,
       selection,
       query: (where = []) =>
-        Query.from("rows")
+        Query.from(page.rows)
           .select("evaluation_id", "corruption", "severity", { n: count(), correct: sum(cast("correct", "INTEGER")) })
           .where(where)
           .groupby("evaluation_id", "corruption", "severity"),

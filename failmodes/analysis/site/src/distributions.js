@@ -20,7 +20,7 @@ export async function measuresOf(page) {
   const numbers = page.metadata.filter(({ text }) => !text).map(({ name, title }) => ({ name, title, isMetadata: true }));
   const possible = [...MEASURES.filter(({ name }) => name !== "attention_drift" || page.hasDrift), ...numbers];
   const ends = possible.map(({ name }, i) => `min(${named(name)})::double as low${i}, max(${named(name)})::double as high${i}`);
-  const [row] = await page.run(`select ${ends.join(", ")} from rows`);
+  const [row] = await page.run(`select ${ends.join(", ")} from ${page.rows}`);
   return possible
     .map((measure, i) => ({ ...measure, low: row[`low${i}`], high: row[`high${i}`] }))
     .filter(({ low, high }) => Number.isFinite(low) && Number.isFinite(high) && low < high)
@@ -30,7 +30,7 @@ export async function measuresOf(page) {
 /** One histogram with a brush, and two fields for the same range by keyboard; `heading` replaces its title. */
 export function histogram(page, { name, title, hint, domain }, width, heading = title) {
   const plot = vg.plot(
-    vg.rectY(vg.from("rows", { filterBy: selection }), {
+    vg.rectY(vg.from(page.rows, { filterBy: selection }), {
       x: vg.bin(name, { step: (domain[1] - domain[0]) / BINS }), y: vg.count(), fill: "correct", z: "correct", order: "z", reverse: true, inset: 0.5,
     }),
     vg.intervalX({ as: selection, field: name }),
@@ -77,7 +77,7 @@ const framed = (plot, heading, properties, ...tools) =>
 /** Bars of a text column; a click selects a value. */
 export function bars(page, { name, title }, width, heading = title) {
   const plot = vg.plot(
-    vg.barX(vg.from("rows", { filterBy: selection }), { x: vg.count(), y: name, fill: "correct" }),
+    vg.barX(vg.from(page.rows, { filterBy: selection }), { x: vg.count(), y: name, fill: "correct" }),
     vg.toggleY({ as: selection }), vg.colorDomain([true, false]), vg.colorRange(["var(--calm)", "var(--heat)"]),
     vg.xLabel(null), vg.yLabel(null), vg.width(width), vg.marginLeft(80), vg.marginRight(8), vg.xTickFormat("s"),
   );

@@ -28,14 +28,54 @@ export function choice(label, options, value, onChoose, properties = {}) {
   return h("div", { className: "field" }, label ? h("label", { for: id }, label) : null, select);
 }
 
-/** A table of texts and numbers; cells may be elements. */
+/**
+ * A button that starts a task and, while that runs, cancels it.
+ * @param {(signal: AbortSignal) => Promise<void>} run the task
+ * @returns {{button: HTMLButtonElement, start: () => Promise<void>}} `start` cancels a running task and starts another
+ */
+export function cancelable(text, run, label = text) {
+  let running = null;
+  const button = h("button", { type: "button", "aria-label": label, onclick: () => (running ? running.abort() : start()) }, text);
+  const named = (verb) => {
+    button.textContent = verb || text;
+    button.setAttribute("aria-label", verb && label !== text ? `${verb}: ${label}` : verb || label);
+  };
+  async function start() {
+    running?.abort();
+    const own = running = new AbortController();
+    named("Cancel");
+    await run(own.signal);
+    if (own !== running) return;
+    running = null;
+    named("");
+  }
+  return { button, start };
+}
+
+export const namesOf = (table) => table.schema.fields.map(({ name }) => name);
+
+/** The rows of an Arrow table as lists of values. */
+export function linesOf(table, most = Infinity) {
+  const columns = namesOf(table).map((_, i) => table.getChildAt(i));
+  return Array.from({ length: Math.min(most, table.numRows) }, (_, row) => columns.map((column) => column.at(row)));
+}
+
+const STEP = 500; // rows added at once
+
+/** A table of texts and numbers; cells may be elements. Scrolling adds rows: browsers need seconds to lay out thousands of wide ones. */
 export function grid(columns, rows, properties = {}) {
-  const body = rows.map((row) =>
-    h("tr", {}, ...row.map((cell) => h("td", { className: isNumber(cell) ? "number" : "" }, shown(cell)))),
-  );
   const head = h("thead", {}, h("tr", {}, ...columns.map((column) => h("th", { scope: "col" }, column))));
-  return h("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Table", ...properties },
-    h("table", {}, head, h("tbody", {}, ...body)));
+  const body = h("tbody");
+  const element = h("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Table", onscroll: more, ...properties },
+    h("table", {}, head, body));
+  function more() {
+    const below = element.scrollHeight - element.scrollTop - element.clientHeight;
+    if (below > element.clientHeight) return;
+    body.append(...rows.slice(body.rows.length, body.rows.length + STEP).map((row) =>
+      h("tr", {}, ...row.map((cell) => h("td", { className: isNumber(cell) ? "number" : "" }, shown(cell))))));
+  }
+  more();
+  return element;
 }
 
 const isNumber = (value) => typeof value === "number" || typeof value === "bigint";

@@ -1,5 +1,5 @@
 // Files of figures and tables: SVG, PNG and PDF (printed by the browser), CSV and Parquet.
-import { h, shown } from "./dom.js";
+import { cancelable, h, linesOf, namesOf, shown } from "./dom.js";
 
 const STYLES = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "fill-opacity", "stroke-opacity", "font-size",
   "font-family", "font-weight", "text-anchor", "color"];
@@ -104,27 +104,42 @@ async function sheet(list) {
   return { copy, width, height };
 }
 
-/** Buttons that save the rows of a statement; `box` marks one of a user. */
+/** Buttons that save the rows of a statement, and cancel that while it runs; `box` marks one of a user. */
 export function tableButtons(page, name, statement, box = false) {
   return buttons(name, {
-    CSV: async () => save(csv(await page.run(statement(), box)), "text/csv", `${name}.csv`),
-    Parquet: async () => save(await page.save(statement(), box), "application/vnd.apache.parquet", `${name}.parquet`),
+    CSV: async (signal) => save(await csv(page.read(statement(), { box, signal })), "text/csv", `${name}.csv`),
+    Parquet: async (signal) => save(await page.save(statement(), { box, signal }), "application/vnd.apache.parquet", `${name}.parquet`),
   });
 }
 
 function buttons(name, make) {
-  return h("span", { className: "save" }, "Save: ", ...Object.entries(make).map(([kind, run]) =>
-    h("button", { type: "button", "aria-label": `Save ${name} as ${kind}`, onclick: async (event) => {
-      event.target.disabled = true;
-      try { await run(); } catch (error) { event.target.title = String(error.message ?? error); event.target.classList.add("failed"); }
-      event.target.disabled = false;
-    } }, kind)));
+  return h("span", { className: "save" }, "Save: ", ...Object.entries(make).map(([kind, run]) => {
+    const { button } = cancelable(kind, async (signal) => {
+      button.classList.remove("failed");
+      try {
+        await run(signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        button.title = String(error.message ?? error);
+        button.classList.add("failed");
+      }
+    }, `Save ${name} as ${kind}`);
+    return button;
+  }));
 }
 
-function csv(rows) {
-  const cell = (value) => {
-    const text = shown(value);
-    return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-  };
-  return [rows.columns, ...rows.map((row) => rows.columns.map((column) => row[column]))].map((line) => line.map(cell).join(",")).join("\r\n") + "\r\n";
+/** Tables as one CSV file, made part by part; a blob may lie on disk. */
+async function csv(tables) {
+  const parts = [];
+  for await (const table of tables) {
+    const lines = [...(parts.length ? [] : [namesOf(table)]), ...linesOf(table)];
+    parts.push(new Blob(lines.map((line) => `${line.map(cell).join(",")}\r\n`)));
+  }
+  return new Blob(parts);
+}
+
+function cell(value) {
+  // a spreadsheet would run a text that begins like a formula
+  const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : shown(value);
+  return /[",;\t\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -35,7 +35,7 @@ export function imagesPanel(page) {
     const request = ++asked;
     const columns = `evaluation_id, corruption, severity, image_id, label_name, predicted_name, correct, confidence${
       page.baseline ? ", baseline_predicted, baseline_correct, baseline_confidence" : ""}`;
-    const rows = await page.attempt(() => page.run(`select ${columns} from rows ${selected()} ${ORDER} limit ${most}`));
+    const rows = await page.attempt(() => page.run(`select ${columns} from ${page.rows} ${selected()} ${ORDER} limit ${most}`));
     if (request !== asked || !rows) return;
     const thumbnails = await thumbnailsOf(page, rows);
     if (request !== asked) return;
@@ -146,7 +146,7 @@ async function cleanStrip(page, { row, thumbnail }) {
   const image = h("img", { src: thumbnail ?? "" });
   await image.decode().catch(() => null);
   const [width, height] = [image.naturalWidth || 32, image.naturalHeight || 32];
-  const frames = await page.run(`select severity, predicted_name, confidence, correct from rows
+  const frames = await page.run(`select severity, predicted_name, confidence, correct from ${page.rows}
     where evaluation_id = ${quoted(row.evaluation_id)} and image_id = ${row.image_id}
       and corruption in ('none', ${quoted(row.corruption)}) order by severity`);
   const canvas = h("canvas", { width: width * frames.length, height });

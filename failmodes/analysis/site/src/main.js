@@ -9,9 +9,10 @@ import { choice, h, severityName } from "./dom.js";
 import { riskPanel } from "./risk.js";
 import { figureButtons, imageButtons, tableButtons } from "./downloads.js";
 import { ORDER, imagesPanel, selected } from "./images.js";
+import { ignored, isRange, isText, listOf, oneOf, take, toAddress } from "./link.js";
 import { pairsPanel } from "./pairs.js";
 import { queryPanel } from "./query.js";
-import { clearAll, condition, filter, filters, fromAddress, onChange, setFilter, toAddress } from "./selection.js";
+import { clearAll, condition, filter, filters, onChange, setFilter } from "./selection.js";
 import { summaryPanel } from "./summary.js";
 
 const main = document.querySelector("main");
@@ -31,20 +32,22 @@ async function start() {
   if (page) await shown(page).catch((error) => refuse(`This study cannot be read: ${problem(error)}`));
 }
 
-/** Everything that panels share: the study, its group of evaluations, the database, and choices in the address. */
+/** Everything that panels share: the study, its group of evaluations, the database, and choices in the link. */
 async function opened() {
   const response = await fetch(`study.json${location.search}`);
   if (!response.ok) throw new Error(response.status === 403 ? "the token in the address is missing or wrong" : "study.json is missing");
   const study = await response.json();
-  const { group: asked, ...choices } = fromAddress();
+  const asked = take("group", oneOf(study.groups.map(({ ids }) => ids[0])));
   const group = study.groups.find(({ ids }) => ids[0] === asked) ?? study.groups[0];
   const page = { complain: () => {} };
   const database = await connect(study, (message) => page.complain(message));
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const ids = Object.keys(group.labels);
+  const isModel = oneOf(ids);
   return Object.assign(page, {
-    ...database, study, group, choices, problem,
-    baseline: ids.includes(choices.baseline) ? choices.baseline : null,
+    ...database, study, group, problem,
+    choices: { image: take("image", Number.isSafeInteger), a: take("a", isModel), b: take("b", isModel) },
+    baseline: take("baseline", isModel) ?? null,
     classes: [...new Set(study.classes?.[group.dataset_id] ?? [])],
     metadata: [],
     models: () => filter("evaluation_id") ?? ids,
@@ -58,21 +61,20 @@ async function opened() {
   });
 }
 
-const PAGE_KEYS = ["image", "sql", "a", "b", "measure"];
-const TAKEN = new Set([...PAGE_KEYS, "group", "baseline", "outcome", "condition", "evaluation_id", "corruption", "severity", "image_id",
+const TAKEN = new Set(["image", "sql", "a", "b", "measure", "group", "baseline", "outcome", "condition", "evaluation_id", "corruption", "severity", "image_id",
   "label_name", "predicted_name", "correct", "confidence", "margin", "rmse", "attention_drift"]); // not names of metadata
 let timer = 0;
 function keepAddress(page) {
   clearTimeout(timer);
   timer = setTimeout(() => {
-    const other = Object.fromEntries(PAGE_KEYS.map((key) => [key, page.choices[key]]));
     const group = page.group === page.study.groups[0] ? undefined : page.group.ids[0];
-    toAddress({ ...other, group, baseline: page.baseline ?? undefined });
+    toAddress({ ...page.choices, group, baseline: page.baseline, ...Object.fromEntries(filters()), condition: filter("condition")?.text });
   }, 200);
 }
 
 async function shown(page) {
   const complaint = h("p", { className: "problem", role: "alert", hidden: true });
+  const linkNotes = h("div", { role: "status" });
   page.complain = (text) => { complaint.textContent = text; complaint.hidden = !text; };
   const curves = await curvesPanel(page);
   const summary = summaryPanel(page);
@@ -89,7 +91,7 @@ async function shown(page) {
   });
   const query = queryPanel(page);
   main.replaceChildren(
-    header(page), menus, h("div", { className: "bar" }, summary.element, chips(page), copyButtons(page, query)), complaint,
+    header(page), menus, h("div", { className: "bar" }, summary.element, chips(page), copyButtons(page, query)), complaint, linkNotes,
     h("div", { className: "panels" },
       column(
         panel("Accuracy by corruption and severity", "curves", curves.element, figureButtons(curves.figure, "curves")),
@@ -99,7 +101,7 @@ async function shown(page) {
       column(panel("Distributions", "distributions", distributions),
         panel("Error rate by coverage", "risk", panels.risk.element, figureButtons(panels.risk.figure, "error rate by coverage"))),
       column(panel("Images", "images-panel", panels.images.element, imageButtons(panels.images.figure, "images"),
-        tableButtons(page, "selection", () => `select * from rows ${selected()} ${ORDER}`)))),
+        tableButtons(page, "selection", () => `select * from ${page.rows} ${selected()} ${ORDER}`)))),
     fold("SQL", "sql", query.element, Boolean(page.choices.sql)),
     page.study.compare && Object.keys(page.group.labels).length > 1
       ? fold("Comparison with a baseline", "comparison", comparisonPanel(page).element, Boolean(page.choices.a)) : "",
@@ -108,12 +110,12 @@ async function shown(page) {
   main.dataset.ready = "curves";
   await readMetadata(page);
   await prepare(page);
-  await fillMenus();
-  await restore(page);
+  await restore(page, await fillMenus());
   const measures = await measuresOf(page);
   summary.follow(measures);
   for (const { follow } of Object.values(panels)) follow();
   distributionPanels(page, distributions, measures);
+  linkNotes.replaceChildren(...notesOf(page));
   onChange(() => { keepAddress(page); page.complain(""); });
   main.dataset.ready = "all";
 }
@@ -136,24 +138,46 @@ async function readMetadata(page) {
   page.hasDrift = Number(n) > 0;
 }
 
-/** Filters of the address; more than a few models are not all shown at first. */
-async function restore(page) {
+/** Filters of the link but ranges; more than a few models are not all shown at first. */
+async function restore(page, severities) {
   const ids = Object.keys(page.group.labels);
-  const { image, sql, a, b, baseline, measure, condition: typed, ...given } = page.choices;
-  if (ids.length > MOST_MODELS && !given.evaluation_id) setFilter("evaluation_id", ids.slice(0, MOST_MODELS));
-  for (const [key, value] of Object.entries(given)) if (Array.isArray(value) || key === "outcome") setFilter(key, value);
-  if (typed?.text) await page.attempt(() => setCondition(page, typed.text));
+  const names = [...page.classes, "another class"];
+  const isOutcome = (value) => page.baseline && value && oneOf(ids)(value.model) && value.model !== page.baseline
+    && typeof value.correct === "boolean" && typeof value.baselineCorrect === "boolean";
+  const valid = {
+    evaluation_id: listOf(oneOf(ids)), corruption: listOf(oneOf([...page.group.corruptions, "none"])), severity: listOf(oneOf(severities)),
+    label_name: listOf(oneOf(names)), predicted_name: listOf(oneOf([...names, null])), correct: (value) => oneOf(["[true]", "[false]"])(JSON.stringify(value)),
+    image_id: listOf(Number.isSafeInteger), outcome: isOutcome,
+    ...Object.fromEntries(page.metadata.filter(({ text }) => text).map(({ name }) => [name, listOf(isText)])),
+  };
+  for (const [key, isValid] of Object.entries(valid)) setFilter(key, take(key, isValid));
+  if (ids.length > MOST_MODELS && !filter("evaluation_id")) setFilter("evaluation_id", ids.slice(0, MOST_MODELS));
+}
+
+/** Notes on the link: its condition, which runs only when the reader applies it, and the keys that are ignored. */
+function notesOf(page) {
+  const text = take("condition", isText);
+  const rest = ignored().map((key) => key.slice(0, 40)).slice(0, 20).join(", ");
+  const note = (...parts) => h("p", { className: "problem" }, ...parts);
+  const pending = note("The link has a condition in SQL, which is not applied: ", h("code", {}, text ?? ""), " ",
+    h("button", { type: "button", onclick: () => page.attempt(() => setCondition(page, text)) }, "Apply"));
+  onChange((key) => { if (key === "condition") pending.remove(); });
+  return [text && pending, rest && note(`Unknown or invalid parts of the link are ignored: ${rest}.`)].filter(Boolean);
 }
 
 /** A typed condition: on the columns of the page, or else on those of `predictions`. */
 async function setCondition(page, text) {
   if (!text.trim()) return setFilter("condition", undefined);
   page.others ??= await page.run(`select column_name from (describe predictions)
-    where column_name not in (select column_name from (describe select * from rows))`);
+    where column_name not in (select column_name from (describe select * from ${page.rows}))`);
   const isElsewhere = page.others.some(({ column_name: name }) => new RegExp(`\\b${name.replace(/\W/g, ".")}\\b`, "i").test(text));
+  const from = `from ${isElsewhere ? "predictions" : page.rows}`;
+  // one expression: text that closes a parenthesis which it did not open fails in brackets, one that closes a bracket in parentheses
+  for (const statement of [`select [${text}\n] ${from} limit 0`, `select 1 ${from} where (${text}\n) limit 1`]) {
+    for await (const _ of page.read(statement)); // to its end, which closes the connection
+  }
   const own = isElsewhere ? `(evaluation_id::varchar, corruption::varchar, severity, image_id) in
     (select (evaluation_id, corruption, severity::double, image_id) from predictions where (${text}\n))` : text;
-  await page.run(`select 1 from rows where (${own}\n) limit 0`);
   setFilter("condition", { text, sql: own });
 }
 
@@ -218,8 +242,10 @@ function menusOf(page) {
     one("correct", "Prediction", [["true", "correct"], ["false", "incorrect"]], (value) => value === "true"),
     h("label", { className: "field" }, h("span", {}, "Image"), image), form);
   async function ready() {
-    const rows = await page.run("select distinct severity from rows order by severity");
-    severity.lastChild.append(...rows.map(({ severity: value }) => h("option", { value }, severityName(value))));
+    const rows = await page.run(`select distinct severity from ${page.rows} order by severity`);
+    const values = rows.map(({ severity: value }) => value);
+    severity.lastChild.append(...values.map((value) => h("option", { value }, severityName(value))));
+    return values;
   }
   return { element, ready };
 }
@@ -320,12 +346,16 @@ function distributionPanels(page, place, measures) {
   place.replaceChildren(h("p", { className: "note legend" }, h("i", { className: "calm" }), "correct ", h("i", { className: "heat" }),
     "incorrect; drag to select a range"), ...measures.filter(({ isMetadata }) => !isMetadata).map((measure) => made(measure)), of);
   const known = metadata.map(({ name }) => name);
-  const first = known.find((name) => page.choices[name]) ?? known.find((name) => name === page.choices.measure) ?? known[0];
-  if (first) show(first);
-  for (const { name } of measures) {
-    const range = page.choices[name];
-    if (Array.isArray(range) && drawn.has(name)) setFilter(name, range);
+  page.choices.measure = take("measure", oneOf(known));
+  for (const measure of measures) {
+    const range = take(measure.name, isRange);
+    if (!range) continue;
+    made(measure);
+    setFilter(measure.name, range);
+    if (measure.isMetadata) page.choices.measure ??= measure.name;
   }
+  const first = page.choices.measure ?? known[0];
+  if (first) show(first);
 }
 
 // Plot labels groups of marks, which need a role for that

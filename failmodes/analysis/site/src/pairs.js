@@ -65,7 +65,7 @@ export function pairsPanel(page, onBaseline) {
     client = makeClient({
       coordinator: page.mosaic,
       selection,
-      query: (where = []) => Query.from("rows").select("evaluation_id", "correct", "baseline_correct", { n: count() })
+      query: (where = []) => Query.from(page.rows).select("evaluation_id", "correct", "baseline_correct", { n: count() })
         .where(where).groupby("evaluation_id", "correct", "baseline_correct"),
       queryResult(result) { rows = [...result].map((row) => ({ ...row })); draw(); },
     });

@@ -1,4 +1,4 @@
-// What is selected: filters by name, shared by all panels, kept in the address, and copied as a condition.
+// What is selected: filters by name, shared by all panels, and copied as a condition.
 import { Selection, clauseInterval, clausePoints } from "@uwdata/mosaic-core";
 import { verbatim } from "@uwdata/mosaic-sql";
 import { named, quoted } from "./connection.js";
@@ -65,30 +65,6 @@ export function clearAll() {
   values.clear();
   selection.reset();
   for (const key of keys) for (const listener of listeners) listener(key);
-}
-
-// --- in the address ---------------------------------------------------------------------------------------------
-
-/** Filters and other choices of the page, from the address. */
-export function fromAddress() {
-  const given = new URLSearchParams(location.hash.slice(1));
-  return Object.fromEntries([...given].map(([key, text]) => [key, parsed(key, text)]));
-}
-
-function parsed(key, text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
-}
-
-/** Keep filters and other choices in the address. */
-export function toAddress(choices) {
-  const all = { ...choices, ...Object.fromEntries(values) };
-  const known = Object.entries(all).filter(([, value]) => value !== undefined && value !== null && value !== "");
-  const hash = new URLSearchParams(known.map(([key, value]) => [key, JSON.stringify(value)]));
-  history.replaceState(null, "", `#${hash}`);
 }
 
 // --- as a condition ---------------------------------------------------------------------------------------------

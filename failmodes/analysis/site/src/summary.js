@@ -38,7 +38,7 @@ export function summaryPanel(page) {
     return means.get(name);
   }
 
-  const totals = (where) => Query.from("rows").select({
+  const totals = (where) => Query.from(page.rows).select({
     n: count(), correct: sum(cast("correct", "INTEGER")),
     ...Object.fromEntries(measures.flatMap(({ name }, i) => [[`sum${i}`, sum(cast(name, "DOUBLE"))], [`n${i}`, count(name)]])),
   }).where(where ?? []);
