@@ -48,7 +48,7 @@ from failmodes.runtime.errors import IncompleteRunError, StudyError, printable
 from failmodes.runtime.packages import require
 from failmodes.runtime.process import interruptible, lift_limits, limit_command, query_memory
 from failmodes.runtime.progress import stages_shown
-from failmodes.runtime.terminal import announce_output, named, note, print_json, say, shown_path, suggest
+from failmodes.runtime.terminal import announce_output, confirmed, named, note, print_json, say, shown_path, suggest
 from failmodes.status_command import status
 from failmodes.warehouse.cli import (
     READING_S,
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from failmodes.analysis.images.stored_images import AttentionOf
     from failmodes.evaluate.study.study_schema import Study
     from failmodes.ingest.datasets.dataset import Dataset
+    from failmodes.runtime.storage.files import StorePath
 
 SLICE_FORMATS = ["csv", *(name for name in format_names() if name != "junit")]
 IMAGES_S = 600  # for a filter, and for 200 images of the slowest corruption
@@ -160,7 +161,17 @@ def load(
             help="Warehouse file to write (local). Default: the warehouse of the first WHERE.", metavar="FILE"
         ),
     ] = None,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Rebuild from only the given inputs.")] = False,
+    rebuild: Annotated[
+        bool,
+        typer.Option("--rebuild", help="Rebuild from only the given inputs; a file that cannot be read is set aside."),
+    ] = False,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune", help="With --rebuild: drop rows whose results no input holds. Lists them, and asks first."
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --prune: skip the confirmation.")] = False,
     published: Annotated[
         list[Path] | None,
         typer.Option(help="Published accuracies to show alongside (RobustBench CSV). Repeatable.", metavar="FILE"),
@@ -180,8 +191,8 @@ def load(
     With --rebuild and a warehouse file as WHERE, or a folder without results, everything derived from the rows of the
     warehouse is derived again; its claims stay.
 
-    Keys of --json: warehouse, shards (new, replaced, kept, dropped), rows, is_changed, measured_evaluations, elapsed_s;
-    and published: name, models, dataset, has_clean and is_drawn of each table. Keys about results are null if no
+    Keys of --json: warehouse, shards (new, replaced, kept, dropped), rows, is_changed, measured_evaluations, elapsed_s,
+    set_aside; and published: name, models, dataset, has_clean and is_drawn of each table. Keys about results are null if no
     results were loaded.
     """
     limit_command(None)
@@ -194,6 +205,8 @@ def load(
     from failmodes.warehouse.shards.inventory import has_results
     from failmodes.warehouse.stated_models import models_of_studies
 
+    if prune and not rebuild:
+        raise StudyError("--prune drops rows in a rebuild: add --rebuild")
     locations = [where, *(more or [])]
     claims = claims_of_studies(locations)
     models = models_of_studies(locations)
@@ -210,8 +223,10 @@ def load(
             derive_again(target)
         note(f"{target}: all results derived from its rows are derived again")
     elif not sets or rebuild or not target.exists() or any(map(has_results, outputs)):
+        if prune and not _may_prune(outputs, target, yes=yes):
+            return
         loaded = load_outputs(
-            outputs, target, rebuild=rebuild, claims=None if claims is None else stored_rows(claims),
+            outputs, target, rebuild=rebuild, prunes=prune, claims=None if claims is None else stored_rows(claims),
             models=models, metrics=metrics_of_studies(locations), derivation=DERIVATION,
         )  # fmt: skip
     shown = load_published(sets, target, DERIVATION) if sets else []
@@ -219,6 +234,16 @@ def load(
         print_json(load_summary(target, loaded, shown))
     else:
         suggest(f"failmodes report{named(into or where)}")
+
+
+def _may_prune(outputs: "list[StorePath]", target: Path, *, yes: bool) -> bool:
+    """List the shards that a rebuild drops, and ask."""
+    from failmodes.warehouse.database.load import lost_shards
+
+    lost = lost_shards(outputs, target)
+    for label, count in lost.items():
+        say(printable(f"{label}: {count:,} shards, which no given folder holds"))
+    return yes or not lost or confirmed("Drop them?", f"nothing was dropped, and {target} is unchanged")
 
 
 def images(

@@ -17,7 +17,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from failmodes.runtime.errors import StorageError, printable
+from failmodes.runtime.errors import StorageError, StudyError, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -116,6 +116,22 @@ def suggest(command: str) -> None:
     if sys.stderr.isatty():
         with suppress(OSError):  # importing rich would take longer than a query
             print(without_commands(f"next: {printable(command)}"), file=sys.stderr)
+
+
+def confirmed(question: str, otherwise: str) -> bool:
+    """Ask on the terminal whether to delete what was listed; a no prints what happens `otherwise`.
+
+    Raises:
+        StudyError: there is no terminal.
+    """
+    import typer
+
+    if not sys.stdin.isatty():
+        raise StudyError(f"{otherwise}: there is no terminal to confirm on; add --yes")
+    is_confirmed = typer.confirm(question, err=True)
+    if not is_confirmed:
+        note(otherwise)
+    return is_confirmed
 
 
 def named(where: object | None) -> str:

@@ -127,6 +127,7 @@ def load_summary(target: Path, report: "LoadReport | None", published: list[dict
         "is_changed": bool(published) or (report is not None and report.swapped),
         "measured_evaluations": None if report is None else report.measured_evaluations,
         "elapsed_s": None if report is None else report.elapsed_s,
+        "set_aside": None if report is None or report.set_aside is None else str(report.set_aside),
         "published": published,
     }
 
@@ -164,6 +165,7 @@ def load_outputs(
     target: Path,
     *,
     rebuild: bool = False,
+    prunes: bool = False,
     claims: "Sequence[StatedClaim] | None",
     models: "Sequence[StatedModel] | None",
     metrics: "list[Metric] | None",
@@ -174,8 +176,11 @@ def load_outputs(
 
     with stages_shown("load"), interruptible("the warehouse is unchanged"):
         report = load(
-            outputs, target, rebuild=rebuild, claims=claims, models=models, metrics=metrics, derivation=derivation
-        )
+            outputs, target, rebuild=rebuild, prunes=prunes, claims=claims, models=models, metrics=metrics,
+            derivation=derivation,
+        )  # fmt: skip
+    if report.set_aside:
+        note(f"the former warehouse could not be read, and lies in {report.set_aside}")
     _note_unknown_baseline(target, models or ())
     counts = [
         f"{report.new_shards:,} new",

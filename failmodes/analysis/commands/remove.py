@@ -1,6 +1,5 @@
 """`failmodes remove`: remove evaluations from results and warehouse, after showing what is removed and kept."""
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +11,7 @@ from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.runtime.errors import StudyError, did_you_mean, shown
 from failmodes.runtime.process import interruptible, limit_command
 from failmodes.runtime.progress import stages_shown
-from failmodes.runtime.terminal import named, note, say, suggest
+from failmodes.runtime.terminal import confirmed, named, note, say, suggest
 from failmodes.warehouse.completion import complete_model
 from failmodes.warehouse.output_files import line_width
 
@@ -55,12 +54,8 @@ def remove(
     kept = [label for evaluation, label in labels if evaluation not in chosen]
     going = [(evaluation, label) for evaluation, label in labels if evaluation in chosen]
     say(render_blocks(_sentences(going, kept, place), line_width()), end="")
-    if not yes:
-        if not sys.stdin.isatty():
-            raise StudyError("nothing was removed: there is no terminal to confirm on; add --yes")
-        if not typer.confirm("Remove?", err=True):
-            note("nothing was removed")
-            return
+    if not yes and not confirmed("Remove?", "nothing was removed"):
+        return
     with stages_shown("remove"), interruptible("run the same command again to remove the rest"):
         identities = {evaluation.evaluation_id for evaluation in chosen}
         remove_evaluations(place, identities, DERIVATION, metrics_of_studies([where]) or ())

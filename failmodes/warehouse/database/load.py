@@ -2,12 +2,18 @@
 
 Keys and hashes decide: a new shard is added, one whose hash differs replaces its rows, one that is loaded is not read
 again. Of two folders with the same key the later one is used. Rows whose shard has disappeared from the results stay,
-since the warehouse is complete without the results; `rebuild` loads only the given folders.
+since the warehouse is complete without the results: `rebuild` loads only the given folders, and drops no such row
+unless it is told to.
 """
 
+import itertools
 import json
+import os
+import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +23,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute
 
-from failmodes.runtime.errors import DamagedShardError, StorageError, WarehouseError, WarehouseInUseError
+from failmodes.runtime.errors import DamagedShardError, StorageError, WarehouseError, WarehouseInUseError, listed
 from failmodes.runtime.progress import counted
 from failmodes.runtime.storage.files import StorePath
 from failmodes.warehouse.database.checks import update_checks
@@ -73,6 +79,9 @@ from failmodes.warehouse.stated_models import StatedModel
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 
 
+MAX_NAMES = 6  # of models in an error
+
+
 class LoadedState(NamedTuple):
     """The state of a warehouse: hashes of the loaded files by key, installed views, claims, users' metrics, models.
 
@@ -93,7 +102,8 @@ EMPTY_STATE = LoadedState({}, "")
 class LoadReport(NamedTuple):
     """The result of a load: shards by outcome, inserted fact rows, whether the file was replaced, and seconds.
 
-    `measured_evaluations` counts evaluations whose metrics were computed.
+    `measured_evaluations` counts evaluations whose metrics were computed. `set_aside` is where the former file lies, if
+    it could not be read.
     """
 
     new_shards: int
@@ -104,6 +114,7 @@ class LoadReport(NamedTuple):
     swapped: bool
     elapsed_s: float
     measured_evaluations: int = 0
+    set_aside: Path | None = None
 
 
 def load(
@@ -111,6 +122,7 @@ def load(
     warehouse: Path,
     *,
     rebuild: bool = False,
+    prunes: bool = False,
     claims: Sequence[StatedClaim] | None = None,
     models: Sequence[StatedModel] | None = None,
     adds_models: bool = False,
@@ -122,7 +134,9 @@ def load(
     Args:
         outputs: folders with results, local or remote; of two shards with one key, the later folder's is used.
         warehouse: the DuckDB file, created if missing.
-        rebuild: start from an empty file, with default settings, without results of other folders.
+        rebuild: start from an empty file, with default settings. A former file that cannot be read, or is of another
+            version, is set aside.
+        prunes: a rebuild drops rows whose results no folder holds.
         claims: the claims of the study, as text and JSON, in place of the stored ones; None keeps these.
         models: the models of the study in their order, in place of the stored ones; None keeps these.
         adds_models: put the models behind the stored ones instead.
@@ -133,15 +147,26 @@ def load(
     Raises:
         StudyError: the warehouse is a link, a folder or a device.
         DamagedShardError: files do not match their hash; all are named, nothing is loaded.
-        WarehouseError: no results in a folder, another schema version, or another load in progress.
+        WarehouseError: no results in a folder, another schema version, another load in progress, or a rebuild would
+            drop rows.
         StorageError: the new file cannot be written, or remote results cannot be read.
     """
     start = time.monotonic()
+    aside = None
     check_output(warehouse, (warehouse.suffix.lower(),), force=True)  # its content is checked when it is opened
     with writer_lock(warehouse):
         former = _read_loaded_state(warehouse, rebuild, derivation)
+        is_unreadable = former is None
+        former = former or EMPTY_STATE
         loaded = EMPTY_STATE if rebuild else former
         stored, damaged = scan_results(outputs)
+        lost = _without_results(warehouse, stored) if rebuild and former.hashes else {}
+        if lost and not (prunes or damaged):
+            named = listed([f"{label} ({count:,} shards)" for label, count in lost.items()], MAX_NAMES)
+            raise WarehouseError(
+                f"{warehouse} holds {named} that no given folder holds, and a rebuild would drop: name their folders "
+                "too, or drop them with --prune (prunes=True in Python)"
+            )
         files = [
             stored[key] for key in sorted(stored, key=_place) if loaded.hashes.get(key) != stored[key].content_hash
         ]
@@ -154,7 +179,10 @@ def load(
         changed = bool(files or damaged or loaded.due) or restated or reordered or remeasured
         swap = changed or loaded.views_fingerprint != views_fingerprint()
         if swap:
-            with staged_database(warehouse, empty=rebuild or not warehouse.exists(), copies=True) as con:
+            with (
+                _set_aside(warehouse, is_unreadable) as aside,
+                staged_database(warehouse, empty=rebuild or not warehouse.exists(), copies=True) as con,
+            ):
                 measured = _fill(con, files, loaded, [*damaged], metrics, outputs)
                 if claims is not None and restated:
                     _state(con, STATED_CLAIMS, claim_rows(claims))
@@ -168,16 +196,60 @@ def load(
         new_shards=len(shards) - replaced,
         replaced_shards=replaced,
         kept_shards=_count_shards(stored.keys()) - len(shards),
-        dropped_shards=_count_shards(former.hashes.keys() - stored.keys()) if rebuild else 0,
+        dropped_shards=sum(lost.values()),
         row_count=sum(file.row_count for file in shards),
         swapped=swap,
         elapsed_s=time.monotonic() - start,
         measured_evaluations=len(measured),
+        set_aside=aside,
     )
 
 
-def _read_loaded_state(warehouse: Path, rebuild: bool, derivation: Derivation | None) -> LoadedState:
-    """The state of the file; empty if it is missing, or if `rebuild` replaces an unreadable one."""
+def lost_shards(outputs: Sequence[StorePath], warehouse: Path) -> dict[str, int]:
+    """Shards that a rebuild from these folders drops, by label of their model; none of a file that cannot be read.
+
+    Raises:
+        WarehouseError: no results in a folder.
+        StorageError: remote results cannot be read.
+    """
+    stored = scan_results(outputs)[0]
+    try:
+        return _without_results(warehouse, stored) if warehouse.exists() else {}
+    except WarehouseError:
+        return {}
+
+
+def _without_results(warehouse: Path, stored: Collection[FileKey]) -> dict[str, int]:
+    with open_warehouse(warehouse, ["shards", "evaluations", "models"]) as con:
+        keys = ", ".join(f"{name}::varchar" for name in PARTITIONS)
+        rows = con.execute(
+            f"select model_label, table_name, {keys} from shards left join evaluations using (evaluation_id) "
+            "left join models using (model_id) order by all"
+        ).fetchall()
+    return dict(Counter(label for label, *key in rows if tuple(key) not in stored and _count_shards([tuple(key)])))
+
+
+@contextmanager
+def _set_aside(warehouse: Path, is_wanted: bool) -> Iterator[Path | None]:
+    """A copy of a file that is about to be replaced, under a free name beside it; gone if it is not replaced."""
+    if not is_wanted:
+        yield None
+        return
+    numbers = itertools.count(1)
+    aside = next(path for n in numbers if not (path := warehouse.with_suffix(f".{n}.unreadable")).exists())
+    try:
+        os.link(warehouse, aside)
+    except OSError:  # not every file system has links
+        shutil.copyfile(warehouse, aside)
+    try:
+        yield aside
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def _read_loaded_state(warehouse: Path, rebuild: bool, derivation: Derivation | None) -> LoadedState | None:
+    """The state of the file; empty if it is missing, None if `rebuild` replaces one that cannot be read."""
     if not warehouse.exists():
         return EMPTY_STATE
     try:
@@ -186,7 +258,7 @@ def _read_loaded_state(warehouse: Path, rebuild: bool, derivation: Derivation | 
         raise
     except WarehouseError:
         if rebuild and was_warehouse(warehouse):
-            return EMPTY_STATE
+            return None
         raise
 
 

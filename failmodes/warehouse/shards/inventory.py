@@ -14,10 +14,11 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 
 from failmodes.runtime.errors import DamagedShardError, StorageError, WarehouseError
-from failmodes.runtime.storage.files import StorePath, is_folder
+from failmodes.runtime.storage.files import StorePath
 from failmodes.warehouse.schema import (
     ATTENTION,
     DIMENSIONS,
+    EVALUATIONS,
     FACTS,
     IMAGES,
     PARTITIONS,
@@ -74,12 +75,12 @@ def png_size(header: bytes) -> tuple[int, int] | None:
 
 
 def has_results(output: StorePath) -> bool:
-    """Whether an output folder holds results.
+    """Whether an output folder holds results of an evaluation: a seal alone is none.
 
     Raises:
         StorageError: a remote file system does not respond.
     """
-    return is_folder(output / RESULTS_FOLDER)
+    return next(iter(list_results_files(output, EVALUATIONS)), None) is not None
 
 
 def stored_columns(output: Path, table: Table) -> set[str]:

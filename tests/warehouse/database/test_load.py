@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pytest
+from run_commands import run, run_in_terminal
 from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import stored_rows, value, write_small_results
 
@@ -100,8 +101,35 @@ def test_vanished_shards_stay_until_a_rebuild(results: Synthetic, tmp_path: Path
         shutil.rmtree(shard_path(results.output, table, ShardKey(results.evaluations["Alpha"], FOG)).parents[1])
     assert load([results.output], path).swapped is False
     assert value(path, count) == 5 * 40
-    assert load([results.output], path, rebuild=True).dropped_shards == 10
+    with pytest.raises(WarehouseError, match=r"Alpha \(10 shards\).*--prune"):
+        load([results.output], path, rebuild=True)
+    assert value(path, count) == 5 * 40
+    assert load([results.output], path, rebuild=True, prunes=True).dropped_shards == 10
     assert value(path, count) == 0
+
+
+@pytest.mark.test_all
+def test_a_rebuild_asks_before_it_drops_rows(results: Synthetic, tmp_path: Path) -> None:
+    """A folder that holds a seal alone holds no results: nothing is dropped, and all is derived again."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    load([results.output], folder / "warehouse.duckdb")
+    claim = '[[claims]]\nmetric = "accuracy"\ncorruptions = ["fog"]\nrelation = "at_least"\nlimit = 0.1\n'
+    (folder / "claims.toml").write_text(claim)
+    run("seal", "claims.toml", ".", folder=folder)
+    run("load", ".", "--rebuild", folder=folder)
+    models = "select string_agg(model_label) from models"
+    assert value(folder / "warehouse.duckdb", models) == "Alpha"
+    other = write_synthetic(tmp_path / "other", images=20, models=("Other",), corruptions=("fog",)).output
+    rebuild = ("load", other, "--into", "warehouse.duckdb", "--rebuild")
+    assert "--prune" in run(*rebuild, folder=folder, expect=1).stderr
+    refused = run(*rebuild, "--prune", folder=folder, expect=2)
+    assert "Alpha: 22 shards" in refused.stdout
+    assert "--yes" in refused.stderr
+    assert "nothing was dropped" in run_in_terminal(*rebuild, "--prune", folder=folder, answer="n\n")
+    assert value(folder / "warehouse.duckdb", models) == "Alpha"
+    run(*rebuild, "--prune", "--yes", folder=folder)
+    assert value(folder / "warehouse.duckdb", models) == "Other"
 
 
 @pytest.mark.test_all

@@ -33,7 +33,11 @@ def test_another_schema_version_asks_for_a_rebuild_and_changed_views_are_install
     for attempt in (lambda: load([results.output], path), lambda: value(path, "select 1")):
         with pytest.raises(WarehouseError, match=r"schema version 7\.3, this failmodes reads \d: .*--rebuild"):
             attempt()
-    assert load([results.output], path, rebuild=True).new_shards == 22
+    older = path.read_bytes()
+    rebuilt = load([results.output], path, rebuild=True)
+    assert rebuilt.new_shards == 22
+    assert rebuilt.set_aside is not None
+    assert rebuilt.set_aside.read_bytes() == older
     assert value(path, "select schema_version from warehouse_info") == schema.SCHEMA_VERSION
 
 
