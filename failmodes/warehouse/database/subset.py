@@ -132,12 +132,16 @@ def subset(
         stays = {} if evaluations is None else _staying(con, evaluations, in_place)
         cells = con.execute("select evaluation_id, row_count from shards where table_name = 'prediction_facts'")
         row_count = sum(rows for key, rows in cells.fetchall() if evaluations is None or key in evaluations)
-    skipped = [CLAIMS, MAIN_FINDINGS] if stays else []
-    skipped += [COMPUTED, *COMPUTED_TABLES, *DERIVED, METRICS, LOADED_DIMENSIONS] if measures else []
-    skipped += [table for table in TABLES.values() if columns.get(table.name, [table]) == ()]
-    replaced = {STATED_CLAIMS: _IN_ORDER, STATED_MODELS: _IN_ORDER}
-    replaced |= {SHARDS: _OF_PART, PREDICTION_FACTS: _WITHOUT_NULLS} if measures else {}
-    replaced |= {EVALUATIONS: _WITHOUT_ATTENTION} if ATTENTION in skipped else {}
+    skipped = [
+        *([CLAIMS, MAIN_FINDINGS] if stays else ()),
+        *([COMPUTED, *COMPUTED_TABLES, *DERIVED, METRICS, LOADED_DIMENSIONS] if measures else ()),
+        *(table for table in TABLES.values() if columns.get(table.name, [table]) == ()),
+    ]
+    replaced = {
+        **({SHARDS: _OF_PART, PREDICTION_FACTS: _WITHOUT_NULLS} if measures else {}),
+        **({EVALUATIONS: _WITHOUT_ATTENTION} if ATTENTION in skipped else {}),
+        **dict.fromkeys((STATED_CLAIMS, STATED_MODELS), _IN_ORDER),
+    }
 
     def narrowed(table: Table, rows: str) -> str | None:
         if table in skipped:

@@ -48,7 +48,9 @@ from failmodes.warehouse.schema import IMAGES, OF_DATASETS, Table
 WRITER_BYTES = 5 * 10**8  # more does not speed up a load of millions of rows, and DuckDB uses all that it may
 BLOCK_BYTES = 262_144  # DuckDB's own
 STORAGE = "v1.2.0"  # readable by DuckDB 1.2 and later
-UNTRIED = "fsst,rle"  # compressions that DuckDB would try on every column without making files smaller
+# Compressions that DuckDB would try on every column without making files smaller. Smaller blocks have no bit packing:
+# without RLE a column of lists takes 8 bytes per row there, even if all are null
+UNTRIED, UNTRIED_IN_SMALL_BLOCKS = "fsst,rle", "fsst"
 
 MAX_NAMED = 5  # of dropped objects
 
@@ -274,7 +276,8 @@ def staged_database(
                     # A notebook without ipywidgets refuses every setting
                     con.execute("set enable_progress_bar = false")
                 _tune(con)
-                con.execute(f"set disabled_compression_methods = '{UNTRIED}'")  # ignored as a setting of `connect`
+                untried = UNTRIED if block_bytes == BLOCK_BYTES else UNTRIED_IN_SMALL_BLOCKS
+                con.execute(f"set disabled_compression_methods = '{untried}'")  # ignored as a setting of `connect`
                 con.execute("set enable_external_access = false")
                 if takes_rows:
                     con.begin()
