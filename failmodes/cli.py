@@ -192,8 +192,8 @@ def load(
     warehouse is derived again; its claims stay.
 
     Keys of --json: warehouse, shards (new, replaced, kept, dropped), rows, is_changed, measured_evaluations, elapsed_s,
-    set_aside; and published: name, models, dataset, has_clean and is_drawn of each table. Keys about results are null if no
-    results were loaded.
+    set_aside; and published: name, models, dataset, has_clean and is_drawn of each table. Keys about results are null
+    if no results were loaded.
     """
     limit_command(None)
     from failmodes.analysis.judging.derivation import DERIVATION, derive_again

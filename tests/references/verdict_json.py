@@ -92,6 +92,7 @@ class SealJson(Strict):
     origin: str
     sealed_at: str
     cell_count: int
+    seen: list[str]
     statements: list[str]
     failmodes_version: str
     added: list[str]

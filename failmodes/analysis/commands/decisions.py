@@ -188,10 +188,11 @@ def seal(
     """
     limit_command(None)
     from failmodes.analysis.judging.seal import SealCheck, seal_file
-    from failmodes.runtime.storage.locations import find_results, read_toml
+    from failmodes.runtime.storage.locations import find_results, find_warehouse, read_toml
 
     is_study = where is None and "output" in read_toml(file, "seal")
-    for sealed in seal_file(file, find_results(file if is_study else where)):
+    place = file if is_study else where
+    for sealed in seal_file(file, find_results(place), find_warehouse(place)):
         say(printable(SealCheck(sealed, (), ()).sentence))
     suggest(f"failmodes run {file}" if is_study else f"failmodes claims{named(where)}")
 

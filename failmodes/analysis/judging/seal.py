@@ -12,13 +12,15 @@ from typing import Any, Literal, NamedTuple
 
 from failmodes import __version__
 from failmodes.analysis.render.blocks import Sentence
-from failmodes.analysis.render.formatting import format_count
+from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.ingest.statements import AnyStatement, GateSpec, check_gate, claims_file, stored_form
 from failmodes.runtime.errors import DamagedShardError, StudyError
 from failmodes.runtime.storage.files import StorePath
 from failmodes.runtime.storage.locations import read_toml
-from failmodes.warehouse.schema import PREDICTION_FACTS, Column, Table, list_of
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.schema import PARTITIONS, PREDICTION_FACTS, Column, Table, list_of
 from failmodes.warehouse.shards.format import damage_of, list_results_files, read_verified, write_dimension
+from failmodes.warehouse.shards.inventory import has_results
 
 Subject = Literal["claims", "gate"]
 KEY_DIGITS = 16  # of the hash, in the name of the file
@@ -31,7 +33,8 @@ SEALS = Table.of(
     Column("subject", "string", "claims or gate"),
     Column("origin", "string", "name of the file"),
     Column("sealed_at", "string", "when, in UTC by the clock of the machine that sealed them, ISO 8601"),
-    Column("cell_count", "int64", "evaluated cells, of all models, that the results had then"),
+    Column("cell_count", "int64", "evaluated cells, of all models, that results and warehouse had then"),
+    Column("seen", list_of("string"), "which of the two were there: results, warehouse"),
     Column("statements", list_of("string"), "the statements, as JSON"),
     Column("failmodes_version", "string", "version that sealed them"),
 )
@@ -45,6 +48,7 @@ class Seal(NamedTuple):
     origin: str
     sealed_at: str
     cell_count: int
+    seen: tuple[str, ...]
     statements: tuple[str, ...]
     failmodes_version: str
 
@@ -64,6 +68,7 @@ class SealCheck(NamedTuple):
         what = f"The {seal.subject} of {seal.origin} ({format_count(len(seal.statements), statements)})"
         verb = "were" if seal.subject == "claims" else "was"
         cells = f"{format_count(seal.cell_count, 'cell')} already evaluated" if seal.cell_count else "no cell evaluated"
+        cells += f" in its {join_names(seal.seen)}" if seal.seen else ": neither results nor a warehouse was there"
         changes = [f"{len(these)} {how}" for these, how in ((self.added, "added"), (self.removed, "removed")) if these]
         since = f"changed since: {' and '.join(changes)}" if changes else "unchanged since"
         moment = datetime.fromisoformat(seal.sealed_at)
@@ -93,16 +98,18 @@ def gate_lines(gate: GateSpec) -> tuple[str, ...]:
     return (*(f"{name} = {value}" for name, value in settings.items()), *map(stored_form, gate.rules))
 
 
-def seal_file(path: Path, results: StorePath) -> list[Seal]:
+def seal_file(path: Path, results: StorePath, warehouse: Path) -> list[Seal]:
     """Seal the claims and the gate of a TOML file; what is sealed already keeps its first time.
 
     Args:
         path: a study, or a file of claims or of rules.
         results: the folder that holds the results, or will.
+        warehouse: the file that holds their rows, or will.
 
     Raises:
         StudyError: the file has neither, or one is invalid.
         StorageError: the seal cannot be written.
+        WarehouseError: the warehouse cannot be read.
     """
     content = read_toml(path, "seal")
     stated: dict[Subject, tuple[str, ...]] = {}
@@ -114,16 +121,37 @@ def seal_file(path: Path, results: StorePath) -> list[Seal]:
         raise StudyError(f"{path} has nothing to seal: expected [[claims]] tables or a [gate] with rules")
     sealed = {(seal.subject, seal.sha256): seal for seal in read_seals(results)}
     return [
-        sealed.get((subject, _sha256(lines))) or _write(subject, lines, path, results)
+        sealed.get((subject, _sha256(lines))) or _write(subject, lines, path, results, warehouse)
         for subject, lines in stated.items()
     ]
 
 
-def _write(subject: Subject, lines: tuple[str, ...], path: Path, results: StorePath) -> Seal:
-    cells = sum(1 for _ in list_results_files(results, PREDICTION_FACTS))
-    seal = Seal(_sha256(lines), subject, path.name, datetime.now(UTC).isoformat(), cells, lines, __version__)
+def _write(subject: Subject, lines: tuple[str, ...], path: Path, results: StorePath, warehouse: Path) -> Seal:
+    of_both = {"results": _cells_of_results(results), "warehouse": _cells_of_warehouse(warehouse)}
+    found = {name: cells for name, cells in of_both.items() if cells is not None}
+    seal = Seal(
+        _sha256(lines), subject, path.name, datetime.now(UTC).isoformat(), len(set().union(*found.values())), (*found,),
+        lines, __version__,
+    )  # fmt: skip
     write_dimension(results, SEALS, f"{subject}-{seal.sha256[:KEY_DIGITS]}", [seal._asdict()])
     return seal
+
+
+def _cells_of_results(results: StorePath) -> set[tuple[str, ...]] | None:
+    """Evaluation, corruption and severity of each evaluated cell; None without results."""
+    if not has_results(results):
+        return None
+    cells = (path.parts[-1 - len(PARTITIONS) : -1] for path in list_results_files(results, PREDICTION_FACTS))
+    return {tuple(part.partition("=")[2] for part in cell) for cell in cells}
+
+
+def _cells_of_warehouse(warehouse: Path) -> set[tuple[str, ...]] | None:
+    if not warehouse.exists():
+        return None
+    with open_warehouse(warehouse, ["shards"]) as con:
+        keys = ", ".join(f"{name}::varchar" for name in PARTITIONS)
+        query = f"select {keys} from shards where table_name = ?"
+        return set(con.execute(query, [PREDICTION_FACTS.name]).fetchall())
 
 
 def read_seals(results: StorePath) -> list[Seal]:
@@ -138,7 +166,7 @@ def read_seals(results: StorePath) -> list[Seal]:
         with damage_of(path):
             (row,) = read_verified(path).rows.cast(SEALS.arrow()).to_pylist()
             datetime.fromisoformat(row["sealed_at"])
-            seal = Seal(**row | {"statements": tuple(row["statements"])})
+            seal = Seal(**row | {name: tuple(row[name]) for name in ("statements", "seen")})
             if seal.sha256 != _sha256(seal.statements):
                 raise DamagedShardError(f"{path} is damaged: its statements do not have the SHA-256 that it states")
             seals.append(seal)

@@ -8,9 +8,10 @@ from pathlib import Path
 import duckdb
 import pytest
 from run_commands import run
+from synthetic_results import Synthetic
 
 import failmodes
-from failmodes.analysis.judging.seal import SEALS, read_seals, seal_file
+from failmodes.analysis.judging.seal import SEALS, Seal, read_seals, seal_file
 from failmodes.runtime.errors import DamagedShardError, StudyError
 from failmodes.warehouse.shards.format import read_verified, write_dimension
 
@@ -36,17 +37,24 @@ def changes(study: Path, *arguments: str) -> list[tuple[int, int]]:
     return [(len(seal["added"]), len(seal["removed"])) for seal in seals]
 
 
-def test_claims_are_unchanged_until_one_is_changed(study: Path) -> None:
-    (first,) = seal_file(study, study.parent / "out")
-    assert first.cell_count == 0
+def sealed(file: Path) -> list[Seal]:
+    """Seals of a file in the results folder beside it."""
+    return seal_file(file, file.parent / "out", file.parent / "out" / "warehouse.duckdb")
+
+
+def test_claims_are_unchanged_until_one_is_changed(study: Path, synthetic: Synthetic) -> None:
+    (first,) = sealed(study)
+    assert (first.cell_count, first.seen) == (2 * 26, ("warehouse",))
     assert first.sha256 == hashlib.sha256("\n".join(first.statements).encode()).hexdigest()
-    assert seal_file(study, study.parent / "out") == [first]
+    assert sealed(study) == [first]
     assert changes(study, "claims", str(study)) == [(0, 0)]
     study.write_text(STUDY + CLAIM.format(0.1) + CLAIM.format(0.2))
     assert changes(study, "claims", str(study)) == [(1, 0)]
     study.write_text(STUDY + CLAIM.format(0.2))
     assert changes(study, "claims", str(study)) == [(1, 1)]
-    (second,) = seal_file(study, study.parent / "out")
+    shutil.copytree(synthetic.output / "results", study.parent / "out" / "results", dirs_exist_ok=True)
+    (second,) = sealed(study)
+    assert (second.cell_count, second.seen) == (2 * 26, ("results", "warehouse"))
     assert {seal.sha256 for seal in read_seals(study.parent / "out")} == {first.sha256, second.sha256}
     text = run("claims", study, folder=study.parent, expect=None).stdout
     assert "nobody attests" in " ".join(text.split())
@@ -56,7 +64,7 @@ def test_claims_are_unchanged_until_one_is_changed(study: Path) -> None:
 
 @pytest.mark.test_all
 def test_a_report_ends_with_what_was_tested(study: Path) -> None:
-    (seal,) = seal_file(study, study.parent / "out")
+    (seal,) = sealed(study)
     run("report", study, "--appendix", folder=study.parent)
     page = (study.parent / "out" / "report.html").read_text()
     tested = page[page.index('id="appendix-1"') :]
@@ -76,12 +84,12 @@ def test_a_report_ends_with_what_was_tested(study: Path) -> None:
 def test_a_gate_is_sealed_with_its_models_and_level(study: Path) -> None:
     rules = study.parent / "gate.toml"
     rules.write_text(RULES.format(0.9))
-    (seal,) = seal_file(rules, study.parent / "out")
+    (seal,) = sealed(rules)
     assert seal.subject == "gate"
     gate = ("gate", str(rules), str(study.parent / "out"), "--candidate", "Beta")
     assert changes(study, *gate) == [(1, 0)]  # the candidate was not in the file
     rules.write_text(RULES.format(0.9).replace("[gate]", '[gate]\ncandidate = "Beta"'))
-    seal_file(rules, study.parent / "out")
+    sealed(rules)
     assert changes(study, *gate)[-1] == (0, 0)
     rules.write_text(RULES.format(0.8).replace("[gate]", '[gate]\ncandidate = "Beta"\nlevel = 0.9'))
     assert changes(study, *gate)[-1] == (2, 2)
@@ -95,11 +103,11 @@ def test_a_command_seals_in_the_results_of_a_study_or_of_where(study: Path) -> N
     assert {seal.subject for seal in read_seals(study.parent / "out")} == {"claims", "gate"}
     study.write_text(STUDY)
     with pytest.raises(StudyError, match="nothing to seal"):
-        seal_file(study, study.parent / "out")
+        sealed(study)
 
 
 def test_a_forged_seal_is_damaged(study: Path) -> None:
-    seal_file(study, study.parent / "out")
+    sealed(study)
     (path,) = (study.parent / "out").rglob("seals/*.parquet")
     content, stored = path.read_bytes(), read_verified(path).rows
     path.write_bytes(content[: len(content) // 2])
