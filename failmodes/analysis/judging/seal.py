@@ -34,7 +34,7 @@ SEALS = Table.of(
     Column("origin", "string", "name of the file"),
     Column("sealed_at", "string", "when, in UTC by the clock of the machine that sealed them, ISO 8601"),
     Column("cell_count", "int64", "evaluated cells, of all models, that results and warehouse had then"),
-    Column("seen", list_of("string"), "which of the two were there: results, warehouse"),
+    Column("seen", list_of("string"), "which of the two existed: results, warehouse"),
     Column("statements", list_of("string"), "the statements, as JSON"),
     Column("failmodes_version", "string", "version that sealed them"),
 )
@@ -68,7 +68,7 @@ class SealCheck(NamedTuple):
         what = f"The {seal.subject} of {seal.origin} ({format_count(len(seal.statements), statements)})"
         verb = "were" if seal.subject == "claims" else "was"
         cells = f"{format_count(seal.cell_count, 'cell')} already evaluated" if seal.cell_count else "no cell evaluated"
-        cells += f" in its {join_names(seal.seen)}" if seal.seen else ": neither results nor a warehouse was there"
+        cells += f" in its {join_names(seal.seen)}" if seal.seen else ": neither results nor a warehouse existed"
         changes = [f"{len(these)} {how}" for these, how in ((self.added, "added"), (self.removed, "removed")) if these]
         since = f"changed since: {' and '.join(changes)}" if changes else "unchanged since"
         moment = datetime.fromisoformat(seal.sealed_at)
