@@ -1,5 +1,6 @@
 """The pages that the handbook makes from the code leave nothing out, and explain all of it."""
 
+import re
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -107,6 +108,16 @@ def test_charts_queries_names_and_errors_are_all_there() -> None:
     pytest.importorskip("torch")  # of which one of the names is a subclass
     python = page("reference_python", "python_page")
     assert all(f".{name}\n" in python for name in public if not name.endswith("Error"))
+
+
+def test_each_guarantee_of_the_security_page_names_tests() -> None:
+    page = (HANDBOOK.parent / "SECURITY.md").read_text(encoding="utf-8")
+    table = page.split("| input | guarantee | mechanism | tests |\n")[1].split("\n\n")[0].splitlines()[1:]
+    tests = {path.name for path in (HANDBOOK.parent / "tests").rglob("test_*.py")}
+    named = [set(re.findall(r"`(test_\w+\.py)`", row.rsplit(" | ", 1)[1])) for row in table]
+    assert len(named) > 20
+    assert all(named)
+    assert set.union(*named) <= tests
 
 
 def test_links_out_of_docs_are_rewritten() -> None:
