@@ -28,11 +28,11 @@ from soak_study import (
 )
 
 PART = "kills"
-# Of every twenty kills; a run takes longest, a load is soon done
+# A kill each, again and again; a run takes longest, a load is soon done
 TURNS = (
     "evaluate", "load", "import", "train", "corrupt", "report", "export", "run", "evaluate tar", "load", "import",
     "train", "corrupt to folders", "evaluate parquet", "export", "run", "load", "evaluate", "evaluate on demand",
-    "load",
+    "load", "load another", "ingest tar", "slices",
 )  # fmt: skip
 TRIES = 8  # a command may be done before the instant comes
 GONE_WITHIN_S = 10

@@ -264,6 +264,13 @@ def _to_import(base: Base, folder: Path) -> None:
     shutil.copy(base.imported / PREDICTIONS_FILE, folder)
 
 
+def _with_another(base: Base, folder: Path) -> None:
+    """The finished study, and the results of a second model that its warehouse lacks."""
+    _finished(base, folder)
+    shutil.copy(base.imported / PREDICTIONS_FILE, folder)
+    _must_work(attempt("import", PREDICTIONS_FILE, "--label", "Elsewhere", folder=folder))
+
+
 def _packed(_base: Base, folder: Path) -> None:
     write_studies(folder, photographs(30), "image_size = 32")
 
@@ -275,6 +282,7 @@ COMMANDS = {
     "import": Command(("import", PREDICTIONS_FILE, "--label", "Elsewhere"), _to_import, True,
                       ("nothing yet", "some shards", "all shards")),
     "load": Command(("load",), _evaluated, True, ("all shards", "warehouse being written")),
+    "load another": Command(("load",), _with_another, True),
     "init": Command(("init", "digits"), _nothing),
     "ingest": Command(("ingest",), _study, True),
     "corrupt": Command(("corrupt", "digits", "--to", "set", "--corruption", "contrast", "--images", "60"), _nothing,
@@ -284,6 +292,8 @@ COMMANDS = {
         _nothing, True,
     ),
     **{f"evaluate {name}": Command(("evaluate", f"{name}.toml"), _packed, True) for name in SOURCES},
+    "ingest tar": Command(("ingest", "tar.toml"), _packed, True),
+    "slices": Command(("slices", "--output", "slices.json"), _finished, True),
     "status": Command(("status",), _finished),
     "query": Command(("query", "@worst_cells"), _finished),
     "query to a file": Command(("query", "from prediction_facts", "--output", "rows.parquet"), _finished, True),
