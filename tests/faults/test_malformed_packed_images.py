@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from encoded_files import encoded
 from fault_trials import refused
+from packed_images import photographs, write_studies
+from run_commands import run
 
 IMAGE = encoded(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
 MB, GB = 1 << 20, 1 << 30
@@ -134,3 +136,25 @@ def test_file_that_asks_for_much_is_refused_soon_and_in_little_memory(name: str,
     kind, make, message = HUNGRY[name]
     make(write_study(tmp_path, kind, f'decode = "{decode}"\n'))
     refused("ingest", "study.toml", folder=tmp_path, says=message, code=1, most_s=40)
+
+
+CACHED = {
+    "other pixels": lambda path: path.write_bytes(path.read_bytes()[:-50] + bytes(50)),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-50]),
+    "an array of objects": lambda path: np.save(path, np.array([{}], dtype=object), allow_pickle=True),
+    "a device": lambda path: (path.unlink(), path.symlink_to("/dev/zero")),
+    "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+}
+
+
+@pytest.mark.test_all
+@pytest.mark.parametrize("name", CACHED)
+def test_decoded_images_that_somebody_changed_are_decoded_again(name: str, tmp_path: Path) -> None:
+    write_studies(tmp_path, photographs(10), "image_size = 16")
+    run("ingest", "tar.toml", folder=tmp_path)
+    (path,) = tmp_path.rglob("cache/images/*.npy")
+    decoded = path.read_bytes()
+    CACHED[name](path)
+    run("ingest", "tar.toml", folder=tmp_path)
+    run("ingest", "tar.toml", folder=tmp_path)
+    assert path.read_bytes() == decoded

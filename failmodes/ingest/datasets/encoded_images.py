@@ -117,8 +117,11 @@ def decode_images(
     path = cached_path(cache, encoded.files, how)
     facts_path = path.with_suffix(".parquet")
     facts = _read_facts(facts_path, len(encoded))
-    if facts is None:
-        delete(path)  # without its facts
+    changed = [index for index in path.parent.glob(f"{path.stem}.*.parquet") if _is_newer(path, index)]
+    if facts is None or changed:
+        delete(path)  # without its facts, or with pixels that were never hashed
+    for index in changed:
+        delete(index)
     if decode != "on-demand" and not path.exists() and not _fits(shape, path.parent, required=decode == "once"):
         decode = "on-demand"
     blocks = _decoded_blocks(encoded, preparation, facts_path, skip_unreadable=skip_unreadable)
@@ -137,6 +140,11 @@ def decode_images(
     if not skip_unreadable and (problems := facts["problem"].drop_null()):
         raise DataError(_skippable(problems[0].as_py()))
     return DecodedImages(pixels, facts)
+
+
+def _is_newer(images: Path, index: Path) -> bool:
+    """Whether decoded images were written to after they were hashed."""
+    return images.exists() and images.stat().st_mtime_ns > index.stat().st_mtime_ns
 
 
 def _fits(shape: tuple[int, ...], folder: Path, *, required: bool) -> bool:
