@@ -328,7 +328,7 @@ def _strongest(findings: Findings, key: str, titles: str) -> list[Sentence]:
         and headline.verdict != "inconclusive"
         and headline.kind not in MAIN_ERRORS
         and not kinds[headline.kind].is_condition
-        and headline.sentence.rpartition(" (")[0] not in titles
+        and (headline.sentence.rpartition(" (")[0] or headline.sentence) not in titles
     ]
 
     def differences(other: Headline) -> int:

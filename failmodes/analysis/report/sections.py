@@ -193,8 +193,9 @@ def shift_sections(con: duckdb.DuckDBPyConnection, selection: Selection, number:
 
 def slice_sections(con: duckdb.DuckDBPyConnection, selection: Selection, number: int = 1) -> list[Section]:
     """The section of slices; none if nothing but the class is known of images, or cells show different ones."""
-    paired = [one for one in selection.evaluations if read_run(con, one.evaluation_id).shares_images]
-    if not paired or not has_attributes(con, paired[0].facts["dataset_id"]):
+    paired = [run for one in selection.evaluations if (run := read_run(con, one.evaluation_id)).shares_images]
+    dataset_id = selection.evaluations[0].facts["dataset_id"]
+    if not paired or not has_attributes(con, dataset_id, paired[0].image_ids):
         return []
     (found,) = judge_slices(con, [selection], SliceOptions())
     return [Section("Slices", tuple(slice_blocks(found, MAX_SLICES)), anchor=f"slices-{number}")]

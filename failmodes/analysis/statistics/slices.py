@@ -266,11 +266,12 @@ def _search(
     return _Searched(evaluation, search, attributes, cells, clean, run.image_count)
 
 
-def has_attributes(con: duckdb.DuckDBPyConnection, dataset_id: str) -> bool:
-    """Whether anything but the class is known of the images of a dataset that has several values."""
+def has_attributes(con: duckdb.DuckDBPyConnection, dataset_id: str, image_ids: NDArray[np.integer]) -> bool:
+    """Whether anything but the class is known of these images of a dataset that has several values."""
     names = [name for name in attribute_columns(con) if name != CLASS]
     counts = ", ".join(f"count(distinct {sql_identifier(name)})" for name in names)
-    (row,) = con.execute(f"select {counts} from images where dataset_id = ?", [dataset_id]).fetchall()
+    query = f"select {counts} from images where dataset_id = ? and image_id = any(?)"
+    (row,) = con.execute(query, [dataset_id, image_ids.tolist()]).fetchall()
     return any(count > 1 for count in row)
 
 

@@ -15,6 +15,7 @@ from report_blocks import blocks_of
 from run_commands import run
 from synthetic_results import Synthetic
 
+import failmodes
 from failmodes.analysis.evaluations.selection import Selection
 from failmodes.analysis.render.blocks import Gallery, ImageStrip, Sentence
 from failmodes.analysis.report import sections as module
@@ -113,3 +114,19 @@ def test_what_does_not_fit_is_left_out_and_counted(
     cut = gallery(con, selection)
     assert cut.strips == whole.strips[:7]
     assert f"7 of {len(whole.strips)} stored" in cut.note
+
+
+@pytest.mark.test_all
+def test_a_report_of_one_image_has_no_slices(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    images = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
+
+    def predict(pixels: np.ndarray) -> np.ndarray:
+        mean = pixels.mean(axis=(1, 2, 3)) - 127.5
+        return np.stack([mean, -mean], axis=1).astype(np.float32)
+
+    cells = {"corruptions": ["contrast"], "severities": [1]}
+    w = failmodes.benchmark(
+        predict, images, [0, 1] * 10, label="A", to=tmp_path, image_count=1, progress=False, **cells
+    )
+    assert 'id="slices' not in w.report().read_text()
