@@ -118,9 +118,9 @@ def scan_results(outputs: Sequence[StorePath]) -> tuple[dict[FileKey, ResultsFil
     files: dict[FileKey, ResultsFile] = {}
     damaged: list[DamagedShardError] = []
     for output in outputs:
-        if not has_results(output):
-            raise WarehouseError(f"{output} holds no results: {_where_it_is(output)}")
         read = _read_footers(output)
+        if not any(isinstance(file, DamagedShardError) or file.table is EVALUATIONS for file in read):
+            raise WarehouseError(f"{output} holds no results: {_where_it_is(output)}")
         damaged.extend(file for file in read if isinstance(file, DamagedShardError))
         readable = {file.key: file for file in read if isinstance(file, ResultsFile)}
         for key, file in readable.items():
